@@ -1,0 +1,58 @@
+import type { Address } from '../net/address.ts'
+import type { Prefix } from '../net/prefix.ts'
+
+/**
+ * What every table of this node's datapath must hold, in terms of addresses and names; `datapath/` turns it into bytes.
+ * Ids are 64-bit content hashes of what they stand for, so a restarted agent computes the same ones
+ * and an id never changes its meaning.
+ */
+export interface Tables {
+  /** By pod IP: the policy set of each of this node's pods; 0n where no policy selects it. */
+  readonly podsByIp: ReadonlyMap<Address, { readonly policySet: bigint; readonly podUid: string }>
+  readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
+  /** By policy set, then by destination prefix. */
+  readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
+  /** Egress IPs open to new flows, by group id; sorted, never empty. */
+  readonly groups: ReadonlyMap<bigint, readonly Address[]>
+  readonly egressIps: ReadonlyMap<Address, EgressIp>
+  readonly pools: readonly Pool[]
+  /** Every node that may send through the tunnel, this one included, by tunnel address. */
+  readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
+  /** By policy id: what a person calls it. */
+  readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
+  readonly self: Self
+}
+
+export type ClusterDestination =
+  | { readonly kind: 'node'; readonly tunnelAddress: Address }
+  | { readonly kind: 'host' }
+  | { readonly kind: 'stack' }
+
+export type Rule =
+  | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }
+  | { readonly action: 'exclude'; readonly policy: bigint }
+  | { readonly action: 'drop'; readonly reason: DropReason; readonly policy: bigint }
+
+/** Each is a verdict of bpf/types.h. */
+export type DropReason = 'DROP_NO_GATEWAY' | 'DROP_NO_EGRESS_IP' | 'DROP_POLICY_INVALID'
+
+export interface EgressIp {
+  /** Tunnel addresses: the owner first, then the successors. */
+  readonly order: readonly Address[]
+  /** By block (16 ports each, index = port >> 4): the slot that owns it, or undefined. Length 4096. */
+  readonly blockOwner: readonly (number | undefined)[]
+}
+
+export interface Pool {
+  readonly address: Address
+  readonly purpose: 'egress' | 'masquerade'
+  /** First ports of the blocks, divided by 16, that this node may use for new flows; ascending. */
+  readonly blocks: readonly number[]
+}
+
+export interface Self {
+  readonly tunnelAddress: Address
+  readonly masquerade4: Address | undefined
+  readonly masquerade6: Address | undefined
+  readonly slot: number | undefined
+}

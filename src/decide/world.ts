@@ -1,0 +1,50 @@
+import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
+import type { EgressAddress } from '../api/egress-address.ts'
+import type { EgressNode } from '../api/egress-node.ts'
+import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { Address } from '../net/address.ts'
+import type { Prefix } from '../net/prefix.ts'
+
+/** What one process knows of the cluster: an immutable snapshot of its watches, trimmed to what decisions need. */
+export interface World {
+  /** The node that decides, by name. */
+  readonly self: string
+  readonly nodes: readonly WorldNode[]
+  readonly namespaces: readonly { readonly name: string; readonly labels: Labels }[]
+  /** The agent's world holds only its own node's pods; the view of `bpf egress list` holds all. */
+  readonly pods: readonly WorldPod[]
+  readonly ciliumPolicies: readonly CiliumEgressGatewayPolicy[]
+  readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
+  readonly egressNodes: readonly EgressNode[]
+  readonly egressAddresses: readonly EgressAddress[]
+  readonly settings: Settings
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+export interface WorldNode {
+  readonly name: string
+  readonly labels: Labels
+  /** The tunnel ends at the first; status.addresses of type InternalIP. */
+  readonly internalIPs: readonly Address[]
+  readonly podCIDRs: readonly Prefix[]
+}
+
+export interface WorldPod {
+  readonly uid: string
+  readonly name: string
+  readonly namespace: string
+  readonly labels: Labels
+  readonly nodeName: string
+  readonly ips: readonly Address[]
+  readonly hostNetwork: boolean
+}
+
+export interface Settings {
+  /** Slots that the floor is split over; a power of two from 16 to 2048. Default 512. */
+  readonly slots: number
+  /** Prefixes that stay with the kernel's stack: Services, and pods that another CNI routes. */
+  readonly stackCIDRs: readonly Prefix[]
+  /** Destinations that leave untranslated, by the kernel's own routes. */
+  readonly nonMasqueradeCIDRs: readonly Prefix[]
+}
