@@ -15,6 +15,7 @@ enum {
 	MAX_RULES = 131072,		/* prefixes of all policy sets together */
 	MAX_GROUPS = 16384,
 	MAX_GROUP_MEMBERS = 256,	/* egress IPs open to a new flow of one group */
+	GROUP_TRIES = 16,		/* egress IPs that a new flow looks at before it gives up */
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
 	MAX_NODES = 16384,
@@ -94,19 +95,20 @@ enum program {
 	PROGRAMS,
 };
 
-/* 128 bits; IPv4 is mapped (::ffff:a.b.c.d). */
+/* 128 bits; IPv4 is mapped (::ffff:a.b.c.d). Words, not bytes: the compiler copies what is aligned in four moves. */
 struct address {
-	__u8 bytes[16];
+	__be32 words[4];
 };
 
 /* Key of `pods`: struct address. A pod of this node. Written by the agent. */
 struct pod {
 	__u64 policy_set;	/* 0: no policy selects it */
+	__u64 since_ns;		/* when the pod got the address: an older mapping is its predecessor's */
 	__u32 ifindex;		/* host side of its veth */
-	__u32 mtu;		/* of the pod's device: the MSS clamp follows from the tunnel's */
 	__u8 mac[6];		/* the pod's own */
 	__u8 host_mac[6];	/* of the host side, which the pod takes for its router */
 	__u32 quarantined;	/* 1: entries are not complete, everything that leaves is dropped */
+	__u32 reserved;
 };
 
 /* Key of the LPM `cluster`: destinations in the cluster, which no policy ever applies to. */
@@ -234,7 +236,7 @@ enum mapping_state {
  * destination; value struct flow_key, the key here. An entry of `ports` is what makes a port taken.
  */
 struct mapping {
-	struct bpf_spin_lock lock;	/* for `reclaimed` alone: one CPU may take an expired mapping apart */
+	struct bpf_spin_lock lock;	/* for `reclaimed` alone: one CPU may take an old mapping apart */
 	__u32 reclaimed;
 	struct address egress_ip;
 	__be16 egress_port;

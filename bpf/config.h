@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Knobs, set in .rodata before load: the verifier sees constants and removes what they rule out.
+ */
+#ifndef SALLYPORT_CONFIG_H
+#define SALLYPORT_CONFIG_H
+
+#define SECONDS 1000000000ULL
+
+/* Mapping timers. RFC 5382 REQ-5, RFC 4787 REQ-5, RFC 5508 REQ-2. */
+const volatile __u64 tcp_established_ns = 7440 * SECONDS;	/* 2 h 4 min */
+const volatile __u64 tcp_transitory_ns = 240 * SECONDS;
+const volatile __u64 tcp_time_wait_ns = 60 * SECONDS;	/* what Linux servers keep; no other value is safe */
+const volatile __u64 udp_ns = 300 * SECONDS;
+const volatile __u64 icmp_ns = 60 * SECONDS;
+
+/*
+ * How long a gateway may stay silent before its egress IPs are avoided.
+ *
+ *   a probe every 100 ms, two may be lost   300 ms
+ *   scheduling delay of a busy source        50 ms
+ */
+const volatile __u64 gateway_silence_ns = 350000000ULL;
+
+/* For test runs, which cannot carry a tunnel key: from_overlay takes it from cb[0] (VNI) and cb[1] (IPv4). */
+const volatile __u32 tunnel_key_in_cb = 0;
+
+#endif

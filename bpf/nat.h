@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The translation: mappings, whose life cycle they have, and the rewriting of packets
+ *
+ * `mappings` holds a flow's state under the pod's own view of it; `ports` leads back to it from the world's view,
+ * and an entry of `ports` is what makes a port taken towards one destination. It is made first and removed last, so
+ * that no two flows ever share a port. An old mapping is taken apart by whoever wants its port.
+ */
+#ifndef SALLYPORT_NAT_H
+#define SALLYPORT_NAT_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_MAPPINGS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct mapping);
+} mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_MAPPINGS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct flow_key);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_EGRESS_IPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct pool_key);
+	__type(value, struct pool);
+} pools SEC(".maps");
+
+enum {
+	STATE_FIN_EITHER = STATE_FIN_OUT | STATE_FIN_IN,
+	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
+	MAX_TCP_OPTIONS = 40,
+	TCP_OPTION_END = 0,
+	TCP_OPTION_NOP = 1,
+	TCP_OPTION_MSS = 2,
+};
+
+/* RFC 5382 REQ-5 and RFC 7857: a reset or a FIN makes a connection transitory, it does not end it. */
+static __always_inline __u64 lifetime_ns(const struct mapping *mapping, __u8 protocol)
+{
+	if (protocol == IPPROTO_UDP)
+		return udp_ns;
+	if (protocol != IPPROTO_TCP)
+		return icmp_ns;
+	if ((mapping->state & STATE_ESTABLISHED) && !(mapping->state & (STATE_FIN_EITHER | STATE_RESET)))
+		return tcp_established_ns;
+	return tcp_transitory_ns;
+}
+
+/* Nothing that comes now belongs to it any more. */
+static __always_inline bool is_expired(const struct mapping *mapping, __u8 protocol, __u64 now)
+{
+	__u64 last = mapping->last_outward_ns;
+
+	if (mapping->last_inward_ns > last)
+		last = mapping->last_inward_ns;
+	return last + lifetime_ns(mapping, protocol) < now;
+}
+
+/*
+ * Another flow may have its port: it is expired; or closed cleanly, and the far end keeps no state
+ * (the pod closed first) or has had time to forget it (TIME_WAIT).
+ */
+static __always_inline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
+{
+	if (mapping->closed_ns && (mapping->state & STATE_POD_CLOSED_FIRST))
+		return true;
+	if (mapping->closed_ns && mapping->closed_ns + tcp_time_wait_ns < now)
+		return true;
+	return is_expired(mapping, protocol, now);
+}
+
+/* At most one CPU wins the right to take a mapping apart: the lock is all that stops two flows on one port. */
+static __always_inline bool win_reclaim(struct mapping *mapping)
+{
+	bool won;
+
+	bpf_spin_lock(&mapping->lock);
+	won = !mapping->reclaimed;
+	mapping->reclaimed = 1;
+	bpf_spin_unlock(&mapping->lock);
+	return won;
+}
+
+static __always_inline void fill_port_key(struct flow_key *key, const struct mapping *mapping,
+					  const struct flow_key *flow)
+{
+	*key = *flow;
+	key->source = mapping->egress_ip;
+	key->source_port = mapping->egress_port;
+}
+
+/* Forgets an old mapping of this very flow, so that the flow can start anew by today's policy. */
+static __noinline void retire(struct mapping *mapping, const struct flow_key *flow)
+{
+	struct flow_key key;
+
+	if (!win_reclaim(mapping))
+		return;
+	fill_port_key(&key, mapping, flow);
+	bpf_map_delete_elem(&mappings, flow);
+	bpf_map_delete_elem(&ports, &key);
+}
+
+/* The port is taken. If its flow is over, takes that apart; then the port is free, for whoever comes first. */
+static __noinline bool reclaim(const struct flow_key *key, __u64 now)
+{
+	struct flow_key *taken = bpf_map_lookup_elem(&ports, key), flow;
+	struct mapping *mapping;
+
+	if (!taken)
+		return true;
+	flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, &flow);
+	/* No mapping: another CPU is just making or removing it. The agent's sweep finds what a crash left. */
+	if (!mapping || !is_reclaimable(mapping, flow.protocol, now) || !win_reclaim(mapping))
+		return false;
+	bpf_map_delete_elem(&mappings, &flow);
+	bpf_map_delete_elem(&ports, key);
+	return true;
+}
+
+/*
+ * Takes a port of this node's towards one destination. Tries are independent and random over all that the node owns:
+ * a walk would make ports guessable (RFC 6056) and crowd flows together.
+ */
+static __noinline enum verdict take_port(const struct flow_key *flow, struct flow_key *key, __u32 purpose, __u64 now)
+{
+	struct pool_key pool_key = { .address = key->source, .purpose = purpose };
+	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
+	__u32 count;
+	long error;
+
+	if (!pool || pool->count == 0)
+		return DROP_NO_FREE_PORT;
+	count = pool->count;
+	for (int i = 0; i < PORT_TRIES; i++) {
+		__u32 random = bpf_get_prandom_u32();
+		__u32 block = pool->blocks[((random >> PORT_BLOCK_BITS) % count) & (PORT_BLOCKS - 1)];
+		__u16 port = block << PORT_BLOCK_BITS | (random & ((1 << PORT_BLOCK_BITS) - 1));
+
+		key->source_port = bpf_htons(port);
+		error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
+		if (error == -EEXIST && reclaim(key, now))
+			error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
+		if (!error)
+			return CONTINUE;
+		if (error != -EEXIST)
+			return DROP_TABLE_FULL;
+	}
+	return DROP_NO_FREE_PORT;
+}
+
+/* Makes a flow's mapping. If another CPU was faster with the same flow, its mapping counts and the port goes back. */
+static __noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip,
+					    __u64 policy, __u32 purpose)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct flow_key key = *flow;
+	struct mapping mapping = {};
+	enum verdict verdict;
+	long error;
+
+	key.source = *egress_ip;
+	verdict = take_port(flow, &key, purpose, now);
+	if (verdict != CONTINUE)
+		return verdict;
+	mapping.egress_ip = *egress_ip;
+	mapping.egress_port = key.source_port;
+	mapping.masqueraded = purpose == POOL_MASQUERADE;
+	mapping.policy = policy;
+	mapping.created_ns = now;
+	mapping.last_outward_ns = now;
+	error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
+	if (!error)
+		return CONTINUE;
+	bpf_map_delete_elem(&ports, &key);
+	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
+}
+
+static __always_inline bool is_after(__u32 a, __u32 b)
+{
+	return (__s32)(a - b) >= 0;
+}
+
+static __always_inline void note_closed(struct mapping *mapping, __u64 now)
+{
+	if (!mapping->closed_ns && (mapping->state & STATE_CLOSED) == STATE_CLOSED)
+		mapping->closed_ns = now;
+}
+
+/*
+ * What an outward packet says about its flow. Two CPUs may handle the two directions of one connection at a time:
+ * a bit that is lost in such a race makes a mapping live longer, never shorter.
+ */
+static __always_inline void track_outward(struct mapping *mapping, const struct packet *packet, __u32 length,
+					  __u64 now)
+{
+	mapping->packets_out++;
+	mapping->bytes_out += length;
+	/* RFC 7857 section 4: an ICMP error refreshes nothing. */
+	if (packet->is_icmp_error)
+		return;
+	mapping->last_outward_ns = now;
+	if (packet->flow.protocol != IPPROTO_TCP || packet->is_later_fragment)
+		return;
+	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK && (mapping->state & STATE_REPLIED) &&
+	    !(mapping->state & STATE_ESTABLISHED))
+		mapping->state |= STATE_ESTABLISHED;
+	if (packet->tcp_flags & TCP_RST)
+		mapping->state |= STATE_RESET;
+	if ((packet->tcp_flags & TCP_FIN) && !(mapping->state & STATE_FIN_OUT)) {
+		mapping->fin_out_end = packet->sequence_end;
+		mapping->state |= STATE_FIN_OUT | (mapping->state & STATE_FIN_IN ? 0 : STATE_POD_CLOSED_FIRST);
+	}
+	if ((mapping->state & STATE_FIN_IN) && (packet->tcp_flags & TCP_ACK) &&
+	    is_after(packet->acknowledged, mapping->fin_in_end)) {
+		mapping->state |= STATE_FIN_IN_ACKED;
+		note_closed(mapping, now);
+	}
+}
+
+/*
+ * The same for what comes in. A reset from outside changes nothing: anyone can forge one (RFC 7857 section 2).
+ * Where both sides closed at once, the far end has a TIME_WAIT too, and the pod does not count as the first.
+ */
+static __always_inline void track_inward(struct mapping *mapping, const struct packet *packet, __u32 length,
+					 __u64 now)
+{
+	mapping->packets_in++;
+	mapping->bytes_in += length;
+	if (packet->is_icmp_error)
+		return;
+	mapping->last_inward_ns = now;
+	if (!(mapping->state & STATE_REPLIED))
+		mapping->state |= STATE_REPLIED;
+	if (packet->flow.protocol != IPPROTO_TCP || packet->is_later_fragment || (packet->tcp_flags & TCP_RST))
+		return;
+	if ((packet->tcp_flags & TCP_FIN) && !(mapping->state & STATE_FIN_IN)) {
+		mapping->fin_in_end = packet->sequence_end;
+		mapping->state |= STATE_FIN_IN;
+		if (!is_after(packet->acknowledged, mapping->fin_out_end))
+			mapping->state &= ~STATE_POD_CLOSED_FIRST;
+	}
+	if ((mapping->state & STATE_FIN_OUT) && (packet->tcp_flags & TCP_ACK) &&
+	    is_after(packet->acknowledged, mapping->fin_out_end)) {
+		mapping->state |= STATE_FIN_OUT_ACKED;
+		note_closed(mapping, now);
+	}
+}
+
+/* Which end of a packet is rewritten: the source when it leaves, the destination when it returns. */
+enum side {
+	SIDE_SOURCE,
+	SIDE_DESTINATION,
+};
+
+struct rewrite {
+	struct address from;
+	struct address to;
+	__be16 from_port;
+	__be16 to_port;
+	__u32 side;			/* enum side */
+};
+
+static __always_inline __u32 ipv4_field(__u32 side)
+{
+	return side == SIDE_SOURCE ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr);
+}
+
+static __always_inline __u32 ipv6_field(__u32 side)
+{
+	return side == SIDE_SOURCE ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr);
+}
+
+/* Difference that the address makes to a checksum that covers it. */
+static __always_inline __s64 address_difference(const struct rewrite *rewrite)
+{
+	return bpf_csum_diff((__be32 *)rewrite->from.words, 16, (__be32 *)rewrite->to.words, 16, 0);
+}
+
+/* Rewrites the address in the IP header that starts at `offset`, and IPv4's own checksum. */
+static __always_inline long rewrite_address(struct __sk_buff *skb, __u8 family, __u32 offset,
+					    const struct rewrite *rewrite)
+{
+	if (family == 6)
+		return bpf_skb_store_bytes(skb, offset + ipv6_field(rewrite->side), &rewrite->to, 16, 0);
+	if (bpf_l3_csum_replace(skb, offset + offsetof(struct iphdr, check), rewrite->from.words[3],
+				rewrite->to.words[3], 4))
+		return -1;
+	return bpf_skb_store_bytes(skb, offset + ipv4_field(rewrite->side), &rewrite->to.words[3], 4, 0);
+}
+
+static __always_inline __u32 port_field(__u8 protocol, __u32 side)
+{
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		return offsetof(struct icmphdr, un.echo.id);
+	return side == SIDE_SOURCE ? 0 : 2;
+}
+
+static __always_inline __u32 checksum_field(__u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return offsetof(struct tcphdr, check);
+	if (protocol == IPPROTO_UDP)
+		return offsetof(struct udphdr, check);
+	return offsetof(struct icmphdr, checksum);
+}
+
+/* TCP, UDP and ICMPv6 checksums cover the addresses (the pseudo header), ICMP's does not. */
+static __always_inline long rewrite_transport(struct __sk_buff *skb, const struct packet *packet,
+					      const struct rewrite *rewrite)
+{
+	__u8 protocol = packet->flow.protocol;
+	__u32 checksum = packet->l4_offset + checksum_field(protocol);
+	__u64 mangled = protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+
+	if (protocol != IPPROTO_ICMP &&
+	    bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), mangled | BPF_F_PSEUDO_HDR))
+		return -1;
+	if (rewrite->from_port == rewrite->to_port)
+		return 0;
+	if (bpf_l4_csum_replace(skb, checksum, rewrite->from_port, rewrite->to_port, mangled | 2))
+		return -1;
+	return bpf_skb_store_bytes(skb, packet->l4_offset + port_field(protocol, rewrite->side), &rewrite->to_port, 2,
+				   0);
+}
+
+/*
+ * An ICMP error names the flow's packet inside; there the rewritten end is the opposite one (RFC 5508 REQ-4).
+ * The ICMP checksum covers the embedded bytes. An embedded IPv4 checksum is kept right, which changes nothing for the
+ * sum of the words around it; an embedded transport checksum may lie beyond what was quoted and is left as it is.
+ */
+static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct packet *packet,
+					const struct rewrite *rewrite)
+{
+	struct rewrite inner = *rewrite;
+	__u32 checksum = packet->l4_offset + offsetof(struct icmphdr, checksum);
+	__s64 difference;
+	__u32 field;
+
+	inner.side = rewrite->side == SIDE_SOURCE ? SIDE_DESTINATION : SIDE_SOURCE;
+	if (rewrite_address(skb, packet->family, packet->inner_l3_offset, &inner))
+		return -1;
+	/* IPv4: address and header checksum cancel out. IPv6: the address counts in full. */
+	difference = packet->family == 6 ? address_difference(rewrite) : 0;
+	if (packet->family == 6 && bpf_l4_csum_replace(skb, checksum, 0, difference, 0))
+		return -1;
+	field = packet->inner_l4_offset + port_field(packet->flow.protocol, inner.side);
+	if (bpf_l4_csum_replace(skb, checksum, rewrite->from_port, rewrite->to_port, 2))
+		return -1;
+	if (bpf_skb_store_bytes(skb, field, &rewrite->to_port, 2, 0))
+		return -1;
+	/* The outer header: ICMPv6's checksum covers it, ICMP's does not. */
+	if (packet->family == 6 &&
+	    bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), BPF_F_PSEUDO_HDR))
+		return -1;
+	return rewrite_address(skb, packet->family, L3_OFFSET, rewrite);
+}
+
+static __noinline enum verdict rewrite_packet(struct __sk_buff *skb, struct packet *packet,
+					      const struct rewrite *rewrite)
+{
+	long error;
+
+	if (packet->is_icmp_error) {
+		error = rewrite_embedded(skb, packet, rewrite);
+	} else {
+		error = rewrite_address(skb, packet->family, L3_OFFSET, rewrite);
+		if (!error && !packet->is_later_fragment)
+			error = rewrite_transport(skb, packet, rewrite);
+	}
+	return error ? DROP_INTERNAL : CONTINUE;
+}
+
+/*
+ * Lowers the MSS of a SYN or SYN-ACK to what the tunnel carries, so that neither side sends what would have to be
+ * fragmented. An option list that cannot be read is left alone: it is the receiver's to refuse.
+ */
+static __noinline void clamp_mss(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
+{
+	__u32 offset = packet->l4_offset + sizeof(struct tcphdr), end = packet->l4_offset + packet->l4_length;
+	__be16 clamped = bpf_htons(tunnel_mtu - sizeof(struct tcphdr) -
+				   (packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)));
+
+	for (int i = 0; i < MAX_TCP_OPTIONS; i++) {
+		struct { __u8 kind; __u8 length; __be16 mss; } __attribute__((packed)) option;
+
+		if (offset + 4 > end || bpf_skb_load_bytes(skb, offset, &option, sizeof(option)))
+			return;
+		if (option.kind == TCP_OPTION_END)
+			return;
+		if (option.kind == TCP_OPTION_MSS && option.length == 4) {
+			if (bpf_ntohs(option.mss) <= bpf_ntohs(clamped))
+				return;
+			bpf_l4_csum_replace(skb, packet->l4_offset + offsetof(struct tcphdr, check), option.mss,
+					    clamped, 2);
+			bpf_skb_store_bytes(skb, offset + 2, &clamped, 2, 0);
+			return;
+		}
+		if (option.kind == TCP_OPTION_NOP) {
+			offset++;
+			continue;
+		}
+		if (option.length < 2)
+			return;
+		offset += option.length;
+	}
+}
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Whose packet is it, where does it go, and may it: the tables that the agent writes
+ */
+#ifndef SALLYPORT_POLICY_H
+#define SALLYPORT_POLICY_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct self);
+} self SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PODS);
+	__type(key, struct address);
+	__type(value, struct pod);
+} pods SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_CLUSTER_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cluster_key);
+	__type(value, struct cluster_destination);
+} cluster SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_RULES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct rule_key);
+	__type(value, struct rule);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_GROUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct group);
+} groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_EGRESS_IPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, struct egress_ip);
+} egress_ips SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NODES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, struct node);
+} nodes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NODES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct address);
+} slots SEC(".maps");
+
+/* Written by from_overlay, when a gateway answers a probe. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_NODES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, __u64);
+} heard SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct vitals);
+} vitals SEC(".maps");
+
+/* Connections that came from outside, by the stack (NodePort, LoadBalancer, host ports). Written by to_pod. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_INBOUND);
+	__type(key, struct flow_key);
+	__type(value, struct inbound);
+} inbound SEC(".maps");
+
+static __always_inline struct self *this_node(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&self, &key);
+}
+
+/* A device belongs to one pod: an address that is not the pod's own is refused, whatever it is. */
+static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet,
+						 struct pod **found)
+{
+	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->sender);
+
+	if (!pod)
+		return DROP_UNKNOWN_POD;
+	if (pod->ifindex != skb->ifindex)
+		return DROP_SPOOFED_SOURCE;
+	if (pod->quarantined)
+		return DROP_UNKNOWN_POD;
+	if (packet->is_icmp_error && !same_address(&packet->flow.source, &packet->sender))
+		return DROP_SPOOFED_SOURCE;
+	*found = pod;
+	return CONTINUE;
+}
+
+static __always_inline struct cluster_destination *find_in_cluster(const struct address *address)
+{
+	struct cluster_key key = { .prefix_length = 128, .address = *address };
+
+	return bpf_map_lookup_elem(&cluster, &key);
+}
+
+static __always_inline struct rule *find_rule(__u64 policy_set, const struct address *destination)
+{
+	struct rule_key key = {
+		.prefix_length = 64 + 128,
+		.policy_set = { (__u32)policy_set, (__u32)(policy_set >> 32) },
+		.destination = *destination,
+	};
+
+	return bpf_map_lookup_elem(&rules, &key);
+}
+
+/* Without the own agent's probes nobody is ever heard, and nobody may be judged by it: fail static. */
+static __always_inline bool is_alive(const struct address *gateway, __u64 now)
+{
+	__u32 key = 0;
+	struct vitals *own = bpf_map_lookup_elem(&vitals, &key);
+	__u64 *last;
+
+	if (!own || own->probing_until_ns < now)
+		return true;
+	last = bpf_map_lookup_elem(&heard, gateway);
+	return last && *last + gateway_silence_ns > now;
+}
+
+/*
+ * A pod's answer to a connection that the stack delivered. A SYN of the pod is the pod's own doing,
+ * also where the ports are those of an old inbound connection.
+ */
+static __always_inline bool is_inbound_reply(const struct packet *packet, __u64 now)
+{
+	struct inbound *connection;
+
+	if (packet->flow.protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return false;
+	connection = bpf_map_lookup_elem(&inbound, &packet->flow);
+	return connection && now - connection->last_ns < tcp_established_ns;
+}
+
+/*
+ * Who answers for an egress IP now: the first in its order that is this node or alive.
+ * The order is short, and its owner is nearly always the answer.
+ */
+enum holder {
+	HOLDER_NONE = 0,
+	HOLDER_SELF,
+	HOLDER_OTHER,
+};
+
+static __noinline enum holder find_holder(const struct address *egress_ip, struct address *gateway)
+{
+	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
+	struct self *own = this_node();
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!entry || !own)
+		return HOLDER_NONE;
+	for (__u32 i = 0; i < MAX_HOLDERS; i++) {
+		if (i >= entry->holder_count)
+			break;
+		if (same_address(&entry->order[i], &own->tunnel_address))
+			return HOLDER_SELF;
+		if (is_alive(&entry->order[i], now)) {
+			*gateway = entry->order[i];
+			return HOLDER_OTHER;
+		}
+	}
+	return HOLDER_NONE;
+}
+
+/*
+ * An egress IP for a new flow: a random one of the group, or the next one that somebody answers for. The walk is
+ * bounded for the verifier's sake; the agent takes egress IPs that nobody answers for out of the group soon after.
+ */
+static __noinline enum verdict choose_egress_ip(__u64 group_id, struct address *egress_ip)
+{
+	struct group *group = bpf_map_lookup_elem(&groups, &group_id);
+	struct address gateway;
+	__u32 start;
+
+	if (!group || group->count == 0 || group->count > MAX_GROUP_MEMBERS)
+		return DROP_NO_GATEWAY;
+	start = bpf_get_prandom_u32() % group->count;
+	for (__u32 i = 0; i < GROUP_TRIES; i++) {
+		__u32 index = start + i;
+
+		if (i >= group->count)
+			break;
+		if (index >= group->count)
+			index -= group->count;
+		if (index >= MAX_GROUP_MEMBERS)
+			break;
+		*egress_ip = group->egress_ips[index];
+		if (find_holder(egress_ip, &gateway) != HOLDER_NONE)
+			return CONTINUE;
+	}
+	return DROP_NO_LIVE_GATEWAY;
+}
+
+#endif

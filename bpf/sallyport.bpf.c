@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+/*
+ * The datapath: what happens to a packet on its way out of the cluster and back
+ *
+ *   pod ── from_pod ──────────── tunnel ────────── from_overlay ── world      outward
+ *   pod ── from_overlay ──────── tunnel ────────── from_world ──── world      returning
+ *
+ * The source node translates and keeps the state; the gateway checks and forwards. A node may be both.
+ * A stage returns CONTINUE or ends the journey; leave() alone turns an ending into a TC action and a count.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <linux/bpf.h>
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include <asm/errno.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "types.h"
+#include "config.h"
+#include "packet.h"
+#include "verdict.h"
+#include "policy.h"
+#include "nat.h"
+#include "forward.h"
+#include "toobig.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* ---- outward ---- */
+
+/* Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. */
+static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet)
+{
+	struct cluster_destination *destination;
+	struct address node;
+	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+
+	if (pod)
+		return send_to_pod(skb, packet, pod);
+	destination = find_in_cluster(&packet->receiver);
+	if (!destination)
+		return CONTINUE;
+	if (destination->kind == CLUSTER_HOST)
+		return PASS_TO_HOST;
+	if (destination->kind != CLUSTER_NODE)
+		return PASS_TO_STACK;
+	node = destination->node;
+	return send_to_node(skb, packet, &node, TUNNEL_POD, SENT_TO_NODE);
+}
+
+/* Answers and rests of connections that nobody knows here must not open a new one. */
+static __always_inline bool may_open_flow(const struct packet *packet)
+{
+	if (packet->is_icmp_error || packet->is_later_fragment)
+		return false;
+	if (packet->flow.protocol == IPPROTO_TCP)
+		return !(packet->tcp_flags & TCP_RST) &&
+		       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
+	if (packet->flow.protocol == IPPROTO_ICMP || packet->flow.protocol == IPPROTO_ICMPV6)
+		return packet->is_request;
+	return true;
+}
+
+static __noinline enum verdict masquerade(const struct packet *packet)
+{
+	struct self *own = this_node();
+
+	if (!own || !(packet->family == 4 ? own->has_masquerade4 : own->has_masquerade6))
+		return DROP_NO_EGRESS_IP;
+	return make_mapping(&packet->flow, packet->family == 4 ? &own->masquerade4 : &own->masquerade6, 0,
+			    POOL_MASQUERADE);
+}
+
+/* A flow's first packet: the policy set has the last word on which address it may leave with. */
+static __noinline enum verdict open_flow(const struct packet *packet, __u64 policy_set)
+{
+	struct address egress_ip = {};
+	struct rule *rule = NULL;
+	enum verdict verdict;
+
+	if (!may_open_flow(packet))
+		return DROP_NO_MAPPING;
+	if (policy_set)
+		rule = find_rule(policy_set, &packet->receiver);
+	if (!rule || rule->action == RULE_EXCLUDE) {
+		verdict = masquerade(packet);
+		return verdict == CONTINUE ? CONTINUE : refuse_flow(0, &egress_ip, verdict);
+	}
+	if (rule->action != RULE_EGRESS)
+		return refuse_flow(rule->policy, &egress_ip,
+				   rule->verdict >= DROP_MALFORMED && rule->verdict < VERDICTS ? rule->verdict :
+											  DROP_POLICY_INVALID);
+	verdict = choose_egress_ip(rule->group, &egress_ip);
+	if (verdict == CONTINUE)
+		verdict = make_mapping(&packet->flow, &egress_ip, rule->policy, POOL_EGRESS);
+	return verdict == CONTINUE ? CONTINUE : refuse_flow(rule->policy, &egress_ip, verdict);
+}
+
+static __always_inline bool opens_connection(const struct packet *packet)
+{
+	return packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error && !packet->is_later_fragment &&
+	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/*
+ * The flow's mapping, if it still counts. An expired one, its predecessor's (a pod that had the address before), and one
+ * that is closed when a new connection starts are retired: the flow starts anew, by today's policy.
+ */
+static __noinline struct mapping *find_mapping(const struct packet *packet, const struct pod *pod, __u64 now)
+{
+	struct mapping *mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
+
+	if (!mapping)
+		return NULL;
+	if (!is_expired(mapping, packet->flow.protocol, now) && mapping->created_ns >= pod->since_ns &&
+	    !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET)))
+		return mapping;
+	retire(mapping, &packet->flow);
+	return NULL;
+}
+
+/* Rewrites the packet and sends it where its egress IP is answered for now, which may change from packet to packet. */
+static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct packet *packet,
+						 struct mapping *mapping)
+{
+	struct self *own = this_node();
+	struct rewrite rewrite = {
+		.from = packet->sender,
+		.to = mapping->egress_ip,
+		.from_port = packet->flow.source_port,
+		.to_port = mapping->egress_port,
+		.side = SIDE_SOURCE,
+	};
+	bool is_masqueraded = mapping->masqueraded;
+	enum holder holder = HOLDER_SELF;
+	struct address gateway;
+	enum verdict verdict;
+
+	if (!own)
+		return DROP_INTERNAL;
+	if (!is_masqueraded)
+		holder = find_holder(&rewrite.to, &gateway);
+	if (holder == HOLDER_NONE)
+		return DROP_NO_LIVE_GATEWAY;
+	if (holder == HOLDER_OTHER && is_too_big(skb, packet, own->tunnel_mtu))
+		return answer_too_big(skb, packet, own->tunnel_mtu);
+	track_outward(mapping, packet, skb->len, bpf_ktime_get_ns());
+	if (!is_masqueraded && packet->flow.protocol == IPPROTO_TCP && packet->tcp_flags & TCP_SYN)
+		clamp_mss(skb, packet, own->tunnel_mtu);
+	verdict = rewrite_packet(skb, packet, &rewrite);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (holder == HOLDER_OTHER)
+		return send_to_node(skb, packet, &gateway, TUNNEL_OUTWARD, SENT_TO_HOLDER);
+	return send_to_world(skb, packet, &rewrite.to, is_masqueraded ? SENT_TO_WORLD_MASQUERADED : SENT_TO_WORLD);
+}
+
+/*
+ * A packet leaves a pod
+ *
+ *   1. identify   the sender is the pod that the device belongs to
+ *   2. recall     an established flow keeps its address, whatever has changed since
+ *   3. classify   cluster traffic and answers to outside connections go their own way
+ *   4. open       a new flow: policy set, destination, group, egress IP, port
+ *   5. translate  and send: to the holder through the tunnel, or out if this node is the holder
+ */
+static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct mapping *mapping;
+	enum verdict verdict;
+	struct pod *pod;
+
+	verdict = identify_pod(skb, packet, &pod);
+	if (verdict != CONTINUE)
+		return verdict;
+	mapping = find_mapping(packet, pod, now);
+	if (!mapping) {
+		verdict = send_within_cluster(skb, packet);
+		if (verdict != CONTINUE)
+			return verdict;
+		if (is_inbound_reply(packet, now))
+			return PASS_REPLY;
+		verdict = open_flow(packet, pod->policy_set);
+		if (verdict != CONTINUE)
+			return verdict;
+		mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
+		if (!mapping)
+			return DROP_NO_MAPPING;
+	}
+	return translate_outward(skb, packet, mapping);
+}
+
+/*
+ * What cannot be translated may still travel inside the cluster: any protocol, and fragments whose first is unknown.
+ * To the world it has no way out.
+ */
+static __noinline enum verdict leave_pod_untranslated(struct __sk_buff *skb, struct packet *packet,
+						      enum verdict reason)
+{
+	enum verdict verdict;
+	struct pod *pod;
+
+	verdict = identify_pod(skb, packet, &pod);
+	if (verdict == CONTINUE)
+		verdict = send_within_cluster(skb, packet);
+	return verdict == CONTINUE ? reason : verdict;
+}
+
+/* ---- from outside, by the stack ---- */
+
+/* Remembers a connection that the stack delivers, as the pod will answer it. The table forgets the oldest. */
+static __noinline void note_inbound(const struct packet *packet)
+{
+	struct inbound connection = { .last_ns = bpf_ktime_get_ns() };
+	struct flow_key key = packet->flow;
+	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
+
+	if (packet->is_icmp_error || (is_icmp && !packet->is_request))
+		return;
+	key.source = packet->flow.destination;
+	key.destination = packet->flow.source;
+	key.source_port = packet->flow.destination_port;
+	key.destination_port = packet->flow.source_port;
+	bpf_map_update_elem(&inbound, &key, &connection, BPF_ANY);
+}
+
+/* ---- returning ---- */
+
+/* For a port that this node owns: the world's view of the flow leads to the mapping, and that to the pod. */
+static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	struct flow_key key = packet->flow, *original;
+	__u64 now = bpf_ktime_get_ns();
+	struct rewrite rewrite = { .side = SIDE_DESTINATION };
+	struct self *own = this_node();
+	struct mapping *mapping;
+	enum verdict verdict;
+	struct pod *pod;
+
+	key.source = packet->flow.destination;
+	key.source_port = packet->flow.destination_port;
+	key.destination = packet->flow.source;
+	key.destination_port = packet->flow.source_port;
+	original = bpf_map_lookup_elem(&ports, &key);
+	if (!original || !own)
+		return DROP_NO_MAPPING;
+	mapping = bpf_map_lookup_elem(&mappings, original);
+	if (!mapping || is_expired(mapping, key.protocol, now))
+		return DROP_NO_MAPPING;
+	pod = bpf_map_lookup_elem(&pods, &original->source);
+	if (!pod || mapping->created_ns < pod->since_ns)
+		return DROP_NOT_A_LOCAL_POD;
+	rewrite.from = key.source;
+	rewrite.to = original->source;
+	rewrite.from_port = key.source_port;
+	rewrite.to_port = original->source_port;
+	track_inward(mapping, packet, skb->len, now);
+	if (!mapping->masqueraded && key.protocol == IPPROTO_TCP && packet->tcp_flags & TCP_SYN)
+		clamp_mss(skb, packet, own->tunnel_mtu);
+	verdict = rewrite_packet(skb, packet, &rewrite);
+	if (verdict != CONTINUE)
+		return verdict;
+	return send_to_pod(skb, packet, pod);
+}
+
+/*
+ * The port says whose packet it is: this node's own, another's, or nobody's. One that already came from a gateway must
+ * be for this node: two nodes that disagree about an owner would send it to and fro.
+ */
+static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct packet *packet, bool may_forward)
+{
+	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
+	struct self *own = this_node();
+	struct address *node;
+	__u32 owner;
+
+	if (!egress_ip || !own)
+		return CONTINUE;
+	owner = egress_ip->block_owner[bpf_ntohs(packet->flow.destination_port) >> PORT_BLOCK_BITS];
+	if (owner == NO_SLOT)
+		return CONTINUE;
+	/* An error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */
+	if (!same_address(&packet->receiver, &packet->flow.destination))
+		return DROP_MALFORMED;
+	if (owner == own->slot)
+		return return_to_pod(skb, packet);
+	if (!may_forward)
+		return DROP_LOOP;
+	node = bpf_map_lookup_elem(&slots, &owner);
+	if (!node)
+		return DROP_UNKNOWN_NODE;
+	if (is_too_big(skb, packet, own->tunnel_mtu))
+		return answer_too_big(skb, packet, own->tunnel_mtu);
+	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
+}
+
+/*
+ * A packet comes in by a native device
+ *
+ * Only what is for an egress IP's owned port is ours. The rest is the node's own, also where it cannot be read.
+ * The node's own address is shared with its own sockets: without a mapping the stack decides.
+ */
+static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct packet *packet)
+{
+	struct self *own = this_node();
+	enum verdict verdict = parse(skb, packet);
+
+	if (verdict != CONTINUE || !own)
+		return PASS_NOT_OURS;
+	verdict = return_to_owner(skb, packet, true);
+	if (verdict == CONTINUE)
+		return PASS_NOT_OURS;
+	if (verdict == DROP_NO_MAPPING && (same_address(&packet->receiver, &own->masquerade4) ||
+					   same_address(&packet->receiver, &own->masquerade6)))
+		return PASS_NOT_OURS;
+	return verdict;
+}
+
+/* ---- the tunnel ---- */
+
+struct tunnel_end {
+	struct address node;
+	__u32 vni;
+};
+
+static __always_inline enum verdict read_tunnel(struct __sk_buff *skb, struct tunnel_end *tunnel)
+{
+	struct bpf_tunnel_key key = {};
+
+	if (tunnel_key_in_cb) {
+		tunnel->vni = skb->cb[0];
+		map_ipv4(&tunnel->node, skb->cb[1]);
+		return CONTINUE;
+	}
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		map_ipv4(&tunnel->node, bpf_htonl(key.remote_ipv4));
+	} else if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) {
+		__builtin_memcpy(&tunnel->node, key.remote_ipv6, sizeof(tunnel->node));
+	} else {
+		return DROP_UNKNOWN_NODE;
+	}
+	tunnel->vni = key.tunnel_id;
+	return CONTINUE;
+}
+
+/*
+ * The gateway's part: is this port really that node's? Then forward.
+ * What is for another pod's port of an egress IP turns round here (hairpinning, RFC 4787 REQ-9).
+ */
+static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet, __u32 sender_slot)
+{
+	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
+	enum verdict verdict;
+
+	if (!egress_ip || sender_slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
+	    egress_ip->block_owner[bpf_ntohs(packet->flow.source_port) >> PORT_BLOCK_BITS] != sender_slot)
+		return DROP_NOT_THE_OWNER;
+	verdict = return_to_owner(skb, packet, true);
+	if (verdict != CONTINUE)
+		return verdict;
+	return send_to_world(skb, packet, &packet->sender, SENT_FORWARDED);
+}
+
+/* Between pods, and between pods and nodes: addresses are as they were sent. */
+static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struct packet *packet)
+{
+	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+	struct cluster_destination *destination;
+
+	if (pod)
+		return send_to_pod(skb, packet, pod);
+	destination = find_in_cluster(&packet->receiver);
+	return destination && destination->kind == CLUSTER_HOST ? PASS_TO_HOST : DROP_NOT_A_LOCAL_POD;
+}
+
+/*
+ * A packet comes out of the tunnel
+ *
+ * Nothing is believed of a sender that is not a node of the cluster; the VNI says what the packet is for.
+ */
+static __noinline enum verdict enter_from_overlay(struct __sk_buff *skb, struct packet *packet)
+{
+	struct tunnel_end tunnel = {};
+	enum verdict verdict;
+	struct node *node;
+
+	verdict = read_tunnel(skb, &tunnel);
+	if (verdict != CONTINUE)
+		return verdict;
+	node = bpf_map_lookup_elem(&nodes, &tunnel.node);
+	if (!node)
+		return DROP_UNKNOWN_NODE;
+	verdict = parse(skb, packet);
+	if (tunnel.vni == TUNNEL_POD && (verdict == CONTINUE || verdict == DROP_UNSUPPORTED_PROTOCOL ||
+					 verdict == DROP_UNKNOWN_FRAGMENT))
+		return deliver_from_cluster(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict >= DROP_MALFORMED ? verdict : DROP_UNSUPPORTED_PROTOCOL;
+	if (tunnel.vni == TUNNEL_OUTWARD)
+		return forward_outward(skb, packet, node->slot);
+	if (tunnel.vni != TUNNEL_RETURN)
+		return DROP_UNKNOWN_TUNNEL;
+	verdict = return_to_owner(skb, packet, false);
+	return verdict == CONTINUE ? DROP_NO_MAPPING : verdict;
+}
+
+/* ---- programs ---- */
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	enum verdict verdict = parse(skb, &packet);
+
+	if (verdict == CONTINUE)
+		verdict = leave_pod(skb, &packet);
+	else if (verdict == DROP_UNSUPPORTED_PROTOCOL || verdict == DROP_UNKNOWN_FRAGMENT)
+		verdict = leave_pod_untranslated(skb, &packet, verdict);
+	return leave(skb, &packet, FROM_POD, verdict);
+}
+
+/* A packet that the stack delivers to a pod: only connections from outside the datapath come this way. */
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+
+	if (parse(skb, &packet) == CONTINUE)
+		note_inbound(&packet);
+	return leave(skb, &packet, TO_POD, PASS_TO_STACK);
+}
+
+SEC("tc")
+int from_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+
+	return leave(skb, &packet, FROM_OVERLAY, enter_from_overlay(skb, &packet));
+}
+
+SEC("tc")
+int from_world(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+
+	return leave(skb, &packet, FROM_WORLD, enter_from_world(skb, &packet));
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * "Fragmentation needed" and "packet too big": what path MTU discovery lives on
+ *
+ * The packet itself becomes the answer: cut to its headers, and new ones put in front. It goes back by the device it
+ * came from, in the name of its destination, which the sender can always route to.
+ */
+#ifndef SALLYPORT_TOOBIG_H
+#define SALLYPORT_TOOBIG_H
+
+enum {
+	QUOTED_TRANSPORT = 8,	/* bytes of the transport header, as RFC 792 asks */
+	MAX_QUOTE = 96,		/* bytes; extension headers may be cut */
+	ANSWER_TTL = 64,
+};
+
+struct answer4 {
+	struct iphdr ip;
+	struct icmphdr icmp;
+};
+
+struct answer6 {
+	struct ipv6hdr ip;
+	struct icmp6hdr icmp;
+};
+
+static __always_inline __sum16 fold(__s64 sum)
+{
+	__u32 folded = (__u32)sum;
+
+	folded = (folded & 0xffff) + (folded >> 16);
+	folded = (folded & 0xffff) + (folded >> 16);
+	return ~folded;
+}
+
+static __always_inline enum verdict send_back(struct __sk_buff *skb, struct packet *packet)
+{
+	__u8 macs[ADDRESS_LENGTH];
+
+	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
+		return DROP_INTERNAL;
+	packet->action = bpf_redirect(skb->ifindex, 0);
+	return packet->action == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
+}
+
+/* Cuts the packet to what is quoted and makes room in front. Returns the sum over the quote, or a negative error. */
+static __noinline __s64 make_room(struct __sk_buff *skb, const struct packet *packet, __u32 quoted, __u32 room)
+{
+	__u8 quote[MAX_QUOTE] = {};
+
+	if (quoted < QUOTED_TRANSPORT || quoted > MAX_QUOTE)
+		return -1;
+	if (bpf_skb_load_bytes(skb, L3_OFFSET, quote, quoted))
+		return -1;
+	if (bpf_skb_change_tail(skb, L3_OFFSET + quoted, 0) || bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0))
+		return -1;
+	return (__u32)bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(quote), 0);
+}
+
+static __noinline enum verdict answer_too_big4(struct __sk_buff *skb, struct packet *packet, __u32 quoted, __u32 mtu)
+{
+	struct answer4 answer = {
+		.ip = {
+			.version = 4,
+			.ihl = sizeof(struct iphdr) / 4,
+			.tot_len = bpf_htons(sizeof(answer) + quoted),
+			.ttl = ANSWER_TTL,
+			.protocol = IPPROTO_ICMP,
+			.saddr = packet->receiver.words[3],
+			.daddr = packet->sender.words[3],
+		},
+		.icmp = { .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED },
+	};
+	__s64 sum = make_room(skb, packet, quoted, sizeof(answer));
+
+	if (sum < 0)
+		return DROP_INTERNAL;
+	answer.icmp.un.frag.mtu = bpf_htons(mtu);
+	answer.icmp.checksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum));
+	answer.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer.ip, sizeof(answer.ip), 0));
+	if (bpf_skb_store_bytes(skb, L3_OFFSET, &answer, sizeof(answer), 0))
+		return DROP_INTERNAL;
+	return send_back(skb, packet);
+}
+
+static __noinline enum verdict answer_too_big6(struct __sk_buff *skb, struct packet *packet, __u32 quoted, __u32 mtu)
+{
+	struct answer6 answer = {
+		.ip = {
+			.version = 6,
+			.payload_len = bpf_htons(sizeof(struct icmp6hdr) + quoted),
+			.nexthdr = IPPROTO_ICMPV6,
+			.hop_limit = ANSWER_TTL,
+		},
+		.icmp = { .icmp6_type = ICMPV6_PKT_TOOBIG },
+	};
+	struct { __be32 length; __be32 next; } pseudo = {
+		.length = bpf_htonl(sizeof(struct icmp6hdr) + quoted),
+		.next = bpf_htonl(IPPROTO_ICMPV6),
+	};
+	__s64 sum = make_room(skb, packet, quoted, sizeof(answer));
+
+	if (sum < 0)
+		return DROP_INTERNAL;
+	__builtin_memcpy(&answer.ip.saddr, &packet->receiver, sizeof(struct address));
+	__builtin_memcpy(&answer.ip.daddr, &packet->sender, sizeof(struct address));
+	answer.icmp.icmp6_mtu = bpf_htonl(mtu);
+	sum = (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), sum);
+	sum = (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&answer.ip.saddr, 2 * sizeof(struct address), sum);
+	answer.icmp.icmp6_cksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum));
+	if (bpf_skb_store_bytes(skb, L3_OFFSET, &answer, sizeof(answer), 0))
+		return DROP_INTERNAL;
+	return send_back(skb, packet);
+}
+
+static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu)
+{
+	__u32 quoted = packet->l4_offset - L3_OFFSET + QUOTED_TRANSPORT;
+
+	if (quoted > MAX_QUOTE)
+		quoted = MAX_QUOTE;
+	if (packet->family == 4)
+		return answer_too_big4(skb, packet, quoted, mtu);
+	return answer_too_big6(skb, packet, quoted, mtu);
+}
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The end of every journey: counted in one place, reported if it is a drop, and turned into an action of tc.
+ */
+#ifndef SALLYPORT_VERDICT_H
+#define SALLYPORT_VERDICT_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PROGRAMS * VERDICTS);
+	__type(key, __u32);
+	__type(value, struct counter);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} drops SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct policy_drop_key);
+	__type(value, __u64);
+} policy_drops SEC(".maps");
+
+/* A type that only the ring buffer carries is not in BTF unless something of that type exists. */
+struct drop *unused_drop __attribute__((unused));
+
+/* A full ring loses the record, never the count. */
+static __noinline void report_drop(struct __sk_buff *skb, const struct packet *packet, enum program program,
+				   enum verdict verdict)
+{
+	struct drop *drop = bpf_ringbuf_reserve(&drops, sizeof(*drop), 0);
+
+	if (!drop)
+		return;
+	drop->time_ns = bpf_ktime_get_ns();
+	drop->flow = packet->flow;
+	drop->program = program;
+	drop->verdict = verdict;
+	drop->ifindex = skb->ifindex;
+	drop->length = skb->len;
+	bpf_ringbuf_submit(drop, 0);
+}
+
+/* Why new flows of a policy find no way out; the operator's Events and the agent's metrics read it. */
+static __noinline enum verdict refuse_flow(__u64 policy, const struct address *egress_ip, enum verdict verdict)
+{
+	struct policy_drop_key key = { .policy = policy, .egress_ip = *egress_ip, .verdict = verdict };
+	__u64 *count = bpf_map_lookup_elem(&policy_drops, &key), one = 1;
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	else
+		bpf_map_update_elem(&policy_drops, &key, &one, BPF_NOEXIST);
+	return verdict;
+}
+
+/*
+ * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be somebody else's;
+ * what was sent has its action from the helper that redirected it.
+ */
+static __always_inline int leave(struct __sk_buff *skb, const struct packet *packet, enum program program,
+				 enum verdict verdict)
+{
+	__u32 index = program * VERDICTS + verdict;
+	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
+
+	if (counter) {
+		counter->packets++;
+		counter->bytes += skb->len;
+	}
+	if (verdict >= DROP_MALFORMED) {
+		report_drop(skb, packet, program, verdict);
+		return TC_ACT_SHOT;
+	}
+	if (verdict >= SENT_TO_POD)
+		return packet->action;
+	return TC_ACT_UNSPEC;
+}
+
+#endif
