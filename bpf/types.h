@@ -9,7 +9,7 @@
 #ifndef SALLYPORT_TYPES_H
 #define SALLYPORT_TYPES_H
 
-enum {
+enum limits {
 	MAX_PODS = 1024,		/* of one node: kubelet's own limit is 110, 250 on large ones */
 	MAX_CLUSTER_PREFIXES = 65536,	/* two or three of each node, and Services */
 	MAX_RULES = 131072,		/* prefixes of all policy sets together */
@@ -18,7 +18,7 @@ enum {
 	GROUP_TRIES = 16,		/* egress IPs that a new flow looks at before it gives up */
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
-	MAX_NODES = 16384,
+	MAX_NODES = 16384,		/* and slots: below the two values that mean something else */
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
@@ -26,6 +26,7 @@ enum {
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
 	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
+	THIS_NODE = 65534,		/* the owner of a masquerading block: it works before a slot is given */
 };
 
 /* What a tunnel packet carries; the value is the VXLAN network identifier. */
@@ -163,7 +164,7 @@ struct egress_ip {
 	__u32 holder_count;
 	__u32 reserved;
 	struct address order[MAX_HOLDERS];
-	__u16 block_owner[PORT_BLOCKS];	/* slot, or NO_SLOT; indexed by port >> PORT_BLOCK_BITS */
+	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT or THIS_NODE; indexed by port >> PORT_BLOCK_BITS */
 };
 
 /*

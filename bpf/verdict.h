@@ -28,6 +28,16 @@ struct {
 /* A type that only the ring buffer carries is not in BTF unless something of that type exists. */
 struct drop *unused_drop __attribute__((unused));
 
+/* Nor are enums of which only the constants are used; user space reads their names there. */
+union shared_enums {
+	enum limits limits;
+	enum tunnel tunnel;
+	enum cluster_kind cluster_kind;
+	enum rule_action rule_action;
+	enum pool_purpose pool_purpose;
+	enum mapping_state mapping_state;
+} *unused_enums __attribute__((unused));
+
 /* A full ring loses the record, never the count. */
 static __noinline void report_drop(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				   enum verdict verdict)
