@@ -1,6 +1,17 @@
-# `make` alone prints the targets.
-
+# Few targets; `make` alone prints them.
 MACHINE := $(shell uname -m)
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+help:
+	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
+	@echo 'make lab     starts the lab, with nothing installed in it, and opens its shell (root)'
+	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
+	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts, and against none (root)'
+	@echo 'make build   compiles the datapath'
+	@echo 'make clean   removes what was built'
+
+setup:
+	@./setup
 
 # linux/icmp.h reaches glibc's headers, which ask for the machine that a BPF target does not name.
 build/sallyport.bpf.o: $(wildcard bpf/*.c bpf/*.h)
@@ -9,4 +20,24 @@ build/sallyport.bpf.o: $(wildcard bpf/*.c bpf/*.h)
 	  -D__$(MACHINE)__ -I/usr/include/$(MACHINE)-linux-gnu -c bpf/sallyport.bpf.c -o $@
 
 build: build/sallyport.bpf.o
-.PHONY: build
+
+check: setup
+	@npm run --silent check
+
+# One file at a time: tests with namespaces and a cluster in them share two cores.
+test: check
+	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
+
+demo: setup
+	@bin/sallyport lab demo
+
+lab: setup
+	@bin/sallyport lab up && bin/sallyport lab shell
+
+bench: setup
+	@node bench/main.ts
+
+clean:
+	rm -rf build
+
+.PHONY: help setup build check test demo lab bench clean

@@ -296,7 +296,7 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 	/* An error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */
 	if (!same_address(&packet->receiver, &packet->flow.destination))
 		return DROP_MALFORMED;
-	if (owner == own->slot)
+	if (owner == own->slot || owner == THIS_NODE)
 		return return_to_pod(skb, packet);
 	if (!may_forward)
 		return DROP_LOOP;

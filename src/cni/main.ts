@@ -1,0 +1,146 @@
+import { request } from 'node:http'
+
+/**
+ * The CNI plugin (cni.dev, spec 1.0.0): reads what the container runtime asks, lets the agent do it, prints the result.
+ * The agent does the wiring, because only it can have the pod's entries in the tables before ADD returns.
+ * It imports nothing but Node.js's own modules: it is started anew for every pod.
+ */
+const supportedVersions = ['0.4.0', '1.0.0', '1.1.0']
+
+/** Error codes of the CNI specification, section "Error". */
+const codes = { incompatibleVersion: 1, invalidEnvironment: 4, invalidConfiguration: 7, tryAgainLater: 11, failed: 100 }
+
+interface NetworkConfiguration {
+  readonly cniVersion: string
+  readonly agentSocket: string
+  readonly validContainerIds: readonly string[]
+}
+
+class CniError extends Error {
+  readonly code: number
+  constructor(code: number, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+async function readStandardInput(): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function parseConfiguration(text: string): NetworkConfiguration {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    throw new CniError(codes.invalidConfiguration, 'the network configuration on standard input is not JSON')
+  }
+  const fields = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Record<string, unknown>
+  const cniVersion = typeof fields.cniVersion === 'string' ? fields.cniVersion : '1.0.0'
+  if (!supportedVersions.includes(cniVersion))
+    throw new CniError(
+      codes.incompatibleVersion,
+      `CNI version ${cniVersion} is not supported; use one of ${supportedVersions.join(', ')}`,
+    )
+  const attachments = Array.isArray(fields['cni.dev/valid-attachments']) ? fields['cni.dev/valid-attachments'] : []
+  return {
+    cniVersion,
+    agentSocket: typeof fields.agentSocket === 'string' ? fields.agentSocket : '/run/sallyport/agent.sock',
+    validContainerIds: attachments.map((each: { containerID?: unknown }) => String(each.containerID)),
+  }
+}
+
+/** CNI_ARGS is `KEY=value;KEY=value`. */
+function parseArguments(text: string): Map<string, string> {
+  const pairs = text.split(';').map((pair) => pair.split('=', 2) as [string, string?])
+  return new Map(pairs.map(([key, value]) => [key, value ?? '']))
+}
+
+function requireVariable(name: string): string {
+  const value = process.env[name]
+  if (!value) throw new CniError(codes.invalidEnvironment, `${name} is not set`)
+  return value
+}
+
+function describePod(): { namespace: string; name: string; uid: string } {
+  const given = parseArguments(process.env.CNI_ARGS ?? '')
+  const [namespace, name] = [given.get('K8S_POD_NAMESPACE'), given.get('K8S_POD_NAME')]
+  if (!namespace || !name)
+    throw new CniError(codes.invalidEnvironment, 'CNI_ARGS names no pod (K8S_POD_NAMESPACE, K8S_POD_NAME)')
+  return { namespace, name, uid: given.get('K8S_POD_UID') ?? '' }
+}
+
+function buildRequest(command: string, configuration: NetworkConfiguration): unknown {
+  if (command === 'GC')
+    return {
+      command,
+      containerId: '',
+      interfaceName: '',
+      validContainerIds: configuration.validContainerIds,
+    }
+  const common = {
+    command,
+    containerId: requireVariable('CNI_CONTAINERID'),
+    interfaceName: requireVariable('CNI_IFNAME'),
+    ...(process.env.CNI_NETNS ? { netns: process.env.CNI_NETNS } : {}),
+  }
+  return command === 'DEL' ? common : { ...common, netns: requireVariable('CNI_NETNS'), pod: describePod() }
+}
+
+/** Without an agent there are no entries, and without entries a pod must not start: the runtime tries again. */
+function askAgent(socketPath: string, body: unknown): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      { socketPath, path: '/v1/cni', method: 'POST', headers: { 'content-type': 'application/json' }, timeout: 60_000 },
+      (incoming) => {
+        const chunks: Buffer[] = []
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+        incoming.on('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8')
+          if (incoming.statusCode === 200 || incoming.statusCode === 204) return resolve(text)
+          const code = incoming.statusCode === 503 ? codes.tryAgainLater : codes.failed
+          reject(new CniError(code, messageOf(text)))
+        })
+      },
+    )
+    outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 60 s')))
+    outgoing.on('error', (error) =>
+      reject(
+        new CniError(
+          codes.tryAgainLater,
+          `the agent does not answer on ${socketPath} (${error.message}); the pod waits until it runs`,
+        ),
+      ),
+    )
+    outgoing.end(JSON.stringify(body))
+  })
+}
+
+function messageOf(text: string): string {
+  try {
+    return String((JSON.parse(text) as { message: unknown }).message)
+  } catch {
+    return text
+  }
+}
+
+async function run(): Promise<string> {
+  const command = requireVariable('CNI_COMMAND')
+  if (command === 'VERSION') return JSON.stringify({ cniVersion: '1.0.0', supportedVersions })
+  const configuration = parseConfiguration(await readStandardInput())
+  if (command === 'STATUS') return askAgent(configuration.agentSocket, { command: 'STATUS' })
+  const answer = await askAgent(configuration.agentSocket, buildRequest(command, configuration))
+  if (command !== 'ADD') return ''
+  return JSON.stringify({ ...JSON.parse(answer), cniVersion: configuration.cniVersion })
+}
+
+try {
+  process.stdout.write(await run())
+} catch (error) {
+  const code = error instanceof CniError ? error.code : codes.failed
+  const msg = error instanceof Error ? error.message : String(error)
+  process.stdout.write(JSON.stringify({ cniVersion: '1.0.0', code, msg }))
+  process.exitCode = 1
+}

@@ -1,0 +1,325 @@
+/**
+ * The user's walkthrough, command by command, with what each answer must show.
+ * Commands are exactly as the document has them; `expect` says what is missing in an answer, or nothing.
+ */
+export interface Step {
+  readonly section: string
+  /** One line for the person who watches. */
+  readonly title: string
+  /** Run by bash in the lab's shell; variables live on from step to step. */
+  readonly command: string
+  readonly expect?: (answer: Answer) => string | undefined
+  /** The walkthrough's reader takes time between commands, and pods take a moment: tried again until it holds. */
+  readonly retryForMs?: number
+}
+
+export interface Answer {
+  /** Standard output and error as a terminal shows them, without carriage returns. */
+  readonly text: string
+  readonly exitCode: number
+}
+
+type Expectation = (answer: Answer) => string | undefined
+
+function contains(...parts: readonly (string | RegExp)[]): Expectation {
+  return ({ text }) => {
+    const missing = parts.filter((part) => (typeof part === 'string' ? !text.includes(part) : !part.test(text)))
+    return missing.length === 0 ? undefined : `missing: ${missing.join(' and ')}`
+  }
+}
+
+function succeeds(): Expectation {
+  return ({ exitCode }) => (exitCode === 0 ? undefined : `exit code ${exitCode}`)
+}
+
+function all(...expectations: readonly Expectation[]): Expectation {
+  return (answer) => {
+    for (const expectation of expectations) {
+      const problem = expectation(answer)
+      if (problem !== undefined) return problem
+    }
+    return undefined
+  }
+}
+
+function eachLine(count: number, pattern: RegExp): Expectation {
+  return ({ text }) => {
+    const lines = text.split('\n').filter((line) => line.trim() !== '')
+    const wrong = lines.find((line) => !pattern.test(line))
+    if (wrong !== undefined) return `unexpected line: ${wrong}`
+    return lines.length === count ? undefined : `${lines.length} lines instead of ${count}`
+  }
+}
+
+const allowed = '172.18.0.42,172.18.0.43'
+const granted = (address: string) =>
+  contains(`Access granted. Your source IP (${address}) matches an allowed IP.`)
+const deniedWith = (address: string) =>
+  contains(`Access denied. Your source IP (${address}) doesn't match the allowed IPs (${allowed})`)
+/** Pods of the walkthrough run on kind-worker (172.18.0.2) or kind-worker2 (172.18.0.5). */
+const deniedWithNodeIp: Expectation = contains(
+  /Access denied\. Your source IP \(172\.18\.0\.[25]\) doesn't match the allowed IPs \(172\.18\.0\.42,172\.18\.0\.43\)/,
+)
+const curlFrom = (pod: string) =>
+  `kubectl exec -ti ${pod} -- \\\n  curl --max-time 2 http://172.18.0.7:8000`
+const tenTimes = `for i in $(seq 1 10); do
+  kubectl exec -ti xwing -- \\
+    curl --max-time 2 http://172.18.0.7:8000
+done`
+
+const preparation: readonly Step[] = [
+  {
+    section: 'The cluster',
+    title: 'Nodes are there, and NotReady: no network plugin runs yet',
+    command: 'kubectl get nodes',
+    expect: contains(
+      /kind-control-plane\s+NotReady\s+control-plane/,
+      ...['kind-worker', 'kind-worker2', 'kind-worker3', 'kind-worker4'].map(
+        (name) => new RegExp(`${name}\\s+NotReady\\s+<none>`),
+      ),
+    ),
+    retryForMs: 30_000,
+  },
+  ...['kind-worker3', 'kind-worker4'].map((node) => ({
+    section: 'The cluster',
+    title: `Keep workload off ${node}`,
+    command: `kubectl taint node ${node} egress-gw:NoSchedule`,
+    expect: contains(`node/${node} tainted`),
+  })),
+  ...['kind-worker3', 'kind-worker4'].map((node) => ({
+    section: 'The cluster',
+    title: `Make ${node} an egress node`,
+    command: `kubectl label nodes ${node} egress-gw=true`,
+    expect: contains(`node/${node} labeled`),
+  })),
+  {
+    section: 'The cluster',
+    title: "The nodes' network",
+    command: "docker network inspect -f '{{range.IPAM.Config}}{{.Subnet}}, {{end}}' kind",
+    expect: contains('172.18.0.0/16'),
+  },
+  ...[
+    ['kind-worker3', '172.18.0.42'],
+    ['kind-worker4', '172.18.0.43'],
+  ].flatMap(([node, address]) => [
+    {
+      section: 'The cluster',
+      title: `A device for the egress IP on ${node}`,
+      command: `docker exec ${node} ip link add net0 type dummy`,
+      expect: succeeds(),
+    },
+    {
+      section: 'The cluster',
+      title: `Its address, ${address}`,
+      command: `docker exec ${node} ip a add ${address}/16 dev net0`,
+      expect: succeeds(),
+    },
+  ]),
+]
+
+const installation: readonly Step[] = [
+  {
+    section: 'Install',
+    title: 'Install with the egress gateway',
+    command: `cilium install \\
+  --set kubeProxyReplacement=strict \\
+  --set egressGateway.enabled=true \\
+  --set bpf.masquerade=true \\
+  --set l7Proxy=false \\
+  --set devices="{eth+,net+}"`,
+    expect: succeeds(),
+  },
+  {
+    section: 'Install',
+    title: 'Wait until all is well',
+    command: 'cilium status --wait',
+    expect: all(succeeds(), contains(/Desired: 5, Ready: 5\/5, Available: 5\/5/)),
+  },
+  {
+    section: 'Install',
+    title: 'The egress gateway is on',
+    command: 'cilium config view | grep egress-gateway',
+    expect: contains(/egress-gateway-reconciliation-trigger-interval\s+1s/, /enable-ipv4-egress-gateway\s+true/),
+  },
+  ...[
+    ['3', 'kind-worker3', '172.18.0.4', '172.18.0.42', '10.244.4.0/24'],
+    ['4', 'kind-worker4', '172.18.0.3', '172.18.0.43', '10.244.3.0/24'],
+  ].flatMap(([number, node, nodeAddress, egressIp, podCidr]) => [
+    {
+      section: 'Install',
+      title: `The agent's pod on ${node}`,
+      command: `CILIUM${number}_POD=$(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=${node} -o name)`,
+      expect: succeeds(),
+    },
+    {
+      section: 'Install',
+      title: `It has found eth0 and net0 on ${node}`,
+      command: `kubectl -n kube-system exec -ti $CILIUM${number}_POD -- cilium status`,
+      expect: contains(
+        new RegExp(`KubeProxyReplacement:.*\\[eth0 +${nodeAddress}\\b.*\\(Direct Routing\\).*net0 +${egressIp}\\b`),
+        new RegExp(`Masquerading:\\s+BPF\\s+\\[eth0, net0\\]\\s+${podCidr} \\[IPv4: Enabled, IPv6: (En|Dis)abled\\]`),
+      ),
+    },
+  ]),
+]
+
+const outpost: readonly Step[] = [
+  {
+    section: 'The outpost',
+    title: 'A server outside the cluster that admits two addresses',
+    command: `docker run -d \\
+  --name remote-outpost \\
+  --network kind \\
+  -e ALLOWED_IP=${allowed} \\
+   quay.io/isovalent-dev/egressgw-whatismyip:latest`,
+    expect: succeeds(),
+  },
+  {
+    section: 'The outpost',
+    title: 'Its address',
+    command: `OUTPOST=$(docker inspect -f '{{range.NetworkSettings.Networks}}{{.IPAddress}}{{end}}' remote-outpost)
+echo $OUTPOST`,
+    expect: contains('172.18.0.7'),
+  },
+  {
+    section: 'The outpost',
+    title: 'From the host it is denied',
+    command: 'curl http://$OUTPOST:8000',
+    expect: deniedWith('172.18.0.1'),
+    retryForMs: 10_000,
+  },
+  {
+    section: 'The outpost',
+    title: 'An imperial ship',
+    command: `kubectl run tiefighter \\
+  --labels "org=empire,class=tiefighter" \\
+  --image docker.io/tgraf/netperf`,
+    expect: contains('pod/tiefighter created'),
+  },
+  {
+    section: 'The outpost',
+    title: 'A rebel ship',
+    command: `kubectl run xwing \\
+  --labels "org=alliance,class=xwing" \\
+  --image docker.io/tgraf/netperf`,
+    expect: contains('pod/xwing created'),
+  },
+  {
+    section: 'The outpost',
+    title: 'Both run',
+    command: 'kubectl get pod --show-labels',
+    expect: contains(/tiefighter\s+1\/1\s+Running.*org=empire/, /xwing\s+1\/1\s+Running.*org=alliance/),
+    retryForMs: 30_000,
+  },
+  {
+    section: 'The outpost',
+    title: "The Tie Fighter leaves with its node's address",
+    command: 'kubectl exec -ti tiefighter -- curl --max-time 2 http://$OUTPOST:8000',
+    expect: deniedWithNodeIp,
+  },
+  {
+    section: 'The outpost',
+    title: 'So does the X-Wing',
+    command: 'kubectl exec -ti xwing -- curl --max-time 2 http://$OUTPOST:8000',
+    expect: deniedWithNodeIp,
+  },
+]
+
+const policy: readonly Step[] = [
+  {
+    section: 'The policy',
+    title: 'Alliance ships leave by the egress nodes',
+    command: 'kubectl apply -f egress-gw-policy.yaml',
+    expect: contains('ciliumegressgatewaypolicy.cilium.io/outpost created'),
+  },
+  {
+    section: 'The policy',
+    title: 'The X-Wing is admitted',
+    command: curlFrom('xwing'),
+    expect: granted('172.18.0.42'),
+    retryForMs: 2_000,
+  },
+  {
+    section: 'The policy',
+    title: 'The Tie Fighter is not',
+    command: curlFrom('tiefighter'),
+    expect: deniedWithNodeIp,
+  },
+  {
+    section: 'The policy',
+    title: 'Another rebel ship',
+    command: `kubectl run ywing \\
+  --labels "org=alliance,class=ywing" \\
+  --image docker.io/tgraf/netperf`,
+    expect: contains('pod/ywing created'),
+  },
+  {
+    section: 'The policy',
+    title: 'It runs',
+    command: 'kubectl get po ywing',
+    expect: contains(/ywing\s+1\/1\s+Running/),
+    retryForMs: 30_000,
+  },
+  {
+    section: 'The policy',
+    title: 'It is admitted from its first packet on',
+    command: curlFrom('ywing'),
+    expect: granted('172.18.0.42'),
+  },
+]
+
+const routing: readonly Step[] = [
+  {
+    section: 'The routing mechanism',
+    title: "The X-Wing's node",
+    command: 'kubectl get po xwing -o wide',
+    expect: contains(/xwing\s+1\/1\s+Running\s+0\s+\S+\s+10\.244\.\d+\.\d+\s+kind-worker2?\s/),
+  },
+  {
+    section: 'The routing mechanism',
+    title: 'The agent on that node',
+    command: `kubectl -n kube-system get po -l k8s-app=cilium \\
+  --field-selector spec.nodeName=kind-worker`,
+    expect: contains(/NAME\s+READY\s+STATUS/, /cilium-\w+\s+1\/1\s+Running/),
+  },
+  {
+    section: 'The routing mechanism',
+    title: 'What its datapath knows',
+    command: `kubectl -n kube-system exec -ti $(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=kind-worker -o name) -c cilium-agent -- \\
+  cilium bpf egress list`,
+    expect: contains(
+      /Source IP\s+Destination CIDR\s+Egress IP\s+Gateway IP/,
+      /10\.244\.\d+\.\d+\s+172\.18\.0\.0\/16\s+0\.0\.0\.0\s+172\.18\.0\.4\b/,
+    ),
+  },
+  {
+    section: 'The routing mechanism',
+    title: 'The gateway, for scripts',
+    command: `GATEWAY_IP=$(kubectl -n kube-system exec -ti $(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=kind-worker -o name) -c cilium-agent -- cilium bpf egress list -o json | jq -r '.[0].GatewayIP')
+echo $GATEWAY_IP`,
+    expect: contains('172.18.0.4'),
+  },
+  {
+    section: 'The routing mechanism',
+    title: 'Its node',
+    command: `EGRESS_NODE=$(kubectl get no  -o json | jq -r ".items[] | select(.status.addresses[].address==\\"$GATEWAY_IP\\").metadata.name")
+echo $EGRESS_NODE`,
+    expect: contains('kind-worker3'),
+  },
+  {
+    section: 'The routing mechanism',
+    title: 'There the egress IP is known',
+    command: `CILIUM_POD=$(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=$EGRESS_NODE -o name)
+kubectl -n kube-system exec -ti $CILIUM_POD -c cilium-agent -- \\
+  cilium bpf egress list`,
+    expect: contains(/10\.244\.\d+\.\d+\s+172\.18\.0\.0\/16\s+172\.18\.0\.42\s+172\.18\.0\.4\b/),
+  },
+  {
+    section: 'The routing mechanism',
+    title: 'Ten times out of ten',
+    command: tenTimes,
+    expect: eachLine(10, /^Access granted\. Your source IP \(172\.18\.0\.42\) matches an allowed IP\.$/),
+  },
+]
+
+export const steps: readonly Step[] = [...preparation, ...installation, ...outpost, ...policy, ...routing]
