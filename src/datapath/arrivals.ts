@@ -1,0 +1,39 @@
+/**
+ * What a callback brings, for a reader that takes it one by one. Where the reader is too slow, the oldest go first:
+ * `mostWaiting` bounds the memory.
+ */
+export class Arrivals<T> {
+  readonly #waiting: T[] = []
+  readonly #mostWaiting: number
+  #wake: () => void = () => {}
+
+  constructor(mostWaiting = Number.POSITIVE_INFINITY) {
+    this.#mostWaiting = mostWaiting
+  }
+
+  push(...items: readonly T[]): void {
+    this.#waiting.push(...items)
+    if (this.#waiting.length > this.#mostWaiting)
+      this.#waiting.splice(0, this.#waiting.length - this.#mostWaiting)
+    this.#wake()
+  }
+
+  async *until(signal: AbortSignal): AsyncGenerator<T> {
+    const wake = (): void => this.#wake()
+    signal.addEventListener('abort', wake)
+    try {
+      while (!signal.aborted) {
+        const next = this.#waiting.shift()
+        if (next !== undefined) {
+          yield next
+          continue
+        }
+        const { promise, resolve } = Promise.withResolvers<void>()
+        this.#wake = resolve
+        await promise
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+    }
+  }
+}

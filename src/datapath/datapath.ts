@@ -1,0 +1,234 @@
+import { mkdirSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { type Btf, readBtf } from './btf.ts'
+import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
+import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks.ts'
+import {
+  diff,
+  lookupPerCpu,
+  putAll,
+  type RawChanges,
+  type RawEntries,
+  readEntries,
+  removeAll,
+} from './maps.ts'
+import { type Knobs, type LoadedObject, loadObject, unpinOtherMaps } from './object.ts'
+import { missingRequirements } from './requirements.ts'
+import { readRing } from './ring-buffer.ts'
+import { Table } from './table.ts'
+import { type DropRecord, dropCodec, type TableCodec, type TableCodecs, tableCodecs } from './tables.ts'
+import { type TestContext, type TestResult, testRun } from './test-run.ts'
+
+export const programs = ['from_pod', 'to_pod', 'from_overlay', 'from_world'] as const
+export type Program = (typeof programs)[number]
+
+export interface DatapathOptions {
+  /** Default: build/sallyport.bpf.o beside the sources. */
+  readonly objectFile?: string
+  /** On a BPF file system. Default: /sys/fs/bpf/sallyport */
+  readonly pinDirectory?: string
+  readonly knobs?: Knobs
+  /** `clsact` leaves tcx alone also where the kernel has it. */
+  readonly mechanism?: Mechanism
+}
+
+export interface Applied {
+  readonly puts: number
+  readonly deletes: number
+  /** The tables that changed. */
+  readonly tables: readonly AgentTable[]
+}
+
+export interface Count {
+  readonly program: string
+  readonly verdict: string
+  readonly packets: bigint
+  readonly bytes: bigint
+}
+
+type Tables = {
+  readonly [K in keyof TableCodecs]: TableCodecs[K] extends TableCodec<infer K2, infer V>
+    ? Table<K2, V>
+    : never
+}
+
+export const defaultObjectFile = new URL('../../build/sallyport.bpf.o', import.meta.url).pathname
+export const defaultPinDirectory = '/sys/fs/bpf/sallyport'
+
+/**
+ * Loads the datapath. Programs of an earlier run keep working on the tables as they are until the first `apply` has
+ * filled this load's tables; only then are they replaced, each between two packets. A failure before that changes
+ * nothing. Closing lets go of descriptors: programs, maps and attachments stay.
+ *
+ * Throws an Error of one sentence per missing requirement, each with its remedy.
+ */
+export function openDatapath(options: DatapathOptions = {}): Datapath {
+  const {
+    objectFile = defaultObjectFile,
+    pinDirectory = defaultPinDirectory,
+    knobs = {},
+    mechanism,
+  } = options
+  const missing = missingRequirements(pinDirectory, objectFile)
+  if (missing.length > 0) throw new Error(missing.join('; '))
+  const btf = readBtf(objectFile)
+  const codecs = tableCodecs(btf)
+  mkdirSync(pinDirectory, { recursive: true, mode: 0o700 })
+  const object = loadObject({ objectFile, btf, pinDirectory, knobs })
+  return new Datapath(object, btf, codecs, new Hooks(pinDirectory, mechanism), pinDirectory)
+}
+
+export class Datapath implements AsyncDisposable {
+  readonly tables: Tables
+  readonly btf: Btf
+  readonly #object: LoadedObject
+  readonly #codecs: TableCodecs
+  readonly #hooks: Hooks
+  readonly #pinDirectory: string
+  /** What the agent's maps hold. Nobody else writes them, so they are read once, and again after a failure. */
+  readonly #actual = new Map<AgentTable, RawEntries>()
+  #running: Promise<unknown> = Promise.resolve()
+  #hasTakenOver = false
+
+  constructor(object: LoadedObject, btf: Btf, codecs: TableCodecs, hooks: Hooks, pinDirectory: string) {
+    this.#object = object
+    this.#codecs = codecs
+    this.#hooks = hooks
+    this.#pinDirectory = pinDirectory
+    this.btf = btf
+    this.tables = Object.fromEntries(
+      Object.entries(codecs).map(([name, { key, value }]) => [
+        name,
+        new Table<unknown, unknown>(object.map(name), key as never, value as never),
+      ]),
+    ) as unknown as Tables
+  }
+
+  /** Writes what differs, and nothing else. Calls are taken one after another. */
+  apply(desired: Desired): Promise<Applied> {
+    const applied = this.#running.then(() => this.#apply(desired))
+    this.#running = applied.catch(() => {})
+    return applied
+  }
+
+  async #apply(desired: Desired): Promise<Applied> {
+    const wanted = encodeDesired(this.#codecs, desired)
+    const changes = writeOrder.map((name) => ({ name, changes: diff(this.#entries(name), wanted[name]) }))
+    for (const {
+      name,
+      changes: { puts },
+    } of changes)
+      await this.#write(name, puts, [])
+    for (const {
+      name,
+      changes: { deletes },
+    } of changes.toReversed())
+      await this.#write(name, [], deletes)
+    if (!this.#hasTakenOver) this.#takeOver()
+    return summarise(changes)
+  }
+
+  #entries(name: AgentTable): RawEntries {
+    const known = this.#actual.get(name)
+    if (known !== undefined) return known
+    const { raw } = this.tables[name]
+    /* An array has its one entry from the start, all zero: it counts as absent, and nobody can delete it. */
+    const entries = name === 'self' ? new Map<string, Buffer>() : readEntries(raw)
+    this.#actual.set(name, entries)
+    return entries
+  }
+
+  /** In chunks, so that packets' records and API calls are served in between. */
+  async #write(name: AgentTable, puts: RawChanges['puts'], deletes: RawChanges['deletes']): Promise<void> {
+    const { raw } = this.tables[name]
+    const entries = this.#entries(name)
+    try {
+      for (const _chunk of putAll(raw, puts)) if (puts.length > 1) await setImmediate()
+      for (const _chunk of removeAll(raw, deletes)) if (deletes.length > 1) await setImmediate()
+    } catch (error) {
+      this.#actual.delete(name)
+      throw error
+    }
+    for (const [key, value] of puts) entries.set(key.toString('latin1'), value)
+    for (const key of deletes) entries.delete(key.toString('latin1'))
+  }
+
+  /** Puts this load's programs in the place of an earlier one's, everywhere or nowhere. */
+  #takeOver(): void {
+    this.#hooks.replaceAll((program) => this.#object.programFd(program))
+    unpinOtherMaps(this.#pinDirectory, this.#object.mapDirectory)
+    this.#hasTakenOver = true
+  }
+
+  /** Attaches a program to a device, or replaces in place what an earlier load left there. */
+  attach(program: Program, ifindex: number, direction: Direction = 'ingress'): Attachment {
+    return this.#hooks.attach(program, this.#object.programFd(program), ifindex, direction)
+  }
+
+  detach(attachment: Attachment): void {
+    this.#hooks.detach(attachment)
+  }
+
+  /** What hangs on which device, of this load or an earlier one. */
+  attachments(): Attachment[] {
+    return this.#hooks.list()
+  }
+
+  /** Packets by program and verdict since the maps were made, summed over the CPUs; zeros are left out. */
+  counts(): Count[] {
+    const { raw, key, value } = this.tables.counters
+    const verdicts = this.btf.enumeration('verdict')
+    const verdictCount = verdicts.get('VERDICTS') ?? 0
+    const counts: Count[] = []
+    for (const [program, programIndex] of this.btf.enumeration('program')) {
+      if (program === 'PROGRAMS') continue
+      for (const [verdict, index] of verdicts) {
+        if (index >= verdictCount) continue
+        const perCpu = lookupPerCpu(raw, key.encode(programIndex * verdictCount + index)).map((bytes) =>
+          value.decode(bytes),
+        )
+        const packets = perCpu.reduce((sum, counter) => sum + counter.packets, 0n)
+        const bytes = perCpu.reduce((sum, counter) => sum + counter.bytes, 0n)
+        if (packets > 0n) counts.push({ program, verdict, packets, bytes })
+      }
+    }
+    return counts
+  }
+
+  /** Dropped packets as they are dropped, until the signal. Not for counting: a slow reader misses some. */
+  drops(signal: AbortSignal): AsyncGenerator<DropRecord> {
+    return readRing({ ...this.#object.map('drops') }, dropCodec(this.btf), signal)
+  }
+
+  /** Runs a program on one packet, for tests and measurements. */
+  testRun(program: Program, packet: Buffer, context?: TestContext, repeat?: number): TestResult {
+    return testRun(this.#object.programFd(program), packet, context, repeat)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running
+    this.#object[Symbol.dispose]()
+  }
+}
+
+function summarise(changes: readonly { readonly name: AgentTable; readonly changes: RawChanges }[]): Applied {
+  const total = (count: (of: RawChanges) => number): number =>
+    changes.reduce((sum, one) => sum + count(one.changes), 0)
+  return {
+    puts: total(({ puts }) => puts.length),
+    deletes: total(({ deletes }) => deletes.length),
+    tables: changes
+      .filter((one) => one.changes.puts.length + one.changes.deletes.length > 0)
+      .map(({ name }) => name),
+  }
+}
+
+/**
+ * Takes everything of the datapath out of the kernel: programs off their devices, maps unpinned. Flows that it
+ * translated end here.
+ */
+export function removeDatapath(pinDirectory: string = defaultPinDirectory): void {
+  const hooks = new Hooks(pinDirectory)
+  for (const attachment of hooks.list()) hooks.detach(attachment)
+  unpinOtherMaps(pinDirectory, '')
+}

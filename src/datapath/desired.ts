@@ -1,0 +1,71 @@
+import type { Address } from '../net/address.ts'
+import type { Prefix } from '../net/prefix.ts'
+import { keyString, type RawEntries } from './maps.ts'
+import type {
+  ClusterEntry,
+  EgressIpEntry,
+  Pod,
+  PoolKey,
+  RuleEntry,
+  SelfEntry,
+  TableCodec,
+  TableCodecs,
+} from './tables.ts'
+
+/** All that the agent's tables must hold: the answer of `resolve`, with the devices that only the node knows. */
+export interface Desired {
+  readonly self: SelfEntry
+  /** By tunnel address. */
+  readonly nodes: ReadonlyMap<Address, { readonly slot: number | undefined }>
+  readonly egressIps: ReadonlyMap<Address, EgressIpEntry>
+  readonly pools: readonly (PoolKey & { readonly blocks: readonly number[] })[]
+  readonly groups: ReadonlyMap<bigint, readonly Address[]>
+  readonly cluster: ReadonlyMap<Prefix, ClusterEntry>
+  /** By policy set, then by destination. */
+  readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>
+  readonly pods: ReadonlyMap<Address, Pod>
+}
+
+/**
+ * The tables that the agent alone writes, in the order in which entries are added: what is pointed at stands before
+ * what points at it. Deletions go the other way, so that no packet ever follows a pointer into nothing.
+ */
+export const writeOrder = [
+  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules', 'pods',
+] as const // biome-ignore format: one line shows the order
+
+export type AgentTable = (typeof writeOrder)[number]
+
+/** The bytes that every one of the agent's maps must hold. */
+export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<AgentTable, RawEntries> {
+  const { nodes } = desired
+  return {
+    self: encodeAll(codecs.self, [[0, desired.self]]),
+    nodes: encodeAll(codecs.nodes, nodes),
+    slots: encodeAll(codecs.slots, slotHolders(nodes)),
+    egress_ips: encodeAll(codecs.egress_ips, desired.egressIps),
+    pools: encodeAll(
+      codecs.pools,
+      desired.pools.map(({ blocks, ...key }) => [key, blocks] as const),
+    ),
+    groups: encodeAll(codecs.groups, desired.groups),
+    cluster: encodeAll(codecs.cluster, desired.cluster),
+    rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
+    pods: encodeAll(codecs.pods, desired.pods),
+  }
+}
+
+function encodeAll<K, V>(codec: TableCodec<K, V>, entries: Iterable<readonly [K, V]>): RawEntries {
+  const encoded: RawEntries = new Map()
+  for (const [key, value] of entries) encoded.set(keyString(codec.key.encode(key)), codec.value.encode(value))
+  return encoded
+}
+
+function* slotHolders(nodes: Desired['nodes']): Generator<readonly [number, Address]> {
+  for (const [address, { slot }] of nodes) if (slot !== undefined) yield [slot, address]
+}
+
+function* flattenRules(rules: Desired['rules']) {
+  for (const [policySet, byDestination] of rules)
+    for (const [destination, rule] of byDestination) yield [{ policySet, destination }, rule] as const
+}

@@ -1,0 +1,100 @@
+import type { Address } from '../net/address.ts'
+import type { Netlink } from './netlink.ts'
+import {
+  addressFamily,
+  attribute,
+  attributeU32,
+  decodeAttributes,
+  messageFlag,
+  messageType,
+} from './netlink-message.ts'
+import { familyNumber, fromKernelBytes, kernelBytes } from './network-address.ts'
+
+/** An address that a device has. */
+export interface DeviceAddress {
+  readonly index: number
+  readonly address: Address
+  readonly prefixLength: number
+  readonly scope: 'global' | 'site' | 'link' | 'host'
+  /** Duplicate address detection has not finished: nobody can use it yet. */
+  readonly isTentative: boolean
+  readonly isDeprecated: boolean
+}
+
+const attributeType = { address: 1, local: 2, flags: 8 } as const
+const flag = { noDad: 2, deprecated: 0x20, tentative: 0x40, noPrefixRoute: 0x200 } as const
+const scopes = new Map([
+  [0, 'global'],
+  [200, 'site'],
+  [253, 'link'],
+  [254, 'host'],
+] as const)
+const fixedLength = 8
+
+function fixedPart(family: number, prefixLength: number, index: number): Buffer {
+  const fixed = Buffer.alloc(fixedLength)
+  fixed.writeUInt8(family, 0)
+  fixed.writeUInt8(prefixLength, 1)
+  fixed.writeUInt32LE(index, 4)
+  return fixed
+}
+
+/** In the kernel's order: what it lists first is what it prefers. */
+export function listAddresses(netlink: Netlink): DeviceAddress[] {
+  return netlink
+    .dump('list addresses', messageType.getAddress, fixedPart(addressFamily.any, 0, 0))
+    .map(({ payload }) => decodeDeviceAddress(payload))
+    .filter((address) => address !== undefined)
+}
+
+export function decodeDeviceAddress(payload: Buffer): DeviceAddress | undefined {
+  const attributes = decodeAttributes(payload.subarray(fixedLength))
+  /* On a point-to-point device ADDRESS is the far end; LOCAL is ours wherever it is given. */
+  const bytes = attributes.get(attributeType.local) ?? attributes.get(attributeType.address)
+  if (bytes === undefined) return undefined
+  const flags = attributes.get(attributeType.flags)?.readUInt32LE(0) ?? payload.readUInt8(2)
+  return {
+    index: payload.readUInt32LE(4),
+    address: fromKernelBytes(bytes),
+    prefixLength: payload.readUInt8(1),
+    scope: scopes.get(payload.readUInt8(3) as 0) ?? 'global',
+    isTentative: (flags & flag.tentative) !== 0,
+    isDeprecated: (flags & flag.deprecated) !== 0,
+  }
+}
+
+export interface NewAddress {
+  readonly index: number
+  readonly address: Address
+  readonly prefixLength: number
+  /** False: the address comes without a route to its prefix. */
+  readonly hasPrefixRoute?: boolean
+}
+
+/** Adds, or leaves what is there already. IPv6 skips duplicate address detection: we know whose address it is. */
+export function putAddress(
+  netlink: Netlink,
+  { index, address, prefixLength, hasPrefixRoute }: NewAddress,
+): void {
+  const flags = flag.noDad | (hasPrefixRoute === false ? flag.noPrefixRoute : 0)
+  netlink.request(
+    `add ${address}/${prefixLength} to device ${index}`,
+    messageType.newAddress,
+    messageFlag.create | messageFlag.replace,
+    fixedPart(familyNumber(address), prefixLength, index),
+    attribute(attributeType.local, kernelBytes(address)),
+    attribute(attributeType.address, kernelBytes(address)),
+    attributeU32(attributeType.flags, flags),
+  )
+}
+
+/** Fails with EADDRNOTAVAIL where the device does not have it. */
+export function deleteAddress(netlink: Netlink, { index, address, prefixLength }: NewAddress): void {
+  netlink.request(
+    `delete ${address}/${prefixLength} from device ${index}`,
+    messageType.deleteAddress,
+    0,
+    fixedPart(familyNumber(address), prefixLength, index),
+    attribute(attributeType.local, kernelBytes(address)),
+  )
+}

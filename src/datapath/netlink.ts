@@ -1,0 +1,127 @@
+import { check, KernelError, native } from './libc.ts'
+import {
+  decodeAttributes,
+  decodeMessages,
+  encodeMessage,
+  messageFlag,
+  messageType,
+  type NetlinkMessage,
+  textOf,
+} from './netlink-message.ts'
+import { withNetns } from './netns.ts'
+
+const family = 16
+const rawCloexec = 3 | 0x80000
+const solSocket = 1
+const solNetlink = 270
+const option = { receiveTimeout: 20, receiveBufferForce: 33, addMembership: 1, capAck: 10, extendedAck: 11, strictCheck: 12 } as const // biome-ignore format: numbers of two headers
+
+/* The kernel fills at most 32 KiB per message of a dump. */
+const receiveLength = 1 << 18
+const truncFlag = 0x20
+
+/** Waiting for the kernel's own lock can take long on a busy machine; an answer that never comes must not hang us. */
+const receiveTimeoutS = 10
+
+/**
+ * A connection to the kernel's rtnetlink, of the network namespace that it was opened in, for good.
+ * Calls are synchronous: the kernel has answered when sending returns.
+ */
+export class Netlink implements Disposable {
+  readonly #fd: number
+  readonly #buffer = Buffer.alloc(receiveLength)
+  #sequence = 0
+
+  /** In the namespace at `netns`, or in this thread's own. */
+  constructor(netns?: string) {
+    this.#fd = netns === undefined ? openSocket(0) : withNetns(netns, () => openSocket(0))
+    const timeout = Buffer.alloc(16)
+    timeout.writeBigInt64LE(BigInt(receiveTimeoutS))
+    native.setsockopt(this.#fd, solSocket, option.receiveTimeout, timeout, timeout.length)
+  }
+
+  [Symbol.dispose](): void {
+    native.close(this.#fd)
+  }
+
+  /** Asks for one thing to be done. `attempted` goes into the error with the kernel's own explanation. */
+  request(attempted: string, type: number, flags: number, ...payload: readonly Buffer[]): void {
+    const sequence = this.#send(attempted, type, flags | messageFlag.request | messageFlag.ack, payload)
+    for (const message of this.#receive(attempted, sequence)) if (message.type === messageType.error) return
+  }
+
+  /** Asks for a list. One that changed while it was read is read again, so that what is returned was true at once. */
+  dump(attempted: string, type: number, ...payload: readonly Buffer[]): NetlinkMessage[] {
+    const mostTries = 20
+    for (let tries = 0; tries < mostTries; tries++) {
+      const sequence = this.#send(attempted, type, messageFlag.request | messageFlag.dump, payload)
+      const messages = [...this.#receive(attempted, sequence)]
+      if (!messages.some((message) => message.flags & messageFlag.dumpInterrupted))
+        return messages.filter((message) => message.type !== messageType.done)
+    }
+    throw new Error(`${attempted}: the list changed ${mostTries} times while it was read`)
+  }
+
+  #send(attempted: string, type: number, flags: number, payload: readonly Buffer[]): number {
+    this.#sequence = (this.#sequence + 1) >>> 0
+    const message = encodeMessage(type, flags, this.#sequence, Buffer.concat(payload))
+    check(attempted, native.send(this.#fd, message, message.length, 0))
+    return this.#sequence
+  }
+
+  /** Up to the end of the answer: the acknowledgement, or the end of the list. Leftovers of a failed call are skipped. */
+  *#receive(attempted: string, sequence: number): Generator<NetlinkMessage> {
+    for (;;) {
+      const length = check(attempted, native.recv(this.#fd, this.#buffer, this.#buffer.length, truncFlag))
+      if (length > this.#buffer.length)
+        throw new Error(`${attempted}: an answer of ${length} bytes is too long`)
+      for (const message of decodeMessages(Buffer.from(this.#buffer.subarray(0, length)))) {
+        if (message.sequence !== sequence) continue
+        throwIfError(attempted, message)
+        yield message
+        if (message.type === messageType.done || message.type === messageType.error) return
+      }
+    }
+  }
+}
+
+function throwIfError(attempted: string, message: NetlinkMessage): void {
+  if (message.type !== messageType.error && message.type !== messageType.done) return
+  const errno = message.payload.length >= 4 ? -message.payload.readInt32LE(0) : 0
+  if (errno > 0) throw new KernelError(attempted, errno, explanation(message))
+}
+
+/** What the kernel says beside the number, as "Device does not exist". */
+function explanation({ type, flags, payload }: NetlinkMessage): string | undefined {
+  if (!(flags & messageFlag.ackAttributes)) return undefined
+  const errorThenHeader = 4 + 16
+  const attributes = decodeAttributes(payload.subarray(type === messageType.error ? errorThenHeader : 4))
+  const text = attributes.get(1)
+  return text && textOf(text)
+}
+
+export function openSocket(flags: number): number {
+  const fd = check('open a netlink socket', native.socket(family, rawCloexec | flags, 0))
+  const on = Buffer.from([1, 0, 0, 0])
+  for (const name of [option.capAck, option.extendedAck, option.strictCheck])
+    native.setsockopt(fd, solNetlink, name, on, on.length)
+  const address = Buffer.alloc(12)
+  address.writeUInt16LE(family, 0)
+  check('bind a netlink socket', native.bind(fd, address, address.length))
+  return fd
+}
+
+/** Subscribes a socket to changes; a large buffer, since a burst that does not fit costs a full listing. */
+export function subscribe(fd: number, groups: readonly number[]): void {
+  const size = Buffer.alloc(4)
+  size.writeUInt32LE(8 << 20)
+  native.setsockopt(fd, solSocket, option.receiveBufferForce, size, size.length)
+  for (const group of groups) {
+    const value = Buffer.alloc(4)
+    value.writeUInt32LE(group)
+    check(
+      `subscribe to netlink group ${group}`,
+      native.setsockopt(fd, solNetlink, option.addMembership, value, 4),
+    )
+  }
+}

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import koffi from 'koffi'
+import type { Btf, MapLayout } from './btf.ts'
+import { type Handle, libbpf, takeLibbpfLog } from './libbpf.ts'
+import { checkNegative, KernelError } from './libc.ts'
+import type { RawMap } from './maps.ts'
+
+/** Values of the `const volatile` knobs in bpf/config.h, by name. */
+export type Knobs = Readonly<Record<string, number | bigint>>
+
+/** Programs and maps in the kernel, not attached to anything yet. */
+export interface LoadedObject extends Disposable {
+  programFd(name: string): number
+  map(name: string): RawMap
+  /** Where this object's maps are pinned. */
+  readonly mapDirectory: string
+}
+
+export interface LoadOptions {
+  readonly objectFile: string
+  readonly btf: Btf
+  readonly pinDirectory: string
+  readonly knobs: Knobs
+}
+
+/**
+ * Loads programs and maps and changes nothing of what runs: attaching is a later step, and a failure here
+ * leaves the old programs where they are. Maps that an earlier load pinned with the same layouts are taken over
+ * with all they hold.
+ */
+export function loadObject(options: LoadOptions): LoadedObject {
+  const { objectFile, btf, pinDirectory, knobs } = options
+  takeLibbpfLog()
+  const object = libbpf().open(objectFile, null)
+  if (object === null)
+    throw new KernelError(`open the object file ${objectFile}`, koffi.errno(), takeLibbpfLog())
+  const mapDirectory = join(pinDirectory, `maps-${layoutHash(btf)}`)
+  try {
+    setKnobs(object, btf, knobs)
+    mkdirSync(mapDirectory, { recursive: true, mode: 0o700 })
+    for (const name of btf.maps.keys())
+      checkNegative(
+        `set the pin of map ${name}`,
+        libbpf().setPinPath(findMap(object, name), join(mapDirectory, name)),
+      )
+    const result = libbpf().load(object)
+    if (result < 0) throw loadError(objectFile, -result, takeLibbpfLog())
+  } catch (error) {
+    libbpf().close(object)
+    throw error
+  }
+  return {
+    mapDirectory,
+    programFd: (name) => programFd(object, name),
+    map: (name) => rawMap(object, btf, name),
+    [Symbol.dispose]: () => libbpf().close(object),
+  }
+}
+
+function loadError(objectFile: string, errno: number, log: string): Error {
+  const failure = new KernelError(`load ${objectFile}`, errno, log)
+  if (failure.code !== 'EPERM') return failure
+  return new Error(
+    'the kernel refused to load the programs: run as root, or grant CAP_BPF and CAP_NET_ADMIN and raise the memory lock limit (ulimit -l unlimited)',
+    { cause: failure },
+  )
+}
+
+function findMap(object: Handle, name: string): Handle {
+  const map = libbpf().map(object, name)
+  if (map === null) throw new Error(`the object file has no map ${name}`)
+  return map
+}
+
+function rawMap(object: Handle, btf: Btf, name: string): RawMap {
+  const layout = btf.maps.get(name)
+  if (layout === undefined) throw new Error(`the object file has no map ${name}`)
+  return {
+    name,
+    fd: libbpf().mapFd(findMap(object, name)),
+    keySize: layout.key?.size ?? 0,
+    valueSize: layout.value?.size ?? 0,
+    maxEntries: layout.maxEntries,
+  }
+}
+
+function programFd(object: Handle, name: string): number {
+  const program = libbpf().program(object, name)
+  if (program === null) throw new Error(`the object file has no program ${name}`)
+  return checkNegative(`find program ${name}`, libbpf().programFd(program))
+}
+
+function setKnobs(object: Handle, btf: Btf, knobs: Knobs): void {
+  const variables = btf.variables('.rodata')
+  if (Object.keys(knobs).length === 0) return
+  const size = [0]
+  const start = libbpf().initialValue(findMap(object, '.rodata'), size)
+  const view = new DataView(koffi.view(start, Number(size[0])))
+  for (const [name, value] of Object.entries(knobs)) {
+    const variable = variables.get(name)
+    if (variable === undefined)
+      throw new Error(`the datapath has no knob ${name}; it has ${[...variables.keys()].join(', ')}`)
+    if (variable.type.size === 8) view.setBigUint64(variable.offset, BigInt(value), true)
+    else if (variable.type.size === 4) view.setUint32(variable.offset, Number(value), true)
+    else throw new Error(`knob ${name} has ${variable.type.size} bytes, expected 4 or 8`)
+  }
+}
+
+/**
+ * Names the set of maps: object files that agree on it share the maps, and with them every mapping and lease, over a
+ * restart or upgrade. One changed field makes new maps, since old bytes must not be read with a new meaning.
+ */
+export function layoutHash(btf: Btf): string {
+  const layouts: MapLayout[] = [...btf.maps.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return createHash('sha256').update(JSON.stringify(layouts)).digest('hex').slice(0, 12)
+}
+
+/** Unpins the maps of other layouts. Call it when no program that runs uses them any more. */
+export function unpinOtherMaps(pinDirectory: string, keep: string): void {
+  for (const entry of readdirSync(pinDirectory)) {
+    const directory = join(pinDirectory, entry)
+    if (!entry.startsWith('maps-') || directory === keep) continue
+    for (const name of readdirSync(directory)) unlinkSync(join(directory, name))
+    rmdirSync(directory)
+  }
+}
