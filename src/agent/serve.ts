@@ -1,0 +1,118 @@
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { dirname } from 'node:path'
+import type { AgentStatus, CniRequest, CniResult, CompatibleEgressRow, DropEvent, EgressView } from './local-api.ts'
+
+/** What the agent can be asked; local-api.ts says what each answers. */
+export interface LocalApi {
+  isReady(): boolean
+  status(): AgentStatus
+  config(): Readonly<Record<string, string>>
+  compatibleRows(): Promise<readonly CompatibleEgressRow[]>
+  egress(): readonly EgressView[]
+  drops(signal: AbortSignal): AsyncIterable<DropEvent>
+  metrics(): Promise<string>
+  cni(request: CniRequest): Promise<CniResult | undefined>
+}
+
+/** An answer that is not 200. 503 tells the CNI plugin to ask again later. */
+export class Refusal extends Error {
+  readonly status: number
+  constructor(status: number, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.status = status
+  }
+}
+
+const mostRequestBytes = 1 << 20
+
+/**
+ * Serves the local API. The socket is for root alone: who may use it may wire pods.
+ * A socket that a killed agent left is replaced.
+ */
+export async function serveLocalApi(socketPath: string, api: LocalApi): Promise<Server> {
+  mkdirSync(dirname(socketPath), { recursive: true })
+  rmSync(socketPath, { force: true })
+  const server = createServer((request, response) => {
+    answer(request, response, api).catch((error: unknown) => refuse(response, error))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(socketPath, resolve)
+  })
+  chmodSync(socketPath, 0o600)
+  return server
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, api: LocalApi): Promise<void> {
+  const path = new URL(request.url ?? '/', 'http://agent').pathname
+  switch (`${request.method} ${path}`) {
+    case 'GET /healthz':
+      return sendNothing(response, 204)
+    case 'GET /readyz':
+      return sendNothing(response, api.isReady() ? 204 : 503)
+    case 'GET /v1/status':
+      return sendJson(response, api.status())
+    case 'GET /v1/config':
+      return sendJson(response, api.config())
+    case 'GET /v1/bpf/egress':
+      return sendJson(response, await api.compatibleRows())
+    case 'GET /v1/egress':
+      return sendJson(response, api.egress())
+    case 'GET /v1/drops':
+      return sendDrops(request, response, api)
+    case 'GET /metrics':
+      response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(await api.metrics())
+      return
+    case 'POST /v1/cni': {
+      const result = await api.cni((await readJson(request)) as CniRequest)
+      return result === undefined ? sendNothing(response, 204) : sendJson(response, result)
+    }
+    default:
+      throw new Refusal(404, `the agent has no ${request.method} ${path}`)
+  }
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request) {
+    length += (chunk as Buffer).length
+    if (length > mostRequestBytes) throw new Refusal(413, `a request has ${mostRequestBytes} bytes at most`)
+    chunks.push(chunk as Buffer)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+  } catch (cause) {
+    throw new Refusal(400, 'the request is not JSON', { cause })
+  }
+}
+
+/** Until the client goes away. */
+async function sendDrops(request: IncomingMessage, response: ServerResponse, api: LocalApi): Promise<void> {
+  const gone = new AbortController()
+  request.once('close', () => gone.abort())
+  response.once('close', () => gone.abort())
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  response.flushHeaders()
+  for await (const drop of api.drops(gone.signal)) response.write(`data: ${JSON.stringify(drop)}\n\n`)
+  response.end()
+}
+
+function sendJson(response: ServerResponse, body: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+function sendNothing(response: ServerResponse, status: number): void {
+  response.writeHead(status).end()
+}
+
+function refuse(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) {
+    response.destroy()
+    return
+  }
+  const status = error instanceof Refusal ? error.status : 500
+  const message = error instanceof Error ? error.message : String(error)
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ message }))
+}
