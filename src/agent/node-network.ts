@@ -1,0 +1,139 @@
+import { type Address, familyOf } from '../net/address.ts'
+import { type DeviceAddress, listAddresses } from '../datapath/device-addresses.ts'
+import { createVxlan, type Device, deleteDevice, findDevice, listDevices, setDevice } from '../datapath/devices.ts'
+import type { Netlink } from '../datapath/netlink.ts'
+import { listRoutes, type Route } from '../datapath/routes.ts'
+import { reservePorts, writeSysctl } from '../datapath/sysctl.ts'
+import type { Tables } from '../decide/tables.ts'
+import { familyOfPrefix, prefixLength } from '../net/prefix.ts'
+import type { Overlay } from './plan.ts'
+import { hostPrefix } from './wire.ts'
+
+export const overlayName = 'sallyport'
+
+/** The same on every node, so that what the datapath passes to the stack there is taken for the node's own. */
+const overlayMac = '02:73:61:6c:79:01'
+
+/** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
+const tunnelOverhead = { 4: 50, 6: 70 } as const
+
+/** VNI of traffic between pods and nodes: TUNNEL_POD of bpf/types.h. */
+const podTunnelId = 1n
+
+/** What the node needs to know of one of its devices. */
+export interface NodeDevice extends Device {
+  readonly addresses: readonly Address[]
+  readonly isDefaultRoute: boolean
+}
+
+/** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
+export function listNodeDevices(netlink: Netlink): NodeDevice[] {
+  const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
+  const defaults = new Set(
+    ([4, 6] as const)
+      .flatMap((family) => listRoutes(netlink, { family }))
+      .filter((route) => prefixLength(route.destination) === 0 && route.kind === 'unicast')
+      .map((route) => route.ifindex),
+  )
+  return listDevices(netlink)
+    .filter((device) => !device.isLoopback)
+    .map((device) => ({
+      ...device,
+      addresses: addresses.filter((each) => each.index === device.index && isUsable(each)).map(({ address }) => address),
+      isDefaultRoute: defaults.has(device.index),
+    }))
+}
+
+function isUsable(address: DeviceAddress): boolean {
+  return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
+}
+
+/** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
+export function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
+  const names = [device.name, ...device.alternativeNames]
+  if (!pattern.endsWith('+')) return names.includes(pattern)
+  return names.some((name) => name.startsWith(pattern.slice(0, -1)))
+}
+
+/**
+ * The devices by which the world reaches this node: those that the configuration names, or without any the one with the
+ * tunnel's address and those of default routes.
+ */
+export function selectNativeDevices(
+  devices: readonly NodeDevice[],
+  patterns: readonly string[],
+  tunnelAddress: Address,
+): NodeDevice[] {
+  const native = devices.filter((device) => device.name !== overlayName && !isPodDevice(device))
+  if (patterns.length > 0) return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
+  return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
+}
+
+/** Our own veths have names that hostDeviceName makes. */
+function isPodDevice(device: Device): boolean {
+  return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
+}
+
+/** The tunnel's device; one with another port is made anew. Restarting finds it as it was. */
+export function ensureOverlay(
+  netlink: Netlink,
+  devices: readonly NodeDevice[],
+  wanted: { readonly port: number; readonly mtu: number; readonly tunnelAddress: Address },
+  state: { readonly port: number | undefined },
+): Overlay {
+  const underlay = devices.find((device) => device.addresses.includes(wanted.tunnelAddress))
+  if (underlay === undefined)
+    throw new Error(
+      `no device has ${wanted.tunnelAddress}, the address under which the cluster knows this node: is it still starting?`,
+    )
+  const mtu = wanted.mtu || underlay.mtu - tunnelOverhead[familyOf(wanted.tunnelAddress)]
+  let overlay = findDevice(netlink, overlayName)
+  if (overlay !== undefined && state.port !== undefined && state.port !== wanted.port) {
+    deleteDevice(netlink, overlay.index)
+    overlay = undefined
+  }
+  if (overlay === undefined) {
+    createVxlan(netlink, { name: overlayName, mac: overlayMac, mtu, port: wanted.port })
+    overlay = findDevice(netlink, overlayName)
+    if (overlay === undefined) throw new Error(`device ${overlayName} vanished while it was being made`)
+  }
+  if (overlay.mtu !== mtu || !overlay.isUp || overlay.mac !== overlayMac)
+    setDevice(netlink, overlay.index, { mac: overlayMac, mtu, hasArp: false, isUp: true })
+  return { ifindex: overlay.index, mac: overlayMac, mtu }
+}
+
+/** What the kernel must be told once. Each says what breaks otherwise. */
+export function prepareKernel(): void {
+  writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
+  writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
+  writeSysctl(
+    `net/ipv4/conf/${overlayName}/rp_filter`,
+    '2',
+    'packets of other nodes are accepted from the tunnel although their route is another device',
+  )
+  reservePorts(49152, 65535, "the node's own sockets do not take ports that pods leave with")
+}
+
+/** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */
+export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
+  return [...tables.cluster].flatMap(([prefix, destination]) => {
+    if (destination.kind !== 'node' || isNodeAddress(tables, prefix)) return []
+    const source = familyOfPrefix(prefix) === 4 ? tables.self.masquerade4 : tables.self.masquerade6
+    return [
+      {
+        destination: prefix,
+        kind: 'unicast' as const,
+        ifindex: overlay.ifindex,
+        scope: 'link' as const,
+        mtu: overlay.mtu,
+        ...(source === undefined ? {} : { source }),
+        tunnel: { id: podTunnelId, destination: destination.tunnelAddress },
+      },
+    ]
+  })
+}
+
+/** Nodes reach each other by the underlay, which the tunnel itself needs. */
+function isNodeAddress(tables: Tables, prefix: string): boolean {
+  return [...tables.nodes.keys()].some((address) => hostPrefix(address) === prefix) || /\/(32|128)$/.test(prefix)
+}

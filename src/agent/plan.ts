@@ -1,0 +1,83 @@
+import type { EgressIp, Tables } from '../decide/tables.ts'
+import type { Desired } from '../datapath/desired.ts'
+import type { Pod } from '../datapath/tables.ts'
+import type { Address } from '../net/address.ts'
+import type { Attachment } from './attachments.ts'
+
+/** The tunnel's device on this node. */
+export interface Overlay {
+  readonly ifindex: number
+  readonly mac: string
+  /** Largest inner IP packet that the tunnel carries whole. */
+  readonly mtu: number
+}
+
+/** What the kernel's tables must hold: the decision, with the devices that only this node knows. */
+export function planDatapath(
+  tables: Tables,
+  attachments: readonly Attachment[],
+  overlay: Overlay,
+  lingering: ReadonlyMap<Address, EgressIp>,
+): Desired {
+  return {
+    self: {
+      ...tables.self,
+      overlayIfindex: overlay.ifindex,
+      overlayMac: overlay.mac,
+      tunnelMtu: overlay.mtu,
+    },
+    nodes: tables.nodes,
+    egressIps: new Map([...lingering, ...tables.egressIps]),
+    pools: tables.pools,
+    groups: tables.groups,
+    cluster: tables.cluster,
+    rules: tables.rules,
+    pods: new Map(attachments.flatMap((attachment) => podEntries(tables, attachment))),
+  }
+}
+
+/** A pod that the decision does not know (yet) has an entry all the same: one that lets nothing out. */
+function podEntries(tables: Tables, attachment: Attachment): readonly (readonly [Address, Pod])[] {
+  const { wired, pod, sinceNs } = attachment
+  if (wired === undefined) return []
+  return attachment.addresses.map((address) => {
+    const decided = tables.podsByIp.get(address)
+    const isKnown = decided !== undefined && (pod.uid === '' || decided.podUid === pod.uid)
+    return [
+      address,
+      {
+        policySet: isKnown ? decided.policySet : 0n,
+        sinceNs,
+        ifindex: wired.ifindex,
+        mac: wired.mac,
+        hostMac: wired.hostMac,
+        isQuarantined: !isKnown,
+      },
+    ]
+  })
+}
+
+/**
+ * Egress IPs that no policy names any more. Flows that have them go on, here and on other nodes, and nobody can say when
+ * the last one ends: they stay for as long as a TCP connection may be silent.
+ */
+export class Lingering {
+  readonly #lastWanted = new Map<Address, { readonly entry: EgressIp; readonly atMs: number }>()
+  readonly #lingerMs: number
+
+  constructor(lingerMs: number) {
+    this.#lingerMs = lingerMs
+  }
+
+  /** What is in the kernel from before counts as wanted just now. */
+  restore(entries: Iterable<readonly [Address, EgressIp]>, nowMs: number): void {
+    for (const [address, entry] of entries) this.#lastWanted.set(address, { entry, atMs: nowMs })
+  }
+
+  update(wanted: ReadonlyMap<Address, EgressIp>, nowMs: number): ReadonlyMap<Address, EgressIp> {
+    for (const [address, entry] of wanted) this.#lastWanted.set(address, { entry, atMs: nowMs })
+    for (const [address, { atMs }] of this.#lastWanted)
+      if (atMs + this.#lingerMs < nowMs) this.#lastWanted.delete(address)
+    return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry]))
+  }
+}

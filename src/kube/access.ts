@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+
+/** How to reach an API server, and as whom. */
+export interface ClusterAccess {
+  /** https://host:port */
+  readonly server: string
+  /** PEM; without one, the machine's own roots. */
+  readonly ca?: string
+  /** Asked for with every request: tokens rotate. Undefined: no credentials, or a client certificate. */
+  readonly token: () => string | undefined
+  readonly clientCertificate?: { readonly cert: string; readonly key: string }
+}
+
+const mountedDirectory = '/var/run/secrets/kubernetes.io/serviceaccount'
+
+/** Of the pod that this process runs in. The kubelet replaces the mounted token long before it expires. */
+export function inClusterAccess(environment: NodeJS.ProcessEnv = process.env): ClusterAccess {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = environment
+  if (!host || !port)
+    throw new Error(
+      'KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this process expects to run in a pod of the cluster',
+    )
+  const authority = host.includes(':') ? `[${host}]` : host
+  return {
+    server: `https://${authority}:${port}`,
+    ca: readFileSync(`${mountedDirectory}/ca.crt`, 'utf8'),
+    token: () => readFileSync(`${mountedDirectory}/token`, 'utf8').trim(),
+  }
+}

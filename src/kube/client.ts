@@ -1,0 +1,237 @@
+import { Agent, request } from 'undici'
+import type { ClusterAccess } from './access.ts'
+import { KubeError } from './kube-error.ts'
+
+/** What every object has; kinds add spec and status. */
+export interface KubeObject {
+  readonly apiVersion?: string
+  readonly kind?: string
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly uid?: string
+    readonly resourceVersion?: string
+    readonly generation?: number
+    readonly creationTimestamp?: string
+    readonly deletionTimestamp?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+}
+
+export interface KubeList<T> {
+  readonly metadata: { readonly resourceVersion?: string; readonly continue?: string }
+  readonly items: readonly T[]
+}
+
+/** Which objects: `group` is empty for the core group. */
+export interface ResourceName {
+  readonly group: string
+  readonly version: string
+  readonly plural: string
+  readonly isNamespaced: boolean
+}
+
+export interface ListOptions {
+  readonly namespace?: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+}
+
+export type PatchType = 'merge' | 'json' | 'strategic' | 'apply'
+
+export interface WriteOptions {
+  readonly namespace?: string
+  readonly subresource?: string
+  readonly fieldManager?: string
+  readonly force?: boolean
+  readonly dryRun?: boolean
+}
+
+const contentTypes: Readonly<Record<PatchType, string>> = {
+  merge: 'application/merge-patch+json',
+  json: 'application/json-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  apply: 'application/apply-patch+yaml',
+}
+
+interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | undefined>>
+  readonly body?: unknown
+  readonly contentType?: string
+  readonly signal?: AbortSignal
+}
+
+export interface ClientOptions {
+  readonly userAgent: string
+  /** An answer that has not begun by then counts as a failure; watches are exempt once they have begun. */
+  readonly timeoutMs?: number
+}
+
+/** A thin client: JSON over HTTP/1.1, one keep-alive pool. Failures are KubeErrors, or the network's own errors. */
+export class KubeClient {
+  readonly #access: ClusterAccess
+  readonly #options: ClientOptions
+  readonly #dispatcher: Agent
+
+  constructor(access: ClusterAccess, options: ClientOptions) {
+    this.#access = access
+    this.#options = options
+    const { ca, clientCertificate } = access
+    this.#dispatcher = new Agent({
+      connect: { ...(ca === undefined ? {} : { ca }), ...clientCertificate },
+      headersTimeout: options.timeoutMs ?? 30_000,
+      bodyTimeout: 0,
+      keepAliveTimeout: 30_000,
+    })
+  }
+
+  resource<T extends KubeObject>(name: ResourceName): Resource<T> {
+    return new Resource<T>(this, name)
+  }
+
+  async json(call: Call): Promise<unknown> {
+    const response = await this.send(call)
+    const text = await response.body.text()
+    if (response.statusCode >= 300) throw toError(call, response.statusCode, text, response.headers['retry-after'])
+    return text === '' ? undefined : JSON.parse(text)
+  }
+
+  send({ method, path, query = {}, body, contentType, signal }: Call) {
+    const parameters = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
+    const search = new URLSearchParams(parameters).toString()
+    const token = this.#access.token()
+    return request(`${this.#access.server}${path}${search === '' ? '' : `?${search}`}`, {
+      method,
+      dispatcher: this.#dispatcher,
+      headers: {
+        accept: 'application/json',
+        'user-agent': this.#options.userAgent,
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#dispatcher.destroy()
+  }
+}
+
+function toError(call: Call, code: number, text: string, retryAfter: string | string[] | undefined): KubeError {
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    body = { message: text.slice(0, 200) || `HTTP ${code}` }
+  }
+  const seconds = Number(retryAfter)
+  return new KubeError(`${call.method} ${call.path}`, code, body, Number.isFinite(seconds) ? seconds * 1000 : undefined)
+}
+
+/** The objects of one kind. */
+export class Resource<T extends KubeObject> {
+  readonly client: KubeClient
+  readonly name: ResourceName
+
+  constructor(client: KubeClient, name: ResourceName) {
+    this.client = client
+    this.name = name
+  }
+
+  path(namespace?: string, object?: string, subresource?: string): string {
+    const { group, version, plural, isNamespaced } = this.name
+    const parts = [
+      group === '' ? `/api/${version}` : `/apis/${group}/${version}`,
+      ...(isNamespaced && namespace !== undefined ? [`namespaces/${encodeURIComponent(namespace)}`] : []),
+      plural,
+      ...(object === undefined ? [] : [encodeURIComponent(object)]),
+      ...(subresource === undefined ? [] : [subresource]),
+    ]
+    return parts.join('/')
+  }
+
+  async get(name: string, namespace?: string): Promise<T> {
+    return (await this.client.json({ method: 'GET', path: this.path(namespace, name) })) as T
+  }
+
+  /** All pages. */
+  async list(options: ListOptions = {}, signal?: AbortSignal): Promise<KubeList<T>> {
+    const items: T[] = []
+    let from: string | undefined
+    for (;;) {
+      const page = (await this.client.json({
+        method: 'GET',
+        path: this.path(options.namespace),
+        query: {
+          labelSelector: options.labelSelector,
+          fieldSelector: options.fieldSelector,
+          limit: '500',
+          continue: from,
+        },
+        ...(signal === undefined ? {} : { signal }),
+      })) as KubeList<T>
+      items.push(...(page.items ?? []))
+      from = page.metadata.continue
+      if (!from) return { metadata: page.metadata, items }
+    }
+  }
+
+  async create(object: T, options: WriteOptions = {}): Promise<T> {
+    const namespace = options.namespace ?? object.metadata.namespace
+    return (await this.client.json({
+      method: 'POST',
+      path: this.path(namespace, undefined),
+      query: writeQuery(options),
+      body: object,
+    })) as T
+  }
+
+  /** Fails with a conflict where the object has another resourceVersion by now. */
+  async replace(object: T, options: WriteOptions = {}): Promise<T> {
+    const { name, namespace } = object.metadata
+    return (await this.client.json({
+      method: 'PUT',
+      path: this.path(options.namespace ?? namespace, name, options.subresource),
+      query: writeQuery(options),
+      body: object,
+    })) as T
+  }
+
+  async patch(name: string, type: PatchType, body: unknown, options: WriteOptions = {}): Promise<T> {
+    return (await this.client.json({
+      method: 'PATCH',
+      path: this.path(options.namespace, name, options.subresource),
+      query: writeQuery(options),
+      body,
+      contentType: contentTypes[type],
+    })) as T
+  }
+
+  /** Server-side apply: what `object` says becomes so, and what this manager said before and no longer says goes. */
+  async apply(object: T, options: WriteOptions & { readonly fieldManager: string }): Promise<T> {
+    const namespace = options.namespace ?? object.metadata.namespace
+    return this.patch(object.metadata.name, 'apply', object, { ...options, ...(namespace ? { namespace } : {}) })
+  }
+
+  async delete(name: string, options: { readonly namespace?: string; readonly gracePeriodSeconds?: number } = {}) {
+    const { namespace, gracePeriodSeconds } = options
+    return this.client.json({
+      method: 'DELETE',
+      path: this.path(namespace, name),
+      body: { propagationPolicy: 'Background', ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) },
+    })
+  }
+}
+
+function writeQuery(options: WriteOptions): Record<string, string | undefined> {
+  return {
+    fieldManager: options.fieldManager,
+    force: options.force ? 'true' : undefined,
+    dryRun: options.dryRun ? 'All' : undefined,
+  }
+}

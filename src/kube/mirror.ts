@@ -1,0 +1,121 @@
+import { backoffMs } from '../runtime/backoff.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/log.ts'
+import type { KubeObject, ListOptions, Resource } from './client.ts'
+import { isGone, KubeError } from './kube-error.ts'
+import { watchOnce } from './watch.ts'
+
+export interface MirrorOptions<T, V> extends ListOptions {
+  readonly clock: Clock
+  readonly log: Logger
+  /** What is kept of an object: a node's mirror of many objects must stay small. */
+  readonly trim: (object: T) => V
+  /** Something may have changed. */
+  readonly onChange: () => void
+}
+
+/**
+ * A local copy of some objects, kept up to date: list, then watch, resumed where it ended. While the API server is away it
+ * keeps what it knows and keeps trying. `hasSynced` stays true from the first complete list on.
+ */
+export class Mirror<T extends KubeObject, V> {
+  readonly #resource: Resource<T>
+  readonly #options: MirrorOptions<T, V>
+  #items = new Map<string, V>()
+  #synced = Promise.withResolvers<void>()
+  #resourceVersion: string | undefined
+  #loggedMessage: string | undefined
+  hasSynced = false
+  /** The last request failed; what is here may be old. */
+  isStale = false
+
+  constructor(resource: Resource<T>, options: MirrorOptions<T, V>) {
+    this.#resource = resource
+    this.#options = options
+  }
+
+  /** By `namespace/name`, or by name for kinds without namespaces. */
+  get items(): ReadonlyMap<string, V> {
+    return this.#items
+  }
+
+  get resourceVersion(): string | undefined {
+    return this.#resourceVersion
+  }
+
+  /** Resolves at the first complete list. */
+  get synced(): Promise<void> {
+    return this.#synced.promise
+  }
+
+  /** Until the signal. Never throws. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    let failures = 0
+    while (!signal.aborted) {
+      try {
+        if (this.#resourceVersion === undefined) await this.#list(signal)
+        await this.#watch(signal, () => {
+          failures = 0
+        })
+      } catch (error) {
+        if (signal.aborted) return
+        if (isGone(error)) {
+          this.#resourceVersion = undefined
+          continue
+        }
+        this.#noteFailure(error)
+        const asked = error instanceof KubeError ? error.retryAfterMs : undefined
+        await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, Math.random())), signal)
+      }
+    }
+  }
+
+  /** What was here and is not in the list any more has been deleted meanwhile. */
+  async #list(signal: AbortSignal): Promise<void> {
+    const { trim, onChange } = this.#options
+    const list = await this.#resource.list(this.#options, signal)
+    this.#items = new Map(list.items.map((object) => [keyOf(object), trim(object)]))
+    this.#resourceVersion = list.metadata.resourceVersion ?? '0'
+    this.hasSynced = true
+    this.#noteSuccess()
+    this.#synced.resolve()
+    onChange()
+  }
+
+  async #watch(signal: AbortSignal, onProgress: () => void): Promise<void> {
+    const { clock, trim, onChange } = this.#options
+    const version = this.#resourceVersion ?? '0'
+    for await (const event of watchOnce(this.#resource, this.#options, version, clock, signal)) {
+      onProgress()
+      this.#noteSuccess()
+      if (event.type === 'BOOKMARK') {
+        this.#resourceVersion = event.resourceVersion || this.#resourceVersion
+        continue
+      }
+      const key = keyOf(event.object)
+      if (event.type === 'DELETED') this.#items.delete(key)
+      else this.#items.set(key, trim(event.object))
+      this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
+      onChange()
+    }
+  }
+
+  #noteSuccess(): void {
+    if (this.isStale) this.#options.log.info({ resource: this.#resource.name.plural }, 'the API server answers again')
+    this.isStale = false
+    this.#loggedMessage = undefined
+  }
+
+  #noteFailure(error: unknown): void {
+    this.isStale = true
+    const message = error instanceof Error ? error.message : String(error)
+    if (message === this.#loggedMessage) return
+    this.#loggedMessage = message
+    this.#options.log.warn({ resource: this.#resource.name.plural, err: error }, 'watch failed; trying again')
+  }
+}
+
+function keyOf({ metadata: { namespace, name } }: KubeObject): string {
+  return namespace === undefined ? name : `${namespace}/${name}`
+}

@@ -1,0 +1,102 @@
+import type { Clock } from '../runtime/clock.ts'
+import type { KubeObject, ListOptions, Resource } from './client.ts'
+import { KubeError } from './kube-error.ts'
+
+export type WatchEvent<T> =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
+  | { readonly type: 'BOOKMARK'; readonly resourceVersion: string }
+
+/** The server ends a watch after about this long; a fifth of it by chance, so that not all nodes come back at once. */
+const watchSeconds = 300
+
+/**
+ * How long a watch may be silent. Bookmarks come about once a minute, so twice that is a connection that somebody on
+ * the way has forgotten.
+ */
+const silenceMs = 150_000
+
+const mostLineBytes = 16 << 20
+
+/**
+ * One watch request: events after `resourceVersion` until the server ends it, the signal comes, or it stays silent.
+ * Throws a KubeError with code 410 where the version is too old.
+ */
+export async function* watchOnce<T extends KubeObject>(
+  resource: Resource<T>,
+  options: ListOptions,
+  resourceVersion: string,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<WatchEvent<T>> {
+  const path = resource.path(options.namespace)
+  const silence = new AbortController()
+  const response = await resource.client.send({
+    method: 'GET',
+    path,
+    query: {
+      labelSelector: options.labelSelector,
+      fieldSelector: options.fieldSelector,
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: String(Math.round(watchSeconds * (1 + Math.random() / 5))),
+      resourceVersion,
+    },
+    signal: AbortSignal.any([signal, silence.signal]),
+  })
+  if (response.statusCode >= 300)
+    throw new KubeError(`watch ${path}`, response.statusCode, parseLoosely(await response.body.text()))
+  let lastHeardMs = clock.now()
+  const guard = setInterval(() => {
+    if (clock.now() - lastHeardMs > silenceMs)
+      silence.abort(new Error(`watch ${path}: nothing heard for ${silenceMs / 1000} s`))
+  }, 5_000)
+  guard.unref()
+  try {
+    for await (const line of linesOf(response.body, path)) {
+      lastHeardMs = clock.now()
+      yield decodeEvent<T>(line, path)
+    }
+  } finally {
+    clearInterval(guard)
+    response.body.destroy()
+  }
+}
+
+function parseLoosely(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return { message: text.slice(0, 200) }
+  }
+}
+
+/** The last line may be cut off with the connection: then it never came. */
+async function* linesOf(body: AsyncIterable<Buffer>, path: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of body) {
+    rest += decoder.decode(chunk, { stream: true })
+    for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
+      const line = rest.slice(0, end)
+      rest = rest.slice(end + 1)
+      if (line.trim() !== '') yield line
+    }
+    if (rest.length > mostLineBytes) throw new Error(`watch ${path}: one event of more than ${mostLineBytes} bytes`)
+  }
+}
+
+function decodeEvent<T extends KubeObject>(line: string, path: string): WatchEvent<T> {
+  let event: { type?: string; object?: T & { code?: number } }
+  try {
+    event = JSON.parse(line)
+  } catch (cause) {
+    throw new Error(`watch ${path}: a line that is not JSON`, { cause })
+  }
+  const { type, object } = event
+  if (type === 'ERROR') throw new KubeError(`watch ${path}`, Number(object?.code ?? 500), object)
+  if (object?.metadata === undefined) throw new Error(`watch ${path}: an event without an object`)
+  if (type === 'BOOKMARK') return { type, resourceVersion: object.metadata.resourceVersion ?? '' }
+  if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED')
+    throw new Error(`watch ${path}: an event of the unknown type ${type}`)
+  return { type, object }
+}

@@ -1,0 +1,110 @@
+import { backoffMs } from './backoff.ts'
+import type { Clock } from './clock.ts'
+import type { Logger } from './log.ts'
+
+export interface LoopOptions {
+  readonly name: string
+  /** Looks at everything and makes it right. Running twice changes nothing the second time. */
+  readonly run: () => Promise<void>
+  readonly clock: Clock
+  readonly log: Logger
+  /** Triggers that come closer together share one run. */
+  readonly minIntervalMs?: number
+}
+
+interface Waiter {
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * The one reconcile loop. An event says only "look again"; many of them are one run. The loop alone catches the world's
+ * failures: it logs a message once until it changes, and tries again later.
+ */
+export class Loop {
+  readonly #options: LoopOptions
+  #isPending = false
+  #wake: () => void = () => {}
+  #waiters: Waiter[] = []
+  #failures = 0
+  #loggedMessage: string | undefined
+  lastSuccessMs: number | undefined
+  lastError: Error | undefined
+
+  constructor(options: LoopOptions) {
+    this.#options = options
+  }
+
+  trigger(): void {
+    this.#isPending = true
+    this.#wake()
+  }
+
+  /** Resolves when a run that began after this call has succeeded; rejects when it failed. */
+  settle(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#waiters.push({ resolve, reject })
+    this.trigger()
+    return promise
+  }
+
+  /** Until the signal; the run in progress is finished. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { clock, minIntervalMs = 0 } = this.#options
+    const wake = (): void => this.#wake()
+    signal.addEventListener('abort', wake)
+    try {
+      while (!signal.aborted) {
+        await this.#untilTriggered(signal)
+        if (signal.aborted) break
+        this.#isPending = false
+        await this.#runOnce()
+        const pause = this.lastError === undefined ? minIntervalMs : backoffMs(this.#failures - 1, Math.random())
+        if (pause > 0 && this.#waiters.length === 0) await clock.sleep(pause, signal)
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+      for (const { reject } of this.#waiters) reject(new Error(`the loop ${this.#options.name} has ended`))
+    }
+  }
+
+  async #untilTriggered(signal: AbortSignal): Promise<void> {
+    while (!this.#isPending && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#wake = resolve
+      await promise
+    }
+  }
+
+  async #runOnce(): Promise<void> {
+    const waiters = this.#waiters
+    this.#waiters = []
+    try {
+      await this.#options.run()
+      this.#succeed()
+      for (const { resolve } of waiters) resolve()
+    } catch (error) {
+      this.#fail(error)
+      for (const { reject } of waiters) reject(error)
+    }
+  }
+
+  #succeed(): void {
+    const { clock, log, name } = this.#options
+    if (this.lastError !== undefined) log.info({ loop: name }, 'works again')
+    this.#failures = 0
+    this.#loggedMessage = undefined
+    this.lastError = undefined
+    this.lastSuccessMs = clock.now()
+  }
+
+  #fail(error: unknown): void {
+    const { log, name } = this.#options
+    this.lastError = error instanceof Error ? error : new Error(String(error))
+    this.#failures++
+    this.#isPending = true
+    if (this.#loggedMessage === this.lastError.message) return
+    this.#loggedMessage = this.lastError.message
+    log.error({ loop: name, err: this.lastError }, 'failed; trying again')
+  }
+}
