@@ -114,16 +114,12 @@ export class Datapath implements AsyncDisposable {
   async #apply(desired: Desired): Promise<Applied> {
     const wanted = encodeDesired(this.#codecs, desired)
     const changes = writeOrder.map((name) => ({ name, changes: diff(this.#entries(name), wanted[name]) }))
-    for (const {
-      name,
-      changes: { puts },
-    } of changes)
-      await this.#write(name, puts, [])
-    for (const {
-      name,
-      changes: { deletes },
-    } of changes.toReversed())
-      await this.#write(name, [], deletes)
+    /* Pods leave before others come: nothing points at them, and a full node has no room for both. */
+    const pods = changes.find(({ name }) => name === 'pods')
+    await this.#write('pods', [], pods?.changes.deletes ?? [])
+    for (const { name, changes: of } of changes) await this.#write(name, of.puts, [])
+    for (const { name, changes: of } of changes.toReversed())
+      if (name !== 'pods') await this.#write(name, [], of.deletes)
     if (!this.#hasTakenOver) this.#takeOver()
     return summarise(changes)
   }

@@ -30,6 +30,8 @@ export interface Device {
   /** Of a veth: the other end's index, in whatever namespace that is. */
   readonly peerIndex: number | undefined
   readonly masterIndex: number | undefined
+  /** Of a VXLAN device: its UDP port. */
+  readonly vxlanPort: number | undefined
 }
 
 const attributeType = {
@@ -69,7 +71,9 @@ export function decodeDevice(payload: Buffer): Device {
   const name = attributes.get(attributeType.name)
   const mac = attributes.get(attributeType.address)
   const info = attributes.get(attributeType.linkInfo)
-  const kind = info && decodeAttributes(info).get(infoType.kind)
+  const details = info && decodeAttributes(info)
+  const kind = details?.get(infoType.kind)
+  const data = kind && textOf(kind) === 'vxlan' ? details?.get(infoType.data) : undefined
   const names = attributes.get(attributeType.propertyList)
   return {
     index: payload.readInt32LE(4),
@@ -83,6 +87,7 @@ export function decodeDevice(payload: Buffer): Device {
     hasCarrier: (flags & deviceFlag.lowerUp) !== 0,
     peerIndex: attributes.get(attributeType.link)?.readUInt32LE(0),
     masterIndex: attributes.get(attributeType.master)?.readUInt32LE(0),
+    vxlanPort: data && decodeAttributes(data).get(vxlanType.port)?.readUInt16BE(0),
   }
 }
 

@@ -144,7 +144,8 @@ export class Hooks {
     const hook = tcHook(attachment.ifindex, attachment.direction)
     const exists = -17
     const created = libbpf().hookCreate(hook)
-    if (created !== exists) checkNegative(`give device ${attachment.ifindex} a clsact qdisc`, created)
+    if (created !== exists)
+      checkNegative(describe('attach', attachment), created, 'there is no clsact qdisc, and none can be made')
     const result = libbpf().hookAttach(hook, tcOptions(programFd, replaceFlag))
     checkNegative(describe('attach', attachment), result)
   }
