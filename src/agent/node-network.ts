@@ -74,12 +74,11 @@ function isPodDevice(device: Device): boolean {
   return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
 }
 
-/** The tunnel's device; one with another port is made anew. Restarting finds it as it was. */
+/** The tunnel's device. One that has another port than is wanted now is made anew; a restart finds it as it was. */
 export function ensureOverlay(
   netlink: Netlink,
   devices: readonly NodeDevice[],
   wanted: { readonly port: number; readonly mtu: number; readonly tunnelAddress: Address },
-  state: { readonly port: number | undefined },
 ): Overlay {
   const underlay = devices.find((device) => device.addresses.includes(wanted.tunnelAddress))
   if (underlay === undefined)
@@ -88,7 +87,7 @@ export function ensureOverlay(
     )
   const mtu = wanted.mtu || underlay.mtu - tunnelOverhead[familyOf(wanted.tunnelAddress)]
   let overlay = findDevice(netlink, overlayName)
-  if (overlay !== undefined && state.port !== undefined && state.port !== wanted.port) {
+  if (overlay?.vxlanPort !== undefined && overlay.vxlanPort !== wanted.port) {
     deleteDevice(netlink, overlay.index)
     overlay = undefined
   }

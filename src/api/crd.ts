@@ -1,0 +1,198 @@
+import { z } from 'zod'
+import { ciliumEgressGatewayPolicySpec, ciliumEgressGatewayPolicyStatus } from './cilium-egress-gateway-policy.ts'
+import { egressAddressSpec } from './egress-address.ts'
+import { egressNodeSpec, egressNodeStatus } from './egress-node.ts'
+import {
+  isovalentEgressGatewayPolicySpec,
+  isovalentEgressGatewayPolicyStatus,
+} from './isovalent-egress-gateway-policy.ts'
+import {
+  cidrRule,
+  destinationCidrsRule,
+  egressIpRule,
+  noInterfaceAndEgressIp,
+  selectorsRule,
+} from './policy-fields.ts'
+
+/** A kind that we define: what a CustomResourceDefinition says of it. */
+export interface Kind {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly plural: string
+  readonly singular: string
+  readonly shortNames: readonly string[]
+  readonly categories: readonly string[]
+  readonly description: string
+  readonly spec: z.ZodType
+  readonly status?: z.ZodType
+  readonly isSpecRequired: boolean
+  /** CEL rules by the path of the schema they belong to: '' is the spec itself, `[]` a list's items. */
+  readonly rules: Readonly<Record<string, readonly Rule[]>>
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly jsonPath: string }[]
+}
+
+interface Rule {
+  readonly rule: string
+  readonly message: string
+}
+
+const age = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
+const policyRules = [
+  selectorsRule,
+  destinationCidrsRule,
+  cidrRule('destinationCIDRs', 'destination'),
+  cidrRule('excludedCIDRs', 'excluded'),
+]
+
+export const kinds = {
+  ciliumEgressGatewayPolicy: {
+    group: 'cilium.io',
+    version: 'v2',
+    kind: 'CiliumEgressGatewayPolicy',
+    plural: 'ciliumegressgatewaypolicies',
+    singular: 'ciliumegressgatewaypolicy',
+    shortNames: ['cegp'],
+    categories: ['cilium', 'ciliumpolicy'],
+    description: 'Lets chosen pods leave the cluster to chosen destinations by one gateway, from its address.',
+    spec: ciliumEgressGatewayPolicySpec,
+    status: ciliumEgressGatewayPolicyStatus,
+    isSpecRequired: false,
+    rules: {
+      '': policyRules,
+      egressGateway: [noInterfaceAndEgressIp, egressIpRule],
+      'egressGateways[]': [noInterfaceAndEgressIp, egressIpRule],
+    },
+    columns: [age],
+  },
+  isovalentEgressGatewayPolicy: {
+    group: 'isovalent.com',
+    version: 'v1',
+    kind: 'IsovalentEgressGatewayPolicy',
+    plural: 'isovalentegressgatewaypolicies',
+    singular: 'isovalentegressgatewaypolicy',
+    shortNames: ['iegp'],
+    categories: ['cilium', 'ciliumpolicy'],
+    description: 'Lets chosen pods leave the cluster to chosen destinations by groups of gateways that stand in for each other.',
+    spec: isovalentEgressGatewayPolicySpec,
+    status: isovalentEgressGatewayPolicyStatus,
+    isSpecRequired: false,
+    rules: {
+      '': [...policyRules, cidrRule('egressCIDRs', 'egress')],
+      'egressGroups[]': [noInterfaceAndEgressIp, egressIpRule],
+    },
+    columns: [age],
+  },
+  egressNode: {
+    group: 'sallyport.dev',
+    version: 'v1alpha1',
+    kind: 'EgressNode',
+    plural: 'egressnodes',
+    singular: 'egressnode',
+    shortNames: ['enode'],
+    categories: ['sallyport'],
+    description: 'A node as Sallyport sees it: its slot, and the addresses that it can lend to pods of any node.',
+    spec: egressNodeSpec,
+    status: egressNodeStatus,
+    isSpecRequired: false,
+    rules: { '': [{ rule: '!has(oldSelf.slot) || has(self.slot)', message: 'a slot is given once and stays' }] },
+    columns: [{ name: 'Slot', type: 'integer', jsonPath: '.spec.slot' }, age],
+  },
+  egressAddress: {
+    group: 'sallyport.dev',
+    version: 'v1alpha1',
+    kind: 'EgressAddress',
+    plural: 'egressaddresses',
+    singular: 'egressaddress',
+    shortNames: ['eaddr'],
+    categories: ['sallyport'],
+    description: 'An egress IP: the node where it belongs, and the ports of it that were leased to nodes.',
+    spec: egressAddressSpec,
+    isSpecRequired: true,
+    rules: { '': [{ rule: 'isIP(self.address)', message: 'failed to parse address' }] },
+    columns: [
+      { name: 'Address', type: 'string', jsonPath: '.spec.address' },
+      { name: 'Owner', type: 'string', jsonPath: '.spec.owner' },
+      age,
+    ],
+  },
+} as const satisfies Record<string, Kind>
+
+/** The label by which an install tells its own definitions from those that another product brought. */
+export const managedByLabel = { 'app.kubernetes.io/managed-by': 'sallyport' }
+
+export function renderCrds(): object[] {
+  return Object.values(kinds).map(renderCrd)
+}
+
+export function renderCrd(kind: Kind): object {
+  const { group, version, plural, singular, shortNames, categories } = kind
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}`, labels: managedByLabel },
+    spec: {
+      group,
+      scope: 'Cluster',
+      names: { kind: kind.kind, listKind: `${kind.kind}List`, plural, singular, shortNames, categories },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          ...(kind.status === undefined ? {} : { subresources: { status: {} } }),
+          additionalPrinterColumns: kind.columns,
+          schema: { openAPIV3Schema: renderSchema(kind) },
+        },
+      ],
+    },
+  }
+}
+
+function renderSchema(kind: Kind): object {
+  const spec = withRules(structural(kind.spec), kind.rules)
+  return {
+    type: 'object',
+    description: kind.description,
+    properties: {
+      apiVersion: { type: 'string' },
+      kind: { type: 'string' },
+      metadata: { type: 'object' },
+      spec,
+      ...(kind.status === undefined ? {} : { status: structural(kind.status) }),
+    },
+    ...(kind.isSpecRequired ? { required: ['spec'] } : {}),
+  }
+}
+
+type Schema = { [key: string]: unknown }
+
+/** OpenAPI as the API server accepts it: no $schema, no additionalProperties beside properties. */
+function structural(type: z.ZodType): Schema {
+  const { $schema: _, ...schema } = z.toJSONSchema(type, { target: 'openapi-3.0', io: 'input' }) as Schema
+  return clean(schema) as Schema
+}
+
+function clean(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(clean)
+  if (typeof node !== 'object' || node === null) return node
+  const entries = Object.entries(node).filter(
+    ([key]) => key !== 'propertyNames' && !(key === 'additionalProperties' && 'properties' in node),
+  )
+  const cleaned = Object.fromEntries(entries.map(([key, value]) => [key, clean(value)]))
+  return cleaned.type === 'integer' ? { ...cleaned, format: 'int64' } : cleaned
+}
+
+function withRules(spec: Schema, rules: Kind['rules']): Schema {
+  for (const [path, list] of Object.entries(rules)) {
+    const target = path.split(/[.]/).filter((part) => part !== '').reduce(descend, spec)
+    target['x-kubernetes-validations'] = list
+  }
+  return spec
+}
+
+function descend(schema: Schema, part: string): Schema {
+  const property = (schema.properties as Record<string, Schema>)[part.replace('[]', '')]
+  if (property === undefined) throw new Error(`the schema has no property ${part}`)
+  return part.endsWith('[]') ? (property.items as Schema) : property
+}

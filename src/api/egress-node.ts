@@ -1,0 +1,41 @@
+import { z } from 'zod'
+import type { ObjectMeta } from './metadata.ts'
+
+export const egressNodeSpec = z
+  .object({
+    slot: z
+      .int()
+      .min(0)
+      .max(16383)
+      .describe('The small stable number that says which ports of every egress IP are this node’s. Given once by the operator.')
+      .optional(),
+  })
+  .describe('What the operator has given to the node.')
+
+export const egressNodeStatus = z
+  .object({
+    interfaces: z
+      .array(
+        z.object({
+          name: z.string().describe('The name of the network interface.'),
+          alternativeNames: z.array(z.string()).describe('Other names of it.').optional(),
+          addresses: z.array(z.string()).describe('Its addresses, as the kernel lists them.'),
+          isDefaultRoute: z.boolean().describe('The default route leads over it.'),
+        }),
+      )
+      .describe('The network interfaces of the node that the world can reach.')
+      .optional(),
+    version: z.string().describe('The version of the agent.').optional(),
+  })
+  .describe('What the agent says of its node.')
+
+/** `sallyport.dev/v1alpha1`, cluster scope: a node as Sallyport sees it. Named like the Node. */
+export interface EgressNode {
+  readonly apiVersion?: string
+  readonly kind?: string
+  readonly metadata: ObjectMeta
+  readonly spec?: z.infer<typeof egressNodeSpec>
+  readonly status?: z.infer<typeof egressNodeStatus>
+}
+
+export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

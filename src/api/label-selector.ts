@@ -1,0 +1,29 @@
+import { z } from 'zod'
+
+/** A Kubernetes label selector. An empty one selects everything. */
+export const labelSelectorSchema = z
+  .object({
+    matchLabels: z
+      .record(z.string(), z.string().max(63))
+      .describe('Labels that must all be present with exactly these values.')
+      .optional(),
+    matchExpressions: z
+      .array(
+        z.object({
+          key: z.string().describe('The label that the requirement is about.'),
+          operator: z
+            .enum(['In', 'NotIn', 'Exists', 'DoesNotExist'])
+            .describe('How the label relates to the values: In, NotIn, Exists or DoesNotExist.'),
+          values: z
+            .array(z.string())
+            .describe('With In and NotIn at least one value; with Exists and DoesNotExist none.')
+            .optional(),
+        }),
+      )
+      .describe('Requirements that must all hold.')
+      .optional(),
+  })
+  .describe('A label selector: matchLabels and matchExpressions must all hold. An empty selector selects everything.')
+
+export type LabelSelector = z.infer<typeof labelSelectorSchema>
+export type LabelRequirement = NonNullable<LabelSelector['matchExpressions']>[number]
