@@ -49,7 +49,7 @@ test('a device pair has the names, MACs and MTU that it was given', { skip }, ()
     { ...device, hasCarrier: true },
     {
       index, name: 'pair', alternativeNames: [], kind: 'veth', mac: '02:00:00:00:00:0a', mtu: 1400,
-      isUp: true, isLoopback: false, hasCarrier: true, peerIndex: peer, masterIndex: undefined,
+      isUp: true, isLoopback: false, hasCarrier: true, peerIndex: peer, masterIndex: undefined, vxlanPort: undefined,
     }, // biome-ignore format: one device
   )
   deleteDevice(netlink, index)
@@ -83,6 +83,7 @@ test('a VXLAN device whose far end comes with each packet', { skip }, () => {
   createVxlan(netlink, { name: 'tunnel', port: 8472, mac: '02:00:00:00:00:01', mtu: 1450 })
   const device = findDevice(netlink, 'tunnel')
   assert.equal(device?.kind, 'vxlan')
+  assert.equal(device?.vxlanPort, 8472)
   assert.equal(device?.mac, '02:00:00:00:00:01')
   assert.equal(device?.mtu, 1450)
   deleteDevice(netlink, device?.index ?? 0)
