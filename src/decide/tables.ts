@@ -39,8 +39,11 @@ export type DropReason = 'DROP_NO_GATEWAY' | 'DROP_NO_EGRESS_IP' | 'DROP_POLICY_
 export interface EgressIp {
   /** Tunnel addresses: the owner first, then the successors. */
   readonly order: readonly Address[]
-  /** By block (16 ports each, index = port >> 4): the slot that owns it, or undefined. Length 4096. */
-  readonly blockOwner: readonly (number | undefined)[]
+  /**
+   * By block (16 ports each, index = port >> 4): the slot that owns it, or undefined. `self` is this very node, whether it
+   * has a slot or not: the blocks that it masquerades with. Length 4096.
+   */
+  readonly blockOwner: readonly (number | 'self' | undefined)[]
 }
 
 export interface Pool {

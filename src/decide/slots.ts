@@ -1,0 +1,24 @@
+import type { EgressNode } from '../api/egress-node.ts'
+
+/**
+ * Which slot each node has. Should two claim one (an object that somebody edited), the older keeps it and the other
+ * has none: a port must never have two owners.
+ */
+export function slotsByNode(egressNodes: readonly EgressNode[]): ReadonlyMap<string, number> {
+  const taken = new Set<number>()
+  const slots = new Map<string, number>()
+  const age = ({ metadata }: EgressNode): string => `${metadata.creationTimestamp ?? '9999'} ${metadata.name}`
+  for (const node of [...egressNodes].sort((a, b) => (age(a) < age(b) ? -1 : 1))) {
+    const slot = node.spec?.slot
+    if (slot === undefined || taken.has(slot)) continue
+    taken.add(slot)
+    slots.set(node.metadata.name, slot)
+  }
+  return slots
+}
+
+/** The lowest free slot, or undefined when all are given: slots are given from the bottom up. */
+export function freeSlot(taken: ReadonlySet<number>, slots: number): number | undefined {
+  for (let slot = 0; slot < slots; slot++) if (!taken.has(slot)) return slot
+  return undefined
+}

@@ -1,0 +1,35 @@
+/** Ports are given out in blocks of 16. PORT_BLOCK_BITS and PORT_BLOCKS of bpf/types.h say the same. */
+export const blockBits = 4
+export const portsPerBlock = 1 << blockBits
+export const portBlocks = 65536 >> blockBits
+
+export interface PortRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** How the ports of an egress IP are divided. Both ends count. */
+export const regions = {
+  /** Granted on demand. */
+  lease: { first: 1024, last: 32767 },
+  /** Split evenly over the slots, by arithmetic. */
+  floor: { first: 32768, last: 65535 },
+  /** Of a node's own address: the node's alone, for pods that no policy selects. */
+  masquerade: { first: 49152, last: 57343 },
+  /** Of a node's own address: the floor in miniature, for policies that name neither interface nor egress IP. */
+  shared: { first: 57344, last: 65535 },
+} as const
+
+export function blockOfPort(port: number): number {
+  return port >> blockBits
+}
+
+export function blocksOfRange({ first, last }: PortRange): number[] {
+  const start = blockOfPort(first)
+  return Array.from({ length: blockOfPort(last) - start + 1 }, (_, index) => start + index)
+}
+
+/** How many blocks of a region each slot has; 0 where there are more slots than blocks. */
+export function blocksPerSlot({ first, last }: PortRange, slots: number): number {
+  return Math.floor((blockOfPort(last) - blockOfPort(first) + 1) / slots)
+}
