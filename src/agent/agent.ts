@@ -1,0 +1,241 @@
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Configuration } from '../api/configuration.ts'
+import type { EgressNode } from '../api/egress-node.ts'
+import { version } from '../api/version.ts'
+import type { Datapath } from '../datapath/datapath.ts'
+import type { Netlink } from '../datapath/netlink.ts'
+import { compatibleRows } from '../decide/compatible-rows.ts'
+import { resolve } from '../decide/resolve.ts'
+import type { Tables } from '../decide/tables.ts'
+import type { Settings, World } from '../decide/world.ts'
+import type { KubeClient, Resource } from '../kube/client.ts'
+import { parseAddress } from '../net/address.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/log.ts'
+import { Loop } from '../runtime/reconcile.ts'
+import { type Applied, applyDecision } from './apply.ts'
+import { Attachments } from './attachments.ts'
+import type { AgentStatus, CniRequest, CniResult, CompatibleEgressRow, DropEvent, EgressView } from './local-api.ts'
+import { listNodeDevices, type NodeDevice } from './node-network.ts'
+import { egressNodeResource, type KubePod, Observation, podResource, trimPod } from './observe.ts'
+import { Lingering } from './plan.ts'
+import { PodNetwork } from './pod-network.ts'
+import { describeInterfaces, reportInterfaces, withOwnInterfaces } from './report.ts'
+import type { LocalApi } from './serve.ts'
+import { sweepMappings } from './sweep.ts'
+import { describeDrop, describeEgress, describeStatus } from './views.ts'
+import { composeWorld } from './world.ts'
+
+export interface AgentOptions {
+  readonly self: string
+  readonly client: KubeClient
+  readonly datapath: Datapath
+  readonly netlink: Netlink
+  readonly configuration: Configuration
+  readonly configMap: Readonly<Record<string, string>>
+  readonly stateDirectory: string
+  readonly clock: Clock
+  readonly log: Logger
+  /** The tables are written for the first time: pods can come. */
+  readonly onReady: () => void
+}
+
+/** As long as an established TCP connection may be silent: tcp_established_ns of bpf/config.h. */
+const lingerMs = 7440_000
+
+/** One node's agent: observes, decides, applies, reports. */
+export class Agent implements LocalApi {
+  readonly #options: AgentOptions
+  readonly #observation: Observation
+  readonly #attachments: Attachments
+  readonly #podNetwork: PodNetwork
+  readonly #loop: Loop
+  readonly #reporting: Loop
+  readonly #lingering = new Lingering(lingerMs)
+  readonly #egressNodes: Resource<EgressNode>
+  readonly #startedAt: string
+  readonly #metrics = new Registry()
+  #devices: readonly NodeDevice[] = []
+  #tables: Tables | undefined
+  #applied: Applied | undefined
+
+  constructor(options: AgentOptions) {
+    const { self, client, datapath, netlink, clock, log, stateDirectory } = options
+    this.#options = options
+    this.#startedAt = new Date(clock.now()).toISOString()
+    this.#observation = new Observation(client, self, { clock, log, onChange: () => this.trigger() })
+    this.#egressNodes = client.resource<EgressNode>(egressNodeResource)
+    this.#attachments = new Attachments(`${stateDirectory}/attachments`)
+    this.#podNetwork = new PodNetwork({
+      datapath,
+      netlink,
+      clock,
+      attachments: this.#attachments,
+      podCIDRs: () => this.#observation.node?.podCIDRs,
+      mtu: () => this.#applied?.overlay.mtu,
+      isKnown: ({ namespace, name, uid }) => {
+        const pod = this.#observation.pod(namespace, name)
+        return pod !== undefined && (uid === '' || pod.uid === uid)
+      },
+      settle: () => this.#loop.settle(),
+    })
+    this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
+    this.#reporting = new Loop({ name: 'report', run: () => this.#report(), clock, log, minIntervalMs: 1000 })
+    this.#registerMetrics()
+  }
+
+  trigger(): void {
+    this.#loop.trigger()
+    this.#reporting.trigger()
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { datapath, clock } = this.#options
+    this.#podNetwork.recover()
+    this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.now())
+    this.trigger()
+    await Promise.all([this.#observation.start(signal), this.#loop.start(signal), this.#reporting.start(signal)])
+  }
+
+  /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
+  async #reconcile(): Promise<void> {
+    const { netlink, configuration, clock, onReady } = this.#options
+    this.#devices = listNodeDevices(netlink)
+    if (!this.#observation.hasSynced) return
+    const tables = resolve(this.#world())
+    const lingering = this.#lingering.update(tables.egressIps, clock.now())
+    this.#applied = await applyDecision(
+      this.#options,
+      configuration,
+      tables,
+      this.#devices,
+      this.#attachments.list(),
+      lingering,
+    )
+    const isFirst = this.#tables === undefined
+    this.#tables = tables
+    if (isFirst) onReady()
+  }
+
+  #settings(): Settings {
+    const { slots, stackCIDRs, nonMasqueradeCIDRs } = this.#options.configuration
+    return { slots, stackCIDRs, nonMasqueradeCIDRs }
+  }
+
+  #world(): World {
+    const observed = this.#observation.world(this.#settings())
+    const own = withOwnInterfaces(observed.egressNodes, this.#options.self, this.#interfaces())
+    const isEnabled = this.#options.configuration.enableEgressGateway
+    return composeWorld(
+      {
+        ...observed,
+        egressNodes: own,
+        ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
+        isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
+      },
+      this.#observation.pods,
+      this.#attachments.list(),
+    )
+  }
+
+  /** What the world may know of: not the tunnel and the pods' devices. */
+  #interfaces() {
+    return describeInterfaces(this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)))
+  }
+
+  async #report(): Promise<void> {
+    if (!this.#observation.hasSynced || this.#devices.length === 0) return
+    await reportInterfaces(this.#egressNodes, this.#observation.egressNode, this.#interfaces(), version)
+  }
+
+  sweep(): void {
+    const { datapath, clock, log } = this.#options
+    try {
+      const removed = sweepMappings(datapath, clock.monotonicNs())
+      if (removed > 0) log.debug({ removed }, 'expired mappings removed')
+    } catch (error) {
+      log.warn({ err: error }, 'the sweep of expired mappings failed')
+    }
+  }
+
+  /* ---- the local API ---- */
+
+  isReady(): boolean {
+    return this.#applied !== undefined && this.#loop.lastError === undefined
+  }
+
+  status(): AgentStatus {
+    const { self, datapath, configuration } = this.#options
+    return describeStatus({
+      version,
+      node: self,
+      isReady: this.isReady(),
+      startedAt: this.#startedAt,
+      devices: this.#applied?.nativeDevices ?? [],
+      podCIDRs: this.#observation.node?.podCIDRs ?? [],
+      tables: this.#tables,
+      overlay: this.#applied?.overlay,
+      tunnelPort: configuration.tunnelPort,
+      attachments: this.#attachments.list(),
+      datapath,
+      problems: this.#problems(),
+    })
+  }
+
+  #problems(): string[] {
+    const problems: string[] = []
+    if (!this.#observation.hasSynced) problems.push('the API server has not told everything yet: nothing is changed until it has')
+    else if (this.#observation.isStale) problems.push('the API server does not answer: the node goes on with what it knows')
+    if (this.#loop.lastError !== undefined) problems.push(`the tables could not be written: ${this.#loop.lastError.message}`)
+    if (this.#reporting.lastError !== undefined) problems.push(`the report failed: ${this.#reporting.lastError.message}`)
+    if (this.#tables !== undefined && this.#tables.self.slot === undefined)
+      problems.push('the operator has given this node no slot yet: pods that a policy selects cannot leave')
+    return problems
+  }
+
+  config(): Readonly<Record<string, string>> {
+    return this.#options.configMap
+  }
+
+  /** Asks the API server for the pods of all nodes, this once; without it, only this node's are shown. */
+  async compatibleRows(): Promise<readonly CompatibleEgressRow[]> {
+    const world = this.#world()
+    const pods = await this.#options.client.resource<KubePod>(podResource).list()
+    const others = pods.items
+      .filter(({ spec, status }) => spec.nodeName !== this.#options.self && status?.phase === 'Running')
+      .map((pod) => ({ ...trimPod(pod), ips: (pod.status?.podIPs ?? []).flatMap(({ ip }) => parseAddress(ip) ?? []) }))
+    return compatibleRows({ ...world, pods: [...world.pods, ...others] })
+  }
+
+  egress(): readonly EgressView[] {
+    return this.#tables === undefined ? [] : describeEgress(this.#tables, this.#attachments.list(), this.#options.datapath)
+  }
+
+  async *drops(signal: AbortSignal): AsyncGenerator<DropEvent> {
+    const { datapath, clock } = this.#options
+    for await (const drop of datapath.drops(signal)) yield describeDrop(drop, clock.monotonicNs(), clock.now())
+  }
+
+  metrics(): Promise<string> {
+    return this.#metrics.metrics()
+  }
+
+  #registerMetrics(): void {
+    const { datapath } = this.#options
+    collectDefaultMetrics({ register: this.#metrics, prefix: 'sallyport_agent_' })
+    new Gauge({
+      name: 'sallyport_packets_total',
+      help: 'Packets by the program and the verdict that their journey ended with.',
+      labelNames: ['program', 'verdict'],
+      registers: [this.#metrics],
+      collect() {
+        for (const { program, verdict, packets } of datapath.counts())
+          this.set({ program: program.toLowerCase(), verdict }, Number(packets))
+      },
+    })
+  }
+
+  cni(request: CniRequest): Promise<CniResult | undefined> {
+    return this.#podNetwork.handle(request)
+  }
+}

@@ -1,0 +1,43 @@
+import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
+import type { Resource } from '../kube/client.ts'
+import type { NodeDevice } from './node-network.ts'
+
+/** What this node can lend to others: its devices that the world may know, with their addresses. */
+export function describeInterfaces(devices: readonly NodeDevice[]): NodeInterface[] {
+  return devices
+    .filter(({ addresses }) => addresses.length > 0)
+    .map(({ name, alternativeNames, addresses, isDefaultRoute }) => ({
+      name,
+      ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
+      addresses: [...addresses],
+      isDefaultRoute,
+    }))
+}
+
+/**
+ * This node's own EgressNode with what the node itself knows, which is newer than what it has reported:
+ * decisions about its own addresses wait for nobody.
+ */
+export function withOwnInterfaces(
+  egressNodes: readonly EgressNode[],
+  self: string,
+  interfaces: readonly NodeInterface[],
+): EgressNode[] {
+  const known = egressNodes.find(({ metadata }) => metadata.name === self)
+  const own = { ...(known ?? { metadata: { name: self } }), status: { ...known?.status, interfaces: [...interfaces] } }
+  return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
+}
+
+/** Writes the status where it differs. Without an object yet (the operator makes it) there is nothing to write to. */
+export async function reportInterfaces(
+  resource: Resource<EgressNode>,
+  present: EgressNode | undefined,
+  interfaces: readonly NodeInterface[],
+  version: string,
+): Promise<void> {
+  if (present === undefined) return
+  const status = { interfaces: [...interfaces], version }
+  const before = { interfaces: present.status?.interfaces, version: present.status?.version }
+  if (JSON.stringify(before) === JSON.stringify(status)) return
+  await resource.patch(present.metadata.name, 'merge', { status }, { subresource: 'status', fieldManager: 'sallyport-agent' })
+}

@@ -1,0 +1,163 @@
+import { parsePrefix, type Prefix } from '../net/prefix.ts'
+
+/** The settings of an install, in the form that processes use. */
+export interface Configuration {
+  readonly enableEgressGateway: boolean
+  /** Patterns of native devices: `eth0`, or `eth+` for every name that begins with eth. Empty: found by themselves. */
+  readonly devices: readonly string[]
+  readonly slots: number
+  readonly tunnelPort: number
+  /** Of the pods; 0: what the underlay leaves. */
+  readonly mtu: number
+  readonly stackCIDRs: readonly Prefix[]
+  readonly nonMasqueradeCIDRs: readonly Prefix[]
+  readonly reconciliationIntervalMs: number
+  readonly kubeProxyReplacement: string
+  readonly masquerade: boolean
+  readonly operatorReplicas: number
+  readonly logLevel: string
+}
+
+type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'list' | 'cidrs'
+
+interface Setting {
+  /** As `--set` has it. */
+  readonly path: string
+  /** As the ConfigMap has it, and `config view` prints it. */
+  readonly key: string
+  readonly kind: Kind
+  readonly fallback: string
+  readonly help: string
+  /** Only these values are taken. */
+  readonly choices?: readonly string[]
+  readonly range?: readonly [number, number]
+}
+
+/** One line a setting. The first six are those that users of other gateways bring along. */
+export const settings: readonly Setting[] = [
+  { path: 'kubeProxyReplacement', key: 'kube-proxy-replacement', kind: 'word', fallback: 'false', choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'], help: 'Asked for, and reported; Services are not handled in the datapath.' },
+  { path: 'egressGateway.enabled', key: 'enable-ipv4-egress-gateway', kind: 'boolean', fallback: 'true', help: 'Policies are honoured. Without, every pod leaves with its node’s address.' },
+  { path: 'egressGateway.reconciliationTriggerInterval', key: 'egress-gateway-reconciliation-trigger-interval', kind: 'duration', fallback: '1s', help: 'The shortest time between two looks at everything where nobody waits for one.' },
+  { path: 'bpf.masquerade', key: 'enable-bpf-masquerade', kind: 'boolean', fallback: 'true', choices: ['true'], help: 'Pods that no policy selects leave with their node’s address. There is no other masquerading here.' },
+  { path: 'l7Proxy', key: 'enable-l7-proxy', kind: 'boolean', fallback: 'false', choices: ['false'], help: 'There is no L7 proxy here.' },
+  { path: 'devices', key: 'devices', kind: 'list', fallback: '', help: 'Native devices, by name or with a trailing + by the beginning of it: {eth+,net+}. Empty: those with the node’s address or a default route.' },
+  { path: 'tunnelProtocol', key: 'tunnel-protocol', kind: 'word', fallback: 'vxlan', choices: ['vxlan'], help: 'How nodes wrap packets for each other.' },
+  { path: 'tunnelPort', key: 'tunnel-port', kind: 'integer', fallback: '8472', range: [1, 65535], help: 'UDP port of the tunnel.' },
+  { path: 'mtu', key: 'mtu', kind: 'integer', fallback: '0', range: [0, 65535], help: 'MTU of pods; 0: what the underlay leaves.' },
+  { path: 'slots', key: 'slots', kind: 'integer', fallback: '512', range: [16, 2048], help: 'How many nodes the guaranteed ports of each egress IP are split over; a power of two. Not to be changed later.' },
+  { path: 'stackCIDRs', key: 'stack-cidrs', kind: 'cidrs', fallback: '10.96.0.0/12', help: 'Destinations that are left to the kernel’s stack: Services.' },
+  { path: 'nonMasqueradeCIDRs', key: 'non-masquerade-cidrs', kind: 'cidrs', fallback: '', help: 'Destinations that pods reach with their own address, by the node’s routes.' },
+  { path: 'operator.replicas', key: 'operator-replicas', kind: 'integer', fallback: '2', range: [1, 5], help: 'How many operators stand by; one works.' },
+  { path: 'logLevel', key: 'log-level', kind: 'word', fallback: 'info', choices: ['debug', 'info', 'warn', 'error'], help: 'What the processes write.' },
+]
+
+export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly issues: readonly string[] }
+
+/** `--set a.b=c`, `--set devices={eth+,net+}`; several at once with commas, as Helm has it. All issues at once. */
+export function parseSets(sets: readonly string[]): Parsed<Record<string, string>> {
+  const issues: string[] = []
+  const data: Record<string, string> = {}
+  for (const assignment of sets.flatMap(splitAssignments)) {
+    const at = assignment.indexOf('=')
+    const path = at < 0 ? assignment : assignment.slice(0, at)
+    const setting = settings.find((each) => each.path === path)
+    if (setting === undefined) issues.push(`unknown setting ${path}: did you mean ${nearest(path)}?`)
+    else if (at < 0) issues.push(`${path} has no value: write ${path}=…`)
+    else {
+      const value = assignment.slice(at + 1).replace(/^\{(.*)\}$/, '$1')
+      const issue = valueIssue(setting, value)
+      if (issue === undefined) data[setting.key] = value
+      else issues.push(`${path}: ${issue}`)
+    }
+  }
+  return issues.length > 0 ? { ok: false, issues } : { ok: true, value: data }
+}
+
+/** At commas outside braces. */
+function splitAssignments(text: string): string[] {
+  return text.match(/(?:\{[^}]*\}|[^,{])+/g) ?? []
+}
+
+/** The whole ConfigMap: what was set, and the rest as it is by itself. */
+export function configMapData(set: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(settings.map(({ key, fallback }) => [key, set[key] ?? fallback]))
+}
+
+export function parseConfiguration(data: Readonly<Record<string, string>>): Parsed<Configuration> {
+  const issues = settings.flatMap((setting) => {
+    const issue = data[setting.key] === undefined ? undefined : valueIssue(setting, data[setting.key] ?? '')
+    return issue === undefined ? [] : [`${setting.key}: ${issue}`]
+  })
+  if (issues.length > 0) return { ok: false, issues }
+  const text = (key: string): string => data[key] ?? settings.find((setting) => setting.key === key)?.fallback ?? ''
+  const list = (key: string): string[] => text(key).split(/[,\s]+/).filter((item) => item !== '')
+  return {
+    ok: true,
+    value: {
+      enableEgressGateway: text('enable-ipv4-egress-gateway') === 'true',
+      devices: list('devices'),
+      slots: Number(text('slots')),
+      tunnelPort: Number(text('tunnel-port')),
+      mtu: Number(text('mtu')),
+      stackCIDRs: list('stack-cidrs').flatMap((item) => parsePrefix(item) ?? []),
+      nonMasqueradeCIDRs: list('non-masquerade-cidrs').flatMap((item) => parsePrefix(item) ?? []),
+      reconciliationIntervalMs: parseDuration(text('egress-gateway-reconciliation-trigger-interval')) ?? 1000,
+      kubeProxyReplacement: text('kube-proxy-replacement'),
+      masquerade: text('enable-bpf-masquerade') === 'true',
+      operatorReplicas: Number(text('operator-replicas')),
+      logLevel: text('log-level'),
+    },
+  }
+}
+
+function valueIssue({ kind, choices, range, key }: Setting, value: string): string | undefined {
+  if (choices !== undefined && !choices.includes(value)) return `${value} is not possible: ${choices.join(', ')}`
+  switch (kind) {
+    case 'boolean':
+      return value === 'true' || value === 'false' ? undefined : `${value} is neither true nor false`
+    case 'integer':
+      return integerIssue(value, range ?? [0, Number.MAX_SAFE_INTEGER], key === 'slots')
+    case 'duration':
+      return parseDuration(value) === undefined ? `${value} is no duration: write 500ms, 1s or 2m` : undefined
+    case 'cidrs':
+      return value
+        .split(/[,\s]+/)
+        .filter((item) => item !== '' && parsePrefix(item) === undefined)
+        .map((item) => `${item} is no CIDR`)[0]
+    default:
+      return undefined
+  }
+}
+
+function integerIssue(value: string, [least, most]: readonly [number, number], isPowerOfTwo: boolean): string | undefined {
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN
+  if (!(number >= least && number <= most)) return `${value} is not a whole number from ${least} to ${most}`
+  return isPowerOfTwo && (number & (number - 1)) !== 0 ? `${value} is no power of two` : undefined
+}
+
+/** As Go writes durations: 250ms, 1s, 1m30s. Undefined where it is none. */
+export function parseDuration(text: string): number | undefined {
+  const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) return undefined
+  return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (unitMs[unit ?? ''] ?? 0), 0)
+}
+
+/** The setting whose name needs the fewest edits. */
+function nearest(path: string): string {
+  const ranked = settings.map((setting) => ({ path: setting.path, distance: editDistance(path, setting.path) }))
+  return ranked.sort((a, b) => a.distance - b.distance)[0]?.path ?? ''
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1]?.toLowerCase() === b[j - 1]?.toLowerCase()
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (same ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
