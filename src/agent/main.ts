@@ -11,7 +11,7 @@ import { createLog, type Logger } from '../runtime/log.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { Agent } from './agent.ts'
 import { installPlugin } from './cni-install.ts'
-import { readConfigurationDirectory } from './configuration-directory.ts'
+import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { agentSocketPath } from './local-api.ts'
 import { serveLocalApi } from './serve.ts'
 

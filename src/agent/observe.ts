@@ -5,33 +5,14 @@ import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Settings, World, WorldNode } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
+import { clusterResource, coreResource, dropManagedFields, type KubePod, trimNode } from '../kube/cluster-objects.ts'
 import { Mirror } from '../kube/mirror.ts'
-import { parseAddress } from '../net/address.ts'
-import { parsePrefix } from '../net/prefix.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { ObservedPod } from './world.ts'
 
-interface KubeNode extends KubeObject {
-  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] }
-  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
-}
-
-export interface KubePod extends KubeObject {
-  readonly spec: { readonly nodeName?: string; readonly hostNetwork?: boolean }
-  readonly status?: { readonly phase?: string; readonly podIPs?: readonly { readonly ip: string }[] }
-}
-
-const core = (plural: string, isNamespaced: boolean): ResourceName => ({ group: '', version: 'v1', plural, isNamespaced })
-const ours = ({ group, version, plural }: { group: string; version: string; plural: string }): ResourceName => ({
-  group,
-  version,
-  plural,
-  isNamespaced: false,
-})
-
-export const podResource = core('pods', true)
-export const egressNodeResource = ours(kinds.egressNode)
+export const podResource = coreResource('pods', true)
+export const egressNodeResource = clusterResource(kinds.egressNode)
 
 /** The agent's watches. Only its own node's pods are among them: what others run does not weigh on it. */
 export class Observation {
@@ -48,13 +29,13 @@ export class Observation {
     const mirror = <T extends KubeObject, V>(name: ResourceName, trim: (object: T) => V, options: ListOptions = {}) =>
       new Mirror<T, V>(client.resource<T>(name), { ...options, ...held, trim })
     this.#self = self
-    this.#nodes = mirror(core('nodes', false), trimNode)
-    this.#namespaces = mirror(core('namespaces', false), ({ metadata: { name, labels = {} } }: KubeObject) => ({ name, labels }))
+    this.#nodes = mirror(coreResource('nodes', false), trimNode)
+    this.#namespaces = mirror(coreResource('namespaces', false), ({ metadata: { name, labels = {} } }: KubeObject) => ({ name, labels }))
     this.#pods = mirror(podResource, trimPod, { fieldSelector: `spec.nodeName=${self}` })
-    this.#ciliumPolicies = mirror(ours(kinds.ciliumEgressGatewayPolicy), dropManagedFields<CiliumEgressGatewayPolicy>)
-    this.#isovalentPolicies = mirror(ours(kinds.isovalentEgressGatewayPolicy), dropManagedFields<IsovalentEgressGatewayPolicy>)
+    this.#ciliumPolicies = mirror(clusterResource(kinds.ciliumEgressGatewayPolicy), dropManagedFields<CiliumEgressGatewayPolicy>)
+    this.#isovalentPolicies = mirror(clusterResource(kinds.isovalentEgressGatewayPolicy), dropManagedFields<IsovalentEgressGatewayPolicy>)
     this.#egressNodes = mirror(egressNodeResource, dropManagedFields<EgressNode>)
-    this.#egressAddresses = mirror(ours(kinds.egressAddress), dropManagedFields<EgressAddress>)
+    this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
   }
 
   #all() {
@@ -113,18 +94,6 @@ export class Observation {
   }
 }
 
-export function trimNode({ metadata: { name, labels = {} }, spec, status }: KubeNode): WorldNode {
-  const podCIDRs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR])
-  return {
-    name,
-    labels,
-    internalIPs: (status?.addresses ?? [])
-      .filter(({ type }) => type === 'InternalIP')
-      .flatMap(({ address }) => parseAddress(address) ?? []),
-    podCIDRs: podCIDRs.flatMap((text) => parsePrefix(text) ?? []),
-  }
-}
-
 export function trimPod({ metadata, spec, status }: KubePod): ObservedPod {
   return {
     uid: metadata.uid ?? '',
@@ -135,10 +104,4 @@ export function trimPod({ metadata, spec, status }: KubePod): ObservedPod {
     hostNetwork: spec.hostNetwork ?? false,
     hasEnded: status?.phase === 'Succeeded' || status?.phase === 'Failed',
   }
-}
-
-/** They are most of an object's bytes and none of its meaning. */
-function dropManagedFields<T extends KubeObject>(object: T): T {
-  const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown }
-  return { ...object, metadata }
 }

@@ -1,0 +1,49 @@
+import { parseAddress, type Address } from '../net/address.ts'
+import { parsePrefix, type Prefix } from '../net/prefix.ts'
+import type { KubeObject, ResourceName } from './client.ts'
+
+/** The parts of Kubernetes' own objects that more than one process reads. */
+export interface KubeNode extends KubeObject {
+  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] }
+  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
+}
+
+export interface KubePod extends KubeObject {
+  readonly spec: { readonly nodeName?: string; readonly hostNetwork?: boolean }
+  readonly status?: { readonly phase?: string; readonly podIPs?: readonly { readonly ip: string }[] }
+}
+
+export function coreResource(plural: string, isNamespaced: boolean): ResourceName {
+  return { group: '', version: 'v1', plural, isNamespaced }
+}
+
+export function clusterResource({ group, version, plural }: Omit<ResourceName, 'isNamespaced'>): ResourceName {
+  return { group, version, plural, isNamespaced: false }
+}
+
+export interface TrimmedNode {
+  readonly name: string
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly internalIPs: readonly Address[]
+  readonly podCIDRs: readonly Prefix[]
+}
+
+export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, status }: KubeNode): TrimmedNode {
+  const podCIDRs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR])
+  return {
+    name,
+    uid,
+    labels,
+    internalIPs: (status?.addresses ?? [])
+      .filter(({ type }) => type === 'InternalIP')
+      .flatMap(({ address }) => parseAddress(address) ?? []),
+    podCIDRs: podCIDRs.flatMap((text) => parsePrefix(text) ?? []),
+  }
+}
+
+/** They are most of an object's bytes and none of its meaning. */
+export function dropManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown }
+  return { ...object, metadata }
+}

@@ -1,0 +1,112 @@
+import { kinds } from '../api/crd.ts'
+import type { EgressNode } from '../api/egress-node.ts'
+import type { Condition } from '../api/metadata.ts'
+import type { SlotChange } from '../decide/slot-grants.ts'
+import type { PolicyStatus } from '../decide/status.ts'
+import type { World } from '../decide/world.ts'
+import type { KubeClient, KubeObject } from '../kube/client.ts'
+import { clusterResource } from '../kube/cluster-objects.ts'
+import { isAlreadyExists, isConflict, isNotFound } from '../kube/kube-error.ts'
+import type { Logger } from '../runtime/log.ts'
+
+/**
+ * Writes slots. Every write is refused where the object has changed meanwhile, so two operators that both believe to lead
+ * cannot give one object two slots; that two objects have one slot is seen by every agent, and the older keeps it.
+ */
+export async function applySlots(client: KubeClient, changes: readonly SlotChange[], log: Logger): Promise<void> {
+  const resource = client.resource<EgressNode>(clusterResource(kinds.egressNode))
+  for (const change of changes)
+    try {
+      await applySlot(resource, change, log)
+    } catch (error) {
+      if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error
+    }
+}
+
+async function applySlot(
+  resource: ReturnType<KubeClient['resource']>,
+  change: SlotChange,
+  log: Logger,
+): Promise<void> {
+  switch (change.action) {
+    case 'create':
+      await resource.create({
+        apiVersion: 'sallyport.dev/v1alpha1',
+        kind: 'EgressNode',
+        metadata: { name: change.node },
+        spec: { slot: change.slot },
+      } as KubeObject)
+      log.info({ node: change.node, slot: change.slot }, 'slot given')
+      return
+    case 'grant': {
+      const { egressNode, slot } = change
+      await resource.replace({ ...egressNode, spec: { ...egressNode.spec, slot } } as KubeObject)
+      log.info({ node: egressNode.metadata.name, slot }, 'slot given')
+      return
+    }
+    case 'remove':
+      await resource.delete(change.egressNode.metadata.name)
+      log.info({ node: change.egressNode.metadata.name }, 'slot taken back: the node is gone')
+      return
+    case 'refuse':
+      log.error({ node: change.node }, `no slot: ${change.reason}`)
+  }
+}
+
+type StatusHolder = KubeObject & {
+  readonly status?: { readonly conditions?: readonly Condition[] | undefined; readonly observedGeneration?: number | undefined }
+}
+
+/** Writes the status of policies where it differs, and only on the object that it was worked out from. */
+export async function applyPolicyStatus(
+  client: KubeClient,
+  world: Omit<World, 'self'>,
+  statuses: readonly PolicyStatus[],
+  now: string,
+): Promise<void> {
+  for (const { policy, conditions } of statuses) {
+    const isCilium = policy.kind === 'CiliumEgressGatewayPolicy'
+    const kind = isCilium ? kinds.ciliumEgressGatewayPolicy : kinds.isovalentEgressGatewayPolicy
+    const objects: readonly StatusHolder[] = isCilium ? world.ciliumPolicies : world.isovalentPolicies
+    const object = objects.find(({ metadata }) => metadata.name === policy.name)
+    if (object === undefined) continue
+    const merged = mergeConditions(object.status?.conditions ?? [], conditions, now)
+    const status = { observedGeneration: policy.generation, conditions: merged }
+    const before = { observedGeneration: object.status?.observedGeneration, conditions: object.status?.conditions }
+    if (JSON.stringify(before) === JSON.stringify(status)) continue
+    try {
+      const { resourceVersion } = object.metadata
+      await client
+        .resource(clusterResource(kind))
+        .patch(
+          policy.name,
+          'merge',
+          { metadata: { resourceVersion }, status },
+          { subresource: 'status', fieldManager: 'sallyport-operator' },
+        )
+    } catch (error) {
+      if (!isConflict(error) && !isNotFound(error)) throw error
+    }
+  }
+}
+
+/** A condition's time changes with its status alone. */
+export function mergeConditions(
+  before: readonly Condition[],
+  after: readonly Omit<Condition, 'lastTransitionTime'>[],
+  now: string,
+): Condition[] {
+  return after.map((condition) => {
+    const previous = before.find(({ type }) => type === condition.type)
+    const lastTransitionTime = previous?.status === condition.status ? previous.lastTransitionTime : now
+    const { type, status, reason, message, observedGeneration } = condition
+    return {
+      type,
+      status,
+      reason,
+      message,
+      lastTransitionTime,
+      ...(observedGeneration === undefined ? {} : { observedGeneration }),
+    }
+  })
+}

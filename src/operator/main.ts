@@ -1,0 +1,88 @@
+import { hostname } from 'node:os'
+import { parseArgs } from 'node:util'
+import { configMapData, parseConfiguration } from '../api/configuration.ts'
+import { version } from '../api/version.ts'
+import { planSlots } from '../decide/slot-grants.ts'
+import { explainPolicies } from '../decide/status.ts'
+import type { Settings } from '../decide/world.ts'
+import { inClusterAccess } from '../kube/access.ts'
+import { KubeClient } from '../kube/client.ts'
+import { Leadership } from '../kube/leader.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
+import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
+import { createLog, type Logger } from '../runtime/log.ts'
+import { Loop } from '../runtime/reconcile.ts'
+import { shutdownSignal } from '../runtime/shutdown.ts'
+import { applyPolicyStatus, applySlots } from './apply.ts'
+import { Observation } from './observe.ts'
+
+const resyncMs = 30_000
+
+const { values: options } = parseArgs({
+  options: {
+    'config-directory': { type: 'string', default: '/etc/sallyport/config' },
+    namespace: { type: 'string', default: process.env.POD_NAMESPACE ?? 'kube-system' },
+    identity: { type: 'string', default: `${process.env.POD_NAME ?? hostname()}_${process.pid}` },
+  },
+})
+
+/** Since when nodes that have an EgressNode are missing. Kept in memory: a new leader waits the whole time again. */
+class Absences {
+  readonly #sinceMs = new Map<string, number>()
+
+  update(observation: Observation, nowMs: number): ReadonlyMap<string, number> {
+    const present = new Set(observation.nodes.map(({ name }) => name))
+    for (const { metadata } of observation.egressNodes) {
+      if (present.has(metadata.name)) this.#sinceMs.delete(metadata.name)
+      else if (!this.#sinceMs.has(metadata.name)) this.#sinceMs.set(metadata.name, nowMs)
+    }
+    return this.#sinceMs
+  }
+}
+
+async function run(log: Logger, clock: Clock, settings: Settings): Promise<void> {
+  const signal = shutdownSignal(log)
+  await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-operator/${version}` })
+  const absences = new Absences()
+  const leadership = new Leadership(client, {
+    namespace: options.namespace,
+    name: 'sallyport-operator',
+    identity: options.identity,
+    clock,
+    log,
+  })
+  const observation = new Observation(client, { clock, log, onChange: () => loop.trigger() })
+  const loop = new Loop({
+    name: 'operator',
+    clock,
+    log,
+    minIntervalMs: 100,
+    run: async () => {
+      if (!observation.hasSynced || !leadership.isLeader) return
+      const now = clock.now()
+      const gone = absences.update(observation, now)
+      await applySlots(client, planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now), log)
+      const world = observation.world(settings)
+      await applyPolicyStatus(client, world, explainPolicies(world), new Date(now).toISOString())
+    },
+  })
+  const resync = setInterval(() => loop.trigger(), resyncMs)
+  try {
+    await Promise.all([observation.start(signal), loop.start(signal), leadership.start(signal, () => loop.trigger())])
+  } finally {
+    clearInterval(resync)
+  }
+}
+
+const log = createLog('operator', process.env.LOG_LEVEL ?? 'info')
+try {
+  const parsed = parseConfiguration(configMapData(readConfigurationDirectory(options['config-directory'])))
+  if (!parsed.ok) throw new Error(`the configuration cannot be used: ${parsed.issues.join('; ')}`)
+  const { slots, stackCIDRs, nonMasqueradeCIDRs, logLevel } = parsed.value
+  log.level = logLevel
+  await run(log, systemClock, { slots, stackCIDRs, nonMasqueradeCIDRs })
+} catch (error) {
+  log.fatal({ err: error }, error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+}
+process.exit()

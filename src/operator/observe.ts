@@ -1,0 +1,69 @@
+import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
+import { kinds } from '../api/crd.ts'
+import type { EgressAddress } from '../api/egress-address.ts'
+import type { EgressNode } from '../api/egress-node.ts'
+import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { Settings, World } from '../decide/world.ts'
+import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
+import { clusterResource, coreResource, dropManagedFields, type TrimmedNode, trimNode } from '../kube/cluster-objects.ts'
+import { Mirror } from '../kube/mirror.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/log.ts'
+
+/** The operator's watches. Pods are not among them: nothing that it decides depends on one. */
+export class Observation {
+  readonly #nodes
+  readonly #ciliumPolicies
+  readonly #isovalentPolicies
+  readonly #egressNodes
+  readonly #egressAddresses
+
+  constructor(client: KubeClient, held: { clock: Clock; log: Logger; onChange: () => void }) {
+    const mirror = <T extends KubeObject, V>(name: ResourceName, trim: (object: T) => V) =>
+      new Mirror<T, V>(client.resource<T>(name), { ...held, trim })
+    this.#nodes = mirror(coreResource('nodes', false), trimNode)
+    this.#ciliumPolicies = mirror(
+      clusterResource(kinds.ciliumEgressGatewayPolicy),
+      dropManagedFields<CiliumEgressGatewayPolicy>,
+    )
+    this.#isovalentPolicies = mirror(
+      clusterResource(kinds.isovalentEgressGatewayPolicy),
+      dropManagedFields<IsovalentEgressGatewayPolicy>,
+    )
+    this.#egressNodes = mirror(clusterResource(kinds.egressNode), dropManagedFields<EgressNode>)
+    this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
+  }
+
+  #all() {
+    return [this.#nodes, this.#ciliumPolicies, this.#isovalentPolicies, this.#egressNodes, this.#egressAddresses]
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#all().map((mirror) => mirror.start(signal)))
+  }
+
+  get hasSynced(): boolean {
+    return this.#all().every((mirror) => mirror.hasSynced)
+  }
+
+  get nodes(): readonly TrimmedNode[] {
+    return [...this.#nodes.items.values()]
+  }
+
+  get egressNodes(): readonly EgressNode[] {
+    return [...this.#egressNodes.items.values()]
+  }
+
+  world(settings: Settings): Omit<World, 'self'> {
+    return {
+      settings,
+      nodes: this.nodes,
+      namespaces: [],
+      pods: [],
+      ciliumPolicies: [...this.#ciliumPolicies.items.values()],
+      isovalentPolicies: [...this.#isovalentPolicies.items.values()],
+      egressNodes: this.egressNodes,
+      egressAddresses: [...this.#egressAddresses.items.values()],
+    }
+  }
+}
