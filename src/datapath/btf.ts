@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { elfSection } from './elf.ts'
+import { elfSection, elfSymbols } from './elf.ts'
 
 /**
  * The C side's structs, enums and maps as the compiler laid them out, read from the object file that is
@@ -65,13 +65,15 @@ interface RawType {
 }
 
 export function readBtf(objectFile: string): Btf {
-  return parseBtf(elfSection(readFileSync(objectFile), '.BTF'))
+  const file = readFileSync(objectFile)
+  return parseBtf(elfSection(file, '.BTF'), elfSymbols(file))
 }
 
-export function parseBtf(section: Buffer): Btf {
+/** `symbols` says where each variable stands in its section. */
+export function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>): Btf {
   const types = parseTypes(section)
   const name = (offset: number): string => stringAt(section, offset)
-  const layouts = new LayoutReader(section, types, name)
+  const layouts = new LayoutReader(section, types, name, symbols)
   const constants = new Map<string, number>()
   for (const type of types.values())
     if (type.kind === kindOf.enum)
@@ -147,11 +149,18 @@ class LayoutReader {
   readonly #section: Buffer
   readonly #types: ReadonlyMap<number, RawType>
   readonly #name: (offset: number) => string
+  readonly #symbols: ReadonlyMap<string, number>
 
-  constructor(section: Buffer, types: ReadonlyMap<number, RawType>, name: (offset: number) => string) {
+  constructor(
+    section: Buffer,
+    types: ReadonlyMap<number, RawType>,
+    name: (offset: number) => string,
+    symbols: ReadonlyMap<string, number>,
+  ) {
     this.#section = section
     this.#types = types
     this.#name = name
+    this.#symbols = symbols
   }
 
   #type(id: number): RawType {
@@ -216,24 +225,24 @@ class LayoutReader {
   }
 
   /** Variables of a section with their type ids; a map's own struct must not be followed through its pointers. */
-  #dataSection(name: string): { readonly name: string; readonly offset: number; readonly typeId: number }[] {
+  #dataSection(name: string): { readonly name: string; readonly typeId: number }[] {
     for (const type of this.#types.values()) {
       if (type.kind !== kindOf.dataSection || type.name !== name) continue
       return Array.from({ length: type.count }, (_, index) => {
         const at = type.extra + index * 12
         const variable = this.#type(this.#section.readUInt32LE(at))
-        return { name: variable.name, offset: this.#section.readUInt32LE(at + 4), typeId: variable.word }
+        return { name: variable.name, typeId: variable.word }
       })
     }
     return []
   }
 
   variables(section: string): Member[] {
-    return this.#dataSection(section).map(({ name, offset, typeId }) => ({
-      name,
-      offset,
-      type: this.layout(typeId),
-    }))
+    return this.#dataSection(section).map(({ name, typeId }) => {
+      const offset = this.#symbols.get(name)
+      if (offset === undefined) throw new Error(`the object file has no symbol ${name}`)
+      return { name, offset, type: this.layout(typeId) }
+    })
   }
 
   /**

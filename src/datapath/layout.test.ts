@@ -34,6 +34,15 @@ test('the arithmetic of the header holds', { skip }, () => {
   assert.equal(btf.maps.get('counters')?.maxEntries, btf.constant('PROGRAMS') * btf.constant('VERDICTS'))
 })
 
+test('every knob has a place of its own', { skip }, () => {
+  const knobs = [...readBtf(defaultObjectFile).variables('.rodata').values()].toSorted(
+    (a, b) => a.offset - b.offset,
+  )
+  assert.ok(knobs.length > 5)
+  for (const [index, { name, offset, type }] of knobs.entries())
+    assert.ok(offset + type.size <= (knobs[index + 1]?.offset ?? Number.POSITIVE_INFINITY), name)
+})
+
 interface DumpedType {
   readonly kind: string
   readonly name: string

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict'
+import { before, beforeEach, describe, test } from 'node:test'
+import { type Dissected, dissect } from './dissect.ts'
+import { established, type Given } from './flows.ts'
+import {
+  mac,
+  masqueradePorts,
+  type NodeUnderTest,
+  nobodysSlotPort,
+  openNode,
+  ourPorts,
+  reset,
+  send,
+  skip,
+  slot2Port,
+} from './node-under-test.ts'
+import { address, corrupt, ipv4, ipv6 } from './packet.ts'
+
+interface Case {
+  readonly name: string
+  readonly given?: Given
+  readonly packet: Buffer
+  readonly verdict: string
+  readonly out?: Partial<Dissected>
+}
+
+const answer = (fields = {}) => ipv4('203.0.113.9', '172.18.0.42', fields)
+const answer6 = (fields = {}) => ipv6('2001:db8:ffff::9', '2001:db8::42', fields)
+const ack = { flags: ['ACK'] } as const
+const toPod = { destinationMac: mac.pod7, sourceMac: mac.host7, destination: address('10.244.1.7') }
+const onLease = { destinationMac: mac.overlay, sourceMac: mac.overlay, destination: address('172.18.0.42') }
+
+const cases: readonly Case[] = [
+  {
+    name: 'an answer to a flow of this node goes to its pod, as the pod knows it',
+    given: established(),
+    packet: answer().tcp(443, ourPorts.first, ack),
+    verdict: 'SENT_TO_POD',
+    out: {
+      ...toPod,
+      source: address('203.0.113.9'),
+      sourcePort: 443,
+      destinationPort: 40000,
+      timeToLive: 64,
+    },
+  },
+  {
+    name: 'the same in UDP, without a checksum',
+    given: established({ protocol: 17 }),
+    packet: answer().udp(443, ourPorts.first, 'hello', false),
+    verdict: 'SENT_TO_POD',
+    out: { ...toPod, destinationPort: 40000 },
+  },
+  {
+    name: 'the same in IPv6',
+    given: established({
+      pod: 'fd00:1::7',
+      destination: '2001:db8:ffff::9',
+      egressIp: '2001:db8::42',
+      protocol: 17,
+    }),
+    packet: answer6().udp(443, ourPorts.first),
+    verdict: 'SENT_TO_POD',
+    out: { destination: address('fd00:1::7'), destinationPort: 40000 },
+  },
+  {
+    name: 'an echo reply finds the one who pinged, by its identifier',
+    given: established({ protocol: 1, sourcePort: 77, destinationPort: 0 }),
+    packet: answer().echo('reply', ourPorts.first),
+    verdict: 'SENT_TO_POD',
+    out: { ...toPod, icmpType: 0, identifier: 77 },
+  },
+  {
+    name: 'the MSS of a SYN-ACK is lowered to what the tunnel carries',
+    given: established(),
+    packet: answer().tcp(443, ourPorts.first, { flags: ['SYN', 'ACK'], mss: 1460 }),
+    verdict: 'SENT_TO_POD',
+    out: { mss: 1410, destinationPort: 40000 },
+  },
+  {
+    name: 'an answer to a masqueraded flow',
+    given: established({
+      egressIp: '172.18.0.3',
+      egressPort: masqueradePorts.first,
+      mapping: { masqueraded: true },
+    }),
+    packet: ipv4('203.0.113.9', '172.18.0.3').tcp(443, masqueradePorts.first, ack),
+    verdict: 'SENT_TO_POD',
+    out: { ...toPod, destinationPort: 40000 },
+  },
+  {
+    name: 'an ICMP error about a flow of this node, inside as the pod sent it',
+    given: established({ protocol: 17 }),
+    packet: ipv4('198.51.100.77', '172.18.0.42').error(
+      'timeExceeded',
+      ipv4('172.18.0.42', '203.0.113.9').udp(ourPorts.first, 443),
+      28,
+    ),
+    verdict: 'SENT_TO_POD',
+    out: {
+      ...toPod, source: address('198.51.100.77'), icmpType: 11,
+      about: { source: address('10.244.1.7'), destination: address('203.0.113.9'), protocol: 17, timeToLive: 64, length: 33, sourcePort: 40000, destinationPort: 443 },
+    }, // biome-ignore format: nested
+  },
+  {
+    name: 'path MTU discovery: "fragmentation needed" reaches the pod',
+    given: established(),
+    packet: ipv4('198.51.100.77', '172.18.0.42').error(
+      'tooBig',
+      ipv4('172.18.0.42', '203.0.113.9').tcp(ourPorts.first, 443, ack),
+      28,
+    ),
+    verdict: 'SENT_TO_POD',
+    out: { ...toPod, icmpType: 3, mtu: 1400 },
+  },
+  {
+    name: 'the same in IPv6',
+    given: established({
+      pod: 'fd00:1::7',
+      destination: '2001:db8:ffff::9',
+      egressIp: '2001:db8::42',
+      protocol: 17,
+    }),
+    packet: ipv6('2001:db8::77', '2001:db8::42').error(
+      'tooBig',
+      ipv6('2001:db8::42', '2001:db8:ffff::9').udp(ourPorts.first, 443),
+    ),
+    verdict: 'SENT_TO_POD',
+    out: {
+      destination: address('fd00:1::7'), icmpType: 2,
+      about: { source: address('fd00:1::7'), destination: address('2001:db8:ffff::9'), protocol: 17, timeToLive: 64, length: 53, sourcePort: 40000, destinationPort: 443 },
+    }, // biome-ignore format: nested
+  },
+  {
+    name: 'a port of another node: through the tunnel, as it is',
+    packet: answer().tcp(443, slot2Port, ack),
+    verdict: 'SENT_TO_OWNER',
+    out: { ...onLease, source: address('203.0.113.9'), destinationPort: slot2Port, timeToLive: 64 },
+  },
+  {
+    name: 'an ICMP error about a flow of another node',
+    packet: ipv4('198.51.100.77', '172.18.0.42').error(
+      'unreachable',
+      ipv4('172.18.0.42', '203.0.113.9').udp(slot2Port, 443),
+    ),
+    verdict: 'SENT_TO_OWNER',
+    out: onLease,
+  },
+  {
+    name: "an echo request to another node's identifier is nobody's: the stack decides",
+    packet: answer().echo('request', slot2Port),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'too big for the tunnel to the owner',
+    packet: answer({ dontFragment: true }).udp(443, slot2Port, Buffer.alloc(1423)),
+    verdict: 'SENT_TOO_BIG',
+    out: { source: address('172.18.0.42'), destination: address('203.0.113.9'), icmpType: 3, mtu: 1450 },
+  },
+  { name: 'a port that nobody owns', packet: answer().tcp(443, 1024, ack), verdict: 'PASS_NOT_OURS' },
+  {
+    name: 'a port of a slot that no node has',
+    packet: answer().tcp(443, nobodysSlotPort, ack),
+    verdict: 'DROP_UNKNOWN_NODE',
+  },
+  {
+    name: 'one of our ports without a flow',
+    packet: answer().tcp(443, ourPorts.first, ack),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: "one of our ports, but from somebody else than the flow's far end",
+    given: established(),
+    packet: ipv4('203.0.113.10', '172.18.0.42').tcp(443, ourPorts.first, ack),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: 'the same host from another port',
+    given: established(),
+    packet: answer().tcp(444, ourPorts.first, ack),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: 'one of our ports in another protocol',
+    given: established(),
+    packet: answer().udp(443, ourPorts.first),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: 'a flow whose pod is gone',
+    given: established({ pod: '10.244.1.77' }),
+    packet: answer().tcp(443, ourPorts.first, ack),
+    verdict: 'DROP_NOT_A_LOCAL_POD',
+  },
+  {
+    name: "the node's own port in the masquerading range, used by a socket of the node: the stack's",
+    packet: ipv4('203.0.113.9', '172.18.0.3').tcp(443, masqueradePorts.first, ack),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: "the node's own services",
+    packet: ipv4('203.0.113.9', '172.18.0.3').tcp(5000, 22, { flags: ['SYN'] }),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'forwarded to somebody else',
+    packet: ipv4('203.0.113.9', '172.18.9.9').tcp(5000, 22, ack),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'an ICMP error about a packet of another address than it was sent to',
+    packet: ipv4('198.51.100.77', '172.18.0.42').error(
+      'unreachable',
+      ipv4('172.18.0.99', '203.0.113.9').udp(ourPorts.first, 443),
+    ),
+    verdict: 'DROP_MALFORMED',
+  },
+  {
+    name: "what cannot be read is the node's own",
+    packet: corrupt(answer().tcp(443, ourPorts.first, ack), 14, 0x41),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'a later fragment of nothing known',
+    packet: answer({ fragment: { id: 5, offset: 800, hasMore: false } }).raw(17, Buffer.alloc(40)),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'ARP',
+    packet: Buffer.concat([Buffer.alloc(12), Buffer.from([0x08, 0x06]), Buffer.alloc(28)]),
+    verdict: 'PASS_NOT_OURS',
+  },
+]
+
+describe('a packet comes in by a native device', { skip }, () => {
+  let node: NodeUnderTest
+  before(() => {
+    node = openNode()
+  })
+  beforeEach(() => reset(node))
+
+  for (const { name, given, packet, verdict, out } of cases)
+    test(name, async () => {
+      await given?.(node)
+      const journey = send(node, 'from_world', node.devices.world, packet)
+      assert.equal(journey.verdict, verdict)
+      if (verdict.startsWith('DROP')) return assert.equal(journey.action, 2)
+      if (verdict.startsWith('PASS')) {
+        assert.equal(journey.action, -1)
+        return assert.deepEqual(journey.out, packet)
+      }
+      assert.equal(journey.action, 7)
+      const result = dissect(journey.out)
+      assert.deepEqual(result.wrongChecksums, [])
+      assert.deepEqual({ ...result, ...out }, result)
+    })
+
+  test('what the stack delivers to a pod is remembered, so that the answer passes', () => {
+    const request = ipv4('203.0.113.9', '10.244.1.7').tcp(5000, 80, { flags: ['SYN'] })
+    assert.equal(send(node, 'to_pod', node.devices.pod7, request).verdict, 'PASS_TO_STACK')
+    const reply = ipv4('10.244.1.7', '203.0.113.9').tcp(80, 5000, { flags: ['SYN', 'ACK'] })
+    assert.equal(send(node, 'from_pod', node.devices.pod7, reply).verdict, 'PASS_REPLY')
+  })
+
+  test('later fragments of an answer follow their first', () => {
+    const udp = answer().udp(443, ourPorts.first, Buffer.alloc(64)).subarray(34)
+    established({ protocol: 17 })(node)
+    const first = send(
+      node,
+      'from_world',
+      node.devices.world,
+      answer({ fragment: { id: 5, offset: 0, hasMore: true } }).raw(17, udp.subarray(0, 40)),
+    )
+    assert.equal(first.verdict, 'SENT_TO_POD')
+    const rest = send(
+      node,
+      'from_world',
+      node.devices.world,
+      answer({ fragment: { id: 5, offset: 40, hasMore: false } }).raw(17, udp.subarray(40)),
+    )
+    assert.equal(rest.verdict, 'SENT_TO_POD')
+    assert.equal(dissect(rest.out).destination, '10.244.1.7')
+  })
+})

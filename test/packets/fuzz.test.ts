@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import { before, beforeEach, describe, test } from 'node:test'
+import fc from 'fast-check'
+import type { Program } from '../../src/datapath/datapath.ts'
+import { dissect } from './dissect.ts'
+import { established } from './flows.ts'
+import { type NodeUnderTest, openNode, ourPorts, reset, send, skip, slot2Port } from './node-under-test.ts'
+import { address, type IpFields, ipv4, ipv6, type TcpFields } from './packet.ts'
+
+/*
+ * Many packets, most of them broken, through every program. Whatever comes: one ending is counted (send throws
+ * otherwise), a packet of a selected pod never leaves with another source than an egress IP, and a gateway never
+ * forwards a source that is not the sender's.
+ */
+const runs = 4000
+
+const payload = fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes))
+const port = fc.oneof(fc.nat(65535), fc.constantFrom(0, 443, 40000, ourPorts.first, slot2Port))
+const flags = fc.subarray(['FIN', 'SYN', 'RST', 'PSH', 'ACK'] as const)
+const selectedDestination = fc.constantFrom('203.0.113.9', '198.51.100.9', '198.18.0.9')
+const anyDestination = fc.oneof(
+  selectedDestination,
+  fc.constantFrom(
+    '10.244.1.8',
+    '10.244.2.8',
+    '10.96.0.1',
+    '172.18.0.3',
+    '172.18.0.42',
+    '172.18.0.43',
+    '224.0.0.1',
+    '255.255.255.255',
+    '10.244.1.7',
+  ),
+)
+const anySource = fc.oneof(
+  { weight: 4, arbitrary: fc.constant('10.244.1.7') },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('10.244.1.8', '10.244.1.9', '203.0.113.9', '172.18.0.42', '0.0.0.0'),
+  },
+)
+
+const ipFields: fc.Arbitrary<IpFields> = fc.record(
+  {
+    timeToLive: fc.constantFrom(0, 1, 2, 64, 255),
+    dontFragment: fc.boolean(),
+    options: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+    fragment: fc.record({ id: fc.nat(5), offset: fc.constantFrom(0, 8, 1480), hasMore: fc.boolean() }),
+  },
+  { requiredKeys: [] },
+)
+const tcpFields: fc.Arbitrary<TcpFields> = fc.record(
+  {
+    flags,
+    sequence: fc.nat(2 ** 32 - 1),
+    acknowledged: fc.nat(2 ** 32 - 1),
+    mss: fc.nat(65535),
+    options: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+    payload,
+  },
+  { requiredKeys: [] },
+)
+
+type Build = (source: string, destination: string, fields: IpFields) => Buffer
+
+/** How a packet goes on after its IP header. */
+const transport: fc.Arbitrary<Build> = fc.oneof(
+  fc.tuple(port, port, tcpFields).map(
+    ([from, to, fields]): Build =>
+      (source, destination, ip) =>
+        network(source)(source, destination, ip).tcp(from, to, fields),
+  ),
+  fc.tuple(port, port, payload, fc.boolean()).map(
+    ([from, to, data, hasSum]): Build =>
+      (source, destination, ip) =>
+        network(source)(source, destination, ip).udp(from, to, data, hasSum || source.includes(':')),
+  ),
+  fc.tuple(fc.constantFrom('request' as const, 'reply' as const), port).map(
+    ([kind, id]): Build =>
+      (source, destination, ip) =>
+        network(source)(source, destination, ip).echo(kind, id),
+  ),
+  fc
+    .tuple(
+      fc.constantFrom('unreachable' as const, 'tooBig' as const, 'timeExceeded' as const),
+      port,
+      port,
+      fc.nat(60),
+    )
+    .map(
+      ([kind, from, to, quoted]): Build =>
+        (source, destination, ip) =>
+          network(source)(source, destination, ip).error(
+            kind,
+            network(source)(destination, source).udp(to, from),
+            quoted,
+          ),
+    ),
+  fc.tuple(fc.nat(255), payload).map(
+    ([protocol, data]): Build =>
+      (source, destination, ip) =>
+        network(source)(source, destination, ip).raw(protocol, data),
+  ),
+)
+
+function network(source: string): typeof ipv4 {
+  return source.includes(':') ? ipv6 : ipv4
+}
+
+interface Damage {
+  readonly cut: number | undefined
+  readonly bytes: readonly { readonly at: number; readonly value: number }[]
+}
+
+/** Most packets are whole; the others lose their end or get a few wrong bytes, headers more often than the rest. */
+const damage: fc.Arbitrary<Damage> = fc.record({
+  cut: fc.option(fc.nat(80), { nil: undefined, freq: 4 }),
+  bytes: fc.oneof(
+    fc.constant([]),
+    fc.array(fc.record({ at: fc.integer({ min: 12, max: 90 }), value: fc.nat(255) }), { maxLength: 4 }),
+  ),
+})
+
+/** The kernel runs no program on less than an Ethernet header. */
+const shortest = 15
+
+function damaged(packet: Buffer, { cut, bytes }: Damage): Buffer {
+  const copy = Buffer.from(
+    packet.subarray(0, cut === undefined ? packet.length : Math.max(shortest, packet.length - cut)),
+  )
+  for (const { at, value } of bytes) if (at < copy.length) copy.writeUInt8(value, at)
+  return copy
+}
+
+const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
+const towardsWorld = ['SENT_TO_HOLDER', 'SENT_TO_WORLD', 'SENT_FORWARDED']
+
+describe('any packet at all', { skip }, () => {
+  let node: NodeUnderTest
+  before(() => {
+    node = openNode()
+  })
+  beforeEach(() => reset(node))
+
+  function everyJourney(
+    program: Program,
+    packets: fc.Arbitrary<Buffer>,
+    judge: (verdict: string, out: Buffer) => void,
+    tunnel?: fc.Arbitrary<{ vni: number; node: string }>,
+  ): void {
+    fc.assert(
+      fc.property(packets, tunnel ?? fc.constant(undefined), (packet, from) => {
+        const device = program === 'from_pod' ? node.devices.pod7 : node.devices.world
+        const { verdict, out } = send(node, program, device, packet, from)
+        judge(verdict, out)
+      }),
+      { numRuns: runs },
+    )
+  }
+
+  test('a well-formed packet of a selected pod leaves with an egress IP and right checksums, or not at all', () => {
+    const packets = fc
+      .tuple(transport, selectedDestination, ipFields)
+      .map(([build, destination, fields]) => build('10.244.1.7', destination, fields))
+    everyJourney('from_pod', packets, (verdict, out) => {
+      assert.ok(!verdict.startsWith('PASS') && verdict !== 'SENT_TO_WORLD_MASQUERADED', verdict)
+      if (!towardsWorld.includes(verdict)) return
+      const result = dissect(out)
+      assert.ok(egressIps.includes(result.source), `${verdict} with ${result.source}`)
+      assert.deepEqual(result.wrongChecksums, [])
+    })
+  })
+
+  test('the same in IPv6', () => {
+    const destination = fc.constantFrom('2001:db8:ffff::9', '2001:db8:eeee::9')
+    const packets = fc
+      .tuple(transport, destination, ipFields)
+      .map(([build, to, fields]) => build('fd00:1::7', to, fields))
+    everyJourney('from_pod', packets, (verdict, out) => {
+      assert.ok(!verdict.startsWith('PASS') && verdict !== 'SENT_TO_WORLD_MASQUERADED', verdict)
+      if (!towardsWorld.includes(verdict)) return
+      const result = dissect(out)
+      assert.ok(egressIps.includes(result.source), `${verdict} with ${result.source}`)
+      assert.deepEqual(result.wrongChecksums, [])
+    })
+  })
+
+  test('a broken or spoofed packet never reaches the world with its own source', () => {
+    const packets = fc
+      .tuple(transport, anySource, anyDestination, ipFields, damage)
+      .map(([build, source, destination, fields, harm]) => damaged(build(source, destination, fields), harm))
+    everyJourney('from_pod', packets, (verdict, out) => {
+      if (verdict.startsWith('SENT_TO_WORLD') || verdict === 'SENT_TO_HOLDER') {
+        const source = out.subarray(26, 30).join('.')
+        assert.ok([...egressIps, '172.18.0.3'].includes(source as never), `${verdict} with ${source}`)
+      }
+    })
+  })
+
+  test('noise from outside is passed, dropped or delivered, and never crashes', () => {
+    established({ protocol: 17 })(node)
+    const noise = fc.uint8Array({ minLength: shortest, maxLength: 200 }).map((bytes) => Buffer.from(bytes))
+    const packets = fc.oneof(
+      fc
+        .tuple(
+          transport,
+          fc.constantFrom('203.0.113.9', '10.244.1.7', '172.18.0.42'),
+          fc.constantFrom('172.18.0.42', '172.18.0.43', '172.18.0.3', '10.244.1.7'),
+          ipFields,
+          damage,
+        )
+        .map(([build, source, destination, fields, harm]) =>
+          damaged(build(source, destination, fields), harm),
+        ),
+      noise,
+    )
+    everyJourney('from_world', packets, (verdict) =>
+      assert.ok(
+        !['SENT_TO_WORLD', 'SENT_TO_HOLDER', 'SENT_FORWARDED', 'CONTINUE'].includes(verdict),
+        verdict,
+      ),
+    )
+  })
+
+  test("a gateway forwards nothing but an owner's port on an egress IP", () => {
+    const packets = fc
+      .tuple(
+        transport,
+        fc.constantFrom('172.18.0.42', '172.18.0.43', '172.18.0.3', '10.244.2.8', '203.0.113.9'),
+        anyDestination,
+        ipFields,
+        damage,
+      )
+      .map(([build, source, destination, fields, harm]) => damaged(build(source, destination, fields), harm))
+    const tunnel = fc.record({
+      vni: fc.constantFrom(0, 1, 2, 2, 2, 3, 4, 5, 99),
+      node: fc.constantFrom('172.18.0.4', '172.18.0.4', '172.18.0.5', '172.18.0.99'),
+    })
+    let forwarded = 0
+    everyJourney(
+      'from_overlay',
+      packets,
+      (verdict, out) => {
+        if (verdict !== 'SENT_FORWARDED') return
+        forwarded++
+        const { source, sourcePort, identifier, about, protocol } = dissect(out)
+        assert.ok(egressIps.includes(source), source)
+        const owned = about?.destinationPort ?? about?.identifier ?? sourcePort ?? identifier
+        if (protocol !== 44 && owned !== undefined) assert.equal(owned >> 4, slot2Port >> 4)
+      },
+      tunnel,
+    )
+    assert.ok(forwarded > 0, 'the generator never made a packet that may pass')
+  })
+
+  test('to_pod lets everything pass and counts it', () => {
+    const packets = fc
+      .tuple(
+        transport,
+        fc.constantFrom('203.0.113.9', '10.244.1.8'),
+        fc.constant('10.244.1.7'),
+        ipFields,
+        damage,
+      )
+      .map(([build, source, destination, fields, harm]) => damaged(build(source, destination, fields), harm))
+    everyJourney('to_pod', packets, (verdict) => assert.equal(verdict, 'PASS_TO_STACK'))
+  })
+})
