@@ -17,9 +17,8 @@ const runs = 4000
 const payload = fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes))
 const port = fc.oneof(fc.nat(65535), fc.constantFrom(0, 443, 40000, ourPorts.first, slot2Port))
 const flags = fc.subarray(['FIN', 'SYN', 'RST', 'PSH', 'ACK'] as const)
-const selectedDestination = fc.constantFrom('203.0.113.9', '198.51.100.9', '198.18.0.9')
 const anyDestination = fc.oneof(
-  selectedDestination,
+  fc.constantFrom('203.0.113.9', '198.51.100.9', '198.18.0.9'),
   fc.constantFrom(
     '10.244.1.8',
     '10.244.2.8',
@@ -121,15 +120,21 @@ const damage: fc.Arbitrary<Damage> = fc.record({
   ),
 })
 
-/** The kernel runs no program on less than an Ethernet header. */
-const shortest = 15
+/**
+ * A test run wants a whole IP header behind an Ethernet header that announces one, or it refuses to run at all.
+ * Zeros make up for what a cut took too much.
+ */
+function runnable(packet: Buffer): Buffer {
+  const shortest = { 2048: 34, 34525: 54 }[packet.readUInt16BE(12)] ?? 15
+  return Buffer.concat([packet, Buffer.alloc(Math.max(0, shortest - packet.length))])
+}
 
 function damaged(packet: Buffer, { cut, bytes }: Damage): Buffer {
   const copy = Buffer.from(
-    packet.subarray(0, cut === undefined ? packet.length : Math.max(shortest, packet.length - cut)),
+    packet.subarray(0, cut === undefined ? packet.length : Math.max(14, packet.length - cut)),
   )
   for (const { at, value } of bytes) if (at < copy.length) copy.writeUInt8(value, at)
-  return copy
+  return runnable(copy)
 }
 
 const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
@@ -145,45 +150,35 @@ describe('any packet at all', { skip }, () => {
   function everyJourney(
     program: Program,
     packets: fc.Arbitrary<Buffer>,
-    judge: (verdict: string, out: Buffer) => void,
+    judge: (verdict: string, out: Buffer, packet: Buffer) => void,
     tunnel?: fc.Arbitrary<{ vni: number; node: string }>,
   ): void {
     fc.assert(
       fc.property(packets, tunnel ?? fc.constant(undefined), (packet, from) => {
         const device = program === 'from_pod' ? node.devices.pod7 : node.devices.world
         const { verdict, out } = send(node, program, device, packet, from)
-        judge(verdict, out)
+        judge(verdict, out, packet)
       }),
       { numRuns: runs },
     )
   }
 
-  test('a well-formed packet of a selected pod leaves with an egress IP and right checksums, or not at all', () => {
-    const packets = fc
-      .tuple(transport, selectedDestination, ipFields)
-      .map(([build, destination, fields]) => build('10.244.1.7', destination, fields))
-    everyJourney('from_pod', packets, (verdict, out) => {
-      assert.ok(!verdict.startsWith('PASS') && verdict !== 'SENT_TO_WORLD_MASQUERADED', verdict)
-      if (!towardsWorld.includes(verdict)) return
-      const result = dissect(out)
-      assert.ok(egressIps.includes(result.source), `${verdict} with ${result.source}`)
-      assert.deepEqual(result.wrongChecksums, [])
+  for (const { family, pod, destinations } of [
+    { family: 'IPv4', pod: '10.244.1.7', destinations: ['203.0.113.9', '198.51.100.9', '198.18.0.9'] },
+    { family: 'IPv6', pod: 'fd00:1::7', destinations: ['2001:db8:ffff::9', '2001:db8:eeee::9'] },
+  ])
+    test(`a packet of a selected pod leaves with an egress IP, its checksums as right as before, or not at all: ${family}`, () => {
+      const packets = fc
+        .tuple(transport, fc.constantFrom(...destinations), ipFields)
+        .map(([build, destination, fields]) => runnable(build(pod, destination, fields)))
+      everyJourney('from_pod', packets, (verdict, out, packet) => {
+        assert.ok(!verdict.startsWith('PASS') && verdict !== 'SENT_TO_WORLD_MASQUERADED', verdict)
+        if (!towardsWorld.includes(verdict)) return
+        const result = dissect(out)
+        assert.ok(egressIps.includes(result.source), `${verdict} with ${result.source}`)
+        assert.deepEqual(result.wrongChecksums, dissect(packet).wrongChecksums)
+      })
     })
-  })
-
-  test('the same in IPv6', () => {
-    const destination = fc.constantFrom('2001:db8:ffff::9', '2001:db8:eeee::9')
-    const packets = fc
-      .tuple(transport, destination, ipFields)
-      .map(([build, to, fields]) => build('fd00:1::7', to, fields))
-    everyJourney('from_pod', packets, (verdict, out) => {
-      assert.ok(!verdict.startsWith('PASS') && verdict !== 'SENT_TO_WORLD_MASQUERADED', verdict)
-      if (!towardsWorld.includes(verdict)) return
-      const result = dissect(out)
-      assert.ok(egressIps.includes(result.source), `${verdict} with ${result.source}`)
-      assert.deepEqual(result.wrongChecksums, [])
-    })
-  })
 
   test('a broken or spoofed packet never reaches the world with its own source', () => {
     const packets = fc
@@ -199,7 +194,9 @@ describe('any packet at all', { skip }, () => {
 
   test('noise from outside is passed, dropped or delivered, and never crashes', () => {
     established({ protocol: 17 })(node)
-    const noise = fc.uint8Array({ minLength: shortest, maxLength: 200 }).map((bytes) => Buffer.from(bytes))
+    const noise = fc
+      .uint8Array({ minLength: 14, maxLength: 200 })
+      .map((bytes) => runnable(Buffer.from(bytes)))
     const packets = fc.oneof(
       fc
         .tuple(
