@@ -1,0 +1,69 @@
+import { Environment } from '@marcbachmann/cel-js'
+import { parseAddress } from '../../net/address.ts'
+import { parsePrefix } from '../../net/prefix.ts'
+import type { Rule } from './schema.ts'
+import type { FieldIssue } from './status-error.ts'
+
+type Evaluate = (context: Record<string, unknown>) => unknown
+
+const environment = new Environment()
+  .registerVariable('self', 'dyn')
+  .registerVariable('oldSelf', 'dyn')
+  .registerFunction('isIP(string): bool', (text: string) => parseAddress(text) !== undefined)
+  .registerFunction('isCIDR(string): bool', (text: string) => parsePrefix(text) !== undefined)
+
+const compiled = new Map<string, Evaluate>()
+
+function compile(expression: string): Evaluate {
+  const known = compiled.get(expression)
+  if (known !== undefined) return known
+  const evaluate = environment.parse(expression) as unknown as Evaluate
+  compiled.set(expression, evaluate)
+  return evaluate
+}
+
+/** What is wrong with a rule itself; undefined when it can be evaluated. */
+export function ruleProblem(expression: string): string | undefined {
+  try {
+    compile(expression)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** x-kubernetes-validations of one value. A rule about oldSelf holds when there is no old value. */
+export function checkRules(rules: readonly Rule[], self: unknown, oldSelf: unknown, path: string): FieldIssue[] {
+  return rules.flatMap((rule) => {
+    if (/\boldSelf\b/.test(rule.rule) && oldSelf === undefined) return []
+    const failure = evaluateRule(rule, { self: toCel(self), oldSelf: toCel(oldSelf) })
+    if (failure === undefined) return []
+    const kind = Array.isArray(self) ? 'array' : typeof self
+    return [
+      {
+        field: `${path}${rule.fieldPath ?? ''}`,
+        reason: rule.reason ?? 'FieldValueInvalid',
+        message: `Invalid value: "${kind}": ${failure}`,
+      },
+    ]
+  })
+}
+
+function evaluateRule(rule: Rule, context: Record<string, unknown>): string | undefined {
+  try {
+    if (compile(rule.rule)(context) === true) return undefined
+    if (rule.messageExpression !== undefined) return String(compile(rule.messageExpression)(context))
+    return rule.message ?? `failed rule: ${rule.rule}`
+  } catch (error) {
+    return `rule ${rule.rule} could not be evaluated: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+/** CEL tells integers from doubles; JSON does not. */
+function toCel(value: unknown): unknown {
+  if (typeof value === 'number' && Number.isInteger(value)) return BigInt(value)
+  if (Array.isArray(value)) return value.map(toCel)
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, below]) => [key, toCel(below)]))
+  return value
+}

@@ -1,0 +1,175 @@
+import { isEqual, isObject, type JsonObject } from './api-object.ts'
+import { badRequest, StatusError } from './status-error.ts'
+
+/** RFC 7386: null deletes, lists are replaced. */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch
+  const result: JsonObject = isObject(target) ? { ...target } : {}
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete result[key]
+    else result[key] = mergePatch(result[key], value)
+  }
+  return result
+}
+
+interface JsonPatchStep {
+  readonly op: string
+  readonly path: string
+  readonly from?: string
+  readonly value?: unknown
+}
+
+/** RFC 6902. A failing step leaves the object as it was. */
+export function jsonPatch(target: unknown, steps: unknown): unknown {
+  if (!Array.isArray(steps)) throw badRequest('a JSON patch is a list of operations')
+  const root = { document: structuredClone(target) }
+  for (const step of steps as JsonPatchStep[]) applyStep(root, step)
+  return root.document
+}
+
+function applyStep(root: { document: unknown }, { op, path, from, value }: JsonPatchStep): void {
+  switch (op) {
+    case 'add':
+      return writeAt(root, path, value, true)
+    case 'replace':
+      readAt(root, path)
+      return writeAt(root, path, value, false)
+    case 'remove':
+      return removeAt(root, path)
+    case 'test':
+      if (!isEqual(readAt(root, path), value))
+        throw new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: testing value ${path} failed`)
+      return
+    case 'copy':
+      return writeAt(root, path, structuredClone(readAt(root, from ?? '')), true)
+    case 'move': {
+      const moved = readAt(root, from ?? '')
+      removeAt(root, from ?? '')
+      return writeAt(root, path, moved, true)
+    }
+    default:
+      throw badRequest(`unexpected operation ${op} in a JSON patch`)
+  }
+}
+
+function partsOf(pointer: string): string[] {
+  if (pointer !== '' && !pointer.startsWith('/')) throw badRequest(`${pointer} is no JSON pointer`)
+  return ['document', ...pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))]
+}
+
+function parentOf(root: { document: unknown }, pointer: string): { parent: JsonObject | unknown[]; last: string } {
+  const parts = partsOf(pointer)
+  const last = parts.pop() ?? ''
+  let parent: unknown = root
+  for (const part of parts) parent = (parent as JsonObject)?.[part]
+  if (typeof parent !== 'object' || parent === null)
+    throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
+  return { parent: parent as JsonObject | unknown[], last }
+}
+
+function readAt(root: { document: unknown }, pointer: string): unknown {
+  const { parent, last } = parentOf(root, pointer)
+  const value = (parent as JsonObject)[last]
+  if (value === undefined) throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
+  return value
+}
+
+function writeAt(root: { document: unknown }, pointer: string, value: unknown, isInsertion: boolean): void {
+  const { parent, last } = parentOf(root, pointer)
+  if (!Array.isArray(parent)) parent[last] = value
+  else if (last === '-') parent.push(value)
+  else if (isInsertion) parent.splice(Number(last), 0, value)
+  else parent[Number(last)] = value
+}
+
+function removeAt(root: { document: unknown }, pointer: string): void {
+  readAt(root, pointer)
+  const { parent, last } = parentOf(root, pointer)
+  if (Array.isArray(parent)) parent.splice(Number(last), 1)
+  else delete parent[last]
+}
+
+/** Lists of built-in kinds whose items are told apart by a key; all others are replaced as a whole. */
+const mergeKeys: Readonly<Record<string, string>> = {
+  containers: 'name',
+  initContainers: 'name',
+  ephemeralContainers: 'name',
+  containerStatuses: 'name',
+  volumes: 'name',
+  volumeMounts: 'mountPath',
+  env: 'name',
+  conditions: 'type',
+  addresses: 'type',
+  imagePullSecrets: 'name',
+  hostAliases: 'ip',
+  ownerReferences: 'uid',
+  secrets: 'name',
+}
+
+/** `ports` of a container are told apart by containerPort, those of a Service by port. */
+export function mergeKeyOf(field: string, items: readonly unknown[]): string | undefined {
+  if (field !== 'ports') return mergeKeys[field]
+  return items.some((item) => isObject(item) && 'containerPort' in item) ? 'containerPort' : 'port'
+}
+
+const directives = /^\$(setElementOrder|deleteFromPrimitiveList|retainKeys|patch)/
+
+/** Kubernetes' strategic merge patch, as kubectl sends it for built-in kinds. */
+export function strategicPatch(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch
+  if (patch.$patch === 'delete') return undefined
+  if (patch.$patch === 'replace') return withoutDirectives(patch)
+  const result: JsonObject = isObject(target) ? { ...target } : {}
+  if (Array.isArray(patch.$retainKeys))
+    for (const key of Object.keys(result)) if (!patch.$retainKeys.includes(key)) delete result[key]
+  for (const [key, value] of Object.entries(patch)) {
+    if (key.startsWith('$deleteFromPrimitiveList/')) removePrimitives(result, key.slice(25), value)
+    if (directives.test(key)) continue
+    if (value === null) delete result[key]
+    else if (Array.isArray(value)) result[key] = mergeLists(key, result[key], value)
+    else result[key] = strategicPatch(result[key], value)
+  }
+  for (const [key, order] of Object.entries(patch))
+    if (key.startsWith('$setElementOrder/')) reorder(result, key.slice(17), order)
+  return result
+}
+
+function withoutDirectives(patch: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(patch).filter(([key]) => !directives.test(key)))
+}
+
+function removePrimitives(result: JsonObject, field: string, gone: unknown): void {
+  const present = result[field]
+  if (Array.isArray(present) && Array.isArray(gone)) result[field] = present.filter((item) => !gone.includes(item))
+}
+
+function mergeLists(field: string, target: unknown, patch: readonly unknown[]): unknown[] {
+  const before = Array.isArray(target) ? target : []
+  const key = mergeKeyOf(field, [...before, ...patch])
+  if (field === 'finalizers') return [...new Set([...before, ...patch])]
+  if (key === undefined) return patch.map((item) => item)
+  if (patch.some((item) => isObject(item) && item.$patch === 'replace'))
+    return patch.filter((item) => isObject(item) && item.$patch !== 'replace')
+  const result = [...before]
+  for (const item of patch) {
+    if (!isObject(item)) continue
+    const at = result.findIndex((each) => isObject(each) && isEqual(each[key], item[key]))
+    if (item.$patch === 'delete') {
+      if (at >= 0) result.splice(at, 1)
+    } else if (at >= 0) result[at] = strategicPatch(result[at], item)
+    else result.push(strategicPatch({}, item))
+  }
+  return result
+}
+
+function reorder(result: JsonObject, field: string, order: unknown): void {
+  const present = result[field]
+  if (!Array.isArray(present) || !Array.isArray(order)) return
+  const key = mergeKeyOf(field, present)
+  const rank = (item: unknown): number => {
+    const wanted = key !== undefined && isObject(item) ? item[key] : item
+    const at = order.findIndex((each) => isEqual(key !== undefined && isObject(each) ? each[key] : each, wanted))
+    return at < 0 ? order.length : at
+  }
+  result[field] = present.map((item) => item).sort((a, b) => rank(a) - rank(b))
+}

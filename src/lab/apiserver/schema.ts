@@ -1,0 +1,174 @@
+import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
+import { checkRules } from './cel.ts'
+import type { FieldIssue } from './status-error.ts'
+
+/** A structural schema, as a CustomResourceDefinition has it: the parts of OpenAPI that Kubernetes allows. */
+export interface Schema {
+  readonly type?: string
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly additionalProperties?: Schema | boolean
+  readonly items?: Schema
+  readonly required?: readonly string[]
+  readonly enum?: readonly unknown[]
+  readonly default?: unknown
+  readonly nullable?: boolean
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: boolean
+  readonly exclusiveMaximum?: boolean
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly pattern?: string
+  readonly minItems?: number
+  readonly maxItems?: number
+  readonly uniqueItems?: boolean
+  readonly 'x-kubernetes-preserve-unknown-fields'?: boolean
+  readonly 'x-kubernetes-int-or-string'?: boolean
+  readonly 'x-kubernetes-validations'?: readonly Rule[]
+}
+
+export interface Rule {
+  readonly rule: string
+  readonly message?: string
+  readonly messageExpression?: string
+  readonly reason?: string
+  readonly fieldPath?: string
+}
+
+const rootFields = ['apiVersion', 'kind', 'metadata']
+
+/** Removes what the schema does not know. Returns the paths of what was removed. */
+export function prune(object: ApiObject, schema: Schema): string[] {
+  const removed: string[] = []
+  pruneValue(object, schema, '', removed, true)
+  return removed
+}
+
+function pruneValue(value: unknown, schema: Schema, path: string, removed: string[], isRoot = false): void {
+  if (Array.isArray(value) && schema.items !== undefined)
+    for (const [index, item] of value.entries()) pruneValue(item, schema.items, `${path}[${index}]`, removed)
+  if (!isObject(value)) return
+  for (const [field, below] of Object.entries(value)) {
+    if (isRoot && rootFields.includes(field)) continue
+    const known = schema.properties?.[field]
+    const at = path === '' ? field : `${path}.${field}`
+    if (known !== undefined) pruneValue(below, known, at, removed)
+    else if (isObject(schema.additionalProperties)) pruneValue(below, schema.additionalProperties, at, removed)
+    else if (schema.additionalProperties !== true && !schema['x-kubernetes-preserve-unknown-fields']) {
+      delete value[field]
+      removed.push(at)
+    }
+  }
+}
+
+/** Fills in defaults; null counts as absent where the schema does not allow it. */
+export function applyDefaults(value: unknown, schema: Schema): void {
+  if (Array.isArray(value) && schema.items !== undefined) for (const item of value) applyDefaults(item, schema.items)
+  if (!isObject(value)) return
+  for (const [field, below] of Object.entries(schema.properties ?? {})) {
+    if (value[field] === null && !below.nullable) delete value[field]
+    if (value[field] === undefined && below.default !== undefined) value[field] = structuredClone(below.default)
+    if (value[field] !== undefined) applyDefaults(value[field], below)
+  }
+  if (isObject(schema.additionalProperties))
+    for (const below of Object.values(value)) applyDefaults(below, schema.additionalProperties as Schema)
+}
+
+/** Everything that is wrong, in Kubernetes' words. Rules are checked only on what has the right shape. */
+export function validate(object: ApiObject, old: ApiObject | undefined, schema: Schema): FieldIssue[] {
+  const issues: FieldIssue[] = []
+  for (const [field, below] of Object.entries(schema.properties ?? {}))
+    if (!rootFields.includes(field) && object[field] !== undefined) validateValue(object[field], below, field, issues)
+  for (const field of schema.required ?? []) if (object[field] === undefined) issues.push(required(field))
+  if (issues.length > 0) return issues
+  for (const [field, below] of Object.entries(schema.properties ?? {}))
+    if (!rootFields.includes(field) && object[field] !== undefined)
+      checkAllRules(object[field], old?.[field], below, field, issues)
+  return issues
+}
+
+function required(field: string): FieldIssue {
+  return { field, reason: 'FieldValueRequired', message: 'Required value' }
+}
+
+function wrong(field: string, value: unknown, why: string): FieldIssue {
+  return { field, reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(value)}: ${why}` }
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number'
+  return typeof value
+}
+
+function hasType(value: unknown, schema: Schema): boolean {
+  const actual = typeOf(value)
+  if (schema['x-kubernetes-int-or-string']) return actual === 'integer' || actual === 'string'
+  if (schema.type === undefined || (actual === 'null' && schema.nullable)) return true
+  return actual === schema.type || (schema.type === 'number' && actual === 'integer')
+}
+
+function validateValue(value: unknown, schema: Schema, path: string, issues: FieldIssue[]): void {
+  if (!hasType(value, schema)) {
+    const message = `Invalid value: "${typeOf(value)}": ${path} in body must be of type ${schema.type}: "${typeOf(value)}"`
+    issues.push({ field: path, reason: 'FieldValueTypeInvalid', message })
+    return
+  }
+  if (schema.enum !== undefined && !schema.enum.some((each) => isEqual(each, value))) {
+    const list = schema.enum.map((each) => JSON.stringify(each)).join(', ')
+    const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${list}`
+    issues.push({ field: path, reason: 'FieldValueNotSupported', message })
+  }
+  if (typeof value === 'number') validateNumber(value, schema, path, issues)
+  if (typeof value === 'string') validateText(value, schema, path, issues)
+  if (Array.isArray(value)) validateList(value, schema, path, issues)
+  if (isObject(value)) validateFields(value, schema, path, issues)
+}
+
+function validateNumber(value: number, schema: Schema, path: string, issues: FieldIssue[]): void {
+  const { minimum, maximum } = schema
+  if (minimum !== undefined && (value < minimum || (schema.exclusiveMinimum && value === minimum)))
+    issues.push(wrong(path, value, `${path} in body should be greater than or equal to ${minimum}`))
+  if (maximum !== undefined && (value > maximum || (schema.exclusiveMaximum && value === maximum)))
+    issues.push(wrong(path, value, `${path} in body should be less than or equal to ${maximum}`))
+}
+
+function validateText(value: string, schema: Schema, path: string, issues: FieldIssue[]): void {
+  const { minLength, maxLength, pattern } = schema
+  if (minLength !== undefined && value.length < minLength)
+    issues.push(wrong(path, value, `${path} in body should be at least ${minLength} chars long`))
+  if (maxLength !== undefined && value.length > maxLength)
+    issues.push({ field: path, reason: 'FieldValueTooLong', message: `Too long: may not be more than ${maxLength} bytes` })
+  if (pattern !== undefined && !new RegExp(pattern, 'u').test(value))
+    issues.push(wrong(path, value, `${path} in body should match '${pattern}'`))
+}
+
+function validateList(value: readonly unknown[], schema: Schema, path: string, issues: FieldIssue[]): void {
+  if (schema.minItems !== undefined && value.length < schema.minItems)
+    issues.push(wrong(path, value.length, `${path} in body should have at least ${schema.minItems} items`))
+  if (schema.maxItems !== undefined && value.length > schema.maxItems)
+    issues.push({ field: path, reason: 'FieldValueTooMany', message: `Too many: ${value.length}: must have at most ${schema.maxItems} items` })
+  if (schema.items !== undefined)
+    for (const [index, item] of value.entries()) validateValue(item, schema.items, `${path}[${index}]`, issues)
+}
+
+function validateFields(value: JsonObject, schema: Schema, path: string, issues: FieldIssue[]): void {
+  for (const field of schema.required ?? []) if (value[field] === undefined) issues.push(required(`${path}.${field}`))
+  for (const [field, below] of Object.entries(value)) {
+    const known = schema.properties?.[field]
+    if (known !== undefined) validateValue(below, known, `${path}.${field}`, issues)
+    else if (isObject(schema.additionalProperties))
+      validateValue(below, schema.additionalProperties as Schema, `${path}.${field}`, issues)
+  }
+}
+
+function checkAllRules(value: unknown, old: unknown, schema: Schema, path: string, issues: FieldIssue[]): void {
+  issues.push(...checkRules(schema['x-kubernetes-validations'] ?? [], value, old, path))
+  if (Array.isArray(value) && schema.items !== undefined)
+    for (const [index, item] of value.entries()) checkAllRules(item, undefined, schema.items, `${path}[${index}]`, issues)
+  if (isObject(value))
+    for (const [field, below] of Object.entries(schema.properties ?? {}))
+      if (value[field] !== undefined)
+        checkAllRules(value[field], isObject(old) ? old[field] : undefined, below, `${path}.${field}`, issues)
+}

@@ -1,0 +1,75 @@
+/** A refusal, as a Kubernetes Status object says it: kubectl's behaviour hangs on the reason. */
+export class StatusError extends Error {
+  readonly code: number
+  readonly reason: string
+  readonly details: StatusDetails | undefined
+
+  constructor(code: number, reason: string, message: string, details?: StatusDetails) {
+    super(message)
+    this.code = code
+    this.reason = reason
+    this.details = details
+  }
+}
+
+export interface StatusDetails {
+  readonly name?: string
+  readonly group?: string
+  readonly kind?: string
+  readonly uid?: string
+  readonly causes?: readonly { readonly reason: string; readonly message: string; readonly field?: string }[]
+}
+
+export function statusBody(error: StatusError): object {
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message: error.message,
+    reason: error.reason,
+    ...(error.details === undefined ? {} : { details: error.details }),
+    code: error.code,
+  }
+}
+
+const qualified = (group: string, plural: string): string => (group === '' ? plural : `${plural}.${group}`)
+
+export function notFound(group: string, plural: string, name: string): StatusError {
+  return new StatusError(404, 'NotFound', `${qualified(group, plural)} "${name}" not found`, { name, group, kind: plural })
+}
+
+export function alreadyExists(group: string, plural: string, name: string): StatusError {
+  return new StatusError(409, 'AlreadyExists', `${qualified(group, plural)} "${name}" already exists`, {
+    name,
+    group,
+    kind: plural,
+  })
+}
+
+export function conflict(group: string, plural: string, name: string): StatusError {
+  return new StatusError(
+    409,
+    'Conflict',
+    `Operation cannot be fulfilled on ${qualified(group, plural)} "${name}": the object has been modified; please apply your changes to the latest version and try again`,
+    { name, group, kind: plural },
+  )
+}
+
+export function badRequest(message: string): StatusError {
+  return new StatusError(400, 'BadRequest', message)
+}
+
+export interface FieldIssue {
+  readonly field: string
+  /** FieldValueInvalid, FieldValueRequired, FieldValueNotSupported, FieldValueTypeInvalid … */
+  readonly reason: string
+  readonly message: string
+}
+
+export function invalid(group: string, kind: string, name: string, issues: readonly FieldIssue[]): StatusError {
+  const list = issues.map(({ field, message }) => `${field}: ${message}`)
+  const text = list.length === 1 ? list[0] : `[${list.join(', ')}]`
+  const full = group === '' ? kind : `${kind}.${group}`
+  return new StatusError(422, 'Invalid', `${full} "${name}" is invalid: ${text}`, { name, group, kind, causes: issues })
+}
