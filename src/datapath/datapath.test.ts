@@ -1,17 +1,26 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { Address } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
-import { type Datapath, type DatapathOptions, openDatapath, removeDatapath } from './datapath.ts'
+import {
+  type Datapath,
+  type DatapathOptions,
+  defaultObjectFile,
+  openDatapath,
+  removeDatapath,
+} from './datapath.ts'
 import type { Desired } from './desired.ts'
 import { createVeth, deleteDevice, findDevice, setDevice } from './devices.ts'
+import { elfSection } from './elf.ts'
 import { Netlink } from './netlink.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from './private-namespaces.ts'
 
 const skip = privateNamespacesRefused
+const scratch = mkdtempSync(join(tmpdir(), 'sallyport-test-'))
 const bpffs = skip ? '' : enterPrivateNamespaces()
 const a = (text: string): Address => text as Address
 const p = (text: string): Prefix => parsePrefix(text) as Prefix
@@ -106,12 +115,12 @@ function expectation({ rules, ...rest }: Desired): unknown {
   }
 }
 
-const directories = 0
 function open(options: DatapathOptions = {}): Datapath {
-  return openDatapath({ pinDirectory: join(bpffs, `d${directories}`), ...options })
+  return openDatapath({ pinDirectory: join(bpffs, 'shared'), ...options })
 }
 after(() => {
-  if (!skip) removeDatapath(join(bpffs, `d${directories}`))
+  rmSync(scratch, { recursive: true })
+  if (!skip) removeDatapath(join(bpffs, 'shared'))
 })
 
 test('tables hold what is desired, read back as it was; applying again writes nothing', {
@@ -294,6 +303,60 @@ test('an agent that is killed leaves tables and programs in force; the next one 
   assert.deepEqual(datapath.attachments(), [])
   removeDatapath(pinDirectory)
   assert.deepEqual(readdirSync(pinDirectory), ['hooks'])
+})
+
+/** The compiled datapath with some bytes of one section changed, in a file of its own. */
+function changedObject(name: string, section: string, change: (bytes: Buffer) => void): string {
+  const file = readFileSync(defaultObjectFile)
+  change(elfSection(file, section))
+  const path = join(scratch, name)
+  writeFileSync(path, file)
+  return path
+}
+
+test('a load that the verifier refuses leaves everything as it was, and says what the verifier said', {
+  skip,
+}, async () => {
+  using netlink = new Netlink()
+  createVeth(netlink, { name: 't0', peer: { name: 't1' } })
+  const index = findDevice(netlink, 't0')?.index ?? 0
+  const pinDirectory = join(bpffs, 'refused')
+  const objectFile = changedObject('refused.o', 'tc', (bytes) => bytes.writeUInt8(0xff, 0))
+  {
+    await using datapath = open({ pinDirectory })
+    await datapath.apply(desired())
+    datapath.attach('from_pod', index)
+  }
+  assert.throws(() => open({ pinDirectory, objectFile }), /load .*refused.o: EINVAL .*unknown opcode ff/s)
+  await using datapath = open({ pinDirectory })
+  assert.equal(datapath.attachments().length, 1)
+  assert.deepEqual(held(datapath), expectation(desired()))
+  deleteDevice(netlink, index)
+  removeDatapath(pinDirectory)
+})
+
+test('other layouts get maps of their own, and the old ones stay until those are filled', {
+  skip,
+}, async () => {
+  const pinDirectory = join(bpffs, 'upgraded')
+  const maps = (): string[] => readdirSync(pinDirectory).filter((entry) => entry.startsWith('maps-'))
+  const objectFile = changedObject('upgraded.o', '.BTF', (bytes) => {
+    /* Maps of 8192 entries grow by one: in the array types that carry their number (kind 3, six words). */
+    for (let at = 24; at + 24 <= bytes.length; at += 4)
+      if (bytes.readUInt32LE(at + 4) === 3 << 24 && bytes.readUInt32LE(at + 20) === 8192)
+        bytes.writeUInt32LE(8193, at + 20)
+  })
+  await using old = open({ pinDirectory })
+  await old.apply(desired())
+  const [before] = maps()
+  await using datapath = open({ pinDirectory, objectFile })
+  assert.equal(maps().length, 2)
+  assert.equal(datapath.tables.pods.count(), 0)
+  await datapath.apply(desired())
+  assert.equal(maps().length, 1)
+  assert.notEqual(maps()[0], before)
+  assert.deepEqual(held(datapath), expectation(desired()))
+  removeDatapath(pinDirectory)
 })
 
 test('drops come out of the ring buffer with their flow and verdict', { skip }, async () => {
