@@ -1,0 +1,156 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ApiObject } from './api-object.ts'
+import { StatusError } from './status-error.ts'
+import type { Store } from './store.ts'
+
+export interface User {
+  readonly name: string
+  readonly uid: string
+  readonly groups: readonly string[]
+}
+
+/** What a request wants to do. A non-resource request has a path instead of a resource. */
+export interface Attempt {
+  readonly verb: string
+  readonly group: string
+  readonly resource: string
+  readonly subresource: string
+  readonly namespace: string
+  readonly name: string
+  readonly path: string
+}
+
+interface Rule {
+  readonly verbs: readonly string[]
+  readonly apiGroups?: readonly string[]
+  readonly resources?: readonly string[]
+  readonly resourceNames?: readonly string[]
+  readonly nonResourceURLs?: readonly string[]
+}
+
+interface Binding extends ApiObject {
+  readonly roleRef: { readonly kind: string; readonly name: string }
+  readonly subjects?: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[]
+}
+
+const rbac = 'rbac.authorization.k8s.io'
+
+/** Who asks, and may they? Tokens from a file, as kube-apiserver reads it, and those of service accounts. */
+export class Access {
+  readonly #store: Store
+  readonly #staticTokens: ReadonlyMap<string, User>
+  readonly #key: Buffer
+
+  constructor(store: Store, directory: string, tokenFile: string | undefined) {
+    this.#store = store
+    this.#staticTokens = new Map(tokenFile === undefined ? [] : readTokenFile(tokenFile))
+    const keyFile = join(directory, 'token.key')
+    if (!existsSync(keyFile)) writeFileSync(keyFile, randomBytes(32), { mode: 0o600 })
+    this.#key = readFileSync(keyFile)
+  }
+
+  /** Undefined: nobody that is known. */
+  authenticate(authorization: string | undefined, nowMs: number): User | undefined {
+    const token = /^Bearer (.+)$/i.exec(authorization ?? '')?.[1]
+    if (token === undefined) return undefined
+    return this.#staticTokens.get(token) ?? this.#serviceAccountOf(token, nowMs)
+  }
+
+  issueToken(namespace: string, account: ApiObject, seconds: number, nowMs: number): { token: string; expires: string } {
+    const expiresMs = nowMs + seconds * 1000
+    const claims = { sub: `system:serviceaccount:${namespace}:${account.metadata.name}`, uid: account.metadata.uid, exp: Math.floor(expiresMs / 1000) }
+    const head = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT' })).toString('base64url')
+    const body = Buffer.from(JSON.stringify(claims)).toString('base64url')
+    return { token: `${head}.${body}.${this.#sign(`${head}.${body}`)}`, expires: new Date(expiresMs).toISOString() }
+  }
+
+  #sign(text: string): string {
+    return createHmac('sha256', this.#key).update(text).digest('base64url')
+  }
+
+  /** A token ends with its account: another of the same name has another uid. */
+  #serviceAccountOf(token: string, nowMs: number): User | undefined {
+    const [head, body, signature] = token.split('.')
+    if (head === undefined || body === undefined || signature === undefined) return undefined
+    const expected = Buffer.from(this.#sign(`${head}.${body}`))
+    const given = Buffer.from(signature)
+    if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined
+    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as { sub: string; uid: string; exp: number }
+    if (claims.exp * 1000 < nowMs) return undefined
+    const [, , namespace = '', name = ''] = claims.sub.split(':')
+    if (this.#store.get('/serviceaccounts', `${namespace}/${name}`)?.metadata.uid !== claims.uid) return undefined
+    return {
+      name: claims.sub,
+      uid: claims.uid,
+      groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
+    }
+  }
+
+  authorize(user: User, attempt: Attempt): void {
+    if (this.allows(user, attempt)) return
+    const { verb, group, resource, subresource, namespace, path } = attempt
+    const what = subresource === '' ? resource : `${resource}/${subresource}`
+    if (resource === '')
+      throw new StatusError(403, 'Forbidden', `forbidden: User "${user.name}" cannot ${verb} path "${path}"`)
+    const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`
+    const full = group === '' ? what : `${what}.${group}`
+    const named = attempt.name === '' ? full : `${full} "${attempt.name}"`
+    throw new StatusError(
+      403,
+      'Forbidden',
+      `${named} is forbidden: User "${user.name}" cannot ${verb} resource "${what}" in API group "${group}" ${where}`,
+      { kind: resource, group, name: attempt.name },
+    )
+  }
+
+  allows(user: User, attempt: Attempt): boolean {
+    if (user.groups.includes('system:masters')) return true
+    return this.#rulesOf(user, attempt.namespace).some((rule) => permits(rule, attempt))
+  }
+
+  #rulesOf(user: User, namespace: string): Rule[] {
+    const bindings = [
+      ...this.#store.list(`${rbac}/clusterrolebindings`),
+      ...this.#store.list(`${rbac}/rolebindings`).filter(({ metadata }) => metadata.namespace === namespace),
+    ] as Binding[]
+    return bindings
+      .filter(({ subjects = [], metadata }) => subjects.some((subject) => isSubject(user, subject, metadata.namespace)))
+      .flatMap(({ roleRef, metadata }) => {
+        const role =
+          roleRef.kind === 'ClusterRole'
+            ? this.#store.get(`${rbac}/clusterroles`, roleRef.name)
+            : this.#store.get(`${rbac}/roles`, `${metadata.namespace}/${roleRef.name}`)
+        return (role?.rules ?? []) as Rule[]
+      })
+  }
+}
+
+function isSubject(user: User, subject: { kind: string; name: string; namespace?: string }, namespace: string | undefined): boolean {
+  if (subject.kind === 'User') return subject.name === user.name
+  if (subject.kind === 'Group') return user.groups.includes(subject.name)
+  return user.name === `system:serviceaccount:${subject.namespace ?? namespace}:${subject.name}`
+}
+
+function permits(rule: Rule, attempt: Attempt): boolean {
+  const has = (list: readonly string[] | undefined, value: string): boolean => list?.includes('*') || list?.includes(value) || false
+  if (!has(rule.verbs, attempt.verb)) return false
+  if (attempt.resource === '')
+    return (rule.nonResourceURLs ?? []).some((url) => (url.endsWith('*') ? attempt.path.startsWith(url.slice(0, -1)) : url === attempt.path))
+  const resource = attempt.subresource === '' ? attempt.resource : `${attempt.resource}/${attempt.subresource}`
+  const isNamed = rule.resourceNames === undefined || rule.resourceNames.length === 0 || rule.resourceNames.includes(attempt.name)
+  return has(rule.apiGroups, attempt.group) && isNamed && (has(rule.resources, resource) || (rule.resources ?? []).includes(`*/${attempt.subresource}`))
+}
+
+/** token,user,uid,"group1,group2" */
+function readTokenFile(path: string): (readonly [string, User])[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [token = '', name = '', uid = ''] = line.split(',')
+      const groups = /"([^"]*)"/.exec(line)?.[1]?.split(',') ?? []
+      return [token, { name, uid, groups: [...groups, 'system:authenticated'] }]
+    })
+}

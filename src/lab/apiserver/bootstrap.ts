@@ -1,0 +1,68 @@
+import type { ApiObject } from './api-object.ts'
+import { type Store, keyOf } from './store.ts'
+
+const rbac = 'rbac.authorization.k8s.io'
+const everything = { apiGroups: ['*'], resources: ['*'], verbs: ['*'] }
+const read = ['get', 'list', 'watch']
+
+interface RoleRule {
+  readonly apiGroups?: readonly string[]
+  readonly resources?: readonly string[]
+  readonly nonResourceURLs?: readonly string[]
+  readonly verbs: readonly string[]
+}
+
+const roles: Readonly<Record<string, readonly RoleRule[]>> = {
+  'cluster-admin': [everything, { nonResourceURLs: ['*'], verbs: ['*'] }],
+  admin: [everything],
+  edit: [everything],
+  view: [{ apiGroups: ['*'], resources: ['*'], verbs: read }],
+  'system:discovery': [{ nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*'], verbs: ['get'] }],
+  'system:node': [
+    { apiGroups: [''], resources: ['nodes', 'nodes/status'], verbs: ['create', 'get', 'list', 'watch', 'patch', 'update'] },
+    { apiGroups: [''], resources: ['pods', 'pods/status'], verbs: [...read, 'patch', 'update', 'delete', 'create'] },
+    { apiGroups: [''], resources: ['configmaps', 'secrets', 'services', 'serviceaccounts', 'namespaces'], verbs: read },
+    { apiGroups: [''], resources: ['serviceaccounts/token'], verbs: ['create'] },
+    { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch', 'update'] },
+    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create', 'get', 'update', 'patch'] },
+  ],
+  'system:kube-controller-manager': [everything],
+}
+
+const groupBindings: readonly (readonly [role: string, kind: 'Group' | 'User', subject: string])[] = [
+  ['cluster-admin', 'Group', 'system:masters'],
+  ['system:discovery', 'Group', 'system:authenticated'],
+  ['system:node', 'Group', 'system:nodes'],
+  ['system:kube-controller-manager', 'User', 'system:kube-controller-manager'],
+]
+
+/** What every cluster has from the start. What is there already stays as it is. */
+export function bootstrap(store: Store): void {
+  const put = (resource: string, object: Omit<ApiObject, 'metadata'> & { metadata: { name: string } }): void => {
+    const full = {
+      ...object,
+      metadata: { ...object.metadata, uid: crypto.randomUUID(), creationTimestamp: new Date().toISOString().replace(/\.\d+/, '') },
+    } as ApiObject
+    if (store.get(resource, keyOf(full)) === undefined) store.put(resource, keyOf(full), full)
+  }
+  for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease'])
+    put('/namespaces', {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, ...{ labels: { 'kubernetes.io/metadata.name': name } } },
+      spec: { finalizers: ['kubernetes'] },
+      status: { phase: 'Active' },
+    })
+  for (const [name, rules] of Object.entries(roles))
+    put(`${rbac}/clusterroles`, { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: { name }, rules })
+  for (const [role, kind, subject] of groupBindings)
+    put(`${rbac}/clusterrolebindings`, {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name: role },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: role },
+      subjects: [{ kind, name: subject, apiGroup: rbac }],
+    })
+  for (const [name, value] of [['system-node-critical', 2000001000], ['system-cluster-critical', 2000000000]] as const)
+    put('scheduling.k8s.io/priorityclasses', { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name }, value })
+}
