@@ -171,13 +171,13 @@ export class Datapath implements AsyncDisposable {
   }
 
   /** Packets by program and verdict since the maps were made, summed over the CPUs; zeros are left out. */
-  counts(): Count[] {
+  counts(only?: Program): Count[] {
     const { raw, key, value } = this.tables.counters
     const verdicts = this.btf.enumeration('verdict')
     const verdictCount = verdicts.get('VERDICTS') ?? 0
     const counts: Count[] = []
     for (const [program, programIndex] of this.btf.enumeration('program')) {
-      if (program === 'PROGRAMS') continue
+      if (program === 'PROGRAMS' || (only !== undefined && program !== only.toUpperCase())) continue
       for (const [verdict, index] of verdicts) {
         if (index >= verdictCount) continue
         const perCpu = lookupPerCpu(raw, key.encode(programIndex * verdictCount + index)).map((bytes) =>

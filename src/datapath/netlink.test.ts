@@ -252,6 +252,29 @@ test('changes are told in the order in which they happen, from the subscription 
   assert.ok(seen.indexOf('device watched up') < seen.indexOf('address 192.0.2.77'))
 })
 
+test('more changes than the socket can hold become one call to list everything anew', {
+  skip,
+  timeout: 30_000,
+}, async () => {
+  using netlink = new Netlink()
+  const { index } = pair(netlink, 'flood')
+  const ended = new AbortController()
+  const changes = watchNetwork(ended.signal)
+  const address = { index, address: '192.0.2.99' as Address, prefixLength: 32 }
+  for (let count = 0; count < 12000; count++) {
+    putAddress(netlink, address)
+    deleteAddress(netlink, address)
+  }
+  let hasResync = false
+  for await (const change of changes) {
+    if (change.kind === 'resync') hasResync = true
+    if (hasResync) break
+  }
+  ended.abort()
+  assert.ok(hasResync)
+  deleteDevice(netlink, index)
+})
+
 function summary(change: NetworkChange, index: number): string | undefined {
   const gone = change.kind !== 'resync' && change.isGone ? ' gone' : ''
   if (change.kind === 'device' && change.device.index === index)

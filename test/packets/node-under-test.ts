@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Count, type Datapath, openDatapath, type Program } from '../../src/datapath/datapath.ts'
+import { type Datapath, openDatapath, type Program } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
 import { putAddress } from '../../src/datapath/device-addresses.ts'
 import { createVeth, findDevice, setDevice } from '../../src/datapath/devices.ts'
@@ -189,9 +189,10 @@ export function send(
   gso?: { readonly gsoSize: number; readonly gsoSegments: number },
 ): Journey {
   const cb = tunnel === undefined ? {} : { cb: [tunnel.vni, tunnelWord(tunnel.node)] }
-  const before = countsOf(datapath, program)
+  const before = datapath.counts(program)
   const { action, out } = datapath.testRun(program, packet, { ifindex, ...cb, ...gso })
-  const ended = countsOf(datapath, program)
+  const ended = datapath
+    .counts(program)
     .map((count) => ({
       ...count,
       more: count.packets - (before.find(({ verdict }) => verdict === count.verdict)?.packets ?? 0n),
@@ -203,10 +204,6 @@ export function send(
       `one packet, but ${program} counted ${ended.map(({ verdict, more }) => `${more} ${verdict}`).join(', ') || 'nothing'}`,
     )
   return { verdict: only.verdict, action, out: Buffer.from(out) }
-}
-
-function countsOf(datapath: Datapath, program: Program): Count[] {
-  return datapath.counts().filter((count) => count.program === program.toUpperCase())
 }
 
 /** The program reads the four bytes as they would stand in a header. */
