@@ -68,7 +68,7 @@ static __always_inline bool is_expired(const struct mapping *mapping, __u8 proto
  * Another flow may have its port: it is expired; or closed cleanly, and the far end keeps no state
  * (the pod closed first) or has had time to forget it (TIME_WAIT).
  */
-static __always_inline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
+static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
 {
 	if (mapping->closed_ns && (mapping->state & STATE_POD_CLOSED_FIRST))
 		return true;

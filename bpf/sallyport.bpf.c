@@ -74,14 +74,14 @@ static __always_inline bool may_open_flow(const struct packet *packet)
 	return true;
 }
 
-static __noinline enum verdict masquerade(const struct packet *packet)
+static __noinline enum verdict choose_own_address(const struct packet *packet, struct address *egress_ip)
 {
 	struct self *own = this_node();
 
 	if (!own || !(packet->family == 4 ? own->has_masquerade4 : own->has_masquerade6))
 		return DROP_NO_EGRESS_IP;
-	return make_mapping(&packet->flow, packet->family == 4 ? &own->masquerade4 : &own->masquerade6, 0,
-			    POOL_MASQUERADE);
+	*egress_ip = packet->family == 4 ? own->masquerade4 : own->masquerade6;
+	return CONTINUE;
 }
 
 /* A flow's first packet: the policy set has the last word on which address it may leave with. */
@@ -89,24 +89,28 @@ static __noinline enum verdict open_flow(const struct packet *packet, __u64 poli
 {
 	struct address egress_ip = {};
 	struct rule *rule = NULL;
+	__u32 purpose = POOL_EGRESS;
 	enum verdict verdict;
+	__u64 policy = 0;
 
 	if (!may_open_flow(packet))
 		return DROP_NO_MAPPING;
 	if (policy_set)
 		rule = find_rule(policy_set, &packet->receiver);
 	if (!rule || rule->action == RULE_EXCLUDE) {
-		verdict = masquerade(packet);
-		return verdict == CONTINUE ? CONTINUE : refuse_flow(0, &egress_ip, verdict);
+		purpose = POOL_MASQUERADE;
+		verdict = choose_own_address(packet, &egress_ip);
+	} else {
+		policy = rule->policy;
+		if (rule->action == RULE_EGRESS)
+			verdict = choose_egress_ip(rule->group, &egress_ip);
+		else
+			verdict = rule->verdict >= DROP_MALFORMED && rule->verdict < VERDICTS ? rule->verdict :
+												DROP_POLICY_INVALID;
 	}
-	if (rule->action != RULE_EGRESS)
-		return refuse_flow(rule->policy, &egress_ip,
-				   rule->verdict >= DROP_MALFORMED && rule->verdict < VERDICTS ? rule->verdict :
-											  DROP_POLICY_INVALID);
-	verdict = choose_egress_ip(rule->group, &egress_ip);
 	if (verdict == CONTINUE)
-		verdict = make_mapping(&packet->flow, &egress_ip, rule->policy, POOL_EGRESS);
-	return verdict == CONTINUE ? CONTINUE : refuse_flow(rule->policy, &egress_ip, verdict);
+		verdict = make_mapping(&packet->flow, &egress_ip, policy, purpose);
+	return verdict == CONTINUE ? CONTINUE : refuse_flow(policy, &egress_ip, verdict);
 }
 
 static __always_inline bool opens_connection(const struct packet *packet)
