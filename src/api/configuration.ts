@@ -1,4 +1,4 @@
-import { parsePrefix, type Prefix } from '../net/prefix.ts'
+import { type Prefix, parsePrefix } from '../net/prefix.ts'
 
 /** The settings of an install, in the form that processes use. */
 export interface Configuration {
@@ -35,23 +35,118 @@ interface Setting {
 
 /** One line a setting. The first six are those that users of other gateways bring along. */
 export const settings: readonly Setting[] = [
-  { path: 'kubeProxyReplacement', key: 'kube-proxy-replacement', kind: 'word', fallback: 'false', choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'], help: 'Asked for, and reported; Services are not handled in the datapath.' },
-  { path: 'egressGateway.enabled', key: 'enable-ipv4-egress-gateway', kind: 'boolean', fallback: 'true', help: 'Policies are honoured. Without, every pod leaves with its node’s address.' },
-  { path: 'egressGateway.reconciliationTriggerInterval', key: 'egress-gateway-reconciliation-trigger-interval', kind: 'duration', fallback: '1s', help: 'The shortest time between two looks at everything where nobody waits for one.' },
-  { path: 'bpf.masquerade', key: 'enable-bpf-masquerade', kind: 'boolean', fallback: 'true', choices: ['true'], help: 'Pods that no policy selects leave with their node’s address. There is no other masquerading here.' },
-  { path: 'l7Proxy', key: 'enable-l7-proxy', kind: 'boolean', fallback: 'false', choices: ['false'], help: 'There is no L7 proxy here.' },
-  { path: 'devices', key: 'devices', kind: 'list', fallback: '', help: 'Native devices, by name or with a trailing + by the beginning of it: {eth+,net+}. Empty: those with the node’s address or a default route.' },
-  { path: 'tunnelProtocol', key: 'tunnel-protocol', kind: 'word', fallback: 'vxlan', choices: ['vxlan'], help: 'How nodes wrap packets for each other.' },
-  { path: 'tunnelPort', key: 'tunnel-port', kind: 'integer', fallback: '8472', range: [1, 65535], help: 'UDP port of the tunnel.' },
-  { path: 'mtu', key: 'mtu', kind: 'integer', fallback: '0', range: [0, 65535], help: 'MTU of pods; 0: what the underlay leaves.' },
-  { path: 'slots', key: 'slots', kind: 'integer', fallback: '512', range: [16, 2048], help: 'How many nodes the guaranteed ports of each egress IP are split over; a power of two. Not to be changed later.' },
-  { path: 'stackCIDRs', key: 'stack-cidrs', kind: 'cidrs', fallback: '10.96.0.0/12', help: 'Destinations that are left to the kernel’s stack: Services.' },
-  { path: 'nonMasqueradeCIDRs', key: 'non-masquerade-cidrs', kind: 'cidrs', fallback: '', help: 'Destinations that pods reach with their own address, by the node’s routes.' },
-  { path: 'operator.replicas', key: 'operator-replicas', kind: 'integer', fallback: '2', range: [1, 5], help: 'How many operators stand by; one works.' },
-  { path: 'logLevel', key: 'log-level', kind: 'word', fallback: 'info', choices: ['debug', 'info', 'warn', 'error'], help: 'What the processes write.' },
+  {
+    path: 'kubeProxyReplacement',
+    key: 'kube-proxy-replacement',
+    kind: 'word',
+    fallback: 'false',
+    choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
+    help: 'Asked for, and reported; Services are not handled in the datapath.',
+  },
+  {
+    path: 'egressGateway.enabled',
+    key: 'enable-ipv4-egress-gateway',
+    kind: 'boolean',
+    fallback: 'true',
+    help: 'Policies are honoured. Without, every pod leaves with its node’s address.',
+  },
+  {
+    path: 'egressGateway.reconciliationTriggerInterval',
+    key: 'egress-gateway-reconciliation-trigger-interval',
+    kind: 'duration',
+    fallback: '1s',
+    help: 'The shortest time between two looks at everything where nobody waits for one.',
+  },
+  {
+    path: 'bpf.masquerade',
+    key: 'enable-bpf-masquerade',
+    kind: 'boolean',
+    fallback: 'true',
+    choices: ['true'],
+    help: 'Pods that no policy selects leave with their node’s address. There is no other masquerading here.',
+  },
+  {
+    path: 'l7Proxy',
+    key: 'enable-l7-proxy',
+    kind: 'boolean',
+    fallback: 'false',
+    choices: ['false'],
+    help: 'There is no L7 proxy here.',
+  },
+  {
+    path: 'devices',
+    key: 'devices',
+    kind: 'list',
+    fallback: '',
+    help: 'Native devices, by name or with a trailing + by the beginning of it: {eth+,net+}. Empty: those with the node’s address or a default route.',
+  },
+  {
+    path: 'tunnelProtocol',
+    key: 'tunnel-protocol',
+    kind: 'word',
+    fallback: 'vxlan',
+    choices: ['vxlan'],
+    help: 'How nodes wrap packets for each other.',
+  },
+  {
+    path: 'tunnelPort',
+    key: 'tunnel-port',
+    kind: 'integer',
+    fallback: '8472',
+    range: [1, 65535],
+    help: 'UDP port of the tunnel.',
+  },
+  {
+    path: 'mtu',
+    key: 'mtu',
+    kind: 'integer',
+    fallback: '0',
+    range: [0, 65535],
+    help: 'MTU of pods; 0: what the underlay leaves.',
+  },
+  {
+    path: 'slots',
+    key: 'slots',
+    kind: 'integer',
+    fallback: '512',
+    range: [16, 2048],
+    help: 'How many nodes the guaranteed ports of each egress IP are split over; a power of two. Not to be changed later.',
+  },
+  {
+    path: 'stackCIDRs',
+    key: 'stack-cidrs',
+    kind: 'cidrs',
+    fallback: '10.96.0.0/12',
+    help: 'Destinations that are left to the kernel’s stack: Services.',
+  },
+  {
+    path: 'nonMasqueradeCIDRs',
+    key: 'non-masquerade-cidrs',
+    kind: 'cidrs',
+    fallback: '',
+    help: 'Destinations that pods reach with their own address, by the node’s routes.',
+  },
+  {
+    path: 'operator.replicas',
+    key: 'operator-replicas',
+    kind: 'integer',
+    fallback: '2',
+    range: [1, 5],
+    help: 'How many operators stand by; one works.',
+  },
+  {
+    path: 'logLevel',
+    key: 'log-level',
+    kind: 'word',
+    fallback: 'info',
+    choices: ['debug', 'info', 'warn', 'error'],
+    help: 'What the processes write.',
+  },
 ]
 
-export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly issues: readonly string[] }
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly issues: readonly string[] }
 
 /** `--set a.b=c`, `--set devices={eth+,net+}`; several at once with commas, as Helm has it. All issues at once. */
 export function parseSets(sets: readonly string[]): Parsed<Record<string, string>> {
@@ -89,8 +184,12 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
     return issue === undefined ? [] : [`${setting.key}: ${issue}`]
   })
   if (issues.length > 0) return { ok: false, issues }
-  const text = (key: string): string => data[key] ?? settings.find((setting) => setting.key === key)?.fallback ?? ''
-  const list = (key: string): string[] => text(key).split(/[,\s]+/).filter((item) => item !== '')
+  const text = (key: string): string =>
+    data[key] ?? settings.find((setting) => setting.key === key)?.fallback ?? ''
+  const list = (key: string): string[] =>
+    text(key)
+      .split(/[,\s]+/)
+      .filter((item) => item !== '')
   return {
     ok: true,
     value: {
@@ -111,7 +210,8 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
 }
 
 function valueIssue({ kind, choices, range, key }: Setting, value: string): string | undefined {
-  if (choices !== undefined && !choices.includes(value)) return `${value} is not possible: ${choices.join(', ')}`
+  if (choices !== undefined && !choices.includes(value))
+    return `${value} is not possible: ${choices.join(', ')}`
   switch (kind) {
     case 'boolean':
       return value === 'true' || value === 'false' ? undefined : `${value} is neither true nor false`
@@ -129,7 +229,11 @@ function valueIssue({ kind, choices, range, key }: Setting, value: string): stri
   }
 }
 
-function integerIssue(value: string, [least, most]: readonly [number, number], isPowerOfTwo: boolean): string | undefined {
+function integerIssue(
+  value: string,
+  [least, most]: readonly [number, number],
+  isPowerOfTwo: boolean,
+): string | undefined {
   const number = /^\d+$/.test(value) ? Number(value) : Number.NaN
   if (!(number >= least && number <= most)) return `${value} is not a whole number from ${least} to ${most}`
   return isPowerOfTwo && (number & (number - 1)) !== 0 ? `${value} is no power of two` : undefined
@@ -145,7 +249,10 @@ export function parseDuration(text: string): number | undefined {
 
 /** The setting whose name needs the fewest edits. */
 function nearest(path: string): string {
-  const ranked = settings.map((setting) => ({ path: setting.path, distance: editDistance(path, setting.path) }))
+  const ranked = settings.map((setting) => ({
+    path: setting.path,
+    distance: editDistance(path, setting.path),
+  }))
   return ranked.sort((a, b) => a.distance - b.distance)[0]?.path ?? ''
 }
 

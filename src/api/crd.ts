@@ -1,5 +1,8 @@
 import { z } from 'zod'
-import { ciliumEgressGatewayPolicySpec, ciliumEgressGatewayPolicyStatus } from './cilium-egress-gateway-policy.ts'
+import {
+  ciliumEgressGatewayPolicySpec,
+  ciliumEgressGatewayPolicyStatus,
+} from './cilium-egress-gateway-policy.ts'
 import { egressAddressSpec } from './egress-address.ts'
 import { egressNodeSpec, egressNodeStatus } from './egress-node.ts'
 import {
@@ -54,7 +57,8 @@ export const kinds = {
     singular: 'ciliumegressgatewaypolicy',
     shortNames: ['cegp'],
     categories: ['cilium', 'ciliumpolicy'],
-    description: 'Lets chosen pods leave the cluster to chosen destinations by one gateway, from its address.',
+    description:
+      'Lets chosen pods leave the cluster to chosen destinations by one gateway, from its address.',
     spec: ciliumEgressGatewayPolicySpec,
     status: ciliumEgressGatewayPolicyStatus,
     isSpecRequired: false,
@@ -73,7 +77,8 @@ export const kinds = {
     singular: 'isovalentegressgatewaypolicy',
     shortNames: ['iegp'],
     categories: ['cilium', 'ciliumpolicy'],
-    description: 'Lets chosen pods leave the cluster to chosen destinations by groups of gateways that stand in for each other.',
+    description:
+      'Lets chosen pods leave the cluster to chosen destinations by groups of gateways that stand in for each other.',
     spec: isovalentEgressGatewayPolicySpec,
     status: isovalentEgressGatewayPolicyStatus,
     isSpecRequired: false,
@@ -91,11 +96,14 @@ export const kinds = {
     singular: 'egressnode',
     shortNames: ['enode'],
     categories: ['sallyport'],
-    description: 'A node as Sallyport sees it: its slot, and the addresses that it can lend to pods of any node.',
+    description:
+      'A node as Sallyport sees it: its slot, and the addresses that it can lend to pods of any node.',
     spec: egressNodeSpec,
     status: egressNodeStatus,
     isSpecRequired: false,
-    rules: { '': [{ rule: '!has(oldSelf.slot) || has(self.slot)', message: 'a slot is given once and stays' }] },
+    rules: {
+      '': [{ rule: '!has(oldSelf.slot) || has(self.slot)', message: 'a slot is given once and stays' }],
+    },
     columns: [{ name: 'Slot', type: 'integer', jsonPath: '.spec.slot' }, age],
   },
   egressAddress: {
@@ -185,7 +193,10 @@ function clean(node: unknown): unknown {
 
 function withRules(spec: Schema, rules: Kind['rules']): Schema {
   for (const [path, list] of Object.entries(rules)) {
-    const target = path.split(/[.]/).filter((part) => part !== '').reduce(descend, spec)
+    const target = path
+      .split(/[.]/)
+      .filter((part) => part !== '')
+      .reduce(descend, spec)
     target['x-kubernetes-validations'] = list
   }
   return spec

@@ -7,7 +7,9 @@ export const egressNodeSpec = z
       .int()
       .min(0)
       .max(16383)
-      .describe('The small stable number that says which ports of every egress IP are this node’s. Given once by the operator.')
+      .describe(
+        'The small stable number that says which ports of every egress IP are this node’s. Given once by the operator.',
+      )
       .optional(),
   })
   .describe('What the operator has given to the node.')

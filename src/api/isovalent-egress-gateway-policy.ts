@@ -31,12 +31,17 @@ export const isovalentEgressGatewayPolicySpec = z
     excludedCIDRs: excludedCidrsField,
     egressGroups: z
       .array(egressGroupSchema)
-      .describe('Independent sets of gateways. Connections are spread over the active gateways of all of them.'),
+      .describe(
+        'Independent sets of gateways. Connections are spread over the active gateways of all of them.',
+      ),
     egressCIDRs: z
       .array(z.string())
       .describe('A pool of addresses: each active gateway is given one, instead of interface or egressIP.')
       .optional(),
-    azAffinity: z.enum(['disabled', 'localOnly', 'localOnlyFirst', 'localPriority']).describe(azAffinityText).optional(),
+    azAffinity: z
+      .enum(['disabled', 'localOnly', 'localOnlyFirst', 'localPriority'])
+      .describe(azAffinityText)
+      .optional(),
   })
   .describe('Which pods leave to which destinations by which groups of gateways.')
 
@@ -47,7 +52,10 @@ export const isovalentEgressGatewayPolicyStatus = z
     groupStatuses: z
       .array(
         z.object({
-          activeGatewayIPs: z.array(z.string()).describe('Gateways that new connections use, by node IP.').optional(),
+          activeGatewayIPs: z
+            .array(z.string())
+            .describe('Gateways that new connections use, by node IP.')
+            .optional(),
           healthyGatewayIPs: z.array(z.string()).describe('Gateways that answer, by node IP.').optional(),
           activeGatewayIPsByAZ: z
             .record(z.string(), z.array(z.string()))

@@ -23,7 +23,9 @@ export const labelSelectorSchema = z
       .describe('Requirements that must all hold.')
       .optional(),
   })
-  .describe('A label selector: matchLabels and matchExpressions must all hold. An empty selector selects everything.')
+  .describe(
+    'A label selector: matchLabels and matchExpressions must all hold. An empty selector selects everything.',
+  )
 
 export type LabelSelector = z.infer<typeof labelSelectorSchema>
 export type LabelRequirement = NonNullable<LabelSelector['matchExpressions']>[number]

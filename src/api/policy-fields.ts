@@ -14,7 +14,9 @@ export const selectorsField = z
         .describe('Namespaces by their labels. An empty selector selects every namespace.')
         .optional(),
       nodeSelector: labelSelectorSchema
-        .describe('Nodes that run the pods, by their labels. It narrows the other selectors and never stands alone.')
+        .describe(
+          'Nodes that run the pods, by their labels. It narrows the other selectors and never stands alone.',
+        )
         .optional(),
     }),
   )
@@ -53,7 +55,10 @@ export const conditionsField = z
       reason: z.string().describe('Why, in one CamelCase word.'),
       message: z.string().describe('Why, in a sentence for people.'),
       lastTransitionTime: z.string().describe('When the status last changed.'),
-      observedGeneration: z.int().describe('The generation of the policy that the condition is about.').optional(),
+      observedGeneration: z
+        .int()
+        .describe('The generation of the policy that the condition is about.')
+        .optional(),
     }),
   )
   .describe('What is well with the policy, and what is not.')

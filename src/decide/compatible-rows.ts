@@ -34,7 +34,10 @@ export function compatibleRows(world: World): readonly CompatibleRow[] {
           ? [{ egressIp: unspecified[family], gateway: isExcluded ? 'Excluded CIDR' : 'Not Found' }]
           : gateways.map(({ node, egressIps }) => {
               const gateway = tunnelAddressOf(node)
-              return { egressIp: (gateway === ownAddress && egressIps[family]) || unspecified[family], gateway }
+              return {
+                egressIp: (gateway === ownAddress && egressIps[family]) || unspecified[family],
+                gateway,
+              }
             })
       return sourcesOf(pod, prefix).flatMap((source) => listed.map((each) => ({ source, prefix, ...each })))
     })

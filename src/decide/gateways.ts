@@ -35,13 +35,17 @@ function addressesOf(choice: AddressChoice, interfaces: readonly NodeInterface[]
   if (choice.by === 'address') return { [familyOf(choice.address)]: choice.address }
   const found =
     choice.by === 'interface'
-      ? interfaces.find(({ name, alternativeNames }) => name === choice.name || alternativeNames?.includes(choice.name))
+      ? interfaces.find(
+          ({ name, alternativeNames }) => name === choice.name || alternativeNames?.includes(choice.name),
+        )
       : interfaces.find(({ isDefaultRoute }) => isDefaultRoute)
   const addresses = (found?.addresses ?? [])
     .map(parseAddress)
     .filter((address) => address !== undefined)
     .filter((address) => !/^fe[89ab]/.test(address))
-  const [ipv4, ipv6] = ([4, 6] as const).map((family) => addresses.find((address) => familyOf(address) === family))
+  const [ipv4, ipv6] = ([4, 6] as const).map((family) =>
+    addresses.find((address) => familyOf(address) === family),
+  )
   return { ...(ipv4 === undefined ? {} : { 4: ipv4 }), ...(ipv6 === undefined ? {} : { 6: ipv6 }) }
 }
 
@@ -52,10 +56,18 @@ export type Exits = readonly (readonly Gateway[])[]
  * Which gateways a pod's new flows may use. A pod under a policy with one gateway each gets its share of the exits by its
  * UID: entries sorted by their gateway's node IP, of those that match a node the one with number FNV-1a-32(UID) mod N.
  */
-export function gatewaysForPod(policy: Policy, exits: Exits, pod: WorldPod, zone: string | undefined): readonly Gateway[] {
-  if (policy.spread === 'all') return exits.flatMap((gateways, index) => activeGateways(policy, index, gateways, zone))
+export function gatewaysForPod(
+  policy: Policy,
+  exits: Exits,
+  pod: WorldPod,
+  zone: string | undefined,
+): readonly Gateway[] {
+  if (policy.spread === 'all')
+    return exits.flatMap((gateways, index) => activeGateways(policy, index, gateways, zone))
   const firsts = exits.flatMap((gateways) => gateways.slice(0, 1))
-  const sorted = [...firsts].sort((a, b) => compareAddresses(tunnelAddressOf(a.node), tunnelAddressOf(b.node)))
+  const sorted = [...firsts].sort((a, b) =>
+    compareAddresses(tunnelAddressOf(a.node), tunnelAddressOf(b.node)),
+  )
   const picked = sorted[sorted.length === 0 ? 0 : fnv1a32(pod.uid) % sorted.length]
   return picked === undefined ? [] : [picked]
 }

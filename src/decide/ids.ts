@@ -5,7 +5,9 @@ import { createHash } from 'node:crypto'
  * Never 0, which says "none" in the datapath. Two of a million contents collide once in 37 million clusters.
  */
 export function contentId(...parts: readonly string[]): bigint {
-  const digest = createHash('sha256').update(parts.map((part) => `${part.length}:${part}`).join('')).digest()
+  const digest = createHash('sha256')
+    .update(parts.map((part) => `${part.length}:${part}`).join(''))
+    .digest()
   return digest.readBigUInt64LE(0) || 1n
 }
 

@@ -1,6 +1,6 @@
 import type { LabelSelector } from '../api/label-selector.ts'
-import { parseAddress, type Address } from '../net/address.ts'
-import { parsePrefix, type Prefix } from '../net/prefix.ts'
+import { type Address, parseAddress } from '../net/address.ts'
+import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import { contentId } from './ids.ts'
 import { selectorProblem } from './select.ts'
 import type { World } from './world.ts'
@@ -49,7 +49,8 @@ export interface Policy {
 export function listPolicies(world: World): Policy[] {
   const cilium = world.ciliumPolicies.map((policy) => {
     const { egressGateway, egressGateways } = (policy.spec ?? {}) as Loose
-    const gateways = Array.isArray(egressGateways) && egressGateways.length > 0 ? egressGateways : [egressGateway]
+    const gateways =
+      Array.isArray(egressGateways) && egressGateways.length > 0 ? egressGateways : [egressGateway]
     return readPolicy('CiliumEgressGatewayPolicy', policy, 'one', gateways, 'disabled')
   })
   const isovalent = world.isovalentPolicies.map((policy) => {
@@ -71,7 +72,15 @@ function readAffinity(value: unknown): ZoneAffinity {
 /** Objects of clusters with another product's definitions may be anything: nothing here throws. */
 function readPolicy(
   kind: Policy['kind'],
-  object: { readonly metadata: { readonly name: string; readonly uid?: string; readonly generation?: number; readonly creationTimestamp?: string }; readonly spec: unknown },
+  object: {
+    readonly metadata: {
+      readonly name: string
+      readonly uid?: string
+      readonly generation?: number
+      readonly creationTimestamp?: string
+    }
+    readonly spec: unknown
+  },
   spread: Policy['spread'],
   gateways: readonly unknown[],
   zoneAffinity: ZoneAffinity,

@@ -6,7 +6,10 @@ import { blockOfPort, blocksPerSlot, portBlocks, regions } from '../net/ports.ts
 export type BlockOwners = (number | 'self' | undefined)[]
 
 /** Which slot owns each block of an egress IP that belongs to no node: the floor, and the leases, which beat it. */
-export function floorOwners(slots: number, leases: NonNullable<EgressAddress['spec']['leases']> = []): BlockOwners {
+export function floorOwners(
+  slots: number,
+  leases: NonNullable<EgressAddress['spec']['leases']> = [],
+): BlockOwners {
   const owners: BlockOwners = new Array(portBlocks).fill(undefined)
   fillFloor(owners, regions.floor, slots)
   for (const { firstPort, blocks, slot } of leases) {
@@ -21,12 +24,20 @@ export function ownAddressOwners(slots: number, isSelf: boolean): BlockOwners {
   const owners: BlockOwners = new Array(portBlocks).fill(undefined)
   fillFloor(owners, regions.shared, slots)
   if (isSelf)
-    for (let block = blockOfPort(regions.masquerade.first); block <= blockOfPort(regions.masquerade.last); block++)
+    for (
+      let block = blockOfPort(regions.masquerade.first);
+      block <= blockOfPort(regions.masquerade.last);
+      block++
+    )
       owners[block] = 'self'
   return owners
 }
 
-function fillFloor(owners: BlockOwners, region: { readonly first: number; readonly last: number }, slots: number): void {
+function fillFloor(
+  owners: BlockOwners,
+  region: { readonly first: number; readonly last: number },
+  slots: number,
+): void {
   const first = blockOfPort(region.first)
   const each = blocksPerSlot(region, slots)
   for (let slot = 0; slot < slots; slot++)

@@ -2,9 +2,17 @@ import type { NodeInterface } from '../api/egress-node.ts'
 import { type Address, compareAddresses, familyOf } from '../net/address.ts'
 import { blocksOfRange, regions } from '../net/ports.ts'
 import { familyOfPrefix, type Prefix, parsePrefix } from '../net/prefix.ts'
-import { type Exits, type Gateway, gatewaysForPod, gatewaysOf, interfacesByNode, tunnelAddressOf, zoneLabel } from './gateways.ts'
+import {
+  type Exits,
+  type Gateway,
+  gatewaysForPod,
+  gatewaysOf,
+  interfacesByNode,
+  tunnelAddressOf,
+  zoneLabel,
+} from './gateways.ts'
 import { contentId } from './ids.ts'
-import { listPolicies, type Policy, type PodSelection } from './policies.ts'
+import { listPolicies, type PodSelection, type Policy } from './policies.ts'
 import { type BlockOwners, floorOwners, leasesByAddress, ownAddressOwners } from './port-owners.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
 import { matches } from './select.ts'
@@ -58,7 +66,8 @@ export function resolve(world: World): Tables {
 export function gatherContext(world: World): Context {
   const self = world.nodes.find(({ name }) => name === world.self)
   if (self === undefined) throw new Error(`node ${world.self} is not among the cluster's nodes`)
-  if (self.internalIPs.length === 0) throw new Error(`node ${world.self} has no InternalIP in its status.addresses`)
+  if (self.internalIPs.length === 0)
+    throw new Error(`node ${world.self} has no InternalIP in its status.addresses`)
   const policies = listPolicies(world)
   const interfaces = interfacesByNode(world)
   return {
@@ -108,7 +117,9 @@ function chooseGateways(context: Context, policy: Policy, pod: WorldPod): readon
 
 /** Pods of one policy set agree on the gateways, too: with `spread: one` their UIDs may not. */
 function keyOf(gateways: readonly Gateway[] | undefined): string {
-  return (gateways ?? []).map(({ node, egressIps }) => `${node.name}=${egressIps[4]},${egressIps[6]}`).join(' ')
+  return (gateways ?? [])
+    .map(({ node, egressIps }) => `${node.name}=${egressIps[4]},${egressIps[6]}`)
+    .join(' ')
 }
 
 export function selectsPod(
@@ -152,7 +163,9 @@ function resolveRule(
 function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressIp> {
   const { world, self } = context
   const leases = leasesByAddress(world.egressAddresses)
-  const nodeByAddress = new Map(world.nodes.flatMap((node) => node.internalIPs.map((address) => [address, node])))
+  const nodeByAddress = new Map(
+    world.nodes.flatMap((node) => node.internalIPs.map((address) => [address, node])),
+  )
   const ownersOf = (address: Address): BlockOwners => {
     const node = nodeByAddress.get(address)
     if (node === undefined) return floorOwners(world.settings.slots, leases.get(address))
@@ -188,7 +201,9 @@ function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Addres
 }
 
 function masqueradeAddresses(self: WorldNode): readonly Address[] {
-  return ([4, 6] as const).flatMap((family) => self.internalIPs.find((address) => familyOf(address) === family) ?? [])
+  return ([4, 6] as const).flatMap(
+    (family) => self.internalIPs.find((address) => familyOf(address) === family) ?? [],
+  )
 }
 
 /** The blocks that this node may take ports from. */
@@ -222,7 +237,8 @@ function resolveCluster({ world, self }: Context): ReadonlyMap<Prefix, ClusterDe
     if (node.internalIPs.length === 0) continue
     const isSelf = node.name === self.name
     const tunnelAddress = tunnelAddressOf(node)
-    for (const prefix of node.podCIDRs) cluster.set(prefix, isSelf ? { kind: 'stack' } : { kind: 'node', tunnelAddress })
+    for (const prefix of node.podCIDRs)
+      cluster.set(prefix, isSelf ? { kind: 'stack' } : { kind: 'node', tunnelAddress })
     for (const address of node.internalIPs)
       cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : { kind: 'node', tunnelAddress })
   }
@@ -238,7 +254,8 @@ function resolveNodes({ world, slots }: Context): Tables['nodes'] {
 }
 
 function describeSelf({ self, slots }: Context): Self {
-  const ofFamily = (family: 4 | 6) => masqueradeAddresses(self).find((address) => familyOf(address) === family)
+  const ofFamily = (family: 4 | 6) =>
+    masqueradeAddresses(self).find((address) => familyOf(address) === family)
   return {
     tunnelAddress: tunnelAddressOf(self),
     masquerade4: ofFamily(4),

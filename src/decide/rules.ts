@@ -21,11 +21,15 @@ function prefixesOf(policy: Policy): ReadonlyMap<Prefix, boolean> {
   const { destinations, exclusions } = policy
   const prefixes = new Map<Prefix, boolean>()
   for (const destination of destinations) {
-    const covering = exclusions.some((each) => overlaps(each, destination) && prefixLength(each) <= prefixLength(destination))
+    const covering = exclusions.some(
+      (each) => overlaps(each, destination) && prefixLength(each) <= prefixLength(destination),
+    )
     prefixes.set(destination, covering)
   }
   for (const exclusion of exclusions)
-    if (destinations.some((each) => overlaps(each, exclusion) && prefixLength(each) <= prefixLength(exclusion)))
+    if (
+      destinations.some((each) => overlaps(each, exclusion) && prefixLength(each) <= prefixLength(exclusion))
+    )
       prefixes.set(exclusion, true)
   return prefixes
 }

@@ -42,6 +42,8 @@ function requirementProblem(requirement: unknown): string | undefined {
   if (operator === 'In' || operator === 'NotIn')
     return count > 0 ? undefined : `the requirement on ${key} has operator ${operator} and no values`
   if (operator === 'Exists' || operator === 'DoesNotExist')
-    return count === 0 ? undefined : `the requirement on ${key} has operator ${operator}, which takes no values`
+    return count === 0
+      ? undefined
+      : `the requirement on ${key} has operator ${operator}, which takes no values`
   return `the requirement on ${key} has the unknown operator ${String(operator)}`
 }

@@ -35,7 +35,11 @@ export function planSlots(
     }
     taken.add(slot)
     const egressNode = existing.get(name)
-    changes.push(egressNode === undefined ? { action: 'create', node: name, uid, slot } : { action: 'grant', egressNode, slot })
+    changes.push(
+      egressNode === undefined
+        ? { action: 'create', node: name, uid, slot }
+        : { action: 'grant', egressNode, slot },
+    )
   }
   const present = new Set(nodes.map(({ name }) => name))
   for (const egressNode of egressNodes) {

@@ -32,7 +32,14 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
         }),
         ...(shadows.length === 0
           ? []
-          : [withGeneration(policy, { type: 'Shadowed', status: 'True', reason: 'OlderPolicyWins', message: shadows.join('; ') })]),
+          : [
+              withGeneration(policy, {
+                type: 'Shadowed',
+                status: 'True',
+                reason: 'OlderPolicyWins',
+                message: shadows.join('; '),
+              }),
+            ]),
       ],
     }
   })
@@ -42,7 +49,10 @@ function withGeneration(
   policy: Policy,
   condition: Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>,
 ): Omit<Condition, 'lastTransitionTime'> {
-  return { ...condition, ...(policy.generation === undefined ? {} : { observedGeneration: policy.generation }) }
+  return {
+    ...condition,
+    ...(policy.generation === undefined ? {} : { observedGeneration: policy.generation }),
+  }
 }
 
 function gatewayProblems(
@@ -70,18 +80,19 @@ function gatewayProblems(
 
 function describeGateways(gateways: readonly Gateway[]): string {
   return gateways
-    .map(({ node, egressIps }) => `${node.name} with ${[egressIps[4], egressIps[6]].filter(Boolean).join(' and ')}`)
+    .map(
+      ({ node, egressIps }) =>
+        `${node.name} with ${[egressIps[4], egressIps[6]].filter(Boolean).join(' and ')}`,
+    )
     .join(', ')
 }
 
 /** Only where both could select the same pod does it matter; whether they do is not for a status to find out. */
 function shadowedDestinations(policy: Policy, older: readonly Policy[]): readonly string[] {
-  return [...policy.destinations]
-    .sort(comparePrefixes)
-    .flatMap((destination) => {
-      const winner = older.find(({ destinations }) => destinations.includes(destination))
-      return winner === undefined
-        ? []
-        : [`for pods that both select, ${destination} goes by the older ${winner.kind} ${winner.name}`]
-    })
+  return [...policy.destinations].sort(comparePrefixes).flatMap((destination) => {
+    const winner = older.find(({ destinations }) => destinations.includes(destination))
+    return winner === undefined
+      ? []
+      : [`for pods that both select, ${destination} goes by the older ${winner.kind} ${winner.name}`]
+  })
 }

@@ -98,7 +98,10 @@ function bytesOfGroups(groups: readonly number[]): Uint8Array {
 
 /** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups shortened, the first of equals. */
 function formatIpv6(bytes: Uint8Array): string {
-  const groups = Array.from({ length: 8 }, (_, index) => ((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0))
+  const groups = Array.from(
+    { length: 8 },
+    (_, index) => ((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0),
+  )
   let [start, length] = [0, 1]
   for (let from = 0; from < 8; from++) {
     let to = from
