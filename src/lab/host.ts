@@ -1,0 +1,103 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ipv4Of, ipv6Of, network, type NodePlan } from './layout.ts'
+import { childOf, enterCommand, identify, inCgroup, makeCgroup, type ProcessId, run, startDaemon, until } from './machine.ts'
+
+/** Something with namespaces of its own: the lab's host, a node, a container. `init` is its first process. */
+export interface Machine {
+  readonly name: string
+  readonly init: ProcessId
+  /** The process that waits outside for `init`. */
+  readonly keeper: ProcessId
+  readonly cgroup: string
+}
+
+/**
+ * What runs first in new namespaces: mounts of its own, and a shell that stays to reap orphans. The stay begins
+ * with a file that says that everything is in place.
+ */
+function initScript(hostname: string, hasNodeMounts: boolean): string {
+  const nodeMounts = `
+mount --make-rshared /
+mount -t sysfs sysfs /sys
+mount -t bpf bpf /sys/fs/bpf
+mount -t tmpfs tmpfs /run
+mkdir -p /run/netns /run/overlay/etc /run/overlay/etc-work /run/overlay/opt /run/overlay/opt-work
+mount --bind /run/netns /run/netns
+mount --make-rshared /run/netns
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/overlay/etc,workdir=/run/overlay/etc-work /etc
+mount -t overlay overlay -o lowerdir=/opt,upperdir=/run/overlay/opt,workdir=/run/overlay/opt-work /opt
+mkdir -p /etc/cni/net.d /opt/cni/bin /run/sallyport
+`
+  return `set -e
+hostname ${hostname}
+mount -t proc proc /proc
+${hasNodeMounts ? nodeMounts : 'mount -t sysfs sysfs /sys'}
+ip link set lo up
+touch "$1"
+exec </dev/null
+while :; do sleep 3600 & wait $!; done
+`
+}
+
+/** New namespaces with their first process in a cgroup of its own. */
+export async function startMachine(
+  name: string,
+  directory: string,
+  cgroup: string,
+  options: { readonly hasNodeMounts: boolean },
+): Promise<Machine> {
+  mkdirSync(directory, { recursive: true })
+  makeCgroup(cgroup)
+  const script = join(directory, 'init.sh')
+  const ready = join(directory, 'ready')
+  writeFileSync(script, initScript(name, options.hasNodeMounts))
+  const unshare = ['unshare', '--net', '--mount', '--uts', '--pid', '--fork', '--kill-child', '--propagation=private']
+  const keeper = startDaemon(inCgroup(cgroup, [...unshare, '--', 'bash', script, ready]), join(directory, 'init.log'))
+  const init = await childOf(keeper.pid)
+  await until(`${name} is set up (see ${join(directory, 'init.log')})`, () => existsSync(ready), 10_000)
+  return { name, init: identify(init), keeper, cgroup }
+}
+
+/** Runs a command inside, to its end. */
+export function runInside(machine: Machine, words: readonly string[]): string {
+  const [command = '', ...rest] = enterCommand(machine.init.pid, ['net', 'mount', 'uts', 'pid'], words)
+  return run(command, rest)
+}
+
+/**
+ * The lab's host: the bridge that every node hangs on, with the address that the walkthrough's host has there. It forwards
+ * nothing and has no way out: what is sent beyond the bridge's network goes nowhere.
+ */
+export function setUpBridge(host: Machine): void {
+  runInside(host, [
+    'sh', '-ec',
+    `echo 0 >/proc/sys/net/ipv4/ip_forward
+ip link add ${network.bridge} type bridge
+ip link set ${network.bridge} up
+ip address add ${ipv4Of(1)}/16 dev ${network.bridge}
+ip -6 address add ${ipv6Of(1)}/64 dev ${network.bridge} nodad`,
+  ])
+}
+
+/** Hangs a machine on the bridge as eth0. */
+export function connectToBridge(host: Machine, machine: Machine, octet: number): void {
+  const port = `veth${octet}`
+  const [command = '', ...words] = enterCommand(host.init.pid, ['net'], [
+    'sh', '-ec',
+    `ip link add ${port} type veth peer name eth0 netns ${machine.init.pid}
+ip link set ${port} master ${network.bridge} up`,
+  ])
+  run(command, words)
+  runInside(machine, [
+    'sh', '-ec',
+    `ip link set eth0 up
+ip address add ${ipv4Of(octet)}/16 dev eth0
+ip -6 address add ${ipv6Of(octet)}/64 dev eth0 nodad
+ip route add default via ${ipv4Of(1)}`,
+  ])
+}
+
+export function addressesOf(node: NodePlan): readonly string[] {
+  return [ipv4Of(node.lastOctet), ipv6Of(node.lastOctet)]
+}

@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Pod } from './pod-spec.ts'
+
+const configurationDirectory = '/etc/cni/net.d'
+const binaryDirectory = '/opt/cni/bin'
+
+interface NetworkList {
+  readonly cniVersion: string
+  readonly name: string
+  readonly plugins: readonly ({ readonly type: string } & Record<string, unknown>)[]
+}
+
+export interface CniResult {
+  readonly ips?: readonly { readonly address: string }[]
+}
+
+/** The first configuration by name, as container runtimes choose it; undefined: no plugin is installed yet. */
+export function findNetwork(): NetworkList | undefined {
+  if (!existsSync(configurationDirectory)) return undefined
+  for (const name of readdirSync(configurationDirectory).sort()) {
+    const path = join(configurationDirectory, name)
+    if (name.endsWith('.conflist')) return JSON.parse(readFileSync(path, 'utf8')) as NetworkList
+    if (name.endsWith('.conf')) {
+      const { cniVersion = '0.4.0', name: networkName = 'lab', ...plugin } = JSON.parse(readFileSync(path, 'utf8'))
+      return { cniVersion, name: networkName, plugins: [plugin] }
+    }
+  }
+  return undefined
+}
+
+/** ADD runs the chain forwards, each with what the one before has made; DEL backwards. */
+export async function callNetwork(command: 'ADD' | 'DEL', network: NetworkList, pod: Pod, containerId: string, netns: string): Promise<CniResult> {
+  let result: CniResult | undefined
+  const plugins = command === 'ADD' ? network.plugins : [...network.plugins].reverse()
+  for (const plugin of plugins) {
+    const { cniVersion, name } = network
+    const configuration = { cniVersion, name, ...plugin, ...(result === undefined ? {} : { prevResult: result }) }
+    const output = await callPlugin(command, plugin.type, configuration, pod, containerId, netns)
+    if (command === 'ADD') result = JSON.parse(output) as CniResult
+  }
+  return result ?? {}
+}
+
+function callPlugin(command: string, type: string, configuration: object, pod: Pod, containerId: string, netns: string): Promise<string> {
+  const { name, namespace = 'default', uid = '' } = pod.metadata
+  const env = {
+    PATH: process.env.PATH,
+    CNI_COMMAND: command,
+    CNI_CONTAINERID: containerId,
+    CNI_NETNS: netns,
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: binaryDirectory,
+    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name};K8S_POD_INFRA_CONTAINER_ID=${containerId};K8S_POD_UID=${uid}`,
+  }
+  return new Promise((resolve, reject) => {
+    const child = spawn(join(binaryDirectory, type), { env, stdio: ['pipe', 'pipe', 'pipe'] })
+    let [output, errors] = ['', '']
+    child.stdout.on('data', (chunk) => (output += chunk))
+    child.stderr.on('data', (chunk) => (errors += chunk))
+    child.on('error', (error) => reject(new Error(`plugin ${type} could not be started: ${error.message}`)))
+    child.on('close', (code) => {
+      if (code === 0) return resolve(output)
+      reject(new Error(`plugin type="${type}" failed (${command.toLowerCase()}): ${pluginMessage(output) || errors.trim() || `exit code ${code}`}`))
+    })
+    child.stdin.on('error', () => {})
+    child.stdin.end(JSON.stringify(configuration))
+  })
+}
+
+function pluginMessage(output: string): string {
+  try {
+    return String((JSON.parse(output) as { msg?: string }).msg ?? '')
+  } catch {
+    return output.trim()
+  }
+}

@@ -1,0 +1,47 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isRunning, type ProcessId } from '../machine.ts'
+import { stateDirectory } from './sandbox.ts'
+
+/** What runs of a pod, on disk, so that a kubelet that is started again takes over what the last one started. */
+export interface RunningPod {
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  /** The network namespace's name; absent for pods in the node's own. */
+  readonly netnsId?: string
+  readonly podIPs: readonly string[]
+  readonly startedAt: string
+  readonly containers: Readonly<Record<string, RunningContainer>>
+}
+
+export interface RunningContainer {
+  readonly process: ProcessId
+  readonly startedAt: string
+  readonly restarts: number
+  readonly ended?: { readonly code: number; readonly at: string }
+}
+
+const directory = join(stateDirectory, 'pods')
+
+export function loadRunningPods(): Map<string, RunningPod> {
+  mkdirSync(directory, { recursive: true })
+  const pods = readdirSync(directory)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => JSON.parse(readFileSync(join(directory, name), 'utf8')) as RunningPod)
+  return new Map(pods.map((pod) => [pod.uid, pod]))
+}
+
+export function saveRunningPod(pod: RunningPod): void {
+  mkdirSync(directory, { recursive: true })
+  writeFileSync(join(directory, `${pod.uid}.json`), JSON.stringify(pod))
+}
+
+export function forgetRunningPod(uid: string): void {
+  rmSync(join(directory, `${uid}.json`), { force: true })
+  rmSync(join(stateDirectory, 'volumes', uid), { recursive: true, force: true })
+}
+
+export function isAlive(container: RunningContainer): boolean {
+  return container.ended === undefined && existsSync(`/proc/${container.process.pid}`) && isRunning(container.process)
+}

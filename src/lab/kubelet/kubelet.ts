@@ -1,0 +1,363 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { KubeClient, Resource } from '../../kube/client.ts'
+import { coreResource } from '../../kube/cluster-objects.ts'
+import { isNotFound } from '../../kube/kube-error.ts'
+import { Mirror } from '../../kube/mirror.ts'
+import { backoffMs } from '../../runtime/backoff.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/log.ts'
+import { findImage, unknownImage } from '../images.ts'
+import { apiServerPort, repository } from '../layout.ts'
+import { endProcess } from '../machine.ts'
+import { callNetwork, findNetwork } from './cni.ts'
+import { forgetRunningPod, isAlive, loadRunningPods, type RunningContainer, type RunningPod, saveRunningPod } from './containers.ts'
+import { type Container, fieldOf, type Pod } from './pod-spec.ts'
+import { probeOnce } from './probes.ts'
+import { launch, makeNetns, removeNetns, stateDirectory, writeVolume } from './sandbox.ts'
+import { podStatus } from './status.ts'
+import type { ContainerHandle } from './streams.ts'
+
+export interface KubeletOptions {
+  readonly nodeName: string
+  readonly nodeIP: string
+  readonly apiServerHost: string
+  readonly ca: string
+  readonly client: KubeClient
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+interface Worker {
+  isBusy: boolean
+  isPending: boolean
+  failures: number
+  retryAtMs: number
+  waiting: { reason: string; message: string } | undefined
+}
+
+const lookAgainMs = 1000
+const tokenSeconds = 3600
+const tokenRefreshMs = 600_000
+
+/** Runs this node's pods: what the API server lists is made so, one worker a pod. */
+export class Kubelet {
+  readonly #options: KubeletOptions
+  readonly #pods: Resource<Pod>
+  readonly #mirror: Mirror<Pod, Pod>
+  readonly #running = loadRunningPods()
+  readonly #workers = new Map<string, Worker>()
+  readonly #readiness = new Map<string, { isReady: boolean; checkedAtMs: number }>()
+  readonly #environments = new Map<string, Readonly<Record<string, string>>>()
+  readonly #tokenWrittenMs = new Map<string, number>()
+
+  constructor(options: KubeletOptions) {
+    const { client, nodeName, clock, log } = options
+    this.#options = options
+    this.#pods = client.resource<Pod>(coreResource('pods', true))
+    this.#mirror = new Mirror<Pod, Pod>(this.#pods, {
+      fieldSelector: `spec.nodeName=${nodeName}`,
+      clock,
+      log,
+      trim: (pod) => pod,
+      onChange: () => this.#lookAtAll(),
+    })
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const timer = setInterval(() => this.#lookAtAll(), lookAgainMs)
+    try {
+      await this.#mirror.start(signal)
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
+  find(namespace: string, pod: string, container: string): ContainerHandle | undefined {
+    const running = [...this.#running.values()].find((each) => each.namespace === namespace && each.name === pod)
+    const process_ = running?.containers[container]
+    if (running === undefined || process_ === undefined || !isAlive(process_)) return undefined
+    const known = this.#mirror.items.get(`${namespace}/${pod}`)
+    const spec = known?.spec.containers.find(({ name }) => name === container)
+    const env = known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
+    return { pid: process_.process.pid, env, logFile: logFileOf(running, container) }
+  }
+
+  #lookAtAll(): void {
+    if (!this.#mirror.hasSynced) return
+    const known = new Set<string>()
+    for (const pod of this.#mirror.items.values()) {
+      const uid = pod.metadata.uid ?? ''
+      known.add(uid)
+      this.#look(uid)
+    }
+    for (const uid of this.#running.keys()) if (!known.has(uid)) this.#look(uid)
+  }
+
+  /** One at a time for each pod; what happens meanwhile makes it look again. */
+  #look(uid: string): void {
+    const worker = this.#workers.get(uid) ?? { isBusy: false, isPending: false, failures: 0, retryAtMs: 0, waiting: undefined }
+    this.#workers.set(uid, worker)
+    if (worker.isBusy) {
+      worker.isPending = true
+      return
+    }
+    worker.isBusy = true
+    this.#sync(uid, worker)
+      .catch((error: unknown) => this.#noteFailure(uid, worker, error))
+      .finally(() => {
+        worker.isBusy = false
+        if (!worker.isPending) return
+        worker.isPending = false
+        this.#look(uid)
+      })
+  }
+
+  #noteFailure(uid: string, worker: Worker, error: unknown): void {
+    const { clock, log } = this.#options
+    worker.retryAtMs = clock.now() + backoffMs(worker.failures++, Math.random(), 100, 5_000)
+    const message = error instanceof Error ? error.message : String(error)
+    if (worker.waiting?.message !== message) log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
+    worker.waiting = { reason: worker.waiting?.reason ?? 'ContainerCreating', message }
+  }
+
+  async #sync(uid: string, worker: Worker): Promise<void> {
+    const pod = [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
+    if (pod === undefined) {
+      await this.#stop(uid, 1)
+      this.#workers.delete(uid)
+      return
+    }
+    if (pod.metadata.deletionTimestamp !== undefined) return this.#finish(pod, uid)
+    if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return
+    if (this.#options.clock.now() < worker.retryAtMs) return
+    try {
+      if (this.#running.get(uid) === undefined) await this.#startPod(pod, uid, worker)
+      await this.#tend(pod, uid)
+      worker.failures = 0
+      worker.waiting = undefined
+    } finally {
+      await this.#report(pod, uid, worker)
+    }
+  }
+
+  async #finish(pod: Pod, uid: string): Promise<void> {
+    await this.#stop(uid, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
+    await this.#pods
+      .delete(pod.metadata.name, { namespace: pod.metadata.namespace ?? 'default', gracePeriodSeconds: 0 })
+      .catch((error: unknown) => {
+        if (!isNotFound(error)) throw error
+      })
+  }
+
+  /** The pod's network ends after its containers, and what the plugin made before the namespace. */
+  async #stop(uid: string, graceSeconds: number): Promise<void> {
+    const running = this.#running.get(uid)
+    if (running === undefined) return
+    await Promise.all(
+      Object.values(running.containers).filter(isAlive).map(({ process: id }) => endProcess(id, graceSeconds * 1000)),
+    )
+    if (running.netnsId !== undefined) {
+      const network = findNetwork()
+      const stub = { metadata: { name: running.name, namespace: running.namespace, uid }, spec: { containers: [] } }
+      if (network !== undefined) await callNetwork('DEL', network, stub, running.netnsId, `/run/netns/${running.netnsId}`)
+      removeNetns(running.netnsId)
+    }
+    this.#running.delete(uid)
+    forgetRunningPod(uid)
+    this.#workers.delete(uid)
+  }
+
+  /** The namespace, then the network in it, and only then a process: ADD has returned when the first packet can leave. */
+  async #startPod(pod: Pod, uid: string, worker: Worker): Promise<void> {
+    const unknown = pod.spec.containers.find(({ image }) => findImage(image) === undefined)
+    if (unknown !== undefined) {
+      worker.waiting = { reason: 'ErrImagePull', message: unknownImage(unknown.image) }
+      throw new Error(unknownImage(unknown.image))
+    }
+    const { name, namespace = 'default' } = pod.metadata
+    const common = { uid, namespace, name, startedAt: new Date().toISOString(), containers: {} }
+    if (pod.spec.hostNetwork) {
+      this.#keep({ ...common, podIPs: [this.#options.nodeIP] })
+      return
+    }
+    const network = findNetwork()
+    if (network === undefined) throw new Error('network plugin is not ready: no CNI configuration in /etc/cni/net.d')
+    const netnsId = `pod-${randomBytes(8).toString('hex')}`
+    const netns = makeNetns(netnsId)
+    try {
+      const result = await callNetwork('ADD', network, pod, netnsId, netns)
+      const podIPs = (result.ips ?? []).map(({ address }) => address.split('/')[0] ?? '')
+      this.#keep({ ...common, netnsId, podIPs })
+    } catch (error) {
+      await callNetwork('DEL', network, pod, netnsId, netns).catch(() => {})
+      removeNetns(netnsId)
+      throw error
+    }
+  }
+
+  #keep(running: RunningPod): void {
+    this.#running.set(running.uid, running)
+    saveRunningPod(running)
+  }
+
+  /** Containers that should run and do not are started, with a growing pause after each end. */
+  async #tend(pod: Pod, uid: string): Promise<void> {
+    for (const container of pod.spec.containers) {
+      const running = this.#running.get(uid)
+      if (running === undefined) return
+      const present = running.containers[container.name]
+      if (present === undefined) await this.#startContainer(pod, running, container, 0)
+      else if (isAlive(present)) await this.#probe(pod, running, container, present)
+      else await this.#restart(pod, running, container, present)
+    }
+    this.#refreshVolumes(pod, uid).catch(() => {})
+  }
+
+  async #restart(pod: Pod, running: RunningPod, container: Container, ended: RunningContainer): Promise<void> {
+    if (ended.ended === undefined) this.#noteExit(running.uid, container.name, ended, 137)
+    const { restartPolicy = 'Always' } = pod.spec
+    if (restartPolicy === 'Never' || (restartPolicy === 'OnFailure' && ended.ended?.code === 0)) return
+    const sinceMs = this.#options.clock.now() - Date.parse(ended.ended?.at ?? new Date(0).toISOString())
+    if (sinceMs < backoffMs(ended.restarts, 1, 200, 20_000)) return
+    await this.#startContainer(pod, running, container, ended.restarts + 1)
+  }
+
+  async #startContainer(pod: Pod, running: RunningPod, container: Container, restarts: number): Promise<void> {
+    const image = findImage(container.image)
+    const env = this.#environment(pod, container, running.podIPs[0] ?? '')
+    const binds = await this.#volumes(pod, running.uid, container)
+    const command = [...(container.command ?? (container.args === undefined ? (image?.command ?? []) : [])), ...(container.args ?? [])]
+    const started: { current?: RunningContainer } = {}
+    const process_ = launch({
+      pod,
+      command,
+      env,
+      binds,
+      netns: running.netnsId === undefined ? undefined : `/run/netns/${running.netnsId}`,
+      logFile: logFileOf(running, container.name),
+      onExit: (code) => {
+        if (started.current !== undefined) this.#noteExit(running.uid, container.name, started.current, code)
+      },
+    })
+    started.current = { process: process_, startedAt: new Date().toISOString(), restarts }
+    this.#keep({ ...running, containers: { ...running.containers, [container.name]: started.current } })
+  }
+
+  #noteExit(uid: string, name: string, container: RunningContainer, code: number): void {
+    const running = this.#running.get(uid)
+    if (running?.containers[name]?.process.pid !== container.process.pid) return
+    const ended = { ...container, ended: { code, at: new Date().toISOString() } }
+    this.#keep({ ...running, containers: { ...running.containers, [name]: ended } })
+    this.#look(uid)
+  }
+
+  #environment(pod: Pod, container: Container, podIP: string): Readonly<Record<string, string>> {
+    const key = `${pod.metadata.uid}/${container.name}`
+    const known = this.#environments.get(key)
+    if (known !== undefined) return known
+    const { nodeIP: hostIP, apiServerHost } = this.#options
+    const given = (container.env ?? []).map(({ name, value, valueFrom }) => [
+      name,
+      value ?? fieldOf(pod, valueFrom?.fieldRef?.fieldPath ?? '', { podIP, hostIP }),
+    ])
+    const env = {
+      PATH: `${process.env.LAB_NODE_BIN}:${process.env.LAB_BIN}:${repository}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+      HOME: '/root',
+      HOSTNAME: pod.metadata.name,
+      KUBERNETES_SERVICE_HOST: apiServerHost,
+      KUBERNETES_SERVICE_PORT: String(apiServerPort),
+      ...Object.fromEntries(given),
+    }
+    this.#environments.set(key, env)
+    return env
+  }
+
+  /* ---- volumes ---- */
+
+  async #volumes(pod: Pod, uid: string, container: Container) {
+    const binds: { source: string; target: string }[] = []
+    const base = join(stateDirectory, 'volumes', uid)
+    await this.#refreshVolumes(pod, uid)
+    for (const { name, mountPath } of container.volumeMounts ?? []) {
+      const volume = pod.spec.volumes?.find((each) => each.name === name)
+      if (volume?.hostPath !== undefined) {
+        if (volume.hostPath.path !== mountPath) binds.push({ source: volume.hostPath.path, target: mountPath })
+      } else {
+        if (volume?.emptyDir !== undefined) writeVolume(join(base, name), {})
+        binds.push({ source: join(base, name), target: mountPath })
+      }
+    }
+    return [...binds, { source: join(base, 'service-account'), target: '/run/secrets/kubernetes.io/serviceaccount' }]
+  }
+
+  async #refreshVolumes(pod: Pod, uid: string): Promise<void> {
+    const { client, clock } = this.#options
+    const { namespace = 'default' } = pod.metadata
+    const base = join(stateDirectory, 'volumes', uid)
+    if (clock.now() - (this.#tokenWrittenMs.get(uid) ?? 0) < tokenRefreshMs) return
+    this.#tokenWrittenMs.set(uid, clock.now())
+    try {
+      for (const { name, configMap } of pod.spec.volumes ?? [])
+        if (configMap !== undefined) {
+          const object = await client.resource(coreResource('configmaps', true)).get(configMap.name, namespace)
+          writeVolume(join(base, name), ((object as { data?: Record<string, string> }).data ?? {}) as Record<string, string>)
+        }
+      writeVolume(join(base, 'service-account'), { token: await this.#requestToken(pod), 'ca.crt': this.#options.ca, namespace })
+    } catch (error) {
+      this.#tokenWrittenMs.delete(uid)
+      throw error
+    }
+  }
+
+  async #requestToken(pod: Pod): Promise<string> {
+    const { namespace = 'default' } = pod.metadata
+    const accounts = this.#options.client.resource(coreResource('serviceaccounts', true))
+    const answer = (await this.#options.client.json({
+      method: 'POST',
+      path: accounts.path(namespace, pod.spec.serviceAccountName ?? 'default', 'token'),
+      body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: tokenSeconds } },
+    })) as { status: { token: string } }
+    return answer.status.token
+  }
+
+  /* ---- probes and status ---- */
+
+  async #probe(pod: Pod, running: RunningPod, container: Container, present: RunningContainer): Promise<void> {
+    const { readinessProbe } = container
+    if (readinessProbe === undefined) return
+    const key = `${running.uid}/${container.name}`
+    const last = this.#readiness.get(key)
+    const now = this.#options.clock.now()
+    const periodMs = last?.isReady ? (readinessProbe.periodSeconds ?? 10) * 1000 : 250
+    if (last !== undefined && now - last.checkedAtMs < periodMs) return
+    const env = this.#environment(pod, container, running.podIPs[0] ?? '')
+    const isReady = await probeOnce(readinessProbe, present.process.pid, running.podIPs[0] ?? '', env)
+    this.#readiness.set(key, { isReady, checkedAtMs: now })
+  }
+
+  async #report(pod: Pod, uid: string, worker: Worker): Promise<void> {
+    const running = this.#running.get(uid)
+    const status = podStatus(pod, {
+      hostIP: this.#options.nodeIP,
+      running,
+      waiting: worker.waiting,
+      isReady: (container) => {
+        const hasProbe = pod.spec.containers.find(({ name }) => name === container)?.readinessProbe !== undefined
+        return !hasProbe || (this.#readiness.get(`${uid}/${container}`)?.isReady ?? false)
+      },
+    })
+    if (JSON.stringify(status) === JSON.stringify(pod.status)) return
+    const { name, namespace = 'default' } = pod.metadata
+    await this.#pods
+      .patch(name, 'merge', { metadata: { uid }, status }, { namespace, subresource: 'status', fieldManager: 'kubelet' })
+      .catch((error: unknown) => {
+        if (!isNotFound(error)) throw error
+      })
+  }
+}
+
+function logFileOf(running: RunningPod, container: string): string {
+  return join(stateDirectory, 'logs', `${running.uid}_${container}.log`)
+}
+

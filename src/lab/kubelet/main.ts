@@ -1,0 +1,56 @@
+import { readFileSync, watch } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { KubeClient } from '../../kube/client.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import { createLog } from '../../runtime/log.ts'
+import { shutdownSignal } from '../../runtime/shutdown.ts'
+import { Kubelet } from './kubelet.ts'
+import { reportNode } from './node-object.ts'
+import { serveStreams } from './streams.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    'node-name': { type: 'string', default: '' },
+    address: { type: 'string', multiple: true, default: [] },
+    'pod-cidr': { type: 'string', default: '' },
+    'control-plane': { type: 'boolean', default: false },
+    server: { type: 'string', default: '' },
+    ca: { type: 'string', default: '' },
+    token: { type: 'string', default: '' },
+    'stream-token-file': { type: 'string', default: '' },
+  },
+})
+
+const heartbeatMs = 5_000
+
+const log = createLog('kubelet', 'info')
+const signal = shutdownSignal(log)
+const ca = readFileSync(options.ca, 'utf8')
+const client = new KubeClient({ server: options.server, ca, token: () => options.token }, { userAgent: 'lab-kubelet' })
+const identity = {
+  name: options['node-name'],
+  addresses: options.address,
+  podCIDR: options['pod-cidr'],
+  isControlPlane: options['control-plane'],
+}
+const kubelet = new Kubelet({
+  nodeName: identity.name,
+  nodeIP: options.address[0] ?? '',
+  apiServerHost: new URL(options.server).hostname,
+  ca,
+  client,
+  clock: systemClock,
+  log,
+})
+const streams = serveStreams(readFileSync(options['stream-token-file'], 'utf8').trim(), (...of) => kubelet.find(...of))
+streams.listen(10250, options.address[0])
+
+const report = (): void => {
+  reportNode(client, identity).catch((error: unknown) => log.warn({ err: error }, 'the node could not be reported'))
+}
+report()
+const heartbeat = setInterval(report, heartbeatMs)
+watch('/etc/cni/net.d', report)
+await kubelet.start(signal)
+clearInterval(heartbeat)
+process.exit()

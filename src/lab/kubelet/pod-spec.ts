@@ -1,0 +1,86 @@
+import type { KubeObject } from '../../kube/client.ts'
+
+/** The parts of a pod that this kubelet acts on. */
+export interface Pod extends KubeObject {
+  readonly metadata: KubeObject['metadata'] & { readonly deletionGracePeriodSeconds?: number }
+  readonly spec: {
+    readonly nodeName?: string
+    readonly hostNetwork?: boolean
+    readonly restartPolicy?: 'Always' | 'OnFailure' | 'Never'
+    readonly serviceAccountName?: string
+    readonly terminationGracePeriodSeconds?: number
+    readonly containers: readonly Container[]
+    readonly volumes?: readonly Volume[]
+  }
+  readonly status?: PodStatus
+}
+
+export interface Container {
+  readonly name: string
+  readonly image: string
+  readonly command?: readonly string[]
+  readonly args?: readonly string[]
+  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } } }[]
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
+  readonly readinessProbe?: Probe
+  readonly livenessProbe?: Probe
+}
+
+export interface Probe {
+  readonly httpGet?: { readonly path?: string; readonly port: number; readonly host?: string }
+  readonly exec?: { readonly command: readonly string[] }
+  readonly periodSeconds?: number
+  readonly failureThreshold?: number
+  readonly initialDelaySeconds?: number
+}
+
+export interface Volume {
+  readonly name: string
+  readonly configMap?: { readonly name: string }
+  readonly hostPath?: { readonly path: string }
+  readonly emptyDir?: object
+}
+
+export interface PodStatus {
+  readonly phase: string
+  readonly podIP?: string
+  readonly podIPs?: readonly { readonly ip: string }[]
+  readonly hostIP?: string
+  readonly startTime?: string
+  readonly conditions?: readonly object[]
+  readonly containerStatuses?: readonly ContainerStatus[]
+}
+
+export interface ContainerStatus {
+  readonly name: string
+  readonly image: string
+  readonly imageID: string
+  readonly ready: boolean
+  readonly started: boolean
+  readonly restartCount: number
+  readonly containerID?: string
+  readonly state: object
+  readonly lastState: object
+}
+
+/** The downward API, as far as the lab's pods use it. */
+export function fieldOf(pod: Pod, path: string, addresses: { readonly podIP: string; readonly hostIP: string }): string {
+  switch (path) {
+    case 'spec.nodeName':
+      return pod.spec.nodeName ?? ''
+    case 'metadata.name':
+      return pod.metadata.name
+    case 'metadata.namespace':
+      return pod.metadata.namespace ?? ''
+    case 'metadata.uid':
+      return pod.metadata.uid ?? ''
+    case 'status.podIP':
+      return addresses.podIP
+    case 'status.hostIP':
+      return addresses.hostIP
+    case 'spec.serviceAccountName':
+      return pod.spec.serviceAccountName ?? 'default'
+    default:
+      return ''
+  }
+}

@@ -1,0 +1,86 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, openSync, closeSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { identify, type ProcessId } from '../machine.ts'
+import type { Pod } from './pod-spec.ts'
+
+export const stateDirectory = '/run/kubelet'
+
+/** Namespaces of its own for a pod's network; bound at a path so that it lives without a process. */
+export function makeNetns(id: string): string {
+  const path = `/run/netns/${id}`
+  if (!existsSync(path)) execFileSync('ip', ['netns', 'add', id])
+  return path
+}
+
+export function removeNetns(id: string): void {
+  const path = `/run/netns/${id}`
+  if (!existsSync(path)) return
+  endProcessesIn(readNamespace(path))
+  try {
+    execFileSync('ip', ['netns', 'delete', id], { stdio: 'ignore' })
+  } catch {
+    rmSync(path, { force: true })
+  }
+}
+
+function readNamespace(path: string): string {
+  return execFileSync('stat', ['-L', '-c', '%i', path], { encoding: 'utf8' }).trim()
+}
+
+/** Whatever exec left running in the pod's namespace ends with the pod. */
+function endProcessesIn(inode: string): void {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+    try {
+      if (readlinkSync(`/proc/${pid}/ns/net`) === `net:[${inode}]`) process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      /* it has ended meanwhile, or is the kernel's */
+    }
+}
+
+export interface Launch {
+  readonly pod: Pod
+  readonly netns: string | undefined
+  readonly command: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** What appears where: folders of this kubelet's at the container's paths. */
+  readonly binds: readonly { readonly source: string; readonly target: string }[]
+  readonly logFile: string
+  readonly onExit: (code: number) => void
+}
+
+/**
+ * Starts a container: mounts and a hostname of its own, the pod's network, and a process group that ends as one. Mounts
+ * made on the node later are seen inside, as hostPath volumes with propagation are.
+ */
+export function launch({ pod, netns, command, env, binds, logFile, onExit }: Launch): ProcessId {
+  const script = [
+    'set -e',
+    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
+    ...binds.flatMap(({ source, target }) => [`mkdir -p ${target}`, `mount --bind ${source} ${target}`]),
+    'exec "$@"',
+  ].join('\n')
+  const unshare = ['unshare', '--mount', '--propagation=slave', ...(netns === undefined ? [] : ['--uts'])]
+  const enter = netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--']
+  const [first = '', ...rest] = [...enter, ...unshare, '--', 'sh', '-c', script, 'container', ...command]
+  mkdirSync(join(logFile, '..'), { recursive: true })
+  const log = openSync(logFile, 'a')
+  const child = spawn(first, rest, { env, detached: true, stdio: ['ignore', log, log], cwd: '/' })
+  closeSync(log)
+  child.on('error', () => onExit(127))
+  child.on('exit', (code, signal) => onExit(code ?? (signal === null ? 1 : 128 + signalNumber(signal))))
+  child.unref()
+  if (child.pid === undefined) throw new Error(`container process could not be started: ${command.join(' ')}`)
+  return identify(child.pid)
+}
+
+function signalNumber(signal: string): number {
+  return { SIGKILL: 9, SIGTERM: 15, SIGINT: 2, SIGSEGV: 11 }[signal] ?? 1
+}
+
+/** A volume's files, replaced one by one; nobody sees half of one. */
+export function writeVolume(directory: string, files: Readonly<Record<string, string>>): void {
+  mkdirSync(directory, { recursive: true })
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content)
+  for (const name of readdirSync(directory)) if (!(name in files)) rmSync(join(directory, name), { force: true })
+}
