@@ -1,0 +1,78 @@
+import { Command } from 'commander'
+import { startLab, stopLab } from './lab.ts'
+import { listLabs, loadLab, requireLab } from './lab-state.ts'
+import { isFrozen, isRunning } from './machine.ts'
+import { execInherit, openShell } from './shell.ts'
+import { runDemo } from './walkthrough/demo.ts'
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+/** `sallyport lab …` */
+export function labCommand(): Command {
+  const lab = new Command('lab').description('a whole cluster on this machine, in namespaces, for trying things out')
+  const named = (command: Command): Command => command.option('--name <name>', 'which lab; several can run side by side', 'lab')
+  lab.addHelpText(
+    'after',
+    `
+Examples:
+  sallyport lab demo                         start a lab, walk the whole story, take it away
+  sallyport lab up && sallyport lab shell    a cluster to type in: kubectl, docker and cilium are there
+  sallyport lab exec kubectl get nodes       one command in it
+  sallyport lab down                         take it away
+
+What runs in a lab can reach the lab's own network and nothing else.`,
+  )
+  named(lab.command('up'))
+    .description('start five nodes, an API server and what belongs to it; no network plugin is installed')
+    .action(async ({ name }: { name: string }) => {
+      const aborted = new AbortController()
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => aborted.abort(new Error('interrupted; nothing is left behind')))
+      await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`starting ${step} …`) })
+      print(`The lab is up. Type "sallyport lab shell${name === 'lab' ? '' : ` --name ${name}`}" to work in it.`)
+    })
+  named(lab.command('shell'))
+    .description('a shell in the lab, where the walkthrough’s commands work as they are')
+    .action(({ name }: { name: string }) => {
+      process.exitCode = openShell(requireLab(name))
+    })
+  named(lab.command('exec <command...>'))
+    .description('run one command as if typed in the lab’s shell')
+    .passThroughOptions()
+    .action((command: string[], { name }: { name: string }) => {
+      process.exitCode = execInherit(requireLab(name), command)
+    })
+  named(lab.command('status'))
+    .description('what runs')
+    .option('-o, --output <format>', 'json for machines')
+    .action(({ name, output }: { name: string; output?: string }) => {
+      const state = requireLab(name)
+      const machines = [...state.nodes, ...state.containers].map(({ name: each, machine }) => ({
+        name: each,
+        state: !isRunning(machine.init) ? 'gone' : isFrozen(machine.cgroup) ? 'paused' : 'running',
+      }))
+      const daemons = Object.entries(state.daemons).map(([each, daemon]) => ({ name: each, state: isRunning(daemon) ? 'running' : 'gone' }))
+      if (output === 'json') return print(JSON.stringify({ name, startedAt: state.startedAt, machines, daemons }, null, 2))
+      for (const { name: each, state: how } of [...machines, ...daemons]) print(`${each.padEnd(28)}${how}`)
+    })
+  named(lab.command('down'))
+    .description('take a lab away: processes, namespaces, files; also one that was only half started')
+    .action(async ({ name }: { name: string }) => {
+      if (loadLab(name) === undefined) return print(`There is no lab named ${name}.`)
+      await stopLab(name)
+      print('Nothing is left behind.')
+    })
+  lab
+    .command('list')
+    .description('the labs of this machine')
+    .action(() => {
+      for (const name of listLabs()) print(name)
+    })
+  lab
+    .command('demo')
+    .description('walk the story of an egress gateway, command by command, and check every answer')
+    .action(async () => {
+      process.exitCode = await runDemo(print)
+    })
+  lab.enablePositionalOptions()
+  return lab
+}

@@ -1,0 +1,51 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import type { Machine } from './host.ts'
+import { labPaths, labsDirectory, type NodePlan } from './layout.ts'
+import type { ProcessId } from './machine.ts'
+
+/** Everything of a lab that must be found again by a later command, and taken away in the end. */
+export interface LabState {
+  readonly name: string
+  readonly startedAt: string
+  readonly cgroup: string
+  readonly host?: Machine
+  readonly nodes: readonly (NodePlan & { readonly machine: Machine })[]
+  readonly containers: readonly LabContainer[]
+  readonly daemons: Readonly<Record<string, ProcessId>>
+  readonly tokens: Readonly<Record<string, string>>
+}
+
+/** What `docker run` started. */
+export interface LabContainer {
+  readonly id: string
+  readonly name: string
+  readonly image: string
+  readonly octet: number
+  readonly environment: readonly string[]
+  readonly machine: Machine
+  readonly startedAt: string
+}
+
+export function loadLab(name: string): LabState | undefined {
+  const { state } = labPaths(name)
+  return existsSync(state) ? (JSON.parse(readFileSync(state, 'utf8')) as LabState) : undefined
+}
+
+/** Written before what it says is relied upon: a lab that dies half-started can be taken away. */
+export function saveLab(state: LabState): void {
+  const paths = labPaths(state.name)
+  mkdirSync(paths.directory, { recursive: true, mode: 0o700 })
+  writeFileSync(`${paths.state}.new`, JSON.stringify(state, null, 2))
+  renameSync(`${paths.state}.new`, paths.state)
+}
+
+export function listLabs(): string[] {
+  return existsSync(labsDirectory) ? readdirSync(labsDirectory).filter((name) => existsSync(labPaths(name).state)) : []
+}
+
+export function requireLab(name: string): LabState {
+  const lab = loadLab(name)
+  if (lab?.host === undefined)
+    throw new Error(`there is no lab named ${name}: start one with "sallyport lab up${name === 'lab' ? '' : ` --name ${name}`}"`)
+  return lab
+}

@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { addressesOf, connectToBridge, type Machine, setUpBridge, startMachine } from './host.ts'
+import { type LabState, loadLab, saveLab } from './lab-state.ts'
+import { apiServerPort, ipv4Of, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
+import { endProcess, enterCommand, findCgroupRoot, freeze, isFrozen, isRunning, makeCgroup, type ProcessId, removeCgroup, startDaemon, until } from './machine.ts'
+import { missingForLab } from './requirements.ts'
+import { policyFiles } from './policy-files.ts'
+
+export interface LabOptions {
+  readonly name: string
+  readonly nodes?: readonly NodePlan[]
+  /** Before each step, in a few words. */
+  readonly onProgress?: (step: string) => void
+  readonly signal?: AbortSignal
+}
+
+/** The Node.js that the package brings, or the one that runs this. */
+const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node')) ? join(repository, 'node_modules/.bin/node') : process.execPath
+
+export const labEnvironment = (name: string): NodeJS.ProcessEnv => {
+  const paths = labPaths(name)
+  return {
+    PATH: `${paths.bin}:${join(repository, 'node_modules/.bin')}:${process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin'}`,
+    HOME: paths.home,
+    KUBECONFIG: paths.kubeconfig,
+    SALLYPORT_LAB: name,
+    SALLYPORT_COMPATIBLE_NAMES: 'cilium',
+    TERM: process.env.TERM ?? 'dumb',
+    LANG: process.env.LANG ?? 'C.UTF-8',
+  }
+}
+
+/** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort takes all of it away. */
+export async function startLab(options: LabOptions): Promise<LabState> {
+  const { name, nodes = walkthroughNodes, onProgress = () => {}, signal } = options
+  const missing = missingForLab()
+  if (missing.length > 0) throw new Error(missing.join('; '))
+  if (loadLab(name) !== undefined) throw new Error(`a lab named ${name} is there already: "sallyport lab down --name ${name}" takes it away`)
+  const cgroup = join(findCgroupRoot(), `sallyport-lab-${name}`)
+  let state: LabState = { name, cgroup, startedAt: new Date().toISOString(), nodes: [], containers: [], daemons: {}, tokens: makeTokens(nodes) }
+  const keep = (change: Partial<LabState>): void => {
+    state = { ...state, ...change }
+    saveLab(state)
+    signal?.throwIfAborted()
+  }
+  try {
+    keep({})
+    makeCgroup(cgroup)
+    prepareFiles(state)
+    onProgress('network')
+    const host = await startMachine('server', join(labPaths(name).directory, 'host'), join(cgroup, 'host'), { hasNodeMounts: false })
+    keep({ host })
+    setUpBridge(host)
+    for (const plan of nodes) {
+      onProgress(`node ${plan.name}`)
+      const machine = await startMachine(plan.name, join(labPaths(name).directory, 'nodes', plan.name), join(cgroup, plan.name), { hasNodeMounts: true })
+      keep({ nodes: [...state.nodes, { ...plan, machine }] })
+      connectToBridge(host, machine, plan.lastOctet)
+    }
+    onProgress('API server')
+    keep({ daemons: { ...state.daemons, apiserver: await startApiServer(state) } })
+    onProgress('controllers and kubelets')
+    keep({ daemons: { ...state.daemons, controllers: startControllers(state) } })
+    for (const node of state.nodes) keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
+    return state
+  } catch (error) {
+    await stopLab(name)
+    throw error
+  }
+}
+
+function makeTokens(nodes: readonly NodePlan[]): Record<string, string> {
+  const names = ['admin', 'controllers', 'kubelet', ...nodes.map(({ name }) => name)]
+  return Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('hex')]))
+}
+
+function controlPlaneOf(state: LabState): { machine: Machine; address: string } {
+  const node = state.nodes.find(({ isControlPlane }) => isControlPlane) ?? state.nodes[0]
+  if (node === undefined) throw new Error('a lab needs a node')
+  return { machine: node.machine, address: ipv4Of(node.lastOctet) }
+}
+
+export function apiServerUrl(state: LabState): string {
+  return `https://${controlPlaneOf(state).address}:${apiServerPort}`
+}
+
+/** What users find in the shell: wrappers on the PATH, a kubeconfig, and the walkthrough's two policies. */
+function prepareFiles(state: LabState): void {
+  const { name, tokens } = state
+  const paths = labPaths(name)
+  for (const directory of [paths.logs, paths.apiServer, paths.bin, paths.nodeBin, paths.home]) mkdirSync(directory, { recursive: true })
+  const users = [
+    `${tokens.admin},admin,1,"system:masters"`,
+    `${tokens.controllers},system:kube-controller-manager,2`,
+    ...Object.keys(tokens).filter((key) => !['admin', 'controllers', 'kubelet'].includes(key)).map((node) => `${tokens[node]},system:node:${node},${node},"system:nodes"`),
+  ]
+  writeFileSync(paths.tokens, `${users.join('\n')}\n`, { mode: 0o600 })
+  writeFileSync(paths.kubeletToken, tokens.kubelet ?? '', { mode: 0o600 })
+  const script = (directory: string, command: string, body: string): void => {
+    writeFileSync(join(directory, command), `#!/bin/sh\n${body}\n`)
+    chmodSync(join(directory, command), 0o755)
+  }
+  const node = `exec ${nodeBinary} --disable-warning=ExperimentalWarning`
+  script(paths.bin, 'sallyport', `${node} ${repository}/src/cli/main.ts "$@"`)
+  script(paths.bin, 'cilium', `${node} ${repository}/src/cli/main.ts "$@"`)
+  script(paths.bin, 'docker', `${node} ${repository}/src/lab/docker/main.ts "$@"`)
+  script(paths.nodeBin, 'ip', standInForDummy)
+  for (const [file, content] of Object.entries(policyFiles)) writeFileSync(join(paths.home, file), content)
+  writeFileSync(join(paths.home, '.bashrc'), `PS1='\\u@\\h:~# '\ncd ~\n`)
+}
+
+/** Kernels without dummy devices get the nearest that they have: one that holds addresses and carries nothing. */
+const standInForDummy = `real=/usr/sbin/ip
+[ -x "$real" ] || real=/sbin/ip
+case " $* " in
+*" type dummy "*)
+  "$real" "$@" 2>/dev/null && exit 0
+  set -- $(printf '%s\\n' "$@" | sed 's/^dummy$/ifb/')
+  ;;
+esac
+exec "$real" "$@"`
+
+async function startApiServer(state: LabState): Promise<ProcessId> {
+  const paths = labPaths(state.name)
+  const { machine, address } = controlPlaneOf(state)
+  const ready = join(paths.directory, 'apiserver.ready')
+  rmSync(ready, { force: true })
+  const words = [
+    nodeBinary, '--disable-warning=ExperimentalWarning', `${repository}/src/lab/apiserver/main.ts`,
+    '--listen', `${address}:${apiServerPort}`, '--data-dir', paths.apiServer, '--token-auth-file', paths.tokens,
+    '--kubelet-token-file', paths.kubeletToken, '--ready-file', ready,
+  ]
+  const daemon = startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'apiserver.log'), { cgroup: join(state.cgroup, 'host') })
+  await until(`the API server answers (see ${join(paths.logs, 'apiserver.log')})`, () => {
+    if (!isRunning(daemon)) throw new Error(`the API server has ended: ${readFileSync(join(paths.logs, 'apiserver.log'), 'utf8').trim().slice(-500)}`)
+    return existsSync(ready)
+  }, 20_000)
+  writeKubeconfig(state)
+  return daemon
+}
+
+function writeKubeconfig(state: LabState): void {
+  const paths = labPaths(state.name)
+  const ca = readFileSync(join(paths.apiServer, 'ca.crt')).toString('base64')
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'kind-kind', cluster: { server: apiServerUrl(state), 'certificate-authority-data': ca } }],
+    users: [{ name: 'kind-kind', user: { token: state.tokens.admin } }],
+    contexts: [{ name: 'kind-kind', context: { cluster: 'kind-kind', user: 'kind-kind' } }],
+    'current-context': 'kind-kind',
+  }
+  writeFileSync(paths.kubeconfig, stringify(config), { mode: 0o600 })
+}
+
+/** Kills and starts again what the lab consists of; everything goes on from what is on disk. */
+export async function restartApiServer(name: string): Promise<void> {
+  const state = loadLab(name)
+  if (state?.daemons.apiserver === undefined) throw new Error(`there is no lab named ${name}`)
+  await endProcess(state.daemons.apiserver, 0)
+  saveLab({ ...state, daemons: { ...state.daemons, apiserver: await startApiServer(state) } })
+}
+
+export async function stopApiServer(name: string): Promise<void> {
+  const daemon = loadLab(name)?.daemons.apiserver
+  if (daemon !== undefined) await endProcess(daemon, 0)
+}
+
+function startControllers(state: LabState): ProcessId {
+  const paths = labPaths(state.name)
+  const { machine } = controlPlaneOf(state)
+  const words = [
+    nodeBinary, '--disable-warning=ExperimentalWarning', `${repository}/src/lab/controllers/main.ts`,
+    '--server', apiServerUrl(state), '--ca', join(paths.apiServer, 'ca.crt'), '--token', state.tokens.controllers ?? '',
+  ]
+  return startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'controllers.log'), { cgroup: join(state.cgroup, 'host') })
+}
+
+function startKubelet(state: LabState, name: string): ProcessId {
+  const paths = labPaths(state.name)
+  const node = state.nodes.find((each) => each.name === name)
+  if (node === undefined) throw new Error(`the lab has no node ${name}`)
+  const words = [
+    nodeBinary, '--disable-warning=ExperimentalWarning', `${repository}/src/lab/kubelet/main.ts`, '--node-name', name,
+    ...addressesOf(node).flatMap((address) => ['--address', address]), '--pod-cidr', node.podCIDR,
+    ...(node.isControlPlane ? ['--control-plane'] : []), '--server', apiServerUrl(state),
+    '--ca', join(paths.apiServer, 'ca.crt'), '--token', state.tokens[name] ?? '', '--stream-token-file', paths.kubeletToken,
+  ]
+  const environment = { ...process.env, LAB_NODE_BIN: paths.nodeBin, LAB_BIN: paths.bin }
+  return startDaemon(
+    enterCommand(node.machine.init.pid, ['net', 'mount', 'uts', 'pid'], words),
+    join(paths.logs, `kubelet-${name}.log`),
+    { cgroup: node.machine.cgroup, env: environment },
+  )
+}
+
+/** Takes a lab away, whole or half: its processes, namespaces, cgroups and files. */
+export async function stopLab(name: string): Promise<void> {
+  const state = loadLab(name)
+  const paths = labPaths(name)
+  if (state !== undefined) {
+    for (const { machine } of [...state.nodes, ...state.containers]) if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
+    await removeCgroup(state.cgroup)
+    const rest = [...Object.values(state.daemons), ...(state.host === undefined ? [] : [state.host.keeper])]
+    for (const daemon of rest) await endProcess(daemon, 500)
+  }
+  rmSync(paths.directory, { recursive: true, force: true })
+}

@@ -1,0 +1,49 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { labEnvironment } from './lab.ts'
+import type { LabState } from './lab-state.ts'
+import { labPaths } from './layout.ts'
+import { enterCommand } from './machine.ts'
+
+/**
+ * The lab's host, from where a walkthrough is typed: its network and hostname, this machine's files. What runs here can
+ * reach the lab's network and nothing else.
+ */
+export function hostCommand(state: LabState, words: readonly string[]): string[] {
+  if (state.host === undefined) throw new Error(`the lab ${state.name} is not complete`)
+  return enterCommand(state.host.init.pid, ['net', 'uts'], words)
+}
+
+/** An interactive shell; its exit code. */
+export function openShell(state: LabState): number {
+  const [command = '', ...words] = hostCommand(state, ['bash', '--rcfile', `${labPaths(state.name).home}/.bashrc`, '-i'])
+  return spawnSync(command, words, { stdio: 'inherit', env: labEnvironment(state.name), cwd: labPaths(state.name).home }).status ?? 1
+}
+
+/** Runs a command with this terminal; its exit code. */
+export function execInherit(state: LabState, words: readonly string[]): number {
+  const [command = '', ...rest] = hostCommand(state, words)
+  return spawnSync(command, rest, { stdio: 'inherit', env: labEnvironment(state.name), cwd: labPaths(state.name).home }).status ?? 1
+}
+
+export interface ExecResult {
+  readonly code: number
+  readonly output: string
+}
+
+/** Runs a command to its end and answers with all that it printed. */
+export function exec(state: LabState, words: readonly string[], options: { readonly env?: NodeJS.ProcessEnv; readonly signal?: AbortSignal } = {}): Promise<ExecResult> {
+  const [command = '', ...rest] = hostCommand(state, words)
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, rest, {
+      env: { ...labEnvironment(state.name), ...options.env },
+      cwd: labPaths(state.name).home,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    })
+    let output = ''
+    child.stdout.on('data', (chunk) => (output += chunk))
+    child.stderr.on('data', (chunk) => (output += chunk))
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code: code ?? 1, output }))
+  })
+}

@@ -1,0 +1,54 @@
+import { styleText } from 'node:util'
+import { startLab, stopLab } from '../lab.ts'
+import { loadLab } from '../lab-state.ts'
+import { type Step, steps } from './steps.ts'
+import { walk } from './walk.ts'
+
+/** A lab of its own, so that it can run beside one that somebody uses. */
+const name = 'demo'
+
+/** Starts a lab, walks the story in it, and takes it away again, also after ctrl-C. Answers with the exit code. */
+export async function runDemo(print: (line: string) => void): Promise<number> {
+  const aborted = new AbortController()
+  const abort = (): void => aborted.abort(new Error('interrupted'))
+  process.on('SIGINT', abort)
+  process.on('SIGTERM', abort)
+  const startedMs = Date.now()
+  try {
+    if (loadLab(name) !== undefined) {
+      print('A lab of an earlier demo is still there: taking it away.')
+      await stopLab(name)
+    }
+    print(styleText('bold', 'Starting a cluster of five nodes on this machine'))
+    const state = await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`  ${step} …`) })
+    const failed: Step[] = []
+    let section = ''
+    let count = 0
+    for await (const { step, answer, problem } of walk(state, steps, aborted.signal)) {
+      aborted.signal.throwIfAborted()
+      if (step.section !== section) {
+        section = step.section
+        print(`\n${styleText('bold', section)}`)
+      }
+      count++
+      print(`\n${styleText('dim', `# ${step.title}`)}`)
+      print(styleText('cyan', `$ ${step.command}`))
+      if (answer.text !== '') print(answer.text)
+      if (problem !== undefined) failed.push(step)
+      print(problem === undefined ? styleText('green', '✓ as it should be') : styleText('red', `✗ ${problem}`))
+    }
+    const seconds = Math.round((Date.now() - startedMs) / 1000)
+    print(`\n${count - failed.length} of ${count} steps are as they should be, in ${seconds} s.`)
+    for (const step of failed) print(styleText('red', `✗ ${step.title}`))
+    return failed.length === 0 ? 0 : 1
+  } catch (error) {
+    print(aborted.signal.aborted ? '\nInterrupted.' : styleText('red', error instanceof Error ? error.message : String(error)))
+    return 1
+  } finally {
+    print('Taking the lab away …')
+    await stopLab(name)
+    print('Nothing is left behind.')
+    process.off('SIGINT', abort)
+    process.off('SIGTERM', abort)
+  }
+}
