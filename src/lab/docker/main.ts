@@ -93,7 +93,9 @@ docker
 docker
   .command('logs <name>')
   .description('what a container has printed')
-  .action((name: string) => process.stdout.write(readFileSync(containerLog(state, name), 'utf8')))
+  .action((name: string) => {
+    process.stdout.write(readFileSync(containerLog(state, name), 'utf8'))
+  })
 
 try {
   await docker.parseAsync()
