@@ -1,8 +1,8 @@
-import { type Address, compareAddresses, familyOf } from '../net/address.ts'
+import { compareAddresses, familyOf } from '../net/address.ts'
 import { comparePrefixes, familyOfPrefix, type Prefix } from '../net/prefix.ts'
+import { type Context, gatherContext, selectingPolicies } from './context.ts'
 import { gatewaysForPod, tunnelAddressOf, zoneLabel } from './gateways.ts'
-import { gatherContext, selectsPod } from './resolve.ts'
-import { claimsByPrefix } from './rules.ts'
+import { type Claim, claimsByPrefix } from './rules.ts'
 import type { World, WorldPod } from './world.ts'
 
 /** A row of `bpf egress list`, as its users know it. */
@@ -17,32 +17,17 @@ const unspecified = { 4: '0.0.0.0', 6: '::' } as const
 
 /**
  * The view that users of the compatible kinds have of a node: its own selected pods, and the pods of other nodes, with the
- * egress IP only where this node is the gateway. `world.pods` holds the pods of all nodes.
+ * egress IP only where this node is the gateway. `world.pods` holds the pods of all nodes. IPv4 comes first.
  */
 export function compatibleRows(world: World): readonly CompatibleRow[] {
   const context = gatherContext(world)
-  const zoneOf = new Map(world.nodes.map(({ name, labels }) => [name, labels[zoneLabel]]))
-  const ownAddress = tunnelAddressOf(context.self)
-  const rows = world.pods.flatMap((pod) => {
-    const selecting = context.policies.filter((policy) => selectsPod(policy, pod, context))
-    return [...claimsByPrefix(selecting)].flatMap(([prefix, { policy, isExcluded }]) => {
-      const exits = context.exits.get(policy.id) ?? []
-      const gateways = isExcluded ? [] : gatewaysForPod(policy, exits, pod, zoneOf.get(pod.nodeName))
-      const family = familyOfPrefix(prefix)
-      const listed =
-        gateways.length === 0
-          ? [{ egressIp: unspecified[family], gateway: isExcluded ? 'Excluded CIDR' : 'Not Found' }]
-          : gateways.map(({ node, egressIps }) => {
-              const gateway = tunnelAddressOf(node)
-              return {
-                egressIp: (gateway === ownAddress && egressIps[family]) || unspecified[family],
-                gateway,
-              }
-            })
-      return sourcesOf(pod, prefix).flatMap((source) => listed.map((each) => ({ source, prefix, ...each })))
+  return world.pods
+    .flatMap((pod) => [...claimsByPrefix(selectingPolicies(context, pod))].map((claim) => ({ pod, claim })))
+    .flatMap(({ pod, claim: [prefix, claim] }) => {
+      const sources = pod.ips.filter((address) => familyOf(address) === familyOfPrefix(prefix))
+      const ways = listWays(context, pod, prefix, claim)
+      return sources.flatMap((source) => ways.map((way) => ({ source, prefix, ...way })))
     })
-  })
-  return rows
     .sort((a, b) => compareAddresses(a.source, b.source) || comparePrefixes(a.prefix, b.prefix))
     .map(({ source, prefix, egressIp, gateway }) => ({
       SourceIP: source,
@@ -52,6 +37,26 @@ export function compatibleRows(world: World): readonly CompatibleRow[] {
     }))
 }
 
-function sourcesOf(pod: WorldPod, prefix: Prefix): readonly Address[] {
-  return pod.ips.filter((address) => familyOf(address) === familyOfPrefix(prefix))
+interface Way {
+  readonly egressIp: string
+  readonly gateway: string
+}
+
+/** What stands in the last two columns, one each for every gateway that the pod may use. */
+function listWays(
+  context: Context,
+  pod: WorldPod,
+  prefix: Prefix,
+  { policy, isExcluded }: Claim,
+): readonly Way[] {
+  const none = unspecified[familyOfPrefix(prefix)]
+  if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
+  const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
+  const isHonoured = policy.problems.length === 0
+  const gateways = isHonoured ? gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone) : []
+  if (gateways.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
+  return gateways.map(({ node, egressIps }) => ({
+    egressIp: (node.name === context.self.name && egressIps[familyOfPrefix(prefix)]) || none,
+    gateway: tunnelAddressOf(node),
+  }))
 }

@@ -2,58 +2,84 @@ import type { NodeInterface } from '../api/egress-node.ts'
 import { type Address, compareAddresses, type Family, familyOf, parseAddress } from '../net/address.ts'
 import { fnv1a32 } from './ids.ts'
 import type { AddressChoice, Exit, Policy } from './policies.ts'
-import { matches } from './select.ts'
 import type { World, WorldNode, WorldPod } from './world.ts'
 
 /** A node that a policy selects, with the address of each family that traffic leaves with there. */
 export interface Gateway {
   readonly node: WorldNode
   readonly egressIps: Readonly<Partial<Record<Family, Address>>>
-}
-
-export const zoneLabel = 'topology.kubernetes.io/zone'
-
-/** Interfaces by node, as their agents say. */
-export function interfacesByNode(world: World): ReadonlyMap<string, readonly NodeInterface[]> {
-  return new Map(world.egressNodes.map((node) => [node.metadata.name, node.status?.interfaces ?? []]))
-}
-
-/** All nodes that an exit selects, by name. A node without an address of its own cannot be reached, so it is none. */
-export function gatewaysOf(
-  exit: Exit,
-  nodes: readonly WorldNode[],
-  interfaces: ReadonlyMap<string, readonly NodeInterface[]>,
-): Gateway[] {
-  return nodes
-    .filter((node) => node.internalIPs.length > 0 && matches(exit.nodeSelector, node.labels))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .map((node) => ({ node, egressIps: addressesOf(exit.address, interfaces.get(node.name) ?? []) }))
-}
-
-/** First IPv4, and first IPv6 that is not link-local. */
-function addressesOf(choice: AddressChoice, interfaces: readonly NodeInterface[]): Gateway['egressIps'] {
-  if (choice.by === 'address') return { [familyOf(choice.address)]: choice.address }
-  const found =
-    choice.by === 'interface'
-      ? interfaces.find(
-          ({ name, alternativeNames }) => name === choice.name || alternativeNames?.includes(choice.name),
-        )
-      : interfaces.find(({ isDefaultRoute }) => isDefaultRoute)
-  const addresses = (found?.addresses ?? [])
-    .map(parseAddress)
-    .filter((address) => address !== undefined)
-    .filter((address) => !/^fe[89ab]/.test(address))
-  const [ipv4, ipv6] = ([4, 6] as const).map((family) =>
-    addresses.find((address) => familyOf(address) === family),
-  )
-  return { ...(ipv4 === undefined ? {} : { 4: ipv4 }), ...(ipv6 === undefined ? {} : { 6: ipv6 }) }
+  /** The node has these addresses now. A given egress IP may not have come yet, or have moved. */
+  readonly isHolding: boolean
 }
 
 /** What a policy's exits come to: for each exit the nodes, in the order of the exits. */
 export type Exits = readonly (readonly Gateway[])[]
 
+export const zoneLabel = 'topology.kubernetes.io/zone'
+
+type Interfaces = readonly NodeInterface[]
+
+/** Interfaces by node, as their agents say. */
+export function interfacesByNode(egressNodes: World['egressNodes']): ReadonlyMap<string, Interfaces> {
+  return new Map(egressNodes.map((node) => [node.metadata.name, node.status?.interfaces ?? []]))
+}
+
+/** Those that can be a gateway, by name. A node without an address of its own cannot be reached, so it is none. */
+export function reachableNodes(nodes: readonly WorldNode[]): readonly WorldNode[] {
+  return nodes.filter(({ internalIPs }) => internalIPs.length > 0).sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Where the tunnel to a node ends. */
+export function tunnelAddressOf(node: WorldNode): Address {
+  const [first] = node.internalIPs
+  if (first === undefined) throw new Error(`node ${node.name} has no InternalIP`)
+  return first
+}
+
+/** All nodes that an exit selects, of nodes that are reachable and sorted. */
+export function gatewaysOf(
+  exit: Exit,
+  nodes: readonly WorldNode[],
+  interfaces: ReadonlyMap<string, Interfaces>,
+): readonly Gateway[] {
+  return nodes
+    .filter(({ labels }) => exit.selectsNode(labels))
+    .map((node) => ({ node, ...addressesOf(exit.address, interfaces.get(node.name) ?? []) }))
+}
+
+function addressesOf(choice: AddressChoice, interfaces: Interfaces): Omit<Gateway, 'node'> {
+  if (choice.by === 'address')
+    return {
+      egressIps: { [familyOf(choice.address)]: choice.address },
+      isHolding: interfaces.some(({ addresses }) =>
+        addresses.some((text) => parseAddress(text) === choice.address),
+      ),
+    }
+  const found = interfaces.find(({ name, alternativeNames, isDefaultRoute }) =>
+    choice.by === 'interface'
+      ? name === choice.name || (alternativeNames ?? []).includes(choice.name)
+      : isDefaultRoute,
+  )
+  return { egressIps: firstAddresses(found?.addresses ?? []), isHolding: true }
+}
+
+/** First IPv4, and first IPv6 that is not link-local. */
+function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
+  const first: Partial<Record<Family, Address>> = {}
+  for (const text of texts) {
+    const address = parseAddress(text)
+    if (address !== undefined && !isLinkLocal(address)) first[familyOf(address)] ??= address
+  }
+  return first
+}
+
+/** fe80::/10 (RFC 4291 section 2.5.6). */
+function isLinkLocal(address: Address): boolean {
+  return /^fe[89ab]/.test(address)
+}
+
 /**
- * Which gateways a pod's new flows may use. A pod under a policy with one gateway each gets its share of the exits by its
+ * Which gateways a pod's new flows may use. Under a policy with one gateway a pod has its share of the exits by its
  * UID: entries sorted by their gateway's node IP, of those that match a node the one with number FNV-1a-32(UID) mod N.
  */
 export function gatewaysForPod(
@@ -63,13 +89,11 @@ export function gatewaysForPod(
   zone: string | undefined,
 ): readonly Gateway[] {
   if (policy.spread === 'all')
-    return exits.flatMap((gateways, index) => activeGateways(policy, index, gateways, zone))
-  const firsts = exits.flatMap((gateways) => gateways.slice(0, 1))
-  const sorted = [...firsts].sort((a, b) =>
-    compareAddresses(tunnelAddressOf(a.node), tunnelAddressOf(b.node)),
-  )
-  const picked = sorted[sorted.length === 0 ? 0 : fnv1a32(pod.uid) % sorted.length]
-  return picked === undefined ? [] : [picked]
+    return exits.flatMap((gateways, which) => activeGateways(policy, which, gateways, zone))
+  const firsts = exits.flatMap(([first]) => first ?? [])
+  if (firsts.length < 2) return firsts
+  firsts.sort((a, b) => compareAddresses(tunnelAddressOf(a.node), tunnelAddressOf(b.node)))
+  return firsts.slice(fnv1a32(pod.uid) % firsts.length).slice(0, 1)
 }
 
 /** The gateways of a group that are in use for pods of one zone. */
@@ -92,11 +116,4 @@ export function activeGateways(
     case 'disabled':
       return gateways.slice(0, limit)
   }
-}
-
-/** Where the tunnel to a node ends. */
-export function tunnelAddressOf(node: WorldNode): Address {
-  const [first] = node.internalIPs
-  if (first === undefined) throw new Error(`node ${node.name} has no InternalIP`)
-  return first
 }

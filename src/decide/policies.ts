@@ -1,13 +1,16 @@
+import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
+import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { LabelSelector } from '../api/label-selector.ts'
+import type { ObjectMeta } from '../api/metadata.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import { contentId } from './ids.ts'
-import { selectorProblem } from './select.ts'
+import { type LabelTest, labelTest, selectorProblem } from './select.ts'
 import type { World } from './world.ts'
 
 /** Where traffic may leave: the nodes, and which of their addresses. */
 export interface Exit {
-  readonly nodeSelector: LabelSelector
+  readonly selectsNode: LabelTest
   readonly address: AddressChoice
   /** How many of the nodes are active; undefined: all. */
   readonly maxGatewayNodes: number | undefined
@@ -18,10 +21,11 @@ export type AddressChoice =
   | { readonly by: 'interface'; readonly name: string }
   | { readonly by: 'defaultRoute' }
 
+/** All of them together; one that is absent asks for nothing. */
 export interface PodSelection {
-  readonly pods: LabelSelector
-  readonly namespaces: LabelSelector | undefined
-  readonly nodes: LabelSelector | undefined
+  readonly pods: LabelTest | undefined
+  readonly namespaces: LabelTest | undefined
+  readonly nodes: LabelTest | undefined
 }
 
 export type ZoneAffinity = 'disabled' | 'localOnly' | 'localOnlyFirst' | 'localPriority'
@@ -45,51 +49,61 @@ export interface Policy {
   readonly problems: readonly string[]
 }
 
-/** Deterministic order: the oldest first. */
-export function listPolicies(world: World): Policy[] {
-  const cilium = world.ciliumPolicies.map((policy) => {
-    const { egressGateway, egressGateways } = (policy.spec ?? {}) as Loose
-    const gateways =
-      Array.isArray(egressGateways) && egressGateways.length > 0 ? egressGateways : [egressGateway]
-    return readPolicy('CiliumEgressGatewayPolicy', policy, 'one', gateways, 'disabled')
-  })
-  const isovalent = world.isovalentPolicies.map((policy) => {
-    const { egressGroups, azAffinity, egressCIDRs } = (policy.spec ?? {}) as Loose
-    const groups = Array.isArray(egressGroups) ? egressGroups : []
-    const read = readPolicy('IsovalentEgressGatewayPolicy', policy, 'all', groups, readAffinity(azAffinity))
-    const isPooled = Array.isArray(egressCIDRs) && egressCIDRs.length > 0
-    return isPooled ? { ...read, problems: [...read.problems, 'egressCIDRs is not supported yet'] } : read
-  })
-  return [...cilium, ...isovalent].sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0))
+/** The oldest first. */
+export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>): Policy[] {
+  return [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)].sort(
+    (a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0),
+  )
 }
 
-type Loose = Record<string, unknown>
+/* Objects of clusters with another product's definitions may be anything: nothing below throws. */
 
-function readAffinity(value: unknown): ZoneAffinity {
-  return value === 'localOnly' || value === 'localOnlyFirst' || value === 'localPriority' ? value : 'disabled'
-}
+type Loose = Readonly<Record<string, unknown>>
 
-/** Objects of clusters with another product's definitions may be anything: nothing here throws. */
-function readPolicy(
-  kind: Policy['kind'],
-  object: {
-    readonly metadata: {
-      readonly name: string
-      readonly uid?: string
-      readonly generation?: number
-      readonly creationTimestamp?: string
-    }
-    readonly spec: unknown
-  },
-  spread: Policy['spread'],
-  gateways: readonly unknown[],
-  zoneAffinity: ZoneAffinity,
-): Policy {
-  const { name, uid, generation, creationTimestamp } = object.metadata
-  const spec = (object.spec ?? {}) as Loose
+function readCilium(object: CiliumEgressGatewayPolicy): Policy {
+  const { egressGateway, egressGateways } = (object.spec ?? {}) as Loose
+  const gateways =
+    Array.isArray(egressGateways) && egressGateways.length > 0 ? egressGateways : [egressGateway]
   const problems: string[] = []
-  const destinations = readPrefixes(spec.destinationCIDRs, 'destination', problems)
-  if (destinations.length === 0 && problems.length === 0) problems.push("destinationCIDRs can't be empty")
+  return {
+    ...readCommon('CiliumEgressGatewayPolicy', object, problems),
+    spread: 'one',
+    exits: gateways.flatMap((gateway) => readExit(gateway, 'egressGateway', problems)),
+    zoneAffinity: 'disabled',
+  }
+}
+
+function readIsovalent(object: IsovalentEgressGatewayPolicy): Policy {
+  const { egressGroups, azAffinity, egressCIDRs } = (object.spec ?? {}) as Loose
+  const problems: string[] = []
+  const groups = Array.isArray(egressGroups) ? egressGroups : []
+  if (groups.length === 0) problems.push("egressGroups can't be empty")
+  if (Array.isArray(egressCIDRs) && egressCIDRs.length > 0) problems.push('egressCIDRs is not supported yet')
+  return {
+    ...readCommon('IsovalentEgressGatewayPolicy', object, problems),
+    spread: 'all',
+    exits: groups.flatMap((group) => readExit(group, 'egressGroups', problems)),
+    zoneAffinity: readAffinity(azAffinity, problems),
+  }
+}
+
+const affinities: readonly unknown[] = ['disabled', 'localOnly', 'localOnlyFirst', 'localPriority']
+
+function readAffinity(value: unknown, problems: string[]): ZoneAffinity {
+  if (value === undefined || value === null || value === '') return 'disabled'
+  if (affinities.includes(value)) return value as ZoneAffinity
+  problems.push(`azAffinity ${String(value)} is none of ${affinities.join(', ')}`)
+  return 'disabled'
+}
+
+/** What both kinds have. `problems` is the policy's own list: what is read later adds to it. */
+function readCommon<K extends Policy['kind']>(
+  kind: K,
+  { metadata, spec: given }: { readonly metadata: ObjectMeta; readonly spec: unknown },
+  problems: string[],
+) {
+  const { name, uid, generation, creationTimestamp } = metadata
+  const spec = (given ?? {}) as Loose
   return {
     id: contentId('policy', kind, uid ?? name),
     kind,
@@ -97,75 +111,82 @@ function readPolicy(
     generation,
     age: `${creationTimestamp ?? '9999'} ${name} ${kind}`,
     selections: readSelections(spec.selectors, problems),
-    destinations,
+    destinations: readDestinations(spec.destinationCIDRs, problems),
     exclusions: readPrefixes(spec.excludedCIDRs, 'excluded', problems),
-    spread,
-    exits: gateways.flatMap((gateway) => readExit(gateway, problems)),
-    zoneAffinity,
     problems,
   }
 }
 
+const everything = ['0.0.0.0/0', '::/0'] as readonly string[] as readonly Prefix[]
+
+/** A destination that cannot be read may be any: what the policy selects must not leave as if there were none. */
+function readDestinations(value: unknown, problems: string[]): readonly Prefix[] {
+  const unread: string[] = []
+  const prefixes = readPrefixes(value, 'destination', unread)
+  problems.push(...unread)
+  if (unread.length > 0) return [...new Set([...prefixes, ...everything])]
+  if (prefixes.length === 0) problems.push("destinationCIDRs can't be empty")
+  return prefixes
+}
+
 function readPrefixes(value: unknown, what: string, problems: string[]): Prefix[] {
-  const texts = Array.isArray(value) ? value : []
-  return texts.flatMap((text) => {
+  return listOf(value).flatMap((text) => {
     const prefix = typeof text === 'string' ? parsePrefix(text) : undefined
     if (prefix === undefined) problems.push(`failed to parse ${what} CIDR ${String(text)}`)
     return prefix ?? []
   })
 }
 
+function listOf(value: unknown): readonly unknown[] {
+  if (value === undefined || value === null) return []
+  return Array.isArray(value) ? value : [value]
+}
+
 /** A selector that cannot be understood selects nothing, and the status says so: nobody can know whom it meant. */
 function readSelections(value: unknown, problems: string[]): PodSelection[] {
-  const items: readonly Loose[] = Array.isArray(value) ? value : []
-  return items.flatMap((item) => {
-    const { podSelector, namespaceSelector, nodeSelector } = item ?? {}
-    if (podSelector === undefined && namespaceSelector === undefined) {
+  return listOf(value).flatMap((item) => {
+    const { podSelector, namespaceSelector, nodeSelector } = (item ?? {}) as Loose
+    if (isAbsent(podSelector) && isAbsent(namespaceSelector)) {
       problems.push('cannot have both nil namespace selector and nil pod selector')
       return []
     }
-    const given = [podSelector, namespaceSelector, nodeSelector].filter((selector) => selector !== undefined)
-    const problem = given.map(selectorProblem).find((each) => each !== undefined)
-    if (problem !== undefined) {
-      problems.push(problem)
-      return []
-    }
-    return [
-      {
-        pods: (podSelector ?? {}) as LabelSelector,
-        namespaces: namespaceSelector as LabelSelector | undefined,
-        nodes: nodeSelector as LabelSelector | undefined,
-      },
-    ]
+    const [pods, namespaces, nodes] = [podSelector, namespaceSelector, nodeSelector].map((selector) =>
+      isAbsent(selector) ? undefined : readSelector(selector),
+    )
+    const failed = [pods, namespaces, nodes].find((each) => typeof each === 'string')
+    if (failed === undefined)
+      return [{ pods: pods as LabelTest, namespaces: namespaces as LabelTest, nodes: nodes as LabelTest }]
+    problems.push(failed)
+    return []
   })
 }
 
-function readExit(value: unknown, problems: string[]): Exit[] {
-  if (typeof value !== 'object' || value === null) {
-    problems.push("egressGateway can't be empty")
-    return []
-  }
-  const { nodeSelector, interface: name, egressIP, maxGatewayNodes } = value as Loose
-  const problem = nodeSelector === undefined ? "egressGateway can't be empty" : selectorProblem(nodeSelector)
-  if (problem !== undefined) {
-    problems.push(problem)
-    return []
-  }
-  const address = readAddressChoice(name, egressIP, problems)
-  if (address === undefined) return []
-  const most = typeof maxGatewayNodes === 'number' && maxGatewayNodes > 0 ? maxGatewayNodes : undefined
-  return [{ nodeSelector: nodeSelector as LabelSelector, address, maxGatewayNodes: most }]
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null
 }
 
-function readAddressChoice(name: unknown, egressIP: unknown, problems: string[]): AddressChoice | undefined {
-  const [hasName, hasAddress] = [name !== undefined && name !== '', egressIP !== undefined && egressIP !== '']
-  if (hasName && hasAddress) {
-    problems.push("gateway configuration can't specify both an interface and an egress IP")
-    return undefined
-  }
+/** The test, or what is wrong. */
+function readSelector(selector: unknown): LabelTest | string {
+  return selectorProblem(selector) ?? labelTest(selector as LabelSelector)
+}
+
+function readExit(value: unknown, field: string, problems: string[]): Exit[] {
+  const { nodeSelector, interface: name, egressIP, maxGatewayNodes } = (value ?? {}) as Loose
+  const selectsNode = isAbsent(nodeSelector) ? `${field} can't be empty` : readSelector(nodeSelector)
+  const address = readAddressChoice(name, egressIP)
+  const failed = [selectsNode, address].filter((each) => typeof each === 'string')
+  problems.push(...failed)
+  if (typeof selectsNode === 'string' || typeof address === 'string') return []
+  const isLimited = typeof maxGatewayNodes === 'number' && maxGatewayNodes > 0
+  return [{ selectsNode, address, maxGatewayNodes: isLimited ? maxGatewayNodes : undefined }]
+}
+
+/** The choice, or what is wrong. */
+function readAddressChoice(name: unknown, egressIP: unknown): AddressChoice | string {
+  const [hasName, hasAddress] = [name, egressIP].map((value) => !isAbsent(value) && value !== '')
+  if (hasName && hasAddress) return "gateway configuration can't specify both an interface and an egress IP"
   if (hasName) return { by: 'interface', name: String(name) }
   if (!hasAddress) return { by: 'defaultRoute' }
   const address = parseAddress(String(egressIP))
-  if (address === undefined) problems.push(`failed to parse egress IP ${String(egressIP)}`)
-  return address && { by: 'address', address }
+  return address === undefined ? `failed to parse egress IP ${String(egressIP)}` : { by: 'address', address }
 }

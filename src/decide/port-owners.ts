@@ -1,56 +1,59 @@
 import type { EgressAddress } from '../api/egress-address.ts'
 import { type Address, parseAddress } from '../net/address.ts'
-import { blockOfPort, blocksPerSlot, portBlocks, regions } from '../net/ports.ts'
+import {
+  blockOfPort,
+  blocksOfRange,
+  blocksPerSlot,
+  type PortRange,
+  portBlocks,
+  regions,
+} from '../net/ports.ts'
 
 /** By block: the slot that owns it, this very node whatever its slot, or nobody. */
-export type BlockOwners = (number | 'self' | undefined)[]
+export type BlockOwners = readonly (number | 'self' | undefined)[]
+type Leases = NonNullable<EgressAddress['spec']['leases']>
 
-/** Which slot owns each block of an egress IP that belongs to no node: the floor, and the leases, which beat it. */
-export function floorOwners(
-  slots: number,
-  leases: NonNullable<EgressAddress['spec']['leases']> = [],
-): BlockOwners {
-  const owners: BlockOwners = new Array(portBlocks).fill(undefined)
-  fillFloor(owners, regions.floor, slots)
-  for (const { firstPort, blocks, slot } of leases) {
-    const first = blockOfPort(firstPort)
-    for (let block = first; block < Math.min(first + blocks, portBlocks); block++) owners[block] = slot
-  }
+/** Whose address it is decides which of its ports may be used: a node's own sockets use the others. */
+export type AddressOwner = 'nobody' | 'thisNode' | 'anotherNode'
+
+/** Which slot owns each block of an address: the floor, and the leases, which beat it. */
+export function blockOwners(owner: AddressOwner, slots: number, leases: Leases): BlockOwners {
+  const owners: (number | 'self' | undefined)[] = new Array(portBlocks).fill(undefined)
+  const isFree = owner === 'nobody'
+  fillFloor(owners, isFree ? regions.floor : regions.shared, slots)
+  fillLeases(owners, isFree ? leasable : regions.shared, leases)
+  if (owner === 'thisNode') for (const block of blocksOfRange(regions.masquerade)) owners[block] = 'self'
   return owners
 }
 
-/** A node's own address is shared with its sockets: only the top quarter is used, and half of that by the node itself. */
-export function ownAddressOwners(slots: number, isSelf: boolean): BlockOwners {
-  const owners: BlockOwners = new Array(portBlocks).fill(undefined)
-  fillFloor(owners, regions.shared, slots)
-  if (isSelf)
-    for (
-      let block = blockOfPort(regions.masquerade.first);
-      block <= blockOfPort(regions.masquerade.last);
-      block++
-    )
-      owners[block] = 'self'
-  return owners
-}
+/** Slots are few in a small cluster: the floors of those not given out are leased, too. */
+const leasable: PortRange = { first: regions.lease.first, last: regions.floor.last }
 
-function fillFloor(
-  owners: BlockOwners,
-  region: { readonly first: number; readonly last: number },
-  slots: number,
-): void {
+function fillFloor(owners: (number | 'self' | undefined)[], region: PortRange, slots: number): void {
   const first = blockOfPort(region.first)
   const each = blocksPerSlot(region, slots)
   for (let slot = 0; slot < slots; slot++)
     for (let block = 0; block < each; block++) owners[first + slot * each + block] = slot
 }
 
-export function leasesByAddress(
-  addresses: readonly EgressAddress[],
-): ReadonlyMap<Address, NonNullable<EgressAddress['spec']['leases']>> {
-  return new Map(
-    addresses.flatMap(({ spec }) => {
-      const address = parseAddress(spec.address)
-      return address === undefined ? [] : [[address, spec.leases ?? []] as const]
-    }),
-  )
+/** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
+function fillLeases(owners: (number | 'self' | undefined)[], region: PortRange, leases: Leases): void {
+  const [least, most] = [blockOfPort(region.first), blockOfPort(region.last)]
+  for (const { firstPort, blocks, slot } of leases.toReversed()) {
+    const first = blockOfPort(firstPort)
+    const [from, past] = [Math.max(first, least), Math.min(first + blocks, most + 1)]
+    for (let block = from; block < past; block++) owners[block] = slot
+  }
+}
+
+/** Two objects for one address are read as one, the older first: every node must read them alike. */
+export function leasesByAddress(addresses: readonly EgressAddress[]): ReadonlyMap<Address, Leases> {
+  const age = ({ metadata }: EgressAddress): string =>
+    `${metadata.creationTimestamp ?? '9999'} ${metadata.name}`
+  const leases = new Map<Address, Leases>()
+  for (const { spec } of addresses.toSorted((a, b) => (age(a) < age(b) ? -1 : 1))) {
+    const address = parseAddress(spec.address)
+    if (address !== undefined) leases.set(address, [...(leases.get(address) ?? []), ...(spec.leases ?? [])])
+  }
+  return leases
 }

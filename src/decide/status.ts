@@ -1,72 +1,86 @@
 import type { Condition } from '../api/metadata.ts'
 import { comparePrefixes } from '../net/prefix.ts'
-import { type Gateway, gatewaysOf, interfacesByNode } from './gateways.ts'
+import { type Exits, type Gateway, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
 import { type AddressChoice, listPolicies, type Policy } from './policies.ts'
 import type { World } from './world.ts'
+
+type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
 
 /** What a policy's status says, without the times that the writer adds. */
 export interface PolicyStatus {
   readonly policy: Policy
-  readonly conditions: readonly Omit<Condition, 'lastTransitionTime'>[]
+  readonly conditions: readonly TimelessCondition[]
+}
+
+interface Problem {
+  /** One word in CamelCase, for programs. */
+  readonly reason: string
+  readonly message: string
 }
 
 /** What is well with each policy and what is not, in words that say what to do. */
 export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStatus[] {
-  const interfaces = interfacesByNode({ ...world, self: '' })
-  const policies = listPolicies({ ...world, self: '' })
+  const interfaces = interfacesByNode(world.egressNodes)
+  const nodes = reachableNodes(world.nodes)
+  const policies = listPolicies(world)
   return policies.map((policy, index) => {
-    const gateways = policy.exits.map((exit) => gatewaysOf(exit, world.nodes, interfaces))
-    const problems = [
-      ...policy.problems.map((message) => ({ reason: 'Invalid', message })),
-      ...policy.exits.flatMap((exit, which) => gatewayProblems(exit.address, gateways[which] ?? [], which)),
-    ]
-    const shadows = shadowedDestinations(policy, policies.slice(0, index))
+    const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
+    const conditions = [readyCondition(policy, exits), ...shadowConditions(policy, policies.slice(0, index))]
+    const { generation } = policy
     return {
       policy,
-      conditions: [
-        withGeneration(policy, {
-          type: 'Ready',
-          status: problems.length === 0 ? 'True' : 'False',
-          reason: problems[0]?.reason ?? 'GatewaysFound',
-          message: problems.map(({ message }) => message).join('; ') || describeGateways(gateways.flat()),
-        }),
-        ...(shadows.length === 0
-          ? []
-          : [
-              withGeneration(policy, {
-                type: 'Shadowed',
-                status: 'True',
-                reason: 'OlderPolicyWins',
-                message: shadows.join('; '),
-              }),
-            ]),
-      ],
+      conditions:
+        generation === undefined
+          ? conditions
+          : conditions.map((condition) => ({ ...condition, observedGeneration: generation })),
     }
   })
 }
 
-function withGeneration(
-  policy: Policy,
-  condition: Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>,
-): Omit<Condition, 'lastTransitionTime'> {
-  return {
-    ...condition,
-    ...(policy.generation === undefined ? {} : { observedGeneration: policy.generation }),
-  }
+function readyCondition(policy: Policy, exits: Exits): TimelessCondition {
+  const used = policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
+  const problems = [
+    ...policy.problems.map(
+      (message): Problem => ({ reason: 'Invalid', message: `${message}: what it selects is dropped` }),
+    ),
+    ...exitProblems(policy, used),
+  ]
+  const [first] = problems
+  return first === undefined
+    ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(used.flat()) }
+    : {
+        type: 'Ready',
+        status: 'False',
+        reason: first.reason,
+        message: problems.map(({ message }) => message).join('; '),
+      }
 }
 
-function gatewayProblems(
-  choice: AddressChoice,
-  gateways: readonly Gateway[],
-  which: number,
-): readonly { readonly reason: string; readonly message: string }[] {
-  if (gateways.length === 0)
+/** An entry of several that matches no node does not count; the others have its pods. */
+function exitProblems(policy: Policy, used: Exits): readonly Problem[] {
+  const isServed = used.some((gateways) => gateways.length > 0)
+  return policy.exits.flatMap(({ address }, which) => {
+    const gateways = used[which] ?? []
+    if (gateways.length > 0) return addressProblems(address, gateways)
+    const where = policy.exits.length > 1 ? ` of gateway ${which + 1}` : ''
+    const effect = isServed ? 'the other gateways serve its pods' : 'until then the traffic is dropped'
+    return {
+      reason: 'NoGateway',
+      message: `no node matches the nodeSelector${where}: label a node, or change the selector; ${effect}`,
+    }
+  })
+}
+
+function addressProblems(choice: AddressChoice, gateways: readonly Gateway[]): readonly Problem[] {
+  if (choice.by === 'address' && !gateways.some(({ isHolding }) => isHolding)) {
+    const names = gateways.map(({ node }) => node.name).join(', ')
     return [
       {
-        reason: 'NoGateway',
-        message: `no node matches the nodeSelector of gateway ${which + 1}: label a node, or change the selector; until then the traffic is dropped`,
+        reason: 'EgressIPNotOnNode',
+        message: `egress IP ${choice.address} is on no interface of ${names}: add it there, or answers will not come back`,
       },
     ]
+  }
   return gateways
     .filter(({ egressIps }) => egressIps[4] === undefined && egressIps[6] === undefined)
     .map(({ node }) => ({
@@ -79,20 +93,22 @@ function gatewayProblems(
 }
 
 function describeGateways(gateways: readonly Gateway[]): string {
-  return gateways
-    .map(
-      ({ node, egressIps }) =>
-        `${node.name} with ${[egressIps[4], egressIps[6]].filter(Boolean).join(' and ')}`,
-    )
-    .join(', ')
+  const lines = gateways.map(
+    ({ node, egressIps }) =>
+      `${node.name} with ${[egressIps[4], egressIps[6]].filter((each) => each !== undefined).join(' and ')}`,
+  )
+  return [...new Set(lines)].join(', ')
 }
 
 /** Only where both could select the same pod does it matter; whether they do is not for a status to find out. */
-function shadowedDestinations(policy: Policy, older: readonly Policy[]): readonly string[] {
-  return [...policy.destinations].sort(comparePrefixes).flatMap((destination) => {
+function shadowConditions(policy: Policy, older: readonly Policy[]): readonly TimelessCondition[] {
+  const shadows = policy.destinations.toSorted(comparePrefixes).flatMap((destination) => {
     const winner = older.find(({ destinations }) => destinations.includes(destination))
     return winner === undefined
       ? []
       : [`for pods that both select, ${destination} goes by the older ${winner.kind} ${winner.name}`]
   })
+  return shadows.length === 0
+    ? []
+    : [{ type: 'Shadowed', status: 'True', reason: 'OlderPolicyWins', message: shadows.join('; ') }]
 }

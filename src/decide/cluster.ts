@@ -1,0 +1,36 @@
+import { type Address, familyOf } from '../net/address.ts'
+import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import type { Context } from './context.ts'
+import { tunnelAddressOf } from './gateways.ts'
+import type { ClusterDestination, Tables } from './tables.ts'
+
+/**
+ * Destinations that no policy applies to. What is in this node's own pod CIDR but is none of its pods goes to the stack,
+ * which refuses it.
+ */
+export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Prefix, ClusterDestination> {
+  const cluster = new Map<Prefix, ClusterDestination>()
+  for (const prefix of [...world.settings.stackCIDRs, ...world.settings.nonMasqueradeCIDRs])
+    cluster.set(prefix, { kind: 'stack' })
+  for (const node of nodes) {
+    const isSelf = node.name === self.name
+    const elsewhere = { kind: 'node', tunnelAddress: tunnelAddressOf(node) } as const
+    for (const prefix of node.podCIDRs) cluster.set(prefix, isSelf ? { kind: 'stack' } : elsewhere)
+    for (const address of node.internalIPs)
+      cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : elsewhere)
+  }
+  return cluster
+}
+
+function hostPrefix(address: Address): Prefix {
+  const prefix = parsePrefix(`${address}/${familyOf(address) === 4 ? 32 : 128}`)
+  if (prefix === undefined) throw new TypeError(`${address} is no address`)
+  return prefix
+}
+
+/** The nodes that may send through the tunnel, this one included. */
+export function resolveNodes({ nodes, slots }: Context): Tables['nodes'] {
+  return new Map(
+    nodes.map((node) => [tunnelAddressOf(node), { name: node.name, slot: slots.get(node.name) }]),
+  )
+}

@@ -1,0 +1,57 @@
+import { type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
+import { listPolicies, type Policy } from './policies.ts'
+import { slotsByNode } from './slots.ts'
+import type { Labels, World, WorldNode, WorldPod } from './world.ts'
+
+/** What several steps need of the world, worked out once. */
+export interface Context {
+  readonly world: World
+  readonly self: WorldNode
+  /** Those with an address, by name. */
+  readonly nodes: readonly WorldNode[]
+  /** The oldest first. */
+  readonly policies: readonly Policy[]
+  /** By policy id. */
+  readonly exits: ReadonlyMap<bigint, Exits>
+  readonly slots: ReadonlyMap<string, number>
+  readonly namespaceLabels: ReadonlyMap<string, Labels>
+  readonly nodeLabels: ReadonlyMap<string, Labels>
+}
+
+export function gatherContext(world: World): Context {
+  const self = world.nodes.find(({ name }) => name === world.self)
+  if (self === undefined) throw new Error(`node ${world.self} is not among the cluster's nodes`)
+  if (self.internalIPs.length === 0)
+    throw new Error(`node ${world.self} has no InternalIP in its status.addresses`)
+  const policies = listPolicies(world)
+  const nodes = reachableNodes(world.nodes)
+  const interfaces = interfacesByNode(world.egressNodes)
+  return {
+    world,
+    self,
+    nodes,
+    policies,
+    exits: new Map(
+      policies.map(({ id, exits }) => [id, exits.map((exit) => gatewaysOf(exit, nodes, interfaces))]),
+    ),
+    slots: slotsByNode(world.egressNodes),
+    namespaceLabels: new Map(world.namespaces.map(({ name, labels }) => [name, labels])),
+    nodeLabels: new Map(world.nodes.map(({ name, labels }) => [name, labels])),
+  }
+}
+
+/** The policies that select a pod, the oldest first. */
+export function selectingPolicies(context: Context, pod: WorldPod): readonly Policy[] {
+  if (pod.hostNetwork) return []
+  const podLabels = { ...pod.labels, 'io.kubernetes.pod.namespace': pod.namespace }
+  const namespaceLabels = context.namespaceLabels.get(pod.namespace) ?? {}
+  const nodeLabels = context.nodeLabels.get(pod.nodeName) ?? {}
+  return context.policies.filter(({ selections }) =>
+    selections.some(
+      ({ pods, namespaces, nodes }) =>
+        (pods === undefined || pods(podLabels)) &&
+        (namespaces === undefined || namespaces(namespaceLabels)) &&
+        (nodes === undefined || nodes(nodeLabels)),
+    ),
+  )
+}

@@ -1,0 +1,100 @@
+import { type Address, familyOf } from '../net/address.ts'
+import { blocksOfRange, regions } from '../net/ports.ts'
+import type { Context } from './context.ts'
+import { type Gateway, tunnelAddressOf } from './gateways.ts'
+import { contentId } from './ids.ts'
+import { type AddressOwner, type BlockOwners, blockOwners, leasesByAddress } from './port-owners.ts'
+import type { EgressIp, Pool } from './tables.ts'
+import type { WorldNode } from './world.ts'
+
+/** Every egress IP of every policy, whoever uses it: any node may be asked to answer for one. And this node's own. */
+export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressIp> {
+  const ownersOf = portOwnersIn(context)
+  const own = masqueradeAddresses(context.self).map(
+    (address) => [address, [tunnelAddressOf(context.self)]] as const,
+  )
+  const orders = new Map([...own, ...ordersByAddress(context)])
+  return new Map([...orders].map(([address, order]) => [address, { order, blockOwner: ownersOf(address) }]))
+}
+
+/** The node's addresses that its pods leave with where no policy selects them: the first of each family. */
+export function masqueradeAddresses(self: WorldNode): readonly Address[] {
+  return ([4, 6] as const).flatMap(
+    (family) => self.internalIPs.find((address) => familyOf(address) === family) ?? [],
+  )
+}
+
+/** Most addresses have no leases: these share one table, which is also cheap to compare. */
+function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwners {
+  const { slots } = world.settings
+  const leases = leasesByAddress(world.egressAddresses)
+  const nodeAddresses = new Set(world.nodes.flatMap(({ internalIPs }) => internalIPs))
+  const ownAddresses = new Set(self.internalIPs)
+  const withoutLeases = new Map<AddressOwner, BlockOwners>()
+  return (address) => {
+    const owner = ownAddresses.has(address)
+      ? 'thisNode'
+      : nodeAddresses.has(address)
+        ? 'anotherNode'
+        : 'nobody'
+    const granted = leases.get(address) ?? []
+    if (granted.length > 0) return blockOwners(owner, slots, granted)
+    const owners = withoutLeases.get(owner) ?? blockOwners(owner, slots, [])
+    withoutLeases.set(owner, owners)
+    return owners
+  }
+}
+
+/** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
+const mostHolders = 8
+
+/** Who answers for each egress IP, by tunnel address. */
+function ordersByAddress({ exits }: Context): ReadonlyMap<Address, readonly Address[]> {
+  const candidates = new Map<Address, Map<string, Gateway>>()
+  for (const gateway of [...exits.values()].flat(2))
+    for (const address of [gateway.egressIps[4], gateway.egressIps[6]]) {
+      if (address === undefined) continue
+      const known = candidates.get(address) ?? new Map<string, Gateway>()
+      if (known.get(gateway.node.name)?.isHolding !== true) known.set(gateway.node.name, gateway)
+      candidates.set(address, known)
+    }
+  return new Map([...candidates].map(([address, known]) => [address, orderOf(address, [...known.values()])]))
+}
+
+/**
+ * The nodes that have the address, by name; then those that a policy would have it on, in an order that differs from
+ * address to address, so that the death of one spreads its addresses over the others.
+ */
+function orderOf(address: Address, gateways: readonly Gateway[]): readonly Address[] {
+  const rank = ({ node, isHolding }: Gateway): string =>
+    isHolding
+      ? `0 ${node.name}`
+      : `1 ${contentId('successor', address, node.name).toString(16).padStart(16, '0')}`
+  return gateways
+    .map((gateway) => ({ gateway, rank: rank(gateway) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, mostHolders)
+    .map(({ gateway }) => tunnelAddressOf(gateway.node))
+}
+
+/** The blocks that this node may take ports from. Without a slot it can masquerade, and no more. */
+export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, EgressIp>): readonly Pool[] {
+  const slot = context.slots.get(context.self.name)
+  const pools: Pool[] = masqueradeAddresses(context.self).map((address) => ({
+    address,
+    purpose: 'masquerade',
+    blocks: blocksOfRange(regions.masquerade),
+  }))
+  if (slot === undefined) return pools
+  const blocksByOwners = new Map<BlockOwners, readonly number[]>()
+  for (const [address, { blockOwner }] of egressIps) {
+    const blocks = blocksByOwners.get(blockOwner) ?? blocksOfSlot(blockOwner, slot)
+    blocksByOwners.set(blockOwner, blocks)
+    if (blocks.length > 0) pools.push({ address, purpose: 'egress', blocks })
+  }
+  return pools
+}
+
+function blocksOfSlot(blockOwner: BlockOwners, slot: number): readonly number[] {
+  return blockOwner.flatMap((owner, block) => (owner === slot ? [block] : []))
+}

@@ -1,0 +1,99 @@
+import { type Address, compareAddresses } from '../net/address.ts'
+import { familyOfPrefix, type Prefix } from '../net/prefix.ts'
+import { type Context, selectingPolicies } from './context.ts'
+import { type Gateway, gatewaysForPod, zoneLabel } from './gateways.ts'
+import { contentId } from './ids.ts'
+import type { Policy } from './policies.ts'
+import { type Claim, claimsByPrefix } from './rules.ts'
+import type { Rule, Tables } from './tables.ts'
+import type { WorldPod } from './world.ts'
+
+type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups'>
+type Rules = ReadonlyMap<Prefix, Rule>
+
+/** Most egress IPs of a group that the datapath keeps: MAX_GROUP_MEMBERS of bpf/types.h. */
+const mostMembers = 256
+
+/** A policy that selects a pod, with the gateways that are open to it. */
+interface Choice {
+  readonly policy: Policy
+  readonly gateways: readonly Gateway[]
+}
+
+/**
+ * The pods of this node, and what holds for them. A pod whose namespace has not been seen yet is left out, which keeps it
+ * quarantined: a selector by the namespace's labels could otherwise miss it, and let it out.
+ */
+export function resolvePods(context: Context): PodTables {
+  const podsByIp = new Map<Address, { policySet: bigint; podUid: string }>()
+  const rules = new Map<bigint, Rules>()
+  const groups = new Map<bigint, readonly Address[]>()
+  const setsByChoice = new Map<string, bigint>()
+  for (const pod of context.world.pods) {
+    if (pod.hostNetwork || pod.nodeName !== context.self.name) continue
+    if (!context.namespaceLabels.has(pod.namespace)) continue
+    const choices = chooseGateways(context, pod)
+    const key = choices.map(choiceKey).join(' ')
+    const policySet = setsByChoice.get(key) ?? enterRules(choices, rules, groups)
+    setsByChoice.set(key, policySet)
+    for (const address of pod.ips) podsByIp.set(address, { policySet, podUid: pod.uid })
+  }
+  return { podsByIp, rules, groups }
+}
+
+function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
+  const zone = context.self.labels[zoneLabel]
+  return selectingPolicies(context, pod).map((policy) => ({
+    policy,
+    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone),
+  }))
+}
+
+/** What tells the pods of one node apart: only where each has a single gateway may they differ in it. */
+function choiceKey({ policy, gateways }: Choice): string {
+  const [only] = policy.spread === 'one' ? gateways : []
+  return `${policy.id}@${only?.node.name},${only?.egressIps[4]},${only?.egressIps[6]}`
+}
+
+/**
+ * The id of a policy set is that of its rules: pods with equal rules share them, and a changed policy makes a new set
+ * beside the old one, so that no pod ever sees half of an edit.
+ */
+function enterRules(
+  choices: readonly Choice[],
+  rules: Map<bigint, Rules>,
+  groups: Map<bigint, readonly Address[]>,
+): bigint {
+  if (choices.length === 0) return 0n
+  const gatewaysByPolicy = new Map(choices.map(({ policy, gateways }) => [policy.id, gateways]))
+  const claims = claimsByPrefix(choices.map(({ policy }) => policy))
+  const resolved = new Map<Prefix, Rule>()
+  for (const [prefix, claim] of claims)
+    resolved.set(prefix, resolveRule(prefix, claim, gatewaysByPolicy.get(claim.policy.id) ?? [], groups))
+  const policySet = contentId('policySet', ...[...resolved].map(describeRule).sort())
+  rules.set(policySet, resolved)
+  return policySet
+}
+
+function resolveRule(
+  prefix: Prefix,
+  { policy, isExcluded }: Claim,
+  gateways: readonly Gateway[],
+  groups: Map<bigint, readonly Address[]>,
+): Rule {
+  if (isExcluded) return { action: 'exclude', policy: policy.id }
+  if (policy.problems.length > 0) return { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: policy.id }
+  if (gateways.length === 0) return { action: 'drop', reason: 'DROP_NO_GATEWAY', policy: policy.id }
+  const family = familyOfPrefix(prefix)
+  const egressIps = [...new Set(gateways.flatMap((gateway) => gateway.egressIps[family] ?? []))]
+  if (egressIps.length === 0) return { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: policy.id }
+  const members = egressIps.sort(compareAddresses).slice(0, mostMembers)
+  const group = contentId('group', ...members)
+  groups.set(group, members)
+  return { action: 'egress', group, policy: policy.id }
+}
+
+function describeRule([prefix, rule]: readonly [Prefix, Rule]): string {
+  const what = rule.action === 'egress' ? rule.group : rule.action === 'drop' ? rule.reason : ''
+  return `${prefix} ${rule.action} ${what} ${rule.policy}`
+}
