@@ -29,10 +29,7 @@ static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet 
 	return packet->action == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
 }
 
-/*
- * Through the tunnel. The MAC is the same on every node's overlay device, so that the stack there takes
- * what the datapath passes to it for its own.
- */
+/* Through the tunnel. The inner MACs say nothing: every packet that comes out of a tunnel is for the node it came to. */
 static __noinline enum verdict send_to_node(struct __sk_buff *skb, struct packet *packet,
 					    const struct address *node, __u32 vni, enum verdict sent)
 {

@@ -281,6 +281,45 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	return send_to_pod(skb, packet, pod);
 }
 
+static __always_inline bool is_own_address(const struct self *own, const struct address *address)
+{
+	return same_address(address, &own->masquerade4) || same_address(address, &own->masquerade6);
+}
+
+/*
+ * A socket of the node itself. Before the agent came, the kernel gave its sockets any port, and such a connection must
+ * go on: on the node's own address the socket has the better right.
+ */
+static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = sizeof(tuple.ipv6);
+	struct bpf_sock *socket;
+
+	if (packet->family == 4) {
+		length = sizeof(tuple.ipv4);
+		tuple.ipv4.saddr = packet->flow.source.words[3];
+		tuple.ipv4.daddr = packet->flow.destination.words[3];
+		tuple.ipv4.sport = packet->flow.source_port;
+		tuple.ipv4.dport = packet->flow.destination_port;
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &packet->flow.source, sizeof(struct address));
+		__builtin_memcpy(tuple.ipv6.daddr, &packet->flow.destination, sizeof(struct address));
+		tuple.ipv6.sport = packet->flow.source_port;
+		tuple.ipv6.dport = packet->flow.destination_port;
+	}
+	if (packet->flow.protocol == IPPROTO_TCP)
+		socket = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+	else if (packet->flow.protocol == IPPROTO_UDP)
+		socket = bpf_sk_lookup_udp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+	else
+		return false;
+	if (!socket)
+		return false;
+	bpf_sk_release(socket);
+	return true;
+}
+
 /*
  * The port says whose packet it is: this node's own, another's, or nobody's. One that already came from a gateway must
  * be for this node: two nodes that disagree about an owner would send it to and fro.
@@ -305,6 +344,8 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 	if (!may_forward)
 		return DROP_LOOP;
 	node = bpf_map_lookup_elem(&slots, &owner);
+	if (is_own_address(own, &packet->receiver) && (!node || has_own_socket(skb, packet)))
+		return CONTINUE;
 	if (!node)
 		return DROP_UNKNOWN_NODE;
 	if (is_too_big(skb, packet, own->tunnel_mtu))
@@ -328,8 +369,7 @@ static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct pa
 	verdict = return_to_owner(skb, packet, true);
 	if (verdict == CONTINUE)
 		return PASS_NOT_OURS;
-	if (verdict == DROP_NO_MAPPING && (same_address(&packet->receiver, &own->masquerade4) ||
-					   same_address(&packet->receiver, &own->masquerade6)))
+	if (verdict == DROP_NO_MAPPING && is_own_address(own, &packet->receiver))
 		return PASS_NOT_OURS;
 	return verdict;
 }
@@ -388,7 +428,11 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	if (pod)
 		return send_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
-	return destination && destination->kind == CLUSTER_HOST ? PASS_TO_HOST : DROP_NOT_A_LOCAL_POD;
+	if (!destination || destination->kind != CLUSTER_HOST)
+		return DROP_NOT_A_LOCAL_POD;
+	/* Its MAC is the sender's: the stack would take it for somebody else's. */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	return PASS_TO_HOST;
 }
 
 /*

@@ -206,7 +206,7 @@ struct self {
 	__u32 overlay_ifindex;
 	__u32 tunnel_mtu;		/* largest inner IP packet that the tunnel carries whole */
 	__u32 reserved;
-	__u8 overlay_mac[6];		/* the same on every node: what arrives there is for us */
+	__u8 overlay_mac[6];		/* this node's: a VXLAN device drops what comes with its own MAC as source */
 	__u8 reserved2[2];
 };
 

@@ -5,6 +5,7 @@ import { Netlink } from '../datapath/netlink.ts'
 import { watchNetwork } from '../datapath/network-changes.ts'
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
+import { healthPort } from '../api/manifests.ts'
 import { version } from '../api/version.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
@@ -13,7 +14,7 @@ import { Agent } from './agent.ts'
 import { installPlugin } from './cni-install.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { agentSocketPath } from './local-api.ts'
-import { serveLocalApi } from './serve.ts'
+import { serveHealth, serveLocalApi } from './serve.ts'
 
 /** How often the tables are compared with what is decided even when nothing is heard of. */
 const resyncMs = 30_000
@@ -55,7 +56,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     log,
     onReady: () => installPlugin(options.socket, log),
   })
-  const server = await serveLocalApi(options.socket, agent)
+  const servers = [await serveLocalApi(options.socket, agent), await serveHealth(healthPort, agent)]
   const resync = setInterval(() => agent.trigger(), resyncMs)
   const sweep = setInterval(() => agent.sweep(), sweepMs)
   try {
@@ -63,8 +64,10 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   } finally {
     clearInterval(resync)
     clearInterval(sweep)
-    server.close()
-    server.closeAllConnections()
+    for (const server of servers) {
+      server.close()
+      server.closeAllConnections()
+    }
   }
 }
 

@@ -11,9 +11,6 @@ import { hostPrefix } from './wire.ts'
 
 export const overlayName = 'sallyport'
 
-/** The same on every node, so that what the datapath passes to the stack there is taken for the node's own. */
-const overlayMac = '02:73:61:6c:79:01'
-
 /** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
 const tunnelOverhead = { 4: 50, 6: 70 } as const
 
@@ -92,13 +89,13 @@ export function ensureOverlay(
     overlay = undefined
   }
   if (overlay === undefined) {
-    createVxlan(netlink, { name: overlayName, mac: overlayMac, mtu, port: wanted.port })
+    createVxlan(netlink, { name: overlayName, mtu, port: wanted.port })
     overlay = findDevice(netlink, overlayName)
     if (overlay === undefined) throw new Error(`device ${overlayName} vanished while it was being made`)
   }
-  if (overlay.mtu !== mtu || !overlay.isUp || overlay.mac !== overlayMac)
-    setDevice(netlink, overlay.index, { mac: overlayMac, mtu, hasArp: false, isUp: true })
-  return { ifindex: overlay.index, mac: overlayMac, mtu }
+  if (overlay.mtu !== mtu || !overlay.isUp) setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
+  if (overlay.mac === undefined) throw new Error(`device ${overlayName} has no MAC: another kind of device has its name`)
+  return { ifindex: overlay.index, mac: overlay.mac, mtu }
 }
 
 /** What the kernel must be told once. Each says what breaks otherwise. */

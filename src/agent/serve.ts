@@ -44,6 +44,21 @@ export async function serveLocalApi(socketPath: string, api: LocalApi): Promise<
   return server
 }
 
+/** For the kubelet's probes and for metrics, on the node's loopback: nothing that changes anything. */
+export async function serveHealth(port: number, api: LocalApi): Promise<Server> {
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://agent').pathname
+    const known = ['/healthz', '/readyz', '/metrics']
+    const answered = known.includes(path) ? answer(request, response, api) : Promise.reject(new Refusal(404, 'not here'))
+    answered.catch((error: unknown) => refuse(response, error))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', resolve)
+  })
+  return server
+}
+
 async function answer(request: IncomingMessage, response: ServerResponse, api: LocalApi): Promise<void> {
   const path = new URL(request.url ?? '/', 'http://agent').pathname
   switch (`${request.method} ${path}`) {

@@ -9,7 +9,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 /** `sallyport lab …` */
 export function labCommand(): Command {
-  const lab = new Command('lab').description('a whole cluster on this machine, in namespaces, for trying things out')
+  const lab = new Command('lab').description('a whole cluster on this machine, in namespaces, for trying things out').enablePositionalOptions()
   const named = (command: Command): Command => command.option('--name <name>', 'which lab; several can run side by side', 'lab')
   lab.addHelpText(
     'after',
@@ -73,6 +73,5 @@ What runs in a lab can reach the lab's own network and nothing else.`,
     .action(async () => {
       process.exitCode = await runDemo(print)
     })
-  lab.enablePositionalOptions()
   return lab
 }

@@ -7,7 +7,9 @@ import { type LabState, loadLab, saveLab } from './lab-state.ts'
 import { apiServerPort, ipv4Of, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
 import { endProcess, enterCommand, findCgroupRoot, freeze, isFrozen, isRunning, makeCgroup, type ProcessId, removeCgroup, startDaemon, until } from './machine.ts'
 import { missingForLab } from './requirements.ts'
+import { nodeBinary } from './environment.ts'
 import { policyFiles } from './policy-files.ts'
+import { exec } from './shell.ts'
 
 export interface LabOptions {
   readonly name: string
@@ -15,22 +17,6 @@ export interface LabOptions {
   /** Before each step, in a few words. */
   readonly onProgress?: (step: string) => void
   readonly signal?: AbortSignal
-}
-
-/** The Node.js that the package brings, or the one that runs this. */
-const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node')) ? join(repository, 'node_modules/.bin/node') : process.execPath
-
-export const labEnvironment = (name: string): NodeJS.ProcessEnv => {
-  const paths = labPaths(name)
-  return {
-    PATH: `${paths.bin}:${join(repository, 'node_modules/.bin')}:${process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin'}`,
-    HOME: paths.home,
-    KUBECONFIG: paths.kubeconfig,
-    SALLYPORT_LAB: name,
-    SALLYPORT_COMPATIBLE_NAMES: 'cilium',
-    TERM: process.env.TERM ?? 'dumb',
-    LANG: process.env.LANG ?? 'C.UTF-8',
-  }
 }
 
 /** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort takes all of it away. */
@@ -65,10 +51,24 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     onProgress('controllers and kubelets')
     keep({ daemons: { ...state.daemons, controllers: startControllers(state) } })
     for (const node of state.nodes) keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
+    onProgress('nodes that register')
+    await until('every node is registered', async () => (await countNodes(state)) >= nodes.length, 30_000)
     return state
   } catch (error) {
     await stopLab(name)
     throw error
+  }
+}
+
+/** Asked from inside: this process has no way into the lab's network, and must not have one. */
+async function countNodes(state: LabState): Promise<number> {
+  const { apiServer } = labPaths(state.name)
+  const words = ['curl', '-s', '--cacert', join(apiServer, 'ca.crt'), '-H', `Authorization: Bearer ${state.tokens.admin}`, `${apiServerUrl(state)}/api/v1/nodes`]
+  const { output } = await exec(state, words)
+  try {
+    return (JSON.parse(output) as { items: unknown[] }).items.length
+  } catch {
+    return 0
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { labEnvironment } from './lab.ts'
+import { labEnvironment } from './environment.ts'
 import type { LabState } from './lab-state.ts'
 import { labPaths } from './layout.ts'
 import { enterCommand } from './machine.ts'

@@ -31,8 +31,10 @@ export class Lifecycle {
 
   /** After a start: what a crash left undone. */
   resume(): void {
-    for (const namespace of this.#store.list('/namespaces'))
-      if (namespace.metadata.deletionTimestamp !== undefined) setImmediate(() => this.emptyNamespace(namespace.metadata.name))
+    for (const { metadata } of this.#store.list('/namespaces')) {
+      this.#furnishNamespace(metadata.name)
+      if (metadata.deletionTimestamp !== undefined) setImmediate(() => this.emptyNamespace(metadata.name))
+    }
     setImmediate(() => this.#collect())
   }
 

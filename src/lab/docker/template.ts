@@ -24,7 +24,7 @@ function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly strin
     if (action === undefined) nodes.push({ kind: 'text', text: token.replaceAll('\\n', '\n').replaceAll('\\t', '\t') })
     else if (action === 'end') return { nodes, rest }
     else {
-      const block = /^(range|if)\s+(.+)$/.exec(action)
+      const block = /^(range|if)\s*(\..*)$/.exec(action)
       if (block === null) nodes.push({ kind: 'value', expression: action })
       else {
         const inner = parse(rest)

@@ -76,11 +76,11 @@ export class Kubelet {
   find(namespace: string, pod: string, container: string): ContainerHandle | undefined {
     const running = [...this.#running.values()].find((each) => each.namespace === namespace && each.name === pod)
     const process_ = running?.containers[container]
-    if (running === undefined || process_ === undefined || !isAlive(process_)) return undefined
+    if (running === undefined || process_ === undefined) return undefined
     const known = this.#mirror.items.get(`${namespace}/${pod}`)
     const spec = known?.spec.containers.find(({ name }) => name === container)
     const env = known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
-    return { pid: process_.process.pid, env, logFile: logFileOf(running, container) }
+    return { pid: process_.process.pid, isAlive: isAlive(process_), env, logFile: logFileOf(running, container) }
   }
 
   #lookAtAll(): void {

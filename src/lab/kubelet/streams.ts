@@ -7,6 +7,8 @@ import { type WebSocket, WebSocketServer } from 'ws'
 /** What exec and logs need to know of a container. */
 export interface ContainerHandle {
   readonly pid: number
+  /** Only what runs can be entered; its log can be read afterwards, too. */
+  readonly isAlive: boolean
   readonly env: Readonly<Record<string, string>>
   readonly logFile: string
 }
@@ -36,7 +38,8 @@ function parseStream(request: IncomingMessage, token: string, find: FindContaine
   const url = new URL(request.url ?? '/', 'http://kubelet')
   const [, verb, namespace = '', pod = '', name = ''] = url.pathname.split('/')
   const container = find(namespace, pod, name)
-  return container === undefined || (verb !== 'exec' && verb !== 'attach' && verb !== 'containerLogs') ? 404 : { container, url, verb }
+  if (container === undefined || (verb !== 'containerLogs' && !container.isAlive)) return 404
+  return verb === 'exec' || verb === 'attach' || verb === 'containerLogs' ? { container, url, verb } : 404
 }
 
 /** Entering by the container's first process: its mounts, network and hostname. */

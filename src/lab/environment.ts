@@ -1,0 +1,20 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { labPaths, repository } from './layout.ts'
+
+/** The Node.js that the package brings, or the one that runs this. */
+export const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node')) ? join(repository, 'node_modules/.bin/node') : process.execPath
+
+/** What commands find when they are typed in a lab. */
+export function labEnvironment(name: string): NodeJS.ProcessEnv {
+  const paths = labPaths(name)
+  return {
+    PATH: `${paths.bin}:${join(repository, 'node_modules/.bin')}:${process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin'}`,
+    HOME: paths.home,
+    KUBECONFIG: paths.kubeconfig,
+    SALLYPORT_LAB: name,
+    SALLYPORT_COMPATIBLE_NAMES: 'cilium',
+    TERM: process.env.TERM ?? 'dumb',
+    LANG: process.env.LANG ?? 'C.UTF-8',
+  }
+}
