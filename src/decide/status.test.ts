@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { explainPolicies } from './status.ts'
+import type { World } from './world.ts'
+import { ciliumPolicy, device, egressNode, isovalentPolicy, world } from './world-builder.ts'
+
+/** A policy's conditions, each as `Type=Status Reason: message`. */
+function conditions(parts: Partial<World>, name = 'p'): readonly string[] {
+  const found = explainPolicies(world(parts)).find(({ policy }) => policy.name === name)
+  return (found?.conditions ?? []).map(
+    ({ type, status, reason, message }) => `${type}=${status} ${reason}: ${message}`,
+  )
+}
+
+const gatewayNodes = { matchLabels: { 'egress-gw': 'true' } }
+const gateway = (egressGateway: object) => ({
+  ciliumPolicies: [ciliumPolicy('p', { egressGateway: egressGateway as never })],
+})
+const withoutNet0 = world().egressNodes.map((each) =>
+  each.metadata.name === 'worker3' ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])]) : each,
+)
+
+describe('a policy’s status', () => {
+  const cases: readonly { name: string; world: Partial<World>; expect: readonly string[] }[] = [
+    {
+      name: 'names the gateway in use and its addresses',
+      world: { ciliumPolicies: [ciliumPolicy('p')] },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    },
+    {
+      name: 'names all gateways of groups',
+      world: { isovalentPolicies: [isovalentPolicy('p')] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42, worker4 with 172.18.0.43 and fc00::43',
+      ],
+    },
+    {
+      name: 'says that no node matches, and what to do',
+      world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
+      expect: [
+        'Ready=False NoGateway: no node matches the nodeSelector: label a node, or change the selector; until then the traffic is dropped',
+      ],
+    },
+    {
+      name: 'says which node lacks the interface',
+      world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
+      expect: ['Ready=False NoEgressIP: interface net0 of node worker3 is missing or has no address'],
+    },
+    {
+      name: 'says which node has no default route',
+      world: { ...gateway({ nodeSelector: gatewayNodes }), egressNodes: [] },
+      expect: [
+        'Ready=False NoEgressIP: node worker3 has no interface with a default route, or its agent does not run',
+      ],
+    },
+    {
+      name: 'says that the egress IP is on no gateway',
+      world: gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.99' }),
+      expect: [
+        'Ready=False EgressIPNotOnNode: egress IP 172.18.0.99 is on no interface of worker3: add it there, or answers will not come back',
+      ],
+    },
+    {
+      name: 'is content when the egress IP is on the gateway, however it is written',
+      world: gateway({ nodeSelector: gatewayNodes, egressIP: 'FC00:0:0::42' }),
+      expect: ['Ready=True GatewaysFound: worker3 with fc00::42'],
+    },
+    {
+      name: 'says what cannot be read, all at once',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['172.18.0.0/33'], excludedCIDRs: ['x'] })],
+      },
+      expect: [
+        'Ready=False Invalid: failed to parse destination CIDR 172.18.0.0/33: what it selects is dropped; failed to parse excluded CIDR x: what it selects is dropped',
+      ],
+    },
+    {
+      name: 'says which older policy has its destination',
+      world: { ciliumPolicies: [ciliumPolicy('old'), ciliumPolicy('p', { born: 9 })] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.0.0/16 goes by the older CiliumEgressGatewayPolicy old',
+      ],
+    },
+    {
+      name: 'of the older one says nothing of the younger',
+      world: { ciliumPolicies: [ciliumPolicy('p'), ciliumPolicy('young', { born: 9 })] },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    },
+    {
+      name: 'says which of several gateways has no node, and that the others serve',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p', {
+            egressGateways: [
+              { nodeSelector: gatewayNodes, interface: 'net0' },
+              { nodeSelector: { matchLabels: { a: 'b' } } },
+            ],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=False NoGateway: no node matches the nodeSelector of gateway 2: label a node, or change the selector; the other gateways serve its pods',
+      ],
+    },
+  ]
+  for (const { name, world: parts, expect } of cases)
+    test(name, () => assert.deepEqual(conditions(parts), expect))
+
+  const mistakes: readonly (readonly [message: string, spec: object])[] = [
+    ["destinationCIDRs can't be empty", { destinationCIDRs: [] }],
+    ["egressGateway can't be empty", { egressGateway: {} }],
+    [
+      "gateway configuration can't specify both an interface and an egress IP",
+      { egressGateway: { nodeSelector: {}, interface: 'a', egressIP: '::1' } },
+    ],
+    ['failed to parse egress IP 1.2.3', { egressGateway: { nodeSelector: {}, egressIP: '1.2.3' } }],
+    ['failed to parse destination CIDR all', { destinationCIDRs: ['all'] }],
+    ['failed to parse excluded CIDR none', { excludedCIDRs: ['none'] }],
+    ['cannot have both nil namespace selector and nil pod selector', { selectors: [{ nodeSelector: {} }] }],
+  ]
+  for (const [message, spec] of mistakes)
+    test(`knows the mistake "${message}" by the words that users know`, () => {
+      assert.match(
+        conditions({ ciliumPolicies: [ciliumPolicy('p', spec)] })[0] ?? '',
+        new RegExp(`Invalid: ${message}:`),
+      )
+    })
+
+  test('says which generation it is about', () => {
+    const [status] = explainPolicies(world({ ciliumPolicies: [ciliumPolicy('p')] }))
+    assert.equal(status?.conditions[0]?.observedGeneration, 1)
+  })
+})
