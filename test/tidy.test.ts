@@ -41,7 +41,9 @@ const files = listFiles(source).filter((path) => path.endsWith('.ts'))
 
 function importsOf(path: string): string[] {
   const text = readFileSync(path, 'utf8')
-  return [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s+'([^']+)'/g)].map((match) => match[1] ?? '')
+  return [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s+'([^']+)'/g)].map(
+    (match) => match[1] ?? '',
+  )
 }
 
 function folderOf(path: string): string {
@@ -105,7 +107,10 @@ test('the lock file holds no download addresses', () => {
 })
 
 test('dependencies are pinned', () => {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>>
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<
+    string,
+    Record<string, string>
+  >
   const versions = ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap((kind) =>
     Object.entries(manifest[kind] ?? {}),
   )
@@ -117,10 +122,15 @@ test('dependencies are pinned', () => {
 })
 
 test('nothing is left open in the sources', () => {
-  const tracked = execFileSync('git', ['ls-files', 'src', 'test', 'bpf', 'bench'], { cwd: root, encoding: 'utf8' })
+  const tracked = execFileSync('git', ['ls-files', 'src', 'test', 'bpf', 'bench'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
   const marked = tracked
     .split('\n')
-    .filter((path) => /\.(ts|c|h)$/.test(path) && path !== 'test/tidy.test.ts' && existsSync(join(root, path)))
+    .filter(
+      (path) => /\.(ts|c|h)$/.test(path) && path !== 'test/tidy.test.ts' && existsSync(join(root, path)),
+    )
     .filter((path) => /\b(TODO|FIXME|XXX)\b|\.only\(/.test(readFileSync(join(root, path), 'utf8')))
   assert.deepEqual(marked, [], 'finish it, or say in docs/decisions why not')
 })

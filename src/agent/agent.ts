@@ -16,7 +16,14 @@ import type { Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { type Applied, applyDecision } from './apply.ts'
 import { Attachments } from './attachments.ts'
-import type { AgentStatus, CniRequest, CniResult, CompatibleEgressRow, DropEvent, EgressView } from './local-api.ts'
+import type {
+  AgentStatus,
+  CniRequest,
+  CniResult,
+  CompatibleEgressRow,
+  DropEvent,
+  EgressView,
+} from './local-api.ts'
 import { listNodeDevices, type NodeDevice } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
 import { Lingering } from './plan.ts'
@@ -95,7 +102,11 @@ export class Agent implements LocalApi {
     this.#podNetwork.recover()
     this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.now())
     this.trigger()
-    await Promise.all([this.#observation.start(signal), this.#loop.start(signal), this.#reporting.start(signal)])
+    await Promise.all([
+      this.#observation.start(signal),
+      this.#loop.start(signal),
+      this.#reporting.start(signal),
+    ])
   }
 
   /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
@@ -141,7 +152,9 @@ export class Agent implements LocalApi {
 
   /** What the world may know of: not the tunnel and the pods' devices. */
   #interfaces() {
-    return describeInterfaces(this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)))
+    return describeInterfaces(
+      this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)),
+    )
   }
 
   async #report(): Promise<void> {
@@ -185,10 +198,14 @@ export class Agent implements LocalApi {
 
   #problems(): string[] {
     const problems: string[] = []
-    if (!this.#observation.hasSynced) problems.push('the API server has not told everything yet: nothing is changed until it has')
-    else if (this.#observation.isStale) problems.push('the API server does not answer: the node goes on with what it knows')
-    if (this.#loop.lastError !== undefined) problems.push(`the tables could not be written: ${this.#loop.lastError.message}`)
-    if (this.#reporting.lastError !== undefined) problems.push(`the report failed: ${this.#reporting.lastError.message}`)
+    if (!this.#observation.hasSynced)
+      problems.push('the API server has not told everything yet: nothing is changed until it has')
+    else if (this.#observation.isStale)
+      problems.push('the API server does not answer: the node goes on with what it knows')
+    if (this.#loop.lastError !== undefined)
+      problems.push(`the tables could not be written: ${this.#loop.lastError.message}`)
+    if (this.#reporting.lastError !== undefined)
+      problems.push(`the report failed: ${this.#reporting.lastError.message}`)
     if (this.#tables !== undefined && this.#tables.self.slot === undefined)
       problems.push('the operator has given this node no slot yet: pods that a policy selects cannot leave')
     return problems
@@ -204,17 +221,23 @@ export class Agent implements LocalApi {
     const pods = await this.#options.client.resource<KubePod>(podResource).list()
     const others = pods.items
       .filter(({ spec, status }) => spec.nodeName !== this.#options.self && status?.phase === 'Running')
-      .map((pod) => ({ ...trimPod(pod), ips: (pod.status?.podIPs ?? []).flatMap(({ ip }) => parseAddress(ip) ?? []) }))
+      .map((pod) => ({
+        ...trimPod(pod),
+        ips: (pod.status?.podIPs ?? []).flatMap(({ ip }) => parseAddress(ip) ?? []),
+      }))
     return compatibleRows({ ...world, pods: [...world.pods, ...others] })
   }
 
   egress(): readonly EgressView[] {
-    return this.#tables === undefined ? [] : describeEgress(this.#tables, this.#attachments.list(), this.#options.datapath)
+    return this.#tables === undefined
+      ? []
+      : describeEgress(this.#tables, this.#attachments.list(), this.#options.datapath)
   }
 
   async *drops(signal: AbortSignal): AsyncGenerator<DropEvent> {
     const { datapath, clock } = this.#options
-    for await (const drop of datapath.drops(signal)) yield describeDrop(drop, clock.monotonicNs(), clock.now())
+    for await (const drop of datapath.drops(signal))
+      yield describeDrop(drop, clock.monotonicNs(), clock.now())
   }
 
   metrics(): Promise<string> {

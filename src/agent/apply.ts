@@ -4,7 +4,13 @@ import type { Netlink } from '../datapath/netlink.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
-import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices, tunnelRoutes } from './node-network.ts'
+import {
+  ensureOverlay,
+  type NodeDevice,
+  prepareKernel,
+  selectNativeDevices,
+  tunnelRoutes,
+} from './node-network.ts'
 import { type Overlay, planDatapath } from './plan.ts'
 import { syncRoutes } from './wire.ts'
 
@@ -36,7 +42,11 @@ export async function applyDecision(
 ): Promise<Applied> {
   const { datapath, netlink } = held
   const { tunnelAddress } = tables.self
-  const overlay = ensureOverlay(netlink, devices, { port: settings.tunnelPort, mtu: settings.mtu, tunnelAddress })
+  const overlay = ensureOverlay(netlink, devices, {
+    port: settings.tunnelPort,
+    mtu: settings.mtu,
+    tunnelAddress,
+  })
   prepareKernel()
   await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
   const nativeDevices = selectNativeDevices(devices, settings.devices, tunnelAddress)
@@ -51,7 +61,8 @@ function hookDevices(datapath: Datapath, overlay: Overlay, nativeDevices: readon
   const isPresent = (program: string, ifindex: number): boolean =>
     present.some((hook) => hook.program === program && hook.ifindex === ifindex)
   if (!isPresent('from_overlay', overlay.ifindex)) datapath.attach('from_overlay', overlay.ifindex)
-  for (const { index } of nativeDevices) if (!isPresent('from_world', index)) datapath.attach('from_world', index)
+  for (const { index } of nativeDevices)
+    if (!isPresent('from_world', index)) datapath.attach('from_world', index)
   for (const hook of present) if (isLeftOver(hook, overlay, nativeDevices)) datapath.detach(hook)
 }
 

@@ -27,9 +27,19 @@ export interface AgentStatus {
   readonly masquerading: { readonly ipv4: boolean; readonly ipv6: boolean }
   readonly slot: number | undefined
   readonly tunnel: { readonly device: string; readonly port: number; readonly mtu: number }
-  readonly counts: { readonly pods: number; readonly policies: number; readonly nodes: number; readonly mappings: number }
+  readonly counts: {
+    readonly pods: number
+    readonly policies: number
+    readonly nodes: number
+    readonly mappings: number
+  }
   /** Packets since load, by program and verdict. */
-  readonly verdicts: readonly { readonly program: string; readonly verdict: string; readonly packets: number; readonly bytes: number }[]
+  readonly verdicts: readonly {
+    readonly program: string
+    readonly verdict: string
+    readonly packets: number
+    readonly bytes: number
+  }[]
   /** What is wrong now, one sentence each with the remedy; empty when all is well. */
   readonly problems: readonly string[]
 }

@@ -1,18 +1,18 @@
 import { parseArgs } from 'node:util'
 import { type Configuration, configMapData, parseConfiguration } from '../api/configuration.ts'
+import { healthPort } from '../api/manifests.ts'
+import { version } from '../api/version.ts'
 import { openDatapath } from '../datapath/datapath.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { watchNetwork } from '../datapath/network-changes.ts'
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
-import { healthPort } from '../api/manifests.ts'
-import { version } from '../api/version.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { Agent } from './agent.ts'
 import { installPlugin } from './cni-install.ts'
-import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { agentSocketPath } from './local-api.ts'
 import { serveHealth, serveLocalApi } from './serve.ts'
 
@@ -30,10 +30,14 @@ const { values: options } = parseArgs({
   },
 })
 
-function readConfiguration(directory: string): { configuration: Configuration; data: Record<string, string> } {
+function readConfiguration(directory: string): {
+  configuration: Configuration
+  data: Record<string, string>
+} {
   const data = configMapData(readConfigurationDirectory(directory))
   const parsed = parseConfiguration(data)
-  if (!parsed.ok) throw new Error(`the configuration in ${directory} cannot be used: ${parsed.issues.join('; ')}`)
+  if (!parsed.ok)
+    throw new Error(`the configuration in ${directory} cannot be used: ${parsed.issues.join('; ')}`)
   return { configuration: parsed.value, data }
 }
 

@@ -1,10 +1,17 @@
-import { type Address, familyOf } from '../net/address.ts'
 import { type DeviceAddress, listAddresses } from '../datapath/device-addresses.ts'
-import { createVxlan, type Device, deleteDevice, findDevice, listDevices, setDevice } from '../datapath/devices.ts'
+import {
+  createVxlan,
+  type Device,
+  deleteDevice,
+  findDevice,
+  listDevices,
+  setDevice,
+} from '../datapath/devices.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import { listRoutes, type Route } from '../datapath/routes.ts'
 import { reservePorts, writeSysctl } from '../datapath/sysctl.ts'
 import type { Tables } from '../decide/tables.ts'
+import { type Address, familyOf } from '../net/address.ts'
 import { familyOfPrefix, prefixLength } from '../net/prefix.ts'
 import type { Overlay } from './plan.ts'
 import { hostPrefix } from './wire.ts'
@@ -36,7 +43,9 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
     .filter((device) => !device.isLoopback)
     .map((device) => ({
       ...device,
-      addresses: addresses.filter((each) => each.index === device.index && isUsable(each)).map(({ address }) => address),
+      addresses: addresses
+        .filter((each) => each.index === device.index && isUsable(each))
+        .map(({ address }) => address),
       isDefaultRoute: defaults.has(device.index),
     }))
 }
@@ -62,7 +71,8 @@ export function selectNativeDevices(
   tunnelAddress: Address,
 ): NodeDevice[] {
   const native = devices.filter((device) => device.name !== overlayName && !isPodDevice(device))
-  if (patterns.length > 0) return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
+  if (patterns.length > 0)
+    return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
   return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
 }
 
@@ -93,8 +103,10 @@ export function ensureOverlay(
     overlay = findDevice(netlink, overlayName)
     if (overlay === undefined) throw new Error(`device ${overlayName} vanished while it was being made`)
   }
-  if (overlay.mtu !== mtu || !overlay.isUp) setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
-  if (overlay.mac === undefined) throw new Error(`device ${overlayName} has no MAC: another kind of device has its name`)
+  if (overlay.mtu !== mtu || !overlay.isUp)
+    setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
+  if (overlay.mac === undefined)
+    throw new Error(`device ${overlayName} has no MAC: another kind of device has its name`)
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
 }
 
@@ -131,5 +143,7 @@ export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
 
 /** Nodes reach each other by the underlay, which the tunnel itself needs. */
 function isNodeAddress(tables: Tables, prefix: string): boolean {
-  return [...tables.nodes.keys()].some((address) => hostPrefix(address) === prefix) || /\/(32|128)$/.test(prefix)
+  return (
+    [...tables.nodes.keys()].some((address) => hostPrefix(address) === prefix) || /\/(32|128)$/.test(prefix)
+  )
 }

@@ -1,11 +1,17 @@
-import { kinds } from '../api/crd.ts'
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
+import { kinds } from '../api/crd.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Settings, World, WorldNode } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
-import { clusterResource, coreResource, dropManagedFields, type KubePod, trimNode } from '../kube/cluster-objects.ts'
+import {
+  clusterResource,
+  coreResource,
+  dropManagedFields,
+  type KubePod,
+  trimNode,
+} from '../kube/cluster-objects.ts'
 import { Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -26,14 +32,26 @@ export class Observation {
   readonly #self: string
 
   constructor(client: KubeClient, self: string, held: { clock: Clock; log: Logger; onChange: () => void }) {
-    const mirror = <T extends KubeObject, V>(name: ResourceName, trim: (object: T) => V, options: ListOptions = {}) =>
-      new Mirror<T, V>(client.resource<T>(name), { ...options, ...held, trim })
+    const mirror = <T extends KubeObject, V>(
+      name: ResourceName,
+      trim: (object: T) => V,
+      options: ListOptions = {},
+    ) => new Mirror<T, V>(client.resource<T>(name), { ...options, ...held, trim })
     this.#self = self
     this.#nodes = mirror(coreResource('nodes', false), trimNode)
-    this.#namespaces = mirror(coreResource('namespaces', false), ({ metadata: { name, labels = {} } }: KubeObject) => ({ name, labels }))
+    this.#namespaces = mirror(
+      coreResource('namespaces', false),
+      ({ metadata: { name, labels = {} } }: KubeObject) => ({ name, labels }),
+    )
     this.#pods = mirror(podResource, trimPod, { fieldSelector: `spec.nodeName=${self}` })
-    this.#ciliumPolicies = mirror(clusterResource(kinds.ciliumEgressGatewayPolicy), dropManagedFields<CiliumEgressGatewayPolicy>)
-    this.#isovalentPolicies = mirror(clusterResource(kinds.isovalentEgressGatewayPolicy), dropManagedFields<IsovalentEgressGatewayPolicy>)
+    this.#ciliumPolicies = mirror(
+      clusterResource(kinds.ciliumEgressGatewayPolicy),
+      dropManagedFields<CiliumEgressGatewayPolicy>,
+    )
+    this.#isovalentPolicies = mirror(
+      clusterResource(kinds.isovalentEgressGatewayPolicy),
+      dropManagedFields<IsovalentEgressGatewayPolicy>,
+    )
     this.#egressNodes = mirror(egressNodeResource, dropManagedFields<EgressNode>)
     this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
   }

@@ -1,6 +1,6 @@
-import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Desired } from '../datapath/desired.ts'
 import type { Pod } from '../datapath/tables.ts'
+import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
 

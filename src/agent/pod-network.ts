@@ -77,7 +77,8 @@ export class PodNetwork {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new Refusal(503, `the tables could not be written (${reason}); the pod waits`, { cause })
     }
-    if (!this.#options.isKnown(pod)) throw new Refusal(503, `pod ${pod.namespace}/${pod.name} was deleted meanwhile`)
+    if (!this.#options.isKnown(pod))
+      throw new Refusal(503, `pod ${pod.namespace}/${pod.name} was deleted meanwhile`)
     return describe(attachment, netns, this.#prefixes())
   }
 
@@ -134,9 +135,16 @@ export class PodNetwork {
 
   #allocate(prefix: Prefix): Address {
     const taken = new Set(this.#options.attachments.list().flatMap(({ addresses }) => addresses))
-    const chosen = chooseAddress(prefix, (address) => taken.has(address), this.#lastIndexByPrefix.get(prefix) ?? 0)
+    const chosen = chooseAddress(
+      prefix,
+      (address) => taken.has(address),
+      this.#lastIndexByPrefix.get(prefix) ?? 0,
+    )
     if (chosen === undefined)
-      throw new Refusal(500, `every address of ${prefix}, this node's pod CIDR, is in use: ${taken.size} pods run here`)
+      throw new Refusal(
+        500,
+        `every address of ${prefix}, this node's pod CIDR, is in use: ${taken.size} pods run here`,
+      )
     this.#lastIndexByPrefix.set(prefix, chosen.index)
     return chosen.address
   }
@@ -162,7 +170,8 @@ export class PodNetwork {
 
 function describe(attachment: Attachment, netns: string, prefixes: readonly Prefix[]): CniResult {
   const { device, interfaceName, wired, addresses } = attachment
-  if (wired === undefined) throw new Refusal(500, `container ${attachment.containerId} is half wired; delete and retry`)
+  if (wired === undefined)
+    throw new Refusal(500, `container ${attachment.containerId} is half wired; delete and retry`)
   return {
     cniVersion: '1.0.0',
     interfaces: [

@@ -24,7 +24,10 @@ export function withOwnInterfaces(
   interfaces: readonly NodeInterface[],
 ): EgressNode[] {
   const known = egressNodes.find(({ metadata }) => metadata.name === self)
-  const own = { ...(known ?? { metadata: { name: self } }), status: { ...known?.status, interfaces: [...interfaces] } }
+  const own = {
+    ...(known ?? { metadata: { name: self } }),
+    status: { ...known?.status, interfaces: [...interfaces] },
+  }
   return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
 }
 
@@ -39,5 +42,10 @@ export async function reportInterfaces(
   const status = { interfaces: [...interfaces], version }
   const before = { interfaces: present.status?.interfaces, version: present.status?.version }
   if (JSON.stringify(before) === JSON.stringify(status)) return
-  await resource.patch(present.metadata.name, 'merge', { status }, { subresource: 'status', fieldManager: 'sallyport-agent' })
+  await resource.patch(
+    present.metadata.name,
+    'merge',
+    { status },
+    { subresource: 'status', fieldManager: 'sallyport-agent' },
+  )
 }

@@ -1,7 +1,14 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
-import type { AgentStatus, CniRequest, CniResult, CompatibleEgressRow, DropEvent, EgressView } from './local-api.ts'
+import type {
+  AgentStatus,
+  CniRequest,
+  CniResult,
+  CompatibleEgressRow,
+  DropEvent,
+  EgressView,
+} from './local-api.ts'
 
 /** What the agent can be asked; local-api.ts says what each answers. */
 export interface LocalApi {
@@ -49,7 +56,9 @@ export async function serveHealth(port: number, api: LocalApi): Promise<Server> 
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://agent').pathname
     const known = ['/healthz', '/readyz', '/metrics']
-    const answered = known.includes(path) ? answer(request, response, api) : Promise.reject(new Refusal(404, 'not here'))
+    const answered = known.includes(path)
+      ? answer(request, response, api)
+      : Promise.reject(new Refusal(404, 'not here'))
     answered.catch((error: unknown) => refuse(response, error))
   })
   await new Promise<void>((resolve, reject) => {

@@ -10,7 +10,10 @@ function lifetimeNs({ protocol }: FlowKey, { state }: Mapping): bigint {
   if (protocol === protocols.udp) return lifetimes.udp * second
   if (protocol !== protocols.tcp) return lifetimes.icmp * second
   const isClosing = ['STATE_FIN_OUT', 'STATE_FIN_IN', 'STATE_RESET'].some((bit) => state.includes(bit))
-  return (state.includes('STATE_ESTABLISHED') && !isClosing ? lifetimes.established : lifetimes.transitory) * second
+  return (
+    (state.includes('STATE_ESTABLISHED') && !isClosing ? lifetimes.established : lifetimes.transitory) *
+    second
+  )
 }
 
 /**
@@ -22,7 +25,9 @@ export function sweepMappings(datapath: Datapath, nowNs: bigint): number {
   const { mappings, ports } = datapath.tables
   let removed = 0
   for (const [flow, mapping] of mappings.entries()) {
-    const last = mapping.last_inward_ns > mapping.last_outward_ns ? mapping.last_inward_ns : mapping.last_outward_ns
+    // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigints
+    const last =
+      mapping.last_inward_ns > mapping.last_outward_ns ? mapping.last_inward_ns : mapping.last_outward_ns
     if (last + lifetimeNs(flow, mapping) > nowNs) continue
     mappings.delete(flow)
     ports.delete({ ...flow, source: mapping.egress_ip, source_port: mapping.egress_port })

@@ -21,16 +21,26 @@ const reasons: Readonly<Record<string, string>> = {
 }
 
 export function describeVerdict(verdict: string): string {
-  const words = verdict.replace(/^DROP_/, '').replaceAll('_', ' ').toLowerCase()
+  const words = verdict
+    .replace(/^DROP_/, '')
+    .replaceAll('_', ' ')
+    .toLowerCase()
   return reasons[verdict] ?? words.charAt(0).toUpperCase() + words.slice(1)
 }
 
-const protocolNames: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' }
+const protocolNames: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  132: 'SCTP',
+}
 
 /** `nowNs` and `nowMs` are the same moment on the two clocks. */
 export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): DropEvent {
   const { flow, program, verdict, length } = drop
-  const end = (address: Address, port: number): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
+  const end = (address: Address, port: number): string =>
+    address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
   return {
     time: new Date(nowMs - Number((nowNs - drop.time_ns) / 1_000_000n)).toISOString(),
     program: program.toLowerCase(),
@@ -94,7 +104,11 @@ function describeCount({ program, verdict, packets, bytes }: Count) {
 }
 
 /** What is really in the tables for each pod of this node, with the flows that use it now. */
-export function describeEgress(tables: Tables, attachments: readonly Attachment[], datapath: Datapath): EgressView[] {
+export function describeEgress(
+  tables: Tables,
+  attachments: readonly Attachment[],
+  datapath: Datapath,
+): EgressView[] {
   const nameByTunnel = new Map([...tables.nodes].map(([address, { name }]) => [address, name]))
   const flows = countFlows(datapath)
   return attachments.flatMap(({ pod, addresses }) => {
@@ -106,7 +120,9 @@ export function describeEgress(tables: Tables, attachments: readonly Attachment[
       action: rule.action,
       ...(rule.action === 'drop' ? { reason: describeVerdict(rule.reason) } : {}),
       egressIps: (rule.action === 'egress' ? (tables.groups.get(rule.group) ?? []) : []).map((address) => {
-        const order = (tables.egressIps.get(address)?.order ?? []).map((each) => nameByTunnel.get(each) ?? each)
+        const order = (tables.egressIps.get(address)?.order ?? []).map(
+          (each) => nameByTunnel.get(each) ?? each,
+        )
         const pool = tables.pools.find((each) => each.address === address && each.purpose === 'egress')
         return {
           address,

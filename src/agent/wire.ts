@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type Address, familyOf } from '../net/address.ts'
-import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import { putAddress } from '../datapath/device-addresses.ts'
 import { createVeth, deleteDevice, findDevice, setDevice } from '../datapath/devices.ts'
 import { putNeighbour } from '../datapath/neighbours.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { withNetns } from '../datapath/netns.ts'
 import { deleteRoute, listRoutes, putRoute, type Route } from '../datapath/routes.ts'
+import { type Address, familyOf } from '../net/address.ts'
+import { type Prefix, parsePrefix } from '../net/prefix.ts'
 
 /** A device pair between a pod and this node. */
 export interface Wire {
@@ -53,7 +53,12 @@ export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) 
   const mac = withNetns(wire.netns, () => configureInside(wire, host.mac as string))
   for (const { address } of wire.addresses) {
     putNeighbour(netlink, { index: host.index, address, mac })
-    putRoute(netlink, { destination: hostPrefix(address), kind: 'unicast', ifindex: host.index, scope: 'link' })
+    putRoute(netlink, {
+      destination: hostPrefix(address),
+      kind: 'unicast',
+      ifindex: host.index,
+      scope: 'link',
+    })
   }
   return { ifindex: host.index, mac, hostMac: host.mac }
 }
@@ -62,11 +67,17 @@ export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) 
 function configureInside(wire: Wire, routerMac: string): string {
   using netlink = new Netlink()
   const device = findDevice(netlink, wire.interfaceName)
-  if (device?.mac === undefined) throw new Error(`${wire.interfaceName} is not in the pod's namespace ${wire.netns}`)
+  if (device?.mac === undefined)
+    throw new Error(`${wire.interfaceName} is not in the pod's namespace ${wire.netns}`)
   const { index } = device
   setDevice(netlink, index, { isUp: true })
   for (const { address, router } of wire.addresses) {
-    putAddress(netlink, { index, address, prefixLength: familyOf(address) === 4 ? 32 : 128, hasPrefixRoute: false })
+    putAddress(netlink, {
+      index,
+      address,
+      prefixLength: familyOf(address) === 4 ? 32 : 128,
+      hasPrefixRoute: false,
+    })
     putNeighbour(netlink, { index, address: router, mac: routerMac })
     putRoute(netlink, { destination: hostPrefix(router), kind: 'unicast', ifindex: index, scope: 'link' })
     putRoute(netlink, defaultRoute(router, index))
@@ -89,7 +100,12 @@ export function syncRoutes(netlink: Netlink, ifindex: number, desired: readonly 
   const wanted = new Set(desired.map((route) => route.destination))
   for (const family of [4, 6] as const)
     for (const route of listRoutes(netlink, { family }))
-      if (route.ifindex === ifindex && route.via === undefined && !wanted.has(route.destination) && isOurs(route))
+      if (
+        route.ifindex === ifindex &&
+        route.via === undefined &&
+        !wanted.has(route.destination) &&
+        isOurs(route)
+      )
         deleteRoute(netlink, route)
   for (const route of desired) putRoute(netlink, route)
 }

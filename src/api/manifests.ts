@@ -35,7 +35,11 @@ export const healthPort = 9878
 export interface Manifest {
   readonly apiVersion: string
   readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> }
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+  }
   readonly [field: string]: unknown
 }
 
@@ -48,35 +52,72 @@ const readRules = [
   { apiGroups: ['sallyport.dev'], resources: ['egressnodes', 'egressaddresses'], verbs: read },
 ]
 
-const agentRules = [...readRules, { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] }]
+const agentRules = [
+  ...readRules,
+  { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] },
+]
 
 const operatorRules = [
   { apiGroups: [''], resources: ['nodes'], verbs: read },
   ...readRules.slice(1),
-  { apiGroups: ['sallyport.dev'], resources: ['egressnodes', 'egressaddresses'], verbs: ['create', 'update', 'delete'] },
-  ...policyGroups.map(({ group, plural }) => ({ apiGroups: [group], resources: [`${plural}/status`], verbs: ['patch'] })),
+  {
+    apiGroups: ['sallyport.dev'],
+    resources: ['egressnodes', 'egressaddresses'],
+    verbs: ['create', 'update', 'delete'],
+  },
+  ...policyGroups.map(({ group, plural }) => ({
+    apiGroups: [group],
+    resources: [`${plural}/status`],
+    verbs: ['patch'],
+  })),
 ]
 
-const leaseRules = [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] }]
+const leaseRules = [
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+]
 
 /** Everything of an install, in the order in which it is applied. */
 export function renderInstall(configMap: Readonly<Record<string, string>>, names: Names): Manifest[] {
   return [
     ...(renderCrds() as Manifest[]),
-    ...['sallyport-agent', 'sallyport-operator'].map((name) => labelled('v1', 'ServiceAccount', name, {}, namespace)),
+    ...['sallyport-agent', 'sallyport-operator'].map((name) =>
+      labelled('v1', 'ServiceAccount', name, {}, namespace),
+    ),
     ...clusterRole('sallyport-agent', agentRules),
     ...clusterRole('sallyport-operator', operatorRules),
     labelled(`${rbac}/v1`, 'Role', 'sallyport-operator', { rules: leaseRules }, namespace),
-    labelled(`${rbac}/v1`, 'RoleBinding', 'sallyport-operator', binding('Role', 'sallyport-operator'), namespace),
+    labelled(
+      `${rbac}/v1`,
+      'RoleBinding',
+      'sallyport-operator',
+      binding('Role', 'sallyport-operator'),
+      namespace,
+    ),
     labelled('v1', 'ConfigMap', configMapName, { data: configMap }, namespace),
     operatorDeployment(names, Number(configMap['operator-replicas'] ?? 2)),
-    labelled('policy/v1', 'PodDisruptionBudget', names.operator, { spec: { maxUnavailable: 1, selector: { matchLabels: names.operatorLabels } } }, namespace),
+    labelled(
+      'policy/v1',
+      'PodDisruptionBudget',
+      names.operator,
+      { spec: { maxUnavailable: 1, selector: { matchLabels: names.operatorLabels } } },
+      namespace,
+    ),
     agentDaemonSet(names),
   ]
 }
 
-function labelled(apiVersion: string, kind: string, name: string, fields: object, inNamespace?: string): Manifest {
-  const metadata = { name, ...(inNamespace === undefined ? {} : { namespace: inNamespace }), labels: managedByLabel }
+function labelled(
+  apiVersion: string,
+  kind: string,
+  name: string,
+  fields: object,
+  inNamespace?: string,
+): Manifest {
+  const metadata = {
+    name,
+    ...(inNamespace === undefined ? {} : { namespace: inNamespace }),
+    labels: managedByLabel,
+  }
   return { apiVersion, kind, metadata, ...fields }
 }
 
@@ -106,7 +147,13 @@ function operatorDeployment({ operator, operatorLabels }: Names, replicas: numbe
     affinity: {
       podAntiAffinity: {
         preferredDuringSchedulingIgnoredDuringExecution: [
-          { weight: 100, podAffinityTerm: { labelSelector: { matchLabels: operatorLabels }, topologyKey: 'kubernetes.io/hostname' } },
+          {
+            weight: 100,
+            podAffinityTerm: {
+              labelSelector: { matchLabels: operatorLabels },
+              topologyKey: 'kubernetes.io/hostname',
+            },
+          },
         ],
       },
     },
@@ -117,14 +164,24 @@ function operatorDeployment({ operator, operatorLabels }: Names, replicas: numbe
         command: ['sallyport-operator'],
         env: [field('POD_NAME', 'metadata.name'), field('POD_NAMESPACE', 'metadata.namespace')],
         resources: { requests: { cpu: '20m', memory: '100Mi' } },
-        securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        },
         volumeMounts: [configMount],
       },
     ],
     volumes: [configVolume],
   }
   const template = { metadata: { labels: { ...operatorLabels, ...managedByLabel } }, spec }
-  return labelled('apps/v1', 'Deployment', operator, { spec: { replicas, selector: { matchLabels: operatorLabels }, template } }, namespace)
+  return labelled(
+    'apps/v1',
+    'Deployment',
+    operator,
+    { spec: { replicas, selector: { matchLabels: operatorLabels }, template } },
+    namespace,
+  )
 }
 
 /** Folders of the node that the agent works in, and why. */
@@ -162,7 +219,11 @@ function agentDaemonSet({ agent, agentContainer, agentLabels }: Names): Manifest
         },
         volumeMounts: [
           configMount,
-          ...hostFolders.map(([name, path, , mountPropagation]) => ({ name, mountPath: path, ...(mountPropagation ? { mountPropagation } : {}) })),
+          ...hostFolders.map(([name, path, , mountPropagation]) => ({
+            name,
+            mountPath: path,
+            ...(mountPropagation ? { mountPropagation } : {}),
+          })),
         ],
       },
     ],
@@ -170,5 +231,11 @@ function agentDaemonSet({ agent, agentContainer, agentLabels }: Names): Manifest
   }
   const template = { metadata: { labels: { ...agentLabels, ...managedByLabel } }, spec }
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }
-  return labelled('apps/v1', 'DaemonSet', agent, { spec: { selector: { matchLabels: agentLabels }, updateStrategy, template } }, namespace)
+  return labelled(
+    'apps/v1',
+    'DaemonSet',
+    agent,
+    { spec: { selector: { matchLabels: agentLabels }, updateStrategy, template } },
+    namespace,
+  )
 }

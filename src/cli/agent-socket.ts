@@ -25,7 +25,9 @@ export function askAgent<T>(path: string): Promise<T> {
       })
     })
     outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 30 s')))
-    outgoing.on('error', (error) => reject(new Complaint(`the agent does not answer on ${agentSocketPath}: ${error.message}`)))
+    outgoing.on('error', (error) =>
+      reject(new Complaint(`the agent does not answer on ${agentSocketPath}: ${error.message}`)),
+    )
     outgoing.end()
   })
 }

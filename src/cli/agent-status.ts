@@ -15,7 +15,10 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
       'Masquerading:',
       `BPF   [${devices.map(({ name }) => name).join(', ')}]   ${podCIDRs.join(', ')} [IPv4: ${onOff(masquerading.ipv4)}, IPv6: ${onOff(masquerading.ipv6)}]`,
     ],
-    ['Egress Gateway:', `${onOff(config['enable-ipv4-egress-gateway'] === 'true')}   ${counts.policies} policies`],
+    [
+      'Egress Gateway:',
+      `${onOff(config['enable-ipv4-egress-gateway'] === 'true')}   ${counts.policies} policies`,
+    ],
     ['Slot:', slot === undefined ? 'none yet' : String(slot)],
     ['Tunnel:', `vxlan   [${tunnel.device}]   port ${tunnel.port}, MTU ${tunnel.mtu}`],
     ['Nodes:', String(counts.nodes)],
@@ -25,7 +28,10 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
     ['Health:', status.isReady && problems.length === 0 ? 'OK' : 'not well'],
   ]
   const width = Math.max(...lines.map(([name]) => name.length)) + 2
-  return [...lines.map(([name, value]) => name.padEnd(width) + value), ...problems.map((problem) => `  ! ${problem}`)].join('\n')
+  return [
+    ...lines.map(([name, value]) => name.padEnd(width) + value),
+    ...problems.map((problem) => `  ! ${problem}`),
+  ].join('\n')
 }
 
 function onOff(isOn: boolean): string {
@@ -39,5 +45,7 @@ function describeDevice({ name, addresses, isDirectRouting }: DeviceStatus): str
 function describeDrops({ verdicts }: AgentStatus): string {
   const drops = verdicts.filter(({ verdict }) => verdict.startsWith('DROP_'))
   if (drops.length === 0) return 'none'
-  return drops.map(({ verdict, packets }) => `${packets} ${verdict.slice(5).replaceAll('_', ' ').toLowerCase()}`).join(', ')
+  return drops
+    .map(({ verdict, packets }) => `${packets} ${verdict.slice(5).replaceAll('_', ' ').toLowerCase()}`)
+    .join(', ')
 }

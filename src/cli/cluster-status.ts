@@ -1,4 +1,4 @@
-import { compatibleNames, defaultNames, namespace, type Names } from '../api/manifests.ts'
+import { compatibleNames, defaultNames, type Names, namespace } from '../api/manifests.ts'
 import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
@@ -13,7 +13,10 @@ interface PodObject extends KubeObject {
   readonly spec: { readonly nodeName?: string; readonly containers: readonly { readonly image: string }[] }
   readonly status?: {
     readonly phase?: string
-    readonly containerStatuses?: readonly { readonly ready: boolean; readonly state?: Readonly<Record<string, { reason?: string; message?: string }>> }[]
+    readonly containerStatuses?: readonly {
+      readonly ready: boolean
+      readonly state?: Readonly<Record<string, { reason?: string; message?: string }>>
+    }[]
   }
 }
 
@@ -36,17 +39,27 @@ export interface ClusterStatus {
 
 /** Both ways of naming an install are looked for. */
 export async function readClusterStatus(client: KubeClient): Promise<ClusterStatus> {
-  const found = (await Promise.all([defaultNames, compatibleNames].map((names) => readWorkloads(client, names)))).flat()
+  const found = (
+    await Promise.all([defaultNames, compatibleNames].map((names) => readWorkloads(client, names)))
+  ).flat()
   const pods = await readPods(client)
   const errors = [
     ...(found.length === 0 ? ['Sallyport is not installed: run "sallyport install"'] : []),
-    ...found.filter(({ desired, ready }) => ready < desired).map(({ kind, name, desired, ready }) => `${kind} ${name}: ${desired - ready} of ${desired} pods are not ready`),
+    ...found
+      .filter(({ desired, ready }) => ready < desired)
+      .map(
+        ({ kind, name, desired, ready }) =>
+          `${kind} ${name}: ${desired - ready} of ${desired} pods are not ready`,
+      ),
     ...pods.flatMap(podProblem),
   ]
   const running = pods.filter(({ status }) => status?.phase === 'Running').length
   return {
     isInstalled: found.length > 0,
-    isWell: found.length > 1 && errors.length === 0 && found.every(({ desired, available }) => desired > 0 && available === desired),
+    isWell:
+      found.length > 1 &&
+      errors.length === 0 &&
+      found.every(({ desired, available }) => desired > 0 && available === desired),
     workloads: found,
     images: [...new Set(pods.flatMap(({ spec }) => spec.containers.map(({ image }) => image)))],
     containers: { running, pending: pods.length - running },
@@ -57,45 +70,82 @@ export async function readClusterStatus(client: KubeClient): Promise<ClusterStat
 async function readWorkloads(client: KubeClient, names: Names): Promise<WorkloadStatus[]> {
   const read = async (plural: string, name: string): Promise<WorkloadObject | undefined> => {
     try {
-      return await client.resource<WorkloadObject>({ group: 'apps', version: 'v1', plural, isNamespaced: true }).get(name, namespace)
+      return await client
+        .resource<WorkloadObject>({ group: 'apps', version: 'v1', plural, isNamespaced: true })
+        .get(name, namespace)
     } catch (error) {
       if (isNotFound(error)) return undefined
       throw error
     }
   }
-  const [agent, operator] = await Promise.all([read('daemonsets', names.agent), read('deployments', names.operator)])
+  const [agent, operator] = await Promise.all([
+    read('daemonsets', names.agent),
+    read('deployments', names.operator),
+  ])
   return [
     ...(agent === undefined
       ? []
-      : [{ kind: 'DaemonSet', name: names.agent, desired: agent.status?.desiredNumberScheduled ?? 0, ready: agent.status?.numberReady ?? 0, available: agent.status?.numberAvailable ?? 0 }]),
+      : [
+          {
+            kind: 'DaemonSet',
+            name: names.agent,
+            desired: agent.status?.desiredNumberScheduled ?? 0,
+            ready: agent.status?.numberReady ?? 0,
+            available: agent.status?.numberAvailable ?? 0,
+          },
+        ]),
     ...(operator === undefined
       ? []
-      : [{ kind: 'Deployment', name: names.operator, desired: operator.spec?.replicas ?? 1, ready: operator.status?.readyReplicas ?? 0, available: operator.status?.availableReplicas ?? 0 }]),
+      : [
+          {
+            kind: 'Deployment',
+            name: names.operator,
+            desired: operator.spec?.replicas ?? 1,
+            ready: operator.status?.readyReplicas ?? 0,
+            available: operator.status?.availableReplicas ?? 0,
+          },
+        ]),
   ]
 }
 
 async function readPods(client: KubeClient): Promise<readonly PodObject[]> {
   const labelSelector = 'app.kubernetes.io/managed-by=sallyport'
-  return (await client.resource<PodObject>(coreResource('pods', true)).list({ namespace, labelSelector })).items
+  return (await client.resource<PodObject>(coreResource('pods', true)).list({ namespace, labelSelector }))
+    .items
 }
 
 function podProblem({ metadata, spec, status }: PodObject): string[] {
-  const waiting = status?.containerStatuses?.map(({ state }) => state?.waiting ?? state?.terminated).find((state) => state !== undefined)
+  const waiting = status?.containerStatuses
+    ?.map(({ state }) => state?.waiting ?? state?.terminated)
+    .find((state) => state !== undefined)
   if (waiting === undefined) return []
-  return [`pod ${metadata.name} on ${spec.nodeName ?? 'no node yet'}: ${waiting.reason ?? 'waits'}${waiting.message ? `: ${waiting.message}` : ''}`]
+  return [
+    `pod ${metadata.name} on ${spec.nodeName ?? 'no node yet'}: ${waiting.reason ?? 'waits'}${waiting.message ? `: ${waiting.message}` : ''}`,
+  ]
 }
 
 export function formatClusterStatus(status: ClusterStatus): string {
   const component = (kind: string): string => {
     const workload = status.workloads.find((each) => each.kind === kind)
     if (workload === undefined) return 'not installed'
-    return workload.ready >= workload.desired && workload.desired > 0 ? 'OK' : `${workload.desired - workload.ready} not ready`
+    return workload.ready >= workload.desired && workload.desired > 0
+      ? 'OK'
+      : `${workload.desired - workload.ready} not ready`
   }
   const rows = [
-    ...status.workloads.map(({ kind, name, desired, ready, available }) => [kind, name, `Desired: ${desired}, Ready: ${ready}/${desired}, Available: ${available}/${desired}`]),
+    ...status.workloads.map(({ kind, name, desired, ready, available }) => [
+      kind,
+      name,
+      `Desired: ${desired}, Ready: ${ready}/${desired}, Available: ${available}/${desired}`,
+    ]),
     ['Containers:', '', `Running: ${status.containers.running}, Pending: ${status.containers.pending}`],
     ['Image versions:', '', status.images.join(', ') || 'none'],
     ...status.errors.map((error, index) => [index === 0 ? 'Errors:' : '', '', error]),
   ]
-  return [`Agents:     ${component('DaemonSet')}`, `Operator:   ${component('Deployment')}`, '', formatColumns(rows)].join('\n')
+  return [
+    `Agents:     ${component('DaemonSet')}`,
+    `Operator:   ${component('Deployment')}`,
+    '',
+    formatColumns(rows),
+  ].join('\n')
 }

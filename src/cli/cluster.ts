@@ -19,15 +19,19 @@ interface Kubeconfig {
 }
 
 async function readAccess(): Promise<ClusterAccess> {
-  const path = (process.env.KUBECONFIG ?? '').split(':').find((each) => each !== '') ?? join(homedir(), '.kube/config')
-  if (!existsSync(path)) throw new Complaint(`there is no kubeconfig at ${path}: set KUBECONFIG, or work in "sallyport lab shell"`)
+  const path =
+    (process.env.KUBECONFIG ?? '').split(':').find((each) => each !== '') ?? join(homedir(), '.kube/config')
+  if (!existsSync(path))
+    throw new Complaint(`there is no kubeconfig at ${path}: set KUBECONFIG, or work in "sallyport lab shell"`)
   const { parse } = await import('yaml')
   const config = parse(readFileSync(path, 'utf8')) as Kubeconfig
   const context = config.contexts?.find(({ name }) => name === config['current-context'])?.context
   const cluster = config.clusters?.find(({ name }) => name === context?.cluster)?.cluster
   const user = config.users?.find(({ name }) => name === context?.user)?.user
   if (cluster?.server === undefined || user === undefined)
-    throw new Complaint(`the kubeconfig ${path} has no current context with a cluster and a user: kubectl config use-context …`)
+    throw new Complaint(
+      `the kubeconfig ${path} has no current context with a cluster and a user: kubectl config use-context …`,
+    )
   const near = (file: string): string => readFileSync(resolve(dirname(path), file), 'utf8')
   const pem = (holder: Record<string, unknown>, name: string): string | undefined => {
     const [data, file] = [holder[`${name}-data`], holder[name]]
@@ -36,12 +40,18 @@ async function readAccess(): Promise<ClusterAccess> {
   }
   const ca = pem(cluster, 'certificate-authority')
   const [cert, key] = [pem(user, 'client-certificate'), pem(user, 'client-key')]
-  if (typeof user.token !== 'string' && typeof user.tokenFile !== 'string' && cert === undefined) return readWithPlugins(path)
+  if (typeof user.token !== 'string' && typeof user.tokenFile !== 'string' && cert === undefined)
+    return readWithPlugins(path)
   return {
     server: cluster.server,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { clientCertificate: { cert, key } }),
-    token: () => (typeof user.token === 'string' ? user.token : typeof user.tokenFile === 'string' ? near(user.tokenFile).trim() : undefined),
+    token: () =>
+      typeof user.token === 'string'
+        ? user.token
+        : typeof user.tokenFile === 'string'
+          ? near(user.tokenFile).trim()
+          : undefined,
   }
 }
 
@@ -58,7 +68,9 @@ async function readWithPlugins(path: string): Promise<ClusterAccess> {
   return {
     server,
     ...(options.ca === undefined ? {} : { ca: String(options.ca) }),
-    ...(options.cert === undefined ? {} : { clientCertificate: { cert: String(options.cert), key: String(options.key) } }),
+    ...(options.cert === undefined
+      ? {}
+      : { clientCertificate: { cert: String(options.cert), key: String(options.key) } }),
     token: () => authorization.replace(/^Bearer /, '') || undefined,
   }
 }

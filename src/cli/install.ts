@@ -11,8 +11,12 @@ export function chosenNames(): Names {
 }
 
 /** The objects of an install with these `--set` words and values file. Every mistake is named at once. */
-export async function planInstall(sets: readonly string[], valuesFile: string | undefined): Promise<Manifest[]> {
-  const fromFile = valuesFile === undefined ? [] : flatten((await import('yaml')).parse(readFileSync(valuesFile, 'utf8')))
+export async function planInstall(
+  sets: readonly string[],
+  valuesFile: string | undefined,
+): Promise<Manifest[]> {
+  const fromFile =
+    valuesFile === undefined ? [] : flatten((await import('yaml')).parse(readFileSync(valuesFile, 'utf8')))
   const parsed = parseSets([...fromFile, ...sets])
   if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
   return renderInstall(configMapData(parsed.value), chosenNames())
@@ -42,7 +46,12 @@ const plurals: Readonly<Record<string, string>> = {
 export function resourceOf({ apiVersion, kind }: Manifest): ResourceName {
   const [first = '', second] = apiVersion.split('/')
   const [group, version] = second === undefined ? ['', first] : [first, second]
-  return { group, version, plural: plurals[kind] ?? `${kind.toLowerCase()}s`, isNamespaced: !clusterKinds.includes(kind) }
+  return {
+    group,
+    version,
+    plural: plurals[kind] ?? `${kind.toLowerCase()}s`,
+    isNamespaced: !clusterKinds.includes(kind),
+  }
 }
 
 export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
@@ -58,8 +67,11 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
     if (isNotFound(error)) return undefined
     throw error
   })
-  if (present !== undefined && manifest.kind === 'CustomResourceDefinition' && !isOurs(present)) return 'left alone'
-  const applied = await applyUntilServed(() => resource.apply(manifest as KubeObject, { fieldManager: 'sallyport', force: true }))
+  if (present !== undefined && manifest.kind === 'CustomResourceDefinition' && !isOurs(present))
+    return 'left alone'
+  const applied = await applyUntilServed(() =>
+    resource.apply(manifest as KubeObject, { fieldManager: 'sallyport', force: true }),
+  )
   if (present === undefined) return 'created'
   return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
 }
@@ -84,7 +96,11 @@ export function describe({ kind, apiVersion, metadata }: Manifest): string {
 }
 
 /** Deletes what an install made. Definitions, and with them everybody's policies, stay unless asked for. */
-export async function removeManifest(client: KubeClient, manifest: Manifest, isPurge: boolean): Promise<'deleted' | 'kept' | 'not there'> {
+export async function removeManifest(
+  client: KubeClient,
+  manifest: Manifest,
+  isPurge: boolean,
+): Promise<'deleted' | 'kept' | 'not there'> {
   const { name, namespace } = manifest.metadata
   const resource = client.resource<KubeObject>(resourceOf(manifest))
   try {

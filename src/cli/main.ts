@@ -11,7 +11,9 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 const program = new Command('sallyport')
-  .description('Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies.')
+  .description(
+    'Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies.',
+  )
   .showHelpAfterError('(--help explains)')
   .showSuggestionAfterError()
   .enablePositionalOptions()
@@ -37,7 +39,9 @@ program
     const manifests = await planInstall(options.set, options.values)
     if (options.dryRun) {
       const { stringify } = await import('yaml')
-      return print(manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false })).join('---\n'))
+      return print(
+        manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false })).join('---\n'),
+      )
     }
     const { openCluster } = await import('./cluster.ts')
     await using client = await openCluster()
@@ -68,7 +72,8 @@ program
     if (hasAgent() && process.env.KUBECONFIG === undefined) return printAgentStatus(options.output)
     const { parseDuration } = await import('../api/configuration.ts')
     const waitMs = parseDuration(options.waitDuration)
-    if (waitMs === undefined) throw new Complaint(`${options.waitDuration} is no duration: write 90s or 5m`, 2)
+    if (waitMs === undefined)
+      throw new Complaint(`${options.waitDuration} is no duration: write 90s or 5m`, 2)
     await waitUntilWell(options.wait ? waitMs : 0, options.output)
   })
 
@@ -104,9 +109,18 @@ program
     const { configMapName, namespace } = await import('../api/manifests.ts')
     const read = async (): Promise<Record<string, string>> => {
       if (hasAgent() && process.env.KUBECONFIG === undefined) return askAgent('/v1/config')
-      const [{ openCluster }, { coreResource }] = await Promise.all([import('./cluster.ts'), import('../kube/cluster-objects.ts')])
+      const [{ openCluster }, { coreResource }] = await Promise.all([
+        import('./cluster.ts'),
+        import('../kube/cluster-objects.ts'),
+      ])
       await using client = await openCluster()
-      return ((await client.resource(coreResource('configmaps', true)).get(configMapName, namespace)) as { data?: Record<string, string> }).data ?? {}
+      return (
+        (
+          (await client.resource(coreResource('configmaps', true)).get(configMapName, namespace)) as {
+            data?: Record<string, string>
+          }
+        ).data ?? {}
+      )
     }
     print(formatColumns(Object.entries(await read()).sort(([a], [b]) => (a < b ? -1 : 1))))
   })
@@ -125,7 +139,12 @@ program
     if (output === 'json') return printJson(rows)
     if (rows.length === 0) return void process.stderr.write('No entries found.\n')
     const { formatColumns } = await import('./columns.ts')
-    const cells = rows.map(({ SourceIP, DestCIDR, EgressIP, GatewayIP }) => [SourceIP, DestCIDR, EgressIP, GatewayIP])
+    const cells = rows.map(({ SourceIP, DestCIDR, EgressIP, GatewayIP }) => [
+      SourceIP,
+      DestCIDR,
+      EgressIP,
+      GatewayIP,
+    ])
     print(formatColumns([['Source IP', 'Destination CIDR', 'Egress IP', 'Gateway IP'], ...cells]))
   })
 
@@ -143,8 +162,15 @@ program
     const { formatColumns } = await import('./columns.ts')
     const rows = views.flatMap(({ pod, destination, policy, action, reason, egressIps }) => {
       const common = [`${pod.namespace}/${pod.name}`, destination, policy.name]
-      if (egressIps.length === 0) return [[...common, action === 'drop' ? `dropped: ${reason}` : "the node's own", '', '', '']]
-      return egressIps.map(({ address, holder, portsOwned, flows }) => [...common, address, holder ?? 'nobody', String(portsOwned), String(flows)])
+      if (egressIps.length === 0)
+        return [[...common, action === 'drop' ? `dropped: ${reason}` : "the node's own", '', '', '']]
+      return egressIps.map(({ address, holder, portsOwned, flows }) => [
+        ...common,
+        address,
+        holder ?? 'nobody',
+        String(portsOwned),
+        String(flows),
+      ])
     })
     print(formatColumns([['Pod', 'Destination', 'Policy', 'Egress IP', 'Holder', 'Ports', 'Flows'], ...rows]))
   })
@@ -156,14 +182,20 @@ program
   .option('-o, --output <format>', 'json: one object a line')
   .action(async ({ output }: { output?: string }) => {
     for await (const drop of followAgent<DropEvent>('/v1/drops'))
-      print(output === 'json' ? JSON.stringify(drop) : `${drop.time}   ${drop.program}   ${drop.protocol} ${drop.source} -> ${drop.destination}   ${drop.reason}`)
+      print(
+        output === 'json'
+          ? JSON.stringify(drop)
+          : `${drop.time}   ${drop.program}   ${drop.protocol} ${drop.source} -> ${drop.destination}   ${drop.reason}`,
+      )
   })
 
 program
   .command('version')
   .description('the version of this command')
   .option('-o, --output <format>', 'json for machines')
-  .action(({ output }: { output?: string }) => (output === 'json' ? printJson({ version }) : print(`sallyport ${version}`)))
+  .action(({ output }: { output?: string }) =>
+    output === 'json' ? printJson({ version }) : print(`sallyport ${version}`),
+  )
 
 /* The one import from a rung below: the lab mounts its verbs here, and only when they are asked for. */
 if (process.argv[2] === 'lab') program.addCommand((await import('../lab/command.ts')).labCommand())

@@ -8,7 +8,13 @@ import { request } from 'node:http'
 const supportedVersions = ['0.4.0', '1.0.0', '1.1.0']
 
 /** Error codes of the CNI specification, section "Error". */
-const codes = { incompatibleVersion: 1, invalidEnvironment: 4, invalidConfiguration: 7, tryAgainLater: 11, failed: 100 }
+const codes = {
+  incompatibleVersion: 1,
+  invalidEnvironment: 4,
+  invalidConfiguration: 7,
+  tryAgainLater: 11,
+  failed: 100,
+}
 
 interface NetworkConfiguration {
   readonly cniVersion: string
@@ -44,7 +50,9 @@ function parseConfiguration(text: string): NetworkConfiguration {
       codes.incompatibleVersion,
       `CNI version ${cniVersion} is not supported; use one of ${supportedVersions.join(', ')}`,
     )
-  const attachments = Array.isArray(fields['cni.dev/valid-attachments']) ? fields['cni.dev/valid-attachments'] : []
+  const attachments = Array.isArray(fields['cni.dev/valid-attachments'])
+    ? fields['cni.dev/valid-attachments']
+    : []
   return {
     cniVersion,
     agentSocket: typeof fields.agentSocket === 'string' ? fields.agentSocket : '/run/sallyport/agent.sock',
@@ -93,7 +101,13 @@ function buildRequest(command: string, configuration: NetworkConfiguration): unk
 function askAgent(socketPath: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
-      { socketPath, path: '/v1/cni', method: 'POST', headers: { 'content-type': 'application/json' }, timeout: 60_000 },
+      {
+        socketPath,
+        path: '/v1/cni',
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        timeout: 60_000,
+      },
       (incoming) => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -95,7 +95,8 @@ export class KubeClient {
   async json(call: Call): Promise<unknown> {
     const response = await this.send(call)
     const text = await response.body.text()
-    if (response.statusCode >= 300) throw toError(call, response.statusCode, text, response.headers['retry-after'])
+    if (response.statusCode >= 300)
+      throw toError(call, response.statusCode, text, response.headers['retry-after'])
     return text === '' ? undefined : JSON.parse(text)
   }
 
@@ -122,7 +123,12 @@ export class KubeClient {
   }
 }
 
-function toError(call: Call, code: number, text: string, retryAfter: string | string[] | undefined): KubeError {
+function toError(
+  call: Call,
+  code: number,
+  text: string,
+  retryAfter: string | string[] | undefined,
+): KubeError {
   let body: unknown
   try {
     body = JSON.parse(text)
@@ -130,7 +136,12 @@ function toError(call: Call, code: number, text: string, retryAfter: string | st
     body = { message: text.slice(0, 200) || `HTTP ${code}` }
   }
   const seconds = Number(retryAfter)
-  return new KubeError(`${call.method} ${call.path}`, code, body, Number.isFinite(seconds) ? seconds * 1000 : undefined)
+  return new KubeError(
+    `${call.method} ${call.path}`,
+    code,
+    body,
+    Number.isFinite(seconds) ? seconds * 1000 : undefined,
+  )
 }
 
 /** The objects of one kind. */
@@ -215,15 +226,24 @@ export class Resource<T extends KubeObject> {
   /** Server-side apply: what `object` says becomes so, and what this manager said before and no longer says goes. */
   async apply(object: T, options: WriteOptions & { readonly fieldManager: string }): Promise<T> {
     const namespace = options.namespace ?? object.metadata.namespace
-    return this.patch(object.metadata.name, 'apply', object, { ...options, ...(namespace ? { namespace } : {}) })
+    return this.patch(object.metadata.name, 'apply', object, {
+      ...options,
+      ...(namespace ? { namespace } : {}),
+    })
   }
 
-  async delete(name: string, options: { readonly namespace?: string; readonly gracePeriodSeconds?: number } = {}) {
+  async delete(
+    name: string,
+    options: { readonly namespace?: string; readonly gracePeriodSeconds?: number } = {},
+  ) {
     const { namespace, gracePeriodSeconds } = options
     return this.client.json({
       method: 'DELETE',
       path: this.path(namespace, name),
-      body: { propagationPolicy: 'Background', ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }) },
+      body: {
+        propagationPolicy: 'Background',
+        ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+      },
     })
   }
 }

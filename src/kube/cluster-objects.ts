@@ -1,5 +1,5 @@
-import { parseAddress, type Address } from '../net/address.ts'
-import { parsePrefix, type Prefix } from '../net/prefix.ts'
+import { type Address, parseAddress } from '../net/address.ts'
+import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { KubeObject, ResourceName } from './client.ts'
 
 /** The parts of Kubernetes' own objects that more than one process reads. */
@@ -17,7 +17,11 @@ export function coreResource(plural: string, isNamespaced: boolean): ResourceNam
   return { group: '', version: 'v1', plural, isNamespaced }
 }
 
-export function clusterResource({ group, version, plural }: Omit<ResourceName, 'isNamespaced'>): ResourceName {
+export function clusterResource({
+  group,
+  version,
+  plural,
+}: Omit<ResourceName, 'isNamespaced'>): ResourceName {
   return { group, version, plural, isNamespaced: false }
 }
 

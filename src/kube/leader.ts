@@ -56,7 +56,8 @@ export class Leadership {
       try {
         await this.#try()
       } catch (error) {
-        if (!isConflict(error) && !isAlreadyExists(error)) log.debug({ err: error }, 'the lease could not be read or renewed')
+        if (!isConflict(error) && !isAlreadyExists(error))
+          log.debug({ err: error }, 'the lease could not be read or renewed')
       }
       if (this.isLeader && clock.now() - this.#renewedAtMs > stepDownAfterMs) this.isLeader = false
       if (wasLeader !== this.isLeader) {
@@ -93,14 +94,24 @@ export class Leadership {
       this.isLeader = false
       return
     }
-    const spec = this.#claim(now, isMine ? (acquireTime ?? now) : now, isMine ? leaseTransitions : leaseTransitions + 1)
+    const spec = this.#claim(
+      now,
+      isMine ? (acquireTime ?? now) : now,
+      isMine ? leaseTransitions : leaseTransitions + 1,
+    )
     await this.#leases.replace({ ...lease, spec }, { namespace })
     this.#noteRenewed()
   }
 
   #claim(renewTime: string, acquireTime: string, leaseTransitions: number): NonNullable<LeaseObject['spec']> {
     const { identity } = this.#options
-    return { holderIdentity: identity, leaseDurationSeconds: leaseDurationMs / 1000, renewTime, acquireTime, leaseTransitions }
+    return {
+      holderIdentity: identity,
+      leaseDurationSeconds: leaseDurationMs / 1000,
+      renewTime,
+      acquireTime,
+      leaseTransitions,
+    }
   }
 
   #noteRenewed(): void {

@@ -102,7 +102,8 @@ export class Mirror<T extends KubeObject, V> {
   }
 
   #noteSuccess(): void {
-    if (this.isStale) this.#options.log.info({ resource: this.#resource.name.plural }, 'the API server answers again')
+    if (this.isStale)
+      this.#options.log.info({ resource: this.#resource.name.plural }, 'the API server answers again')
     this.isStale = false
     this.#loggedMessage = undefined
   }

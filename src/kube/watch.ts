@@ -81,7 +81,8 @@ async function* linesOf(body: AsyncIterable<Buffer>, path: string): AsyncGenerat
       rest = rest.slice(end + 1)
       if (line.trim() !== '') yield line
     }
-    if (rest.length > mostLineBytes) throw new Error(`watch ${path}: one event of more than ${mostLineBytes} bytes`)
+    if (rest.length > mostLineBytes)
+      throw new Error(`watch ${path}: one event of more than ${mostLineBytes} bytes`)
   }
 }
 

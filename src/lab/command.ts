@@ -9,8 +9,11 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 /** `sallyport lab …` */
 export function labCommand(): Command {
-  const lab = new Command('lab').description('a whole cluster on this machine, in namespaces, for trying things out').enablePositionalOptions()
-  const named = (command: Command): Command => command.option('--name <name>', 'which lab; several can run side by side', 'lab')
+  const lab = new Command('lab')
+    .description('a whole cluster on this machine, in namespaces, for trying things out')
+    .enablePositionalOptions()
+  const named = (command: Command): Command =>
+    command.option('--name <name>', 'which lab; several can run side by side', 'lab')
   lab.addHelpText(
     'after',
     `
@@ -26,9 +29,12 @@ What runs in a lab can reach the lab's own network and nothing else.`,
     .description('start five nodes, an API server and what belongs to it; no network plugin is installed')
     .action(async ({ name }: { name: string }) => {
       const aborted = new AbortController()
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => aborted.abort(new Error('interrupted; nothing is left behind')))
+      for (const signal of ['SIGINT', 'SIGTERM'] as const)
+        process.on(signal, () => aborted.abort(new Error('interrupted; nothing is left behind')))
       await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`starting ${step} …`) })
-      print(`The lab is up. Type "sallyport lab shell${name === 'lab' ? '' : ` --name ${name}`}" to work in it.`)
+      print(
+        `The lab is up. Type "sallyport lab shell${name === 'lab' ? '' : ` --name ${name}`}" to work in it.`,
+      )
     })
   named(lab.command('shell'))
     .description('a shell in the lab, where the walkthrough’s commands work as they are')
@@ -50,8 +56,12 @@ What runs in a lab can reach the lab's own network and nothing else.`,
         name: each,
         state: !isRunning(machine.init) ? 'gone' : isFrozen(machine.cgroup) ? 'paused' : 'running',
       }))
-      const daemons = Object.entries(state.daemons).map(([each, daemon]) => ({ name: each, state: isRunning(daemon) ? 'running' : 'gone' }))
-      if (output === 'json') return print(JSON.stringify({ name, startedAt: state.startedAt, machines, daemons }, null, 2))
+      const daemons = Object.entries(state.daemons).map(([each, daemon]) => ({
+        name: each,
+        state: isRunning(daemon) ? 'running' : 'gone',
+      }))
+      if (output === 'json')
+        return print(JSON.stringify({ name, startedAt: state.startedAt, machines, daemons }, null, 2))
       for (const { name: each, state: how } of [...machines, ...daemons]) print(`${each.padEnd(28)}${how}`)
     })
   named(lab.command('down'))

@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { labPaths, repository } from './layout.ts'
 
 /** The Node.js that the package brings, or the one that runs this. */
-export const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node')) ? join(repository, 'node_modules/.bin/node') : process.execPath
+export const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node'))
+  ? join(repository, 'node_modules/.bin/node')
+  : process.execPath
 
 /** What commands find when they are typed in a lab. */
 export function labEnvironment(name: string): NodeJS.ProcessEnv {

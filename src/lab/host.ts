@@ -1,7 +1,17 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ipv4Of, ipv6Of, network, type NodePlan } from './layout.ts'
-import { childOf, enterCommand, identify, inCgroup, makeCgroup, type ProcessId, run, startDaemon, until } from './machine.ts'
+import { ipv4Of, ipv6Of, type NodePlan, network } from './layout.ts'
+import {
+  childOf,
+  enterCommand,
+  identify,
+  inCgroup,
+  makeCgroup,
+  type ProcessId,
+  run,
+  startDaemon,
+  until,
+} from './machine.ts'
 
 /** Something with namespaces of its own: the lab's host, a node, a container. `init` is its first process. */
 export interface Machine {
@@ -52,8 +62,20 @@ export async function startMachine(
   const script = join(directory, 'init.sh')
   const ready = join(directory, 'ready')
   writeFileSync(script, initScript(name, options.hasNodeMounts))
-  const unshare = ['unshare', '--net', '--mount', '--uts', '--pid', '--fork', '--kill-child', '--propagation=private']
-  const keeper = startDaemon(inCgroup(cgroup, [...unshare, '--', 'bash', script, ready]), join(directory, 'init.log'))
+  const unshare = [
+    'unshare',
+    '--net',
+    '--mount',
+    '--uts',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--propagation=private',
+  ]
+  const keeper = startDaemon(
+    inCgroup(cgroup, [...unshare, '--', 'bash', script, ready]),
+    join(directory, 'init.log'),
+  )
   const init = await childOf(keeper.pid)
   await until(`${name} is set up (see ${join(directory, 'init.log')})`, () => existsSync(ready), 10_000)
   return { name, init: identify(init), keeper, cgroup }
@@ -71,7 +93,8 @@ export function runInside(machine: Machine, words: readonly string[]): string {
  */
 export function setUpBridge(host: Machine): void {
   runInside(host, [
-    'sh', '-ec',
+    'sh',
+    '-ec',
     `echo 0 >/proc/sys/net/ipv4/ip_forward
 ip link add ${network.bridge} type bridge
 ip link set ${network.bridge} up
@@ -83,14 +106,20 @@ ip -6 address add ${ipv6Of(1)}/64 dev ${network.bridge} nodad`,
 /** Hangs a machine on the bridge as eth0. */
 export function connectToBridge(host: Machine, machine: Machine, octet: number): void {
   const port = `veth${octet}`
-  const [command = '', ...words] = enterCommand(host.init.pid, ['net'], [
-    'sh', '-ec',
-    `ip link add ${port} type veth peer name eth0 netns ${machine.init.pid}
+  const [command = '', ...words] = enterCommand(
+    host.init.pid,
+    ['net'],
+    [
+      'sh',
+      '-ec',
+      `ip link add ${port} type veth peer name eth0 netns ${machine.init.pid}
 ip link set ${port} master ${network.bridge} up`,
-  ])
+    ],
+  )
   run(command, words)
   runInside(machine, [
-    'sh', '-ec',
+    'sh',
+    '-ec',
     `ip link set eth0 up
 ip address add ${ipv4Of(octet)}/16 dev eth0
 ip -6 address add ${ipv6Of(octet)}/64 dev eth0 nodad

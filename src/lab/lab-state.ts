@@ -40,12 +40,16 @@ export function saveLab(state: LabState): void {
 }
 
 export function listLabs(): string[] {
-  return existsSync(labsDirectory) ? readdirSync(labsDirectory).filter((name) => existsSync(labPaths(name).state)) : []
+  return existsSync(labsDirectory)
+    ? readdirSync(labsDirectory).filter((name) => existsSync(labPaths(name).state))
+    : []
 }
 
 export function requireLab(name: string): LabState {
   const lab = loadLab(name)
   if (lab?.host === undefined)
-    throw new Error(`there is no lab named ${name}: start one with "sallyport lab up${name === 'lab' ? '' : ` --name ${name}`}"`)
+    throw new Error(
+      `there is no lab named ${name}: start one with "sallyport lab up${name === 'lab' ? '' : ` --name ${name}`}"`,
+    )
   return lab
 }

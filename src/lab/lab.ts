@@ -2,13 +2,25 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { nodeBinary } from './environment.ts'
 import { addressesOf, connectToBridge, type Machine, setUpBridge, startMachine } from './host.ts'
 import { type LabState, loadLab, saveLab } from './lab-state.ts'
 import { apiServerPort, ipv4Of, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
-import { endProcess, enterCommand, findCgroupRoot, freeze, isFrozen, isRunning, makeCgroup, type ProcessId, removeCgroup, startDaemon, until } from './machine.ts'
-import { missingForLab } from './requirements.ts'
-import { nodeBinary } from './environment.ts'
+import {
+  endProcess,
+  enterCommand,
+  findCgroupRoot,
+  freeze,
+  isFrozen,
+  isRunning,
+  makeCgroup,
+  type ProcessId,
+  removeCgroup,
+  startDaemon,
+  until,
+} from './machine.ts'
 import { policyFiles } from './policy-files.ts'
+import { missingForLab } from './requirements.ts'
 import { exec } from './shell.ts'
 
 export interface LabOptions {
@@ -24,9 +36,18 @@ export async function startLab(options: LabOptions): Promise<LabState> {
   const { name, nodes = walkthroughNodes, onProgress = () => {}, signal } = options
   const missing = missingForLab()
   if (missing.length > 0) throw new Error(missing.join('; '))
-  if (loadLab(name) !== undefined) throw new Error(`a lab named ${name} is there already: "sallyport lab down --name ${name}" takes it away`)
+  if (loadLab(name) !== undefined)
+    throw new Error(`a lab named ${name} is there already: "sallyport lab down --name ${name}" takes it away`)
   const cgroup = join(findCgroupRoot(), `sallyport-lab-${name}`)
-  let state: LabState = { name, cgroup, startedAt: new Date().toISOString(), nodes: [], containers: [], daemons: {}, tokens: makeTokens(nodes) }
+  let state: LabState = {
+    name,
+    cgroup,
+    startedAt: new Date().toISOString(),
+    nodes: [],
+    containers: [],
+    daemons: {},
+    tokens: makeTokens(nodes),
+  }
   const keep = (change: Partial<LabState>): void => {
     state = { ...state, ...change }
     saveLab(state)
@@ -37,12 +58,19 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     makeCgroup(cgroup)
     prepareFiles(state)
     onProgress('network')
-    const host = await startMachine('server', join(labPaths(name).directory, 'host'), join(cgroup, 'host'), { hasNodeMounts: false })
+    const host = await startMachine('server', join(labPaths(name).directory, 'host'), join(cgroup, 'host'), {
+      hasNodeMounts: false,
+    })
     keep({ host })
     setUpBridge(host)
     for (const plan of nodes) {
       onProgress(`node ${plan.name}`)
-      const machine = await startMachine(plan.name, join(labPaths(name).directory, 'nodes', plan.name), join(cgroup, plan.name), { hasNodeMounts: true })
+      const machine = await startMachine(
+        plan.name,
+        join(labPaths(name).directory, 'nodes', plan.name),
+        join(cgroup, plan.name),
+        { hasNodeMounts: true },
+      )
       keep({ nodes: [...state.nodes, { ...plan, machine }] })
       connectToBridge(host, machine, plan.lastOctet)
     }
@@ -50,7 +78,8 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     keep({ daemons: { ...state.daemons, apiserver: await startApiServer(state) } })
     onProgress('controllers and kubelets')
     keep({ daemons: { ...state.daemons, controllers: startControllers(state) } })
-    for (const node of state.nodes) keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
+    for (const node of state.nodes)
+      keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
     onProgress('nodes that register')
     await until('every node is registered', async () => (await countNodes(state)) >= nodes.length, 30_000)
     return state
@@ -63,7 +92,15 @@ export async function startLab(options: LabOptions): Promise<LabState> {
 /** Asked from inside: this process has no way into the lab's network, and must not have one. */
 async function countNodes(state: LabState): Promise<number> {
   const { apiServer } = labPaths(state.name)
-  const words = ['curl', '-s', '--cacert', join(apiServer, 'ca.crt'), '-H', `Authorization: Bearer ${state.tokens.admin}`, `${apiServerUrl(state)}/api/v1/nodes`]
+  const words = [
+    'curl',
+    '-s',
+    '--cacert',
+    join(apiServer, 'ca.crt'),
+    '-H',
+    `Authorization: Bearer ${state.tokens.admin}`,
+    `${apiServerUrl(state)}/api/v1/nodes`,
+  ]
   const { output } = await exec(state, words)
   try {
     return (JSON.parse(output) as { items: unknown[] }).items.length
@@ -91,11 +128,14 @@ export function apiServerUrl(state: LabState): string {
 function prepareFiles(state: LabState): void {
   const { name, tokens } = state
   const paths = labPaths(name)
-  for (const directory of [paths.logs, paths.apiServer, paths.bin, paths.nodeBin, paths.home]) mkdirSync(directory, { recursive: true })
+  for (const directory of [paths.logs, paths.apiServer, paths.bin, paths.nodeBin, paths.home])
+    mkdirSync(directory, { recursive: true })
   const users = [
     `${tokens.admin},admin,1,"system:masters"`,
     `${tokens.controllers},system:kube-controller-manager,2`,
-    ...Object.keys(tokens).filter((key) => !['admin', 'controllers', 'kubelet'].includes(key)).map((node) => `${tokens[node]},system:node:${node},${node},"system:nodes"`),
+    ...Object.keys(tokens)
+      .filter((key) => !['admin', 'controllers', 'kubelet'].includes(key))
+      .map((node) => `${tokens[node]},system:node:${node},${node},"system:nodes"`),
   ]
   writeFileSync(paths.tokens, `${users.join('\n')}\n`, { mode: 0o600 })
   writeFileSync(paths.kubeletToken, tokens.kubelet ?? '', { mode: 0o600 })
@@ -129,15 +169,36 @@ async function startApiServer(state: LabState): Promise<ProcessId> {
   const ready = join(paths.directory, 'apiserver.ready')
   rmSync(ready, { force: true })
   const words = [
-    nodeBinary, '--disable-warning=ExperimentalWarning', `${repository}/src/lab/apiserver/main.ts`,
-    '--listen', `${address}:${apiServerPort}`, '--data-dir', paths.apiServer, '--token-auth-file', paths.tokens,
-    '--kubelet-token-file', paths.kubeletToken, '--ready-file', ready,
+    nodeBinary,
+    '--disable-warning=ExperimentalWarning',
+    `${repository}/src/lab/apiserver/main.ts`,
+    '--listen',
+    `${address}:${apiServerPort}`,
+    '--data-dir',
+    paths.apiServer,
+    '--token-auth-file',
+    paths.tokens,
+    '--kubelet-token-file',
+    paths.kubeletToken,
+    '--ready-file',
+    ready,
   ]
-  const daemon = startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'apiserver.log'), { cgroup: join(state.cgroup, 'host') })
-  await until(`the API server answers (see ${join(paths.logs, 'apiserver.log')})`, () => {
-    if (!isRunning(daemon)) throw new Error(`the API server has ended: ${readFileSync(join(paths.logs, 'apiserver.log'), 'utf8').trim().slice(-500)}`)
-    return existsSync(ready)
-  }, 20_000)
+  const daemon = startDaemon(
+    enterCommand(machine.init.pid, ['net'], words),
+    join(paths.logs, 'apiserver.log'),
+    { cgroup: join(state.cgroup, 'host') },
+  )
+  await until(
+    `the API server answers (see ${join(paths.logs, 'apiserver.log')})`,
+    () => {
+      if (!isRunning(daemon))
+        throw new Error(
+          `the API server has ended: ${readFileSync(join(paths.logs, 'apiserver.log'), 'utf8').trim().slice(-500)}`,
+        )
+      return existsSync(ready)
+    },
+    20_000,
+  )
   writeKubeconfig(state)
   return daemon
 }
@@ -148,7 +209,9 @@ function writeKubeconfig(state: LabState): void {
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: 'kind-kind', cluster: { server: apiServerUrl(state), 'certificate-authority-data': ca } }],
+    clusters: [
+      { name: 'kind-kind', cluster: { server: apiServerUrl(state), 'certificate-authority-data': ca } },
+    ],
     users: [{ name: 'kind-kind', user: { token: state.tokens.admin } }],
     contexts: [{ name: 'kind-kind', context: { cluster: 'kind-kind', user: 'kind-kind' } }],
     'current-context': 'kind-kind',
@@ -173,10 +236,19 @@ function startControllers(state: LabState): ProcessId {
   const paths = labPaths(state.name)
   const { machine } = controlPlaneOf(state)
   const words = [
-    nodeBinary, '--disable-warning=ExperimentalWarning', `${repository}/src/lab/controllers/main.ts`,
-    '--server', apiServerUrl(state), '--ca', join(paths.apiServer, 'ca.crt'), '--token', state.tokens.controllers ?? '',
+    nodeBinary,
+    '--disable-warning=ExperimentalWarning',
+    `${repository}/src/lab/controllers/main.ts`,
+    '--server',
+    apiServerUrl(state),
+    '--ca',
+    join(paths.apiServer, 'ca.crt'),
+    '--token',
+    state.tokens.controllers ?? '',
   ]
-  return startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'controllers.log'), { cgroup: join(state.cgroup, 'host') })
+  return startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'controllers.log'), {
+    cgroup: join(state.cgroup, 'host'),
+  })
 }
 
 function startKubelet(state: LabState, name: string): ProcessId {
@@ -184,10 +256,23 @@ function startKubelet(state: LabState, name: string): ProcessId {
   const node = state.nodes.find((each) => each.name === name)
   if (node === undefined) throw new Error(`the lab has no node ${name}`)
   const words = [
-    nodeBinary, '--disable-warning=ExperimentalWarning', `${repository}/src/lab/kubelet/main.ts`, '--node-name', name,
-    ...addressesOf(node).flatMap((address) => ['--address', address]), '--pod-cidr', node.podCIDR,
-    ...(node.isControlPlane ? ['--control-plane'] : []), '--server', apiServerUrl(state),
-    '--ca', join(paths.apiServer, 'ca.crt'), '--token', state.tokens[name] ?? '', '--stream-token-file', paths.kubeletToken,
+    nodeBinary,
+    '--disable-warning=ExperimentalWarning',
+    `${repository}/src/lab/kubelet/main.ts`,
+    '--node-name',
+    name,
+    ...addressesOf(node).flatMap((address) => ['--address', address]),
+    '--pod-cidr',
+    node.podCIDR,
+    ...(node.isControlPlane ? ['--control-plane'] : []),
+    '--server',
+    apiServerUrl(state),
+    '--ca',
+    join(paths.apiServer, 'ca.crt'),
+    '--token',
+    state.tokens[name] ?? '',
+    '--stream-token-file',
+    paths.kubeletToken,
   ]
   const environment = { ...process.env, LAB_NODE_BIN: paths.nodeBin, LAB_BIN: paths.bin }
   return startDaemon(
@@ -202,7 +287,8 @@ export async function stopLab(name: string): Promise<void> {
   const state = loadLab(name)
   const paths = labPaths(name)
   if (state !== undefined) {
-    for (const { machine } of [...state.nodes, ...state.containers]) if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
+    for (const { machine } of [...state.nodes, ...state.containers])
+      if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
     await removeCgroup(state.cgroup)
     const rest = [...Object.values(state.daemons), ...(state.host === undefined ? [] : [state.host.keeper])]
     for (const daemon of rest) await endProcess(daemon, 500)

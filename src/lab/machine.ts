@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
@@ -44,14 +53,19 @@ export async function endProcess(process_: ProcessId, patienceMs = 3000): Promis
 /** Runs a command to its end. Throws with what it printed. */
 export function run(command: string, words: readonly string[], input?: string): string {
   const result = spawnSync(command, words, { encoding: 'utf8', ...(input === undefined ? {} : { input }) })
-  if (result.error) throw new Error(`${command} could not be started: ${result.error.message}`, { cause: result.error })
+  if (result.error)
+    throw new Error(`${command} could not be started: ${result.error.message}`, { cause: result.error })
   if (result.status !== 0)
     throw new Error(`${command} ${words.join(' ')} failed: ${(result.stderr || result.stdout).trim()}`)
   return result.stdout
 }
 
 /** What goes into which namespaces of a process. The mounts of another are entered last, so paths are looked up there. */
-export function enterCommand(pid: number, namespaces: readonly ('net' | 'mount' | 'uts' | 'pid')[], words: readonly string[]): string[] {
+export function enterCommand(
+  pid: number,
+  namespaces: readonly ('net' | 'mount' | 'uts' | 'pid')[],
+  words: readonly string[],
+): string[] {
   return ['nsenter', `--target=${pid}`, ...namespaces.map((name) => `--${name}`), '--', ...words]
 }
 
@@ -63,7 +77,11 @@ export function startDaemon(
 ): ProcessId {
   const log = openSync(logFile, 'a')
   const [command = '', ...rest] = options.cgroup === undefined ? words : inCgroup(options.cgroup, words)
-  const child = spawn(command, rest, { detached: true, stdio: ['ignore', log, log], env: options.env ?? process.env })
+  const child = spawn(command, rest, {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: options.env ?? process.env,
+  })
   closeSync(log)
   if (child.pid === undefined) throw new Error(`${words.join(' ')} could not be started`)
   child.on('error', () => {})
@@ -81,7 +99,9 @@ export function findCgroupRoot(): string {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n')
   const found = mounts.map((line) => line.split(' ')).find(([, , type]) => type === 'cgroup2')?.[1]
   if (found === undefined)
-    throw new Error('cgroup v2 is not mounted, which pausing a node needs: mount -t cgroup2 none /sys/fs/cgroup/unified')
+    throw new Error(
+      'cgroup v2 is not mounted, which pausing a node needs: mount -t cgroup2 none /sys/fs/cgroup/unified',
+    )
   return found
 }
 
@@ -121,7 +141,9 @@ function removeEmptyTree(directory: string): void {
 /** The first process inside the namespaces that `unshare --fork` made. */
 export async function childOf(pid: number): Promise<number> {
   for (let tries = 0; tries < 250; tries++) {
-    const children = existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim() : ''
+    const children = existsSync(`/proc/${pid}`)
+      ? readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+      : ''
     const child = Number(children.split(' ')[0])
     if (child > 0) return child
     await setTimeout(8)
@@ -129,7 +151,11 @@ export async function childOf(pid: number): Promise<number> {
   throw new Error(`process ${pid} has started no child in its new namespaces`)
 }
 
-export async function until(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs: number): Promise<void> {
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  timeoutMs: number,
+): Promise<void> {
   for (const end = Date.now() + timeoutMs; ; await setTimeout(25)) {
     if (await isSo()) return
     if (Date.now() > end) throw new Error(`${what}: not after ${timeoutMs / 1000} s`)

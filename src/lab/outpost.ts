@@ -11,7 +11,9 @@ const seen = new Map<string, number>()
 const server = createServer((request, response) => {
   const caller = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
   if (request.url === '/seen') {
-    response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(Object.fromEntries(seen))}\n`)
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end(`${JSON.stringify(Object.fromEntries(seen))}\n`)
     return
   }
   seen.set(caller, (seen.get(caller) ?? 0) + 1)

@@ -15,14 +15,31 @@ export function hostCommand(state: LabState, words: readonly string[]): string[]
 
 /** An interactive shell; its exit code. */
 export function openShell(state: LabState): number {
-  const [command = '', ...words] = hostCommand(state, ['bash', '--rcfile', `${labPaths(state.name).home}/.bashrc`, '-i'])
-  return spawnSync(command, words, { stdio: 'inherit', env: labEnvironment(state.name), cwd: labPaths(state.name).home }).status ?? 1
+  const [command = '', ...words] = hostCommand(state, [
+    'bash',
+    '--rcfile',
+    `${labPaths(state.name).home}/.bashrc`,
+    '-i',
+  ])
+  return (
+    spawnSync(command, words, {
+      stdio: 'inherit',
+      env: labEnvironment(state.name),
+      cwd: labPaths(state.name).home,
+    }).status ?? 1
+  )
 }
 
 /** Runs a command with this terminal; its exit code. */
 export function execInherit(state: LabState, words: readonly string[]): number {
   const [command = '', ...rest] = hostCommand(state, words)
-  return spawnSync(command, rest, { stdio: 'inherit', env: labEnvironment(state.name), cwd: labPaths(state.name).home }).status ?? 1
+  return (
+    spawnSync(command, rest, {
+      stdio: 'inherit',
+      env: labEnvironment(state.name),
+      cwd: labPaths(state.name).home,
+    }).status ?? 1
+  )
 }
 
 export interface ExecResult {
@@ -31,13 +48,18 @@ export interface ExecResult {
 }
 
 /** Runs a command to its end and answers with all that it printed. */
-export function exec(state: LabState, words: readonly string[], options: { readonly env?: NodeJS.ProcessEnv; readonly signal?: AbortSignal } = {}): Promise<ExecResult> {
+export function exec(
+  state: LabState,
+  words: readonly string[],
+  options: { readonly env?: NodeJS.ProcessEnv; readonly signal?: AbortSignal } = {},
+): Promise<ExecResult> {
   const [command = '', ...rest] = hostCommand(state, words)
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, {
       env: { ...labEnvironment(state.name), ...options.env },
       cwd: labPaths(state.name).home,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      /* Open and silent, as a person's keyboard is: a terminal that ends at once puts a stray character into the answer. */
+      stdio: ['pipe', 'pipe', 'pipe'],
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     })
     let output = ''

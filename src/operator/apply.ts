@@ -13,7 +13,11 @@ import type { Logger } from '../runtime/log.ts'
  * Writes slots. Every write is refused where the object has changed meanwhile, so two operators that both believe to lead
  * cannot give one object two slots; that two objects have one slot is seen by every agent, and the older keeps it.
  */
-export async function applySlots(client: KubeClient, changes: readonly SlotChange[], log: Logger): Promise<void> {
+export async function applySlots(
+  client: KubeClient,
+  changes: readonly SlotChange[],
+  log: Logger,
+): Promise<void> {
   const resource = client.resource<EgressNode>(clusterResource(kinds.egressNode))
   for (const change of changes)
     try {
@@ -54,7 +58,10 @@ async function applySlot(
 }
 
 type StatusHolder = KubeObject & {
-  readonly status?: { readonly conditions?: readonly Condition[] | undefined; readonly observedGeneration?: number | undefined }
+  readonly status?: {
+    readonly conditions?: readonly Condition[] | undefined
+    readonly observedGeneration?: number | undefined
+  }
 }
 
 /** Writes the status of policies where it differs, and only on the object that it was worked out from. */
@@ -72,7 +79,10 @@ export async function applyPolicyStatus(
     if (object === undefined) continue
     const merged = mergeConditions(object.status?.conditions ?? [], conditions, now)
     const status = { observedGeneration: policy.generation, conditions: merged }
-    const before = { observedGeneration: object.status?.observedGeneration, conditions: object.status?.conditions }
+    const before = {
+      observedGeneration: object.status?.observedGeneration,
+      conditions: object.status?.conditions,
+    }
     if (JSON.stringify(before) === JSON.stringify(status)) continue
     try {
       const { resourceVersion } = object.metadata

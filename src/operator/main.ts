@@ -61,14 +61,22 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
       if (!observation.hasSynced || !leadership.isLeader) return
       const now = clock.now()
       const gone = absences.update(observation, now)
-      await applySlots(client, planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now), log)
+      await applySlots(
+        client,
+        planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now),
+        log,
+      )
       const world = observation.world(settings)
       await applyPolicyStatus(client, world, explainPolicies(world), new Date(now).toISOString())
     },
   })
   const resync = setInterval(() => loop.trigger(), resyncMs)
   try {
-    await Promise.all([observation.start(signal), loop.start(signal), leadership.start(signal, () => loop.trigger())])
+    await Promise.all([
+      observation.start(signal),
+      loop.start(signal),
+      leadership.start(signal, () => loop.trigger()),
+    ])
   } finally {
     clearInterval(resync)
   }

@@ -5,7 +5,13 @@ import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Settings, World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
-import { clusterResource, coreResource, dropManagedFields, type TrimmedNode, trimNode } from '../kube/cluster-objects.ts'
+import {
+  clusterResource,
+  coreResource,
+  dropManagedFields,
+  type TrimmedNode,
+  trimNode,
+} from '../kube/cluster-objects.ts'
 import { Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -35,7 +41,13 @@ export class Observation {
   }
 
   #all() {
-    return [this.#nodes, this.#ciliumPolicies, this.#isovalentPolicies, this.#egressNodes, this.#egressAddresses]
+    return [
+      this.#nodes,
+      this.#ciliumPolicies,
+      this.#isovalentPolicies,
+      this.#egressNodes,
+      this.#egressAddresses,
+    ]
   }
 
   async start(signal: AbortSignal): Promise<void> {

@@ -59,7 +59,8 @@ export class Loop {
         if (signal.aborted) break
         this.#isPending = false
         await this.#runOnce()
-        const pause = this.lastError === undefined ? minIntervalMs : backoffMs(this.#failures - 1, Math.random())
+        const pause =
+          this.lastError === undefined ? minIntervalMs : backoffMs(this.#failures - 1, Math.random())
         if (pause > 0 && this.#waiters.length === 0) await clock.sleep(pause, signal)
       }
     } finally {

@@ -36,7 +36,7 @@ export function flowKey({
 }
 
 /** Puts a flow's mapping and its way back into the tables, as the programs would have. */
-export function established(flow: Flow = {}): Given {
+export function established(flow: Flow = {}): (node: NodeUnderTest) => undefined {
   return ({ datapath: { tables } }) => {
     const { egressIp = '172.18.0.42', egressPort = ourPorts.first } = flow
     const key = flowKey(flow)

@@ -58,12 +58,24 @@ export class Access {
     return this.#staticTokens.get(token) ?? this.#serviceAccountOf(token, nowMs)
   }
 
-  issueToken(namespace: string, account: ApiObject, seconds: number, nowMs: number): { token: string; expires: string } {
+  issueToken(
+    namespace: string,
+    account: ApiObject,
+    seconds: number,
+    nowMs: number,
+  ): { token: string; expires: string } {
     const expiresMs = nowMs + seconds * 1000
-    const claims = { sub: `system:serviceaccount:${namespace}:${account.metadata.name}`, uid: account.metadata.uid, exp: Math.floor(expiresMs / 1000) }
+    const claims = {
+      sub: `system:serviceaccount:${namespace}:${account.metadata.name}`,
+      uid: account.metadata.uid,
+      exp: Math.floor(expiresMs / 1000),
+    }
     const head = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT' })).toString('base64url')
     const body = Buffer.from(JSON.stringify(claims)).toString('base64url')
-    return { token: `${head}.${body}.${this.#sign(`${head}.${body}`)}`, expires: new Date(expiresMs).toISOString() }
+    return {
+      token: `${head}.${body}.${this.#sign(`${head}.${body}`)}`,
+      expires: new Date(expiresMs).toISOString(),
+    }
   }
 
   #sign(text: string): string {
@@ -77,10 +89,15 @@ export class Access {
     const expected = Buffer.from(this.#sign(`${head}.${body}`))
     const given = Buffer.from(signature)
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined
-    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as { sub: string; uid: string; exp: number }
+    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as {
+      sub: string
+      uid: string
+      exp: number
+    }
     if (claims.exp * 1000 < nowMs) return undefined
     const [, , namespace = '', name = ''] = claims.sub.split(':')
-    if (this.#store.get('/serviceaccounts', `${namespace}/${name}`)?.metadata.uid !== claims.uid) return undefined
+    if (this.#store.get('/serviceaccounts', `${namespace}/${name}`)?.metadata.uid !== claims.uid)
+      return undefined
     return {
       name: claims.sub,
       uid: claims.uid,
@@ -116,7 +133,9 @@ export class Access {
       ...this.#store.list(`${rbac}/rolebindings`).filter(({ metadata }) => metadata.namespace === namespace),
     ] as Binding[]
     return bindings
-      .filter(({ subjects = [], metadata }) => subjects.some((subject) => isSubject(user, subject, metadata.namespace)))
+      .filter(({ subjects = [], metadata }) =>
+        subjects.some((subject) => isSubject(user, subject, metadata.namespace)),
+      )
       .flatMap(({ roleRef, metadata }) => {
         const role =
           roleRef.kind === 'ClusterRole'
@@ -127,20 +146,35 @@ export class Access {
   }
 }
 
-function isSubject(user: User, subject: { kind: string; name: string; namespace?: string }, namespace: string | undefined): boolean {
+function isSubject(
+  user: User,
+  subject: { kind: string; name: string; namespace?: string },
+  namespace: string | undefined,
+): boolean {
   if (subject.kind === 'User') return subject.name === user.name
   if (subject.kind === 'Group') return user.groups.includes(subject.name)
   return user.name === `system:serviceaccount:${subject.namespace ?? namespace}:${subject.name}`
 }
 
 function permits(rule: Rule, attempt: Attempt): boolean {
-  const has = (list: readonly string[] | undefined, value: string): boolean => list?.includes('*') || list?.includes(value) || false
+  const has = (list: readonly string[] | undefined, value: string): boolean =>
+    list?.includes('*') || list?.includes(value) || false
   if (!has(rule.verbs, attempt.verb)) return false
   if (attempt.resource === '')
-    return (rule.nonResourceURLs ?? []).some((url) => (url.endsWith('*') ? attempt.path.startsWith(url.slice(0, -1)) : url === attempt.path))
-  const resource = attempt.subresource === '' ? attempt.resource : `${attempt.resource}/${attempt.subresource}`
-  const isNamed = rule.resourceNames === undefined || rule.resourceNames.length === 0 || rule.resourceNames.includes(attempt.name)
-  return has(rule.apiGroups, attempt.group) && isNamed && (has(rule.resources, resource) || (rule.resources ?? []).includes(`*/${attempt.subresource}`))
+    return (rule.nonResourceURLs ?? []).some((url) =>
+      url.endsWith('*') ? attempt.path.startsWith(url.slice(0, -1)) : url === attempt.path,
+    )
+  const resource =
+    attempt.subresource === '' ? attempt.resource : `${attempt.resource}/${attempt.subresource}`
+  const isNamed =
+    rule.resourceNames === undefined ||
+    rule.resourceNames.length === 0 ||
+    rule.resourceNames.includes(attempt.name)
+  return (
+    has(rule.apiGroups, attempt.group) &&
+    isNamed &&
+    (has(rule.resources, resource) || (rule.resources ?? []).includes(`*/${attempt.subresource}`))
+  )
 }
 
 /** token,user,uid,"group1,group2" */

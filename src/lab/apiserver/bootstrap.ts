@@ -1,5 +1,5 @@
 import type { ApiObject } from './api-object.ts'
-import { type Store, keyOf } from './store.ts'
+import { keyOf, type Store } from './store.ts'
 
 const rbac = 'rbac.authorization.k8s.io'
 const everything = { apiGroups: ['*'], resources: ['*'], verbs: ['*'] }
@@ -17,14 +17,32 @@ const roles: Readonly<Record<string, readonly RoleRule[]>> = {
   admin: [everything],
   edit: [everything],
   view: [{ apiGroups: ['*'], resources: ['*'], verbs: read }],
-  'system:discovery': [{ nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*'], verbs: ['get'] }],
+  'system:discovery': [
+    { nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*'], verbs: ['get'] },
+  ],
   'system:node': [
-    { apiGroups: [''], resources: ['nodes', 'nodes/status'], verbs: ['create', 'get', 'list', 'watch', 'patch', 'update'] },
-    { apiGroups: [''], resources: ['pods', 'pods/status'], verbs: [...read, 'patch', 'update', 'delete', 'create'] },
-    { apiGroups: [''], resources: ['configmaps', 'secrets', 'services', 'serviceaccounts', 'namespaces'], verbs: read },
+    {
+      apiGroups: [''],
+      resources: ['nodes', 'nodes/status'],
+      verbs: ['create', 'get', 'list', 'watch', 'patch', 'update'],
+    },
+    {
+      apiGroups: [''],
+      resources: ['pods', 'pods/status'],
+      verbs: [...read, 'patch', 'update', 'delete', 'create'],
+    },
+    {
+      apiGroups: [''],
+      resources: ['configmaps', 'secrets', 'services', 'serviceaccounts', 'namespaces'],
+      verbs: read,
+    },
     { apiGroups: [''], resources: ['serviceaccounts/token'], verbs: ['create'] },
     { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch', 'update'] },
-    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create', 'get', 'update', 'patch'] },
+    {
+      apiGroups: ['coordination.k8s.io'],
+      resources: ['leases'],
+      verbs: ['create', 'get', 'update', 'patch'],
+    },
   ],
   'system:kube-controller-manager': [everything],
 }
@@ -38,10 +56,17 @@ const groupBindings: readonly (readonly [role: string, kind: 'Group' | 'User', s
 
 /** What every cluster has from the start. What is there already stays as it is. */
 export function bootstrap(store: Store): void {
-  const put = (resource: string, object: Omit<ApiObject, 'metadata'> & { metadata: { name: string } }): void => {
+  const put = (
+    resource: string,
+    object: Omit<ApiObject, 'metadata'> & { metadata: { name: string } },
+  ): void => {
     const full = {
       ...object,
-      metadata: { ...object.metadata, uid: crypto.randomUUID(), creationTimestamp: new Date().toISOString().replace(/\.\d+/, '') },
+      metadata: {
+        ...object.metadata,
+        uid: crypto.randomUUID(),
+        creationTimestamp: new Date().toISOString().replace(/\.\d+/, ''),
+      },
     } as ApiObject
     if (store.get(resource, keyOf(full)) === undefined) store.put(resource, keyOf(full), full)
   }
@@ -63,6 +88,14 @@ export function bootstrap(store: Store): void {
       roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: role },
       subjects: [{ kind, name: subject, apiGroup: rbac }],
     })
-  for (const [name, value] of [['system-node-critical', 2000001000], ['system-cluster-critical', 2000000000]] as const)
-    put('scheduling.k8s.io/priorityclasses', { apiVersion: 'scheduling.k8s.io/v1', kind: 'PriorityClass', metadata: { name }, value })
+  for (const [name, value] of [
+    ['system-node-critical', 2000001000],
+    ['system-cluster-critical', 2000000000],
+  ] as const)
+    put('scheduling.k8s.io/priorityclasses', {
+      apiVersion: 'scheduling.k8s.io/v1',
+      kind: 'PriorityClass',
+      metadata: { name },
+      value,
+    })
 }

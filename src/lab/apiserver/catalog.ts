@@ -20,7 +20,9 @@ export class Catalog {
   }
 
   find(group: string, version: string, plural: string): ResourceKind | undefined {
-    return this.#kinds.find((kind) => kind.group === group && kind.version === version && kind.plural === plural)
+    return this.#kinds.find(
+      (kind) => kind.group === group && kind.version === version && kind.plural === plural,
+    )
   }
 
   #read(list: readonly ApiObject[]): void {

@@ -33,7 +33,12 @@ export function ruleProblem(expression: string): string | undefined {
 }
 
 /** x-kubernetes-validations of one value. A rule about oldSelf holds when there is no old value. */
-export function checkRules(rules: readonly Rule[], self: unknown, oldSelf: unknown, path: string): FieldIssue[] {
+export function checkRules(
+  rules: readonly Rule[],
+  self: unknown,
+  oldSelf: unknown,
+  path: string,
+): FieldIssue[] {
   return rules.flatMap((rule) => {
     if (/\boldSelf\b/.test(rule.rule) && oldSelf === undefined) return []
     const failure = evaluateRule(rule, { self: toCel(self), oldSelf: toCel(oldSelf) })

@@ -1,13 +1,14 @@
 import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
+import { ruleProblem } from './cel.ts'
 import type { ResourceKind } from './resources.ts'
 import { badRequest, type FieldIssue, invalid, StatusError } from './status-error.ts'
-import { ruleProblem } from './cel.ts'
 
 /** What the real API server fills in, as far as users and the lab's own parts see it. */
 export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
   switch (kind.kind) {
     case 'Pod':
-      return fillPod(object)
+      fillPod(object)
+      return
     case 'Namespace':
       object.spec = { finalizers: ['kubernetes'], ...object.spec }
       object.status = { phase: 'Active', ...object.status }
@@ -18,12 +19,18 @@ export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
       object.spec = { replicas: 1, ...object.spec }
       return
     case 'CustomResourceDefinition':
-      return fillDefinition(object)
+      fillDefinition(object)
+      return
     default:
   }
 }
 
-const tolerationOf = (key: string): JsonObject => ({ key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 })
+const tolerationOf = (key: string): JsonObject => ({
+  key,
+  operator: 'Exists',
+  effect: 'NoExecute',
+  tolerationSeconds: 300,
+})
 
 function fillPod(pod: ApiObject): void {
   const spec: JsonObject = {
@@ -37,7 +44,11 @@ function fillPod(pod: ApiObject): void {
   }
   const tolerations = Array.isArray(spec.tolerations) ? (spec.tolerations as JsonObject[]) : []
   const missing = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'].filter(
-    (key) => !tolerations.some((toleration) => toleration.operator === 'Exists' && (toleration.key === key || toleration.key === undefined)),
+    (key) =>
+      !tolerations.some(
+        (toleration) =>
+          toleration.operator === 'Exists' && (toleration.key === key || toleration.key === undefined),
+      ),
   )
   spec.tolerations = [...tolerations, ...missing.map(tolerationOf)]
   for (const container of Array.isArray(spec.containers) ? (spec.containers as JsonObject[]) : [])
@@ -51,7 +62,9 @@ function fillDefinition(definition: ApiObject): void {
   const now = new Date().toISOString()
   definition.status = {
     acceptedNames: names,
-    storedVersions: ((definition.spec?.versions ?? []) as JsonObject[]).filter(({ storage }) => storage).map(({ name }) => name),
+    storedVersions: ((definition.spec?.versions ?? []) as JsonObject[])
+      .filter(({ storage }) => storage)
+      .map(({ name }) => name),
     conditions: ['NamesAccepted', 'Established'].map((type) => ({
       type,
       status: 'True',
@@ -68,7 +81,14 @@ const nameOfLabel = /^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-
 export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
   const issues: FieldIssue[] = []
   const { name } = object.metadata
-  if (!name) throw invalid(kind.group, kind.kind, '', [{ field: 'metadata.name', reason: 'FieldValueRequired', message: 'Required value: name or generateName is required' }])
+  if (!name)
+    throw invalid(kind.group, kind.kind, '', [
+      {
+        field: 'metadata.name',
+        reason: 'FieldValueRequired',
+        message: 'Required value: name or generateName is required',
+      },
+    ])
   if (!kind.group.startsWith('rbac') && (name.length > 253 || !nameOfLabel.test(name)))
     issues.push({
       field: 'metadata.name',
@@ -76,8 +96,16 @@ export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
       message: `Invalid value: ${JSON.stringify(name)}: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character`,
     })
   for (const [key, value] of Object.entries(object.metadata.labels ?? {}))
-    if (typeof value !== 'string' || value.length > 63 || !/^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/.test(value))
-      issues.push({ field: 'metadata.labels', reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(value)}: the value of label ${key} is not valid` })
+    if (
+      typeof value !== 'string' ||
+      value.length > 63 ||
+      !/^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/.test(value)
+    )
+      issues.push({
+        field: 'metadata.labels',
+        reason: 'FieldValueInvalid',
+        message: `Invalid value: ${JSON.stringify(value)}: the value of label ${key} is not valid`,
+      })
   if (kind.kind === 'Pod' && (!Array.isArray(object.spec?.containers) || object.spec.containers.length === 0))
     issues.push({ field: 'spec.containers', reason: 'FieldValueRequired', message: 'Required value' })
   if (kind.kind === 'CustomResourceDefinition') issues.push(...definitionIssues(object))
@@ -88,10 +116,22 @@ function definitionIssues(definition: ApiObject): FieldIssue[] {
   const { group, names } = (definition.spec ?? {}) as { group?: string; names?: { plural?: string } }
   const issues = rulesOf(definition.spec).flatMap((rule) => {
     const problem = ruleProblem(rule)
-    return problem === undefined ? [] : [{ field: 'spec.versions', reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(rule)}: compilation failed: ${problem}` }]
+    return problem === undefined
+      ? []
+      : [
+          {
+            field: 'spec.versions',
+            reason: 'FieldValueInvalid',
+            message: `Invalid value: ${JSON.stringify(rule)}: compilation failed: ${problem}`,
+          },
+        ]
   })
   if (definition.metadata.name !== `${names?.plural}.${group}`)
-    issues.push({ field: 'metadata.name', reason: 'FieldValueInvalid', message: `Invalid value: "${definition.metadata.name}": must be spec.names.plural+"."+spec.group` })
+    issues.push({
+      field: 'metadata.name',
+      reason: 'FieldValueInvalid',
+      message: `Invalid value: "${definition.metadata.name}": must be spec.names.plural+"."+spec.group`,
+    })
   return issues
 }
 

@@ -3,7 +3,9 @@ import { apiVersionOf, type ResourceKind, verbs } from './resources.ts'
 const discoveryVersion = 'apidiscovery.k8s.io/v2'
 export const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
 
-const subresourceKinds: Readonly<Record<string, { group: string; version: string; kind: string; verbs: string[] }>> = {
+const subresourceKinds: Readonly<
+  Record<string, { group: string; version: string; kind: string; verbs: string[] }>
+> = {
   exec: { group: '', version: 'v1', kind: 'PodExecOptions', verbs: ['create', 'get'] },
   attach: { group: '', version: 'v1', kind: 'PodAttachOptions', verbs: ['create', 'get'] },
   log: { group: '', version: 'v1', kind: 'Pod', verbs: ['get'] },
@@ -20,7 +22,11 @@ const reviewKinds: readonly (readonly [group: string, kind: string, plural: stri
 
 /** The newer form: everything of /api or /apis in one answer. */
 export function aggregatedDiscovery(kinds: readonly ResourceKind[], isCore: boolean): object {
-  const groups = isCore ? [''] : [...new Set([...kinds.map(({ group }) => group), ...reviewKinds.map(([group]) => group)])].filter((group) => group !== '')
+  const groups = isCore
+    ? ['']
+    : [...new Set([...kinds.map(({ group }) => group), ...reviewKinds.map(([group]) => group)])].filter(
+        (group) => group !== '',
+      )
   return {
     kind: 'APIGroupDiscoveryList',
     apiVersion: discoveryVersion,
@@ -32,13 +38,15 @@ export function aggregatedDiscovery(kinds: readonly ResourceKind[], isCore: bool
         freshness: 'Current',
         resources: [
           ...kinds.filter((kind) => kind.group === group && kind.version === version).map(aggregatedResource),
-          ...reviewKinds.filter(([of]) => of === group).map(([, kind, resource]) => ({
-            resource,
-            responseKind: { group, version: 'v1', kind },
-            scope: 'Cluster',
-            singularResource: kind.toLowerCase(),
-            verbs: ['create'],
-          })),
+          ...reviewKinds
+            .filter(([of]) => of === group)
+            .map(([, kind, resource]) => ({
+              resource,
+              responseKind: { group, version: 'v1', kind },
+              scope: 'Cluster',
+              singularResource: kind.toLowerCase(),
+              verbs: ['create'],
+            })),
         ],
       })),
     })),
@@ -64,7 +72,10 @@ function aggregatedResource(kind: ResourceKind): object {
       const known = subresourceKinds[subresource]
       return {
         subresource,
-        responseKind: known === undefined ? { group, version, kind: kind.kind } : { group: known.group, version: known.version, kind: known.kind },
+        responseKind:
+          known === undefined
+            ? { group, version, kind: kind.kind }
+            : { group: known.group, version: known.version, kind: known.kind },
         verbs: known?.verbs ?? ['get', 'patch', 'update'],
       }
     }),
@@ -89,15 +100,26 @@ export function legacyDiscovery(kinds: readonly ResourceKind[], path: string): o
     groupVersion: apiVersionOf({ group, version }),
     resources: [
       ...served.flatMap(legacyResources),
-      ...reviews.map(([, kind, name]) => ({ name, singularName: kind.toLowerCase(), namespaced: false, kind, verbs: ['create'] })),
+      ...reviews.map(([, kind, name]) => ({
+        name,
+        singularName: kind.toLowerCase(),
+        namespaced: false,
+        kind,
+        verbs: ['create'],
+      })),
     ],
   }
 }
 
 function groupsOf(kinds: readonly ResourceKind[]) {
-  const groups = [...new Set([...kinds.map(({ group }) => group), ...reviewKinds.map(([group]) => group)])].filter((group) => group !== '')
+  const groups = [
+    ...new Set([...kinds.map(({ group }) => group), ...reviewKinds.map(([group]) => group)]),
+  ].filter((group) => group !== '')
   return groups.sort().map((name) => {
-    const versions = versionsOf(kinds, name).map((version) => ({ groupVersion: `${name}/${version}`, version }))
+    const versions = versionsOf(kinds, name).map((version) => ({
+      groupVersion: `${name}/${version}`,
+      version,
+    }))
     return { kind: 'APIGroup', apiVersion: 'v1', name, versions, preferredVersion: versions[0] }
   })
 }

@@ -27,9 +27,14 @@ export function leavesOf(object: ApiObject): Map<string, unknown> {
 function collect(value: unknown, path: Path, leaves: Map<string, unknown>): void {
   if (value === undefined) return
   const key = Array.isArray(value) ? mergeKeyOf(path.at(-1)?.slice(2) ?? '', value) : undefined
-  if (Array.isArray(value) && key !== undefined && value.every((item) => isObject(item) && item[key] !== undefined)) {
+  if (
+    Array.isArray(value) &&
+    key !== undefined &&
+    value.every((item) => isObject(item) && item[key] !== undefined)
+  ) {
     for (const item of value as JsonObject[])
-      for (const [name, part] of Object.entries(item)) collect(part, [...path, keyPart(key, item), `f:${name}`], leaves)
+      for (const [name, part] of Object.entries(item))
+        collect(part, [...path, keyPart(key, item), `f:${name}`], leaves)
     return
   }
   if (isObject(value) && Object.keys(value).length > 0)
@@ -59,8 +64,12 @@ export function pathsOf(fields: JsonObject, before: Path = []): string[] {
   return entries.flatMap(([part, below]) => pathsOf(below as JsonObject, [...before, part]))
 }
 
-const isSameManager = (entry: ManagedFields, manager: string, operation: string, subresource: string | undefined): boolean =>
-  entry.manager === manager && entry.operation === operation && entry.subresource === subresource
+const isSameManager = (
+  entry: ManagedFields,
+  manager: string,
+  operation: string,
+  subresource: string | undefined,
+): boolean => entry.manager === manager && entry.operation === operation && entry.subresource === subresource
 
 /** After any other write: who wrote owns the leaves that changed, and nobody owns what is gone. */
 export function trackUpdate(
@@ -70,11 +79,18 @@ export function trackUpdate(
   subresource: string | undefined,
   time: string,
 ): ManagedFields[] {
-  const [old, current] = [before === undefined ? new Map<string, unknown>() : leavesOf(before), leavesOf(after)]
-  const changed = new Set([...current].filter(([path, value]) => !isEqual(old.get(path), value)).map(([path]) => path))
+  const [old, current] = [
+    before === undefined ? new Map<string, unknown>() : leavesOf(before),
+    leavesOf(after),
+  ]
+  const changed = new Set(
+    [...current].filter(([path, value]) => !isEqual(old.get(path), value)).map(([path]) => path),
+  )
   const kept = (after.metadata.managedFields ?? []).map((entry) => {
     const isMine = isSameManager(entry, manager, 'Update', subresource)
-    const paths = pathsOf(entry.fieldsV1).filter((path) => current.has(path) && (isMine || !changed.has(path)))
+    const paths = pathsOf(entry.fieldsV1).filter(
+      (path) => current.has(path) && (isMine || !changed.has(path)),
+    )
     return { entry, isMine, paths: isMine ? [...new Set([...paths, ...changed])] : paths }
   })
   const entries = kept.map(({ entry, isMine, paths }) => ({
@@ -111,13 +127,20 @@ export function applyConfiguration(
   const others = entries.filter((entry) => entry !== mine)
   refuseConflicts(wanted, present, others, force)
   const ownedByOthers = new Set(others.flatMap((entry) => pathsOf(entry.fieldsV1)))
-  const dropped = mine === undefined ? [] : pathsOf(mine.fieldsV1).filter((path) => !wanted.has(path) && !ownedByOthers.has(path))
-  let result = structuredClone(live ?? { apiVersion: applied.apiVersion, kind: applied.kind, metadata: { ...applied.metadata } }) as ApiObject
+  const dropped =
+    mine === undefined
+      ? []
+      : pathsOf(mine.fieldsV1).filter((path) => !wanted.has(path) && !ownedByOthers.has(path))
+  let result = structuredClone(
+    live ?? { apiVersion: applied.apiVersion, kind: applied.kind, metadata: { ...applied.metadata } },
+  ) as ApiObject
   for (const path of dropped) removePath(result, JSON.parse(path) as string[])
   result = mergeApplied(result, applied) as ApiObject
   const remaining = others.map((entry) => {
     const paths = pathsOf(entry.fieldsV1)
-    const kept = force ? paths.filter((path) => !wanted.has(path) || isEqual(present.get(path), wanted.get(path))) : paths
+    const kept = force
+      ? paths.filter((path) => !wanted.has(path) || isEqual(present.get(path), wanted.get(path)))
+      : paths
     return { ...entry, fieldsV1: toFields(kept) }
   })
   result.metadata = {
@@ -156,12 +179,21 @@ function refuseConflicts(
   )
   if (causes.length === 0) return
   const text = causes.map(({ message, field }) => `${message}: ${field}`).join('\n')
-  throw new StatusError(409, 'Conflict', `Apply failed with ${causes.length} conflict${causes.length === 1 ? '' : 's'}: ${text}`, { causes })
+  throw new StatusError(
+    409,
+    'Conflict',
+    `Apply failed with ${causes.length} conflict${causes.length === 1 ? '' : 's'}: ${text}`,
+    { causes },
+  )
 }
 
 function dotted(path: string): string {
   return (JSON.parse(path) as string[])
-    .map((part) => (part.startsWith('f:') ? `.${part.slice(2)}` : `[${part.slice(2).replace(/^\{"(.*?)":(.*)\}$/, '$1=$2')}]`))
+    .map((part) =>
+      part.startsWith('f:')
+        ? `.${part.slice(2)}`
+        : `[${part.slice(2).replace(/^\{"(.*?)":(.*)\}$/, '$1=$2')}]`,
+    )
     .join('')
 }
 
@@ -191,7 +223,9 @@ function removePath(node: unknown, path: readonly string[]): void {
   if (part.startsWith('k:')) {
     const wanted = JSON.parse(part.slice(2)) as JsonObject
     const list = node as unknown[]
-    const at = list.findIndex((item) => Object.entries(wanted).every(([key, value]) => isEqual((item as JsonObject)[key], value)))
+    const at = list.findIndex((item) =>
+      Object.entries(wanted).every(([key, value]) => isEqual((item as JsonObject)[key], value)),
+    )
     if (at < 0) return
     removePath(list[at], rest)
     if (Object.keys(list[at] as JsonObject).length === 0) list.splice(at, 1)
@@ -203,6 +237,7 @@ function removePath(node: unknown, path: readonly string[]): void {
   else {
     removePath(holder[name], rest)
     const below = holder[name]
-    if (isObject(below) && Object.keys(below).length === 0 && name !== 'spec' && name !== 'metadata') delete holder[name]
+    if (isObject(below) && Object.keys(below).length === 0 && name !== 'spec' && name !== 'metadata')
+      delete holder[name]
   }
 }

@@ -1,4 +1,9 @@
-import { type ClientRequest, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http'
+import {
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { ApiObject } from './api-object.ts'
 import { parseTarget, type Target } from './request.ts'
@@ -14,7 +19,12 @@ interface Backend {
 }
 
 /** The kubelet that runs the pod, and what it is asked there. */
-function backendOf(server: ApiServer, target: Target, verb: 'exec' | 'attach' | 'containerLogs', url: URL): Backend {
+function backendOf(
+  server: ApiServer,
+  target: Target,
+  verb: 'exec' | 'attach' | 'containerLogs',
+  url: URL,
+): Backend {
   const { namespace = '', name = '' } = target
   const pod = server.store.get('/pods', `${namespace}/${name}`)
   if (pod === undefined) throw notFound('', 'pods', name)
@@ -26,31 +36,57 @@ function backendOf(server: ApiServer, target: Target, verb: 'exec' | 'attach' | 
   const host = addresses.find(({ type }) => type === 'InternalIP')?.address
   if (host === undefined) throw new StatusError(500, 'InternalError', `node ${nodeName} has no InternalIP`)
   const endpoints = node.status?.daemonEndpoints as { kubeletEndpoint?: { Port?: number } } | undefined
-  return { host, port: endpoints?.kubeletEndpoint?.Port ?? defaultKubeletPort, path: `/${verb}/${namespace}/${name}/${container}${url.search}` }
+  return {
+    host,
+    port: endpoints?.kubeletEndpoint?.Port ?? defaultKubeletPort,
+    path: `/${verb}/${namespace}/${name}/${container}${url.search}`,
+  }
 }
 
 function chooseContainer(pod: ApiObject, asked: string | null): string {
   const names = ((pod.spec?.containers ?? []) as { name: string }[]).map(({ name }) => name)
-  const chosen = asked ?? pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? names[0] ?? ''
-  if (!names.includes(chosen)) throw badRequest(`container ${chosen} is not valid for pod ${pod.metadata.name}`)
+  const chosen =
+    asked ?? pod.metadata.annotations?.['kubectl.kubernetes.io/default-container'] ?? names[0] ?? ''
+  if (!names.includes(chosen))
+    throw badRequest(`container ${chosen} is not valid for pod ${pod.metadata.name}`)
   return chosen
 }
 
-function dial(server: ApiServer, { host, port, path }: Backend, headers: Record<string, string | string[] | undefined>): ClientRequest {
-  return httpRequest({ host, port, path, headers: { ...headers, host: `${host}:${port}`, authorization: `Bearer ${server.kubeletToken}` } })
+function dial(
+  server: ApiServer,
+  { host, port, path }: Backend,
+  headers: Record<string, string | string[] | undefined>,
+): ClientRequest {
+  return httpRequest({
+    host,
+    port,
+    path,
+    headers: { ...headers, host: `${host}:${port}`, authorization: `Bearer ${server.kubeletToken}` },
+  })
 }
 
 function unreachable({ host, port }: Backend, error: Error): StatusError {
-  return new StatusError(500, 'InternalError', `error dialing backend: dial tcp ${host}:${port}: ${error.message}`)
+  return new StatusError(
+    500,
+    'InternalError',
+    `error dialing backend: dial tcp ${host}:${port}: ${error.message}`,
+  )
 }
 
-export function streamLog(server: ApiServer, target: Target, url: URL, response: ServerResponse): Promise<void> {
+export function streamLog(
+  server: ApiServer,
+  target: Target,
+  url: URL,
+  response: ServerResponse,
+): Promise<void> {
   const backend = backendOf(server, target, 'containerLogs', url)
   return new Promise((resolve, reject) => {
     const outgoing = dial(server, backend, {})
     outgoing.on('error', (error) => reject(unreachable(backend, error)))
     outgoing.on('response', (incoming) => {
-      response.writeHead(incoming.statusCode ?? 500, { 'content-type': incoming.headers['content-type'] ?? 'text/plain' })
+      response.writeHead(incoming.statusCode ?? 500, {
+        'content-type': incoming.headers['content-type'] ?? 'text/plain',
+      })
       response.flushHeaders()
       incoming.pipe(response)
       response.once('close', () => {
@@ -63,7 +99,12 @@ export function streamLog(server: ApiServer, target: Target, url: URL, response:
 }
 
 /** exec and attach: the upgraded connection is passed on byte for byte; the kubelet speaks the protocol. */
-export function proxyUpgrade(server: ApiServer, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+export function proxyUpgrade(
+  server: ApiServer,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
   socket.on('error', () => socket.destroy())
   try {
     const url = new URL(request.url ?? '/', 'https://apiserver')
@@ -74,15 +115,26 @@ export function proxyUpgrade(server: ApiServer, request: IncomingMessage, socket
     server.access.authorize(user, { ...attemptOf('POST', url, target), verb: 'create' })
     connect(server, backendOf(server, target, target.subresource, url), request, socket, head)
   } catch (error) {
-    refuse(socket, error instanceof StatusError ? error : new StatusError(500, 'InternalError', String(error)))
+    refuse(
+      socket,
+      error instanceof StatusError ? error : new StatusError(500, 'InternalError', String(error)),
+    )
   }
 }
 
-function connect(server: ApiServer, backend: Backend, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+function connect(
+  server: ApiServer,
+  backend: Backend,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
   const outgoing = dial(server, backend, request.headers)
   outgoing.on('error', (error) => refuse(socket, unreachable(backend, error)))
   outgoing.on('response', (incoming) => {
-    socket.write(`HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n`)
+    socket.write(
+      `HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n`,
+    )
     incoming.pipe(socket)
   })
   outgoing.on('upgrade', (incoming, upstream, first) => {
@@ -101,6 +153,7 @@ function connect(server: ApiServer, backend: Backend, request: IncomingMessage, 
 
 function refuse(socket: Duplex, error: StatusError): void {
   const body = JSON.stringify(statusBody(error))
-  socket.end(`HTTP/1.1 ${error.code} ${error.reason}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  socket.end(
+    `HTTP/1.1 ${error.code} ${error.reason}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
 }
-

@@ -39,7 +39,8 @@ export class Lifecycle {
   }
 
   #follow({ type, object, resource }: Change): void {
-    if (resource === '/namespaces' && type === 'ADDED') setImmediate(() => this.#furnishNamespace(object.metadata.name))
+    if (resource === '/namespaces' && type === 'ADDED')
+      setImmediate(() => this.#furnishNamespace(object.metadata.name))
     if (object.metadata.namespace !== undefined && type === 'DELETED') {
       const namespace = this.#store.get('/namespaces', object.metadata.namespace)
       if (namespace?.metadata.deletionTimestamp !== undefined)
@@ -51,8 +52,17 @@ export class Lifecycle {
   #furnishNamespace(namespace: string): void {
     if (this.#store.get('/namespaces', namespace) === undefined) return
     if (this.#store.get('/serviceaccounts', `${namespace}/default`) !== undefined) return
-    const metadata = { name: 'default', namespace, uid: crypto.randomUUID(), creationTimestamp: new Date().toISOString().replace(/\.\d+/, '') }
-    this.#store.put('/serviceaccounts', `${namespace}/default`, { apiVersion: 'v1', kind: 'ServiceAccount', metadata })
+    const metadata = {
+      name: 'default',
+      namespace,
+      uid: crypto.randomUUID(),
+      creationTimestamp: new Date().toISOString().replace(/\.\d+/, ''),
+    }
+    this.#store.put('/serviceaccounts', `${namespace}/default`, {
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata,
+    })
   }
 
   emptyNamespace(namespace: string): void {
@@ -71,17 +81,26 @@ export class Lifecycle {
     for (const resource of this.#store.resources())
       for (const object of this.#store.list(resource)) {
         const owners = object.metadata.ownerReferences ?? []
-        if (owners.some((owner) => owner.uid === uid) && !owners.some((owner) => owner.uid !== uid && this.#exists(owner.uid)))
+        if (
+          owners.some((owner) => owner.uid === uid) &&
+          !owners.some((owner) => owner.uid !== uid && this.#exists(owner.uid))
+        )
           this.delete(resource, object)
       }
   }
 
   #exists(uid: string): boolean {
-    return this.#store.resources().some((resource) => this.#store.list(resource).some(({ metadata }) => metadata.uid === uid))
+    return this.#store
+      .resources()
+      .some((resource) => this.#store.list(resource).some(({ metadata }) => metadata.uid === uid))
   }
 
   #collect(): void {
-    const uids = new Set(this.#store.resources().flatMap((resource) => this.#store.list(resource).map(({ metadata }) => metadata.uid)))
+    const uids = new Set(
+      this.#store
+        .resources()
+        .flatMap((resource) => this.#store.list(resource).map(({ metadata }) => metadata.uid)),
+    )
     for (const resource of this.#store.resources())
       for (const object of this.#store.list(resource)) {
         const owners = object.metadata.ownerReferences ?? []
@@ -98,18 +117,25 @@ export class Lifecycle {
       ...object,
       metadata: {
         ...object.metadata,
-        deletionTimestamp: object.metadata.deletionTimestamp ?? new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, ''),
+        deletionTimestamp:
+          object.metadata.deletionTimestamp ??
+          new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, ''),
         deletionGracePeriodSeconds: Math.min(seconds, object.metadata.deletionGracePeriodSeconds ?? seconds),
       },
     }
     if (resource === '/namespaces') {
       const terminating = { ...marked, status: { ...marked.status, phase: 'Terminating' } }
-      const stored = object.metadata.deletionTimestamp === undefined ? this.#store.put(resource, keyOf(object), terminating) : terminating
+      const stored =
+        object.metadata.deletionTimestamp === undefined
+          ? this.#store.put(resource, keyOf(object), terminating)
+          : terminating
       setImmediate(() => this.emptyNamespace(object.metadata.name))
       return stored
     }
     if (isFinished(marked)) return this.#store.delete(resource, keyOf(object)) ?? marked
-    const isKnown = object.metadata.deletionTimestamp !== undefined && object.metadata.deletionGracePeriodSeconds === marked.metadata.deletionGracePeriodSeconds
+    const isKnown =
+      object.metadata.deletionTimestamp !== undefined &&
+      object.metadata.deletionGracePeriodSeconds === marked.metadata.deletionGracePeriodSeconds
     return isKnown ? object : this.#store.put(resource, keyOf(object), marked)
   }
 }

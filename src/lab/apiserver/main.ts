@@ -34,14 +34,19 @@ if (directory === undefined) {
 const store = new Store(directory)
 bootstrap(store)
 const listens = options.listen.map(splitListen)
-const hosts = [...new Set([...listens.map(({ host }) => host), 'localhost', '127.0.0.1', 'kubernetes.default.svc'])]
+const hosts = [
+  ...new Set([...listens.map(({ host }) => host), 'localhost', '127.0.0.1', 'kubernetes.default.svc']),
+]
 const { cert, key } = ensureCertificates(directory, hosts)
 const tokenFile = options['kubelet-token-file']
 const kubeletToken = tokenFile === undefined ? '' : readFileSync(tokenFile, 'utf8').trim()
 const api = new ApiServer(store, new Access(store, directory, options['token-auth-file']), kubeletToken)
 const ports = await Promise.all(
   listens.map(async ({ host, port }) => {
-    const server = createServer({ cert, key, keepAliveTimeout: 60_000 }, (request, response) => void api.handle(request, response))
+    const server = createServer(
+      { cert, key, keepAliveTimeout: 60_000 },
+      (request, response) => void api.handle(request, response),
+    )
     server.on('upgrade', (request, socket, head) => proxyUpgrade(api, request, socket, head))
     server.on('clientError', (_error, socket) => socket.destroy())
     await new Promise<void>((resolve, reject) => {

@@ -7,7 +7,10 @@ export function openApiIndex(kinds: readonly ResourceKind[]): object {
   return {
     paths: Object.fromEntries(
       [...paths].sort().map((path) => {
-        const hash = createHash('sha256').update(JSON.stringify(openApiDocument(kinds, path))).digest('hex').slice(0, 32)
+        const hash = createHash('sha256')
+          .update(JSON.stringify(openApiDocument(kinds, path)))
+          .digest('hex')
+          .slice(0, 32)
         return [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }]
       }),
     ),
@@ -44,8 +47,16 @@ const metadataSchema = {
   properties: {
     name: { type: 'string', description: 'Unique within a namespace, or the cluster.' },
     namespace: { type: 'string', description: 'The space within which each name must be unique.' },
-    labels: { type: 'object', additionalProperties: { type: 'string' }, description: 'Keys and values to select objects by.' },
-    annotations: { type: 'object', additionalProperties: { type: 'string' }, description: 'Keys and values for tools.' },
+    labels: {
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      description: 'Keys and values to select objects by.',
+    },
+    annotations: {
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      description: 'Keys and values for tools.',
+    },
   },
 }
 
@@ -79,7 +90,14 @@ function pathsOf(kind: ResourceKind, path: string): (readonly [string, object])[
   })
   return [
     [base, { get: operation(['labelSelector']), post: operation(['fieldValidation', 'dryRun']) }],
-    [`${base}/{name}`, { get: operation([]), put: operation(['fieldValidation']), patch: operation(['fieldValidation', 'dryRun', 'force']) }],
+    [
+      `${base}/{name}`,
+      {
+        get: operation([]),
+        put: operation(['fieldValidation']),
+        patch: operation(['fieldValidation', 'dryRun', 'force']),
+      },
+    ],
   ]
 }
 

@@ -30,22 +30,31 @@ export function jsonPatch(target: unknown, steps: unknown): unknown {
 function applyStep(root: { document: unknown }, { op, path, from, value }: JsonPatchStep): void {
   switch (op) {
     case 'add':
-      return writeAt(root, path, value, true)
+      writeAt(root, path, value, true)
+      return
     case 'replace':
       readAt(root, path)
-      return writeAt(root, path, value, false)
+      writeAt(root, path, value, false)
+      return
     case 'remove':
-      return removeAt(root, path)
+      removeAt(root, path)
+      return
     case 'test':
       if (!isEqual(readAt(root, path), value))
-        throw new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: testing value ${path} failed`)
+        throw new StatusError(
+          422,
+          'Invalid',
+          `the server rejected our request due to an error in our request: testing value ${path} failed`,
+        )
       return
     case 'copy':
-      return writeAt(root, path, structuredClone(readAt(root, from ?? '')), true)
+      writeAt(root, path, structuredClone(readAt(root, from ?? '')), true)
+      return
     case 'move': {
       const moved = readAt(root, from ?? '')
       removeAt(root, from ?? '')
-      return writeAt(root, path, moved, true)
+      writeAt(root, path, moved, true)
+      return
     }
     default:
       throw badRequest(`unexpected operation ${op} in a JSON patch`)
@@ -54,10 +63,19 @@ function applyStep(root: { document: unknown }, { op, path, from, value }: JsonP
 
 function partsOf(pointer: string): string[] {
   if (pointer !== '' && !pointer.startsWith('/')) throw badRequest(`${pointer} is no JSON pointer`)
-  return ['document', ...pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))]
+  return [
+    'document',
+    ...pointer
+      .split('/')
+      .slice(1)
+      .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~')),
+  ]
 }
 
-function parentOf(root: { document: unknown }, pointer: string): { parent: JsonObject | unknown[]; last: string } {
+function parentOf(
+  root: { document: unknown },
+  pointer: string,
+): { parent: JsonObject | unknown[]; last: string } {
   const parts = partsOf(pointer)
   const last = parts.pop() ?? ''
   let parent: unknown = root
@@ -70,7 +88,8 @@ function parentOf(root: { document: unknown }, pointer: string): { parent: JsonO
 function readAt(root: { document: unknown }, pointer: string): unknown {
   const { parent, last } = parentOf(root, pointer)
   const value = (parent as JsonObject)[last]
-  if (value === undefined) throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
+  if (value === undefined)
+    throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
   return value
 }
 
@@ -140,7 +159,8 @@ function withoutDirectives(patch: JsonObject): JsonObject {
 
 function removePrimitives(result: JsonObject, field: string, gone: unknown): void {
   const present = result[field]
-  if (Array.isArray(present) && Array.isArray(gone)) result[field] = present.filter((item) => !gone.includes(item))
+  if (Array.isArray(present) && Array.isArray(gone))
+    result[field] = present.filter((item) => !gone.includes(item))
 }
 
 function mergeLists(field: string, target: unknown, patch: readonly unknown[]): unknown[] {
@@ -168,7 +188,9 @@ function reorder(result: JsonObject, field: string, order: unknown): void {
   const key = mergeKeyOf(field, present)
   const rank = (item: unknown): number => {
     const wanted = key !== undefined && isObject(item) ? item[key] : item
-    const at = order.findIndex((each) => isEqual(key !== undefined && isObject(each) ? each[key] : each, wanted))
+    const at = order.findIndex((each) =>
+      isEqual(key !== undefined && isObject(each) ? each[key] : each, wanted),
+    )
     return at < 0 ? order.length : at
   }
   result[field] = present.map((item) => item).sort((a, b) => rank(a) - rank(b))

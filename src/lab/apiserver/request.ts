@@ -20,12 +20,16 @@ export function parseTarget(path: string, catalog: Catalog): Target | undefined 
   if (match === null) return undefined
   const [, group = '', version = '', rest = ''] = match
   const parts = rest.split('/').map(decode)
-  const isInNamespace = parts[0] === 'namespaces' && parts.length > 2 && !(parts.length === 3 && ['status', 'finalize'].includes(parts[2] ?? ''))
+  const isInNamespace =
+    parts[0] === 'namespaces' &&
+    parts.length > 2 &&
+    !(parts.length === 3 && ['status', 'finalize'].includes(parts[2] ?? ''))
   const [namespace, plural = '', name, subresource = '', ...more] = isInNamespace
     ? [parts[1], parts[2], parts[3], parts[4], ...parts.slice(5)]
     : [undefined, ...parts]
   const kind = catalog.find(group, version, plural)
-  if (kind === undefined || more.length > 0) throw new StatusError(404, 'NotFound', 'the server could not find the requested resource')
+  if (kind === undefined || more.length > 0)
+    throw new StatusError(404, 'NotFound', 'the server could not find the requested resource')
   if (subresource !== '' && !kind.subresources.includes(subresource))
     throw new StatusError(404, 'NotFound', 'the server could not find the requested resource')
   return { kind, namespace: kind.isNamespaced ? namespace : undefined, name, subresource }
@@ -45,17 +49,27 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
   for await (const chunk of request) {
     length += (chunk as Buffer).length
     if (length > mostBodyBytes)
-      throw new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${mostBodyBytes}`)
+      throw new StatusError(
+        413,
+        'RequestEntityTooLarge',
+        `Request entity too large: limit is ${mostBodyBytes}`,
+      )
     chunks.push(chunk as Buffer)
   }
   const bytes = Buffer.concat(chunks)
   if (bytes.length === 0) return undefined
   const type = (request.headers['content-type'] ?? 'application/json').split(';')[0]?.trim() ?? ''
   if (type.includes('protobuf'))
-    throw new StatusError(415, 'UnsupportedMediaType', 'this API server reads JSON and YAML, not protobuf: write the object to a file and use kubectl apply -f')
+    throw new StatusError(
+      415,
+      'UnsupportedMediaType',
+      'this API server reads JSON and YAML, not protobuf: write the object to a file and use kubectl apply -f',
+    )
   try {
     return type.includes('yaml') ? parseYaml(bytes.toString('utf8')) : JSON.parse(bytes.toString('utf8'))
   } catch (error) {
-    throw badRequest(`the body of the request is not ${type}: ${error instanceof Error ? error.message : error}`)
+    throw badRequest(
+      `the body of the request is not ${type}: ${error instanceof Error ? error.message : error}`,
+    )
   }
 }

@@ -40,7 +40,17 @@ function builtIn(
   categories: readonly string[] = [],
 ): ResourceKind {
   const version = 'v1'
-  return { group, version, kind, plural, singular: kind.toLowerCase(), shortNames, categories, isNamespaced, subresources }
+  return {
+    group,
+    version,
+    kind,
+    plural,
+    singular: kind.toLowerCase(),
+    shortNames,
+    categories,
+    isNamespaced,
+    subresources,
+  }
 }
 
 const rbac = 'rbac.authorization.k8s.io'
@@ -48,7 +58,15 @@ const rbac = 'rbac.authorization.k8s.io'
 export const builtInKinds: readonly ResourceKind[] = [
   builtIn('', 'Namespace', 'namespaces', ['ns'], false, ['status', 'finalize']),
   builtIn('', 'Node', 'nodes', ['no'], false, ['status']),
-  builtIn('', 'Pod', 'pods', ['po'], true, ['status', 'binding', 'exec', 'attach', 'log', 'eviction'], ['all']),
+  builtIn(
+    '',
+    'Pod',
+    'pods',
+    ['po'],
+    true,
+    ['status', 'binding', 'exec', 'attach', 'log', 'eviction'],
+    ['all'],
+  ),
   builtIn('', 'Service', 'services', ['svc'], true, ['status'], ['all']),
   builtIn('', 'Endpoints', 'endpoints', ['ep'], true),
   builtIn('', 'ConfigMap', 'configmaps', ['cm'], true),
@@ -67,10 +85,26 @@ export const builtInKinds: readonly ResourceKind[] = [
   builtIn(rbac, 'RoleBinding', 'rolebindings', [], true),
   builtIn(rbac, 'ClusterRole', 'clusterroles', [], false),
   builtIn(rbac, 'ClusterRoleBinding', 'clusterrolebindings', [], false),
-  builtIn('apiextensions.k8s.io', 'CustomResourceDefinition', 'customresourcedefinitions', ['crd', 'crds'], false, ['status']),
+  builtIn(
+    'apiextensions.k8s.io',
+    'CustomResourceDefinition',
+    'customresourcedefinitions',
+    ['crd', 'crds'],
+    false,
+    ['status'],
+  ),
 ]
 
-export const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'] as const
+export const verbs = [
+  'create',
+  'delete',
+  'deletecollection',
+  'get',
+  'list',
+  'patch',
+  'update',
+  'watch',
+] as const
 
 export function resourceKey({ group, plural }: Pick<ResourceKind, 'group' | 'plural'>): string {
   return `${group}/${plural}`
@@ -83,7 +117,13 @@ export function apiVersionOf({ group, version }: Pick<ResourceKind, 'group' | 'v
 interface CrdSpec {
   readonly group: string
   readonly scope: string
-  readonly names: { kind: string; plural: string; singular?: string; shortNames?: string[]; categories?: string[] }
+  readonly names: {
+    kind: string
+    plural: string
+    singular?: string
+    shortNames?: string[]
+    categories?: string[]
+  }
   readonly versions: readonly {
     readonly name: string
     readonly served: boolean
@@ -111,8 +151,13 @@ export function kindOfDefinition(definition: ApiObject): ResourceKind | undefine
     isNamespaced: scope === 'Namespaced',
     subresources: hasStatus ? ['status'] : [],
     custom: {
-      schema: version.schema?.openAPIV3Schema ?? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
-      columns: version.additionalPrinterColumns ?? [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }],
+      schema: version.schema?.openAPIV3Schema ?? {
+        type: 'object',
+        'x-kubernetes-preserve-unknown-fields': true,
+      },
+      columns: version.additionalPrinterColumns ?? [
+        { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+      ],
       hasStatus,
     },
   }

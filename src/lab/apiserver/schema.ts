@@ -53,7 +53,8 @@ function pruneValue(value: unknown, schema: Schema, path: string, removed: strin
     const known = schema.properties?.[field]
     const at = path === '' ? field : `${path}.${field}`
     if (known !== undefined) pruneValue(below, known, at, removed)
-    else if (isObject(schema.additionalProperties)) pruneValue(below, schema.additionalProperties, at, removed)
+    else if (isObject(schema.additionalProperties))
+      pruneValue(below, schema.additionalProperties, at, removed)
     else if (schema.additionalProperties !== true && !schema['x-kubernetes-preserve-unknown-fields']) {
       delete value[field]
       removed.push(at)
@@ -63,11 +64,13 @@ function pruneValue(value: unknown, schema: Schema, path: string, removed: strin
 
 /** Fills in defaults; null counts as absent where the schema does not allow it. */
 export function applyDefaults(value: unknown, schema: Schema): void {
-  if (Array.isArray(value) && schema.items !== undefined) for (const item of value) applyDefaults(item, schema.items)
+  if (Array.isArray(value) && schema.items !== undefined)
+    for (const item of value) applyDefaults(item, schema.items)
   if (!isObject(value)) return
   for (const [field, below] of Object.entries(schema.properties ?? {})) {
     if (value[field] === null && !below.nullable) delete value[field]
-    if (value[field] === undefined && below.default !== undefined) value[field] = structuredClone(below.default)
+    if (value[field] === undefined && below.default !== undefined)
+      value[field] = structuredClone(below.default)
     if (value[field] !== undefined) applyDefaults(value[field], below)
   }
   if (isObject(schema.additionalProperties))
@@ -78,7 +81,8 @@ export function applyDefaults(value: unknown, schema: Schema): void {
 export function validate(object: ApiObject, old: ApiObject | undefined, schema: Schema): FieldIssue[] {
   const issues: FieldIssue[] = []
   for (const [field, below] of Object.entries(schema.properties ?? {}))
-    if (!rootFields.includes(field) && object[field] !== undefined) validateValue(object[field], below, field, issues)
+    if (!rootFields.includes(field) && object[field] !== undefined)
+      validateValue(object[field], below, field, issues)
   for (const field of schema.required ?? []) if (object[field] === undefined) issues.push(required(field))
   if (issues.length > 0) return issues
   for (const [field, below] of Object.entries(schema.properties ?? {}))
@@ -139,7 +143,11 @@ function validateText(value: string, schema: Schema, path: string, issues: Field
   if (minLength !== undefined && value.length < minLength)
     issues.push(wrong(path, value, `${path} in body should be at least ${minLength} chars long`))
   if (maxLength !== undefined && value.length > maxLength)
-    issues.push({ field: path, reason: 'FieldValueTooLong', message: `Too long: may not be more than ${maxLength} bytes` })
+    issues.push({
+      field: path,
+      reason: 'FieldValueTooLong',
+      message: `Too long: may not be more than ${maxLength} bytes`,
+    })
   if (pattern !== undefined && !new RegExp(pattern, 'u').test(value))
     issues.push(wrong(path, value, `${path} in body should match '${pattern}'`))
 }
@@ -148,13 +156,19 @@ function validateList(value: readonly unknown[], schema: Schema, path: string, i
   if (schema.minItems !== undefined && value.length < schema.minItems)
     issues.push(wrong(path, value.length, `${path} in body should have at least ${schema.minItems} items`))
   if (schema.maxItems !== undefined && value.length > schema.maxItems)
-    issues.push({ field: path, reason: 'FieldValueTooMany', message: `Too many: ${value.length}: must have at most ${schema.maxItems} items` })
+    issues.push({
+      field: path,
+      reason: 'FieldValueTooMany',
+      message: `Too many: ${value.length}: must have at most ${schema.maxItems} items`,
+    })
   if (schema.items !== undefined)
-    for (const [index, item] of value.entries()) validateValue(item, schema.items, `${path}[${index}]`, issues)
+    for (const [index, item] of value.entries())
+      validateValue(item, schema.items, `${path}[${index}]`, issues)
 }
 
 function validateFields(value: JsonObject, schema: Schema, path: string, issues: FieldIssue[]): void {
-  for (const field of schema.required ?? []) if (value[field] === undefined) issues.push(required(`${path}.${field}`))
+  for (const field of schema.required ?? [])
+    if (value[field] === undefined) issues.push(required(`${path}.${field}`))
   for (const [field, below] of Object.entries(value)) {
     const known = schema.properties?.[field]
     if (known !== undefined) validateValue(below, known, `${path}.${field}`, issues)
@@ -163,10 +177,17 @@ function validateFields(value: JsonObject, schema: Schema, path: string, issues:
   }
 }
 
-function checkAllRules(value: unknown, old: unknown, schema: Schema, path: string, issues: FieldIssue[]): void {
+function checkAllRules(
+  value: unknown,
+  old: unknown,
+  schema: Schema,
+  path: string,
+  issues: FieldIssue[],
+): void {
   issues.push(...checkRules(schema['x-kubernetes-validations'] ?? [], value, old, path))
   if (Array.isArray(value) && schema.items !== undefined)
-    for (const [index, item] of value.entries()) checkAllRules(item, undefined, schema.items, `${path}[${index}]`, issues)
+    for (const [index, item] of value.entries())
+      checkAllRules(item, undefined, schema.items, `${path}[${index}]`, issues)
   if (isObject(value))
     for (const [field, below] of Object.entries(schema.properties ?? {}))
       if (value[field] !== undefined)

@@ -29,9 +29,14 @@ function parseRequirement(text: string): Requirement {
     }
   const equality = /^([^!=\s]+)\s*(==|=|!=)\s*(\S*)$/.exec(text)
   if (equality !== null)
-    return { key: equality[1] ?? '', operator: equality[2] === '!=' ? '!=' : '=', values: [equality[3] ?? ''] }
+    return {
+      key: equality[1] ?? '',
+      operator: equality[2] === '!=' ? '!=' : '=',
+      values: [equality[3] ?? ''],
+    }
   const existence = /^(!?)\s*([A-Za-z0-9./_-]+)$/.exec(text)
-  if (existence !== null) return { key: existence[2] ?? '', operator: existence[1] === '!' ? 'absent' : 'exists', values: [] }
+  if (existence !== null)
+    return { key: existence[2] ?? '', operator: existence[1] === '!' ? 'absent' : 'exists', values: [] }
   throw badRequest(`unable to parse requirement: ${text}`)
 }
 
@@ -53,11 +58,30 @@ function holds({ key, operator, values }: Requirement, labels: Readonly<Record<s
 
 const commonFields = ['metadata.name', 'metadata.namespace']
 const fieldsByKind: Readonly<Record<string, readonly string[]>> = {
-  Pod: ['spec.nodeName', 'spec.restartPolicy', 'spec.schedulerName', 'spec.serviceAccountName', 'spec.hostNetwork', 'status.phase', 'status.podIP', 'status.nominatedNodeName'],
+  Pod: [
+    'spec.nodeName',
+    'spec.restartPolicy',
+    'spec.schedulerName',
+    'spec.serviceAccountName',
+    'spec.hostNetwork',
+    'status.phase',
+    'status.podIP',
+    'status.nominatedNodeName',
+  ],
   Node: ['spec.unschedulable'],
   Namespace: ['status.phase'],
   Secret: ['type'],
-  Event: ['involvedObject.kind', 'involvedObject.namespace', 'involvedObject.name', 'involvedObject.uid', 'involvedObject.apiVersion', 'involvedObject.fieldPath', 'reason', 'type', 'source'],
+  Event: [
+    'involvedObject.kind',
+    'involvedObject.namespace',
+    'involvedObject.name',
+    'involvedObject.uid',
+    'involvedObject.apiVersion',
+    'involvedObject.fieldPath',
+    'reason',
+    'type',
+    'source',
+  ],
 }
 
 export function parseFieldSelector(text: string, kind: string): Predicate {
@@ -72,12 +96,14 @@ export function parseFieldSelector(text: string, kind: string): Predicate {
         throw badRequest(`field label not supported: ${field}`)
       return { field, isEqual: operator !== '!=', value }
     })
-  return (object) => requirements.every(({ field, isEqual, value }) => (fieldText(object, field) === value) === isEqual)
+  return (object) =>
+    requirements.every(({ field, isEqual, value }) => (fieldText(object, field) === value) === isEqual)
 }
 
 function fieldText(object: ApiObject, field: string): string {
   let value: unknown = object
   for (const part of field.split('.')) value = (value as Record<string, unknown> | undefined)?.[part]
-  if (value === undefined || value === null) return field === 'spec.unschedulable' || field === 'spec.hostNetwork' ? 'false' : ''
+  if (value === undefined || value === null)
+    return field === 'spec.unschedulable' || field === 'spec.hostNetwork' ? 'false' : ''
   return String(value)
 }

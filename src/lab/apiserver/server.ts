@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Access, type Attempt, type User } from './access.ts'
+import type { Access, Attempt, User } from './access.ts'
 import type { ApiObject, JsonObject } from './api-object.ts'
 import { Catalog } from './catalog.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
+import { streamLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { openApiDocument, openApiIndex } from './openapi.ts'
-import { streamLog } from './kubelet-proxy.ts'
 import { parseTarget, readBody, type Target } from './request.ts'
 import { apiVersionOf, resourceKey } from './resources.ts'
-import { parseFieldSelector, parseLabelSelector, type Predicate } from './selectors.ts'
+import { type Predicate, parseFieldSelector, parseLabelSelector } from './selectors.ts'
 import { badRequest, conflict, notFound, StatusError, statusBody } from './status-error.ts'
 import { keyOf, type Store } from './store.ts'
 import { renderTable } from './table.ts'
@@ -55,7 +55,17 @@ export class ApiServer {
       else if (error instanceof StatusError) send(response, error.code, statusBody(error))
       else {
         console.error(error)
-        send(response, 500, statusBody(new StatusError(500, 'InternalError', `Internal error occurred: ${error instanceof Error ? error.message : error}`)))
+        send(
+          response,
+          500,
+          statusBody(
+            new StatusError(
+              500,
+              'InternalError',
+              `Internal error occurred: ${error instanceof Error ? error.message : error}`,
+            ),
+          ),
+        )
       }
     }
   }
@@ -64,11 +74,13 @@ export class ApiServer {
     const url = new URL(request.url ?? '/', 'https://apiserver')
     const path = url.pathname.replace(/\/+$/, '') || '/'
     if (path === '/version') return send(response, 200, serverVersion)
-    if (anonymousPaths.includes(path)) return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
+    if (anonymousPaths.includes(path))
+      return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
     const user = this.requireUser(request)
     const general = this.#answerGeneral(path, request)
     if (general !== undefined) {
-      if (!user.groups.includes('system:authenticated')) this.access.authorize(user, nonResource(request, path))
+      if (!user.groups.includes('system:authenticated'))
+        this.access.authorize(user, nonResource(request, path))
       return send(response, 200, general.body, general.type)
     }
     if (await this.#answerReview(path, user, request, response)) return
@@ -101,26 +113,55 @@ export class ApiServer {
     return body && { body }
   }
 
-  async #answerReview(path: string, user: User, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+  async #answerReview(
+    path: string,
+    user: User,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<boolean> {
     if (request.method !== 'POST') return false
     const { name: username, uid, groups } = user
     if (path === '/apis/authentication.k8s.io/v1/selfsubjectreviews') {
-      send(response, 201, { kind: 'SelfSubjectReview', apiVersion: 'authentication.k8s.io/v1', metadata: {}, status: { userInfo: { username, uid, groups } } })
+      send(response, 201, {
+        kind: 'SelfSubjectReview',
+        apiVersion: 'authentication.k8s.io/v1',
+        metadata: {},
+        status: { userInfo: { username, uid, groups } },
+      })
       return true
     }
     if (path !== '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews') return false
-    const body = (await readBody(request)) as { spec?: { resourceAttributes?: JsonObject; nonResourceAttributes?: JsonObject } }
+    const body = (await readBody(request)) as {
+      spec?: { resourceAttributes?: JsonObject; nonResourceAttributes?: JsonObject }
+    }
     const { resourceAttributes = {}, nonResourceAttributes = {} } = body?.spec ?? {}
-    const text = (field: string): string => String(resourceAttributes[field] ?? nonResourceAttributes[field] ?? '')
+    const text = (field: string): string =>
+      String(resourceAttributes[field] ?? nonResourceAttributes[field] ?? '')
     const allowed = this.access.allows(user, {
-      verb: text('verb'), group: text('group'), resource: text('resource'), subresource: text('subresource'),
-      namespace: text('namespace'), name: text('name'), path: text('path'),
+      verb: text('verb'),
+      group: text('group'),
+      resource: text('resource'),
+      subresource: text('subresource'),
+      namespace: text('namespace'),
+      name: text('name'),
+      path: text('path'),
     })
-    send(response, 201, { kind: 'SelfSubjectAccessReview', apiVersion: 'authorization.k8s.io/v1', metadata: {}, spec: body?.spec, status: { allowed } })
+    send(response, 201, {
+      kind: 'SelfSubjectAccessReview',
+      apiVersion: 'authorization.k8s.io/v1',
+      metadata: {},
+      spec: body?.spec,
+      status: { allowed },
+    })
     return true
   }
 
-  async #answerTarget(request: IncomingMessage, response: ServerResponse, url: URL, target: Target): Promise<void> {
+  async #answerTarget(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    target: Target,
+  ): Promise<void> {
     const { kind, name, subresource } = target
     if (name === undefined) return this.#answerCollection(request, response, url, target)
     if (subresource === 'log') return streamLog(this, target, url, response)
@@ -129,17 +170,30 @@ export class ApiServer {
       case 'GET':
         return this.#sendObject(request, response, url, target, this.#require(target))
       case 'PUT':
-        return send(response, 200, replace(this.store, writeRequest(url, response, target, name), await readBody(request)))
+        return send(
+          response,
+          200,
+          replace(this.store, writeRequest(url, response, target, name), await readBody(request)),
+        )
       case 'PATCH': {
         const type = (request.headers['content-type'] ?? '').split(';')[0] ?? ''
         const existed = this.store.get(resourceKey(kind), keyOfTarget(target)) !== undefined
-        const patched = patch(this.store, writeRequest(url, response, target, name), type, await readBody(request))
+        const patched = patch(
+          this.store,
+          writeRequest(url, response, target, name),
+          type,
+          await readBody(request),
+        )
         return send(response, existed ? 200 : 201, patched)
       }
       case 'DELETE':
         return this.#delete(request, response, target)
       default:
-        throw new StatusError(405, 'MethodNotAllowed', `the server does not allow this method on the requested resource`)
+        throw new StatusError(
+          405,
+          'MethodNotAllowed',
+          `the server does not allow this method on the requested resource`,
+        )
     }
   }
 
@@ -149,7 +203,12 @@ export class ApiServer {
     return object
   }
 
-  async #answerCollection(request: IncomingMessage, response: ServerResponse, url: URL, target: Target): Promise<void> {
+  async #answerCollection(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    target: Target,
+  ): Promise<void> {
     const { kind } = target
     const render = tableRenderer(request, url, target)
     const matches = predicateOf(url, target)
@@ -162,7 +221,12 @@ export class ApiServer {
         if (matches(object)) this.#lifecycle.delete(resourceKey(kind), object)
       return send(response, 200, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' })
     }
-    if (request.method !== 'GET') throw new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource')
+    if (request.method !== 'GET')
+      throw new StatusError(
+        405,
+        'MethodNotAllowed',
+        'the server does not allow this method on the requested resource',
+      )
     const { searchParams } = url
     if (['true', '1'].includes(searchParams.get('watch') ?? ''))
       return serveWatch(
@@ -173,7 +237,8 @@ export class ApiServer {
           resourceVersion: searchParams.get('resourceVersion') ?? undefined,
           hasBookmarks: searchParams.get('allowWatchBookmarks') === 'true',
           timeoutMs: Number(searchParams.get('timeoutSeconds') ?? watchDefaultSeconds) * 1000,
-          render: (object) => render?.([object], { resourceVersion: object.metadata.resourceVersion }) ?? object,
+          render: (object) =>
+            render?.([object], { resourceVersion: object.metadata.resourceVersion }) ?? object,
         },
         response,
       )
@@ -181,37 +246,75 @@ export class ApiServer {
   }
 
   /** Pages are cut by key from what is there now: an object that comes or goes meanwhile may be missed or be told by the watch. */
-  #sendList(response: ServerResponse, parameters: URLSearchParams, { kind }: Target, matches: Predicate, render: TableRenderer | undefined): void {
+  #sendList(
+    response: ServerResponse,
+    parameters: URLSearchParams,
+    { kind }: Target,
+    matches: Predicate,
+    render: TableRenderer | undefined,
+  ): void {
     const after = parameters.get('continue') ?? ''
     const limit = Number(parameters.get('limit') ?? 0)
-    const all = this.store.list(resourceKey(kind)).filter((object) => matches(object) && (after === '' || keyOf(object) > after))
+    const all = this.store
+      .list(resourceKey(kind))
+      .filter((object) => matches(object) && (after === '' || keyOf(object) > after))
     const page = limit > 0 ? all.slice(0, limit) : all
     const last = page.at(-1)
     const metadata = {
       resourceVersion: String(this.store.version),
-      ...(page.length < all.length && last !== undefined ? { continue: keyOf(last), remainingItemCount: all.length - page.length } : {}),
+      ...(page.length < all.length && last !== undefined
+        ? { continue: keyOf(last), remainingItemCount: all.length - page.length }
+        : {}),
     }
-    send(response, 200, render?.(page, metadata) ?? { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata, items: page })
+    send(
+      response,
+      200,
+      render?.(page, metadata) ?? {
+        kind: `${kind.kind}List`,
+        apiVersion: apiVersionOf(kind),
+        metadata,
+        items: page,
+      },
+    )
   }
 
-  #sendObject(request: IncomingMessage, response: ServerResponse, url: URL, target: Target, object: ApiObject): void {
-    if (target.subresource === 'scale') return send(response, 200, scaleOf(object))
+  #sendObject(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    target: Target,
+    object: ApiObject,
+  ): void {
+    if (target.subresource === 'scale') {
+      send(response, 200, scaleOf(object))
+      return
+    }
     const render = tableRenderer(request, url, target)
     send(response, 200, render?.([object], { resourceVersion: object.metadata.resourceVersion }) ?? object)
   }
 
   async #delete(request: IncomingMessage, response: ServerResponse, target: Target): Promise<void> {
     const { kind } = target
-    const body = ((await readBody(request)) ?? {}) as { gracePeriodSeconds?: number; propagationPolicy?: string; preconditions?: { uid?: string; resourceVersion?: string } }
+    const body = ((await readBody(request)) ?? {}) as {
+      gracePeriodSeconds?: number
+      propagationPolicy?: string
+      preconditions?: { uid?: string; resourceVersion?: string }
+    }
     const object = this.#require(target)
     const { uid, resourceVersion } = body.preconditions ?? {}
-    if ((uid && uid !== object.metadata.uid) || (resourceVersion && resourceVersion !== object.metadata.resourceVersion))
+    if (
+      (uid && uid !== object.metadata.uid) ||
+      (resourceVersion && resourceVersion !== object.metadata.resourceVersion)
+    )
       throw conflict(kind.group, kind.plural, object.metadata.name)
     if (body.propagationPolicy === 'Orphan') this.#lifecycle.orphanDependents(object.metadata.uid ?? '')
     const deleted = this.#lifecycle.delete(resourceKey(kind), object, body.gracePeriodSeconds)
     if (kind.custom === undefined) return send(response, 200, deleted)
     send(response, 200, {
-      kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success',
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Success',
       details: { name: object.metadata.name, group: kind.group, kind: kind.plural, uid: object.metadata.uid },
     })
     if (kind.plural === 'customresourcedefinitions') this.#emptyDefinition(object)
@@ -220,29 +323,43 @@ export class ApiServer {
   /** Objects of a kind go with its definition. */
   #emptyDefinition(definition: ApiObject): void {
     const { group, names } = definition.spec as { group: string; names: { plural: string } }
-    for (const object of this.store.list(`${group}/${names.plural}`)) this.#lifecycle.delete(`${group}/${names.plural}`, object)
+    for (const object of this.store.list(`${group}/${names.plural}`))
+      this.#lifecycle.delete(`${group}/${names.plural}`, object)
   }
 
   async #answerAction(request: IncomingMessage, response: ServerResponse, target: Target): Promise<void> {
     const object = this.#require(target)
-    const body = (await readBody(request)) as { spec?: { expirationSeconds?: number }; target?: { name?: string } } | undefined
+    const body = (await readBody(request)) as
+      | { spec?: { expirationSeconds?: number }; target?: { name?: string } }
+      | undefined
     switch (target.subresource) {
       case 'token': {
         const seconds = Math.max(600, body?.spec?.expirationSeconds ?? 3600)
         const { token, expires } = this.access.issueToken(target.namespace ?? '', object, seconds, Date.now())
         const status = { token, expirationTimestamp: expires }
-        return send(response, 201, { kind: 'TokenRequest', apiVersion: 'authentication.k8s.io/v1', metadata: object.metadata, spec: body?.spec, status })
+        return send(response, 201, {
+          kind: 'TokenRequest',
+          apiVersion: 'authentication.k8s.io/v1',
+          metadata: object.metadata,
+          spec: body?.spec,
+          status,
+        })
       }
       case 'binding': {
         if (object.spec?.nodeName) throw conflict('', 'pods', object.metadata.name)
-        this.store.put('/pods', keyOf(object), { ...object, spec: { ...object.spec, nodeName: body?.target?.name } })
+        this.store.put('/pods', keyOf(object), {
+          ...object,
+          spec: { ...object.spec, nodeName: body?.target?.name },
+        })
         return send(response, 201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' })
       }
       case 'eviction':
         this.#lifecycle.delete('/pods', object)
         return send(response, 201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' })
       default:
-        throw badRequest(`${target.subresource} is not something to be created here; exec and attach need a WebSocket (kubectl 1.30 or later)`)
+        throw badRequest(
+          `${target.subresource} is not something to be created here; exec and attach need a WebSocket (kubectl 1.30 or later)`,
+        )
     }
   }
 }
@@ -258,7 +375,8 @@ function tableRenderer(request: IncomingMessage, url: URL, { kind }: Target): Ta
 function predicateOf(url: URL, { kind, namespace }: Target): Predicate {
   const labels = parseLabelSelector(url.searchParams.get('labelSelector') ?? '')
   const fields = parseFieldSelector(url.searchParams.get('fieldSelector') ?? '', kind.kind)
-  return (object) => (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object)
+  return (object) =>
+    (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object)
 }
 
 function keyOfTarget({ namespace, name = '' }: Target): string {
@@ -267,17 +385,39 @@ function keyOfTarget({ namespace, name = '' }: Target): string {
 
 function scaleOf(object: ApiObject): object {
   return {
-    kind: 'Scale', apiVersion: 'autoscaling/v1', metadata: object.metadata,
-    spec: { replicas: object.spec?.replicas ?? 0 }, status: { replicas: object.status?.replicas ?? 0 },
+    kind: 'Scale',
+    apiVersion: 'autoscaling/v1',
+    metadata: object.metadata,
+    spec: { replicas: object.spec?.replicas ?? 0 },
+    status: { replicas: object.status?.replicas ?? 0 },
   }
 }
 
-const verbsByMethod: Readonly<Record<string, string>> = { GET: 'get', POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }
+const verbsByMethod: Readonly<Record<string, string>> = {
+  GET: 'get',
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'patch',
+  DELETE: 'delete',
+}
 
-export function attemptOf(method: string, url: URL, { kind, namespace = '', name = '', subresource }: Target): Attempt {
+export function attemptOf(
+  method: string,
+  url: URL,
+  { kind, namespace = '', name = '', subresource }: Target,
+): Attempt {
   const isWatch = ['true', '1'].includes(url.searchParams.get('watch') ?? '')
   const single = verbsByMethod[method] ?? method.toLowerCase()
-  const verb = name !== '' ? single : method === 'GET' ? (isWatch ? 'watch' : 'list') : method === 'DELETE' ? 'deletecollection' : single
+  const verb =
+    name !== ''
+      ? single
+      : method === 'GET'
+        ? isWatch
+          ? 'watch'
+          : 'list'
+        : method === 'DELETE'
+          ? 'deletecollection'
+          : single
   return { verb, group: kind.group, resource: kind.plural, subresource, namespace, name, path: url.pathname }
 }
 

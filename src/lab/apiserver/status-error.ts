@@ -36,7 +36,11 @@ export function statusBody(error: StatusError): object {
 const qualified = (group: string, plural: string): string => (group === '' ? plural : `${plural}.${group}`)
 
 export function notFound(group: string, plural: string, name: string): StatusError {
-  return new StatusError(404, 'NotFound', `${qualified(group, plural)} "${name}" not found`, { name, group, kind: plural })
+  return new StatusError(404, 'NotFound', `${qualified(group, plural)} "${name}" not found`, {
+    name,
+    group,
+    kind: plural,
+  })
 }
 
 export function alreadyExists(group: string, plural: string, name: string): StatusError {
@@ -67,9 +71,19 @@ export interface FieldIssue {
   readonly message: string
 }
 
-export function invalid(group: string, kind: string, name: string, issues: readonly FieldIssue[]): StatusError {
+export function invalid(
+  group: string,
+  kind: string,
+  name: string,
+  issues: readonly FieldIssue[],
+): StatusError {
   const list = issues.map(({ field, message }) => `${field}: ${message}`)
   const text = list.length === 1 ? list[0] : `[${list.join(', ')}]`
   const full = group === '' ? kind : `${kind}.${group}`
-  return new StatusError(422, 'Invalid', `${full} "${name}" is invalid: ${text}`, { name, group, kind, causes: issues })
+  return new StatusError(422, 'Invalid', `${full} "${name}" is invalid: ${text}`, {
+    name,
+    group,
+    kind,
+    causes: issues,
+  })
 }

@@ -1,4 +1,14 @@
-import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { ApiObject } from './api-object.ts'
 
@@ -52,7 +62,9 @@ export class Store {
   /** In the order of their keys. */
   list(resource: string): readonly ApiObject[] {
     const objects = this.#objects.get(resource)
-    return objects === undefined ? [] : [...objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object)
+    return objects === undefined
+      ? []
+      : [...objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object)
   }
 
   resources(): readonly string[] {
@@ -111,7 +123,8 @@ export class Store {
     if (change.type === 'DELETED') objects.delete(key)
     else objects.set(key, change.object)
     this.#history.push(change)
-    if (this.#history.length > rememberedChanges * 1.5) this.#history = this.#history.slice(-rememberedChanges)
+    if (this.#history.length > rememberedChanges * 1.5)
+      this.#history = this.#history.slice(-rememberedChanges)
   }
 
   /** The snapshot, then the log. A last line that was cut off was never acknowledged. */

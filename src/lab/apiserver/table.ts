@@ -88,9 +88,14 @@ function podState(pod: ApiObject): string {
 
 function podCells(pod: ApiObject, nowMs: number): readonly unknown[] {
   const statuses = listAt(pod, 'status', 'containerStatuses')
-  const ready = statuses.filter((status) => status.ready === true && at(status, 'state', 'running') !== undefined)
+  const ready = statuses.filter(
+    (status) => status.ready === true && at(status, 'state', 'running') !== undefined,
+  )
   const restarts = statuses.reduce((sum, status) => sum + Number(status.restartCount ?? 0), 0)
-  const lastRestart = statuses.map((status) => textAt(status, '', 'lastState', 'terminated', 'finishedAt')).sort().at(-1)
+  const lastRestart = statuses
+    .map((status) => textAt(status, '', 'lastState', 'terminated', 'finishedAt'))
+    .sort()
+    .at(-1)
   return [
     pod.metadata.name,
     `${ready.length}/${listAt(pod, 'spec', 'containers').length}`,
@@ -111,39 +116,72 @@ function containerNames(object: ApiObject): readonly [string, string] {
 
 function selectorText(object: ApiObject): string {
   const labels = at(object, 'spec', 'selector', 'matchLabels')
-  return Object.entries((labels ?? {}) as Record<string, string>).map(([key, value]) => `${key}=${value}`).join(',') || '<none>'
+  return (
+    Object.entries((labels ?? {}) as Record<string, string>)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(',') || '<none>'
+  )
 }
 
 const numberAt = (object: ApiObject, ...path: readonly string[]): number => Number(at(object, ...path) ?? 0)
 
-const workloadColumns = [column('Containers', 'string', 1), column('Images', 'string', 1), column('Selector', 'string', 1)]
+const workloadColumns = [
+  column('Containers', 'string', 1),
+  column('Images', 'string', 1),
+  column('Selector', 'string', 1),
+]
 const ageColumn = column('Age')
 const age = ({ metadata }: ApiObject, nowMs: number): string => since(metadata.creationTimestamp, nowMs)
 
 const printers: Readonly<Record<string, Printer>> = {
   Node: {
     columns: [
-      nameColumn, column('Status'), column('Roles'), ageColumn, column('Version'),
-      column('Internal-IP', 'string', 1), column('External-IP', 'string', 1), column('OS-Image', 'string', 1),
-      column('Kernel-Version', 'string', 1), column('Container-Runtime', 'string', 1),
+      nameColumn,
+      column('Status'),
+      column('Roles'),
+      ageColumn,
+      column('Version'),
+      column('Internal-IP', 'string', 1),
+      column('External-IP', 'string', 1),
+      column('OS-Image', 'string', 1),
+      column('Kernel-Version', 'string', 1),
+      column('Container-Runtime', 'string', 1),
     ],
     cells: nodeCells,
   },
   Pod: {
     columns: [
-      nameColumn, column('Ready'), column('Status'), column('Restarts'), ageColumn,
-      column('IP', 'string', 1), column('Node', 'string', 1), column('Nominated Node', 'string', 1), column('Readiness Gates', 'string', 1),
+      nameColumn,
+      column('Ready'),
+      column('Status'),
+      column('Restarts'),
+      ageColumn,
+      column('IP', 'string', 1),
+      column('Node', 'string', 1),
+      column('Nominated Node', 'string', 1),
+      column('Readiness Gates', 'string', 1),
     ],
     cells: podCells,
   },
   Namespace: {
     columns: [nameColumn, column('Status'), ageColumn],
-    cells: (object, now) => [object.metadata.name, textAt(object, 'Active', 'status', 'phase'), age(object, now)],
+    cells: (object, now) => [
+      object.metadata.name,
+      textAt(object, 'Active', 'status', 'phase'),
+      age(object, now),
+    ],
   },
   DaemonSet: {
     columns: [
-      nameColumn, column('Desired', 'integer'), column('Current', 'integer'), column('Ready', 'integer'),
-      column('Up-to-date', 'integer'), column('Available', 'integer'), column('Node Selector'), ageColumn, ...workloadColumns,
+      nameColumn,
+      column('Desired', 'integer'),
+      column('Current', 'integer'),
+      column('Ready', 'integer'),
+      column('Up-to-date', 'integer'),
+      column('Available', 'integer'),
+      column('Node Selector'),
+      ageColumn,
+      ...workloadColumns,
     ],
     cells: (object, now) => [
       object.metadata.name,
@@ -159,7 +197,14 @@ const printers: Readonly<Record<string, Printer>> = {
     ],
   },
   Deployment: {
-    columns: [nameColumn, column('Ready'), column('Up-to-date', 'integer'), column('Available', 'integer'), ageColumn, ...workloadColumns],
+    columns: [
+      nameColumn,
+      column('Ready'),
+      column('Up-to-date', 'integer'),
+      column('Available', 'integer'),
+      ageColumn,
+      ...workloadColumns,
+    ],
     cells: (object, now) => [
       object.metadata.name,
       `${numberAt(object, 'status', 'readyReplicas')}/${numberAt(object, 'spec', 'replicas')}`,
@@ -171,7 +216,13 @@ const printers: Readonly<Record<string, Printer>> = {
     ],
   },
   ReplicaSet: {
-    columns: [nameColumn, column('Desired', 'integer'), column('Current', 'integer'), column('Ready', 'integer'), ageColumn],
+    columns: [
+      nameColumn,
+      column('Desired', 'integer'),
+      column('Current', 'integer'),
+      column('Ready', 'integer'),
+      ageColumn,
+    ],
     cells: (object, now) => [
       object.metadata.name,
       numberAt(object, 'spec', 'replicas'),
@@ -181,30 +232,54 @@ const printers: Readonly<Record<string, Printer>> = {
     ],
   },
   Service: {
-    columns: [nameColumn, column('Type'), column('Cluster-IP'), column('External-IP'), column('Port(s)'), ageColumn],
+    columns: [
+      nameColumn,
+      column('Type'),
+      column('Cluster-IP'),
+      column('External-IP'),
+      column('Port(s)'),
+      ageColumn,
+    ],
     cells: (object, now) => [
       object.metadata.name,
       textAt(object, 'ClusterIP', 'spec', 'type'),
       textAt(object, '<none>', 'spec', 'clusterIP'),
       '<none>',
-      listAt(object, 'spec', 'ports').map(({ port, protocol }) => `${port}/${protocol ?? 'TCP'}`).join(',') || '<none>',
+      listAt(object, 'spec', 'ports')
+        .map(({ port, protocol }) => `${port}/${protocol ?? 'TCP'}`)
+        .join(',') || '<none>',
       age(object, now),
     ],
   },
   Lease: {
     columns: [nameColumn, column('Holder'), ageColumn],
-    cells: (object, now) => [object.metadata.name, textAt(object, '', 'spec', 'holderIdentity'), age(object, now)],
+    cells: (object, now) => [
+      object.metadata.name,
+      textAt(object, '', 'spec', 'holderIdentity'),
+      age(object, now),
+    ],
   },
   ConfigMap: {
     columns: [nameColumn, column('Data'), ageColumn],
-    cells: (object, now) => [object.metadata.name, Object.keys((object.data ?? {}) as object).length, age(object, now)],
+    cells: (object, now) => [
+      object.metadata.name,
+      Object.keys((object.data ?? {}) as object).length,
+      age(object, now),
+    ],
   },
   CustomResourceDefinition: {
     columns: [nameColumn, column('Created At', 'date')],
     cells: (object) => [object.metadata.name, object.metadata.creationTimestamp],
   },
   Event: {
-    columns: [column('Last Seen'), column('Type'), column('Reason'), column('Object'), column('Message'), column('Name', 'string', 1, 'name')],
+    columns: [
+      column('Last Seen'),
+      column('Type'),
+      column('Reason'),
+      column('Object'),
+      column('Message'),
+      column('Name', 'string', 1, 'name'),
+    ],
     cells: (object, now) => [
       since(object.lastTimestamp ?? object.metadata.creationTimestamp, now),
       object.type,
@@ -223,7 +298,15 @@ const plain: Printer = {
 
 function customPrinter(columns: readonly Column[]): Printer {
   return {
-    columns: [nameColumn, ...columns.map((each) => ({ ...each, description: each.description ?? '', format: each.format ?? '', priority: each.priority ?? 0 }))],
+    columns: [
+      nameColumn,
+      ...columns.map((each) => ({
+        ...each,
+        description: each.description ?? '',
+        format: each.format ?? '',
+        priority: each.priority ?? 0,
+      })),
+    ],
     cells: (object, now) => [
       object.metadata.name,
       ...columns.map(({ jsonPath, type }) => {
@@ -237,10 +320,15 @@ function customPrinter(columns: readonly Column[]): Printer {
 /** The subset of JSONPath that printer columns use: fields, indexes and one filter by equality. */
 export function readJsonPath(object: unknown, path: string): unknown {
   let value = object
-  for (const [, field, index, filterField, filterValue] of path.matchAll(/\.([\w-]+)|\[(\d+)\]|\[\?\(@\.(\w+)\s*==\s*["']([^"']*)["']\)\]/g)) {
+  for (const [, field, index, filterField, filterValue] of path.matchAll(
+    /\.([\w-]+)|\[(\d+)\]|\[\?\(@\.(\w+)\s*==\s*["']([^"']*)["']\)\]/g,
+  )) {
     if (field !== undefined) value = isObject(value) ? value[field] : undefined
     else if (index !== undefined) value = Array.isArray(value) ? value[Number(index)] : undefined
-    else value = Array.isArray(value) ? value.find((item) => (item as JsonObject)[filterField ?? ''] === filterValue) : undefined
+    else
+      value = Array.isArray(value)
+        ? value.find((item) => (item as JsonObject)[filterField ?? ''] === filterValue)
+        : undefined
   }
   return value
 }
@@ -253,12 +341,19 @@ export function renderTable(
   includeObject: string,
   nowMs: number,
 ): object {
-  const printer = kind.custom === undefined ? (printers[kind.kind] ?? plain) : customPrinter(kind.custom.columns)
+  const printer =
+    kind.custom === undefined ? (printers[kind.kind] ?? plain) : customPrinter(kind.custom.columns)
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
     metadata: listMetadata,
-    columnDefinitions: printer.columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({ name, type, format, description, priority })),
+    columnDefinitions: printer.columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
+      name,
+      type,
+      format,
+      description,
+      priority,
+    })),
     rows: objects.map((object) => ({
       cells: printer.cells(object, nowMs),
       object:

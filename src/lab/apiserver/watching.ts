@@ -26,19 +26,31 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
   }
   response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' })
   response.flushHeaders()
-  const from = resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0' ? undefined : Number(resourceVersion)
+  const from =
+    resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0'
+      ? undefined
+      : Number(resourceVersion)
   if (from !== undefined && (from + 1 < store.oldestVersion || from > store.version)) {
-    const expired = new StatusError(410, 'Expired', `too old resource version: ${from} (${store.oldestVersion})`)
+    const expired = new StatusError(
+      410,
+      'Expired',
+      `too old resource version: ${from} (${store.oldestVersion})`,
+    )
     send('ERROR', statusBody(expired))
     response.end()
     return
   }
   if (from === undefined) {
-    for (const object of store.list(resourceKey(kind))) if (request.matches(object)) send('ADDED', render(object))
+    for (const object of store.list(resourceKey(kind)))
+      if (request.matches(object)) send('ADDED', render(object))
   } else for (const change of store.changesSince(from)) deliver(change, request, send)
   const stop = store.listen((change) => deliver(change, request, send))
   const bookmark = (): void =>
-    send('BOOKMARK', { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: { resourceVersion: String(store.version), creationTimestamp: null } })
+    send('BOOKMARK', {
+      kind: kind.kind,
+      apiVersion: apiVersionOf(kind),
+      metadata: { resourceVersion: String(store.version), creationTimestamp: null },
+    })
   const bookmarks = hasBookmarks ? setInterval(bookmark, bookmarkEveryMs) : undefined
   const timeout = setTimeout(() => response.end(), timeoutMs)
   response.once('close', () => {
@@ -49,9 +61,16 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
 }
 
 /** An object that begins or ceases to match is, to this client, one that appears or goes. */
-function deliver(change: Change, { kind, matches, render }: WatchRequest, send: (type: string, object: object) => void): void {
+function deliver(
+  change: Change,
+  { kind, matches, render }: WatchRequest,
+  send: (type: string, object: object) => void,
+): void {
   if (change.resource !== resourceKey(kind)) return
-  const [matched, isMatching] = [change.previous !== undefined && matches(change.previous), matches(change.object)]
+  const [matched, isMatching] = [
+    change.previous !== undefined && matches(change.previous),
+    matches(change.object),
+  ]
   if (change.type === 'DELETED') {
     if (matched) send('DELETED', render(change.object))
   } else if (isMatching) send(matched ? 'MODIFIED' : 'ADDED', render(change.object))

@@ -20,7 +20,8 @@ export interface WriteRequest {
   readonly warn: (text: string) => void
 }
 
-const keyIn = (namespace: string | undefined, name: string): string => (namespace === undefined ? name : `${namespace}/${name}`)
+const keyIn = (namespace: string | undefined, name: string): string =>
+  namespace === undefined ? name : `${namespace}/${name}`
 const timeNow = (): string => new Date().toISOString().replace(/\.\d+/, '')
 
 export function create(store: Store, request: WriteRequest, body: unknown): ApiObject {
@@ -32,7 +33,11 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
     const space = store.get('/namespaces', namespace)
     if (space === undefined) throw notFound('', 'namespaces', namespace)
     if (space.metadata.deletionTimestamp !== undefined)
-      throw new StatusError(403, 'Forbidden', `unable to create new content in namespace ${namespace} because it is being terminated`)
+      throw new StatusError(
+        403,
+        'Forbidden',
+        `unable to create new content in namespace ${namespace} because it is being terminated`,
+      )
     object.metadata.namespace = namespace
   }
   fillDefaults(kind, object)
@@ -47,7 +52,8 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
   delete object.metadata.deletionTimestamp
   check(request, object, undefined)
   const key = keyOf(object)
-  if (store.get(resourceKey(kind), key) !== undefined) throw alreadyExists(kind.group, kind.plural, object.metadata.name)
+  if (store.get(resourceKey(kind), key) !== undefined)
+    throw alreadyExists(kind.group, kind.plural, object.metadata.name)
   if (request.manager !== '' && object.metadata.managedFields === undefined)
     object.metadata.managedFields = trackUpdate(undefined, object, request.manager, undefined, timeNow())
   if (request.dryRun) return object
@@ -72,7 +78,11 @@ export function patch(store: Store, request: WriteRequest, type: string, body: u
         return jsonPatch(base, body)
       case 'application/strategic-merge-patch+json':
         if (kind.custom !== undefined)
-          throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml`)
+          throw new StatusError(
+            415,
+            'UnsupportedMediaType',
+            `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml`,
+          )
         return strategicPatch(base, body)
       default:
         throw new StatusError(415, 'UnsupportedMediaType', `patches of type ${type} are not known`)
@@ -86,7 +96,10 @@ export function patch(store: Store, request: WriteRequest, type: string, body: u
 
 function apply(store: Store, request: WriteRequest, body: unknown): ApiObject {
   const { kind, namespace, name, manager, force, subresource } = request
-  if (manager === '') throw badRequest('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch')
+  if (manager === '')
+    throw badRequest(
+      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    )
   const applied = admit(request, requireObject(body))
   applied.metadata.name ??= name
   if (namespace !== undefined) applied.metadata.namespace = namespace
@@ -108,15 +121,23 @@ function requireLive(store: Store, { kind, namespace, name }: WriteRequest): Api
 function update(store: Store, request: WriteRequest, live: ApiObject, proposed: ApiObject): ApiObject {
   const { kind, name, manager, subresource } = request
   const { resourceVersion, uid } = proposed.metadata
-  if (resourceVersion && resourceVersion !== live.metadata.resourceVersion) throw conflict(kind.group, kind.plural, name)
+  if (resourceVersion && resourceVersion !== live.metadata.resourceVersion)
+    throw conflict(kind.group, kind.plural, name)
   if (uid && uid !== live.metadata.uid) throw conflict(kind.group, kind.plural, name)
   const object = keepImmutable(kind, subresource, live, proposed)
-  if (subresource === '' && kind.custom !== undefined && isObject(object.spec)) applyDefaults(object, kind.custom.schema as Schema)
+  if (subresource === '' && kind.custom !== undefined && isObject(object.spec))
+    applyDefaults(object, kind.custom.schema as Schema)
   const isSpecChanged = subresource === '' && !isEqual(withoutMeta(live), withoutMeta(object))
   object.metadata.generation = (live.metadata.generation ?? 1) + (isSpecChanged ? 1 : 0)
   check(request, object, live)
   if (manager !== '')
-    object.metadata.managedFields = trackUpdate(live, object, manager, subresource === '' ? undefined : subresource, timeNow())
+    object.metadata.managedFields = trackUpdate(
+      live,
+      object,
+      manager,
+      subresource === '' ? undefined : subresource,
+      timeNow(),
+    )
   if (isEqual(withoutVolatile(live), withoutVolatile(object))) return live
   if (request.dryRun) return object
   const stored = store.put(resourceKey(kind), keyOf(object), object)
@@ -125,14 +146,29 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
 }
 
 /** A status write touches the status alone, any other write everything but the status where it is a subresource. */
-function keepImmutable(kind: ResourceKind, subresource: string, live: ApiObject, proposed: ApiObject): ApiObject {
+function keepImmutable(
+  kind: ResourceKind,
+  subresource: string,
+  live: ApiObject,
+  proposed: ApiObject,
+): ApiObject {
   const hasStatus = kind.subresources.includes('status')
   const { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds } = live.metadata
-  const kept = { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, namespace: live.metadata.namespace }
+  const kept = {
+    uid,
+    creationTimestamp,
+    deletionTimestamp,
+    deletionGracePeriodSeconds,
+    namespace: live.metadata.namespace,
+  }
   if (subresource === 'status') {
     const { managedFields = live.metadata.managedFields } = proposed.metadata
     const labels = kind.kind === 'Node' ? proposed.metadata.labels : live.metadata.labels
-    return withoutUndefined({ ...live, status: proposed.status, metadata: { ...live.metadata, managedFields, labels } } as ApiObject)
+    return withoutUndefined({
+      ...live,
+      status: proposed.status,
+      metadata: { ...live.metadata, managedFields, labels },
+    } as ApiObject)
   }
   const object = { ...proposed, metadata: { ...proposed.metadata, ...kept } } as ApiObject
   if (hasStatus) object.status = live.status as never
@@ -158,12 +194,16 @@ function admit(request: WriteRequest, object: ApiObject): ApiObject {
   object.apiVersion ??= apiVersionOf(kind)
   object.kind ??= kind.kind
   if (object.apiVersion !== apiVersionOf(kind) || object.kind !== kind.kind)
-    throw badRequest(`the API version or kind in the data (${object.apiVersion}, ${object.kind}) does not match the expected one (${apiVersionOf(kind)}, ${kind.kind})`)
+    throw badRequest(
+      `the API version or kind in the data (${object.apiVersion}, ${object.kind}) does not match the expected one (${apiVersionOf(kind)}, ${kind.kind})`,
+    )
   if (object.metadata.creationTimestamp === null) delete object.metadata.creationTimestamp
   if (kind.custom === undefined) return object
   const removed = prune(object, kind.custom.schema as Schema)
   if (removed.length > 0 && fieldValidation === 'Strict')
-    throw badRequest(`${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: strict decoding error: ${removed.map((path) => `unknown field "${path}"`).join(', ')}`)
+    throw badRequest(
+      `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: strict decoding error: ${removed.map((path) => `unknown field "${path}"`).join(', ')}`,
+    )
   if (fieldValidation === 'Warn') for (const path of removed) warn(`unknown field "${path}"`)
   return object
 }
@@ -173,6 +213,8 @@ function check({ kind, subresource }: WriteRequest, object: ApiObject, live: Api
   if (kind.custom === undefined) return
   const schema = kind.custom.schema as Schema
   if (live === undefined) applyDefaults(object, schema)
-  const issues = validate(object, live, schema).filter(({ field }) => subresource !== 'status' || field.startsWith('status'))
+  const issues = validate(object, live, schema).filter(
+    ({ field }) => subresource !== 'status' || field.startsWith('status'),
+  )
   if (issues.length > 0) throw invalid(kind.group, kind.kind, object.metadata.name, issues)
 }

@@ -44,7 +44,12 @@ const apps = (plural: string): ResourceName => ({ group: 'apps', version: 'v1', 
 
 function mirror<T extends KubeObject>(name: ResourceName): Mirror<T, T> {
   const onChange = (): void => loop.trigger()
-  return new Mirror<T, T>(client.resource<T>(name), { clock: systemClock, log, trim: (object) => object, onChange })
+  return new Mirror<T, T>(client.resource<T>(name), {
+    clock: systemClock,
+    log,
+    trim: (object) => object,
+    onChange,
+  })
 }
 
 const pods = client.resource<PodObject>(coreResource('pods', true))
@@ -75,15 +80,26 @@ async function judgeNodes(nodes: readonly NodeObject[]): Promise<void> {
   for (const node of nodes) {
     const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')
     const heardMs = Date.parse(ready?.lastHeartbeatTime ?? '')
-    if (ready === undefined || ready.status === 'Unknown' || !(Date.now() - heardMs > heartbeatGraceMs)) continue
+    if (ready === undefined || ready.status === 'Unknown' || !(Date.now() - heardMs > heartbeatGraceMs))
+      continue
     const conditions = (node.status?.conditions ?? []).map((condition) =>
       condition.type === 'Ready'
-        ? { ...condition, status: 'Unknown', reason: 'NodeStatusUnknown', message: 'Kubelet stopped posting node status.' }
+        ? {
+            ...condition,
+            status: 'Unknown',
+            reason: 'NodeStatusUnknown',
+            message: 'Kubelet stopped posting node status.',
+          }
         : condition,
     )
     await client
       .resource(coreResource('nodes', false))
-      .patch(node.metadata.name, 'merge', { status: { conditions } }, { subresource: 'status', fieldManager: 'node-controller' })
+      .patch(
+        node.metadata.name,
+        'merge',
+        { status: { conditions } },
+        { subresource: 'status', fieldManager: 'node-controller' },
+      )
   }
 }
 
@@ -93,23 +109,33 @@ function podsOf(workload: Workload): PodObject[] {
   return [...podMirror.items.values()].filter((pod) => isOwnedBy(pod, workload))
 }
 
-async function create(workload: Workload, kind: string, nodeName: string | undefined, slot: string): Promise<void> {
+async function create(
+  workload: Workload,
+  kind: string,
+  nodeName: string | undefined,
+  slot: string,
+): Promise<void> {
   const key = `${workload.metadata.uid}/${slot}`
   if ((expected.get(key) ?? 0) > Date.now()) return
   expected.set(key, Date.now() + expectationMs)
-  await pods.create(podOf(workload, kind, nodeName) as PodObject, { fieldManager: 'controllers' }).catch((error: unknown) => {
-    if (!isAlreadyExists(error)) throw error
-  })
+  await pods
+    .create(podOf(workload, kind, nodeName) as PodObject, { fieldManager: 'controllers' })
+    .catch((error: unknown) => {
+      if (!isAlreadyExists(error)) throw error
+    })
 }
 
 async function remove(pod: PodObject): Promise<void> {
   if (pod.metadata.deletionTimestamp !== undefined) return
-  await pods.delete(pod.metadata.name, { namespace: pod.metadata.namespace ?? '' }).catch((error: unknown) => {
-    if (!isNotFound(error)) throw error
-  })
+  await pods
+    .delete(pod.metadata.name, { namespace: pod.metadata.namespace ?? '' })
+    .catch((error: unknown) => {
+      if (!isNotFound(error)) throw error
+    })
 }
 
-const hasEnded = (pod: PodObject): boolean => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+const hasEnded = (pod: PodObject): boolean =>
+  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
 
 /** One pod on each node that it tolerates; one node at a time gets a new template. */
 async function tendDaemonSet(daemonSet: Workload, nodes: readonly NodeObject[]): Promise<void> {
@@ -144,8 +170,12 @@ async function tendDeployment(deployment: Workload): Promise<void> {
   const hash = templateHash(deployment)
   const replicas = deployment.spec.replicas ?? 1
   for (const pod of owned.filter(hasEnded)) await remove(pod)
-  const [current, old] = [owned.filter((pod) => pod.metadata.labels?.[hashLabel] === hash), owned.filter((pod) => pod.metadata.labels?.[hashLabel] !== hash)]
-  for (let index = current.length; index < replicas; index++) await create(deployment, 'Deployment', undefined, `${hash}/${index}`)
+  const [current, old] = [
+    owned.filter((pod) => pod.metadata.labels?.[hashLabel] === hash),
+    owned.filter((pod) => pod.metadata.labels?.[hashLabel] !== hash),
+  ]
+  for (let index = current.length; index < replicas; index++)
+    await create(deployment, 'Deployment', undefined, `${hash}/${index}`)
   for (const pod of current.slice(replicas)) await remove(pod)
   if (current.filter(isPodReady).length >= replicas) for (const pod of old) await remove(pod)
   const ready = owned.filter(isPodReady).length
@@ -155,7 +185,14 @@ async function tendDeployment(deployment: Workload): Promise<void> {
     availableReplicas: ready,
     updatedReplicas: current.length,
     observedGeneration: deployment.metadata.generation,
-    conditions: [{ type: 'Available', status: ready >= replicas ? 'True' : 'False', reason: 'MinimumReplicas', message: `${ready} of ${replicas} pods are ready` }],
+    conditions: [
+      {
+        type: 'Available',
+        status: ready >= replicas ? 'True' : 'False',
+        reason: 'MinimumReplicas',
+        message: `${ready} of ${replicas} pods are ready`,
+      },
+    ],
   })
 }
 
@@ -172,23 +209,33 @@ async function report(name: ResourceName, workload: Workload, status: object): P
 
 /* ---- the scheduler ---- */
 
-/** The node with the fewest pods, of those that may have it; of equals the first by name. */
+/** The node with the fewest pods, of those that may have it; of equals the last by name, as in the walkthrough. */
 async function schedule(pod: PodObject, nodes: readonly NodeObject[]): Promise<void> {
   if (pod.metadata.deletionTimestamp !== undefined) return
   const isSystem = pod.spec.hostNetwork ?? false
   const possible = nodes.filter((node) => (isSystem || isNodeReady(node)) && refusal(pod, node) === undefined)
   const load = (node: NodeObject): number =>
     [...podMirror.items.values()].filter(
-      (each) => each.spec.nodeName === node.metadata.name && (isSystem ? isSameOwner(each, pod) : !each.spec.hostNetwork),
+      (each) =>
+        each.spec.nodeName === node.metadata.name &&
+        (isSystem ? isSameOwner(each, pod) : !each.spec.hostNetwork),
     ).length
-  const [chosen] = possible.map((node) => ({ node, load: load(node) })).sort((a, b) => a.load - b.load)
+  const [chosen] = possible
+    .map((node) => ({ node, load: load(node) }))
+    .reverse()
+    .sort((a, b) => a.load - b.load)
   if (chosen === undefined) return explainUnschedulable(pod, nodes)
   const { name, namespace = 'default', uid = '' } = pod.metadata
   try {
     await client.json({
       method: 'POST',
       path: pods.path(namespace, name, 'binding'),
-      body: { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { kind: 'Node', name: chosen.node.metadata.name } },
+      body: {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name, namespace, uid },
+        target: { kind: 'Node', name: chosen.node.metadata.name },
+      },
     })
   } catch (error) {
     if (!isConflict(error) && !isNotFound(error)) throw error
@@ -201,12 +248,19 @@ function isSameOwner(a: PodObject, b: PodObject): boolean {
 
 async function explainUnschedulable(pod: PodObject, nodes: readonly NodeObject[]): Promise<void> {
   const reasons = nodes.map((node) => refusal(pod, node) ?? 'node(s) were not ready')
-  const counted = [...new Set(reasons)].map((reason) => `${reasons.filter((each) => each === reason).length} ${reason}`)
+  const counted = [...new Set(reasons)].map(
+    (reason) => `${reasons.filter((each) => each === reason).length} ${reason}`,
+  )
   const message = `0/${nodes.length} nodes are available: ${counted.join(', ')}.`
   const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }]
   if (JSON.stringify(pod.status?.conditions) === JSON.stringify(conditions)) return
   const { name, namespace = 'default' } = pod.metadata
-  await pods.patch(name, 'merge', { status: { conditions } }, { namespace, subresource: 'status', fieldManager: 'scheduler' })
+  await pods.patch(
+    name,
+    'merge',
+    { status: { conditions } },
+    { namespace, subresource: 'status', fieldManager: 'scheduler' },
+  )
 }
 
 const timer = setInterval(() => loop.trigger(), lookAgainMs)

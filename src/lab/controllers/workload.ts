@@ -4,7 +4,13 @@ import type { KubeObject } from '../../kube/client.ts'
 /** The parts of nodes, pods and workloads that the lab's controllers act on. */
 export interface NodeObject extends KubeObject {
   readonly spec?: { readonly taints?: readonly Taint[]; readonly unschedulable?: boolean }
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string; readonly lastHeartbeatTime?: string }[] }
+  readonly status?: {
+    readonly conditions?: readonly {
+      readonly type: string
+      readonly status: string
+      readonly lastHeartbeatTime?: string
+    }[]
+  }
 }
 
 export interface Taint {
@@ -21,21 +27,29 @@ export interface Toleration {
 }
 
 export interface PodObject extends KubeObject {
-  readonly metadata: KubeObject['metadata'] & { readonly ownerReferences?: readonly { readonly uid: string }[] }
+  readonly metadata: KubeObject['metadata'] & {
+    readonly ownerReferences?: readonly { readonly uid: string }[]
+  }
   readonly spec: {
     readonly nodeName?: string
     readonly nodeSelector?: Readonly<Record<string, string>>
     readonly tolerations?: readonly Toleration[]
     readonly hostNetwork?: boolean
   }
-  readonly status?: { readonly phase?: string; readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
+  readonly status?: {
+    readonly phase?: string
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+  }
 }
 
 export interface Workload extends KubeObject {
   readonly spec: {
     readonly replicas?: number
     readonly selector: { readonly matchLabels?: Readonly<Record<string, string>> }
-    readonly template: { readonly metadata?: { readonly labels?: Readonly<Record<string, string>> }; readonly spec: PodObject['spec'] }
+    readonly template: {
+      readonly metadata?: { readonly labels?: Readonly<Record<string, string>> }
+      readonly spec: PodObject['spec']
+    }
   }
   readonly status?: object
 }
@@ -54,9 +68,14 @@ export function refusal(pod: Pick<PodObject, 'spec'>, node: NodeObject): string 
   const { tolerations = [], nodeSelector = {} } = pod.spec
   if (Object.entries(nodeSelector).some(([key, value]) => node.metadata.labels?.[key] !== value))
     return "node(s) didn't match Pod's node affinity/selector"
-  const taint = (node.spec?.taints ?? []).find((each) => each.effect !== 'PreferNoSchedule' && !tolerates(tolerations, each))
+  const taint = (node.spec?.taints ?? []).find(
+    (each) => each.effect !== 'PreferNoSchedule' && !tolerates(tolerations, each),
+  )
   if (taint !== undefined) return `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`
-  if (node.spec?.unschedulable && !tolerates(tolerations, { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }))
+  if (
+    node.spec?.unschedulable &&
+    !tolerates(tolerations, { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' })
+  )
     return 'node(s) were unschedulable'
   return undefined
 }
@@ -91,7 +110,9 @@ export function podOf(workload: Workload, kind: string, nodeName: string | undef
       name: `${name}-${suffix}`,
       namespace,
       labels: { ...metadata?.labels, [hashLabel]: templateHash(workload) },
-      ownerReferences: [{ apiVersion: 'apps/v1', kind, name, uid, controller: true, blockOwnerDeletion: true }],
+      ownerReferences: [
+        { apiVersion: 'apps/v1', kind, name, uid, controller: true, blockOwnerDeletion: true },
+      ],
     },
     spec: { ...spec, ...(nodeName === undefined ? {} : { nodeName }) },
   } as KubeObject

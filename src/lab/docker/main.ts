@@ -46,23 +46,42 @@ docker
   .option('--network <network>', 'only kind', 'kind')
   .option('-e, --env <pair>', 'a variable', collect, [])
   .passThroughOptions()
-  .action(async (image: string, command: string[], options: { detach?: boolean; name?: string; network: string; env: string[] }) => {
-    if (!options.detach) throw new Error('docker: here containers run in the background: add -d')
-    if (options.network !== 'kind') throw new Error(`docker: Error response from daemon: network ${options.network} not found; the lab has kind`)
-    print(await dockerRun(state, { name: options.name, image, environment: options.env, command }))
-  })
+  .action(
+    async (
+      image: string,
+      command: string[],
+      options: { detach?: boolean; name?: string; network: string; env: string[] },
+    ) => {
+      if (!options.detach) throw new Error('docker: here containers run in the background: add -d')
+      if (options.network !== 'kind')
+        throw new Error(
+          `docker: Error response from daemon: network ${options.network} not found; the lab has kind`,
+        )
+      print(await dockerRun(state, { name: options.name, image, environment: options.env, command }))
+    },
+  )
 
 docker
   .command('inspect <names...>')
   .description('what is known of a node or container')
   .option('-f, --format <template>')
-  .action((names: string[], { format }: { format?: string }) => printInspected(names.map((name) => inspectContainer(state, name)), format))
+  .action((names: string[], { format }: { format?: string }) =>
+    printInspected(
+      names.map((name) => inspectContainer(state, name)),
+      format,
+    ),
+  )
 
 const networks = docker.command('network').description('the lab’s network')
 networks
   .command('inspect <names...>')
   .option('-f, --format <template>')
-  .action((names: string[], { format }: { format?: string }) => printInspected(names.map((name) => inspectNetwork(state, name)), format))
+  .action((names: string[], { format }: { format?: string }) =>
+    printInspected(
+      names.map((name) => inspectNetwork(state, name)),
+      format,
+    ),
+  )
 networks.command('ls').action(() => print('NAME   DRIVER\nkind   bridge'))
 
 docker
@@ -71,10 +90,14 @@ docker
   .option('-a, --all')
   .action(() => {
     print('CONTAINER ID   IMAGE                                          STATUS        NAMES')
-    for (const { id, image, status, name } of listContainers(state)) print(`${id}   ${image.padEnd(44)}   ${status.padEnd(11)}   ${name}`)
+    for (const { id, image, status, name } of listContainers(state))
+      print(`${id}   ${image.padEnd(44)}   ${status.padEnd(11)}   ${name}`)
   })
 
-for (const [verb, isPaused] of [['pause', true], ['unpause', false]] as const)
+for (const [verb, isPaused] of [
+  ['pause', true],
+  ['unpause', false],
+] as const)
   docker
     .command(`${verb} <names...>`)
     .description(isPaused ? 'freeze every process of a node or container' : 'let them go on')

@@ -21,7 +21,8 @@ function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly strin
     const [token = '', ...after] = rest
     rest = after
     const action = /^\{\{-?\s*(.*?)\s*-?\}\}$/.exec(token)?.[1]
-    if (action === undefined) nodes.push({ kind: 'text', text: token.replaceAll('\\n', '\n').replaceAll('\\t', '\t') })
+    if (action === undefined)
+      nodes.push({ kind: 'text', text: token.replaceAll('\\n', '\n').replaceAll('\\t', '\t') })
     else if (action === 'end') return { nodes, rest }
     else {
       const block = /^(range|if)\s*(\..*)$/.exec(action)
@@ -41,9 +42,12 @@ function render(nodes: readonly Node[], data: unknown): string {
     .map((node) => {
       if (node.kind === 'text') return node.text
       const value = evaluate(node.expression, data)
-      if (node.kind === 'value') return typeof value === 'object' ? JSON.stringify(value) : String(value ?? '<no value>')
+      if (node.kind === 'value')
+        return typeof value === 'object' ? JSON.stringify(value) : String(value ?? '<no value>')
       if (node.kind === 'if') return value ? render(node.body, data) : ''
-      return Object.values((value ?? {}) as object).map((item) => render(node.body, item)).join('')
+      return Object.values((value ?? {}) as object)
+        .map((item) => render(node.body, item))
+        .join('')
     })
     .join('')
 }
@@ -51,7 +55,8 @@ function render(nodes: readonly Node[], data: unknown): string {
 function evaluate(expression: string, data: unknown): unknown {
   const json = /^json\s+(.+)$/.exec(expression)
   if (json !== null) return JSON.stringify(evaluate(json[1] ?? '.', data))
-  if (!/^(\.\w*)+$/.test(expression)) throw new Error(`the template says "${expression}"; known are .Field.Field, json, range, if and end`)
+  if (!/^(\.\w*)+$/.test(expression))
+    throw new Error(`the template says "${expression}"; known are .Field.Field, json, range, if and end`)
   return expression
     .split('.')
     .filter((part) => part !== '')

@@ -23,7 +23,11 @@ export function findNetwork(): NetworkList | undefined {
     const path = join(configurationDirectory, name)
     if (name.endsWith('.conflist')) return JSON.parse(readFileSync(path, 'utf8')) as NetworkList
     if (name.endsWith('.conf')) {
-      const { cniVersion = '0.4.0', name: networkName = 'lab', ...plugin } = JSON.parse(readFileSync(path, 'utf8'))
+      const {
+        cniVersion = '0.4.0',
+        name: networkName = 'lab',
+        ...plugin
+      } = JSON.parse(readFileSync(path, 'utf8'))
       return { cniVersion, name: networkName, plugins: [plugin] }
     }
   }
@@ -31,19 +35,37 @@ export function findNetwork(): NetworkList | undefined {
 }
 
 /** ADD runs the chain forwards, each with what the one before has made; DEL backwards. */
-export async function callNetwork(command: 'ADD' | 'DEL', network: NetworkList, pod: Pod, containerId: string, netns: string): Promise<CniResult> {
+export async function callNetwork(
+  command: 'ADD' | 'DEL',
+  network: NetworkList,
+  pod: Pod,
+  containerId: string,
+  netns: string,
+): Promise<CniResult> {
   let result: CniResult | undefined
   const plugins = command === 'ADD' ? network.plugins : [...network.plugins].reverse()
   for (const plugin of plugins) {
     const { cniVersion, name } = network
-    const configuration = { cniVersion, name, ...plugin, ...(result === undefined ? {} : { prevResult: result }) }
+    const configuration = {
+      cniVersion,
+      name,
+      ...plugin,
+      ...(result === undefined ? {} : { prevResult: result }),
+    }
     const output = await callPlugin(command, plugin.type, configuration, pod, containerId, netns)
     if (command === 'ADD') result = JSON.parse(output) as CniResult
   }
   return result ?? {}
 }
 
-function callPlugin(command: string, type: string, configuration: object, pod: Pod, containerId: string, netns: string): Promise<string> {
+function callPlugin(
+  command: string,
+  type: string,
+  configuration: object,
+  pod: Pod,
+  containerId: string,
+  netns: string,
+): Promise<string> {
   const { name, namespace = 'default', uid = '' } = pod.metadata
   const env = {
     PATH: process.env.PATH,
@@ -62,7 +84,11 @@ function callPlugin(command: string, type: string, configuration: object, pod: P
     child.on('error', (error) => reject(new Error(`plugin ${type} could not be started: ${error.message}`)))
     child.on('close', (code) => {
       if (code === 0) return resolve(output)
-      reject(new Error(`plugin type="${type}" failed (${command.toLowerCase()}): ${pluginMessage(output) || errors.trim() || `exit code ${code}`}`))
+      reject(
+        new Error(
+          `plugin type="${type}" failed (${command.toLowerCase()}): ${pluginMessage(output) || errors.trim() || `exit code ${code}`}`,
+        ),
+      )
     })
     child.stdin.on('error', () => {})
     child.stdin.end(JSON.stringify(configuration))

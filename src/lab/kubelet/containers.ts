@@ -43,5 +43,9 @@ export function forgetRunningPod(uid: string): void {
 }
 
 export function isAlive(container: RunningContainer): boolean {
-  return container.ended === undefined && existsSync(`/proc/${container.process.pid}`) && isRunning(container.process)
+  return (
+    container.ended === undefined &&
+    existsSync(`/proc/${container.process.pid}`) &&
+    isRunning(container.process)
+  )
 }

@@ -11,7 +11,14 @@ import { findImage, unknownImage } from '../images.ts'
 import { apiServerPort, repository } from '../layout.ts'
 import { endProcess } from '../machine.ts'
 import { callNetwork, findNetwork } from './cni.ts'
-import { forgetRunningPod, isAlive, loadRunningPods, type RunningContainer, type RunningPod, saveRunningPod } from './containers.ts'
+import {
+  forgetRunningPod,
+  isAlive,
+  loadRunningPods,
+  type RunningContainer,
+  type RunningPod,
+  saveRunningPod,
+} from './containers.ts'
 import { type Container, fieldOf, type Pod } from './pod-spec.ts'
 import { probeOnce } from './probes.ts'
 import { launch, makeNetns, removeNetns, stateDirectory, writeVolume } from './sandbox.ts'
@@ -74,13 +81,21 @@ export class Kubelet {
   }
 
   find(namespace: string, pod: string, container: string): ContainerHandle | undefined {
-    const running = [...this.#running.values()].find((each) => each.namespace === namespace && each.name === pod)
+    const running = [...this.#running.values()].find(
+      (each) => each.namespace === namespace && each.name === pod,
+    )
     const process_ = running?.containers[container]
     if (running === undefined || process_ === undefined) return undefined
     const known = this.#mirror.items.get(`${namespace}/${pod}`)
     const spec = known?.spec.containers.find(({ name }) => name === container)
-    const env = known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
-    return { pid: process_.process.pid, isAlive: isAlive(process_), env, logFile: logFileOf(running, container) }
+    const env =
+      known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
+    return {
+      pid: process_.process.pid,
+      isAlive: isAlive(process_),
+      env,
+      logFile: logFileOf(running, container),
+    }
   }
 
   #lookAtAll(): void {
@@ -96,7 +111,13 @@ export class Kubelet {
 
   /** One at a time for each pod; what happens meanwhile makes it look again. */
   #look(uid: string): void {
-    const worker = this.#workers.get(uid) ?? { isBusy: false, isPending: false, failures: 0, retryAtMs: 0, waiting: undefined }
+    const worker = this.#workers.get(uid) ?? {
+      isBusy: false,
+      isPending: false,
+      failures: 0,
+      retryAtMs: 0,
+      waiting: undefined,
+    }
     this.#workers.set(uid, worker)
     if (worker.isBusy) {
       worker.isPending = true
@@ -117,7 +138,8 @@ export class Kubelet {
     const { clock, log } = this.#options
     worker.retryAtMs = clock.now() + backoffMs(worker.failures++, Math.random(), 100, 5_000)
     const message = error instanceof Error ? error.message : String(error)
-    if (worker.waiting?.message !== message) log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
+    if (worker.waiting?.message !== message)
+      log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
     worker.waiting = { reason: worker.waiting?.reason ?? 'ContainerCreating', message }
   }
 
@@ -142,7 +164,10 @@ export class Kubelet {
   }
 
   async #finish(pod: Pod, uid: string): Promise<void> {
-    await this.#stop(uid, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
+    await this.#stop(
+      uid,
+      pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30,
+    )
     await this.#pods
       .delete(pod.metadata.name, { namespace: pod.metadata.namespace ?? 'default', gracePeriodSeconds: 0 })
       .catch((error: unknown) => {
@@ -155,12 +180,18 @@ export class Kubelet {
     const running = this.#running.get(uid)
     if (running === undefined) return
     await Promise.all(
-      Object.values(running.containers).filter(isAlive).map(({ process: id }) => endProcess(id, graceSeconds * 1000)),
+      Object.values(running.containers)
+        .filter(isAlive)
+        .map(({ process: id }) => endProcess(id, graceSeconds * 1000)),
     )
     if (running.netnsId !== undefined) {
       const network = findNetwork()
-      const stub = { metadata: { name: running.name, namespace: running.namespace, uid }, spec: { containers: [] } }
-      if (network !== undefined) await callNetwork('DEL', network, stub, running.netnsId, `/run/netns/${running.netnsId}`)
+      const stub = {
+        metadata: { name: running.name, namespace: running.namespace, uid },
+        spec: { containers: [] },
+      }
+      if (network !== undefined)
+        await callNetwork('DEL', network, stub, running.netnsId, `/run/netns/${running.netnsId}`)
       removeNetns(running.netnsId)
     }
     this.#running.delete(uid)
@@ -182,7 +213,8 @@ export class Kubelet {
       return
     }
     const network = findNetwork()
-    if (network === undefined) throw new Error('network plugin is not ready: no CNI configuration in /etc/cni/net.d')
+    if (network === undefined)
+      throw new Error('network plugin is not ready: no CNI configuration in /etc/cni/net.d')
     const netnsId = `pod-${randomBytes(8).toString('hex')}`
     const netns = makeNetns(netnsId)
     try {
@@ -214,7 +246,12 @@ export class Kubelet {
     this.#refreshVolumes(pod, uid).catch(() => {})
   }
 
-  async #restart(pod: Pod, running: RunningPod, container: Container, ended: RunningContainer): Promise<void> {
+  async #restart(
+    pod: Pod,
+    running: RunningPod,
+    container: Container,
+    ended: RunningContainer,
+  ): Promise<void> {
     if (ended.ended === undefined) this.#noteExit(running.uid, container.name, ended, 137)
     const { restartPolicy = 'Always' } = pod.spec
     if (restartPolicy === 'Never' || (restartPolicy === 'OnFailure' && ended.ended?.code === 0)) return
@@ -223,11 +260,19 @@ export class Kubelet {
     await this.#startContainer(pod, running, container, ended.restarts + 1)
   }
 
-  async #startContainer(pod: Pod, running: RunningPod, container: Container, restarts: number): Promise<void> {
+  async #startContainer(
+    pod: Pod,
+    running: RunningPod,
+    container: Container,
+    restarts: number,
+  ): Promise<void> {
     const image = findImage(container.image)
     const env = this.#environment(pod, container, running.podIPs[0] ?? '')
     const binds = await this.#volumes(pod, running.uid, container)
-    const command = [...(container.command ?? (container.args === undefined ? (image?.command ?? []) : [])), ...(container.args ?? [])]
+    const command = [
+      ...(container.command ?? (container.args === undefined ? (image?.command ?? []) : [])),
+      ...(container.args ?? []),
+    ]
     const started: { current?: RunningContainer } = {}
     const process_ = launch({
       pod,
@@ -282,13 +327,17 @@ export class Kubelet {
     for (const { name, mountPath } of container.volumeMounts ?? []) {
       const volume = pod.spec.volumes?.find((each) => each.name === name)
       if (volume?.hostPath !== undefined) {
-        if (volume.hostPath.path !== mountPath) binds.push({ source: volume.hostPath.path, target: mountPath })
+        if (volume.hostPath.path !== mountPath)
+          binds.push({ source: volume.hostPath.path, target: mountPath })
       } else {
         if (volume?.emptyDir !== undefined) writeVolume(join(base, name), {})
         binds.push({ source: join(base, name), target: mountPath })
       }
     }
-    return [...binds, { source: join(base, 'service-account'), target: '/run/secrets/kubernetes.io/serviceaccount' }]
+    return [
+      ...binds,
+      { source: join(base, 'service-account'), target: '/run/secrets/kubernetes.io/serviceaccount' },
+    ]
   }
 
   async #refreshVolumes(pod: Pod, uid: string): Promise<void> {
@@ -300,10 +349,19 @@ export class Kubelet {
     try {
       for (const { name, configMap } of pod.spec.volumes ?? [])
         if (configMap !== undefined) {
-          const object = await client.resource(coreResource('configmaps', true)).get(configMap.name, namespace)
-          writeVolume(join(base, name), ((object as { data?: Record<string, string> }).data ?? {}) as Record<string, string>)
+          const object = await client
+            .resource(coreResource('configmaps', true))
+            .get(configMap.name, namespace)
+          writeVolume(
+            join(base, name),
+            ((object as { data?: Record<string, string> }).data ?? {}) as Record<string, string>,
+          )
         }
-      writeVolume(join(base, 'service-account'), { token: await this.#requestToken(pod), 'ca.crt': this.#options.ca, namespace })
+      writeVolume(join(base, 'service-account'), {
+        token: await this.#requestToken(pod),
+        'ca.crt': this.#options.ca,
+        namespace,
+      })
     } catch (error) {
       this.#tokenWrittenMs.delete(uid)
       throw error
@@ -316,14 +374,23 @@ export class Kubelet {
     const answer = (await this.#options.client.json({
       method: 'POST',
       path: accounts.path(namespace, pod.spec.serviceAccountName ?? 'default', 'token'),
-      body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: tokenSeconds } },
+      body: {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: { expirationSeconds: tokenSeconds },
+      },
     })) as { status: { token: string } }
     return answer.status.token
   }
 
   /* ---- probes and status ---- */
 
-  async #probe(pod: Pod, running: RunningPod, container: Container, present: RunningContainer): Promise<void> {
+  async #probe(
+    pod: Pod,
+    running: RunningPod,
+    container: Container,
+    present: RunningContainer,
+  ): Promise<void> {
     const { readinessProbe } = container
     if (readinessProbe === undefined) return
     const key = `${running.uid}/${container.name}`
@@ -343,14 +410,20 @@ export class Kubelet {
       running,
       waiting: worker.waiting,
       isReady: (container) => {
-        const hasProbe = pod.spec.containers.find(({ name }) => name === container)?.readinessProbe !== undefined
+        const hasProbe =
+          pod.spec.containers.find(({ name }) => name === container)?.readinessProbe !== undefined
         return !hasProbe || (this.#readiness.get(`${uid}/${container}`)?.isReady ?? false)
       },
     })
     if (JSON.stringify(status) === JSON.stringify(pod.status)) return
     const { name, namespace = 'default' } = pod.metadata
     await this.#pods
-      .patch(name, 'merge', { metadata: { uid }, status }, { namespace, subresource: 'status', fieldManager: 'kubelet' })
+      .patch(
+        name,
+        'merge',
+        { metadata: { uid }, status },
+        { namespace, subresource: 'status', fieldManager: 'kubelet' },
+      )
       .catch((error: unknown) => {
         if (!isNotFound(error)) throw error
       })
@@ -360,4 +433,3 @@ export class Kubelet {
 function logFileOf(running: RunningPod, container: string): string {
   return join(stateDirectory, 'logs', `${running.uid}_${container}.log`)
 }
-

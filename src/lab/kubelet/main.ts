@@ -26,7 +26,10 @@ const heartbeatMs = 5_000
 const log = createLog('kubelet', 'info')
 const signal = shutdownSignal(log)
 const ca = readFileSync(options.ca, 'utf8')
-const client = new KubeClient({ server: options.server, ca, token: () => options.token }, { userAgent: 'lab-kubelet' })
+const client = new KubeClient(
+  { server: options.server, ca, token: () => options.token },
+  { userAgent: 'lab-kubelet' },
+)
 const identity = {
   name: options['node-name'],
   addresses: options.address,
@@ -42,11 +45,15 @@ const kubelet = new Kubelet({
   clock: systemClock,
   log,
 })
-const streams = serveStreams(readFileSync(options['stream-token-file'], 'utf8').trim(), (...of) => kubelet.find(...of))
+const streams = serveStreams(readFileSync(options['stream-token-file'], 'utf8').trim(), (...of) =>
+  kubelet.find(...of),
+)
 streams.listen(10250, options.address[0])
 
 const report = (): void => {
-  reportNode(client, identity).catch((error: unknown) => log.warn({ err: error }, 'the node could not be reported'))
+  reportNode(client, identity).catch((error: unknown) =>
+    log.warn({ err: error }, 'the node could not be reported'),
+  )
 }
 report()
 const heartbeat = setInterval(report, heartbeatMs)

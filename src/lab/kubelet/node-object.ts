@@ -47,16 +47,33 @@ function nodeStatus({ name, addresses }: NodeIdentity, previous: unknown, now: s
     ['PIDPressure', 'False', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
     isReady
       ? ['Ready', 'True', 'KubeletReady', 'kubelet is posting ready status']
-      : ['Ready', 'False', 'KubeletNotReady', 'container runtime network not ready: cni plugin not initialized'],
+      : [
+          'Ready',
+          'False',
+          'KubeletNotReady',
+          'container runtime network not ready: cni plugin not initialized',
+        ],
   ] as const
-  const before = ((previous as { conditions?: { type: string; status: string; lastTransitionTime: string }[] })?.conditions ?? [])
+  const before =
+    (previous as { conditions?: { type: string; status: string; lastTransitionTime: string }[] })
+      ?.conditions ?? []
   return {
-    addresses: [...addresses.map((address) => ({ type: 'InternalIP', address })), { type: 'Hostname', address: name }],
+    addresses: [
+      ...addresses.map((address) => ({ type: 'InternalIP', address })),
+      { type: 'Hostname', address: name },
+    ],
     capacity: { cpu: '2', memory: '4Gi', pods: '110' },
     allocatable: { cpu: '2', memory: '4Gi', pods: '110' },
     conditions: conditions.map(([type, status, reason, message]) => {
       const same = before.find((each) => each.type === type && each.status === status)
-      return { type, status, reason, message, lastHeartbeatTime: now, lastTransitionTime: same?.lastTransitionTime ?? now }
+      return {
+        type,
+        status,
+        reason,
+        message,
+        lastHeartbeatTime: now,
+        lastTransitionTime: same?.lastTransitionTime ?? now,
+      }
     }),
     daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
     nodeInfo: {
@@ -88,5 +105,10 @@ export async function reportNode(client: KubeClient, identity: NodeIdentity): Pr
       throw problem
     })
   }
-  await nodes.patch(identity.name, 'merge', { status: nodeStatus(identity, node.status, now) }, { subresource: 'status', fieldManager: 'kubelet' })
+  await nodes.patch(
+    identity.name,
+    'merge',
+    { status: nodeStatus(identity, node.status, now) },
+    { subresource: 'status', fieldManager: 'kubelet' },
+  )
 }

@@ -20,7 +20,11 @@ export interface Container {
   readonly image: string
   readonly command?: readonly string[]
   readonly args?: readonly string[]
-  readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } } }[]
+  readonly env?: readonly {
+    readonly name: string
+    readonly value?: string
+    readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } }
+  }[]
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
@@ -64,7 +68,11 @@ export interface ContainerStatus {
 }
 
 /** The downward API, as far as the lab's pods use it. */
-export function fieldOf(pod: Pod, path: string, addresses: { readonly podIP: string; readonly hostIP: string }): string {
+export function fieldOf(
+  pod: Pod,
+  path: string,
+  addresses: { readonly podIP: string; readonly hostIP: string },
+): string {
   switch (path) {
     case 'spec.nodeName':
       return pod.spec.nodeName ?? ''

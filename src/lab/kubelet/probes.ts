@@ -3,7 +3,12 @@ import { get } from 'node:http'
 import type { Probe } from './pod-spec.ts'
 
 /** One look at a container. `pid` is its first process, `podIP` where it listens if the probe names no host. */
-export function probeOnce(probe: Probe, pid: number, podIP: string, env: Readonly<Record<string, string>>): Promise<boolean> {
+export function probeOnce(
+  probe: Probe,
+  pid: number,
+  podIP: string,
+  env: Readonly<Record<string, string>>,
+): Promise<boolean> {
   if (probe.httpGet !== undefined) {
     const { path = '/', port, host = podIP } = probe.httpGet
     return new Promise((resolve) => {

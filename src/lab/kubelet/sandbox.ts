@@ -1,5 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, openSync, closeSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { identify, type ProcessId } from '../machine.ts'
 import type { Pod } from './pod-spec.ts'
@@ -82,5 +91,6 @@ function signalNumber(signal: string): number {
 export function writeVolume(directory: string, files: Readonly<Record<string, string>>): void {
   mkdirSync(directory, { recursive: true })
   for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content)
-  for (const name of readdirSync(directory)) if (!(name in files)) rmSync(join(directory, name), { force: true })
+  for (const name of readdirSync(directory))
+    if (!(name in files)) rmSync(join(directory, name), { force: true })
 }

@@ -40,27 +40,53 @@ export function podStatus(pod: Pod, parts: StatusParts): PodStatus {
 
 /** A condition keeps its time while its status stays. */
 function previousTime(pod: Pod, type: string, isTrue: boolean): string | undefined {
-  const conditions = (pod.status?.conditions ?? []) as { type: string; status: string; lastTransitionTime: string }[]
-  return conditions.find((each) => each.type === type && each.status === (isTrue ? 'True' : 'False'))?.lastTransitionTime
+  const conditions = (pod.status?.conditions ?? []) as {
+    type: string
+    status: string
+    lastTransitionTime: string
+  }[]
+  return conditions.find((each) => each.type === type && each.status === (isTrue ? 'True' : 'False'))
+    ?.lastTransitionTime
 }
 
 function phaseOf(pod: Pod, running: RunningPod | undefined): string {
   if (running === undefined) return 'Pending'
   const containers = Object.values(running.containers)
-  if (pod.spec.restartPolicy === 'Always' || containers.some(isAlive) || containers.length === 0) return 'Running'
+  if (pod.spec.restartPolicy === 'Always' || containers.some(isAlive) || containers.length === 0)
+    return 'Running'
   if (containers.every(({ ended }) => ended?.code === 0)) return 'Succeeded'
   return pod.spec.restartPolicy === 'OnFailure' ? 'Running' : 'Failed'
 }
 
-function containerStatus(name: string, image: string, { running, waiting, isReady }: StatusParts): ContainerStatus {
+function containerStatus(
+  name: string,
+  image: string,
+  { running, waiting, isReady }: StatusParts,
+): ContainerStatus {
   const container = running?.containers[name]
   const common = { name, image, imageID: image, restartCount: container?.restarts ?? 0, lastState: {} }
   if (container === undefined)
-    return { ...common, ready: false, started: false, state: { waiting: waiting ?? { reason: 'ContainerCreating' } } }
+    return {
+      ...common,
+      ready: false,
+      started: false,
+      state: { waiting: waiting ?? { reason: 'ContainerCreating' } },
+    }
   const containerID = `sallyport://${container.process.pid}`
   if (isAlive(container))
-    return { ...common, containerID, ready: isReady(name), started: true, state: { running: { startedAt: time(container.startedAt) } } }
+    return {
+      ...common,
+      containerID,
+      ready: isReady(name),
+      started: true,
+      state: { running: { startedAt: time(container.startedAt) } },
+    }
   const { code, at } = container.ended ?? { code: 137, at: new Date().toISOString() }
-  const terminated = { exitCode: code, reason: code === 0 ? 'Completed' : 'Error', startedAt: time(container.startedAt), finishedAt: time(at) }
+  const terminated = {
+    exitCode: code,
+    reason: code === 0 ? 'Completed' : 'Error',
+    startedAt: time(container.startedAt),
+    finishedAt: time(at),
+  }
   return { ...common, containerID, ready: false, started: false, state: { terminated } }
 }

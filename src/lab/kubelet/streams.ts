@@ -20,15 +20,22 @@ const channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, close: 255 } as con
 
 /** The kubelet's own port: exec, attach and logs, for whoever has the token, which is the API server. */
 export function serveStreams(token: string, find: FindContainer): Server {
-  const sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => (offered.has(protocol) ? protocol : false) })
+  const sockets = new WebSocketServer({
+    noServer: true,
+    handleProtocols: (offered) => (offered.has(protocol) ? protocol : false),
+  })
   const server = createServer((request, response) => answerLog(request, response, token, find))
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const target = parseStream(request, token, find)
     if (typeof target === 'number') {
-      socket.end(`HTTP/1.1 ${target} ${target === 404 ? 'Not Found' : 'Unauthorized'}\r\nconnection: close\r\n\r\n`)
+      socket.end(
+        `HTTP/1.1 ${target} ${target === 404 ? 'Not Found' : 'Unauthorized'}\r\nconnection: close\r\n\r\n`,
+      )
       return
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => runCommand(webSocket, target.container, target.url))
+    sockets.handleUpgrade(request, socket, head, (webSocket) =>
+      runCommand(webSocket, target.container, target.url),
+    )
   })
   return server
 }
@@ -47,7 +54,9 @@ function runCommand(webSocket: WebSocket, { pid, env }: ContainerHandle, url: UR
   const words = url.searchParams.getAll('command')
   const hasTty = url.searchParams.get('tty') === 'true'
   const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
-  const inside = hasTty ? ['script', '--quiet', '--return', '--flush', '--command', quoted, '/dev/null'] : words
+  const inside = hasTty
+    ? ['script', '--quiet', '--return', '--flush', '--command', quoted, '/dev/null']
+    : words
   const child = spawn('nsenter', [`--target=${pid}`, '--net', '--mount', '--uts', '--', ...inside], {
     env: { ...env, TERM: 'xterm', SHELL: '/bin/sh' },
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -74,7 +83,9 @@ function runCommand(webSocket: WebSocket, { pid, env }: ContainerHandle, url: UR
       webSocket.close(1000)
     }, waitMs)
   }
-  child.on('error', (error) => finish({ metadata: {}, status: 'Failure', reason: 'InternalError', message: error.message }))
+  child.on('error', (error) =>
+    finish({ metadata: {}, status: 'Failure', reason: 'InternalError', message: error.message }),
+  )
   child.on('close', (code) => finish(exitStatus(code ?? 137, words)))
 }
 
@@ -89,7 +100,12 @@ function exitStatus(code: number, words: readonly string[]): object {
   }
 }
 
-function answerLog(request: IncomingMessage, response: ServerResponse, token: string, find: FindContainer): void {
+function answerLog(
+  request: IncomingMessage,
+  response: ServerResponse,
+  token: string,
+  find: FindContainer,
+): void {
   const target = parseStream(request, token, find)
   if (typeof target === 'number' || target.verb !== 'containerLogs') {
     response.writeHead(typeof target === 'number' ? target : 404).end()

@@ -35,14 +35,20 @@ export async function runDemo(print: (line: string) => void): Promise<number> {
       print(styleText('cyan', `$ ${step.command}`))
       if (answer.text !== '') print(answer.text)
       if (problem !== undefined) failed.push(step)
-      print(problem === undefined ? styleText('green', '✓ as it should be') : styleText('red', `✗ ${problem}`))
+      print(
+        problem === undefined ? styleText('green', '✓ as it should be') : styleText('red', `✗ ${problem}`),
+      )
     }
     const seconds = Math.round((Date.now() - startedMs) / 1000)
     print(`\n${count - failed.length} of ${count} steps are as they should be, in ${seconds} s.`)
     for (const step of failed) print(styleText('red', `✗ ${step.title}`))
     return failed.length === 0 ? 0 : 1
   } catch (error) {
-    print(aborted.signal.aborted ? '\nInterrupted.' : styleText('red', error instanceof Error ? error.message : String(error)))
+    print(
+      aborted.signal.aborted
+        ? '\nInterrupted.'
+        : styleText('red', error instanceof Error ? error.message : String(error)),
+    )
     return 1
   } finally {
     print('Taking the lab away …')

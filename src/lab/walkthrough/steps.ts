@@ -23,7 +23,9 @@ type Expectation = (answer: Answer) => string | undefined
 
 function contains(...parts: readonly (string | RegExp)[]): Expectation {
   return ({ text }) => {
-    const missing = parts.filter((part) => (typeof part === 'string' ? !text.includes(part) : !part.test(text)))
+    const missing = parts.filter((part) =>
+      typeof part === 'string' ? !text.includes(part) : !part.test(text),
+    )
     return missing.length === 0 ? undefined : `missing: ${missing.join(' and ')}`
   }
 }
@@ -60,8 +62,7 @@ const deniedWith = (address: string) =>
 const deniedWithNodeIp: Expectation = contains(
   /Access denied\. Your source IP \(172\.18\.0\.[25]\) doesn't match the allowed IPs \(172\.18\.0\.42,172\.18\.0\.43\)/,
 )
-const curlFrom = (pod: string) =>
-  `kubectl exec -ti ${pod} -- \\\n  curl --max-time 2 http://172.18.0.7:8000`
+const curlFrom = (pod: string) => `kubectl exec -ti ${pod} -- \\\n  curl --max-time 2 http://172.18.0.7:8000`
 const tenTimes = `for i in $(seq 1 10); do
   kubectl exec -ti xwing -- \\
     curl --max-time 2 http://172.18.0.7:8000
@@ -139,7 +140,10 @@ const installation: readonly Step[] = [
     section: 'Install',
     title: 'The egress gateway is on',
     command: 'cilium config view | grep egress-gateway',
-    expect: contains(/egress-gateway-reconciliation-trigger-interval\s+1s/, /enable-ipv4-egress-gateway\s+true/),
+    expect: contains(
+      /egress-gateway-reconciliation-trigger-interval\s+1s/,
+      /enable-ipv4-egress-gateway\s+true/,
+    ),
   },
   ...[
     ['3', 'kind-worker3', '172.18.0.4', '172.18.0.42', '10.244.4.0/24'],
@@ -156,8 +160,12 @@ const installation: readonly Step[] = [
       title: `It has found eth0 and net0 on ${node}`,
       command: `kubectl -n kube-system exec -ti $CILIUM${number}_POD -- cilium status`,
       expect: contains(
-        new RegExp(`KubeProxyReplacement:.*\\[eth0 +${nodeAddress}\\b.*\\(Direct Routing\\).*net0 +${egressIp}\\b`),
-        new RegExp(`Masquerading:\\s+BPF\\s+\\[eth0, net0\\]\\s+${podCidr} \\[IPv4: Enabled, IPv6: (En|Dis)abled\\]`),
+        new RegExp(
+          `KubeProxyReplacement:.*\\[eth0 +${nodeAddress}\\b.*\\(Direct Routing\\).*net0 +${egressIp}\\b`,
+        ),
+        new RegExp(
+          `Masquerading:\\s+BPF\\s+\\[eth0, net0\\]\\s+${podCidr} \\[IPv4: Enabled, IPv6: (En|Dis)abled\\]`,
+        ),
       ),
     },
   ]),

@@ -24,13 +24,24 @@ async function runStep(state: LabState, command: string, signal: AbortSignal): P
   const directory = labPaths(state.name).directory
   const [script, kept] = [join(directory, 'step.sh'), join(directory, 'step.env')]
   if (!existsSync(kept)) writeFileSync(kept, '')
-  writeFileSync(script, `. ${kept}\n${command}\ncode=$?\ndeclare -p ${variables.join(' ')} >${kept}.new 2>/dev/null\nmv ${kept}.new ${kept}\nexit $code\n`)
-  const { code, output } = await exec(state, ['script', '--quiet', '--return', '--command', `bash ${script}`, '/dev/null'], { signal })
+  writeFileSync(
+    script,
+    `. ${kept}\n${command}\ncode=$?\ndeclare -p ${variables.join(' ')} >${kept}.new 2>/dev/null\nmv ${kept}.new ${kept}\nexit $code\n`,
+  )
+  const { code, output } = await exec(
+    state,
+    ['script', '--quiet', '--return', '--command', `bash ${script}`, '/dev/null'],
+    { signal },
+  )
   return { text: output.replaceAll('\r', '').trimEnd(), exitCode: code }
 }
 
 /** Walks the steps in order, and goes on after one that is not as it should be. */
-export async function* walk(state: LabState, steps: readonly Step[], signal: AbortSignal): AsyncGenerator<StepResult> {
+export async function* walk(
+  state: LabState,
+  steps: readonly Step[],
+  signal: AbortSignal,
+): AsyncGenerator<StepResult> {
   rmSync(join(labPaths(state.name).directory, 'step.env'), { force: true })
   for (const step of steps) {
     const deadline = Date.now() + (step.retryForMs ?? 0)
