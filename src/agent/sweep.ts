@@ -25,10 +25,8 @@ export function sweepMappings(datapath: Datapath, nowNs: bigint): number {
   const { mappings, ports } = datapath.tables
   let removed = 0
   for (const [flow, mapping] of mappings.entries()) {
-    // biome-ignore lint/complexity/useMathMinMax: Math.max takes no bigints
-    const last =
-      mapping.last_inward_ns > mapping.last_outward_ns ? mapping.last_inward_ns : mapping.last_outward_ns
-    if (last + lifetimeNs(flow, mapping) > nowNs) continue
+    const lifetime = lifetimeNs(flow, mapping)
+    if (mapping.last_inward_ns + lifetime > nowNs || mapping.last_outward_ns + lifetime > nowNs) continue
     mappings.delete(flow)
     ports.delete({ ...flow, source: mapping.egress_ip, source_port: mapping.egress_port })
     removed++

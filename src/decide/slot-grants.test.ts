@@ -19,7 +19,7 @@ function plan(of: Parameters<typeof planSlots>): readonly string[] {
         return `grant ${change.egressNode.metadata.name} ${change.slot}`
       case 'remove':
         return `remove ${change.egressNode.metadata.name}`
-      case 'refuse':
+      default:
         return `refuse ${change.node}: ${change.reason}`
     }
   })
