@@ -7,6 +7,7 @@ import {
   egressIpField,
   excludedCidrsField,
   interfaceField,
+  mostEntries,
   selectorsField,
 } from './policy-fields.ts'
 
@@ -28,6 +29,7 @@ export const ciliumEgressGatewayPolicySpec = z
     ),
     egressGateways: z
       .array(gatewaySchema)
+      .max(mostEntries)
       .describe('Several gateways that the pods are spread over: each pod always uses the same one.')
       .optional(),
   })

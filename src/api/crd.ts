@@ -9,13 +9,8 @@ import {
   isovalentEgressGatewayPolicySpec,
   isovalentEgressGatewayPolicyStatus,
 } from './isovalent-egress-gateway-policy.ts'
-import {
-  cidrRule,
-  destinationCidrsRule,
-  egressIpRule,
-  noInterfaceAndEgressIp,
-  selectorsRule,
-} from './policy-fields.ts'
+import { requirementRule } from './label-selector.ts'
+import { cidrRule, destinationCidrsRule, gatewayRules, type Rule, selectorsRule } from './policy-fields.ts'
 
 /** A kind that we define: what a CustomResourceDefinition says of it. */
 export interface Kind {
@@ -35,18 +30,24 @@ export interface Kind {
   readonly columns: readonly { readonly name: string; readonly type: string; readonly jsonPath: string }[]
 }
 
-interface Rule {
-  readonly rule: string
-  readonly message: string
-}
-
 const age = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
-const policyRules = [
+const policyRules: readonly Rule[] = [
   selectorsRule,
   destinationCidrsRule,
   cidrRule('destinationCIDRs', 'destination'),
   cidrRule('excludedCIDRs', 'excluded'),
 ]
+
+/** Wherever a label selector stands: its requirements are lists inside it, which the rules reach by their path. */
+function selectorRules(...paths: readonly string[]): Record<string, readonly Rule[]> {
+  return Object.fromEntries(paths.map((path) => [`${path}.matchExpressions[]`, [requirementRule]]))
+}
+
+const podSelectionRules = selectorRules(
+  'selectors[].podSelector',
+  'selectors[].namespaceSelector',
+  'selectors[].nodeSelector',
+)
 
 export const kinds = {
   ciliumEgressGatewayPolicy: {
@@ -61,11 +62,13 @@ export const kinds = {
       'Lets chosen pods leave the cluster to chosen destinations by one gateway, from its address.',
     spec: ciliumEgressGatewayPolicySpec,
     status: ciliumEgressGatewayPolicyStatus,
-    isSpecRequired: false,
+    isSpecRequired: true,
     rules: {
       '': policyRules,
-      egressGateway: [noInterfaceAndEgressIp, egressIpRule],
-      'egressGateways[]': [noInterfaceAndEgressIp, egressIpRule],
+      egressGateway: gatewayRules,
+      'egressGateways[]': gatewayRules,
+      ...podSelectionRules,
+      ...selectorRules('egressGateway.nodeSelector', 'egressGateways[].nodeSelector'),
     },
     columns: [age],
   },
@@ -81,10 +84,12 @@ export const kinds = {
       'Lets chosen pods leave the cluster to chosen destinations by groups of gateways that stand in for each other.',
     spec: isovalentEgressGatewayPolicySpec,
     status: isovalentEgressGatewayPolicyStatus,
-    isSpecRequired: false,
+    isSpecRequired: true,
     rules: {
       '': [...policyRules, cidrRule('egressCIDRs', 'egress')],
-      'egressGroups[]': [noInterfaceAndEgressIp, egressIpRule],
+      'egressGroups[]': gatewayRules,
+      ...podSelectionRules,
+      ...selectorRules('egressGroups[].nodeSelector'),
     },
     columns: [age],
   },

@@ -3,7 +3,7 @@ import type { ObjectMeta } from './metadata.ts'
 
 export const egressAddressSpec = z
   .object({
-    address: z.string().describe('The egress IP.'),
+    address: z.string().max(64).describe('The egress IP.'),
     owner: z.string().describe('The node where the address belongs.').optional(),
     leases: z
       .array(

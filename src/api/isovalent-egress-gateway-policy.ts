@@ -4,9 +4,11 @@ import type { ObjectMeta } from './metadata.ts'
 import {
   conditionsField,
   destinationCidrsField,
+  egressCidrsField,
   egressIpField,
   excludedCidrsField,
   interfaceField,
+  mostEntries,
   selectorsField,
 } from './policy-fields.ts'
 
@@ -31,13 +33,11 @@ export const isovalentEgressGatewayPolicySpec = z
     excludedCIDRs: excludedCidrsField,
     egressGroups: z
       .array(egressGroupSchema)
+      .max(mostEntries)
       .describe(
         'Independent sets of gateways. Connections are spread over the active gateways of all of them.',
       ),
-    egressCIDRs: z
-      .array(z.string())
-      .describe('A pool of addresses: each active gateway is given one, instead of interface or egressIP.')
-      .optional(),
+    egressCIDRs: egressCidrsField,
     azAffinity: z
       .enum(['disabled', 'localOnly', 'localOnlyFirst', 'localPriority'])
       .describe(azAffinityText)

@@ -15,11 +15,13 @@ export const labelSelectorSchema = z
             .enum(['In', 'NotIn', 'Exists', 'DoesNotExist'])
             .describe('How the label relates to the values: In, NotIn, Exists or DoesNotExist.'),
           values: z
-            .array(z.string())
+            .array(z.string().max(63))
+            .max(256)
             .describe('With In and NotIn at least one value; with Exists and DoesNotExist none.')
             .optional(),
         }),
       )
+      .max(64)
       .describe('Requirements that must all hold.')
       .optional(),
   })
@@ -29,3 +31,9 @@ export const labelSelectorSchema = z
 
 export type LabelSelector = z.infer<typeof labelSelectorSchema>
 export type LabelRequirement = NonNullable<LabelSelector['matchExpressions']>[number]
+
+/** Of each requirement; Kubernetes' own selectors have the same rule. */
+export const requirementRule = {
+  rule: "(self.operator == 'In' || self.operator == 'NotIn') == (has(self.values) && size(self.values) > 0)",
+  message: 'In and NotIn need at least one value, Exists and DoesNotExist take none',
+}

@@ -1,7 +1,16 @@
 import { z } from 'zod'
 import { labelSelectorSchema } from './label-selector.ts'
 
-/** What the two policy kinds have in common. */
+/*
+ * What the two policy kinds have in common. Lists and texts have an upper bound each, because an API server refuses rules
+ * whose cost it cannot estimate (Kubernetes, "Validation rules: resource use by validation functions").
+ */
+
+/** Longer than the longest CIDR, an IPv6 one with an IPv4 part: 49 characters. */
+const cidrText = z.string().max(64)
+const mostCidrs = 4096
+export const mostEntries = 256
+
 export const selectorsField = z
   .array(
     z.object({
@@ -20,23 +29,33 @@ export const selectorsField = z
         .optional(),
     }),
   )
+  .max(mostEntries)
   .describe(
     'Which pods the policy applies to. A pod is selected when all selectors of at least one entry match it. An empty list selects nothing.',
   )
 
 export const destinationCidrsField = z
-  .array(z.string())
+  .array(cidrText)
+  .max(mostCidrs)
   .describe('Destinations that the policy applies to, as CIDRs of IPv4 or IPv6.')
 
 export const excludedCidrsField = z
-  .array(z.string())
+  .array(cidrText)
+  .max(mostCidrs)
   .describe(
     "Destinations inside destinationCIDRs that the policy does not apply to: traffic to them leaves with the node's own address.",
   )
   .optional()
 
+export const egressCidrsField = z
+  .array(cidrText)
+  .max(mostCidrs)
+  .describe('A pool of addresses: each active gateway is given one, instead of interface or egressIP.')
+  .optional()
+
 export const interfaceField = z
   .string()
+  .max(128)
   .describe(
     'The network interface whose first address becomes the source of the traffic. Alternative names of the interface count. Not together with egressIP.',
   )
@@ -44,6 +63,7 @@ export const interfaceField = z
 
 export const egressIpField = z
   .string()
+  .max(64)
   .describe('The address that becomes the source of the traffic. Not together with interface.')
   .optional()
 
@@ -64,31 +84,41 @@ export const conditionsField = z
   .describe('What is well with the policy, and what is not.')
   .optional()
 
-/** The rules that span fields, in CEL, with the messages that users of these kinds know. */
-export const noInterfaceAndEgressIp = {
-  rule: '!(has(self.interface) && has(self.egressIP))',
-  message: "gateway configuration can't specify both an interface and an egress IP",
+/** A rule that spans fields, in CEL, with the message that users of these kinds know. */
+export interface Rule {
+  readonly rule: string
+  readonly message: string
+  /** The message with the value that is wrong. */
+  readonly messageExpression?: string
 }
 
-export const selectorsRule = {
+/** An empty text is as good as none, as it has always been in these kinds. */
+export const gatewayRules: readonly Rule[] = [
+  {
+    rule: "!has(self.interface) || self.interface == '' || !has(self.egressIP) || self.egressIP == ''",
+    message: "gateway configuration can't specify both an interface and an egress IP",
+  },
+  {
+    rule: "!has(self.egressIP) || self.egressIP == '' || isIP(self.egressIP)",
+    message: 'failed to parse egress IP',
+    messageExpression: "'failed to parse egress IP ' + self.egressIP",
+  },
+]
+
+export const selectorsRule: Rule = {
   rule: 'self.selectors.all(s, has(s.podSelector) || has(s.namespaceSelector))',
   message: 'cannot have both nil namespace selector and nil pod selector',
 }
 
-export const destinationCidrsRule = {
+export const destinationCidrsRule: Rule = {
   rule: 'size(self.destinationCIDRs) > 0',
   message: "destinationCIDRs can't be empty",
 }
 
-export function cidrRule(field: 'destinationCIDRs' | 'excludedCIDRs' | 'egressCIDRs', what: string) {
-  const test = `self.${field}.all(c, isCIDR(c))`
+export function cidrRule(field: 'destinationCIDRs' | 'excludedCIDRs' | 'egressCIDRs', what: string): Rule {
   return {
-    rule: field === 'destinationCIDRs' ? test : `!has(self.${field}) || ${test}`,
+    rule: `!has(self.${field}) || self.${field}.all(c, isCIDR(c))`,
     message: `failed to parse ${what} CIDR`,
+    messageExpression: `'failed to parse ${what} CIDR ' + self.${field}.filter(c, !isCIDR(c))[0]`,
   }
-}
-
-export const egressIpRule = {
-  rule: '!has(self.egressIP) || isIP(self.egressIP)',
-  message: 'failed to parse egress IP',
 }

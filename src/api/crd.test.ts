@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { ApiObject } from '../lab/apiserver/api-object.ts'
+import { ruleProblem } from '../lab/apiserver/cel.ts'
+import { type Schema, validate } from '../lab/apiserver/schema.ts'
+import { type Kind, kinds, renderCrd, renderCrds } from './crd.ts'
+
+interface Crd {
+  readonly metadata: { readonly name: string }
+  readonly spec: {
+    readonly group: string
+    readonly names: { readonly plural: string; readonly shortNames: readonly string[] }
+    readonly versions: readonly {
+      readonly name: string
+      readonly schema: { readonly openAPIV3Schema: Schema }
+    }[]
+  }
+}
+
+function schemaOf(kind: Kind): Schema {
+  return (renderCrd(kind) as Crd).spec.versions[0]!.schema.openAPIV3Schema
+}
+
+interface Found {
+  readonly path: string
+  readonly schema: Schema & Record<string, unknown>
+}
+
+function* walk(schema: Schema, path = ''): Generator<Found> {
+  yield { path, schema: schema as Found['schema'] }
+  for (const [name, below] of Object.entries(schema.properties ?? {})) yield* walk(below, `${path}.${name}`)
+  if (schema.items !== undefined) yield* walk(schema.items, `${path}[]`)
+  if (typeof schema.additionalProperties === 'object') yield* walk(schema.additionalProperties, `${path}{}`)
+}
+
+const all = Object.values(kinds).flatMap((kind) => [...walk(schemaOf(kind), kind.kind)])
+
+describe('every definition', () => {
+  test('has the name that an API server asks for', () => {
+    assert.deepEqual((renderCrds() as Crd[]).map(({ metadata, spec }) => `${metadata.name} ${spec.versions[0]?.name} ${spec.names.shortNames}`), [
+      'ciliumegressgatewaypolicies.cilium.io v2 cegp',
+      'isovalentegressgatewaypolicies.isovalent.com v1 iegp',
+      'egressnodes.sallyport.dev v1alpha1 enode',
+      'egressaddresses.sallyport.dev v1alpha1 eaddr',
+    ]) // biome-ignore format: one a line
+  })
+
+  test('explains each of its fields', () => {
+    const ownFields = all.filter(({ path }) => /\.(spec|status)/.test(path) && !/(\[\]|\{\})$/.test(path))
+    assert.ok(ownFields.length > 60)
+    assert.deepEqual(
+      ownFields.filter(({ schema }) => !schema.description).map(({ path }) => path),
+      [],
+    )
+  })
+
+  test('is structural: each value has one type, and no schema says what an API server refuses', () => {
+    const refused = [
+      '$ref',
+      '$schema',
+      'definitions',
+      'anyOf',
+      'oneOf',
+      'allOf',
+      'const',
+      'propertyNames',
+      'patternProperties',
+      'exclusiveMinimum',
+      'examples',
+    ]
+    for (const { path, schema } of all) {
+      assert.equal(typeof schema.type, 'string', `${path} has a type`)
+      for (const key of refused) assert.ok(!(key in schema), `${path} has no ${key}`)
+      assert.ok(
+        !(schema.properties && schema.additionalProperties !== undefined),
+        `${path} is either a record or a map`,
+      )
+    }
+  })
+
+  test('has rules that can be evaluated, on lists and texts with a bound', () => {
+    const rules = all.flatMap(({ schema }) => schema['x-kubernetes-validations'] ?? [])
+    assert.ok(rules.length > 20)
+    for (const { rule, messageExpression } of rules) {
+      assert.equal(ruleProblem(rule), undefined, rule)
+      if (messageExpression !== undefined)
+        assert.equal(ruleProblem(messageExpression), undefined, messageExpression)
+    }
+    const inPolicies = all.filter(({ path }) => /Policy\.spec/.test(path))
+    assert.deepEqual(
+      inPolicies.filter(({ schema }) => schema.type === 'array' && !schema.maxItems).map(({ path }) => path),
+      [],
+    )
+  })
+})
+
+test('azAffinity explains its four modes', () => {
+  const { description = '' } = all.find(({ path }) => path.endsWith('.spec.azAffinity'))?.schema ?? {}
+  assert.match(
+    description as string,
+    /^AZAffinity controls the AZ affinity of the gateway nodes to the source pods.*4 modes are supported:/s,
+  )
+  for (const mode of ['disabled', 'localOnly', 'localOnlyFirst', 'localPriority'])
+    assert.ok(`${description}`.includes(` - ${mode}: `), mode)
+})
+
+const sound = {
+  selectors: [{ podSelector: { matchLabels: { org: 'alliance' } } }],
+  destinationCIDRs: ['172.18.0.0/16'],
+  egressGateway: { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0' },
+}
+const soundGroups = {
+  selectors: sound.selectors,
+  destinationCIDRs: sound.destinationCIDRs,
+  egressGroups: [sound.egressGateway],
+  azAffinity: 'localOnlyFirst',
+}
+
+/** What an API server says of an object: `field: message`. */
+function issues(kind: Kind, spec: object, oldSpec?: object): readonly string[] {
+  const object = (of: object) =>
+    ({ apiVersion: 'v1', kind: kind.kind, metadata: { name: 'p' }, spec: of }) as unknown as ApiObject
+  const found = validate(object(spec), oldSpec && object(oldSpec), schemaOf(kind))
+  return found.map(({ field, message }) => `${field}: ${message.replace(/^Invalid value: "[a-z]+": /, '')}`)
+}
+
+describe('an API server with our definitions', () => {
+  const cases: readonly { name: string; kind?: Kind; spec: object; expect: readonly string[] }[] = [
+    { name: 'takes a policy as the seed has it', spec: sound, expect: [] },
+    {
+      name: 'takes one with groups',
+      kind: kinds.isovalentEgressGatewayPolicy,
+      spec: soundGroups,
+      expect: [],
+    },
+    {
+      name: 'takes an empty list of selectors, which selects nothing',
+      spec: { ...sound, selectors: [] },
+      expect: [],
+    },
+    {
+      name: 'takes an egress IP that is IPv6',
+      spec: { ...sound, egressGateway: { nodeSelector: {}, egressIP: 'fc00::1' } },
+      expect: [],
+    },
+    {
+      name: 'takes an empty interface beside an egress IP',
+      spec: { ...sound, egressGateway: { nodeSelector: {}, interface: '', egressIP: '10.0.0.1' } },
+      expect: [],
+    },
+    {
+      name: 'refuses one without destinations',
+      spec: { ...sound, destinationCIDRs: [] },
+      expect: ["spec: destinationCIDRs can't be empty"],
+    },
+    {
+      name: 'refuses one without a gateway',
+      spec: { ...sound, egressGateway: undefined },
+      expect: ['spec.egressGateway: Required value'],
+    },
+    {
+      name: 'refuses a gateway without a node selector',
+      spec: { ...sound, egressGateway: {} },
+      expect: ['spec.egressGateway.nodeSelector: Required value'],
+    },
+    {
+      name: 'refuses interface and egress IP together',
+      spec: { ...sound, egressGateway: { ...sound.egressGateway, egressIP: '10.0.0.1' } },
+      expect: ["spec.egressGateway: gateway configuration can't specify both an interface and an egress IP"],
+    },
+    {
+      name: 'refuses them together in a list, too',
+      spec: {
+        ...sound,
+        egressGateways: [sound.egressGateway, { ...sound.egressGateway, egressIP: '10.0.0.1' }],
+      },
+      expect: [
+        "spec.egressGateways[1]: gateway configuration can't specify both an interface and an egress IP",
+      ],
+    },
+    {
+      name: 'names an egress IP that is none',
+      spec: { ...sound, egressGateway: { nodeSelector: {}, egressIP: '10.0.0' } },
+      expect: ['spec.egressGateway: failed to parse egress IP 10.0.0'],
+    },
+    {
+      name: 'names destinations and exclusions that are none, at once',
+      spec: { ...sound, destinationCIDRs: ['10.0.0.0/8', '10.0.0.0/33'], excludedCIDRs: ['10.0.0.1'] },
+      expect: [
+        'spec: failed to parse destination CIDR 10.0.0.0/33',
+        'spec: failed to parse excluded CIDR 10.0.0.1',
+      ],
+    },
+    {
+      name: 'refuses a node selector alone',
+      spec: { ...sound, selectors: [{ nodeSelector: {} }] },
+      expect: ['spec: cannot have both nil namespace selector and nil pod selector'],
+    },
+    {
+      name: 'refuses In without values and Exists with some',
+      spec: {
+        ...sound,
+        selectors: [
+          {
+            podSelector: {
+              matchExpressions: [
+                { key: 'a', operator: 'In' },
+                { key: 'b', operator: 'Exists', values: ['x'] },
+              ],
+            },
+          },
+        ],
+      },
+      expect: [0, 1].map(
+        (index) =>
+          `spec.selectors[0].podSelector.matchExpressions[${index}]: In and NotIn need at least one value, Exists and DoesNotExist take none`,
+      ),
+    },
+    {
+      name: 'refuses an unknown operator',
+      spec: {
+        ...sound,
+        selectors: [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'Near' }] } }],
+      },
+      expect: [
+        'spec.selectors[0].podSelector.matchExpressions[0].operator: Unsupported value: "Near": supported values: "In", "NotIn", "Exists", "DoesNotExist"',
+      ],
+    },
+    {
+      name: 'refuses an unknown zone affinity',
+      kind: kinds.isovalentEgressGatewayPolicy,
+      spec: { ...soundGroups, azAffinity: 'nearby' },
+      expect: [
+        'spec.azAffinity: Unsupported value: "nearby": supported values: "disabled", "localOnly", "localOnlyFirst", "localPriority"',
+      ],
+    },
+    {
+      name: 'refuses a lease below the ports that may be leased',
+      kind: kinds.egressAddress,
+      spec: { address: '10.0.0.1', leases: [{ firstPort: 80, blocks: 1, slot: 0 }] },
+      expect: [
+        'spec.leases[0].firstPort: Invalid value: 80: spec.leases[0].firstPort in body should be greater than or equal to 1024',
+      ],
+    },
+  ]
+  for (const { name, kind = kinds.ciliumEgressGatewayPolicy, spec, expect } of cases)
+    test(name, () => assert.deepEqual(issues(kind, JSON.parse(JSON.stringify(spec)) as object), expect))
+
+  test('lets no slot be taken away from a node', () => {
+    assert.deepEqual(issues(kinds.egressNode, {}, { slot: 3 }), ['spec: a slot is given once and stays'])
+    assert.deepEqual(issues(kinds.egressNode, { slot: 3 }, {}), [])
+  })
+})
