@@ -1,8 +1,9 @@
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 
 /**
  * The far server of the walkthrough: says from which address it was called, and whether that one is admitted.
- * GET /seen tells how often each address has called, for tests; it does not count itself.
+ * GET /seen tells how often each address has called, for tests; it does not count itself. GET /stream goes on for a minute,
+ * a line every 50 ms, so that one can see whether a connection lives.
  */
 const port = 8000
 const allowed = (process.env.ALLOWED_IP ?? '').split(',').filter((address) => address !== '')
@@ -17,6 +18,10 @@ const server = createServer((request, response) => {
     return
   }
   seen.set(caller, (seen.get(caller) ?? 0) + 1)
+  if (request.url === '/stream') {
+    streamTo(response, caller)
+    return
+  }
   response.writeHead(200, { 'content-type': 'text/plain', connection: 'close' })
   response.end(
     allowed.includes(caller)
@@ -24,5 +29,18 @@ const server = createServer((request, response) => {
       : `Access denied. Your source IP (${caller}) doesn't match the allowed IPs (${allowed.join(',')})\n`,
   )
 })
+const streamEveryMs = 50
+const streamForMs = 60_000
+
+function streamTo(response: ServerResponse, caller: string): void {
+  response.writeHead(200, { 'content-type': 'text/plain' })
+  const startedMs = Date.now()
+  const timer = setInterval(() => {
+    response.write(`${Date.now() - startedMs} ${caller}\n`)
+    if (Date.now() - startedMs > streamForMs) response.end()
+  }, streamEveryMs)
+  response.once('close', () => clearInterval(timer))
+}
+
 server.listen(port)
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0))

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import {
+  cannotRun,
+  eventually,
+  labFor,
+  processesOf,
+  seenByOutpost,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
+
+const startPods = `node ${import.meta.dirname}/start-pods.ts`
+const workers = ['kind-worker', 'kind-worker2']
+const egressIp = '172.18.0.42'
+
+/** A pod that a policy selects never leaves with another address, from its first packet on. */
+describe('the first packet of a pod', { skip: cannotRun, timeout: 900_000 }, () => {
+  const lab = labFor('test-first-packet')
+
+  test('of 1,000 pods started one after another, the outpost sees no other address even once', async () => {
+    const state = lab.state()
+    await walkUpTo(state, 'The policy')
+    const before = await seenByOutpost(state)
+    await type(state, `${startPods} 1000 4`)
+    const after = await seenByOutpost(state)
+    assert.equal(
+      (after[egressIp] ?? 0) - (before[egressIp] ?? 0),
+      1000,
+      'every pod has called, with the egress IP',
+    )
+    assert.deepEqual({ ...after, [egressIp]: 0 }, { ...before, [egressIp]: 0 }, 'no other address was seen')
+  })
+
+  test('while the agents are stopped, pods wait and nothing leaves; then they go on', async () => {
+    const state = lab.state()
+    const agents = (
+      await Promise.all(workers.map((node) => processesOf(state, node, 'src/agent/main.ts')))
+    ).flat()
+    assert.ok(agents.length >= workers.length, 'the agents were found')
+    const before = await seenByOutpost(state)
+    for (const pid of agents) process.kill(pid, 'SIGSTOP')
+    const starting = type(state, `${startPods} 4 4`)
+    await setTimeout(3_000)
+    assert.deepEqual(await seenByOutpost(state), before, 'nothing has left')
+    for (const pid of agents) process.kill(pid, 'SIGCONT')
+    await starting
+    await eventually('all of them have called with the egress IP', async () => {
+      const after = await seenByOutpost(state)
+      return (after[egressIp] ?? 0) - (before[egressIp] ?? 0) === 4
+    })
+  })
+})

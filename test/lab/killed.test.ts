@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { restartApiServer, stopApiServer } from '../../src/lab/lab.ts'
+import type { LabState } from '../../src/lab/lab-state.ts'
+import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+
+const granted = 'Access granted. Your source IP (172.18.0.42) matches an allowed IP.'
+const streamFile = '/run/stream.txt'
+
+async function startStream(state: LabState): Promise<void> {
+  await type(
+    state,
+    `kubectl exec xwing -- sh -c 'curl -sN http://172.18.0.7:8000/stream >${streamFile} 2>&1 </dev/null &'`,
+  )
+}
+
+/** The lines so far: milliseconds since the connection began, and the address that the outpost sees. */
+async function readStream(state: LabState): Promise<readonly { ms: number; address: string }[]> {
+  const text = await type(state, `kubectl exec xwing -- cat ${streamFile}`)
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => ({ ms: Number(line.split(' ')[0]), address: line.split(' ')[1] ?? '' }))
+}
+
+async function assertAlive(state: LabState): Promise<void> {
+  const before = await readStream(state)
+  await eventually(
+    'the live connection goes on',
+    async () => (await readStream(state)).length > before.length,
+    10_000,
+  )
+  assert.deepEqual([...new Set((await readStream(state)).map(({ address }) => address))], ['172.18.0.42'])
+}
+
+async function assertNewConnections(state: LabState): Promise<void> {
+  const answers = await type(
+    state,
+    `kubectl exec xwing -- sh -c 'for i in 1 2 3 4 5; do ${curlOutpost}; done'`,
+  )
+  assert.deepEqual(answers.split('\n'), Array(5).fill(granted))
+}
+
+/** Every process may be killed at any moment and started again. */
+describe('killed under traffic', { skip: cannotRun, timeout: 300_000 }, () => {
+  const lab = labFor('test-killed')
+
+  test('a live connection and new ones, to begin with', async () => {
+    await walkUpTo(lab.state(), 'The policy')
+    await startStream(lab.state())
+    await assertAlive(lab.state())
+  })
+
+  for (const [who, node] of [
+    ["the source node's agent", 'kind-worker'],
+    ["the gateway's agent", 'kind-worker3'],
+  ] as const)
+    test(`${who} is killed: no connection notices, and it comes back`, async () => {
+      const state = lab.state()
+      const killed = await processesOf(state, node, 'src/agent/main.ts')
+      assert.ok(killed.length > 0)
+      for (const pid of killed) process.kill(pid, 'SIGKILL')
+      await assertNewConnections(state)
+      await assertAlive(state)
+      await eventually('another agent runs and is ready', async () => {
+        const [pid] = await processesOf(state, node, 'src/agent/main.ts')
+        if (pid === undefined || killed.includes(pid)) return false
+        const ready = await type(
+          state,
+          'kubectl -n kube-system get ds cilium -o jsonpath={.status.numberReady}',
+        )
+        return ready === '5'
+      })
+      await assertNewConnections(state)
+      await assertAlive(state)
+    })
+
+  test('the operators are killed: slots stay, and a policy’s status is written again', async () => {
+    const state = lab.state()
+    const slots = 'kubectl get egressnodes -o jsonpath="{range .items[*]}{.metadata.name}={.spec.slot} {end}"'
+    const before = await type(state, slots)
+    const nodes = state.nodes.map(({ name }) => name)
+    const operators = (
+      await Promise.all(nodes.map((node) => processesOf(state, node, 'src/operator/main.ts')))
+    ).flat()
+    assert.ok(operators.length >= 2)
+    for (const pid of operators) process.kill(pid, 'SIGKILL')
+    await assertNewConnections(state)
+    await type(
+      state,
+      `kubectl patch cegp outpost --type merge -p '{"spec":{"excludedCIDRs":["172.18.9.0/24"]}}'`,
+    )
+    await eventually(
+      'a new leader says what it makes of the change',
+      async () =>
+        (await type(state, 'kubectl get cegp outpost -o jsonpath={.status.observedGeneration}')) === '2',
+      60_000,
+    )
+    assert.equal(await type(state, slots), before)
+    await assertAlive(state)
+  })
+
+  test('the API server is away: connections go on, old and new; back again, it has lost nothing', async () => {
+    const state = lab.state()
+    const before = await type(state, 'kubectl get pods -o name')
+    await stopApiServer(state.name)
+    await setTimeout(2_000)
+    await restartApiServer(state.name)
+    await eventually(
+      'it answers again',
+      async () => (await type(lab.state(), 'kubectl get pods -o name || true')) === before,
+    )
+    await assertNewConnections(lab.state())
+    await assertAlive(lab.state())
+    await type(state, 'kubectl label pod tiefighter org=alliance --overwrite')
+    await eventually('agents follow changes again', async () =>
+      (await type(lab.state(), `kubectl exec tiefighter -- ${curlOutpost}`)).includes(granted),
+    )
+  })
+})

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { after, before } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { startLab, stopLab } from '../../src/lab/lab.ts'
+import { type LabState, loadLab, requireLab } from '../../src/lab/lab-state.ts'
+import { missingForLab } from '../../src/lab/requirements.ts'
+import { exec } from '../../src/lab/shell.ts'
+import { steps } from '../../src/lab/walkthrough/steps.ts'
+import { walk } from '../../src/lab/walkthrough/walk.ts'
+
+/** Why lab tests cannot run here; false when they can. */
+export const cannotRun: string | false = missingForLab().join('; ') || false
+
+/** A lab for the tests of one file, taken away after them whatever happened. */
+export function labFor(name: string): { readonly state: () => LabState } {
+  before(
+    async () => {
+      if (cannotRun) return
+      if (loadLab(name) !== undefined) await stopLab(name)
+      await startLab({ name })
+    },
+    { timeout: 60_000 },
+  )
+  after(async () => {
+    if (loadLab(name) !== undefined) await stopLab(name)
+  })
+  return { state: () => requireLab(name) }
+}
+
+/** Runs a command as if typed in the lab's shell, and fails where it fails. */
+export async function type(state: LabState, command: string): Promise<string> {
+  const { code, output } = await exec(state, ['bash', '-c', command])
+  assert.equal(code, 0, `${command}\n${output}`)
+  return output.trim()
+}
+
+/** Everything of the walkthrough up to a section, so that a test begins where a reader would be. */
+export async function walkUpTo(state: LabState, lastSection: string): Promise<void> {
+  const last = steps.findLastIndex(({ section }) => section === lastSection)
+  for await (const { step, answer, problem } of walk(
+    state,
+    steps.slice(0, last + 1),
+    new AbortController().signal,
+  ))
+    assert.equal(problem, undefined, `${step.command}\n${answer.text}`)
+}
+
+export const curlOutpost = 'curl -s --max-time 2 http://172.18.0.7:8000'
+
+/** Which addresses the outpost has seen, and how often. */
+export async function seenByOutpost(state: LabState): Promise<Record<string, number>> {
+  return JSON.parse(await type(state, `${curlOutpost}/seen`)) as Record<string, number>
+}
+
+export async function eventually(
+  what: string,
+  isSo: () => Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
+  for (const end = Date.now() + timeoutMs; ; await setTimeout(200)) {
+    if (await isSo()) return
+    assert.ok(Date.now() < end, `${what}: not within ${timeoutMs / 1000} s`)
+  }
+}
+
+/** Processes inside a node by a part of their command line, as numbers of this machine. */
+export async function processesOf(
+  state: LabState,
+  node: string,
+  command: string,
+): Promise<readonly number[]> {
+  const machine = state.nodes.find(({ name }) => name === node)?.machine
+  assert.ok(machine, `there is no node ${node}`)
+  const { readdirSync, readFileSync } = await import('node:fs')
+  const pids = readFileSync(`${machine.cgroup}/cgroup.procs`, 'utf8').trim().split('\n').map(Number)
+  const known = new Set(readdirSync('/proc'))
+  return pids.filter(
+    (pid) =>
+      known.has(String(pid)) &&
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(command),
+  )
+}
