@@ -290,6 +290,9 @@ export async function stopLab(name: string): Promise<void> {
     for (const { machine } of [...state.nodes, ...state.containers])
       if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
     await removeCgroup(state.cgroup)
+    /* The first process of a namespace ends after all others in it, and with it go its mounts and devices. */
+    const machines = [...state.nodes, ...state.containers].map(({ machine }) => machine)
+    await until('the nodes have ended', () => !machines.some(({ init }) => isRunning(init)), 10_000)
     const rest = [...Object.values(state.daemons), ...(state.host === undefined ? [] : [state.host.keeper])]
     for (const daemon of rest) await endProcess(daemon, 500)
   }

@@ -22,7 +22,7 @@ const server = createServer((request, response) => {
     streamTo(response, caller)
     return
   }
-  response.writeHead(200, { 'content-type': 'text/plain', connection: 'close' })
+  response.writeHead(200, { 'content-type': 'text/plain' })
   response.end(
     allowed.includes(caller)
       ? `Access granted. Your source IP (${caller}) matches an allowed IP.\n`
