@@ -1,0 +1,134 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs, styleText } from 'node:util'
+import { repository } from '../src/lab/layout.ts'
+import { missingForLab } from '../src/lab/requirements.ts'
+import { endurance, type Measurement, measurements, type Sample } from './measure.ts'
+import { drawResults, format, type Result } from './picture.ts'
+import type { ProgramFigures } from './programs.ts'
+import { capture, compileTools, median } from './tools.ts'
+import { setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
+
+/** Everything in one run on one machine, in turns: these machines are shared, and a figure alone says little. */
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '3' },
+    endurance: { type: 'string', default: '30' },
+    out: { type: 'string', default: join(repository, 'bench') },
+  },
+})
+
+/** Aims for all programs of a path together, nanoseconds: half of what another eBPF gateway takes. */
+const aims = { outward: 990, reply: 745 } as const
+
+const print = (text = ''): void => void process.stdout.write(`${text}\n`)
+const samples = new Map<string, { sample: Sample; command: string; byWay: Map<string, number[]> }>()
+
+function note(way: Way, command: string, taken: readonly Sample[]): void {
+  for (const sample of taken) {
+    const entry = samples.get(sample.name) ?? { sample, command, byWay: new Map<string, number[]>() }
+    samples.set(sample.name, entry)
+    entry.byWay.set(way.name, [...(entry.byWay.get(way.name) ?? []), sample.value])
+  }
+}
+
+async function measureAll(ways: readonly Way[], list: readonly Measurement[]): Promise<void> {
+  for (const { title, command, run } of list) {
+    print(styleText('dim', `  ${title}: ${command}`))
+    for (const way of ways) note(way, command, await run(way))
+  }
+}
+
+function toResult({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string, number[]> }): Result {
+  const of = (name: string): number | null => {
+    const values = byWay.get(name)
+    return values === undefined ? null : median(values)
+  }
+  const [sallyport, classic, direct] = [of('sallyport') ?? 0, of('classic'), of('direct')]
+  const ratio = classic === null ? null : sample.better === 'more' ? sallyport / classic : classic / sallyport
+  const isMeaningful = ratio !== null && Number.isFinite(ratio)
+  return {
+    name: sample.name,
+    unit: sample.unit,
+    sallyport,
+    classic,
+    direct,
+    ratio: isMeaningful ? ratio : null,
+  }
+}
+
+function programResults(figures: ProgramFigures): Result[] {
+  const one = (name: string, ns: number): Result => ({
+    name,
+    unit: 'ns',
+    sallyport: ns,
+    classic: null,
+    direct: null,
+    ratio: null,
+  })
+  return (['outward', 'reply'] as const).flatMap((path) => [
+    ...figures[path].map(([step, ns]) => one(step, ns)),
+    one(
+      `all programs ${path}, aim ${aims[path]}`,
+      figures[path].reduce((sum, [, ns]) => sum + ns, 0),
+    ),
+  ])
+}
+
+function printResults(results: readonly Result[]): void {
+  const cell = (value: number | null): string => (value === null ? '–' : format(value))
+  print(
+    `\n${'figure'.padEnd(48)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}`,
+  )
+  for (const { name, unit, direct, classic, sallyport, ratio } of results)
+    print(
+      `${`${name}, ${unit}`.padEnd(48)}${cell(direct).padStart(11)}${cell(classic).padStart(11)}${cell(sallyport).padStart(11)}${(ratio === null ? '' : ratio.toFixed(2)).padStart(8)}`,
+    )
+  print(
+    '\nThe ratio is Sallyport’s advantage over the classic gateway: above 1 is better, also for latencies and CPU.',
+  )
+}
+
+async function run(): Promise<void> {
+  const missing = missingForLab()
+  if (missing.length > 0) throw new Error(missing.join('; '))
+  const [rounds, seconds, long] = [Number(options.rounds), Number(options.seconds), Number(options.endurance)]
+  const ways: Way[] = []
+  let isOver = false
+  const removeAll = async (): Promise<void> => {
+    isOver = true
+    for (const way of ways.splice(0)) await way.remove()
+  }
+  process.once('SIGINT', () => void removeAll().then(() => process.exit(130)))
+  try {
+    print('Compiling the load generator, and setting up three ways out …')
+    compileTools()
+    for (const setUp of [setUpDirect, setUpClassic, setUpSallyport]) ways.push(await setUp())
+    for (let round = 1; round <= rounds && !isOver; round++) {
+      print(`Round ${round} of ${rounds}`)
+      await measureAll(round % 2 === 0 ? [...ways].reverse() : ways, measurements(seconds))
+    }
+    if (long > 0) await measureAll(ways, [endurance(long)])
+  } finally {
+    await removeAll()
+  }
+  print(styleText('dim', '  programs: BPF_PROG_TEST_RUN'))
+  const figures = JSON.parse(
+    await capture([process.execPath, join(repository, 'bench/programs.ts'), '--measure']),
+  ) as ProgramFigures
+  const results = [...[...samples.values()].map(toResult), ...programResults(figures)]
+  printResults(results)
+  writeFileSync(join(options.out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  writeFileSync(join(options.out, 'results.svg'), drawResults(results))
+  print(
+    `\nWritten: ${join(options.out, 'results.json')} and results.svg. Made by: make bench (node bench/main.ts --rounds ${rounds} --seconds ${seconds} --endurance ${long})`,
+  )
+}
+
+try {
+  await run()
+} catch (error) {
+  print(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+}

@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs'
+import { capture, loadBinary } from './tools.ts'
+import { outpostAddress, port, type Way } from './ways.ts'
+
+/** One figure of one run of one way. */
+export interface Sample {
+  readonly name: string
+  readonly unit: string
+  readonly value: number
+  /** More is better, or less is. */
+  readonly better: 'more' | 'less'
+}
+
+export interface Measurement {
+  readonly title: string
+  readonly command: string
+  readonly run: (way: Way) => Promise<readonly Sample[]>
+}
+
+interface Rate {
+  readonly done: number
+  readonly failed: number
+  readonly perSecond: number
+  readonly p50Us: number
+  readonly p99Us: number
+}
+
+const load = (words: string): string => `load ${words}`
+
+async function runLoad<T>(way: Way, words: readonly string[]): Promise<T> {
+  const [verb = '', ...rest] = words
+  return JSON.parse(await capture(way.inPod([loadBinary, verb, outpostAddress, String(port), ...rest]))) as T
+}
+
+/** How many datagrams the outpost has received since it was last asked. */
+async function takeCount(way: Way): Promise<number> {
+  const script = `exec 3<>/dev/tcp/${outpostAddress}/${port + 1}; cat <&3`
+  return Number(await capture(way.inPod(['bash', '-c', script])))
+}
+
+/** Busy time of all CPUs, in seconds, since the machine's start. */
+function busySeconds(): number {
+  const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (
+    readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
+  )
+    .split(/\s+/)
+    .map(Number)
+  return (user + nice + system + irq + softirq) / 100
+}
+
+export function measurements(seconds: number): readonly Measurement[] {
+  const time = String(seconds)
+  const bulk = (direction: 'out' | 'in', name: string): Measurement => ({
+    title: name,
+    command: load(`bulk ${time} ${direction}`),
+    run: async (way) => {
+      const { gbitPerSecond } = await runLoad<{ gbitPerSecond: number }>(way, ['bulk', time, direction])
+      return [{ name, unit: 'Gbit/s', value: gbitPerSecond, better: 'more' }]
+    },
+  })
+  const connections = (concurrency: number, name: string): Measurement => ({
+    title: name,
+    command: load(`crr ${time} ${concurrency}`),
+    run: async (way) => {
+      const { perSecond } = await runLoad<Rate>(way, ['crr', time, String(concurrency)])
+      return [{ name, unit: '1/s', value: perSecond, better: 'more' }]
+    },
+  })
+  return [
+    bulk('out', 'bulk TCP, pod to world'),
+    bulk('in', 'bulk TCP, world to pod'),
+    {
+      title: 'request/response on one connection',
+      command: load(`rr ${time}`),
+      run: async (way) => {
+        const { perSecond, p50Us, p99Us } = await runLoad<Rate>(way, ['rr', time])
+        return [
+          { name: 'request/response on one connection', unit: '1/s', value: perSecond, better: 'more' },
+          { name: 'request/response, latency p50', unit: 'µs', value: p50Us, better: 'less' },
+          { name: 'request/response, latency p99', unit: 'µs', value: p99Us, better: 'less' },
+        ]
+      },
+    },
+    connections(1, 'new connections, one at a time'),
+    connections(32, 'new connections, 32 at a time'),
+    {
+      title: 'small UDP packets',
+      command: load(`udp ${time}`),
+      run: async (way) => {
+        await takeCount(way)
+        const busy = busySeconds()
+        await runLoad<Rate>(way, ['udp', time])
+        const used = busySeconds() - busy
+        const received = await takeCount(way)
+        return [
+          { name: 'small UDP packets received', unit: '1/s', value: received / seconds, better: 'more' },
+          { name: 'CPU per small UDP packet', unit: 'µs', value: (used * 1e6) / received, better: 'less' },
+        ]
+      },
+    },
+  ]
+}
+
+/** To one destination for half a minute: ports must not run out. */
+export function endurance(seconds: number): Measurement {
+  return {
+    title: `new connections over ${seconds} s to one destination`,
+    command: load(`crr ${seconds} 32`),
+    run: async (way) => {
+      const { perSecond, failed } = await runLoad<Rate>(way, ['crr', String(seconds), '32'])
+      return [
+        {
+          name: `new connections over ${seconds} s to one destination`,
+          unit: '1/s',
+          value: perSecond,
+          better: 'more',
+        },
+        { name: `of them failed over ${seconds} s`, unit: 'connections', value: failed, better: 'less' },
+      ]
+    },
+  }
+}

@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { repository } from '../src/lab/layout.ts'
+import { run } from '../src/lab/machine.ts'
+
+export const loadBinary = join(repository, 'build/load')
+export const emptyObject = join(repository, 'build/empty.bpf.o')
+
+/** The load generator and the empty program. */
+export function compileTools(): void {
+  mkdirSync(join(repository, 'build'), { recursive: true })
+  run('gcc', ['-O2', '-Wall', '-Wextra', '-o', loadBinary, join(repository, 'bench/load.c')])
+  const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
+  run('clang-16', [
+    ...['-O2', '-g', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${machine}-linux-gnu`],
+    ...['-c', join(repository, 'bench/empty.bpf.c'), '-o', emptyObject],
+  ])
+}
+
+/** Runs a command to its end without blocking this process; what it printed. */
+export function capture(words: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
+  const [command = '', ...rest] = words
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let [output, errors] = ['', '']
+    child.stdout.on('data', (chunk) => (output += chunk))
+    child.stderr.on('data', (chunk) => (errors += chunk))
+    child.on('error', reject)
+    child.on('close', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`${words.join(' ')} failed: ${errors || output}`)),
+    )
+  })
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
+}

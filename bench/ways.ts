@@ -1,0 +1,186 @@
+import { join } from 'node:path'
+import { dockerRun } from '../src/lab/docker/docker.ts'
+import { connectToBridge, type Machine, runInside, setUpBridge, startMachine } from '../src/lab/host.ts'
+import { startLab, stopLab } from '../src/lab/lab.ts'
+import { loadLab, requireLab } from '../src/lab/lab-state.ts'
+import { labsDirectory } from '../src/lab/layout.ts'
+import { enterCommand, findCgroupRoot, inCgroup, removeCgroup, run, startDaemon } from '../src/lab/machine.ts'
+import { exec } from '../src/lab/shell.ts'
+import { loadBinary } from './tools.ts'
+
+/** One way out of a cluster, set up and ready: how to run a command in the pod. */
+export interface Way {
+  readonly name: 'sallyport' | 'classic' | 'direct'
+  readonly inPod: (words: readonly string[]) => readonly string[]
+  readonly remove: () => Promise<void>
+}
+
+export const outpostAddress = '172.18.0.7'
+export const port = 9000
+
+const podAddress = '10.244.2.2'
+const egressIp = '172.18.0.42'
+const octets = { source: 2, gateway: 4, outpost: 7 } as const
+
+/**
+ * Sallyport as it is: API server, operator, agents and CNI plugin of the lab, with two nodes, a policy, and a pod that the
+ * policy selects. The pod's own namespace is entered directly, as for the other ways.
+ */
+export async function setUpSallyport(): Promise<Way> {
+  const name = 'bench'
+  if (loadLab(name) !== undefined) await stopLab(name)
+  await startLab({
+    name,
+    nodes: [
+      { name: 'source', lastOctet: octets.source, podCIDR: '10.244.2.0/24', isControlPlane: false },
+      { name: 'gateway', lastOctet: octets.gateway, podCIDR: '10.244.4.0/24', isControlPlane: false },
+    ],
+  })
+  const type = async (command: string): Promise<string> => {
+    const { code, output } = await exec(requireLab(name), ['bash', '-c', command])
+    if (code !== 0) throw new Error(`${command}: ${output}`)
+    return output
+  }
+  await type('kubectl label node gateway egress-gw=true && kubectl taint node gateway egress-gw:NoSchedule')
+  await type(
+    `docker exec gateway ip link add net0 type dummy && docker exec gateway ip a add ${egressIp}/16 dev net0`,
+  )
+  await type("cilium install --set operator.replicas=1 --set 'devices={eth+,net+}' && cilium status --wait")
+  await type('kubectl apply -f egress-gw-policy.yaml')
+  await type('kubectl run pod --labels org=alliance --image docker.io/tgraf/netperf')
+  await type('kubectl wait --for=condition=Ready pod/pod --timeout=30s')
+  await dockerRun(requireLab(name), {
+    name: 'outpost',
+    image: 'busybox',
+    environment: [],
+    command: [loadBinary, 'serve', String(port)],
+  })
+  const source = requireLab(name).nodes[0]?.machine
+  if (source === undefined) throw new Error('the source node is gone')
+  const netns = runInside(source, ['sh', '-c', 'ls /run/netns']).trim()
+  return {
+    name: 'sallyport',
+    inPod: (words) =>
+      enterCommand(
+        source.init.pid,
+        ['mount', 'net'],
+        ['nsenter', `--net=/run/netns/${netns}`, '--', ...words],
+      ),
+    remove: () => stopLab(name),
+  }
+}
+
+/** The same topology from the kernel's parts alone. */
+async function setUpPlain(
+  name: 'classic' | 'direct',
+  configure: (nodes: { source: Machine; gateway: Machine }) => void,
+): Promise<Way> {
+  const cgroup = join(findCgroupRoot(), `sallyport-bench-${name}`)
+  await removeCgroup(cgroup)
+  const machine = (part: string): Promise<Machine> =>
+    startMachine(part, join(labsDirectory, `bench-${name}`, part), join(cgroup, part), {
+      hasNodeMounts: false,
+    })
+  const host = await machine('host')
+  setUpBridge(host)
+  const [source, gateway, outpost, pod] = [
+    await machine('source'),
+    await machine('gateway'),
+    await machine('outpost'),
+    await machine('pod'),
+  ]
+  connectToBridge(host, source, octets.source)
+  connectToBridge(host, gateway, octets.gateway)
+  connectToBridge(host, outpost, octets.outpost)
+  wirePod(source, pod)
+  configure({ source, gateway })
+  const serve = enterCommand(
+    outpost.init.pid,
+    ['net', 'mount', 'uts', 'pid'],
+    [loadBinary, 'serve', String(port)],
+  )
+  startDaemon(
+    inCgroup(join(cgroup, 'outpost'), serve),
+    join(labsDirectory, `bench-${name}`, 'outpost', 'serve.log'),
+  )
+  return {
+    name,
+    inPod: (words) => enterCommand(pod.init.pid, ['net'], words),
+    remove: () => removeCgroup(cgroup),
+  }
+}
+
+const shell = (machine: Machine, script: string): string => runInside(machine, ['sh', '-ec', script])
+
+/** As any CNI plugin does: a pair of devices, a route each way. The pod's MTU leaves room for a tunnel in both ways. */
+function wirePod(source: Machine, pod: Machine): void {
+  shell(source, `echo 1 >/proc/sys/net/ipv4/ip_forward`)
+  const [command = '', ...words] = enterCommand(
+    source.init.pid,
+    ['net'],
+    [
+      'ip',
+      'link',
+      'add',
+      'pod0',
+      'mtu',
+      '1450',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'mtu',
+      '1450',
+      'netns',
+      String(pod.init.pid),
+    ],
+  )
+  runHere(command, words)
+  shell(
+    source,
+    `ip addr add 169.254.1.1/32 dev pod0; ip link set pod0 up; ip route add ${podAddress}/32 dev pod0`,
+  )
+  shell(
+    pod,
+    `ip link set eth0 up; ip addr add ${podAddress}/32 dev eth0; ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1 dev eth0`,
+  )
+}
+
+function runHere(command: string, words: readonly string[]): void {
+  run(command, words)
+}
+
+/** No gateway: the node that runs the pod masquerades. */
+export function setUpDirect(): Promise<Way> {
+  return setUpPlain('direct', ({ source }) => {
+    shell(
+      source,
+      `nft -f - <<'E'
+table ip nat { chain post { type nat hook postrouting priority 100; ip saddr ${podAddress} oifname eth0 masquerade; } }
+E`,
+    )
+  })
+}
+
+/** A gateway by policy routing, VXLAN and nftables. */
+export function setUpClassic(): Promise<Way> {
+  return setUpPlain('classic', ({ source, gateway }) => {
+    const vxlan = (local: number, remote: number, address: string): string =>
+      `ip link add vx0 mtu 1450 type vxlan id 100 dstport 4789 local 172.18.0.${local} remote 172.18.0.${remote} dev eth0
+ip addr add ${address}/30 dev vx0; ip link set vx0 up; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; echo 0 >/proc/sys/net/ipv4/conf/vx0/rp_filter`
+    shell(
+      source,
+      `${vxlan(octets.source, octets.gateway, '192.168.255.1')}
+ip rule add from ${podAddress} lookup 100; ip route add default via 192.168.255.2 dev vx0 table 100`,
+    )
+    shell(
+      gateway,
+      `${vxlan(octets.gateway, octets.source, '192.168.255.2')}
+echo 1 >/proc/sys/net/ipv4/ip_forward; ip addr add ${egressIp}/32 dev eth0; ip route add ${podAddress}/32 via 192.168.255.1 dev vx0
+nft -f - <<'E'
+table ip nat { chain post { type nat hook postrouting priority 100; ip saddr ${podAddress} oifname eth0 snat to ${egressIp}; } }
+E`,
+    )
+  })
+}
