@@ -26,7 +26,17 @@ export class Catalog {
   }
 
   #read(list: readonly ApiObject[]): void {
-    const custom = list.map(kindOfDefinition).filter((kind) => kind !== undefined)
+    const custom = list.map(readDefinition).filter((kind) => kind !== undefined)
     this.#kinds = [...builtInKinds, ...custom]
+  }
+}
+
+/** A definition that an earlier release let in must not keep the server from starting. */
+function readDefinition(definition: ApiObject): ResourceKind | undefined {
+  try {
+    return kindOfDefinition(definition)
+  } catch (error) {
+    console.error(`the definition ${definition.metadata.name} cannot be read: ${error}`)
+    return undefined
   }
 }

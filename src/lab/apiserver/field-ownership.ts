@@ -233,6 +233,7 @@ function removePath(node: unknown, path: readonly string[]): void {
   }
   const name = part.slice(2)
   const holder = node as JsonObject
+  if (!Object.hasOwn(holder, name)) return
   if (rest.length === 0) delete holder[name]
   else {
     removePath(holder[name], rest)

@@ -6,8 +6,9 @@ import {
 } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { ApiObject } from './api-object.ts'
+import { attemptOf } from './attempt.ts'
 import { parseTarget, type Target } from './request.ts'
-import { type ApiServer, attemptOf } from './server.ts'
+import type { ApiServer } from './server.ts'
 import { badRequest, notFound, StatusError, statusBody } from './status-error.ts'
 
 const defaultKubeletPort = 10250

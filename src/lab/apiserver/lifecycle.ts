@@ -1,6 +1,8 @@
 import type { ApiObject } from './api-object.ts'
 import type { Catalog } from './catalog.ts'
+import type { DeleteOptions } from './request.ts'
 import { resourceKey } from './resources.ts'
+import { StatusError } from './status-error.ts'
 import { type Change, keyOf, type Store } from './store.ts'
 
 /** Gone for good once nothing holds it: finalizers, or a pod's kubelet that has yet to end it. */
@@ -9,134 +11,226 @@ export function isFinished(object: ApiObject): boolean {
   return deletionTimestamp !== undefined && finalizers.length === 0 && deletionGracePeriodSeconds === 0
 }
 
+interface Place {
+  readonly resource: string
+  readonly key: string
+}
+
+const definitions = 'apiextensions.k8s.io/customresourcedefinitions'
+/** Holds an owner that is deleted in the foreground until its dependents are gone. */
+const foreground = 'foregroundDeletion'
+const lastingNamespaces = ['default', 'kube-system', 'kube-public']
+
 /**
- * What follows from a deletion: dependents of an owner that is gone go, too, and what is in a namespace goes before the
- * namespace itself. Runs after the change that caused it, so that a write is answered first.
+ * What follows from a deletion: dependents of an owner that is gone go, too; what is in a namespace goes before the
+ * namespace itself, and a definition takes its objects along. Runs after the change that caused it, so that a write is
+ * answered first; what a crash leaves undone is done after the next start.
  */
 export class Lifecycle {
   readonly #store: Store
   readonly #catalog: Catalog
-  readonly #orphaned = new Set<string>()
+  readonly #placesByUid = new Map<string, Place>()
+  /** By the owner's uid, then by `resource|key`. */
+  readonly #dependents = new Map<string, Map<string, Place>>()
+  readonly #namespacesToEmpty = new Set<string>()
 
   constructor(store: Store, catalog: Catalog) {
     this.#store = store
     this.#catalog = catalog
+    for (const resource of store.resources())
+      for (const object of store.values(resource)) this.#index(resource, object)
     store.listen((change) => this.#follow(change))
-  }
-
-  /** Dependents of this owner stay when it goes. */
-  orphanDependents(uid: string): void {
-    this.#orphaned.add(uid)
   }
 
   /** After a start: what a crash left undone. */
   resume(): void {
     for (const { metadata } of this.#store.list('/namespaces')) {
       this.#furnishNamespace(metadata.name)
-      if (metadata.deletionTimestamp !== undefined) setImmediate(() => this.emptyNamespace(metadata.name))
+      if (metadata.deletionTimestamp !== undefined) this.#emptySoon(metadata.name)
     }
-    setImmediate(() => this.#collect())
+    const builtIn = new Set(this.#catalog.kinds.filter(({ custom }) => custom === undefined).map(resourceKey))
+    for (const resource of this.#store.resources()) {
+      const [group, plural] = resource.split('/')
+      const isDefined = this.#store.get(definitions, `${plural}.${group}`) !== undefined
+      for (const object of this.#store.list(resource)) {
+        if (!builtIn.has(resource) && !isDefined) this.delete(resource, object)
+        else if (this.#isAbandoned(object)) this.delete(resource, object)
+        else if (object.metadata.finalizers?.includes(foreground)) this.#deleteDependents(object)
+      }
+    }
   }
 
-  #follow({ type, object, resource }: Change): void {
-    if (resource === '/namespaces' && type === 'ADDED')
-      setImmediate(() => this.#furnishNamespace(object.metadata.name))
-    if (object.metadata.namespace !== undefined && type === 'DELETED') {
+  #index(resource: string, object: ApiObject): void {
+    const place = { resource, key: keyOf(object) }
+    this.#placesByUid.set(object.metadata.uid ?? '', place)
+    for (const { uid } of object.metadata.ownerReferences ?? []) {
+      const dependents = this.#dependents.get(uid) ?? new Map<string, Place>()
+      this.#dependents.set(uid, dependents.set(`${resource}|${place.key}`, place))
+    }
+  }
+
+  #unindex(resource: string, object: ApiObject): void {
+    this.#placesByUid.delete(object.metadata.uid ?? '')
+    for (const { uid } of object.metadata.ownerReferences ?? []) {
+      const dependents = this.#dependents.get(uid)
+      dependents?.delete(`${resource}|${keyOf(object)}`)
+      if (dependents?.size === 0) this.#dependents.delete(uid)
+    }
+  }
+
+  #follow({ type, object, previous, resource }: Change): void {
+    if (previous !== undefined) this.#unindex(resource, previous)
+    if (type !== 'DELETED') this.#index(resource, object)
+    if (type === 'ADDED') {
+      if (resource === '/namespaces') setImmediate(() => this.#furnishNamespace(object.metadata.name))
+      if (this.#isAbandoned(object)) setImmediate(() => this.#deleteAt({ resource, key: keyOf(object) }))
+    }
+    if (type !== 'DELETED') return
+    if (object.metadata.namespace !== undefined) {
       const namespace = this.#store.get('/namespaces', object.metadata.namespace)
-      if (namespace?.metadata.deletionTimestamp !== undefined)
-        setImmediate(() => this.emptyNamespace(namespace.metadata.name))
+      if (namespace?.metadata.deletionTimestamp !== undefined) this.#emptySoon(namespace.metadata.name)
     }
-    if (type === 'DELETED') setImmediate(() => this.#collectDependents(object.metadata.uid ?? ''))
-  }
-
-  #furnishNamespace(namespace: string): void {
-    if (this.#store.get('/namespaces', namespace) === undefined) return
-    if (this.#store.get('/serviceaccounts', `${namespace}/default`) !== undefined) return
-    const metadata = {
-      name: 'default',
-      namespace,
-      uid: crypto.randomUUID(),
-      creationTimestamp: new Date().toISOString().replace(/\.\d+/, ''),
-    }
-    this.#store.put('/serviceaccounts', `${namespace}/default`, {
-      apiVersion: 'v1',
-      kind: 'ServiceAccount',
-      metadata,
+    if (resource === definitions) setImmediate(() => this.#emptyDefinition(object))
+    setImmediate(() => {
+      for (const { uid } of object.metadata.ownerReferences ?? []) this.#releaseOwner(uid)
+      this.#collectDependents(object.metadata.uid ?? '')
     })
   }
 
-  emptyNamespace(namespace: string): void {
-    let remaining = 0
-    for (const kind of this.#catalog.kinds)
-      for (const object of this.#store.list(resourceKey(kind)))
-        if (kind.isNamespaced && object.metadata.namespace === namespace) {
-          remaining++
-          this.delete(resourceKey(kind), object)
-        }
-    if (remaining === 0) this.#store.delete('/namespaces', namespace)
+  #furnishNamespace(namespace: string): void {
+    const key = `${namespace}/default`
+    if (this.#store.get('/namespaces', namespace) === undefined) return
+    if (this.#store.get('/serviceaccounts', key) !== undefined) return
+    const creationTimestamp = new Date().toISOString().replace(/\.\d+/, '')
+    this.#store.put('/serviceaccounts', key, {
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'default', namespace, uid: crypto.randomUUID(), creationTimestamp },
+    })
+  }
+
+  #emptySoon(namespace: string): void {
+    if (this.#namespacesToEmpty.size === 0) setImmediate(() => this.#emptyNamespaces())
+    this.#namespacesToEmpty.add(namespace)
+  }
+
+  #emptyNamespaces(): void {
+    const namespaces = [...this.#namespacesToEmpty]
+    this.#namespacesToEmpty.clear()
+    for (const namespace of namespaces) {
+      let remaining = 0
+      for (const kind of this.#catalog.kinds)
+        for (const object of kind.isNamespaced ? this.#store.values(resourceKey(kind)) : [])
+          if (object.metadata.namespace === namespace) {
+            this.delete(resourceKey(kind), object)
+            if (this.#store.get(resourceKey(kind), keyOf(object)) !== undefined) remaining++
+          }
+      const { finalizers = [] } = this.#store.get('/namespaces', namespace)?.metadata ?? {}
+      if (remaining === 0 && finalizers.length === 0) this.#store.delete('/namespaces', namespace)
+    }
+  }
+
+  #emptyDefinition(definition: ApiObject): void {
+    const { group, names } = definition.spec as { group: string; names: { plural: string } }
+    const resource = `${group}/${names.plural}`
+    for (const object of this.#store.list(resource)) this.delete(resource, object)
+  }
+
+  /** It has owners, and none of them is there. */
+  #isAbandoned(object: ApiObject): boolean {
+    const owners = object.metadata.ownerReferences ?? []
+    return owners.length > 0 && owners.every(({ uid }) => !this.#placesByUid.has(uid))
+  }
+
+  #dependentsOf(uid: string): Place[] {
+    return [...(this.#dependents.get(uid)?.values() ?? [])]
+  }
+
+  #deleteAt({ resource, key }: Place): void {
+    const object = this.#store.get(resource, key)
+    if (object !== undefined) this.delete(resource, object)
   }
 
   #collectDependents(uid: string): void {
-    if (uid === '' || this.#orphaned.delete(uid)) return
-    for (const resource of this.#store.resources())
-      for (const object of this.#store.list(resource)) {
-        const owners = object.metadata.ownerReferences ?? []
-        if (
-          owners.some((owner) => owner.uid === uid) &&
-          !owners.some((owner) => owner.uid !== uid && this.#exists(owner.uid))
-        )
-          this.delete(resource, object)
-      }
+    for (const place of this.#dependentsOf(uid)) {
+      const object = this.#store.get(place.resource, place.key)
+      if (object !== undefined && this.#isAbandoned(object)) this.delete(place.resource, object)
+    }
   }
 
-  #exists(uid: string): boolean {
-    return this.#store
-      .resources()
-      .some((resource) => this.#store.list(resource).some(({ metadata }) => metadata.uid === uid))
+  #deleteDependents({ metadata: { uid = '' } }: ApiObject): void {
+    for (const place of this.#dependentsOf(uid)) this.#deleteAt(place)
+    this.#releaseOwner(uid)
   }
 
-  #collect(): void {
-    const uids = new Set(
-      this.#store
-        .resources()
-        .flatMap((resource) => this.#store.list(resource).map(({ metadata }) => metadata.uid)),
-    )
-    for (const resource of this.#store.resources())
-      for (const object of this.#store.list(resource)) {
-        const owners = object.metadata.ownerReferences ?? []
-        if (owners.length > 0 && owners.every(({ uid }) => !uids.has(uid))) this.delete(resource, object)
-      }
+  #releaseOwner(uid: string): void {
+    const place = this.#placesByUid.get(uid)
+    const owner = place && this.#store.get(place.resource, place.key)
+    if (place === undefined || owner === undefined || this.#dependents.has(uid)) return
+    const { finalizers = [] } = owner.metadata
+    if (!finalizers.includes(foreground)) return
+    const others = finalizers.filter((finalizer) => finalizer !== foreground)
+    const released = { ...owner, metadata: { ...owner.metadata, finalizers: others } }
+    if (isFinished(released)) this.#store.delete(place.resource, place.key)
+    else this.#store.put(place.resource, place.key, released)
+  }
+
+  /** Dependents lose this owner and stay. */
+  #orphanDependents({ metadata: { uid = '' } }: ApiObject): void {
+    for (const { resource, key } of this.#dependentsOf(uid)) {
+      const object = this.#store.get(resource, key)
+      const ownerReferences = object?.metadata.ownerReferences?.filter((owner) => owner.uid !== uid) ?? []
+      if (object === undefined) continue
+      const { ownerReferences: _, ...metadata } = object.metadata
+      this.#store.put(resource, key, {
+        ...object,
+        metadata: ownerReferences.length === 0 ? metadata : { ...metadata, ownerReferences },
+      })
+    }
   }
 
   /** Marks it, or removes it where nothing holds it. A running pod has until its kubelet says that it has ended. */
-  delete(resource: string, object: ApiObject, gracePeriodSeconds?: number): ApiObject {
-    const graceful = resource === '/pods' && object.spec?.nodeName !== undefined && !hasEnded(object)
-    const asked = gracePeriodSeconds ?? Number(object.spec?.terminationGracePeriodSeconds ?? 30)
-    const seconds = graceful ? asked : 0
-    const marked: ApiObject = {
+  delete(resource: string, object: ApiObject, options: Partial<DeleteOptions> = {}): ApiObject {
+    const { name } = object.metadata
+    if (resource === '/namespaces' && lastingNamespaces.includes(name))
+      throw new StatusError(
+        403,
+        'Forbidden',
+        `namespaces "${name}" is forbidden: this namespace may not be deleted`,
+      )
+    const marked = this.#mark(resource, object, options)
+    if (options.dryRun) return marked
+    if (options.propagation === 'Orphan') this.#orphanDependents(object)
+    const current = this.#store.get(resource, keyOf(object)) ?? object
+    if (resource !== '/namespaces' && isFinished(marked))
+      return this.#store.delete(resource, keyOf(object)) ?? marked
+    const isKnown =
+      current.metadata.deletionTimestamp !== undefined &&
+      current.metadata.deletionGracePeriodSeconds === marked.metadata.deletionGracePeriodSeconds
+    const stored = isKnown ? current : this.#store.put(resource, keyOf(object), marked)
+    if (resource === '/namespaces') this.#emptySoon(name)
+    if (marked.metadata.finalizers?.includes(foreground)) setImmediate(() => this.#deleteDependents(stored))
+    return stored
+  }
+
+  #mark(resource: string, object: ApiObject, options: Partial<DeleteOptions>): ApiObject {
+    const { metadata } = object
+    const isGraceful = resource === '/pods' && Boolean(object.spec?.nodeName) && !hasEnded(object)
+    const asked = options.gracePeriodSeconds ?? Number(object.spec?.terminationGracePeriodSeconds ?? 30)
+    const seconds = isGraceful ? asked : 0
+    const end = new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, '')
+    const holds = options.propagation === 'Foreground' && this.#dependents.has(metadata.uid ?? '')
+    const { finalizers = [] } = metadata
+    return {
       ...object,
       metadata: {
-        ...object.metadata,
-        deletionTimestamp:
-          object.metadata.deletionTimestamp ??
-          new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, ''),
-        deletionGracePeriodSeconds: Math.min(seconds, object.metadata.deletionGracePeriodSeconds ?? seconds),
+        ...metadata,
+        ...(holds ? { finalizers: [...new Set([...finalizers, foreground])] } : {}),
+        deletionTimestamp: metadata.deletionTimestamp ?? end,
+        deletionGracePeriodSeconds: Math.min(seconds, metadata.deletionGracePeriodSeconds ?? seconds),
       },
+      ...(resource === '/namespaces' ? { status: { ...object.status, phase: 'Terminating' } } : {}),
     }
-    if (resource === '/namespaces') {
-      const terminating = { ...marked, status: { ...marked.status, phase: 'Terminating' } }
-      const stored =
-        object.metadata.deletionTimestamp === undefined
-          ? this.#store.put(resource, keyOf(object), terminating)
-          : terminating
-      setImmediate(() => this.emptyNamespace(object.metadata.name))
-      return stored
-    }
-    if (isFinished(marked)) return this.#store.delete(resource, keyOf(object)) ?? marked
-    const isKnown =
-      object.metadata.deletionTimestamp !== undefined &&
-      object.metadata.deletionGracePeriodSeconds === marked.metadata.deletionGracePeriodSeconds
-    return isKnown ? object : this.#store.put(resource, keyOf(object), marked)
   }
 }
 

@@ -1,6 +1,24 @@
 import { isEqual, isObject, type JsonObject } from './api-object.ts'
 import { badRequest, StatusError } from './status-error.ts'
 
+const mediaTypes = {
+  json: 'application/json-patch+json',
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+} as const
+
+/** By the request's media type. Strategic merge needs Go types, which custom kinds have none of. */
+export function applyPatch(type: string, base: unknown, patch: unknown, isCustom: boolean): unknown {
+  if (type === mediaTypes.json) return jsonPatch(base, patch)
+  if (type === mediaTypes.merge) return mergePatch(base, patch)
+  if (type === mediaTypes.strategic && !isCustom) return strategicPatch(base, patch)
+  throw new StatusError(
+    415,
+    'UnsupportedMediaType',
+    'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
+  )
+}
+
 /** RFC 7386: null deletes, lists are replaced. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch
@@ -23,7 +41,11 @@ interface JsonPatchStep {
 export function jsonPatch(target: unknown, steps: unknown): unknown {
   if (!Array.isArray(steps)) throw badRequest('a JSON patch is a list of operations')
   const root = { document: structuredClone(target) }
-  for (const step of steps as JsonPatchStep[]) applyStep(root, step)
+  for (const step of steps as unknown[]) {
+    if (!isObject(step) || typeof step.op !== 'string' || typeof step.path !== 'string')
+      throw badRequest('each operation of a JSON patch has an op and a path')
+    applyStep(root, step as unknown as JsonPatchStep)
+  }
   return root.document
 }
 
@@ -79,7 +101,12 @@ function parentOf(
   const parts = partsOf(pointer)
   const last = parts.pop() ?? ''
   let parent: unknown = root
-  for (const part of parts) parent = (parent as JsonObject)?.[part]
+  // Own fields only: a path through __proto__ would reach what all objects share.
+  for (const part of parts)
+    parent =
+      typeof parent === 'object' && parent !== null && Object.hasOwn(parent, part)
+        ? (parent as JsonObject)[part]
+        : undefined
   if (typeof parent !== 'object' || parent === null)
     throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
   return { parent: parent as JsonObject | unknown[], last }
@@ -87,7 +114,7 @@ function parentOf(
 
 function readAt(root: { document: unknown }, pointer: string): unknown {
   const { parent, last } = parentOf(root, pointer)
-  const value = (parent as JsonObject)[last]
+  const value = Object.hasOwn(parent, last) ? (parent as JsonObject)[last] : undefined
   if (value === undefined)
     throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
   return value
@@ -95,8 +122,13 @@ function readAt(root: { document: unknown }, pointer: string): unknown {
 
 function writeAt(root: { document: unknown }, pointer: string, value: unknown, isInsertion: boolean): void {
   const { parent, last } = parentOf(root, pointer)
-  if (!Array.isArray(parent)) parent[last] = value
-  else if (last === '-') parent.push(value)
+  if (!Array.isArray(parent)) {
+    parent[last] = value
+    return
+  }
+  if (last !== '-' && !(/^\d+$/.test(last) && Number(last) <= parent.length))
+    throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} is no place in a list`)
+  if (last === '-') parent.push(value)
   else if (isInsertion) parent.splice(Number(last), 0, value)
   else parent[Number(last)] = value
 }

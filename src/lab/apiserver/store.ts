@@ -1,5 +1,4 @@
 import {
-  appendFileSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -11,6 +10,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import type { ApiObject } from './api-object.ts'
+import { encodeObject } from './encoding.ts'
 
 export interface Change {
   readonly version: number
@@ -52,19 +52,34 @@ export class Store {
 
   /** Of the oldest change that a watch can still be told. */
   get oldestVersion(): number {
-    return this.#history[0]?.version ?? this.#version
+    return this.#history[0]?.version ?? this.#version + 1
   }
 
   get(resource: string, key: string): ApiObject | undefined {
     return this.#objects.get(resource)?.get(key)
   }
 
+  /** In no order, and without a copy: for those who look at all of them. */
+  values(resource: string): Iterable<ApiObject> {
+    return this.#objects.get(resource)?.values() ?? []
+  }
+
   /** In the order of their keys. */
   list(resource: string): readonly ApiObject[] {
-    const objects = this.#objects.get(resource)
-    return objects === undefined
-      ? []
-      : [...objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object)
+    return inOrder(this.#objects.get(resource) ?? new Map<string, ApiObject>())
+  }
+
+  /** As it was at that version, by undoing what came after; undefined when that is too long ago. */
+  listAt(resource: string, version: number): readonly ApiObject[] | undefined {
+    if (version === this.#version) return this.list(resource)
+    if (version + 1 < this.oldestVersion || version > this.#version) return undefined
+    const objects = new Map(this.#objects.get(resource))
+    for (const { object, previous, ...change } of this.changesSince(version).toReversed()) {
+      if (change.resource !== resource) continue
+      if (previous === undefined) objects.delete(keyOf(object))
+      else objects.set(keyOf(object), previous)
+    }
+    return inOrder(objects)
   }
 
   resources(): readonly string[] {
@@ -72,7 +87,8 @@ export class Store {
   }
 
   changesSince(version: number): readonly Change[] {
-    return this.#history.filter((change) => change.version > version)
+    const first = this.#history.findIndex((change) => change.version > version)
+    return first < 0 ? [] : this.#history.slice(first)
   }
 
   /** Called for every change, after it is written. Returns the way to stop. */
@@ -106,8 +122,8 @@ export class Store {
   }
 
   #commit(change: Change): void {
-    const { previous: _, ...record } = change
-    const line = `${JSON.stringify(record)}\n`
+    const { object, previous: _, ...rest } = change
+    const line = `${JSON.stringify(rest).slice(0, -1)},"object":${encodeObject(object)}}\n`
     writeSync(this.#log, line)
     this.#logBytes += line.length
     this.#remember(change)
@@ -157,10 +173,13 @@ export class Store {
     renameSync(`${snapshot}.new`, snapshot)
     if (this.#log >= 0) closeSync(this.#log)
     writeFileSync(log, '')
-    appendFileSync(log, '')
     this.#log = openSync(log, 'a')
     this.#logBytes = 0
   }
+}
+
+function inOrder(objects: ReadonlyMap<string, ApiObject>): ApiObject[] {
+  return [...objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object)
 }
 
 export function keyOf({ metadata: { namespace, name } }: ApiObject): string {

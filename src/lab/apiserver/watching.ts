@@ -1,58 +1,61 @@
 import type { ServerResponse } from 'node:http'
 import type { ApiObject } from './api-object.ts'
+import { encodeObject } from './encoding.ts'
+import type { TableRenderer } from './listing.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from './resources.ts'
 import type { Predicate } from './selectors.ts'
-import { StatusError, statusBody } from './status-error.ts'
+import { badRequest, StatusError, statusBody } from './status-error.ts'
 import type { Change, Store } from './store.ts'
 
 export interface WatchRequest {
   readonly kind: ResourceKind
   readonly matches: Predicate
-  /** Undefined or '0': begin with what is there. */
-  readonly resourceVersion: string | undefined
-  readonly hasBookmarks: boolean
-  readonly timeoutMs: number
-  /** How an object looks to this client: itself, or a Table. */
-  readonly render: (object: ApiObject) => object
+  /** Undefined: objects as they are. */
+  readonly render: TableRenderer | undefined
+  readonly url: URL
 }
 
 const bookmarkEveryMs = 60_000
+const usualSeconds = 1800
+/** setTimeout counts in 31 bits of milliseconds. */
+const mostSeconds = 2_000_000
+/** A client that does not read is let go before its backlog eats the memory; it lists anew. */
+const mostBacklogBytes = 64 << 20
 
 /** Streams changes until the time is over or the client goes. Headers go out at once: clients wait for them. */
 export function serveWatch(store: Store, request: WatchRequest, response: ServerResponse): void {
-  const { kind, resourceVersion, hasBookmarks, timeoutMs, render } = request
-  const send = (type: string, object: object): void => {
-    response.write(`${JSON.stringify({ type, object })}\n`)
+  const { kind, url, matches } = request
+  const from = parseVersion(url.searchParams.get('resourceVersion'))
+  const seconds = Number(url.searchParams.get('timeoutSeconds') ?? usualSeconds) || usualSeconds
+  const send = (type: string, text: string): void => {
+    response.write(`{"type":"${type}","object":${text}}\n`)
+    if (response.writableLength > mostBacklogBytes) response.destroy()
   }
   response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' })
   response.flushHeaders()
-  const from =
-    resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0'
-      ? undefined
-      : Number(resourceVersion)
   if (from !== undefined && (from + 1 < store.oldestVersion || from > store.version)) {
-    const expired = new StatusError(
-      410,
-      'Expired',
-      `too old resource version: ${from} (${store.oldestVersion})`,
-    )
-    send('ERROR', statusBody(expired))
+    const text = `too old resource version: ${from} (${store.oldestVersion})`
+    send('ERROR', JSON.stringify(statusBody(new StatusError(410, 'Expired', text))))
     response.end()
     return
   }
   if (from === undefined) {
     for (const object of store.list(resourceKey(kind)))
-      if (request.matches(object)) send('ADDED', render(object))
+      if (matches(object)) send('ADDED', look(object, request))
   } else for (const change of store.changesSince(from)) deliver(change, request, send)
   const stop = store.listen((change) => deliver(change, request, send))
   const bookmark = (): void =>
-    send('BOOKMARK', {
-      kind: kind.kind,
-      apiVersion: apiVersionOf(kind),
-      metadata: { resourceVersion: String(store.version), creationTimestamp: null },
-    })
+    send(
+      'BOOKMARK',
+      JSON.stringify({
+        kind: kind.kind,
+        apiVersion: apiVersionOf(kind),
+        metadata: { resourceVersion: String(store.version), creationTimestamp: null },
+      }),
+    )
+  const hasBookmarks = url.searchParams.get('allowWatchBookmarks') === 'true'
   const bookmarks = hasBookmarks ? setInterval(bookmark, bookmarkEveryMs) : undefined
-  const timeout = setTimeout(() => response.end(), timeoutMs)
+  const timeout = setTimeout(() => response.end(), Math.min(seconds, mostSeconds) * 1000)
   response.once('close', () => {
     stop()
     clearInterval(bookmarks)
@@ -60,19 +63,24 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
   })
 }
 
+/** Undefined: begin with what is there. */
+function parseVersion(text: string | null): number | undefined {
+  if (text === null || text === '' || text === '0') return undefined
+  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version: ${JSON.stringify(text)}`)
+  return Number(text)
+}
+
+function look(object: ApiObject, { render }: WatchRequest): string {
+  if (render === undefined) return encodeObject(object)
+  return JSON.stringify(render([object], { resourceVersion: object.metadata.resourceVersion }))
+}
+
 /** An object that begins or ceases to match is, to this client, one that appears or goes. */
-function deliver(
-  change: Change,
-  { kind, matches, render }: WatchRequest,
-  send: (type: string, object: object) => void,
-): void {
-  if (change.resource !== resourceKey(kind)) return
-  const [matched, isMatching] = [
-    change.previous !== undefined && matches(change.previous),
-    matches(change.object),
-  ]
-  if (change.type === 'DELETED') {
-    if (matched) send('DELETED', render(change.object))
-  } else if (isMatching) send(matched ? 'MODIFIED' : 'ADDED', render(change.object))
-  else if (matched) send('DELETED', render(change.object))
+function deliver(change: Change, request: WatchRequest, send: (type: string, text: string) => void): void {
+  if (change.resource !== resourceKey(request.kind)) return
+  const { previous, object, type } = change
+  const matched = previous !== undefined && request.matches(previous)
+  const isMatching = type !== 'DELETED' && request.matches(object)
+  if (isMatching) send(matched ? 'MODIFIED' : 'ADDED', look(object, request))
+  else if (matched) send('DELETED', look(object, request))
 }

@@ -1,8 +1,10 @@
 import { type ApiObject, isEqual, isObject } from './api-object.ts'
-import { checkBuiltIn, fillDefaults, requireObject } from './defaults.ts'
+import { checkBuiltIn, checkChange } from './built-in-rules.ts'
+import { fillDefaults } from './defaults.ts'
 import { applyConfiguration, trackUpdate } from './field-ownership.ts'
 import { isFinished } from './lifecycle.ts'
-import { jsonPatch, mergePatch, strategicPatch } from './patches.ts'
+import { applyPatch } from './patches.ts'
+import { requireObject } from './request.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from './resources.ts'
 import { applyDefaults, prune, type Schema, validate } from './schema.ts'
 import { alreadyExists, badRequest, conflict, invalid, notFound, StatusError } from './status-error.ts'
@@ -24,12 +26,19 @@ const keyIn = (namespace: string | undefined, name: string): string =>
   namespace === undefined ? name : `${namespace}/${name}`
 const timeNow = (): string => new Date().toISOString().replace(/\.\d+/, '')
 
+/** Letters and digits that spell no words, as Kubernetes ends the names that it makes. */
+function randomSuffix(): string {
+  const letters = 'bcdfghjklmnpqrstvwxz2456789'
+  return [...crypto.getRandomValues(new Uint8Array(5))].map((byte) => letters[byte % letters.length]).join('')
+}
+
 export function create(store: Store, request: WriteRequest, body: unknown): ApiObject {
   const object = admit(request, requireObject(body))
   const { kind, namespace } = request
   if (!object.metadata.name && object.metadata.generateName)
-    object.metadata.name = `${object.metadata.generateName}${Math.random().toString(36).slice(2, 7)}`
+    object.metadata.name = `${object.metadata.generateName}${randomSuffix()}`
   if (namespace !== undefined) {
+    refuseOtherNamespace(request, object)
     const space = store.get('/namespaces', namespace)
     if (space === undefined) throw notFound('', 'namespaces', namespace)
     if (space.metadata.deletionTimestamp !== undefined)
@@ -39,7 +48,7 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
         `unable to create new content in namespace ${namespace} because it is being terminated`,
       )
     object.metadata.namespace = namespace
-  }
+  } else delete object.metadata.namespace
   fillDefaults(kind, object)
   if (kind.custom?.hasStatus) delete object.status
   object.metadata = {
@@ -62,7 +71,21 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
 
 export function replace(store: Store, request: WriteRequest, body: unknown): ApiObject {
   const live = requireLive(store, request)
-  return update(store, request, live, admit(request, requireObject(body)))
+  const object = admit(request, requireObject(body))
+  const { name } = object.metadata
+  if (name !== request.name)
+    throw badRequest(
+      `the name of the object (${name ?? ''}) does not match the name on the URL (${request.name})`,
+    )
+  refuseOtherNamespace(request, object)
+  return update(store, request, live, object)
+}
+
+function refuseOtherNamespace({ namespace }: WriteRequest, { metadata }: ApiObject): void {
+  if (namespace !== undefined && metadata.namespace && metadata.namespace !== namespace)
+    throw badRequest(
+      `the namespace of the provided object does not match the namespace sent on the request (${metadata.namespace}, ${namespace})`,
+    )
 }
 
 export function patch(store: Store, request: WriteRequest, type: string, body: unknown): ApiObject {
@@ -70,24 +93,7 @@ export function patch(store: Store, request: WriteRequest, type: string, body: u
   if (type === 'application/apply-patch+yaml') return apply(store, request, body)
   const live = requireLive(store, request)
   const base = structuredClone(live)
-  const patched = ((): unknown => {
-    switch (type) {
-      case 'application/merge-patch+json':
-        return mergePatch(base, body)
-      case 'application/json-patch+json':
-        return jsonPatch(base, body)
-      case 'application/strategic-merge-patch+json':
-        if (kind.custom !== undefined)
-          throw new StatusError(
-            415,
-            'UnsupportedMediaType',
-            `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml`,
-          )
-        return strategicPatch(base, body)
-      default:
-        throw new StatusError(415, 'UnsupportedMediaType', `patches of type ${type} are not known`)
-    }
-  })()
+  const patched = applyPatch(type, base, body, kind.custom !== undefined)
   const object = admit(request, requireObject(patched))
   object.metadata.name = name
   if (namespace !== undefined) object.metadata.namespace = namespace
@@ -124,6 +130,7 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
   if (resourceVersion && resourceVersion !== live.metadata.resourceVersion)
     throw conflict(kind.group, kind.plural, name)
   if (uid && uid !== live.metadata.uid) throw conflict(kind.group, kind.plural, name)
+  if (subresource === '') fillDefaults(kind, proposed)
   const object = keepImmutable(kind, subresource, live, proposed)
   if (subresource === '' && kind.custom !== undefined && isObject(object.spec))
     applyDefaults(object, kind.custom.schema as Schema)
@@ -141,7 +148,7 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
   if (isEqual(withoutVolatile(live), withoutVolatile(object))) return live
   if (request.dryRun) return object
   const stored = store.put(resourceKey(kind), keyOf(object), object)
-  if (isFinished(stored)) store.delete(resourceKey(kind), keyOf(object))
+  if (isFinished(stored) && kind.kind !== 'Namespace') store.delete(resourceKey(kind), keyOf(object))
   return stored
 }
 
@@ -159,6 +166,7 @@ function keepImmutable(
     creationTimestamp,
     deletionTimestamp,
     deletionGracePeriodSeconds,
+    name: live.metadata.name,
     namespace: live.metadata.namespace,
   }
   if (subresource === 'status') {
@@ -210,6 +218,7 @@ function admit(request: WriteRequest, object: ApiObject): ApiObject {
 
 function check({ kind, subresource }: WriteRequest, object: ApiObject, live: ApiObject | undefined): void {
   checkBuiltIn(kind, object)
+  if (live !== undefined && subresource === '') checkChange(kind, live, object)
   if (kind.custom === undefined) return
   const schema = kind.custom.schema as Schema
   if (live === undefined) applyDefaults(object, schema)

@@ -1,0 +1,241 @@
+import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
+import { ruleProblem } from './cel.ts'
+import { builtInKinds, type ResourceKind } from './resources.ts'
+import { badRequest, type FieldIssue, invalid } from './status-error.ts'
+
+const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+const labelValue = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/
+
+const wrong = (field: string, value: unknown, why: string): FieldIssue => ({
+  field,
+  reason: 'FieldValueInvalid',
+  message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
+})
+const missing = (field: string, why = ''): FieldIssue => ({
+  field,
+  reason: 'FieldValueRequired',
+  message: `Required value${why}`,
+})
+const isList = (value: unknown, has: (item: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(has)
+const isText = (value: unknown): boolean => typeof value === 'string'
+const isTextMap = (value: unknown): boolean => isObject(value) && Object.values(value).every(isText)
+
+/** Rules of built-in kinds that users meet when they make a mistake, and what the server itself relies on later. */
+export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
+  checkMetadata(object.metadata)
+  const { name, labels = {} } = object.metadata
+  if (!name)
+    throw invalid(kind.group, kind.kind, '', [missing('metadata.name', ': name or generateName is required')])
+  const issues: FieldIssue[] = []
+  const isPathSegment = kind.group.startsWith('rbac') && !/[/%]/.test(name) && name !== '.' && name !== '..'
+  if (!isPathSegment && (name.length > 253 || !subdomain.test(name)))
+    issues.push(
+      wrong(
+        'metadata.name',
+        name,
+        `a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character`,
+      ),
+    )
+  for (const [key, value] of Object.entries(labels))
+    if (value.length > 63 || !labelValue.test(value))
+      issues.push(wrong('metadata.labels', value, `the value of label ${key} is not valid`))
+  for (const field of ['spec', 'status'])
+    if (object[field] !== undefined && !isObject(object[field]))
+      throw badRequest(
+        `${kind.kind} in version "${kind.version}" cannot be handled: ${field} is not an object`,
+      )
+  issues.push(...(checks[kind.kind]?.(object) ?? []))
+  if (issues.length > 0) throw invalid(kind.group, kind.kind, name, issues)
+}
+
+/** Every part of the server reads metadata without asking again: what has another shape must not get in. */
+function checkMetadata(metadata: ApiObject['metadata']): void {
+  const shapes: readonly (readonly [field: string, isRight: (value: unknown) => boolean])[] = [
+    ['name', isText],
+    ['generateName', isText],
+    ['namespace', isText],
+    ['labels', isTextMap],
+    ['annotations', isTextMap],
+    ['finalizers', (value) => isList(value, isText)],
+    ['ownerReferences', (value) => isList(value, (each) => isObject(each) && isText(each.uid))],
+    [
+      'managedFields',
+      (value) => isList(value, (each) => isObject(each) && isText(each.manager) && isObject(each.fieldsV1)),
+    ],
+  ]
+  for (const [field, isRight] of shapes)
+    if (metadata[field] === null) delete metadata[field]
+    else if (metadata[field] !== undefined && !isRight(metadata[field]))
+      throw badRequest(`metadata.${field} does not have the shape that it must have`)
+}
+
+const checks: Readonly<Record<string, (object: ApiObject) => FieldIssue[]>> = {
+  Pod: podIssues,
+  Deployment: workloadIssues,
+  ReplicaSet: workloadIssues,
+  DaemonSet: workloadIssues,
+  StatefulSet: workloadIssues,
+  Role: roleIssues,
+  ClusterRole: roleIssues,
+  RoleBinding: bindingIssues,
+  ClusterRoleBinding: bindingIssues,
+  CustomResourceDefinition: definitionIssues,
+}
+
+function podIssues({ spec }: ApiObject): FieldIssue[] {
+  return containerIssues(spec?.containers, 'spec.containers')
+}
+
+function containerIssues(containers: unknown, field: string): FieldIssue[] {
+  if (!Array.isArray(containers) || containers.length === 0) return [missing(field)]
+  return containers.flatMap((container, index) => {
+    if (!isObject(container)) return [wrong(`${field}[${index}]`, container, 'must be an object')]
+    return ['name', 'image']
+      .filter((part) => !container[part])
+      .map((part) => missing(`${field}[${index}].${part}`))
+  })
+}
+
+function workloadIssues({ spec }: ApiObject): FieldIssue[] {
+  const selector = isObject(spec?.selector) ? spec.selector.matchLabels : undefined
+  const template = isObject(spec?.template) ? spec.template : {}
+  const metadata = isObject(template.metadata) ? template.metadata : {}
+  const labels = isObject(metadata.labels) ? metadata.labels : {}
+  const issues = containerIssues(
+    isObject(template.spec) ? template.spec.containers : undefined,
+    'spec.template.spec.containers',
+  )
+  if (!isObject(spec?.selector)) issues.push(missing('spec.selector'))
+  else if (isObject(selector) && Object.entries(selector).some(([key, value]) => labels[key] !== value))
+    issues.push(wrong('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
+  return issues
+}
+
+function roleIssues({ rules }: ApiObject): FieldIssue[] {
+  const lists = ['verbs', 'apiGroups', 'resources', 'resourceNames', 'nonResourceURLs']
+  const isRule = (rule: unknown): boolean =>
+    isObject(rule) &&
+    isList(rule.verbs, isText) &&
+    lists.every((field) => rule[field] === undefined || rule[field] === null || isList(rule[field], isText))
+  if (rules === undefined || rules === null || isList(rules, isRule)) return []
+  return [wrong('rules', rules, 'each rule has verbs, and lists of names')]
+}
+
+function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
+  const isSubject = (each: unknown): boolean => isObject(each) && isText(each.kind) && isText(each.name)
+  const issues: FieldIssue[] = []
+  if (!isObject(roleRef) || !isText(roleRef.kind) || !isText(roleRef.name)) issues.push(missing('roleRef'))
+  if (subjects !== undefined && subjects !== null && !isList(subjects, isSubject))
+    issues.push(wrong('subjects', subjects, 'each subject has a kind and a name'))
+  return issues
+}
+
+const builtInGroups = new Set(builtInKinds.map(({ group }) => group))
+
+function definitionIssues({ metadata, spec = {} }: ApiObject): FieldIssue[] {
+  const names = isObject(spec.names) ? spec.names : {}
+  const issues: FieldIssue[] = []
+  for (const field of ['kind', 'plural'])
+    if (typeof names[field] !== 'string' || names[field] === '') issues.push(missing(`spec.names.${field}`))
+  for (const field of ['shortNames', 'categories'])
+    if (names[field] !== undefined && !isList(names[field], isText))
+      issues.push(wrong(`spec.names.${field}`, names[field], 'must be a list of names'))
+  const { group, scope } = spec
+  if (typeof group !== 'string' || !group.includes('.') || builtInGroups.has(group))
+    issues.push(
+      wrong('spec.group', group, 'should be a domain with at least one dot, and none of Kubernetes'),
+    )
+  if (scope !== 'Namespaced' && scope !== 'Cluster')
+    issues.push({
+      field: 'spec.scope',
+      reason: 'FieldValueNotSupported',
+      message: `Unsupported value: ${JSON.stringify(scope)}: supported values: "Cluster", "Namespaced"`,
+    })
+  if (metadata.name !== `${names.plural}.${group}`)
+    issues.push(wrong('metadata.name', metadata.name, 'must be spec.names.plural+"."+spec.group'))
+  return [...issues, ...versionIssues(spec.versions), ...ruleIssues(spec)]
+}
+
+function versionIssues(versions: unknown): FieldIssue[] {
+  if (!Array.isArray(versions) || !versions.every(isObject) || versions.length === 0)
+    return [missing('spec.versions')]
+  const issues: FieldIssue[] = []
+  if (versions.filter(({ storage }) => storage === true).length !== 1)
+    issues.push(
+      wrong('spec.versions', versions.length, 'must have exactly one version marked as storage version'),
+    )
+  for (const [index, { name, schema, additionalPrinterColumns: columns }] of versions.entries()) {
+    const field = `spec.versions[${index}]`
+    const root = isObject(schema) ? schema.openAPIV3Schema : undefined
+    if (typeof name !== 'string' || name === '') issues.push(missing(`${field}.name`))
+    if (!isObject(root) || root.type !== 'object') issues.push(missing(`${field}.schema.openAPIV3Schema`))
+    else issues.push(...schemaIssues(root, `${field}.schema.openAPIV3Schema`))
+    const isColumn = (column: unknown): boolean =>
+      isObject(column) && [column.name, column.type, column.jsonPath].every(isText)
+    if (columns !== undefined && !isList(columns, isColumn))
+      issues.push(
+        wrong(`${field}.additionalPrinterColumns`, columns, 'each has a name, a type and a jsonPath'),
+      )
+  }
+  return issues
+}
+
+/** Of a schema's own shape: what later walks through it trusts it. */
+function schemaIssues(schema: JsonObject, field: string): FieldIssue[] {
+  const below: [string, unknown][] = Object.entries(isObject(schema.properties) ? schema.properties : {}).map(
+    ([name, property]) => [`${field}.properties[${name}]`, property],
+  )
+  if (schema.items !== undefined) below.push([`${field}.items`, schema.items])
+  if (isObject(schema.additionalProperties))
+    below.push([`${field}.additionalProperties`, schema.additionalProperties])
+  const issues: FieldIssue[] = []
+  for (const list of ['required', 'enum', 'x-kubernetes-validations'])
+    if (schema[list] !== undefined && !Array.isArray(schema[list]))
+      issues.push(wrong(`${field}.${list}`, schema[list], 'must be a list'))
+  if (schema.pattern !== undefined && !isPattern(schema.pattern))
+    issues.push(wrong(`${field}.pattern`, schema.pattern, 'must be a regular expression'))
+  for (const [path, property] of below)
+    if (isObject(property)) issues.push(...schemaIssues(property, path))
+    else issues.push(wrong(path, property, 'must be a schema'))
+  return issues
+}
+
+function isPattern(pattern: unknown): boolean {
+  try {
+    return typeof pattern === 'string' && new RegExp(pattern).source !== ''
+  } catch {
+    return false
+  }
+}
+
+function ruleIssues(node: unknown): FieldIssue[] {
+  if (Array.isArray(node)) return node.flatMap(ruleIssues)
+  if (!isObject(node)) return []
+  const rules = Array.isArray(node['x-kubernetes-validations']) ? node['x-kubernetes-validations'] : []
+  const own = rules.flatMap((each) => {
+    const rule = isObject(each) ? String(each.rule) : ''
+    const problem = ruleProblem(rule)
+    return problem === undefined ? [] : [wrong('spec.versions', rule, `compilation failed: ${problem}`)]
+  })
+  return [...own, ...Object.values(node).flatMap(ruleIssues)]
+}
+
+/** What a pod runs and where is settled once: its kubelet does not follow a change of mind. */
+export function checkChange(kind: ResourceKind, live: ApiObject, object: ApiObject): void {
+  if (kind.kind !== 'Pod' || isEqual(settled(live), settled(object))) return
+  throw invalid(kind.group, kind.kind, object.metadata.name, [
+    {
+      field: 'spec',
+      reason: 'FieldValueForbidden',
+      message:
+        'Forbidden: pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)',
+    },
+  ])
+}
+
+function settled({ spec = {} }: ApiObject): JsonObject {
+  const { activeDeadlineSeconds: _, tolerations: __, containers, ...rest } = spec
+  const list = Array.isArray(containers) ? containers.filter(isObject) : []
+  return { ...rest, containers: list.map(({ image: ___, ...container }) => container) }
+}

@@ -1,0 +1,87 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ApiObject } from './api-object.ts'
+import { encodeObject, send, sendText } from './encoding.ts'
+import type { Target } from './request.ts'
+import { apiVersionOf, resourceKey } from './resources.ts'
+import { type Predicate, parseFieldSelector, parseLabelSelector } from './selectors.ts'
+import { badRequest, StatusError } from './status-error.ts'
+import { keyOf, type Store } from './store.ts'
+import { renderTable } from './table.ts'
+
+export type TableRenderer = (objects: readonly ApiObject[], metadata: object) => object
+
+/** Undefined where the client did not ask for a table. */
+export function tableRenderer(
+  request: IncomingMessage,
+  url: URL,
+  { kind }: Target,
+): TableRenderer | undefined {
+  if (!request.headers.accept?.includes('as=Table')) return undefined
+  const include = url.searchParams.get('includeObject') ?? 'Metadata'
+  return (objects, metadata) => renderTable(kind, objects, metadata, include, Date.now())
+}
+
+export function predicateOf(url: URL, { kind, namespace }: Target): Predicate {
+  const labels = parseLabelSelector(url.searchParams.get('labelSelector') ?? '')
+  const fields = parseFieldSelector(url.searchParams.get('fieldSelector') ?? '', kind.kind)
+  return (object) =>
+    (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object)
+}
+
+/** Where a page ends: the next one goes on after this key, in what was there at this version. */
+interface Continuation {
+  readonly version: number
+  readonly after: string
+}
+
+function encodeContinuation(continuation: Continuation): string {
+  return Buffer.from(JSON.stringify(continuation)).toString('base64url')
+}
+
+function parseContinuation(text: string): Continuation {
+  try {
+    const { version, after } = JSON.parse(Buffer.from(text, 'base64url').toString()) as Continuation
+    if (Number.isSafeInteger(version) && typeof after === 'string') return { version, after }
+  } catch {
+    // Said below: no token of ours looks like this.
+  }
+  throw badRequest('continue key is not valid')
+}
+
+export function sendList(
+  store: Store,
+  response: ServerResponse,
+  parameters: URLSearchParams,
+  { kind }: Target,
+  matches: Predicate,
+  render: TableRenderer | undefined,
+): void {
+  const token = parameters.get('continue')
+  const { version, after } = token ? parseContinuation(token) : { version: store.version, after: '' }
+  const objects = store.listAt(resourceKey(kind), version)
+  if (objects === undefined)
+    throw new StatusError(
+      410,
+      'Expired',
+      'The provided continue parameter is too old to display a consistent list result.',
+    )
+  const limit = Number(parameters.get('limit') ?? 0)
+  const all = objects.filter((object) => keyOf(object) > after && matches(object))
+  const page = limit > 0 ? all.slice(0, limit) : all
+  const last = page.at(-1)
+  const metadata = {
+    resourceVersion: String(version),
+    ...(page.length < all.length && last !== undefined
+      ? {
+          continue: encodeContinuation({ version, after: keyOf(last) }),
+          remainingItemCount: all.length - page.length,
+        }
+      : {}),
+  }
+  if (render !== undefined) {
+    send(response, 200, render(page, metadata))
+    return
+  }
+  const head = JSON.stringify({ kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata })
+  sendText(response, 200, `${head.slice(0, -1)},"items":[${page.map(encodeObject).join(',')}]}`)
+}
