@@ -1,3 +1,6 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { readBtf } from '../src/datapath/btf.ts'
 import type { Program } from '../src/datapath/datapath.ts'
 import { loadObject } from '../src/datapath/object.ts'
@@ -36,7 +39,7 @@ async function measure(): Promise<ProgramFigures> {
   using empty = loadObject({
     objectFile: emptyObject,
     btf: readBtf(emptyObject),
-    pinDirectory: '/sys/fs/bpf',
+    pinDirectory: mkdtempSync(join(tmpdir(), 'sallyport-bench-')),
     knobs: {},
   })
   const fd = empty.programFd('empty')

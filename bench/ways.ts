@@ -157,7 +157,11 @@ export function setUpDirect(): Promise<Way> {
     shell(
       source,
       `nft -f - <<'E'
-table ip nat { chain post { type nat hook postrouting priority 100; ip saddr ${podAddress} oifname eth0 masquerade; } }
+table ip nat { chain post {
+  type nat hook postrouting priority 100;
+  ip saddr ${podAddress} oifname eth0 masquerade
+}
+}
 E`,
     )
   })
@@ -179,7 +183,11 @@ ip rule add from ${podAddress} lookup 100; ip route add default via 192.168.255.
       `${vxlan(octets.gateway, octets.source, '192.168.255.2')}
 echo 1 >/proc/sys/net/ipv4/ip_forward; ip addr add ${egressIp}/32 dev eth0; ip route add ${podAddress}/32 via 192.168.255.1 dev vx0
 nft -f - <<'E'
-table ip nat { chain post { type nat hook postrouting priority 100; ip saddr ${podAddress} oifname eth0 snat to ${egressIp}; } }
+table ip nat { chain post {
+  type nat hook postrouting priority 100;
+  ip saddr ${podAddress} oifname eth0 snat to ${egressIp}
+}
+}
 E`,
     )
   })

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { EgressIp, Tables } from '../decide/tables.ts'
+import { type Address, parseAddress } from '../net/address.ts'
+import type { Attachment } from './attachments.ts'
+import { Lingering, planDatapath } from './plan.ts'
+
+const address = (text: string): Address => parseAddress(text) as Address
+const overlay = { ifindex: 9, mac: '02:00:00:00:00:01', mtu: 1450 }
+
+function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: string])[]): Tables {
+  return {
+    podsByIp: new Map(pods.map(([ip, policySet, podUid]) => [address(ip), { policySet, podUid }])),
+    cluster: new Map(),
+    rules: new Map(),
+    groups: new Map(),
+    egressIps: new Map(),
+    pools: [],
+    nodes: new Map(),
+    policies: new Map(),
+    self: {
+      tunnelAddress: address('172.18.0.2'),
+      masquerade4: address('172.18.0.2'),
+      masquerade6: undefined,
+      slot: 1,
+    },
+  }
+}
+
+function attachment(uid: string, ip: string, isWired = true): Attachment {
+  return {
+    containerId: `container-${uid}`,
+    interfaceName: 'eth0',
+    pod: { namespace: 'default', name: uid, uid },
+    addresses: [address(ip)],
+    device: 'sp0123456789ab',
+    sinceNs: 5n,
+    ...(isWired ? { wired: { ifindex: 7, mac: '02:00:00:00:07:01', hostMac: '02:00:00:00:07:02' } } : {}),
+  }
+}
+
+test('a pod has the policy set that was decided for it', () => {
+  const plan = planDatapath(
+    tables([['10.244.1.2', 42n, 'a']]),
+    [attachment('a', '10.244.1.2')],
+    overlay,
+    new Map(),
+  )
+  assert.deepEqual(
+    [...plan.pods.values()].map(({ policySet, isQuarantined }) => ({ policySet, isQuarantined })),
+    [{ policySet: 42n, isQuarantined: false }],
+  )
+})
+
+test('a pod that the decision does not know has an entry that lets nothing out', () => {
+  const plan = planDatapath(tables([]), [attachment('a', '10.244.1.2')], overlay, new Map())
+  assert.equal(plan.pods.get(address('10.244.1.2'))?.isQuarantined, true)
+})
+
+test('what was decided for the predecessor of an address is not its successor’s', () => {
+  const plan = planDatapath(
+    tables([['10.244.1.2', 42n, 'gone']]),
+    [attachment('new', '10.244.1.2')],
+    overlay,
+    new Map(),
+  )
+  assert.equal(plan.pods.get(address('10.244.1.2'))?.isQuarantined, true)
+})
+
+test('a pod that is not wired yet has no entry: without one the datapath drops', () => {
+  const plan = planDatapath(
+    tables([['10.244.1.2', 42n, 'a']]),
+    [attachment('a', '10.244.1.2', false)],
+    overlay,
+    new Map(),
+  )
+  assert.equal(plan.pods.size, 0)
+})
+
+test('an egress IP stays for as long as a connection may be silent, and then goes', () => {
+  const lingering = new Lingering(1000)
+  const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
+  const ip = address('172.18.0.42')
+  lingering.update(new Map([[ip, entry]]), 0)
+  assert.equal(lingering.update(new Map(), 1000).has(ip), true)
+  assert.equal(lingering.update(new Map(), 1001).has(ip), false)
+})
+
+test('what the kernel held before a restart counts as wanted at the restart', () => {
+  const lingering = new Lingering(1000)
+  const ip = address('172.18.0.42')
+  lingering.restore([[ip, { order: [], blockOwner: [] }]], 5000)
+  assert.equal(lingering.update(new Map(), 6000).has(ip), true)
+  assert.equal(lingering.update(new Map(), 6001).has(ip), false)
+})

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { configMapData, parseConfiguration, parseDuration, parseSets, settings } from './configuration.ts'
+
+test('the walkthrough’s five flags are understood', () => {
+  const parsed = parseSets([
+    'kubeProxyReplacement=strict',
+    'egressGateway.enabled=true',
+    'bpf.masquerade=true',
+    'l7Proxy=false',
+    'devices={eth+,net+}',
+  ])
+  assert.ok(parsed.ok)
+  const configuration = parseConfiguration(configMapData(parsed.value))
+  assert.ok(configuration.ok)
+  assert.deepEqual(configuration.value.devices, ['eth+', 'net+'])
+  assert.equal(configuration.value.kubeProxyReplacement, 'strict')
+})
+
+test('several settings stand in one word, with commas outside braces', () => {
+  const parsed = parseSets(['slots=256,devices={eth0,net0},mtu=1400'])
+  assert.deepEqual(parsed, { ok: true, value: { slots: '256', devices: 'eth0,net0', mtu: '1400' } })
+})
+
+test('all mistakes are named at once, each with what would be right', () => {
+  const parsed = parseSets([
+    'egressgateway.enable=true',
+    'slots=100',
+    'mtu',
+    'tunnelProtocol=geneve',
+    'stackCIDRs=10.96.0.0/33',
+  ])
+  assert.deepEqual(parsed, {
+    ok: false,
+    issues: [
+      'unknown setting egressgateway.enable: did you mean egressGateway.enabled?',
+      'slots: 100 is no power of two',
+      'mtu has no value: write mtu=…',
+      'tunnelProtocol: geneve is not possible: vxlan',
+      'stackCIDRs: 10.96.0.0/33 is no CIDR',
+    ],
+  })
+})
+
+test('what every setting is by itself can be used', () => {
+  assert.equal(parseConfiguration(configMapData({})).ok, true)
+  assert.equal(new Set(settings.map(({ key }) => key)).size, settings.length, 'no two settings share a key')
+})
+
+test('durations are Go’s', () => {
+  for (const [text, ms] of [
+    ['1s', 1000],
+    ['250ms', 250],
+    ['1m30s', 90_000],
+    ['0.5s', 500],
+  ] as const)
+    assert.equal(parseDuration(text), ms)
+  for (const text of ['', '1', '1 s', 's', '1x']) assert.equal(parseDuration(text), undefined)
+})

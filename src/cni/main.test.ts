@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+
+interface Answer {
+  readonly code: number
+  readonly output: Record<string, unknown>
+}
+
+function call(env: Record<string, string>, input: object | string): Promise<Answer> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], {
+    env: { PATH: process.env.PATH, ...env },
+  })
+  let output = ''
+  child.stdout.on('data', (data) => (output += data))
+  child.stdin.on('error', () => {})
+  child.stdin.end(typeof input === 'string' ? input : JSON.stringify(input))
+  return new Promise((resolve) =>
+    child.on('close', (code) =>
+      resolve({ code: code ?? 1, output: output === '' ? {} : JSON.parse(output) }),
+    ),
+  )
+}
+
+const add = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/run/netns/c1',
+  CNI_IFNAME: 'eth0',
+  CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=xwing;K8S_POD_UID=u1',
+}
+
+describe('the CNI plugin', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'sallyport-cni-'))
+  const agentSocket = join(directory, 'agent.sock')
+  const asked: unknown[] = []
+  let answer: { status: number; body: object } = { status: 200, body: {} }
+  const agent = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    asked.push(JSON.parse(Buffer.concat(chunks).toString()))
+    response.writeHead(answer.status).end(JSON.stringify(answer.body))
+  })
+  before(() => new Promise<void>((resolve) => agent.listen(agentSocket, resolve)))
+  after(() => {
+    agent.close()
+    rmSync(directory, { recursive: true })
+  })
+  const configuration = { cniVersion: '1.0.0', name: 'sallyport', type: 'sallyport-cni', agentSocket }
+
+  test('tells which versions it speaks', async () => {
+    const { output } = await call({ CNI_COMMAND: 'VERSION' }, '')
+    assert.deepEqual(output.supportedVersions, ['0.4.0', '1.0.0', '1.1.0'])
+  })
+
+  test('hands the pod to the agent, and its result to the runtime in the runtime’s version', async () => {
+    answer = {
+      status: 200,
+      body: {
+        cniVersion: '1.0.0',
+        interfaces: [],
+        ips: [{ interface: 1, address: '10.244.1.2/24', gateway: '10.244.1.1' }],
+        routes: [],
+      },
+    }
+    const { code, output } = await call(add, { ...configuration, cniVersion: '0.4.0' })
+    assert.equal(code, 0)
+    assert.equal(output.cniVersion, '0.4.0')
+    assert.deepEqual(asked.at(-1), {
+      command: 'ADD',
+      containerId: 'c1',
+      interfaceName: 'eth0',
+      netns: '/run/netns/c1',
+      pod: { namespace: 'default', name: 'xwing', uid: 'u1' },
+    })
+  })
+
+  for (const [what, env, input, code] of [
+    [
+      'without an agent the pod waits',
+      add,
+      { ...configuration, agentSocket: join(directory, 'nobody.sock') },
+      11,
+    ],
+    ['an unknown version is refused', add, { ...configuration, cniVersion: '9.9.9' }, 1],
+    ['no pod is named', { ...add, CNI_ARGS: '' }, configuration, 4],
+    ['no container is named', { ...add, CNI_CONTAINERID: '' }, configuration, 4],
+    ['the configuration is not JSON', add, 'x', 7],
+  ] as const)
+    test(`${what}: code ${code}`, async () => {
+      const answered = await call(env, input)
+      assert.equal(answered.code, 1)
+      assert.equal(answered.output.code, code)
+      assert.ok(String(answered.output.msg).length > 0)
+    })
+
+  test('when the agent cannot yet, the runtime is told to try again', async () => {
+    answer = { status: 503, body: { message: 'not yet' } }
+    assert.deepEqual((await call(add, configuration)).output, {
+      cniVersion: '1.0.0',
+      code: 11,
+      msg: 'not yet',
+    })
+  })
+})
