@@ -302,7 +302,7 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
     assert.equal(await send('/api/v1/namespaces/default/configmaps', 'x'.repeat((3 << 20) + 1)), 413)
     assert.equal(
       await send('/api/v1/namespaces/default/configmaps', 'k8s', 'application/vnd.kubernetes.protobuf'),
-      415,
+      400,
     )
     assert.equal(
       await send(`/api/v1/namespaces/default/configmaps`, `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`),
