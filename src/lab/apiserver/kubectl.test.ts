@@ -306,7 +306,7 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
     )
     assert.equal(
       await send(`/api/v1/namespaces/default/configmaps`, `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`),
-      422,
+      400,
     )
     assert.equal(await send('/apis/x/../../..'), 404)
     await dispatcher.close()
