@@ -142,6 +142,7 @@ function operatorDeployment({ operator, operatorLabels }: Names, replicas: numbe
   const spec = {
     serviceAccountName: 'sallyport-operator',
     hostNetwork: true,
+    dnsPolicy: 'ClusterFirstWithHostNet',
     priorityClassName: 'system-cluster-critical',
     tolerations: [{ operator: 'Exists' }],
     affinity: {
@@ -184,9 +185,12 @@ function operatorDeployment({ operator, operatorLabels }: Names, replicas: numbe
   )
 }
 
-/** Folders of the node that the agent works in, and why. */
+/**
+ * Folders of the node that the agent works in. Mounts come in from the node and never go out: pins live in the node's own
+ * BPF file system, and only privileged containers may mount for others.
+ */
 const hostFolders = [
-  ['bpffs', '/sys/fs/bpf', 'DirectoryOrCreate', 'Bidirectional'],
+  ['bpffs', '/sys/fs/bpf', 'DirectoryOrCreate', 'HostToContainer'],
   ['run', '/run/sallyport', 'DirectoryOrCreate', undefined],
   ['netns', '/run/netns', 'DirectoryOrCreate', 'HostToContainer'],
   ['cni-bin', '/opt/cni/bin', 'DirectoryOrCreate', undefined],
@@ -202,6 +206,7 @@ function agentDaemonSet({ agent, agentContainer, agentLabels }: Names): Manifest
   const spec = {
     serviceAccountName: 'sallyport-agent',
     hostNetwork: true,
+    dnsPolicy: 'ClusterFirstWithHostNet',
     priorityClassName: 'system-node-critical',
     tolerations: [{ operator: 'Exists' }],
     containers: [

@@ -1,6 +1,7 @@
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
 import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
 import { version } from '../api/version.ts'
+import type { KubeObject } from '../kube/client.ts'
 import { askAgent, followAgent, hasAgent } from './agent-socket.ts'
 import { Complaint } from './complaint.ts'
 
@@ -10,12 +11,21 @@ const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2)
 const collect = (value: string, before: string[]): string[] => [...before, value]
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
+interface InstallOptions {
+  readonly set: string[]
+  readonly values?: string
+  readonly dryRun?: boolean
+  readonly to?: string
+  readonly wait?: boolean
+}
+
 const program = new Command('sallyport')
   .description(
     'Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies.',
   )
   .showHelpAfterError('(--help explains)')
   .showSuggestionAfterError()
+  .exitOverride()
   .enablePositionalOptions()
   .addHelpText(
     'after',
@@ -33,15 +43,15 @@ program
   .option('--set <path=value>', 'a setting; again for more', collect, [])
   .option('-f, --values <file>', 'settings as YAML')
   .option('--dry-run', 'print what would be applied, as YAML')
+  .option('--to <folder>', 'write it there for kubectl apply -k, and apply nothing')
   .option('--wait', 'until all is well')
-  .action(async (options: { set: string[]; values?: string; dryRun?: boolean; wait?: boolean }) => {
+  .action(async (options: InstallOptions) => {
     const { applyManifest, describe, planInstall } = await import('./install.ts')
     const manifests = await planInstall(options.set, options.values)
-    if (options.dryRun) {
-      const { stringify } = await import('yaml')
-      return print(
-        manifests.map((manifest) => stringify(manifest, { aliasDuplicateObjects: false })).join('---\n'),
-      )
+    if (options.dryRun || options.to !== undefined) {
+      const { toYaml, writeKustomization } = await import('./kustomization.ts')
+      if (options.to === undefined) return void process.stdout.write(toYaml(manifests))
+      return print(writeKustomization(options.to, manifests).join('\n'))
     }
     const { openCluster } = await import('./cluster.ts')
     await using client = await openCluster()
@@ -109,18 +119,21 @@ program
     const { configMapName, namespace } = await import('../api/manifests.ts')
     const read = async (): Promise<Record<string, string>> => {
       if (hasAgent() && process.env.KUBECONFIG === undefined) return askAgent('/v1/config')
-      const [{ openCluster }, { coreResource }] = await Promise.all([
+      const [{ openCluster }, { coreResource }, { isNotFound }] = await Promise.all([
         import('./cluster.ts'),
         import('../kube/cluster-objects.ts'),
+        import('../kube/kube-error.ts'),
       ])
       await using client = await openCluster()
-      return (
-        (
-          (await client.resource(coreResource('configmaps', true)).get(configMapName, namespace)) as {
-            data?: Record<string, string>
-          }
-        ).data ?? {}
+      const configMaps = client.resource<KubeObject & { readonly data?: Record<string, string> }>(
+        coreResource('configmaps', true),
       )
+      try {
+        return (await configMaps.get(configMapName, namespace)).data ?? {}
+      } catch (error) {
+        if (isNotFound(error)) throw new Complaint('Sallyport is not installed: run "sallyport install"')
+        throw error
+      }
     }
     print(formatColumns(Object.entries(await read()).sort(([a], [b]) => (a < b ? -1 : 1))))
   })
@@ -204,7 +217,14 @@ else program.command('lab').description('a whole cluster on this machine, for tr
 try {
   await program.parseAsync()
 } catch (error) {
+  process.exitCode = explain(error)
+}
+
+/** Says what is wrong, and gives the exit code: 2 where the command was not understood, 1 where it failed. */
+function explain(error: unknown): number {
+  // commander has printed its own by now; help that was asked for is one of these, with exit code 0.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const message = error instanceof Error ? error.message : String(error)
   process.stderr.write(`sallyport: ${message}\n`)
-  process.exitCode = error instanceof Complaint ? error.exitCode : 1
+  return error instanceof Complaint ? error.exitCode : 1
 }

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { configMapData } from './configuration.ts'
+import { compatibleNames, defaultNames, type Manifest, type Names, renderInstall } from './manifests.ts'
+
+interface Template {
+  readonly metadata: { readonly labels: Readonly<Record<string, string>> }
+  readonly spec: {
+    readonly tolerations: readonly object[]
+    readonly volumes: readonly { readonly name: string }[]
+    readonly containers: readonly {
+      readonly name: string
+      readonly image: string
+      readonly securityContext: { readonly privileged?: boolean }
+      readonly volumeMounts: readonly { readonly name: string; readonly mountPropagation?: string }[]
+    }[]
+  }
+}
+
+interface Workload extends Manifest {
+  readonly spec: {
+    readonly replicas?: number
+    readonly selector: { readonly matchLabels: Readonly<Record<string, string>> }
+    readonly template: Template
+  }
+}
+
+interface Rule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly verbs: readonly string[]
+}
+
+const render = (names: Names = defaultNames, set: Readonly<Record<string, string>> = {}): Manifest[] =>
+  renderInstall(configMapData(set), names)
+const find = (manifests: readonly Manifest[], kind: string): Workload =>
+  manifests.find((manifest) => manifest.kind === kind) as Workload
+const rulesOf = (name: string): readonly Rule[] =>
+  render()
+    .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && metadata.name === name)
+    .flatMap((manifest) => manifest.rules as readonly Rule[])
+
+/** `verb group/resource`, for each that a role allows. */
+function rights(name: string): string[] {
+  return rulesOf(name).flatMap(({ apiGroups, resources, verbs }) =>
+    apiGroups.flatMap((group) =>
+      resources.flatMap((resource) => verbs.map((verb) => `${verb} ${group}/${resource}`)),
+    ),
+  )
+}
+
+test('what others need is applied before them', () => {
+  const kinds = [...new Set(render().map(({ kind }) => kind))]
+  assert.deepEqual(kinds, [
+    'CustomResourceDefinition',
+    'ServiceAccount',
+    'ClusterRole',
+    'ClusterRoleBinding',
+    'Role',
+    'RoleBinding',
+    'ConfigMap',
+    'Deployment',
+    'PodDisruptionBudget',
+    'DaemonSet',
+  ])
+})
+
+test('every object says that it is ours, so that uninstall and status find it', () => {
+  for (const { kind, metadata } of render())
+    assert.equal(metadata.labels?.['app.kubernetes.io/managed-by'], 'sallyport', `${kind} ${metadata.name}`)
+})
+
+test('the walkthrough finds the agent by its other name, label and container', () => {
+  const agent = find(render(compatibleNames), 'DaemonSet')
+  assert.equal(agent.metadata.name, 'cilium')
+  assert.equal(agent.spec.template.metadata.labels['k8s-app'], 'cilium')
+  assert.equal(agent.spec.template.spec.containers[0]?.name, 'cilium-agent')
+  assert.equal(find(render(compatibleNames), 'Deployment').metadata.name, 'cilium-operator')
+})
+
+for (const kind of ['Deployment', 'DaemonSet']) {
+  const { selector, template } = find(render(), kind).spec
+
+  test(`${kind}: its selector selects its own pods`, () => {
+    for (const [key, value] of Object.entries(selector.matchLabels))
+      assert.equal(template.metadata.labels[key], value)
+  })
+
+  test(`${kind}: every mount has its volume, and every volume a mount`, () => {
+    const mounts = template.spec.containers.flatMap(({ volumeMounts }) => volumeMounts)
+    assert.deepEqual(
+      mounts.map(({ name }) => name),
+      template.spec.volumes.map(({ name }) => name),
+    )
+  })
+
+  test(`${kind}: runs on every node, Ready or not`, () => {
+    assert.deepEqual(template.spec.tolerations, [{ operator: 'Exists' }])
+  })
+
+  test(`${kind}: an unprivileged container asks for no mount propagation that an API server would refuse it`, () => {
+    for (const { securityContext, volumeMounts } of template.spec.containers) {
+      assert.notEqual(securityContext.privileged, true)
+      assert.deepEqual(
+        volumeMounts.filter(({ mountPropagation }) => mountPropagation === 'Bidirectional'),
+        [],
+      )
+    }
+  })
+}
+
+test('the replicas of the operator are those of the configuration', () => {
+  assert.equal(find(render(defaultNames, { 'operator-replicas': '3' }), 'Deployment').spec.replicas, 3)
+  assert.equal(find(render(), 'Deployment').spec.replicas, 2)
+})
+
+test('the agent may write nothing but the status of egress nodes', () => {
+  const writes = rights('sallyport-agent').filter((right) => !/^(get|list|watch) /.test(right))
+  assert.deepEqual(writes, ['patch sallyport.dev/egressnodes/status'])
+})
+
+test('no rule is a wildcard, and none reaches secrets', () => {
+  for (const name of ['sallyport-agent', 'sallyport-operator'])
+    for (const right of rights(name)) assert.doesNotMatch(right, /\*|secrets/)
+})
+
+test('leases are the operator’s in its own namespace only', () => {
+  const role = render().find(
+    ({ kind, rules }) => kind === 'ClusterRole' && JSON.stringify(rules).includes('leases'),
+  )
+  assert.equal(role, undefined)
+  assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
+})

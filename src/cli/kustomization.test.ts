@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { configMapData } from '../api/configuration.ts'
+import { defaultNames, type Manifest, renderInstall } from '../api/manifests.ts'
+import { renderKustomization } from './kustomization.ts'
+
+const deploy = join(import.meta.dirname, '../../deploy')
+const manifests = renderInstall(configMapData({}), defaultNames)
+const nameOf = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.name}`
+
+test('deploy/ is what the code renders', () => {
+  const rendered = renderKustomization(manifests)
+  assert.deepEqual(readdirSync(deploy).sort(), [...rendered.keys()].sort())
+  for (const [file, text] of rendered)
+    assert.equal(
+      readFileSync(join(deploy, file), 'utf8'),
+      text,
+      `deploy/${file} is not up to date: run "bin/sallyport install --to deploy"`,
+    )
+})
+
+test('every manifest is in exactly one file, word for word', () => {
+  const read = [...renderKustomization(manifests)]
+    .filter(([file]) => file !== 'kustomization.yaml')
+    .flatMap(([, text]) => parseAllDocuments(text).map((document) => document.toJS() as Manifest))
+  const byName = (a: Manifest, b: Manifest): number => (nameOf(a) < nameOf(b) ? -1 : 1)
+  assert.deepEqual(read.sort(byName), JSON.parse(JSON.stringify(manifests)).sort(byName))
+})
+
+test('a kind that no file takes is a bug, not a manifest that goes missing', () => {
+  const stray: Manifest = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'stray' } }
+  assert.throws(() => renderKustomization([...manifests, stray]), /no file takes a Secret/)
+})
+
+const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0
+
+test('kubectl’s kustomize reads the folder', { skip: hasKubectl ? false : 'kubectl is not here' }, () => {
+  const built = spawnSync('kubectl', ['kustomize', deploy], { encoding: 'utf8' })
+  assert.equal(built.status, 0, built.stderr)
+  const names = parseAllDocuments(built.stdout).map((document) => nameOf(document.toJS() as Manifest))
+  assert.deepEqual(names.sort(), manifests.map(nameOf).sort())
+})
