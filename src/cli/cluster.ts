@@ -18,7 +18,7 @@ interface Kubeconfig {
   readonly users?: readonly { name: string; user: Record<string, unknown> }[]
 }
 
-async function readAccess(): Promise<ClusterAccess> {
+export async function readAccess(): Promise<ClusterAccess> {
   const path =
     (process.env.KUBECONFIG ?? '').split(':').find((each) => each !== '') ?? join(homedir(), '.kube/config')
   if (!existsSync(path))

@@ -61,6 +61,8 @@ interface Call {
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly body?: unknown
   readonly contentType?: string
+  /** Default: application/json. */
+  readonly accept?: string
   readonly signal?: AbortSignal
 }
 
@@ -100,7 +102,7 @@ export class KubeClient {
     return text === '' ? undefined : JSON.parse(text)
   }
 
-  send({ method, path, query = {}, body, contentType, signal }: Call) {
+  send({ method, path, query = {}, body, contentType, accept, signal }: Call) {
     const parameters = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
     const search = new URLSearchParams(parameters).toString()
     const token = this.#access.token()
@@ -108,7 +110,7 @@ export class KubeClient {
       method,
       dispatcher: this.#dispatcher,
       headers: {
-        accept: 'application/json',
+        accept: accept ?? 'application/json',
         'user-agent': this.#options.userAgent,
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),

@@ -20,7 +20,7 @@ import {
   until,
 } from './machine.ts'
 import { policyFiles } from './policy-files.ts'
-import { missingForLab } from './requirements.ts'
+import { kubectlProblem, missingForLab } from './requirements.ts'
 import { exec } from './shell.ts'
 
 export interface LabOptions {
@@ -147,6 +147,8 @@ function prepareFiles(state: LabState): void {
   script(paths.bin, 'sallyport', `${node} ${repository}/src/cli/main.ts "$@"`)
   script(paths.bin, 'cilium', `${node} ${repository}/src/cli/main.ts "$@"`)
   script(paths.bin, 'docker', `${node} ${repository}/src/lab/docker/main.ts "$@"`)
+  if (kubectlProblem() !== undefined)
+    script(paths.bin, 'kubectl', `${node} ${repository}/src/lab/stand-in/main.ts "$@"`)
   script(paths.nodeBin, 'ip', standInForDummy)
   for (const [file, content] of Object.entries(policyFiles)) writeFileSync(join(paths.home, file), content)
   writeFileSync(join(paths.home, '.bashrc'), `PS1='\\u@\\h:~# '\ncd ~\n`)

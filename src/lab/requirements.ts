@@ -24,3 +24,15 @@ export function missingForLab(): string[] {
     )
   return missing
 }
+
+const oldestKubectlMinor = 30
+
+/** Why the machine's kubectl cannot be used here; undefined when it can. The lab then stands in for it. */
+export function kubectlProblem(): string | undefined {
+  if (process.env.SALLYPORT_LAB_KUBECTL === 'stand-in') return 'the stand-in was asked for'
+  const { status, stdout } = spawnSync('kubectl', ['version', '--client', '-o', 'json'], { encoding: 'utf8' })
+  if (status !== 0) return 'kubectl is not here'
+  const { minor = '0' } = (JSON.parse(stdout) as { clientVersion?: { minor?: string } }).clientVersion ?? {}
+  if (Number.parseInt(minor, 10) >= oldestKubectlMinor) return undefined
+  return `kubectl is 1.${minor}, and 1.${oldestKubectlMinor} or later is needed`
+}

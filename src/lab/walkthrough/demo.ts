@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import { startLab, stopLab } from '../lab.ts'
 import { loadLab } from '../lab-state.ts'
+import { kubectlProblem } from '../requirements.ts'
 import { type Step, steps } from './steps.ts'
 import { walk } from './walk.ts'
 
@@ -19,6 +20,8 @@ export async function runDemo(print: (line: string) => void): Promise<number> {
       print('A lab of an earlier demo is still there: taking it away.')
       await stopLab(name)
     }
+    const problem = kubectlProblem()
+    if (problem !== undefined) print(`${problem}: the lab's own stand-in answers instead.`)
     print(styleText('bold', 'Starting a cluster of five nodes on this machine'))
     const state = await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`  ${step} …`) })
     const failed: Step[] = []
