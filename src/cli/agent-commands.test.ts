@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
+import { type LocalApi, Refusal, serveLocalApi } from '../agent/serve.ts'
+import { parseAddress } from '../net/address.ts'
+import { runCommand } from './command-under-test.ts'
+
+/** The agent's real socket, with answers that a test chooses. What a test does not choose is refused. */
+let answers: Partial<LocalApi> = {}
+const directory = mkdtempSync(join(tmpdir(), 'sallyport-cli-'))
+const socket = join(directory, 'agent.sock')
+const unchosen = (name: keyof LocalApi) => (): never => {
+  throw new Refusal(503, `no answer to ${name} was chosen`)
+}
+const api: LocalApi = {
+  isReady: () => true,
+  status: () => (answers.status ?? unchosen('status'))(),
+  config: () => (answers.config ?? unchosen('config'))(),
+  compatibleRows: async () => (answers.compatibleRows ?? unchosen('compatibleRows'))(),
+  egress: () => (answers.egress ?? unchosen('egress'))(),
+  drops: (signal) => (answers.drops ?? unchosen('drops'))(signal),
+  metrics: async () => '',
+  cni: unchosen('cni'),
+}
+const run = (...words: string[]) => runCommand(words, { SALLYPORT_SOCKET: socket })
+
+const server = await serveLocalApi(socket, api)
+after(() => {
+  server.close()
+  server.closeAllConnections()
+  rmSync(directory, { recursive: true })
+})
+
+const address = (text: string) => {
+  const parsed = parseAddress(text)
+  assert.ok(parsed !== undefined)
+  return parsed
+}
+
+const row: CompatibleEgressRow = {
+  SourceIP: '10.244.1.254',
+  DestCIDR: '172.18.0.0/16',
+  EgressIP: '172.18.0.42',
+  GatewayIP: '172.18.0.4',
+}
+
+test('bpf egress list prints the table that its users know', async () => {
+  answers = { compatibleRows: async () => [row] }
+  for (const verb of ['list', 'ls'])
+    assert.deepEqual(await run('bpf', 'egress', verb), {
+      code: 0,
+      stdout:
+        'Source IP      Destination CIDR   Egress IP     Gateway IP\n' +
+        '10.244.1.254   172.18.0.0/16      172.18.0.42   172.18.0.4\n',
+      stderr: '',
+    })
+})
+
+test('bpf egress list -o json has exactly the four fields', async () => {
+  answers = { compatibleRows: async () => [row] }
+  assert.deepEqual(JSON.parse((await run('bpf', 'egress', 'list', '-o', 'json')).stdout), [row])
+})
+
+test('without rows the table says so on standard error, and JSON is an empty list', async () => {
+  answers = { compatibleRows: async () => [] }
+  assert.deepEqual(await run('bpf', 'egress', 'list'), { code: 0, stdout: '', stderr: 'No entries found.\n' })
+  assert.equal((await run('bpf', 'egress', 'list', '-o', 'json')).stdout.trim(), '[]')
+})
+
+const view: EgressView = {
+  pod: { namespace: 'default', name: 'xwing', ips: [address('10.244.1.254')] },
+  destination: '172.18.0.0/16',
+  policy: { kind: 'CiliumEgressGatewayPolicy', name: 'outpost' },
+  action: 'egress',
+  egressIps: [
+    { address: address('172.18.0.42'), holder: 'kind-worker3', order: ['kind-worker3'], portsOwned: 112, flows: 3 },
+  ],
+} // biome-ignore format: one line an egress IP
+
+test('egress list has a row for each egress IP, and says why a pod is not let out', async () => {
+  answers = {
+    egress: () => [view, { ...view, action: 'drop', reason: 'No egress gateway found', egressIps: [] }],
+  }
+  const lines = (await run('egress', 'list')).stdout.trim().split('\n')
+  assert.equal(lines.length, 3)
+  assert.match(
+    lines[1] ?? '',
+    /^default\/xwing +172\.18\.0\.0\/16 +outpost +172\.18\.0\.42 +kind-worker3 +112 +3$/,
+  )
+  assert.match(lines[2] ?? '', /dropped: No egress gateway found$/)
+})
+
+test('config view prints a key a line, sorted', async () => {
+  answers = { config: () => ({ 'tunnel-port': '8472', devices: 'eth+,net+' }) }
+  assert.equal((await run('config', 'view')).stdout, 'devices       eth+,net+\ntunnel-port   8472\n')
+})
+
+const drop: DropEvent = {
+  time: '2026-01-01T00:00:00.000Z',
+  program: 'from_pod',
+  verdict: 'DROP_NO_GATEWAY',
+  reason: 'No egress gateway found',
+  source: '10.244.1.7:40000',
+  destination: '172.18.0.7:8000',
+  protocol: 'TCP',
+  length: 60,
+}
+
+test('drops are printed while more may come', async () => {
+  const ended = new AbortController()
+  let isLetGo = false
+  answers = {
+    drops: async function* (signal) {
+      yield drop
+      yield { ...drop, protocol: 'UDP' }
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+      isLetGo = true
+    },
+  }
+  const { stdout } = await runCommand(['drops'], { SALLYPORT_SOCKET: socket }, {
+    signal: ended.signal,
+    onOutput: (text) => text.includes('UDP') && ended.abort(),
+  }) // biome-ignore format: the call and its ending
+  assert.deepEqual(stdout.trim().split('\n'), [
+    '2026-01-01T00:00:00.000Z   from_pod   TCP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found',
+    '2026-01-01T00:00:00.000Z   from_pod   UDP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found',
+  ])
+  for (let tries = 0; tries < 100 && !isLetGo; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.ok(isLetGo, 'the agent reads drops for a command that has ended')
+})
+
+test('the end of the agent is the end of its drops, and is said', async () => {
+  answers = {
+    drops: async function* () {
+      yield drop
+    },
+  }
+  const { code, stderr } = await run('drops')
+  assert.deepEqual({ code, stderr }, { code: 1, stderr: 'sallyport: the agent has ended\n' })
+})
+
+test('what the agent refuses is said in its own words', async () => {
+  answers = {}
+  assert.deepEqual(await run('status'), {
+    code: 1,
+    stdout: '',
+    stderr: 'sallyport: the agent refused: no answer to status was chosen\n',
+  })
+})
+
+test('without an agent the command says where to run it', async () => {
+  const missing = join(directory, 'none.sock')
+  assert.equal(existsSync(missing), false)
+  const { code, stderr } = await runCommand(['bpf', 'egress', 'list'], { SALLYPORT_SOCKET: missing })
+  assert.equal(code, 1)
+  assert.match(stderr, /no agent runs here .*kubectl -n kube-system exec/)
+})
