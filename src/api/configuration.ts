@@ -109,7 +109,7 @@ export const settings: readonly Setting[] = [
     key: 'slots',
     kind: 'integer',
     fallback: '512',
-    range: [16, 2048],
+    range: [16, 512],
     help: 'How many nodes the guaranteed ports of each egress IP are split over; a power of two. Not to be changed later.',
   },
   {
