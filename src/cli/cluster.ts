@@ -6,9 +6,24 @@ import type { ClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { Complaint } from './complaint.ts'
 
-/** The cluster that the person's kubeconfig names: $KUBECONFIG, or ~/.kube/config. */
-export async function openCluster(): Promise<KubeClient> {
-  return new KubeClient(await readAccess(), { userAgent: `sallyport/${version}`, timeoutMs: 20_000 })
+/** Works with the cluster that the person's kubeconfig names: $KUBECONFIG, or ~/.kube/config. */
+export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): Promise<T> {
+  const access = await readAccess()
+  await using client = new KubeClient(access, { userAgent: `sallyport/${version}`, timeoutMs: 20_000 })
+  try {
+    return await work(client)
+  } catch (error) {
+    throw isFromNetwork(error)
+      ? new Complaint(
+          `${access.server} does not answer: ${error.message}; the kubeconfig's current context names it`,
+        )
+      : error
+  }
+}
+
+/** Node.js and undici give a code to what failed on the way; what a server answered is a KubeError, and has a number. */
+function isFromNetwork(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
 }
 
 interface Kubeconfig {

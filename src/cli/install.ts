@@ -63,31 +63,28 @@ export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
 export async function applyManifest(client: KubeClient, manifest: Manifest): Promise<Outcome> {
   const resource = client.resource<KubeObject>(resourceOf(manifest))
   const { name, namespace } = manifest.metadata
-  const present = await resource.get(name, namespace).catch((error: unknown) => {
-    if (isNotFound(error)) return undefined
-    throw error
-  })
-  if (present !== undefined && manifest.kind === 'CustomResourceDefinition' && !isOurs(present))
-    return 'left alone'
-  const applied = await applyUntilServed(() =>
-    resource.apply(manifest as KubeObject, { fieldManager: 'sallyport', force: true }),
-  )
-  if (present === undefined) return 'created'
-  return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
+  try {
+    const present = await resource.get(name, namespace).catch((error: unknown) => {
+      if (isNotFound(error)) return undefined
+      throw error
+    })
+    if (present !== undefined && manifest.kind === 'CustomResourceDefinition' && !isOurs(present))
+      return 'left alone'
+    const applied = await resource.apply(manifest as KubeObject, { fieldManager: 'sallyport', force: true })
+    if (present === undefined) return 'created'
+    return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
+  } catch (error) {
+    throw withRights(error)
+  }
 }
 
 function isOurs(object: KubeObject): boolean {
   return Object.entries(managedByLabel).every(([key, value]) => object.metadata.labels?.[key] === value)
 }
 
-async function applyUntilServed<T>(apply: () => Promise<T>): Promise<T> {
-  try {
-    return await apply()
-  } catch (error) {
-    if (error instanceof KubeError && error.code === 403)
-      throw new Complaint(`${error.message}; installing needs the rights of a cluster administrator`)
-    throw error
-  }
+function withRights(error: unknown): unknown {
+  if (!(error instanceof KubeError) || error.code !== 403) return error
+  return new Complaint(`${error.message}; this needs the rights of a cluster administrator`)
 }
 
 export function describe({ kind, apiVersion, metadata }: Manifest): string {
@@ -110,6 +107,6 @@ export async function removeManifest(
     return 'deleted'
   } catch (error) {
     if (isNotFound(error)) return 'not there'
-    throw error
+    throw withRights(error)
   }
 }

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
 import { version } from '../api/version.ts'
-import type { KubeObject } from '../kube/client.ts'
+import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { askAgent, followAgent, hasAgent } from './agent-socket.ts'
 import { Complaint } from './complaint.ts'
 
@@ -53,9 +53,11 @@ program
       if (options.to === undefined) return void process.stdout.write(toYaml(manifests))
       return print(writeKustomization(options.to, manifests).join('\n'))
     }
-    const { openCluster } = await import('./cluster.ts')
-    await using client = await openCluster()
-    for (const manifest of manifests) print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
+    const { withCluster } = await import('./cluster.ts')
+    await withCluster(async (client) => {
+      for (const manifest of manifests)
+        print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
+    })
     print('Installed. "sallyport status --wait" tells when all agents are ready.')
     if (options.wait) await waitUntilWell(300_000)
   })
@@ -66,10 +68,12 @@ program
   .option('--purge', 'remove our definitions, too, and with them every policy of these kinds')
   .action(async ({ purge = false }: { purge?: boolean }) => {
     const { describe, planInstall, removeManifest } = await import('./install.ts')
-    const { openCluster } = await import('./cluster.ts')
-    await using client = await openCluster()
-    for (const manifest of (await planInstall([], undefined)).reverse())
-      print(`${describe(manifest)} ${await removeManifest(client, manifest, purge)}`)
+    const { withCluster } = await import('./cluster.ts')
+    const manifests = (await planInstall([], undefined)).reverse()
+    await withCluster(async (client) => {
+      for (const manifest of manifests)
+        print(`${describe(manifest)} ${await removeManifest(client, manifest, purge)}`)
+    })
   })
 
 program
@@ -96,14 +100,15 @@ async function printAgentStatus(output: string | undefined): Promise<void> {
 
 async function waitUntilWell(waitMs: number, output?: string): Promise<void> {
   const { formatClusterStatus, readClusterStatus } = await import('./cluster-status.ts')
-  const { openCluster } = await import('./cluster.ts')
-  await using client = await openCluster()
+  const { withCluster } = await import('./cluster.ts')
   const until = Date.now() + waitMs
-  let status = await readClusterStatus(client)
-  while (!status.isWell && Date.now() < until) {
-    await sleep(500)
-    status = await readClusterStatus(client)
-  }
+  const status = await withCluster(async (client) => {
+    for (;;) {
+      const status = await readClusterStatus(client)
+      if (status.isWell || Date.now() >= until) return status
+      await sleep(500)
+    }
+  })
   if (output === 'json') printJson(status)
   else print(formatClusterStatus(status))
   if (!status.isWell) process.exitCode = 1
@@ -116,27 +121,27 @@ program
   .description('print it, a key a line')
   .action(async () => {
     const { formatColumns } = await import('./columns.ts')
-    const { configMapName, namespace } = await import('../api/manifests.ts')
-    const read = async (): Promise<Record<string, string>> => {
-      if (hasAgent() && process.env.KUBECONFIG === undefined) return askAgent('/v1/config')
-      const [{ openCluster }, { coreResource }, { isNotFound }] = await Promise.all([
-        import('./cluster.ts'),
-        import('../kube/cluster-objects.ts'),
-        import('../kube/kube-error.ts'),
-      ])
-      await using client = await openCluster()
-      const configMaps = client.resource<KubeObject & { readonly data?: Record<string, string> }>(
-        coreResource('configmaps', true),
-      )
-      try {
-        return (await configMaps.get(configMapName, namespace)).data ?? {}
-      } catch (error) {
-        if (isNotFound(error)) throw new Complaint('Sallyport is not installed: run "sallyport install"')
-        throw error
-      }
-    }
-    print(formatColumns(Object.entries(await read()).sort(([a], [b]) => (a < b ? -1 : 1))))
+    const config =
+      hasAgent() && process.env.KUBECONFIG === undefined
+        ? await askAgent<Record<string, string>>('/v1/config')
+        : await (await import('./cluster.ts')).withCluster(readConfigMap)
+    print(formatColumns(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1))))
   })
+
+async function readConfigMap(client: KubeClient): Promise<Record<string, string>> {
+  const { configMapName, namespace } = await import('../api/manifests.ts')
+  const { coreResource } = await import('../kube/cluster-objects.ts')
+  const { isNotFound } = await import('../kube/kube-error.ts')
+  const configMaps = client.resource<KubeObject & { readonly data?: Record<string, string> }>(
+    coreResource('configmaps', true),
+  )
+  try {
+    return (await configMaps.get(configMapName, namespace)).data ?? {}
+  } catch (error) {
+    if (isNotFound(error)) throw new Complaint('Sallyport is not installed: run "sallyport install"')
+    throw error
+  }
+}
 
 program
   .command('bpf')

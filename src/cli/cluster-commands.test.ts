@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { stringify } from 'yaml'
+import { kinds, renderCrd } from '../api/crd.ts'
+import { KubeClient, type KubeObject, type ResourceName } from '../kube/client.ts'
+import { isNotFound } from '../kube/kube-error.ts'
+import { RunningServer } from '../lab/apiserver/running-server.ts'
+import { runCommand } from './command-under-test.ts'
+
+const server = await RunningServer.open(['guest-token,guest,2'])
+const client = new KubeClient(
+  { server: server.url, ca: server.ca, token: () => server.adminToken },
+  { userAgent: 'sallyport-test' },
+)
+const directory = mkdtempSync(join(tmpdir(), 'sallyport-cli-'))
+after(async () => {
+  await client[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+  rmSync(directory, { recursive: true })
+})
+
+function kubeconfig(token: string, url = server.url): string {
+  const path = join(directory, `${token}-${new URL(url).port}`)
+  const cluster = { server: url, 'certificate-authority-data': Buffer.from(server.ca).toString('base64') }
+  const text = stringify({
+    clusters: [{ name: 'test', cluster }],
+    users: [{ name: 'test', user: { token } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+    'current-context': 'test',
+  })
+  writeFileSync(path, text)
+  return path
+}
+
+const admin = { KUBECONFIG: kubeconfig(server.adminToken) }
+const run = (...words: string[]) => runCommand(words, admin)
+/** What became of each object, by the last word of its line. */
+const outcomes = (stdout: string): Record<string, string> =>
+  Object.fromEntries([...stdout.matchAll(/^(\S+\/\S+) (.+)$/gm)].map(([, name, outcome]) => [name, outcome]))
+
+const definitions = {
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  isNamespaced: false,
+}
+const apps = (plural: string): ResourceName => ({ group: 'apps', version: 'v1', plural, isNamespaced: true })
+const policyCrd = 'ciliumegressgatewaypolicies.cilium.io'
+async function exists(resource: ResourceName, name: string, namespace?: string): Promise<boolean> {
+  try {
+    await client.resource(resource).get(name, namespace)
+    return true
+  } catch (error) {
+    if (isNotFound(error)) return false
+    throw error
+  }
+}
+
+test('before an install, status and config view say how to install, and fail', async () => {
+  const [status, view] = [await run('status'), await run('config', 'view')]
+  assert.equal(status.code, 1)
+  assert.match(status.stdout, /not installed: run "sallyport install"/)
+  assert.deepEqual(view, {
+    code: 1,
+    stdout: '',
+    stderr: 'sallyport: Sallyport is not installed: run "sallyport install"\n',
+  })
+})
+
+test('a dry run applies nothing', async () => {
+  const { code, stdout } = await run('install', '--dry-run')
+  assert.equal(code, 0)
+  assert.match(stdout, /^kind: DaemonSet$/m)
+  assert.equal(await exists(definitions, policyCrd), false)
+})
+
+test('a wrong setting applies nothing, names every mistake, and is a mistake of use', async () => {
+  const { code, stderr } = await run('install', '--set', 'device=eth0', '--set', 'slots=3')
+  assert.equal(code, 2)
+  assert.match(stderr, /device: did you mean devices\?\nslots: 3 is not/)
+  assert.equal(await exists(definitions, policyCrd), false)
+})
+
+test('without the rights nothing is installed, and the right is named', async () => {
+  const { code, stderr } = await runCommand(['install'], { KUBECONFIG: kubeconfig('guest-token') })
+  assert.equal(code, 1)
+  assert.match(stderr, /rights of a cluster administrator/)
+})
+
+test('an install creates everything, and a second one changes nothing', async () => {
+  const values = join(directory, 'values.yaml')
+  writeFileSync(values, stringify({ devices: ['eth+', 'net+'], egressGateway: { enabled: true } }))
+  const first = await run('install', '-f', values)
+  assert.equal(first.code, 0, first.stderr)
+  assert.deepEqual([...new Set(Object.values(outcomes(first.stdout)))], ['created'])
+  const second = await run('install', '-f', values)
+  assert.deepEqual(outcomes(second.stdout), mapValues(outcomes(first.stdout), 'unchanged'))
+  assert.match((await run('config', 'view')).stdout, /^devices +eth\+,net\+$/m)
+})
+
+test('a changed setting changes the ConfigMap alone', async () => {
+  const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
+  const changed = Object.entries(outcomes(stdout)).filter(([, outcome]) => outcome !== 'unchanged')
+  assert.deepEqual(changed, [['configmap/sallyport-config', 'configured']])
+})
+
+test('what was deleted by hand is created again', async () => {
+  await client.resource(apps('daemonsets')).delete('sallyport', { namespace: 'kube-system' })
+  const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
+  assert.equal(outcomes(stdout)['daemonset.apps/sallyport'], 'created')
+})
+
+test('status is well when every pod is available, and until then fails with what is missing', async () => {
+  const daemonSets = client.resource<KubeObject>(apps('daemonsets'))
+  const deployments = client.resource<KubeObject>(apps('deployments'))
+  const report = async (ready: number): Promise<void> => {
+    const counts = { desiredNumberScheduled: 5, numberReady: ready, numberAvailable: ready }
+    const where = { namespace: 'kube-system', subresource: 'status' }
+    await daemonSets.patch('sallyport', 'merge', { status: counts }, where)
+    const replicas = { replicas: 2, readyReplicas: 2, availableReplicas: 2 }
+    await deployments.patch('sallyport-operator', 'merge', { status: replicas }, where)
+  }
+  await report(4)
+  const ill = await run('status', '--wait', '--wait-duration', '100ms')
+  assert.equal(ill.code, 1)
+  assert.match(ill.stdout, /DaemonSet sallyport: 1 of 5 pods are not ready/)
+  const waiting = run('status', '--wait')
+  await report(5)
+  const well = await waiting
+  assert.equal(well.code, 0, well.stdout)
+  assert.match(well.stdout, /^DaemonSet +sallyport +Desired: 5, Ready: 5\/5, Available: 5\/5$/m)
+  assert.match(well.stdout, /^Deployment +sallyport-operator +Desired: 2, Ready: 2\/2, Available: 2\/2$/m)
+})
+
+test('uninstalling keeps the definitions, and purging removes them', async () => {
+  const { code, stdout } = await run('uninstall')
+  assert.equal(code, 0)
+  assert.equal(outcomes(stdout)['daemonset.apps/sallyport'], 'deleted')
+  assert.equal(outcomes(stdout)[`customresourcedefinition.apiextensions.k8s.io/${policyCrd}`], 'kept')
+  assert.equal(await exists(definitions, policyCrd), true)
+  await run('uninstall', '--purge')
+  assert.equal(await exists(definitions, policyCrd), false)
+})
+
+test('a definition that another product brought is used and left alone, even by a purge', async () => {
+  const theirs = structuredClone(renderCrd(kinds.ciliumEgressGatewayPolicy)) as KubeObject & {
+    metadata: { labels?: object }
+  }
+  theirs.metadata.labels = { owner: 'another' }
+  await client.resource(definitions).create(theirs)
+  const key = `customresourcedefinition.apiextensions.k8s.io/${policyCrd}`
+  assert.equal(outcomes((await run('install')).stdout)[key], 'left alone')
+  assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'kept')
+  const after = await client.resource(definitions).get(policyCrd)
+  assert.deepEqual(after.metadata.labels, { owner: 'another' })
+})
+
+test('a server that does not answer is named', async () => {
+  const nobody = kubeconfig(server.adminToken, 'https://127.0.0.1:1')
+  const { code, stderr } = await runCommand(['status'], { KUBECONFIG: nobody })
+  assert.equal(code, 1)
+  assert.match(stderr, /https:\/\/127\.0\.0\.1:1 does not answer/)
+})
+
+function mapValues(record: Readonly<Record<string, string>>, value: string): Record<string, string> {
+  return Object.fromEntries(Object.keys(record).map((key) => [key, value]))
+}
