@@ -12,11 +12,36 @@ interface RoleRule {
   readonly verbs: readonly string[]
 }
 
+/** What users run in a namespace. Rights over rights are not among it: who may grant may do everything. */
+function workload(verbs: readonly string[]): readonly Required<Omit<RoleRule, 'nonResourceURLs'>>[] {
+  const core = [
+    'pods',
+    'services',
+    'endpoints',
+    'configmaps',
+    'secrets',
+    'serviceaccounts',
+    'events',
+    'namespaces',
+  ]
+  const within = ['pods/log', 'pods/exec', 'pods/attach', 'pods/eviction', 'pods/status']
+  return [
+    { apiGroups: [''], resources: [...core, ...within], verbs },
+    { apiGroups: ['apps'], resources: ['deployments', 'replicasets', 'daemonsets', 'statefulsets', 'deployments/scale', 'replicasets/scale', 'statefulsets/scale'], verbs },
+    { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs },
+    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs },
+    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs },
+  ] // biome-ignore format: one a line
+}
+
 const roles: Readonly<Record<string, readonly RoleRule[]>> = {
   'cluster-admin': [everything, { nonResourceURLs: ['*'], verbs: ['*'] }],
-  admin: [everything],
-  edit: [everything],
-  view: [{ apiGroups: ['*'], resources: ['*'], verbs: read }],
+  admin: [...workload(['*']), { apiGroups: [rbac], resources: ['roles', 'rolebindings'], verbs: ['*'] }],
+  edit: workload(['*']),
+  view: workload(read).map(({ resources, ...rule }) => ({
+    ...rule,
+    resources: resources.filter((resource) => resource !== 'secrets' && !resource.includes('/')),
+  })),
   'system:discovery': [
     { nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*'], verbs: ['get'] },
   ],

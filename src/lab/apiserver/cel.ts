@@ -46,7 +46,7 @@ export function checkRules(
     const kind = Array.isArray(self) ? 'array' : typeof self
     return [
       {
-        field: `${path}${rule.fieldPath ?? ''}`,
+        field: `${path}${rule.fieldPath ?? ''}`.replace(/^\./, '') || '<nil>',
         reason: rule.reason ?? 'FieldValueInvalid',
         message: `Invalid value: "${kind}": ${failure}`,
       },

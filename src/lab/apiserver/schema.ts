@@ -21,7 +21,8 @@ export interface Schema {
   readonly pattern?: string
   readonly minItems?: number
   readonly maxItems?: number
-  readonly uniqueItems?: boolean
+  readonly minProperties?: number
+  readonly maxProperties?: number
   readonly 'x-kubernetes-preserve-unknown-fields'?: boolean
   readonly 'x-kubernetes-int-or-string'?: boolean
   readonly 'x-kubernetes-validations'?: readonly Rule[]
@@ -85,6 +86,7 @@ export function validate(object: ApiObject, old: ApiObject | undefined, schema: 
       validateValue(object[field], below, field, issues)
   for (const field of schema.required ?? []) if (object[field] === undefined) issues.push(required(field))
   if (issues.length > 0) return issues
+  issues.push(...checkRules(schema['x-kubernetes-validations'] ?? [], object, old, ''))
   for (const [field, below] of Object.entries(schema.properties ?? {}))
     if (!rootFields.includes(field) && object[field] !== undefined)
       checkAllRules(object[field], old?.[field], below, field, issues)
@@ -148,8 +150,17 @@ function validateText(value: string, schema: Schema, path: string, issues: Field
       reason: 'FieldValueTooLong',
       message: `Too long: may not be more than ${maxLength} bytes`,
     })
-  if (pattern !== undefined && !new RegExp(pattern, 'u').test(value))
+  if (pattern !== undefined && !regularExpression(pattern).test(value))
     issues.push(wrong(path, value, `${path} in body should match '${pattern}'`))
+}
+
+/** Definitions are written for Go's engine, which lets pass what the strict mode of ours does not, such as `\\-`. */
+function regularExpression(pattern: string): RegExp {
+  try {
+    return new RegExp(pattern, 'u')
+  } catch {
+    return new RegExp(pattern)
+  }
 }
 
 function validateList(value: readonly unknown[], schema: Schema, path: string, issues: FieldIssue[]): void {
@@ -167,6 +178,16 @@ function validateList(value: readonly unknown[], schema: Schema, path: string, i
 }
 
 function validateFields(value: JsonObject, schema: Schema, path: string, issues: FieldIssue[]): void {
+  const { minProperties, maxProperties } = schema
+  const size = Object.keys(value).length
+  if (minProperties !== undefined && size < minProperties)
+    issues.push(wrong(path, size, `${path} in body should have at least ${minProperties} properties`))
+  if (maxProperties !== undefined && size > maxProperties)
+    issues.push({
+      field: path,
+      reason: 'FieldValueTooMany',
+      message: `Too many: ${size}: must have at most ${maxProperties} items`,
+    })
   for (const field of schema.required ?? [])
     if (value[field] === undefined) issues.push(required(`${path}.${field}`))
   for (const [field, below] of Object.entries(value)) {
@@ -188,8 +209,10 @@ function checkAllRules(
   if (Array.isArray(value) && schema.items !== undefined)
     for (const [index, item] of value.entries())
       checkAllRules(item, undefined, schema.items, `${path}[${index}]`, issues)
-  if (isObject(value))
-    for (const [field, below] of Object.entries(schema.properties ?? {}))
-      if (value[field] !== undefined)
-        checkAllRules(value[field], isObject(old) ? old[field] : undefined, below, `${path}.${field}`, issues)
+  if (!isObject(value)) return
+  for (const [field, part] of Object.entries(value)) {
+    const below = schema.properties?.[field] ?? schema.additionalProperties
+    if (isObject(below))
+      checkAllRules(part, isObject(old) ? old[field] : undefined, below as Schema, `${path}.${field}`, issues)
+  }
 }
