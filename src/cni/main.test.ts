@@ -39,11 +39,13 @@ describe('the CNI plugin', () => {
   const agentSocket = join(directory, 'agent.sock')
   const asked: unknown[] = []
   let answer: { status: number; body: object } = { status: 200, body: {} }
-  const agent = createServer(async (request, response) => {
+  const agent = createServer((request, response) => {
     const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    asked.push(JSON.parse(Buffer.concat(chunks).toString()))
-    response.writeHead(answer.status).end(JSON.stringify(answer.body))
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      asked.push(JSON.parse(Buffer.concat(chunks).toString()))
+      response.writeHead(answer.status).end(JSON.stringify(answer.body))
+    })
   })
   before(() => new Promise<void>((resolve) => agent.listen(agentSocket, resolve)))
   after(() => {
