@@ -48,6 +48,7 @@ const definitions = {
   isNamespaced: false,
 }
 const apps = (plural: string): ResourceName => ({ group: 'apps', version: 'v1', plural, isNamespaced: true })
+const pausing = { containers: [{ name: 'pause', image: 'pause' }] }
 const policyCrd = 'ciliumegressgatewaypolicies.cilium.io'
 async function exists(resource: ResourceName, name: string, namespace?: string): Promise<boolean> {
   try {
@@ -153,9 +154,25 @@ test('a definition that another product brought is used and left alone, even by 
   await client.resource(definitions).create(theirs)
   const key = `customresourcedefinition.apiextensions.k8s.io/${policyCrd}`
   assert.equal(outcomes((await run('install')).stdout)[key], 'left alone')
-  assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'kept')
+  assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'left alone')
   const after = await client.resource(definitions).get(policyCrd)
   assert.deepEqual(after.metadata.labels, { owner: 'another' })
+})
+
+test('another gateway that has the names already is neither changed nor removed', async () => {
+  const daemonSets = client.resource<KubeObject>(apps('daemonsets'))
+  const labels = { 'k8s-app': 'cilium' }
+  const spec = { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: pausing } }
+  const theirs = { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'cilium', labels }, spec }
+  const before = await daemonSets.create(theirs, { namespace: 'kube-system' })
+  const compatible = { ...admin, SALLYPORT_COMPATIBLE_NAMES: 'cilium' }
+  const { code, stderr } = await runCommand(['install'], compatible)
+  assert.equal(code, 1)
+  assert.match(stderr, /daemonset\.apps\/cilium is there and not ours/)
+  const { stdout } = await run('uninstall', '--purge')
+  assert.equal(outcomes(stdout)['daemonset.apps/cilium'], 'left alone')
+  assert.equal(outcomes(stdout)['deployment.apps/cilium-operator'], 'deleted')
+  assert.deepEqual(await daemonSets.get('cilium', 'kube-system'), before)
 })
 
 test('a server that does not answer is named', async () => {

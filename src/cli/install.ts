@@ -58,7 +58,7 @@ export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
 
 /**
  * Applies one object. A definition that another product brought is used as it is: changing it could break its owner.
- * Everything else that has our names is ours, whatever a half-done install left of it.
+ * Anything else of the same name that is not ours ends the install: with compatible names, it may be the other gateway itself.
  */
 export async function applyManifest(client: KubeClient, manifest: Manifest): Promise<Outcome> {
   const resource = client.resource<KubeObject>(resourceOf(manifest))
@@ -68,8 +68,12 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
       if (isNotFound(error)) return undefined
       throw error
     })
-    if (present !== undefined && manifest.kind === 'CustomResourceDefinition' && !isOurs(present))
-      return 'left alone'
+    if (present !== undefined && !isOurs(present)) {
+      if (manifest.kind === 'CustomResourceDefinition') return 'left alone'
+      throw new Complaint(
+        `${describe(manifest)} is there and not ours: remove it first, or label it app.kubernetes.io/managed-by=sallyport to hand it over`,
+      )
+    }
     const applied = await resource.apply(manifest as KubeObject, { fieldManager: 'sallyport', force: true })
     if (present === undefined) return 'created'
     return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
@@ -92,17 +96,28 @@ export function describe({ kind, apiVersion, metadata }: Manifest): string {
   return `${kind.toLowerCase()}${group}/${metadata.name}`
 }
 
-/** Deletes what an install made. Definitions, and with them everybody's policies, stay unless asked for. */
+/** What an install under any of its names may have made, last applied first. */
+export function planUninstall(): Manifest[] {
+  const manifests = [defaultNames, compatibleNames].flatMap((names) =>
+    renderInstall(configMapData({}), names),
+  )
+  return [...new Map(manifests.map((manifest) => [describe(manifest), manifest])).values()].reverse()
+}
+
+export type Removal = 'deleted' | 'kept' | 'left alone' | 'not there'
+
+/** Deletes what is ours. Definitions, and with them everybody's policies, are kept unless asked for. */
 export async function removeManifest(
   client: KubeClient,
   manifest: Manifest,
   isPurge: boolean,
-): Promise<'deleted' | 'kept' | 'not there'> {
+): Promise<Removal> {
   const { name, namespace } = manifest.metadata
   const resource = client.resource<KubeObject>(resourceOf(manifest))
   try {
     const present = await resource.get(name, namespace)
-    if (manifest.kind === 'CustomResourceDefinition' && (!isPurge || !isOurs(present))) return 'kept'
+    if (!isOurs(present)) return 'left alone'
+    if (manifest.kind === 'CustomResourceDefinition' && !isPurge) return 'kept'
     await resource.delete(name, namespace === undefined ? {} : { namespace })
     return 'deleted'
   } catch (error) {

@@ -67,12 +67,13 @@ program
   .description('remove Sallyport; definitions and policies stay unless --purge is given')
   .option('--purge', 'remove our definitions, too, and with them every policy of these kinds')
   .action(async ({ purge = false }: { purge?: boolean }) => {
-    const { describe, planInstall, removeManifest } = await import('./install.ts')
+    const { describe, planUninstall, removeManifest } = await import('./install.ts')
     const { withCluster } = await import('./cluster.ts')
-    const manifests = (await planInstall([], undefined)).reverse()
     await withCluster(async (client) => {
-      for (const manifest of manifests)
-        print(`${describe(manifest)} ${await removeManifest(client, manifest, purge)}`)
+      for (const manifest of planUninstall()) {
+        const removal = await removeManifest(client, manifest, purge)
+        if (removal !== 'not there') print(`${describe(manifest)} ${removal}`)
+      }
     })
   })
 
