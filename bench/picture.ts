@@ -8,8 +8,8 @@ export interface Result {
   readonly ratio: number | null
 }
 
-const width = 860
-const left = 330
+const width = 900
+const left = 366
 const barHeight = 22
 const gap = 12
 const top = 74
