@@ -23,7 +23,6 @@ const isTextMap = (value: unknown): boolean => isObject(value) && Object.values(
 
 /** Rules of built-in kinds that users meet when they make a mistake, and what the server itself relies on later. */
 export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
-  checkMetadata(object.metadata)
   const { name, labels = {} } = object.metadata
   if (!name)
     throw invalid(kind.group, kind.kind, '', [missing('metadata.name', ': name or generateName is required')])
@@ -49,8 +48,15 @@ export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
   if (issues.length > 0) throw invalid(kind.group, kind.kind, name, issues)
 }
 
-/** Every part of the server reads metadata without asking again: what has another shape must not get in. */
-function checkMetadata(metadata: ApiObject['metadata']): void {
+/** Every part of the server reads these without asking again: what has another shape must not get in. */
+export function checkShape(kind: ResourceKind, object: ApiObject): void {
+  const { metadata } = object
+  for (const field of ['spec', 'status'])
+    if (object[field] === null) delete object[field]
+    else if (object[field] !== undefined && !isObject(object[field]))
+      throw badRequest(
+        `${kind.kind} in version "${kind.version}" cannot be handled: ${field} is not an object`,
+      )
   const shapes: readonly (readonly [field: string, isRight: (value: unknown) => boolean])[] = [
     ['name', isText],
     ['generateName', isText],

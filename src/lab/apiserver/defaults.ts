@@ -47,7 +47,7 @@ function fillPod(pod: ApiObject): void {
     dnsPolicy: 'ClusterFirst',
     ...pod.spec,
   }
-  const tolerations = Array.isArray(spec.tolerations) ? (spec.tolerations as JsonObject[]) : []
+  const tolerations = Array.isArray(spec.tolerations) ? spec.tolerations.filter(isObject) : []
   const missing = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'].filter(
     (key) =>
       !tolerations.some(
@@ -56,7 +56,7 @@ function fillPod(pod: ApiObject): void {
       ),
   )
   spec.tolerations = [...tolerations, ...missing.map(tolerationOf)]
-  for (const container of Array.isArray(spec.containers) ? (spec.containers as JsonObject[]) : [])
+  for (const container of Array.isArray(spec.containers) ? spec.containers.filter(isObject) : [])
     container.imagePullPolicy ??= 'IfNotPresent'
   pod.spec = spec
   pod.status = { phase: 'Pending', ...pod.status }
@@ -79,7 +79,8 @@ function fillDefinition(definition: ApiObject): void {
   const now = new Date().toISOString()
   definition.status = {
     acceptedNames: names,
-    storedVersions: ((definition.spec?.versions ?? []) as JsonObject[])
+    storedVersions: (Array.isArray(definition.spec?.versions) ? definition.spec.versions : [])
+      .filter(isObject)
       .filter(({ storage }) => storage)
       .map(({ name }) => name),
     conditions: ['NamesAccepted', 'Established'].map((type) => ({

@@ -1,5 +1,5 @@
 import { type ApiObject, isEqual, isObject } from './api-object.ts'
-import { checkBuiltIn, checkChange } from './built-in-rules.ts'
+import { checkBuiltIn, checkChange, checkShape } from './built-in-rules.ts'
 import { fillDefaults } from './defaults.ts'
 import { applyConfiguration, trackUpdate } from './field-ownership.ts'
 import { isFinished } from './lifecycle.ts'
@@ -205,6 +205,7 @@ function admit(request: WriteRequest, object: ApiObject): ApiObject {
     throw badRequest(
       `the API version or kind in the data (${object.apiVersion}, ${object.kind}) does not match the expected one (${apiVersionOf(kind)}, ${kind.kind})`,
     )
+  checkShape(kind, object)
   if (object.metadata.creationTimestamp === null) delete object.metadata.creationTimestamp
   if (kind.custom === undefined) return object
   const removed = prune(object, kind.custom.schema as Schema)
