@@ -234,6 +234,15 @@ export async function stopApiServer(name: string): Promise<void> {
   if (daemon !== undefined) await endProcess(daemon, 0)
 }
 
+/** What it ran goes on without it, and is its successor's. */
+export async function restartKubelet(name: string, node: string): Promise<void> {
+  const state = loadLab(name)
+  const daemon = state?.daemons[`kubelet-${node}`]
+  if (state === undefined || daemon === undefined) throw new Error(`the lab ${name} has no node ${node}`)
+  await endProcess(daemon, 0)
+  saveLab({ ...state, daemons: { ...state.daemons, [`kubelet-${node}`]: startKubelet(state, node) } })
+}
+
 function startControllers(state: LabState): ProcessId {
   const paths = labPaths(state.name)
   const { machine } = controlPlaneOf(state)

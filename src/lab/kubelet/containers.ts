@@ -37,9 +37,12 @@ export function saveRunningPod(pod: RunningPod): void {
   writeFileSync(join(directory, `${pod.uid}.json`), JSON.stringify(pod))
 }
 
+export const logDirectory = (uid: string): string => join(stateDirectory, 'logs', uid)
+
 export function forgetRunningPod(uid: string): void {
   rmSync(join(directory, `${uid}.json`), { force: true })
   rmSync(join(stateDirectory, 'volumes', uid), { recursive: true, force: true })
+  rmSync(logDirectory(uid), { recursive: true, force: true })
 }
 
 export function isAlive(container: RunningContainer): boolean {

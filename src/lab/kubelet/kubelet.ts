@@ -15,13 +15,15 @@ import {
   forgetRunningPod,
   isAlive,
   loadRunningPods,
+  logDirectory,
   type RunningContainer,
   type RunningPod,
   saveRunningPod,
 } from './containers.ts'
 import { type Container, fieldOf, type Pod } from './pod-spec.ts'
-import { probeOnce } from './probes.ts'
-import { launch, makeNetns, removeNetns, stateDirectory, writeVolume } from './sandbox.ts'
+import { PodVolumes } from './pod-volumes.ts'
+import { Probes } from './probes.ts'
+import { launch, makeNetns, removeNetns } from './sandbox.ts'
 import { podStatus } from './status.ts'
 import type { ContainerHandle } from './streams.ts'
 
@@ -44,8 +46,6 @@ interface Worker {
 }
 
 const lookAgainMs = 1000
-const tokenSeconds = 3600
-const tokenRefreshMs = 600_000
 
 /** Runs this node's pods: what the API server lists is made so, one worker a pod. */
 export class Kubelet {
@@ -54,13 +54,14 @@ export class Kubelet {
   readonly #mirror: Mirror<Pod, Pod>
   readonly #running = loadRunningPods()
   readonly #workers = new Map<string, Worker>()
-  readonly #readiness = new Map<string, { isReady: boolean; checkedAtMs: number }>()
+  readonly #probes = new Probes()
   readonly #environments = new Map<string, Readonly<Record<string, string>>>()
-  readonly #tokenWrittenMs = new Map<string, number>()
+  readonly #volumes: PodVolumes
 
   constructor(options: KubeletOptions) {
     const { client, nodeName, clock, log } = options
     this.#options = options
+    this.#volumes = new PodVolumes(options, () => this.#lookAtAll())
     this.#pods = client.resource<Pod>(coreResource('pods', true))
     this.#mirror = new Mirror<Pod, Pod>(this.#pods, {
       fieldSelector: `spec.nodeName=${nodeName}`,
@@ -74,7 +75,7 @@ export class Kubelet {
   async start(signal: AbortSignal): Promise<void> {
     const timer = setInterval(() => this.#lookAtAll(), lookAgainMs)
     try {
-      await this.#mirror.start(signal)
+      await Promise.all([this.#mirror.start(signal), this.#volumes.start(signal)])
     } finally {
       clearInterval(timer)
     }
@@ -92,9 +93,13 @@ export class Kubelet {
       known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
     return {
       pid: process_.process.pid,
-      isAlive: isAlive(process_),
+      isAlive: () => {
+        const now = this.#running.get(running.uid)?.containers[container]
+        return now !== undefined && now.restarts === process_.restarts && isAlive(now)
+      },
       env,
-      logFile: logFileOf(running, container),
+      logFile: logFileOf(running, container, process_.restarts),
+      previousLogFile: logFileOf(running, container, process_.restarts - 1),
     }
   }
 
@@ -196,6 +201,9 @@ export class Kubelet {
     }
     this.#running.delete(uid)
     forgetRunningPod(uid)
+    this.#volumes.forget(uid)
+    this.#probes.forget(uid)
+    for (const key of this.#environments.keys()) if (key.startsWith(uid)) this.#environments.delete(key)
     this.#workers.delete(uid)
   }
 
@@ -243,7 +251,7 @@ export class Kubelet {
       else if (isAlive(present)) await this.#probe(pod, running, container, present)
       else await this.#restart(pod, running, container, present)
     }
-    this.#refreshVolumes(pod, uid).catch(() => {})
+    await this.#volumes.refresh(pod, uid)
   }
 
   async #restart(
@@ -268,7 +276,7 @@ export class Kubelet {
   ): Promise<void> {
     const image = findImage(container.image)
     const env = this.#environment(pod, container, running.podIPs[0] ?? '')
-    const binds = await this.#volumes(pod, running.uid, container)
+    const binds = await this.#volumes.bindsOf(pod, running.uid, container)
     const command = [
       ...(container.command ?? (container.args === undefined ? (image?.command ?? []) : [])),
       ...(container.args ?? []),
@@ -280,7 +288,7 @@ export class Kubelet {
       env,
       binds,
       netns: running.netnsId === undefined ? undefined : `/run/netns/${running.netnsId}`,
-      logFile: logFileOf(running, container.name),
+      logFile: logFileOf(running, container.name, restarts),
       onExit: (code) => {
         if (started.current !== undefined) this.#noteExit(running.uid, container.name, started.current, code)
       },
@@ -292,6 +300,7 @@ export class Kubelet {
   #noteExit(uid: string, name: string, container: RunningContainer, code: number): void {
     const running = this.#running.get(uid)
     if (running?.containers[name]?.process.pid !== container.process.pid) return
+    this.#probes.forget(uid, name)
     const ended = { ...container, ended: { code, at: new Date().toISOString() } }
     this.#keep({ ...running, containers: { ...running.containers, [name]: ended } })
     this.#look(uid)
@@ -318,89 +327,29 @@ export class Kubelet {
     return env
   }
 
-  /* ---- volumes ---- */
-
-  async #volumes(pod: Pod, uid: string, container: Container) {
-    const binds: { source: string; target: string }[] = []
-    const base = join(stateDirectory, 'volumes', uid)
-    await this.#refreshVolumes(pod, uid)
-    for (const { name, mountPath } of container.volumeMounts ?? []) {
-      const volume = pod.spec.volumes?.find((each) => each.name === name)
-      if (volume?.hostPath !== undefined) {
-        if (volume.hostPath.path !== mountPath)
-          binds.push({ source: volume.hostPath.path, target: mountPath })
-      } else {
-        if (volume?.emptyDir !== undefined) writeVolume(join(base, name), {})
-        binds.push({ source: join(base, name), target: mountPath })
-      }
-    }
-    return [
-      ...binds,
-      { source: join(base, 'service-account'), target: '/run/secrets/kubernetes.io/serviceaccount' },
-    ]
-  }
-
-  async #refreshVolumes(pod: Pod, uid: string): Promise<void> {
-    const { client, clock } = this.#options
-    const { namespace = 'default' } = pod.metadata
-    const base = join(stateDirectory, 'volumes', uid)
-    if (clock.now() - (this.#tokenWrittenMs.get(uid) ?? 0) < tokenRefreshMs) return
-    this.#tokenWrittenMs.set(uid, clock.now())
-    try {
-      for (const { name, configMap } of pod.spec.volumes ?? [])
-        if (configMap !== undefined) {
-          const object = await client
-            .resource(coreResource('configmaps', true))
-            .get(configMap.name, namespace)
-          writeVolume(
-            join(base, name),
-            ((object as { data?: Record<string, string> }).data ?? {}) as Record<string, string>,
-          )
-        }
-      writeVolume(join(base, 'service-account'), {
-        token: await this.#requestToken(pod),
-        'ca.crt': this.#options.ca,
-        namespace,
-      })
-    } catch (error) {
-      this.#tokenWrittenMs.delete(uid)
-      throw error
-    }
-  }
-
-  async #requestToken(pod: Pod): Promise<string> {
-    const { namespace = 'default' } = pod.metadata
-    const accounts = this.#options.client.resource(coreResource('serviceaccounts', true))
-    const answer = (await this.#options.client.json({
-      method: 'POST',
-      path: accounts.path(namespace, pod.spec.serviceAccountName ?? 'default', 'token'),
-      body: {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenRequest',
-        spec: { expirationSeconds: tokenSeconds },
-      },
-    })) as { status: { token: string } }
-    return answer.status.token
-  }
-
-  /* ---- probes and status ---- */
-
+  /** A container that its liveness probe has given up is ended, and the restart policy does the rest. */
   async #probe(
     pod: Pod,
     running: RunningPod,
     container: Container,
     present: RunningContainer,
   ): Promise<void> {
-    const { readinessProbe } = container
-    if (readinessProbe === undefined) return
-    const key = `${running.uid}/${container.name}`
-    const last = this.#readiness.get(key)
-    const now = this.#options.clock.now()
-    const periodMs = last?.isReady ? (readinessProbe.periodSeconds ?? 10) * 1000 : 250
-    if (last !== undefined && now - last.checkedAtMs < periodMs) return
-    const env = this.#environment(pod, container, running.podIPs[0] ?? '')
-    const isReady = await probeOnce(readinessProbe, present.process.pid, running.podIPs[0] ?? '', env)
-    this.#readiness.set(key, { isReady, checkedAtMs: now })
+    const podIP = running.podIPs[0] ?? ''
+    const target = {
+      uid: running.uid,
+      container: container.name,
+      pid: present.process.pid,
+      podIP,
+      env: this.#environment(pod, container, podIP),
+      ageMs: this.#options.clock.now() - Date.parse(present.startedAt),
+    }
+    const { readinessProbe, livenessProbe } = container
+    if (readinessProbe !== undefined) await this.#probes.ask('readiness', readinessProbe, target)
+    if (livenessProbe === undefined) return
+    if ((await this.#probes.ask('liveness', livenessProbe, target)) !== 'failed') return
+    const { name } = pod.metadata
+    this.#options.log.warn({ pod: name, container: container.name }, 'liveness probe failed; restarting')
+    await endProcess(present.process, (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000)
   }
 
   async #report(pod: Pod, uid: string, worker: Worker): Promise<void> {
@@ -412,7 +361,7 @@ export class Kubelet {
       isReady: (container) => {
         const hasProbe =
           pod.spec.containers.find(({ name }) => name === container)?.readinessProbe !== undefined
-        return !hasProbe || (this.#readiness.get(`${uid}/${container}`)?.isReady ?? false)
+        return !hasProbe || this.#probes.isReady(uid, container)
       },
     })
     if (JSON.stringify(status) === JSON.stringify(pod.status)) return
@@ -430,6 +379,7 @@ export class Kubelet {
   }
 }
 
-function logFileOf(running: RunningPod, container: string): string {
-  return join(stateDirectory, 'logs', `${running.uid}_${container}.log`)
+/** A restart begins a new log; the one before it can still be read. */
+function logFileOf(running: RunningPod, container: string, restarts: number): string {
+  return join(logDirectory(running.uid), `${container}_${restarts}.log`)
 }

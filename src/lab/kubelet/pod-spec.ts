@@ -40,8 +40,8 @@ export interface Probe {
 
 export interface Volume {
   readonly name: string
-  readonly configMap?: { readonly name: string }
-  readonly hostPath?: { readonly path: string }
+  readonly configMap?: { readonly name: string; readonly optional?: boolean }
+  readonly hostPath?: { readonly path: string; readonly type?: string }
   readonly emptyDir?: object
 }
 

@@ -5,7 +5,9 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -90,7 +92,12 @@ function signalNumber(signal: string): number {
 /** A volume's files, replaced one by one; nobody sees half of one. */
 export function writeVolume(directory: string, files: Readonly<Record<string, string>>): void {
   mkdirSync(directory, { recursive: true })
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content)
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(directory, name)
+    if (existsSync(path) && readFileSync(path, 'utf8') === content) continue
+    writeFileSync(join(directory, `.${name}.new`), content)
+    renameSync(join(directory, `.${name}.new`), path)
+  }
   for (const name of readdirSync(directory))
     if (!(name in files)) rmSync(join(directory, name), { force: true })
 }

@@ -1,22 +1,23 @@
 import { spawn } from 'node:child_process'
-import { createReadStream, existsSync, readFileSync, watch } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { followLog, type LogSource, readLog, tailOf } from './container-log.ts'
 
-/** What exec and logs need to know of a container. */
-export interface ContainerHandle {
+/** What exec, attach and logs need to know of a container. Only what runs can be entered; its log can be read afterwards, too. */
+export interface ContainerHandle extends LogSource {
   readonly pid: number
-  /** Only what runs can be entered; its log can be read afterwards, too. */
-  readonly isAlive: boolean
   readonly env: Readonly<Record<string, string>>
-  readonly logFile: string
+  /** Of the container that ran before the last restart. */
+  readonly previousLogFile: string
 }
 
 export type FindContainer = (namespace: string, pod: string, container: string) => ContainerHandle | undefined
 
 const protocol = 'v5.channel.k8s.io'
-const channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, close: 255 } as const
+const channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const
 
 /** The kubelet's own port: exec, attach and logs, for whoever has the token, which is the API server. */
 export function serveStreams(token: string, find: FindContainer): Server {
@@ -33,9 +34,10 @@ export function serveStreams(token: string, find: FindContainer): Server {
       )
       return
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) =>
-      runCommand(webSocket, target.container, target.url),
-    )
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      if (target.verb === 'attach') void showOutput(webSocket, target.container, target.url)
+      else runCommand(webSocket, target.container, target.url)
+    })
   })
   return server
 }
@@ -45,8 +47,49 @@ function parseStream(request: IncomingMessage, token: string, find: FindContaine
   const url = new URL(request.url ?? '/', 'http://kubelet')
   const [, verb, namespace = '', pod = '', name = ''] = url.pathname.split('/')
   const container = find(namespace, pod, name)
-  if (container === undefined || (verb !== 'containerLogs' && !container.isAlive)) return 404
+  if (container === undefined || (verb !== 'containerLogs' && !container.isAlive())) return 404
   return verb === 'exec' || verb === 'attach' || verb === 'containerLogs' ? { container, url, verb } : 404
+}
+
+/** Attach: what the container prints from now on. Its standard input is closed, and who wants to type is told so. */
+async function showOutput(webSocket: WebSocket, container: ContainerHandle, url: URL): Promise<void> {
+  const finish = (status: object): void => {
+    if (webSocket.readyState !== webSocket.OPEN) return
+    webSocket.send(Buffer.concat([Buffer.from([channel.status]), Buffer.from(JSON.stringify(status))]))
+    webSocket.close(1000)
+  }
+  if (url.searchParams.get('stdin') === 'true') {
+    const message = 'containers of the lab have no standard input; use "kubectl exec -it POD -- sh"'
+    return finish({ metadata: {}, status: 'Failure', reason: 'InternalError', message })
+  }
+  const closed = new AbortController()
+  webSocket.on('close', () => closed.abort())
+  webSocket.on('error', () => closed.abort())
+  for await (const chunk of followLog(container, readLog(container.logFile).length, closed.signal))
+    webSocket.send(Buffer.concat([Buffer.from([channel.stdout]), chunk]))
+  finish(exitStatus(0, []))
+}
+
+/** The size of the person's terminal, for the one that the command has; which it opens a moment after its start. */
+async function resize(scriptPid: number, message: Buffer): Promise<void> {
+  const { Width: columns, Height: rows } = JSON.parse(message.toString()) as { Width: number; Height: number }
+  for (let tries = 0; tries < 40; tries++, await sleep(10)) {
+    const terminal = terminalOf(scriptPid)
+    if (terminal === undefined) continue
+    spawn('stty', ['-F', terminal, 'cols', String(columns), 'rows', String(rows)], { stdio: 'ignore' })
+    return
+  }
+}
+
+/** `script` has the master's side of a terminal; its child has the other. */
+function terminalOf(scriptPid: number): string | undefined {
+  try {
+    const child = readFileSync(`/proc/${scriptPid}/task/${scriptPid}/children`, 'utf8').split(' ')[0]
+    const device = readlinkSync(`/proc/${child}/fd/0`)
+    return device.startsWith('/dev/pts/') ? device : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Entering by the container's first process: its mounts, network and hostname. */
@@ -69,6 +112,7 @@ function runCommand(webSocket: WebSocket, { pid, env }: ContainerHandle, url: UR
   child.stdin.on('error', () => {})
   webSocket.on('message', (message: Buffer) => {
     if (message[0] === channel.stdin) child.stdin.write(message.subarray(1))
+    if (message[0] === channel.resize && hasTty) void resize(child.pid ?? 0, message.subarray(1))
     if (message[0] === channel.close && message[1] === channel.stdin && !hasTty) child.stdin.end()
   })
   webSocket.on('close', () => child.kill('SIGKILL'))
@@ -111,22 +155,31 @@ function answerLog(
     response.writeHead(typeof target === 'number' ? target : 404).end()
     return
   }
-  const { logFile } = target.container
-  const tail = target.url.searchParams.get('tailLines')
-  const text = existsSync(logFile) ? readFileSync(logFile, 'utf8') : ''
-  const lines = text.split('\n')
+  const { searchParams: asked } = target.url
+  const unknown = ['timestamps', 'sinceSeconds', 'sinceTime'].find((name) => asked.has(name))
+  if (unknown !== undefined) {
+    response.writeHead(400, { 'content-type': 'text/plain' })
+    response.end(`the lab does not keep the time of each line: it cannot honour ${unknown}`)
+    return
+  }
+  const isPrevious = asked.get('previous') === 'true'
+  const logFile = isPrevious ? target.container.previousLogFile : target.container.logFile
+  const log = readLog(logFile)
+  const tail = asked.get('tailLines')
+  const limit = asked.get('limitBytes')
+  const shown = (tail === null ? log : tailOf(log, Number(tail))).subarray(0, Number(limit ?? log.length))
   response.writeHead(200, { 'content-type': 'text/plain' })
-  response.write(tail === null ? text : lines.slice(-Number(tail) - 1).join('\n'))
-  if (target.url.searchParams.get('follow') !== 'true') {
+  response.write(shown)
+  if (asked.get('follow') !== 'true' || isPrevious || !existsSync(logFile)) {
     response.end()
     return
   }
-  let position = Buffer.byteLength(text)
-  const watcher = watch(logFile, () => {
-    createReadStream(logFile, { start: position }).on('data', (chunk) => {
-      position += chunk.length
-      response.write(chunk)
-    })
-  })
-  response.once('close', () => watcher.close())
+  void follow(target.container, log.length, response)
+}
+
+async function follow(container: LogSource, from: number, response: ServerResponse): Promise<void> {
+  const closed = new AbortController()
+  response.once('close', () => closed.abort())
+  for await (const chunk of followLog(container, from, closed.signal)) response.write(chunk)
+  response.end()
 }
