@@ -89,13 +89,15 @@ export function runInside(machine: Machine, words: readonly string[]): string {
 
 /**
  * The lab's host: the bridge that every node hangs on, with the address that the walkthrough's host has there. It forwards
- * nothing and has no way out: what is sent beyond the bridge's network goes nowhere.
+ * nothing and has no way out: what is sent beyond the bridge's network goes nowhere. The bridge is a cable and no more:
+ * netfilter stays out of it.
  */
 export function setUpBridge(host: Machine): void {
   runInside(host, [
     'sh',
     '-ec',
     `echo 0 >/proc/sys/net/ipv4/ip_forward
+for knob in /proc/sys/net/bridge/bridge-nf-call-*tables; do [ ! -e "$knob" ] || echo 0 >"$knob"; done
 ip link add ${network.bridge} type bridge
 ip link set ${network.bridge} up
 ip address add ${ipv4Of(1)}/16 dev ${network.bridge}
