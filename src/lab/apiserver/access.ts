@@ -129,8 +129,10 @@ export class Access {
 
   #rulesOf(user: User, namespace: string): Rule[] {
     const bindings = [
-      ...this.#store.list(`${rbac}/clusterrolebindings`),
-      ...this.#store.list(`${rbac}/rolebindings`).filter(({ metadata }) => metadata.namespace === namespace),
+      ...this.#store.values(`${rbac}/clusterrolebindings`),
+      ...[...this.#store.values(`${rbac}/rolebindings`)].filter(
+        ({ metadata }) => metadata.namespace === namespace,
+      ),
     ] as Binding[]
     return bindings
       .filter(({ subjects = [], metadata }) =>

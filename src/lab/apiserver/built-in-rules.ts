@@ -1,25 +1,11 @@
 import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
-import { ruleProblem } from './cel.ts'
-import { builtInKinds, type ResourceKind } from './resources.ts'
+import { definitionIssues } from './definition-rules.ts'
+import { isList, isText, isTextMap, missing, wrong } from './field-issues.ts'
+import type { ResourceKind } from './resources.ts'
 import { badRequest, type FieldIssue, invalid } from './status-error.ts'
 
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 const labelValue = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/
-
-const wrong = (field: string, value: unknown, why: string): FieldIssue => ({
-  field,
-  reason: 'FieldValueInvalid',
-  message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
-})
-const missing = (field: string, why = ''): FieldIssue => ({
-  field,
-  reason: 'FieldValueRequired',
-  message: `Required value${why}`,
-})
-const isList = (value: unknown, has: (item: unknown) => boolean): boolean =>
-  Array.isArray(value) && value.every(has)
-const isText = (value: unknown): boolean => typeof value === 'string'
-const isTextMap = (value: unknown): boolean => isObject(value) && Object.values(value).every(isText)
 
 /** Rules of built-in kinds that users meet when they make a mistake, and what the server itself relies on later. */
 export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
@@ -135,96 +121,6 @@ function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
   if (subjects !== undefined && subjects !== null && !isList(subjects, isSubject))
     issues.push(wrong('subjects', subjects, 'each subject has a kind and a name'))
   return issues
-}
-
-const builtInGroups = new Set(builtInKinds.map(({ group }) => group))
-
-function definitionIssues({ metadata, spec = {} }: ApiObject): FieldIssue[] {
-  const names = isObject(spec.names) ? spec.names : {}
-  const issues: FieldIssue[] = []
-  for (const field of ['kind', 'plural'])
-    if (typeof names[field] !== 'string' || names[field] === '') issues.push(missing(`spec.names.${field}`))
-  for (const field of ['shortNames', 'categories'])
-    if (names[field] !== undefined && !isList(names[field], isText))
-      issues.push(wrong(`spec.names.${field}`, names[field], 'must be a list of names'))
-  const { group, scope } = spec
-  if (typeof group !== 'string' || !group.includes('.') || builtInGroups.has(group))
-    issues.push(
-      wrong('spec.group', group, 'should be a domain with at least one dot, and none of Kubernetes'),
-    )
-  if (scope !== 'Namespaced' && scope !== 'Cluster')
-    issues.push({
-      field: 'spec.scope',
-      reason: 'FieldValueNotSupported',
-      message: `Unsupported value: ${JSON.stringify(scope)}: supported values: "Cluster", "Namespaced"`,
-    })
-  if (metadata.name !== `${names.plural}.${group}`)
-    issues.push(wrong('metadata.name', metadata.name, 'must be spec.names.plural+"."+spec.group'))
-  return [...issues, ...versionIssues(spec.versions), ...ruleIssues(spec)]
-}
-
-function versionIssues(versions: unknown): FieldIssue[] {
-  if (!Array.isArray(versions) || !versions.every(isObject) || versions.length === 0)
-    return [missing('spec.versions')]
-  const issues: FieldIssue[] = []
-  if (versions.filter(({ storage }) => storage === true).length !== 1)
-    issues.push(
-      wrong('spec.versions', versions.length, 'must have exactly one version marked as storage version'),
-    )
-  for (const [index, { name, schema, additionalPrinterColumns: columns }] of versions.entries()) {
-    const field = `spec.versions[${index}]`
-    const root = isObject(schema) ? schema.openAPIV3Schema : undefined
-    if (typeof name !== 'string' || name === '') issues.push(missing(`${field}.name`))
-    if (!isObject(root) || root.type !== 'object') issues.push(missing(`${field}.schema.openAPIV3Schema`))
-    else issues.push(...schemaIssues(root, `${field}.schema.openAPIV3Schema`))
-    const isColumn = (column: unknown): boolean =>
-      isObject(column) && [column.name, column.type, column.jsonPath].every(isText)
-    if (columns !== undefined && !isList(columns, isColumn))
-      issues.push(
-        wrong(`${field}.additionalPrinterColumns`, columns, 'each has a name, a type and a jsonPath'),
-      )
-  }
-  return issues
-}
-
-/** Of a schema's own shape: what later walks through it trusts it. */
-function schemaIssues(schema: JsonObject, field: string): FieldIssue[] {
-  const below: [string, unknown][] = Object.entries(isObject(schema.properties) ? schema.properties : {}).map(
-    ([name, property]) => [`${field}.properties[${name}]`, property],
-  )
-  if (schema.items !== undefined) below.push([`${field}.items`, schema.items])
-  if (isObject(schema.additionalProperties))
-    below.push([`${field}.additionalProperties`, schema.additionalProperties])
-  const issues: FieldIssue[] = []
-  for (const list of ['required', 'enum', 'x-kubernetes-validations'])
-    if (schema[list] !== undefined && !Array.isArray(schema[list]))
-      issues.push(wrong(`${field}.${list}`, schema[list], 'must be a list'))
-  if (schema.pattern !== undefined && !isPattern(schema.pattern))
-    issues.push(wrong(`${field}.pattern`, schema.pattern, 'must be a regular expression'))
-  for (const [path, property] of below)
-    if (isObject(property)) issues.push(...schemaIssues(property, path))
-    else issues.push(wrong(path, property, 'must be a schema'))
-  return issues
-}
-
-function isPattern(pattern: unknown): boolean {
-  try {
-    return typeof pattern === 'string' && new RegExp(pattern).source !== ''
-  } catch {
-    return false
-  }
-}
-
-function ruleIssues(node: unknown): FieldIssue[] {
-  if (Array.isArray(node)) return node.flatMap(ruleIssues)
-  if (!isObject(node)) return []
-  const rules = Array.isArray(node['x-kubernetes-validations']) ? node['x-kubernetes-validations'] : []
-  const own = rules.flatMap((each) => {
-    const rule = isObject(each) ? String(each.rule) : ''
-    const problem = ruleProblem(rule)
-    return problem === undefined ? [] : [wrong('spec.versions', rule, `compilation failed: ${problem}`)]
-  })
-  return [...own, ...Object.values(node).flatMap(ruleIssues)]
 }
 
 /** What a pod runs and where is settled once: its kubelet does not follow a change of mind. */

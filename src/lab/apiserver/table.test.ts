@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ApiObject } from './api-object.ts'
-import { shortDuration } from './printers.ts'
+import { shortDuration } from './cells.ts'
 import { builtInKinds } from './resources.ts'
 import { readJsonPath, renderTable } from './table.ts'
 

@@ -1,5 +1,6 @@
 import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
-import { nameColumn, type Printer, printerOf, since } from './printers.ts'
+import { nameColumn, type Printer, since } from './cells.ts'
+import { printerOf } from './printers.ts'
 import type { Column, ResourceKind } from './resources.ts'
 
 function customPrinter(columns: readonly Column[]): Printer {

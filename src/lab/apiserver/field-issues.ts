@@ -1,0 +1,17 @@
+import { isObject } from './api-object.ts'
+import type { FieldIssue } from './status-error.ts'
+
+export const wrong = (field: string, value: unknown, why: string): FieldIssue => ({
+  field,
+  reason: 'FieldValueInvalid',
+  message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
+})
+export const missing = (field: string, why = ''): FieldIssue => ({
+  field,
+  reason: 'FieldValueRequired',
+  message: `Required value${why}`,
+})
+export const isList = (value: unknown, has: (item: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(has)
+export const isText = (value: unknown): boolean => typeof value === 'string'
+export const isTextMap = (value: unknown): boolean => isObject(value) && Object.values(value).every(isText)
