@@ -46,7 +46,7 @@ export function dockerExec(
   state: LabState,
   name: string,
   words: readonly string[],
-  environment: readonly string[],
+  { environment, isDetached }: { readonly environment: readonly string[]; readonly isDetached: boolean },
 ): number {
   const { machine, name: full } = findTarget(state, name)
   if (isFrozen(machine.cgroup))
@@ -60,11 +60,13 @@ export function dockerExec(
     ['net', 'mount', 'uts', 'pid'],
     ['env', `PATH=${path}`, ...words],
   )
+  const env = { TERM: process.env.TERM ?? 'dumb', HOME: '/root', PATH: path, ...given }
+  if (isDetached) {
+    startDaemon(entered, join(labPaths(state.name).logs, `${full}.log`), { cgroup: machine.cgroup, env })
+    return 0
+  }
   const [command = '', ...rest] = inCgroup(machine.cgroup, entered)
-  const result = spawnSync(command, rest, {
-    stdio: 'inherit',
-    env: { TERM: process.env.TERM ?? 'dumb', HOME: '/root', PATH: path, ...given },
-  })
+  const result = spawnSync(command, rest, { stdio: 'inherit', env })
   if (result.error) throw result.error
   return result.status ?? 137
 }

@@ -32,10 +32,12 @@ docker
   .description('run a command in a node or container')
   .option('-i, --interactive')
   .option('-t, --tty')
+  .option('-d, --detach', 'go on without waiting for it')
   .option('-e, --env <pair>', 'a variable', collect, [])
   .passThroughOptions()
-  .action((container: string, command: string[], options: { env: string[] }) => {
-    process.exitCode = dockerExec(state, container, command, options.env)
+  .action((container: string, command: string[], { env, detach }: { env: string[]; detach?: boolean }) => {
+    const options = { environment: env, isDetached: detach ?? false }
+    process.exitCode = dockerExec(state, container, command, options)
   })
 
 docker

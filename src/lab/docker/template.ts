@@ -9,12 +9,13 @@ type Node =
 
 export function renderTemplate(template: string, data: unknown): string {
   const tokens = template.split(/(\{\{.*?\}\})/).filter((token) => token !== '')
-  const { nodes, rest } = parse(tokens)
-  if (rest.length > 0) throw new Error('the template has an {{end}} too many')
+  const { nodes, rest, isEnded } = parse(tokens)
+  if (isEnded || rest.length > 0) throw new Error('the template has an {{end}} too many')
   return render(nodes, data)
 }
 
-function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly string[] } {
+/** Up to the end of the block that begins before the first token, or of all. */
+function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly string[]; isEnded: boolean } {
   const nodes: Node[] = []
   let rest = tokens
   while (rest.length > 0) {
@@ -23,18 +24,19 @@ function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly strin
     const action = /^\{\{-?\s*(.*?)\s*-?\}\}$/.exec(token)?.[1]
     if (action === undefined)
       nodes.push({ kind: 'text', text: token.replaceAll('\\n', '\n').replaceAll('\\t', '\t') })
-    else if (action === 'end') return { nodes, rest }
+    else if (action === 'end') return { nodes, rest, isEnded: true }
     else {
       const block = /^(range|if)\s*(\..*)$/.exec(action)
       if (block === null) nodes.push({ kind: 'value', expression: action })
       else {
         const inner = parse(rest)
+        if (!inner.isEnded) throw new Error(`the template has no {{end}} for "${action}"`)
         nodes.push({ kind: block[1] as 'range' | 'if', expression: block[2] ?? '', body: inner.nodes })
         rest = inner.rest
       }
     }
   }
-  return { nodes, rest }
+  return { nodes, rest, isEnded: false }
 }
 
 function render(nodes: readonly Node[], data: unknown): string {
