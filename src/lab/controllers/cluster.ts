@@ -1,0 +1,59 @@
+import { KubeClient, type KubeObject, type ResourceName } from '../../kube/client.ts'
+import { coreResource } from '../../kube/cluster-objects.ts'
+import { Mirror } from '../../kube/mirror.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/log.ts'
+import type { NodeObject, PodObject, Workload } from './workload.ts'
+
+export const nodesName = coreResource('nodes', false)
+export const podsName = coreResource('pods', true)
+export const daemonSetsName = apps('daemonsets')
+export const deploymentsName = apps('deployments')
+
+function apps(plural: string): ResourceName {
+  return { group: 'apps', version: 'v1', plural, isNamespaced: true }
+}
+
+/** What the controllers see of the API server, and how they write to it. */
+export class Cluster {
+  readonly client: KubeClient
+  readonly #mirrors: readonly Mirror<KubeObject, KubeObject>[]
+  readonly nodesByName: () => readonly NodeObject[]
+  readonly pods: () => readonly PodObject[]
+  readonly daemonSets: () => readonly Workload[]
+  readonly deployments: () => readonly Workload[]
+
+  constructor(
+    access: { readonly server: string; readonly ca: string; readonly token: string },
+    log: Logger,
+    onChange: () => void,
+  ) {
+    const { server, ca, token } = access
+    const client = new KubeClient({ server, ca, token: () => token }, { userAgent: 'lab-controllers' })
+    const mirror = <T extends KubeObject>(name: ResourceName): Mirror<T, T> =>
+      new Mirror<T, T>(client.resource<T>(name), {
+        clock: systemClock,
+        log,
+        trim: (object) => object,
+        onChange,
+      })
+    const [nodes, pods] = [mirror<NodeObject>(nodesName), mirror<PodObject>(podsName)]
+    const [daemonSets, deployments] = [mirror<Workload>(daemonSetsName), mirror<Workload>(deploymentsName)]
+    this.client = client
+    this.#mirrors = [nodes, pods, daemonSets, deployments] as unknown as Mirror<KubeObject, KubeObject>[]
+    this.nodesByName = () =>
+      [...nodes.items.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    this.pods = () => [...pods.items.values()]
+    this.daemonSets = () => [...daemonSets.items.values()]
+    this.deployments = () => [...deployments.items.values()]
+  }
+
+  /** Nothing is decided before every list is there once. */
+  get hasSynced(): boolean {
+    return this.#mirrors.every(({ hasSynced }) => hasSynced)
+  }
+
+  async watch(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#mirrors.map((mirror) => mirror.start(signal)))
+  }
+}

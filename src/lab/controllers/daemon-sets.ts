@@ -1,0 +1,36 @@
+import { daemonSetsName } from './cluster.ts'
+import { hasEnded, type OwnedPods } from './owned-pods.ts'
+import { hashLabel, isPodReady, type NodeObject, refusal, templateHash, type Workload } from './workload.ts'
+
+/** One pod on each node that it tolerates; one node at a time gets a new template. */
+export async function tendDaemonSet(
+  pods: OwnedPods,
+  daemonSet: Workload,
+  nodes: readonly NodeObject[],
+): Promise<void> {
+  const owned = pods.of(daemonSet)
+  const hash = templateHash(daemonSet)
+  const wanted = nodes.filter((node) => refusal({ spec: daemonSet.spec.template.spec }, node) === undefined)
+  for (const {
+    metadata: { name },
+  } of wanted) {
+    const here = owned.filter(({ spec }) => spec.nodeName === name)
+    for (const pod of here.filter(hasEnded)) await pods.remove(pod)
+    if (here.length === 0) await pods.create(daemonSet, 'DaemonSet', name, name)
+    else pods.noteSeen(daemonSet, name)
+  }
+  const names = new Set(wanted.map(({ metadata }) => metadata.name))
+  for (const pod of owned) if (!names.has(pod.spec.nodeName ?? '')) await pods.remove(pod)
+  const isRolling = owned.some((pod) => pod.metadata.deletionTimestamp !== undefined || !isPodReady(pod))
+  const outdated = owned.find((pod) => pod.metadata.labels?.[hashLabel] !== hash)
+  if (!isRolling && outdated !== undefined) await pods.remove(outdated)
+  await pods.report(daemonSetsName, daemonSet, {
+    desiredNumberScheduled: wanted.length,
+    currentNumberScheduled: owned.length,
+    numberReady: owned.filter(isPodReady).length,
+    numberAvailable: owned.filter(isPodReady).length,
+    updatedNumberScheduled: owned.filter((pod) => pod.metadata.labels?.[hashLabel] === hash).length,
+    numberMisscheduled: 0,
+    observedGeneration: daemonSet.metadata.generation,
+  })
+}

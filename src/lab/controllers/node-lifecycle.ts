@@ -1,0 +1,29 @@
+import { type Cluster, nodesName } from './cluster.ts'
+
+/** A node whose kubelet has been silent for so long is not ready. */
+const heartbeatGraceMs = 40_000
+
+/** Says of nodes that nobody hears from that nobody knows how they are. */
+export async function judgeNodes(cluster: Cluster, nowMs: number): Promise<void> {
+  for (const node of cluster.nodesByName()) {
+    const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')
+    const heardMs = Date.parse(ready?.lastHeartbeatTime ?? '')
+    if (ready === undefined || ready.status === 'Unknown' || !(nowMs - heardMs > heartbeatGraceMs)) continue
+    const unknown = {
+      status: 'Unknown',
+      reason: 'NodeStatusUnknown',
+      message: 'Kubelet stopped posting node status.',
+    }
+    const conditions = (node.status?.conditions ?? []).map((condition) =>
+      condition.type === 'Ready' ? { ...condition, ...unknown } : condition,
+    )
+    await cluster.client
+      .resource(nodesName)
+      .patch(
+        node.metadata.name,
+        'merge',
+        { status: { conditions } },
+        { subresource: 'status', fieldManager: 'node-controller' },
+      )
+  }
+}

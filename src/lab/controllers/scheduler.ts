@@ -1,0 +1,74 @@
+import { isConflict, isNotFound } from '../../kube/kube-error.ts'
+import { type Cluster, podsName } from './cluster.ts'
+import { isNodeReady, type NodeObject, type PodObject, refusal } from './workload.ts'
+
+export type Placement =
+  | { readonly kind: 'node'; readonly name: string }
+  | { readonly kind: 'none'; readonly message: string }
+
+/**
+ * The node with the fewest pods, of those that may have it; of equals the last by name, as in the walkthrough. Pods in their
+ * node's network need no network plugin, so they may go where none is yet, and are spread by their owner.
+ */
+export function place(pod: PodObject, nodes: readonly NodeObject[], pods: readonly PodObject[]): Placement {
+  const isSystem = pod.spec.hostNetwork ?? false
+  const whyNot = (node: NodeObject): string | undefined =>
+    refusal(pod, node) ?? (isSystem || isNodeReady(node) ? undefined : 'node(s) were not ready')
+  const load = (node: NodeObject): number =>
+    pods.filter(
+      (each) =>
+        each.spec.nodeName === node.metadata.name &&
+        (isSystem ? isSameOwner(each, pod) : !each.spec.hostNetwork),
+    ).length
+  const [chosen] = nodes
+    .filter((node) => whyNot(node) === undefined)
+    .map((node) => ({ name: node.metadata.name, load: load(node) }))
+    .reverse()
+    .sort((a, b) => a.load - b.load)
+  if (chosen !== undefined) return { kind: 'node', name: chosen.name }
+  const reasons = nodes.map((node) => whyNot(node) ?? '')
+  const counted = [...new Set(reasons)].map(
+    (reason) => `${reasons.filter((each) => each === reason).length} ${reason}`,
+  )
+  return { kind: 'none', message: `0/${nodes.length} nodes are available: ${counted.join(', ')}.` }
+}
+
+function isSameOwner(a: PodObject, b: PodObject): boolean {
+  return a.metadata.ownerReferences?.[0]?.uid === b.metadata.ownerReferences?.[0]?.uid
+}
+
+/** Gives a pod its node, or says in its status why it has none. */
+export async function schedule(cluster: Cluster, pod: PodObject): Promise<void> {
+  if (pod.metadata.deletionTimestamp !== undefined) return
+  const placement = place(pod, cluster.nodesByName(), cluster.pods())
+  if (placement.kind === 'none') return explain(cluster, pod, placement.message)
+  const { name, namespace = 'default', uid = '' } = pod.metadata
+  try {
+    await cluster.client.json({
+      method: 'POST',
+      path: cluster.client.resource(podsName).path(namespace, name, 'binding'),
+      body: {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name, namespace, uid },
+        target: { kind: 'Node', name: placement.name },
+      },
+    })
+  } catch (error) {
+    if (!isConflict(error) && !isNotFound(error)) throw error
+  }
+}
+
+async function explain(cluster: Cluster, pod: PodObject, message: string): Promise<void> {
+  const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }]
+  if (JSON.stringify(pod.status?.conditions) === JSON.stringify(conditions)) return
+  const { name, namespace = 'default' } = pod.metadata
+  await cluster.client
+    .resource(podsName)
+    .patch(
+      name,
+      'merge',
+      { status: { conditions } },
+      { namespace, subresource: 'status', fieldManager: 'scheduler' },
+    )
+}
