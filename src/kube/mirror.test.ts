@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { type ServerUnderTest, startServer } from '../lab/apiserver/server-under-test.ts'
+import { RunningServer } from '../lab/apiserver/running-server.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
 import { KubeClient, type KubeObject, type Resource } from './client.ts'
@@ -22,14 +22,17 @@ async function eventually(isSo: () => boolean): Promise<void> {
 }
 
 describe('the client and its mirrors', { timeout: 120_000 }, () => {
-  let server: ServerUnderTest
+  let server: RunningServer
   let client: KubeClient
   let maps: Resource<ConfigMap>
   const newClient = (): KubeClient =>
-    new KubeClient({ server: server.url, ca: server.ca, token: () => server.token }, { userAgent: 'test' })
+    new KubeClient(
+      { server: server.url, ca: server.ca, token: () => server.adminToken },
+      { userAgent: 'test' },
+    )
 
   before(async () => {
-    server = await startServer()
+    server = await RunningServer.open()
     client = newClient()
     maps = client.resource<ConfigMap>(coreResource('configmaps', true))
   })
@@ -77,7 +80,8 @@ describe('the client and its mirrors', { timeout: 120_000 }, () => {
     assert.equal(mirror.items.get('default/followed'), 'one')
     await maps.patch('followed', 'merge', { data: { value: 'two' } }, { namespace: 'default' })
     await eventually(() => mirror.items.get('default/followed') === 'two')
-    await server.restart()
+    await server.kill()
+    await server.start()
     await maps.delete('followed', { namespace: 'default' })
     await create('after', { value: 'three' })
     await eventually(

@@ -5,10 +5,9 @@ import { after, before, describe, test } from 'node:test'
 import { WebSocketServer } from 'ws'
 import { stringify } from 'yaml'
 import { renderCrds } from '../../api/crd.ts'
-import { RunningServer } from './running-server.ts'
-import { kubectlMissing } from './server-under-test.ts'
+import { kubectlMissing, RunningServer } from './running-server.ts'
 
-const skip = kubectlMissing()
+const skip = kubectlMissing
 let server: RunningServer
 let kubelet: Server
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import { WebSocketServer } from 'ws'
 import { renderCrds } from '../../api/crd.ts'
-import { kubectlMissing, type ServerUnderTest, startServer } from './server-under-test.ts'
+import { kubectlMissing, RunningServer } from './running-server.ts'
 
 const policy = (name: string, spec: object): string =>
   JSON.stringify({ apiVersion: 'cilium.io/v2', kind: 'CiliumEgressGatewayPolicy', metadata: { name }, spec })
@@ -17,22 +17,30 @@ const good = {
 const node = (name: string): string => JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
 
 /** What the real kubectl asks of an API server. */
-describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
-  let server: ServerUnderTest
-  const run = (words: string, input?: string, user?: string): string => {
-    const { code, output } = server.kubectl(words.split(' '), input, user)
+describe('kubectl', { skip: kubectlMissing, timeout: 120_000 }, () => {
+  let server: RunningServer
+  const ask = async (
+    words: string,
+    input?: string,
+    token?: string,
+  ): Promise<{ code: number; output: string }> => {
+    const { code, stdout, stderr } = await server.kubectl(words, input, token)
+    return { code, output: `${stdout}${stderr}`.trim() }
+  }
+  const run = async (words: string, input?: string, token?: string): Promise<string> => {
+    const { code, output } = await ask(words, input, token)
     assert.equal(code, 0, `kubectl ${words}\n${output}`)
     return output
   }
-  const fails = (words: string, input?: string, user?: string): string => {
-    const { code, output } = server.kubectl(words.split(' '), input, user)
+  const fails = async (words: string, input?: string, token?: string): Promise<string> => {
+    const { code, output } = await ask(words, input, token)
     assert.notEqual(code, 0, `kubectl ${words} should fail\n${output}`)
     return output
   }
 
   before(async () => {
-    server = await startServer()
-    run(
+    server = await RunningServer.open(['guest-token,guest,2'])
+    await run(
       'apply -f -',
       renderCrds()
         .map((crd) => JSON.stringify(crd))
@@ -41,50 +49,56 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
   })
   after(() => server[Symbol.asyncDispose]())
 
-  test('lists what is there, and says where nothing is', () => {
-    assert.match(run('get ns'), /^NAME\s+STATUS\s+AGE\ndefault\s+Active/)
-    assert.match(run('get pods'), /No resources found in default namespace/)
-    assert.match(fails('get nonsense'), /the server doesn't have a resource type "nonsense"/)
-    assert.match(fails('get pod missing'), /\(NotFound\): pods "missing" not found/)
+  test('lists what is there, and says where nothing is', async () => {
+    assert.match(await run('get ns'), /^NAME\s+STATUS\s+AGE\ndefault\s+Active/)
+    assert.match(await run('get pods'), /No resources found in default namespace/)
+    assert.match(await fails('get nonsense'), /the server doesn't have a resource type "nonsense"/)
+    assert.match(await fails('get pod missing'), /\(NotFound\): pods "missing" not found/)
   })
 
-  test('taints and labels nodes, and shows labels', () => {
-    run('create -f -', node('kind-worker3'))
-    assert.equal(run('taint node kind-worker3 egress-gw:NoSchedule'), 'node/kind-worker3 tainted')
-    assert.equal(run('label nodes kind-worker3 egress-gw=true'), 'node/kind-worker3 labeled')
-    assert.match(run('get no --show-labels'), /kind-worker3 .*egress-gw=true/)
-    assert.equal(run('get no -l egress-gw=true -o name'), 'node/kind-worker3')
-    assert.equal(run('label node kind-worker3 egress-gw-'), 'node/kind-worker3 unlabeled')
-    assert.equal(run('get no -l egress-gw -o name'), '')
-    assert.equal(run('taint node kind-worker3 egress-gw:NoSchedule-'), 'node/kind-worker3 untainted')
+  test('taints and labels nodes, and shows labels', async () => {
+    await run('create -f -', node('kind-worker3'))
+    assert.equal(await run('taint node kind-worker3 egress-gw:NoSchedule'), 'node/kind-worker3 tainted')
+    assert.equal(await run('label nodes kind-worker3 egress-gw=true'), 'node/kind-worker3 labeled')
+    assert.match(await run('get no --show-labels'), /kind-worker3 .*egress-gw=true/)
+    assert.equal(await run('get no -l egress-gw=true -o name'), 'node/kind-worker3')
+    assert.equal(await run('label node kind-worker3 egress-gw-'), 'node/kind-worker3 unlabeled')
+    assert.equal(await run('get no -l egress-gw -o name'), '')
+    assert.equal(await run('taint node kind-worker3 egress-gw:NoSchedule-'), 'node/kind-worker3 untainted')
   })
 
-  test('runs, selects, changes and deletes pods', () => {
-    assert.equal(run('run xwing --labels org=alliance --image docker.io/tgraf/netperf'), 'pod/xwing created')
-    assert.match(run('get pod --show-labels'), /xwing\s+0\/1\s+Pending\s+0\s+\S+\s+org=alliance/)
-    assert.equal(run('get po --field-selector status.phase=Pending -o name'), 'pod/xwing')
-    assert.match(fails('get po --field-selector spec.colour=red'), /field label not supported: spec.colour/)
+  test('runs, selects, changes and deletes pods', async () => {
     assert.equal(
-      run('patch pod xwing --type json -p [{"op":"add","path":"/metadata/labels/class","value":"x"}]'),
+      await run('run xwing --labels org=alliance --image docker.io/tgraf/netperf'),
+      'pod/xwing created',
+    )
+    assert.match(await run('get pod --show-labels'), /xwing\s+0\/1\s+Pending\s+0\s+\S+\s+org=alliance/)
+    assert.equal(await run('get po --field-selector status.phase=Pending -o name'), 'pod/xwing')
+    assert.match(
+      await fails('get po --field-selector spec.colour=red'),
+      /field label not supported: spec.colour/,
+    )
+    assert.equal(
+      await run('patch pod xwing --type json -p [{"op":"add","path":"/metadata/labels/class","value":"x"}]'),
       'pod/xwing patched',
     )
-    assert.equal(run('get pod xwing -o jsonpath={.metadata.labels.class}'), 'x')
-    assert.equal(run('delete pod xwing'), 'pod "xwing" deleted')
-    assert.equal(run('get pods -o name'), '')
+    assert.equal(await run('get pod xwing -o jsonpath={.metadata.labels.class}'), 'x')
+    assert.equal(await run('delete pod xwing'), 'pod "xwing" deleted')
+    assert.equal(await run('get pods -o name'), '')
   })
 
-  test('applies a policy, and again', () => {
+  test('applies a policy, and again', async () => {
     const name = 'ciliumegressgatewaypolicy.cilium.io/outpost'
-    assert.equal(run('apply -f -', policy('outpost', good)), `${name} created`)
-    assert.equal(run('apply -f -', policy('outpost', good)), `${name} unchanged`)
+    assert.equal(await run('apply -f -', policy('outpost', good)), `${name} created`)
+    assert.equal(await run('apply -f -', policy('outpost', good)), `${name} unchanged`)
     assert.equal(
-      run('apply -f -', policy('outpost', { ...good, excludedCIDRs: ['172.18.9.0/24'] })),
+      await run('apply -f -', policy('outpost', { ...good, excludedCIDRs: ['172.18.9.0/24'] })),
       `${name} configured`,
     )
-    assert.equal(run('get cegp outpost -o jsonpath={.metadata.generation}'), '2')
-    assert.equal(run('apply -f -', policy('outpost', good)), `${name} configured`)
-    assert.equal(run('get cegp outpost -o jsonpath={.spec.excludedCIDRs}'), '')
-    assert.match(run('get cegp'), /^NAME\s+AGE\noutpost/)
+    assert.equal(await run('get cegp outpost -o jsonpath={.metadata.generation}'), '2')
+    assert.equal(await run('apply -f -', policy('outpost', good)), `${name} configured`)
+    assert.equal(await run('get cegp outpost -o jsonpath={.spec.excludedCIDRs}'), '')
+    assert.match(await run('get cegp'), /^NAME\s+AGE\noutpost/)
   })
 
   for (const [what, spec, message] of [
@@ -111,13 +125,13 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
       /spec.destinationCIDRs.*must be of type array/,
     ],
   ] as const)
-    test(`refuses a policy with ${what}, and says so`, () => {
-      assert.match(fails('apply -f -', policy('bad', { ...good, ...spec })), message)
-      assert.match(fails('get cegp bad'), /NotFound/)
+    test(`refuses a policy with ${what}, and says so`, async () => {
+      assert.match(await fails('apply -f -', policy('bad', { ...good, ...spec })), message)
+      assert.match(await fails('get cegp bad'), /NotFound/)
     })
 
-  test('explains every mode of azAffinity', () => {
-    const text = run('explain isovalentegressgatewaypolicies.spec.azAffinity')
+  test('explains every mode of azAffinity', async () => {
+    const text = await run('explain isovalentegressgatewaypolicies.spec.azAffinity')
     for (const part of [
       'GROUP:      isovalent.com',
       'FIELD: azAffinity <string>',
@@ -128,7 +142,7 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
       assert.ok(text.includes(part), `${part} is missing in\n${text}`)
   })
 
-  test('server-side apply tells who owns a field, and lets go of what is no longer said', () => {
+  test('server-side apply tells who owns a field, and lets go of what is no longer said', async () => {
     const object = (labels: object): string =>
       JSON.stringify({
         apiVersion: 'v1',
@@ -136,18 +150,18 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
         metadata: { name: 'shared', labels },
         data: { key: 'one' },
       })
-    run('apply --server-side --field-manager=first -f -', object({ a: '1', b: '1' }))
+    await run('apply --server-side --field-manager=first -f -', object({ a: '1', b: '1' }))
     assert.match(
-      fails('apply --server-side --field-manager=second -f -', object({ a: '2' })),
+      await fails('apply --server-side --field-manager=second -f -', object({ a: '2' })),
       /conflict with "first"/,
     )
-    run('apply --server-side --field-manager=second --force-conflicts -f -', object({ a: '2' }))
-    run('apply --server-side --field-manager=first -f -', object({}))
-    assert.equal(run('get cm shared -o jsonpath={.metadata.labels}'), '{"a":"2"}')
+    await run('apply --server-side --field-manager=second --force-conflicts -f -', object({ a: '2' }))
+    await run('apply --server-side --field-manager=first -f -', object({}))
+    assert.equal(await run('get cm shared -o jsonpath={.metadata.labels}'), '{"a":"2"}')
   })
 
-  test('waits for what is so, and for what is deleted', () => {
-    run(
+  test('waits for what is so, and for what is deleted', async () => {
+    await run(
       'create -f -',
       JSON.stringify({
         apiVersion: 'v1',
@@ -156,21 +170,24 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
         data: { key: 'value' },
       }),
     )
-    assert.match(run('wait --for=jsonpath={.data.key}=value cm/waited --timeout=5s'), /condition met/)
-    run('delete cm waited')
-    assert.match(run('wait --for=delete cm/waited --timeout=5s'), /^$/)
+    assert.match(await run('wait --for=jsonpath={.data.key}=value cm/waited --timeout=5s'), /condition met/)
+    await run('delete cm waited')
+    assert.match(await run('wait --for=delete cm/waited --timeout=5s'), /^$/)
   })
 
-  test('a namespace takes what is in it along', () => {
-    run('create -f -', '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"passing"}}')
-    run('-n passing create -f -', '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"inside"}}')
-    run('delete ns passing')
-    assert.match(fails('-n passing get cm inside'), /NotFound/)
+  test('a namespace takes what is in it along', async () => {
+    await run('create -f -', '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"passing"}}')
+    await run('-n passing create -f -', '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"inside"}}')
+    await run('delete ns passing')
+    assert.match(await fails('-n passing get cm inside'), /NotFound/)
   })
 
-  test('rights are honoured: what is not granted is refused, what is granted is not', () => {
-    assert.match(fails('get pods', undefined, 'guest'), /User "guest" cannot list resource "pods"/)
-    run(
+  test('rights are honoured: what is not granted is refused, what is granted is not', async () => {
+    assert.match(
+      await fails('get pods', undefined, 'guest-token'),
+      /User "guest" cannot list resource "pods"/,
+    )
+    await run(
       'apply -f -',
       [
         {
@@ -190,14 +207,14 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
         .map((object) => JSON.stringify(object))
         .join('\n'),
     )
-    assert.match(run('get pods', undefined, 'guest'), /No resources found/)
-    assert.match(fails('get nodes', undefined, 'guest'), /cannot list resource "nodes"/)
+    assert.match(await run('get pods', undefined, 'guest-token'), /No resources found/)
+    assert.match(await fails('get nodes', undefined, 'guest-token'), /cannot list resource "nodes"/)
   })
 
-  test('dependents go with their owner', () => {
-    run('create -f -', '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owner"}}')
-    const uid = run('get cm owner -o jsonpath={.metadata.uid}')
-    run(
+  test('dependents go with their owner', async () => {
+    await run('create -f -', '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owner"}}')
+    const uid = await run('get cm owner -o jsonpath={.metadata.uid}')
+    await run(
       'create -f -',
       JSON.stringify({
         apiVersion: 'v1',
@@ -208,8 +225,8 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
         },
       }),
     )
-    run('delete cm owner')
-    assert.match(run('wait --for=delete cm/owned --timeout=5s'), /^$/)
+    await run('delete cm owner')
+    assert.match(await run('wait --for=delete cm/owned --timeout=5s'), /^$/)
   })
 
   test('exec passes streams and exit codes through', async () => {
@@ -236,11 +253,11 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
     })
     await new Promise<void>((resolve) => kubelet.listen(0, '127.0.0.1', resolve))
     const { port } = kubelet.address() as { port: number }
-    run('create -f -', node('far-node'))
-    run(
+    await run('create -f -', node('far-node'))
+    await run(
       `patch node far-node --subresource=status --type=merge -p ${JSON.stringify({ status: { addresses: [{ type: 'InternalIP', address: '127.0.0.1' }], daemonEndpoints: { kubeletEndpoint: { Port: port } } } })}`,
     )
-    run(
+    await run(
       'create -f -',
       JSON.stringify({
         apiVersion: 'v1',
@@ -249,44 +266,35 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
         spec: { nodeName: 'far-node', containers: [{ name: 'far', image: 'x' }] },
       }),
     )
-    const { spawn } = await import('node:child_process')
-    const child = spawn('kubectl', ['exec', 'far', '--', 'false'], {
-      env: {
-        PATH: process.env.PATH,
-        HOME: server.directory,
-        KUBECONFIG: `${server.directory}/admin.kubeconfig`,
-      },
-    })
-    let output = ''
-    child.stdout.on('data', (data) => (output += data))
-    const code = await new Promise((resolve) => child.on('close', resolve))
+    const { code, stdout } = await server.kubectl('exec far -- false')
     kubelet.close()
     sockets.close()
-    assert.equal(output, 'said\n')
+    assert.equal(stdout, 'said\n')
     assert.equal(code, 3)
   })
 
   test('killed and started again, it has lost nothing that it had acknowledged', async () => {
-    run(
+    await run(
       'create -f -',
       '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kept"},"data":{"key":"value"}}',
     )
-    const before = Number(run('get cm kept -o jsonpath={.metadata.resourceVersion}'))
-    await server.restart()
-    assert.equal(run('get cm kept -o jsonpath={.data.key}'), 'value')
-    run('create -f -', '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"later"}}')
+    const before = Number(await run('get cm kept -o jsonpath={.metadata.resourceVersion}'))
+    await server.kill()
+    await server.start()
+    assert.equal(await run('get cm kept -o jsonpath={.data.key}'), 'value')
+    await run('create -f -', '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"later"}}')
     assert.ok(
-      Number(run('get cm later -o jsonpath={.metadata.resourceVersion}')) > before,
+      Number(await run('get cm later -o jsonpath={.metadata.resourceVersion}')) > before,
       'versions never go back',
     )
-    assert.match(run('get cegp'), /outpost/)
+    assert.match(await run('get cegp'), /outpost/)
   })
 
   test('hostile requests are refused, and it goes on', async () => {
     const { Agent, request } = await import('undici')
     const dispatcher = new Agent({ connect: { ca: server.ca } })
     const send = async (path: string, body?: string, type = 'application/json'): Promise<number> => {
-      const headers = { authorization: `Bearer ${server.token}`, 'content-type': type }
+      const headers = { authorization: `Bearer ${server.adminToken}`, 'content-type': type }
       const answer = await request(`${server.url}${path}`, {
         dispatcher,
         headers,
@@ -310,6 +318,6 @@ describe('kubectl', { skip: kubectlMissing(), timeout: 120_000 }, () => {
     )
     assert.equal(await send('/apis/x/../../..'), 404)
     await dispatcher.close()
-    assert.match(run('get ns'), /default/)
+    assert.match(await run('get ns'), /default/)
   })
 })

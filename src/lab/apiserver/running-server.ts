@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
+import { kubectlProblem } from '../requirements.ts'
 
 export interface Outcome {
   readonly code: number
@@ -20,6 +21,9 @@ export interface Answer {
 
 const readyWithinMs = 20_000
 const pollEveryMs = 20
+
+/** Why tests with kubectl cannot run here; false when they can. */
+export const kubectlMissing: string | false = kubectlProblem() ?? false
 
 /** For tests: the API server as a process of its own on 127.0.0.1, with a home directory for kubectl. */
 export class RunningServer {
