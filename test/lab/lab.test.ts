@@ -4,9 +4,9 @@ import { describe, test } from 'node:test'
 import { startLab, stopLab } from '../../src/lab/lab.ts'
 import { listLabs, requireLab } from '../../src/lab/lab-state.ts'
 import { isRunning } from '../../src/lab/machine.ts'
-import { cannotRun, labFor, type } from './lab-under-test.ts'
+import { cannotRun, eventually, labFor, type } from './lab-under-test.ts'
 
-describe('the lab', { skip: cannotRun, timeout: 120_000 }, () => {
+describe('the lab', { skip: cannotRun, timeout: 240_000 }, () => {
   const lab = labFor('test-lab')
 
   test('two labs run side by side, each with its own cluster', async () => {
@@ -34,6 +34,32 @@ describe('the lab', { skip: cannotRun, timeout: 120_000 }, () => {
     assert.deepEqual(processes.filter(isRunning), [])
     assert.equal(existsSync(state.cgroup), false)
     assert.equal(listLabs().includes('test-lab-3'), false)
+  })
+
+  test('a start that is interrupted half-way leaves nothing either', async () => {
+    const interrupted = new AbortController()
+    const started = startLab({
+      name: 'test-lab-4',
+      signal: interrupted.signal,
+      onProgress: (step) => {
+        if (step === 'API server') interrupted.abort(new Error('enough'))
+      },
+    })
+    await assert.rejects(started, /enough/)
+    assert.equal(listLabs().includes('test-lab-4'), false)
+    assert.equal(existsSync(lab.state().cgroup.replace(/test-lab$/, 'test-lab-4')), false)
+  })
+
+  test('a node whose kubelet is silent is known to be so', async () => {
+    const state = lab.state()
+    const lease = 'kubectl -n kube-node-lease get lease kind-worker2 -o jsonpath={.spec.renewTime}'
+    const before = Date.parse(await type(state, lease))
+    await eventually('the lease is renewed', async () => Date.parse(await type(state, lease)) > before)
+    await type(state, 'docker pause kind-worker2')
+    const ready = `kubectl get node kind-worker2 -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'`
+    await eventually('it is Unknown', async () => (await type(state, ready)) === 'Unknown', 70_000)
+    await type(state, 'docker unpause kind-worker2')
+    await eventually('and known again', async () => (await type(state, ready)) === 'False')
   })
 
   test('this machine’s own network has no way into it', () => {

@@ -3,7 +3,8 @@ import { coreResource } from '../../kube/cluster-objects.ts'
 import { Mirror } from '../../kube/mirror.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
-import type { NodeObject, PodObject, Workload } from './workload.ts'
+import { leaseNamespace, nodeLeases } from '../node-leases.ts'
+import type { NodeLease, NodeObject, PodObject, Workload } from './workload.ts'
 
 export const nodesName = coreResource('nodes', false)
 export const podsName = coreResource('pods', true)
@@ -18,6 +19,7 @@ function apps(plural: string): ResourceName {
 export class Cluster {
   readonly client: KubeClient
   readonly #mirrors: readonly Mirror<KubeObject, KubeObject>[]
+  readonly leaseOf: (node: string) => NodeLease | undefined
   readonly nodesByName: () => readonly NodeObject[]
   readonly pods: () => readonly PodObject[]
   readonly daemonSets: () => readonly Workload[]
@@ -37,12 +39,24 @@ export class Cluster {
         trim: (object) => object,
         onChange,
       })
+    const leases = new Mirror<NodeLease, NodeLease>(client.resource<NodeLease>(nodeLeases), {
+      namespace: leaseNamespace,
+      clock: systemClock,
+      log,
+      trim: (lease) => lease,
+      /* A node that lives is no news; that one is silent shows by the clock. */
+      onChange: () => {},
+    })
     const [nodes, pods] = [mirror<NodeObject>(nodesName), mirror<PodObject>(podsName)]
     const [daemonSets, deployments] = [mirror<Workload>(daemonSetsName), mirror<Workload>(deploymentsName)]
     this.client = client
-    this.#mirrors = [nodes, pods, daemonSets, deployments] as unknown as Mirror<KubeObject, KubeObject>[]
+    this.#mirrors = [nodes, pods, daemonSets, deployments, leases] as unknown as Mirror<
+      KubeObject,
+      KubeObject
+    >[]
     this.nodesByName = () =>
       [...nodes.items.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    this.leaseOf = (node) => leases.items.get(`${leaseNamespace}/${node}`)
     this.pods = () => [...pods.items.values()]
     this.daemonSets = () => [...daemonSets.items.values()]
     this.deployments = () => [...deployments.items.values()]

@@ -7,7 +7,8 @@ const heartbeatGraceMs = 40_000
 export async function judgeNodes(cluster: Cluster, nowMs: number): Promise<void> {
   for (const node of cluster.nodesByName()) {
     const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')
-    const heardMs = Date.parse(ready?.lastHeartbeatTime ?? '')
+    const renewTime = cluster.leaseOf(node.metadata.name)?.spec?.renewTime
+    const heardMs = Date.parse(renewTime ?? ready?.lastHeartbeatTime ?? '')
     if (ready === undefined || ready.status === 'Unknown' || !(nowMs - heardMs > heartbeatGraceMs)) continue
     const unknown = {
       status: 'Unknown',

@@ -13,6 +13,10 @@ export interface NodeObject extends KubeObject {
   }
 }
 
+export interface NodeLease extends KubeObject {
+  readonly spec?: { readonly renewTime?: string }
+}
+
 export interface Taint {
   readonly key: string
   readonly value?: string

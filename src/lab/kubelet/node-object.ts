@@ -3,6 +3,7 @@ import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
 import { kubernetesVersion } from '../layout.ts'
+import { leaseNamespace, nodeLeases } from '../node-leases.ts'
 import { findNetwork } from './cni.ts'
 
 export interface NodeIdentity {
@@ -91,24 +92,57 @@ function nodeStatus({ name, addresses }: NodeIdentity, previous: unknown, now: s
   }
 }
 
-/** Registers the node where it is not there yet, and says how it is. */
+/** How often a status is written in which nothing but its time is new. */
+const statusEveryMs = 60_000
+
+/** Registers the node where it is not there yet, and says how it is: in its status what has changed, in its Lease that it lives. */
 export async function reportNode(client: KubeClient, identity: NodeIdentity): Promise<void> {
+  const now = new Date()
+  const node = await findOrRegister(client, identity)
+  const status = nodeStatus(identity, node.status, now.toISOString().replace(/\.\d+/, ''))
+  if (isWorthWriting(status, node.status, now.getTime()))
+    await client
+      .resource(coreResource('nodes', false))
+      .patch(identity.name, 'merge', { status }, { subresource: 'status', fieldManager: 'kubelet' })
+  await renewLease(client, identity.name, now)
+}
+
+async function findOrRegister(
+  client: KubeClient,
+  identity: NodeIdentity,
+): Promise<KubeObject & { readonly status?: object }> {
   const nodes = client.resource(coreResource('nodes', false))
-  const now = new Date().toISOString().replace(/\.\d+/, '')
-  let node: KubeObject & { status?: object }
   try {
-    node = await nodes.get(identity.name)
+    return await nodes.get(identity.name)
   } catch (error) {
     if (!isNotFound(error)) throw error
-    node = await nodes.create(nodeObject(identity) as KubeObject).catch((problem: unknown) => {
+    return nodes.create(nodeObject(identity) as KubeObject).catch((problem: unknown) => {
       if (isAlreadyExists(problem)) return nodes.get(identity.name)
       throw problem
     })
   }
-  await nodes.patch(
-    identity.name,
-    'merge',
-    { status: nodeStatus(identity, node.status, now) },
-    { subresource: 'status', fieldManager: 'kubelet' },
-  )
+}
+
+/** Everybody who watches nodes is woken by their statuses; a heartbeat is for the node controller alone. */
+function isWorthWriting(status: object, written: object | undefined, nowMs: number): boolean {
+  const withoutTimes = (of: object | undefined): string =>
+    JSON.stringify(of, (key, value: unknown) => (key === 'lastHeartbeatTime' ? undefined : value))
+  const heartbeats = (written as { conditions?: { lastHeartbeatTime?: string }[] } | undefined)?.conditions
+  const writtenMs = Date.parse(heartbeats?.[0]?.lastHeartbeatTime ?? '') || 0
+  return withoutTimes(status) !== withoutTimes(written) || nowMs - writtenMs > statusEveryMs
+}
+
+async function renewLease(client: KubeClient, name: string, now: Date): Promise<void> {
+  const lease = {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name, namespace: leaseNamespace },
+    spec: { holderIdentity: name, leaseDurationSeconds: 40, renewTime: microTime(now) },
+  }
+  await client.resource(nodeLeases).apply(lease as KubeObject, { fieldManager: 'kubelet', force: true })
+}
+
+/** Kubernetes' MicroTime has six digits after the second. */
+function microTime(time: Date): string {
+  return time.toISOString().replace(/(\.\d{3})Z$/, '$1000Z')
 }
