@@ -127,6 +127,10 @@ describe('pods of the lab', { skip: cannotRun, timeout: 180_000 }, () => {
     await apply(lab.state(), pod('astray', { hostNetwork: true, volumes }, { volumeMounts }))
     const message = `kubectl get pod astray -o 'jsonpath={.status.containerStatuses[0].state.waiting.message}'`
     await eventually('it says why', async () => /no-such-folder does not exist/.test(await run(message)))
+    assert.match(
+      await run('kubectl describe pod astray'),
+      /Warning +FailedStart .*no-such-folder does not exist/,
+    )
   })
 
   test('a container that its liveness probe gives up is started again', async () => {

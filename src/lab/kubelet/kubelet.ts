@@ -20,6 +20,7 @@ import {
   type RunningPod,
   saveRunningPod,
 } from './containers.ts'
+import { recordEvent } from './events.ts'
 import { type Container, fieldOf, type Pod } from './pod-spec.ts'
 import { PodVolumes } from './pod-volumes.ts'
 import { Probes } from './probes.ts'
@@ -43,6 +44,8 @@ interface Worker {
   failures: number
   retryAtMs: number
   waiting: { reason: string; message: string } | undefined
+  /** What was logged and recorded last: the same again would say nothing. */
+  toldMessage: string | undefined
 }
 
 const lookAgainMs = 1000
@@ -122,6 +125,7 @@ export class Kubelet {
       failures: 0,
       retryAtMs: 0,
       waiting: undefined,
+      toldMessage: undefined,
     }
     this.#workers.set(uid, worker)
     if (worker.isBusy) {
@@ -143,8 +147,18 @@ export class Kubelet {
     const { clock, log } = this.#options
     worker.retryAtMs = clock.now() + backoffMs(worker.failures++, Math.random(), 100, 5_000)
     const message = error instanceof Error ? error.message : String(error)
-    if (worker.waiting?.message !== message)
+    if (worker.toldMessage !== message) {
       log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
+      const pod = [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
+      const reason = worker.waiting?.reason === 'ErrImagePull' ? 'Failed' : 'FailedStart'
+      if (pod !== undefined)
+        void recordEvent(this.#options.client, this.#options.nodeName, pod, {
+          type: 'Warning',
+          reason,
+          message,
+        })
+    }
+    worker.toldMessage = message
     worker.waiting = { reason: worker.waiting?.reason ?? 'ContainerCreating', message }
   }
 
@@ -347,8 +361,10 @@ export class Kubelet {
     if (readinessProbe !== undefined) await this.#probes.ask('readiness', readinessProbe, target)
     if (livenessProbe === undefined) return
     if ((await this.#probes.ask('liveness', livenessProbe, target)) !== 'failed') return
-    const { name } = pod.metadata
-    this.#options.log.warn({ pod: name, container: container.name }, 'liveness probe failed; restarting')
+    const { client, nodeName, log } = this.#options
+    const message = `container ${container.name} failed its liveness probe and is started again`
+    log.warn({ pod: pod.metadata.name }, message)
+    void recordEvent(client, nodeName, pod, { type: 'Warning', reason: 'Unhealthy', message })
     await endProcess(present.process, (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000)
   }
 
