@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { dockerRun } from '../src/lab/docker/docker.ts'
 import { connectToBridge, type Machine, runInside, setUpBridge, startMachine } from '../src/lab/host.ts'
@@ -106,7 +107,10 @@ async function setUpPlain(
   return {
     name,
     inPod: (words) => enterCommand(pod.init.pid, ['net'], words),
-    remove: () => removeCgroup(cgroup),
+    remove: async () => {
+      await removeCgroup(cgroup)
+      rmSync(join(labsDirectory, `bench-${name}`), { recursive: true, force: true })
+    },
   }
 }
 
