@@ -54,8 +54,17 @@ export function measurements(seconds: number): readonly Measurement[] {
     title: name,
     command: load(`bulk ${time} ${direction}`),
     run: async (way) => {
-      const { gbitPerSecond } = await runLoad<{ gbitPerSecond: number }>(way, ['bulk', time, direction])
-      return [{ name, unit: 'Gbit/s', value: gbitPerSecond, better: 'more' }]
+      const busy = busySeconds()
+      const { gbitPerSecond, bytes } = await runLoad<{ gbitPerSecond: number; bytes: number }>(way, [
+        'bulk',
+        time,
+        direction,
+      ])
+      const msPerGigabyte = ((busySeconds() - busy) * 1e3) / (bytes / 1e9)
+      return [
+        { name, unit: 'Gbit/s', value: gbitPerSecond, better: 'more' },
+        { name: `CPU for a gigabyte, ${name}`, unit: 'ms', value: msPerGigabyte, better: 'less' },
+      ]
     },
   })
   const connections = (concurrency: number, name: string): Measurement => ({
