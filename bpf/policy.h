@@ -67,13 +67,12 @@ struct {
 	__type(value, struct address);
 } slots SEC(".maps");
 
-/* Written by from_overlay, when a gateway answers a probe. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_NODES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address);
-	__type(value, __u64);
+	__type(value, struct heard);
 } heard SEC(".maps");
 
 struct {
@@ -139,12 +138,13 @@ static __always_inline bool is_alive(const struct address *gateway, __u64 now)
 {
 	__u32 key = 0;
 	struct vitals *own = bpf_map_lookup_elem(&vitals, &key);
-	__u64 *last;
+	struct heard *heard_of;
 
 	if (!own || own->probing_until_ns < now)
 		return true;
-	last = bpf_map_lookup_elem(&heard, gateway);
-	return last && *last + gateway_silence_ns > now;
+	heard_of = bpf_map_lookup_elem(&heard, gateway);
+	return !heard_of ||
+	       (heard_of->last_ns + gateway_silence_ns > now && heard_of->distrusted_until_ns <= now);
 }
 
 /*
@@ -171,11 +171,10 @@ enum holder {
 	HOLDER_OTHER,
 };
 
-static __noinline enum holder find_holder(const struct address *egress_ip, struct address *gateway)
+static __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
 {
 	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
 	struct self *own = this_node();
-	__u64 now = bpf_ktime_get_ns();
 
 	if (!entry || !own)
 		return HOLDER_NONE;
@@ -192,30 +191,69 @@ static __noinline enum holder find_holder(const struct address *egress_ip, struc
 	return HOLDER_NONE;
 }
 
-/*
- * An egress IP for a new flow: a random one of the group, or the next one that somebody answers for. The walk is
- * bounded for the verifier's sake; the agent takes egress IPs that nobody answers for out of the group soon after.
- */
-static __noinline enum verdict choose_egress_ip(__u64 group_id, struct address *egress_ip)
+static __noinline bool is_owner_alive(const struct address *egress_ip, __u64 now)
 {
-	struct group *group = bpf_map_lookup_elem(&groups, &group_id);
+	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
+	struct self *own = this_node();
+
+	return entry && own && entry->holder_count > 0 &&
+	       (same_address(&entry->order[0], &own->tunnel_address) || is_alive(&entry->order[0], now));
+}
+
+/* Which of a group's egress IPs a pass looks at, and what it asks of them. */
+struct pass {
+	__u32 first;
+	__u32 count;
+	bool asks_for_owner;	/* the node where the address belongs must be alive, a successor will not do */
+};
+
+/* A random one, or the next that will do. The walk is bounded for the verifier's sake. */
+static __noinline bool pick_egress_ip(const struct group *group, const struct pass *pass, __u64 now,
+				      struct address *egress_ip)
+{
 	struct address gateway;
 	__u32 start;
 
-	if (!group || group->count == 0 || group->count > MAX_GROUP_MEMBERS)
-		return DROP_NO_GATEWAY;
-	start = bpf_get_prandom_u32() % group->count;
+	if (pass->count == 0)
+		return false;
+	start = bpf_get_prandom_u32() % pass->count;
 	for (__u32 i = 0; i < GROUP_TRIES; i++) {
 		__u32 index = start + i;
 
-		if (i >= group->count)
+		if (i >= pass->count)
 			break;
-		if (index >= group->count)
-			index -= group->count;
+		if (index >= pass->count)
+			index -= pass->count;
+		index += pass->first;
 		if (index >= MAX_GROUP_MEMBERS)
 			break;
 		*egress_ip = group->egress_ips[index];
-		if (find_holder(egress_ip, &gateway) != HOLDER_NONE)
+		if (pass->asks_for_owner ? is_owner_alive(egress_ip, now) :
+					   find_holder(egress_ip, now, &gateway) != HOLDER_NONE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * An egress IP for a new flow. First those that are preferred, where they belong; then what comes next: for policies that
+ * spread, one that stands by; for those with one address, the same address at its successor.
+ */
+static __noinline enum verdict choose_egress_ip(__u64 group_id, __u64 now, struct address *egress_ip)
+{
+	struct group *group = bpf_map_lookup_elem(&groups, &group_id);
+
+	if (!group || group->count == 0 || group->count > MAX_GROUP_MEMBERS || group->preferred > group->count)
+		return DROP_NO_GATEWAY;
+	for (__u32 i = 0; i < 4; i++) {
+		bool is_standby = group->keeps_address ? i >> 1 : i & 1;
+		struct pass pass = {
+			.first = is_standby ? group->preferred : 0,
+			.count = is_standby ? group->count - group->preferred : group->preferred,
+			.asks_for_owner = group->keeps_address ? !(i & 1) : !(i >> 1),
+		};
+
+		if (pick_egress_ip(group, &pass, now, egress_ip))
 			return CONTINUE;
 	}
 	return DROP_NO_LIVE_GATEWAY;

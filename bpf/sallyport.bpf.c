@@ -85,7 +85,7 @@ static __noinline enum verdict choose_own_address(const struct packet *packet, s
 }
 
 /* A flow's first packet: the policy set has the last word on which address it may leave with. */
-static __noinline enum verdict open_flow(const struct packet *packet, __u64 policy_set)
+static __noinline enum verdict open_flow(const struct packet *packet, __u64 policy_set, __u64 now)
 {
 	struct address egress_ip = {};
 	struct rule *rule = NULL;
@@ -103,7 +103,7 @@ static __noinline enum verdict open_flow(const struct packet *packet, __u64 poli
 	} else {
 		policy = rule->policy;
 		if (rule->action == RULE_EGRESS)
-			verdict = choose_egress_ip(rule->group, &egress_ip);
+			verdict = choose_egress_ip(rule->group, now, &egress_ip);
 		else
 			verdict = rule->verdict >= DROP_MALFORMED && rule->verdict < VERDICTS ? rule->verdict :
 												DROP_POLICY_INVALID;
@@ -138,7 +138,7 @@ static __noinline struct mapping *find_mapping(const struct packet *packet, cons
 
 /* Rewrites the packet and sends it where its egress IP is answered for now, which may change from packet to packet. */
 static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct packet *packet,
-						 struct mapping *mapping)
+						 struct mapping *mapping, __u64 now)
 {
 	struct self *own = this_node();
 	struct rewrite rewrite = {
@@ -156,12 +156,12 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 	if (!own)
 		return DROP_INTERNAL;
 	if (!is_masqueraded)
-		holder = find_holder(&rewrite.to, &gateway);
+		holder = find_holder(&rewrite.to, now, &gateway);
 	if (holder == HOLDER_NONE)
 		return DROP_NO_LIVE_GATEWAY;
 	if (holder == HOLDER_OTHER && is_too_big(skb, packet, own->tunnel_mtu))
 		return answer_too_big(skb, packet, own->tunnel_mtu);
-	track_outward(mapping, packet, skb->len, bpf_ktime_get_ns());
+	track_outward(mapping, packet, skb->len, now);
 	if (!is_masqueraded && packet->flow.protocol == IPPROTO_TCP && packet->tcp_flags & TCP_SYN)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
@@ -198,14 +198,14 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 			return verdict;
 		if (is_inbound_reply(packet, now))
 			return PASS_REPLY;
-		verdict = open_flow(packet, pod->policy_set);
+		verdict = open_flow(packet, pod->policy_set, now);
 		if (verdict != CONTINUE)
 			return verdict;
 		mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
 		if (!mapping)
 			return DROP_NO_MAPPING;
 	}
-	return translate_outward(skb, packet, mapping);
+	return translate_outward(skb, packet, mapping, now);
 }
 
 /*
@@ -435,6 +435,28 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	return PASS_TO_HOST;
 }
 
+/* The kernel answers, so that thousands of sources cost no user-space work; but only for an agent that is well. */
+static __noinline enum verdict answer_probe(struct __sk_buff *skb, struct packet *packet, const struct address *node)
+{
+	__u32 key = 0;
+	struct vitals *own = bpf_map_lookup_elem(&vitals, &key);
+	bool is_well = own && own->alive_until_ns > bpf_ktime_get_ns();
+
+	return send_to_node(skb, packet, node, is_well ? TUNNEL_PROBE_ANSWER : TUNNEL_PROBE_REFUSAL,
+			    SENT_PROBE_ANSWER);
+}
+
+/* Only gateways that the agent probes have an entry: nobody else's answers count. */
+static __noinline enum verdict hear(struct packet *packet, const struct address *node, bool is_well)
+{
+	struct heard *heard_of = bpf_map_lookup_elem(&heard, node);
+
+	if (heard_of)
+		heard_of->last_ns = is_well ? bpf_ktime_get_ns() : 0;
+	packet->action = TC_ACT_SHOT;
+	return TAKEN_PROBE_ANSWER;
+}
+
 /*
  * A packet comes out of the tunnel
  *
@@ -452,6 +474,10 @@ static __noinline enum verdict enter_from_overlay(struct __sk_buff *skb, struct 
 	node = bpf_map_lookup_elem(&nodes, &tunnel.node);
 	if (!node)
 		return DROP_UNKNOWN_NODE;
+	if (tunnel.vni == TUNNEL_PROBE)
+		return answer_probe(skb, packet, &tunnel.node);
+	if (tunnel.vni == TUNNEL_PROBE_ANSWER || tunnel.vni == TUNNEL_PROBE_REFUSAL)
+		return hear(packet, &tunnel.node, tunnel.vni == TUNNEL_PROBE_ANSWER);
 	verdict = parse(skb, packet);
 	if (tunnel.vni == TUNNEL_POD && (verdict == CONTINUE || verdict == DROP_UNSUPPORTED_PROTOCOL ||
 					 verdict == DROP_UNKNOWN_FRAGMENT))

@@ -15,7 +15,7 @@ enum limits {
 	MAX_RULES = 131072,		/* prefixes of all policy sets together */
 	MAX_GROUPS = 16384,
 	MAX_GROUP_MEMBERS = 256,	/* egress IPs open to a new flow of one group */
-	GROUP_TRIES = 16,		/* egress IPs that a new flow looks at before it gives up */
+	GROUP_TRIES = 16,		/* egress IPs that a new flow looks at in each pass over its group */
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
 	MAX_NODES = 16384,		/* and slots: below the two values that mean something else */
@@ -35,7 +35,8 @@ enum tunnel {
 	TUNNEL_OUTWARD = 2,	/* translated, from the source node to the holder */
 	TUNNEL_RETURN = 3,	/* for an egress IP, from a gateway to the node that owns the port */
 	TUNNEL_PROBE = 4,	/* is the gateway alive? */
-	TUNNEL_PROBE_ANSWER = 5,
+	TUNNEL_PROBE_ANSWER = 5,	/* it is */
+	TUNNEL_PROBE_REFUSAL = 6,	/* its kernel is, its agent is not */
 };
 
 /*
@@ -62,6 +63,7 @@ enum verdict {
 	SENT_FORWARDED,			/* by a gateway, for another node */
 	SENT_TOO_BIG,			/* answered with "fragmentation needed" */
 	SENT_PROBE_ANSWER,
+	TAKEN_PROBE_ANSWER,		/* and it goes no further */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -149,9 +151,14 @@ struct rule {
 	__u32 verdict;		/* enum verdict, with RULE_DROP */
 };
 
-/* Key of `groups`: __u64 id. The egress IPs open to a new flow. */
+/*
+ * Key of `groups`: __u64 id. The egress IPs open to a new flow: the preferred ones first, then those that stand by for
+ * the time when nobody answers for a preferred one.
+ */
 struct group {
 	__u32 count;
+	__u32 preferred;	/* of `count`; at least 1 */
+	__u32 keeps_address;	/* 1: a preferred one with a successor comes before those that stand by */
 	__u32 reserved;
 	struct address egress_ips[MAX_GROUP_MEMBERS];
 };
@@ -299,11 +306,19 @@ struct drop {
 	__u32 length;			/* of the packet, bytes */
 };
 
-/* Key of `heard`: struct address, a gateway's tunnel address. Value: __u64, when it was last heard, ns. */
+/*
+ * Key of `heard`: struct address, a gateway's tunnel address. One that is not in the table is not judged. The agent makes
+ * and removes entries, from_overlay notes what it hears. The agent rewrites a whole entry to distrust a gateway; what was
+ * heard in that moment may be lost, and the next answer makes up for it.
+ */
+struct heard {
+	__u64 last_ns;			/* 0: it refused, its agent is gone */
+	__u64 distrusted_until_ns;	/* it came and went too often */
+};
 
 /* Key of the array `vitals`: 0. */
 struct vitals {
-	__u64 alive_until_ns;	/* this node answers probes until then; the agent moves it on */
+	__u64 alive_until_ns;	/* this node answers probes until then, later it refuses; the agent moves it on */
 	__u64 probing_until_ns;	/* this node's agent sends probes until then; past it every gateway counts as alive */
 };
 

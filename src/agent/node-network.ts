@@ -12,7 +12,7 @@ import { listRoutes, type Route } from '../datapath/routes.ts'
 import { reservePorts, writeSysctl } from '../datapath/sysctl.ts'
 import type { Tables } from '../decide/tables.ts'
 import { type Address, familyOf } from '../net/address.ts'
-import { familyOfPrefix, prefixLength } from '../net/prefix.ts'
+import { familyOfPrefix, type Prefix, parsePrefix, prefixLength } from '../net/prefix.ts'
 import type { Overlay } from './plan.ts'
 import { hostPrefix } from './wire.ts'
 
@@ -27,6 +27,8 @@ const podTunnelId = 1n
 /** What the node needs to know of one of its devices. */
 export interface NodeDevice extends Device {
   readonly addresses: readonly Address[]
+  /** The prefixes that its addresses make on-link. */
+  readonly subnets: readonly Prefix[]
   readonly isDefaultRoute: boolean
 }
 
@@ -41,13 +43,20 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   )
   return listDevices(netlink)
     .filter((device) => !device.isLoopback)
-    .map((device) => ({
-      ...device,
-      addresses: addresses
-        .filter((each) => each.index === device.index && isUsable(each))
-        .map(({ address }) => address),
-      isDefaultRoute: defaults.has(device.index),
-    }))
+    .map((device) => {
+      const own = addresses.filter((each) => each.index === device.index && isUsable(each))
+      return {
+        ...device,
+        addresses: own.map(({ address }) => address),
+        subnets: [...new Set(own.flatMap(subnetOf))],
+        isDefaultRoute: defaults.has(device.index),
+      }
+    })
+}
+
+function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {
+  const isWhole = prefixLength === (familyOf(address) === 4 ? 32 : 128)
+  return isWhole || scope === 'link' ? [] : [parsePrefix(`${address}/${prefixLength}`) ?? []].flat()
 }
 
 function isUsable(address: DeviceAddress): boolean {

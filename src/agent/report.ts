@@ -6,10 +6,11 @@ import type { NodeDevice } from './node-network.ts'
 export function describeInterfaces(devices: readonly NodeDevice[]): NodeInterface[] {
   return devices
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, isDefaultRoute }) => ({
+    .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => ({
       name,
       ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
       addresses: [...addresses],
+      ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
       isDefaultRoute,
     }))
 }

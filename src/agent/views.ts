@@ -1,7 +1,7 @@
 import { hostname, release } from 'node:os'
 import type { Count, Datapath } from '../datapath/datapath.ts'
 import type { DropRecord } from '../datapath/tables.ts'
-import type { Tables } from '../decide/tables.ts'
+import type { Rule, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
 import type { AgentStatus, DropEvent, EgressView } from './local-api.ts'
@@ -119,7 +119,7 @@ export function describeEgress(
       policy: tables.policies.get(rule.policy) ?? { kind: '', name: '' },
       action: rule.action,
       ...(rule.action === 'drop' ? { reason: describeVerdict(rule.reason) } : {}),
-      egressIps: (rule.action === 'egress' ? (tables.groups.get(rule.group) ?? []) : []).map((address) => {
+      egressIps: openAddresses(tables, rule).map((address) => {
         const order = (tables.egressIps.get(address)?.order ?? []).map(
           (each) => nameByTunnel.get(each) ?? each,
         )
@@ -134,6 +134,11 @@ export function describeEgress(
       }),
     }))
   })
+}
+
+function openAddresses(tables: Tables, rule: Rule): readonly Address[] {
+  const group = rule.action === 'egress' ? tables.groups.get(rule.group) : undefined
+  return group === undefined ? [] : [...group.preferred, ...group.standby]
 }
 
 /** Mappings by pod address and egress IP. Walks the whole table. */

@@ -22,6 +22,10 @@ export const egressNodeStatus = z
           name: z.string().describe('The name of the network interface.'),
           alternativeNames: z.array(z.string()).describe('Other names of it.').optional(),
           addresses: z.array(z.string()).describe('Its addresses, as the kernel lists them.'),
+          subnets: z
+            .array(z.string())
+            .describe('The prefixes of its link: the node can answer for any address of theirs.')
+            .optional(),
           isDefaultRoute: z.boolean().describe('The default route leads over it.'),
         }),
       )

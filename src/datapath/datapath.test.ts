@@ -52,7 +52,9 @@ function desired(changes: Partial<Desired> = {}): Desired {
       ],
     ]),
     pools: [{ address: a('172.18.0.42'), purpose: 'egress', blocks: [2048, 2050] }],
-    groups: new Map([[77n, [a('172.18.0.42')]]]),
+    groups: new Map([
+      [77n, { preferred: [a('172.18.0.42')], standby: [a('172.18.0.43')], keepsAddress: true }],
+    ]),
     cluster: new Map([
       [p('10.244.1.0/24'), { kind: 'node', tunnelAddress: a('172.18.0.4') }],
       [p('172.18.0.3/32'), { kind: 'host' }],
@@ -137,7 +139,10 @@ test('tables hold what is desired, read back as it was; applying again writes no
 test('only what differs is written', { skip }, async () => {
   await using datapath = open()
   await datapath.apply(desired())
-  const wanted = desired({ groups: new Map([[78n, [a('172.18.0.42')]]]), pods: new Map() })
+  const wanted = desired({
+    groups: new Map([[78n, { preferred: [a('172.18.0.42')], standby: [], keepsAddress: false }]]),
+    pods: new Map(),
+  })
   assert.deepEqual(await datapath.apply(wanted), { puts: 1, deletes: 2, tables: ['groups', 'pods'] })
   assert.deepEqual(held(datapath), expectation(wanted))
 })

@@ -4,6 +4,7 @@ import { keyString, type RawEntries } from './maps.ts'
 import type {
   ClusterEntry,
   EgressIpEntry,
+  GroupEntry,
   Pod,
   PoolKey,
   RuleEntry,
@@ -19,7 +20,7 @@ export interface Desired {
   readonly nodes: ReadonlyMap<Address, { readonly slot: number | undefined }>
   readonly egressIps: ReadonlyMap<Address, EgressIpEntry>
   readonly pools: readonly (PoolKey & { readonly blocks: readonly number[] })[]
-  readonly groups: ReadonlyMap<bigint, readonly Address[]>
+  readonly groups: ReadonlyMap<bigint, GroupEntry>
   readonly cluster: ReadonlyMap<Prefix, ClusterEntry>
   /** By policy set, then by destination. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>

@@ -54,6 +54,13 @@ export type RuleEntry =
   | { readonly action: 'exclude'; readonly policy: bigint }
   | { readonly action: 'drop'; readonly reason: string; readonly policy: bigint }
 
+export interface GroupEntry {
+  readonly preferred: readonly Address[]
+  /** For when nobody answers for a preferred one. */
+  readonly standby: readonly Address[]
+  readonly keepsAddress: boolean
+}
+
 export interface EgressIpEntry {
   /** Tunnel addresses, the owner first. */
   readonly order: readonly Address[]
@@ -126,7 +133,10 @@ export function tableCodecs(btf: Btf) {
       }),
       value: single(valueTypeOf('policy_drops'), u64),
     },
-    heard: { key: byAddress('heard'), value: single(valueTypeOf('heard'), u64) },
+    heard: {
+      key: byAddress('heard'),
+      value: codec(btf.struct('heard'), { last_ns: u64, distrusted_until_ns: u64 }),
+    },
     vitals: {
       key: byNumber('vitals'),
       value: codec(btf.struct('vitals'), { alive_until_ns: u64, probing_until_ns: u64 }),
@@ -275,12 +285,26 @@ function ruleCodec(btf: Btf): Codec<RuleEntry> {
   )
 }
 
-function groupCodec(btf: Btf): Codec<readonly Address[]> {
-  const inner = codec(btf.struct('group'), { count: u32, egress_ips: array(address) })
+function groupCodec(btf: Btf): Codec<GroupEntry> {
+  const inner = codec(btf.struct('group'), {
+    count: u32,
+    preferred: u32,
+    keeps_address: flag,
+    egress_ips: array(address),
+  })
   return seenAs(
     inner,
-    (egressIps: readonly Address[]) => ({ count: egressIps.length, egress_ips: egressIps }),
-    (group) => group.egress_ips.slice(0, group.count),
+    ({ preferred, standby, keepsAddress }: GroupEntry) => ({
+      count: preferred.length + standby.length,
+      preferred: preferred.length,
+      keeps_address: keepsAddress,
+      egress_ips: [...preferred, ...standby],
+    }),
+    (group) => ({
+      preferred: group.egress_ips.slice(0, group.preferred),
+      standby: group.egress_ips.slice(group.preferred, group.count),
+      keepsAddress: group.keeps_address,
+    }),
   )
 }
 

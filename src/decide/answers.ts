@@ -29,6 +29,6 @@ export function answerFor(tables: Tables, source: Address, destination: Address)
     case 'drop':
       return { action: 'drop', reason: rule.reason, policy }
     case 'egress':
-      return { action: 'egress', egressIps: tables.groups.get(rule.group) ?? [], policy }
+      return { action: 'egress', egressIps: tables.groups.get(rule.group)?.preferred ?? [], policy }
   }
 }

@@ -53,9 +53,10 @@ function listWays(
   if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
   const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
   const isHonoured = policy.problems.length === 0
-  const gateways = isHonoured ? gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone) : []
-  if (gateways.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
-  return gateways.map(({ node, egressIps }) => ({
+  const exits = isHonoured ? (context.exits.get(policy.id) ?? []) : []
+  const { active } = gatewaysForPod(policy, exits, pod, zone, context.avoided)
+  if (active.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
+  return active.map(({ node, egressIps }) => ({
     egressIp: (node.name === context.self.name && egressIps[familyOfPrefix(prefix)]) || none,
     gateway: tunnelAddressOf(node),
   }))

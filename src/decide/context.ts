@@ -1,4 +1,4 @@
-import { type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
+import { type Avoided, type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { slotsByNode } from './slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
@@ -13,6 +13,8 @@ export interface Context {
   readonly policies: readonly Policy[]
   /** By policy id. */
   readonly exits: ReadonlyMap<bigint, Exits>
+  readonly avoided: Avoided
+  readonly interfaces: ReturnType<typeof interfacesByNode>
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
   readonly nodeLabels: ReadonlyMap<string, Labels>
@@ -31,6 +33,8 @@ export function gatherContext(world: World): Context {
     self,
     nodes,
     policies,
+    avoided: avoidedNodes(world),
+    interfaces,
     exits: new Map(
       policies.map(({ id, exits }) => [id, exits.map((exit) => gatewaysOf(exit, nodes, interfaces))]),
     ),
@@ -38,6 +42,14 @@ export function gatherContext(world: World): Context {
     namespaceLabels: new Map(world.namespaces.map(({ name, labels }) => [name, labels])),
     nodeLabels: new Map(world.nodes.map(({ name, labels }) => [name, labels])),
   }
+}
+
+/** A node that is cordoned is about to be drained, and its flows with it: what is new goes elsewhere. */
+export function avoidedNodes({
+  nodes,
+  silentNodes = new Set(),
+}: Pick<World, 'nodes' | 'silentNodes'>): Avoided {
+  return new Set([...silentNodes, ...nodes.filter(({ isCordoned }) => isCordoned).map(({ name }) => name)])
 }
 
 /** The policies that select a pod, the oldest first. */

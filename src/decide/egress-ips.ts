@@ -1,8 +1,10 @@
 import { type Address, familyOf } from '../net/address.ts'
 import { blocksOfRange, regions } from '../net/ports.ts'
+import { contains, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
-import { type Gateway, tunnelAddressOf } from './gateways.ts'
+import { tunnelAddressOf } from './gateways.ts'
 import { contentId } from './ids.ts'
+import type { Policy } from './policies.ts'
 import { type AddressOwner, type BlockOwners, blockOwners, leasesByAddress } from './port-owners.ts'
 import type { EgressIp, Pool } from './tables.ts'
 import type { WorldNode } from './world.ts'
@@ -48,33 +50,66 @@ function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwne
 /** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
 const mostHolders = 8
 
-/** Who answers for each egress IP, by tunnel address. */
-function ordersByAddress({ exits }: Context): ReadonlyMap<Address, readonly Address[]> {
-  const candidates = new Map<Address, Map<string, Gateway>>()
-  for (const gateway of [...exits.values()].flat(2))
-    for (const address of [gateway.egressIps[4], gateway.egressIps[6]]) {
-      if (address === undefined) continue
-      const known = candidates.get(address) ?? new Map<string, Gateway>()
-      if (known.get(gateway.node.name)?.isHolding !== true) known.set(gateway.node.name, gateway)
+/**
+ * Who answers for each egress IP, by tunnel address: the nodes that have the address, by name; then those that a policy
+ * would have it on; then the policy's other gateways on the same link.
+ */
+function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Address[]> {
+  const candidates = new Map<Address, Map<string, Candidate>>()
+  for (const policy of context.policies)
+    for (const [address, candidate] of candidatesOf(policy, context)) {
+      const known = candidates.get(address) ?? new Map<string, Candidate>()
       candidates.set(address, known)
+      const before = known.get(candidate.node.name)
+      if (before === undefined || candidate.rank < before.rank) known.set(candidate.node.name, candidate)
     }
-  return new Map([...candidates].map(([address, known]) => [address, orderOf(address, [...known.values()])]))
+  return new Map([...candidates].map(([address, known]) => [address, orderOf([...known.values()])]))
+}
+
+/** A node that may answer for an address; the lowest rank is first. */
+interface Candidate {
+  readonly node: WorldNode
+  readonly rank: string
+}
+
+function* candidatesOf(policy: Policy, context: Context): Generator<readonly [Address, Candidate]> {
+  const gateways = (context.exits.get(policy.id) ?? []).flat()
+  for (const { node, egressIps, isHolding } of gateways)
+    for (const address of [egressIps[4], egressIps[6]])
+      if (address !== undefined) {
+        yield [
+          address,
+          { node, rank: isHolding ? `0 ${node.name}` : `1 ${successorRank(policy, address, node)}` },
+        ]
+        for (const other of gateways)
+          if (other.node !== node && isOnLinkOf(context, other.node, address))
+            yield [address, { node: other.node, rank: `2 ${successorRank(policy, address, other.node)}` }]
+      }
 }
 
 /**
- * The nodes that have the address, by name; then those that a policy would have it on, in an order that differs from
- * address to address, so that the death of one spreads its addresses over the others.
+ * By name where a policy has one gateway: the next match. Else in an order that differs from address to address, so that
+ * the death of one gateway spreads its addresses over the others.
  */
-function orderOf(address: Address, gateways: readonly Gateway[]): readonly Address[] {
-  const rank = ({ node, isHolding }: Gateway): string =>
-    isHolding
-      ? `0 ${node.name}`
-      : `1 ${contentId('successor', address, node.name).toString(16).padStart(16, '0')}`
-  return gateways
-    .map((gateway) => ({ gateway, rank: rank(gateway) }))
-    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+function successorRank({ spread }: Policy, address: Address, { name }: WorldNode): string {
+  if (spread === 'one') return name
+  return contentId('successor', address, name).toString(16).padStart(16, '0')
+}
+
+function isOnLinkOf({ interfaces }: Context, node: WorldNode, address: Address): boolean {
+  return (interfaces.get(node.name) ?? []).some(({ subnets = [] }) =>
+    subnets.some((text) => {
+      const subnet = parsePrefix(text)
+      return subnet !== undefined && contains(subnet, address)
+    }),
+  )
+}
+
+function orderOf(candidates: readonly Candidate[]): readonly Address[] {
+  return candidates
+    .toSorted((a, b) => (a.rank < b.rank ? -1 : 1))
     .slice(0, mostHolders)
-    .map(({ gateway }) => tunnelAddressOf(gateway.node))
+    .map(({ node }) => tunnelAddressOf(node))
 }
 
 /** The blocks that this node may take ports from. Without a slot it can masquerade, and no more. */

@@ -78,42 +78,67 @@ function isLinkLocal(address: Address): boolean {
   return /^fe[89ab]/.test(address)
 }
 
+/** The gateways that a pod's new flows may use. */
+export interface OpenGateways {
+  readonly active: readonly Gateway[]
+  /** For the time when no active one answers. */
+  readonly standby: readonly Gateway[]
+}
+
+/** Nodes that new flows had better avoid: they are not heard, or somebody is about to drain them. */
+export type Avoided = ReadonlySet<string>
+
 /**
  * Which gateways a pod's new flows may use. Under a policy with one gateway a pod has its share of the exits by its
  * UID: entries sorted by their gateway's node IP, of those that match a node the one with number FNV-1a-32(UID) mod N.
+ * There the first match stays the one, whatever happens to it: others answer for its address.
  */
 export function gatewaysForPod(
   policy: Policy,
   exits: Exits,
   pod: WorldPod,
   zone: string | undefined,
-): readonly Gateway[] {
-  if (policy.spread === 'all')
-    return exits.flatMap((gateways, which) => activeGateways(policy, which, gateways, zone))
-  const firsts = exits.flatMap(([first]) => first ?? [])
-  if (firsts.length < 2) return firsts
-  firsts.sort((a, b) => compareAddresses(tunnelAddressOf(a.node), tunnelAddressOf(b.node)))
-  return firsts.slice(fnv1a32(pod.uid) % firsts.length).slice(0, 1)
+  avoided: Avoided,
+): OpenGateways {
+  if (policy.spread === 'all') {
+    const open = exits.map((gateways, which) => openGateways(policy, which, gateways, zone, avoided))
+    return { active: open.flatMap(({ active }) => active), standby: open.flatMap(({ standby }) => standby) }
+  }
+  const matched = exits.filter((gateways) => gateways.length > 0)
+  const byAddress = matched.toSorted((a, b) => compareAddresses(firstAddressOf(a), firstAddressOf(b)))
+  const [first, ...others] = byAddress[fnv1a32(pod.uid) % Math.max(byAddress.length, 1)] ?? []
+  return first === undefined ? { active: [], standby: [] } : { active: [first], standby: others }
 }
 
-/** The gateways of a group that are in use for pods of one zone. */
-export function activeGateways(
+function firstAddressOf([first]: readonly Gateway[]): Address {
+  if (first === undefined) throw new Error('an exit without gateways has no first one')
+  return tunnelAddressOf(first.node)
+}
+
+/**
+ * The gateways of a group for pods of one zone. Where all are to be avoided none is: the datapath sees for itself who
+ * answers, and a gateway that may be dead is a better guess than none.
+ */
+export function openGateways(
   policy: Policy,
   exitIndex: number,
   gateways: readonly Gateway[],
   zone: string | undefined,
-): readonly Gateway[] {
-  const limit = policy.exits[exitIndex]?.maxGatewayNodes ?? gateways.length
+  avoided: Avoided,
+): OpenGateways {
   const isLocal = ({ node }: Gateway): boolean => zone !== undefined && node.labels[zoneLabel] === zone
+  const isUsable = ({ node }: Gateway): boolean => !avoided.has(node.name)
   const local = gateways.filter(isLocal)
-  switch (policy.zoneAffinity) {
-    case 'localOnly':
-      return local.slice(0, limit)
-    case 'localOnlyFirst':
-      return (local.length > 0 ? local : gateways).slice(0, limit)
-    case 'localPriority':
-      return [...local, ...gateways.filter((gateway) => !isLocal(gateway))].slice(0, limit)
-    case 'disabled':
-      return gateways.slice(0, limit)
-  }
+  const localFirst = [...local, ...gateways.filter((gateway) => !isLocal(gateway))]
+  const candidates = {
+    disabled: gateways,
+    localOnly: local,
+    localOnlyFirst: localFirst,
+    localPriority: localFirst,
+  }[policy.zoneAffinity]
+  const usable = candidates.some(isUsable) ? candidates.filter(isUsable) : candidates
+  const usableLocal = usable.filter(isLocal)
+  const eligible = policy.zoneAffinity === 'localOnlyFirst' && usableLocal.length > 0 ? usableLocal : usable
+  const active = eligible.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? eligible.length)
+  return { active, standby: candidates.filter((gateway) => !active.includes(gateway)) }
 }

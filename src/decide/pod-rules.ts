@@ -1,11 +1,12 @@
+import type { Family } from '../net/address.ts'
 import { type Address, compareAddresses } from '../net/address.ts'
 import { familyOfPrefix, type Prefix } from '../net/prefix.ts'
 import { type Context, selectingPolicies } from './context.ts'
-import { type Gateway, gatewaysForPod, zoneLabel } from './gateways.ts'
+import { type Gateway, gatewaysForPod, type OpenGateways, zoneLabel } from './gateways.ts'
 import { contentId } from './ids.ts'
 import type { Policy } from './policies.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
-import type { Rule, Tables } from './tables.ts'
+import type { Group, Rule, Tables } from './tables.ts'
 import type { WorldPod } from './world.ts'
 
 type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups'>
@@ -17,7 +18,7 @@ const mostMembers = 256
 /** A policy that selects a pod, with the gateways that are open to it. */
 interface Choice {
   readonly policy: Policy
-  readonly gateways: readonly Gateway[]
+  readonly gateways: OpenGateways
 }
 
 /**
@@ -27,7 +28,7 @@ interface Choice {
 export function resolvePods(context: Context): PodTables {
   const podsByIp = new Map<Address, { policySet: bigint; podUid: string }>()
   const rules = new Map<bigint, Rules>()
-  const groups = new Map<bigint, readonly Address[]>()
+  const groups = new Map<bigint, Group>()
   const setsByChoice = new Map<string, bigint>()
   for (const pod of context.world.pods) {
     if (pod.hostNetwork || pod.nodeName !== context.self.name) continue
@@ -45,13 +46,13 @@ function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
   const zone = context.self.labels[zoneLabel]
   return selectingPolicies(context, pod).map((policy) => ({
     policy,
-    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone),
+    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone, context.avoided),
   }))
 }
 
 /** What tells the pods of one node apart: only where each has a single gateway may they differ in it. */
 function choiceKey({ policy, gateways }: Choice): string {
-  const [only] = policy.spread === 'one' ? gateways : []
+  const [only] = policy.spread === 'one' ? gateways.active : []
   return `${policy.id}@${only?.node.name},${only?.egressIps[4]},${only?.egressIps[6]}`
 }
 
@@ -62,14 +63,14 @@ function choiceKey({ policy, gateways }: Choice): string {
 function enterRules(
   choices: readonly Choice[],
   rules: Map<bigint, Rules>,
-  groups: Map<bigint, readonly Address[]>,
+  groups: Map<bigint, Group>,
 ): bigint {
   if (choices.length === 0) return 0n
   const gatewaysByPolicy = new Map(choices.map(({ policy, gateways }) => [policy.id, gateways]))
   const claims = claimsByPrefix(choices.map(({ policy }) => policy))
   const resolved = new Map<Prefix, Rule>()
   for (const [prefix, claim] of claims)
-    resolved.set(prefix, resolveRule(prefix, claim, gatewaysByPolicy.get(claim.policy.id) ?? [], groups))
+    resolved.set(prefix, resolveRule(prefix, claim, gatewaysByPolicy.get(claim.policy.id), groups))
   const policySet = contentId('policySet', ...[...resolved].map(describeRule).sort())
   rules.set(policySet, resolved)
   return policySet
@@ -78,19 +79,30 @@ function enterRules(
 function resolveRule(
   prefix: Prefix,
   { policy, isExcluded }: Claim,
-  gateways: readonly Gateway[],
-  groups: Map<bigint, readonly Address[]>,
+  gateways: OpenGateways | undefined,
+  groups: Map<bigint, Group>,
 ): Rule {
   if (isExcluded) return { action: 'exclude', policy: policy.id }
   if (policy.problems.length > 0) return { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: policy.id }
-  if (gateways.length === 0) return { action: 'drop', reason: 'DROP_NO_GATEWAY', policy: policy.id }
-  const family = familyOfPrefix(prefix)
-  const egressIps = [...new Set(gateways.flatMap((gateway) => gateway.egressIps[family] ?? []))]
-  if (egressIps.length === 0) return { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: policy.id }
-  const members = egressIps.sort(compareAddresses).slice(0, mostMembers)
-  const group = contentId('group', ...members)
-  groups.set(group, members)
-  return { action: 'egress', group, policy: policy.id }
+  if (gateways === undefined || gateways.active.length === 0)
+    return { action: 'drop', reason: 'DROP_NO_GATEWAY', policy: policy.id }
+  const group = groupOf(policy, gateways, familyOfPrefix(prefix))
+  if (group.preferred.length === 0) return { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: policy.id }
+  const id = contentId('group', ...group.preferred, 'standby', ...group.standby, String(group.keepsAddress))
+  groups.set(id, group)
+  return { action: 'egress', group: id, policy: policy.id }
+}
+
+function groupOf({ spread }: Policy, { active, standby }: OpenGateways, family: Family): Group {
+  const addressesOf = (gateways: readonly Gateway[]): readonly Address[] =>
+    [...new Set(gateways.flatMap(({ egressIps }) => egressIps[family] ?? []))].sort(compareAddresses)
+  const preferred = addressesOf(active).slice(0, mostMembers)
+  const others = addressesOf(standby).filter((address) => !preferred.includes(address))
+  return {
+    preferred,
+    standby: others.slice(0, mostMembers - preferred.length),
+    keepsAddress: spread === 'one',
+  }
 }
 
 function describeRule([prefix, rule]: readonly [Prefix, Rule]): string {

@@ -201,18 +201,41 @@ describe('who answers for an egress IP', () => {
     assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.42'), ['172.18.0.4', '172.18.0.3'])
   })
   test('is this node for its own address', () => assert.deepEqual(orderOf({}, 'fc00::2'), ['172.18.0.2']))
-  test('differs from address to address among those that could', () => {
-    const many = Array.from({ length: 7 }, (_, index) =>
-      node(`gateway${index}`, { ips: [`172.18.1.${index}`], labels: { 'egress-gw': 'true' } }),
-    )
-    const nodes = [...world().nodes, ...many]
-    const firsts = new Set(
-      Array.from(
-        { length: 40 },
-        (_, index) => orderOf({ ...given(`172.18.2.${index}`), nodes }, `172.18.2.${index}`)?.[0],
+  const onLink = (name: string, slot: number, ip: string, subnets: readonly string[]) =>
+    egressNode(name, slot, [device('net0', [ip], { subnets: [...subnets] })])
+  test('is, after its own node, another gateway of the policy on the same link', () => {
+    const egressNodes = [
+      onLink('worker3', 2, '172.18.0.42', ['172.18.0.0/16']),
+      onLink('worker4', 3, '172.18.0.43', ['172.18.0.0/16']),
+    ]
+    assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.42'), ['172.18.0.4', '172.18.0.3'])
+    assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.43'), ['172.18.0.3', '172.18.0.4'])
+  })
+  test('is not a gateway on another link: nobody would find it there', () => {
+    const egressNodes = [
+      onLink('worker3', 2, '172.18.0.42', ['172.18.0.0/16']),
+      onLink('worker4', 3, '192.0.2.43', ['192.0.2.0/24']),
+    ]
+    assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.42'), ['172.18.0.4'])
+  })
+  const many = Array.from({ length: 9 }, (_, index) => `gateway${index}`)
+  const manyGateways = {
+    nodes: [
+      ...world().nodes,
+      ...many.map((name, index) =>
+        node(name, { ips: [`172.18.1.${index}`], labels: { 'egress-gw': 'true' } }),
       ),
-    )
-    assert.ok(firsts.size >= 6, `40 addresses are first on ${firsts.size} of 9 nodes`)
+    ],
+    egressNodes: many.map((name, index) => onLink(name, index + 4, `172.18.2.${index}`, ['172.18.0.0/16'])),
+  }
+  const successorsUnder = (parts: Partial<World>) =>
+    many.map((_, index) => orderOf({ ...manyGateways, ...parts }, `172.18.2.${index}`)?.[1])
+  test('is the next match by name under a policy with one gateway', () => {
+    assert.equal(successorsUnder({ ciliumPolicies: [ciliumPolicy('p')] })[5], '172.18.1.0')
+  })
+  test('differs from address to address where a policy spreads', () => {
+    const successors = new Set(successorsUnder({ isovalentPolicies: [isovalentPolicy('p')] }))
+    assert.ok(successors.size >= 4, `9 addresses have ${successors.size} successors`)
   })
   test('is at most eight nodes', () => {
     const many = Array.from({ length: 20 }, (_, index) =>

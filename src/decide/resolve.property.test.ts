@@ -200,9 +200,12 @@ test('nothing that a table points to is missing', () => {
         assert.ok(policySet === 0n || tables.rules.has(policySet))
       for (const rule of [...tables.rules.values()].flatMap((rules) => [...rules.values()])) {
         assert.ok(tables.policies.has(rule.policy))
-        if (rule.action === 'egress') assert.ok((tables.groups.get(rule.group)?.length ?? 0) > 0)
+        if (rule.action === 'egress') assert.ok((tables.groups.get(rule.group)?.preferred.length ?? 0) > 0)
       }
-      for (const egressIp of [...tables.groups.values()].flat()) {
+      for (const egressIp of [...tables.groups.values()].flatMap(({ preferred, standby }) => [
+        ...preferred,
+        ...standby,
+      ])) {
         const order = tables.egressIps.get(egressIp)?.order ?? []
         assert.ok(
           order.length > 0 && order.every((each) => tables.nodes.has(each)),

@@ -12,8 +12,8 @@ export interface Tables {
   readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
   /** By policy set, then by destination prefix. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
-  /** Egress IPs open to new flows, by group id; sorted, never empty. */
-  readonly groups: ReadonlyMap<bigint, readonly Address[]>
+  /** By group id. */
+  readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
   readonly pools: readonly Pool[]
   /** Every node that may send through the tunnel, this one included, by tunnel address. */
@@ -21,6 +21,16 @@ export interface Tables {
   /** By policy id: what a person calls it. */
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
   readonly self: Self
+}
+
+/** Egress IPs open to new flows; at most 256 together. */
+export interface Group {
+  /** Sorted, never empty. */
+  readonly preferred: readonly Address[]
+  /** Sorted: for the time when no owner of a preferred one answers. */
+  readonly standby: readonly Address[]
+  /** A preferred address at its successor comes before one that stands by. */
+  readonly keepsAddress: boolean
 }
 
 export type ClusterDestination =

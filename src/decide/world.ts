@@ -17,6 +17,8 @@ export interface World {
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
+  /** Gateways that this node has not heard lately, by name. */
+  readonly silentNodes?: ReadonlySet<string>
   readonly settings: Settings
 }
 
@@ -28,6 +30,8 @@ export interface WorldNode {
   /** The tunnel ends at the first; status.addresses of type InternalIP. */
   readonly internalIPs: readonly Address[]
   readonly podCIDRs: readonly Prefix[]
+  /** spec.unschedulable: somebody is about to drain it. */
+  readonly isCordoned?: boolean
 }
 
 export interface WorldPod {

@@ -4,7 +4,11 @@ import type { KubeObject, ResourceName } from './client.ts'
 
 /** The parts of Kubernetes' own objects that more than one process reads. */
 export interface KubeNode extends KubeObject {
-  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] }
+  readonly spec?: {
+    readonly podCIDR?: string
+    readonly podCIDRs?: readonly string[]
+    readonly unschedulable?: boolean
+  }
   readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
 }
 
@@ -31,6 +35,7 @@ export interface TrimmedNode {
   readonly labels: Readonly<Record<string, string>>
   readonly internalIPs: readonly Address[]
   readonly podCIDRs: readonly Prefix[]
+  readonly isCordoned: boolean
 }
 
 export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, status }: KubeNode): TrimmedNode {
@@ -43,6 +48,7 @@ export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, stat
       .filter(({ type }) => type === 'InternalIP')
       .flatMap(({ address }) => parseAddress(address) ?? []),
     podCIDRs: podCIDRs.flatMap((text) => parsePrefix(text) ?? []),
+    isCordoned: spec?.unschedulable ?? false,
   }
 }
 

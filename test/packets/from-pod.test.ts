@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
 import { type Dissected, dissect } from './dissect.ts'
-import { established, flowKey, type Given, secondNs } from './flows.ts'
+import { established, flowKey, type Given } from './flows.ts'
 import {
   mac,
   masqueradePorts,
@@ -29,15 +29,6 @@ const pod = (destination: string, fields = {}) => ipv4('10.244.1.7', destination
 const pod6 = (destination: string, fields = {}) => ipv6('fd00:1::7', destination, fields)
 const tunnelled = { destinationMac: mac.overlay, sourceMac: mac.overlay }
 const syn = { flags: ['SYN'] } as const
-
-/** This node probes, and no gateway has ever answered. */
-const nobodyHeard: Given = ({ datapath }) => {
-  datapath.tables.vitals.set(0, {
-    alive_until_ns: 0n,
-    probing_until_ns: process.hrtime.bigint() + 60n * secondNs,
-  })
-  return undefined
-}
 
 /** 203.0.113.9:5000 has connected to port 80 of the pod, through the stack. */
 const openedFromOutside: Given = ({ datapath }) => {
@@ -186,33 +177,6 @@ const cases: readonly Case[] = [
     packet: pod('203.0.113.9').tcp(40000, 443, syn),
     verdict: 'SENT_TO_HOLDER',
     out: { source: address('172.18.0.42') },
-  },
-  {
-    name: 'the next holder in the order where the first is silent',
-    given: async (node) => {
-      const tables = standardTables(node)
-      const entry = tables.egressIps.get(address('172.18.0.42'))
-      const order = [address('172.18.0.5'), address('172.18.0.4')]
-      await node.datapath.apply({
-        ...tables,
-        egressIps: new Map([
-          ...tables.egressIps,
-          [address('172.18.0.42'), { blockOwner: entry?.blockOwner ?? [], order }],
-        ]),
-      })
-      const now = process.hrtime.bigint()
-      node.datapath.tables.vitals.set(0, { alive_until_ns: 0n, probing_until_ns: now + 60_000_000_000n })
-      node.datapath.tables.heard.set(address('172.18.0.4'), now + 60_000_000_000n)
-    },
-    packet: pod('203.0.113.9').tcp(40000, 443, syn),
-    verdict: 'SENT_TO_HOLDER',
-    out: { source: address('172.18.0.42') },
-  },
-  {
-    name: 'nobody answers for the egress IP: drop',
-    given: nobodyHeard,
-    packet: pod('203.0.113.9').tcp(40000, 443, syn),
-    verdict: 'DROP_NO_LIVE_GATEWAY',
   },
   {
     name: 'the policy selects no node',

@@ -122,7 +122,9 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
       ...egressIps.map((ip) => ({ address: ip, purpose: 'egress' as const, blocks: [fourBlocks.ours] })),
       { address: self, purpose: 'masquerade', blocks: [fourBlocks.own] },
     ],
-    groups: new Map(egressIps.map((ip, index) => [BigInt(index + 1), [ip]])),
+    groups: new Map(
+      egressIps.map((ip, index) => [BigInt(index + 1), { preferred: [ip], standby: [], keepsAddress: false }]),
+    ),
     cluster: new Map([
       [prefix('10.244.2.0/24'), { kind: 'node', tunnelAddress: other }],
       [prefix('172.18.0.3/32'), { kind: 'host' }],

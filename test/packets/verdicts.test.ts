@@ -10,7 +10,6 @@ const skip = existsSync(defaultObjectFile) ? false : 'the datapath is not compil
 const untested: Readonly<Record<string, string>> = {
   CONTINUE: 'is no ending',
   VERDICTS: 'is the number of verdicts',
-  SENT_PROBE_ANSWER: 'probes are not answered yet',
   DROP_INTERNAL: 'no packet makes a helper of the kernel fail',
 }
 
