@@ -30,6 +30,7 @@ import { Lingering } from './plan.ts'
 import { PodNetwork } from './pod-network.ts'
 import { describeInterfaces, reportInterfaces, withOwnInterfaces } from './report.ts'
 import type { LocalApi } from './serve.ts'
+import { Succession } from './succession.ts'
 import { sweepMappings } from './sweep.ts'
 import { describeDrop, describeEgress, describeStatus } from './views.ts'
 import { composeWorld } from './world.ts'
@@ -60,6 +61,7 @@ export class Agent implements LocalApi {
   readonly #loop: Loop
   readonly #reporting: Loop
   readonly #lingering = new Lingering(lingerMs)
+  readonly #succession: Succession
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #metrics = new Registry()
@@ -87,6 +89,15 @@ export class Agent implements LocalApi {
       },
       settle: () => this.#loop.settle(),
     })
+    this.#succession = new Succession({
+      datapath,
+      netlink,
+      tunnelPort: options.configuration.tunnelPort,
+      statePath: `${stateDirectory}/taken-addresses.json`,
+      clock,
+      log,
+      onChange: () => this.trigger(),
+    })
     this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
     this.#reporting = new Loop({ name: 'report', run: () => this.#report(), clock, log, minIntervalMs: 1000 })
     this.#registerMetrics()
@@ -106,6 +117,7 @@ export class Agent implements LocalApi {
       this.#observation.start(signal),
       this.#loop.start(signal),
       this.#reporting.start(signal),
+      this.#succession.start(signal),
     ])
   }
 
@@ -124,6 +136,7 @@ export class Agent implements LocalApi {
       this.#attachments.list(),
       lingering,
     )
+    this.#succession.update(tables, lingering, this.#devices)
     const isFirst = this.#tables === undefined
     this.#tables = tables
     if (isFirst) onReady()
@@ -144,16 +157,18 @@ export class Agent implements LocalApi {
         egressNodes: own,
         ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
+        silentNodes: this.#succession.silentNodes(observed.nodes),
       },
       this.#observation.pods,
       this.#attachments.list(),
     )
   }
 
-  /** What the world may know of: not the tunnel and the pods' devices. */
+  /** What the world may know of: not the tunnel, the pods' devices, and what is another's. */
   #interfaces() {
     return describeInterfaces(
       this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)),
+      this.#succession.taken,
     )
   }
 

@@ -1,10 +1,15 @@
 import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { Resource } from '../kube/client.ts'
+import type { Address } from '../net/address.ts'
 import type { NodeDevice } from './node-network.ts'
 
-/** What this node can lend to others: its devices that the world may know, with their addresses. */
-export function describeInterfaces(devices: readonly NodeDevice[]): NodeInterface[] {
+/** What this node can lend to others: its devices that the world may know, with the addresses that are its own. */
+export function describeInterfaces(
+  devices: readonly NodeDevice[],
+  taken: ReadonlySet<Address>,
+): NodeInterface[] {
   return devices
+    .map((device) => ({ ...device, addresses: device.addresses.filter((each) => !taken.has(each)) }))
     .filter(({ addresses }) => addresses.length > 0)
     .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => ({
       name,

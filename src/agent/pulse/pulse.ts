@@ -1,0 +1,130 @@
+import { Worker } from 'node:worker_threads'
+import { type Datapath, defaultObjectFile } from '../../datapath/datapath.ts'
+import { distrustMs, flapMemoryMs, type GatewayLife } from '../../decide/takeover.ts'
+import type { Address } from '../../net/address.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/log.ts'
+import type { Order, PulseData, Report } from './terms.ts'
+
+export interface PulseOptions {
+  readonly datapath: Datapath
+  readonly tunnelPort: number
+  readonly clock: Clock
+  readonly log: Logger
+  /** A gateway fell silent, or is heard again. */
+  readonly onChange: () => void
+  /** This process stood still, and others may have taken its place meanwhile. */
+  readonly onPause: () => void
+}
+
+const beatMs = 100
+
+/** This node's sign of life, and its ear for others. */
+export class Pulse {
+  readonly #options: PulseOptions
+  readonly #worker: Worker
+  readonly #flags = new Int32Array(new SharedArrayBuffer(8))
+  readonly #lives = new Map<Address, GatewayLife>()
+  readonly #deaths = new Map<Address, number[]>()
+  readonly #distrustedUntilNs = new Map<Address, bigint>()
+  readonly #beat: NodeJS.Timeout
+  readonly #left = Promise.withResolvers<void>()
+  #watched = ''
+
+  constructor(options: PulseOptions) {
+    const { datapath, tunnelPort, log } = options
+    this.#options = options
+    const data: PulseData = {
+      objectFile: defaultObjectFile,
+      maps: { vitals: datapath.tables.vitals.raw, heard: datapath.tables.heard.raw },
+      shared: this.#flags.buffer,
+      tunnelPort,
+    }
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: data,
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      resourceLimits: { maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 2 },
+    })
+    this.#worker.on('message', (report: Report) => this.#take(report))
+    /* Without it the node counts as dead, and judges nobody: the agent had better start anew. */
+    this.#worker.on('error', (error) => {
+      log.fatal({ err: error }, 'the thread that probes gateways has failed')
+      process.exit(1)
+    })
+    this.#beat = setInterval(() => Atomics.add(this.#flags, 0, 1), beatMs)
+  }
+
+  /** What is known of the gateways that are watched. */
+  get lives(): ReadonlyMap<Address, GatewayLife> {
+    return this.#lives
+  }
+
+  get silent(): ReadonlySet<Address> {
+    return new Set([...this.#lives].filter(([, { isSilent }]) => isSilent).map(([gateway]) => gateway))
+  }
+
+  /** The tables hold: from now on this node answers probes. */
+  setWell(): void {
+    Atomics.store(this.#flags, 1, 1)
+  }
+
+  watch(gateways: ReadonlySet<Address>): void {
+    const sorted = [...gateways].toSorted()
+    const watched = sorted.join(' ')
+    if (watched === this.#watched) return
+    this.#watched = watched
+    for (const known of this.#lives.keys()) if (!gateways.has(known)) this.#lives.delete(known)
+    this.#order({ kind: 'watch', gateways: sorted })
+    this.#order({ kind: 'distrust', until: this.#distrustedUntilNs })
+  }
+
+  #order(order: Order): void {
+    this.#worker.postMessage(order)
+  }
+
+  #take(report: Report): void {
+    switch (report.kind) {
+      case 'lives':
+        this.#note(report.changes)
+        break
+      case 'paused':
+        this.#options.log.warn({ ms: report.ms }, 'the agent stood still')
+        this.#options.onPause()
+        break
+      case 'left':
+        this.#left.resolve()
+        break
+    }
+  }
+
+  #note(changes: readonly (readonly [Address, boolean])[]): void {
+    const { clock, log, onChange } = this.#options
+    const nowMs = clock.now()
+    for (const [gateway, isSilent] of changes) {
+      const before = this.#lives.get(gateway)
+      this.#lives.set(gateway, { isSilent, sinceMs: nowMs })
+      if (isSilent) this.#noteDeath(gateway, nowMs)
+      if (isSilent || before !== undefined)
+        log.info({ gateway }, isSilent ? 'gateway is silent' : 'gateway is heard again')
+    }
+    onChange()
+  }
+
+  #noteDeath(gateway: Address, nowMs: number): void {
+    const deaths = [...(this.#deaths.get(gateway) ?? []).filter((atMs) => nowMs - atMs < flapMemoryMs), nowMs]
+    this.#deaths.set(gateway, deaths)
+    const forMs = distrustMs(deaths.length)
+    if (forMs === 0) return
+    const untilNs = this.#options.clock.monotonicNs() + BigInt(forMs) * 1_000_000n
+    this.#distrustedUntilNs.set(gateway, untilNs)
+    this.#order({ kind: 'distrust', until: this.#distrustedUntilNs })
+  }
+
+  /** In good order: for a minute nobody takes this node's place, so that the next agent can start. */
+  async leave(): Promise<void> {
+    clearInterval(this.#beat)
+    this.#order({ kind: 'leave' })
+    await this.#left.promise
+    await this.#worker.terminate()
+  }
+}

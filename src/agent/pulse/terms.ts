@@ -1,0 +1,52 @@
+import type { RawMap } from '../../datapath/maps.ts'
+import type { Address } from '../../net/address.ts'
+
+const ms = 1_000_000n
+
+/**
+ * How fast a death is noticed.
+ *
+ *   the way is broken     probes are lost for 350 ms: one every 100 ms, two may be lost, 50 ms for a busy source
+ *   the agent is gone     200 ms without a tick of 50 ms, then the next probe is refused: at most 300 ms
+ *   its thread is stuck   3 s: a long computation is no death
+ */
+export const timing = {
+  tickMs: 50,
+  ticksPerProbe: 2,
+  aliveNs: 200n * ms,
+  stuckNs: 3_000n * ms,
+  /** gateway_silence_ns of bpf/config.h. */
+  silenceNs: 350n * ms,
+  /** Past it this node judges nobody. Shorter than the silence: a source that is stuck must not take others for dead. */
+  probingNs: 250n * ms,
+  /** A tick that comes later than this has missed answers. */
+  lateNs: 200n * ms,
+  /** So many ticks after a gap everyone has had time for two answers. */
+  ticksBeforeJudging: 5,
+  /** Of a tick: this process stood still for so long that others may have taken its place. */
+  pauseNs: 300n * ms,
+  /** How long an agent that is stopped in good order counts as alive: its successor starts meanwhile. */
+  graceNs: 60_000n * ms,
+} as const
+
+export interface PulseData {
+  readonly objectFile: string
+  readonly maps: { readonly vitals: RawMap; readonly heard: RawMap }
+  /** Two 32-bit numbers: the main thread's beat, and whether its tables hold. */
+  readonly shared: SharedArrayBuffer
+  readonly tunnelPort: number
+}
+
+/** To the thread. */
+export type Order =
+  | { readonly kind: 'watch'; readonly gateways: readonly Address[] }
+  /** Until when, ns of CLOCK_MONOTONIC. */
+  | { readonly kind: 'distrust'; readonly until: ReadonlyMap<Address, bigint> }
+  | { readonly kind: 'leave' }
+
+/** From the thread. */
+export type Report =
+  | { readonly kind: 'lives'; readonly changes: readonly (readonly [Address, isSilent: boolean])[] }
+  /** The whole process stood still for a while. */
+  | { readonly kind: 'paused'; readonly ms: number }
+  | { readonly kind: 'left' }

@@ -1,0 +1,124 @@
+import { createSocket } from 'node:dgram'
+import { parentPort, workerData } from 'node:worker_threads'
+import { readBtf } from '../../datapath/btf.ts'
+import { Table } from '../../datapath/table.ts'
+import { tableCodecs } from '../../datapath/tables.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import { probeFrame } from './frame.ts'
+import { type Order, type PulseData, type Report, timing } from './terms.ts'
+
+/*
+ * The thread that keeps this node alive in the eyes of others, and watches them. A thread of its own: the agent may be busy
+ * for a while without being dead, and must not seem so. Once it has not moved for seconds, it counts as dead here, too.
+ */
+
+const { objectFile, maps, shared, tunnelPort } = workerData as PulseData
+const port = parentPort ?? fail('this file is a worker thread of the agent')
+const codecs = tableCodecs(readBtf(objectFile))
+const vitals = new Table(maps.vitals, codecs.vitals.key, codecs.vitals.value)
+const heard = new Table(maps.heard, codecs.heard.key, codecs.heard.value)
+const frame = probeFrame(readBtf(objectFile).enumeration('tunnel').get('TUNNEL_PROBE') ?? 0)
+const flags = new Int32Array(shared)
+const socket = createSocket('udp4').on('error', () => {})
+const socket6 = createSocket('udp6').on('error', () => {})
+
+let gateways: readonly Address[] = []
+let distrusted: ReadonlyMap<Address, bigint> = new Map()
+const silent = new Map<Address, boolean>()
+let alive = vitals.get(0)?.alive_until_ns ?? 0n
+let lastTickNs = 0n
+let goodTicks = 0
+let ticks = 0
+let lastBeat = -1
+let lastBeatNs = 0n
+
+function fail(message: string): never {
+  throw new Error(message)
+}
+
+function tick(): void {
+  const now = process.hrtime.bigint()
+  const gapNs = lastTickNs === 0n ? 0n : now - lastTickNs
+  lastTickNs = now
+  if (gapNs > timing.pauseNs) report({ kind: 'paused', ms: Number(gapNs / 1_000_000n) })
+  /* After a gap nobody may be judged before there was time to hear them again. */
+  goodTicks = gapNs > timing.lateNs ? 0 : goodTicks + 1
+  if (isAgentWell(now)) alive = now + timing.aliveNs
+  const isJudging = gateways.length > 0 && goodTicks >= timing.ticksBeforeJudging
+  vitals.set(0, { alive_until_ns: alive, probing_until_ns: isJudging ? now + timing.probingNs : 0n })
+  if (ticks++ % timing.ticksPerProbe === 0) probe()
+  if (isJudging) judge(now)
+}
+
+/** The agent's main thread says that its tables hold, and moves. */
+function isAgentWell(now: bigint): boolean {
+  const beat = Atomics.load(flags, 0)
+  if (beat !== lastBeat) lastBeatNs = now
+  lastBeat = beat
+  return Atomics.load(flags, 1) === 1 && now - lastBeatNs < timing.stuckNs
+}
+
+function probe(): void {
+  for (const gateway of gateways)
+    (familyOf(gateway) === 4 ? socket : socket6).send(frame, tunnelPort, gateway, () => {})
+}
+
+function judge(now: bigint): void {
+  const changes: [Address, boolean][] = []
+  for (const gateway of gateways) {
+    const last = heard.get(gateway)?.last_ns ?? 0n
+    const isSilent = last + timing.silenceNs <= now || (distrusted.get(gateway) ?? 0n) > now
+    if (silent.get(gateway) === isSilent) continue
+    silent.set(gateway, isSilent)
+    changes.push([gateway, isSilent])
+  }
+  if (changes.length > 0) report({ kind: 'lives', changes })
+}
+
+/** Whom to probe. A newcomer has the benefit of the doubt; who is not probed any more is not judged either. */
+function watch(wanted: readonly Address[]): void {
+  const now = process.hrtime.bigint()
+  for (const [known] of [...heard.entries()])
+    if (!wanted.includes(known)) {
+      heard.delete(known)
+      silent.delete(known)
+    }
+  for (const gateway of wanted)
+    if (!gateways.includes(gateway)) heard.set(gateway, { last_ns: now, distrusted_until_ns: 0n })
+  if (gateways.length === 0) goodTicks = 0
+  gateways = wanted
+}
+
+function distrust(until: ReadonlyMap<Address, bigint>): void {
+  distrusted = until
+  for (const gateway of gateways) {
+    const entry = heard.get(gateway)
+    if (entry !== undefined && entry.distrusted_until_ns !== (until.get(gateway) ?? 0n))
+      heard.set(gateway, { ...entry, distrusted_until_ns: until.get(gateway) ?? 0n })
+  }
+}
+
+function report(what: Report): void {
+  port.postMessage(what)
+}
+
+const timer = setInterval(tick, timing.tickMs)
+
+port.on('message', (order: Order) => {
+  switch (order.kind) {
+    case 'watch':
+      watch(order.gateways)
+      break
+    case 'distrust':
+      distrust(order.until)
+      break
+    case 'leave':
+      clearInterval(timer)
+      vitals.set(0, {
+        alive_until_ns: process.hrtime.bigint() + timing.graceNs,
+        probing_until_ns: 0n,
+      })
+      report({ kind: 'left' })
+      port.close()
+  }
+})
