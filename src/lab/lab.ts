@@ -20,7 +20,7 @@ import {
   until,
 } from './machine.ts'
 import { policyFiles } from './policy-files.ts'
-import { kubectlProblem, missingForLab } from './requirements.ts'
+import { hasYamlYq, kubectlProblem, missingForLab } from './requirements.ts'
 import { exec } from './shell.ts'
 
 export interface LabOptions {
@@ -149,6 +149,7 @@ function prepareFiles(state: LabState): void {
   script(paths.bin, 'docker', `${node} ${repository}/src/lab/docker/main.ts "$@"`)
   if (kubectlProblem() !== undefined)
     script(paths.bin, 'kubectl', `${node} ${repository}/src/lab/stand-in/main.ts "$@"`)
+  if (!hasYamlYq()) script(paths.bin, 'yq', `${node} ${repository}/src/lab/stand-in/yq.ts "$@"`)
   script(paths.nodeBin, 'ip', standInForDummy)
   for (const [file, content] of Object.entries(policyFiles)) writeFileSync(join(paths.home, file), content)
   writeFileSync(join(paths.home, '.bashrc'), `PS1='\\u@\\h:~# '\ncd ~\n`)

@@ -36,3 +36,9 @@ export function kubectlProblem(): string | undefined {
   if (Number.parseInt(minor, 10) >= oldestKubectlMinor) return undefined
   return `kubectl is 1.${minor}, and 1.${oldestKubectlMinor} or later is needed`
 }
+
+/** There are two tools of this name; the walkthrough means the one that prints YAML. */
+export function hasYamlYq(): boolean {
+  const { status, stdout } = spawnSync('yq', ['--version'], { encoding: 'utf8' })
+  return status === 0 && stdout.includes('mikefarah')
+}

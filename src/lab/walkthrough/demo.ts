@@ -2,7 +2,8 @@ import { styleText } from 'node:util'
 import { startLab, stopLab } from '../lab.ts'
 import { loadLab } from '../lab-state.ts'
 import { kubectlProblem } from '../requirements.ts'
-import { type Step, steps } from './steps.ts'
+import type { Step } from './step.ts'
+import { steps } from './steps.ts'
 import { walk } from './walk.ts'
 
 /** A lab of its own, so that it can run beside one that somebody uses. */

@@ -1,72 +1,19 @@
-/**
- * The user's walkthrough, command by command, with what each answer must show.
- * Commands are exactly as the document has them; `expect` says what is missing in an answer, or nothing.
- */
-export interface Step {
-  readonly section: string
-  /** One line for the person who watches. */
-  readonly title: string
-  /** Run by bash in the lab's shell; variables live on from step to step. */
-  readonly command: string
-  readonly expect?: (answer: Answer) => string | undefined
-  /** The walkthrough's reader takes time between commands, and pods take a moment: tried again until it holds. */
-  readonly retryForMs?: number
-}
+import { availabilitySteps } from './availability.ts'
+import {
+  all,
+  allowed,
+  contains,
+  curlFrom,
+  deniedWith,
+  deniedWithNodeIp,
+  eachLine,
+  granted,
+  type Step,
+  succeeds,
+  tenTimes,
+} from './step.ts'
 
-export interface Answer {
-  /** Standard output and error as a terminal shows them, without carriage returns. */
-  readonly text: string
-  readonly exitCode: number
-}
-
-type Expectation = (answer: Answer) => string | undefined
-
-function contains(...parts: readonly (string | RegExp)[]): Expectation {
-  return ({ text }) => {
-    const missing = parts.filter((part) =>
-      typeof part === 'string' ? !text.includes(part) : !part.test(text),
-    )
-    return missing.length === 0 ? undefined : `missing: ${missing.join(' and ')}`
-  }
-}
-
-function succeeds(): Expectation {
-  return ({ exitCode }) => (exitCode === 0 ? undefined : `exit code ${exitCode}`)
-}
-
-function all(...expectations: readonly Expectation[]): Expectation {
-  return (answer) => {
-    for (const expectation of expectations) {
-      const problem = expectation(answer)
-      if (problem !== undefined) return problem
-    }
-    return undefined
-  }
-}
-
-function eachLine(count: number, pattern: RegExp): Expectation {
-  return ({ text }) => {
-    const lines = text.split('\n').filter((line) => line.trim() !== '')
-    const wrong = lines.find((line) => !pattern.test(line))
-    if (wrong !== undefined) return `unexpected line: ${wrong}`
-    return lines.length === count ? undefined : `${lines.length} lines instead of ${count}`
-  }
-}
-
-const allowed = '172.18.0.42,172.18.0.43'
-const granted = (address: string) =>
-  contains(`Access granted. Your source IP (${address}) matches an allowed IP.`)
-const deniedWith = (address: string) =>
-  contains(`Access denied. Your source IP (${address}) doesn't match the allowed IPs (${allowed})`)
-/** Pods of the walkthrough run on kind-worker (172.18.0.2) or kind-worker2 (172.18.0.5). */
-const deniedWithNodeIp: Expectation = contains(
-  /Access denied\. Your source IP \(172\.18\.0\.[25]\) doesn't match the allowed IPs \(172\.18\.0\.42,172\.18\.0\.43\)/,
-)
-const curlFrom = (pod: string) => `kubectl exec -ti ${pod} -- \\\n  curl --max-time 2 http://172.18.0.7:8000`
-const tenTimes = `for i in $(seq 1 10); do
-  kubectl exec -ti xwing -- \\
-    curl --max-time 2 http://172.18.0.7:8000
-done`
+/** The document's first half: one gateway. */
 
 const preparation: readonly Step[] = [
   {
@@ -330,4 +277,11 @@ kubectl -n kube-system exec -ti $CILIUM_POD -c cilium-agent -- \\
   },
 ]
 
-export const steps: readonly Step[] = [...preparation, ...installation, ...outpost, ...policy, ...routing]
+export const steps: readonly Step[] = [
+  ...preparation,
+  ...installation,
+  ...outpost,
+  ...policy,
+  ...routing,
+  ...availabilitySteps,
+]

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { LabState } from '../lab-state.ts'
 import { labPaths } from '../layout.ts'
 import { exec } from '../shell.ts'
-import type { Answer, Step } from './steps.ts'
+import type { Answer, Step } from './step.ts'
 
 export interface StepResult {
   readonly step: Step
@@ -33,8 +33,11 @@ async function runStep(state: LabState, command: string, signal: AbortSignal): P
     ['script', '--quiet', '--return', '--command', `bash ${script}`, '/dev/null'],
     { signal },
   )
-  return { text: output.replaceAll('\r', '').trimEnd(), exitCode: code }
+  return { text: output.replaceAll(escapes, '').trimEnd(), exitCode: code }
 }
+
+/** Carriage returns, and what `grep --color` adds. */
+const escapes = new RegExp(`\\r|${String.fromCharCode(27)}\\[[0-9;]*[mK]`, 'g')
 
 /** Walks the steps in order, and goes on after one that is not as it should be. */
 export async function* walk(
@@ -44,6 +47,7 @@ export async function* walk(
 ): AsyncGenerator<StepResult> {
   rmSync(join(labPaths(state.name).directory, 'step.env'), { force: true })
   for (const step of steps) {
+    if (step.typedInMs !== undefined) await setTimeout(step.typedInMs)
     const deadline = Date.now() + (step.retryForMs ?? 0)
     let answer = await runStep(state, step.command, signal)
     let problem = step.expect?.(answer)
