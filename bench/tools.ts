@@ -5,12 +5,17 @@ import { repository } from '../src/lab/layout.ts'
 import { run } from '../src/lab/machine.ts'
 
 export const loadBinary = join(repository, 'build/load')
+export const holdBinary = join(repository, 'build/hold')
 export const emptyObject = join(repository, 'build/empty.bpf.o')
 
 /** The load generator and the empty program. */
 export function compileTools(): void {
   mkdirSync(join(repository, 'build'), { recursive: true })
-  run('gcc', ['-O2', '-Wall', '-Wextra', '-o', loadBinary, join(repository, 'bench/load.c')])
+  for (const [binary, source] of [
+    [loadBinary, 'load.c'],
+    [holdBinary, 'hold.c'],
+  ] as const)
+    run('gcc', ['-O2', '-Wall', '-Wextra', '-o', binary, join(repository, 'bench', source)])
   const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
   run('clang-16', [
     ...['-O2', '-g', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${machine}-linux-gnu`],
