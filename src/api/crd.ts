@@ -168,9 +168,9 @@ function renderSchema(kind: Kind): object {
     type: 'object',
     description: kind.description,
     properties: {
-      apiVersion: { type: 'string' },
-      kind: { type: 'string' },
-      metadata: { type: 'object' },
+      apiVersion: { type: 'string', description: 'The version of the schema that the object is written in.' },
+      kind: { type: 'string', description: 'What the object is.' },
+      metadata: { type: 'object', description: 'Its name, labels and what else every object has.' },
       spec,
       ...(kind.status === undefined ? {} : { status: structural(kind.status) }),
     },

@@ -22,10 +22,20 @@ export const egressNodeStatus = z
           name: z.string().describe('The name of the network interface.'),
           alternativeNames: z.array(z.string()).describe('Other names of it.').optional(),
           addresses: z.array(z.string()).describe('Its addresses, as the kernel lists them.'),
+          added: z
+            .array(z.string())
+            .describe(
+              'Addresses that Sallyport has put there for as long as they are needed; not among addresses.',
+            )
+            .optional(),
           isDefaultRoute: z.boolean().describe('The default route leads over it.'),
         }),
       )
       .describe('The network interfaces of the node that the world can reach.')
+      .optional(),
+    unreachable: z
+      .array(z.string())
+      .describe('Gateways that this node has not heard lately, by name.')
       .optional(),
     version: z.string().describe('The version of the agent.').optional(),
   })

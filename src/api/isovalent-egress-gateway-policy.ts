@@ -54,16 +54,25 @@ export const isovalentEgressGatewayPolicyStatus = z
         z.object({
           activeGatewayIPs: z
             .array(z.string())
-            .describe('Gateways that new connections use, by node IP.')
+            .describe('Gateways that new connections use, by node IP. Without azAffinity, from every node.')
             .optional(),
-          healthyGatewayIPs: z.array(z.string()).describe('Gateways that answer, by node IP.').optional(),
+          healthyGatewayIPs: z
+            .array(z.string())
+            .describe('Gateways that live, by node IP: the active ones, and those that stand by.')
+            .optional(),
           activeGatewayIPsByAZ: z
             .record(z.string(), z.array(z.string()))
             .describe('Gateways that new connections from each zone use, by node IP.')
             .optional(),
           egressIPByGatewayIP: z
             .record(z.string(), z.string())
-            .describe('The address that each gateway was given from egressCIDRs, by node IP.')
+            .describe(
+              'The address that each gateway was given from egressCIDRs, by node IP. It stays while other gateways come and go.',
+            )
+            .optional(),
+          egressIPv6ByGatewayIP: z
+            .record(z.string(), z.string())
+            .describe('The same of the IPv6 prefixes of egressCIDRs.')
             .optional(),
         }),
       )
@@ -79,3 +88,7 @@ export interface IsovalentEgressGatewayPolicy {
   readonly spec: z.infer<typeof isovalentEgressGatewayPolicySpec>
   readonly status?: z.infer<typeof isovalentEgressGatewayPolicyStatus>
 }
+
+export type GroupStatus = NonNullable<
+  NonNullable<IsovalentEgressGatewayPolicy['status']>['groupStatuses']
+>[number]

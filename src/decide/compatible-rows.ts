@@ -53,7 +53,8 @@ function listWays(
   if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
   const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
   const isHonoured = policy.problems.length === 0
-  const gateways = isHonoured ? gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone) : []
+  const exits = isHonoured ? (context.exits.get(policy.id) ?? []) : []
+  const gateways = gatewaysForPod(policy, exits, pod, zone, context.avoided)
   if (gateways.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
   return gateways.map(({ node, egressIps }) => ({
     egressIp: (node.name === context.self.name && egressIps[familyOfPrefix(prefix)]) || none,

@@ -1,4 +1,5 @@
-import { type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
+import { type Avoided, type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
+import { unhealthyNodes } from './health.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { slotsByNode } from './slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
@@ -13,6 +14,7 @@ export interface Context {
   readonly policies: readonly Policy[]
   /** By policy id. */
   readonly exits: ReadonlyMap<bigint, Exits>
+  readonly avoided: Avoided
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
   readonly nodeLabels: ReadonlyMap<string, Labels>
@@ -31,6 +33,7 @@ export function gatherContext(world: World): Context {
     self,
     nodes,
     policies,
+    avoided: unhealthyNodes(world),
     exits: new Map(
       policies.map(({ id, exits }) => [id, exits.map((exit) => gatewaysOf(exit, nodes, interfaces))]),
     ),

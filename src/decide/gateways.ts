@@ -1,5 +1,6 @@
 import type { NodeInterface } from '../api/egress-node.ts'
-import { type Address, compareAddresses, type Family, familyOf, parseAddress } from '../net/address.ts'
+import { type Address, compareAddresses, familyOf, parseAddress } from '../net/address.ts'
+import type { EgressIps } from './egress-pool.ts'
 import { fnv1a32 } from './ids.ts'
 import type { AddressChoice, Exit, Policy } from './policies.ts'
 import type { World, WorldNode, WorldPod } from './world.ts'
@@ -7,7 +8,7 @@ import type { World, WorldNode, WorldPod } from './world.ts'
 /** A node that a policy selects, with the address of each family that traffic leaves with there. */
 export interface Gateway {
   readonly node: WorldNode
-  readonly egressIps: Readonly<Partial<Record<Family, Address>>>
+  readonly egressIps: EgressIps
   /** The node has these addresses now. A given egress IP may not have come yet, or have moved. */
   readonly isHolding: boolean
 }
@@ -44,10 +45,15 @@ export function gatewaysOf(
 ): readonly Gateway[] {
   return nodes
     .filter(({ labels }) => exit.selectsNode(labels))
-    .map((node) => ({ node, ...addressesOf(exit.address, interfaces.get(node.name) ?? []) }))
+    .map((node) => ({ node, ...addressesOf(exit.address, node, interfaces.get(node.name) ?? []) }))
 }
 
-function addressesOf(choice: AddressChoice, interfaces: Interfaces): Omit<Gateway, 'node'> {
+function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Omit<Gateway, 'node'> {
+  if (choice.by === 'pool') {
+    const egressIps = choice.granted.get(tunnelAddressOf(node)) ?? {}
+    const present = new Set(interfaces.flatMap(({ addresses, added = [] }) => [...addresses, ...added]))
+    return { egressIps, isHolding: Object.values(egressIps).every((address) => present.has(address)) }
+  }
   if (choice.by === 'address')
     return {
       egressIps: { [familyOf(choice.address)]: choice.address },
@@ -65,7 +71,7 @@ function addressesOf(choice: AddressChoice, interfaces: Interfaces): Omit<Gatewa
 
 /** First IPv4, and first IPv6 that is not link-local. */
 function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
-  const first: Partial<Record<Family, Address>> = {}
+  const first: { -readonly [F in keyof EgressIps]: EgressIps[F] } = {}
   for (const text of texts) {
     const address = parseAddress(text)
     if (address !== undefined && !isLinkLocal(address)) first[familyOf(address)] ??= address
@@ -87,33 +93,72 @@ export function gatewaysForPod(
   exits: Exits,
   pod: WorldPod,
   zone: string | undefined,
+  avoided: Avoided,
 ): readonly Gateway[] {
   if (policy.spread === 'all')
-    return exits.flatMap((gateways, which) => activeGateways(policy, which, gateways, zone))
+    return exits.flatMap((gateways, which) =>
+      activeGateways(policy, which, gateways, zone, makesRoom(policy, which) ? avoided : noneAvoided),
+    )
   const firsts = exits.flatMap(([first]) => first ?? [])
   if (firsts.length < 2) return firsts
   firsts.sort((a, b) => compareAddresses(tunnelAddressOf(a.node), tunnelAddressOf(b.node)))
   return firsts.slice(fnv1a32(pod.uid) % firsts.length).slice(0, 1)
 }
 
-/** The gateways of a group that are in use for pods of one zone. */
+/** Nodes that new flows had better avoid, by name. */
+export type Avoided = ReadonlySet<string>
+const noneAvoided: Avoided = new Set()
+
+/**
+ * Leaving a gateway out lets another one in. Elsewhere it would gain nothing: the datapath sees for itself who answers,
+ * and sees it sooner.
+ */
+function makesRoom(policy: Policy, exitIndex: number): boolean {
+  return policy.exits[exitIndex]?.maxGatewayNodes !== undefined || policy.zoneAffinity === 'localOnlyFirst'
+}
+
+/**
+ * The gateways of a group that are in use for pods of one zone. Where all are to be avoided none is: a gateway that may be
+ * dead is a better guess than none.
+ */
 export function activeGateways(
   policy: Policy,
   exitIndex: number,
   gateways: readonly Gateway[],
   zone: string | undefined,
+  avoided: Avoided = noneAvoided,
 ): readonly Gateway[] {
-  const limit = policy.exits[exitIndex]?.maxGatewayNodes ?? gateways.length
   const isLocal = ({ node }: Gateway): boolean => zone !== undefined && node.labels[zoneLabel] === zone
+  const isUsable = ({ node }: Gateway): boolean => !avoided.has(node.name)
   const local = gateways.filter(isLocal)
-  switch (policy.zoneAffinity) {
-    case 'localOnly':
-      return local.slice(0, limit)
-    case 'localOnlyFirst':
-      return (local.length > 0 ? local : gateways).slice(0, limit)
-    case 'localPriority':
-      return [...local, ...gateways.filter((gateway) => !isLocal(gateway))].slice(0, limit)
-    case 'disabled':
-      return gateways.slice(0, limit)
-  }
+  const localFirst = [...local, ...gateways.filter((gateway) => !isLocal(gateway))]
+  const candidates = {
+    disabled: gateways,
+    localOnly: local,
+    localOnlyFirst: localFirst,
+    localPriority: localFirst,
+  }[policy.zoneAffinity]
+  const usable = candidates.some(isUsable) ? candidates.filter(isUsable) : candidates
+  const usableLocal = usable.filter(isLocal)
+  const eligible = policy.zoneAffinity === 'localOnlyFirst' && usableLocal.length > 0 ? usableLocal : usable
+  return eligible.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? eligible.length)
+}
+
+/** Those in use for pods of any zone that a node is in, in the order of the gateways. */
+export function activeAnywhere(
+  policy: Policy,
+  exitIndex: number,
+  gateways: readonly Gateway[],
+  zones: ReadonlySet<string | undefined>,
+  avoided: Avoided,
+): readonly Gateway[] {
+  const active = new Set(
+    [...zones].flatMap((zone) => activeGateways(policy, exitIndex, gateways, zone, avoided)),
+  )
+  return gateways.filter((gateway) => active.has(gateway))
+}
+
+/** `undefined` among them where a node is in none. */
+export function zonesOf(nodes: readonly WorldNode[]): ReadonlySet<string | undefined> {
+  return new Set(nodes.map(({ labels }) => labels[zoneLabel]))
 }

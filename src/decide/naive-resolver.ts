@@ -76,15 +76,32 @@ function manyGateways(spec: World['isovalentPolicies'][number]['spec']): NaivePo
       const isLocal = (node: WorldNode) => podZone !== undefined && zoneOf(node) === podZone
       const [local, others] = [all.filter(isLocal), all.filter((node) => !isLocal(node))]
       const mode = spec.azAffinity ?? 'disabled'
+      const isPicky = Boolean(exit.maxGatewayNodes) || mode === 'localOnlyFirst'
+      const living = (nodes: readonly WorldNode[]) =>
+        isPicky && nodes.some((node) => lives(world, node))
+          ? nodes.filter((node) => lives(world, node))
+          : nodes
+      const livingLocal = living(all).filter(isLocal)
       const eligible =
-        mode === 'disabled' ? all
-        : mode === 'localPriority' ? [...local, ...others]
-        : mode === 'localOnly' || local.length > 0 ? local
-        : others // biome-ignore format: one mode a line
+        mode === 'disabled' ? living(all)
+        : mode === 'localPriority' ? living([...local, ...others])
+        : mode === 'localOnly' ? living(local)
+        : livingLocal.length > 0 ? livingLocal
+        : living(others) // biome-ignore format: one mode a line
       const most = exit.maxGatewayNodes || eligible.length
       return eligible.slice(0, most).map((node) => ({ node, exit }))
     })
   }
+}
+
+function lives(world: World, { name, isReady }: WorldNode): boolean {
+  const statusOf = (node: string) => world.egressNodes.find(({ metadata }) => metadata.name === node)?.status
+  if (isReady === false || statusOf(name)?.interfaces === undefined) return false
+  const witnesses = world.nodes.filter(
+    (node) => node.name !== name && node.isReady !== false && statusOf(node.name)?.unreachable,
+  )
+  const against = witnesses.filter((node) => statusOf(node.name)?.unreachable?.includes(name))
+  return against.length <= witnesses.length / 2
 }
 
 function candidates(world: World, selector: LabelSelector): readonly WorldNode[] {

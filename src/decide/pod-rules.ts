@@ -45,7 +45,7 @@ function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
   const zone = context.self.labels[zoneLabel]
   return selectingPolicies(context, pod).map((policy) => ({
     policy,
-    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone),
+    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone, context.avoided),
   }))
 }
 

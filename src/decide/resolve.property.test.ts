@@ -89,6 +89,8 @@ const nodeParts = fc.record({
   hasAddress: fc.boolean(),
   net0: fc.subarray(['fe80::1', '10', '6']),
   isReported: fc.boolean(),
+  isReady: fc.boolean(),
+  unreachable: maybe(fc.subarray([...nodeNames])),
 })
 
 const anyWorld: fc.Arbitrary<World> = fc
@@ -108,9 +110,10 @@ const anyWorld: fc.Arbitrary<World> = fc
             ...(parts.zone === undefined ? {} : { 'topology.kubernetes.io/zone': parts.zone }),
           },
           ips: index === 0 || parts.hasAddress ? [`172.18.0.${20 - index}`] : [],
+          isReady: parts.isReady,
         }),
       ),
-      egressNodes: nodes.flatMap(({ isReported, net0 }, index) => {
+      egressNodes: nodes.flatMap(({ isReported, net0, unreachable }, index) => {
         const addresses = net0.map((each) =>
           each === '10' ? `172.18.1.${index}` : each === '6' ? `fc00::1:${index}` : each,
         )
@@ -118,7 +121,9 @@ const anyWorld: fc.Arbitrary<World> = fc
           device('eth0', [`172.18.0.${20 - index}`], { isDefaultRoute: true }),
           device('net0', addresses),
         ]
-        return isReported ? [egressNode(nodeNames[index]!, index, interfaces)] : []
+        const report = egressNode(nodeNames[index]!, index, interfaces)
+        const heard = unreachable === undefined ? {} : { unreachable }
+        return isReported ? [{ ...report, status: { ...report.status, ...heard } }] : []
       }),
       namespaces: [{ name: 'default', labels: namespaceLabels }],
       pods: podLabels.map((of, index) =>

@@ -28,6 +28,8 @@ export interface WorldNode {
   /** The tunnel ends at the first; status.addresses of type InternalIP. */
   readonly internalIPs: readonly Address[]
   readonly podCIDRs: readonly Prefix[]
+  /** The condition Ready; undefined where nobody has said yet. */
+  readonly isReady?: boolean
 }
 
 export interface WorldPod {

@@ -5,7 +5,10 @@ import type { KubeObject, ResourceName } from './client.ts'
 /** The parts of Kubernetes' own objects that more than one process reads. */
 export interface KubeNode extends KubeObject {
   readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] }
-  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
+  readonly status?: {
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[]
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+  }
 }
 
 export interface KubePod extends KubeObject {
@@ -31,9 +34,11 @@ export interface TrimmedNode {
   readonly labels: Readonly<Record<string, string>>
   readonly internalIPs: readonly Address[]
   readonly podCIDRs: readonly Prefix[]
+  readonly isReady?: boolean
 }
 
 export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, status }: KubeNode): TrimmedNode {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready')
   const podCIDRs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR])
   return {
     name,
@@ -43,6 +48,7 @@ export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, stat
       .filter(({ type }) => type === 'InternalIP')
       .flatMap(({ address }) => parseAddress(address) ?? []),
     podCIDRs: podCIDRs.flatMap((text) => parsePrefix(text) ?? []),
+    ...(ready === undefined ? {} : { isReady: ready.status === 'True' }),
   }
 }
 
