@@ -9,11 +9,26 @@ import {
   excludedCidrsField,
   interfaceField,
   mostEntries,
+  type Rule,
   selectorsField,
 } from './policy-fields.ts'
 
 const azAffinityText = `AZAffinity controls the AZ affinity of the gateway nodes to the source pods and allows to select or prefer local (i.e. gateways in the same AZ of a given pod) gateways. 
  4 modes are supported: - disabled: no AZ affinity - localOnly: only local gateway nodes will be selected - localOnlyFirst: only local gateways nodes will be selected until at least one gateway is available in the AZ. When no more local gateways are available, gateways from different AZs will be used - localPriority: local gateways will be picked up first to build the list of active gateways. This mode is supposed to be used in combination with maxGatewayNodes`
+
+/** A rule, not an enumeration: of that `kubectl explain` would make a section that users of this kind do not know. */
+export const azAffinityRule: Rule = {
+  rule: "!has(self.azAffinity) || self.azAffinity in ['', 'disabled', 'localOnly', 'localOnlyFirst', 'localPriority']",
+  message: 'azAffinity is none of disabled, localOnly, localOnlyFirst, localPriority',
+  messageExpression:
+    "'azAffinity ' + self.azAffinity + ' is none of disabled, localOnly, localOnlyFirst, localPriority'",
+}
+
+/** Which of the two would count? */
+export const poolRule: Rule = {
+  rule: "!has(self.egressCIDRs) || size(self.egressCIDRs) == 0 || self.egressGroups.all(g, !has(g.egressIP) || g.egressIP == '')",
+  message: "egressGroups can't specify an egress IP beside egressCIDRs",
+}
 
 const egressGroupSchema = z.object({
   nodeSelector: labelSelectorSchema.describe('Nodes that can be gateways: every match is a candidate.'),
@@ -38,10 +53,7 @@ export const isovalentEgressGatewayPolicySpec = z
         'Independent sets of gateways. Connections are spread over the active gateways of all of them.',
       ),
     egressCIDRs: egressCidrsField,
-    azAffinity: z
-      .enum(['disabled', 'localOnly', 'localOnlyFirst', 'localPriority'])
-      .describe(azAffinityText)
-      .optional(),
+    azAffinity: z.string().max(64).describe(azAffinityText).optional(),
   })
   .describe('Which pods leave to which destinations by which groups of gateways.')
 
