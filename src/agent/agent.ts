@@ -10,12 +10,13 @@ import type { Tables } from '../decide/tables.ts'
 import type { Settings, World } from '../decide/world.ts'
 import type { KubeClient, Resource } from '../kube/client.ts'
 import type { KubePod } from '../kube/cluster-objects.ts'
-import { parseAddress } from '../net/address.ts'
+import { type Address, parseAddress } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { type Applied, applyDecision } from './apply.ts'
 import { Attachments } from './attachments.ts'
+import { HeldAddresses, planHeldAddresses, syncHeldAddresses } from './held-addresses.ts'
 import type {
   AgentStatus,
   CniRequest,
@@ -48,9 +49,6 @@ export interface AgentOptions {
   readonly onReady: () => void
 }
 
-/** As long as an established TCP connection may be silent: tcp_established_ns of bpf/config.h. */
-const lingerMs = 7440_000
-
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent implements LocalApi {
   readonly #options: AgentOptions
@@ -59,20 +57,24 @@ export class Agent implements LocalApi {
   readonly #podNetwork: PodNetwork
   readonly #loop: Loop
   readonly #reporting: Loop
-  readonly #lingering = new Lingering(lingerMs)
+  readonly #lingering: Lingering
+  readonly #heldAddresses: HeldAddresses
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #metrics = new Registry()
   #devices: readonly NodeDevice[] = []
   #tables: Tables | undefined
   #applied: Applied | undefined
+  #addressProblems: readonly string[] = []
 
   constructor(options: AgentOptions) {
-    const { self, client, datapath, netlink, clock, log, stateDirectory } = options
+    const { self, client, datapath, netlink, configuration, clock, log, stateDirectory } = options
     this.#options = options
     this.#startedAt = new Date(clock.now()).toISOString()
     this.#observation = new Observation(client, self, { clock, log, onChange: () => this.trigger() })
     this.#egressNodes = client.resource<EgressNode>(egressNodeResource)
+    this.#lingering = new Lingering(configuration.egressIpLingerMs)
+    this.#heldAddresses = new HeldAddresses(`${stateDirectory}/held-addresses.json`)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)
     this.#podNetwork = new PodNetwork({
       datapath,
@@ -124,9 +126,26 @@ export class Agent implements LocalApi {
       this.#attachments.list(),
       lingering,
     )
+    this.#holdAddresses(tables, lingering)
     const isFirst = this.#tables === undefined
     this.#tables = tables
     if (isFirst) onReady()
+  }
+
+  /** After the tables: what an address brings in meets entries that say whose it is. */
+  #holdAddresses(tables: Tables, lingering: ReadonlyMap<Address, unknown>): void {
+    const { self, netlink } = this.#options
+    const places = planHeldAddresses(
+      tables.poolAddresses,
+      self,
+      this.#devices,
+      lingering,
+      this.#heldAddresses,
+    )
+    this.#addressProblems = [
+      ...places.problems,
+      ...syncHeldAddresses(netlink, places.wanted, this.#heldAddresses),
+    ]
   }
 
   #settings(): Settings {
@@ -154,6 +173,7 @@ export class Agent implements LocalApi {
   #interfaces() {
     return describeInterfaces(
       this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)),
+      this.#heldAddresses.addresses,
     )
   }
 
@@ -197,7 +217,7 @@ export class Agent implements LocalApi {
   }
 
   #problems(): string[] {
-    const problems: string[] = []
+    const problems = [...this.#addressProblems]
     if (!this.#observation.hasSynced)
       problems.push('the API server has not told everything yet: nothing is changed until it has')
     else if (this.#observation.isStale)

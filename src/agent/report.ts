@@ -1,17 +1,28 @@
 import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { Resource } from '../kube/client.ts'
+import type { Address } from '../net/address.ts'
 import type { NodeDevice } from './node-network.ts'
 
-/** What this node can lend to others: its devices that the world may know, with their addresses. */
-export function describeInterfaces(devices: readonly NodeDevice[]): NodeInterface[] {
+/**
+ * What this node can lend to others: its devices that the world may know, with their addresses. Those that the agent has
+ * put there stand apart: none of them is the address that a policy means which names the interface.
+ */
+export function describeInterfaces(
+  devices: readonly NodeDevice[],
+  held: ReadonlySet<Address>,
+): NodeInterface[] {
   return devices
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, isDefaultRoute }) => ({
-      name,
-      ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
-      addresses: [...addresses],
-      isDefaultRoute,
-    }))
+    .map(({ name, alternativeNames, addresses, isDefaultRoute }) => {
+      const added = addresses.filter((address) => held.has(address))
+      return {
+        name,
+        ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
+        addresses: addresses.filter((address) => !held.has(address)),
+        ...(added.length === 0 ? {} : { added }),
+        isDefaultRoute,
+      }
+    })
 }
 
 /**
