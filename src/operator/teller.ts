@@ -7,11 +7,11 @@ import type { EventRecorder } from './events.ts'
 
 /** Which events follow from what the operator has just written, and about which object. */
 export class Teller {
-  readonly #recorder: EventRecorder
+  readonly #recorder: Pick<EventRecorder, 'record'>
   /** Nodes of which has been told that they have no slot: it is news once. */
   #withoutSlot: ReadonlySet<string> = new Set()
 
-  constructor(recorder: EventRecorder) {
+  constructor(recorder: Pick<EventRecorder, 'record'>) {
     this.#recorder = recorder
   }
 
