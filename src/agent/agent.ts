@@ -144,7 +144,7 @@ export class Agent implements LocalApi {
     )
     this.#addressProblems = [
       ...places.problems,
-      ...syncHeldAddresses(netlink, places.wanted, this.#heldAddresses),
+      ...syncHeldAddresses(netlink, places.wanted, this.#heldAddresses).problems,
     ]
   }
 

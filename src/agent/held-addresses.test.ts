@@ -54,7 +54,9 @@ describe('addresses of pools on devices', { skip }, () => {
     using netlink = new Netlink()
     using _ = devices(netlink)
     const held = new HeldAddresses(file())
-    assert.deepEqual(syncHeldAddresses(netlink, wanted({ '192.0.2.1': 'net0', 'fd00::1': 'net0' }), held), [])
+    const both = wanted({ '192.0.2.1': 'net0', 'fd00::1': 'net0' })
+    assert.deepEqual(syncHeldAddresses(netlink, both, held), { added: [...both.keys()], problems: [] })
+    assert.deepEqual(syncHeldAddresses(netlink, both, held), { added: [], problems: [] })
     assert.deepEqual(present(netlink), ['192.0.2.1/32@net0', 'fd00::1/128@net0'])
     syncHeldAddresses(netlink, wanted({ '192.0.2.1': 'net1', 'fd00::1': 'net0' }), held)
     assert.deepEqual(present(netlink), ['192.0.2.1/32@net1', 'fd00::1/128@net0'])
@@ -92,9 +94,12 @@ describe('addresses of pools on devices', { skip }, () => {
     using netlink = new Netlink()
     using _ = devices(netlink)
     const held = new HeldAddresses(file())
-    assert.deepEqual(syncHeldAddresses(netlink, wanted({ '192.0.2.1': 'net9', '192.0.2.2': 'net0' }), held), [
-      'egress IP 192.0.2.1 has no place: there is no interface net9',
-    ])
+    const { problems } = syncHeldAddresses(
+      netlink,
+      wanted({ '192.0.2.1': 'net9', '192.0.2.2': 'net0' }),
+      held,
+    )
+    assert.deepEqual(problems, ['egress IP 192.0.2.1 has no place: there is no interface net9'])
     assert.deepEqual(present(netlink), ['192.0.2.2/32@net0'])
   })
 })

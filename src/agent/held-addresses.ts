@@ -106,18 +106,26 @@ function isNamed(
   return name === text || alternativeNames.includes(text)
 }
 
+export interface HeldChange {
+  /** What was not there before. */
+  readonly added: readonly Address[]
+  /** What could not be done, in words. */
+  readonly problems: readonly string[]
+}
+
 /**
  * Puts addresses on devices and takes away those that are no longer wanted: give it all that are, whatever for. It takes
- * away its own alone: an address that somebody else has put anywhere on the node is left as it is, wanted or not. Returns
- * what could not be done, in words.
+ * away its own alone: an address that somebody else has put anywhere on the node is left as it is, wanted or not. Whoever
+ * knew another holder of what is added has to be told of this one.
  */
 export function syncHeldAddresses(
   netlink: Netlink,
   wanted: ReadonlyMap<Address, string>,
   held: HeldAddresses,
-): readonly string[] {
+): HeldChange {
   const devices = listDevices(netlink)
   const indexOf = (name: string): number | undefined => devices.find((device) => isNamed(device, name))?.index
+  const added: Address[] = []
   const problems: string[] = []
   for (const address of held.addresses) {
     const device = held.deviceOf(address)
@@ -137,8 +145,9 @@ export function syncHeldAddresses(
     }
     held.mark(address, device)
     putAddress(netlink, { index, ...wholeAddress(address), hasPrefixRoute: false, isDeprecated: true })
+    added.push(address)
   }
-  return problems
+  return { added, problems }
 }
 
 /** Alone, without its link's prefix: it changes no route, and no other address is secondary to it. */
