@@ -28,7 +28,7 @@ import { listNodeDevices, type NodeDevice } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
 import { Lingering } from './plan.ts'
 import { PodNetwork } from './pod-network.ts'
-import { describeInterfaces, reportInterfaces, withOwnInterfaces } from './report.ts'
+import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
 import type { LocalApi } from './serve.ts'
 import { Succession } from './succession.ts'
 import { sweepMappings } from './sweep.ts'
@@ -49,9 +49,6 @@ export interface AgentOptions {
   readonly onReady: () => void
 }
 
-/** As long as an established TCP connection may be silent: tcp_established_ns of bpf/config.h. */
-const lingerMs = 7440_000
-
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent implements LocalApi {
   readonly #options: AgentOptions
@@ -60,7 +57,7 @@ export class Agent implements LocalApi {
   readonly #podNetwork: PodNetwork
   readonly #loop: Loop
   readonly #reporting: Loop
-  readonly #lingering = new Lingering(lingerMs)
+  readonly #lingering: Lingering
   readonly #succession: Succession
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
@@ -70,11 +67,12 @@ export class Agent implements LocalApi {
   #applied: Applied | undefined
 
   constructor(options: AgentOptions) {
-    const { self, client, datapath, netlink, clock, log, stateDirectory } = options
+    const { self, client, datapath, netlink, configuration, clock, log, stateDirectory } = options
     this.#options = options
     this.#startedAt = new Date(clock.now()).toISOString()
     this.#observation = new Observation(client, self, { clock, log, onChange: () => this.trigger() })
     this.#egressNodes = client.resource<EgressNode>(egressNodeResource)
+    this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)
     this.#podNetwork = new PodNetwork({
       datapath,
@@ -90,10 +88,11 @@ export class Agent implements LocalApi {
       settle: () => this.#loop.settle(),
     })
     this.#succession = new Succession({
+      self,
       datapath,
       netlink,
       tunnelPort: options.configuration.tunnelPort,
-      statePath: `${stateDirectory}/taken-addresses.json`,
+      statePath: `${stateDirectory}/held-addresses.json`,
       clock,
       log,
       onChange: () => this.trigger(),
@@ -157,7 +156,7 @@ export class Agent implements LocalApi {
         egressNodes: own,
         ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
-        silentNodes: this.#succession.silentNodes(observed.nodes),
+        silentNodes: new Set(this.#succession.hearing(observed.nodes).unreachable),
       },
       this.#observation.pods,
       this.#attachments.list(),
@@ -168,13 +167,15 @@ export class Agent implements LocalApi {
   #interfaces() {
     return describeInterfaces(
       this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)),
-      this.#succession.taken,
+      this.#succession.held,
     )
   }
 
   async #report(): Promise<void> {
     if (!this.#observation.hasSynced || this.#devices.length === 0) return
-    await reportInterfaces(this.#egressNodes, this.#observation.egressNode, this.#interfaces(), version)
+    const { heard, unreachable } = this.#succession.hearing(this.#observation.nodes)
+    const status = { interfaces: this.#interfaces(), heard, unreachable, version }
+    await report(this.#egressNodes, this.#observation.egressNode, status)
   }
 
   sweep(): void {
@@ -212,7 +213,7 @@ export class Agent implements LocalApi {
   }
 
   #problems(): string[] {
-    const problems: string[] = []
+    const problems = [...this.#succession.problems]
     if (!this.#observation.hasSynced)
       problems.push('the API server has not told everything yet: nothing is changed until it has')
     else if (this.#observation.isStale)

@@ -94,6 +94,10 @@ export class Observation {
     return this.#egressNodes.items.get(this.#self)
   }
 
+  get nodes(): readonly WorldNode[] {
+    return [...this.#nodes.items.values()]
+  }
+
   get node(): WorldNode | undefined {
     return this.#nodes.items.get(this.#self)
   }
@@ -102,7 +106,7 @@ export class Observation {
     return {
       self: this.#self,
       settings,
-      nodes: [...this.#nodes.items.values()],
+      nodes: this.nodes,
       namespaces: [...this.#namespaces.items.values()],
       ciliumPolicies: [...this.#ciliumPolicies.items.values()],
       isovalentPolicies: [...this.#isovalentPolicies.items.values()],

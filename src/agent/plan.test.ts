@@ -16,6 +16,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     groups: new Map(),
     egressIps: new Map(),
     pools: [],
+    poolAddresses: new Map(),
     nodes: new Map(),
     policies: new Map(),
     self: {

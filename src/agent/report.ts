@@ -1,23 +1,30 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { Resource } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
 import type { NodeDevice } from './node-network.ts'
 
-/** What this node can lend to others: its devices that the world may know, with the addresses that are its own. */
+/**
+ * What this node can lend to others: its devices that the world may know, with their addresses. Those that the agent has
+ * put there stand apart: none of them is the address that a policy means which names the interface.
+ */
 export function describeInterfaces(
   devices: readonly NodeDevice[],
-  taken: ReadonlySet<Address>,
+  held: ReadonlySet<Address>,
 ): NodeInterface[] {
   return devices
-    .map((device) => ({ ...device, addresses: device.addresses.filter((each) => !taken.has(each)) }))
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => ({
-      name,
-      ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
-      addresses: [...addresses],
-      ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
-      isDefaultRoute,
-    }))
+    .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => {
+      const added = addresses.filter((address) => held.has(address))
+      return {
+        name,
+        ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
+        addresses: addresses.filter((address) => !held.has(address)),
+        ...(added.length === 0 ? {} : { added }),
+        ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
+        isDefaultRoute,
+      }
+    })
 }
 
 /**
@@ -37,17 +44,19 @@ export function withOwnInterfaces(
   return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
 }
 
+type Report = NonNullable<EgressNode['status']>
+
 /** Writes the status where it differs. Without an object yet (the operator makes it) there is nothing to write to. */
-export async function reportInterfaces(
+export async function report(
   resource: Resource<EgressNode>,
   present: EgressNode | undefined,
-  interfaces: readonly NodeInterface[],
-  version: string,
+  status: Report,
 ): Promise<void> {
   if (present === undefined) return
-  const status = { interfaces: [...interfaces], version }
-  const before = { interfaces: present.status?.interfaces, version: present.status?.version }
-  if (JSON.stringify(before) === JSON.stringify(status)) return
+  const before = Object.fromEntries(
+    Object.keys(status).map((key) => [key, present.status?.[key as keyof Report]]),
+  )
+  if (isDeepStrictEqual(before, status)) return
   await resource.patch(
     present.metadata.name,
     'merge',

@@ -6,19 +6,29 @@ import type { WorldNode } from '../decide/world.ts'
 import type { Address } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import { HeldAddresses, type HeldPlan, planHeldAddresses } from './held-addresses.ts'
 import type { NodeDevice } from './node-network.ts'
 import { Pulse } from './pulse/pulse.ts'
-import { Takeover } from './takeover.ts'
+import { type Situation, Takeover } from './takeover.ts'
 
 export interface SuccessionOptions {
+  /** This node's name. */
+  readonly self: string
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly tunnelPort: number
+  /** What this node has put on its devices, for its next agent: a file. */
   readonly statePath: string
   readonly clock: Clock
   readonly log: Logger
   /** Somebody fell silent, or is heard again. */
   readonly onChange: () => void
+}
+
+/** What a node says of gateways. */
+export interface Hearing {
+  readonly heard: string[]
+  readonly unreachable: string[]
 }
 
 /** Handing back is due by the clock, not by an event. */
@@ -31,16 +41,20 @@ const trustedPauseNs = 60_000_000_000n
 export class Succession {
   readonly #options: SuccessionOptions
   readonly #pulse: Pulse
+  readonly #held: HeldAddresses
   readonly #takeover: Takeover
   #orders: ReadonlyMap<Address, readonly Address[]> = new Map()
   #self: Address | undefined
   #devices: readonly NodeDevice[] = []
+  #plan: HeldPlan = { wanted: new Map(), problems: [] }
+  #problems: readonly string[] = []
   #wasIsolated = false
 
   constructor(options: SuccessionOptions) {
     const { clock } = options
     this.#options = options
-    this.#takeover = new Takeover(options)
+    this.#held = new HeldAddresses(options.statePath)
+    this.#takeover = new Takeover({ ...options, held: this.#held })
     this.#pulse = new Pulse({
       ...options,
       onChange: () => this.#react(),
@@ -52,25 +66,32 @@ export class Succession {
     if (aliveUntil + trustedPauseNs > clock.monotonicNs() && egress_ips.count() > 0) this.#pulse.setWell()
   }
 
-  get taken(): ReadonlySet<Address> {
-    return this.#takeover.taken
+  /** Addresses that the agent has put on devices: given to this node from a pool, or taken over. */
+  get held(): ReadonlySet<Address> {
+    return this.#held.addresses
   }
 
-  /** By name. */
-  silentNodes(nodes: readonly WorldNode[]): ReadonlySet<string> {
-    const silent = this.#pulse.silent
-    return new Set(
+  /** Egress IPs that could not be put where they belong, in words. */
+  get problems(): readonly string[] {
+    return [...this.#plan.problems, ...this.#problems]
+  }
+
+  /** Of the gateways that this node listens for the ones it hears, and the ones it does not: sorted names. */
+  hearing(nodes: readonly WorldNode[]): Hearing {
+    const lives = this.#pulse.lives
+    const namesOf = (isSilent: boolean): string[] =>
       nodes
-        .filter(({ internalIPs: [first] }) => first !== undefined && silent.has(first))
-        .map(({ name }) => name),
-    )
+        .filter(({ internalIPs: [first] }) => first !== undefined && lives.get(first)?.isSilent === isSilent)
+        .map(({ name }) => name)
+        .sort()
+    return { heard: namesOf(false), unreachable: namesOf(true) }
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
     while (!signal.aborted) {
       await clock.sleep(checkMs, signal)
-      if (this.#takeover.taken.size > 0) this.#moveAddresses()
+      if (this.#held.addresses.size > 0) this.#moveAddresses()
     }
     await this.#pulse.leave()
   }
@@ -85,6 +106,13 @@ export class Succession {
     const egressIps = [...lingering, ...tables.egressIps]
     this.#self = tables.self.tunnelAddress
     this.#devices = devices
+    this.#plan = planHeldAddresses(
+      tables.poolAddresses,
+      { name: this.#options.self, tunnelAddress: this.#self },
+      devices,
+      lingering,
+      this.#held,
+    )
     this.#orders = new Map(egressIps.map(([address, { order }]) => [address, order]))
     const grouped = [...tables.groups.values()].flatMap(({ preferred, standby }) => [
       ...preferred,
@@ -110,7 +138,7 @@ export class Succession {
     const situation = this.#situation()
     if (situation === undefined) return
     try {
-      this.#takeover.update(situation, this.#devices)
+      this.#problems = this.#takeover.update(situation)
     } catch (error) {
       this.#options.log.error({ err: error }, 'moving an egress IP failed; trying again')
     }
@@ -118,12 +146,17 @@ export class Succession {
 
   #announceOwn(): void {
     const situation = this.#situation()
-    if (situation !== undefined) this.#takeover.announceOwn(situation, this.#devices)
+    if (situation !== undefined) this.#takeover.announceOwn(situation)
   }
 
-  #situation() {
-    return this.#self === undefined
-      ? undefined
-      : { orders: this.#orders, self: this.#self, gateways: this.#pulse.lives }
+  #situation(): Situation | undefined {
+    if (this.#self === undefined) return undefined
+    return {
+      orders: this.#orders,
+      self: this.#self,
+      gateways: this.#pulse.lives,
+      devices: this.#devices,
+      places: this.#plan.wanted,
+    }
   }
 }

@@ -12,6 +12,7 @@ export interface Configuration {
   readonly stackCIDRs: readonly Prefix[]
   readonly nonMasqueradeCIDRs: readonly Prefix[]
   readonly reconciliationIntervalMs: number
+  readonly egressIpLingerMs: number
   readonly kubeProxyReplacement: string
   readonly masquerade: boolean
   readonly operatorReplicas: number
@@ -56,6 +57,13 @@ export const settings: readonly Setting[] = [
     kind: 'duration',
     fallback: '1s',
     help: 'The shortest time between two looks at everything where nobody waits for one.',
+  },
+  {
+    path: 'egressGateway.egressIPLingerTime',
+    key: 'egress-ip-linger-time',
+    kind: 'duration',
+    fallback: '2h4m',
+    help: 'How long an egress IP stays that no policy names any more, for the connections that have it. Connections that last longer end.',
   },
   {
     path: 'bpf.masquerade',
@@ -201,6 +209,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       stackCIDRs: list('stack-cidrs').flatMap((item) => parsePrefix(item) ?? []),
       nonMasqueradeCIDRs: list('non-masquerade-cidrs').flatMap((item) => parsePrefix(item) ?? []),
       reconciliationIntervalMs: parseDuration(text('egress-gateway-reconciliation-trigger-interval')) ?? 1000,
+      egressIpLingerMs: parseDuration(text('egress-ip-linger-time')) ?? 7440_000,
       kubeProxyReplacement: text('kube-proxy-replacement'),
       masquerade: text('enable-bpf-masquerade') === 'true',
       operatorReplicas: Number(text('operator-replicas')),

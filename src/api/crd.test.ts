@@ -230,9 +230,23 @@ describe('an API server with our definitions', () => {
       name: 'refuses an unknown zone affinity',
       kind: kinds.isovalentEgressGatewayPolicy,
       spec: { ...soundGroups, azAffinity: 'nearby' },
-      expect: [
-        'spec.azAffinity: Unsupported value: "nearby": supported values: "disabled", "localOnly", "localOnlyFirst", "localPriority"',
-      ],
+      expect: ['spec: azAffinity nearby is none of disabled, localOnly, localOnlyFirst, localPriority'],
+    },
+    {
+      name: 'refuses an egress IP beside a pool',
+      kind: kinds.isovalentEgressGatewayPolicy,
+      spec: {
+        ...soundGroups,
+        egressGroups: [{ nodeSelector: {}, egressIP: '10.0.0.1' }],
+        egressCIDRs: ['10.0.0.0/24'],
+      },
+      expect: ["spec: egressGroups can't specify an egress IP beside egressCIDRs"],
+    },
+    {
+      name: 'takes an interface beside a pool: it says where the addresses are put',
+      kind: kinds.isovalentEgressGatewayPolicy,
+      spec: { ...soundGroups, egressCIDRs: ['10.0.0.0/24', 'fd00::/64'] },
+      expect: [],
     },
     {
       name: 'refuses a lease below the ports that may be leased',

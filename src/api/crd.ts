@@ -6,8 +6,10 @@ import {
 import { egressAddressSpec } from './egress-address.ts'
 import { egressNodeSpec, egressNodeStatus } from './egress-node.ts'
 import {
+  azAffinityRule,
   isovalentEgressGatewayPolicySpec,
   isovalentEgressGatewayPolicyStatus,
+  poolRule,
 } from './isovalent-egress-gateway-policy.ts'
 import { requirementRule } from './label-selector.ts'
 import { cidrRule, destinationCidrsRule, gatewayRules, type Rule, selectorsRule } from './policy-fields.ts'
@@ -86,7 +88,7 @@ export const kinds = {
     status: isovalentEgressGatewayPolicyStatus,
     isSpecRequired: true,
     rules: {
-      '': [...policyRules, cidrRule('egressCIDRs', 'egress')],
+      '': [...policyRules, cidrRule('egressCIDRs', 'egress'), azAffinityRule, poolRule],
       'egressGroups[]': gatewayRules,
       ...podSelectionRules,
       ...selectorRules('egressGroups[].nodeSelector'),
@@ -168,9 +170,9 @@ function renderSchema(kind: Kind): object {
     type: 'object',
     description: kind.description,
     properties: {
-      apiVersion: { type: 'string' },
-      kind: { type: 'string' },
-      metadata: { type: 'object' },
+      apiVersion: { type: 'string', description: 'The version of the schema that the object is written in.' },
+      kind: { type: 'string', description: 'What the object is.' },
+      metadata: { type: 'object', description: 'Its name, labels and what else every object has.' },
       spec,
       ...(kind.status === undefined ? {} : { status: structural(kind.status) }),
     },

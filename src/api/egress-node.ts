@@ -22,6 +22,12 @@ export const egressNodeStatus = z
           name: z.string().describe('The name of the network interface.'),
           alternativeNames: z.array(z.string()).describe('Other names of it.').optional(),
           addresses: z.array(z.string()).describe('Its addresses, as the kernel lists them.'),
+          added: z
+            .array(z.string())
+            .describe(
+              'Addresses that Sallyport has put there for as long as they are needed; not among addresses.',
+            )
+            .optional(),
           subnets: z
             .array(z.string())
             .describe('The prefixes of its link: the node can answer for any address of theirs.')
@@ -30,6 +36,11 @@ export const egressNodeStatus = z
         }),
       )
       .describe('The network interfaces of the node that the world can reach.')
+      .optional(),
+    heard: z.array(z.string()).describe('Gateways that this node listens for and hears, by name.').optional(),
+    unreachable: z
+      .array(z.string())
+      .describe('Gateways that this node listens for and has not heard lately, by name.')
       .optional(),
     version: z.string().describe('The version of the agent.').optional(),
   })

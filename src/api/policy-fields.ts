@@ -50,7 +50,9 @@ export const excludedCidrsField = z
 export const egressCidrsField = z
   .array(cidrText)
   .max(mostCidrs)
-  .describe('A pool of addresses: each active gateway is given one, instead of interface or egressIP.')
+  .describe(
+    'A pool of addresses: each active gateway is given one of each IP family that the pool has, and puts it on the interface of its group, or else on that of its default route. Not together with egressIP. Of prefixes that two policies name, the older policy has the addresses.',
+  )
   .optional()
 
 export const interfaceField = z

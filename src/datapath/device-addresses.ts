@@ -21,7 +21,7 @@ export interface DeviceAddress {
   readonly isDeprecated: boolean
 }
 
-const attributeType = { address: 1, local: 2, flags: 8 } as const
+const attributeType = { address: 1, local: 2, cacheInfo: 6, flags: 8 } as const
 const flag = { noDad: 2, deprecated: 0x20, tentative: 0x40, noPrefixRoute: 0x200 } as const
 const scopes = new Map([
   [0, 'global'],
@@ -69,13 +69,16 @@ export interface NewAddress {
   readonly prefixLength: number
   /** False: the address comes without a route to its prefix. */
   readonly hasPrefixRoute?: boolean
+  /** Of IPv6: the node's own sockets do not choose it by themselves. */
+  readonly isDeprecated?: boolean
 }
 
 /** Adds, or leaves what is there already. IPv6 skips duplicate address detection: we know whose address it is. */
 export function putAddress(
   netlink: Netlink,
-  { index, address, prefixLength, hasPrefixRoute }: NewAddress,
+  { index, address, prefixLength, hasPrefixRoute, isDeprecated = false }: NewAddress,
 ): void {
+  const isLent = isDeprecated && familyNumber(address) === addressFamily.ipv6
   const flags = flag.noDad | (hasPrefixRoute === false ? flag.noPrefixRoute : 0)
   netlink.request(
     `add ${address}/${prefixLength} to device ${index}`,
@@ -85,8 +88,12 @@ export function putAddress(
     attribute(attributeType.local, kernelBytes(address)),
     attribute(attributeType.address, kernelBytes(address)),
     attributeU32(attributeType.flags, flags),
+    ...(isLent ? [attribute(attributeType.cacheInfo, validButNotPreferred)] : []),
   )
 }
+
+/** struct ifa_cacheinfo: seconds that the address is preferred, and valid; then two times that the kernel sets. */
+const validButNotPreferred = Buffer.from('00000000ffffffff0000000000000000', 'hex')
 
 /** Fails with EADDRNOTAVAIL where the device does not have it. */
 export function deleteAddress(netlink: Netlink, { index, address, prefixLength }: NewAddress): void {

@@ -1,4 +1,5 @@
 import { type Avoided, type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
+import { unhealthyNodes } from './health.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { slotsByNode } from './slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
@@ -45,11 +46,9 @@ export function gatherContext(world: World): Context {
 }
 
 /** A node that is cordoned is about to be drained, and its flows with it: what is new goes elsewhere. */
-export function avoidedNodes({
-  nodes,
-  silentNodes = new Set(),
-}: Pick<World, 'nodes' | 'silentNodes'>): Avoided {
-  return new Set([...silentNodes, ...nodes.filter(({ isCordoned }) => isCordoned).map(({ name }) => name)])
+export function avoidedNodes(world: Pick<World, 'nodes' | 'egressNodes' | 'silentNodes'>): Avoided {
+  const cordoned = world.nodes.filter(({ isCordoned }) => isCordoned).map(({ name }) => name)
+  return new Set([...(world.silentNodes ?? []), ...unhealthyNodes(world), ...cordoned])
 }
 
 /** The policies that select a pod, the oldest first. */

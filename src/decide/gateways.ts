@@ -1,5 +1,6 @@
 import type { NodeInterface } from '../api/egress-node.ts'
-import { type Address, compareAddresses, type Family, familyOf, parseAddress } from '../net/address.ts'
+import { type Address, compareAddresses, familyOf, parseAddress } from '../net/address.ts'
+import type { EgressIps } from './egress-pool.ts'
 import { fnv1a32 } from './ids.ts'
 import type { AddressChoice, Exit, Policy } from './policies.ts'
 import type { World, WorldNode, WorldPod } from './world.ts'
@@ -7,7 +8,7 @@ import type { World, WorldNode, WorldPod } from './world.ts'
 /** A node that a policy selects, with the address of each family that traffic leaves with there. */
 export interface Gateway {
   readonly node: WorldNode
-  readonly egressIps: Readonly<Partial<Record<Family, Address>>>
+  readonly egressIps: EgressIps
   /** The node has these addresses now. A given egress IP may not have come yet, or have moved. */
   readonly isHolding: boolean
 }
@@ -44,10 +45,15 @@ export function gatewaysOf(
 ): readonly Gateway[] {
   return nodes
     .filter(({ labels }) => exit.selectsNode(labels))
-    .map((node) => ({ node, ...addressesOf(exit.address, interfaces.get(node.name) ?? []) }))
+    .map((node) => ({ node, ...addressesOf(exit.address, node, interfaces.get(node.name) ?? []) }))
 }
 
-function addressesOf(choice: AddressChoice, interfaces: Interfaces): Omit<Gateway, 'node'> {
+function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Omit<Gateway, 'node'> {
+  if (choice.by === 'pool') {
+    const egressIps = choice.granted.get(tunnelAddressOf(node)) ?? {}
+    const present = new Set(interfaces.flatMap(({ addresses, added = [] }) => [...addresses, ...added]))
+    return { egressIps, isHolding: Object.values(egressIps).every((address) => present.has(address)) }
+  }
   if (choice.by === 'address')
     return {
       egressIps: { [familyOf(choice.address)]: choice.address },
@@ -65,7 +71,7 @@ function addressesOf(choice: AddressChoice, interfaces: Interfaces): Omit<Gatewa
 
 /** First IPv4, and first IPv6 that is not link-local. */
 function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
-  const first: Partial<Record<Family, Address>> = {}
+  const first: { -readonly [F in keyof EgressIps]: EgressIps[F] } = {}
   for (const text of texts) {
     const address = parseAddress(text)
     if (address !== undefined && !isLinkLocal(address)) first[familyOf(address)] ??= address
@@ -85,7 +91,7 @@ export interface OpenGateways {
   readonly standby: readonly Gateway[]
 }
 
-/** Nodes that new flows had better avoid: they are not heard, or somebody is about to drain them. */
+/** Nodes that new flows had better avoid, by name: they are not well, or somebody is about to drain them. */
 export type Avoided = ReadonlySet<string>
 
 /**
@@ -141,4 +147,23 @@ export function openGateways(
   const eligible = policy.zoneAffinity === 'localOnlyFirst' && usableLocal.length > 0 ? usableLocal : usable
   const active = eligible.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? eligible.length)
   return { active, standby: candidates.filter((gateway) => !active.includes(gateway)) }
+}
+
+/** Those in use for pods of any zone that a node is in, in the order of the gateways. */
+export function activeAnywhere(
+  policy: Policy,
+  exitIndex: number,
+  gateways: readonly Gateway[],
+  zones: ReadonlySet<string | undefined>,
+  avoided: Avoided,
+): readonly Gateway[] {
+  const active = new Set(
+    [...zones].flatMap((zone) => openGateways(policy, exitIndex, gateways, zone, avoided).active),
+  )
+  return gateways.filter((gateway) => active.has(gateway))
+}
+
+/** `undefined` among them where a node is in none. */
+export function zonesOf(nodes: readonly WorldNode[]): ReadonlySet<string | undefined> {
+  return new Set(nodes.map(({ labels }) => labels[zoneLabel]))
 }

@@ -76,15 +76,29 @@ function manyGateways(spec: World['isovalentPolicies'][number]['spec']): NaivePo
       const isLocal = (node: WorldNode) => podZone !== undefined && zoneOf(node) === podZone
       const [local, others] = [all.filter(isLocal), all.filter((node) => !isLocal(node))]
       const mode = spec.azAffinity ?? 'disabled'
+      const living = (nodes: readonly WorldNode[]) =>
+        nodes.some((node) => isOpen(world, node)) ? nodes.filter((node) => isOpen(world, node)) : nodes
+      const livingLocal = living(all).filter(isLocal)
       const eligible =
-        mode === 'disabled' ? all
-        : mode === 'localPriority' ? [...local, ...others]
-        : mode === 'localOnly' || local.length > 0 ? local
-        : others // biome-ignore format: one mode a line
+        mode === 'disabled' ? living(all)
+        : mode === 'localPriority' ? living([...local, ...others])
+        : mode === 'localOnly' ? living(local)
+        : livingLocal.length > 0 ? livingLocal
+        : living(others) // biome-ignore format: one mode a line
       const most = exit.maxGatewayNodes || eligible.length
       return eligible.slice(0, most).map((node) => ({ node, exit }))
     })
   }
+}
+
+function isOpen(world: World, { name, isReady, isCordoned }: WorldNode): boolean {
+  const statusOf = (node: string) => world.egressNodes.find(({ metadata }) => metadata.name === node)?.status
+  if (isReady === false || isCordoned || statusOf(name)?.interfaces === undefined) return false
+  if (world.silentNodes?.has(name)) return false
+  const others = world.nodes.filter((node) => node.name !== name && node.isReady !== false)
+  const forIt = others.filter((node) => statusOf(node.name)?.heard?.includes(name))
+  const against = others.filter((node) => statusOf(node.name)?.unreachable?.includes(name))
+  return forIt.length >= against.length
 }
 
 function candidates(world: World, selector: LabelSelector): readonly WorldNode[] {

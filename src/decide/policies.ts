@@ -4,7 +4,9 @@ import type { LabelSelector } from '../api/label-selector.ts'
 import type { ObjectMeta } from '../api/metadata.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import type { Grants } from './egress-pool.ts'
 import { contentId } from './ids.ts'
+import { readGrants, withoutForeignGrants } from './pool-grants.ts'
 import { type LabelTest, labelTest, selectorProblem } from './select.ts'
 import type { World } from './world.ts'
 
@@ -20,6 +22,8 @@ export type AddressChoice =
   | { readonly by: 'address'; readonly address: Address }
   | { readonly by: 'interface'; readonly name: string }
   | { readonly by: 'defaultRoute' }
+  /** What the operator has given, on the named interface or else that of the default route. */
+  | { readonly by: 'pool'; readonly interface: string | undefined; readonly granted: Grants }
 
 /** All of them together; one that is absent asks for nothing. */
 export interface PodSelection {
@@ -45,15 +49,16 @@ export interface Policy {
   readonly spread: 'one' | 'all'
   readonly exits: readonly Exit[]
   readonly zoneAffinity: ZoneAffinity
+  /** Where its gateways' addresses come from; empty: from the exits. */
+  readonly egressPool: readonly Prefix[]
   /** What cannot be honoured, in words. What such a policy selects is dropped. */
   readonly problems: readonly string[]
 }
 
 /** The oldest first. */
 export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>): Policy[] {
-  return [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)].sort(
-    (a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0),
-  )
+  const policies = [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)]
+  return withoutForeignGrants(policies.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0)))
 }
 
 /* Objects of clusters with another product's definitions may be anything: nothing below throws. */
@@ -70,6 +75,7 @@ function readCilium(object: CiliumEgressGatewayPolicy): Policy {
     spread: 'one',
     exits: gateways.flatMap((gateway) => readExit(gateway, 'egressGateway', problems)),
     zoneAffinity: 'disabled',
+    egressPool: [],
   }
 }
 
@@ -78,12 +84,17 @@ function readIsovalent(object: IsovalentEgressGatewayPolicy): Policy {
   const problems: string[] = []
   const groups = Array.isArray(egressGroups) ? egressGroups : []
   if (groups.length === 0) problems.push("egressGroups can't be empty")
-  if (Array.isArray(egressCIDRs) && egressCIDRs.length > 0) problems.push('egressCIDRs is not supported yet')
+  const egressPool = readPrefixes(egressCIDRs, 'egress', problems)
+  const hasPool = listOf(egressCIDRs).length > 0
+  const statuses = listOf((object.status as Loose | undefined)?.groupStatuses)
   return {
     ...readCommon('IsovalentEgressGatewayPolicy', object, problems),
     spread: 'all',
-    exits: groups.flatMap((group) => readExit(group, 'egressGroups', problems)),
+    exits: groups.flatMap((group, index) =>
+      readExit(group, 'egressGroups', problems, hasPool ? readGrants(statuses[index]) : undefined),
+    ),
     zoneAffinity: readAffinity(azAffinity, problems),
+    egressPool,
   }
 }
 
@@ -170,10 +181,10 @@ function readSelector(selector: unknown): LabelTest | string {
   return selectorProblem(selector) ?? labelTest(selector as LabelSelector)
 }
 
-function readExit(value: unknown, field: string, problems: string[]): Exit[] {
+function readExit(value: unknown, field: string, problems: string[], granted?: Grants): Exit[] {
   const { nodeSelector, interface: name, egressIP, maxGatewayNodes } = (value ?? {}) as Loose
   const selectsNode = isAbsent(nodeSelector) ? `${field} can't be empty` : readSelector(nodeSelector)
-  const address = readAddressChoice(name, egressIP)
+  const address = readAddressChoice(name, egressIP, granted)
   const failed = [selectsNode, address].filter((each) => typeof each === 'string')
   problems.push(...failed)
   if (typeof selectsNode === 'string' || typeof address === 'string') return []
@@ -182,9 +193,17 @@ function readExit(value: unknown, field: string, problems: string[]): Exit[] {
 }
 
 /** The choice, or what is wrong. */
-function readAddressChoice(name: unknown, egressIP: unknown): AddressChoice | string {
+function readAddressChoice(
+  name: unknown,
+  egressIP: unknown,
+  granted: Grants | undefined,
+): AddressChoice | string {
   const [hasName, hasAddress] = [name, egressIP].map((value) => !isAbsent(value) && value !== '')
   if (hasName && hasAddress) return "gateway configuration can't specify both an interface and an egress IP"
+  if (granted !== undefined)
+    return hasAddress
+      ? "egressGroups can't specify an egress IP beside egressCIDRs"
+      : { by: 'pool', interface: hasName ? String(name) : undefined, granted }
   if (hasName) return { by: 'interface', name: String(name) }
   if (!hasAddress) return { by: 'defaultRoute' }
   const address = parseAddress(String(egressIP))

@@ -89,6 +89,11 @@ const nodeParts = fc.record({
   hasAddress: fc.boolean(),
   net0: fc.subarray(['fe80::1', '10', '6']),
   isReported: fc.boolean(),
+  isReady: fc.boolean(),
+  isCordoned: fc.boolean(),
+  isSilent: fc.boolean(),
+  heard: fc.subarray([...nodeNames]),
+  unreachable: fc.subarray([...nodeNames]),
 })
 
 const anyWorld: fc.Arbitrary<World> = fc
@@ -108,9 +113,11 @@ const anyWorld: fc.Arbitrary<World> = fc
             ...(parts.zone === undefined ? {} : { 'topology.kubernetes.io/zone': parts.zone }),
           },
           ips: index === 0 || parts.hasAddress ? [`172.18.0.${20 - index}`] : [],
+          isReady: parts.isReady,
+          isCordoned: parts.isCordoned,
         }),
       ),
-      egressNodes: nodes.flatMap(({ isReported, net0 }, index) => {
+      egressNodes: nodes.flatMap(({ isReported, net0, heard, unreachable }, index) => {
         const addresses = net0.map((each) =>
           each === '10' ? `172.18.1.${index}` : each === '6' ? `fc00::1:${index}` : each,
         )
@@ -118,8 +125,10 @@ const anyWorld: fc.Arbitrary<World> = fc
           device('eth0', [`172.18.0.${20 - index}`], { isDefaultRoute: true }),
           device('net0', addresses),
         ]
-        return isReported ? [egressNode(nodeNames[index]!, index, interfaces)] : []
+        const report = egressNode(nodeNames[index]!, index, interfaces)
+        return isReported ? [{ ...report, status: { ...report.status, heard, unreachable } }] : []
       }),
+      silentNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.isSilent)),
       namespaces: [{ name: 'default', labels: namespaceLabels }],
       pods: podLabels.map((of, index) =>
         pod(`p${index}`, { labels: of, ips: [`10.244.1.${index}`, `fd00::${index}`] }),

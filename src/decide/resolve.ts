@@ -4,6 +4,7 @@ import { type Context, gatherContext } from './context.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './egress-ips.ts'
 import { tunnelAddressOf } from './gateways.ts'
 import { resolvePods } from './pod-rules.ts'
+import { resolvePoolAddresses } from './pool-addresses.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
 
@@ -21,6 +22,7 @@ export function resolve(world: World): Tables {
     ...resolvePods(context),
     egressIps,
     pools: resolvePools(context, egressIps),
+    poolAddresses: resolvePoolAddresses(context),
     cluster: resolveCluster(context),
     nodes: resolveNodes(context),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),

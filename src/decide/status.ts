@@ -1,31 +1,55 @@
+import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../api/metadata.ts'
 import { comparePrefixes } from '../net/prefix.ts'
-import { type Exits, type Gateway, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
-import { type AddressChoice, listPolicies, type Policy } from './policies.ts'
+import { avoidedNodes } from './context.ts'
+import { exitProblems, healthProblems, type Problem, zoneProblems } from './gateway-problems.ts'
+import {
+  activeAnywhere,
+  type Gateway,
+  gatewaysOf,
+  interfacesByNode,
+  reachableNodes,
+  zonesOf,
+} from './gateways.ts'
+import { describeGroups } from './group-statuses.ts'
+import { unhealthyNodes } from './health.ts'
+import { listPolicies, type Policy } from './policies.ts'
+import { poolConditions } from './pool-conditions.ts'
+import { grantPool, type Served } from './pool-decisions.ts'
+import { olderPools, spokenFor } from './pool-grants.ts'
 import type { World } from './world.ts'
 
-type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
+export type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
 
 /** What a policy's status says, without the times that the writer adds. */
 export interface PolicyStatus {
   readonly policy: Policy
   readonly conditions: readonly TimelessCondition[]
-}
-
-interface Problem {
-  /** One word in CamelCase, for programs. */
-  readonly reason: string
-  readonly message: string
+  /** Of a policy with groups. What it gives to gateways here, they have once it is written. */
+  readonly groupStatuses: readonly GroupStatus[] | undefined
 }
 
 /** What is well with each policy and what is not, in words that say what to do. */
 export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStatus[] {
   const interfaces = interfacesByNode(world.egressNodes)
   const nodes = reachableNodes(world.nodes)
+  const avoided = avoidedNodes(world)
+  const unhealthy = unhealthyNodes(world)
+  const zones = zonesOf(nodes)
   const policies = listPolicies(world)
-  return policies.map((policy, index) => {
+  const spoken = spokenFor(world, policies)
+  return policies.map((given, index) => {
+    const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
+    const pool = { prefixes: given.egressPool, olderPrefixes: olderPools(policies, index) }
+    const { policy, unserved } = grantPool({ policy: given, exits: candidates, zones, avoided }, pool, spoken)
     const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
-    const conditions = [readyCondition(policy, exits), ...shadowConditions(policy, policies.slice(0, index))]
+    const served = { policy, exits, zones, avoided, unhealthy }
+    const older = policies.slice(0, index)
+    const conditions = [
+      readyCondition(served),
+      ...poolConditions(policy, unserved, older),
+      ...shadowConditions(policy, older),
+    ]
     const { generation } = policy
     return {
       policy,
@@ -33,63 +57,35 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
         generation === undefined
           ? conditions
           : conditions.map((condition) => ({ ...condition, observedGeneration: generation })),
+      groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
     }
   })
 }
 
-function readyCondition(policy: Policy, exits: Exits): TimelessCondition {
-  const used = policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
+function readyCondition(served: Served): TimelessCondition {
+  const { policy, exits, zones, avoided } = served
+  const matched = policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
+  const active =
+    policy.spread === 'one'
+      ? matched
+      : exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, avoided))
   const problems = [
     ...policy.problems.map(
       (message): Problem => ({ reason: 'Invalid', message: `${message}: what it selects is dropped` }),
     ),
-    ...exitProblems(policy, used),
+    ...exitProblems(policy, matched, active),
+    ...healthProblems(served),
+    ...zoneProblems(served),
   ]
   const [first] = problems
   return first === undefined
-    ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(used.flat()) }
+    ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(active.flat()) }
     : {
         type: 'Ready',
         status: 'False',
         reason: first.reason,
         message: problems.map(({ message }) => message).join('; '),
       }
-}
-
-/** An entry of several that matches no node does not count; the others have its pods. */
-function exitProblems(policy: Policy, used: Exits): readonly Problem[] {
-  const isServed = used.some((gateways) => gateways.length > 0)
-  return policy.exits.flatMap(({ address }, which) => {
-    const gateways = used[which] ?? []
-    if (gateways.length > 0) return addressProblems(address, gateways)
-    const where = policy.exits.length > 1 ? ` of gateway ${which + 1}` : ''
-    const effect = isServed ? 'the other gateways serve its pods' : 'until then the traffic is dropped'
-    return {
-      reason: 'NoGateway',
-      message: `no node matches the nodeSelector${where}: label a node, or change the selector; ${effect}`,
-    }
-  })
-}
-
-function addressProblems(choice: AddressChoice, gateways: readonly Gateway[]): readonly Problem[] {
-  if (choice.by === 'address' && !gateways.some(({ isHolding }) => isHolding)) {
-    const names = gateways.map(({ node }) => node.name).join(', ')
-    return [
-      {
-        reason: 'EgressIPNotOnNode',
-        message: `egress IP ${choice.address} is on no interface of ${names}: add it there, or answers will not come back`,
-      },
-    ]
-  }
-  return gateways
-    .filter(({ egressIps }) => egressIps[4] === undefined && egressIps[6] === undefined)
-    .map(({ node }) => ({
-      reason: 'NoEgressIP',
-      message:
-        choice.by === 'interface'
-          ? `interface ${choice.name} of node ${node.name} is missing or has no address`
-          : `node ${node.name} has no interface with a default route, or its agent does not run`,
-    }))
 }
 
 function describeGateways(gateways: readonly Gateway[]): string {

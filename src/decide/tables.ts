@@ -16,6 +16,8 @@ export interface Tables {
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
   readonly pools: readonly Pool[]
+  /** Addresses from the pools of policies, each with the node that is to have it on its interface. */
+  readonly poolAddresses: ReadonlyMap<Address, PoolAddress>
   /** Every node that may send through the tunnel, this one included, by tunnel address. */
   readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
   /** By policy id: what a person calls it. */
@@ -54,6 +56,12 @@ export interface EgressIp {
    * has a slot or not: the blocks that it masquerades with. Length 4096.
    */
   readonly blockOwner: readonly (number | 'self' | undefined)[]
+}
+
+export interface PoolAddress {
+  readonly node: string
+  /** Undefined: that of the default route. */
+  readonly interface: string | undefined
 }
 
 export interface Pool {

@@ -1,6 +1,6 @@
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
 import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
-import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { GroupStatus, IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
@@ -23,14 +23,17 @@ interface NodeParts {
   readonly labels?: Labels
   readonly ips?: readonly string[]
   readonly podCIDRs?: readonly string[]
+  readonly isReady?: boolean
+  readonly isCordoned?: boolean
 }
 
-export function node(name: string, { labels = {}, ips = [], podCIDRs = [] }: NodeParts): WorldNode {
+export function node(name: string, { labels = {}, ips = [], podCIDRs = [], ...rest }: NodeParts): WorldNode {
   return {
     name,
     labels: { 'kubernetes.io/hostname': name, ...labels },
     internalIPs: ips.map(address),
     podCIDRs: podCIDRs.map(prefix),
+    ...rest,
   }
 }
 
@@ -80,6 +83,11 @@ interface PolicyParts {
   readonly born?: number
 }
 
+interface GroupPolicyParts extends PolicyParts {
+  /** What the operator has written before. */
+  readonly groupStatuses?: readonly GroupStatus[]
+}
+
 function metadata(name: string, born: number): CiliumEgressGatewayPolicy['metadata'] {
   const creationTimestamp = new Date(Date.UTC(2026, 0, 1, 0, 0, born)).toISOString().replace('.000', '')
   return { name, uid: `uid-of-${name}`, generation: 1, creationTimestamp }
@@ -103,9 +111,10 @@ export function ciliumPolicy(
 
 export function isovalentPolicy(
   name: string,
-  { born = 0, ...spec }: PolicyParts & Partial<IsovalentSpec> = {},
+  { born = 0, groupStatuses, ...spec }: GroupPolicyParts & Partial<IsovalentSpec> = {},
 ): IsovalentEgressGatewayPolicy {
   return {
+    ...(groupStatuses === undefined ? {} : { status: { groupStatuses: [...groupStatuses] } }),
     metadata: metadata(name, born),
     spec: {
       selectors: [{ podSelector: { matchLabels: { org: 'alliance' } } }],

@@ -32,6 +32,8 @@ export interface WorldNode {
   readonly podCIDRs: readonly Prefix[]
   /** spec.unschedulable: somebody is about to drain it. */
   readonly isCordoned?: boolean
+  /** The condition Ready; undefined where nobody has said yet. */
+  readonly isReady?: boolean
 }
 
 export interface WorldPod {

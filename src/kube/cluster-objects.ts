@@ -9,7 +9,10 @@ export interface KubeNode extends KubeObject {
     readonly podCIDRs?: readonly string[]
     readonly unschedulable?: boolean
   }
-  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
+  readonly status?: {
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[]
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+  }
 }
 
 export interface KubePod extends KubeObject {
@@ -36,9 +39,11 @@ export interface TrimmedNode {
   readonly internalIPs: readonly Address[]
   readonly podCIDRs: readonly Prefix[]
   readonly isCordoned: boolean
+  readonly isReady?: boolean
 }
 
 export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, status }: KubeNode): TrimmedNode {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready')
   const podCIDRs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR])
   return {
     name,
@@ -49,6 +54,7 @@ export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, stat
       .flatMap(({ address }) => parseAddress(address) ?? []),
     podCIDRs: podCIDRs.flatMap((text) => parsePrefix(text) ?? []),
     isCordoned: spec?.unschedulable ?? false,
+    ...(ready === undefined ? {} : { isReady: ready.status === 'True' }),
   }
 }
 

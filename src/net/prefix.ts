@@ -75,6 +75,10 @@ export function addressAt(prefix: Prefix, index: bigint | number): Address {
   return addressFromBigint(addressToBigint(prefixAddress(prefix)) + offset)
 }
 
+export function lastAddress(prefix: Prefix): Address {
+  return addressAt(prefix, (1n << BigInt(128 - prefixLength128(prefix))) - 1n)
+}
+
 /** By address, then the shorter first; IPv4 before IPv6. */
 export function comparePrefixes(a: Prefix, b: Prefix): number {
   return compareAddresses(prefixAddress(a), prefixAddress(b)) || prefixLength(a) - prefixLength(b)

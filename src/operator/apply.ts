@@ -1,5 +1,7 @@
-import { kinds } from '../api/crd.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { type Kind, kinds } from '../api/crd.ts'
 import type { EgressNode } from '../api/egress-node.ts'
+import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../api/metadata.ts'
 import type { SlotChange } from '../decide/slot-grants.ts'
 import type { PolicyStatus } from '../decide/status.ts'
@@ -57,46 +59,72 @@ async function applySlot(
   }
 }
 
-type StatusHolder = KubeObject & {
-  readonly status?: {
-    readonly conditions?: readonly Condition[] | undefined
-    readonly observedGeneration?: number | undefined
-  }
+interface WrittenStatus {
+  readonly conditions?: readonly Condition[] | undefined
+  readonly observedGeneration?: number | undefined
+  readonly groupStatuses?: readonly GroupStatus[] | undefined
 }
 
-/** Writes the status of policies where it differs, and only on the object that it was worked out from. */
+type StatusHolder = KubeObject & { readonly status?: WrittenStatus }
+
+/** A policy whose status was written, with what it said before. */
+export interface StatusChange {
+  readonly kind: Kind
+  readonly object: StatusHolder
+  readonly before: WrittenStatus
+  readonly after: WrittenStatus
+}
+
+/**
+ * Writes the status of policies where it differs, and only on the object that it was worked out from: what a status gives
+ * out of a pool is given once. The oldest is first, so that what it takes from a younger one is nobody else's meanwhile.
+ */
 export async function applyPolicyStatus(
   client: KubeClient,
   world: Omit<World, 'self'>,
   statuses: readonly PolicyStatus[],
   now: string,
-): Promise<void> {
-  for (const { policy, conditions } of statuses) {
+): Promise<readonly StatusChange[]> {
+  const changes: StatusChange[] = []
+  for (const { policy, conditions, groupStatuses } of statuses) {
     const isCilium = policy.kind === 'CiliumEgressGatewayPolicy'
     const kind = isCilium ? kinds.ciliumEgressGatewayPolicy : kinds.isovalentEgressGatewayPolicy
     const objects: readonly StatusHolder[] = isCilium ? world.ciliumPolicies : world.isovalentPolicies
     const object = objects.find(({ metadata }) => metadata.name === policy.name)
     if (object === undefined) continue
-    const merged = mergeConditions(object.status?.conditions ?? [], conditions, now)
-    const status = { observedGeneration: policy.generation, conditions: merged }
-    const before = {
-      observedGeneration: object.status?.observedGeneration,
-      conditions: object.status?.conditions,
+    const before = object.status ?? {}
+    const after = {
+      observedGeneration: policy.generation,
+      conditions: mergeConditions(before.conditions ?? [], conditions, now),
+      ...(groupStatuses === undefined ? {} : { groupStatuses }),
     }
-    if (JSON.stringify(before) === JSON.stringify(status)) continue
-    try {
-      const { resourceVersion } = object.metadata
-      await client
-        .resource(clusterResource(kind))
-        .patch(
-          policy.name,
-          'merge',
-          { metadata: { resourceVersion }, status },
-          { subresource: 'status', fieldManager: 'sallyport-operator' },
-        )
-    } catch (error) {
-      if (!isConflict(error) && !isNotFound(error)) throw error
-    }
+    const known = Object.keys(after).map((key) => [key, before[key as keyof WrittenStatus]])
+    if (isDeepStrictEqual(Object.fromEntries(known), after)) continue
+    if (await writeStatus(client, kind, object, after)) changes.push({ kind, object, before, after })
+  }
+  return changes
+}
+
+/** False where the object has changed meanwhile: its change has been heard of by then. */
+async function writeStatus(
+  client: KubeClient,
+  kind: Kind,
+  { metadata: { name, resourceVersion } }: StatusHolder,
+  status: WrittenStatus,
+): Promise<boolean> {
+  try {
+    await client
+      .resource(clusterResource(kind))
+      .patch(
+        name,
+        'merge',
+        { metadata: { resourceVersion }, status },
+        { subresource: 'status', fieldManager: 'sallyport-operator' },
+      )
+    return true
+  } catch (error) {
+    if (!isConflict(error) && !isNotFound(error)) throw error
+    return false
   }
 }
 

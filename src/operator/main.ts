@@ -2,11 +2,13 @@ import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { configMapData, parseConfiguration } from '../api/configuration.ts'
 import { version } from '../api/version.ts'
+import { slotEvents } from '../decide/events.ts'
 import { planSlots } from '../decide/slot-grants.ts'
 import { explainPolicies } from '../decide/status.ts'
 import type { Settings } from '../decide/world.ts'
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
+import { coreResource } from '../kube/cluster-objects.ts'
 import { Leadership } from '../kube/leader.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
@@ -14,7 +16,9 @@ import { createLog, type Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
+import { EventRecorder } from './events.ts'
 import { Observation } from './observe.ts'
+import { Teller } from './teller.ts'
 
 const resyncMs = 30_000
 
@@ -51,6 +55,12 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     clock,
     log,
   })
+  const recorder = new EventRecorder(client.resource(coreResource('events', true)), {
+    clock,
+    log,
+    instance: options.identity,
+  })
+  const teller = new Teller(recorder)
   const observation = new Observation(client, { clock, log, onChange: () => loop.trigger() })
   const loop = new Loop({
     name: 'operator',
@@ -61,13 +71,13 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
       if (!observation.hasSynced || !leadership.isLeader) return
       const now = clock.now()
       const gone = absences.update(observation, now)
-      await applySlots(
-        client,
-        planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now),
-        log,
-      )
+      const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now)
+      await applySlots(client, slots, log)
+      teller.tellSlots(slotEvents(slots), observation.nodes)
       const world = observation.world(settings)
-      await applyPolicyStatus(client, world, explainPolicies(world), new Date(now).toISOString())
+      const statuses = explainPolicies(world)
+      const changes = await applyPolicyStatus(client, world, statuses, new Date(now).toISOString())
+      teller.tellPolicies(changes, statuses, world.nodes)
     },
   })
   const resync = setInterval(() => loop.trigger(), resyncMs)

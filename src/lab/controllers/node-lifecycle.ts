@@ -8,8 +8,12 @@ export async function judgeNodes(cluster: Cluster, nowMs: number): Promise<void>
   for (const node of cluster.nodesByName()) {
     const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')
     const renewTime = cluster.leaseOf(node.metadata.name)?.spec?.renewTime
-    const heardMs = Date.parse(renewTime ?? ready?.lastHeartbeatTime ?? '')
-    if (ready === undefined || ready.status === 'Unknown' || !(nowMs - heardMs > heartbeatGraceMs)) continue
+    /* A kubelet that comes back writes one before the other. */
+    const heardMs = [renewTime, ready?.lastHeartbeatTime].flatMap((text) =>
+      text === undefined ? [] : Date.parse(text),
+    )
+    if (heardMs.length === 0 || !(nowMs - Math.max(...heardMs) > heartbeatGraceMs)) continue
+    if (ready === undefined || ready.status === 'Unknown') continue
     const unknown = {
       status: 'Unknown',
       reason: 'NodeStatusUnknown',

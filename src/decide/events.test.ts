@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { policyEvents, type StatusSeen, slotEvents } from './events.ts'
+
+const [east, west] = ['172.18.0.4', '172.18.0.3']
+const names = new Map([
+  [east, 'worker3'],
+  [west, 'worker4'],
+])
+
+const ready = (status: 'True' | 'False', reason: string, message = 'm') => ({
+  type: 'Ready',
+  status,
+  reason,
+  message,
+})
+const pool = (status: 'True' | 'False') => ({
+  type: 'isovalent.com/IPAMRequestSatisfied',
+  status,
+  reason: status === 'True' ? 'noreason' : 'PoolExhausted',
+  message: 'pool',
+})
+const well = ready('True', 'GatewaysFound')
+const healthy = (...ips: string[]): StatusSeen => ({
+  conditions: [well],
+  groupStatuses: [{ healthyGatewayIPs: ips }],
+})
+const granted = (egressIPByGatewayIP: Record<string, string>): StatusSeen => ({
+  conditions: [well],
+  groupStatuses: [{ egressIPByGatewayIP }],
+})
+
+function told(
+  before: StatusSeen,
+  after: StatusSeen,
+  candidates: readonly string[] = [east, west],
+): readonly string[] {
+  return policyEvents(before, after, { names, candidates: new Set(candidates) }).map(
+    ({ type, reason, message }) => `${type} ${reason}: ${message}`,
+  )
+}
+
+describe('of a change is told', () => {
+  const cases: readonly { name: string; before: StatusSeen; after: StatusSeen; expect: readonly string[] }[] =
+    [
+      { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
+      {
+        name: 'that it is not, and why',
+        before: { conditions: [well] },
+        after: { conditions: [ready('False', 'NoGateway', 'no node matches')] },
+        expect: ['Warning NoGateway: no node matches'],
+      },
+      {
+        name: 'another reason',
+        before: { conditions: [ready('False', 'NoGateway')] },
+        after: { conditions: [ready('False', 'NoEgressIP')] },
+        expect: ['Warning NoEgressIP: m'],
+      },
+      {
+        name: 'nothing, where only the words differ',
+        before: { conditions: [ready('True', 'GatewaysFound', 'a'), pool('True')] },
+        after: { conditions: [ready('True', 'GatewaysFound', 'b'), pool('True')] },
+        expect: [],
+      },
+      {
+        name: 'that a pool has no address left, and that it has again',
+        before: { conditions: [pool('True')] },
+        after: { conditions: [pool('False')] },
+        expect: ['Warning PoolExhausted: pool'],
+      },
+      {
+        name: 'that it has again',
+        before: { conditions: [pool('False')] },
+        after: { conditions: [pool('True')] },
+        expect: ['Normal PoolSufficient: pool'],
+      },
+      {
+        name: 'who was given which address, and from whom one was taken',
+        before: granted({ [east]: '172.18.9.1' }),
+        after: granted({ [west]: '172.18.9.1' }),
+        expect: [
+          'Normal EgressIPReleased: egress IP 172.18.9.1 taken back from gateway worker3',
+          'Normal EgressIPAllocated: egress IP 172.18.9.1 given to gateway worker4',
+        ],
+      },
+      {
+        name: 'that a gateway is gone',
+        before: healthy(east, west),
+        after: healthy(west),
+        expect: ['Warning GatewayUnhealthy: gateway worker3 is not heard: new connections avoid it'],
+      },
+      {
+        name: 'that it is back',
+        before: healthy(west),
+        after: healthy(east, west),
+        expect: ['Normal GatewayHealthy: gateway worker3 is healthy'],
+      },
+    ]
+  for (const { name, before, after, expect } of cases)
+    test(name, () => assert.deepEqual(told(before, after), expect))
+
+  test('nothing of the health of a node that is no gateway any more', () =>
+    assert.deepEqual(told(healthy(east, west), healthy(west), [west]), []))
+})
+
+test('a node without a slot is told of', () => {
+  const events = slotEvents([{ action: 'refuse', node: 'worker9', reason: 'all 512 slots are given' }])
+  assert.deepEqual(
+    [...events],
+    [
+      [
+        'worker9',
+        {
+          type: 'Warning',
+          reason: 'NoSlot',
+          message: 'all 512 slots are given: pods of this node that a policy selects cannot leave',
+        },
+      ],
+    ],
+  )
+})

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import { explainPolicies } from '../decide/status.ts'
+import { isovalentPolicy, world } from '../decide/world-builder.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { KubeError } from '../kube/kube-error.ts'
+import { applyPolicyStatus } from './apply.ts'
+
+const now = '2026-01-02T00:00:00Z'
+type Patch = {
+  metadata: { resourceVersion: string }
+  status: NonNullable<IsovalentEgressGatewayPolicy['status']>
+}
+
+/** Writes the status of one policy; what was asked of the API server, and what counts as changed. */
+async function write(object: IsovalentEgressGatewayPolicy, answer: () => void = () => {}) {
+  const patches: Patch[] = []
+  const client = {
+    resource: () => ({
+      patch: async (_name: string, _type: string, body: Patch) => {
+        patches.push(body)
+        answer()
+      },
+    }),
+  } as unknown as KubeClient
+  const any = world({ isovalentPolicies: [object] })
+  const changes = await applyPolicyStatus(client, any, explainPolicies(any), now)
+  return { patches, changes }
+}
+
+const policy: IsovalentEgressGatewayPolicy = {
+  ...isovalentPolicy('p', { egressCIDRs: ['172.18.9.0/29'] }),
+  metadata: { ...isovalentPolicy('p').metadata, resourceVersion: '7' },
+}
+
+test('a status is written on the very object that it was worked out from', async () => {
+  const { patches, changes } = await write(policy)
+  assert.equal(patches[0]?.metadata.resourceVersion, '7')
+  assert.deepEqual(patches[0]?.status.groupStatuses?.[0]?.egressIPByGatewayIP, {
+    '172.18.0.4': '172.18.9.1',
+    '172.18.0.3': '172.18.9.2',
+  })
+  assert.equal(changes.length, 1)
+})
+
+test('a status that says the same is not written again, whatever the order of its fields and whoever adds some', async () => {
+  const { patches } = await write(policy)
+  const sorted = JSON.parse(JSON.stringify(patches[0]?.status), (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  ) as Patch['status']
+  const again = await write({ ...policy, status: { ...sorted, foreign: 1 } as Patch['status'] })
+  assert.deepEqual([again.patches, again.changes], [[], []])
+})
+
+test('what the API server refuses because the object has changed has not happened', async () => {
+  const { patches, changes } = await write(policy, () => {
+    throw new KubeError('patch', 409, { reason: 'Conflict' })
+  })
+  assert.deepEqual([patches.length, changes], [1, []])
+})

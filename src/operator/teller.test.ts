@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kinds } from '../api/crd.ts'
+import { slotEvents } from '../decide/events.ts'
+import { explainPolicies } from '../decide/status.ts'
+import { isovalentPolicy, world } from '../decide/world-builder.ts'
+import { Teller } from './teller.ts'
+
+function teller() {
+  const told: string[] = []
+  const recorder = {
+    record: (
+      { kind, name, uid }: { kind: string; name: string; uid: string },
+      { reason, message }: { reason: string; message: string },
+    ) => told.push(`${kind} ${name} ${uid} ${reason}: ${message}`),
+  }
+  return { told, teller: new Teller(recorder) }
+}
+
+test('a change is told of the policy that it is about, with the names of its nodes', () => {
+  const { told, teller: of } = teller()
+  const object = isovalentPolicy('p')
+  const any = world({ isovalentPolicies: [object] })
+  const statuses = explainPolicies(any)
+  const change = (before: readonly string[], after: readonly string[]) => ({
+    kind: kinds.isovalentEgressGatewayPolicy,
+    object,
+    before: { groupStatuses: [{ healthyGatewayIPs: [...before] }] },
+    after: { groupStatuses: [{ healthyGatewayIPs: [...after] }] },
+  })
+  of.tellPolicies([change(['172.18.0.4', '172.18.0.5'], [])], statuses, any.nodes)
+  assert.deepEqual(told, [
+    'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: gateway worker3 is not heard: new connections avoid it',
+  ])
+})
+
+test('that a node has no slot is news once, and again after it had one', () => {
+  const { told, teller: of } = teller()
+  const refused = slotEvents([{ action: 'refuse', node: 'worker', reason: 'all 16 slots are given' }])
+  const nodes = [{ name: 'worker', uid: 'u', labels: {}, internalIPs: [], podCIDRs: [], isCordoned: false }]
+  of.tellSlots(refused, nodes)
+  of.tellSlots(refused, nodes)
+  assert.equal(told.length, 1)
+  assert.match(told[0] ?? '', /^Node worker u NoSlot: all 16 slots are given/)
+  of.tellSlots(new Map(), nodes)
+  of.tellSlots(refused, nodes)
+  assert.equal(told.length, 2)
+})
