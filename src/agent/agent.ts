@@ -149,6 +149,7 @@ export class Agent implements LocalApi {
   #world(): World {
     const observed = this.#observation.world(this.#settings())
     const own = withOwnInterfaces(observed.egressNodes, this.#options.self, this.#interfaces())
+    const { heard, unreachable } = this.#succession.hearing(observed.nodes)
     const isEnabled = this.#options.configuration.enableEgressGateway
     return composeWorld(
       {
@@ -156,7 +157,8 @@ export class Agent implements LocalApi {
         egressNodes: own,
         ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
-        silentNodes: new Set(this.#succession.hearing(observed.nodes).unreachable),
+        heardNodes: new Set(heard),
+        silentNodes: new Set(unreachable),
       },
       this.#observation.pods,
       this.#attachments.list(),

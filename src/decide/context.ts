@@ -45,10 +45,16 @@ export function gatherContext(world: World): Context {
   }
 }
 
-/** A node that is cordoned is about to be drained, and its flows with it: what is new goes elsewhere. */
-export function avoidedNodes(world: Pick<World, 'nodes' | 'egressNodes' | 'silentNodes'>): Avoided {
+/**
+ * A node that is cordoned is about to be drained, and its flows with it: what is new goes elsewhere. Whether a gateway is
+ * well, this node's own ear knows first; what others say counts where it does not listen.
+ */
+export function avoidedNodes(
+  world: Pick<World, 'nodes' | 'egressNodes' | 'silentNodes' | 'heardNodes'>,
+): Avoided {
   const cordoned = world.nodes.filter(({ isCordoned }) => isCordoned).map(({ name }) => name)
-  return new Set([...(world.silentNodes ?? []), ...unhealthyNodes(world), ...cordoned])
+  const unwell = [...unhealthyNodes(world)].filter((name) => !world.heardNodes?.has(name))
+  return new Set([...(world.silentNodes ?? []), ...unwell, ...cordoned])
 }
 
 /** The policies that select a pod, the oldest first. */

@@ -93,8 +93,9 @@ function manyGateways(spec: World['isovalentPolicies'][number]['spec']): NaivePo
 
 function isOpen(world: World, { name, isReady, isCordoned }: WorldNode): boolean {
   const statusOf = (node: string) => world.egressNodes.find(({ metadata }) => metadata.name === node)?.status
-  if (isReady === false || isCordoned || statusOf(name)?.interfaces === undefined) return false
-  if (world.silentNodes?.has(name)) return false
+  if (isCordoned || world.silentNodes?.has(name)) return false
+  if (world.heardNodes?.has(name)) return true
+  if (isReady === false || statusOf(name)?.interfaces === undefined) return false
   const others = world.nodes.filter((node) => node.name !== name && node.isReady !== false)
   const forIt = others.filter((node) => statusOf(node.name)?.heard?.includes(name))
   const against = others.filter((node) => statusOf(node.name)?.unreachable?.includes(name))

@@ -91,7 +91,7 @@ const nodeParts = fc.record({
   isReported: fc.boolean(),
   isReady: fc.boolean(),
   isCordoned: fc.boolean(),
-  isSilent: fc.boolean(),
+  life: fc.constantFrom('silent', 'heard', 'unknown'),
   heard: fc.subarray([...nodeNames]),
   unreachable: fc.subarray([...nodeNames]),
 })
@@ -128,7 +128,8 @@ const anyWorld: fc.Arbitrary<World> = fc
         const report = egressNode(nodeNames[index]!, index, interfaces)
         return isReported ? [{ ...report, status: { ...report.status, heard, unreachable } }] : []
       }),
-      silentNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.isSilent)),
+      silentNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.life === 'silent')),
+      heardNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.life === 'heard')),
       namespaces: [{ name: 'default', labels: namespaceLabels }],
       pods: podLabels.map((of, index) =>
         pod(`p${index}`, { labels: of, ips: [`10.244.1.${index}`, `fd00::${index}`] }),

@@ -17,8 +17,9 @@ export interface World {
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
-  /** Gateways that this node has not heard lately, by name. */
+  /** Gateways that this node has not heard lately, by name; and those that it has. */
   readonly silentNodes?: ReadonlySet<string>
+  readonly heardNodes?: ReadonlySet<string>
   readonly settings: Settings
 }
 
