@@ -6,6 +6,7 @@ import { attemptOf, isWatch, pathAttempt } from './attempt.ts'
 import { Catalog } from './catalog.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
 import { encodeObject, send, sendText } from './encoding.ts'
+import { actingAs } from './impersonation.ts'
 import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { predicateOf, sendList, tableRenderer } from './listing.ts'
@@ -105,7 +106,7 @@ export class ApiServer {
   requireUser(request: IncomingMessage): User {
     const user = this.access.authenticate(request.headers.authorization, Date.now())
     if (user === undefined) throw new StatusError(401, 'Unauthorized', 'Unauthorized')
-    return user
+    return actingAs(this.access, user, request.headersDistinct)
   }
 
   /** Discovery and OpenAPI; undefined where the path is neither. */

@@ -83,7 +83,7 @@ export class PodStreams {
     throw new StatusError(
       403,
       'Forbidden',
-      `pods "${pod}" is forbidden: the API server that the lab joined lets you not ${verb} resource "pods/${subresource}" in the namespace "${namespace}"`,
+      `pods "${pod}" is forbidden: the API server that the lab joined does not let you ${verb} resource "pods/${subresource}" in the namespace "${namespace}"`,
       { kind: 'pods', name: pod },
     )
   }
