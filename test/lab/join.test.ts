@@ -73,7 +73,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: 240_000 }, ()
   test('it says what it found there', () => {
     assert.deepEqual(findings, [
       'kubelets have the rights of their nodes',
-      'no controllers run there: the lab starts its own',
+      'no controllers are at work there: the lab starts its own',
     ])
   })
 
@@ -217,7 +217,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: 240_000 }, ()
       assert.equal(daemons.controllers, undefined)
       assert.match(
         findings.join(),
-        /kube-controller-manager and kube-scheduler run there: the lab starts none/,
+        /at work there: kube-controller-manager, kube-scheduler; the lab starts no controllers/,
       )
     } finally {
       await stopLab('test-join-3')

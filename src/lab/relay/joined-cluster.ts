@@ -26,6 +26,12 @@ const pods = coreResource('pods', true)
 const freshMs = 60_000
 const controllerLeases = ['kube-controller-manager', 'kube-scheduler']
 
+const kubeletRights = {
+  enough: 'kubelets have the rights of their nodes',
+  noImpersonation: 'kubelets have the rights of the kubeconfig’s user, who may not speak for nodes there',
+  tooFew: 'kubelets have the rights of the kubeconfig’s user: nodes may not read all ConfigMaps there',
+} as const
+
 /** Before anything is started or written: what the kubeconfig says, and whether the lab has a place there. Only reads. */
 export async function findJoinedCluster(
   options: JoinOptions,
@@ -39,18 +45,18 @@ export async function findJoinedCluster(
   await using client = new KubeClient(clusterAccessOf(access), { userAgent, timeoutMs: 10_000 })
   try {
     await refuseTakenNames(client, access.server, options.nodes)
-    const impersonatesNodes = await mayActAsNodes(client, access, options.nodes)
+    const asNodes = await nodeRights(client, access, options.nodes)
     const running = await runningControllers(client)
     const needsControllers =
       options.controllers === 'lab' || (options.controllers === 'auto' && running.length === 0)
     return {
       access,
-      joined: { server: access.server, impersonatesNodes, needsControllers },
+      joined: { server: access.server, impersonatesNodes: asNodes === 'enough', needsControllers },
       found: [
-        impersonatesNodes
-          ? 'kubelets have the rights of their nodes'
-          : 'kubelets have the rights of the kubeconfig’s user, who may not impersonate nodes there, or whose nodes may read no ConfigMaps of others',
-        `${running.length > 0 ? `${running.join(' and ')} run there` : 'no controllers run there'}: the lab starts ${needsControllers ? 'its own' : 'none'}`,
+        kubeletRights[asNodes],
+        running.length === 0
+          ? `no controllers are at work there: the lab starts ${needsControllers ? 'its own' : 'none either'}`
+          : `at work there: ${running.join(', ')}; the lab starts ${needsControllers ? 'its own all the same' : 'no controllers'}`,
       ],
     }
   } catch (error) {
@@ -88,17 +94,17 @@ async function refuseTakenNames(
  * Whether the kubeconfig's user may speak for nodes, and nodes may do there what the lab's kubelets do. A server with the
  * Node authorizer lets a kubelet read only what its own pods name; the lab's kubelets watch all ConfigMaps.
  */
-async function mayActAsNodes(
+async function nodeRights(
   client: KubeClient,
   access: JoinedAccess,
   plans: readonly NodePlan[],
-): Promise<boolean> {
+): Promise<keyof typeof kubeletRights> {
   const users = plans.map(({ name }) => `system:node:${name}`)
   for (const [resource, name] of [...users.map((user) => ['users', user] as const), ['groups', nodesGroup]])
-    if (!(await isAllowed(client, { verb: 'impersonate', resource, name }))) return false
+    if (!(await isAllowed(client, { verb: 'impersonate', resource, name }))) return 'noImpersonation'
   const impersonate = { user: users[0] ?? '', groups: [nodesGroup] }
   await using asNode = new KubeClient({ ...clusterAccessOf(access), impersonate }, { userAgent })
-  return await isAllowed(asNode, { verb: 'list', resource: 'configmaps' })
+  return (await isAllowed(asNode, { verb: 'list', resource: 'configmaps' })) ? 'enough' : 'tooFew'
 }
 
 async function isAllowed(client: KubeClient, resourceAttributes: object): Promise<boolean> {
