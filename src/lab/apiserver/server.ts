@@ -6,7 +6,8 @@ import { attemptOf, isWatch, pathAttempt } from './attempt.ts'
 import { Catalog } from './catalog.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
 import { encodeObject, send, sendText } from './encoding.ts'
-import { streamLog } from './kubelet-proxy.ts'
+import { actingAs } from './impersonation.ts'
+import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { predicateOf, sendList, tableRenderer } from './listing.ts'
 import { openApiDocument, openApiIndex } from './openapi.ts'
@@ -105,7 +106,7 @@ export class ApiServer {
   requireUser(request: IncomingMessage): User {
     const user = this.access.authenticate(request.headers.authorization, Date.now())
     if (user === undefined) throw new StatusError(401, 'Unauthorized', 'Unauthorized')
-    return user
+    return actingAs(this.access, user, request.headersDistinct)
   }
 
   /** Discovery and OpenAPI; undefined where the path is neither. */
@@ -129,7 +130,7 @@ export class ApiServer {
   ): Promise<void> {
     const { subresource, name } = target
     const isAction = ['token', 'binding', 'eviction', 'exec', 'attach'].includes(subresource)
-    if (subresource === 'log') return streamLog(this, target, url, response)
+    if (subresource === 'log') return answerLog(this, target, url, response)
     if (isAction && request.method !== 'POST') throw methodNotAllowed()
     const write = writeRequest(url, response, target, name)
     switch (request.method) {
