@@ -20,6 +20,7 @@ import {
   readBody,
   type Target,
 } from './request.ts'
+import { RequestCounts } from './request-counts.ts'
 import { resourceKey } from './resources.ts'
 import { reviewAccess, reviewPaths, reviewSubject } from './reviews.ts'
 import { scaleOf, withScale } from './scale.ts'
@@ -41,6 +42,8 @@ const serverVersion = {
 }
 
 const healthPaths = ['/healthz', '/livez', '/readyz']
+/** Ours alone, for measurements. */
+const requestCountsPath = '/debug/requests'
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' }
 
 /** A Kubernetes API server in one process, as far as kubectl, the lab and our own processes need one. */
@@ -50,6 +53,7 @@ export class ApiServer {
   readonly access: Access
   readonly kubeletToken: string
   readonly #lifecycle: Lifecycle
+  readonly #counts = new RequestCounts()
 
   constructor(store: Store, access: Access, kubeletToken: string) {
     this.store = store
@@ -85,10 +89,15 @@ export class ApiServer {
     if (path === '/version') return send(response, 200, serverVersion)
     if (healthPaths.includes(path)) return sendText(response, 200, 'ok', 'text/plain')
     const user = this.requireUser(request)
+    this.#counts.note(user.name, request)
     const described = method === 'GET' ? this.#describe(path, request) : undefined
     if (described !== undefined) {
       this.access.authorize(user, pathAttempt(method, path))
       return send(response, 200, described.body, described.type)
+    }
+    if (method === 'GET' && path === requestCountsPath) {
+      this.access.authorize(user, pathAttempt(method, path))
+      return send(response, 200, this.#counts.byUser())
     }
     if (method === 'POST' && path === reviewPaths.subject) return send(response, 201, reviewSubject(user))
     if (method === 'POST' && path === reviewPaths.access)
