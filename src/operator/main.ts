@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { configMapData, parseConfiguration } from '../api/configuration.ts'
@@ -81,6 +82,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     },
   })
   const resync = setInterval(() => loop.trigger(), resyncMs)
+  flushCompileCache()
   try {
     await Promise.all([
       observation.start(signal),
