@@ -20,6 +20,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '30' },
     'rest-seconds': { type: 'string', default: '20' },
     out: { type: 'string', default: join(repository, 'bench/scale.json') },
+    keep: { type: 'boolean', default: false },
   },
 })
 
@@ -87,7 +88,7 @@ async function measure(nodes: number): Promise<readonly ScaleFigure[]> {
       await runInside(enterCommand(control.machine.init.pid, ['net'], words)),
     ) as ScaleFigure[]
   } finally {
-    await stopLab(name)
+    if (!options.keep) await stopLab(name)
   }
 }
 

@@ -74,7 +74,7 @@ describe('an egress IP of another', { skip }, () => {
     const takeover = start()
     assert.equal(see(takeover, { [owner]: wellSince(nowMs) }), false)
     assert.equal(see(takeover, { [owner]: silentSince(nowMs) }), true)
-    const backMs = (nowMs += 1_000)
+    const backMs = nowMs + 1_000
     nowMs = backMs + 4_999
     assert.equal(see(takeover, { [owner]: wellSince(backMs) }), true)
     nowMs = backMs + 5_000
