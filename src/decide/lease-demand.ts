@@ -1,0 +1,73 @@
+/*
+ * How much a node wants to hold by lease, and what it gives back: for one address each.
+ */
+
+/** The first grant: 64 ports. */
+const leastBlocks = 4
+/** Nobody answers for so long: the operator is away, or there is nothing to give. */
+const patienceMs = 1_000
+/** As many stay while there are flows: the next burst finds something. */
+const blocksKept = 4
+const portsPerBlock = 16
+
+export interface Wish {
+  /** In blocks, in all. */
+  readonly blocks: number
+  readonly askedAtMs: number
+}
+
+/**
+ * A node that runs low asks for twice what it has, and for what the flows would need that found no port. One step per
+ * round trip: what was granted must be in use first, or nobody has answered for a while.
+ */
+export function raiseWish(
+  wish: Wish | undefined,
+  { inUse, refused, nowMs }: { readonly inUse: number; readonly refused: number; readonly nowMs: number },
+): Wish {
+  const before = wish?.blocks ?? 0
+  if (wish !== undefined && inUse < before && nowMs - wish.askedAtMs < patienceMs) return wish
+  const blocks = Math.max(leastBlocks, 2 * inUse, inUse + Math.ceil(refused / portsPerBlock), before)
+  return { blocks: Math.min(blocks, mostBlocks), askedAtMs: nowMs }
+}
+
+/** 1024 to 65535: more does not exist. */
+const mostBlocks = 4032
+
+export interface Holding {
+  /** Blocks by lease, without those that are ending. */
+  readonly held: readonly number[]
+  /** Blocks that flows have now, leased or not. */
+  readonly used: ReadonlySet<number>
+  /** When a flow was last seen to have the block. */
+  readonly usedAtMs: ReadonlyMap<number, number>
+  /** Blocks that nothing new uses any more. */
+  readonly leaving: ReadonlySet<number>
+  readonly released: ReadonlySet<number>
+}
+
+export interface Release {
+  readonly leaving: ReadonlySet<number>
+  readonly released: ReadonlySet<number>
+}
+
+/**
+ * What has been idle for long leaves the pool, from the lowest port up, as it was granted from the top down; what has left
+ * the pool by the look before and has no flow now is given back.
+ */
+export function planRelease(holding: Holding, idleMs: number, nowMs: number): Release {
+  const { used, usedAtMs } = holding
+  const held = [...holding.held].sort((a, b) => a - b)
+  const released = held.filter(
+    (block) => holding.released.has(block) || (holding.leaving.has(block) && !used.has(block)),
+  )
+  const isReleased = new Set(released)
+  const rest = held.filter((block) => !isReleased.has(block))
+  const kept = used.size > 0 ? blocksKept : 0
+  const leaving = rest
+    .slice(0, Math.max(rest.length - kept, 0))
+    .filter(
+      (block) =>
+        holding.leaving.has(block) || (!used.has(block) && nowMs - (usedAtMs.get(block) ?? nowMs) >= idleMs),
+    )
+  return { leaving: new Set(leaving), released: isReleased }
+}
