@@ -25,6 +25,7 @@ enum limits {
 	PORT_BLOCK_BITS = 4,		/* 16 ports are given together */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
+	CROWDED_TRIES = 3,		/* that collided: with a third of the ports taken, one flow in 27 says so */
 	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block: it works before a slot is given */
 };
@@ -304,6 +305,24 @@ struct drop {
 	__u32 verdict;			/* enum verdict */
 	__u32 ifindex;
 	__u32 length;			/* of the packet, bytes */
+};
+
+/*
+ * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. At most
+ * one a pool in 10 ms.
+ */
+struct port_pressure {
+	__u64 time_ns;
+	struct address address;
+	__u32 tries;		/* that this flow made in vain */
+	__u32 refused;		/* flows that found no port since the record before */
+};
+
+/* Key of the LRU `pressures`: struct pool_key. What was not said yet. Shared by all CPUs. */
+struct pressure {
+	__u64 said_ns;
+	__u32 refused;
+	__u32 reserved;
 };
 
 /*
