@@ -41,6 +41,12 @@ describe('a node that runs low', () => {
       expect: 125,
     },
     {
+      name: 'asks for that at once, whatever it asked for before',
+      wish: { blocks: 8, askedAtMs: 0 },
+      now: { inUse: 4, refused: 1936, nowMs: 20 },
+      expect: 125,
+    },
+    {
       name: 'does not ask for more than there is',
       wish: { blocks: 3000, askedAtMs: 0 },
       now: { inUse: 3000, refused: 0, nowMs: 20 },

@@ -17,16 +17,18 @@ export interface Wish {
 }
 
 /**
- * A node that runs low asks for twice what it has, and for what the flows would need that found no port. One step per
- * round trip: what was granted must be in use first, or nobody has answered for a while.
+ * A node that runs low asks for twice what it has. One step per round trip: what was granted must be in use first, or
+ * nobody has answered for a while. What the flows need that found no port is no guess, and does not wait.
  */
 export function raiseWish(
   wish: Wish | undefined,
   { inUse, refused, nowMs }: { readonly inUse: number; readonly refused: number; readonly nowMs: number },
 ): Wish {
   const before = wish?.blocks ?? 0
-  if (wish !== undefined && inUse < before && nowMs - wish.askedAtMs < patienceMs) return wish
-  const blocks = Math.max(leastBlocks, 2 * inUse, inUse + Math.ceil(refused / portsPerBlock), before)
+  const isAnswered = wish === undefined || inUse >= before || nowMs - wish.askedAtMs >= patienceMs
+  const needed = refused === 0 ? 0 : inUse + Math.ceil(refused / portsPerBlock)
+  if (!isAnswered && needed <= before) return wish
+  const blocks = Math.max(leastBlocks, isAnswered ? 2 * inUse : 0, needed, before)
   return { blocks: Math.min(blocks, mostBlocks), askedAtMs: nowMs }
 }
 
