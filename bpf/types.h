@@ -26,6 +26,9 @@ enum limits {
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
 	CROWDED_TRIES = 3,		/* that collided: with a third of the ports taken, one flow in 27 says so */
+	FIRST_EGRESS_PORT = 1024,	/* lower ones are never given out */
+	FIRST_NODE_PORT = 30000,	/* Kubernetes' default: the stack translates these, without a socket */
+	LAST_NODE_PORT = 32767,
 	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block: it works before a slot is given */
 };
