@@ -160,7 +160,6 @@ static __noinline void press(const struct pool_key *key, __u32 tries, bool is_re
 		return;
 	known->said_ns = now;
 	record.refused = known->refused;
-	known->refused = 0;
 	bpf_ringbuf_output(&pressure, &record, sizeof(record), 0);
 }
 

@@ -318,13 +318,13 @@ struct port_pressure {
 	__u64 time_ns;
 	struct address address;
 	__u32 tries;		/* that this flow made in vain */
-	__u32 refused;		/* flows that found no port since the record before */
+	__u32 refused;		/* flows that found no port, as in struct pressure */
 };
 
-/* Key of the LRU `pressures`: struct pool_key. What was not said yet. Shared by all CPUs. */
+/* Key of the LRU `pressures`: struct pool_key. Shared by all CPUs. */
 struct pressure {
-	__u64 said_ns;
-	__u32 refused;
+	__u64 said_ns;		/* when the last record was made */
+	__u32 refused;		/* flows that found no port, ever; it wraps */
 	__u32 reserved;
 };
 

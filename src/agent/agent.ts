@@ -136,7 +136,7 @@ export class Agent implements LocalApi {
 
   /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
   async #reconcile(): Promise<void> {
-    const { netlink, configuration, clock, onReady } = this.#options
+    const { netlink, configuration, clock, log, onReady } = this.#options
     this.#devices = listNodeDevices(netlink)
     if (!this.#observation.hasSynced) return
     const world = this.#world()
@@ -150,7 +150,8 @@ export class Agent implements LocalApi {
       this.#attachments.list(),
       lingering,
     )
-    this.#portDemand.applied(world, tables)
+    for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.now()))
+      log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
     this.#succession.update(tables, lingering, this.#devices)
     const isFirst = this.#tables === undefined
@@ -213,7 +214,7 @@ export class Agent implements LocalApi {
       this.#press(address, refused)
       setTimeout(() => {
         const key = { address, purpose: 'egress' as const }
-        this.#press(address, datapath.tables.pressures.get(key)?.refused ?? 0)
+        this.#press(address, datapath.tables.pressures.get(key)?.refused ?? refused)
       }, burstMs).unref()
     }
   }

@@ -1,5 +1,12 @@
 import type { EgressNode } from '../api/egress-node.ts'
-import { planRelease, raiseWish, type Wish } from '../decide/lease-demand.ts'
+import {
+  moveWindow,
+  neededBlocks,
+  planRelease,
+  raiseWish,
+  type Window,
+  type Wish,
+} from '../decide/lease-demand.ts'
 import { leasesByAddress, rangesOfBlocks } from '../decide/lease-table.ts'
 import {
   confirmations,
@@ -17,6 +24,14 @@ import { type Address, parseAddress } from '../net/address.ts'
 type Status = NonNullable<EgressNode['status']>
 type Promises = Required<Pick<Status, 'demand' | 'confirmed' | 'released'>>
 type Seen = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
+
+/** A wish that has come true. */
+export interface Fulfilled {
+  readonly address: Address
+  readonly blocks: number
+  readonly tookMs: number
+}
+
 type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
 
 /**
@@ -26,6 +41,11 @@ type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
 export class PortDemand {
   readonly #idleMs: number
   readonly #wishes = new Map<Address, Wish>()
+  readonly #windows = new Map<Address, Window>()
+  /** Flows that have found no port, ever, as was last heard. */
+  readonly #refused = new Map<Address, number>()
+  /** Addresses of which more was asked for than is in use yet. */
+  readonly #open = new Set<Address>()
   readonly #usedAtMs = new Map<Address, Map<number, number>>()
   #since: OwnLeases['since'] = new Map()
   #leaving: BlocksByAddress = new Map()
@@ -70,8 +90,11 @@ export class PortDemand {
     this.#released = new Map([...released].map(([address, blocks]) => [address, new Set(blocks.keys())]))
   }
 
-  /** The kernel holds what was decided by `world`. Whatever was given back and is no lease of this node any more is done. */
-  applied(world: World, tables: Tables): void {
+  /**
+   * The kernel holds what was decided by `world`. Whatever was given back and is no lease of this node any more is done.
+   * Returns the wishes that have come true just now.
+   */
+  applied(world: World, tables: Tables, nowMs: number): readonly Fulfilled[] {
     const leases = leasesByAddress(world.egressAddresses)
     this.#since = markInUse(this.#since, world, tables.pools)
     this.#confirmed = confirmations(world, tables)
@@ -87,15 +110,33 @@ export class PortDemand {
     )
     this.#released = within(this.#released, ours)
     this.#leaving = within(this.#leaving, ours)
+    return this.#fulfilled(nowMs)
   }
 
-  /** A pool is crowded. True where the node now asks for more, or keeps what it was about to give back. */
+  #fulfilled(nowMs: number): readonly Fulfilled[] {
+    return [...this.#open].flatMap((address) => {
+      const wish = this.#wishes.get(address)
+      if (wish !== undefined && this.#inUse(address) < wish.blocks) return []
+      this.#open.delete(address)
+      return wish === undefined ? [] : [{ address, blocks: wish.blocks, tookMs: nowMs - wish.askedAtMs }]
+    })
+  }
+
+  /**
+   * A pool is crowded; `refused` flows have found no port, ever. True where the node now asks for more, or keeps what it was
+   * about to give back.
+   */
   press(address: Address, refused: number, nowMs: number): boolean {
     const before = this.#wishes.get(address)
     const inUse = this.#inUse(address)
-    const wish = raiseWish(before, { inUse, refused, nowMs })
+    const known = this.#refused.get(address) ?? refused
+    const window = moveWindow(this.#windows.get(address), { inUse, refused: Math.min(known, refused), nowMs })
+    this.#windows.set(address, window)
+    this.#refused.set(address, refused)
+    const wish = raiseWish(before, { inUse, needed: neededBlocks(window, refused), nowMs })
     const hadLeaving = (this.#leaving.get(address)?.size ?? 0) > 0
     this.#wishes.set(address, wish)
+    if (wish.blocks !== before?.blocks) this.#open.add(address)
     this.#leaving = new Map([...this.#leaving].filter(([of]) => of !== address))
     return hadLeaving || wish.blocks !== before?.blocks
   }

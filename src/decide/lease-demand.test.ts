@@ -1,60 +1,75 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Holding, planRelease, raiseWish } from './lease-demand.ts'
+import { type Holding, moveWindow, neededBlocks, planRelease, raiseWish } from './lease-demand.ts'
 
 describe('a node that runs low', () => {
   const cases: readonly {
     name: string
     wish?: { blocks: number; askedAtMs: number }
-    now: { inUse: number; refused: number; nowMs: number }
+    now: { inUse: number; needed: number; nowMs: number }
     expect: number
   }[] = [
-    { name: 'asks for 64 ports first', now: { inUse: 0, refused: 0, nowMs: 0 }, expect: 4 },
+    { name: 'asks for 64 ports first', now: { inUse: 0, needed: 0, nowMs: 0 }, expect: 4 },
     {
       name: 'asks for twice what it has when that is in use',
       wish: { blocks: 4, askedAtMs: 0 },
-      now: { inUse: 4, refused: 0, nowMs: 20 },
+      now: { inUse: 4, needed: 0, nowMs: 20 },
       expect: 8,
     },
     {
       name: 'asks for no more before what it asked for is in use',
       wish: { blocks: 8, askedAtMs: 0 },
-      now: { inUse: 4, refused: 0, nowMs: 999 },
+      now: { inUse: 4, needed: 0, nowMs: 999 },
       expect: 8,
     },
     {
       name: 'asks again when nobody has answered for a second',
       wish: { blocks: 8, askedAtMs: 0 },
-      now: { inUse: 6, refused: 0, nowMs: 1000 },
+      now: { inUse: 6, needed: 0, nowMs: 1000 },
       expect: 12,
     },
     {
       name: 'never asks for less',
       wish: { blocks: 64, askedAtMs: 0 },
-      now: { inUse: 4, refused: 0, nowMs: 1000 },
+      now: { inUse: 4, needed: 0, nowMs: 1000 },
       expect: 64,
     },
     {
       name: 'asks for what the flows need that found no port',
       wish: { blocks: 4, askedAtMs: 0 },
-      now: { inUse: 4, refused: 1936, nowMs: 20 },
+      now: { inUse: 4, needed: 125, nowMs: 20 },
       expect: 125,
     },
     {
       name: 'asks for that at once, whatever it asked for before',
       wish: { blocks: 8, askedAtMs: 0 },
-      now: { inUse: 4, refused: 1936, nowMs: 20 },
+      now: { inUse: 4, needed: 125, nowMs: 20 },
       expect: 125,
     },
     {
       name: 'does not ask for more than there is',
       wish: { blocks: 3000, askedAtMs: 0 },
-      now: { inUse: 3000, refused: 0, nowMs: 20 },
+      now: { inUse: 3000, needed: 0, nowMs: 20 },
       expect: 4032,
     },
   ]
   for (const { name, wish, now, expect } of cases)
     test(name, () => assert.equal(raiseWish(wish, now).blocks, expect))
+})
+
+describe('a burst of flows that find no port', () => {
+  const begun = moveWindow(undefined, { inUse: 4, refused: 100, nowMs: 0 })
+  test('adds up for a second, whatever is granted meanwhile', () => {
+    const later = moveWindow(begun, { inUse: 60, refused: 2036, nowMs: 999 })
+    assert.equal(neededBlocks(later, 2036), 4 + 121)
+  })
+  test('counts anew after a second: the same flows try again', () => {
+    const later = moveWindow(begun, { inUse: 125, refused: 2036, nowMs: 1000 })
+    assert.equal(neededBlocks(later, 2052), 126)
+  })
+  test('that is none needs nothing', () => assert.equal(neededBlocks(begun, 100), 0))
+  test('counts anew where the datapath does', () =>
+    assert.equal(neededBlocks(moveWindow(begun, { inUse: 4, refused: 1, nowMs: 10 }), 17), 5))
 })
 
 describe('what is idle', () => {

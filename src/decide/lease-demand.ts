@@ -1,3 +1,5 @@
+import { portsPerBlock } from '../net/ports.ts'
+
 /*
  * How much a node wants to hold by lease, and what it gives back: for one address each.
  */
@@ -8,7 +10,29 @@ const leastBlocks = 4
 const patienceMs = 1_000
 /** As many stay while there are flows: the next burst finds something. */
 const blocksKept = 4
-const portsPerBlock = 16
+
+/** What a pool has refused within a second: those flows try again later, and then count anew. */
+export interface Window {
+  readonly sinceMs: number
+  /** Flows that had found no port when it began, ever. */
+  readonly refusedBefore: number
+  readonly inUseBefore: number
+}
+
+const windowMs = 1_000
+
+export function moveWindow(
+  window: Window | undefined,
+  { inUse, refused, nowMs }: { readonly inUse: number; readonly refused: number; readonly nowMs: number },
+): Window {
+  const isOpen = window !== undefined && nowMs - window.sinceMs < windowMs && refused >= window.refusedBefore
+  return isOpen ? window : { sinceMs: nowMs, refusedBefore: refused, inUseBefore: inUse }
+}
+
+/** Blocks that would have been enough, as far as one destination is concerned. */
+export function neededBlocks({ refusedBefore, inUseBefore }: Window, refused: number): number {
+  return refused === refusedBefore ? 0 : inUseBefore + Math.ceil((refused - refusedBefore) / portsPerBlock)
+}
 
 export interface Wish {
   /** In blocks, in all. */
@@ -22,11 +46,10 @@ export interface Wish {
  */
 export function raiseWish(
   wish: Wish | undefined,
-  { inUse, refused, nowMs }: { readonly inUse: number; readonly refused: number; readonly nowMs: number },
+  { inUse, needed, nowMs }: { readonly inUse: number; readonly needed: number; readonly nowMs: number },
 ): Wish {
   const before = wish?.blocks ?? 0
   const isAnswered = wish === undefined || inUse >= before || nowMs - wish.askedAtMs >= patienceMs
-  const needed = refused === 0 ? 0 : inUse + Math.ceil(refused / portsPerBlock)
   if (!isAnswered && needed <= before) return wish
   const blocks = Math.max(leastBlocks, isAnswered ? 2 * inUse : 0, needed, before)
   return { blocks: Math.min(blocks, mostBlocks), askedAtMs: nowMs }
