@@ -25,7 +25,7 @@ enum limits {
 	PORT_BLOCK_BITS = 4,		/* 16 ports are given together */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
-	CROWDED_TRIES = 3,		/* that collided: with a third of the ports taken, one flow in 27 says so */
+	CROWDED_TRIES = 8,		/* that collided: of ten flows one says so with 3/4 of the ports taken, none with 1/4 */
 	FIRST_EGRESS_PORT = 1024,	/* lower ones are never given out */
 	FIRST_NODE_PORT = 30000,	/* Kubernetes' default: the stack translates these, without a socket */
 	LAST_NODE_PORT = 32767,

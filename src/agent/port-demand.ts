@@ -22,7 +22,7 @@ import type { OwnLeases, World } from '../decide/world.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 
 type Status = NonNullable<EgressNode['status']>
-type Promises = Required<Pick<Status, 'demand' | 'confirmed' | 'released'>>
+type Promises = { readonly [K in 'demand' | 'confirmed' | 'released']: NonNullable<Status[K]> }
 type Seen = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
 
 /** A wish that has come true. */

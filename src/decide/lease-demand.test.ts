@@ -61,15 +61,15 @@ describe('a burst of flows that find no port', () => {
   const begun = moveWindow(undefined, { inUse: 4, refused: 100, nowMs: 0 })
   test('adds up for a second, whatever is granted meanwhile', () => {
     const later = moveWindow(begun, { inUse: 60, refused: 2036, nowMs: 999 })
-    assert.equal(neededBlocks(later, 2036), 4 + 121)
+    assert.equal(neededBlocks(later, 2036), 4 + 242)
   })
   test('counts anew after a second: the same flows try again', () => {
     const later = moveWindow(begun, { inUse: 125, refused: 2036, nowMs: 1000 })
-    assert.equal(neededBlocks(later, 2052), 126)
+    assert.equal(neededBlocks(later, 2052), 127)
   })
   test('that is none needs nothing', () => assert.equal(neededBlocks(begun, 100), 0))
   test('counts anew where the datapath does', () =>
-    assert.equal(neededBlocks(moveWindow(begun, { inUse: 4, refused: 1, nowMs: 10 }), 17), 5))
+    assert.equal(neededBlocks(moveWindow(begun, { inUse: 4, refused: 1, nowMs: 10 }), 17), 6))
 })
 
 describe('what is idle', () => {

@@ -29,9 +29,11 @@ export function moveWindow(
   return isOpen ? window : { sinceMs: nowMs, refusedBefore: refused, inUseBefore: inUse }
 }
 
-/** Blocks that would have been enough, as far as one destination is concerned. */
+/** Blocks with which half would have stayed free, towards one destination: ports are tried at random. */
 export function neededBlocks({ refusedBefore, inUseBefore }: Window, refused: number): number {
-  return refused === refusedBefore ? 0 : inUseBefore + Math.ceil((refused - refusedBefore) / portsPerBlock)
+  return refused === refusedBefore
+    ? 0
+    : inUseBefore + Math.ceil((2 * (refused - refusedBefore)) / portsPerBlock)
 }
 
 export interface Wish {

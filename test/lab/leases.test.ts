@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { EgressAddress } from '../../src/api/egress-address.ts'
+import type { EgressAddress, PortLease } from '../../src/api/egress-address.ts'
 import type { LabState } from '../../src/lab/lab-state.ts'
-import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  processesOf,
+  seenByOutpost,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
 
 const opener = new URL('open-connections.ts', import.meta.url).pathname
 const results = '/run/open-connections.json'
@@ -17,8 +26,8 @@ interface Result {
 }
 
 /** A pod opens connections to the outpost, all at the same moment, and holds them until all are open. */
-async function startOpening(state: LabState, pod: string, count: number): Promise<void> {
-  const command = `${process.execPath} ${opener} 172.18.0.7 8000 ${count} >${results}.part; mv ${results}.part ${results}`
+async function startOpening(state: LabState, pod: string, count: number, seconds = 60): Promise<void> {
+  const command = `${process.execPath} ${opener} 172.18.0.7 8000 ${count} ${seconds} >${results}.part; mv ${results}.part ${results}`
   await type(state, `kubectl exec ${pod} -- sh -c 'rm -f ${results}; (${command}) 2>&1 </dev/null &'`)
 }
 
@@ -39,6 +48,26 @@ const slotOf = async (state: LabState, node: string): Promise<number> =>
 const portsOf = async (state: LabState, slot: number): Promise<number> =>
   (await leasesOf(state))?.reduce((sum, lease) => sum + (lease.slot === slot ? lease.blocks * 16 : 0), 0) ?? 0
 
+/** All that can be leased: what lies before the floors, and the floors that no node has or gets next. */
+function everythingFor(slot: number): readonly PortLease[] {
+  const kept = 5 + 32
+  return [
+    { firstPort: 1024, blocks: 1984, slot },
+    { firstPort: 32768 + kept * floorPorts, blocks: (512 - kept) * 4, slot },
+  ]
+}
+
+/** As somebody does it who edits the object. */
+async function lease(state: LabState, leases: readonly PortLease[]): Promise<void> {
+  const object = {
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'EgressAddress',
+    metadata: { name: '172-18-0-42' },
+    spec: { address: '172.18.0.42', leases },
+  }
+  await type(state, `echo '${JSON.stringify(object)}' | kubectl apply -f -`)
+}
+
 /** When each thing that was asked for was in use, as the agent says. */
 async function grantTimes(state: LabState): Promise<readonly number[]> {
   const logs = await type(
@@ -55,9 +84,29 @@ async function grantTimes(state: LabState): Promise<readonly number[]> {
 describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
   const lab = labFor('test-leases')
 
-  test('a pod opens thirty times as many connections as the floor has ports: all are there in the end', async (t) => {
+  test('where every port is another’s, some connections wait, none leaves otherwise, and people are told', async () => {
     const state = lab.state()
     await walkUpTo(state, 'The policy')
+    const { '172.18.0.42': _, ...seenBefore } = await seenByOutpost(state)
+    await lease(state, everythingFor(await slotOf(state, 'kind-worker4')))
+    await startOpening(state, 'xwing', 300, 6)
+    const { opened, failures, addresses } = await resultOf(state, 'xwing')
+    assert.ok(opened > 0 && opened <= floorPorts, `${opened} are open`)
+    assert.deepEqual(failures, ['was not open in time'])
+    assert.deepEqual(addresses, { '172.18.0.42': opened })
+    const { '172.18.0.42': __, ...seenAfter } = await seenByOutpost(state)
+    assert.deepEqual(seenAfter, seenBefore)
+    const condition = '-o jsonpath={.status.conditions[0].reason}'
+    assert.equal(await type(state, `kubectl get egressaddress 172-18-0-42 ${condition}`), 'NoPortsLeft')
+    await eventually('an event says so', async () =>
+      (await type(state, 'kubectl get events -o jsonpath={.items[*].reason}')).includes('NoPortsLeft'),
+    )
+    assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
+    await lease(state, [])
+  })
+
+  test('a pod opens thirty times as many connections as the floor has ports: all are there in the end', async (t) => {
+    const state = lab.state()
     await startOpening(state, 'xwing', 2000)
     const { opened, failures, openedMs, addresses } = await resultOf(state, 'xwing')
     t.diagnostic(

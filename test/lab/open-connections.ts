@@ -4,11 +4,11 @@ import { connect, type Socket } from 'node:net'
  * Inside a pod: opens many connections to one server at the same moment and holds them all. Each has a request that is not
  * finished before all are open, or have failed; then each is, and must be answered. Prints one line of JSON.
  *
- *   open-connections.ts HOST PORT COUNT
+ *   open-connections.ts HOST PORT COUNT [SECONDS]
  */
 
-const [host = '', port = '', count = ''] = process.argv.slice(2)
-const deadlineMs = 60_000
+const [host = '', port = '', count = '', seconds = '60'] = process.argv.slice(2)
+const deadlineMs = Number(seconds) * 1000
 const startedMs = Date.now()
 
 interface Attempt {

@@ -75,7 +75,7 @@ describe('a pool that runs low', { skip }, () => {
     open(7)
     assert.equal(node.datapath.tables.pressures.get(crowded)?.refused, 7)
   })
-  test('speaks early: flows that found a port after three tries in vain say so', () => {
+  test('speaks early: flows that found a port after eight tries in vain say so', () => {
     fill()
     const [taken] = [...node.datapath.tables.ports.entries()]
     assert.ok(taken)
