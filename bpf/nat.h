@@ -33,6 +33,18 @@ struct {
 	__type(value, struct pool);
 } pools SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_EGRESS_IPS);
+	__type(key, struct pool_key);
+	__type(value, struct pressure);
+} pressures SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} pressure SEC(".maps");
+
 enum {
 	STATE_FIN_EITHER = STATE_FIN_OUT | STATE_FIN_IN,
 	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
@@ -128,6 +140,30 @@ static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 }
 
 /*
+ * Asks for more ports, early: this flow may have found one yet. The agent turns it into a demand. Two CPUs may both find
+ * that it is time; the second record does no harm.
+ */
+static __noinline void press(const struct pool_key *key, __u32 tries, bool is_refused, __u64 now)
+{
+	struct pressure *known = bpf_map_lookup_elem(&pressures, key), first = { .refused = is_refused };
+	struct port_pressure record = { .time_ns = now, .address = key->address, .tries = tries };
+
+	if (!known) {
+		bpf_map_update_elem(&pressures, key, &first, BPF_NOEXIST);
+		known = bpf_map_lookup_elem(&pressures, key);
+		if (!known)
+			return;
+	} else if (is_refused) {
+		__sync_fetch_and_add(&known->refused, 1);
+	}
+	if (known->said_ns && known->said_ns + pressure_interval_ns > now)
+		return;
+	known->said_ns = now;
+	record.refused = known->refused;
+	bpf_ringbuf_output(&pressure, &record, sizeof(record), 0);
+}
+
+/*
  * Takes a port of this node's towards one destination. Tries are independent and random over all that the node owns:
  * a walk would make ports guessable (RFC 6056) and crowd flows together.
  */
@@ -135,27 +171,32 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 {
 	struct pool_key pool_key = { .address = key->source, .purpose = purpose };
 	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
-	__u32 count;
+	enum verdict verdict = DROP_NO_FREE_PORT;
+	__u32 count = pool ? pool->count : 0, tries = 0;
 	long error;
 
-	if (!pool || pool->count == 0)
-		return DROP_NO_FREE_PORT;
-	count = pool->count;
 	for (int i = 0; i < PORT_TRIES; i++) {
 		__u32 random = bpf_get_prandom_u32();
-		__u32 block = pool->blocks[((random >> PORT_BLOCK_BITS) % count) & (PORT_BLOCKS - 1)];
-		__u16 port = block << PORT_BLOCK_BITS | (random & ((1 << PORT_BLOCK_BITS) - 1));
+		__u32 block;
+		__u16 port;
 
+		if (!pool || count == 0)
+			break;
+		block = pool->blocks[((random >> PORT_BLOCK_BITS) % count) & (PORT_BLOCKS - 1)];
+		port = block << PORT_BLOCK_BITS | (random & ((1 << PORT_BLOCK_BITS) - 1));
 		key->source_port = bpf_htons(port);
 		error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
 		if (error == -EEXIST && reclaim(key, now))
 			error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
-		if (!error)
-			return CONTINUE;
-		if (error != -EEXIST)
-			return DROP_TABLE_FULL;
+		if (error != -EEXIST) {
+			verdict = error ? DROP_TABLE_FULL : CONTINUE;
+			break;
+		}
+		tries++;
 	}
-	return DROP_NO_FREE_PORT;
+	if (purpose == POOL_EGRESS && (tries >= CROWDED_TRIES || verdict == DROP_NO_FREE_PORT))
+		press(&pool_key, tries, verdict == DROP_NO_FREE_PORT, now);
+	return verdict;
 }
 
 /* Makes a flow's mapping. If another CPU was faster with the same flow, its mapping counts and the port goes back. */

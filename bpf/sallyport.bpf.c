@@ -354,9 +354,25 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 }
 
 /*
+ * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The stack
+ * would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
+ */
+static __noinline bool may_be_leased(struct __sk_buff *skb, const struct packet *packet, const struct self *own)
+{
+	__u16 port = bpf_ntohs(packet->flow.destination_port);
+
+	if (packet->flow.protocol != IPPROTO_TCP && packet->flow.protocol != IPPROTO_UDP)
+		return false;
+	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || (port >= FIRST_NODE_PORT && port <= LAST_NODE_PORT))
+		return false;
+	return !is_own_address(own, &packet->receiver) && bpf_map_lookup_elem(&egress_ips, &packet->receiver) &&
+	       !has_own_socket(skb, packet);
+}
+
+/*
  * A packet comes in by a native device
  *
- * Only what is for an egress IP's owned port is ours. The rest is the node's own, also where it cannot be read.
+ * Only what is for an egress IP's port is ours. The rest is the node's own, also where it cannot be read.
  * The node's own address is shared with its own sockets: without a mapping the stack decides.
  */
 static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct packet *packet)
@@ -368,7 +384,7 @@ static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct pa
 		return PASS_NOT_OURS;
 	verdict = return_to_owner(skb, packet, true);
 	if (verdict == CONTINUE)
-		return PASS_NOT_OURS;
+		return may_be_leased(skb, packet, own) ? DROP_NO_MAPPING : PASS_NOT_OURS;
 	if (verdict == DROP_NO_MAPPING && is_own_address(own, &packet->receiver))
 		return PASS_NOT_OURS;
 	return verdict;

@@ -25,6 +25,10 @@ enum limits {
 	PORT_BLOCK_BITS = 4,		/* 16 ports are given together */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
+	CROWDED_TRIES = 8,		/* that collided: of ten flows one says so with 3/4 of the ports taken, none with 1/4 */
+	FIRST_EGRESS_PORT = 1024,	/* lower ones are never given out */
+	FIRST_NODE_PORT = 30000,	/* Kubernetes' default: the stack translates these, without a socket */
+	LAST_NODE_PORT = 32767,
 	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block: it works before a slot is given */
 };
@@ -304,6 +308,24 @@ struct drop {
 	__u32 verdict;			/* enum verdict */
 	__u32 ifindex;
 	__u32 length;			/* of the packet, bytes */
+};
+
+/*
+ * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. At most
+ * one a pool in 10 ms.
+ */
+struct port_pressure {
+	__u64 time_ns;
+	struct address address;
+	__u32 tries;		/* that this flow made in vain */
+	__u32 refused;		/* flows that found no port, as in struct pressure */
+};
+
+/* Key of the LRU `pressures`: struct pool_key. Shared by all CPUs. */
+struct pressure {
+	__u64 said_ns;		/* when the last record was made */
+	__u32 refused;		/* flows that found no port, ever; it wraps */
+	__u32 reserved;
 };
 
 /*

@@ -27,6 +27,7 @@ struct {
 
 /* A type that only the ring buffer carries is not in BTF unless something of that type exists. */
 struct drop *unused_drop __attribute__((unused));
+struct port_pressure *unused_pressure __attribute__((unused));
 
 /* Nor are enums of which only the constants are used; user space reads their names there. */
 union shared_enums {

@@ -10,7 +10,7 @@ import type { Tables } from '../decide/tables.ts'
 import type { Settings, World } from '../decide/world.ts'
 import type { KubeClient, Resource } from '../kube/client.ts'
 import type { KubePod } from '../kube/cluster-objects.ts'
-import { parseAddress } from '../net/address.ts'
+import { type Address, parseAddress } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
@@ -28,6 +28,7 @@ import { listNodeDevices, type NodeDevice } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
 import { Lingering } from './plan.ts'
 import { PodNetwork } from './pod-network.ts'
+import { PortDemand } from './port-demand.ts'
 import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
 import type { LocalApi } from './serve.ts'
 import { Succession } from './succession.ts'
@@ -49,6 +50,12 @@ export interface AgentOptions {
   readonly onReady: () => void
 }
 
+/** Pressure on several pools, and what several addresses' tables hold, go out together. */
+const promiseTogetherMs = 5
+
+/** Connections that are opened together are there within so long. */
+const burstMs = 20
+
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent implements LocalApi {
   readonly #options: AgentOptions
@@ -57,6 +64,8 @@ export class Agent implements LocalApi {
   readonly #podNetwork: PodNetwork
   readonly #loop: Loop
   readonly #reporting: Loop
+  readonly #promising: Loop
+  readonly #portDemand: PortDemand
   readonly #lingering: Lingering
   readonly #succession: Succession
   readonly #egressNodes: Resource<EgressNode>
@@ -73,6 +82,7 @@ export class Agent implements LocalApi {
     this.#observation = new Observation(client, self, { clock, log, onChange: () => this.trigger() })
     this.#egressNodes = client.resource<EgressNode>(egressNodeResource)
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
+    this.#portDemand = new PortDemand(configuration.leaseIdleMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)
     this.#podNetwork = new PodNetwork({
       datapath,
@@ -99,6 +109,7 @@ export class Agent implements LocalApi {
     })
     this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
     this.#reporting = new Loop({ name: 'report', run: () => this.#report(), clock, log, minIntervalMs: 1000 })
+    this.#promising = new Loop({ name: 'leases', run: () => this.#promise(), clock, log })
     this.#registerMetrics()
   }
 
@@ -111,21 +122,25 @@ export class Agent implements LocalApi {
     const { datapath, clock } = this.#options
     this.#podNetwork.recover()
     this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.now())
+    this.#portDemand.restore(datapath.tables.pools.entries())
     this.trigger()
     await Promise.all([
       this.#observation.start(signal),
       this.#loop.start(signal),
       this.#reporting.start(signal),
+      this.#promising.start(signal),
+      this.#listenForPressure(signal),
       this.#succession.start(signal),
     ])
   }
 
   /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
   async #reconcile(): Promise<void> {
-    const { netlink, configuration, clock, onReady } = this.#options
+    const { netlink, configuration, clock, log, onReady } = this.#options
     this.#devices = listNodeDevices(netlink)
     if (!this.#observation.hasSynced) return
-    const tables = resolve(this.#world())
+    const world = this.#world()
+    const tables = resolve(world)
     const lingering = this.#lingering.update(tables.egressIps, clock.now())
     this.#applied = await applyDecision(
       this.#options,
@@ -135,6 +150,9 @@ export class Agent implements LocalApi {
       this.#attachments.list(),
       lingering,
     )
+    for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.now()))
+      log.info({ egressIP: address, ...lease }, 'ports leased')
+    this.#promising.trigger()
     this.#succession.update(tables, lingering, this.#devices)
     const isFirst = this.#tables === undefined
     this.#tables = tables
@@ -159,6 +177,7 @@ export class Agent implements LocalApi {
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
         heardNodes: new Set(heard),
         silentNodes: new Set(unreachable),
+        ownLeases: this.#portDemand.observe(observed, this.#options.clock.now()),
       },
       this.#observation.pods,
       this.#attachments.list(),
@@ -180,11 +199,40 @@ export class Agent implements LocalApi {
     await report(this.#egressNodes, this.#observation.egressNode, status)
   }
 
+  /** Somebody waits for each of these: a node for ports, others for what this one confirms. */
+  async #promise(): Promise<void> {
+    const { clock } = this.#options
+    await clock.sleep(promiseTogetherMs)
+    if (!this.#observation.hasSynced || this.#tables === undefined) return
+    await report(this.#egressNodes, this.#observation.egressNode, this.#portDemand.status)
+  }
+
+  /** A burst is over before its second record is due: how many flows it cost stands in the table. */
+  async #listenForPressure(signal: AbortSignal): Promise<void> {
+    const { datapath } = this.#options
+    for await (const { address, refused } of datapath.pressure(signal)) {
+      this.#press(address, refused)
+      setTimeout(() => {
+        const key = { address, purpose: 'egress' as const }
+        this.#press(address, datapath.tables.pressures.get(key)?.refused ?? refused)
+      }, burstMs).unref()
+    }
+  }
+
+  #press(address: Address, refused: number): void {
+    if (!this.#portDemand.press(address, refused, this.#options.clock.now())) return
+    this.#promising.trigger()
+    this.#loop.trigger()
+  }
+
   sweep(): void {
     const { datapath, clock, log } = this.#options
     try {
-      const removed = sweepMappings(datapath, clock.monotonicNs())
+      const { removed, used } = sweepMappings(datapath, clock.monotonicNs())
       if (removed > 0) log.debug({ removed }, 'expired mappings removed')
+      if (!this.#portDemand.sweep(used, clock.now())) return
+      this.#promising.trigger()
+      this.#loop.trigger()
     } catch (error) {
       log.warn({ err: error }, 'the sweep of expired mappings failed')
     }

@@ -66,7 +66,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   })
   const servers = [await serveLocalApi(options.socket, agent), await serveHealth(healthPort, agent)]
   const resync = setInterval(() => agent.trigger(), resyncMs)
-  const sweep = setInterval(() => agent.sweep(), sweepMs)
+  const sweep = setInterval(() => agent.sweep(), Math.min(sweepMs, Math.max(configuration.leaseIdleMs, 1000)))
   try {
     await Promise.all([agent.start(signal), followNetwork(agent, signal)])
   } finally {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
 import { kinds } from '../api/crd.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
@@ -35,7 +36,7 @@ export class Observation {
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
-      options: ListOptions = {},
+      options: ListOptions & { readonly isNews?: (before: V, after: V) => boolean } = {},
     ) => new Mirror<T, V>(client.resource<T>(name), { ...options, ...held, trim })
     this.#self = self
     this.#nodes = mirror(coreResource('nodes', false), trimNode)
@@ -52,7 +53,9 @@ export class Observation {
       clusterResource(kinds.isovalentEgressGatewayPolicy),
       dropManagedFields<IsovalentEgressGatewayPolicy>,
     )
-    this.#egressNodes = mirror(egressNodeResource, dropManagedFields<EgressNode>)
+    this.#egressNodes = mirror(egressNodeResource, dropManagedFields<EgressNode>, {
+      isNews: (before, after) => after.metadata.name === self || concernsOthers(before, after),
+    })
     this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
   }
 
@@ -114,6 +117,12 @@ export class Observation {
       egressAddresses: [...this.#egressAddresses.items.values()],
     }
   }
+}
+
+/** What another node asks for is between it and the operator, and while ports run low it asks often. */
+function concernsOthers(before: EgressNode, after: EgressNode): boolean {
+  const told = ({ spec, status = {} }: EgressNode) => ({ spec, status: { ...status, demand: undefined } })
+  return !isDeepStrictEqual(told(before), told(after))
 }
 
 export function trimPod({ metadata, spec, status }: KubePod): ObservedPod {

@@ -13,6 +13,7 @@ export interface Configuration {
   readonly nonMasqueradeCIDRs: readonly Prefix[]
   readonly reconciliationIntervalMs: number
   readonly egressIpLingerMs: number
+  readonly leaseIdleMs: number
   readonly kubeProxyReplacement: string
   readonly masquerade: boolean
   readonly operatorReplicas: number
@@ -64,6 +65,13 @@ export const settings: readonly Setting[] = [
     kind: 'duration',
     fallback: '2h4m',
     help: 'How long an egress IP stays that no policy names any more, for the connections that have it. Connections that last longer end.',
+  },
+  {
+    path: 'egressGateway.portLeaseIdleTime',
+    key: 'port-lease-idle-time',
+    kind: 'duration',
+    fallback: '10m',
+    help: 'How long ports beyond a node’s floor stay with it that no connection uses.',
   },
   {
     path: 'bpf.masquerade',
@@ -210,6 +218,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       nonMasqueradeCIDRs: list('non-masquerade-cidrs').flatMap((item) => parsePrefix(item) ?? []),
       reconciliationIntervalMs: parseDuration(text('egress-gateway-reconciliation-trigger-interval')) ?? 1000,
       egressIpLingerMs: parseDuration(text('egress-ip-linger-time')) ?? 7440_000,
+      leaseIdleMs: parseDuration(text('port-lease-idle-time')) ?? 600_000,
       kubeProxyReplacement: text('kube-proxy-replacement'),
       masquerade: text('enable-bpf-masquerade') === 'true',
       operatorReplicas: Number(text('operator-replicas')),

@@ -3,7 +3,7 @@ import {
   ciliumEgressGatewayPolicySpec,
   ciliumEgressGatewayPolicyStatus,
 } from './cilium-egress-gateway-policy.ts'
-import { egressAddressSpec } from './egress-address.ts'
+import { egressAddressSpec, egressAddressStatus } from './egress-address.ts'
 import { egressNodeSpec, egressNodeStatus } from './egress-node.ts'
 import {
   azAffinityRule,
@@ -123,6 +123,7 @@ export const kinds = {
     categories: ['sallyport'],
     description: 'An egress IP: the node where it belongs, and the ports of it that were leased to nodes.',
     spec: egressAddressSpec,
+    status: egressAddressStatus,
     isSpecRequired: true,
     rules: { '': [{ rule: 'isIP(self.address)', message: 'failed to parse address' }] },
     columns: [

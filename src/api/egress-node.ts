@@ -43,6 +43,45 @@ export const egressNodeStatus = z
       .describe('Gateways that this node listens for and has not heard lately, by name.')
       .optional(),
     version: z.string().describe('The version of the agent.').optional(),
+    demand: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          blocks: z
+            .int()
+            .min(0)
+            .max(4096)
+            .describe('How many blocks of 16 ports the node wants to hold by lease in total.'),
+        }),
+      )
+      .describe('What the node needs of egress IPs beyond its floor.')
+      .optional(),
+    confirmed: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          revision: z
+            .int()
+            .min(0)
+            .describe('The generation of its EgressAddress that the node’s tables hold.'),
+        }),
+      )
+      .describe('What this node has learned of leases, of the egress IPs that it may answer for.')
+      .optional(),
+    released: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          firstPort: z.int().min(0).max(65535).describe('The first port.'),
+          blocks: z.int().min(1).max(4096).describe('How many blocks of 16 ports.'),
+          revision: z
+            .int()
+            .min(0)
+            .describe('The generation of the EgressAddress by which the node does without them.'),
+        }),
+      )
+      .describe('Leased ports that the node does not use any more, and gives back.')
+      .optional(),
   })
   .describe('What the agent says of its node.')
 

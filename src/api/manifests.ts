@@ -65,6 +65,7 @@ const operatorRules = [
     resources: ['egressnodes', 'egressaddresses'],
     verbs: ['create', 'update', 'delete'],
   },
+  { apiGroups: ['sallyport.dev'], resources: ['egressaddresses/status'], verbs: ['patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
   ...policyGroups.map(({ group, plural }) => ({
     apiGroups: [group],

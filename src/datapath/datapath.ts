@@ -16,7 +16,15 @@ import { type Knobs, type LoadedObject, loadObject, unpinOtherMaps } from './obj
 import { missingRequirements } from './requirements.ts'
 import { readRing } from './ring-buffer.ts'
 import { Table } from './table.ts'
-import { type DropRecord, dropCodec, type TableCodec, type TableCodecs, tableCodecs } from './tables.ts'
+import {
+  type DropRecord,
+  dropCodec,
+  type PressureRecord,
+  pressureCodec,
+  type TableCodec,
+  type TableCodecs,
+  tableCodecs,
+} from './tables.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
 
 export const programs = ['from_pod', 'to_pod', 'from_overlay', 'from_world'] as const
@@ -194,6 +202,11 @@ export class Datapath implements AsyncDisposable {
   /** Dropped packets as they are dropped, until the signal. Not for counting: a slow reader misses some. */
   drops(signal: AbortSignal): AsyncGenerator<DropRecord> {
     return readRing({ ...this.#object.map('drops') }, dropCodec(this.btf), signal)
+  }
+
+  /** Pools of egress IPs as they run low on free ports, until the signal. */
+  pressure(signal: AbortSignal): AsyncGenerator<PressureRecord> {
+    return readRing({ ...this.#object.map('pressure') }, pressureCodec(this.btf), signal)
   }
 
   /** Runs a program on one packet, for tests and measurements. */

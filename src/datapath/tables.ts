@@ -133,6 +133,10 @@ export function tableCodecs(btf: Btf) {
       }),
       value: single(valueTypeOf('policy_drops'), u64),
     },
+    pressures: {
+      key: poolKeyCodec(btf),
+      value: codec(btf.struct('pressure'), { said_ns: u64, refused: u32 }),
+    },
     heard: {
       key: byAddress('heard'),
       value: codec(btf.struct('heard'), { last_ns: u64, distrusted_until_ns: u64 }),
@@ -173,6 +177,11 @@ export function dropCodec(btf: Btf) {
     ifindex: u32,
     length: u32,
   })
+}
+
+/** One record of the ring buffer `pressure`. */
+export function pressureCodec(btf: Btf) {
+  return codec(btf.struct('port_pressure'), { time_ns: u64, address, tries: u32, refused: u32 })
 }
 
 function podCodec(btf: Btf): Codec<Pod> {
@@ -422,4 +431,5 @@ function mappingCodec(btf: Btf) {
 
 export type Mapping = ReturnType<ReturnType<typeof mappingCodec>['decode']>
 export type FlowKey = ReturnType<ReturnType<typeof flowKeyCodec>['decode']>
+export type PressureRecord = ReturnType<ReturnType<typeof pressureCodec>['decode']>
 export type DropRecord = ReturnType<ReturnType<typeof dropCodec>['decode']>

@@ -4,8 +4,10 @@ import { contains, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
 import { type Gateway, tunnelAddressOf } from './gateways.ts'
 import { contentId } from './ids.ts'
+import { leasesByAddress } from './lease-table.ts'
+import { awaitedNodes, usableLeases } from './lease-use.ts'
 import type { Policy } from './policies.ts'
-import { type AddressOwner, type BlockOwners, blockOwners, leasesByAddress } from './port-owners.ts'
+import { type AddressOwner, type BlockOwners, blockOwners } from './port-owners.ts'
 import type { EgressIp, Pool } from './tables.ts'
 import type { WorldNode } from './world.ts'
 
@@ -39,7 +41,7 @@ function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwne
       : nodeAddresses.has(address)
         ? 'anotherNode'
         : 'nobody'
-    const granted = leases.get(address) ?? []
+    const granted = leases.get(address)?.leases ?? []
     if (granted.length > 0) return blockOwners(owner, slots, granted)
     const owners = withoutLeases.get(owner) ?? blockOwners(owner, slots, [])
     withoutLeases.set(owner, owners)
@@ -138,9 +140,16 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
   }))
   if (slot === undefined) return pools
   const blocksByOwners = new Map<BlockOwners, readonly number[]>()
-  for (const [address, { blockOwner }] of egressIps) {
-    const blocks = blocksByOwners.get(blockOwner) ?? blocksOfSlot(blockOwner, slot)
-    blocksByOwners.set(blockOwner, blocks)
+  const leases = leasesByAddress(context.world.egressAddresses)
+  const awaited = awaitedNodes(context)
+  for (const [address, { blockOwner, order }] of egressIps) {
+    const owned = blocksByOwners.get(blockOwner) ?? blocksOfSlot(blockOwner, slot)
+    blocksByOwners.set(blockOwner, owned)
+    const granted = leases.get(address)
+    const blocks =
+      granted === undefined
+        ? owned
+        : usableLeases(context.world, awaited, { address, order, owned, granted, slot })
     if (blocks.length > 0) pools.push({ address, purpose: 'egress', blocks })
   }
   return pools

@@ -1,5 +1,4 @@
-import type { EgressAddress } from '../api/egress-address.ts'
-import { type Address, parseAddress } from '../net/address.ts'
+import type { PortLease } from '../api/egress-address.ts'
 import {
   blockOfPort,
   blocksOfRange,
@@ -11,13 +10,12 @@ import {
 
 /** By block: the slot that owns it, this very node whatever its slot, or nobody. */
 export type BlockOwners = readonly (number | 'self' | undefined)[]
-type Leases = NonNullable<EgressAddress['spec']['leases']>
 
 /** Whose address it is decides which of its ports may be used: a node's own sockets use the others. */
 export type AddressOwner = 'nobody' | 'thisNode' | 'anotherNode'
 
 /** Which slot owns each block of an address: the floor, and the leases, which beat it. */
-export function blockOwners(owner: AddressOwner, slots: number, leases: Leases): BlockOwners {
+export function blockOwners(owner: AddressOwner, slots: number, leases: readonly PortLease[]): BlockOwners {
   const owners: (number | 'self' | undefined)[] = new Array(portBlocks).fill(undefined)
   const isFree = owner === 'nobody'
   fillFloor(owners, isFree ? regions.floor : regions.shared, slots)
@@ -37,23 +35,15 @@ function fillFloor(owners: (number | 'self' | undefined)[], region: PortRange, s
 }
 
 /** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
-function fillLeases(owners: (number | 'self' | undefined)[], region: PortRange, leases: Leases): void {
+function fillLeases(
+  owners: (number | 'self' | undefined)[],
+  region: PortRange,
+  leases: readonly PortLease[],
+): void {
   const [least, most] = [blockOfPort(region.first), blockOfPort(region.last)]
   for (const { firstPort, blocks, slot } of leases.toReversed()) {
     const first = blockOfPort(firstPort)
     const [from, past] = [Math.max(first, least), Math.min(first + blocks, most + 1)]
     for (let block = from; block < past; block++) owners[block] = slot
   }
-}
-
-/** Two objects for one address are read as one, the older first: every node must read them alike. */
-export function leasesByAddress(addresses: readonly EgressAddress[]): ReadonlyMap<Address, Leases> {
-  const age = ({ metadata }: EgressAddress): string =>
-    `${metadata.creationTimestamp ?? '9999'} ${metadata.name}`
-  const leases = new Map<Address, Leases>()
-  for (const { spec } of addresses.toSorted((a, b) => (age(a) < age(b) ? -1 : 1))) {
-    const address = parseAddress(spec.address)
-    if (address !== undefined) leases.set(address, [...(leases.get(address) ?? []), ...(spec.leases ?? [])])
-  }
-  return leases
 }

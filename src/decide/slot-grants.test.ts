@@ -73,6 +73,22 @@ describe('slots', () => {
       expect: [],
     },
   ]
+  const leased = (withLeases: number[], withLeasedFloor: number[]) => ({
+    withLeases: new Set(withLeases),
+    withLeasedFloor: new Set(withLeasedFloor),
+  })
+  test('whose floor has been leased away are not given', () =>
+    assert.deepEqual(plan([nodes('a', 'b'), [], 4, new Map(), 0, leased([], [0, 2])]), [
+      'create a 1',
+      'create b 3',
+    ]))
+  test('are beyond the floor when every floor that is left has been leased', () =>
+    assert.deepEqual(plan([nodes('a'), [], 4, new Map(), 0, leased([], [0, 1, 2, 3])]), ['create a 4']))
+  test('are not taken back before the leases of the node have ended', () =>
+    assert.deepEqual(
+      plan([nodes(), [egressNode('a', 0, [])], 4, gone('a', 0), nodeGoneForMs, leased([0], [])]),
+      [],
+    ))
   for (const { name, plan: of, expect } of cases) test(name, () => assert.deepEqual(plan(of), expect))
 })
 

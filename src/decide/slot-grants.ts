@@ -8,6 +8,14 @@ export type SlotChange =
   | { readonly action: 'remove'; readonly egressNode: EgressNode }
   | { readonly action: 'refuse'; readonly node: string; readonly reason: string }
 
+/** Slots that leases have to do with. */
+export interface LeasedSlots {
+  /** Those that have leases. */
+  readonly withLeases: ReadonlySet<number>
+  /** Those of whose floor something has been leased. */
+  readonly withLeasedFloor: ReadonlySet<number>
+}
+
 /** How long a node must have been gone before its ports may be another's: its packets may still be on their way. */
 export const nodeGoneForMs = 240_000
 
@@ -21,6 +29,7 @@ export function planSlots(
   slots: number,
   goneSinceMs: ReadonlyMap<string, number>,
   nowMs: number,
+  leased: LeasedSlots = { withLeases: new Set(), withLeasedFloor: new Set() },
 ): readonly SlotChange[] {
   const changes: SlotChange[] = []
   const held = slotsByNode(egressNodes)
@@ -28,7 +37,7 @@ export function planSlots(
   const existing = new Map(egressNodes.map((egressNode) => [egressNode.metadata.name, egressNode]))
   for (const { name, uid } of [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (held.has(name)) continue
-    const slot = freeSlot(taken, slots)
+    const slot = freeSlot(taken, slots, leased.withLeasedFloor)
     if (slot === undefined) {
       changes.push({ action: 'refuse', node: name, reason: `all ${slots} slots are given` })
       continue
@@ -41,12 +50,23 @@ export function planSlots(
         : { action: 'grant', egressNode, slot },
     )
   }
-  const present = new Set(nodes.map(({ name }) => name))
-  for (const egressNode of egressNodes) {
-    const { name } = egressNode.metadata
-    const since = goneSinceMs.get(name)
-    if (!present.has(name) && since !== undefined && nowMs - since >= nodeGoneForMs)
-      changes.push({ action: 'remove', egressNode })
+  for (const egressNode of goneNodes(nodes, egressNodes, goneSinceMs, nowMs)) {
+    const { slot } = egressNode.spec ?? {}
+    if (slot === undefined || !leased.withLeases.has(slot)) changes.push({ action: 'remove', egressNode })
   }
   return changes
+}
+
+/** Nodes that have been gone for long enough that what they had may be others'. Their leases end before their slots do. */
+export function goneNodes(
+  nodes: readonly { readonly name: string }[],
+  egressNodes: readonly EgressNode[],
+  goneSinceMs: ReadonlyMap<string, number>,
+  nowMs: number,
+): readonly EgressNode[] {
+  const present = new Set(nodes.map(({ name }) => name))
+  return egressNodes.filter(({ metadata: { name } }) => {
+    const since = goneSinceMs.get(name)
+    return !present.has(name) && since !== undefined && nowMs - since >= nodeGoneForMs
+  })
 }

@@ -17,8 +17,17 @@ export function slotsByNode(egressNodes: readonly EgressNode[]): ReadonlyMap<str
   return slots
 }
 
-/** The lowest free slot, or undefined when all are given: slots are given from the bottom up. */
-export function freeSlot(taken: ReadonlySet<number>, slots: number): number | undefined {
-  for (let slot = 0; slot < slots; slot++) if (!taken.has(slot)) return slot
-  return undefined
+/**
+ * The lowest free slot, or undefined when all are given: slots are given from the bottom up. One whose floor has been
+ * leased away is not given: with two objects to look at, its node could take the floor for its own before it knows of the
+ * lease. When only such slots are left, a node gets a number beyond the floor, and all its ports by lease.
+ */
+export function freeSlot(
+  taken: ReadonlySet<number>,
+  slots: number,
+  withLeasedFloor: ReadonlySet<number> = new Set(),
+): number | undefined {
+  if (taken.size >= slots) return undefined
+  for (let slot = 0; ; slot++)
+    if (!taken.has(slot) && (slot >= slots || !withLeasedFloor.has(slot))) return slot
 }

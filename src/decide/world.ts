@@ -20,7 +20,19 @@ export interface World {
   /** Gateways that this node has not heard lately, by name; and those that it has. */
   readonly silentNodes?: ReadonlySet<string>
   readonly heardNodes?: ReadonlySet<string>
+  /** What this node remembers of the ports that were leased to it. */
+  readonly ownLeases?: OwnLeases
   readonly settings: Settings
+}
+
+export interface OwnLeases {
+  /**
+   * By address and block: the revision of the address's leases in which this node saw the block first; 0 once it is in
+   * use.
+   */
+  readonly since: ReadonlyMap<Address, ReadonlyMap<number, number>>
+  /** Blocks that are about to be given back: nothing new may use them. */
+  readonly leaving: ReadonlyMap<Address, ReadonlySet<number>>
 }
 
 export type Labels = Readonly<Record<string, string>>

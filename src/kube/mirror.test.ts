@@ -64,6 +64,31 @@ describe('the client and its mirrors', { timeout: 120_000 }, () => {
     assert.equal(names.filter((name) => name.startsWith('paged-')).length, 12)
   })
 
+  test('a mirror keeps every change, and tells those of which somebody wants to hear', async () => {
+    const stop = new AbortController()
+    let told = 0
+    const mirror = new Mirror<ConfigMap, ConfigMap>(maps, {
+      clock: systemClock,
+      log,
+      trim: (object) => object,
+      isNews: (before, after) => before.data?.loud !== after.data?.loud,
+      onChange: () => told++,
+    })
+    const running = mirror.start(stop.signal)
+    const seen = (key: string) => mirror.items.get('default/heard')?.data?.[key]
+    await create('heard')
+    await eventually(() => mirror.items.has('default/heard'))
+    const before = told
+    await maps.patch('heard', 'merge', { data: { quiet: '1' } }, { namespace: 'default' })
+    await eventually(() => seen('quiet') === '1')
+    assert.equal(told, before)
+    await maps.patch('heard', 'merge', { data: { loud: '1' } }, { namespace: 'default' })
+    await eventually(() => seen('loud') === '1')
+    assert.equal(told, before + 1)
+    stop.abort()
+    await running
+  })
+
   test('a mirror follows, over the death of the API server too, and misses no deletion meanwhile', async () => {
     const stop = new AbortController()
     let changes = 0

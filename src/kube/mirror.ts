@@ -12,6 +12,8 @@ export interface MirrorOptions<T, V> extends ListOptions {
   readonly trim: (object: T) => V
   /** Something may have changed. */
   readonly onChange: () => void
+  /** Whether a change is one for those who look here. Without it every change is. */
+  readonly isNews?: (before: V, after: V) => boolean
 }
 
 /**
@@ -94,10 +96,13 @@ export class Mirror<T extends KubeObject, V> {
         continue
       }
       const key = keyOf(event.object)
+      const before = this.#items.get(key)
+      const after = trim(event.object)
       if (event.type === 'DELETED') this.#items.delete(key)
-      else this.#items.set(key, trim(event.object))
+      else this.#items.set(key, after)
       this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
-      onChange()
+      const isUpdate = before !== undefined && event.type !== 'DELETED'
+      if (!isUpdate || (this.#options.isNews?.(before, after) ?? true)) onChange()
     }
   }
 

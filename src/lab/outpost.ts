@@ -42,5 +42,6 @@ function streamTo(response: ServerResponse, caller: string): void {
   response.once('close', () => clearInterval(timer))
 }
 
-server.listen(port)
+/* Thousands may come at the same moment: one that finds the queue full is reset. */
+server.listen({ port, backlog: 4096 })
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0))

@@ -18,6 +18,8 @@ export const regions = {
   masquerade: { first: 49152, last: 57343 },
   /** Of a node's own address: the floor in miniature, for policies that name neither interface nor egress IP. */
   shared: { first: 57344, last: 65535 },
+  /** Kubernetes' default for NodePorts, which a node answers on all its addresses. */
+  nodePorts: { first: 30000, last: 32767 },
 } as const
 
 export function blockOfPort(port: number): number {

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { configMapData, parseConfiguration } from '../api/configuration.ts'
 import { version } from '../api/version.ts'
 import { slotEvents } from '../decide/events.ts'
-import { planSlots } from '../decide/slot-grants.ts'
+import { goneNodes, planSlots } from '../decide/slot-grants.ts'
 import { explainPolicies } from '../decide/status.ts'
 import type { Settings } from '../decide/world.ts'
 import { inClusterAccess } from '../kube/access.ts'
@@ -18,6 +18,7 @@ import { Loop } from '../runtime/reconcile.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
 import { EventRecorder } from './events.ts'
+import { Leases } from './leases.ts'
 import { Observation } from './observe.ts'
 import { Teller } from './teller.ts'
 
@@ -62,32 +63,54 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     instance: options.identity,
   })
   const teller = new Teller(recorder)
-  const observation = new Observation(client, { clock, log, onChange: () => loop.trigger() })
+  const leases = new Leases({ client, clock, log, recorder })
+  const observation = new Observation(client, { clock, log, onChange: () => triggerAll() })
+  const mayAct = (): boolean => observation.hasSynced && leadership.isLeader
   const loop = new Loop({
     name: 'operator',
     clock,
     log,
     minIntervalMs: 100,
     run: async () => {
-      if (!observation.hasSynced || !leadership.isLeader) return
+      if (!mayAct()) return
       const now = clock.now()
       const gone = absences.update(observation, now)
-      const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now)
+      const world = observation.world(settings)
+      const leased = leases.slots(world)
+      const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now, leased)
+      leases.noteSlots(slots)
       await applySlots(client, slots, log)
       teller.tellSlots(slotEvents(slots), observation.nodes)
-      const world = observation.world(settings)
       const statuses = explainPolicies(world)
       const changes = await applyPolicyStatus(client, world, statuses, new Date(now).toISOString())
       teller.tellPolicies(changes, statuses, world.nodes)
     },
   })
-  const resync = setInterval(() => loop.trigger(), resyncMs)
+  /* Pods wait for ports: nothing else stands before them in line. */
+  const granting = new Loop({
+    name: 'leases',
+    clock,
+    log,
+    run: async () => {
+      if (!mayAct()) return
+      const now = clock.now()
+      const since = absences.update(observation, now)
+      const gone = goneNodes(observation.nodes, observation.egressNodes, since, now)
+      await leases.grant(observation.world(settings), new Set(gone.map(({ metadata }) => metadata.name)))
+    },
+  })
+  const triggerAll = (): void => {
+    loop.trigger()
+    granting.trigger()
+  }
+  const resync = setInterval(triggerAll, resyncMs)
   flushCompileCache()
   try {
     await Promise.all([
       observation.start(signal),
       loop.start(signal),
-      leadership.start(signal, () => loop.trigger()),
+      granting.start(signal),
+      leadership.start(signal, triggerAll),
     ])
   } finally {
     clearInterval(resync)

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { before, beforeEach, describe, test } from 'node:test'
 import { type Dissected, dissect } from './dissect.ts'
 import { established, type Given } from './flows.ts'
@@ -157,7 +159,37 @@ const cases: readonly Case[] = [
     verdict: 'SENT_TOO_BIG',
     out: { source: address('172.18.0.42'), destination: address('203.0.113.9'), icmpType: 3, mtu: 1450 },
   },
-  { name: 'a port that nobody owns', packet: answer().tcp(443, 1024, ack), verdict: 'PASS_NOT_OURS' },
+  {
+    name: 'a port that nobody owns as far as this node knows: no reset for a lease that it has yet to hear of',
+    packet: answer().tcp(443, 1024, ack),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: 'the same in UDP: no "port unreachable" either',
+    packet: answer().udp(443, 29999),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: 'the same in IPv6',
+    packet: answer6().tcp(443, 29999, ack),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  { name: 'a port that is never given out', packet: answer().tcp(443, 1023, ack), verdict: 'PASS_NOT_OURS' },
+  { name: 'a NodePort', packet: answer().tcp(443, 30000, ack), verdict: 'PASS_NOT_OURS' },
+  { name: 'the last NodePort', packet: answer().tcp(443, 32767, ack), verdict: 'PASS_NOT_OURS' },
+  {
+    name: "a port that nobody owns of the node's own address",
+    packet: ipv4('203.0.113.9', '172.18.0.3').tcp(443, 1024, ack),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'an ICMP error about a port that nobody owns',
+    packet: ipv4('198.51.100.77', '172.18.0.42').error(
+      'unreachable',
+      ipv4('172.18.0.42', '203.0.113.9').udp(1024, 443),
+    ),
+    verdict: 'PASS_NOT_OURS',
+  },
   {
     name: 'a port of a slot that no node has',
     packet: answer().tcp(443, nobodysSlotPort, ack),
@@ -254,6 +286,19 @@ describe('a packet comes in by a native device', { skip }, () => {
       assert.deepEqual(result.wrongChecksums, [])
       assert.deepEqual({ ...result, ...out }, result)
     })
+
+  test('a service of the node on an egress IP is the stack’s', async () => {
+    const server = createServer().listen(8080)
+    await once(server, 'listening')
+    const syn = answer().tcp(443, 8080, { flags: ['SYN'] })
+    try {
+      assert.equal(send(node, 'from_world', node.devices.world, syn).verdict, 'PASS_NOT_OURS')
+    } finally {
+      server.close()
+    }
+    await once(server, 'close')
+    assert.equal(send(node, 'from_world', node.devices.world, syn).verdict, 'DROP_NO_MAPPING')
+  })
 
   test('what the stack delivers to a pod is remembered, so that the answer passes', () => {
     const request = ipv4('203.0.113.9', '10.244.1.7').tcp(5000, 80, { flags: ['SYN'] })

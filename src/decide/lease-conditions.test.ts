@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { exhaustion, exhaustionEvents } from './lease-conditions.ts'
+
+const of = (left: number, isShort = false) => exhaustion({ leasable: 800, left, isShort })
+
+describe('the exhaustion of an egress IP', () => {
+  test('is far while an eighth of its ports is left', () => assert.equal(of(100).reason, 'PortsLeft'))
+  test('is near below that', () => {
+    assert.equal(of(99).reason, 'FewPortsLeft')
+    assert.equal(of(99).status, 'False')
+  })
+  test('is there when nothing is left', () => {
+    assert.equal(of(0).status, 'True')
+    assert.match(of(0, true).message, /want more/)
+  })
+  test('is told beforehand, once, and when it has passed', () => {
+    const reasons = (was: number, is: number) =>
+      exhaustionEvents('192.0.2.1', [of(was)], of(is)).map(({ type, reason }) => `${type} ${reason}`)
+    assert.deepEqual(reasons(800, 700), [])
+    assert.deepEqual(reasons(700, 50), ['Warning FewPortsLeft'])
+    assert.deepEqual(reasons(50, 40), [])
+    assert.deepEqual(reasons(40, 0), ['Warning NoPortsLeft'])
+    assert.deepEqual(reasons(0, 800), ['Normal PortsLeft'])
+    assert.deepEqual(exhaustionEvents('192.0.2.1', [], of(800)), [])
+  })
+})

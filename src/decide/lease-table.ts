@@ -1,0 +1,87 @@
+import type { EgressAddress, PortLease } from '../api/egress-address.ts'
+import { type Address, parseAddress } from '../net/address.ts'
+import { blockBits, blockOfPort, portBlocks } from '../net/ports.ts'
+
+/** Who has a block by lease. One that is ending is still its node's on the way back, but not for anything new. */
+export interface LeasedBlock {
+  readonly slot: number
+  readonly isEnding: boolean
+}
+
+/** By block. */
+export type LeaseTable = (LeasedBlock | undefined)[]
+
+/** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
+export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
+  const table: LeaseTable = new Array(portBlocks).fill(undefined)
+  for (const { firstPort, blocks, slot, isEnding = false } of leases.toReversed()) {
+    const first = blockOfPort(firstPort)
+    for (let block = first; block < Math.min(first + blocks, portBlocks); block++)
+      table[block] = { slot, isEnding }
+  }
+  return table
+}
+
+/** The shortest list that says the same, by port. */
+export function leasesOfTable(table: LeaseTable): PortLease[] {
+  const leases: { firstPort: number; blocks: number; slot: number; isEnding?: boolean }[] = []
+  for (const [block, entry] of table.entries()) {
+    if (entry === undefined) continue
+    const { slot, isEnding } = entry
+    const last = leases.at(-1)
+    const continues =
+      last !== undefined &&
+      blockOfPort(last.firstPort) + last.blocks === block &&
+      last.slot === slot &&
+      (last.isEnding ?? false) === isEnding
+    if (continues) last.blocks++
+    else leases.push({ firstPort: block << blockBits, blocks: 1, slot, ...(isEnding ? { isEnding } : {}) })
+  }
+  return leases
+}
+
+/** The blocks of ranges as they stand in a status, which may say anything. */
+export function blocksOfRanges(
+  ranges: readonly { readonly firstPort: number; readonly blocks: number }[],
+): ReadonlySet<number> {
+  return new Set(
+    ranges.flatMap(({ firstPort, blocks }) =>
+      Array.from({ length: blocks }, (_, index) => blockOfPort(firstPort) + index),
+    ),
+  )
+}
+
+/** The shortest list of ranges that has all the blocks. */
+export function rangesOfBlocks(blocks: Iterable<number>): { firstPort: number; blocks: number }[] {
+  const ranges: { firstPort: number; blocks: number }[] = []
+  for (const block of [...blocks].sort((a, b) => a - b)) {
+    const last = ranges.at(-1)
+    if (last !== undefined && blockOfPort(last.firstPort) + last.blocks === block) last.blocks++
+    else ranges.push({ firstPort: block << blockBits, blocks: 1 })
+  }
+  return ranges
+}
+
+/** What an EgressAddress says of one address. */
+export interface AddressLeases {
+  readonly leases: readonly PortLease[]
+  /** Grows with every change of the leases. */
+  readonly revision: number
+}
+
+/** Two objects for one address are read as one, the older first: every node must read them alike. */
+export function leasesByAddress(objects: readonly EgressAddress[]): ReadonlyMap<Address, AddressLeases> {
+  const age = ({ metadata }: EgressAddress): string =>
+    `${metadata.creationTimestamp ?? '9999'} ${metadata.name}`
+  const found = new Map<Address, AddressLeases>()
+  for (const { metadata, spec } of objects.toSorted((a, b) => (age(a) < age(b) ? -1 : 1))) {
+    const address = parseAddress(spec.address)
+    if (address === undefined) continue
+    const { leases, revision } = found.get(address) ?? { leases: [], revision: 0 }
+    found.set(address, {
+      leases: [...leases, ...(spec.leases ?? [])],
+      revision: revision + (metadata.generation ?? 0),
+    })
+  }
+  return found
+}

@@ -1,0 +1,149 @@
+import type { EgressNode } from '../api/egress-node.ts'
+import { type Address, parseAddress } from '../net/address.ts'
+import type { Context } from './context.ts'
+import { tunnelAddressOf } from './gateways.ts'
+import { unhealthyNodes } from './health.ts'
+import { type AddressLeases, blocksOfRanges, leasesByAddress, tableOfLeases } from './lease-table.ts'
+import type { Pool, Tables } from './tables.ts'
+import type { OwnLeases, World } from './world.ts'
+
+/*
+ * When a leased block may be used. Its node takes it when every gateway that may answer for the address has confirmed
+ * that its tables hold the lease, and keeps it until it gives it back. A gateway that comes back later learns of the
+ * lease before it answers probes.
+ */
+
+interface Candidate {
+  readonly address: Address
+  /** Who may answer for it, by tunnel address. */
+  readonly order: readonly Address[]
+  /** The blocks that are this node's, leased or not. */
+  readonly owned: readonly number[]
+  readonly granted: AddressLeases
+  readonly slot: number
+}
+
+/** Of the blocks that a node owns, those that it may take ports from. */
+export function usableLeases(world: World, awaited: Awaited, candidate: Candidate): readonly number[] {
+  const { address, owned, granted, slot } = candidate
+  const { since, leaving } = world.ownLeases ?? { since: new Map(), leaving: new Map() }
+  const table = tableOfLeases(granted.leases)
+  const released = releasedBlocks(egressNodeOf(world)).get(address)
+  const confirmed = confirmedByAll(awaited, address, candidate.order)
+  return owned.filter((block) => {
+    const entry = table[block]
+    if (entry?.slot !== slot) return true /* the floor */
+    if (entry.isEnding || released?.has(block) || leaving.get(address)?.has(block)) return false
+    return (since.get(address)?.get(block) ?? granted.revision) <= confirmed
+  })
+}
+
+/** The latest revision that all of an order have confirmed for whom this node has to wait. */
+function confirmedByAll(awaited: Awaited, address: Address, order: readonly Address[]): number {
+  const revisions = order
+    .filter((gateway) => awaited.has(gateway))
+    .map((gateway) => confirmedRevision(awaited.get(gateway), address))
+  return Math.min(...revisions, Number.MAX_SAFE_INTEGER)
+}
+
+/** By tunnel address: what those nodes say that this node waits for. */
+export type Awaited = ReadonlyMap<Address, EgressNode | undefined>
+
+/**
+ * This node itself writes its gateway's table before its pools. Who is silent learns of a lease before it speaks again.
+ * Whether a node is well, this node's own ear knows first.
+ */
+export function awaitedNodes({ world, nodes }: Context): Awaited {
+  const unhealthy = unhealthyNodes(world)
+  const said = new Map(world.egressNodes.map((each) => [each.metadata.name, each]))
+  return new Map(
+    nodes
+      .filter(({ name }) => name !== world.self && !world.silentNodes?.has(name))
+      .filter(({ name }) => world.heardNodes?.has(name) || !unhealthy.has(name))
+      .map((node) => [tunnelAddressOf(node), said.get(node.name)]),
+  )
+}
+
+/** Zero where a node has said nothing of an address: it knows of no lease. */
+export function confirmedRevision(egressNode: EgressNode | undefined, address: Address): number {
+  const said = egressNode?.status?.confirmed?.find((each) => parseAddress(each.address) === address)
+  return said?.revision ?? 0
+}
+
+/** What a node says that it gives back: by address and block, the revision by which it does without it. */
+export function releasedBlocks(
+  egressNode: EgressNode | undefined,
+): ReadonlyMap<Address, ReadonlyMap<number, number>> {
+  const found = new Map<Address, Map<number, number>>()
+  for (const { revision, ...range } of egressNode?.status?.released ?? []) {
+    const address = parseAddress(range.address)
+    if (address === undefined) continue
+    const blocks = found.get(address) ?? new Map<number, number>()
+    for (const block of blocksOfRanges([range])) blocks.set(block, revision)
+    found.set(address, blocks)
+  }
+  return found
+}
+
+export function egressNodeOf({
+  egressNodes,
+  self,
+}: Pick<World, 'egressNodes' | 'self'>): EgressNode | undefined {
+  return egressNodes.find(({ metadata }) => metadata.name === self)
+}
+
+/** Forgets leases that are gone, and notes since when there are new ones. */
+export function rememberLeases(
+  since: OwnLeases['since'],
+  world: Pick<World, 'egressAddresses'>,
+  slot: number | undefined,
+): OwnLeases['since'] {
+  return new Map(
+    [...leasesByAddress(world.egressAddresses)].map(([address, { leases, revision }]) => {
+      const known = since.get(address)
+      const blocks = heldBlocks(leases, slot).map((block) => [block, known?.get(block) ?? revision] as const)
+      return [address, new Map(blocks)]
+    }),
+  )
+}
+
+/** Blocks that a slot has by lease, without those that are ending. */
+export function heldBlocks(leases: AddressLeases['leases'], slot: number | undefined): readonly number[] {
+  return tableOfLeases(leases).flatMap((entry, block) =>
+    entry !== undefined && entry.slot === slot && !entry.isEnding ? [block] : [],
+  )
+}
+
+/**
+ * The pools are in the kernel: their blocks are in use and need nobody's confirmation any more. Those that are out of use
+ * need it anew: meanwhile others may have come to answer for the address.
+ */
+export function markInUse(
+  since: OwnLeases['since'],
+  world: Pick<World, 'egressAddresses'>,
+  pools: readonly Pool[],
+): OwnLeases['since'] {
+  const used = new Map(
+    pools.flatMap((pool) => (pool.purpose === 'egress' ? [[pool.address, pool.blocks]] : [])),
+  )
+  const known = leasesByAddress(world.egressAddresses)
+  return new Map(
+    [...since].map(([address, blocks]) => {
+      const inUse = new Set(used.get(address))
+      const revision = known.get(address)?.revision ?? 0
+      const marks = [...blocks].map(
+        ([block, at]) => [block, inUse.has(block) ? 0 : at === 0 ? revision : at] as const,
+      )
+      return [address, new Map(marks)]
+    }),
+  )
+}
+
+/** What a gateway can say for certain once its tables are written, of every address that it may answer for. */
+export function confirmations(world: World, tables: Tables): { address: string; revision: number }[] {
+  const { tunnelAddress } = tables.self
+  return [...leasesByAddress(world.egressAddresses)]
+    .filter(([address]) => tables.egressIps.get(address)?.order.includes(tunnelAddress))
+    .map(([address, { revision }]) => ({ address, revision }))
+    .sort((a, b) => (a.address < b.address ? -1 : 1))
+}

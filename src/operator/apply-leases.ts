@@ -1,0 +1,97 @@
+import { isDeepStrictEqual } from 'node:util'
+import { kinds } from '../api/crd.ts'
+import { type EgressAddress, egressAddressName } from '../api/egress-address.ts'
+import type { EventText } from '../decide/events.ts'
+import { exhaustion, exhaustionEvents } from '../decide/lease-conditions.ts'
+import type { AddressPlan } from '../decide/lease-grants.ts'
+import type { World } from '../decide/world.ts'
+import type { KubeClient, KubeObject, Resource } from '../kube/client.ts'
+import { clusterResource } from '../kube/cluster-objects.ts'
+import { isAlreadyExists, isConflict, isNotFound } from '../kube/kube-error.ts'
+import type { Logger } from '../runtime/log.ts'
+import { mergeConditions } from './apply.ts'
+import type { EventRecorder } from './events.ts'
+
+const kind = kinds.egressAddress
+
+export interface ToldAddress {
+  readonly object: EgressAddress
+  readonly events: readonly EventText[]
+}
+
+/**
+ * Writes what changes, and only on the object that it was worked out from: what is refused is worked out anew when the
+ * watch brings the newer object. Leases first, all of them: somebody is waiting. Returns what people should hear.
+ */
+export async function applyLeases(
+  client: KubeClient,
+  plans: readonly AddressPlan[],
+  world: Pick<World, 'egressNodes'>,
+  now: string,
+  log: Logger,
+): Promise<readonly ToldAddress[]> {
+  const resource = client.resource<EgressAddress & KubeObject>(clusterResource(kind))
+  await Promise.all(plans.map((plan) => unlessChanged(() => writeLeases(resource, plan, world, log))))
+  const told: ToldAddress[] = []
+  for (const { object, ...plan } of plans) {
+    /* Of an object that was written just now the watch will say more. */
+    if (object === undefined || plan.isChanged) continue
+    const before = object.status?.conditions ?? []
+    const after = exhaustion(plan)
+    const conditions = mergeConditions(before, [after], now)
+    if (isDeepStrictEqual(before, conditions)) continue
+    await unlessChanged(async () => {
+      const { name, resourceVersion } = object.metadata
+      const body = { metadata: { resourceVersion }, status: { conditions } }
+      await resource.patch(name, 'merge', body, { subresource: 'status', fieldManager: 'sallyport-operator' })
+      told.push({ object, events: exhaustionEvents(plan.address, before, after) })
+    })
+  }
+  return told
+}
+
+async function writeLeases(
+  resource: Resource<EgressAddress & KubeObject>,
+  { address, object, leases, isChanged }: AddressPlan,
+  world: Pick<World, 'egressNodes'>,
+  log: Logger,
+): Promise<void> {
+  if (!isChanged) return
+  const owner = ownerOf(world, address)
+  const spec = { address, ...(owner === undefined ? {} : { owner }), leases: [...leases] }
+  if (object !== undefined) await resource.replace({ ...object, spec } as EgressAddress & KubeObject)
+  else
+    await resource.create({
+      apiVersion: `${kind.group}/${kind.version}`,
+      kind: kind.kind,
+      metadata: { name: egressAddressName(address) },
+      spec,
+    } as EgressAddress & KubeObject)
+  log.debug({ egressIP: address, leases: leases.length }, 'leases written')
+}
+
+async function unlessChanged(write: () => Promise<void>): Promise<void> {
+  try {
+    await write()
+  } catch (error) {
+    if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error
+  }
+}
+
+/** The node where an address belongs, as the nodes themselves say: the first by name that has it. */
+function ownerOf({ egressNodes }: Pick<World, 'egressNodes'>, address: string): string | undefined {
+  const having = (key: 'addresses' | 'added'): string[] =>
+    egressNodes
+      .filter(({ status }) => status?.interfaces?.some((each) => each[key]?.includes(address)))
+      .map(({ metadata }) => metadata.name)
+      .sort()
+  return having('addresses')[0] ?? having('added')[0]
+}
+
+export function tellExhaustion(recorder: Pick<EventRecorder, 'record'>, told: readonly ToldAddress[]): void {
+  for (const { object, events } of told) {
+    const { name, uid = '' } = object.metadata
+    const subject = { apiVersion: `${kind.group}/${kind.version}`, kind: kind.kind, name, uid }
+    for (const event of events) recorder.record(subject, event)
+  }
+}

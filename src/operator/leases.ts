@@ -1,0 +1,97 @@
+import { slotsWithLeasedFloor } from '../decide/leasable-blocks.ts'
+import type { AddressPlan, LeaseSituation } from '../decide/lease-grants.ts'
+import { planLeases } from '../decide/lease-grants.ts'
+import { leasesByAddress } from '../decide/lease-table.ts'
+import type { LeasedSlots, SlotChange } from '../decide/slot-grants.ts'
+import type { World } from '../decide/world.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { Address } from '../net/address.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Logger } from '../runtime/log.ts'
+import { applyLeases, tellExhaustion } from './apply-leases.ts'
+import type { EventRecorder } from './events.ts'
+
+type OperatorWorld = Omit<World, 'self'>
+
+/** The watches have seen by then what this process has written. */
+const seenAfterMs = 60_000
+
+/**
+ * Leases, as this operator grants them. A floor is leased where nobody has its slot, and a slot given where nobody has
+ * leased its floor. These are two objects, and the watches show a write only after a while: what was written last is
+ * remembered here.
+ */
+export class Leases {
+  readonly #held: {
+    readonly client: KubeClient
+    readonly clock: Clock
+    readonly log: Logger
+    readonly recorder: EventRecorder
+  }
+  readonly #slotsGivenAtMs = new Map<number, number>()
+  readonly #floorsLeasedAtMs = new Map<number, number>()
+
+  constructor(held: { client: KubeClient; clock: Clock; log: Logger; recorder: EventRecorder }) {
+    this.#held = held
+  }
+
+  /** What slots have to do with leases, for whoever gives slots. */
+  slots(world: OperatorWorld): LeasedSlots {
+    const leases = leasesByAddress(world.egressAddresses)
+    const floors = slotsWithLeasedFloor(leases, nodeAddressesOf(world), world.settings.slots)
+    return {
+      withLeases: new Set([...leases.values()].flatMap(({ leases: of }) => of.map(({ slot }) => slot))),
+      withLeasedFloor: new Set([...floors, ...this.#recent(this.#floorsLeasedAtMs)]),
+    }
+  }
+
+  /** Call it before the slots are written. */
+  noteSlots(changes: readonly SlotChange[]): void {
+    for (const change of changes)
+      if ('slot' in change) this.#slotsGivenAtMs.set(change.slot, this.#held.clock.now())
+  }
+
+  /** `gone`: names of nodes whose leases end. */
+  async grant(world: OperatorWorld, gone: ReadonlySet<string>): Promise<void> {
+    const { client, clock, log, recorder } = this.#held
+    const plans = planLeases(this.#situation(world, gone))
+    this.#noteFloors(plans, world)
+    const told = await applyLeases(client, plans, world, new Date(clock.now()).toISOString(), log)
+    tellExhaustion(recorder, told)
+  }
+
+  #situation(world: OperatorWorld, gone: ReadonlySet<string>): LeaseSituation {
+    const { egressNodes, egressAddresses, settings } = world
+    const { withLeasedFloor } = this.slots(world)
+    const given = egressNodes.flatMap(({ spec }) => spec?.slot ?? [])
+    return {
+      egressNodes,
+      egressAddresses,
+      gone,
+      present: new Set(world.nodes.map(({ name }) => name)),
+      nodeAddresses: nodeAddressesOf(world),
+      given: {
+        slots: settings.slots,
+        taken: new Set([...given, ...this.#recent(this.#slotsGivenAtMs)]),
+        withLeasedFloor,
+      },
+    }
+  }
+
+  #noteFloors(plans: readonly AddressPlan[], world: OperatorWorld): void {
+    const planned = new Map(plans.map(({ address, leases }) => [address, { leases, revision: 0 }]))
+    const floors = slotsWithLeasedFloor(planned, nodeAddressesOf(world), world.settings.slots)
+    for (const slot of floors) this.#floorsLeasedAtMs.set(slot, this.#held.clock.now())
+  }
+
+  #recent(times: Map<number, number>): readonly number[] {
+    const nowMs = this.#held.clock.now()
+    for (const [slot, atMs] of times) if (nowMs - atMs > seenAfterMs) times.delete(slot)
+    return [...times.keys()]
+  }
+}
+
+/** They share their addresses with their own sockets. */
+function nodeAddressesOf({ nodes }: OperatorWorld): ReadonlySet<Address> {
+  return new Set(nodes.flatMap(({ internalIPs }) => internalIPs))
+}

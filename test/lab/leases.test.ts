@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { EgressAddress, PortLease } from '../../src/api/egress-address.ts'
+import type { LabState } from '../../src/lab/lab-state.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  processesOf,
+  seenByOutpost,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
+
+const opener = new URL('open-connections.ts', import.meta.url).pathname
+const results = '/run/open-connections.json'
+/** What a node has of every egress IP without asking: four blocks. */
+const floorPorts = 64
+
+interface Result {
+  readonly opened: number
+  readonly failures: readonly string[]
+  readonly openedMs: { readonly half?: number; readonly most?: number; readonly all?: number }
+  readonly addresses: Readonly<Record<string, number>>
+}
+
+/** A pod opens connections to the outpost, all at the same moment, and holds them until all are open. */
+async function startOpening(state: LabState, pod: string, count: number, seconds = 60): Promise<void> {
+  const command = `${process.execPath} ${opener} 172.18.0.7 8000 ${count} ${seconds} >${results}.part; mv ${results}.part ${results}`
+  await type(state, `kubectl exec ${pod} -- sh -c 'rm -f ${results}; (${command}) 2>&1 </dev/null &'`)
+}
+
+async function resultOf(state: LabState, pod: string): Promise<Result> {
+  const read = `kubectl exec ${pod} -- sh -c 'cat ${results} 2>/dev/null || true'`
+  await eventually('all connections are done', async () => (await type(state, read)) !== '', 150_000)
+  return JSON.parse(await type(state, read)) as Result
+}
+
+async function leasesOf(state: LabState): Promise<EgressAddress['spec']['leases']> {
+  const text = await type(state, 'kubectl get egressaddress 172-18-0-42 -o json 2>/dev/null || echo {}')
+  return (JSON.parse(text) as Partial<EgressAddress>).spec?.leases ?? []
+}
+
+const slotOf = async (state: LabState, node: string): Promise<number> =>
+  Number(await type(state, `kubectl get egressnode ${node} -o jsonpath={.spec.slot}`))
+
+const portsOf = async (state: LabState, slot: number): Promise<number> =>
+  (await leasesOf(state))?.reduce((sum, lease) => sum + (lease.slot === slot ? lease.blocks * 16 : 0), 0) ?? 0
+
+/** All that can be leased: what lies before the floors, and the floors that no node has or gets next. */
+function everythingFor(slot: number): readonly PortLease[] {
+  const kept = 5 + 32
+  return [
+    { firstPort: 1024, blocks: 1984, slot },
+    { firstPort: 32768 + kept * floorPorts, blocks: (512 - kept) * 4, slot },
+  ]
+}
+
+/** As somebody does it who edits the object. */
+async function lease(state: LabState, leases: readonly PortLease[]): Promise<void> {
+  const object = {
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'EgressAddress',
+    metadata: { name: '172-18-0-42' },
+    spec: { address: '172.18.0.42', leases },
+  }
+  await type(state, `echo '${JSON.stringify(object)}' | kubectl apply -f -`)
+}
+
+/** When each thing that was asked for was in use, as the agent says. */
+async function grantTimes(state: LabState): Promise<readonly number[]> {
+  const logs = await type(
+    state,
+    'for pod in $(kubectl -n kube-system get pods -o name | grep -v operator); do kubectl -n kube-system logs $pod; done',
+  )
+  return logs
+    .split('\n')
+    .filter((line) => line.includes('"ports leased"'))
+    .map((line) => (JSON.parse(line) as { readonly tookMs: number }).tookMs)
+}
+
+/** More connections to one destination than a node’s floor has ports. */
+describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
+  const lab = labFor('test-leases')
+
+  test('where every port is another’s, some connections wait, none leaves otherwise, and people are told', async () => {
+    const state = lab.state()
+    await walkUpTo(state, 'The policy')
+    const { '172.18.0.42': _, ...seenBefore } = await seenByOutpost(state)
+    await lease(state, everythingFor(await slotOf(state, 'kind-worker4')))
+    await startOpening(state, 'xwing', 300, 6)
+    const { opened, failures, addresses } = await resultOf(state, 'xwing')
+    assert.ok(opened > 0 && opened <= floorPorts, `${opened} are open`)
+    assert.deepEqual(failures, ['was not open in time'])
+    assert.deepEqual(addresses, { '172.18.0.42': opened })
+    const { '172.18.0.42': __, ...seenAfter } = await seenByOutpost(state)
+    assert.deepEqual(seenAfter, seenBefore)
+    const condition = '-o jsonpath={.status.conditions[0].reason}'
+    assert.equal(await type(state, `kubectl get egressaddress 172-18-0-42 ${condition}`), 'NoPortsLeft')
+    await eventually('an event says so', async () =>
+      (await type(state, 'kubectl get events -o jsonpath={.items[*].reason}')).includes('NoPortsLeft'),
+    )
+    assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
+    await lease(state, [])
+  })
+
+  test('a pod opens thirty times as many connections as the floor has ports: all are there in the end', async (t) => {
+    const state = lab.state()
+    await startOpening(state, 'xwing', 2000)
+    const { opened, failures, openedMs, addresses } = await resultOf(state, 'xwing')
+    t.diagnostic(
+      `open after ${JSON.stringify(openedMs)} ms; grants took ${(await grantTimes(state)).join(', ')} ms`,
+    )
+    assert.deepEqual(failures, [])
+    assert.equal(opened, 2000)
+    assert.deepEqual(addresses, { '172.18.0.42': 2000 })
+  })
+
+  test('the egress IP’s object says whose the ports are', async () => {
+    const state = lab.state()
+    const ports = await portsOf(state, await slotOf(state, 'kind-worker'))
+    assert.ok(ports + floorPorts >= 2000, `${ports} ports by lease`)
+    const owner = await type(state, 'kubectl get egressaddress 172-18-0-42 -o jsonpath={.spec.owner}')
+    assert.equal(owner, 'kind-worker3')
+  })
+
+  test('another node’s pods leave as ever, by its own floor', async () => {
+    const state = lab.state()
+    assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
+    assert.equal(await portsOf(state, await slotOf(state, 'kind-worker2')), 0)
+  })
+
+  test('the operators are killed as a pod wants more: their successors grant it', async (t) => {
+    const state = lab.state()
+    const operators = (
+      await Promise.all(state.nodes.map(({ name }) => processesOf(state, name, 'src/operator/main.ts')))
+    ).flat()
+    assert.ok(operators.length >= 2)
+    for (const pid of operators) process.kill(pid, 'SIGKILL')
+    await startOpening(state, 'ywing', 3000)
+    const { opened, failures, openedMs, addresses } = await resultOf(state, 'ywing')
+    t.diagnostic(`open after ${JSON.stringify(openedMs)} ms`)
+    assert.deepEqual([opened, failures], [3000, []])
+    assert.deepEqual(addresses, { '172.18.0.42': 3000 })
+  })
+
+  test('an agent that starts anew has what its node was using', async () => {
+    const state = lab.state()
+    const slot = await slotOf(state, 'kind-worker')
+    const before = await portsOf(state, slot)
+    const killed = await processesOf(state, 'kind-worker', 'src/agent/main.ts')
+    for (const pid of killed) process.kill(pid, 'SIGKILL')
+    await startOpening(state, 'xwing', 1000)
+    const { opened, openedMs } = await resultOf(state, 'xwing')
+    assert.equal(opened, 1000)
+    assert.ok(openedMs.most !== undefined)
+    assert.ok((await portsOf(state, slot)) >= before)
+  })
+})
