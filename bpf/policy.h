@@ -147,18 +147,28 @@ static __always_inline bool is_alive(const struct address *gateway, __u64 now)
 	       (heard_of->last_ns + gateway_silence_ns > now && heard_of->distrusted_until_ns <= now);
 }
 
+/* As long as the stack may still know of a connection that it delivered to a pod. */
+static __always_inline __u64 inbound_lifetime_ns(__u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return tcp_established_ns;
+	return protocol == IPPROTO_UDP ? udp_ns : icmp_ns;
+}
+
 /*
- * A pod's answer to a connection that the stack delivered. A SYN of the pod is the pod's own doing,
- * also where the ports are those of an old inbound connection.
+ * A pod's packet of a connection that the stack delivers: one that came from outside, or in chained mode one that was open
+ * before a policy claimed it. A SYN of the pod is the pod's own doing, also where the ports are those of an old connection;
+ * and what was delivered before the pod had its address was its predecessor's.
  */
-static __always_inline bool is_inbound_reply(const struct packet *packet, __u64 now)
+static __always_inline bool is_inbound_reply(const struct packet *packet, const struct pod *pod, __u64 now)
 {
 	struct inbound *connection;
 
 	if (packet->flow.protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return false;
 	connection = bpf_map_lookup_elem(&inbound, &packet->flow);
-	return connection && now - connection->last_ns < tcp_established_ns;
+	return connection && connection->last_ns >= pod->since_ns &&
+	       now - connection->last_ns < inbound_lifetime_ns(packet->flow.protocol);
 }
 
 /*

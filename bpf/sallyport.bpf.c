@@ -49,7 +49,7 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
 
 	if (pod)
-		return send_to_pod(skb, packet, pod);
+		return chained ? PASS_TO_STACK : send_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination)
 		return CONTINUE;
@@ -84,20 +84,28 @@ static __noinline enum verdict choose_own_address(const struct packet *packet, s
 	return CONTINUE;
 }
 
+/* The rule that takes a destination away from the stack; none where no policy selects the pod or wants the packet. */
+static __always_inline struct rule *find_claim(__u64 policy_set, const struct packet *packet)
+{
+	struct rule *rule = policy_set ? find_rule(policy_set, &packet->receiver) : NULL;
+
+	return rule && rule->action != RULE_EXCLUDE ? rule : NULL;
+}
+
 /* A flow's first packet: the policy set has the last word on which address it may leave with. */
 static __noinline enum verdict open_flow(const struct packet *packet, __u64 policy_set, __u64 now)
 {
+	struct rule *rule = find_claim(policy_set, packet);
 	struct address egress_ip = {};
-	struct rule *rule = NULL;
 	__u32 purpose = POOL_EGRESS;
 	enum verdict verdict;
 	__u64 policy = 0;
 
+	if (chained && !rule)
+		return PASS_NOT_SELECTED;
 	if (!may_open_flow(packet))
 		return DROP_NO_MAPPING;
-	if (policy_set)
-		rule = find_rule(policy_set, &packet->receiver);
-	if (!rule || rule->action == RULE_EXCLUDE) {
+	if (!rule) {
 		purpose = POOL_MASQUERADE;
 		verdict = choose_own_address(packet, &egress_ip);
 	} else {
@@ -196,7 +204,7 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 		verdict = send_within_cluster(skb, packet);
 		if (verdict != CONTINUE)
 			return verdict;
-		if (is_inbound_reply(packet, now))
+		if (is_inbound_reply(packet, pod, now))
 			return PASS_REPLY;
 		verdict = open_flow(packet, pod->policy_set, now);
 		if (verdict != CONTINUE)
@@ -210,7 +218,7 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 
 /*
  * What cannot be translated may still travel inside the cluster: any protocol, and fragments whose first is unknown.
- * To the world it has no way out.
+ * To the world it has no way out, unless another CNI plugin has one and no policy claims it.
  */
 static __noinline enum verdict leave_pod_untranslated(struct __sk_buff *skb, struct packet *packet,
 						      enum verdict reason)
@@ -221,19 +229,24 @@ static __noinline enum verdict leave_pod_untranslated(struct __sk_buff *skb, str
 	verdict = identify_pod(skb, packet, &pod);
 	if (verdict == CONTINUE)
 		verdict = send_within_cluster(skb, packet);
+	if (verdict == CONTINUE && chained && !find_claim(pod->policy_set, packet))
+		return PASS_NOT_SELECTED;
 	return verdict == CONTINUE ? reason : verdict;
 }
 
 /* ---- from outside, by the stack ---- */
 
-/* Remembers a connection that the stack delivers, as the pod will answer it. The table forgets the oldest. */
+/*
+ * Remembers a connection that the stack delivers, as the pod will answer it. The table forgets the oldest; what comes from
+ * within the cluster no policy ever claims, so it takes no room.
+ */
 static __noinline void note_inbound(const struct packet *packet)
 {
 	struct inbound connection = { .last_ns = bpf_ktime_get_ns() };
 	struct flow_key key = packet->flow;
 	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
 
-	if (packet->is_icmp_error || (is_icmp && !packet->is_request))
+	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || find_in_cluster(&packet->sender))
 		return;
 	key.source = packet->flow.destination;
 	key.destination = packet->flow.source;
@@ -523,7 +536,7 @@ int from_pod(struct __sk_buff *skb)
 	return leave(skb, &packet, FROM_POD, verdict);
 }
 
-/* A packet that the stack delivers to a pod: only connections from outside the datapath come this way. */
+/* A packet that the stack delivers to a pod: only connections from outside the datapath come this way, all in chained mode. */
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {

@@ -56,6 +56,7 @@ enum verdict {
 	PASS_TO_STACK,			/* a destination that the configuration leaves to the stack (Services, another CNI) */
 	PASS_REPLY,			/* a pod's answer to a connection that came from outside */
 	PASS_LINK_LOCAL,		/* ARP, neighbour discovery, multicast listener reports */
+	PASS_NOT_SELECTED,		/* no policy claims it, and another CNI plugin has the network */
 
 	/* Sent on */
 	SENT_TO_POD = 16,		/* delivered on this node */

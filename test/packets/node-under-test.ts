@@ -5,6 +5,7 @@ import { putAddress } from '../../src/datapath/device-addresses.ts'
 import { createVeth, findDevice, setDevice } from '../../src/datapath/devices.ts'
 import { putNeighbour } from '../../src/datapath/neighbours.ts'
 import { Netlink } from '../../src/datapath/netlink.ts'
+import type { Knobs } from '../../src/datapath/object.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../src/datapath/private-namespaces.ts'
 import { putRoute } from '../../src/datapath/routes.ts'
 import { writeSysctl } from '../../src/datapath/sysctl.ts'
@@ -50,7 +51,7 @@ export const prefix = (text: string): Prefix => {
   return parsed
 }
 
-export function openNode(): NodeUnderTest {
+export function openNode(knobs: Knobs = {}): NodeUnderTest {
   const bpffs = enterPrivateNamespaces()
   using netlink = new Netlink()
   const devices = {
@@ -60,7 +61,10 @@ export function openNode(): NodeUnderTest {
     world: makeDevice(netlink, 'world'),
   }
   makeRoutes(netlink, devices.world)
-  const datapath = openDatapath({ pinDirectory: join(bpffs, 'node'), knobs: { tunnel_key_in_cb: 1 } })
+  const datapath = openDatapath({
+    pinDirectory: join(bpffs, 'node'),
+    knobs: { tunnel_key_in_cb: 1, ...knobs },
+  })
   return { datapath, devices }
 }
 

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { before, beforeEach, describe, test } from 'node:test'
+import { dissect } from './dissect.ts'
+import { established, type Given, secondNs } from './flows.ts'
+import {
+  type NodeUnderTest,
+  openNode,
+  ourPorts,
+  reset,
+  send,
+  skip,
+  standardTables,
+} from './node-under-test.ts'
+import { address, ipv4, protocolNumber } from './packet.ts'
+
+const pod = (destination: string, fields = {}) => ipv4('10.244.1.7', destination, fields)
+const syn = { flags: ['SYN'] } as const
+const ack = { flags: ['ACK'] } as const
+
+/** The stack has just delivered a packet of 203.0.113.9 to the pod. */
+const delivered =
+  (packet: Buffer): Given =>
+  (node) => {
+    assert.equal(send(node, 'to_pod', node.devices.pod7, packet).verdict, 'PASS_TO_STACK')
+    return undefined
+  }
+
+const cases: readonly {
+  readonly name: string
+  readonly device?: 'pod7' | 'pod8' | 'pod9'
+  readonly given?: Given
+  readonly packet: Buffer
+  readonly verdict: string
+}[] = [
+  {
+    name: 'what no policy selects goes on to the stack',
+    device: 'pod8',
+    packet: ipv4('10.244.1.8', '203.0.113.9').tcp(40000, 443, syn),
+    verdict: 'PASS_NOT_SELECTED',
+  },
+  {
+    name: 'so does a destination that no policy of a selected pod names',
+    packet: pod('8.8.8.8').udp(40000, 53),
+    verdict: 'PASS_NOT_SELECTED',
+  },
+  {
+    name: 'and one that its policy excludes',
+    packet: pod('192.0.2.9').tcp(40000, 443, syn),
+    verdict: 'PASS_NOT_SELECTED',
+  },
+  {
+    name: 'a packet that opens nothing is the stack’s to judge',
+    device: 'pod8',
+    packet: ipv4('10.244.1.8', '203.0.113.9').tcp(40000, 443, { flags: ['RST'] }),
+    verdict: 'PASS_NOT_SELECTED',
+  },
+  {
+    name: 'the stack may carry what has no ports',
+    packet: pod('8.8.8.8').raw(protocolNumber.gre, Buffer.alloc(20)),
+    verdict: 'PASS_NOT_SELECTED',
+  },
+  {
+    name: 'not where a policy claims it: it would leave with the node’s address',
+    packet: pod('203.0.113.9').raw(protocolNumber.gre, Buffer.alloc(20)),
+    verdict: 'DROP_UNSUPPORTED_PROTOCOL',
+  },
+  {
+    name: 'a later fragment whose first was not seen, claimed',
+    packet: pod('203.0.113.9', { fragment: { id: 7, offset: 64, hasMore: false } }).raw(17, Buffer.alloc(8)),
+    verdict: 'DROP_UNKNOWN_FRAGMENT',
+  },
+  {
+    name: 'a policy that cannot be honoured is a drop here, too',
+    packet: pod('192.0.2.70').tcp(40000, 443, syn),
+    verdict: 'DROP_NO_GATEWAY',
+  },
+  {
+    name: 'a pod of the same node is reached by the other plugin’s way',
+    packet: pod('10.244.1.8').tcp(40000, 80, syn),
+    verdict: 'PASS_TO_STACK',
+  },
+  {
+    name: 'a pod whose entries are not complete sends nothing',
+    device: 'pod9',
+    packet: ipv4('10.244.1.9', '8.8.8.8').udp(40000, 53),
+    verdict: 'DROP_UNKNOWN_POD',
+  },
+  {
+    name: 'an address that is not the pod’s own',
+    packet: ipv4('10.244.1.8', '203.0.113.9').udp(40000, 53),
+    verdict: 'DROP_SPOOFED_SOURCE',
+  },
+  {
+    name: 'a connection that was open before the policy came stays with the stack',
+    given: delivered(ipv4('203.0.113.9', '10.244.1.7').tcp(443, 40000, ack)),
+    packet: pod('203.0.113.9').tcp(40000, 443, ack),
+    verdict: 'PASS_REPLY',
+  },
+  {
+    name: 'so does an exchange of datagrams',
+    given: delivered(ipv4('203.0.113.9', '10.244.1.7').udp(53, 40000)),
+    packet: pod('203.0.113.9').udp(40000, 53),
+    verdict: 'PASS_REPLY',
+  },
+  {
+    name: 'a new connection from the same port does not',
+    given: delivered(ipv4('203.0.113.9', '10.244.1.7').tcp(443, 40000, ack)),
+    packet: pod('203.0.113.9').tcp(40000, 443, syn),
+    verdict: 'SENT_TO_HOLDER',
+  },
+]
+
+describe('a packet leaves a pod that another plugin has wired', { skip }, () => {
+  let node: NodeUnderTest
+  before(() => {
+    node = openNode({ chained: 1 })
+  })
+  beforeEach(() => reset(node))
+
+  for (const { name, device = 'pod7', given, packet, verdict } of cases)
+    test(name, async () => {
+      await given?.(node)
+      const journey = send(node, 'from_pod', node.devices[device], packet)
+      assert.equal(journey.verdict, verdict)
+      if (!verdict.startsWith('PASS')) return
+      assert.equal(journey.action, -1)
+      assert.deepEqual(journey.out, packet)
+    })
+
+  test('what a policy claims is translated with a port of this node', () => {
+    const { verdict, out } = send(
+      node,
+      'from_pod',
+      node.devices.pod7,
+      pod('203.0.113.9').tcp(40000, 443, syn),
+    )
+    assert.equal(verdict, 'SENT_TO_HOLDER')
+    const { source, sourcePort = 0 } = dissect(out)
+    assert.equal(source, address('172.18.0.42'))
+    assert.ok(sourcePort >= ourPorts.first && sourcePort <= ourPorts.last, `${sourcePort}`)
+  })
+
+  test('its answers are handed into the pod, past the stack', () => {
+    established()(node)
+    const answer = ipv4('203.0.113.9', '172.18.0.42').tcp(443, ourPorts.first, ack)
+    assert.equal(send(node, 'from_world', node.devices.pod7, answer).verdict, 'SENT_TO_POD')
+  })
+
+  test('datagrams that a predecessor of the pod exchanged are none of its own', async () => {
+    await delivered(ipv4('203.0.113.9', '10.244.1.7').udp(53, 40000))(node)
+    const tables = standardTables(node)
+    const pods = new Map(tables.pods)
+    const before = pods.get(address('10.244.1.7'))
+    assert.ok(before)
+    pods.set(address('10.244.1.7'), { ...before, sinceNs: process.hrtime.bigint() + secondNs })
+    await node.datapath.apply({ ...tables, pods })
+    const { verdict } = send(node, 'from_pod', node.devices.pod7, pod('203.0.113.9').udp(40000, 53))
+    assert.equal(verdict, 'SENT_TO_HOLDER')
+  })
+
+  test('traffic within the cluster leaves nothing behind', async () => {
+    await delivered(ipv4('10.244.2.9', '10.244.1.7').tcp(80, 40000, ack))(node)
+    assert.deepEqual([...node.datapath.tables.inbound.entries()], [])
+  })
+})
