@@ -160,8 +160,8 @@ export class Agent implements LocalApi {
   }
 
   #settings(): Settings {
-    const { slots, stackCIDRs, nonMasqueradeCIDRs } = this.#options.configuration
-    return { slots, stackCIDRs, nonMasqueradeCIDRs }
+    const { slots, isChained, stackCIDRs, nonMasqueradeCIDRs } = this.#options.configuration
+    return { slots, isChained, stackCIDRs, nonMasqueradeCIDRs }
   }
 
   #world(): World {

@@ -17,6 +17,19 @@ test('the walkthrough’s five flags are understood', () => {
   assert.equal(configuration.value.kubeProxyReplacement, 'strict')
 })
 
+test('another CNI plugin’s pods are wired by it; by itself nothing is chained', () => {
+  for (const [mode, isChained] of [
+    ['none', false],
+    ['generic-veth', true],
+  ] as const) {
+    const parsed = parseSets([`cni.chainingMode=${mode}`])
+    assert.ok(parsed.ok)
+    const configuration = parseConfiguration(configMapData(parsed.value))
+    assert.equal(configuration.ok && configuration.value.isChained, isChained)
+  }
+  assert.equal(parseSets(['cni.chainingMode=calico']).ok, false)
+})
+
 test('several settings stand in one word, with commas outside braces', () => {
   const parsed = parseSets(['slots=256,devices={eth0,net0},mtu=1400'])
   assert.deepEqual(parsed, { ok: true, value: { slots: '256', devices: 'eth0,net0', mtu: '1400' } })

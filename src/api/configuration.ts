@@ -6,6 +6,8 @@ export interface Configuration {
   /** Patterns of native devices: `eth0`, or `eth+` for every name that begins with eth. Empty: found by themselves. */
   readonly devices: readonly string[]
   readonly slots: number
+  /** Another CNI plugin wires the pods; ours comes after it and adds egress. */
+  readonly isChained: boolean
   readonly tunnelPort: number
   /** Of the pods; 0: what the underlay leaves. */
   readonly mtu: number
@@ -79,7 +81,15 @@ export const settings: readonly Setting[] = [
     kind: 'boolean',
     fallback: 'true',
     choices: ['true'],
-    help: 'Pods that no policy selects leave with their node’s address. There is no other masquerading here.',
+    help: 'Pods that no policy selects leave with their node’s address; chained, by the other CNI plugin. There is no other masquerading here.',
+  },
+  {
+    path: 'cni.chainingMode',
+    key: 'cni-chaining-mode',
+    kind: 'word',
+    fallback: 'none',
+    choices: ['none', 'generic-veth'],
+    help: 'generic-veth: another CNI plugin wires the pods with veth pairs and has their network; policies are honoured, all else is left to it. Not to be changed while pods run.',
   },
   {
     path: 'l7Proxy',
@@ -212,6 +222,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       enableEgressGateway: text('enable-ipv4-egress-gateway') === 'true',
       devices: list('devices'),
       slots: Number(text('slots')),
+      isChained: text('cni-chaining-mode') !== 'none',
       tunnelPort: Number(text('tunnel-port')),
       mtu: Number(text('mtu')),
       stackCIDRs: list('stack-cidrs').flatMap((item) => parsePrefix(item) ?? []),

@@ -131,3 +131,10 @@ test('leases are the operator’s in its own namespace only', () => {
   assert.equal(role, undefined)
   assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
 })
+
+test('chained, the agent sees what the other plugin has made of pods that ran before', () => {
+  const volumesWith = (set: Readonly<Record<string, string>>): string[] =>
+    find(render(defaultNames, set), 'DaemonSet').spec.template.spec.volumes.map(({ name }) => name)
+  assert.ok(volumesWith({ 'cni-chaining-mode': 'generic-veth' }).includes('cni-cache'))
+  assert.ok(!volumesWith({}).includes('cni-cache'))
+})

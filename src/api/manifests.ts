@@ -104,7 +104,7 @@ export function renderInstall(configMap: Readonly<Record<string, string>>, names
       { spec: { maxUnavailable: 1, selector: { matchLabels: names.operatorLabels } } },
       namespace,
     ),
-    agentDaemonSet(names),
+    agentDaemonSet(names, configMap['cni-chaining-mode'] === 'generic-veth'),
   ]
 }
 
@@ -199,7 +199,11 @@ const hostFolders = [
   ['cni-conf', '/etc/cni/net.d', 'DirectoryOrCreate', undefined],
 ] as const
 
-function agentDaemonSet({ agent, agentContainer, agentLabels }: Names): Manifest {
+/** In chained mode: where the runtime keeps what other plugins made of pods that ran before. */
+const cniCache = ['cni-cache', '/var/lib/cni', 'DirectoryOrCreate', undefined] as const
+
+function agentDaemonSet({ agent, agentContainer, agentLabels }: Names, isChained: boolean): Manifest {
+  const folders = isChained ? [...hostFolders, cniCache] : hostFolders
   const probe = (path: string, periodSeconds: number): object => ({
     httpGet: { host: '127.0.0.1', path, port: healthPort },
     periodSeconds,
@@ -226,7 +230,7 @@ function agentDaemonSet({ agent, agentContainer, agentLabels }: Names): Manifest
         },
         volumeMounts: [
           configMount,
-          ...hostFolders.map(([name, path, , mountPropagation]) => ({
+          ...folders.map(([name, path, , mountPropagation]) => ({
             name,
             mountPath: path,
             ...(mountPropagation ? { mountPropagation } : {}),
@@ -234,7 +238,7 @@ function agentDaemonSet({ agent, agentContainer, agentLabels }: Names): Manifest
         ],
       },
     ],
-    volumes: [configVolume, ...hostFolders.map(([name, path, type]) => ({ name, hostPath: { path, type } }))],
+    volumes: [configVolume, ...folders.map(([name, path, type]) => ({ name, hostPath: { path, type } }))],
   }
   const template = { metadata: { labels: { ...agentLabels, ...managedByLabel } }, spec }
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }

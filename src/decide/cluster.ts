@@ -6,7 +6,7 @@ import type { ClusterDestination, Tables } from './tables.ts'
 
 /**
  * Destinations that no policy applies to. What is in this node's own pod CIDR but is none of its pods goes to the stack,
- * which refuses it.
+ * which refuses it. In chained mode the stack knows the way to all of them.
  */
 export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Prefix, ClusterDestination> {
   const cluster = new Map<Prefix, ClusterDestination>()
@@ -14,7 +14,9 @@ export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Pre
     cluster.set(prefix, { kind: 'stack' })
   for (const node of nodes) {
     const isSelf = node.name === self.name
-    const elsewhere = { kind: 'node', tunnelAddress: tunnelAddressOf(node) } as const
+    const elsewhere: ClusterDestination = world.settings.isChained
+      ? { kind: 'stack' }
+      : { kind: 'node', tunnelAddress: tunnelAddressOf(node) }
     for (const prefix of node.podCIDRs) cluster.set(prefix, isSelf ? { kind: 'stack' } : elsewhere)
     for (const address of node.internalIPs)
       cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : elsewhere)

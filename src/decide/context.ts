@@ -1,4 +1,5 @@
-import { type Avoided, type Exits, gatewaysByPolicy, interfacesByNode, reachableNodes } from './gateways.ts'
+import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
+import { type Avoided, type Exits, gatewaysByPolicy, reachableNodes } from './gateways.ts'
 import { unhealthyNodes } from './health.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { slotsByNode } from './slots.ts'
@@ -26,9 +27,9 @@ export function gatherContext(world: World): Context {
   if (self === undefined) throw new Error(`node ${world.self} is not among the cluster's nodes`)
   if (self.internalIPs.length === 0)
     throw new Error(`node ${world.self} has no InternalIP in its status.addresses`)
-  const policies = listPolicies(world)
+  const policies = withDedicatedAddresses(listPolicies(world), world)
   const nodes = reachableNodes(world.nodes)
-  const interfaces = interfacesByNode(world.egressNodes)
+  const interfaces = interfacesByNode(world)
   return {
     world,
     self,

@@ -14,7 +14,7 @@ import type { WorldNode } from './world.ts'
 /** Every egress IP of every policy, whoever uses it: any node may be asked to answer for one. And this node's own. */
 export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressIp> {
   const ownersOf = portOwnersIn(context)
-  const own = masqueradeAddresses(context.self).map(
+  const own = masqueradeAddresses(context).map(
     (address) => [address, [tunnelAddressOf(context.self)]] as const,
   )
   const orders = new Map([...own, ...ordersByAddress(context)])
@@ -22,7 +22,8 @@ export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressI
 }
 
 /** The node's addresses that its pods leave with where no policy selects them: the first of each family. */
-export function masqueradeAddresses(self: WorldNode): readonly Address[] {
+export function masqueradeAddresses({ self, world }: Context): readonly Address[] {
+  if (world.settings.isChained) return [] /* the stack has them */
   return ([4, 6] as const).flatMap(
     (family) => self.internalIPs.find((address) => familyOf(address) === family) ?? [],
   )
@@ -133,7 +134,7 @@ function orderOf(candidates: readonly Candidate[]): readonly Address[] {
 /** The blocks that this node may take ports from. Without a slot it can masquerade, and no more. */
 export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, EgressIp>): readonly Pool[] {
   const slot = context.slots.get(context.self.name)
-  const pools: Pool[] = masqueradeAddresses(context.self).map((address) => ({
+  const pools: Pool[] = masqueradeAddresses(context).map((address) => ({
     address,
     purpose: 'masquerade',
     blocks: blocksOfRange(regions.masquerade),

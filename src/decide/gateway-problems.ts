@@ -1,6 +1,7 @@
 import { type Exits, type Gateway, openGateways } from './gateways.ts'
 import type { AddressChoice, Policy } from './policies.ts'
 import type { Served } from './pool-decisions.ts'
+import type { Settings } from './world.ts'
 
 /** Why a policy is not ready, and what to do. */
 export interface Problem {
@@ -10,12 +11,19 @@ export interface Problem {
 }
 
 /** An entry of several that matches no node does not count; the others have its pods. */
-export function exitProblems(policy: Policy, matched: Exits, active: Exits): readonly Problem[] {
+export function exitProblems(
+  policy: Policy,
+  matched: Exits,
+  active: Exits,
+  { isChained }: Pick<Settings, 'isChained'>,
+): readonly Problem[] {
   const isServed = matched.some((gateways) => gateways.length > 0)
   return policy.exits.flatMap(({ address }, which) => {
     const gateways = matched[which] ?? []
     if (gateways.length > 0)
-      return address.by === 'pool' ? poolProblems(active[which] ?? []) : addressProblems(address, gateways)
+      return address.by === 'pool'
+        ? poolProblems(active[which] ?? [])
+        : addressProblems(address, gateways, isChained ? ' beside the node’s own, which others use' : '')
     const where = policy.exits.length > 1 ? ` of gateway ${which + 1}` : ''
     const effect = isServed ? 'the other gateways serve its pods' : 'until then the traffic is dropped'
     return {
@@ -25,7 +33,12 @@ export function exitProblems(policy: Policy, matched: Exits, active: Exits): rea
   })
 }
 
-function addressProblems(choice: AddressChoice, gateways: readonly Gateway[]): readonly Problem[] {
+/** `beside` says which addresses do not count. */
+function addressProblems(
+  choice: AddressChoice,
+  gateways: readonly Gateway[],
+  beside: string,
+): readonly Problem[] {
   if (choice.by === 'address' && !gateways.some(({ isHolding }) => isHolding)) {
     const names = gateways.map(({ node }) => node.name).join(', ')
     return [
@@ -41,8 +54,8 @@ function addressProblems(choice: AddressChoice, gateways: readonly Gateway[]): r
       reason: 'NoEgressIP',
       message:
         choice.by === 'interface'
-          ? `interface ${choice.name} of node ${node.name} is missing or has no address`
-          : `node ${node.name} has no interface with a default route, or its agent does not run`,
+          ? `interface ${choice.name} of node ${node.name} is missing or has no address${beside}`
+          : `node ${node.name} has no interface with a default route${beside && ` that has an address${beside}`}, or its agent does not run`,
     }))
 }
 

@@ -3,7 +3,7 @@ import { type Address, compareAddresses, familyOf, parseAddress } from '../net/a
 import type { EgressIps } from './egress-pool.ts'
 import { fnv1a32 } from './ids.ts'
 import type { AddressChoice, Exit, Policy } from './policies.ts'
-import type { World, WorldNode, WorldPod } from './world.ts'
+import type { WorldNode, WorldPod } from './world.ts'
 
 /** A node that a policy selects, with the address of each family that traffic leaves with there. */
 export interface Gateway {
@@ -19,11 +19,6 @@ export type Exits = readonly (readonly Gateway[])[]
 export const zoneLabel = 'topology.kubernetes.io/zone'
 
 type Interfaces = readonly NodeInterface[]
-
-/** Interfaces by node, as their agents say. */
-export function interfacesByNode(egressNodes: World['egressNodes']): ReadonlyMap<string, Interfaces> {
-  return new Map(egressNodes.map((node) => [node.metadata.name, node.status?.interfaces ?? []]))
-}
 
 /** Those that can be a gateway, by name. A node without an address of its own cannot be reached, so it is none. */
 export function reachableNodes(nodes: readonly WorldNode[]): readonly WorldNode[] {

@@ -613,6 +613,7 @@ describe('the cluster', () => {
     world({
       settings: {
         slots: 512,
+        isChained: false,
         stackCIDRs: [prefix('10.96.0.0/12')],
         nonMasqueradeCIDRs: [prefix('192.168.0.0/16')],
       },

@@ -30,8 +30,9 @@ export function resolve(world: World): Tables {
   }
 }
 
-function describeSelf({ self, slots }: Context): Self {
-  const addresses = masqueradeAddresses(self)
+function describeSelf(context: Context): Self {
+  const { self, slots } = context
+  const addresses = masqueradeAddresses(context)
   return {
     tunnelAddress: tunnelAddressOf(self),
     masquerade4: addresses.find((address) => familyOf(address) === 4),

@@ -2,22 +2,16 @@ import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../api/metadata.ts'
 import { comparePrefixes } from '../net/prefix.ts'
 import { avoidedNodes } from './context.ts'
+import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
 import { exitProblems, healthProblems, type Problem, zoneProblems } from './gateway-problems.ts'
-import {
-  activeAnywhere,
-  type Gateway,
-  gatewaysOf,
-  interfacesByNode,
-  reachableNodes,
-  zonesOf,
-} from './gateways.ts'
+import { activeAnywhere, type Gateway, gatewaysOf, reachableNodes, zonesOf } from './gateways.ts'
 import { describeGroups } from './group-statuses.ts'
 import { unhealthyNodes } from './health.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { poolConditions } from './pool-conditions.ts'
 import { grantPool, type Served } from './pool-decisions.ts'
 import { olderPools, spokenFor } from './pool-grants.ts'
-import type { World } from './world.ts'
+import type { Settings, World } from './world.ts'
 
 export type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
 
@@ -31,12 +25,12 @@ export interface PolicyStatus {
 
 /** What is well with each policy and what is not, in words that say what to do. */
 export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStatus[] {
-  const interfaces = interfacesByNode(world.egressNodes)
+  const interfaces = interfacesByNode(world)
   const nodes = reachableNodes(world.nodes)
   const avoided = avoidedNodes(world)
   const unhealthy = unhealthyNodes(world)
   const zones = zonesOf(nodes)
-  const policies = listPolicies(world)
+  const policies = withDedicatedAddresses(listPolicies(world), world)
   const spoken = spokenFor(world, policies)
   return policies.map((given, index) => {
     const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
@@ -46,7 +40,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const served = { policy, exits, zones, avoided, unhealthy }
     const older = policies.slice(0, index)
     const conditions = [
-      readyCondition(served),
+      readyCondition(served, world.settings),
       ...poolConditions(policy, unserved, older),
       ...shadowConditions(policy, older),
     ]
@@ -62,7 +56,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   })
 }
 
-function readyCondition(served: Served): TimelessCondition {
+function readyCondition(served: Served, settings: Settings): TimelessCondition {
   const { policy, exits, zones, avoided } = served
   const matched = policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
   const active =
@@ -73,7 +67,7 @@ function readyCondition(served: Served): TimelessCondition {
     ...policy.problems.map(
       (message): Problem => ({ reason: 'Invalid', message: `${message}: what it selects is dropped` }),
     ),
-    ...exitProblems(policy, matched, active),
+    ...exitProblems(policy, matched, active, settings),
     ...healthProblems(served),
     ...zoneProblems(served),
   ]

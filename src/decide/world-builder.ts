@@ -162,7 +162,12 @@ export function world(parts: Partial<World> = {}): World {
       ]),
     ],
     egressAddresses: [],
-    settings: { slots: 512, stackCIDRs: [prefix('10.96.0.0/12')], nonMasqueradeCIDRs: [] },
+    settings: {
+      slots: 512,
+      isChained: false,
+      stackCIDRs: [prefix('10.96.0.0/12')],
+      nonMasqueradeCIDRs: [],
+    },
     ...parts,
   }
 }

@@ -62,6 +62,8 @@ export interface WorldPod {
 export interface Settings {
   /** Slots that the floor is split over; a power of two from 16 to 2048. Default 512. */
   readonly slots: number
+  /** Another CNI plugin wires the pods, routes between them and gives them the node's address. */
+  readonly isChained: boolean
   /** Prefixes that stay with the kernel's stack: Services, and pods that another CNI routes. */
   readonly stackCIDRs: readonly Prefix[]
   /** Destinations that leave untranslated, by the kernel's own routes. */
