@@ -56,7 +56,7 @@ describe('the CNI plugin', () => {
 
   test('tells which versions it speaks', async () => {
     const { output } = await call({ CNI_COMMAND: 'VERSION' }, '')
-    assert.deepEqual(output.supportedVersions, ['0.4.0', '1.0.0', '1.1.0'])
+    assert.deepEqual(output.supportedVersions, ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'])
   })
 
   test('hands the pod to the agent, and its result to the runtime in the runtime’s version', async () => {
@@ -79,6 +79,20 @@ describe('the CNI plugin', () => {
       netns: '/run/netns/c1',
       pod: { namespace: 'default', name: 'xwing', uid: 'u1' },
     })
+  })
+
+  test('chained, it tells the agent what the plugin before it has made, and passes that on', async () => {
+    answer = { status: 204, body: {} }
+    const prevResult = {
+      cniVersion: '0.3.1',
+      interfaces: [{ name: 'veth1' }, { name: 'eth0', sandbox: '/run/netns/c1' }],
+      ips: [{ version: '4', interface: 1, address: '10.244.1.5/24' }],
+      dns: {},
+    }
+    const { code, output } = await call(add, { ...configuration, cniVersion: '0.3.1', prevResult })
+    assert.equal(code, 0)
+    assert.deepEqual(output, prevResult)
+    assert.deepEqual((asked.at(-1) as { prevResult: unknown }).prevResult, prevResult)
   })
 
   for (const [what, env, input, code] of [

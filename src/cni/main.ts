@@ -5,7 +5,7 @@ import { request } from 'node:http'
  * The agent does the wiring, because only it can have the pod's entries in the tables before ADD returns.
  * It imports nothing but Node.js's own modules: it is started anew for every pod.
  */
-const supportedVersions = ['0.4.0', '1.0.0', '1.1.0']
+const supportedVersions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
 
 /** Error codes of the CNI specification, section "Error". */
 const codes = {
@@ -19,6 +19,8 @@ const codes = {
 interface NetworkConfiguration {
   readonly cniVersion: string
   readonly agentSocket: string
+  /** What the plugins before this one have made; undefined where it is the only one. */
+  readonly prevResult: unknown
   readonly validContainerIds: readonly string[]
 }
 
@@ -56,6 +58,7 @@ function parseConfiguration(text: string): NetworkConfiguration {
   return {
     cniVersion,
     agentSocket: typeof fields.agentSocket === 'string' ? fields.agentSocket : '/run/sallyport/agent.sock',
+    prevResult: fields.prevResult,
     validContainerIds: attachments.map((each: { containerID?: unknown }) => String(each.containerID)),
   }
 }
@@ -94,7 +97,9 @@ function buildRequest(command: string, configuration: NetworkConfiguration): unk
     interfaceName: requireVariable('CNI_IFNAME'),
     ...(process.env.CNI_NETNS ? { netns: process.env.CNI_NETNS } : {}),
   }
-  return command === 'DEL' ? common : { ...common, netns: requireVariable('CNI_NETNS'), pod: describePod() }
+  if (command === 'DEL') return common
+  const { prevResult } = configuration
+  return { ...common, netns: requireVariable('CNI_NETNS'), pod: describePod(), prevResult }
 }
 
 /** Without an agent there are no entries, and without entries a pod must not start: the runtime tries again. */
@@ -147,7 +152,9 @@ async function run(): Promise<string> {
   if (command === 'STATUS') return askAgent(configuration.agentSocket, { command: 'STATUS' })
   const answer = await askAgent(configuration.agentSocket, buildRequest(command, configuration))
   if (command !== 'ADD') return ''
-  return JSON.stringify({ ...JSON.parse(answer), cniVersion: configuration.cniVersion })
+  /* Chained: the agent has nothing to add to what the others made. */
+  const result = answer === '' ? configuration.prevResult : JSON.parse(answer)
+  return JSON.stringify({ ...result, cniVersion: configuration.cniVersion })
 }
 
 try {
