@@ -15,7 +15,8 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { type Applied, applyDecision } from './apply.ts'
-import { Attachments } from './attachments.ts'
+import { type Attachment, Attachments } from './attachments.ts'
+import { ChainedPods } from './chained-pods.ts'
 import type {
   AgentStatus,
   CniRequest,
@@ -24,7 +25,7 @@ import type {
   DropEvent,
   EgressView,
 } from './local-api.ts'
-import { listNodeDevices, type NodeDevice } from './node-network.ts'
+import { listNodeDevices, type NodeDevice, withoutPods } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
 import { Lingering } from './plan.ts'
 import { PodNetwork } from './pod-network.ts'
@@ -44,10 +45,14 @@ export interface AgentOptions {
   readonly configuration: Configuration
   readonly configMap: Readonly<Record<string, string>>
   readonly stateDirectory: string
+  /** Where the container runtime keeps what CNI plugins made. */
+  readonly resultCache: string
   readonly clock: Clock
   readonly log: Logger
   /** The tables are written for the first time: pods can come. */
   readonly onReady: () => void
+  /** What keeps pods from coming to us, one sentence each. */
+  readonly pluginProblems: () => readonly string[]
 }
 
 /** Pressure on several pools, and what several addresses' tables hold, go out together. */
@@ -62,6 +67,8 @@ export class Agent implements LocalApi {
   readonly #observation: Observation
   readonly #attachments: Attachments
   readonly #podNetwork: PodNetwork
+  /** In chained mode in the place of the other. */
+  readonly #chainedPods: ChainedPods | undefined
   readonly #loop: Loop
   readonly #reporting: Loop
   readonly #promising: Loop
@@ -84,19 +91,25 @@ export class Agent implements LocalApi {
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#portDemand = new PortDemand(configuration.leaseIdleMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)
-    this.#podNetwork = new PodNetwork({
+    const held = {
       datapath,
       netlink,
       clock,
       attachments: this.#attachments,
-      podCIDRs: () => this.#observation.node?.podCIDRs,
-      mtu: () => this.#applied?.overlay.mtu,
-      isKnown: ({ namespace, name, uid }) => {
+      isKnown: ({ namespace, name, uid }: Attachment['pod']) => {
         const pod = this.#observation.pod(namespace, name)
         return pod !== undefined && (uid === '' || pod.uid === uid)
       },
       settle: () => this.#loop.settle(),
+    }
+    this.#podNetwork = new PodNetwork({
+      ...held,
+      podCIDRs: () => this.#observation.node?.podCIDRs,
+      mtu: () => this.#applied?.overlay.mtu,
     })
+    this.#chainedPods = configuration.isChained
+      ? new ChainedPods({ ...held, resultCache: options.resultCache })
+      : undefined
     this.#succession = new Succession({
       self,
       datapath,
@@ -120,7 +133,7 @@ export class Agent implements LocalApi {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    this.#podNetwork.recover()
+    if (this.#chainedPods === undefined) this.#podNetwork.recover()
     this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.now())
     this.#portDemand.restore(datapath.tables.pools.entries())
     this.trigger()
@@ -137,11 +150,13 @@ export class Agent implements LocalApi {
   /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
   async #reconcile(): Promise<void> {
     const { netlink, configuration, clock, log, onReady } = this.#options
-    this.#devices = listNodeDevices(netlink)
     if (!this.#observation.hasSynced) return
+    const devices = listNodeDevices(netlink)
+    this.#chainedPods?.observe(devices)
+    this.#devices = withoutPods(devices, this.#attachments.list())
     const world = this.#world()
     const tables = resolve(world)
-    const lingering = this.#lingering.update(tables.egressIps, clock.now())
+    const lingering = this.#lingering.update(tables.egressIps, clock.now(), this.#stackAddresses())
     this.#applied = await applyDecision(
       this.#options,
       configuration,
@@ -150,6 +165,7 @@ export class Agent implements LocalApi {
       this.#attachments.list(),
       lingering,
     )
+    this.#chainedPods?.hook()
     for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.now()))
       log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
@@ -157,6 +173,11 @@ export class Agent implements LocalApi {
     const isFirst = this.#tables === undefined
     this.#tables = tables
     if (isFirst) onReady()
+  }
+
+  /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
+  #stackAddresses(): readonly Address[] {
+    return this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
   }
 
   #settings(): Settings {
@@ -187,7 +208,7 @@ export class Agent implements LocalApi {
   /** What the world may know of: not the tunnel, the pods' devices, and what is another's. */
   #interfaces() {
     return describeInterfaces(
-      this.#devices.filter(({ name, kind }) => kind !== 'vxlan' && !/^sp[0-9a-f]{12}$/.test(name)),
+      this.#devices.filter(({ kind }) => kind !== 'vxlan'),
       this.#succession.held,
     )
   }
@@ -263,7 +284,11 @@ export class Agent implements LocalApi {
   }
 
   #problems(): string[] {
-    const problems = [...this.#succession.problems]
+    const problems = [
+      ...this.#options.pluginProblems(),
+      ...this.#succession.problems,
+      ...(this.#chainedPods?.problems ?? []),
+    ]
     if (!this.#observation.hasSynced)
       problems.push('the API server has not told everything yet: nothing is changed until it has')
     else if (this.#observation.isStale)
@@ -326,6 +351,6 @@ export class Agent implements LocalApi {
   }
 
   cni(request: CniRequest): Promise<CniResult | undefined> {
-    return this.#podNetwork.handle(request)
+    return (this.#chainedPods ?? this.#podNetwork).handle(request)
   }
 }

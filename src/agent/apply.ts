@@ -21,6 +21,7 @@ export interface NetworkSettings {
   readonly tunnelPort: number
   /** Of the pods; 0: what the underlay leaves. */
   readonly mtu: number
+  readonly isChained: boolean
 }
 
 export interface Applied {
@@ -47,7 +48,7 @@ export async function applyDecision(
     mtu: settings.mtu,
     tunnelAddress,
   })
-  prepareKernel()
+  prepareKernel(settings)
   await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
   const nativeDevices = selectNativeDevices(devices, settings.devices, tunnelAddress)
   hookDevices(datapath, overlay, nativeDevices)

@@ -12,6 +12,8 @@ export interface Attachment {
   readonly device: string
   /** Known once the device exists; until then ADD is not finished. */
   readonly wired?: { readonly ifindex: number; readonly mac: string; readonly hostMac: string }
+  /** Another plugin has made the device, and takes it away. */
+  readonly isChained?: boolean
   /** CLOCK_MONOTONIC in nanoseconds: mappings of the address that are older are its predecessor's. */
   readonly sinceNs: bigint
 }

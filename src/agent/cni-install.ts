@@ -1,18 +1,39 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '../runtime/log.ts'
+import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
 const binaryDirectory = '/opt/cni/bin'
 const configurationDirectory = '/etc/cni/net.d'
-
-/** Sorted first among a node's configurations: the runtime takes the first. */
-const configurationName = '05-sallyport.conflist'
+const pluginType = 'sallyport-cni'
 
 /**
  * Puts the plugin and its configuration where the container runtime looks. The configuration is what makes the node
  * Ready, so it comes last, and only when the agent can answer.
  */
 export function installPlugin(socketPath: string, log: Logger): void {
+  installBinary()
+  const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [entryFor(socketPath)] }
+  replace(configurationDirectory, ownFiles.standalone, `${JSON.stringify(configuration, null, 2)}\n`, 0o644)
+  removeConfiguration('chained')
+  log.info({ file: join(configurationDirectory, ownFiles.standalone) }, 'the CNI plugin is in place')
+}
+
+/** A file of ours that nobody removes would have pods wait for an agent that will never come. */
+export function removeConfiguration(mode: keyof typeof ownFiles): void {
+  rmSync(join(configurationDirectory, ownFiles[mode]), { force: true })
+}
+
+function installBinary(): void {
   const plugin = new URL('../cni/main.ts', import.meta.url).pathname
   const script = [
     '#!/bin/sh',
@@ -20,24 +41,78 @@ export function installPlugin(socketPath: string, log: Logger): void {
     `exec ${process.execPath} --disable-warning=ExperimentalWarning ${plugin}`,
     '',
   ].join('\n')
-  replace(binaryDirectory, 'sallyport-cni', script, 0o755)
-  const configuration = {
-    cniVersion: '1.0.0',
-    name: 'sallyport',
-    plugins: [{ type: 'sallyport-cni', agentSocket: socketPath }],
-  }
-  replace(configurationDirectory, configurationName, `${JSON.stringify(configuration, null, 2)}\n`, 0o644)
-  log.info({ file: join(configurationDirectory, configurationName) }, 'the CNI plugin is in place')
+  replace(binaryDirectory, pluginType, script, 0o755)
 }
 
-/** Nobody ever sees half a file. */
-function replace(directory: string, name: string, content: string, mode: number): void {
+function entryFor(agentSocket: string): PluginEntry {
+  return { type: pluginType, agentSocket }
+}
+
+/** A writer's several steps are one change. */
+const writersPauseMs = 50
+
+/**
+ * Keeps our plugin chained to whatever network the node has. The other plugin's file stays as it is, so that its owner has
+ * nothing to repair; ours is made from it, and again each time it changes.
+ */
+export class ChainedConfiguration {
+  readonly #entry: PluginEntry
+  readonly #log: Logger
+  /** Why pods come without our plugin; undefined when they do not. */
+  problem: string | undefined
+
+  constructor(socketPath: string, log: Logger) {
+    this.#entry = entryFor(socketPath)
+    this.#log = log
+  }
+
+  /** Now, and until the signal. Where the directory cannot be watched, `look` finds what has changed. */
+  keep(signal: AbortSignal): void {
+    installBinary()
+    removeConfiguration('standalone')
+    mkdirSync(configurationDirectory, { recursive: true })
+    this.look()
+    let pause: NodeJS.Timeout | undefined
+    const watcher = watch(configurationDirectory, { persistent: false, signal }, () => {
+      clearTimeout(pause)
+      pause = setTimeout(() => this.look(), writersPauseMs).unref()
+    })
+    watcher.on('error', (error) => this.#log.warn({ err: error }, `${configurationDirectory} is not watched`))
+  }
+
+  look(): void {
+    const before = this.problem
+    try {
+      this.problem = this.#chain()
+    } catch (error) {
+      this.problem = `pods are not chained: ${error instanceof Error ? error.message : String(error)}`
+    }
+    if (this.problem !== undefined && this.problem !== before) this.#log.warn(this.problem)
+  }
+
+  #chain(): string | undefined {
+    const name = chooseNetworkFile(readdirSync(configurationDirectory))
+    if (name === undefined) {
+      removeConfiguration('chained')
+      return `no other CNI plugin has its network in ${configurationDirectory}: pods cannot start until one has`
+    }
+    const content = readFileSync(join(configurationDirectory, name), 'utf8')
+    const chained = chainNetwork({ name, content }, this.#entry)
+    if (replace(configurationDirectory, ownFiles.chained, chained, 0o644))
+      this.#log.info({ network: name, file: ownFiles.chained }, 'the CNI plugin is chained')
+    return name < ownFiles.chained ? `${name} sorts before our file: pods start without us` : undefined
+  }
+}
+
+/** Nobody ever sees half a file. False where it was there already. */
+function replace(directory: string, name: string, content: string, mode: number): boolean {
   mkdirSync(directory, { recursive: true })
   const path = join(directory, name)
-  if (readIfThere(path) === content) return
+  if (readIfThere(path) === content) return false
   writeFileSync(`${path}.new`, content)
   chmodSync(`${path}.new`, mode)
   renameSync(`${path}.new`, path)
+  return true
 }
 
 function readIfThere(path: string): string | undefined {

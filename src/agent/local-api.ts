@@ -87,17 +87,19 @@ export interface DropEvent {
 }
 
 export interface CniRequest {
-  readonly command: 'ADD' | 'DEL' | 'CHECK' | 'GC'
+  readonly command: 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
   readonly containerId: string
   /** A path that the agent can open; absent for a DEL whose namespace is gone. */
   readonly netns?: string
   readonly interfaceName: string
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string }
+  /** With ADD, chained: what the plugins before this one have made. */
+  readonly prevResult?: unknown
   /** With GC: the containers that still exist. */
   readonly validContainerIds?: readonly string[]
 }
 
-/** A CNI result (cni.dev, spec 1.0.0), or nothing for DEL and CHECK. */
+/** A CNI result (cni.dev, spec 1.0.0), or nothing: for DEL and CHECK, and for a chained ADD, which changes nothing of it. */
 export interface CniResult {
   readonly cniVersion: string
   readonly interfaces: readonly { readonly name: string; readonly mac: string; readonly sandbox?: string }[]

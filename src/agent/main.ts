@@ -13,7 +13,7 @@ import { readConfigurationDirectory } from '../runtime/configuration-directory.t
 import { createLog, type Logger } from '../runtime/log.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { Agent } from './agent.ts'
-import { installPlugin } from './cni-install.ts'
+import { ChainedConfiguration, installPlugin } from './cni-install.ts'
 import { agentSocketPath } from './local-api.ts'
 import { serveHealth, serveLocalApi } from './serve.ts'
 
@@ -27,6 +27,7 @@ const { values: options } = parseArgs({
     'config-directory': { type: 'string', default: '/etc/sallyport/config' },
     'state-directory': { type: 'string', default: '/run/sallyport' },
     'pin-directory': { type: 'string', default: '/sys/fs/bpf/sallyport' },
+    'cni-result-cache': { type: 'string', default: '/var/lib/cni/results' },
     socket: { type: 'string', default: agentSocketPath },
   },
 })
@@ -47,8 +48,13 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   const self = options['node-name']
   if (self === '') throw new Error('the name of this node is not known: set NODE_NAME or give --node-name')
   await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
-  await using datapath = openDatapath({ pinDirectory: options['pin-directory'] })
+  const { isChained } = configuration
+  await using datapath = openDatapath({
+    pinDirectory: options['pin-directory'],
+    knobs: { chained: isChained ? 1 : 0 },
+  })
   using netlink = new Netlink()
+  const chain = isChained ? new ChainedConfiguration(options.socket, log) : undefined
   const agent = new Agent({
     self,
     client,
@@ -57,15 +63,21 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     configuration,
     configMap: data,
     stateDirectory: options['state-directory'],
+    resultCache: options['cni-result-cache'],
     clock: systemClock,
     log,
     onReady: () => {
-      installPlugin(options.socket, log)
+      if (chain === undefined) installPlugin(options.socket, log)
+      else chain.keep(signal)
       flushCompileCache()
     },
+    pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
   const servers = [await serveLocalApi(options.socket, agent), await serveHealth(healthPort, agent)]
-  const resync = setInterval(() => agent.trigger(), resyncMs)
+  const resync = setInterval(() => {
+    agent.trigger()
+    if (agent.isReady()) chain?.look()
+  }, resyncMs)
   const sweep = setInterval(() => agent.sweep(), Math.min(sweepMs, Math.max(configuration.leaseIdleMs, 1000)))
   try {
     await Promise.all([agent.start(signal), followNetwork(agent, signal)])

@@ -13,6 +13,7 @@ import { reservePorts, writeSysctl } from '../datapath/sysctl.ts'
 import type { Tables } from '../decide/tables.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { familyOfPrefix, type Prefix, parsePrefix, prefixLength } from '../net/prefix.ts'
+import type { Attachment } from './attachments.ts'
 import type { Overlay } from './plan.ts'
 import { hostPrefix } from './wire.ts'
 
@@ -79,10 +80,19 @@ export function selectNativeDevices(
   patterns: readonly string[],
   tunnelAddress: Address,
 ): NodeDevice[] {
-  const native = devices.filter((device) => device.name !== overlayName && !isPodDevice(device))
+  const native = devices.filter((device) => device.name !== overlayName)
   if (patterns.length > 0)
     return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
   return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
+}
+
+/** What is a pod's is no way out of the node, and its addresses are none of the node's. */
+export function withoutPods(
+  devices: readonly NodeDevice[],
+  attachments: readonly Attachment[],
+): readonly NodeDevice[] {
+  const wired = new Set(attachments.map((attachment) => attachment.wired?.ifindex))
+  return devices.filter((device) => !wired.has(device.index) && !isPodDevice(device))
 }
 
 /** Our own veths have names that hostDeviceName makes. */
@@ -120,7 +130,7 @@ export function ensureOverlay(
 }
 
 /** What the kernel must be told once. Each says what breaks otherwise. */
-export function prepareKernel(): void {
+export function prepareKernel({ isChained }: { readonly isChained: boolean }): void {
   writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
   writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
   writeSysctl(
@@ -128,7 +138,8 @@ export function prepareKernel(): void {
     '2',
     'packets of other nodes are accepted from the tunnel although their route is another device',
   )
-  reservePorts(49152, 65535, "the node's own sockets do not take ports that pods leave with")
+  /* Chained, the node's own address is the stack's, with all its ports. */
+  if (!isChained) reservePorts(49152, 65535, "the node's own sockets do not take ports that pods leave with")
 }
 
 /** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */

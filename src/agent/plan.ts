@@ -74,7 +74,13 @@ export class Lingering {
     for (const [address, entry] of entries) this.#lastWanted.set(address, { entry, atMs: nowMs })
   }
 
-  update(wanted: ReadonlyMap<Address, EgressIp>, nowMs: number): ReadonlyMap<Address, EgressIp> {
+  /** `released` are those that must not stay. */
+  update(
+    wanted: ReadonlyMap<Address, EgressIp>,
+    nowMs: number,
+    released: readonly Address[] = [],
+  ): ReadonlyMap<Address, EgressIp> {
+    for (const address of released) this.#lastWanted.delete(address)
     for (const [address, entry] of wanted) this.#lastWanted.set(address, { entry, atMs: nowMs })
     for (const [address, { atMs }] of this.#lastWanted)
       if (atMs + this.#lingerMs < nowMs) this.#lastWanted.delete(address)

@@ -3,29 +3,21 @@ import { findDevice } from '../datapath/devices.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import type { Address } from '../net/address.ts'
 import { contains, familyOfPrefix, type Prefix, prefixLength } from '../net/prefix.ts'
-import type { Clock } from '../runtime/clock.ts'
 import type { Attachment, Attachments } from './attachments.ts'
 import type { CniRequest, CniResult } from './local-api.ts'
 import { chooseAddress, routerAddress } from './pod-addresses.ts'
+import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
 import { Refusal } from './serve.ts'
 import { hostDeviceName, unwirePod, wirePod } from './wire.ts'
 
-export interface PodNetworkOptions {
+export interface PodNetworkOptions extends Admission {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly attachments: Attachments
-  readonly clock: Clock
   /** Of this node, as the API server has given them; undefined until it is known. */
   readonly podCIDRs: () => readonly Prefix[] | undefined
   readonly mtu: () => number | undefined
-  /** Is the pod in what the tables are computed from? */
-  readonly isKnown: (pod: Attachment['pod']) => boolean
-  /** Resolves when tables that hold everything known now are written. */
-  readonly settle: () => Promise<void>
 }
-
-/** How long an ADD waits for the pod to appear in the agent's own watch; the runtime saw it in another. */
-const knownWithinMs = 5_000
 
 /** Wires pods as the CNI plugin asks, and answers an ADD only when the pod's entries are in the tables. */
 export class PodNetwork {
@@ -40,6 +32,10 @@ export class PodNetwork {
   recover(): void {
     const { attachments, netlink } = this.#options
     for (const attachment of attachments.list()) {
+      if (attachment.isChained) {
+        attachments.remove(attachment.containerId) /* the device is another plugin's */
+        continue
+      }
       const device = findDevice(netlink, attachment.device)
       if (attachment.wired !== undefined && device?.index === attachment.wired.ifindex) continue
       unwirePod(netlink, attachment.device)
@@ -59,37 +55,22 @@ export class PodNetwork {
         for (const { containerId } of this.#options.attachments.list())
           if (!request.validContainerIds?.includes(containerId)) await this.#remove(containerId)
         return undefined
+      case 'STATUS':
+        return undefined
       default:
         throw new Refusal(400, `the agent knows no CNI command ${String(request.command)}`)
     }
   }
 
   async #add(request: CniRequest): Promise<CniResult> {
-    const { attachments, settle } = this.#options
+    const { attachments } = this.#options
     const { containerId, interfaceName, netns, pod } = request
     if (!containerId || !interfaceName || netns === undefined || pod === undefined)
       throw new Refusal(400, 'ADD needs containerId, interfaceName, netns and pod')
-    await this.#untilKnown(pod)
+    await untilKnown(this.#options, pod)
     const attachment = attachments.get(containerId) ?? this.#wire(containerId, interfaceName, netns, pod)
-    try {
-      await settle()
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new Refusal(503, `the tables could not be written (${reason}); the pod waits`, { cause })
-    }
-    if (!this.#options.isKnown(pod))
-      throw new Refusal(503, `pod ${pod.namespace}/${pod.name} was deleted meanwhile`)
+    await untilWritten(this.#options, pod)
     return describe(attachment, netns, this.#prefixes())
-  }
-
-  async #untilKnown(pod: Attachment['pod']): Promise<void> {
-    const { clock, isKnown } = this.#options
-    for (const until = clock.now() + knownWithinMs; !isKnown(pod); await clock.sleep(5))
-      if (clock.now() > until)
-        throw new Refusal(
-          503,
-          `pod ${pod.namespace}/${pod.name} is not known to this node's agent yet: the API server may be away`,
-        )
   }
 
   #prefixes(): readonly Prefix[] {

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { addressesOf, namespaceOf, parseCached } from './cni-result.ts'
+
+const sandbox = '/run/netns/pod'
+
+/** As the plugins of containernetworking print it; in spec 0.3.1 each address has a version, too. */
+const ptp = {
+  cniVersion: '0.3.1',
+  interfaces: [
+    { name: 'veth1', mac: '02:00:00:00:00:01' },
+    { name: 'eth0', mac: '02:00:00:00:00:02', sandbox },
+  ],
+  ips: [{ version: '4', interface: 1, address: '10.244.1.5/24', gateway: '10.244.1.1' }],
+}
+const bridge = {
+  cniVersion: '1.0.0',
+  interfaces: [{ name: 'cni0' }, { name: 'veth1', sandbox: '' }, { name: 'eth0', sandbox }],
+  ips: [
+    { interface: 2, address: '10.244.1.5/24' },
+    { interface: 2, address: 'FD00:1::5/64' },
+  ],
+}
+
+describe('the result of the plugin before ours', () => {
+  test('says which addresses the pod has', () => {
+    assert.deepEqual(addressesOf(ptp), ['10.244.1.5'])
+    assert.deepEqual(addressesOf(bridge), ['10.244.1.5', 'fd00:1::5'])
+  })
+
+  test('need not say on which interface they are', () => {
+    assert.deepEqual(addressesOf({ ips: [{ address: '192.168.7.2/32' }] }), ['192.168.7.2'])
+  })
+
+  test('may name addresses of the node, which are none of the pod’s', () => {
+    const ips = [{ interface: 0, address: '10.244.1.1/24' }, ...bridge.ips]
+    assert.deepEqual(addressesOf({ ...bridge, ips }), ['10.244.1.5', 'fd00:1::5'])
+  })
+
+  test('says in which namespace the interface is', () => {
+    assert.equal(namespaceOf(bridge, 'eth0'), sandbox)
+    assert.equal(namespaceOf(bridge, 'cni0'), undefined)
+    assert.equal(namespaceOf(bridge, 'net1'), undefined)
+  })
+
+  test('may be anything, and then says nothing', () => {
+    for (const odd of [
+      undefined,
+      null,
+      'x',
+      [],
+      { ips: 7, interfaces: 'y' },
+      { ips: [null, { address: 9 }] },
+    ]) {
+      assert.deepEqual(addressesOf(odd), [])
+      assert.equal(namespaceOf(odd, 'eth0'), undefined)
+    }
+  })
+})
+
+describe('a result that the runtime has kept', () => {
+  const cached = {
+    kind: 'cniCacheV1',
+    containerId: 'c1',
+    ifName: 'eth0',
+    networkName: 'kindnet',
+    cniArgs: [
+      ['IgnoreUnknown', '1'],
+      ['K8S_POD_NAMESPACE', 'default'],
+      ['K8S_POD_NAME', 'xwing'],
+      ['K8S_POD_UID', 'u1'],
+    ],
+    result: ptp,
+  }
+
+  test('says whose it is', () => {
+    assert.deepEqual(parseCached(cached), {
+      containerId: 'c1',
+      interfaceName: 'eth0',
+      pod: { namespace: 'default', name: 'xwing', uid: 'u1' },
+      result: ptp,
+    })
+  })
+
+  test('is passed over where it is no pod’s, or of another kind', () => {
+    for (const odd of [{ ...cached, cniArgs: [] }, { ...cached, kind: 'cniCacheV2' }, null, [], 'x'])
+      assert.equal(parseCached(odd), undefined)
+  })
+})
