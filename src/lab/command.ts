@@ -2,12 +2,15 @@ import { Command, Option } from 'commander'
 import { type LabOptions, startLab, stopLab } from './lab.ts'
 import { listLabs, loadLab, requireLab } from './lab-state.ts'
 import { isFrozen, isRunning } from './machine.ts'
+import { type OtherPlugin, otherPlugins } from './other-network.ts'
 import { execInherit, openShell } from './shell.ts'
 import { runDemo } from './walkthrough/demo.ts'
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
-type Joining = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'>
+type Given = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'> & {
+  readonly cni: 'sallyport' | OtherPlugin
+}
 
 const joiningExplained = `
 Joining a cluster:
@@ -34,6 +37,8 @@ Examples:
   sallyport lab up && sallyport lab shell    a cluster to type in: kubectl, docker and cilium are there
   sallyport lab exec kubectl get nodes       one command in it
   sallyport lab up --kubeconfig ~/kind.yaml  nodes of this machine for a cluster that exists already
+  sallyport lab up --cni ptp                 with pods of another plugin, to which Sallyport is then chained:
+                                             sallyport install --set cni.chainingMode=generic-veth
   sallyport lab down                         take it away
 
 What runs in a lab can reach the lab's own network and nothing else.`,
@@ -51,7 +56,12 @@ What runs in a lab can reach the lab's own network and nothing else.`,
         .default('auto'),
     )
     .addHelpText('after', joiningExplained)
-    .action(async ({ name, ...joining }: { name: string } & Joining) => {
+    .addOption(
+      new Option('--cni <plugin>', 'whose pods: sallyport waits for an install, the others are there already')
+        .choices(['sallyport', ...otherPlugins])
+        .default('sallyport'),
+    )
+    .action(async ({ name, cni, ...joining }: { name: string } & Given) => {
       if (joining.context !== undefined && joining.kubeconfig === undefined)
         throw new Error('--context chooses in a kubeconfig: give --kubeconfig, too')
       const aborted = new AbortController()
@@ -60,6 +70,7 @@ What runs in a lab can reach the lab's own network and nothing else.`,
       await startLab({
         name,
         ...joining,
+        cni: cni === 'sallyport' ? undefined : cni,
         signal: aborted.signal,
         onProgress: (step) => print(`starting ${step} …`),
         onFinding: print,

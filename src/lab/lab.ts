@@ -19,6 +19,7 @@ import {
   startDaemon,
   until,
 } from './machine.ts'
+import { missingForPlugin, type OtherPlugin, setUpOtherNetwork } from './other-network.ts'
 import { policyFiles } from './policy-files.ts'
 import { type ControllersChoice, findJoinedCluster, leaveJoinedCluster } from './relay/joined-cluster.ts'
 import { startRelay } from './relay/start.ts'
@@ -28,6 +29,8 @@ import { exec } from './shell.ts'
 export interface LabOptions {
   readonly name: string
   readonly nodes?: readonly NodePlan[]
+  /** Whose pods are there before anything is installed; by itself nobody's. */
+  readonly cni?: OtherPlugin | undefined
   /** Before each step, in a few words. */
   readonly onProgress?: (step: string) => void
   /** What was found on the way that a person may want to know. */
@@ -44,7 +47,8 @@ export interface LabOptions {
 /** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort takes all of it away. */
 export async function startLab(options: LabOptions): Promise<LabState> {
   const { name, nodes = walkthroughNodes, onProgress = () => {}, onFinding = () => {}, signal } = options
-  const missing = missingForLab()
+  const { cni } = options
+  const missing = [...missingForLab(), ...(cni === undefined ? [] : missingForPlugin(cni))]
   if (missing.length > 0) throw new Error(missing.join('; '))
   if (loadLab(name) !== undefined)
     throw new Error(`a lab named ${name} is there already: "sallyport lab down --name ${name}" takes it away`)
@@ -93,6 +97,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
       )
       keep({ nodes: [...state.nodes, { ...plan, machine }] })
       connectToBridge(host, machine, plan.lastOctet)
+      if (cni !== undefined) setUpOtherNetwork(machine, plan, nodes, cni)
     }
     onProgress(state.joined === undefined ? 'API server' : `relay to ${state.joined.server}`)
     keep({ daemons: { ...state.daemons, ...(await startServing(state)) } })

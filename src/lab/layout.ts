@@ -21,6 +21,9 @@ export const walkthroughNodes: readonly NodePlan[] = [
   { name: 'kind-worker4', lastOctet: 3, podCIDR: '10.244.3.0/24', isControlPlane: false },
 ]
 
+/** Every node's pods. */
+export const podNetwork = '10.244.0.0/16'
+
 export const network = {
   name: 'kind',
   bridge: 'br-kind',

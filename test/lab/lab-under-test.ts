@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { startLab, stopLab } from '../../src/lab/lab.ts'
+import { type LabOptions, startLab, stopLab } from '../../src/lab/lab.ts'
 import { type LabState, loadLab, requireLab } from '../../src/lab/lab-state.ts'
 import { missingForLab } from '../../src/lab/requirements.ts'
 import { exec } from '../../src/lab/shell.ts'
@@ -12,12 +12,15 @@ import { walk } from '../../src/lab/walkthrough/walk.ts'
 export const cannotRun: string | false = missingForLab().join('; ') || false
 
 /** A lab for the tests of one file, taken away after them whatever happened. */
-export function labFor(name: string): { readonly state: () => LabState } {
+export function labFor(
+  name: string,
+  options: Omit<LabOptions, 'name'> = {},
+): { readonly state: () => LabState } {
   before(
     async () => {
       if (cannotRun) return
       if (loadLab(name) !== undefined) await stopLab(name)
-      await startLab({ name })
+      await startLab({ name, ...options })
     },
     { timeout: 60_000 },
   )

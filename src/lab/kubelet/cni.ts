@@ -1,10 +1,15 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Pod } from './pod-spec.ts'
 
 const configurationDirectory = '/etc/cni/net.d'
 const binaryDirectory = '/opt/cni/bin'
+
+/** What ADD has made, until DEL: as libcni keeps it, which runtimes use. */
+export const resultCache = '/run/cni-results'
+
+const interfaceName = 'eth0'
 
 interface NetworkList {
   readonly cniVersion: string
@@ -55,7 +60,28 @@ export async function callNetwork(
     const output = await callPlugin(command, plugin.type, configuration, pod, containerId, netns)
     if (command === 'ADD') result = JSON.parse(output) as CniResult
   }
+  const cached = join(resultCache, `${network.name}-${containerId}-${interfaceName}`)
+  mkdirSync(resultCache, { recursive: true })
+  if (command === 'DEL') rmSync(cached, { force: true })
+  else writeFileSync(cached, JSON.stringify(describeResult(network, pod, containerId, result)))
   return result ?? {}
+}
+
+function describeResult(network: NetworkList, pod: Pod, containerId: string, result: unknown): object {
+  const cniArgs = Object.entries(argumentsFor(pod, containerId))
+  const { name } = network
+  return { kind: 'cniCacheV1', containerId, ifName: interfaceName, networkName: name, cniArgs, result }
+}
+
+function argumentsFor({ metadata }: Pod, containerId: string): Record<string, string> {
+  const { name, namespace = 'default', uid = '' } = metadata
+  return {
+    IgnoreUnknown: '1',
+    K8S_POD_NAMESPACE: namespace,
+    K8S_POD_NAME: name,
+    K8S_POD_INFRA_CONTAINER_ID: containerId,
+    K8S_POD_UID: uid,
+  }
 }
 
 function callPlugin(
@@ -66,15 +92,15 @@ function callPlugin(
   containerId: string,
   netns: string,
 ): Promise<string> {
-  const { name, namespace = 'default', uid = '' } = pod.metadata
+  const cniArguments = Object.entries(argumentsFor(pod, containerId))
   const env = {
     PATH: process.env.PATH,
     CNI_COMMAND: command,
     CNI_CONTAINERID: containerId,
     CNI_NETNS: netns,
-    CNI_IFNAME: 'eth0',
+    CNI_IFNAME: interfaceName,
     CNI_PATH: binaryDirectory,
-    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name};K8S_POD_INFRA_CONTAINER_ID=${containerId};K8S_POD_UID=${uid}`,
+    CNI_ARGS: cniArguments.map((pair) => pair.join('=')).join(';'),
   }
   return new Promise((resolve, reject) => {
     const child = spawn(join(binaryDirectory, type), { env, stdio: ['pipe', 'pipe', 'pipe'] })

@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs'
+import { type Machine, runInside } from './host.ts'
+import { resultCache } from './kubelet/cni.ts'
+import { ipv4Of, type NodePlan, podNetwork } from './layout.ts'
+
+/** Plugins of others that can have a lab's pods, so that Sallyport is chained to them. */
+export const otherPlugins = ['ptp', 'bridge'] as const
+export type OtherPlugin = (typeof otherPlugins)[number]
+
+/** Where Debian puts them. */
+const binaries = '/usr/lib/cni'
+
+export function missingForPlugin(plugin: OtherPlugin): string[] {
+  return existsSync(`${binaries}/${plugin}`)
+    ? []
+    : [`${binaries}/${plugin} is missing: apt-get install containernetworking-plugins`]
+}
+
+/**
+ * A node's network as kindnet makes it: a plugin of the CNI project with addresses from the node's prefix, a route to
+ * each other node's pods over the wire, and masquerading by nftables of what leaves the pods' network.
+ */
+export function setUpOtherNetwork(
+  machine: Machine,
+  plan: NodePlan,
+  nodes: readonly NodePlan[],
+  plugin: OtherPlugin,
+): void {
+  const routes = nodes
+    .filter(({ name }) => name !== plan.name)
+    .map(({ podCIDR, lastOctet }) => `ip route add ${podCIDR} via ${ipv4Of(lastOctet)}`)
+  runInside(machine, [
+    'sh',
+    '-ec',
+    `ln -s ${binaries}/* /opt/cni/bin/
+mkdir -p /var/lib/cni ${resultCache}
+mount -t tmpfs tmpfs /var/lib/cni
+ln -s ${resultCache} /var/lib/cni/results
+echo 1 >/proc/sys/net/ipv4/ip_forward
+${routes.join('\n')}
+nft -f - <<'END'
+table ip masquerading {
+  chain postrouting {
+    type nat hook postrouting priority srcnat
+    ip saddr ${plan.podCIDR} ip daddr != ${podNetwork} masquerade
+  }
+}
+END
+cat >/etc/cni/net.d/10-lab.conflist <<'END'
+${JSON.stringify(networkList(plan, plugin), null, 2)}
+END`,
+  ])
+}
+
+function networkList({ podCIDR }: NodePlan, plugin: OtherPlugin): object {
+  const ipam = {
+    type: 'host-local',
+    ranges: [[{ subnet: podCIDR }]],
+    routes: [{ dst: '0.0.0.0/0' }],
+    dataDir: '/run/cni-addresses',
+  }
+  const own = plugin === 'bridge' ? { bridge: 'cni0', isDefaultGateway: true, hairpinMode: true } : {}
+  return { cniVersion: '0.3.1', name: 'lab', plugins: [{ type: plugin, ipMasq: false, ...own, ipam }] }
+}
