@@ -59,6 +59,6 @@ function networkList({ podCIDR }: NodePlan, plugin: OtherPlugin): object {
     routes: [{ dst: '0.0.0.0/0' }],
     dataDir: '/run/cni-addresses',
   }
-  const own = plugin === 'bridge' ? { bridge: 'cni0', isDefaultGateway: true, hairpinMode: true } : {}
+  const own = plugin === 'bridge' ? { bridge: 'cni0', isGateway: true, hairpinMode: true } : {}
   return { cniVersion: '0.3.1', name: 'lab', plugins: [{ type: plugin, ipMasq: false, ...own, ipam }] }
 }

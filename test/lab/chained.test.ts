@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/other-network.ts'
+import { cannotRun, eventually, labFor, processesOf, seenByOutpost, type } from './lab-under-test.ts'
+
+const outpost = 'http://172.18.0.7:8000'
+const nodeAddress = '172.18.0.2'
+const egressIp = '172.18.0.42'
+
+const preparation = `
+kubectl taint node kind-worker3 egress-gw:NoSchedule
+kubectl label node kind-worker3 egress-gw=true
+docker exec kind-worker3 ip link add net0 type dummy
+docker exec kind-worker3 ip address add ${egressIp}/16 dev net0
+docker run -d --name remote-outpost --network kind -e ALLOWED_IP=${egressIp} quay.io/isovalent-dev/egressgw-whatismyip:latest`
+
+const pod = (name: string, org: string, node = 'kind-worker', image = 'docker.io/tgraf/netperf') =>
+  `kubectl run ${name} --labels org=${org} --image ${image} --overrides '{"spec":{"nodeName":"${node}"}}'`
+
+/** Of the alliance, to wherever it goes. */
+const policy = `kubectl apply -f - <<'END'
+apiVersion: cilium.io/v2
+kind: CiliumEgressGatewayPolicy
+metadata: {name: outpost}
+spec:
+  selectors: [{podSelector: {matchLabels: {org: alliance}}}]
+  destinationCIDRs: [0.0.0.0/0]
+  egressGateway: {nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0}
+END`
+
+const networkOf = (node: string) => `docker exec ${node} cat /etc/cni/net.d/0-sallyport.conflist`
+
+const plugins = ({ plugins }: { readonly plugins: readonly { readonly type: string }[] }): string[] =>
+  plugins.map(({ type: each }) => each)
+
+function chainedTo(plugin: OtherPlugin): void {
+  const lab = labFor(`test-chained-${plugin}`, { cni: plugin })
+  const run = (command: string): Promise<string> => type(lab.state(), command)
+  const isReady = (name: string) => run(`kubectl wait --for=condition=Ready pod/${name} --timeout=30s`)
+  const sourceOf = async (name: string, url = outpost): Promise<string | undefined> =>
+    /source IP \(([^)]+)\)/.exec(
+      await run(`kubectl exec ${name} -- curl -s --max-time 2 ${url} || true`),
+    )?.[1]
+
+  test('before Sallyport comes, every pod leaves with its node’s address', async () => {
+    await run(preparation)
+    await run([pod('xwing', 'alliance'), pod('tiefighter', 'empire')].join('\n'))
+    await run(pod('cantina', 'empire', 'kind-worker2', 'quay.io/isovalent-dev/egressgw-whatismyip'))
+    for (const name of ['xwing', 'tiefighter', 'cantina']) await isReady(name)
+    for (const name of ['xwing', 'tiefighter'])
+      await eventually('the outpost answers', async () => (await sourceOf(name)) === nodeAddress)
+  })
+
+  test('installed, it takes in the pods that run, and a policy holds for them', async () => {
+    await run(
+      `sallyport install --set 'cni.chainingMode=generic-veth,devices={eth+,net+}' && sallyport status --wait`,
+    )
+    await run(policy)
+    await eventually('the X-Wing has the egress IP', async () => (await sourceOf('xwing')) === egressIp)
+    assert.equal(
+      await run(`kubectl get pod xwing -o 'jsonpath={.status.containerStatuses[0].restartCount}'`),
+      '0',
+    )
+  })
+
+  test('what no policy selects still leaves by the other plugin', async () => {
+    assert.equal(await sourceOf('tiefighter'), nodeAddress)
+  })
+
+  test('pods of other nodes see each pod’s own address, also where a policy says 0.0.0.0/0', async () => {
+    const cantina = `http://${await run('kubectl get pod cantina -o jsonpath={.status.podIP}')}:8000`
+    for (const name of ['xwing', 'tiefighter'])
+      assert.equal(
+        await sourceOf(name, cantina),
+        await run(`kubectl get pod ${name} -o jsonpath={.status.podIP}`),
+      )
+  })
+
+  test('a new pod leaves with the egress IP from its first packet on', async () => {
+    const before = await seenByOutpost(lab.state())
+    await run(
+      `kubectl run ywing --labels org=alliance --image docker.io/tgraf/netperf --restart=Never --command -- curl -s ${outpost}`,
+    )
+    await eventually('it has called', async () =>
+      (await run('kubectl logs ywing 2>&1 || true')).includes(egressIp),
+    )
+    const after = await seenByOutpost(lab.state())
+    assert.deepEqual({ ...after, [egressIp]: 0 }, { ...before, [egressIp]: 0 }, 'no other address was seen')
+  })
+
+  test('without its agent a pod waits, and nothing leaves', async () => {
+    const [agent] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
+    assert.ok(agent)
+    const before = await seenByOutpost(lab.state())
+    process.kill(agent, 'SIGSTOP')
+    try {
+      await run(pod('awing', 'alliance'))
+      await setTimeout(2_000)
+      assert.notEqual(await run('kubectl get pod awing -o jsonpath={.status.phase}'), 'Running')
+      assert.equal(await sourceOf('xwing'), egressIp, 'pods that run go on')
+    } finally {
+      process.kill(agent, 'SIGCONT')
+    }
+    await isReady('awing')
+    assert.equal(await sourceOf('awing'), egressIp)
+    const after = await seenByOutpost(lab.state())
+    assert.deepEqual({ ...after, [egressIp]: 0 }, { ...before, [egressIp]: 0 }, 'no other address was seen')
+  })
+
+  test('an agent that is killed finds its pods again', async () => {
+    const [agent] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
+    assert.ok(agent)
+    process.kill(agent, 'SIGKILL')
+    assert.equal(await sourceOf('xwing'), egressIp)
+    await eventually('the next one works', async () => {
+      const [next] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
+      return next !== undefined && next !== agent
+    })
+    await run('sallyport status --wait')
+    await run(pod('bwing', 'alliance'))
+    await isReady('bwing')
+    assert.equal(await sourceOf('bwing'), egressIp)
+    assert.equal(await sourceOf('xwing'), egressIp)
+  })
+
+  test('the other plugin’s file may change, or be written anew: ours follows, and theirs stays theirs', async () => {
+    const theirs = '/etc/cni/net.d/10-lab.conflist'
+    assert.deepEqual(plugins(JSON.parse(await run(`docker exec kind-worker cat ${theirs}`))), [plugin])
+    await run(
+      `docker exec kind-worker sed -i 's/"name": "lab"/"name": "lab", "disableCheck": true/' ${theirs}`,
+    )
+    await eventually(
+      'ours has what theirs has',
+      async () => JSON.parse(await run(networkOf('kind-worker'))).disableCheck === true,
+    )
+    assert.deepEqual(plugins(JSON.parse(await run(networkOf('kind-worker')))), [plugin, 'sallyport-cni'])
+    await run('docker exec kind-worker rm /etc/cni/net.d/0-sallyport.conflist')
+    await eventually('ours is there again', async () =>
+      (await run(`${networkOf('kind-worker')} || true`)).includes('sallyport-cni'),
+    )
+  })
+
+  test('a rule of the forward chain holds for what stays with the stack, and not for what a policy claims', async () => {
+    const rules = `table ip policies {
+  chain forward { type filter hook forward priority filter; ip daddr 172.18.0.7 drop; }
+}`
+    await run(`docker exec kind-worker sh -c 'nft -f -' <<'END'\n${rules}\nEND`)
+    assert.equal(await sourceOf('tiefighter'), undefined)
+    assert.equal(await sourceOf('xwing'), egressIp)
+    await run('docker exec kind-worker nft delete table ip policies')
+    assert.equal(await sourceOf('tiefighter'), nodeAddress)
+  })
+
+  test('a deleted pod is forgotten, and the others stay', async () => {
+    await run('kubectl delete pod xwing awing bwing ywing --wait=true --grace-period=1')
+    await eventually('only two are left', async () => {
+      const agent = `$(kubectl -n kube-system get pod -l app.kubernetes.io/managed-by=sallyport --field-selector spec.nodeName=kind-worker -o name | grep -v operator)`
+      return /^Pods: +1$/m.test(await run(`kubectl -n kube-system exec ${agent} -- sallyport status`))
+    })
+    assert.equal(await sourceOf('tiefighter'), nodeAddress)
+  })
+}
+
+for (const plugin of otherPlugins) {
+  const skip = cannotRun || missingForPlugin(plugin).join('; ') || false
+  describe(`chained to the ${plugin} plugin`, { skip, timeout: 180_000 }, () => chainedTo(plugin))
+}
