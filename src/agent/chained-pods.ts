@@ -3,7 +3,7 @@ import type { Datapath } from '../datapath/datapath.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import type { Attachment, Attachments } from './attachments.ts'
 import { findWire } from './chained-wire.ts'
-import { addressesOf, type CachedResult, namespaceOf, readResultCache } from './cni-result.ts'
+import { addressesOf, type CachedResult, namespaceOf, podInterface, readResultCache } from './cni-result.ts'
 import type { CniRequest } from './local-api.ts'
 import type { NodeDevice } from './node-network.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
@@ -16,9 +16,6 @@ export interface ChainedPodsOptions extends Admission {
   /** Where the runtime keeps the results of ADD. */
   readonly resultCache: string
 }
-
-/** The interface that a pod's own addresses are on, by the contract between kubelet and runtimes. */
-const podInterface = 'eth0'
 
 /**
  * Pods that another plugin wires. Ours comes after it: the programs go on the device that is there, and ADD is answered
@@ -88,7 +85,8 @@ export class ChainedPods {
     for (const { containerId, wired } of attachments.list())
       if (wired === undefined || !present.has(wired.ifindex)) attachments.remove(containerId)
     this.#strangers.clear()
-    for (const cached of readResultCache(resultCache))
+    const known = attachments.list().map(({ containerId }) => containerId)
+    for (const cached of readResultCache(resultCache, known))
       if (
         cached.interfaceName === podInterface &&
         attachments.get(cached.containerId) === undefined &&

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { addressesOf, namespaceOf, parseCached } from './cni-result.ts'
+import { addressesOf, namespaceOf, parseCached, readResultCache } from './cni-result.ts'
 
 const sandbox = '/run/netns/pod'
 
@@ -80,6 +83,25 @@ describe('a result that the runtime has kept', () => {
       pod: { namespace: 'default', name: 'xwing', uid: 'u1' },
       result: ptp,
     })
+  })
+
+  test('is read where the container is not known yet; half a file is not', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'sallyport-results-'))
+    try {
+      for (const containerId of ['c1', 'c2'])
+        writeFileSync(
+          join(directory, `kindnet-${containerId}-eth0`),
+          JSON.stringify({ ...cached, containerId }),
+        )
+      writeFileSync(join(directory, 'kindnet-c3-eth0'), '{"kind": "cniCache')
+      assert.deepEqual(
+        readResultCache(directory, ['c1']).map(({ containerId }) => containerId),
+        ['c2'],
+      )
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+    assert.deepEqual(readResultCache(directory, []), [], 'a runtime need not keep any')
   })
 
   test('is passed over where it is no pod’s, or of another kind', () => {

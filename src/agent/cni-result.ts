@@ -38,6 +38,9 @@ export function namespaceOf(result: unknown, interfaceName: string): string | un
   return typeof found?.sandbox === 'string' ? found.sandbox : undefined
 }
 
+/** The interface that a pod's own addresses are on, by the contract between kubelet and runtimes. */
+export const podInterface = 'eth0'
+
 /** A pod that was wired before: what runtimes keep of every ADD, until the DEL. */
 export interface CachedResult {
   readonly containerId: string
@@ -46,8 +49,11 @@ export interface CachedResult {
   readonly result: unknown
 }
 
-/** The cache of libcni, which containerd and CRI-O use. A file that is being written, or is none, is passed over. */
-export function readResultCache(directory: string): readonly CachedResult[] {
+/**
+ * The cache of libcni, which containerd and CRI-O use, less the containers that are known: a file's name is
+ * `network-container-interface`. One that is being written, or is no result, is passed over.
+ */
+export function readResultCache(directory: string, known: readonly string[]): readonly CachedResult[] {
   let names: readonly string[]
   try {
     names = readdirSync(directory)
@@ -55,6 +61,7 @@ export function readResultCache(directory: string): readonly CachedResult[] {
     return []
   }
   return names.flatMap((name) => {
+    if (known.some((containerId) => name.endsWith(`-${containerId}-${podInterface}`))) return []
     try {
       return parseCached(JSON.parse(readFileSync(join(directory, name), 'utf8'))) ?? []
     } catch {

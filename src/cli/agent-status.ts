@@ -13,7 +13,7 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
     ],
     [
       'Masquerading:',
-      `BPF   [${devices.map(({ name }) => name).join(', ')}]   ${podCIDRs.join(', ')} [IPv4: ${onOff(masquerading.ipv4)}, IPv6: ${onOff(masquerading.ipv6)}]`,
+      `${config['cni-chaining-mode'] === 'generic-veth' ? 'left to the other CNI plugin' : 'BPF'}   [${devices.map(({ name }) => name).join(', ')}]   ${podCIDRs.join(', ')} [IPv4: ${onOff(masquerading.ipv4)}, IPv6: ${onOff(masquerading.ipv6)}]`,
     ],
     [
       'Egress Gateway:',
