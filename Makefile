@@ -6,7 +6,7 @@ help:
 	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
 	@echo 'make lab     starts the lab, with nothing installed in it, and opens its shell (root)'
 	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
-	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts, and against none (root)'
+	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make build   compiles the datapath'
 	@echo 'make clean   removes what was built'
 
@@ -36,6 +36,7 @@ lab: setup
 
 bench: setup
 	@node bench/main.ts
+	@node bench/failover.ts
 
 clean:
 	rm -rf build

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { dockerRun } from '../src/lab/docker/docker.ts'
 import { runInside } from '../src/lab/host.ts'
-import { startLab, stopApiServer, stopLab } from '../src/lab/lab.ts'
+import { restartApiServer, startLab, stopApiServer, stopLab } from '../src/lab/lab.ts'
 import { type LabState, loadLab, requireLab } from '../src/lab/lab-state.ts'
 import { enterCommand, freeze } from '../src/lab/machine.ts'
 import { exec } from '../src/lab/shell.ts'
@@ -12,6 +12,8 @@ import { holdBinary } from './tools.ts'
 export interface Death {
   readonly way: string
   readonly happen: (cluster: Cluster) => unknown
+  /** As it was before; absent where nothing can bring the node back. */
+  readonly undo?: (cluster: Cluster) => unknown
   /** The operators and the API server are away when it happens. */
   readonly isAlone?: boolean
 }
@@ -30,37 +32,59 @@ export const gatewayInUse = 'gateway1'
 const octets = { source: 2, gateway1: 3, gateway2: 4 } as const
 const bridgePort = `veth${octets.gateway1}`
 
-const machineOf = ({ state }: Cluster, name: string) => {
+export const machineOf = ({ state }: Cluster, name: string) => {
   const machine = state.nodes.find((node) => node.name === name)?.machine
   if (machine === undefined) throw new Error(`the lab has no node ${name}`)
   return machine
 }
 
-const cutLink = ({ state }: Cluster): unknown =>
-  state.host && runInside(state.host, ['ip', 'link', 'set', bridgePort, 'down'])
+const setLink =
+  (direction: 'up' | 'down') =>
+  ({ state }: Cluster): unknown =>
+    state.host && runInside(state.host, ['ip', 'link', 'set', bridgePort, direction])
+const setFrozen =
+  (isFrozen: boolean) =>
+  (cluster: Cluster): unknown =>
+    freeze(machineOf(cluster, gatewayInUse).cgroup, isFrozen)
+const typed =
+  (command: string) =>
+  ({ type }: Cluster): unknown =>
+    type(command)
 
-const freezeProcesses = (cluster: Cluster): void => freeze(machineOf(cluster, gatewayInUse).cgroup, true)
+const linkCut = { happen: setLink('down'), undo: setLink('up') }
+const frozen = { happen: setFrozen(true), undo: setFrozen(false) }
+const nothing = (): void => {}
 
 export const deaths: readonly Death[] = [
-  { way: 'link cut', happen: cutLink },
-  { way: "node's processes frozen", happen: freezeProcesses },
   {
     way: 'agent killed',
     happen: (cluster) =>
-      runInside(machineOf(cluster, gatewayInUse), ['pkill', '-KILL', '-f', 'src/agent/main.ts']),
+      runInside(machineOf(cluster, gatewayInUse), ['pkill', '-KILL', '-f', 'src/[a]gent/main.ts']),
+    undo: nothing,
   },
   {
     way: 'agents upgraded',
-    happen: ({ type }) => type('kubectl -n kube-system rollout restart daemonset/cilium'),
+    happen: typed('kubectl -n kube-system rollout restart daemonset/cilium'),
+    undo: typed('kubectl -n kube-system rollout status daemonset/cilium --timeout=60s'),
   },
-  { way: 'node unlabelled', happen: ({ type }) => type(`kubectl label node ${gatewayInUse} egress-gw-`) },
-  { way: 'node cordoned', happen: ({ type }) => type(`kubectl cordon ${gatewayInUse}`) },
+  {
+    way: 'node unlabelled',
+    happen: typed(`kubectl label node ${gatewayInUse} egress-gw-`),
+    undo: typed(`kubectl label node ${gatewayInUse} egress-gw=true`),
+  },
+  {
+    way: 'node cordoned',
+    happen: typed(`kubectl cordon ${gatewayInUse}`),
+    undo: typed(`kubectl uncordon ${gatewayInUse}`),
+  },
+  { way: 'link cut', ...linkCut },
+  { way: "node's processes frozen", ...frozen },
+  { way: 'link cut, operator and API server away', ...linkCut, isAlone: true },
+  { way: "node's processes frozen, operator and API server away", ...frozen, isAlone: true },
   {
     way: 'namespace deleted',
     happen: (cluster) => writeFileSync(join(machineOf(cluster, gatewayInUse).cgroup, 'cgroup.kill'), '1'),
   },
-  { way: 'link cut, operator and API server away', happen: cutLink, isAlone: true },
-  { way: "node's processes frozen, operator and API server away", happen: freezeProcesses, isAlone: true },
 ]
 
 const policy = `apiVersion: isovalent.com/v1
@@ -125,7 +149,16 @@ export async function setUpCluster(name: string): Promise<Cluster> {
 
 /** Takes the control plane away: what happens next nobody arranges. */
 export async function leaveAlone(cluster: Cluster): Promise<void> {
-  for (const { machine } of cluster.state.nodes)
-    runInside(machine, ['sh', '-c', 'pkill -STOP -f src/[o]perator/main.ts || true'])
+  signalOperators(cluster, 'STOP')
   await stopApiServer(cluster.state.name)
+}
+
+export async function comeBack(cluster: Cluster): Promise<void> {
+  await restartApiServer(cluster.state.name)
+  signalOperators(cluster, 'CONT')
+}
+
+function signalOperators({ state }: Cluster, signal: 'STOP' | 'CONT'): void {
+  for (const { machine } of state.nodes)
+    runInside(machine, ['sh', '-c', `pkill -${signal} -f src/[o]perator/main.ts || true`])
 }

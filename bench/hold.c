@@ -458,7 +458,7 @@ static void run_for(int seconds, int count)
 		}
 	}
 	for (int i = 0; i < count; i++)
-		if (end - senders[i].last_answer > senders[i].stall)
+		if (senders[i].last_answer + senders[i].stall < end)
 			senders[i].stall = end - senders[i].last_answer;
 }
 

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { type Configuration, configMapData, parseConfiguration } from '../api/configuration.ts'
 import { healthPort } from '../api/manifests.ts'
@@ -58,7 +59,10 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     stateDirectory: options['state-directory'],
     clock: systemClock,
     log,
-    onReady: () => installPlugin(options.socket, log),
+    onReady: () => {
+      installPlugin(options.socket, log)
+      flushCompileCache()
+    },
   })
   const servers = [await serveLocalApi(options.socket, agent), await serveHealth(healthPort, agent)]
   const resync = setInterval(() => agent.trigger(), resyncMs)

@@ -125,8 +125,8 @@ export const settings: readonly Setting[] = [
     key: 'slots',
     kind: 'integer',
     fallback: '512',
-    range: [16, 512],
-    help: 'How many nodes the guaranteed ports of each egress IP are split over; a power of two. Not to be changed later.',
+    range: [16, 2048],
+    help: 'How many nodes the guaranteed ports of each egress IP are split over; a power of two. Above 512 a node’s own address has none to guarantee: policies that use it live by leases. Not to be changed later.',
   },
   {
     path: 'stackCIDRs',

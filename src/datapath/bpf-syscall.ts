@@ -5,12 +5,12 @@ import { check, native } from './libc.ts'
 const commands = {
   pin: 6,
   getPinned: 7,
+  attach: 8,
+  detach: 9,
   testRun: 10,
   programFdById: 13,
   infoByFd: 15,
-  linkCreate: 28,
-  linkUpdate: 29,
-  linkDetach: 34,
+  query: 16,
 } as const
 
 const bpfSyscallByArch: Readonly<Record<string, number>> = { x64: 321, arm64: 280 }
@@ -44,32 +44,53 @@ export function getPinned(path: string): number {
   return fd
 }
 
-export function createLink(programFd: number, ifindex: number, attachType: number): number {
-  const attributes = Buffer.alloc(64)
-  attributes.writeUInt32LE(programFd, 0)
-  attributes.writeUInt32LE(ifindex, 4)
-  attributes.writeUInt32LE(attachType, 8)
-  return bpf('linkCreate', attributes, `attach a program to device ${ifindex}`)
+/** A place on a device where programs hang; the attach type is of enum bpf_attach_type. */
+export interface DeviceHook {
+  readonly ifindex: number
+  readonly attachType: number
 }
 
-/** Puts another program in the link's place between two packets: none sees neither. */
-export function updateLink(linkFd: number, programFd: number): void {
-  const attributes = Buffer.alloc(16)
-  attributes.writeUInt32LE(linkFd, 0)
+const replaceFlag = 1 << 2
+
+/** Appends a program, or puts it in another's place between two packets: none sees neither. */
+export function attachProgram(
+  { ifindex, attachType }: DeviceHook,
+  programFd: number,
+  replacedFd?: number,
+): void {
+  const attributes = Buffer.alloc(32)
+  attributes.writeUInt32LE(ifindex, 0)
   attributes.writeUInt32LE(programFd, 4)
-  bpf('linkUpdate', attributes, 'update a link to another program')
+  attributes.writeUInt32LE(attachType, 8)
+  if (replacedFd !== undefined) {
+    attributes.writeUInt32LE(replaceFlag, 12)
+    attributes.writeUInt32LE(replacedFd, 16)
+  }
+  bpf('attach', attributes, `attach a program to device ${ifindex}`)
 }
 
-export function detachLink(linkFd: number): void {
-  const attributes = Buffer.alloc(4)
-  attributes.writeUInt32LE(linkFd, 0)
-  bpf('linkDetach', attributes, 'detach a link')
+export function detachProgram({ ifindex, attachType }: DeviceHook, programFd: number): void {
+  const attributes = Buffer.alloc(32)
+  attributes.writeUInt32LE(ifindex, 0)
+  attributes.writeUInt32LE(programFd, 4)
+  attributes.writeUInt32LE(attachType, 8)
+  bpf('detach', attributes, `detach a program from device ${ifindex}`)
 }
 
-/** Device 0 means that the device is gone and the link with it. */
-export function linkInfo(linkFd: number): { readonly programId: number; readonly ifindex: number } {
-  const info = info64(linkFd)
-  return { programId: info.readUInt32LE(8), ifindex: info.readUInt32LE(16) }
+/** BPF_MPROG_MAX of the kernel: more programs no hook holds. */
+const mostPrograms = 64
+
+/** The kernel's ids of the programs on a hook, the first to run first. */
+export function queryPrograms({ ifindex, attachType }: DeviceHook): readonly number[] {
+  const ids = Buffer.alloc(4 * mostPrograms)
+  const attributes = Buffer.alloc(64)
+  attributes.writeUInt32LE(ifindex, 0)
+  attributes.writeUInt32LE(attachType, 4)
+  attributes.writeBigUInt64LE(koffi.address(ids), 16)
+  attributes.writeUInt32LE(mostPrograms, 24)
+  bpf('query', attributes, `ask which programs hang at device ${ifindex}`)
+  keepAlive(ids)
+  return Array.from({ length: attributes.readUInt32LE(24) }, (_, index) => ids.readUInt32LE(4 * index))
 }
 
 /** A new descriptor of the program with this id of the kernel's. */
@@ -79,14 +100,19 @@ export function programById(id: number): number {
   return bpf('programFdById', attributes, `open program ${id}`)
 }
 
-function info64(fd: number): Buffer {
-  const info = Buffer.alloc(64)
+const nameAt = 64
+const nameLength = 16
+
+/** As the kernel has it: 15 bytes at most. */
+export function programName(programFd: number): string {
+  const info = Buffer.alloc(nameAt + nameLength)
   const attributes = Buffer.alloc(16)
-  attributes.writeUInt32LE(fd, 0)
+  attributes.writeUInt32LE(programFd, 0)
   attributes.writeUInt32LE(info.length, 4)
   attributes.writeBigUInt64LE(koffi.address(info), 8)
-  bpf('infoByFd', attributes, 'ask about a descriptor')
-  return info
+  bpf('infoByFd', attributes, 'ask about a program')
+  keepAlive(info)
+  return info.toString('latin1', nameAt).replace(/\0.*$/s, '')
 }
 
 /** The address of a buffer holds only while the buffer is referenced: call this after the kernel used it. */

@@ -199,7 +199,8 @@ export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
       write(buffer, at, values) {
         if (values.length > type.length)
           throw new RangeError(`${values.length} values for an array of ${type.length}`)
-        for (const [index, value] of values.entries()) field.write(buffer, at + index * size, value)
+        for (let index = 0; index < values.length; index++)
+          field.write(buffer, at + index * size, values[index] as T)
       },
     }
   }

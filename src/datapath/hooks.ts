@@ -1,15 +1,25 @@
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { createLink, detachLink, getPinned, linkInfo, pin, programById, updateLink } from './bpf-syscall.ts'
+import {
+  attachProgram,
+  type DeviceHook,
+  detachProgram,
+  getPinned,
+  pin,
+  programById,
+  programName,
+  queryPrograms,
+} from './bpf-syscall.ts'
 import { libbpf, tcHook, tcOptions } from './libbpf.ts'
 import { checkNegative, isKernelError, native } from './libc.ts'
 
 /**
- * Programs on devices. Each attachment is pinned, so that it outlives this process, and replaced in place, so
- * that no packet finds the hook empty. The pin's name says what hangs where: `tcx-from_world-12-ingress`.
+ * Programs on devices. They live as long as their device: longer than this process, and longer than the bpffs that it
+ * pins in, so that a node which is taken apart never has an egress IP on a device and no program before it. They are
+ * replaced in place, so that no packet finds the hook empty.
  *
- * With tcx (kernel 6.6 and later) the pin is the link. Before, the program hangs on the device's clsact qdisc,
- * and the pin is the program, kept only to know of it.
+ * With tcx (kernel 6.6 and later) a program is one of several at its hook. Before, it hangs on the device's clsact qdisc.
+ * The pin is the program, kept to know of it; its name says what hangs where: `tcx-from_world-12-ingress`.
  */
 export interface Attachment {
   readonly program: string
@@ -35,7 +45,7 @@ export class Hooks {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
   }
 
-  /** Those whose device still exists. Pins of devices that are gone are removed on the way. */
+  /** Those that still hang where they were put. Pins of others, and of devices that are gone, are removed on the way. */
   list(): Attachment[] {
     return readdirSync(this.#directory)
       .map(parseName)
@@ -45,37 +55,26 @@ export class Hooks {
 
   /** Attaches, or replaces in place what this program's earlier load left there. */
   attach(program: string, programFd: number, ifindex: number, direction: Direction): Attachment {
-    for (const mechanism of this.#prefer === 'tcx'
-      ? (['tcx', 'clsact'] as const)
-      : (['clsact', 'tcx'] as const)) {
+    for (const mechanism of ['tcx', 'clsact'] as const) {
       const attachment = { program, ifindex, direction, mechanism }
-      if (existsSync(this.#path(attachment))) {
-        if (this.#isAlive(attachment)) {
-          this.replace(attachment, programFd)
-          return attachment
-        }
-        this.#unpin(attachment)
-      }
+      if (mechanism !== this.#prefer && !existsSync(this.#path(attachment))) continue
+      if (!this.#isAlive(attachment)) continue
+      this.replace(attachment, programFd)
+      return attachment
     }
-    if (this.#prefer === 'tcx') {
-      const attachment = { program, ifindex, direction, mechanism: 'tcx' as const }
-      if (this.#attachTcx(attachment, programFd)) return attachment
-    }
-    const attachment = { program, ifindex, direction, mechanism: 'clsact' as const }
-    this.#attachClsact(attachment, programFd)
-    pin(programFd, this.#path(attachment))
-    return attachment
+    const wanted = { program, ifindex, direction, mechanism: 'tcx' as const }
+    const attachment =
+      this.#prefer === 'tcx' && hasTcx(wanted) ? wanted : { ...wanted, mechanism: 'clsact' as const }
+    if (attachment.mechanism === 'tcx') attachToHook(attachment, programFd)
+    else this.#attachClsact(attachment, programFd)
+    return this.#pin(attachment, programFd)
   }
 
   /** Swaps the program between two packets. Throws, and nothing has changed, where the device is gone. */
   replace(attachment: Attachment, programFd: number): void {
-    if (attachment.mechanism === 'clsact') {
-      this.#attachClsact(attachment, programFd)
-      unlinkSync(this.#path(attachment))
-      pin(programFd, this.#path(attachment))
-      return
-    }
-    this.#withPinned(attachment, (link) => updateLink(link, programFd))
+    if (attachment.mechanism === 'clsact') this.#attachClsact(attachment, programFd)
+    else withFd(this.#currentProgram(attachment), (old) => replaceOnHook(attachment, programFd, old))
+    this.#pin(attachment, programFd)
   }
 
   /**
@@ -105,15 +104,10 @@ export class Hooks {
     }
   }
 
-  /** A descriptor of the program that hangs there now; the caller closes it. */
-  #currentProgram(attachment: Attachment): number {
-    if (attachment.mechanism === 'clsact') return getPinned(this.#path(attachment))
-    return this.#withPinned(attachment, (link) => programById(linkInfo(link).programId))
-  }
-
   detach(attachment: Attachment): void {
     if (attachment.mechanism === 'tcx') {
-      this.#withPinned(attachment, detachLink)
+      const found = findOnHook(attachment)
+      if (found !== undefined) withFd(found, (fd) => detachProgram(hookOf(attachment), fd))
     } else {
       const result = libbpf().hookDetach(tcHook(attachment.ifindex, attachment.direction), tcOptions(0, 0))
       /* No such device or no such filter: it is detached, which was asked for. */
@@ -121,23 +115,6 @@ export class Hooks {
         checkNegative(describe('detach', attachment), result)
     }
     this.#unpin(attachment)
-  }
-
-  /** False where the kernel has no tcx. */
-  #attachTcx(attachment: Attachment, programFd: number): boolean {
-    let link: number
-    try {
-      link = createLink(programFd, attachment.ifindex, tcxAttachType[attachment.direction])
-    } catch (error) {
-      if (isKernelError(error, 'EINVAL')) return false /* before 6.6 this attach type means nothing */
-      throw new Error(`${describe('attach', attachment)}: ${(error as Error).message}`, { cause: error })
-    }
-    try {
-      pin(link, this.#path(attachment))
-    } finally {
-      native.close(link)
-    }
-    return true
   }
 
   #attachClsact(attachment: Attachment, programFd: number): void {
@@ -152,17 +129,27 @@ export class Hooks {
 
   #isAlive(attachment: Attachment): boolean {
     if (attachment.mechanism === 'clsact')
-      return native.ifIndexToName(attachment.ifindex, Buffer.alloc(16)) !== null
-    return this.#withPinned(attachment, (link) => linkInfo(link).ifindex !== 0)
+      return (
+        existsSync(this.#path(attachment)) &&
+        native.ifIndexToName(attachment.ifindex, Buffer.alloc(16)) !== null
+      )
+    const found = findOnHook(attachment)
+    if (found !== undefined) native.close(found)
+    return found !== undefined
   }
 
-  #withPinned<T>(attachment: Attachment, work: (fd: number) => T): T {
-    const fd = getPinned(this.#path(attachment))
-    try {
-      return work(fd)
-    } finally {
-      native.close(fd)
-    }
+  /** A descriptor of the program that hangs there now; the caller closes it. */
+  #currentProgram(attachment: Attachment): number {
+    if (attachment.mechanism === 'clsact') return getPinned(this.#path(attachment))
+    const found = findOnHook(attachment)
+    if (found === undefined) throw new Error(`${describe('replace', attachment)}: it does not hang there`)
+    return found
+  }
+
+  #pin(attachment: Attachment, programFd: number): Attachment {
+    if (existsSync(this.#path(attachment))) this.#unpin(attachment)
+    pin(programFd, this.#path(attachment))
+    return attachment
   }
 
   #unpin(attachment: Attachment): false {
@@ -172,6 +159,63 @@ export class Hooks {
 
   #path({ mechanism, program, ifindex, direction }: Attachment): string {
     return join(this.#directory, `${mechanism}-${program}-${ifindex}-${direction}`)
+  }
+}
+
+function hookOf({ ifindex, direction }: Attachment): DeviceHook {
+  return { ifindex, attachType: tcxAttachType[direction] }
+}
+
+/**
+ * A descriptor of the program at a tcx hook; the caller closes it. It is known by its name, not by its pin: the pin may
+ * be gone, or be that of the load before, where an agent was killed between two steps.
+ */
+function findOnHook(attachment: Attachment): number | undefined {
+  for (const id of programsAt(attachment) ?? []) {
+    const fd = programById(id)
+    if (programName(fd) === attachment.program) return fd
+    native.close(fd)
+  }
+  return undefined
+}
+
+function attachToHook(attachment: Attachment, programFd: number): void {
+  try {
+    attachProgram(hookOf(attachment), programFd)
+  } catch (error) {
+    throw new Error(`${describe('attach', attachment)}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function replaceOnHook(attachment: Attachment, programFd: number, oldFd: number): void {
+  try {
+    attachProgram(hookOf(attachment), programFd, oldFd)
+  } catch (error) {
+    if (!isKernelError(error, 'EEXIST')) throw error /* that very program hangs there already */
+  }
+}
+
+/** Before 6.6 these attach types mean nothing. */
+function hasTcx(attachment: Attachment): boolean {
+  return programsAt(attachment) !== undefined
+}
+
+/** Undefined where the kernel has no tcx; none where the device is gone. */
+function programsAt(attachment: Attachment): readonly number[] | undefined {
+  try {
+    return queryPrograms(hookOf(attachment))
+  } catch (error) {
+    if (isKernelError(error, 'EINVAL')) return undefined
+    if (isKernelError(error, 'ENODEV', 'ENOENT')) return []
+    throw error
+  }
+}
+
+function withFd(fd: number, work: (fd: number) => void): void {
+  try {
+    work(fd)
+  } finally {
+    native.close(fd)
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Avoided, type Exits, gatewaysOf, interfacesByNode, reachableNodes } from './gateways.ts'
+import { type Avoided, type Exits, gatewaysByPolicy, interfacesByNode, reachableNodes } from './gateways.ts'
 import { unhealthyNodes } from './health.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { slotsByNode } from './slots.ts'
@@ -36,9 +36,7 @@ export function gatherContext(world: World): Context {
     policies,
     avoided: avoidedNodes(world),
     interfaces,
-    exits: new Map(
-      policies.map(({ id, exits }) => [id, exits.map((exit) => gatewaysOf(exit, nodes, interfaces))]),
-    ),
+    exits: gatewaysByPolicy(policies, nodes, interfaces),
     slots: slotsByNode(world.egressNodes),
     namespaceLabels: new Map(world.namespaces.map(({ name, labels }) => [name, labels])),
     nodeLabels: new Map(world.nodes.map(({ name, labels }) => [name, labels])),

@@ -2,7 +2,7 @@ import { type Address, familyOf } from '../net/address.ts'
 import { blocksOfRange, regions } from '../net/ports.ts'
 import { contains, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
-import { tunnelAddressOf } from './gateways.ts'
+import { type Gateway, tunnelAddressOf } from './gateways.ts'
 import { contentId } from './ids.ts'
 import { leasesByAddress } from './lease-table.ts'
 import { awaitedNodes, usableLeases } from './lease-use.ts'
@@ -58,7 +58,7 @@ const mostHolders = 8
  */
 function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Address[]> {
   const candidates = new Map<Address, Map<string, Candidate>>()
-  for (const policy of context.policies)
+  for (const policy of differentIn(context))
     for (const [address, candidate] of candidatesOf(policy, context)) {
       const known = candidates.get(address) ?? new Map<string, Candidate>()
       candidates.set(address, known)
@@ -66,6 +66,22 @@ function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Addres
       if (before === undefined || candidate.rank < before.rank) known.set(candidate.node.name, candidate)
     }
   return new Map([...candidates].map(([address, known]) => [address, orderOf([...known.values()])]))
+}
+
+/** Of policies with the same gateways one: it says all that the others would. */
+function differentIn({ policies, exits }: Context): readonly Policy[] {
+  const numbers = new Map<readonly Gateway[], number>()
+  const numberOf = (gateways: readonly Gateway[]): number => {
+    const number = numbers.get(gateways) ?? numbers.size
+    numbers.set(gateways, number)
+    return number
+  }
+  const seen = new Map<string, Policy>()
+  for (const policy of policies) {
+    const key = [policy.spread, ...(exits.get(policy.id) ?? []).map(numberOf)].join(' ')
+    if (!seen.has(key)) seen.set(key, policy)
+  }
+  return [...seen.values()]
 }
 
 /** A node that may answer for an address; the lowest rank is first. */

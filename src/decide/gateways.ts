@@ -37,6 +37,21 @@ export function tunnelAddressOf(node: WorldNode): Address {
   return first
 }
 
+/** The gateways of each policy's exits, by policy id. Exits that are alike share one list. */
+export function gatewaysByPolicy(
+  policies: readonly Policy[],
+  nodes: readonly WorldNode[],
+  interfaces: ReadonlyMap<string, Interfaces>,
+): ReadonlyMap<bigint, Exits> {
+  const alike = new Map<string, readonly Gateway[]>()
+  const find = (exit: Exit): readonly Gateway[] => {
+    const found = alike.get(exit.likeness ?? '') ?? gatewaysOf(exit, nodes, interfaces)
+    if (exit.likeness !== undefined) alike.set(exit.likeness, found)
+    return found
+  }
+  return new Map(policies.map(({ id, exits }) => [id, exits.map(find)]))
+}
+
 /** All nodes that an exit selects, of nodes that are reachable and sorted. */
 export function gatewaysOf(
   exit: Exit,

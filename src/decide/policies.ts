@@ -13,6 +13,8 @@ import type { World } from './world.ts'
 /** Where traffic may leave: the nodes, and which of their addresses. */
 export interface Exit {
   readonly selectsNode: LabelTest
+  /** Exits that have the same come to the same gateways; undefined: none has. */
+  readonly likeness: string | undefined
   readonly address: AddressChoice
   /** How many of the nodes are active; undefined: all. */
   readonly maxGatewayNodes: number | undefined
@@ -57,8 +59,20 @@ export interface Policy {
 
 /** The oldest first. */
 export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>): Policy[] {
-  const policies = [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)]
+  const policies = [
+    ...world.ciliumPolicies.map((object) => readOnce(object, readCilium)),
+    ...world.isovalentPolicies.map((object) => readOnce(object, readIsovalent)),
+  ]
   return withoutForeignGrants(policies.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0)))
+}
+
+const alreadyRead = new WeakMap<object, Policy>()
+
+/** Objects never change, they are replaced; and most are the same from one decision to the next. */
+function readOnce<T extends object>(object: T, read: (object: T) => Policy): Policy {
+  const policy = alreadyRead.get(object) ?? read(object)
+  alreadyRead.set(object, policy)
+  return policy
 }
 
 /* Objects of clusters with another product's definitions may be anything: nothing below throws. */
@@ -189,7 +203,8 @@ function readExit(value: unknown, field: string, problems: string[], granted?: G
   problems.push(...failed)
   if (typeof selectsNode === 'string' || typeof address === 'string') return []
   const isLimited = typeof maxGatewayNodes === 'number' && maxGatewayNodes > 0
-  return [{ selectsNode, address, maxGatewayNodes: isLimited ? maxGatewayNodes : undefined }]
+  const likeness = address.by === 'pool' ? undefined : JSON.stringify([nodeSelector, address])
+  return [{ selectsNode, likeness, address, maxGatewayNodes: isLimited ? maxGatewayNodes : undefined }]
 }
 
 /** The choice, or what is wrong. */

@@ -9,6 +9,11 @@ export interface ClusterAccess {
   /** Asked for with every request: tokens rotate. Undefined: no credentials, or a client certificate. */
   readonly token: () => string | undefined
   readonly clientCertificate?: { readonly cert: string; readonly key: string }
+  /** Whose name the server's certificate has, where it is not the address's. */
+  readonly tlsServerName?: string
+  readonly skipsTlsVerify?: boolean
+  /** To speak for somebody else, which the server lets only some do. */
+  readonly impersonate?: { readonly user: string; readonly groups: readonly string[] }
 }
 
 const mountedDirectory = '/var/run/secrets/kubernetes.io/serviceaccount'

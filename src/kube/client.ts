@@ -81,9 +81,14 @@ export class KubeClient {
   constructor(access: ClusterAccess, options: ClientOptions) {
     this.#access = access
     this.#options = options
-    const { ca, clientCertificate } = access
+    const { ca, clientCertificate, tlsServerName, skipsTlsVerify } = access
     this.#dispatcher = new Agent({
-      connect: { ...(ca === undefined ? {} : { ca }), ...clientCertificate },
+      connect: {
+        ...(ca === undefined ? {} : { ca }),
+        ...(tlsServerName === undefined ? {} : { servername: tlsServerName }),
+        ...(skipsTlsVerify ? { rejectUnauthorized: false } : {}),
+        ...clientCertificate,
+      },
       headersTimeout: options.timeoutMs ?? 30_000,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,
@@ -105,6 +110,7 @@ export class KubeClient {
   send({ method, path, query = {}, body, contentType, accept, signal }: Call) {
     const parameters = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
     const search = new URLSearchParams(parameters).toString()
+    const { impersonate } = this.#access
     const token = this.#access.token()
     return request(`${this.#access.server}${path}${search === '' ? '' : `?${search}`}`, {
       method,
@@ -113,6 +119,9 @@ export class KubeClient {
         accept: accept ?? 'application/json',
         'user-agent': this.#options.userAgent,
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(impersonate === undefined
+          ? {}
+          : { 'impersonate-user': impersonate.user, 'impersonate-group': [...impersonate.groups] }),
         ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -1,11 +1,23 @@
-import { Command } from 'commander'
-import { startLab, stopLab } from './lab.ts'
+import { Command, Option } from 'commander'
+import { type LabOptions, startLab, stopLab } from './lab.ts'
 import { listLabs, loadLab, requireLab } from './lab-state.ts'
 import { isFrozen, isRunning } from './machine.ts'
 import { execInherit, openShell } from './shell.ts'
 import { runDemo } from './walkthrough/demo.ts'
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+type Joining = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'>
+
+const joiningExplained = `
+Joining a cluster:
+  sallyport lab up --kubeconfig ~/kind.yaml --context kind-kind
+
+  The lab's nodes register there, and "kubectl" in the lab's shell is the kubeconfig's user. The lab itself still
+  reaches nothing but its own network: a relay takes its requests to that one server, and answers exec, attach and
+  logs of pods on the lab's nodes by itself. Whoever comes without a token of the lab has the rights that the server
+  gives them, and no others. "lab down" takes the lab's nodes and the pods on them from that cluster; what else was
+  created there stays. Credential plugins (exec) are not supported: use a kubeconfig with a token or a certificate.`
 
 /** `sallyport lab …` */
 export function labCommand(): Command {
@@ -21,17 +33,37 @@ Examples:
   sallyport lab demo                         start a lab, walk the whole story, take it away
   sallyport lab up && sallyport lab shell    a cluster to type in: kubectl, docker and cilium are there
   sallyport lab exec kubectl get nodes       one command in it
+  sallyport lab up --kubeconfig ~/kind.yaml  nodes of this machine for a cluster that exists already
   sallyport lab down                         take it away
 
 What runs in a lab can reach the lab's own network and nothing else.`,
   )
   named(lab.command('up'))
     .description('start five nodes, an API server and what belongs to it; no network plugin is installed')
-    .action(async ({ name }: { name: string }) => {
+    .option('--kubeconfig <file>', 'join the API server that it names, instead of starting one')
+    .option('--context <name>', 'which of the kubeconfig’s contexts; its current one by default')
+    .addOption(
+      new Option(
+        '--controllers <whose>',
+        'with --kubeconfig: auto starts the lab’s if none are at work there',
+      )
+        .choices(['auto', 'lab', 'none'])
+        .default('auto'),
+    )
+    .addHelpText('after', joiningExplained)
+    .action(async ({ name, ...joining }: { name: string } & Joining) => {
+      if (joining.context !== undefined && joining.kubeconfig === undefined)
+        throw new Error('--context chooses in a kubeconfig: give --kubeconfig, too')
       const aborted = new AbortController()
       for (const signal of ['SIGINT', 'SIGTERM'] as const)
         process.on(signal, () => aborted.abort(new Error('interrupted; nothing is left behind')))
-      await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`starting ${step} …`) })
+      await startLab({
+        name,
+        ...joining,
+        signal: aborted.signal,
+        onProgress: (step) => print(`starting ${step} …`),
+        onFinding: print,
+      })
       print(
         `The lab is up. Type "sallyport lab shell${name === 'lab' ? '' : ` --name ${name}`}" to work in it.`,
       )
@@ -61,7 +93,14 @@ What runs in a lab can reach the lab's own network and nothing else.`,
         state: isRunning(daemon) ? 'running' : 'gone',
       }))
       if (output === 'json')
-        return print(JSON.stringify({ name, startedAt: state.startedAt, machines, daemons }, null, 2))
+        return print(
+          JSON.stringify(
+            { name, startedAt: state.startedAt, joined: state.joined?.server, machines, daemons },
+            null,
+            2,
+          ),
+        )
+      if (state.joined !== undefined) print(`joined ${state.joined.server}`)
       for (const { name: each, state: how } of [...machines, ...daemons]) print(`${each.padEnd(28)}${how}`)
     })
   named(lab.command('down'))

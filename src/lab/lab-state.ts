@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Machine } from './host.ts'
-import { labPaths, labsDirectory, type NodePlan } from './layout.ts'
+import { apiServerPort, ipv4Of, labPaths, labsDirectory, type NodePlan } from './layout.ts'
 import type { ProcessId } from './machine.ts'
 
 /** Everything of a lab that must be found again by a later command, and taken away in the end. */
@@ -13,6 +13,16 @@ export interface LabState {
   readonly containers: readonly LabContainer[]
   readonly daemons: Readonly<Record<string, ProcessId>>
   readonly tokens: Readonly<Record<string, string>>
+  /** Undefined: the lab has an API server of its own. */
+  readonly joined?: JoinedCluster
+}
+
+/** What a lab that works against somebody else's API server found there. */
+export interface JoinedCluster {
+  readonly server: string
+  /** Kubelets speak as their nodes; otherwise with the rights of the kubeconfig's user. */
+  readonly impersonatesNodes: boolean
+  readonly needsControllers: boolean
 }
 
 /** What `docker run` started. */
@@ -52,4 +62,15 @@ export function requireLab(name: string): LabState {
       `there is no lab named ${name}: start one with "sallyport lab up${name === 'lab' ? '' : ` --name ${name}`}"`,
     )
   return lab
+}
+
+/** Where the API server of the lab listens, its own or the relay to another. */
+export function controlPlaneOf(state: LabState): { machine: Machine; address: string } {
+  const node = state.nodes.find(({ isControlPlane }) => isControlPlane) ?? state.nodes[0]
+  if (node === undefined) throw new Error('a lab needs a node')
+  return { machine: node.machine, address: ipv4Of(node.lastOctet) }
+}
+
+export function apiServerUrl(state: LabState): string {
+  return `https://${controlPlaneOf(state).address}:${apiServerPort}`
 }

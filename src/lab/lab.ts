@@ -3,9 +3,9 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { nodeBinary } from './environment.ts'
-import { addressesOf, connectToBridge, type Machine, setUpBridge, startMachine } from './host.ts'
-import { type LabState, loadLab, saveLab } from './lab-state.ts'
-import { apiServerPort, ipv4Of, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
+import { addressesOf, connectToBridge, setUpBridge, startMachine } from './host.ts'
+import { apiServerUrl, controlPlaneOf, type LabState, loadLab, saveLab } from './lab-state.ts'
+import { apiServerPort, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
 import {
   endProcess,
   enterCommand,
@@ -20,6 +20,8 @@ import {
   until,
 } from './machine.ts'
 import { policyFiles } from './policy-files.ts'
+import { type ControllersChoice, findJoinedCluster, leaveJoinedCluster } from './relay/joined-cluster.ts'
+import { startRelay } from './relay/start.ts'
 import { hasYamlYq, kubectlProblem, missingForLab } from './requirements.ts'
 import { exec } from './shell.ts'
 
@@ -28,17 +30,30 @@ export interface LabOptions {
   readonly nodes?: readonly NodePlan[]
   /** Before each step, in a few words. */
   readonly onProgress?: (step: string) => void
+  /** What was found on the way that a person may want to know. */
+  readonly onFinding?: (finding: string) => void
   readonly signal?: AbortSignal
+  /** Joins the API server that this file names, instead of starting one. */
+  readonly kubeconfig?: string | undefined
+  /** Of the kubeconfig; its current one by default. */
+  readonly context?: string | undefined
+  /** Whether a lab that joins a cluster brings controllers; by default, if none are at work there. */
+  readonly controllers?: ControllersChoice | undefined
 }
 
 /** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort takes all of it away. */
 export async function startLab(options: LabOptions): Promise<LabState> {
-  const { name, nodes = walkthroughNodes, onProgress = () => {}, signal } = options
+  const { name, nodes = walkthroughNodes, onProgress = () => {}, onFinding = () => {}, signal } = options
   const missing = missingForLab()
   if (missing.length > 0) throw new Error(missing.join('; '))
   if (loadLab(name) !== undefined)
     throw new Error(`a lab named ${name} is there already: "sallyport lab down --name ${name}" takes it away`)
   const cgroup = join(findCgroupRoot(), `sallyport-lab-${name}`)
+  const { kubeconfig, context, controllers = 'auto' } = options
+  const found =
+    kubeconfig === undefined
+      ? undefined
+      : await findJoinedCluster({ kubeconfig, context, controllers, nodes })
   let state: LabState = {
     name,
     cgroup,
@@ -47,6 +62,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     containers: [],
     daemons: {},
     tokens: makeTokens(nodes),
+    ...(found === undefined ? {} : { joined: found.joined }),
   }
   const keep = (change: Partial<LabState>): void => {
     state = { ...state, ...change }
@@ -57,6 +73,10 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     keep({})
     makeCgroup(cgroup)
     prepareFiles(state)
+    if (found !== undefined) {
+      writeFileSync(labPaths(name).joined, JSON.stringify(found.access), { mode: 0o600 })
+      for (const each of found.found) onFinding(each)
+    }
     onProgress('network')
     const host = await startMachine('server', join(labPaths(name).directory, 'host'), join(cgroup, 'host'), {
       hasNodeMounts: false,
@@ -74,18 +94,19 @@ export async function startLab(options: LabOptions): Promise<LabState> {
       keep({ nodes: [...state.nodes, { ...plan, machine }] })
       connectToBridge(host, machine, plan.lastOctet)
     }
-    onProgress('API server')
-    keep({ daemons: { ...state.daemons, apiserver: await startApiServer(state) } })
+    onProgress(state.joined === undefined ? 'API server' : `relay to ${state.joined.server}`)
+    keep({ daemons: { ...state.daemons, ...(await startServing(state)) } })
     onProgress('controllers and kubelets')
-    keep({ daemons: { ...state.daemons, controllers: startControllers(state) } })
+    if (state.joined?.needsControllers !== false)
+      keep({ daemons: { ...state.daemons, controllers: startControllers(state) } })
     for (const node of state.nodes)
       keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
     onProgress('nodes that register')
     await until('every node is registered', async () => (await countNodes(state)) >= nodes.length, 30_000)
     return state
   } catch (error) {
-    await stopLab(name)
-    throw error
+    const left = await stopLab(name).catch((problem: Error) => problem)
+    throw left === undefined ? error : new AggregateError([error, left], `${error}; ${left.message}`)
   }
 }
 
@@ -103,7 +124,8 @@ async function countNodes(state: LabState): Promise<number> {
   ]
   const { output } = await exec(state, words)
   try {
-    return (JSON.parse(output) as { items: unknown[] }).items.length
+    const { items } = JSON.parse(output) as { items: readonly { metadata: { name: string } }[] }
+    return items.filter(({ metadata }) => state.nodes.some(({ name }) => name === metadata.name)).length
   } catch {
     return 0
   }
@@ -112,16 +134,6 @@ async function countNodes(state: LabState): Promise<number> {
 function makeTokens(nodes: readonly NodePlan[]): Record<string, string> {
   const names = ['admin', 'controllers', 'kubelet', ...nodes.map(({ name }) => name)]
   return Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('hex')]))
-}
-
-function controlPlaneOf(state: LabState): { machine: Machine; address: string } {
-  const node = state.nodes.find(({ isControlPlane }) => isControlPlane) ?? state.nodes[0]
-  if (node === undefined) throw new Error('a lab needs a node')
-  return { machine: node.machine, address: ipv4Of(node.lastOctet) }
-}
-
-export function apiServerUrl(state: LabState): string {
-  return `https://${controlPlaneOf(state).address}:${apiServerPort}`
 }
 
 /** What users find in the shell: wrappers on the PATH, a kubeconfig, and the walkthrough's two policies. */
@@ -202,8 +214,15 @@ async function startApiServer(state: LabState): Promise<ProcessId> {
     },
     20_000,
   )
-  writeKubeconfig(state)
   return daemon
+}
+
+/** Whatever answers where the lab's API server is: one of its own, or the relay to the one that it joined. */
+async function startServing(state: LabState): Promise<Readonly<Record<string, ProcessId>>> {
+  const daemons =
+    state.joined === undefined ? { apiserver: await startApiServer(state) } : await startRelay(state)
+  writeKubeconfig(state)
+  return daemons
 }
 
 function writeKubeconfig(state: LabState): void {
@@ -222,17 +241,18 @@ function writeKubeconfig(state: LabState): void {
   writeFileSync(paths.kubeconfig, stringify(config), { mode: 0o600 })
 }
 
-/** Kills and starts again what the lab consists of; everything goes on from what is on disk. */
+/** Kills and starts again what answers as the lab's API server; everything goes on from what is on disk. */
 export async function restartApiServer(name: string): Promise<void> {
+  await stopApiServer(name)
   const state = loadLab(name)
-  if (state?.daemons.apiserver === undefined) throw new Error(`there is no lab named ${name}`)
-  await endProcess(state.daemons.apiserver, 0)
-  saveLab({ ...state, daemons: { ...state.daemons, apiserver: await startApiServer(state) } })
+  if (state === undefined) throw new Error(`there is no lab named ${name}`)
+  saveLab({ ...state, daemons: { ...state.daemons, ...(await startServing(state)) } })
 }
 
 export async function stopApiServer(name: string): Promise<void> {
-  const daemon = loadLab(name)?.daemons.apiserver
-  if (daemon !== undefined) await endProcess(daemon, 0)
+  const { daemons = {} } = loadLab(name) ?? {}
+  for (const daemon of [daemons.apiserver, daemons.relay, daemons['relay-inside']])
+    if (daemon !== undefined) await endProcess(daemon, 0)
 }
 
 /** What it ran goes on without it, and is its successor's. */
@@ -276,6 +296,8 @@ function startKubelet(state: LabState, name: string): ProcessId {
     ...addressesOf(node).flatMap((address) => ['--address', address]),
     '--pod-cidr',
     node.podCIDR,
+    '--lab',
+    state.name,
     ...(node.isControlPlane ? ['--control-plane'] : []),
     '--server',
     apiServerUrl(state),
@@ -308,5 +330,9 @@ export async function stopLab(name: string): Promise<void> {
     const rest = [...Object.values(state.daemons), ...(state.host === undefined ? [] : [state.host.keeper])]
     for (const daemon of rest) await endProcess(daemon, 500)
   }
-  rmSync(paths.directory, { recursive: true, force: true })
+  try {
+    if (state !== undefined) await leaveJoinedCluster(state)
+  } finally {
+    rmSync(paths.directory, { recursive: true, force: true })
+  }
 }

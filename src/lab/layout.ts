@@ -33,6 +33,9 @@ export const ipv4Of = (octet: number): string => `172.18.0.${octet}`
 export const ipv6Of = (octet: number): string => `fc00:f853:ccd:e793::${octet.toString(16)}`
 
 export const apiServerPort = 6443
+
+/** Whose lab a Node belongs to. */
+export const labLabel = 'sallyport.dev/lab'
 export const kubernetesVersion = 'v1.32.0'
 
 export function labPaths(name: string) {
@@ -43,6 +46,8 @@ export function labPaths(name: string) {
     logs: join(directory, 'logs'),
     apiServer: join(directory, 'apiserver'),
     tokens: join(directory, 'tokens.csv'),
+    joined: join(directory, 'joined.json'),
+    relaySocket: join(directory, 'relay.sock'),
     kubeletToken: join(directory, 'kubelet.token'),
     kubeconfig: join(directory, 'kubeconfig'),
     bin: join(directory, 'bin'),

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { configMapData, parseConfiguration } from '../api/configuration.ts'
@@ -103,6 +104,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     granting.trigger()
   }
   const resync = setInterval(triggerAll, resyncMs)
+  flushCompileCache()
   try {
     await Promise.all([
       observation.start(signal),

@@ -18,8 +18,9 @@ interface Waiter {
 }
 
 /**
- * The one reconcile loop. An event says only "look again"; many of them are one run. The loop alone catches the world's
- * failures: it logs a message once until it changes, and tries again later.
+ * The one reconcile loop. An event says only "look again"; many of them are one run, and a run that takes long is
+ * followed by as long a rest, for everything else that the process has to do. The loop alone catches the world's failures:
+ * it logs a message once until it changes, and tries again later.
  */
 export class Loop {
   readonly #options: LoopOptions
@@ -58,9 +59,13 @@ export class Loop {
         await this.#untilTriggered(signal)
         if (signal.aborted) break
         this.#isPending = false
+        const began = clock.monotonicNs()
         await this.#runOnce()
+        const tookMs = Number(clock.monotonicNs() - began) / 1e6
         const pause =
-          this.lastError === undefined ? minIntervalMs : backoffMs(this.#failures - 1, Math.random())
+          this.lastError === undefined
+            ? Math.max(minIntervalMs, tookMs)
+            : backoffMs(this.#failures - 1, Math.random())
         if (pause > 0 && this.#waiters.length === 0) await clock.sleep(pause, signal)
       }
     } finally {

@@ -17,7 +17,7 @@ export interface PulseOptions {
   readonly onPause: () => void
 }
 
-const beatMs = 100
+const beatMs = 500
 
 /** This node's sign of life, and its ear for others. */
 export class Pulse {

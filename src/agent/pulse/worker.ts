@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram'
+import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { readBtf } from '../../datapath/btf.ts'
 import { Table } from '../../datapath/table.ts'
@@ -103,6 +104,7 @@ function report(what: Report): void {
 }
 
 const timer = setInterval(tick, timing.tickMs)
+flushCompileCache()
 
 port.on('message', (order: Order) => {
   switch (order.kind) {

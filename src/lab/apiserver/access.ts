@@ -180,7 +180,7 @@ function permits(rule: Rule, attempt: Attempt): boolean {
 }
 
 /** token,user,uid,"group1,group2" */
-function readTokenFile(path: string): (readonly [string, User])[] {
+export function readTokenFile(path: string): (readonly [string, User])[] {
   return readFileSync(path, 'utf8')
     .split('\n')
     .filter((line) => line.trim() !== '')

@@ -6,7 +6,8 @@ import { attemptOf, isWatch, pathAttempt } from './attempt.ts'
 import { Catalog } from './catalog.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
 import { encodeObject, send, sendText } from './encoding.ts'
-import { streamLog } from './kubelet-proxy.ts'
+import { actingAs } from './impersonation.ts'
+import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { predicateOf, sendList, tableRenderer } from './listing.ts'
 import { openApiDocument, openApiIndex } from './openapi.ts'
@@ -19,6 +20,7 @@ import {
   readBody,
   type Target,
 } from './request.ts'
+import { RequestCounts } from './request-counts.ts'
 import { resourceKey } from './resources.ts'
 import { reviewAccess, reviewPaths, reviewSubject } from './reviews.ts'
 import { scaleOf, withScale } from './scale.ts'
@@ -40,6 +42,8 @@ const serverVersion = {
 }
 
 const healthPaths = ['/healthz', '/livez', '/readyz']
+/** Ours alone, for measurements. */
+const requestCountsPath = '/debug/requests'
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' }
 
 /** A Kubernetes API server in one process, as far as kubectl, the lab and our own processes need one. */
@@ -49,6 +53,7 @@ export class ApiServer {
   readonly access: Access
   readonly kubeletToken: string
   readonly #lifecycle: Lifecycle
+  readonly #counts = new RequestCounts()
 
   constructor(store: Store, access: Access, kubeletToken: string) {
     this.store = store
@@ -84,10 +89,15 @@ export class ApiServer {
     if (path === '/version') return send(response, 200, serverVersion)
     if (healthPaths.includes(path)) return sendText(response, 200, 'ok', 'text/plain')
     const user = this.requireUser(request)
+    this.#counts.note(user.name, request)
     const described = method === 'GET' ? this.#describe(path, request) : undefined
     if (described !== undefined) {
       this.access.authorize(user, pathAttempt(method, path))
       return send(response, 200, described.body, described.type)
+    }
+    if (method === 'GET' && path === requestCountsPath) {
+      this.access.authorize(user, pathAttempt(method, path))
+      return send(response, 200, this.#counts.byUser())
     }
     if (method === 'POST' && path === reviewPaths.subject) return send(response, 201, reviewSubject(user))
     if (method === 'POST' && path === reviewPaths.access)
@@ -105,7 +115,7 @@ export class ApiServer {
   requireUser(request: IncomingMessage): User {
     const user = this.access.authenticate(request.headers.authorization, Date.now())
     if (user === undefined) throw new StatusError(401, 'Unauthorized', 'Unauthorized')
-    return user
+    return actingAs(this.access, user, request.headersDistinct)
   }
 
   /** Discovery and OpenAPI; undefined where the path is neither. */
@@ -129,7 +139,7 @@ export class ApiServer {
   ): Promise<void> {
     const { subresource, name } = target
     const isAction = ['token', 'binding', 'eviction', 'exec', 'attach'].includes(subresource)
-    if (subresource === 'log') return streamLog(this, target, url, response)
+    if (subresource === 'log') return answerLog(this, target, url, response)
     if (isAction && request.method !== 'POST') throw methodNotAllowed()
     const write = writeRequest(url, response, target, name)
     switch (request.method) {

@@ -13,6 +13,7 @@ const { values: options } = parseArgs({
     'node-name': { type: 'string', default: '' },
     address: { type: 'string', multiple: true, default: [] },
     'pod-cidr': { type: 'string', default: '' },
+    lab: { type: 'string', default: '' },
     'control-plane': { type: 'boolean', default: false },
     server: { type: 'string', default: '' },
     ca: { type: 'string', default: '' },
@@ -35,6 +36,7 @@ const identity = {
   addresses: options.address,
   podCIDR: options['pod-cidr'],
   isControlPlane: options['control-plane'],
+  lab: options.lab,
 }
 const kubelet = new Kubelet({
   nodeName: identity.name,

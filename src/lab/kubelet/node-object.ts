@@ -2,7 +2,7 @@ import { release } from 'node:os'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
-import { kubernetesVersion } from '../layout.ts'
+import { kubernetesVersion, labLabel } from '../layout.ts'
 import { leaseNamespace, nodeLeases } from '../node-leases.ts'
 import { findNetwork } from './cni.ts'
 
@@ -11,12 +11,14 @@ export interface NodeIdentity {
   readonly addresses: readonly string[]
   readonly podCIDR: string
   readonly isControlPlane: boolean
+  /** Which lab it is of. */
+  readonly lab: string
 }
 
 const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64'] ?? process.arch
 const controlPlane = 'node-role.kubernetes.io/control-plane'
 
-function nodeObject({ name, podCIDR, isControlPlane }: NodeIdentity): object {
+function nodeObject({ name, podCIDR, isControlPlane, lab }: NodeIdentity): object {
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -28,6 +30,7 @@ function nodeObject({ name, podCIDR, isControlPlane }: NodeIdentity): object {
         'kubernetes.io/arch': architecture,
         'kubernetes.io/hostname': name,
         'kubernetes.io/os': 'linux',
+        [labLabel]: lab,
         ...(isControlPlane ? { [controlPlane]: '' } : {}),
       },
     },

@@ -105,7 +105,7 @@ export class PodVolumes {
   }
 
   async #requestToken(pod: Pod): Promise<string> {
-    const { namespace = 'default' } = pod.metadata
+    const { namespace = 'default', name, uid } = pod.metadata
     const accounts = this.#options.client.resource(coreResource('serviceaccounts', true))
     const answer = (await this.#options.client.json({
       method: 'POST',
@@ -113,7 +113,11 @@ export class PodVolumes {
       body: {
         apiVersion: 'authentication.k8s.io/v1',
         kind: 'TokenRequest',
-        spec: { expirationSeconds: tokenSeconds },
+        /* Bound to the pod: Kubernetes gives a node no other, and ends it with the pod. */
+        spec: {
+          expirationSeconds: tokenSeconds,
+          boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name, uid },
+        },
       },
     })) as { status: { token: string } }
     return answer.status.token

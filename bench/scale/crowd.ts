@@ -1,0 +1,162 @@
+import { kinds } from '../../src/api/crd.ts'
+import type { KubeClient, KubeObject, ResourceName } from '../../src/kube/client.ts'
+import { clusterResource, coreResource } from '../../src/kube/cluster-objects.ts'
+import { isAlreadyExists, isConflict, isNotFound } from '../../src/kube/kube-error.ts'
+
+/** How large the cluster is made. */
+export interface Crowd {
+  readonly nodes: number
+  readonly pods: number
+  readonly policies: number
+  readonly gateways: number
+}
+
+/** A cluster of this many nodes: 50 pods on each, a policy a node, and every fifth a gateway. */
+export function crowdOf(nodes: number): Crowd {
+  return { nodes, pods: nodes * 50, policies: nodes, gateways: Math.max(1, Math.round(nodes / 5)) }
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
+const addressOf = (prefix: string, index: number): string => `${prefix}.${(index >> 8) & 255}.${index & 255}`
+const nodeName = (index: number): string => `crowd-${String(index).padStart(4, '0')}`
+
+/** Heard of, as far as Kubernetes is concerned, for longer than any run. */
+const always = '2099-01-01T00:00:00.000000Z'
+
+const leases: ResourceName = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  isNamespaced: true,
+}
+const pods = coreResource('pods', true)
+const nodes = coreResource('nodes', false)
+export const egressNodes = clusterResource(kinds.egressNode)
+export const policies = clusterResource(kinds.isovalentEgressGatewayPolicy)
+
+/** Many at a time, each again where somebody else was quicker. Progress goes to `tell`. */
+async function forEach(
+  what: string,
+  count: number,
+  work: (index: number) => Promise<unknown>,
+  tell: (line: string) => void,
+): Promise<void> {
+  let next = 0
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) {
+      if (index > 0 && index % 10_000 === 0) tell(`${index} of ${count} ${what}`)
+      await work(index).catch((error: unknown) => {
+        if (!isAlreadyExists(error)) throw error
+      })
+    }
+  }
+  await Promise.all(range(32).map(worker))
+  tell(`${count} ${what}`)
+}
+
+export async function gather(client: KubeClient, crowd: Crowd, tell: (line: string) => void): Promise<void> {
+  const create = (resource: ResourceName, object: object): Promise<unknown> =>
+    client.resource(resource).create(object as KubeObject)
+  await forEach('leases', crowd.nodes, (index) => create(leases, leaseObject(index)), tell)
+  await forEach(
+    'nodes',
+    crowd.nodes,
+    async (index) => {
+      await create(nodes, nodeObject(index, index < crowd.gateways))
+      await client
+        .resource(nodes)
+        .patch(nodeName(index), 'merge', { status: nodeStatus(index) }, { subresource: 'status' })
+    },
+    tell,
+  )
+  await forEach('EgressNodes with a status', crowd.nodes, (index) => describe(client, index), tell)
+  await forEach(
+    'policies',
+    crowd.policies,
+    (index) => create(policies, policyObject(`crowd-${index}`, index)),
+    tell,
+  )
+  await forEach(
+    'pods',
+    crowd.pods,
+    async (index) => {
+      await create(pods, podObject(index, crowd.nodes))
+      await client
+        .resource(pods)
+        .patch(
+          `crowd-${index}`,
+          'merge',
+          { status: podStatus(index) },
+          { subresource: 'status', namespace: 'default' },
+        )
+    },
+    tell,
+  )
+}
+
+function leaseObject(index: number): object {
+  return {
+    metadata: { name: nodeName(index), namespace: 'kube-node-lease' },
+    spec: { holderIdentity: nodeName(index), renewTime: always, leaseDurationSeconds: 40 },
+  }
+}
+
+function nodeObject(index: number, isGateway: boolean): object {
+  return {
+    metadata: { name: nodeName(index), labels: isGateway ? { 'crowd-gw': String(index % 10) } : {} },
+    spec: {
+      podCIDRs: [`${addressOf('10.128', index).split('.').slice(0, 2).join('.')}.${index & 255}.0/24`],
+    },
+  }
+}
+
+function nodeStatus(index: number): object {
+  return {
+    addresses: [{ type: 'InternalIP', address: addressOf('172.19', index + 1) }],
+    conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady', message: '' }],
+  }
+}
+
+/** What the agent of that node would say; the object is the operator's to make. */
+async function describe(client: KubeClient, index: number): Promise<void> {
+  const address = addressOf('172.19', index + 1)
+  const status = {
+    interfaces: [{ name: 'eth0', addresses: [address], isDefaultRoute: true }],
+    version: 'crowd',
+  }
+  for (;;)
+    try {
+      await client
+        .resource(egressNodes)
+        .patch(nodeName(index), 'merge', { status }, { subresource: 'status' })
+      return
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+}
+
+export function policyObject(name: string, index: number): KubeObject {
+  return {
+    apiVersion: 'isovalent.com/v1',
+    kind: 'IsovalentEgressGatewayPolicy',
+    metadata: { name },
+    spec: {
+      selectors: [{ podSelector: { matchLabels: { app: `app-${index}` } } }],
+      destinationCIDRs: [`203.0.${index & 255}.0/24`],
+      egressGroups: [{ nodeSelector: { matchLabels: { 'crowd-gw': String(index % 10) } } }],
+    },
+  } as unknown as KubeObject
+}
+
+function podObject(index: number, nodeCount: number): object {
+  return {
+    metadata: { name: `crowd-${index}`, namespace: 'default', labels: { app: `app-${index % 1000}` } },
+    spec: { nodeName: nodeName(index % nodeCount), containers: [{ name: 'main', image: 'none' }] },
+  }
+}
+
+function podStatus(index: number): object {
+  const ip = addressOf(`10.${128 + (index >> 16)}`, index & 65535)
+  return { phase: 'Running', podIP: ip, podIPs: [{ ip }] }
+}

@@ -1,0 +1,177 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { getPinned } from '../../src/datapath/bpf-syscall.ts'
+import { readBtf } from '../../src/datapath/btf.ts'
+import { defaultObjectFile } from '../../src/datapath/datapath.ts'
+import { lookup, type RawMap } from '../../src/datapath/maps.ts'
+import { tableCodecs } from '../../src/datapath/tables.ts'
+import { KubeClient } from '../../src/kube/client.ts'
+import { coreResource } from '../../src/kube/cluster-objects.ts'
+import { parseAddress } from '../../src/net/address.ts'
+import { crowdOf, gather, policies, policyObject } from './crowd.ts'
+
+/** In the network of the lab's control plane: makes the crowd, changes things, and sees how long the tables take. */
+const { values: options } = parseArgs({
+  options: {
+    server: { type: 'string', default: '' },
+    ca: { type: 'string', default: '' },
+    token: { type: 'string', default: '' },
+    nodes: { type: 'string', default: '10' },
+    'agent-pid': { type: 'string', default: '' },
+    'operator-pid': { type: 'string', default: '' },
+    pod: { type: 'string', default: '' },
+    'pod-ip': { type: 'string', default: '' },
+    rounds: { type: 'string', default: '30' },
+    'rest-seconds': { type: 'string', default: '20' },
+  },
+})
+
+const client = new KubeClient(
+  { server: options.server, ca: readFileSync(options.ca, 'utf8'), token: () => options.token },
+  { userAgent: 'bench' },
+)
+const tell = (line: string): void => void process.stderr.write(`    ${line}\n`)
+
+/** The agent's table of pods, by the pin that it left in its own mount namespace. */
+function openPods(): RawMap {
+  const directory = `/proc/${options['agent-pid']}/root/sys/fs/bpf/sallyport`
+  const maps = readdirSync(directory).find((name) => name.startsWith('maps-')) ?? ''
+  const { key, value } = tableCodecs(readBtf(defaultObjectFile)).pods
+  const fd = getPinned(`${directory}/${maps}/pods`)
+  return { name: 'pods', fd, keySize: key.size, valueSize: value.size, maxEntries: 0 }
+}
+
+const codecs = tableCodecs(readBtf(defaultObjectFile)).pods
+const podTable = openPods()
+const podKey = codecs.key.encode(parseAddress(options['pod-ip'])!)
+const policySet = (): bigint | undefined => {
+  const value = lookup(podTable, podKey)
+  return value && codecs.value.decode(value).policySet
+}
+
+/** ms from a change, as the API server answered it or before, to another policy set of the pod in the kernel's table. */
+async function until(change: () => Promise<unknown>): Promise<number> {
+  const before = policySet()
+  const from = performance.now()
+  const changed = change()
+  while (policySet() === before) {
+    if (performance.now() - from > 20_000) throw new Error('nothing has come of a change within 20 s')
+    await setTimeout(1)
+  }
+  const took = performance.now() - from
+  await changed
+  return took
+}
+
+interface Process {
+  readonly rssMb: number
+  readonly cpuMs: number
+}
+
+function look(pid: string): Process {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+  return {
+    rssMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
+    cpuMs: (Number(fields[11]) + Number(fields[12])) * 10,
+  }
+}
+
+const quantile = (values: readonly number[], q: number): number =>
+  values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1] ?? 0
+
+const nodes = Number(options.nodes)
+const crowd = crowdOf(nodes)
+const results: { name: string; unit: string; nodes: number; value: number }[] = []
+const note = (name: string, unit: string, value: number): void =>
+  void results.push({ name, unit, nodes, value: Math.round(value * 100) / 100 })
+
+await gather(client, crowd, tell)
+await setTimeout(5_000)
+
+const requests = async (user: RegExp): Promise<{ count: number; bytes: number }> => {
+  const text = (await client.json({ method: 'GET', path: '/debug/requests' })) as Record<
+    string,
+    { count: number; bytes: number }
+  >
+  const matching = Object.entries(text).filter(([name]) => user.test(name))
+  return {
+    count: matching.reduce((sum, [, each]) => sum + each.count, 0),
+    bytes: matching.reduce((sum, [, each]) => sum + each.bytes, 0),
+  }
+}
+const who = [
+  { name: 'agent', pid: options['agent-pid'], user: /sallyport-agent|cilium-agent|:cilium$/ },
+  { name: 'operator', pid: options['operator-pid'], user: /operator/ },
+]
+tell('at rest')
+const restMs = Number(options['rest-seconds']) * 1000
+const before = await Promise.all(
+  who.map(async ({ pid, user }) => ({ ...look(pid), ...(await requests(user)) })),
+)
+await setTimeout(restMs)
+const after = await Promise.all(
+  who.map(async ({ pid, user }) => ({ ...look(pid), ...(await requests(user)) })),
+)
+for (const [index, { name }] of who.entries()) {
+  const [from, to] = [before[index]!, after[index]!]
+  note(`${name}: memory (RSS)`, 'MB', to.rssMb)
+  note(`${name}: CPU at rest`, '% of a core', ((to.cpuMs - from.cpuMs) / restMs) * 100)
+  note(`${name}: requests at rest`, '1/h', ((to.count - from.count) / restMs) * 3_600_000)
+  note(
+    `${name}: bytes from the API server at rest`,
+    'MB/h',
+    (((to.bytes - from.bytes) / restMs) * 3_600_000) / 1e6,
+  )
+}
+
+tell('changes')
+const pod = client.resource(coreResource('pods', true))
+const node = client.resource(coreResource('nodes', false))
+const policy = client.resource(policies)
+const rounds = Array.from({ length: Number(options.rounds) }, (_, round) => round)
+const changes: readonly (readonly [string, (round: number) => Promise<unknown>])[] = [
+  [
+    'pod relabelled',
+    (round) =>
+      pod.patch(
+        options.pod,
+        'merge',
+        { metadata: { labels: { app: `app-${(round + 1) % 2}` } } },
+        { namespace: 'default' },
+      ),
+  ],
+  [
+    'policy changed',
+    (round) => policy.patch('crowd-0', 'merge', { spec: { destinationCIDRs: [`198.51.${round}.0/24`] } }),
+  ],
+  [
+    'gateway relabelled',
+    (round) =>
+      node.patch('crowd-0001', 'merge', {
+        metadata: { labels: { 'crowd-gw': round % 2 === 0 ? '0' : '1' } },
+      }),
+  ],
+]
+await policy.create(policyObject('measured', 0)).catch(() => {})
+for (const [name, change] of changes) {
+  const times: number[] = []
+  if (name !== 'pod relabelled')
+    await pod.patch(
+      options.pod,
+      'merge',
+      { metadata: { labels: { app: 'app-0' } } },
+      { namespace: 'default' },
+    )
+  await setTimeout(500)
+  for (const round of rounds) {
+    times.push(await until(() => change(round)))
+    await setTimeout(100)
+  }
+  note(`${name} to tables written, p50`, 'ms', quantile(times, 0.5))
+  note(`${name} to tables written, p99`, 'ms', quantile(times, 0.99))
+}
+for (const { name, pid } of who) note(`${name}: memory (RSS) after changes`, 'MB', look(pid).rssMb)
+process.stdout.write(JSON.stringify(results))
+process.exit()

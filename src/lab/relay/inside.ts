@@ -1,0 +1,82 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { Agent, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { parseArgs } from 'node:util'
+import { ensureCertificates } from '../apiserver/certificates.ts'
+import { passUpgrade, refuse, streamLog, streamUpgrade, toStatusError } from '../apiserver/kubelet-streams.ts'
+import { forwardedHeaders } from './credentials.ts'
+import { passRequest, sendRefusal, unanswered } from './forward.ts'
+import { PodStreams, parsePodStream } from './pod-streams.ts'
+
+/**
+ * The half of the relay that the lab sees: where its API server would listen, with a certificate of the lab's own. It has no
+ * way out but the socket of the other half, and no rights.
+ */
+const { values: options } = parseArgs({
+  options: {
+    listen: { type: 'string', default: '' },
+    port: { type: 'string', default: '6443' },
+    'data-dir': { type: 'string', default: '' },
+    socket: { type: 'string', default: '' },
+    'admin-token': { type: 'string', default: '' },
+    'kubelet-token-file': { type: 'string', default: '' },
+    /** name=address */
+    node: { type: 'string', multiple: true, default: [] },
+    'ready-file': { type: 'string', default: '' },
+  },
+})
+
+process.on('uncaughtException', (error) => console.error(error))
+
+const agent = new Agent({ keepAlive: true })
+const streams = new PodStreams({
+  socket: options.socket,
+  adminToken: options['admin-token'],
+  kubeletToken: readFileSync(options['kubelet-token-file'], 'utf8').trim(),
+  addressByNode: new Map(options.node.map((each) => each.split('=', 2) as [string, string])),
+})
+
+function dial(request: IncomingMessage, isUpgrade: boolean) {
+  return httpRequest({
+    agent,
+    socketPath: options.socket,
+    method: request.method,
+    path: request.url,
+    headers: forwardedHeaders(request.headersDistinct, isUpgrade),
+  })
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const asked = parsePodStream(request.url)
+  const isLog = request.method === 'GET' && asked?.subresource === 'log'
+  const call = isLog ? await streams.callFor(asked, request) : undefined
+  if (call !== undefined) await streamLog(call, response)
+  else passRequest(dial(request, false), request, response)
+}
+
+async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  const asked = parsePodStream(request.url)
+  /* Who may read a log may not run commands: what a kubelet upgrades to is chosen here, by what was authorized. */
+  const isStream = asked !== undefined && asked.subresource !== 'log'
+  const call = isStream ? await streams.callFor(asked, request) : undefined
+  if (call !== undefined) streamUpgrade(call, request, socket, head)
+  else passUpgrade(dial(request, true), socket, head, unanswered)
+}
+
+const { cert, key } = ensureCertificates(options['data-dir'], [
+  options.listen,
+  'localhost',
+  '127.0.0.1',
+  'kubernetes.default.svc',
+])
+const relay = createServer({ cert, key, keepAliveTimeout: 60_000 }, (request, response) => {
+  answer(request, response).catch((error: unknown) => sendRefusal(response, toStatusError(error)))
+})
+relay.on('upgrade', (request, socket, head) => {
+  socket.on('error', () => socket.destroy())
+  upgrade(request, socket, head).catch((error: unknown) => refuse(socket, toStatusError(error)))
+})
+relay.on('clientError', (_error, socket) => socket.destroy())
+relay.listen(Number(options.port), options.listen, () => writeFileSync(options['ready-file'], ''))
+for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0))

@@ -1,0 +1,172 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { KubeClient, type KubeObject } from '../../kube/client.ts'
+import { coreResource } from '../../kube/cluster-objects.ts'
+import { isNotFound, KubeError } from '../../kube/kube-error.ts'
+import type { JoinedCluster, LabState } from '../lab-state.ts'
+import { labLabel, labPaths, type NodePlan } from '../layout.ts'
+import { leaseNamespace, nodeLeases } from '../node-leases.ts'
+import { nodesGroup } from './credentials.ts'
+import { clusterAccessOf, type JoinedAccess, parseKubeconfig } from './kubeconfig.ts'
+
+/** Who runs the cluster's controllers: whoever is found there, the lab, or nobody that the lab has to do with. */
+export type ControllersChoice = 'auto' | 'lab' | 'none'
+
+export interface JoinOptions {
+  readonly kubeconfig: string
+  readonly context?: string | undefined
+  readonly controllers: ControllersChoice
+  readonly nodes: readonly NodePlan[]
+}
+
+const userAgent = 'sallyport-lab'
+const nodes = coreResource('nodes', false)
+const pods = coreResource('pods', true)
+
+/** Controllers renew their lease every two seconds, and lose it after fifteen. */
+const freshMs = 60_000
+const controllerLeases = ['kube-controller-manager', 'kube-scheduler']
+
+const kubeletRights = {
+  enough: 'kubelets have the rights of their nodes',
+  noImpersonation: 'kubelets have the rights of the kubeconfig’s user, who may not speak for nodes there',
+  tooFew: 'kubelets have the rights of the kubeconfig’s user: nodes may not read all ConfigMaps there',
+} as const
+
+/** Before anything is started or written: what the kubeconfig says, and whether the lab has a place there. Only reads. */
+export async function findJoinedCluster(
+  options: JoinOptions,
+): Promise<{ access: JoinedAccess; joined: JoinedCluster; found: readonly string[] }> {
+  const { kubeconfig, context } = options
+  if (!existsSync(kubeconfig)) throw new Error(`there is no kubeconfig at ${kubeconfig}`)
+  const parsed = parseKubeconfig(readFileSync(kubeconfig, 'utf8'), kubeconfig, context)
+  if ('issues' in parsed)
+    throw new Error(`the kubeconfig ${kubeconfig} cannot be used: ${parsed.issues.join('; ')}`)
+  const { access } = parsed
+  await using client = new KubeClient(clusterAccessOf(access), { userAgent, timeoutMs: 10_000 })
+  try {
+    await refuseTakenNames(client, access.server, options.nodes)
+    const asNodes = await nodeRights(client, access, options.nodes)
+    const running = await runningControllers(client)
+    const needsControllers =
+      options.controllers === 'lab' || (options.controllers === 'auto' && running.length === 0)
+    return {
+      access,
+      joined: { server: access.server, impersonatesNodes: asNodes === 'enough', needsControllers },
+      found: [
+        kubeletRights[asNodes],
+        running.length === 0
+          ? `no controllers are at work there: the lab starts ${needsControllers ? 'its own' : 'none either'}`
+          : `at work there: ${running.join(', ')}; the lab starts ${needsControllers ? 'its own all the same' : 'no controllers'}`,
+      ],
+    }
+  } catch (error) {
+    if (error instanceof KubeError || !isFromNetwork(error)) throw error
+    throw new Error(`${access.server}, which the kubeconfig names, does not answer: ${error.message}`, {
+      cause: error,
+    })
+  }
+}
+
+function isFromNetwork(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error
+}
+
+/** A Node that is there already is somebody's, be it of a lab of the same name elsewhere. */
+async function refuseTakenNames(
+  client: KubeClient,
+  server: string,
+  plans: readonly NodePlan[],
+): Promise<void> {
+  const wanted = new Set(plans.map(({ name }) => name))
+  const { items } = await client.resource(nodes).list()
+  const taken = items.filter(({ metadata }) => wanted.has(metadata.name))
+  if (taken.length === 0) return
+  const each = taken.map(({ metadata: { name, labels } }) => {
+    const lab = labels?.[labLabel]
+    return lab === undefined
+      ? `${name}, which is of no lab`
+      : `${name} of a lab named ${lab} (if it is no more: kubectl delete node -l ${labLabel}=${lab})`
+  })
+  throw new Error(`${server} has nodes with the names that the lab would give its own: ${each.join('; ')}`)
+}
+
+/**
+ * Whether the kubeconfig's user may speak for nodes, and nodes may do there what the lab's kubelets do. A server with the
+ * Node authorizer lets a kubelet read only what its own pods name; the lab's kubelets watch all ConfigMaps.
+ */
+async function nodeRights(
+  client: KubeClient,
+  access: JoinedAccess,
+  plans: readonly NodePlan[],
+): Promise<keyof typeof kubeletRights> {
+  const users = plans.map(({ name }) => `system:node:${name}`)
+  for (const [resource, name] of [...users.map((user) => ['users', user] as const), ['groups', nodesGroup]])
+    if (!(await isAllowed(client, { verb: 'impersonate', resource, name }))) return 'noImpersonation'
+  const impersonate = { user: users[0] ?? '', groups: [nodesGroup] }
+  await using asNode = new KubeClient({ ...clusterAccessOf(access), impersonate }, { userAgent })
+  return (await isAllowed(asNode, { verb: 'list', resource: 'configmaps' })) ? 'enough' : 'tooFew'
+}
+
+async function isAllowed(client: KubeClient, resourceAttributes: object): Promise<boolean> {
+  const review = (await client.json({
+    method: 'POST',
+    path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+    body: {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SelfSubjectAccessReview',
+      spec: { resourceAttributes },
+    },
+  })) as { status?: { allowed?: boolean } }
+  return review.status?.allowed === true
+}
+
+/** By their leases, and the server's own clock: this machine's may differ. */
+async function runningControllers(client: KubeClient): Promise<readonly string[]> {
+  const running: string[] = []
+  for (const name of controllerLeases) {
+    const path = `/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/${name}`
+    const answer = await client.send({ method: 'GET', path })
+    const body = (await answer.body.json()) as { message?: string; spec?: { renewTime?: string } }
+    if (answer.statusCode === 404) continue
+    if (answer.statusCode !== 200) throw new KubeError(`GET ${path}`, answer.statusCode, body)
+    const nowMs = Date.parse(String(answer.headers.date ?? '')) || Date.now()
+    if (nowMs - Date.parse(body.spec?.renewTime ?? '') < freshMs) running.push(name)
+  }
+  return running
+}
+
+/** Takes back what the lab registered. Its processes have ended, so that nothing registers it anew. */
+export async function leaveJoinedCluster(state: LabState): Promise<void> {
+  const { joined } = labPaths(state.name)
+  if (state.joined === undefined || !existsSync(joined)) return
+  const access = JSON.parse(readFileSync(joined, 'utf8')) as JoinedAccess
+  await using client = new KubeClient(clusterAccessOf(access), { userAgent, timeoutMs: 10_000 })
+  try {
+    for (const { name } of state.nodes) await removeNode(client, name, state.name)
+  } catch (cause) {
+    throw new Error(
+      `the lab is gone, but its nodes may still be registered at ${access.server} (kubectl delete node -l ${labLabel}=${state.name}): ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
+  }
+}
+
+/** The node first: no controller starts pods on one that is not there. Then its pods, whose kubelet will confirm nothing. */
+async function removeNode(client: KubeClient, name: string, lab: string): Promise<void> {
+  const node = await client.resource(nodes).get(name).catch(ignoreMissing)
+  if (node?.metadata.labels?.[labLabel] !== lab) return
+  await client.resource(nodes).delete(name).catch(ignoreMissing)
+  const { items } = await client.resource<KubeObject>(pods).list({ fieldSelector: `spec.nodeName=${name}` })
+  for (const { metadata } of items) {
+    const { namespace = 'default' } = metadata
+    await client
+      .resource(pods)
+      .delete(metadata.name, { namespace, gracePeriodSeconds: 0 })
+      .catch(ignoreMissing)
+  }
+  await client.resource(nodeLeases).delete(name, { namespace: leaseNamespace }).catch(ignoreMissing)
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (!isNotFound(error)) throw error
+}

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { type Cluster, comeBack, type Death, deaths, machineOf, setUpCluster } from '../../bench/deaths.ts'
+import { allowedAddresses, forget, type Held, holdThrough, seen, wrongSources } from '../../bench/held.ts'
+import { capture, compileTools } from '../../bench/tools.ts'
+import { runInside } from '../../src/lab/host.ts'
+import { stopLab } from '../../src/lab/lab.ts'
+import { cannotRun, eventually } from './lab-under-test.ts'
+
+const name = 'test-failover'
+const load = { connections: 10_000, senders: 100, seconds: 8 }
+const [first = ''] = allowedAddresses
+
+const setLink = (cluster: Cluster, port: string, direction: 'up' | 'down'): unknown =>
+  cluster.state.host && runInside(cluster.state.host, ['ip', 'link', 'set', port, direction])
+
+/** The successor does not hear the gateway, which lives, and takes its address: both have it. */
+const bothClaim: Death = {
+  way: 'both claim the address',
+  happen: (cluster) =>
+    runInside(machineOf(cluster, 'gateway2'), [
+      'nft',
+      `add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }; add rule inet deaf in ip saddr 172.18.0.3 udp dport 8472 drop`,
+    ]),
+  undo: (cluster) => runInside(machineOf(cluster, 'gateway2'), ['nft', 'delete table inet deaf']),
+}
+
+const allGone: Death = {
+  way: 'all gateways gone for three seconds',
+  happen: async (cluster) => {
+    for (const port of ['veth3', 'veth4']) setLink(cluster, port, 'down')
+    await setTimeout(3_000)
+    for (const port of ['veth3', 'veth4']) setLink(cluster, port, 'up')
+  },
+  undo: () => {},
+}
+
+/** With which address a new connection of the pod arrives. */
+async function sourceOfNew(cluster: Cluster): Promise<string> {
+  await forget(cluster)
+  await capture(cluster.inPod(['timeout', '2', 'bash', '-c', 'exec 3<>/dev/tcp/172.18.0.7/9100'])).catch(
+    () => {},
+  )
+  return Object.keys((await seen(cluster)).sources).join(' ')
+}
+
+const addressesOf = (cluster: Cluster, node: string): string =>
+  runInside(machineOf(cluster, node), ['ip', '-o', 'address'])
+
+describe('a gateway dies under 10,000 connections', { skip: cannotRun, timeout: 900_000 }, () => {
+  let cluster: Cluster
+  before(async () => {
+    compileTools()
+    cluster = await setUpCluster(name)
+  })
+  after(() => stopLab(name))
+
+  const dies = async (death: Death): Promise<Held> => {
+    const { held, seen } = await holdThrough(cluster, death, load)
+    assert.equal(held.notOpened, 0)
+    assert.equal(held.broken, 0, 'connections broke')
+    assert.equal(wrongSources(seen), 0, `seen: ${JSON.stringify(seen.sources)}`)
+    return held
+  }
+  const recovers = async (death: Death): Promise<void> => {
+    await death.undo?.(cluster)
+    if (death.isAlone) await comeBack(cluster)
+    await eventually(
+      'the gateway has its address for itself, and new flows',
+      async () =>
+        !addressesOf(cluster, 'gateway2').includes(`${first}/32`) && (await sourceOfNew(cluster)) === first,
+      120_000,
+    )
+  }
+
+  const withReturn = deaths.filter(({ undo }) => undo !== undefined)
+  for (const death of [bothClaim, ...withReturn])
+    test(`${death.way}: none breaks, none leaves with another address, no new one fails`, async () => {
+      assert.equal((await dies(death)).newFlowsFailed, 0)
+      if (death === bothClaim)
+        for (const node of ['gateway1', 'gateway2'])
+          assert.match(addressesOf(cluster, node), new RegExp(first))
+      await recovers(death)
+    })
+
+  test('all gateways gone: dropped with a reason that is counted, and well again without a restart', async () => {
+    await dies(allGone)
+    const counts = await cluster.type('docker exec source curl -s http://127.0.0.1:9878/metrics')
+    assert.match(counts, /verdict="DROP_NO_LIVE_GATEWAY"\} [1-9]/)
+    await recovers(allGone)
+  })
+
+  for (const death of deaths.filter(({ undo }) => undo === undefined))
+    test(`${death.way}: none breaks, and the other gateway answers from then on`, async () => {
+      assert.equal((await dies(death)).newFlowsFailed, 0)
+      assert.ok(allowedAddresses.includes(await sourceOfNew(cluster)))
+      assert.match(addressesOf(cluster, 'gateway2'), new RegExp(`${first}/32`))
+    })
+})

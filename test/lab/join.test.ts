@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
+import { after, before, describe, test } from 'node:test'
+import { stringify } from 'yaml'
+import { RunningServer } from '../../src/lab/apiserver/running-server.ts'
+import { restartApiServer, startLab, stopLab } from '../../src/lab/lab.ts'
+import { loadLab, requireLab } from '../../src/lab/lab-state.ts'
+import { labPaths, type NodePlan, walkthroughNodes } from '../../src/lab/layout.ts'
+import { isRunning } from '../../src/lab/machine.ts'
+import { cannotRun, eventually, type } from './lab-under-test.ts'
+
+const name = 'test-join'
+const nodes: readonly NodePlan[] = walkthroughNodes.filter(({ lastOctet }) => [6, 2].includes(lastOctet))
+
+const asWebSocket = [
+  '--http1.1 -H "Connection: Upgrade" -H "Upgrade: websocket"',
+  '-H "Sec-WebSocket-Version: 13" -H "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="',
+].join(' ')
+
+/** Somebody else's cluster: an API server in this machine's own network, which no lab can reach by itself. */
+describe('a lab that joins a cluster', { skip: cannotRun, timeout: 240_000 }, () => {
+  let server: RunningServer
+  let findings: string[]
+
+  const kubeconfigFor = (token: string): string => {
+    const path = server.path('joined.kubeconfig')
+    const config = {
+      clusters: [
+        {
+          name: 'theirs',
+          cluster: { server: server.url, 'certificate-authority-data': btoa(server.ca) },
+        },
+      ],
+      users: [{ name: 'me', user: { token } }],
+      contexts: [{ name: 'theirs', context: { cluster: 'theirs', user: 'me' } }],
+    }
+    writeFileSync(path, stringify(config), { mode: 0o600 })
+    return path
+  }
+
+  const join = (lab: string) =>
+    startLab({
+      name: lab,
+      nodes,
+      kubeconfig: kubeconfigFor(server.adminToken),
+      context: 'theirs',
+      onFinding: (finding) => findings.push(finding),
+    })
+
+  /** Asked of the server itself, and not through the lab. */
+  const directly = async (words: string): Promise<string> => (await server.kubectl(words)).stdout.trim()
+
+  before(async () => {
+    if (cannotRun) return
+    if (loadLab(name) !== undefined) await stopLab(name)
+    server = await RunningServer.open(['guest-token,guest,2'])
+    findings = []
+    await join(name)
+  })
+  after(async () => {
+    if (cannotRun) return
+    if (loadLab(name) !== undefined) await stopLab(name)
+    await server[Symbol.asyncDispose]()
+  })
+
+  test('its nodes register there, marked as its own', async () => {
+    assert.equal(
+      await directly(`get nodes -l sallyport.dev/lab=${name} -o name`),
+      'node/kind-control-plane\nnode/kind-worker',
+    )
+  })
+
+  test('it says what it found there', () => {
+    assert.deepEqual(findings, [
+      'kubelets have the rights of their nodes',
+      'no controllers are at work there: the lab starts its own',
+    ])
+  })
+
+  test('Sallyport is installed into it', async () => {
+    const state = requireLab(name)
+    await type(state, 'cilium install --set operator.replicas=1')
+    assert.match(await type(state, 'cilium status --wait'), /OK/)
+    assert.match(await directly('-n kube-system get pods -o wide'), /kind-worker/)
+  })
+
+  test('a pod runs there; exec and logs reach it, though the joined server could not', async () => {
+    const state = requireLab(name)
+    await type(state, 'kubectl run xwing --image docker.io/tgraf/netperf')
+    await type(state, 'kubectl wait --for=condition=Ready pod/xwing --timeout=60s')
+    assert.equal(await directly('get pod xwing -o jsonpath={.spec.nodeName}'), 'kind-worker')
+    assert.equal(await type(state, 'kubectl exec xwing -- hostname'), 'xwing')
+    assert.equal(await type(state, 'echo typed | kubectl exec -i xwing -- cat'), 'typed')
+    assert.match(await type(state, 'kubectl -n kube-system logs ds/cilium --tail=1'), /"name":"agent"/)
+  })
+
+  test('a watch goes through as it happens', async () => {
+    await directly('create configmap word')
+    let isOver = false
+    const watched = type(
+      requireLab(name),
+      `kubectl get configmap word -w -o 'jsonpath={.data.said}{"\\n"}' | head -3`,
+    ).finally(() => (isOver = true))
+    let changes = 0
+    await eventually('changes arrive while the watch goes on', async () => {
+      await directly(`patch configmap word -p {"data":{"said":"word-${++changes}"}}`)
+      return isOver
+    })
+    assert.match(await watched, /word-\d+\nword-\d+$/)
+  })
+
+  test('a service account has its own rights through the relay, and no more', async () => {
+    const state = requireLab(name)
+    await type(
+      state,
+      'kubectl create clusterrolebinding looks --clusterrole=view --serviceaccount=default:default',
+    )
+    const asAccount = `kubectl --kubeconfig=/dev/null --server=https://172.18.0.6:6443 \
+      --certificate-authority=${labPaths(name).apiServer}/ca.crt --token=$(kubectl create token default)`
+    assert.match(await type(state, `${asAccount} auth whoami`), /system:serviceaccount:default:default/)
+    assert.equal(await type(state, `${asAccount} get pod xwing -o name`), 'pod/xwing')
+    assert.match(await type(state, `${asAccount} get secrets 2>&1 || true`), /cannot list resource "secrets"/)
+    assert.match(
+      await type(state, `${asAccount} exec xwing -- id 2>&1 || true`),
+      /does not let you create resource "pods\/exec"/,
+    )
+    assert.match(
+      await type(state, `${asAccount} logs xwing 2>&1 || true`),
+      /does not let you get resource "pods\/log"/,
+    )
+  })
+
+  test('a kubelet has the rights of a node, and not those of the kubeconfig', async () => {
+    const state = requireLab(name)
+    const asKubelet = `kubectl --token=${state.tokens['kind-worker']}`
+    assert.match(await type(state, `${asKubelet} auth whoami`), /system:node:kind-worker/)
+    assert.match(
+      await type(state, `${asKubelet} create clusterrole x --verb=get --resource=pods 2>&1 || true`),
+      /User "system:node:kind-worker" cannot create/,
+    )
+  })
+
+  test('who has no token, or one that nobody knows, is nobody', async () => {
+    const state = requireLab(name)
+    const curl = 'curl -sk -o /dev/null -w %{http_code}'
+    const pods = 'https://172.18.0.6:6443/api/v1/namespaces/default/pods'
+    for (const path of [pods, `${pods}/xwing/log`]) {
+      assert.equal(await type(state, `${curl} ${path}`), '401')
+      assert.equal(await type(state, `${curl} -H "Authorization: Bearer nonsense" ${path}`), '401')
+    }
+    assert.equal(await type(state, `${curl} ${asWebSocket} '${pods}/xwing/exec?command=id'`), '401')
+  })
+
+  test('a request for a log never becomes a command, however it is made', async () => {
+    const state = requireLab(name)
+    const log = 'https://172.18.0.6:6443/api/v1/namespaces/default/pods/xwing/log?command=id'
+    const admin = `-H "Authorization: Bearer ${state.tokens.admin}"`
+    assert.match(
+      await type(state, `curl -sk --max-time 5 ${asWebSocket} ${admin} '${log}'`),
+      /only exec and attach are WebSockets/,
+    )
+  })
+
+  test('the lab itself still has no way to the server that it joined', async () => {
+    const state = requireLab(name)
+    assert.equal(await type(state, `curl -sk --max-time 5 ${server.url}/version || echo none`), 'none')
+  })
+
+  test('a second lab with nodes of the same names is refused, and takes nothing of the first away', async () => {
+    await assert.rejects(
+      join('test-join-2'),
+      /kind-control-plane of a lab named test-join \(if it is no more/,
+    )
+    assert.equal(loadLab('test-join-2'), undefined)
+    assert.equal((await directly('get nodes -o name')).split('\n').length, 2)
+  })
+
+  test('a relay that is killed is started again, and everything goes on', async () => {
+    const { relay } = requireLab(name).daemons
+    assert.ok(relay)
+    process.kill(relay.pid, 'SIGKILL')
+    await eventually('it is gone', async () => !isRunning(relay))
+    assert.match(
+      await type(requireLab(name), 'kubectl get pods 2>&1 || true'),
+      /the relay of the lab has no answer/,
+    )
+    await restartApiServer(name)
+    assert.equal(await type(requireLab(name), 'kubectl exec xwing -- hostname'), 'xwing')
+    await type(requireLab(name), 'kubectl run ywing --image docker.io/tgraf/netperf')
+    await type(requireLab(name), 'kubectl wait --for=condition=Ready pod/ywing --timeout=60s')
+  })
+
+  test('taken away, it leaves neither processes nor nodes nor pods, and what was installed stays', async () => {
+    const state = requireLab(name)
+    const processes = [...Object.values(state.daemons), ...state.nodes.map(({ machine }) => machine.init)]
+    await stopLab(name)
+    assert.deepEqual(processes.filter(isRunning), [])
+    assert.equal(existsSync(labPaths(name).directory), false)
+    assert.equal(await directly('get nodes,pods -A -o name'), '')
+    assert.equal(await directly('-n kube-node-lease get leases -o name'), '')
+    assert.equal(await directly('-n kube-system get ds cilium -o name'), 'daemonset.apps/cilium')
+  })
+
+  test('controllers that are at work there are left to it', async () => {
+    for (const each of ['kube-controller-manager', 'kube-scheduler']) {
+      const lease = {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata: { name: each, namespace: 'kube-system' },
+        spec: { renewTime: new Date().toISOString().replace('Z', '000Z') },
+      }
+      await server.kubectl('create -f -', JSON.stringify(lease))
+    }
+    findings = []
+    try {
+      const { daemons } = await join('test-join-3')
+      assert.equal(daemons.controllers, undefined)
+      assert.match(
+        findings.join(),
+        /at work there: kube-controller-manager, kube-scheduler; the lab starts no controllers/,
+      )
+    } finally {
+      await stopLab('test-join-3')
+    }
+  })
+
+  test('a cluster that is gone keeps no lab from being taken away; what may be left there is said', async () => {
+    await join('test-join-4')
+    await server.kill()
+    await assert.rejects(
+      stopLab('test-join-4'),
+      /may still be registered at .*sallyport.dev\/lab=test-join-4/,
+    )
+    assert.equal(loadLab('test-join-4'), undefined)
+  })
+})
