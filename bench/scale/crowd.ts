@@ -103,10 +103,8 @@ function leaseObject(index: number): object {
 
 function nodeObject(index: number, isGateway: boolean): object {
   return {
-    metadata: { name: nodeName(index), labels: isGateway ? { 'crowd-gw': String(index % 10) } : {} },
-    spec: {
-      podCIDRs: [`${addressOf('10.128', index).split('.').slice(0, 2).join('.')}.${index & 255}.0/24`],
-    },
+    metadata: { name: nodeName(index), labels: isGateway ? { 'crowd-gw': String((index % 9) + 1) } : {} },
+    spec: { podCIDRs: [`10.${128 + (index >> 8)}.${index & 255}.0/24`] },
   }
 }
 
@@ -136,7 +134,8 @@ async function describe(client: KubeClient, index: number): Promise<void> {
     }
 }
 
-export function policyObject(name: string, index: number): KubeObject {
+/** A tenth of them have the real gateways, which answer: those of label 0. */
+function policyObject(name: string, index: number): KubeObject {
   return {
     apiVersion: 'isovalent.com/v1',
     kind: 'IsovalentEgressGatewayPolicy',

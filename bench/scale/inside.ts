@@ -9,7 +9,7 @@ import { tableCodecs } from '../../src/datapath/tables.ts'
 import { KubeClient } from '../../src/kube/client.ts'
 import { coreResource } from '../../src/kube/cluster-objects.ts'
 import { parseAddress } from '../../src/net/address.ts'
-import { crowdOf, gather, policies, policyObject } from './crowd.ts'
+import { crowdOf, gather, policies } from './crowd.ts'
 
 /** In the network of the lab's control plane: makes the crowd, changes things, and sees how long the tables take. */
 const { values: options } = parseArgs({
@@ -138,7 +138,7 @@ const changes: readonly (readonly [string, (round: number) => Promise<unknown>])
       pod.patch(
         options.pod,
         'merge',
-        { metadata: { labels: { app: `app-${(round + 1) % 2}` } } },
+        { metadata: { labels: { app: `app-${((round + 1) % 2) * 10}` } } },
         { namespace: 'default' },
       ),
   ],
@@ -149,12 +149,9 @@ const changes: readonly (readonly [string, (round: number) => Promise<unknown>])
   [
     'gateway relabelled',
     (round) =>
-      node.patch('crowd-0001', 'merge', {
-        metadata: { labels: { 'crowd-gw': round % 2 === 0 ? '0' : '1' } },
-      }),
+      node.patch('control', 'merge', { metadata: { labels: { 'crowd-gw': round % 2 === 0 ? null : '0' } } }),
   ],
 ]
-await policy.create(policyObject('measured', 0)).catch(() => {})
 for (const [name, change] of changes) {
   const times: number[] = []
   if (name !== 'pod relabelled')
@@ -166,7 +163,11 @@ for (const [name, change] of changes) {
     )
   await setTimeout(500)
   for (const round of rounds) {
-    times.push(await until(() => change(round)))
+    times.push(
+      await until(() => change(round)).catch((error: Error) =>
+        Promise.reject(new Error(`${name}, round ${round}: ${error.message}`)),
+      ),
+    )
     await setTimeout(100)
   }
   note(`${name} to tables written, p50`, 'ms', quantile(times, 0.5))

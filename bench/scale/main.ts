@@ -62,6 +62,7 @@ async function measure(nodes: number): Promise<readonly ScaleFigure[]> {
   })
   try {
     await type('cilium install --set operator.replicas=1 --set slots=2048 && cilium status --wait')
+    await type('kubectl label node control worker crowd-gw=0')
     await type('kubectl run pod --labels app=app-0 --image docker.io/tgraf/netperf')
     await type('kubectl wait --for=condition=Ready pod/pod --timeout=30s')
     const podIp = await type('kubectl get pod pod -o jsonpath={.status.podIP}')

@@ -1,9 +1,9 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
 import { kinds } from '../api/crd.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
-import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { GroupStatus, IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { ObjectMeta } from '../api/metadata.ts'
 import type { Settings, World, WorldNode } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
 import {
@@ -36,7 +36,7 @@ export class Observation {
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
-      options: ListOptions & { readonly isNews?: (before: V, after: V) => boolean } = {},
+      options: ListOptions = {},
     ) => new Mirror<T, V>(client.resource<T>(name), { ...options, ...held, trim })
     this.#self = self
     this.#nodes = mirror(coreResource('nodes', false), trimNode)
@@ -47,15 +47,13 @@ export class Observation {
     this.#pods = mirror(podResource, trimPod, { fieldSelector: `spec.nodeName=${self}` })
     this.#ciliumPolicies = mirror(
       clusterResource(kinds.ciliumEgressGatewayPolicy),
-      dropManagedFields<CiliumEgressGatewayPolicy>,
+      trimPolicy<CiliumEgressGatewayPolicy>,
     )
     this.#isovalentPolicies = mirror(
       clusterResource(kinds.isovalentEgressGatewayPolicy),
-      dropManagedFields<IsovalentEgressGatewayPolicy>,
+      trimPolicy<IsovalentEgressGatewayPolicy>,
     )
-    this.#egressNodes = mirror(egressNodeResource, dropManagedFields<EgressNode>, {
-      isNews: (before, after) => after.metadata.name === self || concernsOthers(before, after),
-    })
+    this.#egressNodes = mirror(egressNodeResource, (object: EgressNode) => trimEgressNode(object, self))
     this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
   }
 
@@ -119,10 +117,35 @@ export class Observation {
   }
 }
 
-/** What another node asks for is between it and the operator, and while ports run low it asks often. */
-function concernsOthers(before: EgressNode, after: EgressNode): boolean {
-  const told = ({ spec, status = {} }: EgressNode) => ({ spec, status: { ...status, demand: undefined } })
-  return !isDeepStrictEqual(told(before), told(after))
+/** Of a policy's status the agent needs what was given out of a pool; the rest would only wake it. */
+export function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGatewayPolicy>(policy: T): T {
+  const { groupStatuses = [] } = (policy.status ?? {}) as { readonly groupStatuses?: readonly GroupStatus[] }
+  const grants = groupStatuses.map(({ egressIPByGatewayIP, egressIPv6ByGatewayIP }) => ({
+    ...(egressIPByGatewayIP === undefined ? {} : { egressIPByGatewayIP }),
+    ...(egressIPv6ByGatewayIP === undefined ? {} : { egressIPv6ByGatewayIP }),
+  }))
+  return { ...policy, metadata: trimMetadata(policy.metadata), status: { groupStatuses: grants } }
+}
+
+/** What others ask for is the operator's to know. */
+function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
+  const { demand, ...rest } = status ?? {}
+  const isOwn = metadata.name === self && demand !== undefined
+  return {
+    metadata: trimMetadata(metadata),
+    ...(spec === undefined ? {} : { spec }),
+    status: isOwn ? { demand, ...rest } : rest,
+  }
+}
+
+/** Without what changes at every write. */
+function trimMetadata({ name, uid, generation, creationTimestamp }: ObjectMeta): ObjectMeta {
+  return {
+    name,
+    ...(uid === undefined ? {} : { uid }),
+    ...(generation === undefined ? {} : { generation }),
+    ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+  }
 }
 
 export function trimPod({ metadata, spec, status }: KubePod): ObservedPod {

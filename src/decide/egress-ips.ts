@@ -55,18 +55,25 @@ const mostHolders = 8
 
 /**
  * Who answers for each egress IP, by tunnel address: the nodes that have the address, by name; then those that a policy
- * would have it on; then the policy's other gateways on the same link.
+ * would have it on; then the policy's other gateways on the same link. A node's own address is its own alone.
  */
 function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Address[]> {
   const candidates = new Map<Address, Map<string, Candidate>>()
+  const homes = homesOf(context)
   for (const policy of differentIn(context))
     for (const [address, candidate] of candidatesOf(policy, context)) {
+      if ((homes.get(address) ?? candidate.node) !== candidate.node) continue
       const known = candidates.get(address) ?? new Map<string, Candidate>()
       candidates.set(address, known)
       const before = known.get(candidate.node.name)
       if (before === undefined || candidate.rank < before.rank) known.set(candidate.node.name, candidate)
     }
   return new Map([...candidates].map(([address, known]) => [address, orderOf([...known.values()])]))
+}
+
+/** A node's own address never moves: whoever took it would answer for the node's kubelet, and could not reach the node. */
+function homesOf({ nodes }: Context): ReadonlyMap<Address, WorldNode> {
+  return new Map(nodes.flatMap((node) => node.internalIPs.map((address) => [address, node] as const)))
 }
 
 /** Of policies with the same gateways one: it says all that the others would. */

@@ -218,6 +218,21 @@ describe('who answers for an egress IP', () => {
     ]
     assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.42'), ['172.18.0.4'])
   })
+  test('is never another for a node’s own address, on whatever link it is', () => {
+    const onDefaultRoute = (name: string, slot: number, ip: string) =>
+      egressNode(name, slot, [device('eth0', [ip], { subnets: ['172.18.0.0/16'], isDefaultRoute: true })])
+    const egressNodes = [
+      onDefaultRoute('worker3', 2, '172.18.0.4'),
+      onDefaultRoute('worker4', 3, '172.18.0.3'),
+    ]
+    const isovalentPolicies = [
+      isovalentPolicy('p', { egressGroups: [{ nodeSelector: { matchLabels: { 'egress-gw': 'true' } } }] }),
+    ]
+    const parts = { isovalentPolicies, egressNodes }
+    assert.deepEqual(orderOf(parts, '172.18.0.4'), ['172.18.0.4'])
+    assert.deepEqual(orderOf(parts, '172.18.0.3'), ['172.18.0.3'])
+    assert.deepEqual(orderOf({ ...given('172.18.0.4'), egressNodes }, '172.18.0.4'), ['172.18.0.4'])
+  })
   const many = Array.from({ length: 9 }, (_, index) => `gateway${index}`)
   const manyGateways = {
     nodes: [

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { backoffMs } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -12,8 +13,6 @@ export interface MirrorOptions<T, V> extends ListOptions {
   readonly trim: (object: T) => V
   /** Something may have changed. */
   readonly onChange: () => void
-  /** Whether a change is one for those who look here. Without it every change is. */
-  readonly isNews?: (before: V, after: V) => boolean
 }
 
 /**
@@ -97,12 +96,13 @@ export class Mirror<T extends KubeObject, V> {
       }
       const key = keyOf(event.object)
       const before = this.#items.get(key)
+      this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
       const after = trim(event.object)
+      /* What differs only in what is trimmed is no news. The object stays, and with it what was worked out from it. */
+      if (event.type !== 'DELETED' && isDeepStrictEqual(before, after)) continue
       if (event.type === 'DELETED') this.#items.delete(key)
       else this.#items.set(key, after)
-      this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
-      const isUpdate = before !== undefined && event.type !== 'DELETED'
-      if (!isUpdate || (this.#options.isNews?.(before, after) ?? true)) onChange()
+      onChange()
     }
   }
 
