@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import type { Datapath } from '../datapath/datapath.ts'
+import { listChains } from '../datapath/netfilter.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import type { Attachment, Attachments } from './attachments.ts'
+import { describeBypass } from './bypassed-policies.ts'
 import { findWire } from './chained-wire.ts'
 import { addressesOf, type CachedResult, namespaceOf, podInterface, readResultCache } from './cni-result.ts'
 import type { CniRequest } from './local-api.ts'
@@ -31,7 +33,8 @@ export class ChainedPods {
   }
 
   get problems(): readonly string[] {
-    return [...this.#strangers].map(([pod, reason]) => `no policy holds for pod ${pod}: ${reason}`)
+    const strangers = [...this.#strangers].map(([pod, reason]) => `no policy holds for pod ${pod}: ${reason}`)
+    return [...strangers, ...describeBypass(listChains())]
   }
 
   async handle(request: CniRequest): Promise<undefined> {

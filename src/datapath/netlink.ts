@@ -24,7 +24,7 @@ const truncFlag = 0x20
 const receiveTimeoutS = 10
 
 /**
- * A connection to the kernel's rtnetlink, of the network namespace that it was opened in, for good.
+ * A connection to the kernel's rtnetlink, or to another of its netlink protocols, of the network namespace that it was opened in, for good.
  * Calls are synchronous: the kernel has answered when sending returns.
  */
 export class Netlink implements Disposable {
@@ -33,8 +33,9 @@ export class Netlink implements Disposable {
   #sequence = 0
 
   /** In the namespace at `netns`, or in this thread's own. */
-  constructor(netns?: string) {
-    this.#fd = netns === undefined ? openSocket(0) : withNetns(netns, () => openSocket(0))
+  constructor(netns?: string, protocol = 0) {
+    const open = (): number => openSocket(0, protocol)
+    this.#fd = netns === undefined ? open() : withNetns(netns, open)
     const timeout = Buffer.alloc(16)
     timeout.writeBigInt64LE(BigInt(receiveTimeoutS))
     native.setsockopt(this.#fd, solSocket, option.receiveTimeout, timeout, timeout.length)
@@ -100,8 +101,8 @@ function explanation({ type, flags, payload }: NetlinkMessage): string | undefin
   return text && textOf(text)
 }
 
-export function openSocket(flags: number): number {
-  const fd = check('open a netlink socket', native.socket(family, rawCloexec | flags, 0))
+export function openSocket(flags: number, protocol = 0): number {
+  const fd = check('open a netlink socket', native.socket(family, rawCloexec | flags, protocol))
   const on = Buffer.from([1, 0, 0, 0])
   for (const name of [option.capAck, option.extendedAck, option.strictCheck])
     native.setsockopt(fd, solNetlink, name, on, on.length)

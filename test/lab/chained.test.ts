@@ -29,6 +29,9 @@ spec:
   egressGateway: {nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0}
 END`
 
+const agentPod =
+  '$(kubectl -n kube-system get pod --field-selector spec.nodeName=kind-worker -o name | grep -v operator)'
+
 const networkOf = (node: string) => `docker exec ${node} cat /etc/cni/net.d/0-sallyport.conflist`
 
 const plugins = ({ plugins }: { readonly plugins: readonly { readonly type: string }[] }): string[] =>
@@ -141,7 +144,7 @@ function chainedTo(plugin: OtherPlugin): void {
     )
   })
 
-  test('a rule of the forward chain holds for what stays with the stack, and not for what a policy claims', async () => {
+  test('a rule of the forward chain holds for what stays with the stack, not for what a policy claims; the status says so', async () => {
     const rules = `table ip policies {
   chain forward { type filter hook forward priority filter; ip daddr 172.18.0.7 drop; }
 }`
@@ -149,14 +152,20 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.equal(await sourceOf('tiefighter'), undefined)
     assert.equal(await sourceOf('xwing'), egressIp)
     await run('docker exec kind-worker nft delete table ip policies')
+    await run('docker exec kind-worker nft add table inet kube-network-policies')
+    await run('docker exec kind-worker nft add chain inet kube-network-policies forward')
+    assert.match(
+      await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`),
+      /! kube-network-policies enforces/,
+    )
+    await run('docker exec kind-worker nft delete table inet kube-network-policies')
     assert.equal(await sourceOf('tiefighter'), nodeAddress)
   })
 
   test('a deleted pod is forgotten, and the others stay', async () => {
     await run('kubectl delete pod xwing awing bwing ywing --wait=true --grace-period=1')
     await eventually('only two are left', async () => {
-      const agent = `$(kubectl -n kube-system get pod -l app.kubernetes.io/managed-by=sallyport --field-selector spec.nodeName=kind-worker -o name | grep -v operator)`
-      return /^Pods: +1$/m.test(await run(`kubectl -n kube-system exec ${agent} -- sallyport status`))
+      return /^Pods: +1$/m.test(await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`))
     })
     assert.equal(await sourceOf('tiefighter'), nodeAddress)
   })

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { describeBypass } from './bypassed-policies.ts'
+
+test('who enforces NetworkPolicies where selected packets do not pass is named, once each', () => {
+  const chains = [
+    { table: 'filter', name: 'cali-FORWARD' },
+    { table: 'filter', name: 'cali-from-wl-dispatch' },
+    { table: 'kube-network-policies', name: 'forward' },
+  ]
+  const told = describeBypass(chains)
+  assert.equal(told.length, 2)
+  assert.match(told[0] ?? '', /^Calico enforces/)
+  assert.match(told[1] ?? '', /^kube-network-policies enforces/)
+})
+
+test('chains that forward and masquerade are no such thing', () => {
+  const chains = ['KUBE-FORWARD', 'FORWARD', 'KUBE-POSTROUTING', 'FLANNEL-FWD']
+  assert.deepEqual(describeBypass(chains.map((name) => ({ table: 'filter', name }))), [])
+})
