@@ -5,7 +5,7 @@ import type { Netlink } from '../datapath/netlink.ts'
 import type { Attachment, Attachments } from './attachments.ts'
 import { describeBypass } from './bypassed-policies.ts'
 import { findWire } from './chained-wire.ts'
-import { addressesOf, type CachedResult, namespaceOf, podInterface, readResultCache } from './cni-result.ts'
+import { addressesOf, type CachedResult, podInterface, readResultCache } from './cni-result.ts'
 import type { CniRequest } from './local-api.ts'
 import type { NodeDevice } from './node-network.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
@@ -71,7 +71,7 @@ export class ChainedPods {
     return undefined
   }
 
-  #take({ containerId, interfaceName, pod, result }: CachedResult, netns: string): void {
+  #take({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
     const { attachments, netlink, clock } = this.#options
     const addresses = addressesOf(result)
     if (addresses.length === 0) throw new Refusal(500, 'the plugin before this one gave the pod no address')
@@ -99,9 +99,11 @@ export class ChainedPods {
   }
 
   #adopt(cached: CachedResult): void {
-    const netns = namespaceOf(cached.result, cached.interfaceName)
-    if (netns === undefined || !existsSync(netns)) return /* what is left of a sandbox that has ended */
+    const { netns } = cached
+    if (netns !== undefined && !existsSync(netns)) return /* what is left of a sandbox that has ended */
     try {
+      if (netns === undefined)
+        throw new Error('nobody has kept which namespace is its own: delete it, so that it is made anew')
       this.#take(cached, netns)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { addressesOf, namespaceOf, parseCached, readResultCache } from './cni-result.ts'
+import { addressesOf, parseCached, readResultCache } from './cni-result.ts'
 
 const sandbox = '/run/netns/pod'
 
@@ -40,12 +40,6 @@ describe('the result of the plugin before ours', () => {
     assert.deepEqual(addressesOf({ ...bridge, ips }), ['10.244.1.5', 'fd00:1::5'])
   })
 
-  test('says in which namespace the interface is', () => {
-    assert.equal(namespaceOf(bridge, 'eth0'), sandbox)
-    assert.equal(namespaceOf(bridge, 'cni0'), undefined)
-    assert.equal(namespaceOf(bridge, 'net1'), undefined)
-  })
-
   test('may be anything, and then says nothing', () => {
     for (const odd of [
       undefined,
@@ -56,7 +50,6 @@ describe('the result of the plugin before ours', () => {
       { ips: [null, { address: 9 }] },
     ]) {
       assert.deepEqual(addressesOf(odd), [])
-      assert.equal(namespaceOf(odd, 'eth0'), undefined)
     }
   })
 })
@@ -81,8 +74,17 @@ describe('a result that the runtime has kept', () => {
       containerId: 'c1',
       interfaceName: 'eth0',
       pod: { namespace: 'default', name: 'xwing', uid: 'u1' },
+      netns: sandbox,
       result: ptp,
     })
+  })
+
+  test('says in which namespace the pod is, if not the plugin then the runtime, or nobody', () => {
+    const result = { interfaces: [{ name: 'cali1' }], ips: ptp.ips }
+    assert.equal(parseCached({ ...cached, netns: '/run/netns/other' })?.netns, sandbox)
+    assert.equal(parseCached({ ...cached, result, netns: '/run/netns/other' })?.netns, '/run/netns/other')
+    assert.equal(parseCached({ ...cached, result })?.netns, undefined)
+    assert.equal(parseCached({ ...cached, result: 'x' })?.netns, undefined)
   })
 
   test('is read where the container is not known yet; half a file is not', () => {

@@ -30,8 +30,8 @@ export function addressesOf(result: unknown): readonly Address[] {
   })
 }
 
-/** The path of the namespace in which a pod has the interface. */
-export function namespaceOf(result: unknown, interfaceName: string): string | undefined {
+/** The path of the namespace in which a pod has the interface. Some plugins leave it out. */
+function namespaceOf(result: unknown, interfaceName: string): string | undefined {
   const found = listOf((objectOf(result) as Result).interfaces)
     .map((each) => objectOf(each) as ResultInterface)
     .find(({ name, sandbox }) => name === interfaceName && Boolean(sandbox))
@@ -46,6 +46,8 @@ export interface CachedResult {
   readonly containerId: string
   readonly interfaceName: string
   readonly pod: Attachment['pod']
+  /** The pod's namespace; undefined: neither plugin nor runtime has said. */
+  readonly netns: string | undefined
   readonly result: unknown
 }
 
@@ -71,7 +73,7 @@ export function readResultCache(directory: string, known: readonly string[]): re
 }
 
 export function parseCached(value: unknown): CachedResult | undefined {
-  const { kind, containerId, ifName, cniArgs, result } = objectOf(value)
+  const { kind, containerId, ifName, netns, cniArgs, result } = objectOf(value)
   if (kind !== 'cniCacheV1' || typeof containerId !== 'string' || typeof ifName !== 'string') return undefined
   const args = new Map(listOf(cniArgs).map((pair) => listOf(pair).map(String) as [string, string]))
   const [namespace, name] = [args.get('K8S_POD_NAMESPACE'), args.get('K8S_POD_NAME')]
@@ -80,6 +82,7 @@ export function parseCached(value: unknown): CachedResult | undefined {
     containerId,
     interfaceName: ifName,
     pod: { namespace, name, uid: args.get('K8S_POD_UID') ?? '' },
+    netns: namespaceOf(result, ifName) ?? (typeof netns === 'string' ? netns : undefined),
     result,
   }
 }
