@@ -15,7 +15,6 @@ import { type Address, familyOf } from '../net/address.ts'
 import { familyOfPrefix, type Prefix, parsePrefix, prefixLength } from '../net/prefix.ts'
 import type { Attachment } from './attachments.ts'
 import type { Overlay } from './plan.ts'
-import { hostPrefix } from './wire.ts'
 
 export const overlayName = 'sallyport'
 
@@ -145,7 +144,7 @@ export function prepareKernel({ isChained }: { readonly isChained: boolean }): v
 /** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */
 export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   return [...tables.cluster].flatMap(([prefix, destination]) => {
-    if (destination.kind !== 'node' || isNodeAddress(tables, prefix)) return []
+    if (destination.kind !== 'node' || isOneAddress(prefix)) return []
     const source = familyOfPrefix(prefix) === 4 ? tables.self.masquerade4 : tables.self.masquerade6
     return [
       {
@@ -161,9 +160,7 @@ export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   })
 }
 
-/** Nodes reach each other by the underlay, which the tunnel itself needs. */
-function isNodeAddress(tables: Tables, prefix: string): boolean {
-  return (
-    [...tables.nodes.keys()].some((address) => hostPrefix(address) === prefix) || /\/(32|128)$/.test(prefix)
-  )
+/** A node's own: nodes reach each other by the underlay, which the tunnel itself needs. */
+function isOneAddress(prefix: Prefix): boolean {
+  return prefixLength(prefix) === (familyOfPrefix(prefix) === 4 ? 32 : 128)
 }

@@ -50,10 +50,11 @@ function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
   }))
 }
 
-/** What tells the pods of one node apart: only where each has a single gateway may they differ in it. */
-function choiceKey({ policy, gateways }: Choice): string {
-  const [only] = policy.spread === 'one' ? gateways.active : []
-  return `${policy.id}@${only?.node.name},${only?.egressIps[4]},${only?.egressIps[6]}`
+/** What tells the pods of one node apart: only where each has one exit of several may they differ in it. */
+function choiceKey({ policy, gateways: { active, standby } }: Choice): string {
+  const own = policy.spread === 'one' ? [...active, ...standby] : []
+  const exit = own.map(({ node, egressIps }) => `${node.name},${egressIps[4]},${egressIps[6]}`)
+  return `${policy.id}@${exit.join(';')}`
 }
 
 /**

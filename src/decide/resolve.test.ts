@@ -445,6 +445,26 @@ describe('several gateways of one policy', () => {
       expect: '172.18.0.42',
     },
   ])
+
+  test('stand by for the pods of their own entry, not for those of another that begins with the same node', () => {
+    const both = { nodeSelector: gatewayNodes, interface: 'net0' }
+    const [even, odd] = pods.map((uid, index) =>
+      pod(`x${index}`, { uid, ips: [`10.244.1.${index + 5}`], labels: { org: 'alliance' } }),
+    )
+    const tables = resolve(
+      world({
+        ciliumPolicies: [ciliumPolicy('p', { egressGateways: [both, entry('worker3')] })],
+        pods: [even!, odd!],
+      }),
+    )
+    assert.deepEqual(
+      [...tables.groups.values()].map(({ preferred, standby }) => ({ preferred, standby })),
+      [
+        { preferred: ['172.18.0.42'], standby: ['172.18.0.43'] },
+        { preferred: ['172.18.0.42'], standby: [] },
+      ],
+    )
+  })
 })
 
 describe('a policy with egress groups', () => {
