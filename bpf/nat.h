@@ -421,39 +421,58 @@ static __noinline enum verdict rewrite_packet(struct __sk_buff *skb, struct pack
 	return error ? DROP_INTERNAL : CONTINUE;
 }
 
-/*
- * Lowers the MSS of a SYN or SYN-ACK to what the tunnel carries, so that neither side sends what would have to be
- * fragmented. An option list that cannot be read is left alone: it is the receiver's to refuse.
- */
-static __noinline void clamp_mss(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
+/* The checksum adds up words of two bytes: of a value at an odd place each byte counts where the other would. */
+static __always_inline void replace_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 offset, __be16 old, __be16 new)
 {
-	__u32 offset = packet->l4_offset + sizeof(struct tcphdr), end = packet->l4_offset + packet->l4_length;
-	__be16 clamped = bpf_htons(tunnel_mtu - sizeof(struct tcphdr) -
-				   (packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)));
+	bool is_odd = (offset - l4_offset) & 1;
 
+	bpf_l4_csum_replace(skb, l4_offset + offsetof(struct tcphdr, check), is_odd ? __builtin_bswap16(old) : old,
+			    is_odd ? __builtin_bswap16(new) : new, 2);
+	bpf_skb_store_bytes(skb, offset, &new, 2, 0);
+}
+
+/*
+ * Lowers the MSS of a SYN or SYN-ACK, so that neither side sends what would have to be fragmented. What follows the header
+ * may be data (RFC 7413), and look like an option. Not static: the verifier then reads it once, not once for each caller's state.
+ */
+__noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 most)
+{
+	__u32 offset = l4_offset + sizeof(struct tcphdr), end;
+	__u8 data_offset;
+
+	if (bpf_skb_load_bytes(skb, l4_offset + TCP_DOFF_OFFSET, &data_offset, 1))
+		return 0;
+	end = l4_offset + (data_offset >> 4) * 4;
 	for (int i = 0; i < MAX_TCP_OPTIONS; i++) {
 		struct { __u8 kind; __u8 length; __be16 mss; } __attribute__((packed)) option;
 
 		if (offset + 4 > end || bpf_skb_load_bytes(skb, offset, &option, sizeof(option)))
-			return;
+			return 0;
 		if (option.kind == TCP_OPTION_END)
-			return;
+			return 0;
 		if (option.kind == TCP_OPTION_MSS && option.length == 4) {
-			if (bpf_ntohs(option.mss) <= bpf_ntohs(clamped))
-				return;
-			bpf_l4_csum_replace(skb, packet->l4_offset + offsetof(struct tcphdr, check), option.mss,
-					    clamped, 2);
-			bpf_skb_store_bytes(skb, offset + 2, &clamped, 2, 0);
-			return;
+			if (bpf_ntohs(option.mss) > most)
+				replace_mss(skb, l4_offset, offset + 2, option.mss, bpf_htons(most));
+			return 0;
 		}
 		if (option.kind == TCP_OPTION_NOP) {
 			offset++;
 			continue;
 		}
 		if (option.length < 2)
-			return;
+			return 0;
 		offset += option.length;
 	}
+	return 0;
+}
+
+/* To what the tunnel carries. */
+static __always_inline void clamp_mss(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
+{
+	__u32 headers = sizeof(struct tcphdr) +
+			(packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+
+	lower_mss(skb, packet->l4_offset, tunnel_mtu - headers);
 }
 
 #endif

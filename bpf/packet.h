@@ -19,6 +19,7 @@ enum {
 	TCP_SYN = 2,
 	TCP_RST = 4,
 	TCP_ACK = 16,
+	TCP_DOFF_OFFSET = 12,
 	TCP_FLAGS_OFFSET = 13,
 };
 

@@ -119,6 +119,12 @@ const cases: readonly Case[] = [
     out: { mss: 1000 },
   },
   {
+    name: 'an MSS at an odd place is lowered as well',
+    packet: pod('203.0.113.9').tcp(40000, 443, { ...syn, mss: 1460, options: Buffer.from([1]) }),
+    verdict: 'SENT_TO_HOLDER',
+    out: { mss: 1410 },
+  },
+  {
     name: 'the MSS in IPv6 is 20 less',
     packet: pod6('2001:db8:ffff::9').tcp(40000, 443, { ...syn, mss: 1460 }),
     verdict: 'SENT_TO_HOLDER',
@@ -448,6 +454,13 @@ describe('a packet leaves a pod', { skip }, () => {
     const { out } = send(node, 'from_pod', node.devices.pod7, pod('192.0.2.9').udp(1, 443))
     const port = dissect(out).sourcePort ?? 0
     assert.ok(port >= masqueradePorts.first && port <= masqueradePorts.last)
+  })
+
+  test('data behind the TCP header is no option', () => {
+    const data = Buffer.from([2, 4, 255, 255])
+    const fields = { ...syn, options: Buffer.from([1, 3, 3, 7]), payload: data }
+    const { out } = send(node, 'from_pod', node.devices.pod7, pod('203.0.113.9').tcp(40000, 443, fields))
+    assert.deepEqual(out.subarray(-data.length), data)
   })
 
   test('later fragments follow their first', () => {
