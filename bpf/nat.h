@@ -200,15 +200,18 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 }
 
 /* Makes a flow's mapping. If another CPU was faster with the same flow, its mapping counts and the port goes back. */
-static __noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip,
-					    __u64 policy, __u32 purpose)
+__noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip, __u64 policy,
+				     __u32 purpose)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct flow_key key = *flow;
 	struct mapping mapping = {};
 	enum verdict verdict;
+	struct flow_key key;
 	long error;
 
+	if (!flow || !egress_ip)
+		return DROP_INTERNAL;
+	key = *flow;
 	key.source = *egress_ip;
 	verdict = take_port(flow, &key, purpose, now);
 	if (verdict != CONTINUE)
@@ -433,7 +436,7 @@ static __always_inline void replace_mss(struct __sk_buff *skb, __u32 l4_offset, 
 
 /*
  * Lowers the MSS of a SYN or SYN-ACK, so that neither side sends what would have to be fragmented. What follows the header
- * may be data (RFC 7413), and look like an option. Not static: the verifier then reads it once, not once for each caller's state.
+ * may be data (RFC 7413), and look like an option.
  */
 __noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 most)
 {

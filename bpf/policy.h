@@ -181,12 +181,12 @@ enum holder {
 	HOLDER_OTHER,
 };
 
-static __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
+__noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
 {
-	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
+	struct egress_ip *entry = egress_ip ? bpf_map_lookup_elem(&egress_ips, egress_ip) : NULL;
 	struct self *own = this_node();
 
-	if (!entry || !own)
+	if (!entry || !own || !gateway)
 		return HOLDER_NONE;
 	for (__u32 i = 0; i < MAX_HOLDERS; i++) {
 		if (i >= entry->holder_count)
@@ -221,7 +221,7 @@ struct pass {
 static __noinline bool pick_egress_ip(const struct group *group, const struct pass *pass, __u64 now,
 				      struct address *egress_ip)
 {
-	struct address gateway;
+	struct address gateway = {};
 	__u32 start;
 
 	if (pass->count == 0)
@@ -249,11 +249,11 @@ static __noinline bool pick_egress_ip(const struct group *group, const struct pa
  * An egress IP for a new flow. First those that are preferred, where they belong; then what comes next: for policies that
  * spread, one that stands by; for those with one address, the same address at its successor.
  */
-static __noinline enum verdict choose_egress_ip(__u64 group_id, __u64 now, struct address *egress_ip)
+__noinline enum verdict choose_egress_ip(__u64 group_id, __u64 now, struct address *egress_ip)
 {
 	struct group *group = bpf_map_lookup_elem(&groups, &group_id);
 
-	if (!group || group->count == 0 || group->count > MAX_GROUP_MEMBERS || group->preferred > group->count)
+	if (!egress_ip || !group || group->count == 0 || group->count > MAX_GROUP_MEMBERS || group->preferred > group->count)
 		return DROP_NO_GATEWAY;
 	for (__u32 i = 0; i < 4; i++) {
 		bool is_standby = group->keeps_address ? i >> 1 : i & 1;

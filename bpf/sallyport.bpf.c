@@ -7,6 +7,8 @@
  *
  * The source node translates and keeps the state; the gateway checks and forwards. A node may be both.
  * A stage returns CONTINUE or ends the journey; leave() alone turns an ending into a TC action and a count.
+ * A function that is not static is one that the verifier reads by itself, once, and not again for each state of its callers:
+ * those with loops, which would otherwise take a program to the verifier's limit.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -158,7 +160,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 	};
 	bool is_masqueraded = mapping->masqueraded;
 	enum holder holder = HOLDER_SELF;
-	struct address gateway;
+	struct address gateway = {};
 	enum verdict verdict;
 
 	if (!own)

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { openNode, skip } from './node-under-test.ts'
+
+/* The kernel refuses a program of which it would have to read more than a million instructions, and other kernels count otherwise. */
+const enough = 250_000
+
+test('each program is far from the limit of the verifier', { skip }, () => {
+  openNode()
+  const read = readdirSync('/proc/self/fdinfo').flatMap(instructionsRead)
+  assert.equal(read.length, 4, `${read.length} programs are loaded`)
+  for (const count of read) assert.ok(count < enough, `${count} instructions`)
+})
+
+/** None where the descriptor is not a program's. */
+function instructionsRead(fd: string): number[] {
+  const [, count] = /^verified_insns:\s*(\d+)$/m.exec(describeDescriptor(fd)) ?? []
+  return count === undefined ? [] : [Number(count)]
+}
+
+function describeDescriptor(fd: string): string {
+  try {
+    return readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
+  } catch {
+    return '' /* the one that listed them */
+  }
+}
