@@ -4,15 +4,9 @@ import type { Netlink } from '../datapath/netlink.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
-import {
-  ensureOverlay,
-  type NodeDevice,
-  prepareKernel,
-  selectNativeDevices,
-  tunnelRoutes,
-} from './node-network.ts'
+import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices } from './node-network.ts'
 import { type Overlay, planDatapath } from './plan.ts'
-import { syncRoutes } from './wire.ts'
+import { syncRoutes, tunnelRoutes } from './tunnel-routes.ts'
 
 /** What of the configuration shapes this node's network. */
 export interface NetworkSettings {

@@ -8,11 +8,10 @@ import {
   setDevice,
 } from '../datapath/devices.ts'
 import type { Netlink } from '../datapath/netlink.ts'
-import { listRoutes, type Route } from '../datapath/routes.ts'
+import { listRoutes } from '../datapath/routes.ts'
 import { reservePorts, writeSysctl } from '../datapath/sysctl.ts'
-import type { Tables } from '../decide/tables.ts'
 import { type Address, familyOf } from '../net/address.ts'
-import { familyOfPrefix, type Prefix, parsePrefix, prefixLength } from '../net/prefix.ts'
+import { type Prefix, parsePrefix, prefixLength } from '../net/prefix.ts'
 import type { Attachment } from './attachments.ts'
 import type { Overlay } from './plan.ts'
 
@@ -20,9 +19,6 @@ export const overlayName = 'sallyport'
 
 /** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
 const tunnelOverhead = { 4: 50, 6: 70 } as const
-
-/** VNI of traffic between pods and nodes: TUNNEL_POD of bpf/types.h. */
-const podTunnelId = 1n
 
 /** What the node needs to know of one of its devices. */
 export interface NodeDevice extends Device {
@@ -139,28 +135,4 @@ export function prepareKernel({ isChained }: { readonly isChained: boolean }): v
   )
   /* Chained, the node's own address is the stack's, with all its ports. */
   if (!isChained) reservePorts(49152, 65535, "the node's own sockets do not take ports that pods leave with")
-}
-
-/** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */
-export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
-  return [...tables.cluster].flatMap(([prefix, destination]) => {
-    if (destination.kind !== 'node' || isOneAddress(prefix)) return []
-    const source = familyOfPrefix(prefix) === 4 ? tables.self.masquerade4 : tables.self.masquerade6
-    return [
-      {
-        destination: prefix,
-        kind: 'unicast' as const,
-        ifindex: overlay.ifindex,
-        scope: 'link' as const,
-        mtu: overlay.mtu,
-        ...(source === undefined ? {} : { source }),
-        tunnel: { id: podTunnelId, destination: destination.tunnelAddress },
-      },
-    ]
-  })
-}
-
-/** A node's own: nodes reach each other by the underlay, which the tunnel itself needs. */
-function isOneAddress(prefix: Prefix): boolean {
-  return prefixLength(prefix) === (familyOfPrefix(prefix) === 4 ? 32 : 128)
 }

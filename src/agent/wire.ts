@@ -4,7 +4,7 @@ import { createVeth, deleteDevice, findDevice, setDevice } from '../datapath/dev
 import { putNeighbour } from '../datapath/neighbours.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { withNetns } from '../datapath/netns.ts'
-import { deleteRoute, listRoutes, putRoute, type Route } from '../datapath/routes.ts'
+import { putRoute, type Route } from '../datapath/routes.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
 
@@ -93,24 +93,4 @@ function defaultRoute(router: Address, ifindex: number): Route {
 export function unwirePod(netlink: Netlink, device: string): void {
   const found = findDevice(netlink, device)
   if (found !== undefined) deleteDevice(netlink, found.index)
-}
-
-/** Makes `desired` the routes that lead over one device; others on the device that we made go. */
-export function syncRoutes(netlink: Netlink, ifindex: number, desired: readonly Route[]): void {
-  const wanted = new Set(desired.map((route) => route.destination))
-  for (const family of [4, 6] as const)
-    for (const route of listRoutes(netlink, { family }))
-      if (
-        route.ifindex === ifindex &&
-        route.via === undefined &&
-        !wanted.has(route.destination) &&
-        isOurs(route)
-      )
-        deleteRoute(netlink, route)
-  for (const route of desired) putRoute(netlink, route)
-}
-
-/** The kernel's own routes of a device (link-local, multicast) are not ours to remove. */
-function isOurs(route: Route): boolean {
-  return route.tunnel !== undefined
 }

@@ -114,19 +114,19 @@ export function deleteRoute(netlink: Netlink, route: Route): void {
   netlink.request(`delete the route to ${route.destination}`, messageType.deleteRoute, 0, ...encode(route))
 }
 
-/** Routes of one table; kinds that this module does not make are left out. */
+/** Routes of one table, or of one device in it; kinds that this module does not make are left out. */
 export function listRoutes(
   netlink: Netlink,
-  options: { readonly family: 4 | 6; readonly table?: number },
+  { family, table = mainTable, ifindex }: { family: 4 | 6; table?: number; ifindex?: number },
 ): Route[] {
-  const family = options.family === 4 ? addressFamily.ipv4 : addressFamily.ipv6
   const request = Buffer.alloc(fixedLength)
-  request.writeUInt8(family, 0)
+  request.writeUInt8(family === 4 ? addressFamily.ipv4 : addressFamily.ipv6, 0)
+  const ofDevice = ifindex === undefined ? [] : [attributeU32(attributeType.device, ifindex)]
   return netlink
-    .dump('list routes', messageType.getRoute, request)
+    .dump('list routes', messageType.getRoute, request, ...ofDevice)
     .map(({ payload }) => decodeRoute(payload))
     .filter((route) => route !== undefined)
-    .filter((route) => route.table === (options.table ?? mainTable))
+    .filter((route) => route.table === table)
 }
 
 export function decodeRoute(payload: Buffer): Route | undefined {

@@ -12,7 +12,9 @@ export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Pre
   const cluster = new Map<Prefix, ClusterDestination>()
   for (const prefix of [...world.settings.stackCIDRs, ...world.settings.nonMasqueradeCIDRs])
     cluster.set(prefix, { kind: 'stack' })
-  for (const node of nodes) {
+  /* What two nodes claim is this node's own, or else the first's by name. */
+  const others = nodes.filter(({ name }) => name !== self.name).reverse()
+  for (const node of [...others, self]) {
     const isSelf = node.name === self.name
     const elsewhere: ClusterDestination = world.settings.isChained
       ? { kind: 'stack' }
