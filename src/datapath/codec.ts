@@ -187,6 +187,23 @@ export function macText(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':')
 }
 
+/** Another view of one field. */
+export function fieldSeenAs<T, U>(
+  kind: FieldKind<T>,
+  toInner: (value: U) => T,
+  fromInner: (value: T) => U,
+): FieldKind<U> {
+  return (type) => {
+    const field = kind(type)
+    return (
+      field && {
+        read: (buffer, at) => fromInner(field.read(buffer, at)),
+        write: (buffer, at, value) => field.write(buffer, at, toInner(value)),
+      }
+    )
+  }
+}
+
 /** Elements up to the array's length; the rest stays zero. Decoding gives them all. */
 export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
   return (type) => {
@@ -201,6 +218,26 @@ export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
           throw new RangeError(`${values.length} values for an array of ${type.length}`)
         for (let index = 0; index < values.length; index++)
           field.write(buffer, at + index * size, values[index] as T)
+      },
+    }
+  }
+}
+
+/** For lists that are the same objects again and again: each is encoded once. A list must not change after that. */
+export function remembered<T extends object>(kind: FieldKind<T>): FieldKind<T> {
+  return (type) => {
+    const field = kind(type)
+    if (field === undefined) return undefined
+    const known = new WeakMap<T, Buffer>()
+    return {
+      read: field.read,
+      write(buffer, at, value) {
+        const bytes = known.get(value) ?? Buffer.alloc(type.size)
+        if (!known.has(value)) {
+          field.write(bytes, 0, value)
+          known.set(value, bytes)
+        }
+        bytes.copy(buffer, at)
       },
     }
   }

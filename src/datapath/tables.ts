@@ -6,11 +6,13 @@ import {
   array,
   type Codec,
   codec,
+  fieldSeenAs,
   flag,
   flags,
   mac,
   named,
   port,
+  remembered,
   seenAs,
   single,
   u8,
@@ -319,23 +321,26 @@ function groupCodec(btf: Btf): Codec<GroupEntry> {
 
 function egressIpCodec(btf: Btf, noSlot: number): Codec<EgressIpEntry> {
   const thisNode = btf.constant('THIS_NODE')
+  const owner = fieldSeenAs(
+    u16,
+    (value: number | 'self' | undefined) => (value === 'self' ? thisNode : (value ?? noSlot)),
+    (slot) => (slot === noSlot ? undefined : slot === thisNode ? 'self' : slot),
+  )
   const inner = codec(btf.struct('egress_ip'), {
     holder_count: u32,
     order: array(address),
-    block_owner: array(u16),
+    block_owner: remembered(array(owner)),
   })
   return seenAs(
     inner,
     (entry: EgressIpEntry) => ({
       holder_count: entry.order.length,
       order: entry.order,
-      block_owner: entry.blockOwner.map((owner) => (owner === 'self' ? thisNode : (owner ?? noSlot))),
+      block_owner: entry.blockOwner,
     }),
     (entry) => ({
       order: entry.order.slice(0, entry.holder_count),
-      blockOwner: entry.block_owner.map((slot) =>
-        slot === noSlot ? undefined : slot === thisNode ? 'self' : slot,
-      ),
+      blockOwner: entry.block_owner,
     }),
   )
 }

@@ -1,3 +1,4 @@
+import type { PortLease } from '../api/egress-address.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { blocksOfRange, regions } from '../net/ports.ts'
 import { contains, parsePrefix } from '../net/prefix.ts'
@@ -8,6 +9,7 @@ import { leasesByAddress } from './lease-table.ts'
 import { awaitedNodes, usableLeases } from './lease-use.ts'
 import type { Policy } from './policies.ts'
 import { type AddressOwner, type BlockOwners, blockOwners } from './port-owners.ts'
+import { remembered } from './remembered.ts'
 import type { EgressIp, Pool } from './tables.ts'
 import type { WorldNode } from './world.ts'
 
@@ -29,26 +31,33 @@ export function masqueradeAddresses({ self, world }: Context): readonly Address[
   )
 }
 
-/** Most addresses have no leases: these share one table, which is also cheap to compare. */
+/** Most addresses have no leases: these share one table. */
 function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwners {
   const { slots } = world.settings
   const leases = leasesByAddress(world.egressAddresses)
   const nodeAddresses = new Set(world.nodes.flatMap(({ internalIPs }) => internalIPs))
   const ownAddresses = new Set(self.internalIPs)
-  const withoutLeases = new Map<AddressOwner, BlockOwners>()
   return (address) => {
     const owner = ownAddresses.has(address)
       ? 'thisNode'
       : nodeAddresses.has(address)
         ? 'anotherNode'
         : 'nobody'
-    const granted = leases.get(address)?.leases ?? []
-    if (granted.length > 0) return blockOwners(owner, slots, granted)
-    const owners = withoutLeases.get(owner) ?? blockOwners(owner, slots, [])
-    withoutLeases.set(owner, owners)
-    return owners
+    return ownersByLeases(leases.get(address)?.leases ?? noLeases)(owner, slots)
   }
 }
+
+const noLeases: readonly PortLease[] = []
+
+const ownersByLeases = remembered((leases: readonly PortLease[]) => {
+  const known = new Map<string, BlockOwners>()
+  return (owner: AddressOwner, slots: number): BlockOwners => {
+    const key = `${owner} ${slots}`
+    const owners = known.get(key) ?? blockOwners(owner, slots, leases)
+    known.set(key, owners)
+    return owners
+  }
+})
 
 /** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
 const mostHolders = 8
@@ -147,12 +156,10 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
     blocks: blocksOfRange(regions.masquerade),
   }))
   if (slot === undefined) return pools
-  const blocksByOwners = new Map<BlockOwners, readonly number[]>()
   const leases = leasesByAddress(context.world.egressAddresses)
   const awaited = awaitedNodes(context)
   for (const [address, { blockOwner, order }] of egressIps) {
-    const owned = blocksByOwners.get(blockOwner) ?? blocksOfSlot(blockOwner, slot)
-    blocksByOwners.set(blockOwner, owned)
+    const owned = blocksBySlot(blockOwner).get(slot) ?? []
     const granted = leases.get(address)
     const blocks =
       granted === undefined
@@ -163,6 +170,13 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
   return pools
 }
 
-function blocksOfSlot(blockOwner: BlockOwners, slot: number): readonly number[] {
-  return blockOwner.flatMap((owner, block) => (owner === slot ? [block] : []))
-}
+const blocksBySlot = remembered((blockOwner: BlockOwners): ReadonlyMap<number, readonly number[]> => {
+  const blocks = new Map<number, number[]>()
+  for (const [block, owner] of blockOwner.entries())
+    if (typeof owner === 'number') {
+      const of = blocks.get(owner)
+      if (of === undefined) blocks.set(owner, [block])
+      else of.push(block)
+    }
+  return blocks
+})

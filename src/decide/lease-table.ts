@@ -1,6 +1,7 @@
 import type { EgressAddress, PortLease } from '../api/egress-address.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { blockBits, blockOfPort, portBlocks } from '../net/ports.ts'
+import { remembered } from './remembered.ts'
 
 /** Who has a block by lease. One that is ending is still its node's on the way back, but not for anything new. */
 export interface LeasedBlock {
@@ -21,6 +22,9 @@ export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
   }
   return table
 }
+
+/** The same, to be read only. */
+export const leaseTableOf: (leases: readonly PortLease[]) => Readonly<LeaseTable> = remembered(tableOfLeases)
 
 /** The shortest list that says the same, by port. */
 export function leasesOfTable(table: LeaseTable): PortLease[] {
@@ -69,19 +73,33 @@ export interface AddressLeases {
   readonly revision: number
 }
 
+const readAddress = remembered(
+  (object: EgressAddress): (AddressLeases & { address: Address }) | undefined => {
+    const address = parseAddress(object.spec.address)
+    return address && { address, leases: object.spec.leases ?? [], revision: object.metadata.generation ?? 0 }
+  },
+)
+
 /** Two objects for one address are read as one, the older first: every node must read them alike. */
 export function leasesByAddress(objects: readonly EgressAddress[]): ReadonlyMap<Address, AddressLeases> {
-  const age = ({ metadata }: EgressAddress): string =>
-    `${metadata.creationTimestamp ?? '9999'} ${metadata.name}`
   const found = new Map<Address, AddressLeases>()
-  for (const { metadata, spec } of objects.toSorted((a, b) => (age(a) < age(b) ? -1 : 1))) {
-    const address = parseAddress(spec.address)
-    if (address === undefined) continue
-    const { leases, revision } = found.get(address) ?? { leases: [], revision: 0 }
-    found.set(address, {
-      leases: [...leases, ...(spec.leases ?? [])],
-      revision: revision + (metadata.generation ?? 0),
-    })
+  for (const object of objects.toSorted(byAge)) {
+    const { address, leases, revision } = readAddress(object) ?? {}
+    if (address === undefined || leases === undefined || revision === undefined) continue
+    const older = found.get(address)
+    found.set(
+      address,
+      older === undefined
+        ? { leases, revision }
+        : { leases: [...older.leases, ...leases], revision: older.revision + revision },
+    )
   }
   return found
+}
+
+function byAge(a: EgressAddress, b: EgressAddress): number {
+  const [one, other] = [a, b].map(
+    ({ metadata: { creationTimestamp, name } }) => `${creationTimestamp ?? '9999'} ${name}`,
+  )
+  return one! < other! ? -1 : 1
 }

@@ -3,7 +3,8 @@ import { type Address, parseAddress } from '../net/address.ts'
 import type { Context } from './context.ts'
 import { tunnelAddressOf } from './gateways.ts'
 import { unhealthyNodes } from './health.ts'
-import { type AddressLeases, blocksOfRanges, leasesByAddress, tableOfLeases } from './lease-table.ts'
+import { type AddressLeases, blocksOfRanges, leasesByAddress, leaseTableOf } from './lease-table.ts'
+import { remembered } from './remembered.ts'
 import type { Pool, Tables } from './tables.ts'
 import type { OwnLeases, World } from './world.ts'
 
@@ -27,7 +28,7 @@ interface Candidate {
 export function usableLeases(world: World, awaited: Awaited, candidate: Candidate): readonly number[] {
   const { address, owned, granted, slot } = candidate
   const { since, leaving } = world.ownLeases ?? { since: new Map(), leaving: new Map() }
-  const table = tableOfLeases(granted.leases)
+  const table = leaseTableOf(granted.leases)
   const released = releasedBlocks(egressNodeOf(world)).get(address)
   const confirmed = confirmedByAll(awaited, address, candidate.order)
   return owned.filter((block) => {
@@ -66,9 +67,13 @@ export function awaitedNodes({ world, nodes }: Context): Awaited {
 
 /** Zero where a node has said nothing of an address: it knows of no lease. */
 export function confirmedRevision(egressNode: EgressNode | undefined, address: Address): number {
-  const said = egressNode?.status?.confirmed?.find((each) => parseAddress(each.address) === address)
-  return said?.revision ?? 0
+  return (egressNode && revisionsSaid(egressNode).get(address)) ?? 0
 }
+
+const revisionsSaid = remembered(
+  ({ status }: EgressNode): ReadonlyMap<Address | undefined, number> =>
+    new Map(status?.confirmed?.map(({ address, revision }) => [parseAddress(address), revision])),
+)
 
 /** What a node says that it gives back: by address and block, the revision by which it does without it. */
 export function releasedBlocks(
@@ -109,9 +114,10 @@ export function rememberLeases(
 
 /** Blocks that a slot has by lease, without those that are ending. */
 export function heldBlocks(leases: AddressLeases['leases'], slot: number | undefined): readonly number[] {
-  return tableOfLeases(leases).flatMap((entry, block) =>
-    entry !== undefined && entry.slot === slot && !entry.isEnding ? [block] : [],
-  )
+  const held: number[] = []
+  for (const [block, entry] of leaseTableOf(leases).entries())
+    if (entry !== undefined && entry.slot === slot && !entry.isEnding) held.push(block)
+  return held
 }
 
 /**

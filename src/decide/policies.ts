@@ -7,6 +7,7 @@ import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Grants } from './egress-pool.ts'
 import { contentId } from './ids.ts'
 import { readGrants, withoutForeignGrants } from './pool-grants.ts'
+import { remembered } from './remembered.ts'
 import { type LabelTest, labelTest, selectorProblem } from './select.ts'
 import type { World } from './world.ts'
 
@@ -59,27 +60,15 @@ export interface Policy {
 
 /** The oldest first. */
 export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>): Policy[] {
-  const policies = [
-    ...world.ciliumPolicies.map((object) => readOnce(object, readCilium)),
-    ...world.isovalentPolicies.map((object) => readOnce(object, readIsovalent)),
-  ]
+  const policies = [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)]
   return withoutForeignGrants(policies.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0)))
-}
-
-const alreadyRead = new WeakMap<object, Policy>()
-
-/** Objects never change, they are replaced; and most are the same from one decision to the next. */
-function readOnce<T extends object>(object: T, read: (object: T) => Policy): Policy {
-  const policy = alreadyRead.get(object) ?? read(object)
-  alreadyRead.set(object, policy)
-  return policy
 }
 
 /* Objects of clusters with another product's definitions may be anything: nothing below throws. */
 
 type Loose = Readonly<Record<string, unknown>>
 
-function readCilium(object: CiliumEgressGatewayPolicy): Policy {
+const readCilium = remembered((object: CiliumEgressGatewayPolicy): Policy => {
   const { egressGateway, egressGateways } = (object.spec ?? {}) as Loose
   const gateways =
     Array.isArray(egressGateways) && egressGateways.length > 0 ? egressGateways : [egressGateway]
@@ -91,9 +80,9 @@ function readCilium(object: CiliumEgressGatewayPolicy): Policy {
     zoneAffinity: 'disabled',
     egressPool: [],
   }
-}
+})
 
-function readIsovalent(object: IsovalentEgressGatewayPolicy): Policy {
+const readIsovalent = remembered((object: IsovalentEgressGatewayPolicy): Policy => {
   const { egressGroups, azAffinity, egressCIDRs } = (object.spec ?? {}) as Loose
   const problems: string[] = []
   const groups = Array.isArray(egressGroups) ? egressGroups : []
@@ -110,7 +99,7 @@ function readIsovalent(object: IsovalentEgressGatewayPolicy): Policy {
     zoneAffinity: readAffinity(azAffinity, problems),
     egressPool,
   }
-}
+})
 
 const affinities: readonly unknown[] = ['disabled', 'localOnly', 'localOnlyFirst', 'localPriority']
 

@@ -18,12 +18,20 @@ export function familyOf(address: Address): Family {
   return address.includes(':') ? 6 : 4
 }
 
-/** 16 bytes; IPv4 mapped (::ffff:a.b.c.d). */
+/** 16 bytes; IPv4 mapped (::ffff:a.b.c.d). Of an address that is asked for again they are the same, not to be written to. */
 export function addressBytes(address: Address): Uint8Array {
+  const known = knownBytes.get(address)
+  if (known !== undefined) return known
   const bytes = address.includes(':') ? parseIpv6(address) : parseIpv4(address)
   if (bytes === undefined) throw new TypeError(`${address} is no address`)
+  if (knownBytes.size >= mostKnown) knownBytes.clear()
+  knownBytes.set(address, bytes)
   return bytes
 }
+
+const knownBytes = new Map<Address, Uint8Array>()
+/** More than a large cluster's nodes and egress IPs. */
+const mostKnown = 8192
 
 /** From 16 bytes, as addressBytes gives them. */
 export function addressFromBytes(bytes: Uint8Array): Address {

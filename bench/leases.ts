@@ -1,0 +1,111 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { startLab, stopLab } from '../src/lab/lab.ts'
+import { loadLab, requireLab } from '../src/lab/lab-state.ts'
+import { repository } from '../src/lab/layout.ts'
+import { missingForLab } from '../src/lab/requirements.ts'
+import { exec } from '../src/lab/shell.ts'
+
+/**
+ * A node runs low on ports of an egress IP: how long until it uses ports that it had to ask for. Many egress IPs of one
+ * gateway, one after another, each asked for the first time, in the lab's five nodes.
+ */
+const { values: options } = parseArgs({
+  options: {
+    addresses: { type: 'string', default: '100' },
+    out: { type: 'string', default: join(repository, 'bench/leases.json') },
+  },
+})
+const count = Number(options.addresses)
+const name = 'bench-leases'
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+async function type(command: string): Promise<string> {
+  const { code, output } = await exec(requireLab(name), ['bash', '-c', command])
+  if (code !== 0) throw new Error(`${command}: ${output}`)
+  return output.trim()
+}
+
+const numbers = Array.from({ length: count }, (_, index) => index)
+const egressIp = (index: number): string => `172.18.1.${index + 1}`
+const destination = (index: number): string => `198.51.100.${index + 1}`
+
+const policy = (index: number): string => `apiVersion: cilium.io/v2
+kind: CiliumEgressGatewayPolicy
+metadata: {name: lease-${index}}
+spec:
+  selectors: [{podSelector: {matchLabels: {app: asking}}}]
+  destinationCIDRs: [${destination(index)}/32]
+  egressGateway: {nodeSelector: {matchLabels: {gateway: "true"}}, egressIP: ${egressIp(index)}}
+`
+
+/** In the pod: as many flows to one destination as its node's floor has ports, and some more. */
+const flows = `const { createSocket } = require("node:dgram");
+for (let i = 0; i < 80; i++) createSocket("udp4").send("x", 9, process.argv[1]);
+setTimeout(() => process.exit(), 50)`
+
+async function setUp(): Promise<void> {
+  await startLab({ name })
+  await type("cilium install --set 'devices={eth+,net+}' && cilium status --wait")
+  await type('kubectl label node kind-worker4 gateway=true')
+  const addresses = numbers.map((index) => `ip address add ${egressIp(index)}/16 dev net0`).join('; ')
+  await type(
+    `docker exec kind-worker4 sh -c 'ip link add net0 type dummy; ip link set net0 up; ${addresses}'`,
+  )
+  await type(`kubectl apply -f - >/dev/null <<'E'\n${numbers.map(policy).join('---\n')}E`)
+  await type('kubectl run asking --labels app=asking --image docker.io/tgraf/netperf')
+  await type('kubectl wait --for=condition=Ready pod/asking --timeout=30s')
+  await setTimeout(10_000)
+}
+
+interface Leased {
+  readonly egressIP: string
+  readonly tookMs: number
+}
+
+async function leased(): Promise<readonly Leased[]> {
+  const node = await type("kubectl get pod asking -o 'jsonpath={.spec.nodeName}'")
+  const agent = await type(
+    `kubectl -n kube-system get pods -l k8s-app=cilium --field-selector spec.nodeName=${node} -o name`,
+  )
+  const logs = await type(`kubectl -n kube-system logs ${agent}`)
+  return logs
+    .split('\n')
+    .filter((line) => line.includes('"ports leased"'))
+    .map((line) => JSON.parse(line) as Leased)
+}
+
+const quantile = (values: readonly number[], q: number): number =>
+  values.toSorted((a, b) => a - b)[Math.ceil(values.length * q) - 1] ?? 0
+
+try {
+  const missing = missingForLab()
+  if (missing.length > 0) throw new Error(missing.join('; '))
+  if (loadLab(name) !== undefined) await stopLab(name)
+  await setUp()
+  for (const index of numbers) {
+    await type(`kubectl exec asking -- ${process.execPath} -e '${flows}' ${destination(index)}`)
+    await setTimeout(300)
+  }
+  await setTimeout(2_000)
+  const first = new Map<string, number>()
+  for (const { egressIP, tookMs } of await leased()) if (!first.has(egressIP)) first.set(egressIP, tookMs)
+  const times = [...first.values()]
+  const figures = {
+    asked: count,
+    leased: times.length,
+    p50: quantile(times, 0.5),
+    p99: quantile(times, 0.99),
+    max: Math.max(...times),
+  }
+  print(`ports asked for to ports in use, ms: ${JSON.stringify(figures)}`)
+  writeFileSync(options.out, `${JSON.stringify(figures, null, 2)}\n`)
+  print(`Written: ${options.out}. Made by: node bench/leases.ts --addresses ${count}`)
+} catch (error) {
+  print(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+} finally {
+  if (loadLab(name) !== undefined) await stopLab(name)
+}
