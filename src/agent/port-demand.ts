@@ -12,6 +12,7 @@ import {
   confirmations,
   egressNodeOf,
   heldBlocks,
+  leasedBlocks,
   markInUse,
   releasedBlocks,
   rememberLeases,
@@ -103,10 +104,9 @@ export class PortDemand {
       [...leases].map(([address, of]) => [address, heldBlocks(of.leases, tables.self.slot)] as const),
     )
     const ours = new Map(
-      [...leases].map(([address, of]) => {
-        const all = of.leases.map((lease) => ({ ...lease, isEnding: false }))
-        return [address, new Set(heldBlocks(all, tables.self.slot))] as const
-      }),
+      [...leases].map(
+        ([address, of]) => [address, new Set(leasedBlocks(of.leases, tables.self.slot))] as const,
+      ),
     )
     this.#released = within(this.#released, ours)
     this.#leaving = within(this.#leaving, ours)

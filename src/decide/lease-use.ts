@@ -114,11 +114,25 @@ export function rememberLeases(
 
 /** Blocks that a slot has by lease, without those that are ending. */
 export function heldBlocks(leases: AddressLeases['leases'], slot: number | undefined): readonly number[] {
-  const held: number[] = []
-  for (const [block, entry] of leaseTableOf(leases).entries())
-    if (entry !== undefined && entry.slot === slot && !entry.isEnding) held.push(block)
-  return held
+  return blocksBySlot(leases).get(slot)?.held ?? []
 }
+
+/** With those that are ending. */
+export function leasedBlocks(leases: AddressLeases['leases'], slot: number | undefined): readonly number[] {
+  return blocksBySlot(leases).get(slot)?.all ?? []
+}
+
+const blocksBySlot = remembered((leases: AddressLeases['leases']) => {
+  const found = new Map<number | undefined, { readonly held: number[]; readonly all: number[] }>()
+  for (const [block, entry] of leaseTableOf(leases).entries()) {
+    if (entry === undefined) continue
+    const blocks = found.get(entry.slot) ?? { held: [], all: [] }
+    found.set(entry.slot, blocks)
+    blocks.all.push(block)
+    if (!entry.isEnding) blocks.held.push(block)
+  }
+  return found
+})
 
 /**
  * The pools are in the kernel: their blocks are in use and need nobody's confirmation any more. Those that are out of use
