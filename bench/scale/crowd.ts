@@ -54,6 +54,7 @@ async function forEach(
   tell(`${count} ${what}`)
 }
 
+/** Everything but the pods. */
 export async function gather(client: KubeClient, crowd: Crowd, tell: (line: string) => void): Promise<void> {
   const create = (resource: ResourceName, object: object): Promise<unknown> =>
     client.resource(resource).create(object as KubeObject)
@@ -76,11 +77,19 @@ export async function gather(client: KubeClient, crowd: Crowd, tell: (line: stri
     (index) => create(policies, policyObject(`crowd-${index}`, index)),
     tell,
   )
+}
+
+export async function gatherPods(
+  client: KubeClient,
+  crowd: Crowd,
+  tell: (line: string) => void,
+): Promise<void> {
+  const create = (object: object): Promise<unknown> => client.resource(pods).create(object as KubeObject)
   await forEach(
     'pods',
     crowd.pods,
     async (index) => {
-      await create(pods, podObject(index, crowd.nodes))
+      await create(podObject(index, crowd.nodes))
       await client
         .resource(pods)
         .patch(
@@ -90,6 +99,17 @@ export async function gather(client: KubeClient, crowd: Crowd, tell: (line: stri
           { subresource: 'status', namespace: 'default' },
         )
     },
+    tell,
+  )
+}
+
+/** Every pod is another one afterwards, as far as anyone who watches can tell. */
+export async function rollOut(client: KubeClient, crowd: Crowd, tell: (line: string) => void): Promise<void> {
+  const version = { metadata: { labels: { version: 'next' } } }
+  await forEach(
+    'pods rolled out',
+    crowd.pods,
+    (index) => client.resource(pods).patch(`crowd-${index}`, 'merge', version, { namespace: 'default' }),
     tell,
   )
 }

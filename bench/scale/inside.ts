@@ -9,7 +9,7 @@ import { tableCodecs } from '../../src/datapath/tables.ts'
 import { KubeClient } from '../../src/kube/client.ts'
 import { coreResource } from '../../src/kube/cluster-objects.ts'
 import { parseAddress } from '../../src/net/address.ts'
-import { crowdOf, gather, policies } from './crowd.ts'
+import { crowdOf, gather, gatherPods, policies, rollOut } from './crowd.ts'
 
 /** In the network of the lab's control plane: makes the crowd, changes things, and sees how long the tables take. */
 const { values: options } = parseArgs({
@@ -87,7 +87,14 @@ const results: { name: string; unit: string; nodes: number; value: number }[] = 
 const note = (name: string, unit: string, value: number): void =>
   void results.push({ name, unit, nodes, value: Math.round(value * 100) / 100 })
 
+const who = [
+  { name: 'agent', pid: options['agent-pid'], user: /sallyport-agent|cilium-agent|:cilium$/ },
+  { name: 'operator', pid: options['operator-pid'], user: /operator/ },
+]
 await gather(client, crowd, tell)
+await setTimeout(5_000)
+for (const { name, pid } of who) note(`${name}: memory (RSS) before the pods came`, 'MB', look(pid).rssMb)
+await gatherPods(client, crowd, tell)
 await setTimeout(5_000)
 
 const requests = async (user: RegExp): Promise<{ count: number; bytes: number }> => {
@@ -101,19 +108,13 @@ const requests = async (user: RegExp): Promise<{ count: number; bytes: number }>
     bytes: matching.reduce((sum, [, each]) => sum + each.bytes, 0),
   }
 }
-const who = [
-  { name: 'agent', pid: options['agent-pid'], user: /sallyport-agent|cilium-agent|:cilium$/ },
-  { name: 'operator', pid: options['operator-pid'], user: /operator/ },
-]
+const lookAtAll = () =>
+  Promise.all(who.map(async ({ pid, user }) => ({ ...look(pid), ...(await requests(user)) })))
 tell('at rest')
 const restMs = Number(options['rest-seconds']) * 1000
-const before = await Promise.all(
-  who.map(async ({ pid, user }) => ({ ...look(pid), ...(await requests(user)) })),
-)
+const before = await lookAtAll()
 await setTimeout(restMs)
-const after = await Promise.all(
-  who.map(async ({ pid, user }) => ({ ...look(pid), ...(await requests(user)) })),
-)
+const after = await lookAtAll()
 for (const [index, { name }] of who.entries()) {
   const [from, to] = [before[index]!, after[index]!]
   note(`${name}: memory (RSS)`, 'MB', to.rssMb)
@@ -124,6 +125,15 @@ for (const [index, { name }] of who.entries()) {
     'MB/h',
     (((to.bytes - from.bytes) / restMs) * 3_600_000) / 1e6,
   )
+}
+
+const beforeRollout = await lookAtAll()
+await rollOut(client, crowd, tell)
+const afterRollout = await lookAtAll()
+for (const [index, { name }] of who.entries()) {
+  const [from, to] = [beforeRollout[index]!, afterRollout[index]!]
+  note(`${name}: requests while all pods are rolled out`, '', to.count - from.count)
+  note(`${name}: bytes while all pods are rolled out`, 'MB', (to.bytes - from.bytes) / 1e6)
 }
 
 tell('changes')
