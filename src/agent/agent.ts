@@ -17,6 +17,7 @@ import { Loop } from '../runtime/reconcile.ts'
 import { type Applied, applyDecision } from './apply.ts'
 import { type Attachment, Attachments } from './attachments.ts'
 import { ChainedPods } from './chained-pods.ts'
+import { heldAddressesFile } from './held-addresses.ts'
 import type {
   AgentStatus,
   CniRequest,
@@ -115,7 +116,7 @@ export class Agent implements LocalApi {
       datapath,
       netlink,
       tunnelPort: options.configuration.tunnelPort,
-      statePath: `${stateDirectory}/held-addresses.json`,
+      statePath: heldAddressesFile(stateDirectory),
       clock,
       log,
       onChange: () => this.trigger(),

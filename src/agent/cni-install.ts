@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -12,8 +13,9 @@ import { join } from 'node:path'
 import type { Logger } from '../runtime/log.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
-const binaryDirectory = '/opt/cni/bin'
-const configurationDirectory = '/etc/cni/net.d'
+/** Where container runtimes look. */
+const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
+const { binaries: binaryDirectory, configuration: configurationDirectory } = pluginFolders
 const pluginType = 'sallyport-cni'
 
 /**
@@ -31,6 +33,16 @@ export function installPlugin(socketPath: string, log: Logger): void {
 /** A file of ours that nobody removes would have pods wait for an agent that will never come. */
 export function removeConfiguration(mode: keyof typeof ownFiles): void {
   rmSync(join(configurationDirectory, ownFiles[mode]), { force: true })
+}
+
+/** Files that were there. The runtime finds no network of ours from the first of them on. */
+export function removePlugin({ binaries, configuration } = pluginFolders): number {
+  const paths = [
+    ...Object.values(ownFiles).map((name) => join(configuration, name)),
+    join(binaries, pluginType),
+  ].filter((path) => existsSync(path))
+  for (const path of paths) rmSync(path)
+  return paths.length
 }
 
 function installBinary(): void {

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { deleteAddress, listAddresses, putAddress } from '../datapath/device-addresses.ts'
 import { type Device, listDevices } from '../datapath/devices.ts'
 import { isKernelError } from '../datapath/libc.ts'
@@ -7,6 +7,10 @@ import type { Netlink } from '../datapath/netlink.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import { type Address, familyOf, parseAddress } from '../net/address.ts'
 import type { NodeDevice } from './node-network.ts'
+
+export function heldAddressesFile(stateDirectory: string): string {
+  return join(stateDirectory, 'held-addresses.json')
+}
 
 /**
  * The addresses that this agent has put on devices of its node, each with the device's name. Only these may it ever take

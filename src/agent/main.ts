@@ -1,7 +1,9 @@
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { type Configuration, configMapData, parseConfiguration } from '../api/configuration.ts'
-import { healthPort } from '../api/manifests.ts'
+import { healthPort } from '../api/manifest.ts'
 import { version } from '../api/version.ts'
 import { openDatapath } from '../datapath/datapath.ts'
 import { Netlink } from '../datapath/netlink.ts'
@@ -13,9 +15,10 @@ import { readConfigurationDirectory } from '../runtime/configuration-directory.t
 import { createLog, type Logger } from '../runtime/log.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { Agent } from './agent.ts'
+import { cleanUp } from './clean-up.ts'
 import { ChainedConfiguration, installPlugin } from './cni-install.ts'
 import { agentSocketPath } from './local-api.ts'
-import { serveHealth, serveLocalApi } from './serve.ts'
+import { isAnswered, serveHealth, serveLocalApi, serveReadiness } from './serve.ts'
 
 /** How often the tables are compared with what is decided even when nothing is heard of. */
 const resyncMs = 30_000
@@ -29,6 +32,10 @@ const { values: options } = parseArgs({
     'pin-directory': { type: 'string', default: '/sys/fs/bpf/sallyport' },
     'cni-result-cache': { type: 'string', default: '/var/lib/cni/results' },
     socket: { type: 'string', default: agentSocketPath },
+    /** Take everything of ours off the node instead, and end. */
+    'clean-up': { type: 'boolean', default: false },
+    /** After that, answer probes until told to end: a container that ends is started again. */
+    stay: { type: 'boolean', default: false },
   },
 })
 
@@ -91,15 +98,34 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   }
 }
 
+async function runCleanUp(log: Logger): Promise<void> {
+  const signal = shutdownSignal(log)
+  if (existsSync(options.socket) && (await isAnswered(options.socket)))
+    throw new Error('an agent runs on this node: it would make anew what is taken away')
+  using netlink = new Netlink()
+  const done = cleanUp(netlink, {
+    pinDirectory: options['pin-directory'],
+    stateDirectory: options['state-directory'],
+  })
+  log.info({ done }, done.length === 0 ? 'there was nothing of ours on this node' : 'the node is clean')
+  if (!options.stay) return
+  const server = await serveReadiness(healthPort)
+  await once(signal, 'abort')
+  server.close()
+}
+
 async function followNetwork(agent: Agent, signal: AbortSignal): Promise<void> {
   for await (const _change of watchNetwork(signal)) agent.trigger()
 }
 
 const log = createLog('agent', process.env.LOG_LEVEL ?? 'info')
 try {
-  const { configuration, data } = readConfiguration(options['config-directory'])
-  log.level = configuration.logLevel
-  await run(log, configuration, data)
+  if (options['clean-up']) await runCleanUp(log)
+  else {
+    const { configuration, data } = readConfiguration(options['config-directory'])
+    log.level = configuration.logLevel
+    await run(log, configuration, data)
+  }
 } catch (error) {
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error))
   process.exitCode = 1

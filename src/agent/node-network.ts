@@ -91,7 +91,7 @@ export function withoutPods(
 }
 
 /** Our own veths have names that hostDeviceName makes. */
-function isPodDevice(device: Device): boolean {
+export function isPodDevice(device: Device): boolean {
   return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
 }
 
@@ -124,6 +124,9 @@ export function ensureOverlay(
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
 }
 
+/** Of every node address, for pods that leave with it. */
+export const reservedPorts = { first: 49152, last: 65535 } as const
+
 /** What the kernel must be told once. Each says what breaks otherwise. */
 export function prepareKernel({ isChained }: { readonly isChained: boolean }): void {
   writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
@@ -134,5 +137,10 @@ export function prepareKernel({ isChained }: { readonly isChained: boolean }): v
     'packets of other nodes are accepted from the tunnel although their route is another device',
   )
   /* Chained, the node's own address is the stack's, with all its ports. */
-  if (!isChained) reservePorts(49152, 65535, "the node's own sockets do not take ports that pods leave with")
+  if (!isChained)
+    reservePorts(
+      reservedPorts.first,
+      reservedPorts.last,
+      "the node's own sockets do not take ports that pods leave with",
+    )
 }

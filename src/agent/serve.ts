@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type {
   AgentStatus,
@@ -51,6 +52,29 @@ export async function serveLocalApi(socketPath: string, api: LocalApi): Promise<
   return server
 }
 
+/** Does a process listen there? A socket that a killed agent left is a file and no more. */
+export function isAnswered(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath)
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
+    socket.on('connect', () => socket.destroy())
+  })
+}
+
+/** Says that it is ready, on the node's loopback, and nothing else. */
+export async function serveReadiness(port: number): Promise<Server> {
+  const server = createServer((_request, response) => sendNothing(response, 204))
+  await listen(server, port)
+  return server
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', resolve)
+  })
+}
+
 /** For the kubelet's probes and for metrics, on the node's loopback: nothing that changes anything. */
 export async function serveHealth(port: number, api: LocalApi): Promise<Server> {
   const server = createServer((request, response) => {
@@ -61,10 +85,7 @@ export async function serveHealth(port: number, api: LocalApi): Promise<Server> 
       : Promise.reject(new Refusal(404, 'not here'))
     answered.catch((error: unknown) => refuse(response, error))
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
-  })
+  await listen(server, port)
   return server
 }
 

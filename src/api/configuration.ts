@@ -1,4 +1,5 @@
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import { version } from './version.ts'
 
 /** The settings of an install, in the form that processes use. */
 export interface Configuration {
@@ -35,6 +36,12 @@ interface Setting {
   /** Only these values are taken. */
   readonly choices?: readonly string[]
   readonly range?: readonly [number, number]
+}
+
+export const imageTagKey = 'image-tag'
+
+export function imageOf(configMap: Readonly<Record<string, string>>): string {
+  return `${configMap['image-repository']}:${configMap[imageTagKey]}`
 }
 
 /** One line a setting. The first six are those that users of other gateways bring along. */
@@ -151,6 +158,20 @@ export const settings: readonly Setting[] = [
     kind: 'cidrs',
     fallback: '',
     help: 'Destinations that pods reach with their own address, by the node’s routes.',
+  },
+  {
+    path: 'image.repository',
+    key: 'image-repository',
+    kind: 'word',
+    fallback: 'sallyport',
+    help: 'Where the image of agents and operators is, without its tag.',
+  },
+  {
+    path: 'image.tag',
+    key: imageTagKey,
+    kind: 'word',
+    fallback: version,
+    help: 'Its tag. An upgrade goes to that of the command’s version.',
   },
   {
     path: 'operator.replicas',

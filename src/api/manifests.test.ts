@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configMapData } from './configuration.ts'
-import { compatibleNames, defaultNames, type Manifest, type Names, renderInstall } from './manifests.ts'
+import { compatibleNames, defaultNames, type Manifest, type Names } from './manifest.ts'
+import { renderInstall } from './manifests.ts'
 
 interface Template {
   readonly metadata: { readonly labels: Readonly<Record<string, string>> }

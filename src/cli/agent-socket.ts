@@ -9,8 +9,13 @@ const answerWithinMs = 30_000
 const socketPath = process.env.SALLYPORT_SOCKET ?? agentSocketPath
 
 /** Are we inside an agent's pod, or on its node? */
-export function hasAgent(): boolean {
+function hasAgent(): boolean {
   return existsSync(socketPath)
+}
+
+/** Somebody with a kubeconfig asks about the cluster, wherever he is. */
+export function isInAgentPod(): boolean {
+  return hasAgent() && process.env.KUBECONFIG === undefined
 }
 
 /** What the agent answers to a GET. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stringify } from 'yaml'
 import { kinds, renderCrd } from '../api/crd.ts'
+import { version } from '../api/version.ts'
 import { KubeClient, type KubeObject, type ResourceName } from '../kube/client.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { RunningServer } from '../lab/apiserver/running-server.ts'
@@ -102,10 +103,42 @@ test('an install creates everything, and a second one changes nothing', async ()
   assert.match((await run('config', 'view')).stdout, /^devices +eth\+,net\+$/m)
 })
 
-test('a changed setting changes the ConfigMap alone', async () => {
+test('a changed setting changes the ConfigMap, and rolls out pods that have it', async () => {
   const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
   const changed = Object.entries(outcomes(stdout)).filter(([, outcome]) => outcome !== 'unchanged')
-  assert.deepEqual(changed, [['configmap/sallyport-config', 'configured']])
+  assert.deepEqual(
+    changed.map(([name]) => name),
+    ['configmap/sallyport-config', 'deployment.apps/sallyport-operator', 'daemonset.apps/sallyport'],
+  )
+})
+
+test('an upgrade keeps the settings but for those that are given, and says what no setting is any more', async () => {
+  const configMaps = client.resource<KubeObject & { data: Record<string, string> }>({
+    group: '',
+    version: 'v1',
+    plural: 'configmaps',
+    isNamespaced: true,
+  })
+  const before = await configMaps.get('sallyport-config', 'kube-system')
+  const data = {
+    ...before.data,
+    'old-key': 'x',
+    'image-tag': '0.0.1',
+    'image-repository': 'registry.test/sallyport',
+  }
+  const { name, namespace, labels } = before.metadata
+  const metadata = { name, namespace, labels } as KubeObject['metadata']
+  const older = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data }
+  await configMaps.apply(older, { fieldManager: 'sallyport', force: true })
+  const { code, stdout, stderr } = await run('upgrade', '--no-wait', '--set', 'logLevel=debug')
+  assert.equal(code, 0, stderr)
+  assert.match(stdout, /setting old-key is none of this version's any more/)
+  const after = (await configMaps.get('sallyport-config', 'kube-system')).data
+  const { 'old-key': _, 'image-tag': __, ...kept } = data
+  assert.deepEqual(after, { ...kept, 'log-level': 'debug', 'image-tag': version })
+  const daemonSet = JSON.stringify(await client.resource(apps('daemonsets')).get('sallyport', 'kube-system'))
+  assert.match(daemonSet, new RegExp(`registry.test/sallyport:${version.replaceAll('.', '\\.')}`))
+  await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
 })
 
 test('what was deleted by hand is created again', async () => {

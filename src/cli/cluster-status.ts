@@ -1,4 +1,4 @@
-import { compatibleNames, defaultNames, type Names, namespace } from '../api/manifests.ts'
+import { compatibleNames, defaultNames, type Names, namespace } from '../api/manifest.ts'
 import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'

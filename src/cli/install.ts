@@ -1,25 +1,57 @@
 import { readFileSync } from 'node:fs'
-import { configMapData, parseSets } from '../api/configuration.ts'
+import { cleanUpDaemonSet } from '../api/agent-manifests.ts'
+import { configMapData, imageTagKey, parseConfiguration, parseSets, settings } from '../api/configuration.ts'
 import { managedByLabel } from '../api/crd.ts'
-import { compatibleNames, defaultNames, type Manifest, type Names, renderInstall } from '../api/manifests.ts'
+import { compatibleNames, defaultNames, type Manifest, type Names } from '../api/manifest.ts'
+import { renderInstall } from '../api/manifests.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import { isNotFound, KubeError } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
+import { readConfigMap } from './config-map.ts'
 
 export function chosenNames(): Names {
   return process.env.SALLYPORT_COMPATIBLE_NAMES === 'cilium' ? compatibleNames : defaultNames
 }
 
-/** The objects of an install with these `--set` words and values file. Every mistake is named at once. */
+/** The objects of an install with these `--set` words and values file, and what cleans up after it. Every mistake is named at once. */
 export async function planInstall(
   sets: readonly string[],
   valuesFile: string | undefined,
-): Promise<Manifest[]> {
+): Promise<{ readonly manifests: readonly Manifest[]; readonly cleanUp: Manifest }> {
+  const data = configMapData(await readSettings(sets, valuesFile))
+  return { manifests: renderInstall(data, chosenNames()), cleanUp: cleanUpDaemonSet(data) }
+}
+
+/**
+ * The objects of this version's install with the settings of the one that is there, but for those that are given now.
+ * `dropped`: keys that no setting has any more.
+ */
+export async function planUpgrade(
+  client: KubeClient,
+  sets: readonly string[],
+  valuesFile: string | undefined,
+): Promise<{ readonly manifests: readonly Manifest[]; readonly dropped: readonly string[] }> {
+  const known = new Set(settings.map(({ key }) => key))
+  const before = Object.entries(await readConfigMap(client))
+  const kept = Object.fromEntries(before.filter(([key]) => known.has(key) && key !== imageTagKey))
+  const data = configMapData({ ...kept, ...(await readSettings(sets, valuesFile)) })
+  const parsed = parseConfiguration(data)
+  if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
+  return {
+    manifests: renderInstall(data, chosenNames()),
+    dropped: before.flatMap(([key]) => (known.has(key) ? [] : [key])),
+  }
+}
+
+async function readSettings(
+  sets: readonly string[],
+  valuesFile: string | undefined,
+): Promise<Record<string, string>> {
   const fromFile =
     valuesFile === undefined ? [] : flatten((await import('yaml')).parse(readFileSync(valuesFile, 'utf8')))
   const parsed = parseSets([...fromFile, ...sets])
   if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
-  return renderInstall(configMapData(parsed.value), chosenNames())
+  return parsed.value
 }
 
 /** `a: {b: c}` of a values file is `a.b=c`. */
@@ -82,11 +114,11 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
   }
 }
 
-function isOurs(object: KubeObject): boolean {
+export function isOurs(object: KubeObject): boolean {
   return Object.entries(managedByLabel).every(([key, value]) => object.metadata.labels?.[key] === value)
 }
 
-function withRights(error: unknown): unknown {
+export function withRights(error: unknown): unknown {
   if (!(error instanceof KubeError) || error.code !== 403) return error
   return new Complaint(`${error.message}; this needs the rights of a cluster administrator`)
 }
@@ -94,34 +126,4 @@ function withRights(error: unknown): unknown {
 export function describe({ kind, apiVersion, metadata }: Manifest): string {
   const group = apiVersion.includes('/') ? `.${apiVersion.split('/')[0]}` : ''
   return `${kind.toLowerCase()}${group}/${metadata.name}`
-}
-
-/** What an install under any of its names may have made, last applied first. */
-export function planUninstall(): Manifest[] {
-  const manifests = [defaultNames, compatibleNames].flatMap((names) =>
-    renderInstall(configMapData({}), names),
-  )
-  return [...new Map(manifests.map((manifest) => [describe(manifest), manifest])).values()].reverse()
-}
-
-export type Removal = 'deleted' | 'kept' | 'left alone' | 'not there'
-
-/** Deletes what is ours. Definitions, and with them everybody's policies, are kept unless asked for. */
-export async function removeManifest(
-  client: KubeClient,
-  manifest: Manifest,
-  isPurge: boolean,
-): Promise<Removal> {
-  const { name, namespace } = manifest.metadata
-  const resource = client.resource<KubeObject>(resourceOf(manifest))
-  try {
-    const present = await resource.get(name, namespace)
-    if (!isOurs(present)) return 'left alone'
-    if (manifest.kind === 'CustomResourceDefinition' && !isPurge) return 'kept'
-    await resource.delete(name, namespace === undefined ? {} : { namespace })
-    return 'deleted'
-  } catch (error) {
-    if (isNotFound(error)) return 'not there'
-    throw withRights(error)
-  }
 }

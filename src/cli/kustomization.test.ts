@@ -4,16 +4,19 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
+import { cleanUpDaemonSet } from '../api/agent-manifests.ts'
 import { configMapData } from '../api/configuration.ts'
-import { defaultNames, type Manifest, renderInstall } from '../api/manifests.ts'
+import { defaultNames, type Manifest } from '../api/manifest.ts'
+import { renderInstall } from '../api/manifests.ts'
 import { renderKustomization } from './kustomization.ts'
 
 const deploy = join(import.meta.dirname, '../../deploy')
 const manifests = renderInstall(configMapData({}), defaultNames)
+const cleanUp = cleanUpDaemonSet(configMapData({}))
 const nameOf = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.name}`
 
 test('deploy/ is what the code renders', () => {
-  const rendered = renderKustomization(manifests)
+  const rendered = renderKustomization(manifests, cleanUp)
   assert.deepEqual(readdirSync(deploy).sort(), [...rendered.keys()].sort())
   for (const [file, text] of rendered)
     assert.equal(
@@ -24,8 +27,8 @@ test('deploy/ is what the code renders', () => {
 })
 
 test('every manifest is in exactly one file, word for word', () => {
-  const read = [...renderKustomization(manifests)]
-    .filter(([file]) => file !== 'kustomization.yaml')
+  const read = [...renderKustomization(manifests, cleanUp)]
+    .filter(([file]) => !['kustomization.yaml', 'clean-up.yaml'].includes(file))
     .flatMap(([, text]) => parseAllDocuments(text).map((document) => document.toJS() as Manifest))
   const byName = (a: Manifest, b: Manifest): number => (nameOf(a) < nameOf(b) ? -1 : 1)
   assert.deepEqual(read.sort(byName), JSON.parse(JSON.stringify(manifests)).sort(byName))
@@ -33,7 +36,7 @@ test('every manifest is in exactly one file, word for word', () => {
 
 test('a kind that no file takes is a bug, not a manifest that goes missing', () => {
   const stray: Manifest = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'stray' } }
-  assert.throws(() => renderKustomization([...manifests, stray]), /no file takes a Secret/)
+  assert.throws(() => renderKustomization([...manifests, stray], cleanUp), /no file takes a Secret/)
 })
 
 const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmdirSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { type Btf, readBtf } from './btf.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
@@ -234,10 +234,14 @@ function summarise(changes: readonly { readonly name: AgentTable; readonly chang
 
 /**
  * Takes everything of the datapath out of the kernel: programs off their devices, maps unpinned. Flows that it
- * translated end here.
+ * translated end here. Answers with how many programs there were.
  */
-export function removeDatapath(pinDirectory: string = defaultPinDirectory): void {
+export function removeDatapath(pinDirectory: string = defaultPinDirectory): number {
   const hooks = new Hooks(pinDirectory)
-  for (const attachment of hooks.list()) hooks.detach(attachment)
+  const attachments = hooks.list()
+  for (const attachment of attachments) hooks.detach(attachment)
+  hooks.removeFolder()
   unpinOtherMaps(pinDirectory, '')
+  rmdirSync(pinDirectory)
+  return attachments.length
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   attachProgram,
@@ -115,6 +115,11 @@ export class Hooks {
         checkNegative(describe('detach', attachment), result)
     }
     this.#unpin(attachment)
+  }
+
+  /** When nothing hangs on any device any more. */
+  removeFolder(): void {
+    rmdirSync(this.#directory)
   }
 
   #attachClsact(attachment: Attachment, programFd: number): void {

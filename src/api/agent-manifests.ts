@@ -1,0 +1,143 @@
+import { imageOf } from './configuration.ts'
+import { managedByLabel } from './crd.ts'
+import {
+  configMount,
+  configurationAnnotation,
+  configVolume,
+  field,
+  healthPort,
+  labelled,
+  type Manifest,
+  type Names,
+  namespace,
+} from './manifest.ts'
+
+/**
+ * Folders of the node that the agent works in. Mounts come in from the node and never go out: pins live in the node's own
+ * BPF file system, and only privileged containers may mount for others. The kernel's knobs are read-only in a container's
+ * own /proc.
+ */
+const hostFolders = [
+  { name: 'bpffs', path: '/sys/fs/bpf', type: 'DirectoryOrCreate', mountPropagation: 'HostToContainer' },
+  { name: 'run', path: '/run/sallyport', type: 'DirectoryOrCreate' },
+  { name: 'netns', path: '/run/netns', type: 'DirectoryOrCreate', mountPropagation: 'HostToContainer' },
+  { name: 'cni-bin', path: '/opt/cni/bin', type: 'DirectoryOrCreate' },
+  { name: 'cni-conf', path: '/etc/cni/net.d', type: 'DirectoryOrCreate' },
+  { name: 'sysctls', path: '/proc/sys/net', mountPath: '/run/host/proc/sys/net', type: 'Directory' },
+] as const
+
+/** In chained mode: where the runtime keeps what other plugins made of pods that ran before. */
+const cniCache = { name: 'cni-cache', path: '/var/lib/cni', type: 'DirectoryOrCreate' } as const
+
+interface HostFolder {
+  readonly name: string
+  readonly path: string
+  readonly type: string
+  readonly mountPath?: string
+  readonly mountPropagation?: string
+}
+
+const volumeOf = ({ name, path, type }: HostFolder): object => ({ name, hostPath: { path, type } })
+const mountOf = ({ name, path, mountPath = path, mountPropagation }: HostFolder): object => ({
+  name,
+  mountPath,
+  ...(mountPropagation === undefined ? {} : { mountPropagation }),
+})
+
+/** On every node, whatever its taints; it works in the node's own network. */
+const everywhere = {
+  hostNetwork: true,
+  dnsPolicy: 'ClusterFirstWithHostNet',
+  priorityClassName: 'system-node-critical',
+  tolerations: [{ operator: 'Exists' }],
+}
+
+/**
+ * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, SYS_ADMIN to enter
+ * pods' network namespaces.
+ */
+const securityContext = {
+  readOnlyRootFilesystem: true,
+  capabilities: { add: ['BPF', 'NET_ADMIN', 'SYS_ADMIN', 'PERFMON'], drop: ['ALL'] },
+}
+
+const probe = (path: string, periodSeconds: number, failureThreshold = 3): object => ({
+  httpGet: { host: '127.0.0.1', path, port: healthPort },
+  periodSeconds,
+  timeoutSeconds: 5,
+  failureThreshold,
+})
+
+export function agentDaemonSet(
+  { agent, agentContainer, agentLabels }: Names,
+  configMap: Readonly<Record<string, string>>,
+): Manifest {
+  const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
+  const folders: readonly HostFolder[] = isChained ? [...hostFolders, cniCache] : hostFolders
+  const spec = {
+    serviceAccountName: 'sallyport-agent',
+    ...everywhere,
+    containers: [
+      {
+        name: agentContainer,
+        image: imageOf(configMap),
+        command: ['sallyport-agent'],
+        env: [field('NODE_NAME', 'spec.nodeName')],
+        resources: { requests: { cpu: '50m', memory: '120Mi' } },
+        readinessProbe: probe('/readyz', 2),
+        livenessProbe: probe('/healthz', 10, 6),
+        securityContext,
+        volumeMounts: [configMount, ...folders.map(mountOf)],
+      },
+    ],
+    volumes: [configVolume, ...folders.map(volumeOf)],
+  }
+  const metadata = {
+    labels: { ...agentLabels, ...managedByLabel },
+    annotations: configurationAnnotation(configMap),
+  }
+  const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }
+  return labelled(
+    'apps/v1',
+    'DaemonSet',
+    agent,
+    { spec: { selector: { matchLabels: agentLabels }, updateStrategy, template: { metadata, spec } } },
+    namespace,
+  )
+}
+
+const cleanUpLabels = { 'k8s-app': 'sallyport-clean-up' }
+
+/** Takes everything of ours off every node, and is ready where that is done. For when no agent runs any more. */
+export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): Manifest {
+  const spec = {
+    automountServiceAccountToken: false,
+    ...everywhere,
+    containers: [
+      {
+        name: 'clean-up',
+        image: imageOf(configMap),
+        command: ['sallyport-agent', '--clean-up', '--stay'],
+        resources: { requests: { cpu: '50m', memory: '60Mi' } },
+        readinessProbe: probe('/readyz', 1),
+        securityContext,
+        volumeMounts: hostFolders.map(mountOf),
+      },
+    ],
+    volumes: hostFolders.map(volumeOf),
+  }
+  const metadata = { labels: { ...cleanUpLabels, ...managedByLabel } }
+  return labelled(
+    'apps/v1',
+    'DaemonSet',
+    'sallyport-clean-up',
+    {
+      spec: {
+        selector: { matchLabels: cleanUpLabels },
+        updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
+        template: { metadata, spec },
+      },
+    },
+    namespace,
+  )
+}

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto'
+import { managedByLabel } from './crd.ts'
+
+/** What the objects of an install are called. */
+export interface Names {
+  readonly agent: string
+  readonly agentContainer: string
+  readonly agentLabels: Readonly<Record<string, string>>
+  readonly operator: string
+  readonly operatorLabels: Readonly<Record<string, string>>
+}
+
+export const defaultNames: Names = {
+  agent: 'sallyport',
+  agentContainer: 'sallyport-agent',
+  agentLabels: { 'k8s-app': 'sallyport' },
+  operator: 'sallyport-operator',
+  operatorLabels: { name: 'sallyport-operator' },
+}
+
+/** For walkthroughs and scripts that select another gateway's pods by its labels. */
+export const compatibleNames: Names = {
+  agent: 'cilium',
+  agentContainer: 'cilium-agent',
+  agentLabels: { 'k8s-app': 'cilium' },
+  operator: 'cilium-operator',
+  operatorLabels: { name: 'cilium-operator' },
+}
+
+export const namespace = 'kube-system'
+export const configMapName = 'sallyport-config'
+/** Where the agent answers the kubelet's probes, on the node's loopback. */
+export const healthPort = 9878
+
+export interface Manifest {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+  }
+  readonly [field: string]: unknown
+}
+
+export function labelled(
+  apiVersion: string,
+  kind: string,
+  name: string,
+  fields: object,
+  inNamespace?: string,
+): Manifest {
+  const metadata = {
+    name,
+    ...(inNamespace === undefined ? {} : { namespace: inNamespace }),
+    labels: managedByLabel,
+  }
+  return { apiVersion, kind, metadata, ...fields }
+}
+
+export const configVolume = { name: 'config', configMap: { name: configMapName } }
+export const configMount = { name: 'config', mountPath: '/etc/sallyport/config', readOnly: true }
+export const field = (name: string, fieldPath: string): object => ({
+  name,
+  valueFrom: { fieldRef: { fieldPath } },
+})
+
+/** Pods of another configuration are other pods: a change of it is rolled out as one of the image is. */
+export function configurationAnnotation(
+  configMap: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const text = JSON.stringify(Object.entries(configMap).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return { 'sallyport.dev/configuration': createHash('sha256').update(text).digest('hex').slice(0, 16) }
+}

@@ -1,0 +1,77 @@
+import type { Command } from 'commander'
+import type { Manifest } from '../../api/manifest.ts'
+import { print } from '../output.ts'
+
+const collect = (value: string, before: string[]): string[] => [...before, value]
+
+interface Options {
+  readonly set: string[]
+  readonly values?: string
+  readonly dryRun?: boolean
+  readonly to?: string
+  readonly wait?: boolean
+}
+
+export function addInstall(program: Command): void {
+  program
+    .command('install')
+    .description(
+      'install Sallyport in the cluster of your kubeconfig; settings that are not given are as by default',
+    )
+    .option('--set <path=value>', 'a setting; again for more', collect, [])
+    .option('-f, --values <file>', 'settings as YAML')
+    .option('--dry-run', 'print what would be applied, as YAML')
+    .option('--to <folder>', 'write it there for kubectl apply -k, and apply nothing')
+    .option('--wait', 'until all is well')
+    .action(async ({ set, values, dryRun = false, to, wait = false }: Options) => {
+      const { planInstall } = await import('../install.ts')
+      const { manifests, cleanUp } = await planInstall(set, values)
+      if (to !== undefined) {
+        const { writeKustomization } = await import('../kustomization.ts')
+        return print(writeKustomization(to, manifests, cleanUp).join('\n'))
+      }
+      if (dryRun) return printYaml(manifests)
+      await applyAll(manifests)
+      if (wait) return untilRolledOut()
+      print('Installed. "sallyport status --wait" tells when all agents are ready.')
+    })
+}
+
+export function addUpgrade(program: Command): void {
+  program
+    .command('upgrade')
+    .description('bring an install to the version of this command, node by node; settings stay as they are')
+    .option('--set <path=value>', 'a setting to change; again for more', collect, [])
+    .option('-f, --values <file>', 'settings to change, as YAML')
+    .option('--dry-run', 'print what would be applied, as YAML')
+    .option('--no-wait', 'do not wait for the last node')
+    .action(async ({ set, values, dryRun = false, wait = true }: Options) => {
+      const { planUpgrade } = await import('../install.ts')
+      const { withCluster } = await import('../cluster.ts')
+      const { manifests, dropped } = await withCluster((client) => planUpgrade(client, set, values))
+      for (const key of dropped) print(`setting ${key} is none of this version's any more: left out`)
+      if (dryRun) return printYaml(manifests)
+      await applyAll(manifests)
+      if (wait) await untilRolledOut()
+    })
+}
+
+async function printYaml(manifests: readonly Manifest[]): Promise<void> {
+  const { toYaml } = await import('../kustomization.ts')
+  process.stdout.write(toYaml(manifests))
+}
+
+async function applyAll(manifests: readonly Manifest[]): Promise<void> {
+  const { applyManifest, describe } = await import('../install.ts')
+  const { withCluster } = await import('../cluster.ts')
+  await withCluster(async (client) => {
+    for (const manifest of manifests) print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
+  })
+}
+
+async function untilRolledOut(): Promise<void> {
+  const { chosenNames } = await import('../install.ts')
+  const { waitForRollout } = await import('../rollout.ts')
+  const { withCluster } = await import('../cluster.ts')
+  await withCluster((client) => waitForRollout(client, chosenNames(), print))
+}

@@ -1,0 +1,81 @@
+import type { Command } from 'commander'
+import type { CompatibleEgressRow, DropEvent, EgressView } from '../../agent/local-api.ts'
+import { askAgent, followAgent } from '../agent-socket.ts'
+import { print, printJson } from '../output.ts'
+
+/** What one node's agent tells, asked in its pod. */
+export function addNodeCommands(program: Command): void {
+  program
+    .command('bpf')
+    .description('the datapath’s tables of this node')
+    .command('egress')
+    .description('which pods leave by which gateway')
+    .command('list')
+    .alias('ls')
+    .description('the view that users of the compatible policies know')
+    .option('-o, --output <format>', 'json for machines')
+    .action(listTables)
+  program
+    .command('egress')
+    .description('what is really there')
+    .command('list')
+    .alias('ls')
+    .description('pods of this node, their policies, egress IPs, holders, ports and flows')
+    .option('-o, --output <format>', 'json for machines')
+    .action(listEgress)
+  program
+    .command('drops')
+    .alias('monitor')
+    .description('dropped packets of this node, as they are dropped')
+    .option('-o, --output <format>', 'json: one object a line')
+    .action(followDrops)
+}
+
+interface Options {
+  readonly output?: string
+}
+
+async function listTables({ output }: Options): Promise<void> {
+  const rows = await askAgent<CompatibleEgressRow[]>('/v1/bpf/egress')
+  if (output === 'json') return printJson(rows)
+  if (rows.length === 0) return void process.stderr.write('No entries found.\n')
+  const { formatColumns } = await import('../columns.ts')
+  const cells = rows.map(({ SourceIP, DestCIDR, EgressIP, GatewayIP }) => [
+    SourceIP,
+    DestCIDR,
+    EgressIP,
+    GatewayIP,
+  ])
+  print(formatColumns([['Source IP', 'Destination CIDR', 'Egress IP', 'Gateway IP'], ...cells]))
+}
+
+async function listEgress({ output }: Options): Promise<void> {
+  const views = await askAgent<EgressView[]>('/v1/egress')
+  if (output === 'json') return printJson(views)
+  if (views.length === 0) return void process.stderr.write('No pod of this node is selected by a policy.\n')
+  const { formatColumns } = await import('../columns.ts')
+  const header = ['Pod', 'Destination', 'Policy', 'Egress IP', 'Holder', 'Ports', 'Flows']
+  print(formatColumns([header, ...views.flatMap(rowsOf)]))
+}
+
+function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressView): string[][] {
+  const common = [`${pod.namespace}/${pod.name}`, destination, policy.name]
+  if (egressIps.length === 0)
+    return [[...common, action === 'drop' ? `dropped: ${reason}` : "the node's own", '', '', '']]
+  return egressIps.map(({ address, holder, portsOwned, flows }) => [
+    ...common,
+    address,
+    holder ?? 'nobody',
+    String(portsOwned),
+    String(flows),
+  ])
+}
+
+async function followDrops({ output }: Options): Promise<void> {
+  for await (const drop of followAgent<DropEvent>('/v1/drops'))
+    print(
+      output === 'json'
+        ? JSON.stringify(drop)
+        : `${drop.time}   ${drop.program}   ${drop.protocol} ${drop.source} -> ${drop.destination}   ${drop.reason}`,
+    )
+}

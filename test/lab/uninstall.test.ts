@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+
+/** All that we put on a node, looked for by what a person would type. */
+const leftovers = `
+for node in $(kubectl get nodes -o name | cut -d/ -f2); do
+  docker exec $node sh -c '
+    ls /sys/fs/bpf | grep sallyport
+    ls -A /run/sallyport
+    ls /etc/cni/net.d /opt/cni/bin | grep sallyport
+    ip -o link | grep -E "sallyport|sp[0-9a-f]{12}"
+    ip -o address | grep deprecated
+    grep . /proc/sys/net/ipv4/ip_local_reserved_ports
+    true'
+done`
+
+describe('an uninstall', { skip: cannotRun, timeout: 240_000 }, () => {
+  const lab = labFor('test-uninstall')
+  const run = (command: string): Promise<string> => type(lab.state(), command)
+
+  test('an upgrade rolls through all nodes, and the connections of pods go on', async () => {
+    await walkUpTo(lab.state(), 'The policy')
+    const stream = `for i in $(seq 1 200); do echo $i; sleep 0.1; done | timeout 60 curl -sN -T - --max-time 60 http://172.18.0.7:8000/`
+    const sending = run(`kubectl exec xwing -- sh -c '${stream}'`)
+    const before = await agentsOf()
+    assert.match(await run('cilium upgrade --set logLevel=debug'), /cilium: 5 of 5 updated, 5 available/)
+    const after = await agentsOf()
+    assert.deepEqual(
+      after.filter((pid) => before.includes(pid)),
+      [],
+      'every agent is a new one',
+    )
+    assert.match(await run('cilium config view'), /^log-level +debug$/m)
+    assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
+  })
+
+  async function agentsOf(): Promise<readonly number[]> {
+    const state = lab.state()
+    return (
+      await Promise.all(state.nodes.map(({ name }) => processesOf(state, name, 'src/agent/main.ts')))
+    ).flat()
+  }
+
+  test('it does not take running pods’ network from them without a word', async () => {
+    await assert.rejects(run('cilium uninstall'), /running pods have their network from Sallyport/)
+    assert.match(await run(`kubectl exec xwing -- ${curlOutpost}`), /172\.18\.0\.42/)
+  })
+
+  test('it leaves nothing on any node, and policies in the cluster', async () => {
+    assert.notEqual(await run(leftovers), '')
+    const said = await run('cilium uninstall --yes')
+    assert.match(said, /waiting for nodes to be cleaned/)
+    assert.equal(await run(leftovers), '')
+    assert.equal(await run('kubectl -n kube-system get daemonsets,deployments,configmaps -o name'), '')
+    assert.notEqual(await run('kubectl get ciliumegressgatewaypolicies -o name'), '')
+  })
+
+  test('a second one finds nothing to do', async () => {
+    assert.doesNotMatch(await run('cilium uninstall --yes'), /waiting|deleted/)
+  })
+
+  test('an install brings it all back, for pods that start from then on', async () => {
+    await run("cilium install --set 'devices={eth+,net+}' && cilium status --wait")
+    await run(
+      'kubectl delete pod xwing --now && kubectl run xwing --labels org=alliance,class=xwing --image docker.io/tgraf/netperf',
+    )
+    await run('kubectl wait --for=condition=Ready pod/xwing --timeout=60s')
+    await eventually('the X-Wing is granted access', async () =>
+      (await run(`kubectl exec xwing -- ${curlOutpost} || true`)).includes('172.18.0.42'),
+    )
+  })
+})
