@@ -11,19 +11,21 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '../runtime/log.ts'
+import { installBinary, pluginType, removeBinary } from './cni-binary.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
 /** Where container runtimes look. */
 const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
-const { binaries: binaryDirectory, configuration: configurationDirectory } = pluginFolders
-const pluginType = 'sallyport-cni'
+const configurationDirectory = pluginFolders.configuration
+/** The image says so of itself. */
+const isInImage = process.env.SALLYPORT_IMAGE !== undefined
 
 /**
  * Puts the plugin and its configuration where the container runtime looks. The configuration is what makes the node
  * Ready, so it comes last, and only when the agent can answer.
  */
 export function installPlugin(socketPath: string, log: Logger): void {
-  installBinary()
+  installBinary(pluginFolders.binaries, isInImage)
   const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [entryFor(socketPath)] }
   replace(configurationDirectory, ownFiles.standalone, `${JSON.stringify(configuration, null, 2)}\n`, 0o644)
   removeConfiguration('chained')
@@ -37,23 +39,11 @@ export function removeConfiguration(mode: keyof typeof ownFiles): void {
 
 /** Files that were there. The runtime finds no network of ours from the first of them on. */
 export function removePlugin({ binaries, configuration } = pluginFolders): number {
-  const paths = [
-    ...Object.values(ownFiles).map((name) => join(configuration, name)),
-    join(binaries, pluginType),
-  ].filter((path) => existsSync(path))
+  const paths = Object.values(ownFiles)
+    .map((name) => join(configuration, name))
+    .filter((path) => existsSync(path))
   for (const path of paths) rmSync(path)
-  return paths.length
-}
-
-function installBinary(): void {
-  const plugin = new URL('../cni/main.ts', import.meta.url).pathname
-  const script = [
-    '#!/bin/sh',
-    '# Made by the Sallyport agent when it starts.',
-    `exec ${process.execPath} --disable-warning=ExperimentalWarning ${plugin}`,
-    '',
-  ].join('\n')
-  replace(binaryDirectory, pluginType, script, 0o755)
+  return paths.length + (removeBinary(binaries) ? 1 : 0)
 }
 
 function entryFor(agentSocket: string): PluginEntry {
@@ -80,7 +70,7 @@ export class ChainedConfiguration {
 
   /** Now, and until the signal. Where the directory cannot be watched, `look` finds what has changed. */
   keep(signal: AbortSignal): void {
-    installBinary()
+    installBinary(pluginFolders.binaries, isInImage)
     removeConfiguration('standalone')
     mkdirSync(configurationDirectory, { recursive: true })
     this.look()

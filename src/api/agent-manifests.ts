@@ -57,6 +57,7 @@ const everywhere = {
  * pods' network namespaces.
  */
 const securityContext = {
+  runAsUser: 0,
   readOnlyRootFilesystem: true,
   capabilities: { add: ['BPF', 'NET_ADMIN', 'SYS_ADMIN', 'PERFMON'], drop: ['ALL'] },
 }

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { installBinary, removeBinary } from './cni-binary.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-cni-'))
+after(() => rmSync(folder, { recursive: true }))
+const repository = new URL('../..', import.meta.url).pathname
+
+function callPlugin(): unknown {
+  const { status, stdout, stderr } = spawnSync(join(folder, 'sallyport-cni'), {
+    env: { CNI_COMMAND: 'VERSION', PATH: '/usr/bin:/bin' },
+    input: '{"cniVersion":"1.0.0"}',
+    encoding: 'utf8',
+  })
+  assert.equal(status, 0, stderr)
+  return JSON.parse(stdout)
+}
+
+test('the plugin runs from where the agent runs', () => {
+  installBinary(folder, false)
+  assert.deepEqual((callPlugin() as { supportedVersions: string[] }).supportedVersions.at(-1), '1.1.0')
+})
+
+test('out of an image it brings along all that it needs, once a version', () => {
+  installBinary(folder, true)
+  assert.ok(!readFileSync(join(folder, 'sallyport-cni'), 'utf8').includes(repository))
+  assert.deepEqual((callPlugin() as { supportedVersions: string[] }).supportedVersions.at(-1), '1.1.0')
+  const node = join(folder, '.sallyport/node')
+  const { ino } = statSync(node)
+  installBinary(folder, true)
+  assert.equal(statSync(node).ino, ino)
+})
+
+test('it goes with all that it brought', () => {
+  assert.equal(removeBinary(folder), true)
+  assert.equal(removeBinary(folder), false)
+  assert.throws(() => statSync(join(folder, '.sallyport')), /ENOENT/)
+})

@@ -1,0 +1,74 @@
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
+import { version } from '../api/version.ts'
+
+export const pluginType = 'sallyport-cni'
+
+/** Beside the plugin, what it needs to run, where the container runtime cannot see our own files. */
+const bundleName = '.sallyport'
+const stampName = 'version'
+
+/**
+ * Puts the plugin where the container runtime looks. In an image the runtime has other files than we: Node.js, its
+ * libraries and the plugin go along then, and the plugin runs from there. That asks of the node for glibc and /bin/sh.
+ */
+export function installBinary(folder: string, isInImage: boolean): void {
+  mkdirSync(folder, { recursive: true })
+  const plugin = new URL('../cni/main.ts', import.meta.url).pathname
+  const command = isInImage
+    ? bundle(join(folder, bundleName), plugin)
+    : `exec ${process.execPath} ${flags} ${plugin}`
+  const script = `#!/bin/sh\n# Made by the Sallyport agent when it starts.\n${command}\n`
+  const path = join(folder, pluginType)
+  if (existsSync(path) && readFileSync(path, 'utf8') === script) return
+  writeWhole(path, (unfinished) => writeFileSync(unfinished, script))
+  chmodSync(path, 0o755)
+}
+
+/** True where there was one. */
+export function removeBinary(folder: string): boolean {
+  const path = join(folder, pluginType)
+  const wasThere = existsSync(path)
+  rmSync(path, { force: true })
+  rmSync(join(folder, bundleName), { recursive: true, force: true })
+  return wasThere
+}
+
+const flags = '--disable-warning=ExperimentalWarning'
+
+/** The command that runs the copy. */
+function bundle(folder: string, plugin: string): string {
+  const stamp = `${version} ${process.version} ${process.arch}\n`
+  const stampPath = join(folder, stampName)
+  if (!existsSync(stampPath) || readFileSync(stampPath, 'utf8') !== stamp) {
+    mkdirSync(folder, { recursive: true })
+    rmSync(stampPath, { force: true })
+    const files = new Map([['node', process.execPath], ['main.ts', plugin], ...ownLibraries()])
+    for (const [name, from] of files)
+      writeWhole(join(folder, name), (unfinished) => copyFileSync(from, unfinished))
+    chmodSync(join(folder, 'node'), 0o755)
+    writeFileSync(stampPath, stamp)
+  }
+  return `LD_LIBRARY_PATH=${folder} exec ${folder}/node ${flags} ${folder}/main.ts`
+}
+
+/** Those of the C++ compiler, which a node may not have, by the names that Node.js asks for. */
+function ownLibraries(): ReadonlyMap<string, string> {
+  const loaded = readFileSync('/proc/self/maps', 'utf8').match(/\/\S*\/lib(?:stdc\+\+|gcc_s)\.so\.\S*/g) ?? []
+  return new Map(loaded.map((path) => [basename(path).replace(/(\.so\.\d+).*/, '$1'), path]))
+}
+
+/** A plugin that is running keeps the file that it was started from. */
+function writeWhole(path: string, write: (unfinished: string) => void): void {
+  write(`${path}.new`)
+  renameSync(`${path}.new`, path)
+}

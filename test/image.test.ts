@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  accessSync,
+  constants,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, matchesGlob } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { cleanUpDaemonSet } from '../src/api/agent-manifests.ts'
+import { configMapData } from '../src/api/configuration.ts'
+import { defaultNames } from '../src/api/manifest.ts'
+import { renderInstall } from '../src/api/manifests.ts'
+import { version } from '../src/api/version.ts'
+
+/* What can be said of the image without a container engine: its file tree is laid out as the Dockerfile would, and run. */
+
+const repository = join(import.meta.dirname, '..')
+const dockerfile = readFileSync(join(repository, 'Dockerfile'), 'utf8')
+const [excluded, included] = [false, true].map((isIncluded) =>
+  readFileSync(join(repository, '.dockerignore'), 'utf8')
+    .split('\n')
+    .filter(
+      (line) => line !== '' && !line.startsWith('#') && line !== '*' && line.startsWith('!') === isIncluded,
+    )
+    .map((line) => line.replace('!', '')),
+) as [string[], string[]]
+
+const isIgnored = (path: string): boolean =>
+  excluded.some((pattern) => path === pattern || matchesGlob(path, pattern))
+
+/** Folders and files that a stage copies out of the repository. */
+const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) =>
+  sources.split(' '),
+)
+
+interface Locked {
+  readonly version: string
+  readonly dev?: boolean
+  readonly resolved?: string
+}
+const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as {
+  readonly packages: Readonly<Record<string, Locked>>
+}
+
+/** The last stage's /opt/sallyport. */
+function layOut(): string {
+  const root = mkdtempSync(join(tmpdir(), 'sallyport-image-'))
+  for (const path of ['package.json', 'bin', 'src'])
+    cpSync(join(repository, path), join(root, path), {
+      recursive: true,
+      filter: (from) => !isIgnored(from.slice(repository.length + 1)),
+    })
+  for (const [path, { dev = false }] of Object.entries(lock.packages)) {
+    if (path === '' || dev || !path.startsWith('node_modules/') || path.includes('/node_modules/', 13))
+      continue
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    symlinkSync(join(repository, path), join(root, path))
+  }
+  mkdirSync(join(root, 'node_modules/.bin'))
+  symlinkSync(process.execPath, join(root, 'node_modules/.bin/node'))
+  return root
+}
+
+describe('the image', () => {
+  const root = layOut()
+  after(() => rmSync(root, { recursive: true }))
+  const run = (command: string, ...words: string[]) =>
+    spawnSync(join(root, 'bin', command), words, { encoding: 'utf8', env: { PATH: '/usr/bin:/bin' } })
+
+  test('copies what there is, and what is not ignored', () => {
+    assert.ok(copied.length >= 6)
+    for (const path of copied) {
+      accessSync(join(repository, path))
+      assert.ok(included.includes(path), `${path} is in .dockerignore`)
+    }
+  })
+
+  test('has every program that the manifests run', () => {
+    const manifests = [...renderInstall(configMapData({}), defaultNames), cleanUpDaemonSet(configMapData({}))]
+    const commands = new Set(
+      [...JSON.stringify(manifests).matchAll(/"command":\["([^"]+)"/g)].map(([, command = '']) => command),
+    )
+    assert.deepEqual([...commands].sort(), ['sallyport-agent', 'sallyport-operator'])
+    for (const command of commands) accessSync(join(root, 'bin', command), constants.X_OK)
+  })
+
+  test('runs the command without the packages of development, and without the lab', () => {
+    assert.equal(run('sallyport', 'version').stdout, `sallyport ${version}\n`)
+    assert.match(run('sallyport', 'install', '--dry-run').stdout, /kind: DaemonSet/)
+  })
+
+  test('runs agent and operator as far as they come without a cluster', () => {
+    const nothing = join(root, 'configuration')
+    mkdirSync(nothing)
+    const messageOf = (command: string): string => run(command, '--config-directory', nothing).stdout
+    assert.match(messageOf('sallyport-agent'), /the name of this node is not known/)
+    assert.match(messageOf('sallyport-operator'), /expects to run in a pod of the cluster/)
+  })
+
+  test('is of this version, and of official images only', () => {
+    assert.ok(dockerfile.includes(`--tag sallyport:${version} `))
+    for (const [, image = ''] of dockerfile.matchAll(/^FROM (\S+)/gm))
+      assert.match(image, /^(debian|node):[\w.-]+$/)
+  })
+
+  test('has the same Node.js on every machine, from the lock file', () => {
+    const versions = ['x64', 'arm64'].map(
+      (machine) => lock.packages[`node_modules/node-linux-${machine}`]?.version,
+    )
+    assert.equal(versions[0], versions[1])
+    assert.match(versions[0] ?? '', /^24\./)
+  })
+
+  test('is locked without the address of a registry', () => {
+    for (const [path, { resolved }] of Object.entries(lock.packages)) assert.equal(resolved, undefined, path)
+  })
+})
