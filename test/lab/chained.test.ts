@@ -199,6 +199,25 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.doesNotMatch(status, /default\/grounded/)
   })
 
+  test('an agent that may not read NetworkPolicies changes nothing, and says what it misses', async () => {
+    const rights = await run('kubectl get clusterrole sallyport-agent -o json')
+    const { rules } = JSON.parse(rights) as { readonly rules: readonly { readonly resources: string[] }[] }
+    const setRules = (kept: typeof rules) =>
+      run(`kubectl patch clusterrole sallyport-agent --type merge -p '${JSON.stringify({ rules: kept })}'`)
+    await setRules(rules.filter(({ resources }) => !resources.includes('networkpolicies')))
+    const [agent] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
+    assert.ok(agent)
+    process.kill(agent, 'SIGKILL')
+    await eventually('it says so', async () =>
+      /missing: networkpolicies \(.*forbidden/.test(
+        await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status || true`),
+      ),
+    )
+    assert.equal(await sourceOf('xwing'), egressIp, 'what its predecessor wrote holds')
+    await setRules(rules)
+    await run('sallyport status --wait')
+  })
+
   test('a deleted pod is forgotten, and the others stay', async () => {
     await run('kubectl delete pod xwing awing bwing ywing --wait=true --grace-period=1')
     await eventually('only two are left', async () => {
