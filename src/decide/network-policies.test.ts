@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { answerFor } from './answers.ts'
+import { compatibleRows } from './compatible-rows.ts'
 import { readEgressRestriction } from './network-policies.ts'
 import { resolve } from './resolve.ts'
 import type { EgressRestriction, Settings, World } from './world.ts'
@@ -154,6 +155,11 @@ describe('where a NetworkPolicy restricts a pod', () => {
         policies: ['CiliumEgressGatewayPolicy outpost'],
       },
     ])
+  })
+
+  test('the compatible view shows no way out for it', () => {
+    const gateways = compatibleRows(withPods(light)).map(({ GatewayIP }) => GatewayIP)
+    assert.deepEqual([...new Set(gateways)].sort(), ['Excluded CIDR', 'Not Found'])
   })
 
   test('a pod that no egress policy selects is not', () => {
