@@ -91,6 +91,7 @@ enum verdict {
 	DROP_LOOP,			/* a holder that is not this node said that this node is */
 	DROP_POLICY_INVALID,		/* the policy cannot be honoured for another reason */
 	DROP_INTERNAL,			/* a helper of the kernel failed */
+	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, which could not hold where a gateway is the way */
 	VERDICTS,
 };
 

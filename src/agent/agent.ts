@@ -31,6 +31,7 @@ import { egressNodeResource, Observation, podResource, trimPod } from './observe
 import { Lingering } from './plan.ts'
 import { PodNetwork } from './pod-network.ts'
 import { PortDemand } from './port-demand.ts'
+import { describeRefusals } from './refused-pods.ts'
 import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
 import type { LocalApi } from './serve.ts'
 import { Succession } from './succession.ts'
@@ -87,7 +88,12 @@ export class Agent implements LocalApi {
     const { self, client, datapath, netlink, configuration, clock, log, stateDirectory } = options
     this.#options = options
     this.#startedAt = new Date(clock.now()).toISOString()
-    this.#observation = new Observation(client, self, { clock, log, onChange: () => this.trigger() })
+    this.#observation = new Observation(client, self, {
+      clock,
+      log,
+      onChange: () => this.trigger(),
+      watchesNetworkPolicies: configuration.isChained && configuration.networkPolicies === 'refuse',
+    })
     this.#egressNodes = client.resource<EgressNode>(egressNodeResource)
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#portDemand = new PortDemand(configuration.leaseIdleMs)
@@ -109,7 +115,11 @@ export class Agent implements LocalApi {
       mtu: () => this.#applied?.overlay.mtu,
     })
     this.#chainedPods = configuration.isChained
-      ? new ChainedPods({ ...held, resultCache: options.resultCache })
+      ? new ChainedPods({
+          ...held,
+          resultCache: options.resultCache,
+          networkPolicies: configuration.networkPolicies,
+        })
       : undefined
     this.#succession = new Succession({
       self,
@@ -182,8 +192,8 @@ export class Agent implements LocalApi {
   }
 
   #settings(): Settings {
-    const { slots, isChained, stackCIDRs, nonMasqueradeCIDRs } = this.#options.configuration
-    return { slots, isChained, stackCIDRs, nonMasqueradeCIDRs }
+    const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs } = this.#options.configuration
+    return { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs }
   }
 
   #world(): World {
@@ -289,9 +299,12 @@ export class Agent implements LocalApi {
       ...this.#options.pluginProblems(),
       ...this.#succession.problems,
       ...(this.#chainedPods?.problems ?? []),
+      ...describeRefusals(this.#tables?.refusals ?? []),
     ]
     if (!this.#observation.hasSynced)
-      problems.push('the API server has not told everything yet: nothing is changed until it has')
+      problems.push(
+        `the API server has not told everything yet: nothing is changed until it has; missing: ${this.#observation.missing.join(', ')}`,
+      )
     else if (this.#observation.isStale)
       problems.push('the API server does not answer: the node goes on with what it knows')
     if (this.#loop.lastError !== undefined)

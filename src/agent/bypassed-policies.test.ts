@@ -8,7 +8,7 @@ test('who enforces NetworkPolicies where selected packets do not pass is named, 
     { table: 'filter', name: 'cali-from-wl-dispatch' },
     { table: 'kube-network-policies', name: 'forward' },
   ]
-  const told = describeBypass(chains)
+  const told = describeBypass(chains, 'bypass')
   assert.equal(told.length, 2)
   assert.match(told[0] ?? '', /^Calico enforces/)
   assert.match(told[1] ?? '', /^kube-network-policies enforces/)
@@ -16,5 +16,17 @@ test('who enforces NetworkPolicies where selected packets do not pass is named, 
 
 test('chains that forward and masquerade are no such thing', () => {
   const chains = ['KUBE-FORWARD', 'FORWARD', 'KUBE-POSTROUTING', 'FLANNEL-FWD']
-  assert.deepEqual(describeBypass(chains.map((name) => ({ table: 'filter', name }))), [])
+  assert.deepEqual(
+    describeBypass(
+      chains.map((name) => ({ table: 'filter', name })),
+      'bypass',
+    ),
+    [],
+  )
+})
+
+test('where NetworkPolicies are looked at pod by pod, what is left are other kinds', () => {
+  const chains = [{ table: 'filter', name: 'cali-FORWARD' }]
+  assert.match(describeBypass(chains, 'bypass')[0] ?? '', /egress rules of NetworkPolicies do not hold/)
+  assert.match(describeBypass(chains, 'refuse')[0] ?? '', /of other kinds than NetworkPolicy do not hold/)
 })

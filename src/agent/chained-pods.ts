@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import type { NetworkPolicyMode } from '../api/configuration.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import { listChains } from '../datapath/netfilter.ts'
 import type { Netlink } from '../datapath/netlink.ts'
@@ -17,6 +18,7 @@ export interface ChainedPodsOptions extends Admission {
   readonly attachments: Attachments
   /** Where the runtime keeps the results of ADD. */
   readonly resultCache: string
+  readonly networkPolicies: NetworkPolicyMode
 }
 
 /**
@@ -34,7 +36,7 @@ export class ChainedPods {
 
   get problems(): readonly string[] {
     const strangers = [...this.#strangers].map(([pod, reason]) => `no policy holds for pod ${pod}: ${reason}`)
-    return [...strangers, ...describeBypass(listChains())]
+    return [...strangers, ...describeBypass(listChains(), this.#options.networkPolicies)]
   }
 
   async handle(request: CniRequest): Promise<undefined> {

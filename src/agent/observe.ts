@@ -4,12 +4,14 @@ import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { GroupStatus, IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { ObjectMeta } from '../api/metadata.ts'
-import type { Settings, World, WorldNode } from '../decide/world.ts'
+import { readEgressRestriction } from '../decide/network-policies.ts'
+import type { EgressRestriction, Settings, World, WorldNode } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
 import {
   clusterResource,
   coreResource,
   dropManagedFields,
+  type KubeNetworkPolicy,
   type KubePod,
   trimNode,
 } from '../kube/cluster-objects.ts'
@@ -19,7 +21,21 @@ import type { Logger } from '../runtime/log.ts'
 import type { ObservedPod } from './world.ts'
 
 export const podResource = coreResource('pods', true)
+const networkPolicyResource = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+  isNamespaced: true,
+}
 export const egressNodeResource = clusterResource(kinds.egressNode)
+
+interface Held {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly onChange: () => void
+  /** Chained, where they are not to be bypassed: nobody else needs the right to read them. */
+  readonly watchesNetworkPolicies: boolean
+}
 
 /** The agent's watches. Only its own node's pods are among them: what others run does not weigh on it. */
 export class Observation {
@@ -30,14 +46,16 @@ export class Observation {
   readonly #isovalentPolicies
   readonly #egressNodes
   readonly #egressAddresses
+  readonly #networkPolicies: Mirror<KubeNetworkPolicy, EgressRestriction | undefined> | undefined
   readonly #self: string
 
-  constructor(client: KubeClient, self: string, held: { clock: Clock; log: Logger; onChange: () => void }) {
+  constructor(client: KubeClient, self: string, held: Held) {
+    const { clock, log, onChange, watchesNetworkPolicies } = held
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
       options: ListOptions = {},
-    ) => new Mirror<T, V>(client.resource<T>(name), { ...options, ...held, trim })
+    ) => new Mirror<T, V>(client.resource<T>(name), { ...options, clock, log, onChange, trim })
     this.#self = self
     this.#nodes = mirror(coreResource('nodes', false), trimNode)
     this.#namespaces = mirror(
@@ -55,6 +73,10 @@ export class Observation {
     )
     this.#egressNodes = mirror(egressNodeResource, (object: EgressNode) => trimEgressNode(object, self))
     this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
+    if (watchesNetworkPolicies)
+      this.#networkPolicies = mirror(networkPolicyResource, ({ metadata, spec = {} }: KubeNetworkPolicy) =>
+        readEgressRestriction(metadata, spec),
+      )
   }
 
   #all() {
@@ -66,6 +88,7 @@ export class Observation {
       this.#isovalentPolicies,
       this.#egressNodes,
       this.#egressAddresses,
+      ...(this.#networkPolicies === undefined ? [] : [this.#networkPolicies]),
     ]
   }
 
@@ -81,6 +104,13 @@ export class Observation {
 
   get isStale(): boolean {
     return this.#all().some((mirror) => mirror.isStale)
+  }
+
+  /** What has never been listed, and why: rights that are missing show here. */
+  get missing(): readonly string[] {
+    return this.#all()
+      .filter(({ hasSynced }) => !hasSynced)
+      .map(({ name, failure }) => (failure === undefined ? name : `${name} (${failure})`))
   }
 
   get pods(): readonly ObservedPod[] {
@@ -113,6 +143,7 @@ export class Observation {
       isovalentPolicies: [...this.#isovalentPolicies.items.values()],
       egressNodes: [...this.#egressNodes.items.values()],
       egressAddresses: [...this.#egressAddresses.items.values()],
+      networkPolicies: [...(this.#networkPolicies?.items.values() ?? [])].flatMap((each) => each ?? []),
     }
   }
 }

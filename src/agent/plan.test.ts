@@ -19,6 +19,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     poolAddresses: new Map(),
     nodes: new Map(),
     policies: new Map(),
+    refusals: [],
     self: {
       tunnelAddress: address('172.18.0.2'),
       masquerade4: address('172.18.0.2'),

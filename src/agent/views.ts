@@ -13,6 +13,7 @@ const reasons: Readonly<Record<string, string>> = {
   DROP_MALFORMED: 'Invalid packet',
   DROP_NO_GATEWAY: 'No egress gateway found',
   DROP_NO_EGRESS_IP: 'No Egress IP configured',
+  DROP_NETWORK_POLICY: 'Policy denied',
   DROP_NO_ROUTE: 'FIB lookup failed',
   DROP_NO_FREE_PORT: 'No mapping for NAT masquerade',
   DROP_UNSUPPORTED_PROTOCOL: 'Unsupported protocol for NAT masquerade',

@@ -9,6 +9,7 @@ export interface Configuration {
   readonly slots: number
   /** Another CNI plugin wires the pods; ours comes after it and adds egress. */
   readonly isChained: boolean
+  readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   /** Of the pods; 0: what the underlay leaves. */
   readonly mtu: number
@@ -22,6 +23,8 @@ export interface Configuration {
   readonly operatorReplicas: number
   readonly logLevel: string
 }
+
+export type NetworkPolicyMode = 'refuse' | 'bypass'
 
 type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'list' | 'cidrs'
 
@@ -97,6 +100,14 @@ export const settings: readonly Setting[] = [
     fallback: 'none',
     choices: ['none', 'generic-veth'],
     help: 'generic-veth: another CNI plugin wires the pods with veth pairs and has their network; policies are honoured, all else is left to it. Not to be changed while pods run.',
+  },
+  {
+    path: 'cni.networkPolicies',
+    key: 'cni-network-policies',
+    kind: 'word',
+    fallback: 'refuse',
+    choices: ['refuse', 'bypass'],
+    help: 'Chained: what an egress policy claims passes no NetworkPolicy of Kubernetes. refuse: it is dropped where one restricts the pod’s egress. bypass: it leaves all the same.',
   },
   {
     path: 'l7Proxy',
@@ -244,6 +255,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       devices: list('devices'),
       slots: Number(text('slots')),
       isChained: text('cni-chaining-mode') !== 'none',
+      networkPolicies: text('cni-network-policies') === 'bypass' ? 'bypass' : 'refuse',
       tunnelPort: Number(text('tunnel-port')),
       mtu: Number(text('mtu')),
       stackCIDRs: list('stack-cidrs').flatMap((item) => parsePrefix(item) ?? []),

@@ -133,6 +133,18 @@ test('leases are the operator’s in its own namespace only', () => {
   assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
 })
 
+test('chained alone, the agent may read NetworkPolicies', () => {
+  const may = (set: Readonly<Record<string, string>>): boolean =>
+    render(defaultNames, set).some(
+      ({ kind, metadata, rules }) =>
+        kind === 'ClusterRole' &&
+        metadata.name === 'sallyport-agent' &&
+        JSON.stringify(rules).includes('networkpolicies'),
+    )
+  assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }))
+  assert.ok(!may({}))
+})
+
 test('chained, the agent sees what the other plugin has made of pods that ran before', () => {
   const volumesWith = (set: Readonly<Record<string, string>>): string[] =>
     find(render(defaultNames, set), 'DaemonSet').spec.template.spec.volumes.map(({ name }) => name)

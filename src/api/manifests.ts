@@ -27,6 +27,12 @@ const agentRules = [
   { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] },
 ]
 
+/** Chained: a NetworkPolicy that could not hold for what a gateway carries is to be known of. */
+const chainedAgentRules = [
+  ...agentRules,
+  { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
+]
+
 const operatorRules = [
   { apiGroups: [''], resources: ['nodes'], verbs: read },
   ...readRules.slice(1),
@@ -50,12 +56,13 @@ const leaseRules = [
 
 /** Everything of an install, in the order in which it is applied. */
 export function renderInstall(configMap: Readonly<Record<string, string>>, names: Names): Manifest[] {
+  const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
   return [
     ...(renderCrds() as Manifest[]),
     ...['sallyport-agent', 'sallyport-operator'].map((name) =>
       labelled('v1', 'ServiceAccount', name, {}, namespace),
     ),
-    ...clusterRole('sallyport-agent', agentRules),
+    ...clusterRole('sallyport-agent', isChained ? chainedAgentRules : agentRules),
     ...clusterRole('sallyport-operator', operatorRules),
     labelled(`${rbac}/v1`, 'Role', 'sallyport-operator', { rules: leaseRules }, namespace),
     labelled(

@@ -1,6 +1,7 @@
 import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
 import { type Avoided, type Exits, gatewaysByPolicy, reachableNodes } from './gateways.ts'
 import { unhealthyNodes } from './health.ts'
+import { restrictionsOf } from './network-policies.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { slotsByNode } from './slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
@@ -20,6 +21,8 @@ export interface Context {
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
   readonly nodeLabels: ReadonlyMap<string, Labels>
+  /** The NetworkPolicies for whose sake a pod's claimed packets are dropped. */
+  readonly restrictions: ReturnType<typeof restrictionsOf>
 }
 
 export function gatherContext(world: World): Context {
@@ -41,6 +44,7 @@ export function gatherContext(world: World): Context {
     slots: slotsByNode(world.egressNodes),
     namespaceLabels: new Map(world.namespaces.map(({ name, labels }) => [name, labels])),
     nodeLabels: new Map(world.nodes.map(({ name, labels }) => [name, labels])),
+    restrictions: restrictionsOf(world),
   }
 }
 

@@ -150,7 +150,13 @@ export class ModelAgent {
       silentNodes: silent,
       heardNodes: new Set([...present].filter((each) => !silent.has(each))),
       ownLeases: { since: this.#since, leaving: new Map([[egressIp, this.#leaving]]) },
-      settings: { slots, isChained: false, stackCIDRs: [], nonMasqueradeCIDRs: [] },
+      settings: {
+        slots,
+        isChained: false,
+        networkPolicies: 'refuse',
+        stackCIDRs: [],
+        nonMasqueradeCIDRs: [],
+      },
     })
   }
 

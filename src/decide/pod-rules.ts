@@ -34,8 +34,9 @@ export function resolvePods(context: Context): PodTables {
     if (pod.hostNetwork || pod.nodeName !== context.self.name) continue
     if (!context.namespaceLabels.has(pod.namespace)) continue
     const choices = chooseGateways(context, pod)
-    const key = choices.map(choiceKey).join(' ')
-    const policySet = setsByChoice.get(key) ?? enterRules(choices, rules, groups)
+    const isRefused = context.restrictions(pod).length > 0
+    const key = [isRefused, ...choices.map(choiceKey)].join(' ')
+    const policySet = setsByChoice.get(key) ?? enterRules(choices, isRefused, rules, groups)
     setsByChoice.set(key, policySet)
     for (const address of pod.ips) podsByIp.set(address, { policySet, podUid: pod.uid })
   }
@@ -63,6 +64,7 @@ function choiceKey({ policy, gateways: { active, standby } }: Choice): string {
  */
 function enterRules(
   choices: readonly Choice[],
+  isRefused: boolean,
   rules: Map<bigint, Rules>,
   groups: Map<bigint, Group>,
 ): bigint {
@@ -71,10 +73,19 @@ function enterRules(
   const claims = claimsByPrefix(choices.map(({ policy }) => policy))
   const resolved = new Map<Prefix, Rule>()
   for (const [prefix, claim] of claims)
-    resolved.set(prefix, resolveRule(prefix, claim, gatewaysByPolicy.get(claim.policy.id), groups))
+    resolved.set(
+      prefix,
+      isRefused ? refuse(claim) : resolveRule(prefix, claim, gatewaysByPolicy.get(claim.policy.id), groups),
+    )
   const policySet = contentId('policySet', ...[...resolved].map(describeRule).sort())
   rules.set(policySet, resolved)
   return policySet
+}
+
+/** The gateway would carry past the forward chain what a NetworkPolicy may forbid. The stack judges what is excluded. */
+function refuse({ policy, isExcluded }: Claim): Rule {
+  if (isExcluded) return { action: 'exclude', policy: policy.id }
+  return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy: policy.id }
 }
 
 function resolveRule(

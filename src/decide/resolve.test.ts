@@ -634,6 +634,7 @@ describe('the cluster', () => {
       settings: {
         slots: 512,
         isChained: false,
+        networkPolicies: 'refuse',
         stackCIDRs: [prefix('10.96.0.0/12')],
         nonMasqueradeCIDRs: [prefix('192.168.0.0/16')],
       },

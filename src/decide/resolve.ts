@@ -5,6 +5,7 @@ import { masqueradeAddresses, resolveEgressIps, resolvePools } from './egress-ip
 import { tunnelAddressOf } from './gateways.ts'
 import { resolvePods } from './pod-rules.ts'
 import { resolvePoolAddresses } from './pool-addresses.ts'
+import { listRefusals } from './refusals.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
 
@@ -26,6 +27,7 @@ export function resolve(world: World): Tables {
     cluster: resolveCluster(context),
     nodes: resolveNodes(context),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),
+    refusals: listRefusals(context),
     self: describeSelf(context),
   }
 }

@@ -22,6 +22,8 @@ export interface Tables {
   readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
   /** By policy id: what a person calls it. */
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
+  /** For people: pods whose packets are dropped because NetworkPolicies could not hold for them; by pod. */
+  readonly refusals: readonly Refusal[]
   readonly self: Self
 }
 
@@ -46,7 +48,18 @@ export type Rule =
   | { readonly action: 'drop'; readonly reason: DropReason; readonly policy: bigint }
 
 /** Each is a verdict of bpf/types.h. */
-export type DropReason = 'DROP_NO_GATEWAY' | 'DROP_NO_EGRESS_IP' | 'DROP_POLICY_INVALID'
+export type DropReason =
+  | 'DROP_NO_GATEWAY'
+  | 'DROP_NO_EGRESS_IP'
+  | 'DROP_POLICY_INVALID'
+  | 'DROP_NETWORK_POLICY'
+
+/** Names are `namespace/name`; of egress policies, the kind and the name. */
+export interface Refusal {
+  readonly pod: string
+  readonly networkPolicies: readonly string[]
+  readonly policies: readonly string[]
+}
 
 export interface EgressIp {
   /** Tunnel addresses: the owner first, then the successors. */

@@ -165,6 +165,7 @@ export function world(parts: Partial<World> = {}): World {
     settings: {
       slots: 512,
       isChained: false,
+      networkPolicies: 'refuse',
       stackCIDRs: [prefix('10.96.0.0/12')],
       nonMasqueradeCIDRs: [],
     },

@@ -1,7 +1,9 @@
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
+import type { NetworkPolicyMode } from '../api/configuration.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { LabelSelector } from '../api/label-selector.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 
@@ -15,6 +17,8 @@ export interface World {
   readonly pods: readonly WorldPod[]
   readonly ciliumPolicies: readonly CiliumEgressGatewayPolicy[]
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
+  /** Chained alone: those that are about egress. */
+  readonly networkPolicies?: readonly EgressRestriction[]
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
   /** Gateways that this node has not heard lately, by name; and those that it has. */
@@ -59,11 +63,22 @@ export interface WorldPod {
   readonly hostNetwork: boolean
 }
 
+/** Of a NetworkPolicy, whom it selects and what that means for what they send. */
+export interface EgressRestriction {
+  readonly namespace: string
+  readonly name: string
+  readonly podSelector: LabelSelector
+  /** One of its rules allows every packet: who is selected may send whatever other NetworkPolicies say. */
+  readonly allowsAll: boolean
+}
+
 export interface Settings {
   /** Slots that the floor is split over; a power of two from 16 to 2048. Default 512. */
   readonly slots: number
   /** Another CNI plugin wires the pods, routes between them and gives them the node's address. */
   readonly isChained: boolean
+  /** Chained: what an egress policy claims of a pod that a NetworkPolicy restricts is dropped, or leaves all the same. */
+  readonly networkPolicies: NetworkPolicyMode
   /** Prefixes that stay with the kernel's stack: Services, and pods that another CNI routes. */
   readonly stackCIDRs: readonly Prefix[]
   /** Destinations that leave untranslated, by the kernel's own routes. */

@@ -1,3 +1,4 @@
+import type { LabelSelector } from '../api/label-selector.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { KubeObject, ResourceName } from './client.ts'
@@ -18,6 +19,14 @@ export interface KubeNode extends KubeObject {
 export interface KubePod extends KubeObject {
   readonly spec: { readonly nodeName?: string; readonly hostNetwork?: boolean }
   readonly status?: { readonly phase?: string; readonly podIPs?: readonly { readonly ip: string }[] }
+}
+
+export interface KubeNetworkPolicy extends KubeObject {
+  readonly spec?: {
+    readonly podSelector?: LabelSelector
+    readonly policyTypes?: readonly string[]
+    readonly egress?: readonly { readonly to?: readonly unknown[]; readonly ports?: readonly unknown[] }[]
+  }
 }
 
 export function coreResource(plural: string, isNamespaced: boolean): ResourceName {

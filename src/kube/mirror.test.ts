@@ -92,6 +92,23 @@ describe('the client and its mirrors', { timeout: 120_000 }, () => {
     await running
   })
 
+  test('a mirror of what cannot be read has not synced, and says why', async () => {
+    const stop = new AbortController()
+    const nothing = { group: 'nothing.dev', version: 'v1', plural: 'nothings', isNamespaced: true }
+    const mirror = new Mirror(client.resource<KubeObject>(nothing), {
+      clock: systemClock,
+      log,
+      trim: (object) => object,
+      onChange: () => {},
+    })
+    const running = mirror.start(stop.signal)
+    await eventually(() => mirror.failure !== undefined)
+    assert.equal(mirror.hasSynced, false)
+    assert.match(mirror.failure ?? '', /nothings/)
+    stop.abort()
+    await running
+  })
+
   test('a mirror follows, over the death of the API server too, and misses no deletion meanwhile', async () => {
     const stop = new AbortController()
     let changes = 0

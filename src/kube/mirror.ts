@@ -40,6 +40,15 @@ export class Mirror<T extends KubeObject, V> {
     return this.#items
   }
 
+  /** Why the last request failed; undefined where it did not. */
+  get failure(): string | undefined {
+    return this.#loggedMessage
+  }
+
+  get name(): string {
+    return this.#resource.name.plural
+  }
+
   get resourceVersion(): string | undefined {
     return this.#resourceVersion
   }

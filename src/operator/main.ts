@@ -121,9 +121,9 @@ const log = createLog('operator', process.env.LOG_LEVEL ?? 'info')
 try {
   const parsed = parseConfiguration(configMapData(readConfigurationDirectory(options['config-directory'])))
   if (!parsed.ok) throw new Error(`the configuration cannot be used: ${parsed.issues.join('; ')}`)
-  const { slots, isChained, stackCIDRs, nonMasqueradeCIDRs, logLevel } = parsed.value
+  const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, logLevel } = parsed.value
   log.level = logLevel
-  await run(log, systemClock, { slots, isChained, stackCIDRs, nonMasqueradeCIDRs })
+  await run(log, systemClock, { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs })
 } catch (error) {
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error))
   process.exitCode = 1

@@ -29,6 +29,17 @@ spec:
   egressGateway: {nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0}
 END`
 
+/** It allows the outpost and nothing else; that is for the other plugin's netfilter to enforce, which claimed packets pass by. */
+const networkPolicy = `kubectl apply -f - <<'END'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: grounded}
+spec:
+  podSelector: {matchLabels: {crew: grounded}}
+  policyTypes: [Egress]
+  egress: [{to: [{ipBlock: {cidr: 172.18.0.7/32}}]}]
+END`
+
 const agentPod =
   '$(kubectl -n kube-system get pod --field-selector spec.nodeName=kind-worker -o name | grep -v operator)'
 
@@ -160,6 +171,51 @@ function chainedTo(plugin: OtherPlugin): void {
     )
     await run('docker exec kind-worker nft delete table inet kube-network-policies')
     assert.equal(await sourceOf('tiefighter'), nodeAddress)
+  })
+
+  const streamed = async (): Promise<readonly string[]> =>
+    (await run('kubectl exec xwing -- cat /run/stream.txt')).split('\n')
+
+  test('when a NetworkPolicy comes, what a policy claims of its pods is dropped and counted; all else goes on', async () => {
+    await run(`kubectl exec xwing -- sh -c 'curl -sN ${outpost}/stream >/run/stream.txt 2>&1 </dev/null &'`)
+    await eventually('a connection is open', async () => (await streamed()).length > 5)
+    await run(`kubectl label pod xwing crew=grounded\n${networkPolicy}`)
+    await eventually('the X-Wing is held back', async () => (await sourceOf('xwing')) === undefined)
+    const { length } = await streamed()
+    await eventually('the open connection goes on', async () => (await streamed()).length > length)
+    assert.equal(await sourceOf('bwing'), egressIp)
+    assert.equal(await sourceOf('tiefighter'), nodeAddress)
+    const cantina = `http://${await run('kubectl get pod cantina -o jsonpath={.status.podIP}')}:8000`
+    assert.ok(await sourceOf('xwing', cantina), 'within the cluster the other plugin judges')
+    const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
+    assert.match(status, /[1-9]\d* network policy/)
+    assert.match(status, /! pod default\/xwing is selected by NetworkPolicy default\/grounded/)
+  })
+
+  test('when it is gone, new connections have the egress IP again', async () => {
+    await run('kubectl delete networkpolicy grounded')
+    await eventually('the X-Wing leaves', async () => (await sourceOf('xwing')) === egressIp)
+    const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
+    assert.doesNotMatch(status, /default\/grounded/)
+  })
+
+  test('an agent that may not read NetworkPolicies changes nothing, and says what it misses', async () => {
+    const rights = await run('kubectl get clusterrole sallyport-agent -o json')
+    const { rules } = JSON.parse(rights) as { readonly rules: readonly { readonly resources: string[] }[] }
+    const setRules = (kept: typeof rules) =>
+      run(`kubectl patch clusterrole sallyport-agent --type merge -p '${JSON.stringify({ rules: kept })}'`)
+    await setRules(rules.filter(({ resources }) => !resources.includes('networkpolicies')))
+    const [agent] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
+    assert.ok(agent)
+    process.kill(agent, 'SIGKILL')
+    await eventually('it says so', async () =>
+      /missing: networkpolicies \(.*forbidden/.test(
+        await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status || true`),
+      ),
+    )
+    assert.equal(await sourceOf('xwing'), egressIp, 'what its predecessor wrote holds')
+    await setRules(rules)
+    await run('sallyport status --wait')
   })
 
   test('a deleted pod is forgotten, and the others stay', async () => {

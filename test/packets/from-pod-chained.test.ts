@@ -75,6 +75,17 @@ const cases: readonly {
     verdict: 'DROP_NO_GATEWAY',
   },
   {
+    name: 'a NetworkPolicy restricts the pod, and nobody would enforce it on the way to the gateway',
+    packet: pod('192.0.2.33').tcp(40000, 443, syn),
+    verdict: 'DROP_NETWORK_POLICY',
+  },
+  {
+    name: 'a connection that the stack has goes on when a NetworkPolicy comes: there it is enforced',
+    given: delivered(ipv4('192.0.2.33', '10.244.1.7').tcp(443, 40000, ack)),
+    packet: pod('192.0.2.33').tcp(40000, 443, ack),
+    verdict: 'PASS_REPLY',
+  },
+  {
     name: 'a pod of the same node is reached by the other plugin’s way',
     packet: pod('10.244.1.8').tcp(40000, 80, syn),
     verdict: 'PASS_TO_STACK',

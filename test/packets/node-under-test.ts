@@ -142,6 +142,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
         [prefix('2001:db8:eeee::/48'), { action: 'egress', group: 4n, policy: 7n }],
         [prefix('198.18.0.0/15'), { action: 'egress', group: 2n, policy: 7n }],
         [prefix('192.0.2.0/24'), { action: 'exclude', policy: 7n }],
+        [prefix('192.0.2.32/27'), { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy: 8n }],
         [prefix('192.0.2.64/26'), { action: 'drop', reason: 'DROP_NO_GATEWAY', policy: 8n }],
         [prefix('192.0.2.128/26'), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 8n }],
         [prefix('192.0.2.192/26'), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 8n }],

@@ -31,6 +31,7 @@ function workload(verbs: readonly string[]): readonly Required<Omit<RoleRule, 'n
     { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs },
     { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs },
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs },
+    { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs },
   ] // biome-ignore format: one a line
 }
 

@@ -78,6 +78,7 @@ export const builtInKinds: readonly ResourceKind[] = [
   builtIn('apps', 'DaemonSet', 'daemonsets', ['ds'], true, ['status'], ['all']),
   builtIn('apps', 'StatefulSet', 'statefulsets', ['sts'], true, ['status', 'scale'], ['all']),
   builtIn('coordination.k8s.io', 'Lease', 'leases', [], true),
+  builtIn('networking.k8s.io', 'NetworkPolicy', 'networkpolicies', ['netpol'], true),
   builtIn('policy', 'PodDisruptionBudget', 'poddisruptionbudgets', ['pdb'], true, ['status']),
   builtIn('scheduling.k8s.io', 'PriorityClass', 'priorityclasses', ['pc'], false),
   builtIn('discovery.k8s.io', 'EndpointSlice', 'endpointslices', [], true),

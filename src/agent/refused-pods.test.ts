@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { describeRefusals } from './refused-pods.ts'
+
+const refusal = (pod: string, networkPolicy = 'default/deny') => ({
+  pod: `default/${pod}`,
+  networkPolicies: [networkPolicy],
+  policies: ['CiliumEgressGatewayPolicy outpost'],
+})
+
+test('a refused pod is named with its NetworkPolicy, its egress policy and the way out', () => {
+  const [told = '', ...more] = describeRefusals([refusal('xwing')])
+  assert.deepEqual(more, [])
+  assert.match(told, /^pod default\/xwing is selected by NetworkPolicy default\/deny/)
+  assert.match(told, /CiliumEgressGatewayPolicy outpost claims/)
+  assert.match(told, /cni\.networkPolicies=bypass/)
+})
+
+test('pods that the same objects select share a sentence, and only the first three are named', () => {
+  const told = describeRefusals([
+    ...['a', 'b', 'c', 'd', 'e'].map((name) => refusal(name)),
+    refusal('f', 'default/n'),
+  ])
+  assert.equal(told.length, 2)
+  assert.match(told[0] ?? '', /^pods default\/a, default\/b, default\/c, 2 more are selected/)
+  assert.match(told[1] ?? '', /^pod default\/f is/)
+})
+
+test('where nobody is refused, nothing is said', () => {
+  assert.deepEqual(describeRefusals([]), [])
+})
