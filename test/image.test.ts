@@ -99,7 +99,7 @@ describe('the image', () => {
   test('runs agent and operator as far as they come without a cluster', () => {
     const nothing = join(root, 'configuration')
     mkdirSync(nothing)
-    const messageOf = (command: string): string => run(command, '--config-directory', nothing).stdout
+    const messageOf = (command: string): string => run(command, '--config-directory', nothing).stderr
     assert.match(messageOf('sallyport-agent'), /the name of this node is not known/)
     assert.match(messageOf('sallyport-operator'), /expects to run in a pod of the cluster/)
   })
