@@ -36,9 +36,9 @@ const tell = (line: string): void => void process.stderr.write(`    ${line}\n`)
 /** The agent's table of pods, by the pin that it left in its own mount namespace. */
 function openPods(): RawMap {
   const directory = `/proc/${options['agent-pid']}/root/sys/fs/bpf/sallyport`
-  const maps = readdirSync(directory).find((name) => name.startsWith('maps-')) ?? ''
+  const pods = readdirSync(`${directory}/maps`).find((name) => name.startsWith('pods-')) ?? ''
   const { key, value } = tableCodecs(readBtf(defaultObjectFile)).pods
-  const fd = getPinned(`${directory}/${maps}/pods`)
+  const fd = getPinned(`${directory}/maps/${pods}`)
   return { name: 'pods', fd, keySize: key.size, valueSize: value.size, maxEntries: 0 }
 }
 

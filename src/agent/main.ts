@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { type Configuration, configMapData, parseConfiguration } from '../api/configuration.ts'
 import { healthPort } from '../api/manifest.ts'
 import { version } from '../api/version.ts'
-import { openDatapath } from '../datapath/datapath.ts'
+import { defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { watchNetwork } from '../datapath/network-changes.ts'
 import { inClusterAccess } from '../kube/access.ts'
@@ -30,6 +30,8 @@ const { values: options } = parseArgs({
     'config-directory': { type: 'string', default: '/etc/sallyport/config' },
     'state-directory': { type: 'string', default: '/run/sallyport' },
     'pin-directory': { type: 'string', default: '/sys/fs/bpf/sallyport' },
+    /** The compiled datapath. */
+    'object-file': { type: 'string', default: defaultObjectFile },
     'cni-result-cache': { type: 'string', default: '/var/lib/cni/results' },
     socket: { type: 'string', default: agentSocketPath },
     /** Take everything of ours off the node instead, and end. */
@@ -58,6 +60,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   const { isChained } = configuration
   await using datapath = openDatapath({
     pinDirectory: options['pin-directory'],
+    objectFile: options['object-file'],
     knobs: { chained: isChained ? 1 : 0 },
   })
   using netlink = new Netlink()

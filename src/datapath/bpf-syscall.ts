@@ -11,6 +11,7 @@ const commands = {
   programFdById: 13,
   infoByFd: 15,
   query: 16,
+  btfFdById: 19,
 } as const
 
 const bpfSyscallByArch: Readonly<Record<string, number>> = { x64: 321, arm64: 280 }
@@ -100,18 +101,63 @@ export function programById(id: number): number {
   return bpf('programFdById', attributes, `open program ${id}`)
 }
 
+/** What the kernel says of what a descriptor is of: as much as fits. `info` may hold addresses of further buffers. */
+function askAbout(fd: number, info: Buffer, what: string): void {
+  const attributes = Buffer.alloc(16)
+  attributes.writeUInt32LE(fd, 0)
+  attributes.writeUInt32LE(info.length, 4)
+  attributes.writeBigUInt64LE(koffi.address(info), 8)
+  bpf('infoByFd', attributes, `ask about ${what}`)
+  keepAlive(info)
+}
+
+/** How a map's bytes were laid out by who made it: type ids, and the BTF that has them. */
+export interface MapTypes {
+  readonly btf: Buffer
+  readonly key: number
+  readonly value: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+}
+
+export function mapTypes(mapFd: number): MapTypes {
+  const info = Buffer.alloc(88)
+  askAbout(mapFd, info, 'a map')
+  return {
+    btf: btfById(info.readUInt32LE(64)),
+    key: info.readUInt32LE(68),
+    value: info.readUInt32LE(72),
+    keySize: info.readUInt32LE(8),
+    valueSize: info.readUInt32LE(12),
+    maxEntries: info.readUInt32LE(16),
+  }
+}
+
+function btfById(id: number): Buffer {
+  const attributes = Buffer.alloc(12)
+  attributes.writeUInt32LE(id, 0)
+  const fd = bpf('btfFdById', attributes, `open BTF ${id}`)
+  try {
+    const info = Buffer.alloc(16)
+    askAbout(fd, info, 'BTF')
+    const btf = Buffer.alloc(info.readUInt32LE(8))
+    info.writeBigUInt64LE(koffi.address(btf), 0)
+    askAbout(fd, info, 'BTF')
+    keepAlive(btf)
+    return btf
+  } finally {
+    native.close(fd)
+  }
+}
+
 const nameAt = 64
 const nameLength = 16
 
 /** As the kernel has it: 15 bytes at most. */
 export function programName(programFd: number): string {
   const info = Buffer.alloc(nameAt + nameLength)
-  const attributes = Buffer.alloc(16)
-  attributes.writeUInt32LE(programFd, 0)
-  attributes.writeUInt32LE(info.length, 4)
-  attributes.writeBigUInt64LE(koffi.address(info), 8)
-  bpf('infoByFd', attributes, 'ask about a program')
-  keepAlive(info)
+  askAbout(programFd, info, 'a program')
   return info.toString('latin1', nameAt).replace(/\0.*$/s, '')
 }
 

@@ -96,6 +96,17 @@ export function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>):
   }
 }
 
+/** Types of BTF that stands alone, by id. */
+export function readTypes(section: Buffer): (id: number) => TypeLayout {
+  const layouts = new LayoutReader(
+    section,
+    parseTypes(section),
+    (offset) => stringAt(section, offset),
+    new Map(),
+  )
+  return (id) => layouts.layout(id)
+}
+
 function stringAt(section: Buffer, offset: number): string {
   const strings = section.readUInt32LE(4) + section.readUInt32LE(16)
   const start = strings + offset

@@ -1,6 +1,8 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { type Btf, readBtf } from './btf.ts'
+import { CarryOver } from './carry-over.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
 import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks.ts'
 import {
@@ -12,7 +14,8 @@ import {
   readEntries,
   removeAll,
 } from './maps.ts'
-import { type Knobs, type LoadedObject, loadObject, unpinOtherMaps } from './object.ts'
+import { type Knobs, type LoadedObject, loadObject } from './object.ts'
+import { unpinAll } from './pins.ts'
 import { missingRequirements } from './requirements.ts'
 import { readRing } from './ring-buffer.ts'
 import { Table } from './table.ts'
@@ -83,7 +86,7 @@ export function openDatapath(options: DatapathOptions = {}): Datapath {
   const codecs = tableCodecs(btf)
   mkdirSync(pinDirectory, { recursive: true, mode: 0o700 })
   const object = loadObject({ objectFile, btf, pinDirectory, knobs })
-  return new Datapath(object, btf, codecs, new Hooks(pinDirectory, mechanism), pinDirectory)
+  return new Datapath(object, btf, codecs, new Hooks(pinDirectory, mechanism))
 }
 
 export class Datapath implements AsyncDisposable {
@@ -92,17 +95,15 @@ export class Datapath implements AsyncDisposable {
   readonly #object: LoadedObject
   readonly #codecs: TableCodecs
   readonly #hooks: Hooks
-  readonly #pinDirectory: string
   /** What the agent's maps hold. Nobody else writes them, so they are read once, and again after a failure. */
   readonly #actual = new Map<AgentTable, RawEntries>()
   #running: Promise<unknown> = Promise.resolve()
   #hasTakenOver = false
 
-  constructor(object: LoadedObject, btf: Btf, codecs: TableCodecs, hooks: Hooks, pinDirectory: string) {
+  constructor(object: LoadedObject, btf: Btf, codecs: TableCodecs, hooks: Hooks) {
     this.#object = object
     this.#codecs = codecs
     this.#hooks = hooks
-    this.#pinDirectory = pinDirectory
     this.btf = btf
     this.tables = Object.fromEntries(
       Object.entries(codecs).map(([name, { key, value }]) => [
@@ -126,9 +127,10 @@ export class Datapath implements AsyncDisposable {
     const pods = changes.find(({ name }) => name === 'pods')
     await this.#write('pods', [], pods?.changes.deletes ?? [])
     for (const { name, changes: of } of changes) await this.#write(name, of.puts, [])
+    /* Earlier programs may have other tables point to what is deleted. */
+    if (!this.#hasTakenOver) await this.#takeOver()
     for (const { name, changes: of } of changes.toReversed())
       if (name !== 'pods') await this.#write(name, [], of.deletes)
-    if (!this.#hasTakenOver) this.#takeOver()
     return summarise(changes)
   }
 
@@ -158,10 +160,13 @@ export class Datapath implements AsyncDisposable {
   }
 
   /** Puts this load's programs in the place of an earlier one's, everywhere or nowhere. */
-  #takeOver(): void {
+  async #takeOver(): Promise<void> {
+    using flows = new CarryOver(this.#object, this.btf)
+    await flows.copy()
     this.#hooks.replaceAll((program) => this.#object.programFd(program))
-    unpinOtherMaps(this.#pinDirectory, this.#object.mapDirectory)
     this.#hasTakenOver = true
+    await flows.finish()
+    this.#object.unpinEarlier()
   }
 
   /** Attaches a program to a device, or replaces in place what an earlier load left there. */
@@ -241,7 +246,7 @@ export function removeDatapath(pinDirectory: string = defaultPinDirectory): numb
   const attachments = hooks.list()
   for (const attachment of attachments) hooks.detach(attachment)
   hooks.removeFolder()
-  unpinOtherMaps(pinDirectory, '')
+  unpinAll(join(pinDirectory, 'maps'))
   rmdirSync(pinDirectory)
   return attachments.length
 }

@@ -55,7 +55,7 @@ function fail(map: RawMap, attempted: string, errno: number): never {
   )
 }
 
-const errnos = { enoent: 2, einval: 22, enospc: 28, enotsupp: 524, eopnotsupp: 95 } as const
+const errnos = { enoent: 2, eexist: 17, einval: 22, enospc: 28, enotsupp: 524, eopnotsupp: 95 } as const
 
 function hasNoBatch(errno: number): boolean {
   return errno === errnos.einval || errno === errnos.enotsupp || errno === errnos.eopnotsupp
@@ -72,6 +72,15 @@ export function lookup(map: RawMap, key: Buffer): Buffer | undefined {
 export function put(map: RawMap, key: Buffer, value: Buffer): void {
   const result = libbpf().update(map.fd, key, value, 0)
   if (result < 0) fail(map, 'write', -result)
+}
+
+/** False where there is one already. */
+export function putNew(map: RawMap, key: Buffer, value: Buffer): boolean {
+  const noExist = 1
+  const result = libbpf().update(map.fd, key, value, noExist)
+  if (result === -errnos.eexist) return false
+  if (result < 0) fail(map, 'write', -result)
+  return true
 }
 
 /** False where there was no such entry. */

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import koffi from 'koffi'
-import type { Btf, MapLayout } from './btf.ts'
+import type { Btf } from './btf.ts'
 import { type Handle, libbpf, takeLibbpfLog } from './libbpf.ts'
 import { checkNegative, KernelError } from './libc.ts'
 import type { RawMap } from './maps.ts'
+import { Pins } from './pins.ts'
 
 /** Values of the `const volatile` knobs in bpf/config.h, by name. */
 export type Knobs = Readonly<Record<string, number | bigint>>
@@ -14,8 +13,10 @@ export type Knobs = Readonly<Record<string, number | bigint>>
 export interface LoadedObject extends Disposable {
   programFd(name: string): number
   map(name: string): RawMap
-  /** Where this object's maps are pinned. */
-  readonly mapDirectory: string
+  /** Pins of maps that hold what this object's map of that name would, in another layout. */
+  readonly earlierPins: ReadonlyMap<string, string>
+  /** Unpins the maps of other layouts. Call it when no program that runs uses them any more. */
+  unpinEarlier(): void
 }
 
 export interface LoadOptions {
@@ -27,7 +28,7 @@ export interface LoadOptions {
 
 /**
  * Loads programs and maps and changes nothing of what runs: attaching is a later step, and a failure here
- * leaves the old programs where they are. Maps that an earlier load pinned with the same layouts are taken over
+ * leaves the old programs where they are. Maps that an earlier load pinned with the same layout are taken over
  * with all they hold.
  */
 export function loadObject(options: LoadOptions): LoadedObject {
@@ -36,15 +37,15 @@ export function loadObject(options: LoadOptions): LoadedObject {
   const object = libbpf().open(objectFile, null)
   if (object === null)
     throw new KernelError(`open the object file ${objectFile}`, koffi.errno(), takeLibbpfLog())
-  const mapDirectory = join(pinDirectory, `maps-${layoutHash(btf)}`)
+  const pins = new Pins(join(pinDirectory, 'maps'), btf)
+  const earlierPins = pins.earlier()
   try {
     setKnobs(object, btf, knobs)
-    mkdirSync(mapDirectory, { recursive: true, mode: 0o700 })
-    for (const name of btf.maps.keys())
-      checkNegative(
-        `set the pin of map ${name}`,
-        libbpf().setPinPath(findMap(object, name), join(mapDirectory, name)),
-      )
+    for (const name of btf.maps.keys()) {
+      /* Its programs have never run, or the earlier ones would be gone: it is what an upgrade left that was broken off. */
+      if (earlierPins.has(name)) pins.remove(name)
+      checkNegative(`set the pin of map ${name}`, libbpf().setPinPath(findMap(object, name), pins.path(name)))
+    }
     const result = libbpf().load(object)
     if (result < 0) throw loadError(objectFile, -result, takeLibbpfLog())
   } catch (error) {
@@ -52,7 +53,8 @@ export function loadObject(options: LoadOptions): LoadedObject {
     throw error
   }
   return {
-    mapDirectory,
+    earlierPins,
+    unpinEarlier: () => pins.removeOthers(),
     programFd: (name) => programFd(object, name),
     map: (name) => rawMap(object, btf, name),
     [Symbol.dispose]: () => libbpf().close(object),
@@ -105,24 +107,5 @@ function setKnobs(object: Handle, btf: Btf, knobs: Knobs): void {
     if (variable.type.size === 8) view.setBigUint64(variable.offset, BigInt(value), true)
     else if (variable.type.size === 4) view.setUint32(variable.offset, Number(value), true)
     else throw new Error(`knob ${name} has ${variable.type.size} bytes, expected 4 or 8`)
-  }
-}
-
-/**
- * Names the set of maps: object files that agree on it share the maps, and with them every mapping and lease, over a
- * restart or upgrade. One changed field makes new maps, since old bytes must not be read with a new meaning.
- */
-export function layoutHash(btf: Btf): string {
-  const layouts: MapLayout[] = [...btf.maps.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  return createHash('sha256').update(JSON.stringify(layouts)).digest('hex').slice(0, 12)
-}
-
-/** Unpins the maps of other layouts. Call it when no program that runs uses them any more. */
-export function unpinOtherMaps(pinDirectory: string, keep: string): void {
-  for (const entry of readdirSync(pinDirectory)) {
-    const directory = join(pinDirectory, entry)
-    if (!entry.startsWith('maps-') || directory === keep) continue
-    for (const name of readdirSync(directory)) unlinkSync(join(directory, name))
-    rmdirSync(directory)
   }
 }

@@ -27,6 +27,7 @@ import { address } from './packet.ts'
  */
 export interface NodeUnderTest {
   readonly datapath: Datapath
+  readonly pinDirectory: string
   readonly devices: Readonly<Record<'pod7' | 'pod8' | 'pod9' | 'world', number>>
 }
 
@@ -61,11 +62,18 @@ export function openNode(knobs: Knobs = {}): NodeUnderTest {
     world: makeDevice(netlink, 'world'),
   }
   makeRoutes(netlink, devices.world)
-  const datapath = openDatapath({
-    pinDirectory: join(bpffs, 'node'),
-    knobs: { tunnel_key_in_cb: 1, ...knobs },
-  })
-  return { datapath, devices }
+  const pinDirectory = join(bpffs, 'node')
+  const datapath = openDatapath({ pinDirectory, knobs: { ...testKnobs, ...knobs } })
+  return { datapath, devices, pinDirectory }
+}
+
+const testKnobs: Knobs = { tunnel_key_in_cb: 1 }
+
+/** The same node, as another version of the datapath finds it. */
+export function openAgain(node: NodeUnderTest, objectFile?: string): NodeUnderTest {
+  const { pinDirectory } = node
+  const datapath = openDatapath({ pinDirectory, knobs: testKnobs, ...(objectFile && { objectFile }) })
+  return { ...node, datapath }
 }
 
 function makeDevice(netlink: Netlink, name: string): number {

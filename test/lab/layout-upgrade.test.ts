@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { compileOtherVersion } from '../packets/other-version.ts'
+import { cannotRun, labFor, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
+
+const scratch = mkdtempSync(join(tmpdir(), 'sallyport-layout-'))
+after(() => rmSync(scratch, { recursive: true }))
+
+const rolledOut = 'kubectl -n kube-system rollout status daemonset/cilium --timeout=120s'
+const command = (...words: string[]): string =>
+  `kubectl -n kube-system patch daemonset cilium --type json --patch '${JSON.stringify([
+    { op: 'replace', path: '/spec/template/spec/containers/0/command', value: ['sallyport-agent', ...words] },
+  ])}' && ${rolledOut}`
+
+/** Sends a line every 100 ms on one connection, and prints what the outpost answers to all of it. */
+const stream = (seconds: number): string =>
+  `kubectl exec xwing -- sh -c 'for i in $(seq 1 ${seconds * 10}); do echo $i; sleep 0.1; done | curl -sN -T - --max-time ${seconds * 2} http://172.18.0.7:8000/'`
+
+/** New connections all the time, each of which has to be answered. */
+const knocking = (seconds: number): string =>
+  `kubectl exec xwing -- sh -c 'for i in $(seq 1 ${seconds * 5}); do curl -s --max-time 10 http://172.18.0.7:8000 >/dev/null || echo failed; sleep 0.2; done'`
+
+describe('agents of a version with other layouts', { skip: cannotRun, timeout: 240_000 }, () => {
+  const lab = labFor('test-layout')
+  const run = (words: string): Promise<string> => type(lab.state(), words)
+
+  for (const [direction, change] of [
+    ['come', () => command('--object-file', compileOtherVersion(scratch))],
+    ['go again', () => command()],
+  ] as const)
+    test(`they ${direction}, node by node: no connection breaks, none leaves with another address`, async () => {
+      const state = lab.state()
+      if (direction === 'come') await walkUpTo(state, 'The policy')
+      const before = await seenByOutpost(state)
+      const sending = run(stream(45))
+      const knocked = run(knocking(30))
+      await run(change())
+      assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
+      assert.equal(await knocked, '')
+      const { '172.18.0.42': _, ...others } = await seenByOutpost(state)
+      for (const [address, count] of Object.entries(others)) assert.equal(count, before[address], address)
+    })
+})
