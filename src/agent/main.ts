@@ -18,6 +18,7 @@ import { Agent } from './agent.ts'
 import { cleanUp } from './clean-up.ts'
 import { ChainedConfiguration, installPlugin } from './cni-install.ts'
 import { agentSocketPath } from './local-api.ts'
+import { gatherNodeFacts, judgeNode } from './node-checks.ts'
 import { isAnswered, serveHealth, serveLocalApi, serveReadiness } from './serve.ts'
 
 /** How often the tables are compared with what is decided even when nothing is heard of. */
@@ -64,6 +65,9 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     knobs: { chained: isChained ? 1 : 0 },
   })
   using netlink = new Netlink()
+  const facts = gatherNodeFacts(netlink, options['pin-directory'], options['object-file'])
+  for (const { level, what, remedy } of judgeNode(facts, configuration))
+    if (level !== 'fine') log.warn({ remedy }, what)
   const chain = isChained ? new ChainedConfiguration(options.socket, log) : undefined
   const agent = new Agent({
     self,

@@ -72,6 +72,15 @@ test('before an install, status and config view say how to install, and fail', a
   })
 })
 
+test('preflight finds the cluster fit, and says what a person may not do', async () => {
+  const { code, stdout } = await run('preflight')
+  assert.equal(code, 0, stdout)
+  assert.match(stdout, /^✓ you may install$/m)
+  const guest = { KUBECONFIG: kubeconfig('guest-token') }
+  const refused = await runCommand(['preflight', '-o', 'json'], guest)
+  assert.equal(refused.code, 1)
+})
+
 test('a dry run applies nothing', async () => {
   const { code, stdout } = await run('install', '--dry-run')
   assert.equal(code, 0)

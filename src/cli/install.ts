@@ -43,7 +43,7 @@ export async function planUpgrade(
   }
 }
 
-async function readSettings(
+export async function readSettings(
   sets: readonly string[],
   valuesFile: string | undefined,
 ): Promise<Record<string, string>> {

@@ -3,6 +3,7 @@ import { version } from '../api/version.ts'
 import { addConfig } from './commands/config.ts'
 import { addInstall, addUpgrade } from './commands/install.ts'
 import { addNodeCommands } from './commands/node.ts'
+import { addPreflight } from './commands/preflight.ts'
 import { addStatus } from './commands/status.ts'
 import { addUninstall } from './commands/uninstall.ts'
 import { Complaint } from './complaint.ts'
@@ -21,6 +22,7 @@ const program = new Command('sallyport')
     'after',
     `
 Examples:
+  sallyport preflight                               what would keep an install from working
   sallyport install --set devices="{eth+,net+}"     install into the cluster of your kubeconfig
   sallyport status --wait                           wait until all is well
   sallyport upgrade                                 bring the install to this version, node by node
@@ -28,7 +30,8 @@ Examples:
   sallyport lab demo                                see all of it on this machine`,
   )
 
-for (const add of [addInstall, addUpgrade, addUninstall, addStatus, addConfig, addNodeCommands]) add(program)
+for (const add of [addPreflight, addInstall, addUpgrade, addUninstall, addStatus, addConfig, addNodeCommands])
+  add(program)
 program
   .command('version')
   .description('the version of this command')

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
+import { createVxlan } from '../datapath/devices.ts'
+import { Netlink } from '../datapath/netlink.ts'
+import { enterPrivateNamespaces, privateNamespacesRefused } from '../datapath/private-namespaces.ts'
+import { gatherNodeFacts, judgeNode, type NodeFacts } from './node-checks.ts'
+
+const eth0 = { name: 'eth0', kind: undefined, mtu: 1500, vxlanPort: undefined, isDefaultRoute: true }
+const well: NodeFacts = {
+  kernel: '6.18.2',
+  machine: 'x64',
+  missing: [],
+  devices: [eth0],
+  programs: new Map([['eth0', ['from_world']]]),
+  hasNetfilterOnBridges: false,
+  rpFilter: '2',
+}
+const wishes = { tunnelPort: 8472, mtu: 0 }
+const ill = (facts: Partial<NodeFacts>, wanted = wishes): string[] =>
+  judgeNode({ ...well, ...facts }, wanted)
+    .filter(({ level }) => level !== 'fine')
+    .map(({ level, what, remedy }) => `${level} ${what}: ${remedy}`)
+
+test('a node that will do has nothing to say but that', () => {
+  assert.deepEqual(ill({}), [])
+})
+
+for (const [name, facts, wanted, expected] of [
+  ['what keeps programs from being loaded', { missing: ['no BPF file system'] }, wishes, /^problem no BPF file system/],
+  ['another machine', { machine: 'ppc64' }, wishes, /^problem this machine is ppc64/],
+  ['no tcx', { programs: undefined, kernel: '6.1.0' }, wishes, /^warning kernel 6\.1\.0 has no tcx/],
+  ['flannel on the tunnel’s port', { devices: [eth0, { ...eth0, name: 'flannel.1', kind: 'vxlan', vxlanPort: 8472, isDefaultRoute: false }] }, wishes, /^problem device flannel\.1 has UDP port 8472.*tunnelPort=8473/],
+  ['a device of our name', { devices: [eth0, { ...eth0, name: 'sallyport', kind: 'bridge', isDefaultRoute: false }] }, wishes, /^problem a device that is no tunnel/],
+  ['no way out', { devices: [{ ...eth0, isDefaultRoute: false }] }, wishes, /^warning no device has a default route/],
+  ['a small MTU', { devices: [{ ...eth0, mtu: 1300 }] }, wishes, /^warning the MTU of eth0 is 1300, which leaves 1250/],
+  ['an MTU that does not fit', {}, { tunnelPort: 8472, mtu: 1500 }, /^problem mtu=1500 does not fit.*mtu=1450/],
+  ['programs of others', { programs: new Map([['eth0', ['cil_from_netdev', 'from_world']]]) }, wishes, /^warning other programs hang on eth0: cil_from_netdev/],
+  ['strict reverse path filtering', { rpFilter: '1' }, wishes, /^warning net\.ipv4\.conf\.all\.rp_filter is 1/],
+  ['netfilter on bridges', { hasNetfilterOnBridges: true }, wishes, /^warning netfilter looks into bridges/],
+] as const) // biome-ignore format: a table
+  test(`said with its remedy: ${name}`, () => {
+    const [told = '', ...more] = ill(facts as Partial<NodeFacts>, wanted)
+    assert.match(told, expected)
+    assert.deepEqual(more, [])
+  })
+
+test('facts of a real node are found', { skip: privateNamespacesRefused }, async () => {
+  const bpffs = enterPrivateNamespaces()
+  using netlink = new Netlink()
+  createVxlan(netlink, { name: 'flannel.1', port: 8472 })
+  await using datapath = openDatapath({ pinDirectory: `${bpffs}/sallyport` })
+  assert.ok(datapath)
+  const facts = gatherNodeFacts(netlink, `${bpffs}/sallyport`, defaultObjectFile)
+  assert.deepEqual(facts.missing, [])
+  assert.equal(facts.devices.find(({ name }) => name === 'flannel.1')?.vxlanPort, 8472)
+  assert.ok(judgeNode(facts, wishes).some(({ what }) => what.startsWith('device flannel.1 has UDP port')))
+})

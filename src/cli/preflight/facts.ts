@@ -1,0 +1,149 @@
+import { kinds, managedByLabel } from '../../api/crd.ts'
+import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
+import { coreResource } from '../../kube/cluster-objects.ts'
+import { KubeError } from '../../kube/kube-error.ts'
+
+/** What of a cluster decides whether Sallyport can be installed, and how. */
+export interface ClusterFacts {
+  /** As the API server says, `v1.31.2`. */
+  readonly version: string
+  /** ms that this machine's clock is ahead of the API server's; undefined where it did not say. */
+  readonly clockAheadMs: number | undefined
+  /** What the person may not do and an install has to, in words. */
+  readonly missingRights: readonly string[]
+  /** Our kinds that others have defined. */
+  readonly foreignDefinitions: readonly string[]
+  /** Names of DaemonSets that are not ours, with their namespaces. */
+  readonly daemonSets: readonly string[]
+  readonly nodes: readonly NodeFacts[]
+}
+
+export interface NodeFacts {
+  readonly name: string
+  readonly kernel: string
+  readonly machine: string
+  readonly system: string
+  readonly addresses: readonly string[]
+  readonly podCIDRs: readonly string[]
+}
+
+interface NodeObject extends KubeObject {
+  readonly spec?: { readonly podCIDRs?: readonly string[]; readonly podCIDR?: string }
+  readonly status?: {
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[]
+    readonly nodeInfo?: Readonly<Record<string, string>>
+  }
+}
+
+const named = (group: string, plural: string, isNamespaced = false): ResourceName => ({
+  group,
+  version: 'v1',
+  plural,
+  isNamespaced,
+})
+
+/** What an install writes. */
+const needed = [
+  named('apiextensions.k8s.io', 'customresourcedefinitions'),
+  named('rbac.authorization.k8s.io', 'clusterroles'),
+  named('rbac.authorization.k8s.io', 'clusterrolebindings'),
+  named('apps', 'daemonsets', true),
+  named('apps', 'deployments', true),
+  named('', 'configmaps', true),
+  named('', 'serviceaccounts', true),
+]
+
+export async function gatherClusterFacts(client: KubeClient): Promise<ClusterFacts> {
+  const { version, clockAheadMs } = await askVersion(client)
+  return {
+    version,
+    clockAheadMs,
+    missingRights: await findMissingRights(client),
+    foreignDefinitions: await findForeignDefinitions(client),
+    daemonSets: await listDaemonSets(client),
+    nodes: await listNodes(client),
+  }
+}
+
+async function askVersion(client: KubeClient): Promise<Pick<ClusterFacts, 'version' | 'clockAheadMs'>> {
+  const answer = (await client.json({ method: 'GET', path: '/version' })) as { readonly gitVersion?: string }
+  return { version: answer.gitVersion ?? 'unknown', clockAheadMs: await clockAhead(client) }
+}
+
+/** By an object that is made for the purpose, and that nobody keeps: its time is the server's. */
+async function clockAhead(client: KubeClient): Promise<number | undefined> {
+  const lease = {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { generateName: 'sallyport-preflight-', namespace: 'kube-system' },
+  }
+  try {
+    const made = await client
+      .resource(named('coordination.k8s.io', 'leases', true))
+      .create(lease as unknown as KubeObject, { dryRun: true })
+    const time = Date.parse(made.metadata.creationTimestamp ?? '')
+    return Number.isNaN(time) ? undefined : Date.now() - time
+  } catch {
+    return undefined /* no right to; the rights are told of elsewhere */
+  }
+}
+
+async function findMissingRights(client: KubeClient): Promise<string[]> {
+  const missing: string[] = []
+  for (const { group, plural, isNamespaced } of needed) {
+    const resourceAttributes = {
+      group,
+      resource: plural,
+      verb: 'create',
+      ...(isNamespaced ? { namespace: 'kube-system' } : {}),
+    }
+    const review = (await client.json({
+      method: 'POST',
+      path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+      body: {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes },
+      },
+    })) as { readonly status?: { readonly allowed?: boolean } }
+    if (review.status?.allowed !== true) missing.push(`create ${plural}${group === '' ? '' : `.${group}`}`)
+  }
+  return missing
+}
+
+async function findForeignDefinitions(client: KubeClient): Promise<string[]> {
+  const { items } = await client.resource(named('apiextensions.k8s.io', 'customresourcedefinitions')).list({})
+  const ours = new Set(Object.values(kinds).map(({ plural, group }) => `${plural}.${group}`))
+  return items
+    .filter(({ metadata }) => ours.has(metadata.name))
+    .filter(({ metadata: { labels } }) =>
+      Object.entries(managedByLabel).some(([key, value]) => labels?.[key] !== value),
+    )
+    .map(({ metadata }) => metadata.name)
+}
+
+async function listDaemonSets(client: KubeClient): Promise<string[]> {
+  try {
+    const { items } = await client.resource(named('apps', 'daemonsets', true)).list({})
+    return items
+      .filter(({ metadata: { labels } }) => labels?.['app.kubernetes.io/managed-by'] !== 'sallyport')
+      .map(({ metadata: { namespace, name } }) => `${namespace}/${name}`)
+  } catch (error) {
+    if (error instanceof KubeError && error.code === 403) return []
+    throw error
+  }
+}
+
+async function listNodes(client: KubeClient): Promise<NodeFacts[]> {
+  const { items } = await client.resource<NodeObject>(coreResource('nodes', false)).list({})
+  return items.map(({ metadata: { name }, spec = {}, status = {} }) => ({
+    name,
+    kernel: status.nodeInfo?.kernelVersion ?? '',
+    machine: status.nodeInfo?.architecture ?? '',
+    system: status.nodeInfo?.operatingSystem ?? '',
+    addresses: (status.addresses ?? []).flatMap(({ type, address }) =>
+      type === 'InternalIP' ? [address] : [],
+    ),
+    podCIDRs: spec.podCIDRs ?? (spec.podCIDR === undefined ? [] : [spec.podCIDR]),
+  }))
+}

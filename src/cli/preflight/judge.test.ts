@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Prefix } from '../../net/prefix.ts'
+import type { ClusterFacts } from './facts.ts'
+import { judgeCluster, type Wishes } from './judge.ts'
+
+const node = (name: string, index: number): ClusterFacts['nodes'][number] => ({
+  name,
+  kernel: '6.18.2',
+  machine: 'amd64',
+  system: 'linux',
+  addresses: [`172.18.0.${index}`],
+  podCIDRs: [`10.244.${index}.0/24`],
+})
+
+const well: ClusterFacts = {
+  version: 'v1.31.2',
+  clockAheadMs: 120,
+  missingRights: [],
+  foreignDefinitions: [],
+  daemonSets: ['kube-system/kube-proxy'],
+  nodes: [node('worker', 2), node('worker2', 3)],
+}
+const standalone: Wishes = { isChained: false, stackCIDRs: ['10.96.0.0/12' as Prefix] }
+const chained: Wishes = { ...standalone, isChained: true }
+
+const ill = (facts: Partial<ClusterFacts>, wishes = standalone): string[] =>
+  judgeCluster({ ...well, ...facts }, wishes)
+    .filter(({ level }) => level !== 'fine')
+    .map(({ level, what, remedy }) => `${level} ${what}: ${remedy}`)
+
+test('a cluster that will do has nothing to say but that', () => {
+  assert.deepEqual(ill({}), [])
+  assert.ok(judgeCluster(well, standalone).length >= 3)
+})
+
+describe('what would keep an install from working is said with its remedy', () => {
+  for (const [name, facts, wishes, expected] of [
+    ['an old API server', { version: 'v1.27.9' }, standalone, /^problem .*v1\.27\.9: .*1\.28 or later/],
+    ['a version that nobody can read', { version: 'unknown' }, standalone, /^problem the API server is unknown/],
+    ['a right', { missingRights: ['create clusterroles.rbac.authorization.k8s.io'] }, standalone, /^problem you may not create clusterroles/],
+    ['a clock that is off', { clockAheadMs: -95_000 }, standalone, /^warning .*95 s behind/],
+    ['another plugin, not chained', { daemonSets: ['kube-system/kindnet'] }, standalone, /^problem kindnet wires.*generic-veth/],
+    ['another gateway', { daemonSets: ['kube-system/cilium'] }, chained, /^warning Cilium.*switch its egress gateway off/],
+    ['nobody to chain to', {}, chained, /^warning no CNI plugin/],
+    ['an old kernel', { nodes: [{ ...node('old', 2), kernel: '4.19.0-27-amd64' }] }, standalone, /^problem kernels older than 5\.10 on old/],
+    ['a kernel without tcx', { nodes: [{ ...node('lts', 2), kernel: '6.1.0-26-amd64' }] }, standalone, /^warning kernels before 6\.6.*lts/],
+    ['another machine', { nodes: [{ ...node('big', 2), machine: 's390x' }] }, standalone, /^problem neither.*big/],
+    ['a node without an address', { nodes: [{ ...node('lost', 2), addresses: [] }] }, standalone, /^problem no InternalIP on lost/],
+    ['a node without a prefix for pods', { nodes: [{ ...node('bare', 2), podCIDRs: [] }] }, standalone, /^problem no spec\.podCIDRs on bare.*allocate-node-cidrs/],
+    ['prefixes that overlap', { nodes: [node('one', 2), { ...node('two', 3), podCIDRs: ['10.244.0.0/16'] }] }, standalone, /^problem the pods' prefixes of one .* and two .* overlap/],
+    ['nodes among the Services', { nodes: [{ ...node('inside', 2), addresses: ['10.100.0.5'] }] }, standalone, /^problem node inside .*stackCIDRs/],
+  ] as const) // biome-ignore format: a table
+    test(name, () => {
+      const [told = '', ...more] = ill(facts, wishes)
+      assert.match(told, expected)
+      assert.deepEqual(more, [])
+    })
+
+  test('chained, pods’ prefixes are the other plugin’s business', () => {
+    const nodes = [{ ...node('bare', 2), podCIDRs: [] }]
+    assert.deepEqual(ill({ nodes, daemonSets: ['kube-system/kindnet'] }, chained), [])
+  })
+
+  test('a definition of another product is no reason to worry', () => {
+    const findings = judgeCluster({ ...well, foreignDefinitions: ['x.cilium.io'] }, standalone)
+    assert.ok(
+      findings.some(({ level, what }) => level === 'fine' && what.startsWith('x.cilium.io is another')),
+    )
+  })
+})

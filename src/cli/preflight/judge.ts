@@ -1,0 +1,208 @@
+import { parseAddress } from '../../net/address.ts'
+import { contains, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import type { Finding } from '../../runtime/finding.ts'
+import type { ClusterFacts, NodeFacts } from './facts.ts'
+
+/** What an install is to be. */
+export interface Wishes {
+  readonly isChained: boolean
+  readonly stackCIDRs: readonly Prefix[]
+}
+
+const oldestCluster = 28
+/** Certificates and tokens are refused by clocks that differ by more. */
+const mostClockMs = 30_000
+
+/** Products by the names of their DaemonSets, and what they are to us. */
+const others: readonly (readonly [pattern: RegExp, name: string, role: 'gateway' | 'network'])[] = [
+  [/\/cilium$/, 'Cilium', 'gateway'],
+  [/\/calico-node$/, 'Calico', 'network'],
+  [/\/(kube-)?flannel(-ds)?$/, 'flannel', 'network'],
+  [/\/kindnet$/, 'kindnet', 'network'],
+  [/\/kube-router$/, 'kube-router', 'network'],
+  [/\/weave-net$/, 'Weave Net', 'network'],
+  [/\/aws-node$/, 'the Amazon VPC CNI plugin', 'network'],
+  [/\/ovnkube-node$/, 'OVN-Kubernetes', 'gateway'],
+  [/\/antrea-agent$/, 'Antrea', 'gateway'],
+]
+
+/** Pure: the same facts have the same findings. */
+export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Finding[] {
+  return [
+    judgeVersion(facts),
+    ...judgeRights(facts),
+    ...judgeClock(facts),
+    ...judgeNeighbours(facts, wishes),
+    ...judgeDefinitions(facts),
+    ...judgeNodes(facts),
+    ...judgeAddresses(facts, wishes),
+  ]
+}
+
+function judgeVersion({ version }: ClusterFacts): Finding {
+  const minor = Number(/^v1\.(\d+)/.exec(version)?.[1])
+  if (minor >= oldestCluster) return { level: 'fine', what: `Kubernetes ${version}` }
+  return {
+    level: 'problem',
+    what: `the API server is ${version}`,
+    remedy: `Sallyport needs Kubernetes 1.${oldestCluster} or later`,
+  }
+}
+
+function judgeRights({ missingRights }: ClusterFacts): Finding[] {
+  if (missingRights.length === 0) return [{ level: 'fine', what: 'you may install' }]
+  return [
+    {
+      level: 'problem',
+      what: `you may not ${missingRights.join(', ')}`,
+      remedy: 'install with the rights of a cluster administrator',
+    },
+  ]
+}
+
+function judgeClock({ clockAheadMs }: ClusterFacts): Finding[] {
+  if (clockAheadMs === undefined || Math.abs(clockAheadMs) <= mostClockMs) return []
+  const direction = clockAheadMs > 0 ? 'ahead of' : 'behind'
+  return [
+    {
+      level: 'warning',
+      what: `this machine's clock is ${Math.round(Math.abs(clockAheadMs) / 1000)} s ${direction} the API server's`,
+      remedy: 'set them by NTP: certificates and tokens may be refused',
+    },
+  ]
+}
+
+function judgeNeighbours({ daemonSets }: ClusterFacts, { isChained }: Wishes): Finding[] {
+  const present = others.filter(([pattern]) => daemonSets.some((name) => pattern.test(name)))
+  const findings = present.flatMap(([, name, role]): Finding[] =>
+    role === 'gateway'
+      ? [
+          {
+            level: 'warning',
+            what: `${name} runs here, which has an egress gateway and a datapath of its own`,
+            remedy:
+              'switch its egress gateway off: two that honour the same policies take packets from each other',
+          },
+        ]
+      : [],
+  )
+  const network = present.at(0)?.[1]
+  if (network !== undefined && !isChained)
+    findings.push({
+      level: 'problem',
+      what: `${network} wires this cluster's pods`,
+      remedy: 'add egress to it: --set cni.chainingMode=generic-veth',
+    })
+  if (network !== undefined && isChained)
+    findings.push({ level: 'fine', what: `chained to ${network}, which keeps the pods' network` })
+  if (network === undefined && isChained)
+    findings.push({
+      level: 'warning',
+      what: 'no CNI plugin that is known here was found to chain to',
+      remedy: 'pods cannot start until one has its network on the nodes',
+    })
+  return findings
+}
+
+function judgeDefinitions({ foreignDefinitions }: ClusterFacts): Finding[] {
+  return foreignDefinitions.map((name) => ({
+    level: 'fine',
+    what: `${name} is another product's: it is used as it is, and left alone`,
+  }))
+}
+
+function judgeNodes({ nodes }: ClusterFacts): Finding[] {
+  const odd = (isOdd: (node: NodeFacts) => boolean): string =>
+    nodes
+      .filter(isOdd)
+      .map(({ name }) => name)
+      .join(', ')
+  const [old, foreign, noTcx] = [
+    odd(({ kernel }) => isBefore(kernel, 5, 10)),
+    odd(
+      ({ machine, system }) => !['amd64', 'arm64', ''].includes(machine) || !['linux', ''].includes(system),
+    ),
+    odd(({ kernel }) => !isBefore(kernel, 5, 10) && isBefore(kernel, 6, 6)),
+  ]
+  const findings: Finding[] = []
+  if (old !== '')
+    findings.push({
+      level: 'problem',
+      what: `kernels older than 5.10 on ${old}`,
+      remedy: 'agents do not start there',
+    })
+  if (foreign !== '')
+    findings.push({
+      level: 'problem',
+      what: `neither Linux on x86-64 nor on arm64: ${foreign}`,
+      remedy: 'agents do not start there',
+    })
+  if (noTcx !== '')
+    findings.push({
+      level: 'warning',
+      what: `kernels before 6.6, without tcx, on ${noTcx}`,
+      remedy: 'programs hang on the clsact qdisc there; see docs/compatibility.md for what was tried',
+    })
+  if (findings.length === 0)
+    findings.push({ level: 'fine', what: `${nodes.length} nodes have kernels that will do` })
+  return findings
+}
+
+/** An unreadable version is nobody's problem yet: the agent looks again. */
+function isBefore(kernel: string, major: number, minor: number): boolean {
+  const [, first, second] = /^(\d+)\.(\d+)/.exec(kernel) ?? []
+  if (first === undefined || second === undefined) return false
+  return Number(first) < major || (Number(first) === major && Number(second) < minor)
+}
+
+function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wishes): Finding[] {
+  const findings: Finding[] = []
+  const without = (what: string, isWithout: (node: NodeFacts) => boolean, remedy: string): void => {
+    const names = nodes.filter(isWithout).map(({ name }) => name)
+    if (names.length > 0)
+      findings.push({ level: 'problem', what: `no ${what} on ${names.join(', ')}`, remedy })
+  }
+  without(
+    'InternalIP',
+    ({ addresses }) => addresses.length === 0,
+    'the kubelet or the cloud provider has to report one',
+  )
+  if (!isChained)
+    without(
+      'spec.podCIDRs',
+      ({ podCIDRs }) => podCIDRs.length === 0,
+      'start kube-controller-manager with --allocate-node-cidrs and --cluster-cidr',
+    )
+  const prefixes = nodes.flatMap(({ name, podCIDRs }) =>
+    podCIDRs.flatMap((text) => {
+      const prefix = parsePrefix(text)
+      return prefix === undefined ? [] : [{ name, prefix }]
+    }),
+  )
+  for (const [index, one] of prefixes.entries())
+    for (const other of prefixes.slice(index + 1))
+      if (one.name !== other.name && overlaps(one.prefix, other.prefix))
+        findings.push({
+          level: 'problem',
+          what: `the pods' prefixes of ${one.name} (${one.prefix}) and ${other.name} (${other.prefix}) overlap`,
+          remedy: 'delete one of the nodes and let it join again',
+        })
+  for (const { name, addresses } of nodes)
+    for (const text of addresses) {
+      const address = parseAddress(text)
+      const inside = stackCIDRs.find((prefix) => address !== undefined && contains(prefix, address))
+      if (inside !== undefined)
+        findings.push({
+          level: 'problem',
+          what: `node ${name} (${text}) is inside stackCIDRs (${inside}), the Services' prefix`,
+          remedy: 'give the Services’ real prefix: --set stackCIDRs={…}',
+        })
+    }
+  return findings
+}
+
+function overlaps(one: Prefix, other: Prefix): boolean {
+  const [wide, narrow] = prefixLength(one) <= prefixLength(other) ? [one, other] : [other, one]
+  const address = parseAddress(narrow.replace(/\/.*$/, ''))
+  return address !== undefined && contains(wide, address)
+}
