@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { addressPattern } from './address-pattern.ts'
 import {
   ciliumEgressGatewayPolicySpec,
   ciliumEgressGatewayPolicyStatus,
@@ -125,7 +126,9 @@ export const kinds = {
     spec: egressAddressSpec,
     status: egressAddressStatus,
     isSpecRequired: true,
-    rules: { '': [{ rule: 'isIP(self.address)', message: 'failed to parse address' }] },
+    rules: {
+      '': [{ rule: `self.address.matches('${addressPattern}')`, message: 'failed to parse address' }],
+    },
     columns: [
       { name: 'Address', type: 'string', jsonPath: '.spec.address' },
       { name: 'Owner', type: 'string', jsonPath: '.spec.owner' },

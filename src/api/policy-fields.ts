@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { addressPattern, prefixPattern } from './address-pattern.ts'
 import { labelSelectorSchema } from './label-selector.ts'
 
 /*
@@ -101,7 +102,7 @@ export const gatewayRules: readonly Rule[] = [
     message: "gateway configuration can't specify both an interface and an egress IP",
   },
   {
-    rule: "!has(self.egressIP) || self.egressIP == '' || isIP(self.egressIP)",
+    rule: `!has(self.egressIP) || self.egressIP == '' || self.egressIP.matches('${addressPattern}')`,
     message: 'failed to parse egress IP',
     messageExpression: "'failed to parse egress IP ' + self.egressIP",
   },
@@ -118,9 +119,10 @@ export const destinationCidrsRule: Rule = {
 }
 
 export function cidrRule(field: 'destinationCIDRs' | 'excludedCIDRs' | 'egressCIDRs', what: string): Rule {
+  const isPrefix = `c.matches('${prefixPattern}')`
   return {
-    rule: `!has(self.${field}) || self.${field}.all(c, isCIDR(c))`,
+    rule: `!has(self.${field}) || self.${field}.all(c, ${isPrefix})`,
     message: `failed to parse ${what} CIDR`,
-    messageExpression: `'failed to parse ${what} CIDR ' + self.${field}.filter(c, !isCIDR(c))[0]`,
+    messageExpression: `'failed to parse ${what} CIDR ' + self.${field}.filter(c, !${isPrefix})[0]`,
   }
 }

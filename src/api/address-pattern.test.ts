@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { parseAddress } from '../net/address.ts'
+import { parsePrefix } from '../net/prefix.ts'
+import { addressPattern, prefixPattern } from './address-pattern.ts'
+
+const isAddress = (text: string): boolean => new RegExp(addressPattern).test(text)
+const isPrefix = (text: string): boolean => new RegExp(prefixPattern).test(text)
+
+/** Texts of the characters that addresses are made of, of which many are nearly one. */
+const group = fc.constantFrom('0', '1', 'ffff', 'db8', '12345', '', 'a', '00', 'g')
+const nearly6 = fc.array(group, { minLength: 1, maxLength: 9 }).map((groups) => groups.join(':'))
+const nearly4 = fc
+  .array(fc.oneof(fc.integer({ min: 0, max: 300 }).map(String), fc.constantFrom('01', '')), {
+    minLength: 3,
+    maxLength: 5,
+  })
+  .map((octets) => octets.join('.'))
+
+test('an address is what the reader reads', () => {
+  fc.assert(
+    fc.property(fc.oneof(nearly4, nearly6, fc.ipV4(), fc.ipV6()), (text) => {
+      /* Groups before an IPv4 part are not counted. */
+      if (text.includes(':') && text.includes('.'))
+        assert.ok(isAddress(text) || parseAddress(text) === undefined)
+      else assert.equal(isAddress(text), parseAddress(text) !== undefined, text)
+    }),
+    { numRuns: 20_000 },
+  )
+})
+
+test('a prefix is what the reader reads', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(nearly4, nearly6, fc.ipV4(), fc.ipV6()),
+      fc.integer({ min: 0, max: 200 }),
+      (address, length) => {
+        const text = `${address}/${length}`
+        if (text.includes(':') && text.includes('.'))
+          assert.ok(isPrefix(text) || parsePrefix(text) === undefined)
+        else assert.equal(isPrefix(text), parsePrefix(text) !== undefined, text)
+      },
+    ),
+    { numRuns: 20_000 },
+  )
+})
+
+test('neither asks CEL for an escape, nor costs an API server more than it allows for a list of 4,096', () => {
+  for (const pattern of [addressPattern, prefixPattern]) {
+    assert.doesNotMatch(pattern, /[\\']/)
+    /* As Kubernetes estimates matches(): a tenth of the text times a quarter of the pattern; ten million are the limit of a rule. */
+    assert.ok(
+      Math.ceil(64 * 0.1) * Math.ceil(pattern.length * 0.25) * 4096 < 9_000_000,
+      `${pattern.length} characters`,
+    )
+  }
+})
