@@ -6,6 +6,7 @@ help:
 	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
 	@echo 'make lab     starts the lab, with nothing installed in it, and opens its shell (root)'
 	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
+	@echo 'make e2e KUBECONFIG=<file>  runs the end-to-end tests with the lab'\''s nodes in that cluster (root)'
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make bench-scale  shows what agent and operator bear in clusters of 10, 100 and 1,000 nodes (root)'
 	@echo 'make build   compiles the datapath'
@@ -29,6 +30,11 @@ check: setup
 test: check
 	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
 
+# Against another API server than the lab's: one that you can spare, since Sallyport is installed into it and taken away.
+e2e: setup
+	@test -n "$(KUBECONFIG)" || { echo 'make e2e KUBECONFIG=<file>: the cluster to try against is missing'; exit 2; }
+	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
+
 demo: setup
 	@bin/sallyport lab demo
 
@@ -46,4 +52,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test demo lab bench bench-scale clean
+.PHONY: help setup build check test e2e demo lab bench bench-scale clean

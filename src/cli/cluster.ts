@@ -33,9 +33,14 @@ interface Kubeconfig {
   readonly users?: readonly { name: string; user: Record<string, unknown> }[]
 }
 
-export async function readAccess(): Promise<ClusterAccess> {
-  const path =
+/** What kubectl would take: $KUBECONFIG, or ~/.kube/config. */
+function usualKubeconfig(): string {
+  return (
     (process.env.KUBECONFIG ?? '').split(':').find((each) => each !== '') ?? join(homedir(), '.kube/config')
+  )
+}
+
+export async function readAccess(path = usualKubeconfig()): Promise<ClusterAccess> {
   if (!existsSync(path))
     throw new Complaint(`there is no kubeconfig at ${path}: set KUBECONFIG, or work in "sallyport lab shell"`)
   const { parse } = await import('yaml')
