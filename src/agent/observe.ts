@@ -179,7 +179,7 @@ function trimMetadata({ name, uid, generation, creationTimestamp }: ObjectMeta):
   }
 }
 
-export function trimPod({ metadata, spec, status }: KubePod): ObservedPod {
+export function trimPod({ metadata, spec }: KubePod): ObservedPod {
   return {
     uid: metadata.uid ?? '',
     name: metadata.name,
@@ -187,6 +187,5 @@ export function trimPod({ metadata, spec, status }: KubePod): ObservedPod {
     labels: metadata.labels ?? {},
     nodeName: spec.nodeName ?? '',
     hostNetwork: spec.hostNetwork ?? false,
-    hasEnded: status?.phase === 'Succeeded' || status?.phase === 'Failed',
   }
 }

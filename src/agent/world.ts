@@ -1,10 +1,8 @@
 import type { World, WorldPod } from '../decide/world.ts'
 import type { Attachment } from './attachments.ts'
 
-/** A pod as the API server has it; the parts of it that the agent keeps. */
-export interface ObservedPod extends Omit<WorldPod, 'ips'> {
-  readonly hasEnded: boolean
-}
+/** A pod as the API server has it; the parts of it that the agent keeps. Its phase is none: its address counts while it has one. */
+export type ObservedPod = Omit<WorldPod, 'ips'>
 
 /**
  * The world as this node decides by it. Its pods' addresses are those that the node itself has given: the API server

@@ -70,11 +70,9 @@ export class Mirror<T extends KubeObject, V> {
         })
       } catch (error) {
         if (signal.aborted) return
-        if (isGone(error)) {
-          this.#resourceVersion = undefined
-          continue
-        }
-        this.#noteFailure(error)
+        if (isGone(error)) this.#resourceVersion = undefined
+        else this.#noteFailure(error)
+        /* Also where everything has to be listed anew: all nodes of a cluster are told so at the same moment. */
         const asked = error instanceof KubeError ? error.retryAfterMs : undefined
         await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, Math.random())), signal)
       }
@@ -83,9 +81,9 @@ export class Mirror<T extends KubeObject, V> {
 
   /** What was here and is not in the list any more has been deleted meanwhile. */
   async #list(signal: AbortSignal): Promise<void> {
-    const { trim, onChange } = this.#options
+    const { onChange } = this.#options
     const list = await this.#resource.list(this.#options, signal)
-    this.#items = new Map(list.items.map((object) => [keyOf(object), trim(object)]))
+    this.#items = new Map(list.items.map((object) => [keyOf(object), this.#kept(object)]))
     this.#resourceVersion = list.metadata.resourceVersion ?? '0'
     this.hasSynced = true
     this.#noteSuccess()
@@ -94,7 +92,7 @@ export class Mirror<T extends KubeObject, V> {
   }
 
   async #watch(signal: AbortSignal, onProgress: () => void): Promise<void> {
-    const { clock, trim, onChange } = this.#options
+    const { clock, onChange } = this.#options
     const version = this.#resourceVersion ?? '0'
     for await (const event of watchOnce(this.#resource, this.#options, version, clock, signal)) {
       onProgress()
@@ -106,13 +104,20 @@ export class Mirror<T extends KubeObject, V> {
       const key = keyOf(event.object)
       const before = this.#items.get(key)
       this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
-      const after = trim(event.object)
-      /* What differs only in what is trimmed is no news. The object stays, and with it what was worked out from it. */
-      if (event.type !== 'DELETED' && isDeepStrictEqual(before, after)) continue
+      const after = this.#kept(event.object)
+      /* What differs only in what is trimmed is no news. */
+      if (event.type !== 'DELETED' && before !== undefined && before === after) continue
       if (event.type === 'DELETED') this.#items.delete(key)
       else this.#items.set(key, after)
       onChange()
     }
+  }
+
+  /** What is the same as before stays the same object, and with it what was worked out from it. */
+  #kept(object: T): V {
+    const before = this.#items.get(keyOf(object))
+    const after = this.#options.trim(object)
+    return before !== undefined && isDeepStrictEqual(before, after) ? before : after
   }
 
   #noteSuccess(): void {
