@@ -1,4 +1,4 @@
-import { kinds } from '../../src/api/crd.ts'
+import { kinds } from '../../src/api/kinds.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../src/kube/client.ts'
 import { clusterResource, coreResource } from '../../src/kube/cluster-objects.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../src/kube/kube-error.ts'

@@ -1,5 +1,5 @@
 import { imageOf } from './configuration.ts'
-import { managedByLabel } from './crd.ts'
+import { managedByLabel } from './kinds.ts'
 import {
   configMount,
   configurationAnnotation,

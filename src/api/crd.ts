@@ -12,18 +12,12 @@ import {
   isovalentEgressGatewayPolicyStatus,
   poolRule,
 } from './isovalent-egress-gateway-policy.ts'
+import { kinds, managedByLabel } from './kinds.ts'
 import { requirementRule } from './label-selector.ts'
 import { cidrRule, destinationCidrsRule, gatewayRules, type Rule, selectorsRule } from './policy-fields.ts'
 
-/** A kind that we define: what a CustomResourceDefinition says of it. */
-export interface Kind {
-  readonly group: string
-  readonly version: string
-  readonly kind: string
-  readonly plural: string
-  readonly singular: string
-  readonly shortNames: readonly string[]
-  readonly categories: readonly string[]
+/** What a CustomResourceDefinition says of a kind beside its names. */
+interface Definition {
   readonly description: string
   readonly spec: z.ZodType
   readonly status?: z.ZodType
@@ -52,15 +46,8 @@ const podSelectionRules = selectorRules(
   'selectors[].nodeSelector',
 )
 
-export const kinds = {
+const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
   ciliumEgressGatewayPolicy: {
-    group: 'cilium.io',
-    version: 'v2',
-    kind: 'CiliumEgressGatewayPolicy',
-    plural: 'ciliumegressgatewaypolicies',
-    singular: 'ciliumegressgatewaypolicy',
-    shortNames: ['cegp'],
-    categories: ['cilium', 'ciliumpolicy'],
     description:
       'Lets chosen pods leave the cluster to chosen destinations by one gateway, from its address.',
     spec: ciliumEgressGatewayPolicySpec,
@@ -76,13 +63,6 @@ export const kinds = {
     columns: [age],
   },
   isovalentEgressGatewayPolicy: {
-    group: 'isovalent.com',
-    version: 'v1',
-    kind: 'IsovalentEgressGatewayPolicy',
-    plural: 'isovalentegressgatewaypolicies',
-    singular: 'isovalentegressgatewaypolicy',
-    shortNames: ['iegp'],
-    categories: ['cilium', 'ciliumpolicy'],
     description:
       'Lets chosen pods leave the cluster to chosen destinations by groups of gateways that stand in for each other.',
     spec: isovalentEgressGatewayPolicySpec,
@@ -97,13 +77,6 @@ export const kinds = {
     columns: [age],
   },
   egressNode: {
-    group: 'sallyport.dev',
-    version: 'v1alpha1',
-    kind: 'EgressNode',
-    plural: 'egressnodes',
-    singular: 'egressnode',
-    shortNames: ['enode'],
-    categories: ['sallyport'],
     description:
       'A node as Sallyport sees it: its slot, and the addresses that it can lend to pods of any node.',
     spec: egressNodeSpec,
@@ -115,13 +88,6 @@ export const kinds = {
     columns: [{ name: 'Slot', type: 'integer', jsonPath: '.spec.slot' }, age],
   },
   egressAddress: {
-    group: 'sallyport.dev',
-    version: 'v1alpha1',
-    kind: 'EgressAddress',
-    plural: 'egressaddresses',
-    singular: 'egressaddress',
-    shortNames: ['eaddr'],
-    categories: ['sallyport'],
     description: 'An egress IP: the node where it belongs, and the ports of it that were leased to nodes.',
     spec: egressAddressSpec,
     status: egressAddressStatus,
@@ -135,17 +101,17 @@ export const kinds = {
       age,
     ],
   },
-} as const satisfies Record<string, Kind>
-
-/** The label by which an install tells its own definitions from those that another product brought. */
-export const managedByLabel = { 'app.kubernetes.io/managed-by': 'sallyport' }
-
-export function renderCrds(): object[] {
-  return Object.values(kinds).map(renderCrd)
 }
 
-export function renderCrd(kind: Kind): object {
-  const { group, version, plural, singular, shortNames, categories } = kind
+export function renderCrds(): object[] {
+  return kindNames.map(renderCrd)
+}
+
+const kindNames = Object.keys(kinds) as (keyof typeof kinds)[]
+
+export function renderCrd(name: keyof typeof kinds): object {
+  const { group, version, plural, singular, kind, shortNames, categories } = kinds[name]
+  const definition = definitions[name]
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -153,34 +119,33 @@ export function renderCrd(kind: Kind): object {
     spec: {
       group,
       scope: 'Cluster',
-      names: { kind: kind.kind, listKind: `${kind.kind}List`, plural, singular, shortNames, categories },
+      names: { kind, listKind: `${kind}List`, plural, singular, shortNames, categories },
       versions: [
         {
           name: version,
           served: true,
           storage: true,
-          ...(kind.status === undefined ? {} : { subresources: { status: {} } }),
-          additionalPrinterColumns: kind.columns,
-          schema: { openAPIV3Schema: renderSchema(kind) },
+          ...(definition.status === undefined ? {} : { subresources: { status: {} } }),
+          additionalPrinterColumns: definition.columns,
+          schema: { openAPIV3Schema: renderSchema(definition) },
         },
       ],
     },
   }
 }
 
-function renderSchema(kind: Kind): object {
-  const spec = withRules(structural(kind.spec), kind.rules)
+function renderSchema({ description, spec, status, rules, isSpecRequired }: Definition): object {
   return {
     type: 'object',
-    description: kind.description,
+    description,
     properties: {
       apiVersion: { type: 'string', description: 'The version of the schema that the object is written in.' },
       kind: { type: 'string', description: 'What the object is.' },
       metadata: { type: 'object', description: 'Its name, labels and what else every object has.' },
-      spec,
-      ...(kind.status === undefined ? {} : { status: structural(kind.status) }),
+      spec: withRules(structural(spec), rules),
+      ...(status === undefined ? {} : { status: structural(status) }),
     },
-    ...(kind.isSpecRequired ? { required: ['spec'] } : {}),
+    ...(isSpecRequired ? { required: ['spec'] } : {}),
   }
 }
 
@@ -202,7 +167,7 @@ function clean(node: unknown): unknown {
   return cleaned.type === 'integer' ? { ...cleaned, format: 'int64' } : cleaned
 }
 
-function withRules(spec: Schema, rules: Kind['rules']): Schema {
+function withRules(spec: Schema, rules: Definition['rules']): Schema {
   for (const [path, list] of Object.entries(rules)) {
     const target = path
       .split(/[.]/)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { managedByLabel } from './crd.ts'
+import { managedByLabel } from './kinds.ts'
 
 /** What the objects of an install are called. */
 export interface Names {

@@ -1,6 +1,7 @@
 import { agentDaemonSet } from './agent-manifests.ts'
 import { imageOf } from './configuration.ts'
-import { kinds, managedByLabel, renderCrds } from './crd.ts'
+import { renderCrds } from './crd.ts'
+import { kinds, managedByLabel } from './kinds.ts'
 import {
   configMapName,
   configMount,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stringify } from 'yaml'
-import { kinds, renderCrd } from '../api/crd.ts'
+import { renderCrd } from '../api/crd.ts'
 import { version } from '../api/version.ts'
 import { KubeClient, type KubeObject, type ResourceName } from '../kube/client.ts'
 import { isNotFound } from '../kube/kube-error.ts'
@@ -189,7 +189,7 @@ test('uninstalling keeps the definitions, and purging removes them', async () =>
 })
 
 test('a definition that another product brought is used and left alone, even by a purge', async () => {
-  const theirs = structuredClone(renderCrd(kinds.ciliumEgressGatewayPolicy)) as KubeObject & {
+  const theirs = structuredClone(renderCrd('ciliumEgressGatewayPolicy')) as KubeObject & {
     metadata: { labels?: object }
   }
   theirs.metadata.labels = { owner: 'another' }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cleanUpDaemonSet } from '../api/agent-manifests.ts'
 import { configMapData, imageTagKey, parseConfiguration, parseSets, settings } from '../api/configuration.ts'
-import { managedByLabel } from '../api/crd.ts'
+import { managedByLabel } from '../api/kinds.ts'
 import { compatibleNames, defaultNames, type Manifest, type Names } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'

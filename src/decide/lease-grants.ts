@@ -1,4 +1,5 @@
-import { type EgressAddress, egressAddressName, type PortLease } from '../api/egress-address.ts'
+import type { EgressAddress, PortLease } from '../api/egress-address.ts'
+import { egressAddressName } from '../api/egress-address-name.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Given, leasableBlocks, lendableSlots } from './leasable-blocks.ts'

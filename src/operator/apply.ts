@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type Kind, kinds } from '../api/crd.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
+import { type Kind, kinds } from '../api/kinds.ts'
 import type { Condition } from '../api/metadata.ts'
 import type { SlotChange } from '../decide/slot-grants.ts'
 import type { PolicyStatus } from '../decide/status.ts'

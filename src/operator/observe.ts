@@ -1,8 +1,8 @@
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
-import { kinds } from '../api/crd.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import { kinds } from '../api/kinds.ts'
 import type { Settings, World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import {

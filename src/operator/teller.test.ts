@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { kinds } from '../api/crd.ts'
+import { kinds } from '../api/kinds.ts'
 import { slotEvents } from '../decide/events.ts'
 import { explainPolicies } from '../decide/status.ts'
 import { isovalentPolicy, world } from '../decide/world-builder.ts'

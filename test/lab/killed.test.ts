@@ -76,6 +76,23 @@ describe('killed under traffic', { skip: cannotRun, timeout: 300_000 }, () => {
       await assertAlive(state)
     })
 
+  test('all of our pods are deleted at once: connections go on, old and new, and the pods come back', async () => {
+    const state = lab.state()
+    await type(
+      state,
+      'kubectl -n kube-system delete pods -l app.kubernetes.io/managed-by=sallyport --now --wait=false',
+    )
+    await assertNewConnections(state)
+    await assertAlive(state)
+    await eventually(
+      'they are back',
+      async () => (await type(state, 'cilium status >/dev/null && echo well || true')) === 'well',
+      60_000,
+    )
+    await assertNewConnections(state)
+    await assertAlive(state)
+  })
+
   test('the operators are killed: slots stay, and a policy’s status is written again', async () => {
     const state = lab.state()
     const slots = 'kubectl get egressnodes -o jsonpath="{range .items[*]}{.metadata.name}={.spec.slot} {end}"'

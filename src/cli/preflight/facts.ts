@@ -1,4 +1,4 @@
-import { kinds, managedByLabel } from '../../api/crd.ts'
+import { kinds, managedByLabel } from '../../api/kinds.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
