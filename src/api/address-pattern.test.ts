@@ -18,12 +18,14 @@ const nearly4 = fc
   })
   .map((octets) => octets.join('.'))
 
+/** Groups before an IPv4 part are not counted, and IPv4 in IPv6 has IPv4's lengths for the reader: patterns let more through. */
+const isMixed = (address: string): boolean =>
+  address.includes(':') && (address.includes('.') || (parseAddress(address) ?? '').includes('.'))
+
 test('an address is what the reader reads', () => {
   fc.assert(
     fc.property(fc.oneof(nearly4, nearly6, fc.ipV4(), fc.ipV6()), (text) => {
-      /* Groups before an IPv4 part are not counted. */
-      if (text.includes(':') && text.includes('.'))
-        assert.ok(isAddress(text) || parseAddress(text) === undefined)
+      if (isMixed(text)) assert.ok(isAddress(text) || parseAddress(text) === undefined)
       else assert.equal(isAddress(text), parseAddress(text) !== undefined, text)
     }),
     { numRuns: 20_000 },
@@ -37,8 +39,7 @@ test('a prefix is what the reader reads', () => {
       fc.integer({ min: 0, max: 200 }),
       (address, length) => {
         const text = `${address}/${length}`
-        if (text.includes(':') && text.includes('.'))
-          assert.ok(isPrefix(text) || parsePrefix(text) === undefined)
+        if (isMixed(address)) assert.ok(isPrefix(text) || parsePrefix(text) === undefined)
         else assert.equal(isPrefix(text), parsePrefix(text) !== undefined, text)
       },
     ),
