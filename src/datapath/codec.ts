@@ -243,6 +243,19 @@ export function remembered<T extends object>(kind: FieldKind<T>): FieldKind<T> {
   }
 }
 
+/** The same for whole structs: an object that was encoded before has the same bytes, not to be written to. */
+export function rememberedCodec<T extends object>(inner: Codec<T>): Codec<T> {
+  const known = new WeakMap<T, Buffer>()
+  return {
+    ...inner,
+    encode(value) {
+      const bytes = known.get(value) ?? inner.encode(value)
+      known.set(value, bytes)
+      return bytes
+    },
+  }
+}
+
 /** A number that has a name in an enum of the same header. */
 export function named(values: ReadonlyMap<string, number>): FieldKind<string> {
   const names = new Map([...values].map(([name, value]) => [value, name]))

@@ -41,7 +41,8 @@ export function diff(actual: ReadonlyMap<string, Buffer>, desired: ReadonlyMap<s
   const deletes: Buffer[] = []
   for (const [key, value] of desired) {
     const present = actual.get(key)
-    if (present === undefined || !present.equals(value)) puts.push([keyBuffer(key), value])
+    if (present !== value && (present === undefined || !present.equals(value)))
+      puts.push([keyBuffer(key), value])
   }
   for (const key of actual.keys()) if (!desired.has(key)) deletes.push(keyBuffer(key))
   return { puts, deletes }

@@ -20,8 +20,23 @@ export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressI
     (address) => [address, [tunnelAddressOf(context.self)]] as const,
   )
   const orders = new Map([...own, ...ordersByAddress(context)])
-  return new Map([...orders].map(([address, order]) => [address, { order, blockOwner: ownersOf(address) }]))
+  return new Map([...orders].map(([address, order]) => [address, egressIpsOf(ownersOf(address))(order)]))
 }
+
+/** More than the gateways of a cluster can be put into; orders come and go with them. */
+const mostOrders = 4096
+
+/** The same object where it is the same as before: what it comes to in the kernel is large, and known then. */
+const egressIpsOf = remembered((blockOwner: BlockOwners) => {
+  const known = new Map<string, EgressIp>()
+  return (order: readonly Address[]): EgressIp => {
+    const key = order.join(' ')
+    const egressIp = known.get(key) ?? { order, blockOwner }
+    if (known.size > mostOrders) known.clear()
+    known.set(key, egressIp)
+    return egressIp
+  }
+})
 
 /** The node's addresses that its pods leave with where no policy selects them: the first of each family. */
 export function masqueradeAddresses({ self, world }: Context): readonly Address[] {
@@ -165,10 +180,20 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
       granted === undefined
         ? owned
         : usableLeases(context.world, awaited, { address, order, owned, granted, slot })
-    if (blocks.length > 0) pools.push({ address, purpose: 'egress', blocks })
+    if (blocks.length > 0) pools.push({ address, purpose: 'egress', blocks: sameBlocks(blockOwner)(blocks) })
   }
   return pools
 }
+
+/** Again the same object where it is the same as before. */
+const sameBlocks = remembered((_: BlockOwners) => {
+  let last: readonly number[] = []
+  return (blocks: readonly number[]): readonly number[] => {
+    const isSame = blocks.length === last.length && blocks.every((block, index) => block === last[index])
+    if (!isSame) last = blocks
+    return last
+  }
+})
 
 const blocksBySlot = remembered((blockOwner: BlockOwners): ReadonlyMap<number, readonly number[]> => {
   const blocks = new Map<number, number[]>()

@@ -10,9 +10,17 @@ const mappedPrefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] as const
 
 /** Strict: no leading zeros, no shorthand such as `10.1`, no zone. Undefined where the text is no address. */
 export function parseAddress(text: string): Address | undefined {
+  const known = knownTexts.get(text)
+  if (known !== undefined) return known
   const bytes = text.includes(':') ? parseIpv6(text) : parseIpv4(text)
-  return bytes && addressFromBytes(bytes)
+  if (bytes === undefined) return undefined
+  const address = addressFromBytes(bytes)
+  if (knownTexts.size >= mostKnown) knownTexts.clear()
+  knownTexts.set(text, address)
+  return address
 }
+
+const knownTexts = new Map<string, Address>()
 
 export function familyOf(address: Address): Family {
   return address.includes(':') ? 6 : 4
