@@ -1,4 +1,5 @@
 import { kinds, managedByLabel } from '../../api/kinds.ts'
+import { isAllowed } from '../../kube/access-review.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
@@ -65,48 +66,24 @@ export async function gatherClusterFacts(client: KubeClient): Promise<ClusterFac
   }
 }
 
+/** The server's clock is in the head of every answer, in whole seconds. */
 async function askVersion(client: KubeClient): Promise<Pick<ClusterFacts, 'version' | 'clockAheadMs'>> {
-  const answer = (await client.json({ method: 'GET', path: '/version' })) as { readonly gitVersion?: string }
-  return { version: answer.gitVersion ?? 'unknown', clockAheadMs: await clockAhead(client) }
-}
-
-/** By an object that is made for the purpose, and that nobody keeps: its time is the server's. */
-async function clockAhead(client: KubeClient): Promise<number | undefined> {
-  const lease = {
-    apiVersion: 'coordination.k8s.io/v1',
-    kind: 'Lease',
-    metadata: { generateName: 'sallyport-preflight-', namespace: 'kube-system' },
-  }
-  try {
-    const made = await client
-      .resource(named('coordination.k8s.io', 'leases', true))
-      .create(lease as unknown as KubeObject, { dryRun: true })
-    const time = Date.parse(made.metadata.creationTimestamp ?? '')
-    return Number.isNaN(time) ? undefined : Date.now() - time
-  } catch {
-    return undefined /* no right to; the rights are told of elsewhere */
-  }
+  const answer = await client.send({ method: 'GET', path: '/version' })
+  const { gitVersion = 'unknown' } = (await answer.body.json()) as { readonly gitVersion?: string }
+  const serverMs = Date.parse(String(answer.headers.date))
+  return { version: gitVersion, clockAheadMs: Number.isNaN(serverMs) ? undefined : Date.now() - serverMs }
 }
 
 async function findMissingRights(client: KubeClient): Promise<string[]> {
   const missing: string[] = []
   for (const { group, plural, isNamespaced } of needed) {
-    const resourceAttributes = {
+    const deed = {
+      verb: 'create',
       group,
       resource: plural,
-      verb: 'create',
       ...(isNamespaced ? { namespace: 'kube-system' } : {}),
     }
-    const review = (await client.json({
-      method: 'POST',
-      path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
-      body: {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SelfSubjectAccessReview',
-        spec: { resourceAttributes },
-      },
-    })) as { readonly status?: { readonly allowed?: boolean } }
-    if (review.status?.allowed !== true) missing.push(`create ${plural}${group === '' ? '' : `.${group}`}`)
+    if (!(await isAllowed(client, deed))) missing.push(`create ${plural}${group === '' ? '' : `.${group}`}`)
   }
   return missing
 }

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { isAllowed } from '../../kube/access-review.ts'
 import { KubeClient, type KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isNotFound, KubeError } from '../../kube/kube-error.ts'
@@ -105,19 +106,6 @@ async function nodeRights(
   const impersonate = { user: users[0] ?? '', groups: [nodesGroup] }
   await using asNode = new KubeClient({ ...clusterAccessOf(access), impersonate }, { userAgent })
   return (await isAllowed(asNode, { verb: 'list', resource: 'configmaps' })) ? 'enough' : 'tooFew'
-}
-
-async function isAllowed(client: KubeClient, resourceAttributes: object): Promise<boolean> {
-  const review = (await client.json({
-    method: 'POST',
-    path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
-    body: {
-      apiVersion: 'authorization.k8s.io/v1',
-      kind: 'SelfSubjectAccessReview',
-      spec: { resourceAttributes },
-    },
-  })) as { status?: { allowed?: boolean } }
-  return review.status?.allowed === true
 }
 
 /** By their leases, and the server's own clock: this machine's may differ. */
