@@ -41,10 +41,20 @@ spec:
   egressGateway: {nodeSelector: {matchLabels: {gateway: "true"}}, egressIP: ${egressIp(index)}}
 `
 
-/** In the pod: as many flows to one destination as its node's floor has ports, and some more. */
+/**
+ * In the pod: one destination after another, to each as many flows as the node's floor has ports, and some more. One
+ * process for all of them, or starting processes would be what is measured on a small machine.
+ */
 const flows = `const { createSocket } = require("node:dgram");
-for (let i = 0; i < 80; i++) createSocket("udp4").send("x", 9, process.argv[1]);
-setTimeout(() => process.exit(), 50)`
+const { setTimeout } = require("node:timers/promises");
+(async () => {
+  for (const destination of process.argv.slice(1)) {
+    const sockets = Array.from({ length: 80 }, () => createSocket("udp4"));
+    for (const socket of sockets) socket.send("x", 9, destination);
+    await setTimeout(500);
+    for (const socket of sockets) socket.close();
+  }
+})()`
 
 async function setUp(): Promise<void> {
   await startLab({ name })
@@ -85,10 +95,7 @@ try {
   if (missing.length > 0) throw new Error(missing.join('; '))
   if (loadLab(name) !== undefined) await stopLab(name)
   await setUp()
-  for (const index of numbers) {
-    await type(`kubectl exec asking -- ${process.execPath} -e '${flows}' ${destination(index)}`)
-    await setTimeout(300)
-  }
+  await type(`kubectl exec asking -- ${process.execPath} -e '${flows}' ${numbers.map(destination).join(' ')}`)
   await setTimeout(2_000)
   const first = new Map<string, number>()
   for (const { egressIP, tookMs } of await leased()) if (!first.has(egressIP)) first.set(egressIP, tookMs)

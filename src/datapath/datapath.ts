@@ -86,10 +86,20 @@ export function openDatapath(options: DatapathOptions = {}): Datapath {
   const codecs = tableCodecs(btf)
   mkdirSync(pinDirectory, { recursive: true, mode: 0o700 })
   const object = loadObject({ objectFile, btf, pinDirectory, knobs })
-  return new Datapath(object, btf, codecs, new Hooks(pinDirectory, mechanism))
+  return new Datapath({ objectFile, object, btf, codecs, hooks: new Hooks(pinDirectory, mechanism) })
+}
+
+interface Loaded {
+  readonly objectFile: string
+  readonly object: LoadedObject
+  readonly btf: Btf
+  readonly codecs: TableCodecs
+  readonly hooks: Hooks
 }
 
 export class Datapath implements AsyncDisposable {
+  /** What was loaded: whoever reads the maps by himself has to know their layouts. */
+  readonly objectFile: string
   readonly tables: Tables
   readonly btf: Btf
   readonly #object: LoadedObject
@@ -100,7 +110,8 @@ export class Datapath implements AsyncDisposable {
   #running: Promise<unknown> = Promise.resolve()
   #hasTakenOver = false
 
-  constructor(object: LoadedObject, btf: Btf, codecs: TableCodecs, hooks: Hooks) {
+  constructor({ objectFile, object, btf, codecs, hooks }: Loaded) {
+    this.objectFile = objectFile
     this.#object = object
     this.#codecs = codecs
     this.#hooks = hooks

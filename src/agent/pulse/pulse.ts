@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { type Datapath, defaultObjectFile } from '../../datapath/datapath.ts'
+import type { Datapath } from '../../datapath/datapath.ts'
 import { distrustMs, flapMemoryMs, type GatewayLife } from '../../decide/takeover.ts'
 import type { Address } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -35,7 +35,7 @@ export class Pulse {
     const { datapath, tunnelPort, log } = options
     this.#options = options
     const data: PulseData = {
-      objectFile: defaultObjectFile,
+      objectFile: datapath.objectFile,
       maps: { vitals: datapath.tables.vitals.raw, heard: datapath.tables.heard.raw },
       shared: this.#flags.buffer,
       tunnelPort,
