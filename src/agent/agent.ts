@@ -58,7 +58,7 @@ export interface AgentOptions {
 }
 
 /** Pressure on several pools, and what several addresses' tables hold, go out together. */
-const promiseTogetherMs = 5
+const promiseTogetherMs = 2
 
 /** Connections that are opened together are there within so long. */
 const burstMs = 20
@@ -252,9 +252,9 @@ export class Agent implements LocalApi {
   }
 
   #press(address: Address, refused: number): void {
-    if (!this.#portDemand.press(address, refused, this.#options.clock.now())) return
-    this.#promising.trigger()
-    this.#loop.trigger()
+    const outcome = this.#portDemand.press(address, refused, this.#options.clock.now())
+    if (outcome !== undefined) this.#promising.trigger()
+    if (outcome === 'keeps') this.#loop.trigger()
   }
 
   sweep(): void {

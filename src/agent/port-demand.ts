@@ -123,10 +123,10 @@ export class PortDemand {
   }
 
   /**
-   * A pool is crowded; `refused` flows have found no port, ever. True where the node now asks for more, or keeps what it was
-   * about to give back.
+   * A pool is crowded; `refused` flows have found no port, ever. The node now keeps what it was about to give back, which is
+   * for its own tables; or asks for more, which is for others; or neither.
    */
-  press(address: Address, refused: number, nowMs: number): boolean {
+  press(address: Address, refused: number, nowMs: number): 'keeps' | 'asks' | undefined {
     const before = this.#wishes.get(address)
     const inUse = this.#inUse(address)
     const known = this.#refused.get(address) ?? refused
@@ -138,7 +138,8 @@ export class PortDemand {
     this.#wishes.set(address, wish)
     if (wish.blocks !== before?.blocks) this.#open.add(address)
     this.#leaving = new Map([...this.#leaving].filter(([of]) => of !== address))
-    return hadLeaving || wish.blocks !== before?.blocks
+    if (hadLeaving) return 'keeps'
+    return wish.blocks === before?.blocks ? undefined : 'asks'
   }
 
   #inUse(address: Address): number {
