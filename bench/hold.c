@@ -474,7 +474,8 @@ static void verify(void)
 			continue;
 		slots[fd].is_answered = false;
 		slots[fd].sender = -1;
-		if (write(fd, "v", 1) != 1)
+		/* What does not fit is behind bytes that have no answer yet: theirs will do. */
+		if (write(fd, "v", 1) != 1 && errno != EAGAIN)
 			lose(fd);
 		else
 			asked++;

@@ -133,18 +133,27 @@ static __always_inline struct rule *find_rule(__u64 policy_set, const struct add
 	return bpf_map_lookup_elem(&rules, &key);
 }
 
+enum life {
+	LIFE_SILENT = 0,
+	LIFE_DISTRUSTED,	/* heard, but it came and went too often: for where there is nobody better */
+	LIFE_TRUSTED,
+};
+
 /* Without the own agent's probes nobody is ever heard, and nobody may be judged by it: fail static. */
-static __always_inline bool is_alive(const struct address *gateway, __u64 now)
+static __always_inline enum life life_of(const struct address *gateway, __u64 now)
 {
 	__u32 key = 0;
 	struct vitals *own = bpf_map_lookup_elem(&vitals, &key);
 	struct heard *heard_of;
 
 	if (!own || own->probing_until_ns < now)
-		return true;
+		return LIFE_TRUSTED;
 	heard_of = bpf_map_lookup_elem(&heard, gateway);
-	return !heard_of ||
-	       (heard_of->last_ns + gateway_silence_ns > now && heard_of->distrusted_until_ns <= now);
+	if (!heard_of)
+		return LIFE_TRUSTED;
+	if (heard_of->last_ns + gateway_silence_ns <= now)
+		return LIFE_SILENT;
+	return heard_of->distrusted_until_ns > now ? LIFE_DISTRUSTED : LIFE_TRUSTED;
 }
 
 /* As long as the stack may still know of a connection that it delivered to a pod. */
@@ -172,7 +181,7 @@ static __always_inline bool is_inbound_reply(const struct packet *packet, const 
 }
 
 /*
- * Who answers for an egress IP now: the first in its order that is this node or alive.
+ * Who answers for an egress IP now: the first in its order that is this node or trusted, else the first that is heard.
  * The order is short, and its owner is nearly always the answer.
  */
 enum holder {
@@ -184,7 +193,9 @@ enum holder {
 __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
 {
 	struct egress_ip *entry = egress_ip ? bpf_map_lookup_elem(&egress_ips, egress_ip) : NULL;
+	enum holder holder = HOLDER_NONE;
 	struct self *own = this_node();
+	enum life life;
 
 	if (!entry || !own || !gateway)
 		return HOLDER_NONE;
@@ -193,28 +204,32 @@ __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, s
 			break;
 		if (same_address(&entry->order[i], &own->tunnel_address))
 			return HOLDER_SELF;
-		if (is_alive(&entry->order[i], now)) {
+		life = life_of(&entry->order[i], now);
+		if (life == LIFE_TRUSTED || (life == LIFE_DISTRUSTED && holder == HOLDER_NONE)) {
 			*gateway = entry->order[i];
-			return HOLDER_OTHER;
+			holder = HOLDER_OTHER;
 		}
+		if (life == LIFE_TRUSTED)
+			break;
 	}
-	return HOLDER_NONE;
+	return holder;
 }
 
-static __noinline bool is_owner_alive(const struct address *egress_ip, __u64 now)
+static __noinline bool is_owner_trusted(const struct address *egress_ip, __u64 now)
 {
 	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
 	struct self *own = this_node();
 
 	return entry && own && entry->holder_count > 0 &&
-	       (same_address(&entry->order[0], &own->tunnel_address) || is_alive(&entry->order[0], now));
+	       (same_address(&entry->order[0], &own->tunnel_address) ||
+		life_of(&entry->order[0], now) == LIFE_TRUSTED);
 }
 
 /* Which of a group's egress IPs a pass looks at, and what it asks of them. */
 struct pass {
 	__u32 first;
 	__u32 count;
-	bool asks_for_owner;	/* the node where the address belongs must be alive, a successor will not do */
+	bool asks_for_owner;	/* the node where the address belongs must be trusted, a successor will not do */
 };
 
 /* A random one, or the next that will do. The walk is bounded for the verifier's sake. */
@@ -238,7 +253,7 @@ static __noinline bool pick_egress_ip(const struct group *group, const struct pa
 		if (index >= MAX_GROUP_MEMBERS)
 			break;
 		*egress_ip = group->egress_ips[index];
-		if (pass->asks_for_owner ? is_owner_alive(egress_ip, now) :
+		if (pass->asks_for_owner ? is_owner_trusted(egress_ip, now) :
 					   find_holder(egress_ip, now, &gateway) != HOLDER_NONE)
 			return true;
 	}

@@ -41,6 +41,14 @@ const cases: readonly Case[] = [
     preferred: both, heard: [gateway4, gateway5], distrusted: [gateway4], expect: [ip44],
   },
   {
+    name: 'which is better than none',
+    preferred: both, heard: [gateway4, gateway5], distrusted: [gateway4, gateway5], expect: both,
+  },
+  {
+    name: 'and than a silent one',
+    preferred: both, heard: [gateway5], distrusted: [gateway5], silent: [gateway4], expect: both,
+  },
+  {
     name: 'a gateway that is not probed is not judged',
     preferred: both, heard: [gateway5], expect: both,
   },
