@@ -63,6 +63,9 @@ const promiseTogetherMs = 2
 /** Connections that are opened together are there within so long. */
 const burstMs = 20
 
+/** Between two looks at the event loop's delay. The library's 10 ms would be half of what an agent at rest does. */
+const loopDelayEveryMs = 1_000
+
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent implements LocalApi {
   readonly #options: AgentOptions
@@ -351,7 +354,11 @@ export class Agent implements LocalApi {
 
   #registerMetrics(): void {
     const { datapath } = this.#options
-    collectDefaultMetrics({ register: this.#metrics, prefix: 'sallyport_agent_' })
+    collectDefaultMetrics({
+      register: this.#metrics,
+      prefix: 'sallyport_agent_',
+      eventLoopMonitoringPrecision: loopDelayEveryMs,
+    })
     new Gauge({
       name: 'sallyport_packets_total',
       help: 'Packets by the program and the verdict that their journey ended with.',
