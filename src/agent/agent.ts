@@ -5,6 +5,7 @@ import { version } from '../api/version.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import { compatibleRows } from '../decide/compatible-rows.ts'
+import { concernsNode, concernsTables } from '../decide/lease-news.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { Settings, World } from '../decide/world.ts'
@@ -14,7 +15,7 @@ import { type Address, parseAddress } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
-import { type Applied, applyDecision } from './apply.ts'
+import { type Applied, Applier } from './apply.ts'
 import { type Attachment, Attachments } from './attachments.ts'
 import { ChainedPods } from './chained-pods.ts'
 import { heldAddressesFile } from './held-addresses.ts'
@@ -83,6 +84,9 @@ export class Agent implements LocalApi {
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #metrics = new Registry()
+  readonly #applier: Applier
+  /** All devices, until something may have changed them. */
+  #network: readonly NodeDevice[] | undefined
   #devices: readonly NodeDevice[] = []
   #tables: Tables | undefined
   #applied: Applied | undefined
@@ -94,7 +98,11 @@ export class Agent implements LocalApi {
     this.#observation = new Observation(client, self, {
       clock,
       log,
-      onChange: () => this.trigger(),
+      onChange: () => this.#lookAgain(),
+      concerns: {
+        egressNode: (change) => concernsNode(change, this.#portDemand.isWaiting),
+        egressAddress: (change) => concernsTables(change, this.#tables),
+      },
       watchesNetworkPolicies: configuration.isChained && configuration.networkPolicies === 'refuse',
     })
     this.#egressNodes = client.resource<EgressNode>(egressNodeResource)
@@ -110,7 +118,10 @@ export class Agent implements LocalApi {
         const pod = this.#observation.pod(namespace, name)
         return pod !== undefined && (uid === '' || pod.uid === uid)
       },
-      settle: () => this.#loop.settle(),
+      settle: () => {
+        this.#network = undefined
+        return this.#loop.settle()
+      },
     }
     this.#podNetwork = new PodNetwork({
       ...held,
@@ -134,13 +145,21 @@ export class Agent implements LocalApi {
       log,
       onChange: () => this.trigger(),
     })
+    this.#applier = new Applier({ datapath, netlink }, configuration)
     this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
     this.#reporting = new Loop({ name: 'report', run: () => this.#report(), clock, log, minIntervalMs: 1000 })
     this.#promising = new Loop({ name: 'leases', run: () => this.#promise(), clock, log })
     this.#registerMetrics()
   }
 
+  /** Anything may have changed. */
   trigger(): void {
+    this.#network = undefined
+    this.#lookAgain()
+  }
+
+  /** What the API server says changes nothing of this node's network. */
+  #lookAgain(): void {
     this.#loop.trigger()
     this.#reporting.trigger()
   }
@@ -161,24 +180,29 @@ export class Agent implements LocalApi {
     ])
   }
 
-  /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
   async #reconcile(): Promise<void> {
-    const { netlink, configuration, clock, log, onReady } = this.#options
+    try {
+      await this.#decideAndApply()
+    } catch (error) {
+      this.#network = undefined
+      throw error
+    }
+  }
+
+  /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
+  async #decideAndApply(): Promise<void> {
+    const { netlink, clock, log, onReady } = this.#options
     if (!this.#observation.hasSynced) return
-    const devices = listNodeDevices(netlink)
-    this.#chainedPods?.observe(devices)
-    this.#devices = withoutPods(devices, this.#attachments.list())
+    const isNetworkKnown = this.#network !== undefined
+    this.#network ??= listNodeDevices(netlink)
+    this.#chainedPods?.observe(this.#network)
+    const attachments = this.#attachments.list()
+    this.#devices = withoutPods(this.#network, attachments)
     const world = this.#world()
     const tables = resolve(world)
     const lingering = this.#lingering.update(tables.egressIps, clock.now(), this.#stackAddresses())
-    this.#applied = await applyDecision(
-      this.#options,
-      configuration,
-      tables,
-      this.#devices,
-      this.#attachments.list(),
-      lingering,
-    )
+    const devices = this.#devices
+    this.#applied = await this.#applier.apply({ tables, devices, attachments, lingering, isNetworkKnown })
     this.#chainedPods?.hook()
     for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.now()))
       log.info({ egressIP: address, ...lease }, 'ports leased')

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../datapath/datapath.ts'
 import type { Attachment as HookAttachment } from '../datapath/hooks.ts'
 import type { Netlink } from '../datapath/netlink.ts'
+import type { Route } from '../datapath/routes.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
@@ -23,31 +25,55 @@ export interface Applied {
   readonly nativeDevices: readonly NodeDevice[]
 }
 
-/**
- * Makes the kernel be as decided. Tables first and programs after, so that no packet meets a program whose tables are
- * empty; applying twice changes nothing the second time.
- */
-export async function applyDecision(
-  held: { readonly datapath: Datapath; readonly netlink: Netlink },
-  settings: NetworkSettings,
-  tables: Tables,
-  devices: readonly NodeDevice[],
-  attachments: readonly Attachment[],
-  lingering: ReadonlyMap<Address, EgressIp>,
-): Promise<Applied> {
-  const { datapath, netlink } = held
-  const { tunnelAddress } = tables.self
-  const overlay = ensureOverlay(netlink, devices, {
-    port: settings.tunnelPort,
-    mtu: settings.mtu,
-    tunnelAddress,
-  })
-  prepareKernel(settings)
-  await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
-  const nativeDevices = selectNativeDevices(devices, settings.devices, tunnelAddress)
-  hookDevices(datapath, overlay, nativeDevices)
-  syncRoutes(netlink, overlay.ifindex, tunnelRoutes(tables, overlay))
-  return { overlay, nativeDevices }
+export interface Decision {
+  readonly tables: Tables
+  readonly devices: readonly NodeDevice[]
+  readonly attachments: readonly Attachment[]
+  readonly lingering: ReadonlyMap<Address, EgressIp>
+  /** Nothing has touched the node's network since the last time: what was made of it then stands. */
+  readonly isNetworkKnown: boolean
+}
+
+/** Makes the kernel be as decided. Applying twice changes nothing the second time. */
+export class Applier {
+  readonly #held: { readonly datapath: Datapath; readonly netlink: Netlink }
+  readonly #settings: NetworkSettings
+  #overlay: (Overlay & { readonly tunnelAddress: Address }) | undefined
+  #routes: readonly Route[] | undefined
+
+  constructor(held: { datapath: Datapath; netlink: Netlink }, settings: NetworkSettings) {
+    this.#held = held
+    this.#settings = settings
+  }
+
+  /** Tables first and programs after, so that no packet meets a program whose tables are empty. */
+  async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
+    const { tables, devices, attachments, lingering } = decision
+    const { datapath } = this.#held
+    if (!isNetworkKnown) this.#overlay = this.#routes = undefined
+    const overlay = this.#prepare(tables.self.tunnelAddress, devices)
+    await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
+    const nativeDevices = selectNativeDevices(devices, this.#settings.devices, tables.self.tunnelAddress)
+    hookDevices(datapath, overlay, nativeDevices)
+    this.#route(tunnelRoutes(tables, overlay), overlay)
+    return { overlay, nativeDevices }
+  }
+
+  #prepare(tunnelAddress: Address, devices: readonly NodeDevice[]): Overlay {
+    if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
+    const { tunnelPort: port, mtu } = this.#settings
+    const overlay = ensureOverlay(this.#held.netlink, devices, { port, mtu, tunnelAddress })
+    prepareKernel(this.#settings)
+    this.#overlay = { ...overlay, tunnelAddress }
+    return overlay
+  }
+
+  #route(routes: readonly Route[], overlay: Overlay): void {
+    if (isDeepStrictEqual(this.#routes, routes)) return
+    this.#routes = undefined
+    syncRoutes(this.#held.netlink, overlay.ifindex, routes)
+    this.#routes = routes
+  }
 }
 
 /** Attaching again where a program already is would cost a system call and nothing else; it is left out. */

@@ -10,12 +10,11 @@ import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/
 import {
   clusterResource,
   coreResource,
-  dropManagedFields,
   type KubeNetworkPolicy,
   type KubePod,
   trimNode,
 } from '../kube/cluster-objects.ts'
-import { Mirror } from '../kube/mirror.ts'
+import { type Change, Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { ObservedPod } from './world.ts'
@@ -33,6 +32,11 @@ interface Held {
   readonly clock: Clock
   readonly log: Logger
   readonly onChange: () => void
+  /** Whether news is to be looked at now, or will do at the next look. */
+  readonly concerns: {
+    readonly egressNode: (change: Change<EgressNode>) => boolean
+    readonly egressAddress: (change: Change<EgressAddress>) => boolean
+  }
   /** Chained, where they are not to be bypassed: nobody else needs the right to read them. */
   readonly watchesNetworkPolicies: boolean
 }
@@ -50,12 +54,22 @@ export class Observation {
   readonly #self: string
 
   constructor(client: KubeClient, self: string, held: Held) {
-    const { clock, log, onChange, watchesNetworkPolicies } = held
+    const { clock, log, onChange, concerns, watchesNetworkPolicies } = held
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
       options: ListOptions = {},
-    ) => new Mirror<T, V>(client.resource<T>(name), { ...options, clock, log, onChange, trim })
+      concernsUs: (change: Change<V>) => boolean = () => true,
+    ) =>
+      new Mirror<T, V>(client.resource<T>(name), {
+        ...options,
+        clock,
+        log,
+        trim,
+        onChange: (change) => {
+          if (change === undefined || concernsUs(change)) onChange()
+        },
+      })
     this.#self = self
     this.#nodes = mirror(coreResource('nodes', false), trimNode)
     this.#namespaces = mirror(
@@ -71,8 +85,18 @@ export class Observation {
       clusterResource(kinds.isovalentEgressGatewayPolicy),
       trimPolicy<IsovalentEgressGatewayPolicy>,
     )
-    this.#egressNodes = mirror(egressNodeResource, (object: EgressNode) => trimEgressNode(object, self))
-    this.#egressAddresses = mirror(clusterResource(kinds.egressAddress), dropManagedFields<EgressAddress>)
+    this.#egressNodes = mirror(
+      egressNodeResource,
+      (object: EgressNode) => trimEgressNode(object, self),
+      {},
+      concerns.egressNode,
+    )
+    this.#egressAddresses = mirror(
+      clusterResource(kinds.egressAddress),
+      trimEgressAddress,
+      {},
+      concerns.egressAddress,
+    )
     if (watchesNetworkPolicies)
       this.#networkPolicies = mirror(networkPolicyResource, ({ metadata, spec = {} }: KubeNetworkPolicy) =>
         readEgressRestriction(metadata, spec),
@@ -167,6 +191,11 @@ function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): E
     ...(spec === undefined ? {} : { spec }),
     status: isOwn ? { demand, ...rest } : rest,
   }
+}
+
+/** How much of it is left is the operator's to know, and people's. */
+function trimEgressAddress({ metadata, spec }: EgressAddress): EgressAddress {
+  return { metadata: trimMetadata(metadata), spec }
 }
 
 /** Without what changes at every write. */

@@ -77,6 +77,13 @@ export class PortDemand {
     return this.own
   }
 
+  /** Ports were asked for, or granted, that are not in use yet. */
+  get isWaiting(): boolean {
+    return (
+      this.#open.size > 0 || [...this.#since.values()].some((blocks) => [...blocks.values()].some(Boolean))
+    )
+  }
+
   get own(): OwnLeases {
     return { since: this.#since, leaving: merge(this.#leaving, this.#released) }
   }

@@ -3,8 +3,16 @@ import { egressAddressName } from '../api/egress-address-name.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Given, leasableBlocks, lendableSlots } from './leasable-blocks.ts'
-import { type LeaseTable, leasesByAddress, leasesOfTable, tableOfLeases } from './lease-table.ts'
+import {
+  type LeasedBlock,
+  type LeaseTable,
+  leasesByAddress,
+  leasesOfTable,
+  leaseTableOf,
+  tableOfLeases,
+} from './lease-table.ts'
 import { releasedBlocks } from './lease-use.ts'
+import { remembered } from './remembered.ts'
 import { slotsByNode } from './slots.ts'
 
 /** What the operator grants by. */
@@ -40,43 +48,101 @@ export interface AddressPlan {
  * read: an operator that acts on what it knew a while ago hands nothing to two nodes.
  */
 export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
+  const { egressAddresses, given, nodeAddresses } = situation
   const demands = demandsByAddress(situation)
-  const lendable = lendableSlots(situation.given)
-  const known = leasesByAddress(situation.egressAddresses).keys()
-  return [...new Set([...known, ...demands.keys()])].sort().map((address) => {
-    const object = situation.egressAddresses.find(
-      ({ metadata }) => metadata.name === egressAddressName(address),
-    )
-    const before = object?.spec.leases ?? []
-    const table = tableOfLeases(before)
-    takeBack(table, address, object?.metadata.generation ?? 0, situation)
-    const isNodeAddress = situation.nodeAddresses.has(address)
-    const all = leasableBlocks(isNodeAddress, situation.given.slots, lendable)
-    const elsewhere = tableOfLeases(leasesElsewhere(situation, address))
-    const free = all.filter((block) => table[block] === undefined && elsewhere[block] === undefined)
-    const left = grant(table, free, demands.get(address) ?? [])
-    const leases = leasesOfTable(table)
-    return {
-      address,
-      object,
-      leases,
-      isChanged: JSON.stringify(leases) !== JSON.stringify(leasesOfTable(tableOfLeases(before))),
-      leasable: all.length,
-      left: left.length,
-      isShort: (demands.get(address) ?? []).some(({ slot, blocks }) => heldBy(table, slot) < blocks),
-    }
-  })
+  const returned = returnedBlocks(situation)
+  const elsewhere = leasesElsewhere(egressAddresses)
+  const lendable = lendableSlots(given)
+  const leasable = (isNodeAddress: boolean): Leasable => {
+    const inOrder = leasableBlocks(isNodeAddress, given.slots, lendable)
+    return { inOrder, all: new Set(inOrder) }
+  }
+  const [ofEgressIp, ofNodeAddress] = [leasable(false), leasable(true)]
+  const objects = new Map(egressAddresses.map((object) => [object.metadata.name, object]))
+  const known = leasesByAddress(egressAddresses).keys()
+  return [...new Set([...known, ...demands.keys()])].sort().map((address) => ({
+    address,
+    ...planAddress({
+      object: objects.get(egressAddressName(address)),
+      leasable: nodeAddresses.has(address) ? ofNodeAddress : ofEgressIp,
+      elsewhere: elsewhere.get(address),
+      wanted: demands.get(address) ?? [],
+      returned: { gone: returned.gone, blocks: returned.blocks.get(address) ?? [] },
+    }),
+  }))
+}
+
+interface Leasable {
+  /** The next to go first. */
+  readonly inOrder: readonly number[]
+  readonly all: ReadonlySet<number>
+}
+
+interface AddressSituation {
+  readonly object: EgressAddress | undefined
+  readonly leasable: Leasable
+  readonly elsewhere: Readonly<LeaseTable> | undefined
+  readonly wanted: readonly Demand[]
+  readonly returned: Returned<readonly ReturnedBlock[]>
+}
+
+const listOf = remembered(leasesOfTable)
+const heldIn = remembered(heldBySlot)
+const takenIn = remembered((table: Readonly<LeaseTable>): readonly number[] =>
+  [...table.keys()].filter((block) => table[block] !== undefined),
+)
+
+/** Most addresses are as they were when they were looked at last: those are seen through at a glance. */
+function planAddress(situation: AddressSituation): Omit<AddressPlan, 'address'> {
+  const { object, leasable, elsewhere, wanted, returned } = situation
+  const before = leaseTableOf(object?.spec.leases ?? none)
+  const outcome = { object, leasable: leasable.inOrder.length }
+  if (returned.gone.size === 0 && returned.blocks.length === 0 && isMet(wanted, heldIn(before))) {
+    const taken = new Set([...takenIn(before), ...(elsewhere === undefined ? [] : takenIn(elsewhere))])
+    const left = outcome.leasable - [...taken].filter((block) => leasable.all.has(block)).length
+    return { ...outcome, leases: listOf(before), isChanged: false, left, isShort: false }
+  }
+  const table = [...before]
+  takeBack(table, returned, object?.metadata.generation ?? 0)
+  const free = leasable.inOrder.filter(
+    (block) => table[block] === undefined && elsewhere?.[block] === undefined,
+  )
+  return {
+    ...outcome,
+    left: grant(table, free, wanted).length,
+    leases: leasesOfTable(table),
+    isChanged: table.some((entry, block) => !isSame(entry, before[block])),
+    isShort: !isMet(wanted, heldBySlot(table)),
+  }
+}
+
+const none: readonly PortLease[] = []
+
+function isMet(wanted: readonly Demand[], held: ReadonlyMap<number, number>): boolean {
+  return wanted.every(({ slot, blocks }) => (held.get(slot) ?? 0) >= blocks)
+}
+
+function isSame(one: LeasedBlock | undefined, other: LeasedBlock | undefined): boolean {
+  return one === other || (one?.slot === other?.slot && one?.isEnding === other?.isEnding)
 }
 
 /** Another object for the same address is somebody's own doing; what it leases is not free. */
-function leasesElsewhere({ egressAddresses }: LeaseSituation, address: Address): readonly PortLease[] {
-  return egressAddresses
-    .filter(
-      ({ metadata, spec }) =>
-        metadata.name !== egressAddressName(address) && parseAddress(spec.address) === address,
-    )
-    .flatMap(({ spec }) => spec.leases ?? [])
+function leasesElsewhere(
+  egressAddresses: readonly EgressAddress[],
+): ReadonlyMap<Address, Readonly<LeaseTable>> {
+  const leases = new Map<Address, readonly PortLease[]>()
+  for (const object of egressAddresses) {
+    const address = strayAddress(object)
+    if (address === undefined) continue
+    leases.set(address, [...(leases.get(address) ?? none), ...(object.spec.leases ?? none)])
+  }
+  return new Map([...leases].map(([address, each]) => [address, tableOfLeases(each)]))
 }
+
+const strayAddress = remembered(({ metadata, spec }: EgressAddress): Address | undefined => {
+  const address = parseAddress(spec.address)
+  return address === undefined || metadata.name === egressAddressName(address) ? undefined : address
+})
 
 interface Demand {
   readonly slot: number
@@ -92,49 +158,84 @@ function demandsByAddress({ egressNodes, present }: LeaseSituation): ReadonlyMap
     if (slot === undefined || !present.has(metadata.name)) continue
     for (const { address: text, blocks } of status?.demand ?? []) {
       const address = parseAddress(text)
-      if (address !== undefined && blocks > 0)
-        demands.set(address, [...(demands.get(address) ?? []), { slot, blocks }])
+      if (address === undefined || blocks <= 0) continue
+      const demand = { slot, blocks }
+      const others = demands.get(address)
+      if (others === undefined) demands.set(address, [demand])
+      else others.push(demand)
     }
   }
   return demands
+}
+
+interface ReturnedBlock {
+  readonly slot: number
+  readonly block: number
+  /** The revision of the address's leases that its node knew. */
+  readonly knownRevision: number
+}
+
+interface Returned<Blocks> {
+  /** Slots of nodes that are gone, with all that they had. */
+  readonly gone: ReadonlySet<number>
+  readonly blocks: Blocks
+}
+
+function returnedBlocks({
+  egressNodes,
+  gone,
+}: LeaseSituation): Returned<ReadonlyMap<Address, readonly ReturnedBlock[]>> {
+  const returned = { gone: new Set<number>(), blocks: new Map<Address, readonly ReturnedBlock[]>() }
+  const slots = slotsByNode(egressNodes)
+  for (const egressNode of egressNodes) {
+    const slot = slots.get(egressNode.metadata.name)
+    if (slot === undefined) continue
+    if (gone.has(egressNode.metadata.name)) {
+      returned.gone.add(slot)
+      continue
+    }
+    for (const [address, blocks] of releasedBlocks(egressNode)) {
+      const each = [...blocks].map(([block, knownRevision]) => ({ slot, block, knownRevision }))
+      returned.blocks.set(address, [...(returned.blocks.get(address) ?? []), ...each])
+    }
+  }
+  return returned
 }
 
 /**
  * A block that its node gives back is marked first. It is free when the node gives it back knowing of the mark: an agent
  * that was started anew meanwhile, and knew nothing of what its predecessor gave back, knows by then.
  */
-function takeBack(table: LeaseTable, address: Address, revision: number, situation: LeaseSituation): void {
-  const slots = slotsByNode(situation.egressNodes)
-  for (const egressNode of situation.egressNodes) {
-    const slot = slots.get(egressNode.metadata.name)
-    if (slot === undefined) continue
-    if (situation.gone.has(egressNode.metadata.name)) {
-      for (const [block, entry] of table.entries()) if (entry?.slot === slot) table[block] = undefined
-      continue
-    }
-    for (const [block, knownRevision] of releasedBlocks(egressNode).get(address) ?? []) {
-      const entry = table[block]
-      if (entry?.slot !== slot) continue
-      if (!entry.isEnding) table[block] = { slot, isEnding: true }
-      else if (knownRevision >= revision) table[block] = undefined
-    }
+function takeBack(table: LeaseTable, { gone, blocks }: AddressSituation['returned'], revision: number): void {
+  if (gone.size > 0)
+    for (const [block, entry] of table.entries()) if (entry && gone.has(entry.slot)) table[block] = undefined
+  for (const { slot, block, knownRevision } of blocks) {
+    const entry = table[block]
+    if (entry?.slot !== slot) continue
+    if (!entry.isEnding) table[block] = { slot, isEnding: true }
+    else if (knownRevision >= revision) table[block] = undefined
   }
 }
 
 /** Who has least comes first. Returns what is left. */
 function grant(table: LeaseTable, free: readonly number[], demands: readonly Demand[]): readonly number[] {
   let left = free
+  const heldNow = heldBySlot(table)
   const missing = demands
-    .map(({ slot, blocks }) => ({ slot, blocks: blocks - heldBy(table, slot), held: heldBy(table, slot) }))
-    .filter(({ blocks }) => blocks > 0)
+    .map(({ slot, blocks }) => ({ slot, blocks, held: heldNow.get(slot) ?? 0 }))
+    .filter(({ blocks, held }) => blocks > held)
     .sort((a, b) => a.held - b.held || a.slot - b.slot)
-  for (const { slot, blocks } of missing) {
-    for (const block of left.slice(0, blocks)) table[block] = { slot, isEnding: false }
-    left = left.slice(blocks)
+  for (const { slot, blocks, held } of missing) {
+    for (const block of left.slice(0, blocks - held)) table[block] = { slot, isEnding: false }
+    left = left.slice(blocks - held)
   }
   return left
 }
 
-function heldBy(table: LeaseTable, slot: number): number {
-  return table.filter((entry) => entry?.slot === slot && !entry.isEnding).length
+/** How many blocks each slot has to use. */
+function heldBySlot(table: Readonly<LeaseTable>): ReadonlyMap<number, number> {
+  const held = new Map<number, number>()
+  for (const entry of table)
+    if (entry !== undefined && !entry.isEnding) held.set(entry.slot, (held.get(entry.slot) ?? 0) + 1)
+  return held
 }

@@ -27,7 +27,7 @@ export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
 export const leaseTableOf: (leases: readonly PortLease[]) => Readonly<LeaseTable> = remembered(tableOfLeases)
 
 /** The shortest list that says the same, by port. */
-export function leasesOfTable(table: LeaseTable): PortLease[] {
+export function leasesOfTable(table: Readonly<LeaseTable>): PortLease[] {
   const leases: { firstPort: number; blocks: number; slot: number; isEnding?: boolean }[] = []
   for (const [block, entry] of table.entries()) {
     if (entry === undefined) continue

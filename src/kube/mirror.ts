@@ -6,13 +6,19 @@ import type { KubeObject, ListOptions, Resource } from './client.ts'
 import { isGone, KubeError } from './kube-error.ts'
 import { watchOnce } from './watch.ts'
 
+/** As it was before and is now; undefined where it was not there, or is not any more. */
+export interface Change<V> {
+  readonly before: V | undefined
+  readonly after: V | undefined
+}
+
 export interface MirrorOptions<T, V> extends ListOptions {
   readonly clock: Clock
   readonly log: Logger
   /** What is kept of an object: a node's mirror of many objects must stay small. */
   readonly trim: (object: T) => V
-  /** Something may have changed. */
-  readonly onChange: () => void
+  /** Something may have changed: after a list anything, else this object. */
+  readonly onChange: (change?: Change<V>) => void
 }
 
 /**
@@ -109,7 +115,7 @@ export class Mirror<T extends KubeObject, V> {
       if (event.type !== 'DELETED' && before !== undefined && before === after) continue
       if (event.type === 'DELETED') this.#items.delete(key)
       else this.#items.set(key, after)
-      onChange()
+      onChange({ before, after: event.type === 'DELETED' ? undefined : after })
     }
   }
 
