@@ -14,7 +14,7 @@ import { exec } from '../src/lab/shell.ts'
  */
 const { values: options } = parseArgs({
   options: {
-    addresses: { type: 'string', default: '40' },
+    addresses: { type: 'string', default: '120' },
     out: { type: 'string', default: join(repository, 'bench/leases.json') },
   },
 })

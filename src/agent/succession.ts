@@ -32,7 +32,7 @@ export interface Hearing {
 }
 
 /** Handing back is due by the clock, not by an event. */
-const checkMs = 500
+const checkMs = 1_000
 
 /** An agent that was gone for longer than this says nothing about tables that it has not read anew. */
 const trustedPauseNs = 60_000_000_000n

@@ -46,6 +46,10 @@ export const native = {
     libc,
     'int64_t send(int fd, const void *buffer, size_t length, int flags)',
   ),
+  sendto: foreign<[number, Buffer, number, number, Buffer, number], number>(
+    libc,
+    'int64_t sendto(int fd, const void *buffer, size_t length, int flags, const void *address, uint32_t size)',
+  ),
   recv: foreign<[number, Buffer, number, number], number>(
     libc,
     'int64_t recv(int fd, void *buffer, size_t length, int flags)',

@@ -1,10 +1,10 @@
-import { createSocket } from 'node:dgram'
 import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { readBtf } from '../../datapath/btf.ts'
+import { Datagrams } from '../../datapath/datagrams.ts'
 import { Table } from '../../datapath/table.ts'
 import { tableCodecs } from '../../datapath/tables.ts'
-import { type Address, familyOf } from '../../net/address.ts'
+import type { Address } from '../../net/address.ts'
 import { probeFrame } from './frame.ts'
 import { type Order, type PulseData, type Report, timing } from './terms.ts'
 
@@ -20,8 +20,7 @@ const vitals = new Table(maps.vitals, codecs.vitals.key, codecs.vitals.value)
 const heard = new Table(maps.heard, codecs.heard.key, codecs.heard.value)
 const frame = probeFrame(readBtf(objectFile).enumeration('tunnel').get('TUNNEL_PROBE') ?? 0)
 const flags = new Int32Array(shared)
-const socket = createSocket('udp4').on('error', () => {})
-const socket6 = createSocket('udp6').on('error', () => {})
+const datagrams = new Datagrams(tunnelPort)
 
 let gateways: readonly Address[] = []
 let distrusted: ReadonlyMap<Address, bigint> = new Map()
@@ -60,8 +59,7 @@ function isAgentWell(now: bigint): boolean {
 }
 
 function probe(): void {
-  for (const gateway of gateways)
-    (familyOf(gateway) === 4 ? socket : socket6).send(frame, tunnelPort, gateway, () => {})
+  for (const gateway of gateways) datagrams.send(frame, gateway)
 }
 
 function judge(now: bigint): void {
@@ -88,6 +86,7 @@ function watch(wanted: readonly Address[]): void {
     if (!gateways.includes(gateway)) heard.set(gateway, { last_ns: now, distrusted_until_ns: 0n })
   if (gateways.length === 0) goodTicks = 0
   gateways = wanted
+  datagrams.keepOnly(new Set(wanted))
 }
 
 function distrust(until: ReadonlyMap<Address, bigint>): void {
