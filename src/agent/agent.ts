@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Configuration } from '../api/configuration.ts'
 import type { EgressNode } from '../api/egress-node.ts'
@@ -6,6 +7,7 @@ import type { Datapath } from '../datapath/datapath.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import { compatibleRows } from '../decide/compatible-rows.ts'
 import { concernsNode, concernsTables } from '../decide/lease-news.ts'
+import { summariseRefusals } from '../decide/refusals.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { Settings, World } from '../decide/world.ts'
@@ -209,6 +211,7 @@ export class Agent implements LocalApi {
     this.#promising.trigger()
     this.#succession.update(tables, lingering, this.#devices)
     const isFirst = this.#tables === undefined
+    if (!isDeepStrictEqual(tables.refusals, this.#tables?.refusals)) this.#reporting.trigger()
     this.#tables = tables
     if (isFirst) onReady()
   }
@@ -254,7 +257,8 @@ export class Agent implements LocalApi {
   async #report(): Promise<void> {
     if (!this.#observation.hasSynced || this.#devices.length === 0) return
     const { heard, unreachable } = this.#succession.hearing(this.#observation.nodes)
-    const status = { interfaces: this.#interfaces(), heard, unreachable, version }
+    const refused = summariseRefusals(this.#tables?.refusals ?? [])
+    const status = { interfaces: this.#interfaces(), heard, unreachable, refused, version }
     await report(this.#egressNodes, this.#observation.egressNode, status)
   }
 

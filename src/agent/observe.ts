@@ -182,14 +182,17 @@ export function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgress
   return { ...policy, metadata: trimMetadata(policy.metadata), status: { groupStatuses: grants } }
 }
 
-/** What others ask for is the operator's to know. */
+/** What others ask for and refuse is the operator's to know. */
 function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, ...rest } = status ?? {}
-  const isOwn = metadata.name === self && demand !== undefined
+  const { demand, refused, ...rest } = status ?? {}
+  const own = {
+    ...(demand === undefined ? {} : { demand }),
+    ...(refused === undefined ? {} : { refused }),
+  }
   return {
     metadata: trimMetadata(metadata),
     ...(spec === undefined ? {} : { spec }),
-    status: isOwn ? { demand, ...rest } : rest,
+    status: metadata.name === self ? { ...own, ...rest } : rest,
   }
 }
 

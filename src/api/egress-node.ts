@@ -82,6 +82,21 @@ export const egressNodeStatus = z
       )
       .describe('Leased ports that the node does not use any more, and gives back.')
       .optional(),
+    refused: z
+      .array(
+        z.object({
+          policy: z.string().describe('Kind and name of the egress policy.'),
+          networkPolicies: z
+            .array(z.string())
+            .describe('The NetworkPolicies that restrict those pods, as namespace/name.'),
+          pods: z.int().min(1).describe('How many pods of this node.'),
+          example: z.string().describe('One of them, as namespace/name.'),
+        }),
+      )
+      .describe(
+        'Egress policies of which the node drops what some of its pods send: a NetworkPolicy could not hold for it.',
+      )
+      .optional(),
   })
   .describe('What the agent says of its node.')
 
@@ -94,4 +109,5 @@ export interface EgressNode {
   readonly status?: z.infer<typeof egressNodeStatus>
 }
 
+export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
 export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

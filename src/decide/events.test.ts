@@ -20,6 +20,7 @@ const pool = (status: 'True' | 'False') => ({
   reason: status === 'True' ? 'noreason' : 'PoolExhausted',
   message: 'pool',
 })
+const refused = { type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message: 'a pod' } as const
 const well = ready('True', 'GatewaysFound')
 const healthy = (...ips: string[]): StatusSeen => ({
   conditions: [well],
@@ -44,6 +45,18 @@ describe('of a change is told', () => {
   const cases: readonly { name: string; before: StatusSeen; after: StatusSeen; expect: readonly string[] }[] =
     [
       { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
+      {
+        name: 'that pods are refused, and once only',
+        before: { conditions: [well] },
+        after: { conditions: [well, refused] },
+        expect: ['Warning PodsRefused: a pod'],
+      },
+      {
+        name: 'nothing, where other pods are',
+        before: { conditions: [well, refused] },
+        after: { conditions: [well, { ...refused, message: 'two pods' }] },
+        expect: [],
+      },
       {
         name: 'that it is not, and why',
         before: { conditions: [well] },

@@ -27,6 +27,7 @@ export interface NodesSeen {
 export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: NodesSeen): readonly EventText[] {
   return [
     ...conditionEvents(before, after),
+    ...refusalEvents(before, after),
     ...grantEvents(before, after, nodes),
     ...healthEvents(before, after, nodes),
   ]
@@ -45,6 +46,13 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
     if (type === 'Ready') return [{ type: 'Normal', reason: 'Ready', message }]
     return was === undefined ? [] : [{ type: 'Normal', reason: 'PoolSufficient', message }]
   })
+}
+
+/** Told once: which pods they are changes all the time. */
+function refusalEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
+  const type = 'PodsRefused'
+  const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
+  return was !== undefined || is === undefined ? [] : [{ type: 'Warning', reason: type, message: is.message }]
 }
 
 function grantEvents(before: StatusSeen, after: StatusSeen, { names }: NodesSeen): readonly EventText[] {

@@ -27,7 +27,7 @@ export function concernsTables({ before, after }: News<EgressAddress>, tables: T
   })
 }
 
-/** What a node confirms and gives back is for those who wait for ports; what it asks for is for the operator. */
+/** What a node confirms and gives back is for those who wait for ports; what it asks for and refuses is for the operator. */
 export function concernsNode({ before, after }: News<EgressNode>, isWaiting: boolean): boolean {
   if (before === undefined || after === undefined) return true
   const [one, other] = [split(before), split(after)]
@@ -36,6 +36,6 @@ export function concernsNode({ before, after }: News<EgressNode>, isWaiting: boo
 }
 
 function split({ metadata, spec, status = {} }: EgressNode) {
-  const { demand: _, confirmed, released, ...rest } = status
+  const { demand: _demand, refused: _refused, confirmed, released, ...rest } = status
   return { rest: { metadata, spec, rest }, promises: { confirmed, released } }
 }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { answerFor } from './answers.ts'
 import { compatibleRows } from './compatible-rows.ts'
 import { readEgressRestriction } from './network-policies.ts'
+import { summariseRefusals } from './refusals.ts'
 import { resolve } from './resolve.ts'
 import type { EgressRestriction, Settings, World } from './world.ts'
 import { address, ciliumPolicy, pod, world } from './world-builder.ts'
@@ -153,6 +154,18 @@ describe('where a NetworkPolicy restricts a pod', () => {
         pod: 'default/luke',
         networkPolicies: ['default/n'],
         policies: ['CiliumEgressGatewayPolicy outpost'],
+      },
+    ])
+  })
+
+  test('the node reports it by egress policy', () => {
+    const leia = pod('leia', { labels: { org: 'alliance', side: 'light' }, ips: ['10.244.1.9'] })
+    assert.deepEqual(summariseRefusals(resolve(withPods(light, leia)).refusals), [
+      {
+        policy: 'CiliumEgressGatewayPolicy outpost',
+        networkPolicies: ['default/n'],
+        pods: 2,
+        example: 'default/leia',
       },
     ])
   })

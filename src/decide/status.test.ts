@@ -16,6 +16,12 @@ const gatewayNodes = { matchLabels: { 'egress-gw': 'true' } }
 const gateway = (egressGateway: object) => ({
   ciliumPolicies: [ciliumPolicy('p', { egressGateway: egressGateway as never })],
 })
+const refused = (policy: string, pods: number) => ({
+  policy: `CiliumEgressGatewayPolicy ${policy}`,
+  networkPolicies: ['default/grounded'],
+  pods,
+  example: 'default/luke',
+})
 const withoutNet0 = world().egressNodes.map((each) =>
   each.metadata.name === 'worker3' ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])]) : each,
 )
@@ -86,6 +92,26 @@ describe('a policy’s status', () => {
       name: 'of the older one says nothing of the younger',
       world: { ciliumPolicies: [ciliumPolicy('p'), ciliumPolicy('young', { born: 9 })] },
       expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    },
+    {
+      name: 'says of whose pods a NetworkPolicy has it dropped, by what all nodes report',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p'),
+          ciliumPolicy('q', { destinationCIDRs: ['203.0.113.0/24'], born: 9 }),
+        ],
+        egressNodes: world().egressNodes.map((each, index) => ({
+          ...each,
+          status: {
+            ...each.status,
+            refused: index === 0 ? [refused('p', 2), refused('q', 1)] : [refused('p', 1)],
+          },
+        })),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'PodsRefused=True NetworkPolicy: what 5 pods send is dropped, default/luke among them: NetworkPolicy default/grounded restricts their egress and could not hold for what this policy claims; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass',
+      ],
     },
     {
       name: 'says which of several gateways has no node, and that the others serve',

@@ -11,6 +11,7 @@ import { listPolicies, type Policy } from './policies.ts'
 import { poolConditions } from './pool-conditions.ts'
 import { grantPool, type Served } from './pool-decisions.ts'
 import { olderPools, spokenFor } from './pool-grants.ts'
+import { refusalConditions } from './refusals.ts'
 import type { Settings, World } from './world.ts'
 
 export type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
@@ -43,6 +44,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       readyCondition(served, world.settings),
       ...poolConditions(policy, unserved, older),
       ...shadowConditions(policy, older),
+      ...refusalConditions(policy, world.egressNodes),
     ]
     const { generation } = policy
     return {

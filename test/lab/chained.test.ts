@@ -173,6 +173,10 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.equal(await sourceOf('tiefighter'), nodeAddress)
   })
 
+  const policySays = (): Promise<string> =>
+    run(
+      `kubectl get ciliumegressgatewaypolicies -o jsonpath='{range .items[*].status.conditions[*]}{.type}: {.message}{"\\n"}{end}'`,
+    )
   const streamed = async (): Promise<readonly string[]> =>
     (await run('kubectl exec xwing -- cat /run/stream.txt')).split('\n')
 
@@ -190,6 +194,11 @@ function chainedTo(plugin: OtherPlugin): void {
     const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
     assert.match(status, /[1-9]\d* network policy/)
     assert.match(status, /! pod default\/xwing is selected by NetworkPolicy default\/grounded/)
+    await eventually('the egress policy says so, too', async () =>
+      /PodsRefused: what pod default\/xwing sends is dropped: NetworkPolicy default\/grounded/.test(
+        await policySays(),
+      ),
+    )
   })
 
   test('when it is gone, new connections have the egress IP again', async () => {
@@ -197,6 +206,7 @@ function chainedTo(plugin: OtherPlugin): void {
     await eventually('the X-Wing leaves', async () => (await sourceOf('xwing')) === egressIp)
     const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
     assert.doesNotMatch(status, /default\/grounded/)
+    await eventually('so does the egress policy', async () => !/PodsRefused/.test(await policySays()))
   })
 
   test('an agent that may not read NetworkPolicies changes nothing, and says what it misses', async () => {

@@ -67,6 +67,23 @@ describe('pods of the lab', { skip: cannotRun, timeout: 180_000 }, () => {
     assert.match(output, /wrong/)
   })
 
+  test('exec into a container that has ended says so', async () => {
+    const ended = { name: 'ended', image: 'busybox', command: ['true'] }
+    const both = pod(
+      'half-ended',
+      { hostNetwork: true, restartPolicy: 'Never' },
+      { command: ['sleep', '1000'] },
+    )
+    const { spec } = both as { spec: { containers: object[] } }
+    spec.containers.push(ended)
+    await apply(lab.state(), both)
+    const phase = `kubectl get pod half-ended -o jsonpath='{.status.containerStatuses[*].state.terminated.reason}'`
+    await eventually('it has ended', async () => (await run(phase)) === 'Completed')
+    const answer = await run('kubectl exec half-ended -c ended -- true 2>&1 || true')
+    assert.match(answer, /container ended of pod default\/half-ended is not running/)
+    await run('kubectl delete pod half-ended --wait=false')
+  })
+
   test('a terminal has the size of the person’s own, as it is when the command looks', async () => {
     const inside = `kubectl exec -it on-host -- sh -c "sleep 1; stty size"`
     const answer = await run(`script -qec 'stty rows 33 cols 111; ${inside}' /dev/null </dev/null`)

@@ -50,6 +50,8 @@ function dial(
     host,
     port,
     path,
+    /* A connection of its own each: one that was kept may be closed at the other end at this moment. */
+    agent: false,
     headers: { ...headers, host: `${host}:${port}`, authorization: `Bearer ${token}` },
   })
 }
@@ -100,8 +102,9 @@ export function passUpgrade(
 ): void {
   outgoing.on('error', (error) => refuse(socket, toStatus(error)))
   outgoing.on('response', (incoming) => {
+    const type = incoming.headers['content-type'] ?? 'application/json'
     socket.write(
-      `HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n`,
+      `HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}\r\ncontent-type: ${type}\r\nconnection: close\r\n\r\n`,
     )
     incoming.pipe(socket)
   })

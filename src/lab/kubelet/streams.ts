@@ -28,12 +28,7 @@ export function serveStreams(token: string, find: FindContainer): Server {
   const server = createServer((request, response) => answerLog(request, response, token, find))
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const target = parseStream(request, token, find)
-    if (typeof target === 'number') {
-      socket.end(
-        `HTTP/1.1 ${target} ${target === 404 ? 'Not Found' : 'Unauthorized'}\r\nconnection: close\r\n\r\n`,
-      )
-      return
-    }
+    if (typeof target === 'number') return refuse(request, socket, target)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       if (target.verb === 'attach') void showOutput(webSocket, target.container, target.url)
       else runCommand(webSocket, target.container, target.url)
@@ -42,13 +37,26 @@ export function serveStreams(token: string, find: FindContainer): Server {
   return server
 }
 
+/** kubectl shows the body. */
+function refuse(request: IncomingMessage, socket: Duplex, code: 401 | 404): void {
+  const [, , namespace, pod, container] = (request.url ?? '').split('?')[0]?.split('/') ?? []
+  const [reason, body] =
+    code === 404
+      ? ['Not Found', `container ${container} of pod ${namespace}/${pod} is not running`]
+      : ['Unauthorized', 'the token is not the kubelet’s']
+  const head = `HTTP/1.1 ${code} ${reason}\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n`
+  socket.end(head + body)
+}
+
 function parseStream(request: IncomingMessage, token: string, find: FindContainer) {
-  if (request.headers.authorization !== `Bearer ${token}`) return 401
+  if (request.headers.authorization !== `Bearer ${token}`) return 401 as const
   const url = new URL(request.url ?? '/', 'http://kubelet')
   const [, verb, namespace = '', pod = '', name = ''] = url.pathname.split('/')
   const container = find(namespace, pod, name)
-  if (container === undefined || (verb !== 'containerLogs' && !container.isAlive())) return 404
-  return verb === 'exec' || verb === 'attach' || verb === 'containerLogs' ? { container, url, verb } : 404
+  if (container === undefined || (verb !== 'containerLogs' && !container.isAlive())) return 404 as const
+  return verb === 'exec' || verb === 'attach' || verb === 'containerLogs'
+    ? { container, url, verb }
+    : (404 as const)
 }
 
 /** Attach: what the container prints from now on. Its standard input is closed, and who wants to type is told so. */
