@@ -8,7 +8,7 @@ const dontWait = 0x40
 
 /**
  * UDP that is only sent, many times to the same few places. Nothing is queued, and no event of the loop is spent on it:
- * twenty times a second that would be a good part of what an agent at rest does.
+ * ten times a second that would be a good part of what an agent at rest does.
  */
 export class Datagrams implements Disposable {
   readonly #port: number
@@ -26,11 +26,13 @@ export class Datagrams implements Disposable {
     return fd >= 0 && native.sendto(fd, bytes, bytes.length, dontWait, place, place.length) === bytes.length
   }
 
-  /** Below zero in a kernel that lacks the family. */
+  /** Below zero where there is none to be had: in a kernel that lacks the family, or just now. */
   #socket(to: Address): number {
     const family = familyNumber(to)
-    const fd = this.#sockets.get(family) ?? native.socket(family, datagramSocket | closeOnExec, 0)
-    this.#sockets.set(family, fd)
+    const known = this.#sockets.get(family)
+    if (known !== undefined) return known
+    const fd = native.socket(family, datagramSocket | closeOnExec, 0)
+    if (fd >= 0) this.#sockets.set(family, fd)
     return fd
   }
 
@@ -53,7 +55,7 @@ export class Datagrams implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#sockets.values()) if (fd >= 0) native.close(fd)
+    for (const fd of this.#sockets.values()) native.close(fd)
     this.#sockets.clear()
   }
 }
