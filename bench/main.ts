@@ -16,6 +16,8 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '3' },
     endurance: { type: 'string', default: '30' },
     out: { type: 'string', default: join(repository, 'bench') },
+    /* Of what there is to measure, what has this in its title: printed, and not written. */
+    only: { type: 'string' },
   },
 })
 
@@ -97,6 +99,8 @@ async function run(): Promise<void> {
   const missing = missingForLab()
   if (missing.length > 0) throw new Error(missing.join('; '))
   const [rounds, seconds, long] = [Number(options.rounds), Number(options.seconds), Number(options.endurance)]
+  const chosen = measurements(seconds).filter(({ title }) => title.includes(options.only ?? ''))
+  if (chosen.length === 0) throw new Error(`nothing to measure has "${options.only}" in its title`)
   const ways: Way[] = []
   let isOver = false
   const removeAll = async (): Promise<void> => {
@@ -111,12 +115,13 @@ async function run(): Promise<void> {
     for (const way of ways) await capture(way.inPod(['sh', '-ec', manyConnections]))
     for (let round = 1; round <= rounds && !isOver; round++) {
       print(`Round ${round} of ${rounds}`)
-      await measureAll(round % 2 === 0 ? [...ways].reverse() : ways, measurements(seconds))
+      await measureAll(round % 2 === 0 ? [...ways].reverse() : ways, chosen)
     }
-    if (long > 0) await measureAll(ways, [endurance(long)])
+    if (long > 0 && options.only === undefined) await measureAll(ways, [endurance(long)])
   } finally {
     await removeAll()
   }
+  if (options.only !== undefined) return printResults([...samples.values()].map(toResult))
   print(styleText('dim', '  programs: BPF_PROG_TEST_RUN'))
   const figures = JSON.parse(
     await capture([process.execPath, join(repository, 'bench/programs.ts'), '--measure']),
