@@ -1,4 +1,4 @@
-import { type Exits, type Gateway, openGateways } from './gateways.ts'
+import { type Exits, type Gateway, hasEgressIp, openGateways } from './gateways.ts'
 import type { AddressChoice, Policy } from './policies.ts'
 import type { Served } from './pool-decisions.ts'
 import type { Settings } from './world.ts'
@@ -49,7 +49,7 @@ function addressProblems(
     ]
   }
   return gateways
-    .filter(({ egressIps }) => egressIps[4] === undefined && egressIps[6] === undefined)
+    .filter((gateway) => !hasEgressIp(gateway))
     .map(({ node }) => ({
       reason: 'NoEgressIP',
       message:
@@ -61,7 +61,7 @@ function addressProblems(
 
 /** With addresses from a pool only those count that are to have one; the others stand by with none. */
 function poolProblems(gateways: readonly Gateway[]): readonly Problem[] {
-  const served = gateways.filter(({ egressIps }) => Object.keys(egressIps).length > 0)
+  const served = gateways.filter(hasEgressIp)
   if (served.length === 0 && gateways.length > 0)
     return [
       { reason: 'NoEgressIP', message: 'no gateway has an address of egressCIDRs: the traffic is dropped' },

@@ -24,6 +24,20 @@ const cordoned = (name: string): Partial<World> => ({
   nodes: world().nodes.map((each) => ({ ...each, isCordoned: each.name === name })),
 })
 const [east, west] = ['172.18.0.42', '172.18.0.43']
+/** The node lacks the interface. */
+const bare = (name: string): Partial<World> => ({
+  egressNodes: world().egressNodes.map((each) =>
+    each.metadata.name === name ? { ...each, status: { interfaces: [] } } : each,
+  ),
+})
+/** One address for two nodes; it was given to worker3. */
+const floating = {
+  egressCIDRs: ['192.0.2.1/32'],
+  egressGroups: [{ nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, maxGatewayNodes: 1 }],
+  groupStatuses: [
+    { activeGatewayIPs: [], healthyGatewayIPs: [], egressIPByGatewayIP: { '172.18.0.4': '192.0.2.1' } },
+  ],
+}
 
 /* The pod is in zone east, as 172.18.0.42 is; 172.18.0.43 is in zone west. */
 const cases: readonly { readonly name: string; readonly world: Partial<World>; readonly expect: string }[] = [
@@ -33,6 +47,11 @@ const cases: readonly { readonly name: string; readonly world: Partial<World>; r
   { name: 'all of them where none is heard: the datapath finds out', world: { ...spread(), ...silent('worker3', 'worker4') }, expect: `${east} ${west} |` },
   { name: 'as many as are wanted, the others stand by', world: spread({ egressGroups: limited }), expect: `${east} | ${west}` },
   { name: 'another one in the place of one that is silent', world: { ...spread({ egressGroups: limited }), ...silent('worker3') }, expect: `${west} | ${east}` },
+  { name: 'one that has an address, where the first has none', world: { ...spread({ egressGroups: limited }), ...bare('worker3') }, expect: `${west} |` },
+  { name: 'one of another zone with localOnlyFirst, where the local one has no address', world: { ...spread({ azAffinity: 'localOnlyFirst' }), ...bare('worker3') }, expect: `${west} |` },
+  { name: 'the only one with an address, though it is cordoned', world: { ...spread({ egressGroups: limited }), ...bare('worker3'), ...cordoned('worker4') }, expect: `${west} |` },
+  { name: 'an address of a pool that is still with a gateway that fell silent', world: { ...spread(floating), ...silent('worker3') }, expect: '192.0.2.1 |' },
+  { name: 'an address of a pool that is still with a gateway that is cordoned', world: { ...spread(floating), ...cordoned('worker3') }, expect: '192.0.2.1 |' },
   { name: 'those of the zone alone with localOnly', world: spread({ azAffinity: 'localOnly' }), expect: `${east} |` },
   { name: 'no other zone with localOnly, also when the local one is silent', world: { ...spread({ azAffinity: 'localOnly' }), ...silent('worker3') }, expect: `${east} |` },
   { name: 'those of the zone with localOnlyFirst, the others stand by', world: spread({ azAffinity: 'localOnlyFirst' }), expect: `${east} | ${west}` },

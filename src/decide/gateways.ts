@@ -13,6 +13,10 @@ export interface Gateway {
   readonly isHolding: boolean
 }
 
+export function hasEgressIp({ egressIps }: Gateway): boolean {
+  return egressIps[4] !== undefined || egressIps[6] !== undefined
+}
+
 /** What a policy's exits come to: for each exit the nodes, in the order of the exits. */
 export type Exits = readonly (readonly Gateway[])[]
 
@@ -132,8 +136,9 @@ function firstAddressOf([first]: readonly Gateway[]): Address {
 }
 
 /**
- * The gateways of a group for pods of one zone. Where all are to be avoided none is: the datapath sees for itself who
- * answers, and a gateway that may be dead is a better guess than none.
+ * The gateways of a group for pods of one zone. One without an egress IP takes nobody's place, but where a pool gives
+ * addresses to those in use. Where all are to be avoided none is: the datapath sees for itself who answers, and a gateway
+ * that may be dead is a better guess than none.
  */
 export function openGateways(
   policy: Policy,
@@ -143,7 +148,9 @@ export function openGateways(
   avoided: Avoided,
 ): OpenGateways {
   const isLocal = ({ node }: Gateway): boolean => zone !== undefined && node.labels[zoneLabel] === zone
-  const isUsable = ({ node }: Gateway): boolean => !avoided.has(node.name)
+  const isGiven = policy.exits[exitIndex]?.address.by === 'pool'
+  const isUsable = (gateway: Gateway): boolean =>
+    !avoided.has(gateway.node.name) && (isGiven || hasEgressIp(gateway))
   const local = gateways.filter(isLocal)
   const localFirst = [...local, ...gateways.filter((gateway) => !isLocal(gateway))]
   const candidates = {

@@ -1,6 +1,6 @@
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Family } from '../net/address.ts'
-import { activeAnywhere, type Gateway, openGateways, tunnelAddressOf } from './gateways.ts'
+import { activeAnywhere, type Gateway, hasEgressIp, openGateways, tunnelAddressOf } from './gateways.ts'
 import type { Exit } from './policies.ts'
 import type { Served } from './pool-decisions.ts'
 
@@ -11,7 +11,7 @@ import type { Served } from './pool-decisions.ts'
 export function describeGroups({ policy, exits, zones, avoided, unhealthy }: Served): readonly GroupStatus[] {
   const isValid = policy.problems.length === 0
   const inUse = (gateways: readonly Gateway[]): string[] =>
-    isValid ? nodeIps(gateways.filter(({ egressIps }) => Object.keys(egressIps).length > 0)) : []
+    isValid ? nodeIps(gateways.filter(hasEgressIp)) : []
   const names = [...zones].filter((zone) => zone !== undefined).sort()
   return policy.exits.map((exit, which) => {
     const gateways = exits[which] ?? []

@@ -9,12 +9,20 @@ import type { Labels, World, WorldNode, WorldPod } from './world.ts'
 
 interface NaivePolicy {
   readonly object: World['ciliumPolicies'][number] | World['isovalentPolicies'][number]
-  readonly gateways: (world: World, pod: WorldPod) => readonly NaiveGateway[]
+  readonly gateways: (world: World, pod: WorldPod) => NaiveGateways
+}
+
+interface NaiveGateways {
+  readonly inUse: readonly NaiveGateway[]
+  /** They serve where nobody in use has an address. */
+  readonly otherwise: readonly NaiveGateway[]
 }
 
 interface NaiveGateway {
   readonly node: WorldNode
   readonly exit: { readonly interface?: string | undefined; readonly egressIP?: string | undefined }
+  /** Of a policy with a pool: what the node was given. */
+  readonly given?: readonly string[] | undefined
 }
 
 /** `masquerade`, a drop's reason, or the egress IPs that a new flow may have. */
@@ -40,17 +48,19 @@ export function naiveOutcome(world: World, pod: WorldPod, destination: string): 
       Number(b.isExcluded) - Number(a.isExcluded),
   )[0]
   if (best === undefined || best.isExcluded) return 'masquerade'
-  const gateways = best.policy.gateways(world, pod)
-  if (gateways.length === 0) return 'DROP_NO_GATEWAY'
+  const { inUse, otherwise } = best.policy.gateways(world, pod)
+  if (inUse.length === 0) return 'DROP_NO_GATEWAY'
   const isIpv6 = best.cidr.includes(':')
-  const found = gateways.map((gateway) => egressIpOf(world, gateway, isIpv6)).filter((ip) => ip !== undefined)
+  const addresses = (gateways: readonly NaiveGateway[]): string[] =>
+    gateways.map((gateway) => egressIpOf(world, gateway, isIpv6)).filter((ip) => ip !== undefined)
+  const found = addresses(inUse).length > 0 ? addresses(inUse) : addresses(otherwise)
   return found.length === 0 ? 'DROP_NO_EGRESS_IP' : [...new Set(found)].sort().join(' ')
 }
 
 function naivePolicies(world: World): readonly NaivePolicy[] {
   return [
     ...world.ciliumPolicies.map((object) => ({ object, gateways: oneGateway(object.spec) })),
-    ...world.isovalentPolicies.map((object) => ({ object, gateways: manyGateways(object.spec) })),
+    ...world.isovalentPolicies.map((object) => ({ object, gateways: manyGateways(object) })),
   ]
 }
 
@@ -61,23 +71,33 @@ function oneGateway(spec: World['ciliumPolicies'][number]['spec']): NaivePolicy[
       const nodes = candidates(world, exit.nodeSelector)
       return nodes.length === 0 ? [] : [{ node: nodes[0]!, exit }]
     })
-    if (firsts.length === 0) return []
+    if (firsts.length === 0) return { inUse: [], otherwise: [] }
     const number = ({ node }: NaiveGateway): number[] => ipaddr.parse(node.internalIPs[0]!).toByteArray()
     firsts.sort((a, b) => compareNumbers(number(a), number(b)))
-    return [firsts[fnv(pod.uid) % firsts.length]!]
+    return { inUse: [firsts[fnv(pod.uid) % firsts.length]!], otherwise: [] }
   }
 }
 
-function manyGateways(spec: World['isovalentPolicies'][number]['spec']): NaivePolicy['gateways'] {
+function manyGateways({ spec, status }: World['isovalentPolicies'][number]): NaivePolicy['gateways'] {
   return (world, pod) => {
     const podZone = zoneOf(world.nodes.find(({ name }) => name === pod.nodeName)!)
-    return spec.egressGroups.flatMap((exit) => {
+    const groups = spec.egressGroups.map((exit, index) => {
       const all = candidates(world, exit.nodeSelector)
+      const grants = status?.groupStatuses?.[index]
+      const gatewayOf = (node: WorldNode): NaiveGateway => {
+        const ip = node.internalIPs[0]!
+        const given = [grants?.egressIPByGatewayIP?.[ip], grants?.egressIPv6ByGatewayIP?.[ip]]
+        return spec.egressCIDRs
+          ? { node, exit, given: given.filter((each) => each !== undefined) }
+          : { node, exit }
+      }
+      const isUsable = (node: WorldNode) =>
+        isOpen(world, node) &&
+        (spec.egressCIDRs || [false, true].some((isIpv6) => egressIpOf(world, gatewayOf(node), isIpv6)))
       const isLocal = (node: WorldNode) => podZone !== undefined && zoneOf(node) === podZone
       const [local, others] = [all.filter(isLocal), all.filter((node) => !isLocal(node))]
       const mode = spec.azAffinity ?? 'disabled'
-      const living = (nodes: readonly WorldNode[]) =>
-        nodes.some((node) => isOpen(world, node)) ? nodes.filter((node) => isOpen(world, node)) : nodes
+      const living = (nodes: readonly WorldNode[]) => (nodes.some(isUsable) ? nodes.filter(isUsable) : nodes)
       const livingLocal = living(all).filter(isLocal)
       const eligible =
         mode === 'disabled' ? living(all)
@@ -85,9 +105,14 @@ function manyGateways(spec: World['isovalentPolicies'][number]['spec']): NaivePo
         : mode === 'localOnly' ? living(local)
         : livingLocal.length > 0 ? livingLocal
         : living(others) // biome-ignore format: one mode a line
-      const most = exit.maxGatewayNodes || eligible.length
-      return eligible.slice(0, most).map((node) => ({ node, exit }))
+      const inUse = eligible.slice(0, exit.maxGatewayNodes || eligible.length)
+      const waiting = (mode === 'localOnly' ? local : all).filter((node) => !inUse.includes(node))
+      return { inUse: inUse.map(gatewayOf), otherwise: waiting.map(gatewayOf) }
     })
+    return {
+      inUse: groups.flatMap(({ inUse }) => inUse),
+      otherwise: groups.flatMap(({ otherwise }) => otherwise),
+    }
   }
 }
 
@@ -108,7 +133,8 @@ function candidates(world: World, selector: LabelSelector): readonly WorldNode[]
     .sort((a, b) => compareText(a.name, b.name))
 }
 
-function egressIpOf(world: World, { node, exit }: NaiveGateway, isIpv6: boolean): string | undefined {
+function egressIpOf(world: World, { node, exit, given }: NaiveGateway, isIpv6: boolean): string | undefined {
+  if (given !== undefined) return given.find((address) => address.includes(':') === isIpv6)
   if (exit.egressIP) return exit.egressIP.includes(':') === isIpv6 ? exit.egressIP : undefined
   const interfaces =
     world.egressNodes.find(({ metadata }) => metadata.name === node.name)?.status?.interfaces ?? []

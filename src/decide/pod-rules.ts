@@ -105,11 +105,17 @@ function resolveRule(
   return { action: 'egress', group: id, policy: policy.id }
 }
 
+/**
+ * Where flows are spread, and none of those in use has an address of the family, those that stand by serve at once: a pool's
+ * address may still be with a gateway that fell silent, and has its successor.
+ */
 function groupOf({ spread }: Policy, { active, standby }: OpenGateways, family: Family): Group {
   const addressesOf = (gateways: readonly Gateway[]): readonly Address[] =>
     [...new Set(gateways.flatMap(({ egressIps }) => egressIps[family] ?? []))].sort(compareAddresses)
-  const preferred = addressesOf(active).slice(0, mostMembers)
-  const others = addressesOf(standby).filter((address) => !preferred.includes(address))
+  const [inUse, waiting] = [addressesOf(active), addressesOf(standby)]
+  const isServed = inUse.length > 0 || spread === 'one'
+  const preferred = (isServed ? inUse : waiting).slice(0, mostMembers)
+  const others = waiting.filter((address) => !preferred.includes(address))
   return {
     preferred,
     standby: others.slice(0, mostMembers - preferred.length),

@@ -80,7 +80,31 @@ const isovalentSpec = fc.record({
   ...common,
   egressGroups: fc.array(group, { minLength: 1, maxLength: 2 }),
   azAffinity: fc.constantFrom('disabled', 'localOnly', 'localOnlyFirst', 'localPriority'),
+  /** Which nodes of which group were given an address of the policy's pool, if it has one. */
+  given: maybe(fc.tuple(fc.subarray([0, 1, 2, 3]), fc.subarray([0, 1, 2, 3]))),
 })
+
+type IsovalentParts = typeof isovalentSpec extends fc.Arbitrary<infer T> ? T : never
+
+const nodeIp = (index: number): string => `172.18.0.${20 - index}`
+
+/** A pool of its own for each policy, and of each pool an address for each node of each group. */
+function withPool({ given, egressGroups, ...spec }: IsovalentParts, which: number) {
+  if (given === undefined) return isovalentPolicy(`i${which}`, { ...spec, egressGroups } as object)
+  const granted = (of: number, address: (host: number) => string): Record<string, string> =>
+    Object.fromEntries((given[of] ?? []).map((index) => [nodeIp(index), address(of * 8 + index + 1)]))
+  return isovalentPolicy(`i${which}`, {
+    ...spec,
+    egressCIDRs: [`192.0.2.${which * 32}/27`, `fc01:${which + 1}::/64`],
+    egressGroups: egressGroups.map((each) => ({ ...each, egressIP: '' })),
+    groupStatuses: egressGroups.map((_, of) => ({
+      activeGatewayIPs: [],
+      healthyGatewayIPs: [],
+      egressIPByGatewayIP: granted(of, (host) => `192.0.2.${which * 32 + host}`),
+      egressIPv6ByGatewayIP: of === 0 ? {} : granted(of, (host) => `fc01:${which + 1}::${host}`),
+    })),
+  } as object)
+}
 
 const zone = maybe(fc.constantFrom('east', 'west'))
 const nodeParts = fc.record({
@@ -112,7 +136,7 @@ const anyWorld: fc.Arbitrary<World> = fc
             ...parts.labels,
             ...(parts.zone === undefined ? {} : { 'topology.kubernetes.io/zone': parts.zone }),
           },
-          ips: index === 0 || parts.hasAddress ? [`172.18.0.${20 - index}`] : [],
+          ips: index === 0 || parts.hasAddress ? [nodeIp(index)] : [],
           isReady: parts.isReady,
           isCordoned: parts.isCordoned,
         }),
@@ -122,7 +146,7 @@ const anyWorld: fc.Arbitrary<World> = fc
           each === '10' ? `172.18.1.${index}` : each === '6' ? `fc00::1:${index}` : each,
         )
         const interfaces = [
-          device('eth0', [`172.18.0.${20 - index}`], { isDefaultRoute: true }),
+          device('eth0', [nodeIp(index)], { isDefaultRoute: true }),
           device('net0', addresses),
         ]
         const report = egressNode(nodeNames[index]!, index, interfaces)
@@ -135,7 +159,7 @@ const anyWorld: fc.Arbitrary<World> = fc
         pod(`p${index}`, { labels: of, ips: [`10.244.1.${index}`, `fd00::${index}`] }),
       ),
       ciliumPolicies: cilium.map((spec, index) => ciliumPolicy(`c${index}`, spec)),
-      isovalentPolicies: isovalent.map((spec, index) => isovalentPolicy(`i${index}`, spec as object)),
+      isovalentPolicies: isovalent.map(withPool),
     }),
   )
 
