@@ -1,0 +1,158 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { missingForLab } from '../src/lab/requirements.ts'
+import { capture, compileTools, loadBinary } from './tools.ts'
+import { outpostAddress, port, setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
+
+/**
+ * Where the time goes: samples of all CPUs while one load runs through one way after the other, by part of the kernel.
+ * What both ways have in common is what no gateway can save.
+ */
+const { values: options } = parseArgs({
+  options: {
+    /** As bench/load.c has them, without host and port: the verb, seconds, and what else it wants. */
+    load: { type: 'string', default: 'udp 5' },
+    ways: { type: 'string', default: 'classic,sallyport' },
+    /** So many symbols of each way, besides the parts. */
+    symbols: { type: 'string', default: '0' },
+  },
+})
+
+/** The first that fits a symbol's name has it. */
+const parts: readonly (readonly [part: string, pattern: RegExp])[] = [
+  ['programs (eBPF)', /^bpf_prog_/],
+  ['helpers and maps of programs', /^(bpf_|____?bpf_|htab_|__htab|lookup_nulls|jhash|trie_|array_map|skb_do_redirect|inet_proto_csum|csum_partial|__skb_datagram|tcf_|tcx_|sch_handle|cls_)/],
+  ['filter (netfilter, conntrack, NAT)', /^(nf_|nft_|__nf_|ipt_|conntrack|hash_conntrack|ipv4_confirm|ipv4_conntrack|br_nf)/],
+  ['tunnel (VXLAN, UDP encapsulation)', /^(vxlan|udp_tunnel|ip_tunnel|iptunnel|metadata_dst|gro_cell|tun_|arp_reduce|__vxlan|setup_udp_tunnel)/],
+  ['routes and neighbours', /^(fib_|__fib|ip_route|__ip_route|ipv4_dst|rt_|dst_|ip_rcv|ip_forward|ip_finish|ip_output|__ip_|ip_local|ip_sublist|ip_list|neigh_|arp_|ip_mc|inet_gro|inet_addr_type|__inet_dev|ipv4_|l3mdev|raw_local|find_exception)/],
+  ['bridge', /^(br_|__br_|nbp_|fdb_|should_deliver|maybe_deliver|deliver_clone)/],
+  ['veth pairs', /^(veth|__veth)/],
+  ['sockets (UDP, TCP)', /^(udp|__udp|tcp|__tcp|sock_|__sock|inet_|__inet|skb_recv|__skb_recv|skb_consume_udp|sk_|__sk_|release_sock|lock_sock|ep_|__ep_|do_epoll|first_packet|import_|_copy|copy_|rep_movs|__check_object|aa_|apparmor|security_|siphash|secure_|__cgroup_bpf|simple_copy)/],
+  ['packets: memory', /^(skb_|__skb|kfree_skb|consume_skb|napi_|__napi|kmem_|__kmem|___slab|__slab|slab_|kmalloc|__kmalloc|kfree|alloc_|__alloc|build_skb|page_|__free|free_|memset|memcpy|__memcpy|__memset|pskb_|put_|get_page|clear_page|refill|try_charge|mem_cgroup|obj_cgroup|memcg)/],
+  ['packets: queues and softirqs', /^(net_rx|process_backlog|enqueue_to|__netif|netif|dev_|__dev|softirq|__do_softirq|handle_softirqs|do_softirq|run_ksoftirqd|ksoftirqd|validate_xmit|sch_|eth_type|eth_|__local_bh|__raise|raise_|__napi|rps|get_rps|generic_xmit|packet_|qdisc|llist|napi)/],
+  ['entry, scheduling, locks, timers', /./],
+] // biome-ignore format: a table
+
+/** Samples by symbol. */
+type Profile = ReadonlyMap<string, number>
+
+async function profile(way: Way, load: readonly string[]): Promise<Profile> {
+  const directory = mkdtempSync(join(tmpdir(), 'sallyport-profile-'))
+  const data = join(directory, 'perf.data')
+  const [verb = '', seconds = '5', ...rest] = load
+  try {
+    const running = capture(way.inPod([loadBinary, verb, outpostAddress, String(port), seconds, ...rest]))
+    await setTimeout(500)
+    const span = String(Math.max(1, Number(seconds) - 1))
+    const perf = spawn('perf', ['record', '-q', '-a', '-e', 'cpu-clock', '-F', '1999', '-o', data, 'sleep', span], {
+      stdio: 'inherit',
+    }) // biome-ignore format: one command
+    const [code] = await once(perf, 'close')
+    if (code !== 0) throw new Error('perf could not record: see above')
+    await running
+    const text = await capture([
+      'perf',
+      'report',
+      '-i',
+      data,
+      '--stdio',
+      '-q',
+      '-g',
+      'none',
+      '-n',
+      '-s',
+      'sym',
+    ])
+    return readReport(text)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/** Lines of `perf report -n -s sym`: per cent, samples, [k] or [.], symbol. */
+function readReport(text: string): Profile {
+  const samples = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    const [, count = '', level = '', symbol = ''] =
+      /^\s*[\d.]+%\s+(\d+)\s+\[([k.])\]\s+(.*?)\s*$/.exec(line) ?? []
+    const name = level === 'k' ? symbol : `user: ${symbol}`
+    if (count !== '') samples.set(name, (samples.get(name) ?? 0) + Number(count))
+  }
+  return samples
+}
+
+/** Nobody had anything to do. */
+const isIdle = (symbol: string): boolean =>
+  /^(default_idle|pv_native_safe_halt|native_safe_halt|cpu_idle|acpi_idle|intel_idle|do_idle|mwait_idle|cpuidle)/.test(
+    symbol,
+  )
+
+const partOf = (symbol: string): string =>
+  symbol.startsWith('user: ')
+    ? 'user space'
+    : (parts.find(([, pattern]) => pattern.test(symbol))?.[0] ?? 'other')
+
+function shares(of: Profile): ReadonlyMap<string, number> {
+  const busy = [...of].filter(([symbol]) => !isIdle(symbol))
+  const all = busy.reduce((sum, [, count]) => sum + count, 0)
+  const byPart = new Map<string, number>()
+  for (const [symbol, count] of busy)
+    byPart.set(partOf(symbol), (byPart.get(partOf(symbol)) ?? 0) + count / all)
+  return byPart
+}
+
+const print = (text = ''): void => void process.stdout.write(`${text}\n`)
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`.padStart(12)
+
+function printShares(profiles: ReadonlyMap<string, Profile>): void {
+  const byWay = [...profiles].map(([name, each]) => [name, shares(each)] as const)
+  print(`${'share of the busy time'.padEnd(44)}${byWay.map(([name]) => name.padStart(12)).join('')}`)
+  for (const part of [...parts.map(([name]) => name), 'user space'])
+    print(`${part.padEnd(44)}${byWay.map(([, each]) => percent(each.get(part) ?? 0)).join('')}`)
+}
+
+function printSymbols(name: string, of: Profile): void {
+  const busy = [...of].filter(([symbol]) => !isIdle(symbol))
+  const all = busy.reduce((sum, [, count]) => sum + count, 0)
+  print(`\n${name}`)
+  for (const [symbol, count] of busy.toSorted(([, a], [, b]) => b - a).slice(0, Number(options.symbols)))
+    print(`${percent(count / all)}  ${symbol}  (${partOf(symbol)})`)
+}
+
+const setUps = { classic: setUpClassic, direct: setUpDirect, sallyport: setUpSallyport } as const
+
+async function run(): Promise<void> {
+  const missing = missingForLab()
+  if (missing.length > 0) throw new Error(missing.join('; '))
+  await capture(['perf', '--version']).catch(() => {
+    throw new Error('perf is missing: apt-get install linux-perf, then run this again')
+  })
+  compileTools()
+  const profiles = new Map<string, Profile>()
+  for (const name of options.ways.split(',')) {
+    const setUp = Object.entries(setUps).find(([each]) => each === name)?.[1]
+    if (setUp === undefined) throw new Error(`"${name}" is no way: ${Object.keys(setUps).join(', ')}`)
+    print(`${name}: load ${options.load}`)
+    const way = await setUp()
+    try {
+      profiles.set(name, await profile(way, options.load.split(' ')))
+    } finally {
+      await way.remove()
+    }
+  }
+  printShares(profiles)
+  if (Number(options.symbols) > 0) for (const [name, each] of profiles) printSymbols(name, each)
+  print(`\nMade by: node bench/profile.ts --load '${options.load}' --ways ${options.ways}`)
+}
+
+try {
+  await run()
+} catch (error) {
+  print(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+}
