@@ -58,7 +58,7 @@ export class Observation {
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
-      options: ListOptions = {},
+      options: ListOptions & { readonly mayLag?: boolean } = {},
       concernsUs: (change: Change<V>) => boolean = () => true,
     ) =>
       new Mirror<T, V>(client.resource<T>(name), {
@@ -71,12 +71,15 @@ export class Observation {
         },
       })
     this.#self = self
-    this.#nodes = mirror(coreResource('nodes', false), trimNode)
+    /* These are many, and all agents list them at the same time when an API server comes back. */
+    const mayLag = { mayLag: true }
+    this.#nodes = mirror(coreResource('nodes', false), trimNode, mayLag)
     this.#namespaces = mirror(
       coreResource('namespaces', false),
       ({ metadata: { name, labels = {} } }: KubeObject) => ({ name, labels }),
+      mayLag,
     )
-    this.#pods = mirror(podResource, trimPod, { fieldSelector: `spec.nodeName=${self}` })
+    this.#pods = mirror(podResource, trimPod, { fieldSelector: `spec.nodeName=${self}`, ...mayLag })
     this.#ciliumPolicies = mirror(
       clusterResource(kinds.ciliumEgressGatewayPolicy),
       trimPolicy<CiliumEgressGatewayPolicy>,
@@ -98,8 +101,10 @@ export class Observation {
       concerns.egressAddress,
     )
     if (watchesNetworkPolicies)
-      this.#networkPolicies = mirror(networkPolicyResource, ({ metadata, spec = {} }: KubeNetworkPolicy) =>
-        readEgressRestriction(metadata, spec),
+      this.#networkPolicies = mirror(
+        networkPolicyResource,
+        ({ metadata, spec = {} }: KubeNetworkPolicy) => readEgressRestriction(metadata, spec),
+        mayLag,
       )
   }
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 export interface ClusterAccess {
   /** https://host:port */
   readonly server: string
-  /** PEM; without one, the machine's own roots. */
+  /** PEM, looked at with every connection; without one, the machine's own roots. */
   readonly ca?: string
   /** Asked for with every request: tokens rotate. Undefined: no credentials, or a client certificate. */
   readonly token: () => string | undefined
@@ -18,7 +18,7 @@ export interface ClusterAccess {
 
 const mountedDirectory = '/var/run/secrets/kubernetes.io/serviceaccount'
 
-/** Of the pod that this process runs in. The kubelet replaces the mounted token long before it expires. */
+/** Of the pod that this process runs in. The kubelet replaces what it mounts: the token hourly, the authority when it changes. */
 export function inClusterAccess(environment: NodeJS.ProcessEnv = process.env): ClusterAccess {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = environment
   if (!host || !port)
@@ -28,7 +28,9 @@ export function inClusterAccess(environment: NodeJS.ProcessEnv = process.env): C
   const authority = host.includes(':') ? `[${host}]` : host
   return {
     server: `https://${authority}:${port}`,
-    ca: readFileSync(`${mountedDirectory}/ca.crt`, 'utf8'),
+    get ca() {
+      return readFileSync(`${mountedDirectory}/ca.crt`, 'utf8')
+    },
     token: () => readFileSync(`${mountedDirectory}/token`, 'utf8').trim(),
   }
 }

@@ -1,4 +1,4 @@
-import { Agent, request } from 'undici'
+import { Agent, buildConnector, request } from 'undici'
 import type { ClusterAccess } from './access.ts'
 import { KubeError } from './kube-error.ts'
 
@@ -36,6 +36,11 @@ export interface ListOptions {
   readonly namespace?: string
   readonly labelSelector?: string
   readonly fieldSelector?: string
+  /**
+   * At least as new as this is new enough, and the API server may answer from its memory instead of asking etcd; `0`: as it
+   * remembers it. Without it the answer is what holds now.
+   */
+  readonly notOlderThan?: string
 }
 
 export type PatchType = 'merge' | 'json' | 'strategic' | 'apply'
@@ -68,9 +73,11 @@ interface Call {
 
 export interface ClientOptions {
   readonly userAgent: string
-  /** An answer that has not begun by then counts as a failure; watches are exempt once they have begun. */
+  /** An answer that has not come whole by then counts as a failure; a watch only has to begin. */
   readonly timeoutMs?: number
 }
+
+const defaultTimeoutMs = 30_000
 
 /** A thin client: JSON over HTTP/1.1, one keep-alive pool. Failures are KubeErrors, or the network's own errors. */
 export class KubeClient {
@@ -81,15 +88,9 @@ export class KubeClient {
   constructor(access: ClusterAccess, options: ClientOptions) {
     this.#access = access
     this.#options = options
-    const { ca, clientCertificate, tlsServerName, skipsTlsVerify } = access
     this.#dispatcher = new Agent({
-      connect: {
-        ...(ca === undefined ? {} : { ca }),
-        ...(tlsServerName === undefined ? {} : { servername: tlsServerName }),
-        ...(skipsTlsVerify ? { rejectUnauthorized: false } : {}),
-        ...clientCertificate,
-      },
-      headersTimeout: options.timeoutMs ?? 30_000,
+      connect: (target, callback) => buildConnector(connectorOptions(access))(target, callback),
+      headersTimeout: options.timeoutMs ?? defaultTimeoutMs,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,
     })
@@ -100,11 +101,24 @@ export class KubeClient {
   }
 
   async json(call: Call): Promise<unknown> {
+    const { timeoutMs = defaultTimeoutMs } = this.#options
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const signal = call.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline])
+    try {
+      const response = await this.open({ ...call, signal })
+      const text = await response.body.text()
+      return text === '' ? undefined : JSON.parse(text)
+    } catch (cause) {
+      if (!deadline.aborted) throw cause
+      throw new Error(`${call.method} ${call.path}: no whole answer within ${timeoutMs / 1000} s`, { cause })
+    }
+  }
+
+  /** The answer, whose body is still to be read. A KubeError where it is not what was asked for. */
+  async open(call: Call) {
     const response = await this.send(call)
-    const text = await response.body.text()
-    if (response.statusCode >= 300)
-      throw toError(call, response.statusCode, text, response.headers['retry-after'])
-    return text === '' ? undefined : JSON.parse(text)
+    if (response.statusCode < 300) return response
+    throw toError(call, response.statusCode, await response.body.text(), response.headers['retry-after'])
   }
 
   send({ method, path, query = {}, body, contentType, accept, signal }: Call) {
@@ -131,6 +145,16 @@ export class KubeClient {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#dispatcher.destroy()
+  }
+}
+
+/** Read for each connection: a cluster's authority and certificates are replaced while processes run. */
+function connectorOptions({ ca, clientCertificate, tlsServerName, skipsTlsVerify }: ClusterAccess) {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(tlsServerName === undefined ? {} : { servername: tlsServerName }),
+    ...(skipsTlsVerify ? { rejectUnauthorized: false } : {}),
+    ...clientCertificate,
   }
 }
 
@@ -194,6 +218,7 @@ export class Resource<T extends KubeObject> {
           fieldSelector: options.fieldSelector,
           limit: '500',
           continue: from,
+          ...(from === undefined ? versionQuery(options.notOlderThan) : {}),
         },
         ...(signal === undefined ? {} : { signal }),
       })) as KubeList<T>
@@ -256,6 +281,14 @@ export class Resource<T extends KubeObject> {
         ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
       },
     })
+  }
+}
+
+/** With a version of its own, and not with 0, the API server wants to be told how it is meant. */
+function versionQuery(version: string | undefined): Record<string, string | undefined> {
+  return {
+    resourceVersion: version,
+    resourceVersionMatch: version === undefined || version === '0' ? undefined : 'NotOlderThan',
   }
 }
 

@@ -66,12 +66,13 @@ async function live(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const clock = new ImpatientClock()
-  await using client = new KubeClient({ server: url, token }, { userAgent: 'test' })
+  await using client = new KubeClient({ server: url, token }, { userAgent: 'test', timeoutMs: 1_000 })
   let changes = 0
   const mirror = new Mirror<KubeObject, string>(client.resource(coreResource('pods', true)), {
     clock,
     log: createLog('test', 'silent'),
     trim: ({ metadata: { uid } }) => uid ?? '',
+    mayLag: true,
     onChange: () => void changes++,
   })
   const ended = new AbortController()
@@ -190,6 +191,52 @@ describe('a mirror of an API server on its worst days', { timeout: 60_000 }, () 
       [send(429, { kind: 'Status', code: 429, message: 'later' }, { 'retry-after': '9' }), list([]), watch()],
       ({ requests }) => requests.length === 3,
       ({ clock }) => assert.deepEqual(clock.slept, [9_000]),
+    ))
+
+  test('waits as long as it asks for when it refuses a watch, too', () =>
+    live(
+      [
+        list([]),
+        send(429, { kind: 'Status', code: 429, message: 'later' }, { 'retry-after': '9' }),
+        watch(['ADDED', pod('a')]),
+      ],
+      (seen) => names(seen).length === 1,
+      ({ clock }) => assert.deepEqual(clock.slept, [9_000]),
+    ))
+
+  test('asks ever less often for a watch that ends as soon as it has begun', () => {
+    const over: Answer = (_, response) => void response.writeHead(200).end()
+    return live(
+      [list([pod('a')]), ...Array.from({ length: 100_000 }, () => over)],
+      ({ clock }) => clock.slept.reduce((sum, ms) => sum + ms, 0) > hour,
+      (seen) => {
+        const waits = withinHour(seen.clock.slept)
+        assert.ok(waits.length < 300, `${waits.length} tries`)
+        assert.equal(seen.mirror.isStale, false)
+      },
+    )
+  })
+
+  test('gives up an answer that does not come whole', () =>
+    live(
+      [(_, response) => void response.writeHead(200).write('{"metadata":'), list([pod('a')]), watch()],
+      (seen) => seen.requests.length === 3,
+      (seen) => assert.deepEqual(names(seen), ['a']),
+    ))
+
+  test('lists from the memory of the server, never older than what it has seen', () =>
+    live(
+      [
+        list([pod('a')]),
+        watch(['BOOKMARK', { metadata: { resourceVersion: '77' } }], ['ERROR', { metadata: {}, code: 410 }]),
+        list([]),
+        watch(),
+      ],
+      ({ requests }) => requests.length === 4,
+      ({ requests }) => {
+        assert.match(requests[0]?.url ?? '', /resourceVersion=0$/)
+        assert.match(requests[2]?.url ?? '', /resourceVersion=77&resourceVersionMatch=NotOlderThan/)
+      },
     ))
 
   test('tries again all through an hour without one, ever less often, and keeps what it knows', () => {

@@ -17,6 +17,8 @@ export interface MirrorOptions<T, V> extends ListOptions {
   readonly log: Logger
   /** What is kept of an object: a node's mirror of many objects must stay small. */
   readonly trim: (object: T) => V
+  /** A list may come from the API server's memory: it may lag, but never behind what was seen before. */
+  readonly mayLag?: boolean
   /** Something may have changed: after a list anything, else this object. */
   readonly onChange: (change?: Change<V>) => void
 }
@@ -31,6 +33,8 @@ export class Mirror<T extends KubeObject, V> {
   #items = new Map<string, V>()
   #synced = Promise.withResolvers<void>()
   #resourceVersion: string | undefined
+  /** The newest that was ever seen. */
+  #newest = '0'
   #loggedMessage: string | undefined
   hasSynced = false
   /** The last request failed; what is here may be old. */
@@ -69,11 +73,15 @@ export class Mirror<T extends KubeObject, V> {
     const { clock } = this.#options
     let failures = 0
     while (!signal.aborted) {
+      let hasProgressed = false
       try {
         if (this.#resourceVersion === undefined) await this.#list(signal)
         await this.#watch(signal, () => {
+          hasProgressed = true
           failures = 0
         })
+        /* One that ended before it said anything may do so again, and at once. */
+        if (!hasProgressed) await clock.sleep(backoffMs(failures++, Math.random()), signal)
       } catch (error) {
         if (signal.aborted) return
         if (isGone(error)) this.#resourceVersion = undefined
@@ -87,10 +95,11 @@ export class Mirror<T extends KubeObject, V> {
 
   /** What was here and is not in the list any more has been deleted meanwhile. */
   async #list(signal: AbortSignal): Promise<void> {
-    const { onChange } = this.#options
-    const list = await this.#resource.list(this.#options, signal)
+    const { onChange, mayLag } = this.#options
+    const options = mayLag ? { ...this.#options, notOlderThan: this.#newest } : this.#options
+    const list = await this.#resource.list(options, signal)
     this.#items = new Map(list.items.map((object) => [keyOf(object), this.#kept(object)]))
-    this.#resourceVersion = list.metadata.resourceVersion ?? '0'
+    this.#advance(list.metadata.resourceVersion)
     this.hasSynced = true
     this.#noteSuccess()
     this.#synced.resolve()
@@ -104,12 +113,12 @@ export class Mirror<T extends KubeObject, V> {
       onProgress()
       this.#noteSuccess()
       if (event.type === 'BOOKMARK') {
-        this.#resourceVersion = event.resourceVersion || this.#resourceVersion
+        this.#advance(event.resourceVersion)
         continue
       }
       const key = keyOf(event.object)
       const before = this.#items.get(key)
-      this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
+      this.#advance(event.object.metadata.resourceVersion)
       const after = this.#kept(event.object)
       /* What differs only in what is trimmed is no news. */
       if (event.type !== 'DELETED' && before !== undefined && before === after) continue
@@ -117,6 +126,11 @@ export class Mirror<T extends KubeObject, V> {
       else this.#items.set(key, after)
       onChange({ before, after: event.type === 'DELETED' ? undefined : after })
     }
+  }
+
+  #advance(version: string | undefined): void {
+    this.#resourceVersion = version || (this.#resourceVersion ?? '0')
+    this.#newest = this.#resourceVersion
   }
 
   /** What is the same as before stays the same object, and with it what was worked out from it. */

@@ -30,7 +30,7 @@ export async function* watchOnce<T extends KubeObject>(
 ): AsyncGenerator<WatchEvent<T>> {
   const path = resource.path(options.namespace)
   const silence = new AbortController()
-  const response = await resource.client.send({
+  const response = await resource.client.open({
     method: 'GET',
     path,
     query: {
@@ -43,8 +43,6 @@ export async function* watchOnce<T extends KubeObject>(
     },
     signal: AbortSignal.any([signal, silence.signal]),
   })
-  if (response.statusCode >= 300)
-    throw new KubeError(`watch ${path}`, response.statusCode, parseLoosely(await response.body.text()))
   let lastHeardMs = clock.now()
   const guard = setInterval(() => {
     if (clock.now() - lastHeardMs > silenceMs)
@@ -59,14 +57,6 @@ export async function* watchOnce<T extends KubeObject>(
   } finally {
     clearInterval(guard)
     response.body.destroy()
-  }
-}
-
-function parseLoosely(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return { message: text.slice(0, 200) }
   }
 }
 
