@@ -36,7 +36,7 @@ import { PodNetwork } from './pod-network.ts'
 import { PortDemand } from './port-demand.ts'
 import { describeRefusals } from './refused-pods.ts'
 import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
-import type { LocalApi } from './serve.ts'
+import { type LocalApi, Refusal } from './serve.ts'
 import { Succession } from './succession.ts'
 import { sweepMappings } from './sweep.ts'
 import { describeDrop, describeEgress, describeStatus } from './views.ts'
@@ -54,7 +54,7 @@ export interface AgentOptions {
   readonly resultCache: string
   readonly clock: Clock
   readonly log: Logger
-  /** The tables are written for the first time: pods can come. */
+  /** The tables are written for the first time: pods can come. Called again where it fails, and until then nothing is ready. */
   readonly onReady: () => void
   /** What keeps pods from coming to us, one sentence each. */
   readonly pluginProblems: () => readonly string[]
@@ -92,6 +92,7 @@ export class Agent implements LocalApi {
   #devices: readonly NodeDevice[] = []
   #tables: Tables | undefined
   #applied: Applied | undefined
+  #hasOpened = false
 
   constructor(options: AgentOptions) {
     const { self, client, datapath, netlink, configuration, clock, log, stateDirectory } = options
@@ -210,10 +211,10 @@ export class Agent implements LocalApi {
       log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
     this.#succession.update(tables, lingering, this.#devices)
-    const isFirst = this.#tables === undefined
     if (!isDeepStrictEqual(tables.refusals, this.#tables?.refusals)) this.#reporting.trigger()
     this.#tables = tables
-    if (isFirst) onReady()
+    if (!this.#hasOpened) onReady()
+    this.#hasOpened = true
   }
 
   /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
@@ -304,7 +305,7 @@ export class Agent implements LocalApi {
   /* ---- the local API ---- */
 
   isReady(): boolean {
-    return this.#applied !== undefined && this.#loop.lastError === undefined
+    return this.#hasOpened && this.#loop.lastError === undefined
   }
 
   status(): AgentStatus {
@@ -339,7 +340,7 @@ export class Agent implements LocalApi {
     else if (this.#observation.isStale)
       problems.push('the API server does not answer: the node goes on with what it knows')
     if (this.#loop.lastError !== undefined)
-      problems.push(`the tables could not be written: ${this.#loop.lastError.message}`)
+      problems.push(`what was decided could not be done: ${this.#loop.lastError.message}`)
     if (this.#reporting.lastError !== undefined)
       problems.push(`the report failed: ${this.#reporting.lastError.message}`)
     if (this.#tables !== undefined && this.#tables.self.slot === undefined)
@@ -399,7 +400,9 @@ export class Agent implements LocalApi {
     })
   }
 
-  cni(request: CniRequest): Promise<CniResult | undefined> {
+  async cni(request: CniRequest): Promise<CniResult | undefined> {
+    if (request.command === 'STATUS' && !this.isReady())
+      throw new Refusal(503, this.#problems().join('; ') || 'the tables are not written yet')
     return (this.#chainedPods ?? this.#podNetwork).handle(request)
   }
 }

@@ -74,12 +74,21 @@ export class ChainedConfiguration {
     removeConfiguration('standalone')
     mkdirSync(configurationDirectory, { recursive: true })
     this.look()
+    this.#watch(signal)
+  }
+
+  #watch(signal: AbortSignal): void {
     let pause: NodeJS.Timeout | undefined
-    const watcher = watch(configurationDirectory, { persistent: false, signal }, () => {
-      clearTimeout(pause)
-      pause = setTimeout(() => this.look(), writersPauseMs).unref()
-    })
-    watcher.on('error', (error) => this.#log.warn({ err: error }, `${configurationDirectory} is not watched`))
+    const notWatched = (error: unknown): void =>
+      this.#log.warn({ err: error }, `${configurationDirectory} is not watched`)
+    try {
+      watch(configurationDirectory, { persistent: false, signal }, () => {
+        clearTimeout(pause)
+        pause = setTimeout(() => this.look(), writersPauseMs).unref()
+      }).on('error', notWatched)
+    } catch (error) {
+      notWatched(error)
+    }
   }
 
   look(): void {

@@ -95,12 +95,42 @@ describe('the CNI plugin', () => {
     assert.deepEqual((asked.at(-1) as { prevResult: unknown }).prevResult, prevResult)
   })
 
+  test('a pod of a network as old as 0.2.0 is chained', async () => {
+    answer = { status: 204, body: {} }
+    const prevResult = { cniVersion: '0.2.0', ip4: { ip: '10.244.1.5/24' }, dns: {} }
+    const { code, output } = await call(add, { ...configuration, cniVersion: '0.2.0', prevResult })
+    assert.equal(code, 0)
+    assert.deepEqual(output, prevResult)
+  })
+
+  test('without an agent a pod can end all the same', async () => {
+    const without = { ...configuration, agentSocket: join(directory, 'nobody.sock') }
+    assert.deepEqual(await call({ ...add, CNI_COMMAND: 'DEL' }, without), { code: 0, output: {} })
+  })
+
+  test('a pod does not end while the agent fails to take it apart', async () => {
+    answer = { status: 500, body: { message: 'the device is stuck' } }
+    assert.equal((await call({ ...add, CNI_COMMAND: 'DEL' }, configuration)).output.code, 100)
+  })
+
   for (const [what, env, input, code] of [
     [
       'without an agent the pod waits',
       add,
       { ...configuration, agentSocket: join(directory, 'nobody.sock') },
       11,
+    ],
+    [
+      'without an agent the node can take no pods',
+      { CNI_COMMAND: 'STATUS' },
+      { ...configuration, agentSocket: join(directory, 'nobody.sock') },
+      50,
+    ],
+    [
+      'a version whose results have another form is refused',
+      add,
+      { ...configuration, cniVersion: '0.2.0' },
+      1,
     ],
     ['an unknown version is refused', add, { ...configuration, cniVersion: '9.9.9' }, 1],
     ['no pod is named', { ...add, CNI_ARGS: '' }, configuration, 4],
@@ -113,6 +143,11 @@ describe('the CNI plugin', () => {
       assert.equal(answered.output.code, code)
       assert.ok(String(answered.output.msg).length > 0)
     })
+
+  test('when the agent cannot yet, the node can take no pods', async () => {
+    answer = { status: 503, body: { message: 'not yet' } }
+    assert.equal((await call({ CNI_COMMAND: 'STATUS' }, configuration)).output.code, 50)
+  })
 
   test('when the agent cannot yet, the runtime is told to try again', async () => {
     answer = { status: 503, body: { message: 'not yet' } }

@@ -7,12 +7,16 @@ import { request } from 'node:http'
  */
 const supportedVersions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
 
+/** Of networks whose other plugins are as old: they are chained, and what those made is passed on as it is. */
+const chainedVersions = ['', '0.1.0', '0.2.0']
+
 /** Error codes of the CNI specification, section "Error". */
 const codes = {
   incompatibleVersion: 1,
   invalidEnvironment: 4,
   invalidConfiguration: 7,
   tryAgainLater: 11,
+  notAvailable: 50,
   failed: 100,
 }
 
@@ -47,7 +51,9 @@ function parseConfiguration(text: string): NetworkConfiguration {
   }
   const fields = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Record<string, unknown>
   const cniVersion = typeof fields.cniVersion === 'string' ? fields.cniVersion : '1.0.0'
-  if (!supportedVersions.includes(cniVersion))
+  const versions =
+    fields.prevResult === undefined ? supportedVersions : [...chainedVersions, ...supportedVersions]
+  if (process.env.CNI_COMMAND !== 'DEL' && !versions.includes(cniVersion))
     throw new CniError(
       codes.incompatibleVersion,
       `CNI version ${cniVersion} is not supported; use one of ${supportedVersions.join(', ')}`,
@@ -102,6 +108,9 @@ function buildRequest(command: string, configuration: NetworkConfiguration): unk
   return { ...common, netns: requireVariable('CNI_NETNS'), pod: describePod(), prevResult }
 }
 
+/** Nobody listens: the agent is away, or gone from this node for good. */
+class NoAgent extends CniError {}
+
 /** Without an agent there are no entries, and without entries a pod must not start: the runtime tries again. */
 function askAgent(socketPath: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -127,7 +136,7 @@ function askAgent(socketPath: string, body: unknown): Promise<string> {
     outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 60 s')))
     outgoing.on('error', (error) =>
       reject(
-        new CniError(
+        new NoAgent(
           codes.tryAgainLater,
           `the agent does not answer on ${socketPath} (${error.message}); the pod waits until it runs`,
         ),
@@ -149,12 +158,22 @@ async function run(): Promise<string> {
   const command = requireVariable('CNI_COMMAND')
   if (command === 'VERSION') return JSON.stringify({ cniVersion: '1.0.0', supportedVersions })
   const configuration = parseConfiguration(await readStandardInput())
-  if (command === 'STATUS') return askAgent(configuration.agentSocket, { command: 'STATUS' })
-  const answer = await askAgent(configuration.agentSocket, buildRequest(command, configuration))
+  const request = command === 'STATUS' ? { command } : buildRequest(command, configuration)
+  const answer = await askAgent(configuration.agentSocket, request).catch((error: unknown) => {
+    if (command === 'STATUS') throw notAvailable(error)
+    /* Its next agent finds devices that are gone; a pod must be able to end without one, or never does where none comes. */
+    if (command === 'DEL' && error instanceof NoAgent) return ''
+    throw error
+  })
   if (command !== 'ADD') return ''
   /* Chained: the agent has nothing to add to what the others made. */
   const result = answer === '' ? configuration.prevResult : JSON.parse(answer)
   return JSON.stringify({ ...result, cniVersion: configuration.cniVersion })
+}
+
+/** So that the runtime gives this node no pods that could not be added (spec 1.1.0, STATUS). */
+function notAvailable(error: unknown): CniError {
+  return new CniError(codes.notAvailable, error instanceof Error ? error.message : String(error))
 }
 
 try {
