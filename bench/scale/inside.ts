@@ -9,7 +9,7 @@ import { tableCodecs } from '../../src/datapath/tables.ts'
 import { KubeClient } from '../../src/kube/client.ts'
 import { coreResource } from '../../src/kube/cluster-objects.ts'
 import { parseAddress } from '../../src/net/address.ts'
-import { crowdOf, gather, gatherPods, policies, rollOut } from './crowd.ts'
+import { crowdOf, egressNodes, gather, gatherPods, policies, rollOut } from './crowd.ts'
 
 /** In the network of the lab's control plane: makes the crowd, changes things, and sees how long the tables take. */
 const { values: options } = parseArgs({
@@ -22,8 +22,9 @@ const { values: options } = parseArgs({
     'operator-pid': { type: 'string', default: '' },
     pod: { type: 'string', default: '' },
     'pod-ip': { type: 'string', default: '' },
-    rounds: { type: 'string', default: '30' },
-    'rest-seconds': { type: 'string', default: '20' },
+    'gateway-ip': { type: 'string', default: '' },
+    rounds: { type: 'string', default: '100' },
+    'rest-seconds': { type: 'string', default: '60' },
   },
 })
 
@@ -33,29 +34,25 @@ const client = new KubeClient(
 )
 const tell = (line: string): void => void process.stderr.write(`    ${line}\n`)
 
-/** The agent's table of pods, by the pin that it left in its own mount namespace. */
-function openPods(): RawMap {
-  const directory = `/proc/${options['agent-pid']}/root/sys/fs/bpf/sallyport`
-  const pods = readdirSync(`${directory}/maps`).find((name) => name.startsWith('pods-')) ?? ''
-  const { key, value } = tableCodecs(readBtf(defaultObjectFile)).pods
-  const fd = getPinned(`${directory}/maps/${pods}`)
-  return { name: 'pods', fd, keySize: key.size, valueSize: value.size, maxEntries: 0 }
+const codecs = tableCodecs(readBtf(defaultObjectFile))
+
+/** An entry of one of the agent's tables, by the pin that it left in its own mount namespace: its bytes as text. */
+function entryOf(name: 'pods' | 'egress_ips', address: string): () => string | undefined {
+  const directory = `/proc/${options['agent-pid']}/root/sys/fs/bpf/sallyport/maps`
+  const pin = readdirSync(directory).find((each) => each.startsWith(`${name}-`)) ?? ''
+  const { key, value } = codecs[name]
+  const fd = getPinned(`${directory}/${pin}`)
+  const table: RawMap = { name, fd, keySize: key.size, valueSize: value.size, maxEntries: 0 }
+  const keyBytes = key.encode(parseAddress(address)!)
+  return () => lookup(table, keyBytes)?.toString('latin1')
 }
 
-const codecs = tableCodecs(readBtf(defaultObjectFile)).pods
-const podTable = openPods()
-const podKey = codecs.key.encode(parseAddress(options['pod-ip'])!)
-const policySet = (): bigint | undefined => {
-  const value = lookup(podTable, podKey)
-  return value && codecs.value.decode(value).policySet
-}
-
-/** ms from a change, as the API server answered it or before, to another policy set of the pod in the kernel's table. */
-async function until(change: () => Promise<unknown>): Promise<number> {
-  const before = policySet()
+/** ms from a change, as the API server answered it or before, to another entry in the kernel's table. */
+async function until(entry: () => string | undefined, change: () => Promise<unknown>): Promise<number> {
+  const before = entry()
   const from = performance.now()
   const changed = change()
-  while (policySet() === before) {
+  while (entry() === before) {
     if (performance.now() - from > 20_000) throw new Error('nothing has come of a change within 20 s')
     await setTimeout(1)
   }
@@ -140,29 +137,47 @@ tell('changes')
 const pod = client.resource(coreResource('pods', true))
 const node = client.resource(coreResource('nodes', false))
 const policy = client.resource(policies)
+const egressNode = client.resource(egressNodes)
 const rounds = Array.from({ length: Number(options.rounds) }, (_, round) => round)
-const changes: readonly (readonly [string, (round: number) => Promise<unknown>])[] = [
+const ofPod = entryOf('pods', options['pod-ip'])
+const ofGateway = entryOf('egress_ips', options['gateway-ip'])
+const changes: readonly (readonly [string, () => string | undefined, (round: number) => Promise<unknown>])[] =
   [
-    'pod relabelled',
-    (round) =>
-      pod.patch(
-        options.pod,
-        'merge',
-        { metadata: { labels: { app: `app-${((round + 1) % 2) * 10}` } } },
-        { namespace: 'default' },
-      ),
-  ],
-  [
-    'policy changed',
-    (round) => policy.patch('crowd-0', 'merge', { spec: { destinationCIDRs: [`198.51.${round}.0/24`] } }),
-  ],
-  [
-    'gateway relabelled',
-    (round) =>
-      node.patch('control', 'merge', { metadata: { labels: { 'crowd-gw': round % 2 === 0 ? null : '0' } } }),
-  ],
-]
-for (const [name, change] of changes) {
+    [
+      'pod relabelled',
+      ofPod,
+      (round) =>
+        pod.patch(
+          options.pod,
+          'merge',
+          { metadata: { labels: { app: `app-${((round + 1) % 2) * 10}` } } },
+          { namespace: 'default' },
+        ),
+    ],
+    [
+      'policy changed',
+      ofPod,
+      (round) => policy.patch('crowd-0', 'merge', { spec: { destinationCIDRs: [`198.51.${round}.0/24`] } }),
+    ],
+    [
+      'gateway relabelled',
+      ofPod,
+      (round) =>
+        node.patch('control', 'merge', {
+          metadata: { labels: { 'crowd-gw': round % 2 === 0 ? null : '0' } },
+        }),
+    ],
+    /* What another node asks for, and the operator grants: a gateway has to know whose port it is. */
+    [
+      'ports leased to another node',
+      ofGateway,
+      (round) => {
+        const demand = [{ address: options['gateway-ip'], blocks: 2 * (round + 1) }]
+        return egressNode.patch('crowd-0000', 'merge', { status: { demand } }, { subresource: 'status' })
+      },
+    ],
+  ]
+for (const [name, entry, change] of changes) {
   const times: number[] = []
   if (name !== 'pod relabelled')
     await pod.patch(
@@ -174,7 +189,7 @@ for (const [name, change] of changes) {
   await setTimeout(500)
   for (const round of rounds) {
     times.push(
-      await until(() => change(round)).catch((error: Error) =>
+      await until(entry, () => change(round)).catch((error: Error) =>
         Promise.reject(new Error(`${name}, round ${round}: ${error.message}`)),
       ),
     )

@@ -17,8 +17,8 @@ import { crowdOf } from './crowd.ts'
 const { values: options } = parseArgs({
   options: {
     sizes: { type: 'string', default: '10,100,1000' },
-    rounds: { type: 'string', default: '30' },
-    'rest-seconds': { type: 'string', default: '20' },
+    rounds: { type: 'string', default: '100' },
+    'rest-seconds': { type: 'string', default: '60' },
     out: { type: 'string', default: join(repository, 'bench/scale.json') },
     keep: { type: 'boolean', default: false },
   },
@@ -83,7 +83,7 @@ async function measure(nodes: number): Promise<readonly ScaleFigure[]> {
       '--token', state.tokens.admin ?? '', '--nodes', String(nodes),
       '--agent-pid', pidOf(worker.machine.cgroup, 'src/agent/main.ts'),
       '--operator-pid', pidOf(operatorNode.machine.cgroup, 'src/operator/main.ts'),
-      '--pod', 'pod', '--pod-ip', podIp, '--rounds', options.rounds, '--rest-seconds', options['rest-seconds'],
+      '--pod', 'pod', '--pod-ip', podIp, '--gateway-ip', '172.18.0.2', '--rounds', options.rounds, '--rest-seconds', options['rest-seconds'],
     ] // biome-ignore format: one command
     return JSON.parse(
       await runInside(enterCommand(control.machine.init.pid, ['net'], words)),
