@@ -20,8 +20,9 @@ function callPlugin(): unknown {
   return JSON.parse(stdout)
 }
 
-test('the plugin runs from where the agent runs', () => {
+test('the plugin runs with the agent’s Node.js, without types that it would have to take away first', () => {
   installBinary(folder, false)
+  assert.doesNotMatch(readFileSync(join(folder, '.sallyport/main.mjs'), 'utf8'), /: string/)
   assert.deepEqual((callPlugin() as { supportedVersions: string[] }).supportedVersions.at(-1), '1.1.0')
 })
 

@@ -8,25 +8,27 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { basename, join } from 'node:path'
 import { version } from '../api/version.ts'
 
 export const pluginType = 'sallyport-cni'
 
-/** Beside the plugin, what it needs to run, where the container runtime cannot see our own files. */
+/** Beside the plugin, what it needs to run. */
 const bundleName = '.sallyport'
 const stampName = 'version'
 
 /**
- * Puts the plugin where the container runtime looks. In an image the runtime has other files than we: Node.js, its
- * libraries and the plugin go along then, and the plugin runs from there. That asks of the node for glibc and /bin/sh.
+ * Puts the plugin where the container runtime looks. In an image the runtime has other files than we: Node.js and its
+ * libraries go along then, and the plugin runs from there. That asks of the node for glibc and /bin/sh.
  */
 export function installBinary(folder: string, isInImage: boolean): void {
-  mkdirSync(folder, { recursive: true })
-  const plugin = new URL('../cni/main.ts', import.meta.url).pathname
+  const own = join(folder, bundleName)
+  mkdirSync(own, { recursive: true })
+  const plugin = writePlugin(own)
   const command = isInImage
-    ? bundle(join(folder, bundleName), plugin)
-    : `exec ${process.execPath} ${flags} ${plugin}`
+    ? `LD_LIBRARY_PATH=${own} exec ${bundleNode(own)} ${plugin}`
+    : `exec ${process.execPath} ${plugin}`
   const script = `#!/bin/sh\n# Made by the Sallyport agent when it starts.\n${command}\n`
   const path = join(folder, pluginType)
   if (existsSync(path) && readFileSync(path, 'utf8') === script) return
@@ -43,22 +45,27 @@ export function removeBinary(folder: string): boolean {
   return wasThere
 }
 
-const flags = '--disable-warning=ExperimentalWarning'
+/** Without its types: it is started anew for every pod, and taking them away takes as long as all the rest. */
+function writePlugin(folder: string): string {
+  const path = join(folder, 'main.mjs')
+  const source = stripTypeScriptTypes(readFileSync(new URL('../cni/main.ts', import.meta.url), 'utf8'))
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== source)
+    writeWhole(path, (unfinished) => writeFileSync(unfinished, source))
+  return path
+}
 
-/** The command that runs the copy. */
-function bundle(folder: string, plugin: string): string {
+/** Once a version. */
+function bundleNode(folder: string): string {
   const stamp = `${version} ${process.version} ${process.arch}\n`
   const stampPath = join(folder, stampName)
   if (!existsSync(stampPath) || readFileSync(stampPath, 'utf8') !== stamp) {
-    mkdirSync(folder, { recursive: true })
     rmSync(stampPath, { force: true })
-    const files = new Map([['node', process.execPath], ['main.ts', plugin], ...ownLibraries()])
-    for (const [name, from] of files)
+    for (const [name, from] of new Map([['node', process.execPath], ...ownLibraries()]))
       writeWhole(join(folder, name), (unfinished) => copyFileSync(from, unfinished))
     chmodSync(join(folder, 'node'), 0o755)
     writeFileSync(stampPath, stamp)
   }
-  return `LD_LIBRARY_PATH=${folder} exec ${folder}/node ${flags} ${folder}/main.ts`
+  return join(folder, 'node')
 }
 
 /** Those of the C++ compiler, which a node may not have, by the names that Node.js asks for. */
