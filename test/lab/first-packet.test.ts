@@ -16,7 +16,7 @@ const workers = ['kind-worker', 'kind-worker2']
 const egressIp = '172.18.0.42'
 
 /** A pod that a policy selects never leaves with another address, from its first packet on. */
-describe('the first packet of a pod', { skip: cannotRun, timeout: 900_000 }, () => {
+describe('the first packet of a pod', { skip: cannotRun, timeout: 2_400_000 }, () => {
   const lab = labFor('test-first-packet')
 
   test('of 1,000 pods started one after another, the outpost sees no other address even once', async () => {

@@ -62,7 +62,18 @@ async function startOne(index: number): Promise<void> {
     },
   } as unknown as Pod)
   await ended
+  clearTimeout(stuck)
+  stuck = setTimeout(giveUp, patienceMs)
   await pods.delete(name, { namespace: 'default', gracePeriodSeconds: 0 })
+}
+
+/** On a busy machine a pod may take long, but not for ever: a cluster that is gone must not be waited for. */
+const patienceMs = 120_000
+let stuck = setTimeout(giveUp, patienceMs)
+
+function giveUp(): void {
+  process.stderr.write(`no pod has ended for ${patienceMs / 1000} s; ${waiting.size} were started\n`)
+  process.exit(1)
 }
 
 const startedMs = Date.now()
@@ -72,6 +83,7 @@ await Promise.all(
     while (next < count) await startOne(next++)
   }),
 )
+clearTimeout(stuck)
 done.abort()
 await watching
 await client[Symbol.asyncDispose]()
