@@ -41,6 +41,7 @@ struct packet {
 	__u8 is_later_fragment;		/* it has no L4 header */
 	__u8 is_icmp_error;
 	__u8 is_request;		/* ICMP echo request */
+	__u8 is_of_link;		/* neighbour discovery and the like: the node may have it, another pod may not */
 	__u8 tcp_flags;
 	__u8 ttl;
 	__u8 dont_fragment;
@@ -75,6 +76,11 @@ static __always_inline bool same_address(const struct address *a, const struct a
 static __always_inline bool is_ipv4(const struct address *address)
 {
 	return address->words[0] == 0 && address->words[1] == 0 && address->words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool is_link_local6(const struct address *address)
+{
+	return (address->words[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
 /* Ports of TCP and UDP; the identifier of an ICMP echo, on the side that chose it. */
@@ -228,8 +234,13 @@ static __noinline enum verdict parse_icmp(struct __sk_buff *skb, struct packet *
 		packet->flow.destination_port = is_request ? 0 : icmp.un.echo.id;
 		return CONTINUE;
 	}
-	/* Neighbour discovery and multicast listener reports never leave the link. */
-	if (packet->family == 6 && icmp.type >= 130 && icmp.type <= 143)
+	/*
+	 * Neighbour discovery and multicast listener reports are of the link, but what is on it the addresses say, not the type:
+	 * to a link-local one (parse_ipv6) or from one, which no router lets through (RFC 4291 section 2.5.6). With others they
+	 * are as any packet that has no ports, and the pod's own address is the only one that it may have.
+	 */
+	packet->is_of_link = packet->family == 6 && icmp.type >= 130 && icmp.type <= 143;
+	if (packet->is_of_link && is_link_local6(&packet->sender))
 		return PASS_LINK_LOCAL;
 	return DROP_UNSUPPORTED_PROTOCOL;
 }
@@ -349,7 +360,7 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 	copy_ipv6(&packet->sender, &ip->saddr);
 	copy_ipv6(&packet->receiver, &ip->daddr);
 	/* fe80::/10, and multicast of the interface or link: ff01:: and ff02:: */
-	if ((ip->daddr.s6_addr32[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000) ||
+	if (is_link_local6(&packet->receiver) ||
 	    (ip->daddr.s6_addr32[0] & bpf_htonl(0xff0e0000)) == bpf_htonl(0xff000000) ||
 	    (ip->daddr.s6_addr32[0] & bpf_htonl(0xff0f0000)) == bpf_htonl(0xff020000))
 		return PASS_LINK_LOCAL;

@@ -43,15 +43,20 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* ---- outward ---- */
 
-/* Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. */
+/*
+ * Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. The hop limit stays as it
+ * is, by which neighbour discovery tells a neighbour: another pod would believe who speaks as the router.
+ */
 static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet)
 {
 	struct cluster_destination *destination;
 	struct address node;
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
 
+	if (pod && chained)
+		return PASS_TO_STACK;
 	if (pod)
-		return chained ? PASS_TO_STACK : send_to_pod(skb, packet, pod);
+		return packet->is_of_link ? DROP_UNSUPPORTED_PROTOCOL : send_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination)
 		return CONTINUE;
@@ -59,6 +64,8 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 		return PASS_TO_HOST;
 	if (destination->kind != CLUSTER_NODE)
 		return PASS_TO_STACK;
+	if (packet->is_of_link)
+		return DROP_UNSUPPORTED_PROTOCOL;
 	node = destination->node;
 	return send_to_node(skb, packet, &node, TUNNEL_POD, SENT_TO_NODE);
 }
@@ -510,6 +517,8 @@ static __noinline enum verdict enter_from_overlay(struct __sk_buff *skb, struct 
 	if (tunnel.vni == TUNNEL_PROBE_ANSWER || tunnel.vni == TUNNEL_PROBE_REFUSAL)
 		return hear(packet, &tunnel.node, tunnel.vni == TUNNEL_PROBE_ANSWER);
 	verdict = parse(skb, packet);
+	if (packet->is_of_link)
+		return DROP_UNSUPPORTED_PROTOCOL;
 	if (tunnel.vni == TUNNEL_POD && (verdict == CONTINUE || verdict == DROP_UNSUPPORTED_PROTOCOL ||
 					 verdict == DROP_UNKNOWN_FRAGMENT))
 		return deliver_from_cluster(skb, packet);

@@ -224,6 +224,12 @@ const cases: readonly Case[] = [
     verdict: 'SENT_TO_POD',
   },
   {
+    name: 'neighbour discovery has no business in a tunnel',
+    tunnel: podTraffic,
+    packet: ipv6('fd00:2::8', 'fd00:1::7').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'DROP_UNSUPPORTED_PROTOCOL',
+  },
+  {
     name: 'from a pod elsewhere to this node',
     tunnel: podTraffic,
     packet: ipv4('10.244.2.8', '172.18.0.3').tcp(5000, 22, ack),

@@ -11,7 +11,7 @@ import {
   skip,
   standardTables,
 } from './node-under-test.ts'
-import { address, ipv4, protocolNumber } from './packet.ts'
+import { address, ipv4, ipv6, protocolNumber } from './packet.ts'
 
 const pod = (destination: string, fields = {}) => ipv4('10.244.1.7', destination, fields)
 const syn = { flags: ['SYN'] } as const
@@ -100,6 +100,21 @@ const cases: readonly {
     name: 'an address that is not the pod’s own',
     packet: ipv4('10.244.1.8', '203.0.113.9').udp(40000, 53),
     verdict: 'DROP_SPOOFED_SOURCE',
+  },
+  {
+    name: 'neighbour discovery to the bridge’s own address is the stack’s',
+    packet: ipv6('fd00:1::7', '2001:db8::3').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'PASS_TO_HOST',
+  },
+  {
+    name: 'and between pods on a bridge',
+    packet: ipv6('fd00:1::7', 'fd00:1::8').raw(58, Buffer.from([135, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'PASS_TO_STACK',
+  },
+  {
+    name: 'to what a policy claims no neighbour is there',
+    packet: ipv6('fd00:1::7', '2001:db8:eeee::9').raw(58, Buffer.from([135, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'DROP_UNSUPPORTED_PROTOCOL',
   },
   {
     name: 'a connection that was open before the policy came stays with the stack',

@@ -296,6 +296,41 @@ const cases: readonly Case[] = [
     verdict: 'PASS_LINK_LOCAL',
   },
   {
+    name: 'neighbour discovery to a link-local address',
+    packet: pod6('fe80::1').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'PASS_LINK_LOCAL',
+  },
+  {
+    name: 'neighbour discovery from a link-local address, to a router that has another',
+    packet: ipv6('fe80::7', 'fd00:1::1').raw(58, Buffer.from([135, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'PASS_LINK_LOCAL',
+  },
+  {
+    name: 'neighbour discovery to its own node, whatever address that has',
+    packet: pod6('2001:db8::3').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'PASS_TO_HOST',
+  },
+  {
+    name: 'neighbour discovery to another pod, which would believe it',
+    packet: pod6('fd00:1::8').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'DROP_UNSUPPORTED_PROTOCOL',
+  },
+  {
+    name: 'the same to a pod elsewhere',
+    packet: pod6('fd00:2::8').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'DROP_UNSUPPORTED_PROTOCOL',
+  },
+  ...[130, 135, 139, 143].map((type) => ({
+    name: `a message of the link goes nowhere else: ICMPv6 type ${type} to the world`,
+    packet: pod6('2001:db8:eeee::9').raw(58, Buffer.from([type, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4])),
+    verdict: 'DROP_UNSUPPORTED_PROTOCOL',
+  })),
+  {
+    name: 'the same with a source that is not the pod’s',
+    packet: ipv6('2001:db8::dead', '2001:db8:eeee::9').raw(58, Buffer.from([139, 0, 0, 0, 0, 0, 0, 0])),
+    verdict: 'DROP_UNKNOWN_POD',
+  },
+  {
     name: 'a sender that is no pod of ours',
     packet: ipv4('10.244.1.200', '203.0.113.9').udp(1, 2),
     verdict: 'DROP_UNKNOWN_POD',

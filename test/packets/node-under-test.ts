@@ -140,6 +140,8 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
     cluster: new Map([
       [prefix('10.244.2.0/24'), { kind: 'node', tunnelAddress: other }],
       [prefix('172.18.0.3/32'), { kind: 'host' }],
+      [prefix('2001:db8::3/128'), { kind: 'host' }],
+      [prefix('fd00:2::/64'), { kind: 'node', tunnelAddress: other }],
       [prefix('10.96.0.0/12'), { kind: 'stack' }],
     ]),
     rules: new Map([
@@ -161,6 +163,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
       [address('10.244.1.7'), pod(1n, devices.pod7)],
       [address('fd00:1::7'), pod(1n, devices.pod7)],
       [address('10.244.1.8'), pod(0n, devices.pod8)],
+      [address('fd00:1::8'), pod(0n, devices.pod8)],
       [address('10.244.1.9'), pod(1n, devices.pod9, true)],
     ]),
   } // biome-ignore format: tables
