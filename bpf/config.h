@@ -28,6 +28,9 @@ const volatile __u64 pressure_interval_ns = 10000000ULL;
 /* Another CNI plugin wires the pods and routes between them: what no policy claims goes on to the stack as it is. */
 const volatile __u32 chained = 0;
 
+/* UDP port of the tunnel, host byte order. */
+const volatile __u32 tunnel_port = 8472;
+
 /* For test runs, which cannot carry a tunnel key: from_overlay takes it from cb[0] (VNI) and cb[1] (IPv4). */
 const volatile __u32 tunnel_key_in_cb = 0;
 

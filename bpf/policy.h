@@ -122,6 +122,27 @@ static __always_inline struct cluster_destination *find_in_cluster(const struct 
 	return bpf_map_lookup_elem(&cluster, &key);
 }
 
+static __always_inline bool is_for_tunnel(const struct packet *packet)
+{
+	return packet->flow.protocol == IPPROTO_UDP && !packet->is_icmp_error &&
+	       packet->flow.destination_port == bpf_htons(tunnel_port);
+}
+
+/*
+ * Would this come out of a node's tunnel as if another node had sent it? Nodes are known by their addresses, and a pod's
+ * datagram gets its node's address on the way out, or from another plugin. Pods may have a tunnel among themselves, and
+ * where the pod's own address stays the source, nobody believes it.
+ */
+static __noinline bool would_pass_for_node(const struct packet *packet)
+{
+	struct cluster_destination *destination;
+
+	if (!is_for_tunnel(packet) || bpf_map_lookup_elem(&pods, &packet->receiver))
+		return false;
+	destination = find_in_cluster(&packet->receiver);
+	return !destination || (chained && destination->kind != CLUSTER_STACK);
+}
+
 static __always_inline struct rule *find_rule(__u64 policy_set, const struct address *destination)
 {
 	struct rule_key key = {

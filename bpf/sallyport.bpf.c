@@ -62,7 +62,7 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 		return CONTINUE;
 	if (destination->kind == CLUSTER_HOST)
 		return PASS_TO_HOST;
-	if (destination->kind != CLUSTER_NODE)
+	if (chained || destination->kind != CLUSTER_NODE)
 		return PASS_TO_STACK;
 	if (packet->is_of_link)
 		return DROP_UNSUPPORTED_PROTOCOL;
@@ -192,7 +192,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 /*
  * A packet leaves a pod
  *
- *   1. identify   the sender is the pod that the device belongs to
+ *   1. identify   the sender is the pod that the device belongs to, and does not pass for a node
  *   2. recall     an established flow keeps its address, whatever has changed since
  *   3. classify   cluster traffic and answers to outside connections go their own way
  *   4. open       a new flow: policy set, destination, group, egress IP, port
@@ -208,6 +208,8 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 	verdict = identify_pod(skb, packet, &pod);
 	if (verdict != CONTINUE)
 		return verdict;
+	if (would_pass_for_node(packet))
+		return DROP_TUNNEL_PORT;
 	mapping = find_mapping(packet, pod, now);
 	if (!mapping) {
 		verdict = send_within_cluster(skb, packet);
@@ -405,6 +407,10 @@ static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct pa
 	if (verdict != CONTINUE || !own)
 		return PASS_NOT_OURS;
 	verdict = return_to_owner(skb, packet, true);
+	/* The tunnel listens at all addresses; nodes know it by one. */
+	if (verdict == CONTINUE && is_for_tunnel(packet) && !same_address(&packet->receiver, &own->tunnel_address) &&
+	    bpf_map_lookup_elem(&egress_ips, &packet->receiver))
+		return DROP_TUNNEL_PORT;
 	if (verdict == CONTINUE)
 		return may_be_leased(skb, packet, own) ? DROP_NO_MAPPING : PASS_NOT_OURS;
 	if (verdict == DROP_NO_MAPPING && is_own_address(own, &packet->receiver))

@@ -92,6 +92,7 @@ enum verdict {
 	DROP_POLICY_INVALID,		/* the policy cannot be honoured for another reason */
 	DROP_INTERNAL,			/* a helper of the kernel failed */
 	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, which could not hold where a gateway is the way */
+	DROP_TUNNEL_PORT,		/* a datagram to a tunnel that would be taken for a node's, or that comes from outside */
 	VERDICTS,
 };
 
@@ -127,7 +128,7 @@ struct cluster_key {
 };
 
 enum cluster_kind {
-	CLUSTER_NODE = 1,	/* through the tunnel to `node`: its pods, or itself */
+	CLUSTER_NODE = 1,	/* through the tunnel to `node`: its pods, or itself; chained, itself alone, and the stack knows the way */
 	CLUSTER_HOST,		/* this node itself */
 	CLUSTER_STACK,		/* the kernel's stack knows: Services, pods of another CNI */
 };

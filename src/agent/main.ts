@@ -62,7 +62,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   await using datapath = openDatapath({
     pinDirectory: options['pin-directory'],
     objectFile: options['object-file'],
-    knobs: { chained: isChained ? 1 : 0 },
+    knobs: { chained: isChained ? 1 : 0, tunnel_port: configuration.tunnelPort },
   })
   using netlink = new Netlink()
   const facts = gatherNodeFacts(netlink, options['pin-directory'], options['object-file'])

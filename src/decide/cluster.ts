@@ -6,7 +6,8 @@ import type { ClusterDestination, Tables } from './tables.ts'
 
 /**
  * Destinations that no policy applies to. What is in this node's own pod CIDR but is none of its pods goes to the stack,
- * which refuses it. In chained mode the stack knows the way to all of them.
+ * which refuses it. In chained mode the stack knows the way to all of them; nodes are told from pods all the same, because no
+ * pod may speak to a node's tunnel.
  */
 export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Prefix, ClusterDestination> {
   const cluster = new Map<Prefix, ClusterDestination>()
@@ -16,10 +17,9 @@ export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Pre
   const others = nodes.filter(({ name }) => name !== self.name).reverse()
   for (const node of [...others, self]) {
     const isSelf = node.name === self.name
-    const elsewhere: ClusterDestination = world.settings.isChained
-      ? { kind: 'stack' }
-      : { kind: 'node', tunnelAddress: tunnelAddressOf(node) }
-    for (const prefix of node.podCIDRs) cluster.set(prefix, isSelf ? { kind: 'stack' } : elsewhere)
+    const elsewhere: ClusterDestination = { kind: 'node', tunnelAddress: tunnelAddressOf(node) }
+    for (const prefix of node.podCIDRs)
+      cluster.set(prefix, isSelf || world.settings.isChained ? { kind: 'stack' } : elsewhere)
     for (const address of node.internalIPs)
       cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : elsewhere)
   }

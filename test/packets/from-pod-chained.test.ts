@@ -102,6 +102,28 @@ const cases: readonly {
     verdict: 'DROP_SPOOFED_SOURCE',
   },
   {
+    name: 'a datagram to the tunnel of a node, which the stack would masquerade',
+    device: 'pod8',
+    packet: ipv4('10.244.1.8', '172.18.0.4').udp(40000, 8472),
+    verdict: 'DROP_TUNNEL_PORT',
+  },
+  {
+    name: 'the same to an address that no table knows: it may be a node’s',
+    device: 'pod8',
+    packet: ipv4('10.244.1.8', '172.18.9.9').udp(40000, 8472),
+    verdict: 'DROP_TUNNEL_PORT',
+  },
+  {
+    name: "to that port of a Service, or of a pod elsewhere: those are the stack's",
+    packet: pod('10.96.0.1').udp(40000, 8472),
+    verdict: 'PASS_TO_STACK',
+  },
+  {
+    name: 'anything else to a node is the stack’s',
+    packet: pod('172.18.0.4').udp(40000, 53),
+    verdict: 'PASS_TO_STACK',
+  },
+  {
     name: 'neighbour discovery to the bridge’s own address is the stack’s',
     packet: ipv6('fd00:1::7', '2001:db8::3').raw(58, Buffer.from([136, 0, 0, 0, 0, 0, 0, 0])),
     verdict: 'PASS_TO_HOST',

@@ -331,6 +331,38 @@ const cases: readonly Case[] = [
     verdict: 'DROP_UNKNOWN_POD',
   },
   {
+    name: 'a datagram to a tunnel’s port, which would come there from this node’s address',
+    device: 'pod8',
+    packet: ipv4('10.244.1.8', '172.18.0.42').udp(40000, 8472),
+    verdict: 'DROP_TUNNEL_PORT',
+  },
+  {
+    name: 'the same with an egress IP as its source: that may be a node’s own',
+    packet: pod('203.0.113.9').udp(40000, 8472),
+    verdict: 'DROP_TUNNEL_PORT',
+  },
+  {
+    name: 'the same of a flow that is there already',
+    given: established({ protocol: 17, destinationPort: 8472 }),
+    packet: pod('203.0.113.9').udp(40000, 8472),
+    verdict: 'DROP_TUNNEL_PORT',
+  },
+  {
+    name: 'the same port in TCP is nobody’s tunnel',
+    packet: pod('203.0.113.9').tcp(40000, 8472, syn),
+    verdict: 'SENT_TO_HOLDER',
+  },
+  {
+    name: 'pods may have a tunnel among themselves',
+    packet: pod('10.244.1.8').udp(40000, 8472),
+    verdict: 'SENT_TO_POD',
+  },
+  {
+    name: 'also from node to node',
+    packet: pod('10.244.2.8').udp(40000, 8472),
+    verdict: 'SENT_TO_NODE',
+  },
+  {
     name: 'a sender that is no pod of ours',
     packet: ipv4('10.244.1.200', '203.0.113.9').udp(1, 2),
     verdict: 'DROP_UNKNOWN_POD',

@@ -15,6 +15,7 @@ import {
   send,
   skip,
   slot2Port,
+  standardTables,
 } from './node-under-test.ts'
 import { address, corrupt, ipv4, ipv6 } from './packet.ts'
 
@@ -31,6 +32,15 @@ const answer6 = (fields = {}) => ipv6('2001:db8:ffff::9', '2001:db8::42', fields
 const ack = { flags: ['ACK'] } as const
 const toPod = { destinationMac: mac.pod7, sourceMac: mac.host7, destination: address('10.244.1.7') }
 const onLease = { destinationMac: mac.overlay, sourceMac: mac.overlay, destination: address('172.18.0.42') }
+
+const leased8472: Given = async (node) => {
+  const tables = standardTables(node)
+  const ip = address('172.18.0.42')
+  const { order, blockOwner } = tables.egressIps.get(ip) ?? { order: [], blockOwner: [] }
+  const entry = { order, blockOwner: blockOwner.with(8472 >> 4, 1) }
+  await node.datapath.apply({ ...tables, egressIps: new Map([...tables.egressIps, [ip, entry]]) })
+  established({ protocol: 17, egressPort: 8472 })(node)
+}
 
 const cases: readonly Case[] = [
   {
@@ -228,6 +238,23 @@ const cases: readonly Case[] = [
     name: "the node's own port in the masquerading range, used by a socket of the node: the stack's",
     packet: ipv4('203.0.113.9', '172.18.0.3').tcp(443, masqueradePorts.first, ack),
     verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'a datagram to the tunnel at an egress IP: no node sends there',
+    packet: ipv4('172.18.0.4', '172.18.0.43').udp(49160, 8472),
+    verdict: 'DROP_TUNNEL_PORT',
+  },
+  {
+    name: 'the tunnel at its own address',
+    packet: ipv4('172.18.0.4', '172.18.0.3').udp(49160, 8472),
+    verdict: 'PASS_NOT_OURS',
+  },
+  {
+    name: 'an answer to a flow that has the tunnel’s port of an egress IP by lease',
+    given: leased8472,
+    packet: answer().udp(443, 8472),
+    verdict: 'SENT_TO_POD',
+    out: { ...toPod, destinationPort: 40000 },
   },
   {
     name: "the node's own services",
