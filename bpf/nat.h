@@ -4,7 +4,9 @@
  *
  * `mappings` holds a flow's state under the pod's own view of it; `ports` leads back to it from the world's view,
  * and an entry of `ports` is what makes a port taken towards one destination. It is made first and removed last, so
- * that no two flows ever share a port. An old mapping is taken apart by whoever wants its port.
+ * that no two flows ever share a port. An old mapping is taken apart by whoever wants its port, and by the agent's sweep.
+ * Whoever takes one apart has won it under its lock; to all others it is as good as gone. An entry that is removed may be
+ * another's before its reader is done: what is read is copied first, and used if mapping and port name each other.
  */
 #ifndef SALLYPORT_NAT_H
 #define SALLYPORT_NAT_H
@@ -109,6 +111,33 @@ static __always_inline void fill_port_key(struct flow_key *key, const struct map
 	key->source_port = mapping->egress_port;
 }
 
+static __always_inline bool same_flow(const struct flow_key *a, const struct flow_key *b)
+{
+	return same_address(&a->source, &b->source) && same_address(&a->destination, &b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       a->protocol == b->protocol;
+}
+
+/* Is this the port of the flow's mapping? A port that another flow took in the mean time is not. */
+static __noinline bool has_port(const struct mapping *mapping, const struct flow_key *flow, const struct flow_key *key)
+{
+	struct flow_key own;
+
+	fill_port_key(&own, mapping, flow);
+	return same_flow(&own, key);
+}
+
+/* The mapping goes first: a port without one is not taken apart by others meanwhile. For the one that has won it. */
+static __noinline void take_apart(const struct flow_key *flow, const struct flow_key *key)
+{
+	struct flow_key *taken;
+
+	bpf_map_delete_elem(&mappings, flow);
+	taken = bpf_map_lookup_elem(&ports, key);
+	if (taken && same_flow(taken, flow))
+		bpf_map_delete_elem(&ports, key);
+}
+
 /* Forgets an old mapping of this very flow, so that the flow can start anew by today's policy. */
 static __noinline void retire(struct mapping *mapping, const struct flow_key *flow)
 {
@@ -117,8 +146,7 @@ static __noinline void retire(struct mapping *mapping, const struct flow_key *fl
 	if (!win_reclaim(mapping))
 		return;
 	fill_port_key(&key, mapping, flow);
-	bpf_map_delete_elem(&mappings, flow);
-	bpf_map_delete_elem(&ports, &key);
+	take_apart(flow, &key);
 }
 
 /* The port is taken. If its flow is over, takes that apart; then the port is free, for whoever comes first. */
@@ -131,11 +159,11 @@ static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 		return true;
 	flow = *taken;
 	mapping = bpf_map_lookup_elem(&mappings, &flow);
-	/* No mapping: another CPU is just making or removing it. The agent's sweep finds what a crash left. */
-	if (!mapping || !is_reclaimable(mapping, flow.protocol, now) || !win_reclaim(mapping))
+	/* Without its mapping: another CPU is just making or removing it. The agent's sweep finds what is left over. */
+	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, flow.protocol, now) ||
+	    !win_reclaim(mapping))
 		return false;
-	bpf_map_delete_elem(&mappings, &flow);
-	bpf_map_delete_elem(&ports, key);
+	take_apart(&flow, key);
 	return true;
 }
 
@@ -199,7 +227,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 	return verdict;
 }
 
-/* Makes a flow's mapping. If another CPU was faster with the same flow, its mapping counts and the port goes back. */
+/* Makes a flow's mapping. If another CPU was faster with the same flow, or is still taking its old one apart, the port goes back. */
 __noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip, __u64 policy,
 				     __u32 purpose)
 {

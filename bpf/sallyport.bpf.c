@@ -36,6 +36,7 @@
 #include "verdict.h"
 #include "policy.h"
 #include "nat.h"
+#include "sweep.h"
 #include "forward.h"
 #include "toobig.h"
 
@@ -144,7 +145,7 @@ static __noinline struct mapping *find_mapping(const struct packet *packet, cons
 {
 	struct mapping *mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
 
-	if (!mapping)
+	if (!mapping || mapping->reclaimed)
 		return NULL;
 	if (!is_expired(mapping, packet->flow.protocol, now) && mapping->created_ns >= pod->since_ns &&
 	    !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET)))
@@ -221,7 +222,7 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 		if (verdict != CONTINUE)
 			return verdict;
 		mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
-		if (!mapping)
+		if (!mapping || mapping->reclaimed)
 			return DROP_NO_MAPPING;
 	}
 	return translate_outward(skb, packet, mapping, now);
@@ -271,7 +272,7 @@ static __noinline void note_inbound(const struct packet *packet)
 /* For a port that this node owns: the world's view of the flow leads to the mapping, and that to the pod. */
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
-	struct flow_key key = packet->flow, *original;
+	struct flow_key key = packet->flow, flow, *taken;
 	__u64 now = bpf_ktime_get_ns();
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
@@ -283,19 +284,20 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	key.source_port = packet->flow.destination_port;
 	key.destination = packet->flow.source;
 	key.destination_port = packet->flow.source_port;
-	original = bpf_map_lookup_elem(&ports, &key);
-	if (!original || !own)
+	taken = bpf_map_lookup_elem(&ports, &key);
+	if (!taken || !own)
 		return DROP_NO_MAPPING;
-	mapping = bpf_map_lookup_elem(&mappings, original);
-	if (!mapping || is_expired(mapping, key.protocol, now))
+	flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, &flow);
+	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, key.protocol, now))
 		return DROP_NO_MAPPING;
-	pod = bpf_map_lookup_elem(&pods, &original->source);
+	pod = bpf_map_lookup_elem(&pods, &flow.source);
 	if (!pod || mapping->created_ns < pod->since_ns)
 		return DROP_NOT_A_LOCAL_POD;
 	rewrite.from = key.source;
-	rewrite.to = original->source;
+	rewrite.to = flow.source;
 	rewrite.from_port = key.source_port;
-	rewrite.to_port = original->source_port;
+	rewrite.to_port = flow.source_port;
 	track_inward(mapping, packet, skb->len, now);
 	if (!mapping->masqueraded && key.protocol == IPPROTO_TCP && packet->tcp_flags & TCP_SYN)
 		clamp_mss(skb, packet, own->tunnel_mtu);
@@ -578,4 +580,17 @@ int from_world(struct __sk_buff *skb)
 	struct packet packet = {};
 
 	return leave(skb, &packet, FROM_WORLD, enter_from_world(skb, &packet));
+}
+
+SEC("tc")
+int sweep(struct __sk_buff *skb)
+{
+	for (__u32 i = 0; i < SWEEP_RECORDS; i++) {
+		__u32 offset = ETH_HLEN + i * sizeof(struct sweep_record);
+
+		if (offset >= skb->len)
+			break;
+		sweep_one(skb, offset);
+	}
+	return TC_ACT_UNSPEC;
 }

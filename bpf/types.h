@@ -26,6 +26,7 @@ enum limits {
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
 	CROWDED_TRIES = 8,		/* that collided: of ten flows one says so with 3/4 of the ports taken, none with 1/4 */
+	SWEEP_RECORDS = 64,		/* that fit into what a test run takes: a page less headers, on any machine */
 	FIRST_EGRESS_PORT = 1024,	/* lower ones are never given out */
 	FIRST_NODE_PORT = 30000,	/* Kubernetes' default: the stack translates these, without a socket */
 	LAST_NODE_PORT = 32767,
@@ -269,6 +270,25 @@ struct mapping {
 	__u64 packets_in;
 	__u64 bytes_out;
 	__u64 bytes_in;
+};
+
+enum sweep_task {
+	SWEEP_MAPPING = 1,	/* a key of `mappings`: remove it, and its port, if it has expired */
+	SWEEP_PORT,		/* a key of `ports`: does it lead to a mapping that has this port? */
+	SWEEP_ORPHAN,		/* one that a sweep ago did not: remove it if it still does not */
+};
+
+enum sweep_answer {
+	SWEPT_KEPT = 1,
+	SWEPT_REMOVED,		/* by this run or before */
+	SWEPT_ORPHAN,
+};
+
+/* The program `sweep` takes up to SWEEP_RECORDS of them behind an Ethernet header, and writes the answers into them. */
+struct sweep_record {
+	struct flow_key entry;
+	__u32 task;		/* enum sweep_task */
+	__u32 answer;		/* enum sweep_answer */
 };
 
 /* Key of the LRU `fragments`: what only a datagram's first fragment says. */

@@ -25,9 +25,10 @@ struct {
 	__type(value, __u64);
 } policy_drops SEC(".maps");
 
-/* A type that only the ring buffer carries is not in BTF unless something of that type exists. */
+/* A type that only a ring buffer or a packet carries is not in BTF unless something of that type exists. */
 struct drop *unused_drop __attribute__((unused));
 struct port_pressure *unused_pressure __attribute__((unused));
+struct sweep_record *unused_sweep_record __attribute__((unused));
 
 /* Nor are enums of which only the constants are used; user space reads their names there. */
 union shared_enums {
@@ -37,6 +38,8 @@ union shared_enums {
 	enum rule_action rule_action;
 	enum pool_purpose pool_purpose;
 	enum mapping_state mapping_state;
+	enum sweep_task sweep_task;
+	enum sweep_answer sweep_answer;
 } *unused_enums __attribute__((unused));
 
 /* A full ring loses the record, never the count. */

@@ -38,7 +38,7 @@ import { describeRefusals } from './refused-pods.ts'
 import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
 import { type LocalApi, Refusal } from './serve.ts'
 import { Succession } from './succession.ts'
-import { sweepMappings } from './sweep.ts'
+import { Sweep } from './sweep.ts'
 import { describeDrop, describeEgress, describeStatus } from './views.ts'
 import { composeWorld } from './world.ts'
 
@@ -81,6 +81,7 @@ export class Agent implements LocalApi {
   readonly #reporting: Loop
   readonly #promising: Loop
   readonly #portDemand: PortDemand
+  readonly #sweep = new Sweep()
   readonly #lingering: Lingering
   readonly #succession: Succession
   readonly #egressNodes: Resource<EgressNode>
@@ -292,8 +293,8 @@ export class Agent implements LocalApi {
   sweep(): void {
     const { datapath, clock, log } = this.#options
     try {
-      const { removed, used } = sweepMappings(datapath, clock.monotonicNs())
-      if (removed > 0) log.debug({ removed }, 'expired mappings removed')
+      const { removed, used } = this.#sweep.run(datapath)
+      if (removed > 0) log.debug({ removed }, 'expired mappings and stray ports removed')
       if (!this.#portDemand.sweep(used, clock.now())) return
       this.#promising.trigger()
       this.#loop.trigger()

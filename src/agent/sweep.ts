@@ -1,22 +1,7 @@
 import type { Datapath } from '../datapath/datapath.ts'
-import type { FlowKey, Mapping } from '../datapath/tables.ts'
+import { keyString, type RawEntries, readAll } from '../datapath/maps.ts'
 import type { Address } from '../net/address.ts'
 import { blockOfPort } from '../net/ports.ts'
-
-/** As bpf/config.h has them, nanoseconds. */
-const lifetimes = { established: 7440n, transitory: 240n, udp: 300n, icmp: 60n }
-const second = 1_000_000_000n
-const protocols = { tcp: 6, udp: 17 }
-
-function lifetimeNs({ protocol }: FlowKey, { state }: Mapping): bigint {
-  if (protocol === protocols.udp) return lifetimes.udp * second
-  if (protocol !== protocols.tcp) return lifetimes.icmp * second
-  const isClosing = ['STATE_FIN_OUT', 'STATE_FIN_IN', 'STATE_RESET'].some((bit) => state.includes(bit))
-  return (
-    (state.includes('STATE_ESTABLISHED') && !isClosing ? lifetimes.established : lifetimes.transitory) *
-    second
-  )
-}
 
 export interface Swept {
   readonly removed: number
@@ -25,24 +10,61 @@ export interface Swept {
 }
 
 /**
- * Removes expired mappings, and ports that lead to none. The datapath takes an old mapping apart when somebody wants its
+ * Has expired mappings removed, and ports that lead to none. The datapath takes an old mapping apart when somebody wants its
  * port; a node that talks to ever new destinations wants most of them never again, and its tables would fill up.
- * The mapping goes first: a port without one is not taken apart by others meanwhile.
+ *
+ * What is over, the kernel's program says, and it alone removes: a port that was free when it was read may be another flow's.
+ * In one go, since a block that leaves its pool meanwhile could get a flow that `used` does not know of.
  */
-export function sweepMappings(datapath: Datapath, nowNs: bigint): Swept {
-  const { mappings, ports } = datapath.tables
+export class Sweep {
+  /** Ports without a mapping, as the last sweep saw them. */
+  #orphans: RawEntries = new Map()
+
+  run(datapath: Datapath): Swept {
+    const { removed, used } = sweepMappings(datapath)
+    return { removed: removed + this.#sweepPorts(datapath), used }
+  }
+
+  #sweepPorts(datapath: Datapath): number {
+    const orphans: RawEntries = new Map()
+    let removed = 0
+    for (const chunk of readAll(datapath.tables.ports.raw)) {
+      const answers = datapath.sweep(
+        'SWEEP_PORT',
+        chunk.map(([key]) => key),
+      )
+      const strays = chunk.filter((_, index) => answers[index] === 'SWEPT_ORPHAN')
+      const again = strays.filter(([key, flow]) => this.#orphans.get(keyString(key))?.equals(flow))
+      for (const [key, flow] of strays) orphans.set(keyString(key), flow)
+      const ends = datapath.sweep(
+        'SWEEP_ORPHAN',
+        again.map(([key]) => key),
+      )
+      removed += ends.filter((answer) => answer === 'SWEPT_REMOVED').length
+    }
+    this.#orphans = orphans
+    return removed
+  }
+}
+
+function sweepMappings(datapath: Datapath): Swept {
+  const { mappings } = datapath.tables
   const used = new Map<Address, Set<number>>()
   let removed = 0
-  for (const [flow, mapping] of mappings.entries()) {
-    const lifetime = lifetimeNs(flow, mapping)
-    if (mapping.last_inward_ns + lifetime > nowNs || mapping.last_outward_ns + lifetime > nowNs) {
-      const blocks = used.get(mapping.egress_ip) ?? new Set()
-      used.set(mapping.egress_ip, blocks.add(blockOfPort(mapping.egress_port)))
-      continue
+  for (const chunk of readAll(mappings.raw)) {
+    const answers = datapath.sweep(
+      'SWEEP_MAPPING',
+      chunk.map(([key]) => key),
+    )
+    for (const [index, [, value]] of chunk.entries()) {
+      if (answers[index] === 'SWEPT_REMOVED') {
+        removed++
+        continue
+      }
+      const { egress_ip: egressIp, egress_port: port } = mappings.value.decode(value)
+      const blocks = used.get(egressIp) ?? new Set()
+      used.set(egressIp, blocks.add(blockOfPort(port)))
     }
-    mappings.delete(flow)
-    ports.delete({ ...flow, source: mapping.egress_ip, source_port: mapping.egress_port })
-    removed++
   }
   return { removed, used }
 }

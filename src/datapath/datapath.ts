@@ -18,6 +18,7 @@ import { type Knobs, type LoadedObject, loadObject } from './object.ts'
 import { unpinAll } from './pins.ts'
 import { missingRequirements } from './requirements.ts'
 import { readRing } from './ring-buffer.ts'
+import { type SweepAnswer, type SweepTask, sweepRun } from './sweep-run.ts'
 import { Table } from './table.ts'
 import {
   type DropRecord,
@@ -223,6 +224,11 @@ export class Datapath implements AsyncDisposable {
   /** Pools of egress IPs as they run low on free ports, until the signal. */
   pressure(signal: AbortSignal): AsyncGenerator<PressureRecord> {
     return readRing({ ...this.#object.map('pressure') }, pressureCodec(this.btf), signal)
+  }
+
+  /** Has entries of a table judged, and removed under the lock that packets take; an answer for each key, in their order. */
+  sweep(task: SweepTask, keys: readonly Buffer[]): SweepAnswer[] {
+    return sweepRun(this.#object.programFd('sweep'), this.btf, task, keys)
   }
 
   /** Runs a program on one packet, for tests and measurements. */

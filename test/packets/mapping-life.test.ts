@@ -255,6 +255,33 @@ describe('the life of a mapping', { skip }, () => {
     assert.equal([...node.datapath.tables.ports.entries()].length, 1)
   })
 
+  test('a mapping that is being taken apart is nobody’s any more', () => {
+    established({ mapping: { reclaimed: true } })(node)
+    assert.equal(back({ flags: ['ACK'] }), 'DROP_NO_MAPPING')
+    assert.equal(out({ flags: ['SYN'] }), 'DROP_NO_MAPPING')
+    assert.deepEqual(
+      [...node.datapath.tables.ports.entries()].map(([{ source_port }]) => source_port),
+      [ourPorts.first],
+      'the port of the attempt goes back',
+    )
+  })
+
+  test('a port that leads to a mapping with another port leads nowhere, and takes nothing from it', () => {
+    fillPorts({ mapping: { egress_port: 1, closed_ns: 1n } })
+    for (let index = 0; index < portCount; index++) {
+      const answer = ipv4('203.0.113.9', '172.18.0.42').tcp(443, ourPorts.first + index, { flags: ['ACK'] })
+      assert.equal(send(node, 'from_world', node.devices.world, answer).verdict, 'DROP_NO_MAPPING')
+    }
+    assert.equal(newFlows(8), 0)
+  })
+
+  test('a flow that starts anew leaves a port alone that is another flow’s by now', () => {
+    established({ mapping: { created_ns: 0n } })(node)
+    established({ sourcePort: 40001 })(node)
+    assert.equal(out({ flags: ['SYN'] }), 'SENT_TO_HOLDER')
+    assert.equal(back({ flags: ['ACK'] }, 40001), 'SENT_TO_POD')
+  })
+
   test('a new connection with the ports of a closed one starts anew', () => {
     serverClosesFirst()
     assert.equal(out({ flags: ['SYN'], sequence: 9000 }), 'SENT_TO_HOLDER')

@@ -1,0 +1,45 @@
+import type { Btf, StructLayout } from './btf.ts'
+import { testRun } from './test-run.ts'
+
+/** As bpf/types.h has them. */
+export type SweepTask = 'SWEEP_MAPPING' | 'SWEEP_PORT' | 'SWEEP_ORPHAN'
+export type SweepAnswer = 'SWEPT_KEPT' | 'SWEPT_REMOVED' | 'SWEPT_ORPHAN'
+
+const ethernetLength = 14
+
+/** Hands keys to the program, a packet of records at a time. */
+export function sweepRun(
+  programFd: number,
+  btf: Btf,
+  task: SweepTask,
+  keys: readonly Buffer[],
+): SweepAnswer[] {
+  const layout = btf.struct('sweep_record')
+  const [entryAt, taskAt, answerAt] = ['entry', 'task', 'answer'].map((name) => offsetOf(layout, name))
+  const answers = new Map([...btf.enumeration('sweep_answer')].map(([name, number]) => [number, name]))
+  const taskNumber = btf.constant(task)
+  const mostRecords = btf.constant('SWEEP_RECORDS')
+  const said: SweepAnswer[] = []
+  for (let from = 0; from < keys.length; from += mostRecords) {
+    const chunk = keys.slice(from, from + mostRecords)
+    const packet = Buffer.alloc(ethernetLength + chunk.length * layout.size)
+    const recordAt = (index: number): number => ethernetLength + index * layout.size
+    for (const [index, key] of chunk.entries()) {
+      key.copy(packet, recordAt(index) + (entryAt ?? 0))
+      packet.writeUInt32LE(taskNumber, recordAt(index) + (taskAt ?? 0))
+    }
+    const { out } = testRun(programFd, packet)
+    for (const index of chunk.keys()) {
+      const answer = answers.get(out.readUInt32LE(recordAt(index) + (answerAt ?? 0)))
+      if (answer === undefined) throw new Error(`the sweep does not say what became of an entry`)
+      said.push(answer as SweepAnswer)
+    }
+  }
+  return said
+}
+
+function offsetOf(layout: StructLayout, name: string): number {
+  const member = layout.members.find((one) => one.name === name)
+  if (member === undefined) throw new Error(`struct ${layout.name} has no field ${name}`)
+  return member.offset
+}
