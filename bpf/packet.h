@@ -15,6 +15,7 @@ enum {
 	IP_MORE_FRAGMENTS = 0x2000,
 	IP_DONT_FRAGMENT = 0x4000,
 	IP_FRAGMENT_OFFSET = 0x1fff,
+	VLAN_NUMBER = 0xfff,
 	TCP_FIN = 1,
 	TCP_SYN = 2,
 	TCP_RST = 4,
@@ -371,6 +372,15 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 		return DROP_MALFORMED;
 	packet->l4_length = payload_length - (packet->l4_offset - start);
 	return CONTINUE;
+}
+
+/*
+ * Does a frame belong to a VLAN? The device of that VLAN gets it next, untagged, and has a hook of its own. The number 0 is none:
+ * such a tag is a priority, and the stack takes it off as well.
+ */
+static __always_inline bool is_of_vlan(struct __sk_buff *skb)
+{
+	return skb->vlan_present && (skb->vlan_tci & VLAN_NUMBER || bpf_skb_vlan_pop(skb));
 }
 
 static __noinline enum verdict parse(struct __sk_buff *skb, struct packet *packet)

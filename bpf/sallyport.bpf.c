@@ -404,9 +404,9 @@ static __noinline bool may_be_leased(struct __sk_buff *skb, const struct packet 
 static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct packet *packet)
 {
 	struct self *own = this_node();
-	enum verdict verdict = parse(skb, packet);
+	enum verdict verdict;
 
-	if (verdict != CONTINUE || !own)
+	if (!own || is_of_vlan(skb) || parse(skb, packet) != CONTINUE)
 		return PASS_NOT_OURS;
 	verdict = return_to_owner(skb, packet, true);
 	/* The tunnel listens at all addresses; nodes know it by one. */
@@ -514,6 +514,8 @@ static __noinline enum verdict enter_from_overlay(struct __sk_buff *skb, struct 
 	enum verdict verdict;
 	struct node *node;
 
+	if (skb->vlan_present)
+		return DROP_VLAN;
 	verdict = read_tunnel(skb, &tunnel);
 	if (verdict != CONTINUE)
 		return verdict;
@@ -546,7 +548,7 @@ SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	enum verdict verdict = parse(skb, &packet);
+	enum verdict verdict = skb->vlan_present ? DROP_VLAN : parse(skb, &packet);
 
 	if (verdict == CONTINUE)
 		verdict = leave_pod(skb, &packet);

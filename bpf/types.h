@@ -94,6 +94,7 @@ enum verdict {
 	DROP_INTERNAL,			/* a helper of the kernel failed */
 	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, which could not hold where a gateway is the way */
 	DROP_TUNNEL_PORT,		/* a datagram to a tunnel that would be taken for a node's, or that comes from outside */
+	DROP_VLAN,			/* a VLAN tag, where there is none: it would lead into another network */
 	VERDICTS,
 };
 

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { before, beforeEach, describe, test } from 'node:test'
+import { findDevice } from '../../src/datapath/devices.ts'
+import { Netlink } from '../../src/datapath/netlink.ts'
+import { established } from './flows.ts'
+import { type NodeUnderTest, openNode, ourPorts, reset, skip, slot2Port } from './node-under-test.ts'
+import { ipv4 } from './packet.ts'
+import { transmit, verdictOn, withVlan } from './wire.ts'
+
+const fromPod = ipv4('10.244.1.7', '203.0.113.9').udp(40000, 53)
+const answer = ipv4('203.0.113.9', '172.18.0.42').udp(443, ourPorts.first)
+const answerToSlot2 = ipv4('203.0.113.9', '172.18.0.42').udp(443, slot2Port)
+
+describe('a frame on a real device', { skip }, () => {
+  let node: NodeUnderTest
+  let far: Record<'pod7' | 'pod9' | 'world', number>
+  before(async () => {
+    node = openNode({ tunnel_key_in_cb: 0 })
+    using netlink = new Netlink()
+    const index = (name: string): number => findDevice(netlink, name)?.index ?? 0
+    far = { pod7: index('pod7-far'), pod9: index('pod9-far'), world: index('world-far') }
+    await reset(node)
+    node.datapath.attach('from_pod', node.devices.pod7)
+    node.datapath.attach('from_world', node.devices.world)
+    /* What is sent into the tunnel arrives here, too, with no tunnel key: it ends as of no known node. */
+    for (const device of [node.devices.pod9, far.world]) node.datapath.attach('from_overlay', device)
+  })
+  beforeEach(async () => {
+    await reset(node)
+    established({ protocol: 17 })(node)
+  })
+
+  const at = {
+    from_pod: () => far.pod7,
+    from_overlay: () => far.pod9,
+    from_world: () => far.world,
+  } as const
+  const verdict = (program: keyof typeof at, frame: Buffer): Promise<string> =>
+    verdictOn(node, program, () => transmit(at[program](), frame))
+
+  test('a pod’s is as in a test run, and dropped with a VLAN tag: it would be in another network', async () => {
+    assert.equal(await verdict('from_pod', fromPod), 'SENT_TO_HOLDER')
+    for (const vlan of [0, 100]) assert.equal(await verdict('from_pod', withVlan(fromPod, vlan)), 'DROP_VLAN')
+  })
+
+  test('one that comes out of the tunnel with a VLAN tag is dropped', async () => {
+    assert.equal(await verdict('from_overlay', answer), 'DROP_UNKNOWN_NODE')
+    assert.equal(await verdict('from_overlay', withVlan(answer, 100)), 'DROP_VLAN')
+  })
+
+  test('from the world, what has a VLAN tag is of another network', async () => {
+    assert.equal(await verdict('from_world', answer), 'SENT_TO_POD')
+    assert.equal(await verdict('from_world', withVlan(answer, 100)), 'PASS_NOT_OURS')
+  })
+
+  test('a tag without a VLAN is a priority, and does not go into the tunnel', async () => {
+    assert.equal(await verdict('from_world', withVlan(answer, 0)), 'SENT_TO_POD')
+    const tunnelled = await verdictOn(node, 'from_overlay', () =>
+      transmit(far.world, withVlan(answerToSlot2, 0)),
+    )
+    assert.equal(tunnelled, 'DROP_UNKNOWN_NODE')
+  })
+})
