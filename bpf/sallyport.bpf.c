@@ -71,14 +71,22 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	return send_to_node(skb, packet, &node, TUNNEL_POD, SENT_TO_NODE);
 }
 
-/* Answers and rests of connections that nobody knows here must not open a new one. */
+static __always_inline bool opens_connection(const struct packet *packet)
+{
+	return packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error && !packet->is_later_fragment &&
+	       (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+}
+
+/*
+ * Answers and rests of connections that nobody knows here must not open a new one: they may belong to one that came from
+ * outside, and its far end would get a stranger's packet.
+ */
 static __always_inline bool may_open_flow(const struct packet *packet)
 {
 	if (packet->is_icmp_error || packet->is_later_fragment)
 		return false;
 	if (packet->flow.protocol == IPPROTO_TCP)
-		return !(packet->tcp_flags & TCP_RST) &&
-		       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
+		return opens_connection(packet);
 	if (packet->flow.protocol == IPPROTO_ICMP || packet->flow.protocol == IPPROTO_ICMPV6)
 		return packet->is_request;
 	return true;
@@ -129,12 +137,6 @@ static __noinline enum verdict open_flow(const struct packet *packet, __u64 poli
 	if (verdict == CONTINUE)
 		verdict = make_mapping(&packet->flow, &egress_ip, policy, purpose);
 	return verdict == CONTINUE ? CONTINUE : refuse_flow(policy, &egress_ip, verdict);
-}
-
-static __always_inline bool opens_connection(const struct packet *packet)
-{
-	return packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error && !packet->is_later_fragment &&
-	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /*

@@ -389,6 +389,11 @@ const cases: readonly Case[] = [
     packet: pod('203.0.113.9').tcp(80, 5000, { flags: ['RST'] }),
     verdict: 'DROP_NO_MAPPING',
   },
+  ...([['ACK'], ['ACK', 'PSH'], ['FIN', 'ACK'], ['FIN'], ['SYN', 'RST'], []] as const).map((flags) => ({
+    name: `what opens no connection opens no flow: ${flags.join(' and ') || 'no flag at all'}`,
+    packet: pod('203.0.113.9').tcp(40000, 443, { flags }),
+    verdict: 'DROP_NO_MAPPING',
+  })),
   {
     name: 'an echo reply that nobody asked for',
     packet: pod('203.0.113.9').echo('reply', 7),
