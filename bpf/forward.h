@@ -8,6 +8,7 @@
 enum {
 	TUNNEL_TTL = 64,
 	ADDRESS_LENGTH = 2 * ETH_ALEN,
+	SMALLEST_MTU = 1280,	/* of IPv6, and there is hardly less in IPv4 */
 };
 
 static __always_inline long write_macs(struct __sk_buff *skb, const __u8 *destination, const __u8 *source)
@@ -81,43 +82,69 @@ static __always_inline void fill_fib(struct bpf_fib_lookup *fib, struct __sk_buf
 	}
 }
 
-/*
- * Out by the kernel's routes, as the node's own forwarding would, with `source` as the packet's source.
- * A neighbour that the kernel does not know yet is asked for by redirect_neigh, which queues the packet meanwhile.
- */
-static __noinline enum verdict send_to_world(struct __sk_buff *skb, struct packet *packet,
-					     const struct address *source, enum verdict sent)
+/* An aggregate is judged by the segments that it will be cut into. 0: nothing can be said of it. */
+static __always_inline __u32 length_on_wire(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct bpf_fib_lookup fib = {};
+	if (!skb->gso_size)
+		return skb->len - L3_OFFSET;
+	if (packet->flow.protocol != IPPROTO_TCP)
+		return 0;
+	return skb->gso_size + packet->l4_offset - L3_OFFSET + sizeof(struct tcphdr);
+}
+
+/* What needs the tunnel must fit into it. */
+static __always_inline bool is_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
+{
+	return (packet->dont_fragment || skb->gso_size) && length_on_wire(skb, packet) > tunnel_mtu;
+}
+
+struct way_out {
+	__u32 ifindex;
+	__u32 mtu;			/* 0: the kernel does not say */
+	__u8 macs[ADDRESS_LENGTH];	/* as a frame has them */
+	__u8 knows_neighbour;
+};
+
+/*
+ * The way that the node's own forwarding would take, with `source` as the packet's source. It is found before the packet is
+ * changed, since one that does not fit is answered as its sender knows it.
+ */
+static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct packet *packet,
+					    const struct address *source, struct way_out *way)
+{
+	__u32 length = length_on_wire(skb, packet);
+	struct bpf_fib_lookup fib = { .tot_len = length };
 	long result;
 
 	if (packet->ttl <= 1)
 		return DROP_TTL_EXCEEDED;
 	fill_fib(&fib, skb, packet, source);
 	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return DROP_NO_ROUTE;
-	if (decrement_ttl(skb, packet))
-		return DROP_INTERNAL;
-	if (result == BPF_FIB_LKUP_RET_SUCCESS) {
-		if (write_macs(skb, fib.dmac, fib.smac))
-			return DROP_INTERNAL;
-		packet->action = bpf_redirect(fib.ifindex, 0);
-	} else {
-		packet->action = bpf_redirect_neigh(fib.ifindex, NULL, 0, 0);
-	}
-	return packet->action == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	/* Where the length still stands: before 5.12, or without a neighbour, there is no MTU in its place. */
+	way->mtu = fib.mtu_result == (__u16)length ? 0 : fib.mtu_result;
+	way->ifindex = fib.ifindex;
+	__builtin_memcpy(way->macs, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(way->macs + ETH_ALEN, fib.smac, ETH_ALEN);
+	way->knows_neighbour = result == BPF_FIB_LKUP_RET_SUCCESS;
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return DROP_TOO_BIG;
+	return way->knows_neighbour || result == BPF_FIB_LKUP_RET_NO_NEIGH ? CONTINUE : DROP_NO_ROUTE;
 }
 
-/* What needs the tunnel must fit into it: an aggregate is judged by the segments that it will be cut into. */
-static __always_inline bool is_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
+/* A neighbour that the kernel does not know yet is asked for by redirect_neigh, which queues the packet meanwhile. */
+static __noinline enum verdict send_to_world(struct __sk_buff *skb, struct packet *packet, const struct way_out *way,
+					     enum verdict sent)
 {
-	__u32 length = skb->len - L3_OFFSET;
-
-	if (skb->gso_size)
-		return packet->flow.protocol == IPPROTO_TCP &&
-		       skb->gso_size + packet->l4_offset - L3_OFFSET + sizeof(struct tcphdr) > tunnel_mtu;
-	return packet->dont_fragment && length > tunnel_mtu;
+	if (decrement_ttl(skb, packet))
+		return DROP_INTERNAL;
+	if (way->knows_neighbour) {
+		if (bpf_skb_store_bytes(skb, 0, way->macs, sizeof(way->macs), 0))
+			return DROP_INTERNAL;
+		packet->action = bpf_redirect(way->ifindex, 0);
+	} else {
+		packet->action = bpf_redirect_neigh(way->ifindex, NULL, 0, 0);
+	}
+	return packet->action == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
 }
 
 #endif

@@ -171,6 +171,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 	bool is_masqueraded = mapping->masqueraded;
 	enum holder holder = HOLDER_SELF;
 	struct address gateway = {};
+	struct way_out way = {};
 	enum verdict verdict;
 
 	if (!own)
@@ -181,15 +182,23 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 		return DROP_NO_LIVE_GATEWAY;
 	if (holder == HOLDER_OTHER && is_too_big(skb, packet, own->tunnel_mtu))
 		return answer_too_big(skb, packet, own->tunnel_mtu);
+	if (holder == HOLDER_SELF) {
+		verdict = find_way_out(skb, packet, &rewrite.to, &way);
+		if (is_answered(packet, verdict))
+			return answer_too_big(skb, packet, way.mtu ?: SMALLEST_MTU);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	track_outward(mapping, packet, skb->len, now);
-	if (!is_masqueraded && packet->flow.protocol == IPPROTO_TCP && packet->tcp_flags & TCP_SYN)
+	clamp_mss(skb, packet, way.mtu);
+	if (!is_masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (holder == HOLDER_OTHER)
 		return send_to_node(skb, packet, &gateway, TUNNEL_OUTWARD, SENT_TO_HOLDER);
-	return send_to_world(skb, packet, &rewrite.to, is_masqueraded ? SENT_TO_WORLD_MASQUERADED : SENT_TO_WORLD);
+	return send_to_world(skb, packet, &way, is_masqueraded ? SENT_TO_WORLD_MASQUERADED : SENT_TO_WORLD);
 }
 
 /*
@@ -301,7 +310,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	rewrite.from_port = key.source_port;
 	rewrite.to_port = flow.source_port;
 	track_inward(mapping, packet, skb->len, now);
-	if (!mapping->masqueraded && key.protocol == IPPROTO_TCP && packet->tcp_flags & TCP_SYN)
+	if (!mapping->masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
 	if (verdict != CONTINUE)
@@ -451,11 +460,14 @@ static __always_inline enum verdict read_tunnel(struct __sk_buff *skb, struct tu
 
 /*
  * The gateway's part: is this port really that node's? Then forward.
- * What is for another pod's port of an egress IP turns round here (hairpinning, RFC 4787 REQ-9).
+ * What is for another pod's port of an egress IP turns round here (hairpinning, RFC 4787 REQ-9). Who sends what is too big
+ * for the way out is told through the tunnel, as if the world had.
  */
-static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet, __u32 sender_slot)
+static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
+					       const struct address *sender, __u32 sender_slot)
 {
 	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
+	struct way_out way = {};
 	enum verdict verdict;
 
 	if (!egress_ip || sender_slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
@@ -464,7 +476,15 @@ static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct pac
 	verdict = return_to_owner(skb, packet, true);
 	if (verdict != CONTINUE)
 		return verdict;
-	return send_to_world(skb, packet, &packet->sender, SENT_FORWARDED);
+	verdict = find_way_out(skb, packet, &packet->sender, &way);
+	if (is_answered(packet, verdict)) {
+		verdict = become_too_big(skb, packet, way.mtu ?: SMALLEST_MTU);
+		return verdict == CONTINUE ? send_to_node(skb, packet, sender, TUNNEL_RETURN, SENT_TOO_BIG) : verdict;
+	}
+	if (verdict != CONTINUE)
+		return verdict;
+	clamp_mss(skb, packet, way.mtu);
+	return send_to_world(skb, packet, &way, SENT_FORWARDED);
 }
 
 /* Between pods, and between pods and nodes: addresses are as they were sent. */
@@ -537,7 +557,7 @@ static __noinline enum verdict enter_from_overlay(struct __sk_buff *skb, struct 
 	if (verdict != CONTINUE)
 		return verdict >= DROP_MALFORMED ? verdict : DROP_UNSUPPORTED_PROTOCOL;
 	if (tunnel.vni == TUNNEL_OUTWARD)
-		return forward_outward(skb, packet, node->slot);
+		return forward_outward(skb, packet, &tunnel.node, node->slot);
 	if (tunnel.vni != TUNNEL_RETURN)
 		return DROP_UNKNOWN_TUNNEL;
 	verdict = return_to_owner(skb, packet, false);

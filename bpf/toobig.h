@@ -2,8 +2,8 @@
 /*
  * "Fragmentation needed" and "packet too big": what path MTU discovery lives on
  *
- * The packet itself becomes the answer: cut to its headers, and new ones put in front. It goes back by the device it
- * came from, in the name of its destination, which the sender can always route to.
+ * The packet itself becomes the answer: cut to its headers, and new ones put in front. It goes back the way it came, in the
+ * name of its destination, which the sender can always route to.
  */
 #ifndef SALLYPORT_TOOBIG_H
 #define SALLYPORT_TOOBIG_H
@@ -33,16 +33,6 @@ static __always_inline __sum16 fold(__s64 sum)
 	return ~folded;
 }
 
-static __always_inline enum verdict send_back(struct __sk_buff *skb, struct packet *packet)
-{
-	__u8 macs[ADDRESS_LENGTH];
-
-	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
-		return DROP_INTERNAL;
-	packet->action = bpf_redirect(skb->ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
-}
-
 /* Cuts the packet to what is quoted and makes room in front. Returns the sum over the quote, or a negative error. */
 static __noinline __s64 make_room(struct __sk_buff *skb, const struct packet *packet, __u32 quoted, __u32 room)
 {
@@ -57,7 +47,8 @@ static __noinline __s64 make_room(struct __sk_buff *skb, const struct packet *pa
 	return (__u32)bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(quote), 0);
 }
 
-static __noinline enum verdict answer_too_big4(struct __sk_buff *skb, struct packet *packet, __u32 quoted, __u32 mtu)
+static __noinline enum verdict become_too_big4(struct __sk_buff *skb, const struct packet *packet, __u32 quoted,
+					       __u32 mtu)
 {
 	struct answer4 answer = {
 		.ip = {
@@ -80,10 +71,11 @@ static __noinline enum verdict answer_too_big4(struct __sk_buff *skb, struct pac
 	answer.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer.ip, sizeof(answer.ip), 0));
 	if (bpf_skb_store_bytes(skb, L3_OFFSET, &answer, sizeof(answer), 0))
 		return DROP_INTERNAL;
-	return send_back(skb, packet);
+	return CONTINUE;
 }
 
-static __noinline enum verdict answer_too_big6(struct __sk_buff *skb, struct packet *packet, __u32 quoted, __u32 mtu)
+static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const struct packet *packet, __u32 quoted,
+					       __u32 mtu)
 {
 	struct answer6 answer = {
 		.ip = {
@@ -110,18 +102,41 @@ static __noinline enum verdict answer_too_big6(struct __sk_buff *skb, struct pac
 	answer.icmp.icmp6_cksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum));
 	if (bpf_skb_store_bytes(skb, L3_OFFSET, &answer, sizeof(answer), 0))
 		return DROP_INTERNAL;
-	return send_back(skb, packet);
+	return CONTINUE;
 }
 
-static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu)
+static __noinline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 quoted = packet->l4_offset - L3_OFFSET + QUOTED_TRANSPORT;
 
 	if (quoted > MAX_QUOTE)
 		quoted = MAX_QUOTE;
 	if (packet->family == 4)
-		return answer_too_big4(skb, packet, quoted, mtu);
-	return answer_too_big6(skb, packet, quoted, mtu);
+		return become_too_big4(skb, packet, quoted, mtu);
+	return become_too_big6(skb, packet, quoted, mtu);
+}
+
+/* By the device that it came from. */
+static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu)
+{
+	enum verdict verdict = become_too_big(skb, packet, mtu);
+	__u8 macs[ADDRESS_LENGTH];
+
+	if (verdict != CONTINUE)
+		return verdict;
+	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
+		return DROP_INTERNAL;
+	packet->action = bpf_redirect(skb->ifindex, 0);
+	return packet->action == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
+}
+
+/*
+ * May the sender be told that the way out is too narrow? If the packet may be fragmented he does not expect to be told. The stack
+ * would fragment it, but would get it with another source than that of its own, or one that is not translated yet.
+ */
+static __always_inline bool is_answered(const struct packet *packet, enum verdict verdict)
+{
+	return verdict == DROP_TOO_BIG && packet->dont_fragment;
 }
 
 #endif

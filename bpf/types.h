@@ -67,7 +67,7 @@ enum verdict {
 	SENT_TO_WORLD,			/* translated, out by the kernel's routes: a policy's egress IP */
 	SENT_TO_WORLD_MASQUERADED,	/* the same with the node's address: no policy selects it */
 	SENT_FORWARDED,			/* by a gateway, for another node */
-	SENT_TOO_BIG,			/* answered with "fragmentation needed" */
+	SENT_TOO_BIG,			/* answered with "fragmentation needed" or "packet too big" */
 	SENT_PROBE_ANSWER,
 	TAKEN_PROBE_ANSWER,		/* and it goes no further */
 
@@ -95,6 +95,7 @@ enum verdict {
 	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, which could not hold where a gateway is the way */
 	DROP_TUNNEL_PORT,		/* a datagram to a tunnel that would be taken for a node's, or that comes from outside */
 	DROP_VLAN,			/* a VLAN tag, where there is none: it would lead into another network */
+	DROP_TOO_BIG,			/* for the way out, and nobody may be told: it may be fragmented, by others */
 	VERDICTS,
 };
 

@@ -17,6 +17,7 @@ const reasons: Readonly<Record<string, string>> = {
   DROP_NO_ROUTE: 'FIB lookup failed',
   DROP_NO_FREE_PORT: 'No mapping for NAT masquerade',
   DROP_UNSUPPORTED_PROTOCOL: 'Unsupported protocol for NAT masquerade',
+  DROP_TOO_BIG: 'Fragmentation needed',
   DROP_VLAN: 'Unexpected VLAN tag',
   DROP_TUNNEL_PORT: 'Invalid tunnel packet',
   DROP_TTL_EXCEEDED: 'TTL exceeded',
