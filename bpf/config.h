@@ -15,6 +15,14 @@ const volatile __u64 udp_ns = 300 * SECONDS;
 const volatile __u64 icmp_ns = 60 * SECONDS;
 
 /*
+ * How long a connection from outside is known after its last packet, either way, where that is no TCP. Not longer than the stack
+ * knows it (nf_conntrack_udp_timeout and nf_conntrack_icmp_timeout are 30 s): a pod's packet that is left to the stack as an answer
+ * and is none to it leaves with the pod's own address.
+ */
+const volatile __u64 inbound_udp_ns = 30 * SECONDS;
+const volatile __u64 inbound_icmp_ns = 30 * SECONDS;
+
+/*
  * How long a gateway may stay silent before its egress IPs are avoided.
  *
  *   a probe every 100 ms, two may be lost   300 ms

@@ -177,12 +177,11 @@ static __always_inline enum life life_of(const struct address *gateway, __u64 no
 	return heard_of->distrusted_until_ns > now ? LIFE_DISTRUSTED : LIFE_TRUSTED;
 }
 
-/* As long as the stack may still know of a connection that it delivered to a pod. */
 static __always_inline __u64 inbound_lifetime_ns(__u8 protocol)
 {
 	if (protocol == IPPROTO_TCP)
 		return tcp_established_ns;
-	return protocol == IPPROTO_UDP ? udp_ns : icmp_ns;
+	return protocol == IPPROTO_UDP ? inbound_udp_ns : inbound_icmp_ns;
 }
 
 /*
@@ -197,8 +196,12 @@ static __always_inline bool is_inbound_reply(const struct packet *packet, const 
 	if (packet->flow.protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return false;
 	connection = bpf_map_lookup_elem(&inbound, &packet->flow);
-	return connection && connection->last_ns >= pod->since_ns &&
-	       now - connection->last_ns < inbound_lifetime_ns(packet->flow.protocol);
+	if (!connection || connection->last_ns < pod->since_ns ||
+	    now - connection->last_ns >= inbound_lifetime_ns(packet->flow.protocol))
+		return false;
+	if (!packet->is_icmp_error)
+		connection->last_ns = now;
+	return true;
 }
 
 /*

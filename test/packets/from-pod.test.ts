@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
 import { type Dissected, dissect } from './dissect.ts'
-import { established, flowKey, type Given } from './flows.ts'
+import { established, type Flow, flowKey, type Given, secondNs } from './flows.ts'
 import {
   mac,
   masqueradePorts,
@@ -31,11 +31,18 @@ const tunnelled = { destinationMac: mac.overlay, sourceMac: mac.overlay }
 const syn = { flags: ['SYN'] } as const
 
 /** 203.0.113.9:5000 has connected to port 80 of the pod, through the stack. */
-const openedFromOutside: Given = ({ datapath }) => {
-  const answer = flowKey({ sourcePort: 80, destinationPort: 5000 })
-  datapath.tables.inbound.set(answer, { last_ns: process.hrtime.bigint() })
-  return undefined
+const openedFromOutside: Given = heardFromOutside({}, 0n)
+
+/** The same for any protocol, a while ago. */
+function heardFromOutside(flow: Flow, agoNs: bigint): Given {
+  return ({ datapath }) => {
+    const answer = flowKey({ sourcePort: 80, destinationPort: 5000, ...flow })
+    datapath.tables.inbound.set(answer, { last_ns: process.hrtime.bigint() - agoNs })
+    return undefined
+  }
 }
+
+const ping = { protocol: 1, sourcePort: 0, destinationPort: 7 }
 
 const cases: readonly Case[] = [
   {
@@ -280,6 +287,36 @@ const cases: readonly Case[] = [
     verdict: 'PASS_REPLY',
   },
   {
+    name: 'the answer to a datagram from outside, as long as the stack knows of it',
+    given: heardFromOutside({ protocol: 17 }, 25n * secondNs),
+    packet: pod('203.0.113.9').udp(80, 5000),
+    verdict: 'PASS_REPLY',
+  },
+  {
+    name: 'later it is the pod’s own: the stack would let it out as it is',
+    given: heardFromOutside({ protocol: 17 }, 35n * secondNs),
+    packet: pod('203.0.113.9').udp(80, 5000),
+    verdict: 'SENT_TO_HOLDER',
+  },
+  {
+    name: 'the answer to a ping from outside',
+    given: heardFromOutside(ping, 25n * secondNs),
+    packet: pod('203.0.113.9').echo('reply', 7),
+    verdict: 'PASS_REPLY',
+  },
+  {
+    name: 'an answer to a ping that the stack has forgotten',
+    given: heardFromOutside(ping, 35n * secondNs),
+    packet: pod('203.0.113.9').echo('reply', 7),
+    verdict: 'DROP_NO_MAPPING',
+  },
+  {
+    name: 'an answer in a connection from outside that was silent for a minute',
+    given: heardFromOutside({}, 60n * secondNs),
+    packet: pod('203.0.113.9').tcp(80, 5000, { flags: ['ACK'] }),
+    verdict: 'PASS_REPLY',
+  },
+  {
     name: 'a SYN of the pod is its own doing, also where a connection from outside had these ports',
     given: openedFromOutside,
     packet: pod('203.0.113.9').tcp(80, 5000, syn),
@@ -491,6 +528,18 @@ describe('a packet leaves a pod', { skip }, () => {
       assert.deepEqual(result.wrongChecksums, [])
       assert.deepEqual({ ...result, ...out }, result)
     })
+
+  test('an answer keeps its exchange alive, an ICMP error does not', async () => {
+    const key = flowKey({ protocol: 17, sourcePort: 80, destinationPort: 5000 })
+    const heardAt = (): bigint => node.datapath.tables.inbound.get(key)?.last_ns ?? 0n
+    await heardFromOutside({ protocol: 17 }, 25n * secondNs)(node)
+    const first = heardAt()
+    const about = ipv4('203.0.113.9', '10.244.1.7').udp(5000, 80)
+    send(node, 'from_pod', node.devices.pod7, pod('203.0.113.9').error('unreachable', about))
+    assert.equal(heardAt(), first)
+    send(node, 'from_pod', node.devices.pod7, pod('203.0.113.9').udp(80, 5000))
+    assert.ok(heardAt() > first + 20n * secondNs)
+  })
 
   test("ports are this node's own, and all of them are used", () => {
     const used = new Set<number>()
