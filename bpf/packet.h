@@ -308,13 +308,25 @@ static __noinline enum verdict parse_transport(struct __sk_buff *skb, struct pac
 	return CONTINUE;
 }
 
+/* What a driver left in pages cannot be read directly: it is fetched, once. None where the packet is shorter. */
+static __always_inline void *network_header(struct __sk_buff *skb, __u32 size)
+{
+	void *header = (void *)(long)skb->data + L3_OFFSET;
+
+	if (header + size <= (void *)(long)skb->data_end)
+		return header;
+	if (bpf_skb_pull_data(skb, L3_OFFSET + size))
+		return NULL;
+	header = (void *)(long)skb->data + L3_OFFSET;
+	return header + size <= (void *)(long)skb->data_end ? header : NULL;
+}
+
 static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct packet *packet)
 {
-	void *end = (void *)(long)skb->data_end;
-	struct iphdr *ip = (void *)(long)skb->data + L3_OFFSET;
+	struct iphdr *ip = network_header(skb, sizeof(*ip));
 	__u32 header_length, total_length, fragment;
 
-	if ((void *)(ip + 1) > end)
+	if (!ip)
 		return DROP_MALFORMED;
 	header_length = ip->ihl * 4;
 	total_length = bpf_ntohs(ip->tot_len);
@@ -343,12 +355,11 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 
 static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct packet *packet)
 {
-	void *end = (void *)(long)skb->data_end;
-	struct ipv6hdr *ip = (void *)(long)skb->data + L3_OFFSET;
+	struct ipv6hdr *ip = network_header(skb, sizeof(*ip));
 	__u32 payload_length, start = L3_OFFSET + sizeof(*ip);
 	enum verdict verdict;
 
-	if ((void *)(ip + 1) > end)
+	if (!ip)
 		return DROP_MALFORMED;
 	payload_length = bpf_ntohs(ip->payload_len);
 	if (payload_length == 0)

@@ -10,6 +10,7 @@
 
 enum {
 	QUOTED_TRANSPORT = 8,	/* bytes of the transport header, as RFC 792 asks */
+	QUOTED_TCP = 20,	/* up to its checksum: the kernel cuts nothing before one that the device is to fill in */
 	MAX_QUOTE = 96,		/* bytes; extension headers may be cut */
 	ANSWER_TTL = 64,
 };
@@ -107,7 +108,8 @@ static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const stru
 
 static __noinline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
-	__u32 quoted = packet->l4_offset - L3_OFFSET + QUOTED_TRANSPORT;
+	__u32 quoted = packet->l4_offset - L3_OFFSET +
+		       (packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error ? QUOTED_TCP : QUOTED_TRANSPORT);
 
 	if (quoted > MAX_QUOTE)
 		quoted = MAX_QUOTE;

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
-import { findDevice } from '../../src/datapath/devices.ts'
+import { findDevice, setDevice } from '../../src/datapath/devices.ts'
 import { Netlink } from '../../src/datapath/netlink.ts'
 import { established } from './flows.ts'
 import { type NodeUnderTest, openNode, ourPorts, reset, skip, slot2Port } from './node-under-test.ts'
-import { ipv4 } from './packet.ts'
+import { ipv4, ipv6 } from './packet.ts'
 import { transmit, verdictOn, withVlan } from './wire.ts'
 
 const fromPod = ipv4('10.244.1.7', '203.0.113.9').udp(40000, 53)
+const large = { flags: ['ACK'], payload: Buffer.alloc(1440) } as const
+const fragment = { id: 1, offset: 0, hasMore: true }
 const answer = ipv4('203.0.113.9', '172.18.0.42').udp(443, ourPorts.first)
 const answerToSlot2 = ipv4('203.0.113.9', '172.18.0.42').udp(443, slot2Port)
 
@@ -41,6 +43,29 @@ describe('a frame on a real device', { skip }, () => {
   test('a pod’s is as in a test run, and dropped with a VLAN tag: it would be in another network', async () => {
     assert.equal(await verdict('from_pod', fromPod), 'SENT_TO_HOLDER')
     for (const vlan of [0, 100]) assert.equal(await verdict('from_pod', withVlan(fromPod, vlan)), 'DROP_VLAN')
+  })
+
+  test('a pod’s stack leaves a checksum to the device: it is told all the same of what is too big', async () => {
+    established()(node)
+    for (const [packet, start] of [
+      [ipv4('10.244.1.7', '203.0.113.9', { dontFragment: true }).tcp(40000, 443, large), 34],
+      [ipv6('fd00:1::7', '2001:db8:ffff::9').tcp(40000, 443, { ...large, flags: ['SYN'] }), 54],
+    ] as const) {
+      const act = (): void => transmit(far.pod7, packet, { checksumAt: { start, offset: 16 } })
+      assert.equal(await verdictOn(node, 'from_pod', act), 'SENT_TOO_BIG')
+    }
+  })
+
+  test('headers that are not in one piece are read all the same', async () => {
+    using netlink = new Netlink()
+    for (const device of [far.pod7, node.devices.pod7]) setDevice(netlink, device, { mtu: 9000 })
+    for (const packet of [
+      ipv4('10.244.1.7', '203.0.113.9').udp(40000, 53, Buffer.alloc(5000)),
+      ipv6('fd00:1::7', '2001:db8:ffff::9', { fragment }).udp(40000, 53, Buffer.alloc(5000)),
+    ]) {
+      const act = (): void => transmit(far.pod7, packet, { firstPiece: 14 })
+      assert.match(await verdictOn(node, 'from_pod', act), /^SENT/)
+    }
   })
 
   test('one that comes out of the tunnel with a VLAN tag is dropped', async () => {
