@@ -11,7 +11,7 @@
 
 enum {
 	L3_OFFSET = ETH_HLEN,
-	MAX_EXTENSION_HEADERS = 6,
+	MAX_EXTENSION_HEADERS = 6,	/* that RFC 8200 has in one packet, but for those of IPsec */
 	IP_MORE_FRAGMENTS = 0x2000,
 	IP_DONT_FRAGMENT = 0x4000,
 	IP_FRAGMENT_OFFSET = 0x1fff,
@@ -104,40 +104,39 @@ static __always_inline bool is_echo(__u8 family, __u8 type, bool *is_request)
 	return *is_request || (family == 4 ? type == ICMP_ECHOREPLY : type == ICMPV6_ECHO_REPLY);
 }
 
-/*
- * Follows IPv6 extension headers to the transport's. RFC 8200 lets a packet carry any number of them;
- * more than MAX_EXTENSION_HEADERS is refused here, as many routers do.
- */
-static __noinline enum verdict skip_extensions(struct __sk_buff *skb, struct packet *packet, __u32 start,
-					       __u8 protocol)
-{
-	__u32 offset = start;
+/* Where IPv6 extension headers lead. */
+struct extensions {
+	__u32 offset;		/* of the header that is to be read next */
+	__u32 fragment_id;
+	__u8 protocol;		/* of that header */
+	__u8 is_fragment;
+	__u8 is_later_fragment;
+};
 
-	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
+/*
+ * Follows IPv6 extension headers to the transport's, or to what a later fragment has in its place. RFC 8200 lets a packet
+ * carry any number of them; more than MAX_EXTENSION_HEADERS is refused here, as many routers do.
+ */
+static __noinline enum verdict skip_extensions(struct __sk_buff *skb, struct extensions *at)
+{
+	for (int i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
 		struct { __u8 next; __u8 length; __be16 rest; __be32 id; } header;
 
-		if (protocol != IPPROTO_HOPOPTS && protocol != IPPROTO_ROUTING && protocol != IPPROTO_DSTOPTS &&
-		    protocol != IPPROTO_FRAGMENT) {
-			packet->flow.protocol = protocol;
-			packet->l4_offset = offset;
+		if (at->is_later_fragment ||
+		    (at->protocol != IPPROTO_HOPOPTS && at->protocol != IPPROTO_ROUTING &&
+		     at->protocol != IPPROTO_DSTOPTS && at->protocol != IPPROTO_FRAGMENT))
 			return CONTINUE;
-		}
-		if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)))
+		if (bpf_skb_load_bytes(skb, at->offset, &header, sizeof(header)))
 			return DROP_MALFORMED;
-		if (protocol == IPPROTO_FRAGMENT) {
-			packet->is_fragment = 1;
-			packet->is_later_fragment = (bpf_ntohs(header.rest) & ~7) != 0;
-			packet->fragment_id = header.id;
-			offset += 8;
+		if (at->protocol == IPPROTO_FRAGMENT) {
+			at->is_fragment = 1;
+			at->is_later_fragment = (bpf_ntohs(header.rest) & ~7) != 0;
+			at->fragment_id = header.id;
+			at->offset += 8;
 		} else {
-			offset += (header.length + 1) * 8;
+			at->offset += (header.length + 1) * 8;
 		}
-		protocol = header.next;
-		if (packet->is_later_fragment) {
-			packet->flow.protocol = protocol;
-			packet->l4_offset = offset;
-			return CONTINUE;
-		}
+		at->protocol = header.next;
 	}
 	return DROP_MALFORMED;
 }
@@ -167,14 +166,19 @@ static __noinline enum verdict parse_embedded(struct __sk_buff *skb, struct pack
 		protocol = inner.protocol;
 		offset += inner.ihl * 4;
 	} else {
+		struct extensions at = {};
 		struct ipv6hdr inner;
 
 		if (bpf_skb_load_bytes(skb, offset, &inner, sizeof(inner)))
 			return DROP_MALFORMED;
 		copy_ipv6(&flow->source, &inner.daddr);
 		copy_ipv6(&flow->destination, &inner.saddr);
-		protocol = inner.nexthdr;
-		offset += sizeof(inner);
+		at.protocol = inner.nexthdr;
+		at.offset = offset + sizeof(inner);
+		if (skip_extensions(skb, &at) != CONTINUE || at.is_later_fragment)
+			return DROP_MALFORMED;
+		protocol = at.protocol;
+		offset = at.offset;
 	}
 	packet->inner_l4_offset = offset;
 	flow->protocol = protocol;
@@ -356,6 +360,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct packet *packet)
 {
 	struct ipv6hdr *ip = network_header(skb, sizeof(*ip));
+	struct extensions at = { .offset = L3_OFFSET + sizeof(*ip) };
 	__u32 payload_length, start = L3_OFFSET + sizeof(*ip);
 	enum verdict verdict;
 
@@ -376,9 +381,15 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 	    (ip->daddr.s6_addr32[0] & bpf_htonl(0xff0e0000)) == bpf_htonl(0xff000000) ||
 	    (ip->daddr.s6_addr32[0] & bpf_htonl(0xff0f0000)) == bpf_htonl(0xff020000))
 		return PASS_LINK_LOCAL;
-	verdict = skip_extensions(skb, packet, start, ip->nexthdr);
+	at.protocol = ip->nexthdr;
+	verdict = skip_extensions(skb, &at);
 	if (verdict != CONTINUE)
 		return verdict;
+	packet->flow.protocol = at.protocol;
+	packet->l4_offset = at.offset;
+	packet->is_fragment = at.is_fragment;
+	packet->is_later_fragment = at.is_later_fragment;
+	packet->fragment_id = at.fragment_id;
 	if (packet->l4_offset - start > payload_length)
 		return DROP_MALFORMED;
 	packet->l4_length = payload_length - (packet->l4_offset - start);

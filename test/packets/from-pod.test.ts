@@ -13,7 +13,7 @@ import {
   skip,
   standardTables,
 } from './node-under-test.ts'
-import { address, corrupt, ipv4, ipv6, protocolNumber } from './packet.ts'
+import { address, corrupt, destinationOptions, ipv4, ipv6, protocolNumber } from './packet.ts'
 
 interface Case {
   readonly name: string
@@ -112,6 +112,17 @@ const cases: readonly Case[] = [
     }).udp(40000, 53),
     verdict: 'SENT_TO_HOLDER',
     out: { source: address('2001:db8::42'), destinationPort: 53 },
+  },
+  {
+    name: 'IPv6 with as many headers in front as a packet may have',
+    packet: pod6('2001:db8:ffff::9', { extension: destinationOptions(6) }).udp(40000, 53),
+    verdict: 'SENT_TO_HOLDER',
+    out: { source: address('2001:db8::42'), destinationPort: 53 },
+  },
+  {
+    name: 'IPv6 with one more',
+    packet: pod6('2001:db8:ffff::9', { extension: destinationOptions(7) }).udp(40000, 53),
+    verdict: 'DROP_MALFORMED',
   },
   {
     name: 'the MSS of a SYN is lowered to what the tunnel carries',

@@ -17,7 +17,7 @@ import {
   slot2Port,
   standardTables,
 } from './node-under-test.ts'
-import { address, corrupt, ipv4, ipv6 } from './packet.ts'
+import { address, corrupt, destinationOptions, ipv4, ipv6 } from './packet.ts'
 
 interface Case {
   readonly name: string
@@ -142,6 +142,37 @@ const cases: readonly Case[] = [
       destination: address('fd00:1::7'), icmpType: 2,
       about: { source: address('fd00:1::7'), destination: address('2001:db8:ffff::9'), protocol: 17, timeToLive: 64, length: 53, sourcePort: 40000, destinationPort: 443 },
     }, // biome-ignore format: nested
+  },
+  ...[{ extension: destinationOptions(1) }, { fragment: { id: 7, offset: 0, hasMore: true } }].map(
+    (fields) => ({
+      name: `the same about a packet with ${Object.keys(fields).join()} headers in front of its transport`,
+      given: established({
+        pod: 'fd00:1::7',
+        destination: '2001:db8:ffff::9',
+        egressIp: '2001:db8::42',
+        protocol: 17,
+      }),
+      packet: ipv6('2001:db8::77', '2001:db8::42').error(
+        'tooBig',
+        ipv6('2001:db8::42', '2001:db8:ffff::9', fields).udp(ourPorts.first, 443),
+      ),
+      verdict: 'SENT_TO_POD',
+      out: {
+      destination: address('fd00:1::7'), icmpType: 2,
+      about: { source: address('fd00:1::7'), destination: address('2001:db8:ffff::9'), protocol: 17, timeToLive: 64, length: 61, sourcePort: 40000, destinationPort: 443 },
+    }, // biome-ignore format: nested
+    }),
+  ),
+  {
+    name: 'an ICMPv6 error about a later fragment speaks of no flow: the stack decides',
+    packet: ipv6('2001:db8::77', '2001:db8::42').error(
+      'tooBig',
+      ipv6('2001:db8::42', '2001:db8:ffff::9', { fragment: { id: 7, offset: 80, hasMore: false } }).udp(
+        ourPorts.first,
+        443,
+      ),
+    ),
+    verdict: 'PASS_NOT_OURS',
   },
   {
     name: 'a port of another node: through the tunnel, as it is',

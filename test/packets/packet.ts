@@ -103,11 +103,21 @@ function extensions(protocol: number, { extension, fragment }: IpFields): { firs
   }
   if (extension !== undefined) {
     const header = Buffer.from(extension.bytes)
-    header.writeUInt8(first, 0)
+    header.writeUInt8(first, lastHeader(header))
     bytes = Buffer.concat([header, bytes])
     first = extension.protocol
   }
   return { first, bytes }
+}
+
+/** Where the last of a row of extension headers begins. */
+function lastHeader(bytes: Buffer): number {
+  let at = 0
+  for (;;) {
+    const next = at + (bytes.readUInt8(at + 1) + 1) * 8
+    if (next >= bytes.length) return at
+    at = next
+  }
 }
 
 type Wrap = (protocol: number, payload: Buffer) => Buffer
@@ -181,6 +191,15 @@ function tcpSegment(sourcePort: number, destinationPort: number, fields: TcpFiel
 
 function padded(options: Buffer): Buffer {
   return Buffer.concat([options, Buffer.alloc((4 - (options.length % 4)) % 4)])
+}
+
+/** So many IPv6 headers in a row, each of eight bytes of padding. */
+export function destinationOptions(count: number): { readonly protocol: number; readonly bytes: Buffer } {
+  const protocol = 60
+  const bytes = Buffer.concat(
+    Array.from({ length: count }, () => Buffer.from([protocol, 0, 1, 4, 0, 0, 0, 0])),
+  )
+  return { protocol, bytes }
 }
 
 /** The same packet with one byte another. */
