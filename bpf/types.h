@@ -89,7 +89,7 @@ enum verdict {
 	DROP_UNKNOWN_FRAGMENT,		/* its first fragment was not seen */
 	DROP_TTL_EXCEEDED,
 	DROP_NO_ROUTE,			/* the FIB has no answer */
-	DROP_LOOP,			/* a holder that is not this node said that this node is */
+	DROP_LOOP,			/* a gateway takes this node for the owner of a port, and this node another */
 	DROP_POLICY_INVALID,		/* the policy cannot be honoured for another reason */
 	DROP_INTERNAL,			/* a helper of the kernel failed */
 	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, which could not hold where a gateway is the way */
@@ -262,7 +262,7 @@ struct mapping {
 	__u8 masqueraded;		/* 1: the address is this node's own and there is no policy */
 	__u32 fin_out_end;		/* sequence number after the pod's FIN, host byte order */
 	__u32 fin_in_end;
-	__u32 reserved;
+	__u32 acknowledged;		/* what the pod last acknowledged; 0: nothing yet */
 	__u64 policy;
 	__u64 created_ns;
 	__u64 last_outward_ns;

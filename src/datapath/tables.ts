@@ -423,6 +423,7 @@ function mappingCodec(btf: Btf) {
     masqueraded: flag,
     fin_out_end: u32,
     fin_in_end: u32,
+    acknowledged: u32,
     policy: u64,
     created_ns: u64,
     last_outward_ns: u64,

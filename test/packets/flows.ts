@@ -50,6 +50,7 @@ export function established(flow: Flow = {}): (node: NodeUnderTest) => undefined
       masqueraded: false,
       fin_out_end: 0,
       fin_in_end: 0,
+      acknowledged: 0,
       policy: 7n,
       created_ns: now - secondNs,
       last_outward_ns: now - secondNs,

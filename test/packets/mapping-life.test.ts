@@ -153,6 +153,22 @@ describe('the life of a mapping', { skip }, () => {
     assert.ok(states().includes('RESET'))
   })
 
+  test('a FIN from outside counts where the pod has acknowledged so far, or nearly; another is forged', () => {
+    const distance = 4 * 2 ** 20
+    for (const [index, { sequence, counts }] of [
+      { sequence: 501 + distance, counts: true },
+      { sequence: 501 + distance + 1, counts: false },
+      { sequence: (501 - distance) >>> 0, counts: true },
+      { sequence: (501 - distance - 1) >>> 0, counts: false },
+      { sequence: 0x8000_0000, counts: false },
+    ].entries()) {
+      const sourcePort = 40000 + index
+      handshake(sourcePort)
+      assert.equal(back({ flags: ['FIN', 'ACK'], sequence, acknowledged: 101 }, sourcePort), 'SENT_TO_POD')
+      assert.equal(states(sourcePort).includes('FIN_IN'), counts, `${sequence}`)
+    }
+  })
+
   test('a port is free at once where the pod closed first', () => {
     const closed_ns = process.hrtime.bigint()
     fillPorts({
@@ -332,7 +348,7 @@ describe('the life of a mapping', { skip }, () => {
     const { mappings, ports } = node.datapath.tables
     const now = process.hrtime.bigint()
     const value = mappings.value.encode({
-      reclaimed: false, egress_ip: address('172.18.0.99'), egress_port: 1, state: [], masqueraded: false, fin_out_end: 0, fin_in_end: 0,
+      reclaimed: false, egress_ip: address('172.18.0.99'), egress_port: 1, state: [], masqueraded: false, fin_out_end: 0, fin_in_end: 0, acknowledged: 0,
       policy: 0n, created_ns: now, last_outward_ns: now, last_inward_ns: now, closed_ns: 0n, packets_out: 0n, packets_in: 0n, bytes_out: 0n, bytes_in: 0n,
     }) // biome-ignore format: one row
     const puts = Array.from({ length: mappings.raw.maxEntries }, (_, index) => {
