@@ -273,7 +273,8 @@ static __noinline enum verdict recall_first_fragment(struct packet *packet)
 	return CONTINUE;
 }
 
-static __noinline void remember_first_fragment(const struct packet *packet)
+/* Call it when it is known that the packet may pass: what strangers send must not make the table forget what is in use. */
+static __noinline void note_fragment(const struct packet *packet)
 {
 	struct fragment_key key = {};
 	struct fragment_ports ports = {
@@ -281,6 +282,8 @@ static __noinline void remember_first_fragment(const struct packet *packet)
 		.destination_port = packet->flow.destination_port,
 	};
 
+	if (!packet->is_fragment || packet->is_later_fragment)
+		return;
 	fill_fragment_key(&key, packet);
 	bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
 }
@@ -423,10 +426,7 @@ static __noinline enum verdict parse(struct __sk_buff *skb, struct packet *packe
 		return verdict;
 	if (packet->is_later_fragment)
 		return recall_first_fragment(packet);
-	verdict = parse_transport(skb, packet);
-	if (verdict == CONTINUE && packet->is_fragment)
-		remember_first_fragment(packet);
-	return verdict;
+	return parse_transport(skb, packet);
 }
 
 #endif

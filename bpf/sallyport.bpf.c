@@ -222,6 +222,7 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 		return verdict;
 	if (would_pass_for_node(packet))
 		return DROP_TUNNEL_PORT;
+	note_fragment(packet);
 	mapping = find_mapping(packet, pod, now);
 	if (!mapping) {
 		verdict = send_within_cluster(skb, packet);
@@ -305,6 +306,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	pod = bpf_map_lookup_elem(&pods, &flow.source);
 	if (!pod || mapping->created_ns < pod->since_ns)
 		return DROP_NOT_A_LOCAL_POD;
+	note_fragment(packet);
 	rewrite.from = key.source;
 	rewrite.to = flow.source;
 	rewrite.from_port = key.source_port;
@@ -387,6 +389,7 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 		return DROP_UNKNOWN_NODE;
 	if (is_too_big(skb, packet, own->tunnel_mtu))
 		return answer_too_big(skb, packet, own->tunnel_mtu);
+	note_fragment(packet);
 	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
 }
 
@@ -473,6 +476,7 @@ static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct pac
 	if (!egress_ip || sender_slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
 	    egress_ip->block_owner[bpf_ntohs(packet->flow.source_port) >> PORT_BLOCK_BITS] != sender_slot)
 		return DROP_NOT_THE_OWNER;
+	note_fragment(packet);
 	verdict = return_to_owner(skb, packet, true);
 	if (verdict != CONTINUE)
 		return verdict;

@@ -268,4 +268,20 @@ describe('a packet comes out of the tunnel', { skip }, () => {
       assert.deepEqual(result.wrongChecksums, [])
       assert.deepEqual({ ...result, ...out }, result)
     })
+
+  test('later fragments follow their first, but not one that is not the sender’s', () => {
+    const pieces = (port: number) => {
+      const udp = translated().udp(port, 443, Buffer.alloc(64)).subarray(34)
+      return [0, 40].map((offset) =>
+        translated({ fragment: { id: port, offset, hasMore: offset === 0 } }).raw(
+          17,
+          udp.subarray(offset, offset + 40),
+        ),
+      )
+    }
+    const verdicts = (port: number): string[] =>
+      pieces(port).map((piece) => send(node, 'from_overlay', node.devices.world, piece, outward).verdict)
+    assert.deepEqual(verdicts(ourPorts.first), ['DROP_NOT_THE_OWNER', 'DROP_UNKNOWN_FRAGMENT'])
+    assert.deepEqual(verdicts(slot2Port), ['SENT_FORWARDED', 'SENT_FORWARDED'])
+  })
 })

@@ -616,6 +616,13 @@ describe('a packet leaves a pod', { skip }, () => {
     assert.deepEqual(dissect(rest.out).wrongChecksums, [])
   })
 
+  test('a fragment with another pod’s address is not remembered', () => {
+    const fragment = { id: 99, offset: 0, hasMore: true }
+    const first = pod('203.0.113.9', { fragment }).raw(17, Buffer.alloc(40))
+    assert.equal(send(node, 'from_pod', node.devices.pod8, first).verdict, 'DROP_SPOOFED_SOURCE')
+    assert.equal(node.datapath.tables.fragments.count(), 0)
+  })
+
   test('a refused flow is counted by policy, egress IP and reason', () => {
     const key = { policy: 8n, egress_ip: address('::'), verdict: 'DROP_NO_GATEWAY' }
     const before = node.datapath.tables.policy_drops.get(key) ?? 0n

@@ -365,6 +365,31 @@ describe('a packet comes in by a native device', { skip }, () => {
     assert.equal(send(node, 'from_pod', node.devices.pod7, reply).verdict, 'PASS_REPLY')
   })
 
+  test('fragments of strangers are not remembered: to no port of ours, to one without a flow, through the node', () => {
+    const udp = (port: number) => answer().udp(443, port, Buffer.alloc(32)).subarray(34)
+    const fragment = { id: 5, offset: 0, hasMore: true }
+    for (const port of [1023, ourPorts.first])
+      send(node, 'from_world', node.devices.world, answer({ fragment }).raw(17, udp(port)))
+    const passing = ipv4('203.0.113.9', '172.18.9.9', { fragment }).raw(17, udp(53))
+    send(node, 'from_world', node.devices.world, passing)
+    send(node, 'to_pod', node.devices.pod7, ipv4('203.0.113.9', '10.244.1.7', { fragment }).raw(17, udp(53)))
+    assert.equal(node.datapath.tables.fragments.count(), 0)
+  })
+
+  test('later fragments for another node’s port follow their first', () => {
+    const udp = answer().udp(443, slot2Port, Buffer.alloc(64)).subarray(34)
+    for (const [offset, hasMore] of [
+      [0, true],
+      [40, false],
+    ] as const) {
+      const piece = answer({ fragment: { id: 6, offset, hasMore } }).raw(
+        17,
+        udp.subarray(offset, offset + 40),
+      )
+      assert.equal(send(node, 'from_world', node.devices.world, piece).verdict, 'SENT_TO_OWNER')
+    }
+  })
+
   test('later fragments of an answer follow their first', () => {
     const udp = answer().udp(443, ourPorts.first, Buffer.alloc(64)).subarray(34)
     established({ protocol: 17 })(node)
