@@ -512,7 +512,7 @@ __noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 most)
 }
 
 /* To what the tunnel carries, or the way out. 0: it is not known, or does not matter. */
-static __noinline void clamp_mss(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+static __always_inline void clamp_mss(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 headers = sizeof(struct tcphdr) +
 			(packet->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));

@@ -39,6 +39,7 @@
 #include "sweep.h"
 #include "forward.h"
 #include "toobig.h"
+#include "return.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -156,7 +157,10 @@ static __noinline struct mapping *find_mapping(const struct packet *packet, cons
 	return NULL;
 }
 
-/* Rewrites the packet and sends it where its egress IP is answered for now, which may change from packet to packet. */
+/*
+ * Rewrites the packet and sends it where its egress IP is answered for now, which may change from packet to packet. An
+ * address of this node is no way out: if it is an egress IP with an owner of the port, the packet goes on as the world would have got it.
+ */
 static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct packet *packet,
 						 struct mapping *mapping, __u64 now)
 {
@@ -172,6 +176,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 	enum holder holder = HOLDER_SELF;
 	struct address gateway = {};
 	struct way_out way = {};
+	bool is_turned = false;
 	enum verdict verdict;
 
 	if (!own)
@@ -180,15 +185,16 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 		holder = find_holder(&rewrite.to, now, &gateway);
 	if (holder == HOLDER_NONE)
 		return DROP_NO_LIVE_GATEWAY;
-	if (holder == HOLDER_OTHER && is_too_big(skb, packet, own->tunnel_mtu))
-		return answer_too_big(skb, packet, own->tunnel_mtu);
 	if (holder == HOLDER_SELF) {
 		verdict = find_way_out(skb, packet, &rewrite.to, &way);
+		is_turned = verdict == DROP_NO_ROUTE && has_owner(packet);
 		if (is_answered(packet, verdict))
 			return answer_too_big(skb, packet, way.mtu ?: SMALLEST_MTU);
-		if (verdict != CONTINUE)
+		if (verdict != CONTINUE && !is_turned)
 			return verdict;
 	}
+	if ((holder == HOLDER_OTHER || is_turned) && is_too_big(skb, packet, own->tunnel_mtu))
+		return answer_too_big(skb, packet, own->tunnel_mtu);
 	track_outward(mapping, packet, skb->len, now);
 	clamp_mss(skb, packet, way.mtu);
 	if (!is_masqueraded)
@@ -198,6 +204,12 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 		return verdict;
 	if (holder == HOLDER_OTHER)
 		return send_to_node(skb, packet, &gateway, TUNNEL_OUTWARD, SENT_TO_HOLDER);
+	if (is_turned) {
+		packet->sender = rewrite.to;
+		packet->flow.source = rewrite.to;
+		packet->flow.source_port = rewrite.to_port;
+		return CONTINUE;
+	}
 	return send_to_world(skb, packet, &way, is_masqueraded ? SENT_TO_WORLD_MASQUERADED : SENT_TO_WORLD);
 }
 
@@ -209,6 +221,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
  *   3. classify   cluster traffic and answers to outside connections go their own way
  *   4. open       a new flow: policy set, destination, group, egress IP, port
  *   5. translate  and send: to the holder through the tunnel, or out if this node is the holder
+ *   6. turn round where another pod has the port that the packet is for (hairpinning)
  */
 static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *packet)
 {
@@ -237,7 +250,11 @@ static __noinline enum verdict leave_pod(struct __sk_buff *skb, struct packet *p
 		if (!mapping || mapping->reclaimed)
 			return DROP_NO_MAPPING;
 	}
-	return translate_outward(skb, packet, mapping, now);
+	verdict = translate_outward(skb, packet, mapping, now);
+	if (verdict != CONTINUE)
+		return verdict;
+	verdict = return_to_owner(skb, packet, true);
+	return verdict == CONTINUE ? DROP_NO_ROUTE : verdict;
 }
 
 /*
@@ -280,134 +297,6 @@ static __noinline void note_inbound(const struct packet *packet)
 }
 
 /* ---- returning ---- */
-
-/* For a port that this node owns: the world's view of the flow leads to the mapping, and that to the pod. */
-static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
-{
-	struct flow_key key = packet->flow, flow, *taken;
-	__u64 now = bpf_ktime_get_ns();
-	struct rewrite rewrite = { .side = SIDE_DESTINATION };
-	struct self *own = this_node();
-	struct mapping *mapping;
-	enum verdict verdict;
-	struct pod *pod;
-
-	key.source = packet->flow.destination;
-	key.source_port = packet->flow.destination_port;
-	key.destination = packet->flow.source;
-	key.destination_port = packet->flow.source_port;
-	taken = bpf_map_lookup_elem(&ports, &key);
-	if (!taken || !own)
-		return DROP_NO_MAPPING;
-	flow = *taken;
-	mapping = bpf_map_lookup_elem(&mappings, &flow);
-	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, key.protocol, now))
-		return DROP_NO_MAPPING;
-	pod = bpf_map_lookup_elem(&pods, &flow.source);
-	if (!pod || mapping->created_ns < pod->since_ns)
-		return DROP_NOT_A_LOCAL_POD;
-	note_fragment(packet);
-	rewrite.from = key.source;
-	rewrite.to = flow.source;
-	rewrite.from_port = key.source_port;
-	rewrite.to_port = flow.source_port;
-	track_inward(mapping, packet, skb->len, now);
-	if (!mapping->masqueraded)
-		clamp_mss(skb, packet, own->tunnel_mtu);
-	verdict = rewrite_packet(skb, packet, &rewrite);
-	if (verdict != CONTINUE)
-		return verdict;
-	return send_to_pod(skb, packet, pod);
-}
-
-static __always_inline bool is_own_address(const struct self *own, const struct address *address)
-{
-	return same_address(address, &own->masquerade4) || same_address(address, &own->masquerade6);
-}
-
-/*
- * A socket of the node itself. Before the agent came, the kernel gave its sockets any port, and such a connection must
- * go on: on the node's own address the socket has the better right.
- */
-static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct bpf_sock_tuple tuple = {};
-	__u32 length = sizeof(tuple.ipv6);
-	struct bpf_sock *socket;
-
-	if (packet->family == 4) {
-		length = sizeof(tuple.ipv4);
-		tuple.ipv4.saddr = packet->flow.source.words[3];
-		tuple.ipv4.daddr = packet->flow.destination.words[3];
-		tuple.ipv4.sport = packet->flow.source_port;
-		tuple.ipv4.dport = packet->flow.destination_port;
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, &packet->flow.source, sizeof(struct address));
-		__builtin_memcpy(tuple.ipv6.daddr, &packet->flow.destination, sizeof(struct address));
-		tuple.ipv6.sport = packet->flow.source_port;
-		tuple.ipv6.dport = packet->flow.destination_port;
-	}
-	if (packet->flow.protocol == IPPROTO_TCP)
-		socket = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
-	else if (packet->flow.protocol == IPPROTO_UDP)
-		socket = bpf_sk_lookup_udp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
-	else
-		return false;
-	if (!socket)
-		return false;
-	bpf_sk_release(socket);
-	return true;
-}
-
-/*
- * The port says whose packet it is: this node's own, another's, or nobody's. One that already came from a gateway must
- * be for this node: two nodes that disagree about an owner would send it to and fro.
- */
-static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct packet *packet, bool may_forward)
-{
-	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
-	struct self *own = this_node();
-	struct address *node;
-	__u32 owner;
-
-	if (!egress_ip || !own)
-		return CONTINUE;
-	owner = egress_ip->block_owner[bpf_ntohs(packet->flow.destination_port) >> PORT_BLOCK_BITS];
-	if (owner == NO_SLOT)
-		return CONTINUE;
-	/* An error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */
-	if (!same_address(&packet->receiver, &packet->flow.destination))
-		return DROP_MALFORMED;
-	if (owner == own->slot || owner == THIS_NODE)
-		return return_to_pod(skb, packet);
-	if (!may_forward)
-		return DROP_LOOP;
-	node = bpf_map_lookup_elem(&slots, &owner);
-	if (is_own_address(own, &packet->receiver) && (!node || has_own_socket(skb, packet)))
-		return CONTINUE;
-	if (!node)
-		return DROP_UNKNOWN_NODE;
-	if (is_too_big(skb, packet, own->tunnel_mtu))
-		return answer_too_big(skb, packet, own->tunnel_mtu);
-	note_fragment(packet);
-	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
-}
-
-/*
- * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The stack
- * would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
- */
-static __noinline bool may_be_leased(struct __sk_buff *skb, const struct packet *packet, const struct self *own)
-{
-	__u16 port = bpf_ntohs(packet->flow.destination_port);
-
-	if (packet->flow.protocol != IPPROTO_TCP && packet->flow.protocol != IPPROTO_UDP)
-		return false;
-	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || (port >= FIRST_NODE_PORT && port <= LAST_NODE_PORT))
-		return false;
-	return !is_own_address(own, &packet->receiver) && bpf_map_lookup_elem(&egress_ips, &packet->receiver) &&
-	       !has_own_socket(skb, packet);
-}
 
 /*
  * A packet comes in by a native device

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Whose port is it? What is for a port of an egress IP goes to the node that owns it, and there into the pod
+ */
+#ifndef SALLYPORT_RETURN_H
+#define SALLYPORT_RETURN_H
+
+/* For a port that this node owns: the world's view of the flow leads to the mapping, and that to the pod. */
+static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	struct flow_key key = packet->flow, flow, *taken;
+	__u64 now = bpf_ktime_get_ns();
+	struct rewrite rewrite = { .side = SIDE_DESTINATION };
+	struct self *own = this_node();
+	struct mapping *mapping;
+	enum verdict verdict;
+	struct pod *pod;
+
+	key.source = packet->flow.destination;
+	key.source_port = packet->flow.destination_port;
+	key.destination = packet->flow.source;
+	key.destination_port = packet->flow.source_port;
+	taken = bpf_map_lookup_elem(&ports, &key);
+	if (!taken || !own)
+		return DROP_NO_MAPPING;
+	flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, &flow);
+	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, key.protocol, now))
+		return DROP_NO_MAPPING;
+	pod = bpf_map_lookup_elem(&pods, &flow.source);
+	if (!pod || mapping->created_ns < pod->since_ns)
+		return DROP_NOT_A_LOCAL_POD;
+	note_fragment(packet);
+	rewrite.from = key.source;
+	rewrite.to = flow.source;
+	rewrite.from_port = key.source_port;
+	rewrite.to_port = flow.source_port;
+	track_inward(mapping, packet, skb->len, now);
+	if (!mapping->masqueraded)
+		clamp_mss(skb, packet, own->tunnel_mtu);
+	verdict = rewrite_packet(skb, packet, &rewrite);
+	if (verdict != CONTINUE)
+		return verdict;
+	return send_to_pod(skb, packet, pod);
+}
+
+static __always_inline bool has_owner(const struct packet *packet)
+{
+	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
+
+	return egress_ip && egress_ip->block_owner[bpf_ntohs(packet->flow.destination_port) >> PORT_BLOCK_BITS] != NO_SLOT;
+}
+
+static __always_inline bool is_own_address(const struct self *own, const struct address *address)
+{
+	return same_address(address, &own->masquerade4) || same_address(address, &own->masquerade6);
+}
+
+/*
+ * A socket of the node itself. Before the agent came, the kernel gave its sockets any port, and such a connection must
+ * go on: on the node's own address the socket has the better right.
+ */
+static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = sizeof(tuple.ipv6);
+	struct bpf_sock *socket;
+
+	if (packet->family == 4) {
+		length = sizeof(tuple.ipv4);
+		tuple.ipv4.saddr = packet->flow.source.words[3];
+		tuple.ipv4.daddr = packet->flow.destination.words[3];
+		tuple.ipv4.sport = packet->flow.source_port;
+		tuple.ipv4.dport = packet->flow.destination_port;
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &packet->flow.source, sizeof(struct address));
+		__builtin_memcpy(tuple.ipv6.daddr, &packet->flow.destination, sizeof(struct address));
+		tuple.ipv6.sport = packet->flow.source_port;
+		tuple.ipv6.dport = packet->flow.destination_port;
+	}
+	if (packet->flow.protocol == IPPROTO_TCP)
+		socket = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+	else if (packet->flow.protocol == IPPROTO_UDP)
+		socket = bpf_sk_lookup_udp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
+	else
+		return false;
+	if (!socket)
+		return false;
+	bpf_sk_release(socket);
+	return true;
+}
+
+/*
+ * The port says whose packet it is: this node's own, another's, or nobody's. One that already came from a gateway must
+ * be for this node: two nodes that disagree about an owner would send it to and fro.
+ */
+static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct packet *packet, bool may_forward)
+{
+	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
+	struct self *own = this_node();
+	struct address *node;
+	__u32 owner;
+
+	if (!egress_ip || !own)
+		return CONTINUE;
+	owner = egress_ip->block_owner[bpf_ntohs(packet->flow.destination_port) >> PORT_BLOCK_BITS];
+	if (owner == NO_SLOT)
+		return CONTINUE;
+	/* An error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */
+	if (!same_address(&packet->receiver, &packet->flow.destination))
+		return DROP_MALFORMED;
+	if (owner == own->slot || owner == THIS_NODE)
+		return return_to_pod(skb, packet);
+	if (!may_forward)
+		return DROP_LOOP;
+	node = bpf_map_lookup_elem(&slots, &owner);
+	if (is_own_address(own, &packet->receiver) && (!node || has_own_socket(skb, packet)))
+		return CONTINUE;
+	if (!node)
+		return DROP_UNKNOWN_NODE;
+	if (is_too_big(skb, packet, own->tunnel_mtu))
+		return answer_too_big(skb, packet, own->tunnel_mtu);
+	note_fragment(packet);
+	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
+}
+
+/*
+ * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The stack
+ * would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
+ */
+static __noinline bool may_be_leased(struct __sk_buff *skb, const struct packet *packet, const struct self *own)
+{
+	__u16 port = bpf_ntohs(packet->flow.destination_port);
+
+	if (packet->flow.protocol != IPPROTO_TCP && packet->flow.protocol != IPPROTO_UDP)
+		return false;
+	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || (port >= FIRST_NODE_PORT && port <= LAST_NODE_PORT))
+		return false;
+	return !is_own_address(own, &packet->receiver) && bpf_map_lookup_elem(&egress_ips, &packet->receiver) &&
+	       !has_own_socket(skb, packet);
+}
+
+#endif
