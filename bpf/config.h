@@ -33,6 +33,13 @@ const volatile __u64 gateway_silence_ns = 350000000ULL;
 /* A crowded pool is spoken of at most so often: a flood of connections must not become one of records. */
 const volatile __u64 pressure_interval_ns = 10000000ULL;
 
+/*
+ * A CPU reports so many drops in so long, and counts all of them. The ring has one lock for all CPUs: 16,000 records a second
+ * keep each CPU from it for far less than a hundredth of its time, and are more than anybody reads.
+ */
+const volatile __u32 drop_records = 16;
+const volatile __u64 drop_window_ns = 1000000ULL;
+
 /* Another CNI plugin wires the pods and routes between them: what no policy claims goes on to the stack as it is. */
 const volatile __u32 chained = 0;
 

@@ -325,6 +325,12 @@ struct policy_drop_key {
 	__u32 reserved;
 };
 
+/* Key of the per-CPU array `drop_budgets`: 0. What a CPU has reported in its window. */
+struct drop_budget {
+	__u64 since_ns;
+	__u64 records;
+};
+
 /* One record of the ring buffer `drops`. */
 struct drop {
 	__u64 time_ns;

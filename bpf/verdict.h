@@ -18,6 +18,13 @@ struct {
 } drops SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct drop_budget);
+} drop_budgets SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -42,15 +49,33 @@ union shared_enums {
 	enum sweep_answer sweep_answer;
 } *unused_enums __attribute__((unused));
 
-/* A full ring loses the record, never the count. */
+static __always_inline bool may_report(__u64 now)
+{
+	__u32 key = 0;
+	struct drop_budget *budget = bpf_map_lookup_elem(&drop_budgets, &key);
+
+	if (!budget)
+		return false;
+	if (now - budget->since_ns >= drop_window_ns) {
+		budget->since_ns = now;
+		budget->records = 0;
+	}
+	return budget->records++ < drop_records;
+}
+
+/* A flood or a full ring loses records, never the count. */
 static __noinline void report_drop(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				   enum verdict verdict)
 {
-	struct drop *drop = bpf_ringbuf_reserve(&drops, sizeof(*drop), 0);
+	__u64 now = bpf_ktime_get_ns();
+	struct drop *drop;
 
+	if (!may_report(now))
+		return;
+	drop = bpf_ringbuf_reserve(&drops, sizeof(*drop), 0);
 	if (!drop)
 		return;
-	drop->time_ns = bpf_ktime_get_ns();
+	drop->time_ns = now;
 	drop->flow = packet->flow;
 	drop->program = program;
 	drop->verdict = verdict;

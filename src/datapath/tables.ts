@@ -128,6 +128,10 @@ export function tableCodecs(btf: Btf) {
       key: byNumber('counters'),
       value: codec(btf.struct('counter'), { packets: u64, bytes: u64 }),
     },
+    drop_budgets: {
+      key: byNumber('drop_budgets'),
+      value: codec(btf.struct('drop_budget'), { since_ns: u64, records: u64 }),
+    },
     policy_drops: {
       key: codec(btf.struct('policy_drop_key'), {
         policy: u64,

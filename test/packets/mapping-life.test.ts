@@ -258,6 +258,16 @@ describe('the life of a mapping', { skip }, () => {
       assert.equal(send(node, 'from_world', node.devices.world, answer).verdict, 'DROP_NO_MAPPING')
     })
 
+  test('answers alone keep a UDP flow alive', () => {
+    const udp = { protocol: 17 }
+    established(udp)(node)
+    const answer = ipv4('203.0.113.9', '172.18.0.42').udp(443, ourPorts.first)
+    for (let round = 0; round < 3; round++) {
+      age(node, flowKey(udp), 290n * secondNs)
+      assert.equal(send(node, 'from_world', node.devices.world, answer).verdict, 'SENT_TO_POD')
+    }
+  })
+
   test("an expired mapping is replaced by the flow's next packet, under today's policy", () => {
     established({ protocol: 17, egressIp: '172.18.0.43' })(node)
     age(node, flowKey({ protocol: 17 }), 10n * minuteNs)
