@@ -2,15 +2,16 @@ import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Program } from '../../src/datapath/datapath.ts'
+import { addressFromBytes } from '../../src/net/address.ts'
 import { dissect } from './dissect.ts'
 import { established } from './flows.ts'
 import { type NodeUnderTest, openNode, ourPorts, reset, send, skip, slot2Port } from './node-under-test.ts'
-import { address, type IpFields, ipv4, ipv6, type TcpFields } from './packet.ts'
+import { address, type IpFields, ipv4, ipv6, protocolNumber, type TcpFields } from './packet.ts'
 
 /*
  * Many packets, most of them broken, through every program. Whatever comes: one ending is counted (send throws
- * otherwise), a packet of a selected pod never leaves with another source than an egress IP, and a gateway never
- * forwards a source that is not the sender's.
+ * otherwise), a packet of a selected pod to the world never leaves with another source than an egress IP, nor by the stack, and
+ * a gateway never forwards a source that is not the sender's.
  */
 const runs = 4000
 
@@ -96,6 +97,14 @@ const transport: fc.Arbitrary<Build> = fc.oneof(
           ),
     ),
   fc.tuple(fc.nat(255), payload).map(
+    ([type, data]): Build =>
+      (source, destination, ip) =>
+        network(source)(source, destination, ip).raw(
+          source.includes(':') ? protocolNumber.icmp6 : protocolNumber.icmp,
+          Buffer.concat([Buffer.from([type, 0, 0, 0, 0, 0, 0, 0]), data]),
+        ),
+  ),
+  fc.tuple(fc.nat(255), payload).map(
     ([protocol, data]): Build =>
       (source, destination, ip) =>
         network(source)(source, destination, ip).raw(protocol, data),
@@ -137,6 +146,14 @@ function damaged(packet: Buffer, { cut, bytes }: Damage): Buffer {
   return runnable(copy)
 }
 
+/** None of a packet that damage has made another kind of. */
+function destinationOf(packet: Buffer): string | undefined {
+  const type = packet.readUInt16BE(12)
+  if (type === 0x0800) return addressFromBytes(Buffer.concat([mapped, packet.subarray(30, 34)]))
+  return type === 0x86dd ? addressFromBytes(packet.subarray(38, 54)) : undefined
+}
+
+const mapped = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
 const towardsWorld = ['SENT_TO_HOLDER', 'SENT_TO_WORLD', 'SENT_FORWARDED']
 
@@ -191,6 +208,19 @@ describe('any packet at all', { skip }, () => {
       }
     })
   })
+
+  for (const { family, sources, destinations } of [
+    { family: 'IPv4', sources: ['10.244.1.7', '10.244.1.8', '203.0.113.77'], destinations: ['203.0.113.9', '198.51.100.9'] },
+    { family: 'IPv6', sources: ['fd00:1::7', 'fd00:1::8', '2001:db8::dead'], destinations: ['2001:db8:ffff::9', '2001:db8:eeee::9'] },
+  ])
+    test(`what a selected pod sends to the world never passes to the stack, broken or spoofed as it may be: ${family}`, () => {
+      const packets = fc
+        .tuple(transport, fc.constantFrom(...sources), fc.constantFrom(...destinations), ipFields, damage)
+        .map(([build, source, destination, fields, harm]) => damaged(build(source, destination, fields), harm))
+      everyJourney('from_pod', packets, (verdict, _out, packet) => {
+        if (verdict.startsWith('PASS')) assert.ok(!destinations.includes(destinationOf(packet) ?? ''), verdict)
+      })
+    }) // biome-ignore format: one line a family
 
   test('noise from outside is passed, dropped or delivered, and never crashes', () => {
     established({ protocol: 17 })(node)
