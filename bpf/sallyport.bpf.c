@@ -311,9 +311,12 @@ static __noinline enum verdict enter_from_world(struct __sk_buff *skb, struct pa
 
 	if (!own || is_of_vlan(skb) || parse(skb, packet) != CONTINUE)
 		return PASS_NOT_OURS;
+	/* On a gateway nearly every other packet comes by the tunnel, and passes here first. */
+	if (is_for_tunnel(packet) && same_address(&packet->receiver, &own->tunnel_address))
+		return PASS_NOT_OURS;
 	verdict = return_to_owner(skb, packet, true);
 	/* The tunnel listens at all addresses; nodes know it by one. */
-	if (verdict == CONTINUE && is_for_tunnel(packet) && !same_address(&packet->receiver, &own->tunnel_address) &&
+	if (verdict == CONTINUE && is_for_tunnel(packet) &&
 	    bpf_map_lookup_elem(&egress_ips, &packet->receiver))
 		return DROP_TUNNEL_PORT;
 	if (verdict == CONTINUE)
