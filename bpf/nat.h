@@ -400,6 +400,16 @@ static __always_inline __u32 checksum_field(__u8 protocol)
 	return offsetof(struct icmphdr, checksum);
 }
 
+/* An IPv4 address is one word, which the kernel adds up by itself. */
+static __always_inline long replace_in_pseudo_header(struct __sk_buff *skb, __u8 family, __u32 checksum,
+						     const struct rewrite *rewrite, __u64 flags)
+{
+	if (family == 4)
+		return bpf_l4_csum_replace(skb, checksum, rewrite->from.words[3], rewrite->to.words[3],
+					   flags | BPF_F_PSEUDO_HDR | 4);
+	return bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), flags | BPF_F_PSEUDO_HDR);
+}
+
 /* TCP, UDP and ICMPv6 checksums cover the addresses (the pseudo header), ICMP's does not. */
 static __always_inline long rewrite_transport(struct __sk_buff *skb, const struct packet *packet,
 					      const struct rewrite *rewrite)
@@ -409,7 +419,7 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 	__u64 mangled = protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 
 	if (protocol != IPPROTO_ICMP &&
-	    bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), mangled | BPF_F_PSEUDO_HDR))
+	    replace_in_pseudo_header(skb, packet->family, checksum, rewrite, mangled))
 		return -1;
 	if (rewrite->from_port == rewrite->to_port)
 		return 0;
