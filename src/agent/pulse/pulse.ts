@@ -120,7 +120,7 @@ export class Pulse {
     this.#order({ kind: 'distrust', until: this.#distrustedUntilNs })
   }
 
-  /** In good order: for a minute nobody takes this node's place, so that the next agent can start. */
+  /** In good order: for a minute nobody takes this node's place, if it had one, so that the next agent can start. */
   async leave(): Promise<void> {
     clearInterval(this.#beat)
     this.#order({ kind: 'leave' })

@@ -98,6 +98,13 @@ function distrust(until: ReadonlyMap<Address, bigint>): void {
   }
 }
 
+/** Who is well stays alive for its successor. Who is not adds nothing to what its predecessor has left. */
+function leave(now: bigint): void {
+  clearInterval(timer)
+  if (isAgentWell(now)) alive = now + timing.graceNs
+  vitals.set(0, { alive_until_ns: alive, probing_until_ns: 0n })
+}
+
 function report(what: Report): void {
   port.postMessage(what)
 }
@@ -114,11 +121,7 @@ port.on('message', (order: Order) => {
       distrust(order.until)
       break
     case 'leave':
-      clearInterval(timer)
-      vitals.set(0, {
-        alive_until_ns: process.hrtime.bigint() + timing.graceNs,
-        probing_until_ns: 0n,
-      })
+      leave(process.hrtime.bigint())
       report({ kind: 'left' })
       port.close()
   }
