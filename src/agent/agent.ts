@@ -122,10 +122,7 @@ export class Agent implements LocalApi {
         const pod = this.#observation.pod(namespace, name)
         return pod !== undefined && (uid === '' || pod.uid === uid)
       },
-      settle: () => {
-        this.#network = undefined
-        return this.#loop.settle()
-      },
+      settle: () => this.#settle(),
     }
     this.#podNetwork = new PodNetwork({
       ...held,
@@ -148,6 +145,8 @@ export class Agent implements LocalApi {
       clock,
       log,
       onChange: () => this.trigger(),
+      hearAnew: () => this.#observation.hearAnew(),
+      settle: () => this.#settle(),
     })
     this.#applier = new Applier({ datapath, netlink }, configuration)
     this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
@@ -160,6 +159,11 @@ export class Agent implements LocalApi {
   trigger(): void {
     this.#network = undefined
     this.#lookAgain()
+  }
+
+  #settle(): Promise<void> {
+    this.#network = undefined
+    return this.#loop.settle()
   }
 
   /** What the API server says changes nothing of this node's network. */

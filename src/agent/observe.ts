@@ -131,6 +131,11 @@ export class Observation {
     return this.#all().every((mirror) => mirror.hasSynced)
   }
 
+  /** Resolves when every watch has listed anew: what was heard before may be of another time. A first list is new. */
+  async hearAnew(): Promise<void> {
+    await Promise.all(this.#all().map((mirror) => (mirror.hasSynced ? mirror.relist() : mirror.synced)))
+  }
+
   get isStale(): boolean {
     return this.#all().some((mirror) => mirror.isStale)
   }

@@ -6,9 +6,11 @@ import type { WorldNode } from '../decide/world.ts'
 import type { Address } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import { Comeback } from './comeback.ts'
 import { HeldAddresses, type HeldPlan, planHeldAddresses } from './held-addresses.ts'
 import type { NodeDevice } from './node-network.ts'
 import { Pulse } from './pulse/pulse.ts'
+import { timing } from './pulse/terms.ts'
 import { type Situation, Takeover } from './takeover.ts'
 
 export interface SuccessionOptions {
@@ -23,6 +25,10 @@ export interface SuccessionOptions {
   readonly log: Logger
   /** Somebody fell silent, or is heard again. */
   readonly onChange: () => void
+  /** Resolves when every watch has been heard from the beginning, however long it takes. */
+  readonly hearAnew: () => Promise<void>
+  /** Resolves when the tables are written as decided after the call. */
+  readonly settle: () => Promise<void>
 }
 
 /** What a node says of gateways. */
@@ -34,15 +40,13 @@ export interface Hearing {
 /** Handing back is due by the clock, not by an event. */
 const checkMs = 1_000
 
-/** An agent that was gone for longer than this says nothing about tables that it has not read anew. */
-const trustedPauseNs = 60_000_000_000n
-
 /** Who answers for which egress IP, as this node sees and does it. */
 export class Succession {
   readonly #options: SuccessionOptions
   readonly #pulse: Pulse
   readonly #held: HeldAddresses
   readonly #takeover: Takeover
+  readonly #comeback: Comeback
   #orders: ReadonlyMap<Address, readonly Address[]> = new Map()
   #self: Address | undefined
   #devices: readonly NodeDevice[] = []
@@ -51,19 +55,31 @@ export class Succession {
   #wasIsolated = false
 
   constructor(options: SuccessionOptions) {
-    const { clock } = options
+    const { clock, datapath } = options
     this.#options = options
     this.#held = new HeldAddresses(options.statePath)
     this.#takeover = new Takeover({ ...options, held: this.#held })
     this.#pulse = new Pulse({
       ...options,
       onChange: () => this.#react(),
-      onPause: () => this.#announceOwn(),
+      onLapse: () => void this.#comeback.begin(),
     })
-    /* Short absence, tables still there: the node is a gateway, also where the API server is away just now. */
-    const { vitals, egress_ips } = options.datapath.tables
-    const aliveUntil = vitals.get(0)?.alive_until_ns ?? 0n
-    if (aliveUntil + trustedPauseNs > clock.monotonicNs() && egress_ips.count() > 0) this.#pulse.setWell()
+    this.#comeback = new Comeback({
+      ...options,
+      lapse: () => this.#pulse.lapse,
+      hasTables: () => datapath.tables.egress_ips.count() > 0,
+      onBegin: () => this.#takeover.stopAnnouncing(),
+      speak: (lapse) => this.#speak(lapse),
+    })
+    /* The agent before was stopped in good order, and nobody has missed this node since. */
+    const aliveUntil = datapath.tables.vitals.get(0)?.alive_until_ns ?? 0n
+    if (aliveUntil > clock.monotonicNs() + timing.aliveNs) this.#pulse.setWell(0)
+  }
+
+  #speak(lapse: number): void {
+    this.#pulse.setWell(lapse)
+    this.#moveAddresses()
+    this.#announceOwn()
   }
 
   /** Addresses that the agent has put on devices: given to this node from a pool, or taken over. */
@@ -89,6 +105,7 @@ export class Succession {
 
   async start(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
+    void this.#comeback.begin()
     while (!signal.aborted) {
       await clock.sleep(checkMs, signal)
       if (this.#held.addresses.size > 0) this.#moveAddresses()
@@ -98,7 +115,6 @@ export class Succession {
 
   /** The tables are in the kernel now. */
   update(tables: Tables, lingering: ReadonlyMap<Address, EgressIp>, devices: readonly NodeDevice[]): void {
-    const isFirst = this.#self === undefined
     const isBack = devices.some(
       ({ index, hasCarrier }) =>
         hasCarrier && this.#devices.some((before) => before.index === index && !before.hasCarrier),
@@ -120,23 +136,23 @@ export class Succession {
     ])
     const forgotten = [...lingering.keys()].filter((address) => !tables.egressIps.has(address))
     this.#pulse.watch(watchedGateways(this.#orders, new Set([...grouped, ...forgotten]), this.#self))
-    this.#pulse.setWell()
     this.#moveAddresses()
-    if (isFirst || isBack) this.#announceOwn()
+    if (isBack) void this.#comeback.begin()
   }
 
   #react(): void {
     this.#moveAddresses()
     const lives = [...this.#pulse.lives.values()]
     const isIsolated = lives.length > 0 && lives.every(({ isSilent }) => isSilent)
-    if (this.#wasIsolated && !isIsolated) this.#announceOwn()
+    if (this.#wasIsolated && !isIsolated) void this.#comeback.begin()
     this.#wasIsolated = isIsolated
     this.#options.onChange()
   }
 
+  /** Whoever was away decides nothing by what it knew before. */
   #moveAddresses(): void {
     const situation = this.#situation()
-    if (situation === undefined) return
+    if (situation === undefined || this.#comeback.isUnderWay) return
     try {
       this.#problems = this.#takeover.update(situation)
     } catch (error) {

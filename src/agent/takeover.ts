@@ -7,6 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { type HeldAddresses, syncHeldAddresses } from './held-addresses.ts'
 import type { NodeDevice } from './node-network.ts'
+import { timing } from './pulse/terms.ts'
 
 export interface TakeoverOptions {
   readonly netlink: Netlink
@@ -99,10 +100,21 @@ export class Takeover {
     this.#silence(address)
     const { index, mac } = device
     if (mac === undefined) return
+    const { clock } = this.#options
+    const began = clock.monotonicNs()
+    const announceAt = (ms: number): void => {
+      const lateNs = clock.monotonicNs() - began - BigInt(ms) * 1_000_000n
+      if (lateNs < timing.silenceNs) this.#announceOnce({ index, mac }, address)
+    }
     this.#timers.set(
       address,
-      announceAfterMs.map((ms) => setTimeout(() => this.#announceOnce({ index, mac }, address), ms).unref()),
+      announceAfterMs.map((ms) => setTimeout(announceAt, ms, ms).unref()),
     )
+  }
+
+  /** What is still to be announced was decided before this node stood still: it may be another's by now. */
+  stopAnnouncing(): void {
+    for (const address of [...this.#timers.keys()]) this.#silence(address)
   }
 
   #announceOnce(device: { readonly index: number; readonly mac: string }, address: Address): void {

@@ -64,6 +64,30 @@ describe('the client and its mirrors', { timeout: 120_000 }, () => {
     assert.equal(names.filter((name) => name.startsWith('paged-')).length, 12)
   })
 
+  test('a mirror lists anew when it is told to, whatever it has heard, and goes on from there', async () => {
+    const stop = new AbortController()
+    let lists = 0
+    const mirror = new Mirror<ConfigMap, string>(maps, {
+      clock: systemClock,
+      log,
+      trim: ({ metadata }) => metadata.name,
+      onChange: (change) => {
+        if (change === undefined) lists++
+      },
+    })
+    const running = mirror.start(stop.signal)
+    await mirror.synced
+    await create('before')
+    await Promise.all([mirror.relist(), mirror.relist()])
+    assert.ok(mirror.items.has('default/before'))
+    assert.equal(lists, 2)
+    await create('afterwards')
+    await eventually(() => mirror.items.has('default/afterwards'))
+    assert.equal(lists, 2)
+    stop.abort()
+    await running
+  })
+
   test('a mirror tells of a change only where what it keeps has changed', async () => {
     const stop = new AbortController()
     let told = 0

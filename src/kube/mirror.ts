@@ -36,6 +36,8 @@ export class Mirror<T extends KubeObject, V> {
   /** The newest that was ever seen. */
   #newest = '0'
   #loggedMessage: string | undefined
+  #interruption = new AbortController()
+  #relisted: PromiseWithResolvers<void> | undefined
   hasSynced = false
   /** The last request failed; what is here may be old. */
   isStale = false
@@ -68,27 +70,38 @@ export class Mirror<T extends KubeObject, V> {
     return this.#synced.promise
   }
 
+  /** Resolves at a complete list that began after this call. */
+  relist(): Promise<void> {
+    this.#relisted ??= Promise.withResolvers<void>()
+    this.#resourceVersion = undefined
+    this.#interruption.abort()
+    return this.#relisted.promise
+  }
+
   /** Until the signal. Never throws. */
   async start(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
     let failures = 0
     while (!signal.aborted) {
+      this.#interruption = new AbortController()
+      const either = AbortSignal.any([signal, this.#interruption.signal])
       let hasProgressed = false
       try {
-        if (this.#resourceVersion === undefined) await this.#list(signal)
-        await this.#watch(signal, () => {
+        if (this.#resourceVersion === undefined) await this.#list(either)
+        await this.#watch(either, () => {
           hasProgressed = true
           failures = 0
         })
         /* One that ended before it said anything may do so again, and at once. */
-        if (!hasProgressed) await clock.sleep(backoffMs(failures++, Math.random()), signal)
+        if (!hasProgressed) await clock.sleep(backoffMs(failures++, Math.random()), either)
       } catch (error) {
         if (signal.aborted) return
+        if (either.aborted) continue
         if (isGone(error)) this.#resourceVersion = undefined
         else this.#noteFailure(error)
         /* Also where everything has to be listed anew: all nodes of a cluster are told so at the same moment. */
         const asked = error instanceof KubeError ? error.retryAfterMs : undefined
-        await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, Math.random())), signal)
+        await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, Math.random())), either)
       }
     }
   }
@@ -98,11 +111,14 @@ export class Mirror<T extends KubeObject, V> {
     const { onChange, mayLag } = this.#options
     const options = mayLag ? { ...this.#options, notOlderThan: this.#newest } : this.#options
     const list = await this.#resource.list(options, signal)
+    signal.throwIfAborted()
     this.#items = new Map(list.items.map((object) => [keyOf(object), this.#kept(object)]))
     this.#advance(list.metadata.resourceVersion)
     this.hasSynced = true
     this.#noteSuccess()
     this.#synced.resolve()
+    this.#relisted?.resolve()
+    this.#relisted = undefined
     onChange()
   }
 

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type Datapath, openDatapath } from '../../datapath/datapath.ts'
@@ -24,7 +26,7 @@ export class PulseUnderTest {
       clock: systemClock,
       log: createLog('test', 'silent'),
       onChange: () => {},
-      onPause: () => {},
+      onLapse: () => {},
     })
   }
 
@@ -33,6 +35,25 @@ export class PulseUnderTest {
     const { alive_until_ns = 0n } = this.datapath.tables.vitals.get(0) ?? {}
     return Number(alive_until_ns - systemClock.monotonicNs()) / 1e6
   }
+
+  /** Its tables hold, whatever happened before: on a busy machine anything may stand still for a while. */
+  async becomeWell(): Promise<void> {
+    while (this.aliveForMs <= 0) {
+      this.pulse.setWell(this.pulse.lapse)
+      await setTimeout(10)
+    }
+  }
+}
+
+/** This whole process stands still, as in a frozen cgroup. */
+export function standStill(seconds: number): Promise<unknown> {
+  const script = `kill -STOP ${process.pid}; sleep ${seconds}; kill -CONT ${process.pid}`
+  return once(spawn('sh', ['-c', script]), 'exit')
+}
+
+/** The agent's own thread is busy; the one that probes is not. */
+export function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 export async function until(isSo: () => boolean): Promise<void> {

@@ -13,8 +13,8 @@ export interface PulseOptions {
   readonly log: Logger
   /** A gateway fell silent, or is heard again. */
   readonly onChange: () => void
-  /** This process stood still, and others may have taken its place meanwhile. */
-  readonly onPause: () => void
+  /** This process stood still, and others went on without it: this node is not well before `setWell`. */
+  readonly onLapse: () => void
 }
 
 const beatMs = 500
@@ -30,6 +30,7 @@ export class Pulse {
   readonly #beat: NodeJS.Timeout
   readonly #left = Promise.withResolvers<void>()
   #watched = ''
+  #lapse = 0
 
   constructor(options: PulseOptions) {
     const { datapath, tunnelPort, log } = options
@@ -63,9 +64,14 @@ export class Pulse {
     return new Set([...this.#lives].filter(([, { isSilent }]) => isSilent).map(([gateway]) => gateway))
   }
 
-  /** The tables hold: from now on this node answers probes. */
-  setWell(): void {
-    Atomics.store(this.#flags, 1, 1)
+  /** How often this node was silent for so long that others went on without it. */
+  get lapse(): number {
+    return this.#lapse
+  }
+
+  /** The tables hold what was said after that lapse: this node answers probes, unless there was another one meanwhile. */
+  setWell(lapse: number): void {
+    Atomics.store(this.#flags, 1, lapse + 1)
   }
 
   watch(gateways: ReadonlySet<Address>): void {
@@ -87,9 +93,10 @@ export class Pulse {
       case 'lives':
         this.#note(report.changes)
         break
-      case 'paused':
+      case 'lapsed':
+        this.#lapse = report.lapse
         this.#options.log.warn({ ms: report.ms }, 'the agent stood still')
-        this.#options.onPause()
+        this.#options.onLapse()
         break
       case 'left':
         this.#left.resolve()

@@ -15,7 +15,7 @@ export const timing = {
   ticksPerProbe: 2,
   aliveNs: 200n * ms,
   stuckNs: 3_000n * ms,
-  /** gateway_silence_ns of bpf/config.h. */
+  /** gateway_silence_ns of bpf/config.h. Who was not well for so long may have been taken for dead. */
   silenceNs: 350n * ms,
   /** Past it this node judges nobody. Shorter than the silence: a source that is stuck must not take others for dead. */
   probingNs: 250n * ms,
@@ -23,8 +23,6 @@ export const timing = {
   lateNs: 200n * ms,
   /** So many ticks after a gap everyone has had time for two answers. */
   ticksBeforeJudging: 5,
-  /** Of a tick: this process stood still for so long that others may have taken its place. */
-  pauseNs: 300n * ms,
   /** How long an agent that is stopped in good order counts as alive: its successor starts meanwhile. */
   graceNs: 60_000n * ms,
 } as const
@@ -32,7 +30,7 @@ export const timing = {
 export interface PulseData {
   readonly objectFile: string
   readonly maps: { readonly vitals: RawMap; readonly heard: RawMap }
-  /** Two 32-bit numbers: the main thread's beat, and whether its tables hold. */
+  /** Two 32-bit numbers: the main thread's beat, and one more than the number of the lapse after which its tables hold. */
   readonly shared: SharedArrayBuffer
   readonly tunnelPort: number
 }
@@ -47,6 +45,6 @@ export type Order =
 /** From the thread. */
 export type Report =
   | { readonly kind: 'lives'; readonly changes: readonly (readonly [Address, isSilent: boolean])[] }
-  /** The whole process stood still for a while. */
-  | { readonly kind: 'paused'; readonly ms: number }
+  /** The agent stood still, and others went on without this node. They are counted from 1. */
+  | { readonly kind: 'lapsed'; readonly lapse: number; readonly ms: number }
   | { readonly kind: 'left' }

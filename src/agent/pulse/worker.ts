@@ -31,6 +31,9 @@ let goodTicks = 0
 let ticks = 0
 let lastBeat = -1
 let lastBeatNs = 0n
+/** When this node last said that it is well; 0: not yet, or not since it was silent. */
+let lastWellNs = 0n
+let lapses = 0
 
 function fail(message: string): never {
   throw new Error(message)
@@ -40,22 +43,32 @@ function tick(): void {
   const now = process.hrtime.bigint()
   const gapNs = lastTickNs === 0n ? 0n : now - lastTickNs
   lastTickNs = now
-  if (gapNs > timing.pauseNs) report({ kind: 'paused', ms: Number(gapNs / 1_000_000n) })
   /* After a gap nobody may be judged before there was time to hear them again. */
   goodTicks = gapNs > timing.lateNs ? 0 : goodTicks + 1
-  if (isAgentWell(now)) alive = now + timing.aliveNs
+  if (lastWellNs !== 0n && now - lastWellNs > timing.silenceNs) lapse(now)
+  if (isAgentWell(now)) {
+    alive = now + timing.aliveNs
+    lastWellNs = now
+  }
   const isJudging = gateways.length > 0 && goodTicks >= timing.ticksBeforeJudging
   vitals.set(0, { alive_until_ns: alive, probing_until_ns: isJudging ? now + timing.probingNs : 0n })
   if (ticks++ % timing.ticksPerProbe === 0) probe()
   if (isJudging) judge(now)
 }
 
-/** The agent's main thread says that its tables hold, and moves. */
+/** This node was silent for so long that others went on without it: it is not well before its main thread says so again. */
+function lapse(now: bigint): void {
+  lapses++
+  report({ kind: 'lapsed', lapse: lapses, ms: Number((now - lastWellNs) / 1_000_000n) })
+  lastWellNs = 0n
+}
+
+/** The agent's main thread says that its tables hold, knowing of the last lapse, and moves. */
 function isAgentWell(now: bigint): boolean {
   const beat = Atomics.load(flags, 0)
   if (beat !== lastBeat) lastBeatNs = now
   lastBeat = beat
-  return Atomics.load(flags, 1) === 1 && now - lastBeatNs < timing.stuckNs
+  return Atomics.load(flags, 1) === lapses + 1 && now - lastBeatNs < timing.stuckNs
 }
 
 function probe(): void {
