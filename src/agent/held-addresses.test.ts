@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -101,6 +101,21 @@ describe('addresses of pools on devices', { skip }, () => {
     )
     assert.deepEqual(problems, ['egress IP 192.0.2.1 has no place: there is no interface net9'])
     assert.deepEqual(present(netlink), ['192.0.2.2/32@net0'])
+  })
+
+  test('that the kernel refuses are a problem in words, are not taken for ours, and keep no other from its place', () => {
+    using netlink = new Netlink()
+    using _ = devices(netlink)
+    writeFileSync('/proc/sys/net/ipv6/conf/net0/disable_ipv6', '1')
+    const held = new HeldAddresses(file())
+    const { added, problems } = syncHeldAddresses(
+      netlink,
+      wanted({ 'fd00::1': 'net0', 'ff02::9': 'net1', '192.0.2.2': 'net0' }),
+      held,
+    )
+    assert.deepEqual(added, ['192.0.2.2'])
+    assert.match(problems[0] ?? '', /^egress IP fd00::1 could not be put on net0: /)
+    assert.deepEqual([...held.addresses], ['192.0.2.2'])
   })
 })
 

@@ -133,25 +133,40 @@ export function syncHeldAddresses(
   const problems: string[] = []
   for (const address of held.addresses) {
     const device = held.deviceOf(address)
-    if (device !== undefined && device !== wanted.get(address)) {
+    if (device === undefined || device === wanted.get(address)) continue
+    const problem = problemOf(`taken away from ${device}`, address, () => {
       takeAway(netlink, address, indexOf(device))
       held.unmark(address)
-    }
+    })
+    problems.push(...problem)
   }
-  const present = listAddresses(netlink)
+  const present = new Set(listAddresses(netlink).map(({ address }) => address))
   for (const [address, device] of wanted) {
+    if (present.has(address)) continue
     const index = indexOf(device)
-    const isThere = present.some((each) => each.address === address)
-    if (isThere) continue
     if (index === undefined) {
       problems.push(`egress IP ${address} has no place: there is no interface ${device}`)
       continue
     }
     held.mark(address, device)
-    putAddress(netlink, { index, ...wholeAddress(address), hasPrefixRoute: false, isDeprecated: true })
-    added.push(address)
+    const problem = problemOf(`put on ${device}`, address, () =>
+      putAddress(netlink, { index, ...wholeAddress(address), hasPrefixRoute: false, isDeprecated: true }),
+    )
+    if (problem.length === 0) added.push(address)
+    else held.unmark(address)
+    problems.push(...problem)
   }
   return { added, problems }
+}
+
+/** One address that the kernel refuses (no IPv6 on the device, say) must not keep the others from their places. */
+function problemOf(what: string, address: Address, act: () => void): readonly string[] {
+  try {
+    act()
+    return []
+  } catch (error) {
+    return [`egress IP ${address} could not be ${what}: ${error instanceof Error ? error.message : error}`]
+  }
 }
 
 /** Alone, without its link's prefix: it changes no route, and no other address is secondary to it. */

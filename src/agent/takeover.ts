@@ -58,9 +58,9 @@ export class Takeover {
     return problems
   }
 
-  /** Where each address is to be, by the device's name. */
+  /** Where each address is to be, by the device's name. Those come first whose flows wait for somebody. */
   #place(wanted: ReadonlySet<Address>, { places, devices }: Situation): ReadonlyMap<Address, string> {
-    const placed = new Map(places)
+    const placed = new Map<Address, string>()
     for (const address of wanted) {
       const device = linkOf(address, devices)
       if (device !== undefined) placed.set(address, device.name)
@@ -70,7 +70,7 @@ export class Takeover {
           'no device has the link of the address: nobody answers for it',
         )
     }
-    return placed
+    return new Map([...placed, ...places])
   }
 
   #leave(address: Address): void {

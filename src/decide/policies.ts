@@ -9,6 +9,7 @@ import { contentId } from './ids.ts'
 import { readGrants, withoutForeignGrants } from './pool-grants.ts'
 import { remembered } from './remembered.ts'
 import { type LabelTest, labelTest, selectorProblem } from './select.ts'
+import { canBeEgressIp, canBePool } from './usable-addresses.ts'
 import type { World } from './world.ts'
 
 /** Where traffic may leave: the nodes, and which of their addresses. */
@@ -87,7 +88,10 @@ const readIsovalent = remembered((object: IsovalentEgressGatewayPolicy): Policy 
   const problems: string[] = []
   const groups = Array.isArray(egressGroups) ? egressGroups : []
   if (groups.length === 0) problems.push("egressGroups can't be empty")
-  const egressPool = readPrefixes(egressCIDRs, 'egress', problems)
+  const egressPool = readPrefixes(egressCIDRs, 'egress', problems).filter((prefix) => {
+    if (!canBePool(prefix)) problems.push(`egress CIDR ${prefix} has addresses that no node can have`)
+    return canBePool(prefix)
+  })
   const hasPool = listOf(egressCIDRs).length > 0
   const statuses = listOf((object.status as Loose | undefined)?.groupStatuses)
   return {
@@ -211,5 +215,8 @@ function readAddressChoice(
   if (hasName) return { by: 'interface', name: String(name) }
   if (!hasAddress) return { by: 'defaultRoute' }
   const address = parseAddress(String(egressIP))
-  return address === undefined ? `failed to parse egress IP ${String(egressIP)}` : { by: 'address', address }
+  if (address === undefined) return `failed to parse egress IP ${String(egressIP)}`
+  return canBeEgressIp(address)
+    ? { by: 'address', address }
+    : `egress IP ${address} is one that no node can have`
 }

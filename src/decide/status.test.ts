@@ -141,6 +141,10 @@ describe('a policy’s status', () => {
       { egressGateway: { nodeSelector: {}, interface: 'a', egressIP: '::1' } },
     ],
     ['failed to parse egress IP 1.2.3', { egressGateway: { nodeSelector: {}, egressIP: '1.2.3' } }],
+    [
+      'egress IP 224.0.0.9 is one that no node can have',
+      { egressGateway: { nodeSelector: {}, egressIP: '224.0.0.9' } },
+    ],
     ['failed to parse destination CIDR all', { destinationCIDRs: ['all'] }],
     ['failed to parse excluded CIDR none', { excludedCIDRs: ['none'] }],
     ['cannot have both nil namespace selector and nil pod selector', { selectors: [{ nodeSelector: {} }] }],
@@ -152,6 +156,13 @@ describe('a policy’s status', () => {
         new RegExp(`Invalid: ${message}:`),
       )
     })
+
+  for (const pool of ['224.0.0.0/28', '127.0.0.8/30', '0.0.0.0/0', '::/64', 'ff02::/120'])
+    test(`says that no gateway can have the addresses of ${pool}`, () =>
+      assert.match(
+        conditions({ isovalentPolicies: [isovalentPolicy('p', { egressCIDRs: [pool] })] })[0] ?? '',
+        /Invalid: egress CIDR \S+ has addresses that no node can have:/,
+      ))
 
   test('says which generation it is about', () => {
     const [status] = explainPolicies(world({ ciliumPolicies: [ciliumPolicy('p')] }))
