@@ -8,7 +8,7 @@ import type { Grants } from './egress-pool.ts'
 import { contentId } from './ids.ts'
 import { readGrants, withoutForeignGrants } from './pool-grants.ts'
 import { remembered } from './remembered.ts'
-import { type LabelTest, labelTest, selectorProblem } from './select.ts'
+import { asText, type LabelTest, labelTest, selectorProblem } from './select.ts'
 import { canBeEgressIp, canBePool } from './usable-addresses.ts'
 import type { World } from './world.ts'
 
@@ -110,7 +110,7 @@ const affinities: readonly unknown[] = ['disabled', 'localOnly', 'localOnlyFirst
 function readAffinity(value: unknown, problems: string[]): ZoneAffinity {
   if (value === undefined || value === null || value === '') return 'disabled'
   if (affinities.includes(value)) return value as ZoneAffinity
-  problems.push(`azAffinity ${String(value)} is none of ${affinities.join(', ')}`)
+  problems.push(`azAffinity ${asText(value)} is none of ${affinities.join(', ')}`)
   return 'disabled'
 }
 
@@ -150,7 +150,7 @@ function readDestinations(value: unknown, problems: string[]): readonly Prefix[]
 function readPrefixes(value: unknown, what: string, problems: string[]): Prefix[] {
   return listOf(value).flatMap((text) => {
     const prefix = typeof text === 'string' ? parsePrefix(text) : undefined
-    if (prefix === undefined) problems.push(`failed to parse ${what} CIDR ${String(text)}`)
+    if (prefix === undefined) problems.push(`failed to parse ${what} CIDR ${asText(text)}`)
     return prefix ?? []
   })
 }
@@ -211,11 +211,11 @@ function readAddressChoice(
   if (granted !== undefined)
     return hasAddress
       ? "egressGroups can't specify an egress IP beside egressCIDRs"
-      : { by: 'pool', interface: hasName ? String(name) : undefined, granted }
-  if (hasName) return { by: 'interface', name: String(name) }
+      : { by: 'pool', interface: hasName ? asText(name) : undefined, granted }
+  if (hasName) return { by: 'interface', name: asText(name) }
   if (!hasAddress) return { by: 'defaultRoute' }
-  const address = parseAddress(String(egressIP))
-  if (address === undefined) return `failed to parse egress IP ${String(egressIP)}`
+  const address = parseAddress(asText(egressIP))
+  if (address === undefined) return `failed to parse egress IP ${asText(egressIP)}`
   return canBeEgressIp(address)
     ? { by: 'address', address }
     : `egress IP ${address} is one that no node can have`

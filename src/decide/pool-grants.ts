@@ -2,6 +2,7 @@ import { type Address, familyOf, parseAddress } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { type EgressIps, type Grants, isOfPool } from './egress-pool.ts'
 import type { Policy } from './policies.ts'
+import { asText } from './select.ts'
 import type { World } from './world.ts'
 
 /*
@@ -17,7 +18,7 @@ export function readGrants(groupStatus: unknown): Grants {
   for (const [key, value] of [egressIPByGatewayIP, egressIPv6ByGatewayIP].flatMap((map) =>
     Object.entries(map ?? {}),
   )) {
-    const [gateway, address] = [parseAddress(key), parseAddress(String(value))]
+    const [gateway, address] = [parseAddress(key), parseAddress(asText(value))]
     if (gateway !== undefined && address !== undefined)
       grants.set(gateway, { ...grants.get(gateway), [familyOf(address)]: address })
   }

@@ -50,5 +50,10 @@ function requirementProblem(requirement: unknown): string | undefined {
     return count === 0
       ? undefined
       : `the requirement on ${key} has operator ${operator}, which takes no values`
-  return `the requirement on ${key} has the unknown operator ${String(operator)}`
+  return `the requirement on ${key} has the unknown operator ${asText(operator)}`
+}
+
+/** What an API server let through, as somebody wrote it: an object may have a `toString` that is none. */
+export function asText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }

@@ -164,6 +164,19 @@ describe('a policy’s status', () => {
         /Invalid: egress CIDR \S+ has addresses that no node can have:/,
       ))
 
+  const strange = { toString: null }
+  for (const spec of [
+    { azAffinity: strange },
+    { destinationCIDRs: [strange] },
+    { selectors: [{ podSelector: { matchExpressions: [{ key: 'a', operator: strange }] } }] },
+    { egressGroups: [{ nodeSelector: {}, egressIP: strange }] },
+  ])
+    test(`calls ${JSON.stringify(spec)} what it is`, () =>
+      assert.match(
+        conditions({ isovalentPolicies: [isovalentPolicy('p', spec as never)] })[0] ?? '',
+        /Invalid: .*\{"toString":null\}/,
+      ))
+
   test('says which generation it is about', () => {
     const [status] = explainPolicies(world({ ciliumPolicies: [ciliumPolicy('p')] }))
     assert.equal(status?.conditions[0]?.observedGeneration, 1)
