@@ -8,9 +8,9 @@ import type { AddressPlan } from '../decide/lease-grants.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, Resource } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
-import { isAlreadyExists, isConflict, isNotFound } from '../kube/kube-error.ts'
+import type { Attempts } from '../runtime/attempts.ts'
 import type { Logger } from '../runtime/log.ts'
-import { mergeConditions } from './apply.ts'
+import { mergeConditions, unlessChanged } from './apply.ts'
 import type { EventRecorder } from './events.ts'
 
 const kind = kinds.egressAddress
@@ -28,11 +28,14 @@ export async function applyLeases(
   client: KubeClient,
   plans: readonly AddressPlan[],
   world: Pick<World, 'egressNodes'>,
+  attempts: Attempts,
   now: string,
   log: Logger,
 ): Promise<readonly ToldAddress[]> {
   const resource = client.resource<EgressAddress & KubeObject>(clusterResource(kind))
-  await Promise.all(plans.map((plan) => unlessChanged(() => writeLeases(resource, plan, world, log))))
+  await Promise.all(
+    plans.map((plan) => attempts.make(() => unlessChanged(() => writeLeases(resource, plan, world, log)))),
+  )
   const told: ToldAddress[] = []
   for (const { object, ...plan } of plans) {
     /* Of an object that was written just now the watch will say more. */
@@ -41,12 +44,13 @@ export async function applyLeases(
     const after = exhaustion(plan)
     const conditions = mergeConditions(before, [after], now)
     if (isDeepStrictEqual(before, conditions)) continue
-    await unlessChanged(async () => {
+    const write = async (): Promise<void> => {
       const { name, resourceVersion } = object.metadata
       const body = { metadata: { resourceVersion }, status: { conditions } }
       await resource.patch(name, 'merge', body, { subresource: 'status', fieldManager: 'sallyport-operator' })
       told.push({ object, events: exhaustionEvents(plan.address, before, after) })
-    })
+    }
+    await attempts.make(() => unlessChanged(write))
   }
   return told
 }
@@ -69,14 +73,6 @@ async function writeLeases(
       spec,
     } as EgressAddress & KubeObject)
   log.debug({ egressIP: address, leases: leases.length }, 'leases written')
-}
-
-async function unlessChanged(write: () => Promise<void>): Promise<void> {
-  try {
-    await write()
-  } catch (error) {
-    if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error
-  }
 }
 
 /** The node where an address belongs, as the nodes themselves say: the first by name that has it. */

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import { explainPolicies } from '../decide/status.ts'
-import { isovalentPolicy, world } from '../decide/world-builder.ts'
+import { ciliumPolicy, isovalentPolicy, world } from '../decide/world-builder.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { KubeError } from '../kube/kube-error.ts'
+import { Attempts } from '../runtime/attempts.ts'
 import { applyPolicyStatus } from './apply.ts'
 
 const now = '2026-01-02T00:00:00Z'
@@ -25,7 +26,9 @@ async function write(object: IsovalentEgressGatewayPolicy, answer: () => void = 
     }),
   } as unknown as KubeClient
   const any = world({ isovalentPolicies: [object] })
-  const changes = await applyPolicyStatus(client, any, explainPolicies(any), now)
+  const attempts = new Attempts()
+  const changes = await applyPolicyStatus(client, any, explainPolicies(any), attempts, now)
+  attempts.finish()
   return { patches, changes }
 }
 
@@ -60,4 +63,26 @@ test('what the API server refuses because the object has changed has not happene
     throw new KubeError('patch', 409, { reason: 'Conflict' })
   })
   assert.deepEqual([patches.length, changes], [1, []])
+})
+
+test('a status that is refused keeps no other policy from its own, is told of, and changes nothing that is told', async () => {
+  const client = {
+    resource: () => ({
+      patch: async (name: string) => {
+        if (name !== 'younger')
+          throw new KubeError('patch', 422, { reason: 'Invalid', message: `${name} is too long` })
+      },
+    }),
+  } as unknown as KubeClient
+  const any = world({
+    ciliumPolicies: [ciliumPolicy('old', { born: 0 }), ciliumPolicy('older', { born: 1 })],
+    isovalentPolicies: [isovalentPolicy('younger', { born: 2, egressCIDRs: ['172.18.9.0/29'] })],
+  })
+  const attempts = new Attempts()
+  const changes = await applyPolicyStatus(client, any, explainPolicies(any), attempts, now)
+  assert.deepEqual(
+    changes.map(({ object }) => object.metadata.name),
+    ['younger'],
+  )
+  assert.throws(() => attempts.finish(), /patch: old is too long; and 1 more/)
 })

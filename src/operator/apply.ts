@@ -9,6 +9,7 @@ import type { World } from '../decide/world.ts'
 import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../kube/kube-error.ts'
+import type { Attempts } from '../runtime/attempts.ts'
 import type { Logger } from '../runtime/log.ts'
 
 /**
@@ -18,15 +19,21 @@ import type { Logger } from '../runtime/log.ts'
 export async function applySlots(
   client: KubeClient,
   changes: readonly SlotChange[],
+  attempts: Attempts,
   log: Logger,
 ): Promise<void> {
   const resource = client.resource<EgressNode>(clusterResource(kinds.egressNode))
   for (const change of changes)
-    try {
-      await applySlot(resource, change, log)
-    } catch (error) {
-      if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error
-    }
+    await attempts.make(() => unlessChanged(() => applySlot(resource, change, log)))
+}
+
+/** Who has changed the object meanwhile has been heard of by then. */
+export async function unlessChanged(write: () => Promise<void>): Promise<void> {
+  try {
+    await write()
+  } catch (error) {
+    if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error
+  }
 }
 
 async function applySlot(
@@ -77,12 +84,14 @@ export interface StatusChange {
 
 /**
  * Writes the status of policies where it differs, and only on the object that it was worked out from: what a status gives
- * out of a pool is given once. The oldest is first, so that what it takes from a younger one is nobody else's meanwhile.
+ * out of a pool is given once. The oldest is first, so that what it takes from a younger one is nobody else's meanwhile;
+ * one that the API server refuses is no reason to leave the younger ones without theirs. Returns those that were written.
  */
 export async function applyPolicyStatus(
   client: KubeClient,
   world: Omit<World, 'self'>,
   statuses: readonly PolicyStatus[],
+  attempts: Attempts,
   now: string,
 ): Promise<readonly StatusChange[]> {
   const changes: StatusChange[] = []
@@ -100,32 +109,29 @@ export async function applyPolicyStatus(
     }
     const known = Object.keys(after).map((key) => [key, before[key as keyof WrittenStatus]])
     if (isDeepStrictEqual(Object.fromEntries(known), after)) continue
-    if (await writeStatus(client, kind, object, after)) changes.push({ kind, object, before, after })
+    const write = async (): Promise<void> => {
+      await writeStatus(client, kind, object, after)
+      changes.push({ kind, object, before, after })
+    }
+    await attempts.make(() => unlessChanged(write))
   }
   return changes
 }
 
-/** False where the object has changed meanwhile: its change has been heard of by then. */
 async function writeStatus(
   client: KubeClient,
   kind: Kind,
   { metadata: { name, resourceVersion } }: StatusHolder,
   status: WrittenStatus,
-): Promise<boolean> {
-  try {
-    await client
-      .resource(clusterResource(kind))
-      .patch(
-        name,
-        'merge',
-        { metadata: { resourceVersion }, status },
-        { subresource: 'status', fieldManager: 'sallyport-operator' },
-      )
-    return true
-  } catch (error) {
-    if (!isConflict(error) && !isNotFound(error)) throw error
-    return false
-  }
+): Promise<void> {
+  await client
+    .resource(clusterResource(kind))
+    .patch(
+      name,
+      'merge',
+      { metadata: { resourceVersion }, status },
+      { subresource: 'status', fieldManager: 'sallyport-operator' },
+    )
 }
 
 /** A condition's time changes with its status alone. */

@@ -6,6 +6,7 @@ import type { LeasedSlots, SlotChange } from '../decide/slot-grants.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
+import { Attempts } from '../runtime/attempts.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { applyLeases, tellExhaustion } from './apply-leases.ts'
@@ -56,8 +57,11 @@ export class Leases {
     const { client, clock, log, recorder } = this.#held
     const plans = planLeases(this.#situation(world, gone))
     this.#noteFloors(plans, world)
-    const told = await applyLeases(client, plans, world, new Date(clock.now()).toISOString(), log)
+    const attempts = new Attempts()
+    const now = new Date(clock.now()).toISOString()
+    const told = await applyLeases(client, plans, world, attempts, now, log)
     tellExhaustion(recorder, told)
+    attempts.finish()
   }
 
   #situation(world: OperatorWorld, gone: ReadonlySet<string>): LeaseSituation {

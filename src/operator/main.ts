@@ -11,6 +11,7 @@ import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { Leadership } from '../kube/leader.ts'
+import { Attempts } from '../runtime/attempts.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
@@ -23,6 +24,8 @@ import { Observation } from './observe.ts'
 import { Teller } from './teller.ts'
 
 const resyncMs = 30_000
+/** One object that the API server refuses for good must not keep news of all others waiting. */
+const mostPauseMs = 2_000
 
 const { values: options } = parseArgs({
   options: {
@@ -71,6 +74,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     clock,
     log,
     minIntervalMs: 100,
+    mostPauseMs,
     run: async () => {
       if (!mayAct()) return
       const now = clock.now()
@@ -79,11 +83,13 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
       const leased = leases.slots(world)
       const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now, leased)
       leases.noteSlots(slots)
-      await applySlots(client, slots, log)
+      const attempts = new Attempts()
+      await applySlots(client, slots, attempts, log)
       teller.tellSlots(slotEvents(slots), observation.nodes)
       const statuses = explainPolicies(world)
-      const changes = await applyPolicyStatus(client, world, statuses, new Date(now).toISOString())
+      const changes = await applyPolicyStatus(client, world, statuses, attempts, new Date(now).toISOString())
       teller.tellPolicies(changes, statuses, world.nodes)
+      attempts.finish()
     },
   })
   /* Pods wait for ports: nothing else stands before them in line. */
@@ -91,6 +97,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     name: 'leases',
     clock,
     log,
+    mostPauseMs,
     run: async () => {
       if (!mayAct()) return
       const now = clock.now()

@@ -10,6 +10,8 @@ export interface LoopOptions {
   readonly log: Logger
   /** Triggers that come closer together share one run. */
   readonly minIntervalMs?: number
+  /** The longest rest after failures; default 30 s. */
+  readonly mostPauseMs?: number
 }
 
 interface Waiter {
@@ -51,7 +53,7 @@ export class Loop {
 
   /** Until the signal; the run in progress is finished. */
   async start(signal: AbortSignal): Promise<void> {
-    const { clock, minIntervalMs = 0 } = this.#options
+    const { clock, minIntervalMs = 0, mostPauseMs = 30_000 } = this.#options
     const wake = (): void => this.#wake()
     signal.addEventListener('abort', wake)
     try {
@@ -65,7 +67,7 @@ export class Loop {
         const pause =
           this.lastError === undefined
             ? Math.max(minIntervalMs, tookMs)
-            : backoffMs(this.#failures - 1, Math.random())
+            : backoffMs(this.#failures - 1, Math.random(), undefined, mostPauseMs)
         if (pause > 0 && this.#waiters.length === 0) await clock.sleep(pause, signal)
       }
     } finally {
