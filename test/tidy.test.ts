@@ -84,6 +84,22 @@ test('pure folders import no module that does I/O', () => {
   assert.deepEqual(wrong, [], 'a decision that does I/O cannot be tested against an oracle')
 })
 
+test('the wall clock tells people a time, and measures nothing: it steps by hours where it was wrong', () => {
+  const told = /new Date\(.*clock\.now\(\)|eventName\(|describeDrop\(/
+  const lines = files
+    .filter((path) => /^(runtime|kube|operator|agent)$/.test(folderOf(path)))
+    .flatMap((path) =>
+      readFileSync(path, 'utf8')
+        .split('\n')
+        .map((line) => `${relative(root, path)}: ${line.trim()}`),
+    )
+  assert.deepEqual(
+    lines.filter((line) => /[cC]lock\.now\(\)/.test(line) && !told.test(line)),
+    [],
+    'use monotonicMs for what lasts',
+  )
+})
+
 test('a file is named after what it holds', () => {
   assert.deepEqual(
     files.map((path) => relative(root, path)).filter((path) => forbiddenNames.test(path)),

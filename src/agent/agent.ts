@@ -175,7 +175,7 @@ export class Agent implements LocalApi {
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
     if (this.#chainedPods === undefined) this.#podNetwork.recover()
-    this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.now())
+    this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.monotonicMs())
     this.#portDemand.restore(datapath.tables.pools.entries())
     this.trigger()
     await Promise.all([
@@ -208,11 +208,11 @@ export class Agent implements LocalApi {
     this.#devices = withoutPods(this.#network, attachments)
     const world = this.#world()
     const tables = resolve(world)
-    const lingering = this.#lingering.update(tables.egressIps, clock.now(), this.#stackAddresses())
+    const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
     const devices = this.#devices
     this.#applied = await this.#applier.apply({ tables, devices, attachments, lingering, isNetworkKnown })
     this.#chainedPods?.hook()
-    for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.now()))
+    for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.monotonicMs()))
       log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
     this.#succession.update(tables, lingering, this.#devices)
@@ -245,7 +245,7 @@ export class Agent implements LocalApi {
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
         heardNodes: new Set(heard),
         silentNodes: new Set(unreachable),
-        ownLeases: this.#portDemand.observe(observed, this.#options.clock.now()),
+        ownLeases: this.#portDemand.observe(observed, this.#options.clock.monotonicMs()),
       },
       this.#observation.pods,
       this.#attachments.list(),
@@ -289,7 +289,7 @@ export class Agent implements LocalApi {
   }
 
   #press(address: Address, refused: number): void {
-    const outcome = this.#portDemand.press(address, refused, this.#options.clock.now())
+    const outcome = this.#portDemand.press(address, refused, this.#options.clock.monotonicMs())
     if (outcome !== undefined) this.#promising.trigger()
     if (outcome === 'keeps') this.#loop.trigger()
   }
@@ -299,7 +299,7 @@ export class Agent implements LocalApi {
     try {
       const { removed, used } = this.#sweep.run(datapath)
       if (removed > 0) log.debug({ removed }, 'expired mappings and stray ports removed')
-      if (!this.#portDemand.sweep(used, clock.now())) return
+      if (!this.#portDemand.sweep(used, clock.monotonicMs())) return
       this.#promising.trigger()
       this.#loop.trigger()
     } catch (error) {

@@ -15,8 +15,8 @@ const knownWithinMs = 5_000
 
 /** Before a pod gets anything: without its labels nobody knows what holds for it. */
 export async function untilKnown({ clock, isKnown }: Admission, pod: Attachment['pod']): Promise<void> {
-  for (const until = clock.now() + knownWithinMs; !isKnown(pod); await clock.sleep(5))
-    if (clock.now() > until)
+  for (const until = clock.monotonicMs() + knownWithinMs; !isKnown(pod); await clock.sleep(5))
+    if (clock.monotonicMs() > until)
       throw new Refusal(
         503,
         `pod ${pod.namespace}/${pod.name} is not known to this node's agent yet: the API server may be away`,

@@ -30,7 +30,7 @@ describe('an egress IP of another', { skip }, () => {
   let nowMs = 0
   let files = 0
   let statePath = ''
-  const clock = { ...systemClock, now: () => nowMs }
+  const clock = { ...systemClock, monotonicMs: () => nowMs }
   const silentSince = (sinceMs: number): GatewayLife => ({ isSilent: true, sinceMs })
   const wellSince = (sinceMs: number): GatewayLife => ({ isSilent: false, sinceMs })
   const start = () =>

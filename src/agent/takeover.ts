@@ -41,7 +41,7 @@ export class Takeover {
   /** Takes and gives back what the situation asks for. Called on every change, and now and then for what is due. Returns problems. */
   update(situation: Situation): readonly string[] {
     const { netlink, held, clock, log } = this.#options
-    const nowMs = clock.now()
+    const nowMs = clock.monotonicMs()
     const before = new Set([...held.addresses].filter((address) => !isOwn(address, situation)))
     const taken = new Map([...before].map((address) => [address, { times: this.#timesOf(address, nowMs) }]))
     const wanted = planTakeovers({ ...situation, taken, nowMs })

@@ -51,6 +51,7 @@ export interface WriteOptions {
   readonly fieldManager?: string
   readonly force?: boolean
   readonly dryRun?: boolean
+  readonly signal?: AbortSignal
 }
 
 const contentTypes: Readonly<Record<PatchType, string>> = {
@@ -201,8 +202,9 @@ export class Resource<T extends KubeObject> {
     return parts.join('/')
   }
 
-  async get(name: string, namespace?: string): Promise<T> {
-    return (await this.client.json({ method: 'GET', path: this.path(namespace, name) })) as T
+  async get(name: string, namespace?: string, signal?: AbortSignal): Promise<T> {
+    const path = this.path(namespace, name)
+    return (await this.client.json({ method: 'GET', path, ...(signal === undefined ? {} : { signal }) })) as T
   }
 
   /** All pages. */
@@ -233,7 +235,7 @@ export class Resource<T extends KubeObject> {
     return (await this.client.json({
       method: 'POST',
       path: this.path(namespace, undefined),
-      query: writeQuery(options),
+      ...asked(options),
       body: object,
     })) as T
   }
@@ -244,7 +246,7 @@ export class Resource<T extends KubeObject> {
     return (await this.client.json({
       method: 'PUT',
       path: this.path(options.namespace ?? namespace, name, options.subresource),
-      query: writeQuery(options),
+      ...asked(options),
       body: object,
     })) as T
   }
@@ -253,7 +255,7 @@ export class Resource<T extends KubeObject> {
     return (await this.client.json({
       method: 'PATCH',
       path: this.path(options.namespace, name, options.subresource),
-      query: writeQuery(options),
+      ...asked(options),
       body,
       contentType: contentTypes[type],
     })) as T
@@ -268,17 +270,23 @@ export class Resource<T extends KubeObject> {
     })
   }
 
+  /** With a `uid`: fails with a conflict where there is another object of that name by now. */
   async delete(
     name: string,
-    options: { readonly namespace?: string; readonly gracePeriodSeconds?: number } = {},
+    options: {
+      readonly namespace?: string
+      readonly gracePeriodSeconds?: number
+      readonly uid?: string | undefined
+    } = {},
   ) {
-    const { namespace, gracePeriodSeconds } = options
+    const { namespace, gracePeriodSeconds, uid } = options
     return this.client.json({
       method: 'DELETE',
       path: this.path(namespace, name),
       body: {
         propagationPolicy: 'Background',
         ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+        ...(uid === undefined ? {} : { preconditions: { uid } }),
       },
     })
   }
@@ -292,10 +300,7 @@ function versionQuery(version: string | undefined): Record<string, string | unde
   }
 }
 
-function writeQuery(options: WriteOptions): Record<string, string | undefined> {
-  return {
-    fieldManager: options.fieldManager,
-    force: options.force ? 'true' : undefined,
-    dryRun: options.dryRun ? 'All' : undefined,
-  }
+function asked({ fieldManager, force, dryRun, signal }: WriteOptions): Pick<Call, 'query' | 'signal'> {
+  const query = { fieldManager, force: force ? 'true' : undefined, dryRun: dryRun ? 'All' : undefined }
+  return { query, ...(signal === undefined ? {} : { signal }) }
 }

@@ -43,6 +43,7 @@ class ImpatientClock implements Clock {
   readonly slept: number[] = []
   now = (): number => this.nowMs
   monotonicNs = (): bigint => BigInt(this.nowMs) * 1_000_000n
+  monotonicMs = (): number => this.nowMs
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     this.slept.push(ms)
     this.nowMs += ms

@@ -22,21 +22,23 @@ export interface LeaderOptions {
   readonly log: Logger
 }
 
-/** A leader that cannot renew for two thirds of this steps down; the others wait for all of it. */
+/** Whoever has renewed leads for two thirds of this; the others wait for all of it. */
 const leaseDurationMs = 15_000
+const leadsForMs = 10_000
 const renewEveryMs = 2_000
-const stepDownAfterMs = 10_000
+/** All calls of one renewal: one that hangs leaves time for two more. */
+const callsForMs = 3_000
 
 /**
  * Leader election on a Lease. Whether another's lease is still good is judged by when this process last saw it change,
- * never by the times written in it: clocks of two machines differ.
+ * never by the times written in it: clocks of two machines differ. To lead is a deadline: it passes also while a call hangs.
  */
 export class Leadership {
   readonly #options: LeaderOptions
   readonly #leases
   #seen = { version: '', atMs: 0 }
-  #renewedAtMs = 0
-  isLeader = false
+  #leadsUntilMs = 0
+  #term = 0
 
   constructor(client: KubeClient, options: LeaderOptions) {
     this.#options = options
@@ -48,50 +50,75 @@ export class Leadership {
     })
   }
 
-  /** Until the signal, when the lease is given up so that the next leader need not wait. `onChange` after every change. */
+  get isLeader(): boolean {
+    return this.term !== undefined
+  }
+
+  /** Which time it is that this process leads; undefined while it does not. What it knew in another term may be old. */
+  get term(): number | undefined {
+    return this.#options.clock.monotonicMs() < this.#leadsUntilMs ? this.#term : undefined
+  }
+
+  /** Until the signal. `onChange` after every change. Whoever stops leads on until `release`, or its time is over. */
   async start(signal: AbortSignal, onChange: () => void): Promise<void> {
     const { clock, log } = this.#options
+    let known: number | undefined
     while (!signal.aborted) {
-      const wasLeader = this.isLeader
       try {
-        await this.#try()
+        await this.#try(AbortSignal.any([signal, AbortSignal.timeout(callsForMs)]))
       } catch (error) {
         if (!isConflict(error) && !isAlreadyExists(error))
           log.debug({ err: error }, 'the lease could not be read or renewed')
       }
-      if (this.isLeader && clock.now() - this.#renewedAtMs > stepDownAfterMs) this.isLeader = false
-      if (wasLeader !== this.isLeader) {
+      if (known !== this.term) {
+        known = this.term
         log.info({ isLeader: this.isLeader }, this.isLeader ? 'leads' : 'leads no longer')
         onChange()
       }
       await clock.sleep(renewEveryMs, signal)
     }
-    if (this.isLeader) await this.#release().catch(() => {})
   }
 
-  async #try(): Promise<void> {
+  /** When nothing is under way any more: the next leader need not wait. */
+  async release(): Promise<void> {
+    if (!this.isLeader) return
+    this.#leadsUntilMs = 0
+    const { namespace, name, log } = this.#options
+    const signal = AbortSignal.timeout(callsForMs)
+    try {
+      const lease = await this.#leases.get(name, namespace, signal)
+      const spec = { ...lease.spec, holderIdentity: '' }
+      await this.#leases.replace({ ...lease, spec }, { namespace, signal })
+    } catch (error) {
+      log.debug({ err: error }, 'the lease could not be given up: the next leader waits for its end')
+    }
+  }
+
+  async #try(signal: AbortSignal): Promise<void> {
     const { namespace, name, identity, clock } = this.#options
-    const lease = await this.#leases.get(name, namespace).catch((error: unknown) => {
+    const askedMs = clock.monotonicMs()
+    const lease = await this.#leases.get(name, namespace, signal).catch((error: unknown) => {
       if (isNotFound(error)) return undefined
       throw error
     })
     const now = new Date(clock.now()).toISOString().replace('Z', '000Z')
     if (lease === undefined) {
-      await this.#leases.create({
+      const created = {
         apiVersion: 'coordination.k8s.io/v1',
         kind: 'Lease',
         metadata: { name, namespace },
         spec: this.#claim(now, now, 0),
-      } as LeaseObject)
-      return this.#noteRenewed()
+      } as LeaseObject
+      await this.#leases.create(created, { signal })
+      return this.#noteRenewed(askedMs)
     }
     const version = lease.metadata.resourceVersion ?? ''
-    if (version !== this.#seen.version) this.#seen = { version, atMs: clock.now() }
+    if (version !== this.#seen.version) this.#seen = { version, atMs: clock.monotonicMs() }
     const { holderIdentity, acquireTime, leaseTransitions = 0 } = lease.spec ?? {}
     const isMine = holderIdentity === identity
-    const isFree = !holderIdentity || clock.now() - this.#seen.atMs > leaseDurationMs
+    const isFree = !holderIdentity || clock.monotonicMs() - this.#seen.atMs > leaseDurationMs
     if (!isMine && !isFree) {
-      this.isLeader = false
+      this.#leadsUntilMs = 0
       return
     }
     const spec = this.#claim(
@@ -99,8 +126,8 @@ export class Leadership {
       isMine ? (acquireTime ?? now) : now,
       isMine ? leaseTransitions : leaseTransitions + 1,
     )
-    await this.#leases.replace({ ...lease, spec }, { namespace })
-    this.#noteRenewed()
+    await this.#leases.replace({ ...lease, spec }, { namespace, signal })
+    this.#noteRenewed(askedMs)
   }
 
   #claim(renewTime: string, acquireTime: string, leaseTransitions: number): NonNullable<LeaseObject['spec']> {
@@ -114,14 +141,9 @@ export class Leadership {
     }
   }
 
-  #noteRenewed(): void {
-    this.#renewedAtMs = this.#options.clock.now()
-    this.isLeader = true
-  }
-
-  async #release(): Promise<void> {
-    const { namespace, name } = this.#options
-    const lease = await this.#leases.get(name, namespace)
-    await this.#leases.replace({ ...lease, spec: { ...lease.spec, holderIdentity: '' } }, { namespace })
+  /** Counted from before the calls: the others may have seen the new lease as early as that. */
+  #noteRenewed(askedMs: number): void {
+    if (!this.isLeader) this.#term++
+    this.#leadsUntilMs = askedMs + leadsForMs
   }
 }

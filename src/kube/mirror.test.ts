@@ -56,6 +56,7 @@ describe('the client and its mirrors', { timeout: 120_000 }, () => {
     const old = await maps.get('taken', 'default')
     await maps.replace({ ...old, data: { changed: 'once' } })
     await assert.rejects(maps.replace({ ...old, data: { changed: 'twice' } }), isConflict)
+    await assert.rejects(maps.delete('taken', { namespace: 'default', uid: 'of another' }), isConflict)
   })
 
   test('a list comes in pages, and all of it', async () => {
@@ -181,6 +182,7 @@ describe('the client and its mirrors', { timeout: 120_000 }, () => {
     assert.ok(first)
     first.stop.abort()
     await first.running
+    await first.leadership.release()
     await eventually(() => leading().some((candidate) => candidate !== first))
     for (const { stop, running, of } of candidates) {
       stop.abort()

@@ -43,15 +43,15 @@ export async function* watchOnce<T extends KubeObject>(
     },
     signal: AbortSignal.any([signal, silence.signal]),
   })
-  let lastHeardMs = clock.now()
+  let lastHeardMs = clock.monotonicMs()
   const guard = setInterval(() => {
-    if (clock.now() - lastHeardMs > silenceMs)
+    if (clock.monotonicMs() - lastHeardMs > silenceMs)
       silence.abort(new Error(`watch ${path}: nothing heard for ${silenceMs / 1000} s`))
   }, 5_000)
   guard.unref()
   try {
     for await (const line of linesOf(response.body, path)) {
-      lastHeardMs = clock.now()
+      lastHeardMs = clock.monotonicMs()
       yield decodeEvent<T>(line, path)
     }
   } finally {

@@ -6,7 +6,8 @@ import { ciliumPolicy, isovalentPolicy, world } from '../decide/world-builder.ts
 import type { KubeClient } from '../kube/client.ts'
 import { KubeError } from '../kube/kube-error.ts'
 import { Attempts } from '../runtime/attempts.ts'
-import { applyPolicyStatus } from './apply.ts'
+import { createLog } from '../runtime/log.ts'
+import { applyPolicyStatus, applySlots } from './apply.ts'
 
 const now = '2026-01-02T00:00:00Z'
 type Patch = {
@@ -85,4 +86,15 @@ test('a status that is refused keeps no other policy from its own, is told of, a
     ['younger'],
   )
   assert.throws(() => attempts.finish(), /patch: old is too long; and 1 more/)
+})
+
+test('an EgressNode is removed only as the one that was read: its node may have come back with another', async () => {
+  const asked: unknown[] = []
+  const client = {
+    resource: () => ({ delete: async (...words: unknown[]) => void asked.push(words) }),
+  } as unknown as KubeClient
+  const egressNode = { metadata: { name: 'gone', uid: 'of the one that was read' } }
+  const attempts = new Attempts()
+  await applySlots(client, [{ action: 'remove', egressNode }], attempts, createLog('test', 'silent'))
+  assert.deepEqual(asked, [['gone', { uid: 'of the one that was read' }]])
 })

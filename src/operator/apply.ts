@@ -57,10 +57,12 @@ async function applySlot(
       log.info({ node: egressNode.metadata.name, slot }, 'slot given')
       return
     }
-    case 'remove':
-      await resource.delete(change.egressNode.metadata.name)
-      log.info({ node: change.egressNode.metadata.name }, 'slot taken back: the node is gone')
+    case 'remove': {
+      const { name, uid } = change.egressNode.metadata
+      await resource.delete(name, { uid })
+      log.info({ node: name }, 'slot taken back: the node is gone')
       return
+    }
     case 'refuse':
       log.error({ node: change.node }, `no slot: ${change.reason}`)
   }

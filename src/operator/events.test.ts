@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { EventText } from '../decide/events.ts'
 import type { KubeObject } from '../kube/client.ts'
 import { KubeError } from '../kube/kube-error.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
 import { EventRecorder, type Subject } from './events.ts'
 
@@ -37,7 +38,11 @@ class Events {
 
 function recorder(events: Events) {
   let nowMs = Date.UTC(2026, 0, 1)
-  const clock = { now: () => nowMs, monotonicNs: () => 0n, sleep: async () => {} }
+  const clock = {
+    ...systemClock,
+    now: () => nowMs,
+    monotonicMs: () => nowMs,
+  }
   return {
     recorder: new EventRecorder(events, { clock, log: createLog('test', 'silent'), instance: 'operator-1' }),
     pass: (ms: number) => {

@@ -59,7 +59,7 @@ export class EventRecorder {
   }
 
   #spend({ kind, name, uid }: Subject): boolean {
-    const nowMs = this.#held.clock.now()
+    const nowMs = this.#held.clock.monotonicMs()
     const key = `${kind} ${name} ${uid}`
     const { tokens, atMs } = this.#budgets.get(key) ?? { tokens: burst, atMs: nowMs }
     const refilled = Math.min(burst, tokens + (nowMs - atMs) / refillMs)

@@ -49,7 +49,7 @@ export class Leases {
   /** Call it before the slots are written. */
   noteSlots(changes: readonly SlotChange[]): void {
     for (const change of changes)
-      if ('slot' in change) this.#slotsGivenAtMs.set(change.slot, this.#held.clock.now())
+      if ('slot' in change) this.#slotsGivenAtMs.set(change.slot, this.#held.clock.monotonicMs())
   }
 
   /** `gone`: names of nodes whose leases end. */
@@ -85,11 +85,11 @@ export class Leases {
   #noteFloors(plans: readonly AddressPlan[], world: OperatorWorld): void {
     const planned = new Map(plans.map(({ address, leases }) => [address, { leases, revision: 0 }]))
     const floors = slotsWithLeasedFloor(planned, nodeAddressesOf(world), world.settings.slots)
-    for (const slot of floors) this.#floorsLeasedAtMs.set(slot, this.#held.clock.now())
+    for (const slot of floors) this.#floorsLeasedAtMs.set(slot, this.#held.clock.monotonicMs())
   }
 
   #recent(times: Map<number, number>): readonly number[] {
-    const nowMs = this.#held.clock.now()
+    const nowMs = this.#held.clock.monotonicMs()
     for (const [slot, atMs] of times) if (nowMs - atMs > seenAfterMs) times.delete(slot)
     return [...times.keys()]
   }

@@ -17,6 +17,7 @@ import { readConfigurationDirectory } from '../runtime/configuration-directory.t
 import { createLog, type Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
+import { Absences } from './absences.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
 import { EventRecorder } from './events.ts'
 import { Leases } from './leases.ts'
@@ -34,20 +35,6 @@ const { values: options } = parseArgs({
     identity: { type: 'string', default: `${process.env.POD_NAME ?? hostname()}_${process.pid}` },
   },
 })
-
-/** Since when nodes that have an EgressNode are missing. Kept in memory: a new leader waits the whole time again. */
-class Absences {
-  readonly #sinceMs = new Map<string, number>()
-
-  update(observation: Observation, nowMs: number): ReadonlyMap<string, number> {
-    const present = new Set(observation.nodes.map(({ name }) => name))
-    for (const { metadata } of observation.egressNodes) {
-      if (present.has(metadata.name)) this.#sinceMs.delete(metadata.name)
-      else if (!this.#sinceMs.has(metadata.name)) this.#sinceMs.set(metadata.name, nowMs)
-    }
-    return this.#sinceMs
-  }
-}
 
 async function run(log: Logger, clock: Clock, settings: Settings): Promise<void> {
   const signal = shutdownSignal(log)
@@ -77,17 +64,23 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     mostPauseMs,
     run: async () => {
       if (!mayAct()) return
-      const now = clock.now()
-      const gone = absences.update(observation, now)
+      const nowMs = clock.monotonicMs()
+      const gone = absences.update(observation, leadership.term, nowMs)
       const world = observation.world(settings)
       const leased = leases.slots(world)
-      const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, now, leased)
+      const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, nowMs, leased)
       leases.noteSlots(slots)
       const attempts = new Attempts()
       await applySlots(client, slots, attempts, log)
       teller.tellSlots(slotEvents(slots), observation.nodes)
       const statuses = explainPolicies(world)
-      const changes = await applyPolicyStatus(client, world, statuses, attempts, new Date(now).toISOString())
+      const changes = await applyPolicyStatus(
+        client,
+        world,
+        statuses,
+        attempts,
+        new Date(clock.now()).toISOString(),
+      )
       teller.tellPolicies(changes, statuses, world.nodes)
       attempts.finish()
     },
@@ -100,9 +93,9 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     mostPauseMs,
     run: async () => {
       if (!mayAct()) return
-      const now = clock.now()
-      const since = absences.update(observation, now)
-      const gone = goneNodes(observation.nodes, observation.egressNodes, since, now)
+      const nowMs = clock.monotonicMs()
+      const since = absences.update(observation, leadership.term, nowMs)
+      const gone = goneNodes(observation.nodes, observation.egressNodes, since, nowMs)
       await leases.grant(observation.world(settings), new Set(gone.map(({ metadata }) => metadata.name)))
     },
   })
@@ -119,6 +112,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
       granting.start(signal),
       leadership.start(signal, triggerAll),
     ])
+    await leadership.release()
   } finally {
     clearInterval(resync)
   }

@@ -31,7 +31,6 @@ export class Loop {
   #waiters: Waiter[] = []
   #failures = 0
   #loggedMessage: string | undefined
-  lastSuccessMs: number | undefined
   lastError: Error | undefined
 
   constructor(options: LoopOptions) {
@@ -98,12 +97,11 @@ export class Loop {
   }
 
   #succeed(): void {
-    const { clock, log, name } = this.#options
+    const { log, name } = this.#options
     if (this.lastError !== undefined) log.info({ loop: name }, 'works again')
     this.#failures = 0
     this.#loggedMessage = undefined
     this.lastError = undefined
-    this.lastSuccessMs = clock.now()
   }
 
   #fail(error: unknown): void {

@@ -106,7 +106,7 @@ export class Pulse {
 
   #note(changes: readonly (readonly [Address, boolean])[]): void {
     const { clock, log, onChange } = this.#options
-    const nowMs = clock.now()
+    const nowMs = clock.monotonicMs()
     for (const [gateway, isSilent] of changes) {
       const before = this.#lives.get(gateway)
       this.#lives.set(gateway, { isSilent, sinceMs: nowMs })
