@@ -41,6 +41,44 @@ describe('a policy’s status', () => {
       ],
     },
     {
+      name: 'names what an older policy excludes of it, and not what it excludes itself',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('old', {
+            born: 0,
+            destinationCIDRs: ['0.0.0.0/0'],
+            excludedCIDRs: ['172.18.0.0/16', '172.19.1.0/24', '172.20.0.0/16', '10.0.0.0/8'],
+          }),
+          ciliumPolicy('p', {
+            born: 1,
+            destinationCIDRs: ['172.18.0.0/16', '172.19.0.0/16', '172.20.0.0/14'],
+            excludedCIDRs: ['172.20.0.0/16'],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.0.0/16 is excluded by the older CiliumEgressGatewayPolicy old, and leaves as if no policy named it; for pods that both select, 172.19.1.0/24 is excluded by the older CiliumEgressGatewayPolicy old, and leaves as if no policy named it',
+      ],
+    },
+    {
+      name: 'says that a younger exclusion of an older destination does not count',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('old', { born: 0, destinationCIDRs: ['172.18.1.0/24'] }),
+          ciliumPolicy('p', {
+            born: 1,
+            destinationCIDRs: ['172.18.0.0/16'],
+            excludedCIDRs: ['172.18.1.0/24'],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.1.0/24 goes by the older CiliumEgressGatewayPolicy old',
+      ],
+    },
+    {
       name: 'says that no node matches, and what to do',
       world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
       expect: [

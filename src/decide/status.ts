@@ -1,6 +1,6 @@
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../api/metadata.ts'
-import { comparePrefixes } from '../net/prefix.ts'
+import type { Prefix } from '../net/prefix.ts'
 import { avoidedNodes } from './context.ts'
 import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
 import { exitProblems, healthProblems, type Problem, zoneProblems } from './gateway-problems.ts'
@@ -12,6 +12,8 @@ import { poolConditions } from './pool-conditions.ts'
 import { grantPool, type Served } from './pool-decisions.ts'
 import { olderPools, spokenFor } from './pool-grants.ts'
 import { refusalConditions } from './refusals.ts'
+import { addClaims, type Claim } from './rules.ts'
+import { shadowConditions } from './shadows.ts'
 import type { Settings, World } from './world.ts'
 
 export type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
@@ -33,6 +35,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   const zones = zonesOf(nodes)
   const policies = withDedicatedAddresses(listPolicies(world), world)
   const spoken = spokenFor(world, policies)
+  const claims = new Map<Prefix, Claim>()
   return policies.map((given, index) => {
     const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
     const pool = { prefixes: given.egressPool, olderPrefixes: olderPools(policies, index) }
@@ -43,9 +46,10 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const conditions = [
       readyCondition(served, world.settings),
       ...poolConditions(policy, unserved, older),
-      ...shadowConditions(policy, older),
+      ...shadowConditions(policy, claims),
       ...refusalConditions(policy, world.egressNodes),
     ]
+    addClaims(claims, policy)
     const { generation } = policy
     return {
       policy,
@@ -90,17 +94,4 @@ function describeGateways(gateways: readonly Gateway[]): string {
       `${node.name} with ${[egressIps[4], egressIps[6]].filter((each) => each !== undefined).join(' and ')}`,
   )
   return [...new Set(lines)].join(', ')
-}
-
-/** Only where both could select the same pod does it matter; whether they do is not for a status to find out. */
-function shadowConditions(policy: Policy, older: readonly Policy[]): readonly TimelessCondition[] {
-  const shadows = policy.destinations.toSorted(comparePrefixes).flatMap((destination) => {
-    const winner = older.find(({ destinations }) => destinations.includes(destination))
-    return winner === undefined
-      ? []
-      : [`for pods that both select, ${destination} goes by the older ${winner.kind} ${winner.name}`]
-  })
-  return shadows.length === 0
-    ? []
-    : [{ type: 'Shadowed', status: 'True', reason: 'OlderPolicyWins', message: shadows.join('; ') }]
 }
