@@ -74,6 +74,9 @@ const ownersByLeases = remembered((leases: readonly PortLease[]) => {
   }
 })
 
+/** What the orders follow from: the same for every node. */
+type Gateways = Pick<Context, 'nodes' | 'policies' | 'exits' | 'interfaces'>
+
 /** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
 const mostHolders = 8
 
@@ -81,7 +84,7 @@ const mostHolders = 8
  * Who answers for each egress IP, by tunnel address: the nodes that have the address, by name; then those that a policy
  * would have it on; then the policy's other gateways on the same link. A node's own address is its own alone.
  */
-function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Address[]> {
+export function ordersByAddress(context: Gateways): ReadonlyMap<Address, readonly Address[]> {
   const candidates = new Map<Address, Map<string, Candidate>>()
   const homes = homesOf(context)
   for (const policy of differentIn(context))
@@ -96,12 +99,12 @@ function ordersByAddress(context: Context): ReadonlyMap<Address, readonly Addres
 }
 
 /** A node's own address never moves: whoever took it would answer for the node's kubelet, and could not reach the node. */
-function homesOf({ nodes }: Context): ReadonlyMap<Address, WorldNode> {
+function homesOf({ nodes }: Gateways): ReadonlyMap<Address, WorldNode> {
   return new Map(nodes.flatMap((node) => node.internalIPs.map((address) => [address, node] as const)))
 }
 
 /** Of policies with the same gateways one: it says all that the others would. */
-function differentIn({ policies, exits }: Context): readonly Policy[] {
+function differentIn({ policies, exits }: Gateways): readonly Policy[] {
   const numbers = new Map<readonly Gateway[], number>()
   const numberOf = (gateways: readonly Gateway[]): number => {
     const number = numbers.get(gateways) ?? numbers.size
@@ -122,7 +125,7 @@ interface Candidate {
   readonly rank: string
 }
 
-function* candidatesOf(policy: Policy, context: Context): Generator<readonly [Address, Candidate]> {
+function* candidatesOf(policy: Policy, context: Gateways): Generator<readonly [Address, Candidate]> {
   const gateways = (context.exits.get(policy.id) ?? []).flat()
   for (const { node, egressIps, isHolding } of gateways)
     for (const address of [egressIps[4], egressIps[6]])
@@ -146,7 +149,7 @@ function successorRank({ spread }: Policy, address: Address, { name }: WorldNode
   return contentId('successor', address, name).toString(16).padStart(16, '0')
 }
 
-function isOnLinkOf({ interfaces }: Context, node: WorldNode, address: Address): boolean {
+function isOnLinkOf({ interfaces }: Gateways, node: WorldNode, address: Address): boolean {
   return (interfaces.get(node.name) ?? []).some(({ subnets = [] }) =>
     subnets.some((text) => {
       const subnet = parsePrefix(text)

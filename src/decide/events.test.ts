@@ -20,6 +20,8 @@ const pool = (status: 'True' | 'False') => ({
   reason: status === 'True' ? 'noreason' : 'PoolExhausted',
   message: 'pool',
 })
+const dead = (message: string) =>
+  ({ type: 'GatewayUnhealthy', status: 'True', reason: 'AnotherAnswers', message }) as const
 const refused = { type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message: 'a pod' } as const
 const well = ready('True', 'GatewaysFound')
 const healthy = (...ips: string[]): StatusSeen => ({
@@ -45,6 +47,30 @@ describe('of a change is told', () => {
   const cases: readonly { name: string; before: StatusSeen; after: StatusSeen; expect: readonly string[] }[] =
     [
       { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
+      {
+        name: 'who answers for a gateway that is dead',
+        before: { conditions: [well] },
+        after: { conditions: [well, dead('b answers')] },
+        expect: ['Warning GatewayUnhealthy: b answers'],
+      },
+      {
+        name: 'that somebody else does',
+        before: { conditions: [well, dead('b answers')] },
+        after: { conditions: [well, dead('c answers')] },
+        expect: ['Warning GatewayUnhealthy: c answers'],
+      },
+      {
+        name: 'nothing, while the same one does',
+        before: { conditions: [well, dead('b answers')] },
+        after: { conditions: [well, dead('b answers')] },
+        expect: [],
+      },
+      {
+        name: 'that it is back',
+        before: { conditions: [well, dead('b answers')] },
+        after: { conditions: [well] },
+        expect: ['Normal GatewayHealthy: every gateway is healthy'],
+      },
       {
         name: 'that pods are refused, and once only',
         before: { conditions: [well] },

@@ -28,6 +28,7 @@ export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: Nodes
   return [
     ...conditionEvents(before, after),
     ...refusalEvents(before, after),
+    ...deadGatewayEvents(before, after),
     ...grantEvents(before, after, nodes),
     ...healthEvents(before, after, nodes),
   ]
@@ -53,6 +54,17 @@ function refusalEvents(before: StatusSeen, after: StatusSeen): readonly EventTex
   const type = 'PodsRefused'
   const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
   return was !== undefined || is === undefined ? [] : [{ type: 'Warning', reason: type, message: is.message }]
+}
+
+/** Of a policy with one gateway for each pod: who answers in its place, and when it is back. */
+function deadGatewayEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
+  const [was, is] = [before, after].map(({ conditions }) =>
+    conditions?.find(({ type }) => type === 'GatewayUnhealthy'),
+  )
+  if (was?.message === is?.message) return []
+  return is === undefined
+    ? [{ type: 'Normal', reason: 'GatewayHealthy', message: 'every gateway is healthy' }]
+    : [{ type: 'Warning', reason: 'GatewayUnhealthy', message: is.message }]
 }
 
 function grantEvents(before: StatusSeen, after: StatusSeen, { names }: NodesSeen): readonly EventText[] {

@@ -16,6 +16,13 @@ const gatewayNodes = { matchLabels: { 'egress-gw': 'true' } }
 const gateway = (egressGateway: object) => ({
   ciliumPolicies: [ciliumPolicy('p', { egressGateway: egressGateway as never })],
 })
+const onOneLink = world().egressNodes.map(({ metadata, spec, status }) => {
+  const interfaces =
+    status?.interfaces?.map((each) => ({ ...each, subnets: ['172.18.0.0/16', 'fc00::/64'] })) ?? []
+  return egressNode(metadata.name, spec?.slot, interfaces)
+})
+const withDead = (...names: readonly string[]) =>
+  world().nodes.map((each) => (names.includes(each.name) ? { ...each, isReady: false } : each))
 const refused = (policy: string, pods: number) => ({
   policy: `CiliumEgressGatewayPolicy ${policy}`,
   networkPolicies: ['default/grounded'],
@@ -39,6 +46,46 @@ describe('a policy’s status', () => {
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42, worker4 with 172.18.0.43 and fc00::43',
       ],
+    },
+    {
+      name: 'says who answers for a dead gateway',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }),
+        egressNodes: onOneLink,
+        nodes: withDead('worker3'),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'GatewayUnhealthy=True AnotherAnswers: gateway worker3 is not healthy, and worker4 answers for 172.18.0.42 and fc00::42',
+      ],
+    },
+    {
+      name: 'says that nobody does, where all are dead',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.42' }),
+        nodes: withDead('worker3', 'worker4'),
+      },
+      expect: [
+        'Ready=False NoHealthyGateway: gateway worker3 is not healthy, and nobody answers for 172.18.0.42: connections with it wait',
+        'GatewayUnhealthy=True NobodyAnswers: gateway worker3 is not healthy, and nobody answers for 172.18.0.42: connections with it wait',
+      ],
+    },
+    {
+      name: 'says that nobody does, where the address is the dead node’s own',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, interface: 'eth0' }),
+        egressNodes: onOneLink,
+        nodes: withDead('worker3'),
+      },
+      expect: [
+        'Ready=False NoHealthyGateway: gateway worker3 is not healthy, and nobody answers for 172.18.0.4 and fc00::4: connections with it wait',
+        'GatewayUnhealthy=True NobodyAnswers: gateway worker3 is not healthy, and nobody answers for 172.18.0.4 and fc00::4: connections with it wait',
+      ],
+    },
+    {
+      name: 'says nothing of a dead node that no pod has for its gateway',
+      world: { ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }), nodes: withDead('worker4') },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
     },
     {
       name: 'names what an older policy excludes of it, and not what it excludes itself',

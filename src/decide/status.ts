@@ -2,9 +2,18 @@ import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../api/metadata.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { avoidedNodes } from './context.ts'
+import { deadGatewayConditions, deadGatewayProblems, type Orders } from './dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
+import { ordersByAddress } from './egress-ips.ts'
 import { exitProblems, healthProblems, type Problem, zoneProblems } from './gateway-problems.ts'
-import { activeAnywhere, type Gateway, gatewaysOf, reachableNodes, zonesOf } from './gateways.ts'
+import {
+  activeAnywhere,
+  type Gateway,
+  gatewaysByPolicy,
+  gatewaysOf,
+  reachableNodes,
+  zonesOf,
+} from './gateways.ts'
 import { describeGroups } from './group-statuses.ts'
 import { unhealthyNodes } from './health.ts'
 import { listPolicies, type Policy } from './policies.ts'
@@ -36,6 +45,17 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   const policies = withDedicatedAddresses(listPolicies(world), world)
   const spoken = spokenFor(world, policies)
   const claims = new Map<Prefix, Claim>()
+  let found: Orders | undefined
+  /** Only where a gateway is dead does anybody ask. */
+  const orders = (): Orders => {
+    found ??= ordersByAddress({
+      nodes,
+      policies,
+      interfaces,
+      exits: gatewaysByPolicy(policies, nodes, interfaces),
+    })
+    return found
+  }
   return policies.map((given, index) => {
     const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
     const pool = { prefixes: given.egressPool, olderPrefixes: olderPools(policies, index) }
@@ -44,9 +64,10 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const served = { policy, exits, zones, avoided, unhealthy }
     const older = policies.slice(0, index)
     const conditions = [
-      readyCondition(served, world.settings),
+      readyCondition(served, orders, world.settings),
       ...poolConditions(policy, unserved, older),
       ...shadowConditions(policy, claims),
+      ...deadGatewayConditions(served, orders),
       ...refusalConditions(policy, world.egressNodes),
     ]
     addClaims(claims, policy)
@@ -62,7 +83,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   })
 }
 
-function readyCondition(served: Served, settings: Settings): TimelessCondition {
+function readyCondition(served: Served, orders: () => Orders, settings: Settings): TimelessCondition {
   const { policy, exits, zones, avoided } = served
   const matched = policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
   const active =
@@ -75,6 +96,7 @@ function readyCondition(served: Served, settings: Settings): TimelessCondition {
     ),
     ...exitProblems(policy, matched, active, settings),
     ...healthProblems(served),
+    ...deadGatewayProblems(served, orders),
     ...zoneProblems(served),
   ]
   const [first] = problems
