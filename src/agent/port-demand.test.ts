@@ -10,8 +10,8 @@ import { PortDemand } from './port-demand.ts'
 const ip = address('172.18.0.42')
 const idleMs = 600
 
-function leased(leases: readonly PortLease[], generation: number): EgressAddress {
-  return { metadata: { name: '172-18-0-42', generation }, spec: { address: ip, leases: [...leases] } }
+function leased(leases: readonly PortLease[], generation: number, uid: string): EgressAddress {
+  return { metadata: { name: '172-18-0-42', generation, uid }, spec: { address: ip, leases: [...leases] } }
 }
 
 /** A node of slot 0 at work, in a cluster of which it sees what it is given; the gateway has always confirmed. */
@@ -25,13 +25,14 @@ class Node {
     this.demand = new PortDemand(idleMs)
   }
 
-  look(leases: readonly PortLease[], generation: number): void {
+  /** `confirmed`: of which object the gateway has. */
+  look(leases: readonly PortLease[], generation: number, uid = 'first', confirmed = uid): void {
     const given = world({
       ciliumPolicies: [ciliumPolicy('p')],
-      egressAddresses: [leased(leases, generation)],
+      egressAddresses: [leased(leases, generation, uid)],
     })
     const status = (name: string): EgressNode['status'] =>
-      name === 'worker3' ? { confirmed: [{ address: ip, revision: generation }] } : {}
+      name === 'worker3' ? { confirmed: [{ address: ip, revision: generation, uid: confirmed }] } : {}
     const egressNodes = given.egressNodes.map((each) => ({
       ...each,
       status: {
@@ -69,6 +70,31 @@ const lease = { firstPort: 2048, blocks: 4, slot: 0 }
 const blocks = [128, 129, 130, 131]
 const floor = [2048, 2049, 2050, 2051]
 
+describe('an egress IP’s object that was deleted and made anew', () => {
+  test('is not known by what was confirmed of the one before, also where its leases look the same', () => {
+    const node = new Node()
+    node.look([lease], 7)
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+    node.look([lease], 7, 'second', 'first')
+    assert.deepEqual(node.pool, floor)
+    node.look([lease], 7, 'second')
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+  })
+
+  test('is not given back what was given back of the one before', () => {
+    const node = new Node()
+    node.look([lease], 7)
+    node.sweep(0)
+    node.sweep(idleMs)
+    node.look([lease], 7)
+    node.sweep(1)
+    assert.equal(node.released()[0]?.uid, 'first')
+    node.look([lease], 7, 'second')
+    assert.deepEqual(node.released(), [])
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+  })
+})
+
 describe('what a node asks for and gives back', () => {
   test('under pressure it asks, and says when it has what it asked for', () => {
     const node = new Node()
@@ -95,7 +121,7 @@ describe('what a node asks for and gives back', () => {
     assert.deepEqual(node.demand.status, {
       demand: [],
       confirmed: [],
-      released: [{ address: ip, firstPort: 2048, blocks: 4, revision: 2 }],
+      released: [{ address: ip, firstPort: 2048, blocks: 4, revision: 2, uid: 'first' }],
     })
     node.look([{ ...lease, isEnding: true }], 3)
     assert.equal(node.released()[0]?.revision, 3)

@@ -7,7 +7,7 @@ import {
   type Window,
   type Wish,
 } from '../decide/lease-demand.ts'
-import { leasesByAddress, rangesOfBlocks } from '../decide/lease-table.ts'
+import { type AddressLeases, leasesByAddress, rangesOfBlocks } from '../decide/lease-table.ts'
 import {
   confirmations,
   egressNodeOf,
@@ -16,6 +16,7 @@ import {
   markInUse,
   releasedBlocks,
   rememberLeases,
+  revisionOf,
 } from '../decide/lease-use.ts'
 import { slotsByNode } from '../decide/slots.ts'
 import type { Pool, Tables } from '../decide/tables.ts'
@@ -52,7 +53,8 @@ export class PortDemand {
   #leaving: BlocksByAddress = new Map()
   #released: BlocksByAddress = new Map()
   #held: ReadonlyMap<Address, readonly number[]> = new Map()
-  #revisions: ReadonlyMap<Address, number> = new Map()
+  /** By which the tables were written. */
+  #known: ReadonlyMap<Address, AddressLeases> = new Map()
   #confirmed: Promises['confirmed'] = []
   #hasRead = false
 
@@ -72,9 +74,19 @@ export class PortDemand {
   /** What the decision needs to know. Call it before each. */
   observe(seen: Seen, nowMs: number): OwnLeases {
     if (!this.#hasRead) this.#read(egressNodeOf(seen)?.status, seen, nowMs)
+    this.#forgetOthers(leasesByAddress(seen.egressAddresses))
     const slot = slotsByNode(seen.egressNodes).get(seen.self)
     this.#since = rememberLeases(this.#since, seen, slot)
     return this.own
+  }
+
+  /** An object that was deleted and made anew has other leases, whatever they look like. */
+  #forgetOthers(known: ReadonlyMap<Address, AddressLeases>): void {
+    const isSame = ([address]: readonly [Address, unknown]): boolean =>
+      !this.#known.has(address) || this.#known.get(address)?.uid === known.get(address)?.uid
+    this.#since = new Map([...this.#since].filter(isSame))
+    this.#leaving = new Map([...this.#leaving].filter(isSame))
+    this.#released = new Map([...this.#released].filter(isSame))
   }
 
   /** Ports were asked for, or granted, that are not in use yet. */
@@ -94,7 +106,7 @@ export class PortDemand {
       const address = parseAddress(text)
       if (address !== undefined) this.#wishes.set(address, { blocks, askedAtMs: nowMs })
     }
-    const released = releasedBlocks(egressNodeOf(seen))
+    const released = releasedBlocks(egressNodeOf(seen), leasesByAddress(seen.egressAddresses))
     this.#released = new Map([...released].map(([address, blocks]) => [address, new Set(blocks.keys())]))
   }
 
@@ -106,7 +118,7 @@ export class PortDemand {
     const leases = leasesByAddress(world.egressAddresses)
     this.#since = markInUse(this.#since, world, tables.pools)
     this.#confirmed = confirmations(world, tables)
-    this.#revisions = new Map([...leases].map(([address, { revision }]) => [address, revision]))
+    this.#known = leases
     this.#held = new Map(
       [...leases].map(([address, of]) => [address, heldBlocks(of.leases, tables.self.slot)] as const),
     )
@@ -221,7 +233,7 @@ export class PortDemand {
           rangesOfBlocks(blocks).map((range) => ({
             address,
             ...range,
-            revision: this.#revisions.get(address) ?? 0,
+            ...revisionOf(this.#known.get(address) ?? { revision: 0, uid: undefined }),
           })),
         )
         .sort(byAddress),

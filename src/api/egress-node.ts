@@ -64,6 +64,7 @@ export const egressNodeStatus = z
             .int()
             .min(0)
             .describe('The generation of its EgressAddress that the node’s tables hold.'),
+          uid: z.string().describe('The uid of that EgressAddress.').optional(),
         }),
       )
       .describe('What this node has learned of leases, of the egress IPs that it may answer for.')
@@ -78,6 +79,7 @@ export const egressNodeStatus = z
             .int()
             .min(0)
             .describe('The generation of the EgressAddress by which the node does without them.'),
+          uid: z.string().describe('The uid of that EgressAddress.').optional(),
         }),
       )
       .describe('Leased ports that the node does not use any more, and gives back.')

@@ -32,6 +32,7 @@ function plan(parts: Partial<LeaseSituation>): readonly AddressPlan[] {
     egressAddresses,
     present: new Set(egressNodes.map(({ metadata }) => metadata.name)),
     gone: new Set(),
+    orphaned: new Set(),
     nodeAddresses: new Set(),
     given: {
       slots,
@@ -121,6 +122,11 @@ describe('what a node gives back', () => {
     assert.deepEqual(leasesOf({ egressNodes: [returned(8)], egressAddresses: [leased([ending, rest], 8)] }), [
       rest,
     ]))
+  test('is nothing where it was another object’s, of the same name', () => {
+    const known = { address: ip, firstPort: 2048, blocks: 2, revision: 8, uid: 'of the one before' }
+    const egressNodes = [said('a', 0, { released: [known] })]
+    assert.deepEqual(leasesOf({ egressNodes, egressAddresses: [leased([ending, rest], 8)] }), [ending, rest])
+  })
   test('is nothing where another node has it', () =>
     assert.equal(
       plan({
@@ -145,6 +151,16 @@ test('the leases of a node that is gone for good end', () =>
       gone: new Set(['a']),
     }),
     [{ firstPort: 4096, blocks: 4, slot: 1 }],
+  ))
+
+test('the leases of a slot that has been nobody’s for long end', () =>
+  assert.deepEqual(
+    leasesOf({
+      egressNodes: [egressNode('a', 1, [])],
+      egressAddresses: [leased([{ firstPort: 2048, blocks: 4, slot: 0 }])],
+      orphaned: new Set([0]),
+    }),
+    [],
   ))
 
 test('a table says the same as the list that it was made of', () => {

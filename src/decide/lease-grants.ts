@@ -4,6 +4,7 @@ import type { EgressNode } from '../api/egress-node.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Given, leasableBlocks, lendableSlots } from './leasable-blocks.ts'
 import {
+  type AddressLeases,
   type LeasedBlock,
   type LeaseTable,
   leasesByAddress,
@@ -23,6 +24,8 @@ export interface LeaseSituation {
   readonly present: ReadonlySet<string>
   /** Names of the nodes that have been gone for so long that what they had may be others'. */
   readonly gone: ReadonlySet<string>
+  /** Slots that have leases and were nobody's for as long. */
+  readonly orphaned: ReadonlySet<number>
   /** Addresses that nodes share with their own sockets. */
   readonly nodeAddresses: ReadonlySet<Address>
   readonly given: Given
@@ -50,7 +53,6 @@ export interface AddressPlan {
 export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
   const { egressAddresses, given, nodeAddresses } = situation
   const demands = demandsByAddress(situation)
-  const returned = returnedBlocks(situation)
   const elsewhere = leasesElsewhere(egressAddresses)
   const lendable = lendableSlots(given)
   const leasable = (isNodeAddress: boolean): Leasable => {
@@ -59,8 +61,9 @@ export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
   }
   const [ofEgressIp, ofNodeAddress] = [leasable(false), leasable(true)]
   const objects = new Map(egressAddresses.map((object) => [object.metadata.name, object]))
-  const known = leasesByAddress(egressAddresses).keys()
-  return [...new Set([...known, ...demands.keys()])].sort().map((address) => ({
+  const known = leasesByAddress(egressAddresses)
+  const returned = returnedBlocks(situation, known)
+  return [...new Set([...known.keys(), ...demands.keys()])].sort().map((address) => ({
     address,
     ...planAddress({
       object: objects.get(egressAddressName(address)),
@@ -181,11 +184,11 @@ interface Returned<Blocks> {
   readonly blocks: Blocks
 }
 
-function returnedBlocks({
-  egressNodes,
-  gone,
-}: LeaseSituation): Returned<ReadonlyMap<Address, readonly ReturnedBlock[]>> {
-  const returned = { gone: new Set<number>(), blocks: new Map<Address, readonly ReturnedBlock[]>() }
+function returnedBlocks(
+  { egressNodes, gone, orphaned }: LeaseSituation,
+  known: ReadonlyMap<Address, AddressLeases>,
+): Returned<ReadonlyMap<Address, readonly ReturnedBlock[]>> {
+  const returned = { gone: new Set(orphaned), blocks: new Map<Address, readonly ReturnedBlock[]>() }
   const slots = slotsByNode(egressNodes)
   for (const egressNode of egressNodes) {
     const slot = slots.get(egressNode.metadata.name)
@@ -194,7 +197,7 @@ function returnedBlocks({
       returned.gone.add(slot)
       continue
     }
-    for (const [address, blocks] of releasedBlocks(egressNode)) {
+    for (const [address, blocks] of releasedBlocks(egressNode, known)) {
       const each = [...blocks].map(([block, knownRevision]) => ({ slot, block, knownRevision }))
       returned.blocks.set(address, [...(returned.blocks.get(address) ?? []), ...each])
     }

@@ -162,7 +162,10 @@ export class ModelAgent {
 
   reconcile(present: ReadonlySet<Name>, silent: ReadonlySet<Name>): void {
     const own = this.view.egressNodes.find(({ metadata }) => metadata.name === this.name)
-    if (!this.#isStarted) this.#released = new Set(releasedBlocks(own).get(egressIp)?.keys())
+    if (!this.#isStarted)
+      this.#released = new Set(
+        releasedBlocks(own, leasesByAddress(this.view.egressAddresses)).get(egressIp)?.keys(),
+      )
     this.#isStarted = true
     this.#since = rememberLeases(this.#since, this.view, this.slot)
     const seen = this.world(present, silent)
@@ -251,6 +254,7 @@ export class ModelOperator {
       egressAddresses,
       present,
       gone: new Set(gone),
+      orphaned: new Set(),
       nodeAddresses: new Set(),
       given: { slots, taken, withLeasedFloor },
     })

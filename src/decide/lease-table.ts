@@ -71,12 +71,15 @@ export interface AddressLeases {
   readonly leases: readonly PortLease[]
   /** Grows with every change of the leases. */
   readonly revision: number
+  /** Revisions of an object that was deleted and made anew say nothing about this one. */
+  readonly uid: string | undefined
 }
 
 const readAddress = remembered(
   (object: EgressAddress): (AddressLeases & { address: Address }) | undefined => {
     const address = parseAddress(object.spec.address)
-    return address && { address, leases: object.spec.leases ?? [], revision: object.metadata.generation ?? 0 }
+    const { generation = 0, uid } = object.metadata
+    return address && { address, leases: object.spec.leases ?? [], revision: generation, uid }
   },
 )
 
@@ -84,17 +87,21 @@ const readAddress = remembered(
 export function leasesByAddress(objects: readonly EgressAddress[]): ReadonlyMap<Address, AddressLeases> {
   const found = new Map<Address, AddressLeases>()
   for (const object of objects.toSorted(byAge)) {
-    const { address, leases, revision } = readAddress(object) ?? {}
-    if (address === undefined || leases === undefined || revision === undefined) continue
+    const read = readAddress(object)
+    if (read === undefined) continue
+    const { address, ...younger } = read
     const older = found.get(address)
-    found.set(
-      address,
-      older === undefined
-        ? { leases, revision }
-        : { leases: [...older.leases, ...leases], revision: older.revision + revision },
-    )
+    found.set(address, older === undefined ? younger : joined(older, younger))
   }
   return found
+}
+
+function joined(older: AddressLeases, younger: AddressLeases): AddressLeases {
+  return {
+    leases: [...older.leases, ...younger.leases],
+    revision: older.revision + younger.revision,
+    uid: `${older.uid} ${younger.uid}`,
+  }
 }
 
 function byAge(a: EgressAddress, b: EgressAddress): number {

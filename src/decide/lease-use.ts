@@ -29,8 +29,8 @@ export function usableLeases(world: World, awaited: Awaited, candidate: Candidat
   const { address, owned, granted, slot } = candidate
   const { since, leaving } = world.ownLeases ?? { since: new Map(), leaving: new Map() }
   const table = leaseTableOf(granted.leases)
-  const released = releasedBlocks(egressNodeOf(world)).get(address)
-  const confirmed = confirmedByAll(awaited, address, candidate.order)
+  const released = releasedBlocks(egressNodeOf(world), new Map([[address, granted]])).get(address)
+  const confirmed = confirmedByAll(awaited, candidate)
   return owned.filter((block) => {
     const entry = table[block]
     if (entry?.slot !== slot) return true /* the floor */
@@ -40,10 +40,10 @@ export function usableLeases(world: World, awaited: Awaited, candidate: Candidat
 }
 
 /** The latest revision that all of an order have confirmed for whom this node has to wait. */
-function confirmedByAll(awaited: Awaited, address: Address, order: readonly Address[]): number {
+function confirmedByAll(awaited: Awaited, { address, order, granted }: Candidate): number {
   const revisions = order
     .filter((gateway) => awaited.has(gateway))
-    .map((gateway) => confirmedRevision(awaited.get(gateway), address))
+    .map((gateway) => confirmedRevision(awaited.get(gateway), address, granted))
   return Math.min(...revisions, Number.MAX_SAFE_INTEGER)
 }
 
@@ -65,24 +65,40 @@ export function awaitedNodes({ world, nodes }: Context): Awaited {
   )
 }
 
-/** Zero where a node has said nothing of an address: it knows of no lease. */
-export function confirmedRevision(egressNode: EgressNode | undefined, address: Address): number {
-  return (egressNode && revisionsSaid(egressNode).get(address)) ?? 0
+/** Zero where a node has said nothing of an address, or of another object for it: it knows of no lease. */
+export function confirmedRevision(
+  egressNode: EgressNode | undefined,
+  address: Address,
+  granted: Pick<AddressLeases, 'uid'>,
+): number {
+  const said = egressNode && promisesOf(egressNode).get(address)
+  return said !== undefined && isAbout(said, granted) ? said.revision : 0
 }
 
-const revisionsSaid = remembered(
-  ({ status }: EgressNode): ReadonlyMap<Address | undefined, number> =>
-    new Map(status?.confirmed?.map(({ address, revision }) => [parseAddress(address), revision])),
+interface Said {
+  readonly revision: number
+  readonly uid?: string | undefined
+}
+
+/** An agent of the version before does not say which object it means. */
+function isAbout({ uid }: Said, granted: Pick<AddressLeases, 'uid'> | undefined): boolean {
+  return uid === undefined || uid === granted?.uid
+}
+
+const promisesOf = remembered(
+  ({ status }: EgressNode): ReadonlyMap<Address | undefined, Said> =>
+    new Map(status?.confirmed?.map(({ address, ...said }) => [parseAddress(address), said])),
 )
 
-/** What a node says that it gives back: by address and block, the revision by which it does without it. */
+/** What a node says that it gives back of leases: by address and block, the revision by which it does without it. */
 export function releasedBlocks(
   egressNode: EgressNode | undefined,
+  known: ReadonlyMap<Address, Pick<AddressLeases, 'uid'>>,
 ): ReadonlyMap<Address, ReadonlyMap<number, number>> {
   const found = new Map<Address, Map<number, number>>()
-  for (const { revision, ...range } of egressNode?.status?.released ?? []) {
+  for (const { revision, uid, ...range } of egressNode?.status?.released ?? []) {
     const address = parseAddress(range.address)
-    if (address === undefined) continue
+    if (address === undefined || !isAbout({ revision, uid }, known.get(address))) continue
     const blocks = found.get(address) ?? new Map<number, number>()
     for (const block of blocksOfRanges([range])) blocks.set(block, revision)
     found.set(address, blocks)
@@ -159,11 +175,21 @@ export function markInUse(
   )
 }
 
+type Confirmation = { address: string; revision: number; uid?: string }
+
 /** What a gateway can say for certain once its tables are written, of every address that it may answer for. */
-export function confirmations(world: World, tables: Tables): { address: string; revision: number }[] {
+export function confirmations(world: World, tables: Tables): Confirmation[] {
   const { tunnelAddress } = tables.self
   return [...leasesByAddress(world.egressAddresses)]
     .filter(([address]) => tables.egressIps.get(address)?.order.includes(tunnelAddress))
-    .map(([address, { revision }]) => ({ address, revision }))
+    .map(([address, granted]) => ({ address, ...revisionOf(granted) }))
     .sort((a, b) => (a.address < b.address ? -1 : 1))
+}
+
+/** As it stands in a status. */
+export function revisionOf({ revision, uid }: Omit<AddressLeases, 'leases'>): {
+  revision: number
+  uid?: string
+} {
+  return { revision, ...(uid === undefined ? {} : { uid }) }
 }

@@ -82,6 +82,11 @@ describe('slots', () => {
       'create a 1',
       'create b 3',
     ]))
+  test('that have leases are not given: those are somebody’s who may not have heard that the slot is gone', () =>
+    assert.deepEqual(plan([nodes('a', 'b'), [], 4, new Map(), 0, leased([0, 5], [1, 2, 3])]), [
+      'create a 4',
+      'create b 6',
+    ]))
   test('are beyond the floor when every floor that is left has been leased', () =>
     assert.deepEqual(plan([nodes('a'), [], 4, new Map(), 0, leased([], [0, 1, 2, 3])]), ['create a 4']))
   test('are not taken back before the leases of the node have ended', () =>

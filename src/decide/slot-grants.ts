@@ -1,5 +1,5 @@
 import type { EgressNode } from '../api/egress-node.ts'
-import { freeSlot, slotsByNode } from './slots.ts'
+import { freeSlot, type LeasedSlots, slotsByNode } from './slots.ts'
 
 /** What the operator has to write so that every node has its slot. */
 export type SlotChange =
@@ -7,14 +7,6 @@ export type SlotChange =
   | { readonly action: 'grant'; readonly egressNode: EgressNode; readonly slot: number }
   | { readonly action: 'remove'; readonly egressNode: EgressNode }
   | { readonly action: 'refuse'; readonly node: string; readonly reason: string }
-
-/** Slots that leases have to do with. */
-export interface LeasedSlots {
-  /** Those that have leases. */
-  readonly withLeases: ReadonlySet<number>
-  /** Those of whose floor something has been leased. */
-  readonly withLeasedFloor: ReadonlySet<number>
-}
 
 /** How long a node must have been gone before its ports may be another's: its packets may still be on their way. */
 export const nodeGoneForMs = 240_000
@@ -37,7 +29,7 @@ export function planSlots(
   const existing = new Map(egressNodes.map((egressNode) => [egressNode.metadata.name, egressNode]))
   for (const { name, uid } of [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (held.has(name)) continue
-    const slot = freeSlot(taken, slots, leased.withLeasedFloor)
+    const slot = freeSlot(taken, slots, leased)
     if (slot === undefined) {
       changes.push({ action: 'refuse', node: name, reason: `all ${slots} slots are given` })
       continue

@@ -2,13 +2,15 @@ import { slotsWithLeasedFloor } from '../decide/leasable-blocks.ts'
 import type { AddressPlan, LeaseSituation } from '../decide/lease-grants.ts'
 import { planLeases } from '../decide/lease-grants.ts'
 import { leasesByAddress } from '../decide/lease-table.ts'
-import type { LeasedSlots, SlotChange } from '../decide/slot-grants.ts'
+import { nodeGoneForMs, type SlotChange } from '../decide/slot-grants.ts'
+import { type LeasedSlots, orphanedSlots } from '../decide/slots.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
 import { Attempts } from '../runtime/attempts.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import { Absences } from './absences.ts'
 import { applyLeases, tellExhaustion } from './apply-leases.ts'
 import type { EventRecorder } from './events.ts'
 
@@ -29,6 +31,7 @@ export class Leases {
     readonly log: Logger
     readonly recorder: EventRecorder
   }
+  readonly #orphans = new Absences<number>()
   readonly #slotsGivenAtMs = new Map<number, number>()
   readonly #floorsLeasedAtMs = new Map<number, number>()
 
@@ -52,10 +55,10 @@ export class Leases {
       if ('slot' in change) this.#slotsGivenAtMs.set(change.slot, this.#held.clock.monotonicMs())
   }
 
-  /** `gone`: names of nodes whose leases end. */
-  async grant(world: OperatorWorld, gone: ReadonlySet<string>): Promise<void> {
+  /** `gone`: names of nodes whose leases end; in which term. */
+  async grant(world: OperatorWorld, gone: ReadonlySet<string>, term: number | undefined): Promise<void> {
     const { client, clock, log, recorder } = this.#held
-    const plans = planLeases(this.#situation(world, gone))
+    const plans = planLeases(this.#situation(world, gone, this.#orphaned(world, term)))
     this.#noteFloors(plans, world)
     const attempts = new Attempts()
     const now = new Date(clock.now()).toISOString()
@@ -64,7 +67,13 @@ export class Leases {
     attempts.finish()
   }
 
-  #situation(world: OperatorWorld, gone: ReadonlySet<string>): LeaseSituation {
+  #orphaned(world: OperatorWorld, term: number | undefined): ReadonlySet<number> {
+    const nowMs = this.#held.clock.monotonicMs()
+    const since = this.#orphans.update(orphanedSlots(this.slots(world), world.egressNodes), term, nowMs)
+    return new Set([...since].flatMap(([slot, sinceMs]) => (nowMs - sinceMs >= nodeGoneForMs ? [slot] : [])))
+  }
+
+  #situation(world: OperatorWorld, gone: ReadonlySet<string>, orphaned: ReadonlySet<number>): LeaseSituation {
     const { egressNodes, egressAddresses, settings } = world
     const { withLeasedFloor } = this.slots(world)
     const given = egressNodes.flatMap(({ spec }) => spec?.slot ?? [])
@@ -72,6 +81,7 @@ export class Leases {
       egressNodes,
       egressAddresses,
       gone,
+      orphaned,
       present: new Set(world.nodes.map(({ name }) => name)),
       nodeAddresses: nodeAddressesOf(world),
       given: {
@@ -83,7 +93,9 @@ export class Leases {
   }
 
   #noteFloors(plans: readonly AddressPlan[], world: OperatorWorld): void {
-    const planned = new Map(plans.map(({ address, leases }) => [address, { leases, revision: 0 }]))
+    const planned = new Map(
+      plans.map(({ address, leases }) => [address, { leases, revision: 0, uid: undefined }]),
+    )
     const floors = slotsWithLeasedFloor(planned, nodeAddressesOf(world), world.settings.slots)
     for (const slot of floors) this.#floorsLeasedAtMs.set(slot, this.#held.clock.monotonicMs())
   }

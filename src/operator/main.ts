@@ -36,10 +36,16 @@ const { values: options } = parseArgs({
   },
 })
 
+/** By name, those that have an EgressNode. */
+function missingNodes({ nodes, egressNodes }: Observation): readonly string[] {
+  const present = new Set(nodes.map(({ name }) => name))
+  return egressNodes.map(({ metadata }) => metadata.name).filter((name) => !present.has(name))
+}
+
 async function run(log: Logger, clock: Clock, settings: Settings): Promise<void> {
   const signal = shutdownSignal(log)
   await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-operator/${version}` })
-  const absences = new Absences()
+  const absences = new Absences<string>()
   const leadership = new Leadership(client, {
     namespace: options.namespace,
     name: 'sallyport-operator',
@@ -65,7 +71,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     run: async () => {
       if (!mayAct()) return
       const nowMs = clock.monotonicMs()
-      const gone = absences.update(observation, leadership.term, nowMs)
+      const gone = absences.update(missingNodes(observation), leadership.term, nowMs)
       const world = observation.world(settings)
       const leased = leases.slots(world)
       const slots = planSlots(observation.nodes, observation.egressNodes, settings.slots, gone, nowMs, leased)
@@ -94,9 +100,10 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     run: async () => {
       if (!mayAct()) return
       const nowMs = clock.monotonicMs()
-      const since = absences.update(observation, leadership.term, nowMs)
+      const since = absences.update(missingNodes(observation), leadership.term, nowMs)
       const gone = goneNodes(observation.nodes, observation.egressNodes, since, nowMs)
-      await leases.grant(observation.world(settings), new Set(gone.map(({ metadata }) => metadata.name)))
+      const names = new Set(gone.map(({ metadata }) => metadata.name))
+      await leases.grant(observation.world(settings), names, leadership.term)
     },
   })
   const triggerAll = (): void => {
