@@ -154,10 +154,16 @@ export class Succession {
     const situation = this.#situation()
     if (situation === undefined || this.#comeback.isUnderWay) return
     try {
-      this.#problems = this.#takeover.update(situation)
+      this.#note(this.#takeover.update(situation))
     } catch (error) {
-      this.#options.log.error({ err: error }, 'moving an egress IP failed; trying again')
+      this.#note([`egress IPs could not be moved: ${error instanceof Error ? error.message : error}`])
     }
+  }
+
+  /** Tried again every second, and told once. */
+  #note(problems: readonly string[]): void {
+    for (const problem of problems) if (!this.#problems.includes(problem)) this.#options.log.warn(problem)
+    this.#problems = problems
   }
 
   #announceOwn(): void {

@@ -119,6 +119,19 @@ describe('an egress IP of another', { skip }, () => {
     assert.equal(see(takeover, { [owner]: silentSince(nowMs) }, [owner]), false)
   })
 
+  test('whose link no device has is a problem in words', () => {
+    const problems = start().update({
+      orders: new Map([[ip('203.0.113.9'), [owner, self]]]),
+      self,
+      gateways: new Map([[owner, silentSince(nowMs)]]),
+      devices: listNodeDevices(netlink),
+      places: new Map(),
+    })
+    assert.deepEqual(problems, [
+      'nobody answers for egress IP 203.0.113.9: its gateway is silent, and no device here has its link',
+    ])
+  })
+
   test('that the node has by itself is never taken away', () => {
     putAddress(netlink, { index, address: egressIp, prefixLength: 32 })
     const takeover = start()

@@ -45,7 +45,7 @@ export class Takeover {
     const before = new Set([...held.addresses].filter((address) => !isOwn(address, situation)))
     const taken = new Map([...before].map((address) => [address, { times: this.#timesOf(address, nowMs) }]))
     const wanted = planTakeovers({ ...situation, taken, nowMs })
-    const placed = this.#place(wanted, situation)
+    const { placed, homeless } = place(wanted, situation)
     const { added, problems } = syncHeldAddresses(netlink, placed, held)
     for (const address of before) if (!placed.has(address)) this.#leave(address)
     for (const address of added) {
@@ -55,22 +55,7 @@ export class Takeover {
       this.#takenAtMs.set(address, [...this.#recent(address, nowMs), nowMs])
       log.warn({ egressIP: address, device: device?.name }, 'taken over: its gateway is silent')
     }
-    return problems
-  }
-
-  /** Where each address is to be, by the device's name. Those come first whose flows wait for somebody. */
-  #place(wanted: ReadonlySet<Address>, { places, devices }: Situation): ReadonlyMap<Address, string> {
-    const placed = new Map<Address, string>()
-    for (const address of wanted) {
-      const device = linkOf(address, devices)
-      if (device !== undefined) placed.set(address, device.name)
-      else
-        this.#options.log.warn(
-          { egressIP: address },
-          'no device has the link of the address: nobody answers for it',
-        )
-    }
-    return new Map([...placed, ...places])
+    return [...homeless, ...problems]
   }
 
   #leave(address: Address): void {
@@ -129,6 +114,24 @@ export class Takeover {
     for (const timer of this.#timers.get(address) ?? []) clearTimeout(timer)
     this.#timers.delete(address)
   }
+}
+
+/** Where each address is to be, by the device's name. Those come first whose flows wait for somebody. */
+function place(
+  wanted: ReadonlySet<Address>,
+  { places, devices }: Situation,
+): { readonly placed: ReadonlyMap<Address, string>; readonly homeless: readonly string[] } {
+  const placed = new Map<Address, string>()
+  const homeless: string[] = []
+  for (const address of wanted) {
+    const device = linkOf(address, devices)
+    if (device !== undefined) placed.set(address, device.name)
+    else
+      homeless.push(
+        `nobody answers for egress IP ${address}: its gateway is silent, and no device here has its link`,
+      )
+  }
+  return { placed: new Map([...placed, ...places]), homeless }
 }
 
 function isOwn(address: Address, { orders, self }: Pick<Situation, 'orders' | 'self'>): boolean {
