@@ -335,6 +335,7 @@ export class Agent implements LocalApi {
     const problems = [
       ...this.#options.pluginProblems(),
       ...this.#succession.problems,
+      ...this.#portDemand.problems(this.#options.clock.monotonicMs()),
       ...(this.#chainedPods?.problems ?? []),
       ...describeRefusals(this.#tables?.refusals ?? []),
     ]

@@ -95,6 +95,20 @@ describe('an egress IP’s object that was deleted and made anew', () => {
   })
 })
 
+test('a gateway that does not confirm is named after a while, until it has', () => {
+  const node = new Node()
+  node.look([lease], 7, 'first', 'nothing')
+  assert.deepEqual(node.demand.problems(9_999), [])
+  node.look([lease], 7, 'first', 'nothing')
+  assert.deepEqual(node.demand.problems(10_000), [
+    'ports of egress IP 172.18.0.42 were leased to this node, which waits for worker3 to confirm that',
+  ])
+  node.look([lease], 7)
+  assert.deepEqual(node.demand.problems(99_999), [])
+  node.look([lease], 8, 'first', 'nothing')
+  assert.deepEqual(node.demand.problems(99_999), [], 'nothing new is this node’s')
+})
+
 describe('what a node asks for and gives back', () => {
   test('under pressure it asks, and says when it has what it asked for', () => {
     const node = new Node()

@@ -17,6 +17,7 @@ import {
   releasedBlocks,
   rememberLeases,
   revisionOf,
+  unconfirmedBy,
 } from '../decide/lease-use.ts'
 import { slotsByNode } from '../decide/slots.ts'
 import type { Pool, Tables } from '../decide/tables.ts'
@@ -33,6 +34,8 @@ export interface Fulfilled {
   readonly blocks: number
   readonly tookMs: number
 }
+
+const patienceMs = 10_000
 
 type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
 
@@ -56,6 +59,9 @@ export class PortDemand {
   /** By which the tables were written. */
   #known: ReadonlyMap<Address, AddressLeases> = new Map()
   #confirmed: Promises['confirmed'] = []
+  /** Since when gateways have kept this node from what it has by lease, and which. */
+  #waiting: ReadonlyMap<Address, { readonly gateways: readonly string[]; readonly sinceMs: number }> =
+    new Map()
   #hasRead = false
 
   constructor(idleMs: number) {
@@ -129,7 +135,24 @@ export class PortDemand {
     )
     this.#released = within(this.#released, ours)
     this.#leaving = within(this.#leaving, ours)
+    this.#waiting = new Map(
+      [...unconfirmedBy({ ...world, ownLeases: this.own }, tables)].map(([address, gateways]) => {
+        const { sinceMs } = this.#waiting.get(address) ?? { sinceMs: nowMs }
+        return [address, { gateways, sinceMs }] as const
+      }),
+    )
     return this.#fulfilled(nowMs)
+  }
+
+  /** What a person should know of, in words: a gateway confirms within a second. */
+  problems(nowMs: number): readonly string[] {
+    return [...this.#waiting].flatMap(([address, { gateways, sinceMs }]) =>
+      nowMs - sinceMs < patienceMs
+        ? []
+        : [
+            `ports of egress IP ${address} were leased to this node, which waits for ${gateways.join(' and ')} to confirm that`,
+          ],
+    )
   }
 
   #fulfilled(nowMs: number): readonly Fulfilled[] {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { exhaustion, exhaustionEvents } from './lease-conditions.ts'
+import { exhaustion, exhaustionEvents, gatewayBehind } from './lease-conditions.ts'
+import { gatewaysBehind } from './lease-use.ts'
+import { world } from './world-builder.ts'
 
 const of = (left: number, isShort = false) => exhaustion({ leasable: 800, left, isShort })
 
@@ -24,4 +26,23 @@ describe('the exhaustion of an egress IP', () => {
     assert.deepEqual(reasons(0, 800), ['Normal PortsLeft'])
     assert.deepEqual(exhaustionEvents('192.0.2.1', [], of(800)), [])
   })
+})
+
+test('a gateway is behind that is well and has not confirmed what was leased last', () => {
+  const confirmed: Readonly<Record<string, number>> = { worker2: 3, worker3: 2, worker4: 1 }
+  const { nodes, egressNodes } = world()
+  const behind = gatewaysBehind({
+    nodes: nodes.map((each) => (each.name === 'worker4' ? { ...each, isReady: false } : each)),
+    egressNodes: egressNodes.map((each) => {
+      const revision = confirmed[each.metadata.name]
+      const said = revision === undefined ? [] : [{ address: '172.18.0.42', revision }]
+      return { ...each, status: { ...each.status, confirmed: said } }
+    }),
+    egressAddresses: [
+      { metadata: { name: '172-18-0-42', generation: 3 }, spec: { address: '172.18.0.42', leases: [] } },
+    ],
+  })
+  assert.deepEqual([...behind], [['172.18.0.42', ['worker3']]])
+  assert.match(gatewayBehind(['worker3'])[0]?.message ?? '', /^worker3 did not confirm/)
+  assert.deepEqual(gatewayBehind([]), [])
 })

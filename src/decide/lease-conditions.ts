@@ -31,6 +31,13 @@ export function exhaustion({
   return { type, status: 'False', reason: 'PortsLeft', message: 'there are ports to lease' }
 }
 
+/** Present only while gateways are behind for longer than it takes them. */
+export function gatewayBehind(gateways: readonly string[]): readonly TimelessCondition[] {
+  if (gateways.length === 0) return []
+  const message = `${gateways.join(' and ')} did not confirm what was leased last, and nodes wait for that: see whether its agent runs and reaches the API server`
+  return [{ type: 'Unconfirmed', status: 'True', reason: 'GatewayBehind', message }]
+}
+
 type Seen = { readonly type: string; readonly reason: string }
 
 /** What a person wants to hear of: that ports become few, or are gone, and that there are enough again. */

@@ -1,7 +1,7 @@
 import type { EgressNode } from '../api/egress-node.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import type { Context } from './context.ts'
-import { tunnelAddressOf } from './gateways.ts'
+import { reachableNodes, tunnelAddressOf } from './gateways.ts'
 import { unhealthyNodes } from './health.ts'
 import { type AddressLeases, blocksOfRanges, leasesByAddress, leaseTableOf } from './lease-table.ts'
 import { remembered } from './remembered.ts'
@@ -54,7 +54,7 @@ export type Awaited = ReadonlyMap<Address, EgressNode | undefined>
  * This node itself writes its gateway's table before its pools. Who is silent learns of a lease before it speaks again.
  * Whether a node is well, this node's own ear knows first.
  */
-export function awaitedNodes({ world, nodes }: Context): Awaited {
+export function awaitedNodes({ world, nodes }: Pick<Context, 'world' | 'nodes'>): Awaited {
   const unhealthy = unhealthyNodes(world)
   const said = new Map(world.egressNodes.map((each) => [each.metadata.name, each]))
   return new Map(
@@ -73,6 +73,57 @@ export function confirmedRevision(
 ): number {
   const said = egressNode && promisesOf(egressNode).get(address)
   return said !== undefined && isAbout(said, granted) ? said.revision : 0
+}
+
+/** Who keeps this node from ports that it has by lease: by address, the gateways that have not confirmed them, by name. */
+export function unconfirmedBy(
+  world: World,
+  { egressIps, self: { slot } }: Pick<Tables, 'egressIps' | 'self'>,
+): ReadonlyMap<Address, readonly string[]> {
+  const nodes = reachableNodes(world.nodes)
+  const awaited = awaitedNodes({ world, nodes })
+  const { since, leaving } = world.ownLeases ?? { since: new Map(), leaving: new Map() }
+  const found = new Map<Address, readonly string[]>()
+  for (const [address, granted] of leasesByAddress(world.egressAddresses)) {
+    const newest = heldBlocks(granted.leases, slot)
+      .filter((block) => !leaving.get(address)?.has(block))
+      .reduce((most, block) => Math.max(most, since.get(address)?.get(block) ?? granted.revision), 0)
+    if (newest === 0) continue /* all is in use: nearly always */
+    const order = egressIps.get(address)?.order ?? []
+    const behind = nodes.filter((node) => {
+      const gateway = tunnelAddressOf(node)
+      const isAwaited = order.includes(gateway) && awaited.has(gateway)
+      return isAwaited && confirmedRevision(awaited.get(gateway), address, granted) < newest
+    })
+    if (behind.length > 0)
+      found.set(
+        address,
+        behind.map(({ name }) => name),
+      )
+  }
+  return found
+}
+
+/**
+ * Gateways that have not confirmed what was leased last, though they are well and have confirmed something before: by
+ * address, their names. Whoever wants ports waits for them.
+ */
+export function gatewaysBehind(
+  world: Pick<World, 'nodes' | 'egressNodes' | 'egressAddresses'>,
+): ReadonlyMap<Address, readonly string[]> {
+  const known = leasesByAddress(world.egressAddresses)
+  const unhealthy = unhealthyNodes(world)
+  const found = new Map<Address, string[]>()
+  for (const egressNode of world.egressNodes) {
+    const { name } = egressNode.metadata
+    if (unhealthy.has(name)) continue
+    for (const [address] of promisesOf(egressNode)) {
+      const granted = address && known.get(address)
+      if (granted && confirmedRevision(egressNode, address, granted) < granted.revision)
+        found.set(address, [...(found.get(address) ?? []), name].sort())
+    }
+  }
+  return found
 }
 
 interface Said {

@@ -3,11 +3,12 @@ import type { EgressAddress } from '../api/egress-address.ts'
 import { egressAddressName } from '../api/egress-address-name.ts'
 import { kinds } from '../api/kinds.ts'
 import type { EventText } from '../decide/events.ts'
-import { exhaustion, exhaustionEvents } from '../decide/lease-conditions.ts'
+import { exhaustion, exhaustionEvents, gatewayBehind } from '../decide/lease-conditions.ts'
 import type { AddressPlan } from '../decide/lease-grants.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, Resource } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
+import type { Address } from '../net/address.ts'
 import type { Attempts } from '../runtime/attempts.ts'
 import type { Logger } from '../runtime/log.ts'
 import { mergeConditions, unlessChanged } from './apply.ts'
@@ -20,6 +21,16 @@ export interface ToldAddress {
   readonly events: readonly EventText[]
 }
 
+export interface LeaseWriting {
+  readonly world: Pick<World, 'egressNodes'>
+  /** By address, the gateways that nodes wait for. */
+  readonly behind: ReadonlyMap<Address, readonly string[]>
+  readonly attempts: Attempts
+  /** As conditions tell it. */
+  readonly now: string
+  readonly log: Logger
+}
+
 /**
  * Writes what changes, and only on the object that it was worked out from: what is refused is worked out anew when the
  * watch brings the newer object. Leases first, all of them: somebody is waiting. Returns what people should hear.
@@ -27,10 +38,7 @@ export interface ToldAddress {
 export async function applyLeases(
   client: KubeClient,
   plans: readonly AddressPlan[],
-  world: Pick<World, 'egressNodes'>,
-  attempts: Attempts,
-  now: string,
-  log: Logger,
+  { world, behind, attempts, now, log }: LeaseWriting,
 ): Promise<readonly ToldAddress[]> {
   const resource = client.resource<EgressAddress & KubeObject>(clusterResource(kind))
   await Promise.all(
@@ -42,7 +50,7 @@ export async function applyLeases(
     if (object === undefined || plan.isChanged) continue
     const before = object.status?.conditions ?? []
     const after = exhaustion(plan)
-    const conditions = mergeConditions(before, [after], now)
+    const conditions = mergeConditions(before, [after, ...gatewayBehind(behind.get(plan.address) ?? [])], now)
     if (isDeepStrictEqual(before, conditions)) continue
     const write = async (): Promise<void> => {
       const { name, resourceVersion } = object.metadata

@@ -2,6 +2,7 @@ import { slotsWithLeasedFloor } from '../decide/leasable-blocks.ts'
 import type { AddressPlan, LeaseSituation } from '../decide/lease-grants.ts'
 import { planLeases } from '../decide/lease-grants.ts'
 import { leasesByAddress } from '../decide/lease-table.ts'
+import { gatewaysBehind } from '../decide/lease-use.ts'
 import { nodeGoneForMs, type SlotChange } from '../decide/slot-grants.ts'
 import { type LeasedSlots, orphanedSlots } from '../decide/slots.ts'
 import type { World } from '../decide/world.ts'
@@ -18,6 +19,8 @@ type OperatorWorld = Omit<World, 'self'>
 
 /** The watches have seen by then what this process has written. */
 const seenAfterMs = 60_000
+/** Of people, while gateways have not confirmed a lease. */
+const patienceMs = 10_000
 
 /**
  * Leases, as this operator grants them. A floor is leased where nobody has its slot, and a slot given where nobody has
@@ -31,6 +34,7 @@ export class Leases {
     readonly log: Logger
     readonly recorder: EventRecorder
   }
+  readonly #laggards = new Absences<Address>()
   readonly #orphans = new Absences<number>()
   readonly #slotsGivenAtMs = new Map<number, number>()
   readonly #floorsLeasedAtMs = new Map<number, number>()
@@ -62,9 +66,18 @@ export class Leases {
     this.#noteFloors(plans, world)
     const attempts = new Attempts()
     const now = new Date(clock.now()).toISOString()
-    const told = await applyLeases(client, plans, world, attempts, now, log)
+    const behind = this.#behind(world, term)
+    const told = await applyLeases(client, plans, { world, behind, attempts, now, log })
     tellExhaustion(recorder, told)
     attempts.finish()
+  }
+
+  /** A gateway confirms within a second: one that has not for longer is worth a word. */
+  #behind(world: OperatorWorld, term: number | undefined): ReadonlyMap<Address, readonly string[]> {
+    const nowMs = this.#held.clock.monotonicMs()
+    const all = gatewaysBehind(world)
+    const since = this.#laggards.update([...all.keys()], term, nowMs)
+    return new Map([...all].filter(([address]) => nowMs - (since.get(address) ?? nowMs) >= patienceMs))
   }
 
   #orphaned(world: OperatorWorld, term: number | undefined): ReadonlySet<number> {
