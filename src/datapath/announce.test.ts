@@ -8,12 +8,17 @@ const mac = '02:00:5e:00:53:01'
 const address = (text: string) => parseAddress(text) ?? assert.fail(text)
 
 test('an IPv4 address is announced by a gratuitous ARP request', () => {
-  const frame = gratuitousArp(mac, address('172.18.0.42'))
+  const frame = gratuitousArp(mac, address('172.18.0.42'), 'request')
   assert.equal(frame.length, 60)
   assert.equal(frame.subarray(0, 14).toString('hex'), 'ffffffffffff02005e0053010806')
   assert.equal(frame.subarray(14, 22).toString('hex'), '0001080006040001')
   assert.equal(frame.subarray(22, 32).toString('hex'), '02005e005301ac12002a')
   assert.equal(frame.subarray(32, 42).toString('hex'), '000000000000ac12002a')
+})
+
+test('and by a reply, whose target is the sender', () => {
+  const frame = gratuitousArp(mac, address('172.18.0.42'), 'reply')
+  assert.equal(frame.subarray(14, 42).toString('hex'), `0001080006040002${'02005e005301ac12002a'.repeat(2)}`)
 })
 
 test('an IPv6 address is announced by an unsolicited neighbour advertisement that overrides', () => {

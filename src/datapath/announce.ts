@@ -9,6 +9,7 @@ const closeOnExec = 0x80000
 const etherType = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const
 const broadcast = Buffer.alloc(6, 0xff)
 const ipv4Length = 4
+const arpForms = ['request', 'reply'] as const
 const nodesOnLink = { mac: Buffer.from([0x33, 0x33, 0, 0, 0, 1]), address: allNodes() }
 
 /** ff02::1 */
@@ -21,30 +22,37 @@ function allNodes(): Buffer {
 
 /** Tells everyone on a device's link, once, that an address is at its MAC now. */
 export function announce(device: { readonly index: number; readonly mac: string }, address: Address): void {
-  const frame =
-    familyOf(address) === 4 ? gratuitousArp(device.mac, address) : unsolicitedNeighbour(device.mac, address)
+  const frames =
+    familyOf(address) === 4
+      ? arpForms.map((form) => gratuitousArp(device.mac, address, form))
+      : [unsolicitedNeighbour(device.mac, address)]
   const fd = check('open a packet socket', native.socket(packetFamily, rawSocket | closeOnExec, 0))
   try {
     const link = Buffer.alloc(20)
     link.writeUInt16LE(packetFamily, 0)
     link.writeUInt32LE(device.index, 4)
     check(`bind to device ${device.index}`, native.bind(fd, link, link.length))
-    check(`announce ${address} on device ${device.index}`, native.send(fd, frame, frame.length, 0))
+    for (const frame of frames)
+      check(`announce ${address} on device ${device.index}`, native.send(fd, frame, frame.length, 0))
   } finally {
     native.close(fd)
   }
 }
 
-/** RFC 5227 section 3: a request, sender and target the address itself. Caches that know it take the new MAC. */
-export function gratuitousArp(mac: string, address: Address): Buffer {
+/**
+ * RFC 5227 section 3: sender and target the address itself. Caches that know it take the new MAC, from a request; some take
+ * it from a reply alone.
+ */
+export function gratuitousArp(mac: string, address: Address, form: (typeof arpForms)[number]): Buffer {
   const [sender, ip] = [macBytes(mac), kernelBytes(address)]
   const arp = Buffer.alloc(28)
   arp.writeUInt16BE(1, 0)
   arp.writeUInt16BE(etherType.ipv4, 2)
   arp.set([6, ipv4Length], 4)
-  arp.writeUInt16BE(1, 6)
+  arp.writeUInt16BE(form === 'request' ? 1 : 2, 6)
   arp.set(sender, 8)
   arp.set(ip, 14)
+  if (form === 'reply') arp.set(sender, 18)
   arp.set(ip, 24)
   return Buffer.concat([ethernet(broadcast, sender, etherType.arp), arp, Buffer.alloc(18)])
 }
