@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type Datapath, openDatapath } from '../../datapath/datapath.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../datapath/private-namespaces.ts'
+import type { Address } from '../../net/address.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
 import { Pulse } from './pulse.ts'
+
+const hourNs = 3_600_000_000_000n
 
 export const skip = privateNamespacesRefused
 
@@ -34,6 +37,19 @@ export class PulseUnderTest {
   get aliveForMs(): number {
     const { alive_until_ns = 0n } = this.datapath.tables.vitals.get(0) ?? {}
     return Number(alive_until_ns - systemClock.monotonicNs()) / 1e6
+  }
+
+  /** What the kernel says of a gateway that is probed: it answers from now on, or does not. */
+  async see(gateway: Address, isHeard: boolean): Promise<void> {
+    const { heard } = this.datapath.tables
+    await until(() => heard.get(gateway) !== undefined)
+    const { distrusted_until_ns = 0n } = heard.get(gateway) ?? {}
+    heard.set(gateway, { last_ns: isHeard ? systemClock.monotonicNs() + hourNs : 0n, distrusted_until_ns })
+  }
+
+  /** That new flows had better avoid it. */
+  isDistrusted(gateway: Address): boolean {
+    return (this.datapath.tables.heard.get(gateway)?.distrusted_until_ns ?? 0n) > systemClock.monotonicNs()
   }
 
   /** Its tables hold, whatever happened before: on a busy machine anything may stand still for a while. */

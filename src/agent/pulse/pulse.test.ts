@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { address } from '../../decide/world-builder.ts'
 import { block, PulseUnderTest, skip, standStill, until } from './pulse-under-test.ts'
 
 /** One node, from its first table to its last. */
@@ -42,6 +44,43 @@ describe('a node', { skip, timeout: 60_000 }, () => {
     await until(() => node.pulse.lapse > lapse)
     assert.ok(node.aliveForMs <= 0)
     await node.becomeWell()
+  })
+
+  const gateway = address('192.0.2.9')
+  const isSilent = (): boolean | undefined => node.pulse.lives.get(gateway)?.isSilent
+
+  test('judges nobody before there was time to hear them', async () => {
+    node.pulse.watch(new Set([gateway]))
+    assert.deepEqual(node.pulse.silent, new Set())
+    await node.see(gateway, true)
+    await until(() => isSilent() === false)
+  })
+
+  test('takes a gateway for dead that it does not hear, and for alive when it does', async () => {
+    for (const isHeard of [false, true]) {
+      await node.see(gateway, isHeard)
+      await until(() => isSilent() === !isHeard)
+      assert.ok(!node.isDistrusted(gateway))
+    }
+  })
+
+  test('leaves one alone for a while that came and went three times, though it hears it', async () => {
+    for (const isHeard of [false, true, false]) {
+      await node.see(gateway, isHeard)
+      await until(() => isSilent() === !isHeard)
+    }
+    await until(() => node.isDistrusted(gateway))
+    await node.see(gateway, true)
+    await setTimeout(500)
+    assert.equal(isSilent(), true)
+    await until(() => isSilent() === false)
+    assert.ok(!node.isDistrusted(gateway))
+  })
+
+  test('knows nothing any more of a gateway that it does not listen for', async () => {
+    node.pulse.watch(new Set())
+    assert.equal(isSilent(), undefined)
+    await until(() => node.datapath.tables.heard.get(gateway) === undefined)
   })
 
   test('counts as alive while its next agent starts, where it is stopped in good order', async () => {
