@@ -5,10 +5,19 @@ import { planLeases } from './lease-grants.ts'
 import { leasesByAddress, rangesOfBlocks } from './lease-table.ts'
 import { confirmations, heldBlocks, markInUse, releasedBlocks, rememberLeases } from './lease-use.ts'
 import { resolve } from './resolve.ts'
-import { planSlots } from './slot-grants.ts'
+import { goneNodes, planSlots } from './slot-grants.ts'
 import { slotsByNode } from './slots.ts'
 import type { OwnLeases, World } from './world.ts'
-import { address, ciliumPolicy, device, egressNode, node, world } from './world-builder.ts'
+import {
+  address,
+  ciliumPolicy,
+  device,
+  egressNode,
+  isovalentPolicy,
+  node,
+  pod,
+  world,
+} from './world-builder.ts'
 
 /*
  * A cluster for the property test of leases: agents and operators that each see the API server's objects as they were
@@ -17,6 +26,7 @@ import { address, ciliumPolicy, device, egressNode, node, world } from './world-
 
 export const names = ['a', 'b', 'g', 'h'] as const
 export type Name = (typeof names)[number]
+/** To begin with. */
 export const gateways: readonly Name[] = ['g', 'h']
 export const egressIp = address('172.18.0.42')
 const slots = 512
@@ -25,6 +35,12 @@ const slots = 512
 export class ApiServer {
   readonly egressNodes: (readonly EgressNode[])[] = [[]]
   readonly egressAddresses: (readonly EgressAddress[])[] = [[]]
+  /** Which nodes have the label that makes a gateway. */
+  readonly labelled: ReadonlySet<Name>[] = [new Set(gateways)]
+
+  label(names: ReadonlySet<Name>): void {
+    this.labelled.push(names)
+  }
 
   get nodes(): readonly EgressNode[] {
     return this.egressNodes.at(-1) ?? []
@@ -59,39 +75,50 @@ export class ApiServer {
   }
 }
 
+export function addressOf(name: Name): string {
+  return `172.18.1.${names.indexOf(name) + 1}`
+}
+
 function interfacesOf(name: Name) {
-  const own = `172.18.1.${names.indexOf(name) + 1}`
+  const own = addressOf(name)
   const eth0 = device('eth0', [own], { isDefaultRoute: true, subnets: ['172.18.0.0/16'] })
   return name === 'g' ? [eth0, device('net0', [egressIp], { subnets: ['172.18.0.0/16'] })] : [eth0]
 }
 
-/** Two watches, each at some point of its history. */
+type Watched = 'nodes' | 'addresses' | 'labels'
+
+/** Three watches, each at some point of its history. */
 export class View {
   readonly #api: ApiServer
-  #nodesAt = 0
-  #addressesAt = 0
+  readonly #at: Record<Watched, number> = { nodes: 0, addresses: 0, labels: 0 }
 
   constructor(api: ApiServer) {
     this.#api = api
   }
 
-  advance(kind: 'nodes' | 'addresses', steps: number): void {
-    if (kind === 'nodes') this.#nodesAt = Math.min(this.#nodesAt + steps, this.#api.egressNodes.length - 1)
-    else this.#addressesAt = Math.min(this.#addressesAt + steps, this.#api.egressAddresses.length - 1)
+  advance(kind: Watched, steps: number): void {
+    const { egressNodes, egressAddresses, labelled } = this.#api
+    const { length } = { nodes: egressNodes, addresses: egressAddresses, labels: labelled }[kind]
+    this.#at[kind] = Math.min(this.#at[kind] + steps, length - 1)
   }
 
   /** As after a list. */
   catchUp(): void {
     this.advance('nodes', Number.MAX_SAFE_INTEGER)
     this.advance('addresses', Number.MAX_SAFE_INTEGER)
+    this.advance('labels', Number.MAX_SAFE_INTEGER)
   }
 
   get egressNodes(): readonly EgressNode[] {
-    return this.#api.egressNodes[this.#nodesAt] ?? []
+    return this.#api.egressNodes[this.#at.nodes] ?? []
   }
 
   get egressAddresses(): readonly EgressAddress[] {
-    return this.#api.egressAddresses[this.#addressesAt] ?? []
+    return this.#api.egressAddresses[this.#at.addresses] ?? []
+  }
+
+  get labelled(): ReadonlySet<Name> {
+    return this.#api.labelled[this.#at.labels] ?? new Set()
   }
 }
 
@@ -111,6 +138,8 @@ export class ModelAgent {
   /** The kernel's tables: they outlive the agent. */
   pool: readonly number[] = []
   blockOwner: readonly (number | 'self' | undefined)[] = []
+  /** Who it sends to, as it knows. */
+  order: readonly string[] = []
 
   constructor(name: Name, api: ApiServer) {
     this.name = name
@@ -134,17 +163,18 @@ export class ModelAgent {
   }
 
   world(present: ReadonlySet<Name>, silent: ReadonlySet<Name>): World {
-    const { egressNodes, egressAddresses } = this.view
+    const { egressNodes, egressAddresses, labelled } = this.view
     return world({
       self: this.name,
       nodes: [...present].map((each) =>
         node(each, {
-          ips: [`172.18.1.${names.indexOf(each) + 1}`],
-          labels: gateways.includes(each) ? { 'egress-gw': 'true' } : {},
+          ips: [addressOf(each)],
+          labels: labelled.has(each) ? { 'egress-gw': 'true' } : {},
         }),
       ),
-      pods: [],
+      pods: [pod('xwing', { nodeName: this.name, labels: { org: 'alliance' } })],
       ciliumPolicies: [ciliumPolicy('p')],
+      isovalentPolicies: [isovalentPolicy('spread', { destinationCIDRs: ['203.0.113.0/24'] })],
       egressNodes,
       egressAddresses,
       silentNodes: silent,
@@ -173,6 +203,7 @@ export class ModelAgent {
     this.pool =
       tables.pools.find((each) => each.address === egressIp && each.purpose === 'egress')?.blocks ?? []
     this.blockOwner = tables.egressIps.get(egressIp)?.blockOwner ?? []
+    this.order = tables.egressIps.get(egressIp)?.order ?? []
     this.#since = markInUse(this.#since, this.view, tables.pools)
     this.#confirmed = confirmations(seen, tables)
     this.#revision = leasesByAddress(this.view.egressAddresses).get(egressIp)?.revision ?? 0
@@ -226,22 +257,27 @@ export class ModelOperator {
   readonly view: View
   readonly #api: ApiServer
   readonly #slotsGiven = new Set<number>()
+  /** Since when nodes are missing, by name. */
+  #goneSince: ReadonlyMap<string, number> = new Map()
 
   constructor(api: ApiServer) {
     this.#api = api
     this.view = new View(api)
   }
 
-  run(present: ReadonlySet<Name>): void {
+  run(present: ReadonlySet<Name>, nowMs: number): void {
     const { egressNodes, egressAddresses } = this.view
     const leases = leasesByAddress(egressAddresses)
     const nodes = [...present].map((name) => ({ name, uid: name }))
-    const gone = egressNodes.map(({ metadata }) => metadata.name).filter((name) => !present.has(name as Name))
+    const missing = egressNodes
+      .map(({ metadata }) => metadata.name)
+      .filter((name) => !present.has(name as Name))
+    this.#goneSince = new Map(missing.map((name) => [name, this.#goneSince.get(name) ?? nowMs]))
+    const gone = goneNodes(nodes, egressNodes, this.#goneSince, nowMs).map(({ metadata }) => metadata.name)
     const withLeasedFloor = slotsWithLeasedFloor(leases, new Set(), slots)
     const withLeases = new Set([...leases.values()].flatMap((of) => of.leases.map(({ slot }) => slot)))
-    const goneSince = new Map(gone.map((name) => [name, 0]))
     const leased = { withLeases, withLeasedFloor }
-    for (const change of planSlots(nodes, egressNodes, slots, goneSince, 1e9, leased)) {
+    for (const change of planSlots(nodes, egressNodes, slots, this.#goneSince, nowMs, leased)) {
       if (change.action === 'create') {
         this.#slotsGiven.add(change.slot)
         this.#api.createNode(change.node, change.slot)
