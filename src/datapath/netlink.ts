@@ -16,8 +16,8 @@ const solSocket = 1
 const solNetlink = 270
 const option = { receiveTimeout: 20, receiveBufferForce: 33, addMembership: 1, capAck: 10, extendedAck: 11, strictCheck: 12 } as const // biome-ignore format: numbers of two headers
 
-/* The kernel fills at most 32 KiB per message of a dump. */
-const receiveLength = 1 << 18
+/* The kernel fills at most 32 KiB per message of a dump. One for all sockets: what has come is copied before anybody else asks. */
+const received = Buffer.alloc(1 << 18)
 const truncFlag = 0x20
 
 /** Waiting for the kernel's own lock can take long on a busy machine; an answer that never comes must not hang us. */
@@ -29,7 +29,6 @@ const receiveTimeoutS = 10
  */
 export class Netlink implements Disposable {
   readonly #fd: number
-  readonly #buffer = Buffer.alloc(receiveLength)
   #sequence = 0
 
   /** In the namespace at `netns`, or in this thread's own. */
@@ -73,10 +72,9 @@ export class Netlink implements Disposable {
   /** Up to the end of the answer: the acknowledgement, or the end of the list. Leftovers of a failed call are skipped. */
   *#receive(attempted: string, sequence: number): Generator<NetlinkMessage> {
     for (;;) {
-      const length = check(attempted, native.recv(this.#fd, this.#buffer, this.#buffer.length, truncFlag))
-      if (length > this.#buffer.length)
-        throw new Error(`${attempted}: an answer of ${length} bytes is too long`)
-      for (const message of decodeMessages(Buffer.from(this.#buffer.subarray(0, length)))) {
+      const length = check(attempted, native.recv(this.#fd, received, received.length, truncFlag))
+      if (length > received.length) throw new Error(`${attempted}: an answer of ${length} bytes is too long`)
+      for (const message of decodeMessages(Buffer.from(received.subarray(0, length)))) {
         if (message.sequence !== sequence) continue
         throwIfError(attempted, message)
         yield message
