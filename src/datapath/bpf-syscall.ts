@@ -1,8 +1,9 @@
 import koffi from 'koffi'
-import { check, native } from './libc.ts'
+import { check, isKernelError, native } from './libc.ts'
 
 /** bpf(2) itself, for commands that libbpf 1.1 wraps badly or not at all. Numbers: include/uapi/linux/bpf.h. */
 const commands = {
+  load: 5,
   pin: 6,
   getPinned: 7,
   attach: 8,
@@ -52,22 +53,22 @@ export interface DeviceHook {
 }
 
 const replaceFlag = 1 << 2
+const beforeFlag = 1 << 3
 
-/** Appends a program, or puts it in another's place between two packets: none sees neither. */
+/** Puts a program before all others, or in another's place between two packets: none sees neither. */
 export function attachProgram(
   { ifindex, attachType }: DeviceHook,
   programFd: number,
+  attempted: string,
   replacedFd?: number,
 ): void {
   const attributes = Buffer.alloc(32)
   attributes.writeUInt32LE(ifindex, 0)
   attributes.writeUInt32LE(programFd, 4)
   attributes.writeUInt32LE(attachType, 8)
-  if (replacedFd !== undefined) {
-    attributes.writeUInt32LE(replaceFlag, 12)
-    attributes.writeUInt32LE(replacedFd, 16)
-  }
-  bpf('attach', attributes, `attach a program to device ${ifindex}`)
+  attributes.writeUInt32LE(replacedFd === undefined ? beforeFlag : replaceFlag, 12)
+  attributes.writeUInt32LE(replacedFd ?? 0, 16)
+  bpf('attach', attributes, attempted)
 }
 
 export function detachProgram({ ifindex, attachType }: DeviceHook, programFd: number): void {
@@ -159,6 +160,42 @@ export function programName(programFd: number): string {
   const info = Buffer.alloc(nameAt + nameLength)
   askAbout(programFd, info, 'a program')
   return info.toString('latin1', nameAt).replace(/\0.*$/s, '')
+}
+
+/** The name of the program with this id of the kernel's; undefined where it is gone. */
+export function programNameById(id: number): string | undefined {
+  let fd: number
+  try {
+    fd = programById(id)
+  } catch (error) {
+    if (isKernelError(error, 'ENOENT')) return undefined
+    throw error
+  }
+  try {
+    return programName(fd)
+  } finally {
+    native.close(fd)
+  }
+}
+
+const classifierType = 3
+
+/** A program for tc that looks at no packet and says the same of each: `return action`. */
+export function loadVerdict(name: string, action: number): number {
+  const instructions = Buffer.alloc(16)
+  instructions.writeUInt8(0xb7, 0) /* r0 = action */
+  instructions.writeInt32LE(action, 4)
+  instructions.writeUInt8(0x95, 8) /* exit */
+  const license = Buffer.from('GPL\0')
+  const attributes = Buffer.alloc(64)
+  attributes.writeUInt32LE(classifierType, 0)
+  attributes.writeUInt32LE(instructions.length / 8, 4)
+  attributes.writeBigUInt64LE(koffi.address(instructions), 8)
+  attributes.writeBigUInt64LE(koffi.address(license), 16)
+  attributes.write(name, 48, nameLength - 1, 'latin1')
+  const fd = bpf('load', attributes, `load program ${name}`)
+  keepAlive(instructions, license)
+  return fd
 }
 
 /** The address of a buffer holds only while the buffer is referenced: call this after the kernel used it. */

@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { Address } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
-import { queryPrograms } from './bpf-syscall.ts'
 import {
   type Datapath,
   type DatapathOptions,
@@ -233,21 +224,6 @@ for (const mechanism of ['tcx', 'clsact'] as const)
     assert.deepEqual(datapath.attachments(), [])
     assert.throws(() => datapath.attach('from_pod', index), /attach from_pod at the ingress of device \d+/)
   })
-
-test('a program whose pin is lost is replaced, and never hangs there twice', { skip }, async () => {
-  using netlink = new Netlink()
-  createVeth(netlink, { name: 'p0', peer: { name: 'p1' } })
-  const index = findDevice(netlink, 'p0')?.index ?? 0
-  await using datapath = open({ mechanism: 'tcx' })
-  await datapath.apply(desired())
-  const { program, direction } = datapath.attach('from_pod', index)
-  unlinkSync(join(bpffs, `shared/hooks/tcx-${program}-${index}-${direction}`))
-  assert.deepEqual(datapath.attachments(), [])
-  datapath.attach('from_pod', index)
-  assert.equal(queryPrograms({ ifindex: index, attachType: 46 }).length, 1)
-  assert.equal(datapath.attachments().length, 1)
-  deleteDevice(netlink, index)
-})
 
 /** Packets that a device received, as the kernel counts them. */
 function received(device: string): bigint {

@@ -71,8 +71,15 @@ export function tcHook(ifindex: number, direction: 'ingress' | 'egress'): TcHook
   return { sz: 24, ifindex, attach_point: direction === 'ingress' ? 1 : 2, parent: 0 }
 }
 
-export function tcOptions(programFd: number, flags: number): TcOptions {
-  return { sz: 32, prog_fd: programFd, flags, prog_id: 0, handle: 1, priority: 1 }
+/** A filter by its place among the others, and what is to be put there. */
+export function tcOptions(filter: {
+  readonly handle: number
+  readonly priority: number
+  readonly programFd?: number
+  readonly replaces?: boolean
+}): TcOptions {
+  const { handle, priority, programFd = 0, replaces = false } = filter
+  return { sz: 32, prog_fd: programFd, flags: replaces ? 1 : 0, prog_id: 0, handle, priority }
 }
 
 let loaded: Libbpf | undefined

@@ -24,6 +24,8 @@ export const messageType = {
   newNeighbour: 28,
   deleteNeighbour: 29,
   getNeighbour: 30,
+  getQdisc: 38,
+  getFilter: 46,
 } as const
 
 export const messageFlag = {
