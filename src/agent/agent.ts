@@ -211,7 +211,7 @@ export class Agent implements LocalApi {
     const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
     const devices = this.#devices
     this.#applied = await this.#applier.apply({ tables, devices, attachments, lingering, isNetworkKnown })
-    this.#chainedPods?.hook()
+    for (const repair of this.#applied.hooks.repairs) log.warn(repair)
     for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.monotonicMs()))
       log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
@@ -336,6 +336,7 @@ export class Agent implements LocalApi {
       ...this.#options.pluginProblems(),
       ...this.#succession.problems,
       ...this.#portDemand.problems(this.#options.clock.monotonicMs()),
+      ...(this.#applied?.hooks.problems ?? []),
       ...(this.#chainedPods?.problems ?? []),
       ...describeRefusals(this.#tables?.refusals ?? []),
     ]

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../datapath/datapath.ts'
-import type { Attachment as HookAttachment } from '../datapath/hooks.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import type { Route } from '../datapath/routes.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
+import { type HookFindings, hookDevices, planHooks } from './hooked-devices.ts'
 import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices } from './node-network.ts'
 import { type Overlay, planDatapath } from './plan.ts'
 import { syncRoutes, tunnelRoutes } from './tunnel-routes.ts'
@@ -23,6 +23,7 @@ export interface NetworkSettings {
 export interface Applied {
   readonly overlay: Overlay
   readonly nativeDevices: readonly NodeDevice[]
+  readonly hooks: HookFindings
 }
 
 export interface Decision {
@@ -54,9 +55,9 @@ export class Applier {
     const overlay = this.#prepare(tables.self.tunnelAddress, devices)
     await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
     const nativeDevices = selectNativeDevices(devices, this.#settings.devices, tables.self.tunnelAddress)
-    hookDevices(datapath, overlay, nativeDevices)
+    const hooks = hookDevices(datapath, planHooks(overlay, nativeDevices, attachments))
     this.#route(tunnelRoutes(tables, overlay), overlay)
-    return { overlay, nativeDevices }
+    return { overlay, nativeDevices, hooks }
   }
 
   #prepare(tunnelAddress: Address, devices: readonly NodeDevice[]): Overlay {
@@ -74,20 +75,4 @@ export class Applier {
     syncRoutes(this.#held.netlink, overlay.ifindex, routes)
     this.#routes = routes
   }
-}
-
-/** Attaching again where a program already is would cost a system call and nothing else; it is left out. */
-function hookDevices(datapath: Datapath, overlay: Overlay, nativeDevices: readonly NodeDevice[]): void {
-  const present = datapath.attachments()
-  const isPresent = (program: string, ifindex: number): boolean =>
-    present.some((hook) => hook.program === program && hook.ifindex === ifindex)
-  if (!isPresent('from_overlay', overlay.ifindex)) datapath.attach('from_overlay', overlay.ifindex)
-  for (const { index } of nativeDevices)
-    if (!isPresent('from_world', index)) datapath.attach('from_world', index)
-  for (const hook of present) if (isLeftOver(hook, overlay, nativeDevices)) datapath.detach(hook)
-}
-
-function isLeftOver(hook: HookAttachment, overlay: Overlay, nativeDevices: readonly NodeDevice[]): boolean {
-  if (hook.program === 'from_world') return !nativeDevices.some(({ index }) => index === hook.ifindex)
-  return hook.program === 'from_overlay' && hook.ifindex !== overlay.ifindex
 }

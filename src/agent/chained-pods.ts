@@ -7,6 +7,7 @@ import type { Attachment, Attachments } from './attachments.ts'
 import { describeBypass } from './bypassed-policies.ts'
 import { findWire } from './chained-wire.ts'
 import { addressesOf, type CachedResult, podInterface, readResultCache } from './cni-result.ts'
+import { podHooks } from './hooked-devices.ts'
 import type { CniRequest } from './local-api.ts'
 import type { NodeDevice } from './node-network.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
@@ -70,7 +71,18 @@ export class ChainedPods {
     await untilKnown(this.#options, pod)
     this.#take({ containerId, interfaceName, pod, result: prevResult }, netns)
     await untilWritten(this.#options, pod)
+    this.#hook(containerId)
     return undefined
+  }
+
+  /** It hangs there since the tables were written, or another has the place: then the pod does not start. */
+  #hook(containerId: string): void {
+    const { attachments, datapath } = this.#options
+    const { wired, device } = attachments.get(containerId) ?? {}
+    if (wired === undefined || device === undefined)
+      throw new Refusal(500, `container ${containerId} is gone`)
+    for (const { program, ifindex, direction } of podHooks(wired.ifindex, device))
+      datapath.attach(program, ifindex, direction)
   }
 
   #take({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
@@ -110,17 +122,6 @@ export class ChainedPods {
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       this.#strangers.set(`${cached.pod.namespace}/${cached.pod.name}`, reason)
-    }
-  }
-
-  /** After the tables: no packet of a pod that runs already meets a program that does not know it. */
-  hook(): void {
-    const { attachments, datapath } = this.#options
-    const hooked = new Set(datapath.attachments().map(({ program, ifindex }) => `${program} ${ifindex}`))
-    for (const { isChained, wired } of attachments.list()) {
-      if (!isChained || wired === undefined) continue
-      if (!hooked.has(`to_pod ${wired.ifindex}`)) datapath.attach('to_pod', wired.ifindex, 'egress')
-      if (!hooked.has(`from_pod ${wired.ifindex}`)) datapath.attach('from_pod', wired.ifindex, 'ingress')
     }
   }
 

@@ -4,6 +4,7 @@ import type { Netlink } from '../datapath/netlink.ts'
 import type { Address } from '../net/address.ts'
 import { contains, familyOfPrefix, type Prefix, prefixLength } from '../net/prefix.ts'
 import type { Attachment, Attachments } from './attachments.ts'
+import { podHooks } from './hooked-devices.ts'
 import type { CniRequest, CniResult } from './local-api.ts'
 import { chooseAddress, routerAddress } from './pod-addresses.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
@@ -101,8 +102,8 @@ export class PodNetwork {
     attachments.put(begun)
     try {
       const wired = wirePod(netlink, { netns, interfaceName, device, mtu: size, addresses }, (ifindex) => {
-        datapath.attach('from_pod', ifindex, 'ingress')
-        datapath.attach('to_pod', ifindex, 'egress')
+        for (const { program, direction } of podHooks(ifindex, device))
+          datapath.attach(program, ifindex, direction)
       })
       const attachment = { ...begun, wired }
       attachments.put(attachment)
