@@ -206,7 +206,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
 	enum verdict verdict = DROP_NO_FREE_PORT;
 	__u32 count = pool ? pool->count : 0, tries = 0;
-	long error;
+	int error;	/* before 6.4 a map's answer fills half a register: of a long, -EEXIST would never be equal */
 
 	for (int i = 0; i < PORT_TRIES; i++) {
 		__u32 random = bpf_get_prandom_u32();
@@ -232,34 +232,41 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 	return verdict;
 }
 
-/* Makes a flow's mapping. If another CPU was faster with the same flow, or is still taking its old one apart, the port goes back. */
+/* If another CPU was faster with the same flow, or is still taking its old one apart, the port goes back. */
+static __noinline enum verdict insert_mapping(const struct flow_key *flow, const struct flow_key *port, __u64 policy,
+					      __u32 purpose, __u64 now)
+{
+	struct mapping mapping = {
+		.egress_ip = port->source,
+		.egress_port = port->source_port,
+		.masqueraded = purpose == POOL_MASQUERADE,
+		.policy = policy,
+		.created_ns = now,
+		.last_outward_ns = now,
+	};
+	int error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
+
+	if (!error)
+		return CONTINUE;
+	bpf_map_delete_elem(&ports, port);
+	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
+}
+
+/* Makes a flow's mapping, with a port that is free towards its destination. */
 __noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip, __u64 policy,
 				     __u32 purpose)
 {
+	struct flow_key own_flow, port;
 	__u64 now = bpf_ktime_get_ns();
-	struct mapping mapping = {};
 	enum verdict verdict;
-	struct flow_key key;
-	long error;
 
 	if (!flow || !egress_ip)
 		return DROP_INTERNAL;
-	key = *flow;
-	key.source = *egress_ip;
-	verdict = take_port(flow, &key, purpose, now);
-	if (verdict != CONTINUE)
-		return verdict;
-	mapping.egress_ip = *egress_ip;
-	mapping.egress_port = key.source_port;
-	mapping.masqueraded = purpose == POOL_MASQUERADE;
-	mapping.policy = policy;
-	mapping.created_ns = now;
-	mapping.last_outward_ns = now;
-	error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
-	if (!error)
-		return CONTINUE;
-	bpf_map_delete_elem(&ports, &key);
-	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
+	own_flow = *flow;
+	port = own_flow;
+	port.source = *egress_ip;
+	verdict = take_port(&own_flow, &port, purpose, now);
+	return verdict == CONTINUE ? insert_mapping(&own_flow, &port, policy, purpose, now) : verdict;
 }
 
 static __always_inline bool is_after(__u32 a, __u32 b)

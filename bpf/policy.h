@@ -216,7 +216,8 @@ enum holder {
 
 __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
 {
-	struct egress_ip *entry = egress_ip ? bpf_map_lookup_elem(&egress_ips, egress_ip) : NULL;
+	struct address key = egress_ip ? *egress_ip : (struct address){};
+	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, &key);
 	enum holder holder = HOLDER_NONE;
 	struct self *own = this_node();
 	enum life life;
@@ -291,6 +292,8 @@ static __noinline bool pick_egress_ip(const struct group *group, const struct pa
 __noinline enum verdict choose_egress_ip(__u64 group_id, __u64 now, struct address *egress_ip)
 {
 	struct group *group = bpf_map_lookup_elem(&groups, &group_id);
+	enum verdict verdict = DROP_NO_LIVE_GATEWAY;
+	struct address picked = {};
 
 	if (!egress_ip || !group || group->count == 0 || group->count > MAX_GROUP_MEMBERS || group->preferred > group->count)
 		return DROP_NO_GATEWAY;
@@ -302,10 +305,13 @@ __noinline enum verdict choose_egress_ip(__u64 group_id, __u64 now, struct addre
 			.asks_for_owner = group->keeps_address ? !(i & 1) : !(i >> 1),
 		};
 
-		if (pick_egress_ip(group, &pass, now, egress_ip))
-			return CONTINUE;
+		if (pick_egress_ip(group, &pass, now, &picked)) {
+			verdict = CONTINUE;
+			break;
+		}
 	}
-	return DROP_NO_LIVE_GATEWAY;
+	*egress_ip = picked;
+	return verdict;
 }
 
 #endif

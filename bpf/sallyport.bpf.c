@@ -8,7 +8,8 @@
  * The source node translates and keeps the state; the gateway checks and forwards. A node may be both.
  * A stage returns CONTINUE or ends the journey; leave() alone turns an ending into a TC action and a count.
  * A function that is not static is one that the verifier reads by itself, once, and not again for each state of its callers:
- * those with loops, which would otherwise take a program to the verifier's limit.
+ * those with loops, which would otherwise take a program to the verifier's limit. Before 6.2 what it is given by a pointer is
+ * no key or value for a map: it makes a copy.
  */
 #include <stdbool.h>
 #include <stddef.h>
