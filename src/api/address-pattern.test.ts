@@ -47,13 +47,6 @@ test('a prefix is what the reader reads', () => {
   )
 })
 
-test('neither asks CEL for an escape, nor costs an API server more than it allows for a list of 4,096', () => {
-  for (const pattern of [addressPattern, prefixPattern]) {
-    assert.doesNotMatch(pattern, /[\\']/)
-    /* As Kubernetes estimates matches(): a tenth of the text times a quarter of the pattern; ten million are the limit of a rule. */
-    assert.ok(
-      Math.ceil(64 * 0.1) * Math.ceil(pattern.length * 0.25) * 4096 < 9_000_000,
-      `${pattern.length} characters`,
-    )
-  }
+test('neither asks CEL for an escape', () => {
+  for (const pattern of [addressPattern, prefixPattern]) assert.doesNotMatch(pattern, /[\\']/)
 })

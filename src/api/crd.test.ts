@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ApiObject } from '../lab/apiserver/api-object.ts'
 import { ruleProblem } from '../lab/apiserver/cel.ts'
+import { estimateRules, mostPerDefinition, mostPerRule } from '../lab/apiserver/rule-cost.ts'
 import { type Schema, validate } from '../lab/apiserver/schema.ts'
 import { renderCrd, renderCrds } from './crd.ts'
 import { kinds } from './kinds.ts'
@@ -98,6 +99,17 @@ describe('every definition', () => {
   })
 })
 
+/* Half of what an API server allows: the estimate here is not that server's own. */
+for (const name of kindNames)
+  test(`what the rules of an ${kinds[name].kind} may cost is half of what an API server allows at most`, () => {
+    const rules = estimateRules(schemaOf(name))
+    assert.ok(rules.length > 0)
+    for (const { path, expression, cost } of rules)
+      assert.ok(cost < mostPerRule / 2, `${path}: ${expression} costs ${cost}`)
+    const whole = rules.reduce((sum, { cost }) => sum + cost, 0)
+    assert.ok(whole < mostPerDefinition / 2, `all of them cost ${whole}`)
+  })
+
 test('azAffinity explains its four modes', () => {
   const { description = '' } = all.find(({ path }) => path.endsWith('.spec.azAffinity'))?.schema ?? {}
   assert.match(
@@ -189,10 +201,11 @@ describe('an API server with our definitions', () => {
     },
     {
       name: 'names destinations and exclusions that are none, at once',
-      spec: { ...sound, destinationCIDRs: ['10.0.0.0/8', '10.0.0.0/33'], excludedCIDRs: ['10.0.0.1'] },
+      spec: { ...sound, destinationCIDRs: ['10.0.0.0/8', '10.0.0.0/33', 'all'], excludedCIDRs: ['10.0.0.1'] },
       expect: [
-        'spec: failed to parse destination CIDR 10.0.0.0/33',
-        'spec: failed to parse excluded CIDR 10.0.0.1',
+        'spec.destinationCIDRs[1]: failed to parse destination CIDR 10.0.0.0/33',
+        'spec.destinationCIDRs[2]: failed to parse destination CIDR all',
+        'spec.excludedCIDRs[0]: failed to parse excluded CIDR 10.0.0.1',
       ],
     },
     {

@@ -28,12 +28,11 @@ interface Definition {
 }
 
 const age = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
-const policyRules: readonly Rule[] = [
-  selectorsRule,
-  destinationCidrsRule,
-  cidrRule('destinationCIDRs', 'destination'),
-  cidrRule('excludedCIDRs', 'excluded'),
-]
+const policyRules: readonly Rule[] = [selectorsRule, destinationCidrsRule]
+const destinationRules: Definition['rules'] = {
+  'destinationCIDRs[]': [cidrRule('destination')],
+  'excludedCIDRs[]': [cidrRule('excluded')],
+}
 
 /** Wherever a label selector stands: its requirements are lists inside it, which the rules reach by their path. */
 function selectorRules(...paths: readonly string[]): Record<string, readonly Rule[]> {
@@ -55,6 +54,7 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     isSpecRequired: true,
     rules: {
       '': policyRules,
+      ...destinationRules,
       egressGateway: gatewayRules,
       'egressGateways[]': gatewayRules,
       ...podSelectionRules,
@@ -69,7 +69,9 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     status: isovalentEgressGatewayPolicyStatus,
     isSpecRequired: true,
     rules: {
-      '': [...policyRules, cidrRule('egressCIDRs', 'egress'), azAffinityRule, poolRule],
+      '': [...policyRules, azAffinityRule, poolRule],
+      ...destinationRules,
+      'egressCIDRs[]': [cidrRule('egress')],
       'egressGroups[]': gatewayRules,
       ...podSelectionRules,
       ...selectorRules('egressGroups[].nodeSelector'),

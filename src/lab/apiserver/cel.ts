@@ -4,7 +4,13 @@ import { parsePrefix } from '../../net/prefix.ts'
 import type { Rule } from './schema.ts'
 import type { FieldIssue } from './status-error.ts'
 
-type Evaluate = (context: Record<string, unknown>) => unknown
+/** A node of a parsed expression: an operator, a name or a value, and what it is applied to. */
+export interface AstNode {
+  readonly op: string
+  readonly args: unknown
+}
+
+type Evaluate = ((context: Record<string, unknown>) => unknown) & { readonly ast: AstNode }
 
 const environment = new Environment()
   .registerVariable('self', 'dyn')
@@ -20,6 +26,10 @@ function compile(expression: string): Evaluate {
   const evaluate = environment.parse(expression) as unknown as Evaluate
   compiled.set(expression, evaluate)
   return evaluate
+}
+
+export function parse(expression: string): AstNode {
+  return compile(expression).ast
 }
 
 /** What is wrong with a rule itself; undefined when it can be evaluated. */

@@ -2,6 +2,8 @@ import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
 import { ruleProblem } from './cel.ts'
 import { isList, isText, missing, wrong } from './field-issues.ts'
 import { builtInKinds } from './resources.ts'
+import { estimateRules, mostPerDefinition, mostPerRule } from './rule-cost.ts'
+import type { Schema } from './schema.ts'
 import type { FieldIssue } from './status-error.ts'
 
 const builtInGroups = new Set(builtInKinds.map(({ group }) => group))
@@ -28,7 +30,8 @@ export function definitionIssues({ metadata, spec = {} }: ApiObject): FieldIssue
     })
   if (metadata.name !== `${names.plural}.${group}`)
     issues.push(wrong('metadata.name', metadata.name, 'must be spec.names.plural+"."+spec.group'))
-  return [...issues, ...versionIssues(spec.versions), ...ruleIssues(spec)]
+  issues.push(...versionIssues(spec.versions), ...ruleIssues(spec))
+  return issues.length > 0 ? issues : costIssues(spec.versions as JsonObject[])
 }
 
 function versionIssues(versions: unknown): FieldIssue[] {
@@ -93,4 +96,28 @@ function ruleIssues(node: unknown): FieldIssue[] {
     return problem === undefined ? [] : [wrong('spec.versions', rule, `compilation failed: ${problem}`)]
   })
   return [...own, ...Object.values(node).flatMap(ruleIssues)]
+}
+
+function costIssues(versions: readonly JsonObject[]): FieldIssue[] {
+  return versions.flatMap(({ schema }, index) => {
+    const field = `spec.versions[${index}].schema.openAPIV3Schema`
+    const rules = estimateRules((schema as JsonObject).openAPIV3Schema as Schema)
+    const whole = rules.reduce((sum, { cost }) => sum + cost, 0)
+    return [
+      ...rules
+        .filter(({ cost }) => cost > mostPerRule)
+        .map(({ path, cost }) => tooDear(`${field} (${path})`, 'rule cost', cost / mostPerRule)),
+      ...(whole > mostPerDefinition
+        ? [tooDear(field, 'rule cost total for entire OpenAPIv3 schema', whole / mostPerDefinition)]
+        : []),
+    ]
+  })
+}
+
+function tooDear(field: string, what: string, factor: number): FieldIssue {
+  return {
+    field,
+    reason: 'FieldValueForbidden',
+    message: `Forbidden: estimated ${what} exceeds budget by factor of ${factor > 100 ? 'more than 100' : factor.toFixed(1)}x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
+  }
 }
