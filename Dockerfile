@@ -13,8 +13,9 @@ RUN make build/sallyport.bpf.o
 FROM node:24-bookworm-slim AS modules
 WORKDIR /opt/sallyport
 COPY package.json package-lock.json .npmrc ./
-# Of Node.js the program alone: its headers and manuals are larger than our sources.
-RUN npm ci --omit=dev \
+# Not `npm ci`, which refuses this lock file: ./setup says why. Of Node.js the program alone: its headers and manuals are
+# larger than our sources.
+RUN npm install --no-save --omit=dev \
  && rm -rf node_modules/node-linux-*/include node_modules/node-linux-*/share node_modules/node-linux-*/*.md
 
 FROM debian:12-slim

@@ -44,6 +44,7 @@ interface Locked {
   readonly version: string
   readonly dev?: boolean
   readonly resolved?: string
+  readonly dependencies?: Readonly<Record<string, string>>
 }
 const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as {
   readonly packages: Readonly<Record<string, Locked>>
@@ -116,6 +117,31 @@ describe('the image', () => {
     )
     assert.equal(versions[0], versions[1])
     assert.match(versions[0] ?? '', /^24\./)
+  })
+
+  /* As a dry run without a network: what is to be installed is in the lock file, and what is not there is done without. */
+  test('installs the packages that run, by the very words of the Dockerfile, from the lock file alone', () => {
+    const [, line = ''] = /^RUN (npm .+?)(?: \\)?$/m.exec(dockerfile) ?? []
+    const folder = mkdtempSync(join(tmpdir(), 'sallyport-modules-'))
+    for (const file of ['package.json', 'package-lock.json', '.npmrc'])
+      cpSync(join(repository, file), join(folder, file))
+    const npm = {
+      npm_config_offline: 'true',
+      npm_config_dry_run: 'true',
+      npm_config_cache: join(folder, 'cache'),
+    }
+    const { status, stdout, stderr } = spawnSync('sh', ['-c', line], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, ...npm },
+    })
+    rmSync(folder, { recursive: true })
+    assert.equal(status, 0, stderr)
+    const installed = [...stdout.matchAll(/^add (\S+) /gm)].map(([, name]) => `node_modules/${name}`)
+    const { dependencies = {} } = lock.packages[''] ?? {}
+    for (const name of Object.keys(dependencies)) assert.ok(installed.includes(`node_modules/${name}`), name)
+    for (const path of installed)
+      assert.notEqual(lock.packages[path]?.dev, true, `${path} is for development`)
   })
 
   test('is locked without the address of a registry', () => {
