@@ -53,13 +53,17 @@ const everywhere = {
 }
 
 /**
- * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, SYS_ADMIN to enter
- * pods' network namespaces.
+ * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce
+ * addresses, SYS_ADMIN to enter pods' network namespaces, DAC_OVERRIDE where the CNI folders are not root's (as Kubespray
+ * leaves them).
  */
 const securityContext = {
   runAsUser: 0,
   readOnlyRootFilesystem: true,
-  capabilities: { add: ['BPF', 'NET_ADMIN', 'SYS_ADMIN', 'PERFMON'], drop: ['ALL'] },
+  capabilities: {
+    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
+    drop: ['ALL'],
+  },
 }
 
 const probe = (path: string, periodSeconds: number, failureThreshold = 3): object => ({

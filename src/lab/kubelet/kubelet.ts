@@ -11,6 +11,7 @@ import { findImage, unknownImage } from '../images.ts'
 import { apiServerPort, repository } from '../layout.ts'
 import { endProcess } from '../machine.ts'
 import { callNetwork, findNetwork } from './cni.ts'
+import { securityOf, securityProblem } from './confinement.ts'
 import {
   forgetRunningPod,
   isAlive,
@@ -96,6 +97,7 @@ export class Kubelet {
       known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
     return {
       pid: process_.process.pid,
+      security: known !== undefined && spec !== undefined ? securityOf(known, spec) : {},
       isAlive: () => {
         const now = this.#running.get(running.uid)?.containers[container]
         return now !== undefined && now.restarts === process_.restarts && isAlive(now)
@@ -289,6 +291,9 @@ export class Kubelet {
     restarts: number,
   ): Promise<void> {
     const image = findImage(container.image)
+    const security = securityOf(pod, container)
+    const problem = securityProblem(security)
+    if (problem !== undefined) throw new Error(problem)
     const env = this.#environment(pod, container, running.podIPs[0] ?? '')
     const binds = await this.#volumes.bindsOf(pod, running.uid, container)
     const command = [
@@ -299,6 +304,7 @@ export class Kubelet {
     const process_ = launch({
       pod,
       command,
+      security,
       env,
       binds,
       netns: running.netnsId === undefined ? undefined : `/run/netns/${running.netnsId}`,
@@ -355,6 +361,7 @@ export class Kubelet {
       pid: present.process.pid,
       podIP,
       env: this.#environment(pod, container, podIP),
+      security: securityOf(pod, container),
       ageMs: this.#options.clock.now() - Date.parse(present.startedAt),
     }
     const { readinessProbe, livenessProbe } = container

@@ -9,6 +9,7 @@ export interface Pod extends KubeObject {
     readonly restartPolicy?: 'Always' | 'OnFailure' | 'Never'
     readonly serviceAccountName?: string
     readonly terminationGracePeriodSeconds?: number
+    readonly securityContext?: SecurityContext
     readonly containers: readonly Container[]
     readonly volumes?: readonly Volume[]
   }
@@ -28,6 +29,18 @@ export interface Container {
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
+  readonly securityContext?: SecurityContext
+}
+
+/** Of a pod for all its containers, or of one. AppArmor, SELinux and seccomp are not the lab's. */
+export interface SecurityContext {
+  readonly privileged?: boolean
+  readonly runAsUser?: number
+  readonly runAsGroup?: number
+  readonly runAsNonRoot?: boolean
+  readonly readOnlyRootFilesystem?: boolean
+  readonly allowPrivilegeEscalation?: boolean
+  readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] }
 }
 
 export interface Probe {

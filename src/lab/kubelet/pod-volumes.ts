@@ -65,7 +65,7 @@ export class PodVolumes {
       source: join(directoryOf(uid), 'service-account'),
       target: '/run/secrets/kubernetes.io/serviceaccount',
     }
-    return [...binds.filter(({ source, target }) => source !== target), serviceAccount]
+    return [...binds, serviceAccount]
   }
 
   #sourceOf(uid: string, { name, hostPath, emptyDir, configMap }: Volume): string {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { get } from 'node:http'
-import type { Probe } from './pod-spec.ts'
+import { confine } from './confinement.ts'
+import type { Probe, SecurityContext } from './pod-spec.ts'
 
 type Verdict = 'passed' | 'failed' | 'undecided'
 
@@ -16,6 +17,7 @@ export interface ProbeTarget {
   readonly pid: number
   readonly podIP: string
   readonly env: Readonly<Record<string, string>>
+  readonly security: SecurityContext
   /** Since the container's start. */
   readonly ageMs: number
 }
@@ -37,7 +39,7 @@ export class Probes {
     const isEarly = kind === 'liveness' && target.ageMs < initialDelaySeconds * 1000
     if (isEarly || Date.now() - record.askedAtMs < periodMs) return record.verdict
     record.askedAtMs = Date.now()
-    const hasPassed = await probeOnce(probe, target.pid, target.podIP, target.env)
+    const hasPassed = await probeOnce(probe, target)
     record.failures = hasPassed ? 0 : record.failures + 1
     if (hasPassed) record.verdict = 'passed'
     else if (record.failures >= failureThreshold) record.verdict = 'failed'
@@ -55,12 +57,7 @@ export class Probes {
 }
 
 /** One look at a container. `pid` is its first process, `podIP` where it listens if the probe names no host. */
-function probeOnce(
-  probe: Probe,
-  pid: number,
-  podIP: string,
-  env: Readonly<Record<string, string>>,
-): Promise<boolean> {
+function probeOnce(probe: Probe, { pid, podIP, env, security }: ProbeTarget): Promise<boolean> {
   if (probe.httpGet !== undefined) {
     const { path = '/', port, host = podIP } = probe.httpGet
     return new Promise((resolve) => {
@@ -73,7 +70,8 @@ function probeOnce(
     })
   }
   if (probe.exec === undefined) return Promise.resolve(true)
-  const words = ['--net', '--mount', '--uts', `--target=${pid}`, '--', ...probe.exec.command]
+  const command = confine(security, probe.exec.command)
+  const words = ['--net', '--mount', '--uts', `--target=${pid}`, '--', ...command]
   return new Promise((resolve) => {
     const child = spawn('nsenter', words, { env, stdio: 'ignore', timeout: 2000 })
     child.on('error', () => resolve(false))

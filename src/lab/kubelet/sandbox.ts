@@ -13,7 +13,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { identify, type ProcessId } from '../machine.ts'
-import type { Pod } from './pod-spec.ts'
+import { confine, protectFiles } from './confinement.ts'
+import type { Pod, SecurityContext } from './pod-spec.ts'
 
 export const stateDirectory = '/run/kubelet'
 
@@ -53,6 +54,7 @@ export interface Launch {
   readonly pod: Pod
   readonly netns: string | undefined
   readonly command: readonly string[]
+  readonly security: SecurityContext
   readonly env: Readonly<Record<string, string>>
   /** What appears where: folders of this kubelet's at the container's paths. */
   readonly binds: readonly { readonly source: string; readonly target: string }[]
@@ -61,19 +63,22 @@ export interface Launch {
 }
 
 /**
- * Starts a container: mounts and a hostname of its own, the pod's network, and a process group that ends as one. Mounts
- * made on the node later are seen inside, as hostPath volumes with propagation are.
+ * Starts a container: mounts and a hostname of its own, the pod's network, the rights that its pod says, and a process group
+ * that ends as one. Mounts made on the node later are seen inside, as hostPath volumes with propagation are.
  */
-export function launch({ pod, netns, command, env, binds, logFile, onExit }: Launch): ProcessId {
+export function launch(container: Launch): ProcessId {
+  const { pod, netns, command, security, env, binds, logFile, onExit } = container
   const script = [
     'set -e',
     ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
-    ...binds.flatMap(({ source, target }) => [`mkdir -p ${target}`, `mount --bind ${source} ${target}`]),
+    ...binds.flatMap(({ source, target }) => [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`]),
+    ...protectFiles(security),
     'exec "$@"',
   ].join('\n')
   const unshare = ['unshare', '--mount', '--propagation=slave', ...(netns === undefined ? [] : ['--uts'])]
   const enter = netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--']
-  const [first = '', ...rest] = [...enter, ...unshare, '--', 'sh', '-c', script, 'container', ...command]
+  const confined = confine(security, command)
+  const [first = '', ...rest] = [...enter, ...unshare, '--', 'sh', '-c', script, 'container', ...confined]
   mkdirSync(join(logFile, '..'), { recursive: true })
   const log = openSync(logFile, 'a')
   const child = spawn(first, rest, { env, detached: true, stdio: ['ignore', log, log], cwd: '/' })

@@ -4,12 +4,15 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { confine } from './confinement.ts'
 import { followLog, type LogSource, readLog, tailOf } from './container-log.ts'
+import type { SecurityContext } from './pod-spec.ts'
 
 /** What exec, attach and logs need to know of a container. Only what runs can be entered; its log can be read afterwards, too. */
 export interface ContainerHandle extends LogSource {
   readonly pid: number
   readonly env: Readonly<Record<string, string>>
+  readonly security: SecurityContext
   /** Of the container that ran before the last restart. */
   readonly previousLogFile: string
 }
@@ -100,15 +103,16 @@ function terminalOf(scriptPid: number): string | undefined {
   }
 }
 
-/** Entering by the container's first process: its mounts, network and hostname. */
-function runCommand(webSocket: WebSocket, { pid, env }: ContainerHandle, url: URL): void {
+/** Entering by the container's first process: its mounts, network and hostname; and with its rights. */
+function runCommand(webSocket: WebSocket, { pid, env, security }: ContainerHandle, url: URL): void {
   const words = url.searchParams.getAll('command')
   const hasTty = url.searchParams.get('tty') === 'true'
   const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
   const inside = hasTty
     ? ['script', '--quiet', '--return', '--flush', '--command', quoted, '/dev/null']
     : words
-  const child = spawn('nsenter', [`--target=${pid}`, '--net', '--mount', '--uts', '--', ...inside], {
+  const entered = [`--target=${pid}`, '--net', '--mount', '--uts', '--', ...confine(security, inside)]
+  const child = spawn('nsenter', entered, {
     env: { ...env, TERM: 'xterm', SHELL: '/bin/sh' },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

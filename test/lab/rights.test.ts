@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/confinement.ts'
+import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+
+/** The lab's kubelet gives containers what their manifest says. What agents and operators need and do not ask for shows here. */
+describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: 240_000 }, () => {
+  const lab = labFor('test-rights')
+  const run = (command: string): Promise<string> => type(lab.state(), command)
+  const processes = async (program: string): Promise<readonly number[]> => {
+    const state = lab.state()
+    return (
+      await Promise.all(state.nodes.map(({ name }) => processesOf(state, name, `src/${program}/main.ts`)))
+    ).flat()
+  }
+  const securityOf = async (workload: string): Promise<Parameters<typeof capabilitiesOf>[0]> =>
+    JSON.parse(
+      await run(
+        `kubectl -n kube-system get ${workload} -o 'jsonpath={.spec.template.spec.containers[0].securityContext}'`,
+      ),
+    ) as Parameters<typeof capabilitiesOf>[0]
+
+  test('an agent has the capabilities that it asks for, in its bounding set, too', async () => {
+    await walkUpTo(lab.state(), 'The policy')
+    const asked = [...capabilitiesOf(await securityOf('daemonset/cilium'))].sort()
+    const agents = await processes('agent')
+    assert.equal(agents.length, 5)
+    for (const pid of agents)
+      for (const set of ['CapBnd', 'CapEff'] as const)
+        assert.deepEqual([...readCapabilities(pid, set)].sort(), asked)
+  })
+
+  test('an operator is not root, and may do nothing but read what the image would have for it', async () => {
+    const operators = await processes('operator')
+    assert.equal(operators.length, 2)
+    for (const pid of operators) {
+      assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^Uid:\t65532\t65532\t65532\t65532$/m)
+      assert.deepEqual([...readCapabilities(pid, 'CapBnd')], ['DAC_READ_SEARCH'])
+    }
+  })
+
+  test('nobody writes into the image', async () => {
+    const attempt = 'for path in / /tmp /usr; do touch $path/written 2>&1; done; true'
+    const said = await run(`kubectl -n kube-system exec ds/cilium -- sh -c '${attempt}'`)
+    assert.equal(said.match(/Read-only file system/g)?.length, 3, said)
+  })
+
+  /* It was told: of itself the outpost would ask the silent gateway until the entry fails. */
+  test('a successor’s announcement reaches who knew the silent gateway', async () => {
+    const known = `docker exec remote-outpost ip neighbour show 172.18.0.42`
+    const macOf = (node: string): Promise<string> =>
+      run(`docker exec ${node} cat /sys/class/net/eth0/address`)
+    const [gateway, successor] = [await macOf('kind-worker3'), await macOf('kind-worker4')]
+    assert.match(await run(`kubectl exec xwing -- ${curlOutpost}`), /172\.18\.0\.42/)
+    assert.ok((await run(known)).includes(gateway))
+    await run('docker pause kind-worker3')
+    await eventually('the outpost knows', async () => (await run(known)).includes(successor))
+    await run('docker unpause kind-worker3')
+  })
+})
