@@ -53,6 +53,18 @@ const everywhere = {
 }
 
 /**
+ * The usual AppArmor profile of container runtimes forbids to write below /sys/fs, and SELinux' usual type all of the node's
+ * files: neither asks for capabilities. Before Kubernetes 1.30 AppArmor was asked by an annotation alone.
+ */
+const unconfined = {
+  appArmorProfile: { type: 'Unconfined' },
+  seLinuxOptions: { type: 'spc_t', level: 's0' },
+}
+const unconfinedAnnotation = (container: string): Readonly<Record<string, string>> => ({
+  [`container.apparmor.security.beta.kubernetes.io/${container}`]: 'unconfined',
+})
+
+/**
  * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce
  * addresses, SYS_ADMIN to enter pods' network namespaces, DAC_OVERRIDE where the CNI folders are not root's (as Kubespray
  * leaves them).
@@ -64,6 +76,7 @@ const securityContext = {
     add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
     drop: ['ALL'],
   },
+  ...unconfined,
 }
 
 const probe = (path: string, periodSeconds: number, failureThreshold = 3): object => ({
@@ -99,7 +112,7 @@ export function agentDaemonSet(
   }
   const metadata = {
     labels: { ...agentLabels, ...managedByLabel },
-    annotations: configurationAnnotation(configMap),
+    annotations: { ...configurationAnnotation(configMap), ...unconfinedAnnotation(agentContainer) },
   }
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }
   return labelled(
@@ -112,6 +125,7 @@ export function agentDaemonSet(
 }
 
 const cleanUpLabels = { 'k8s-app': 'sallyport-clean-up' }
+const cleanUpContainer = 'clean-up'
 
 /** Takes everything of ours off every node, and is ready where that is done. For when no agent runs any more. */
 export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): Manifest {
@@ -120,7 +134,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     ...everywhere,
     containers: [
       {
-        name: 'clean-up',
+        name: cleanUpContainer,
         image: imageOf(configMap),
         command: ['sallyport-agent', '--clean-up', '--stay'],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
@@ -131,7 +145,10 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     ],
     volumes: hostFolders.map(volumeOf),
   }
-  const metadata = { labels: { ...cleanUpLabels, ...managedByLabel } }
+  const metadata = {
+    labels: { ...cleanUpLabels, ...managedByLabel },
+    annotations: unconfinedAnnotation(cleanUpContainer),
+  }
   return labelled(
     'apps/v1',
     'DaemonSet',

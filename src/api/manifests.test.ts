@@ -1,18 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { cleanUpDaemonSet } from './agent-manifests.ts'
 import { configMapData } from './configuration.ts'
 import { compatibleNames, defaultNames, type Manifest, type Names } from './manifest.ts'
 import { renderInstall } from './manifests.ts'
 
 interface Template {
-  readonly metadata: { readonly labels: Readonly<Record<string, string>> }
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
   readonly spec: {
     readonly tolerations: readonly object[]
     readonly volumes: readonly { readonly name: string }[]
     readonly containers: readonly {
       readonly name: string
       readonly image: string
-      readonly securityContext: { readonly privileged?: boolean }
+      readonly securityContext: {
+        readonly privileged?: boolean
+        readonly appArmorProfile?: object
+        readonly seLinuxOptions?: { readonly type: string }
+      }
       readonly volumeMounts: readonly { readonly name: string; readonly mountPropagation?: string }[]
     }[]
   }
@@ -131,6 +139,22 @@ test('leases are the operator’s in its own namespace only', () => {
   )
   assert.equal(role, undefined)
   assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
+})
+
+test('AppArmor and SELinux leave every container alone that works on the node’s files, by the names of any install', () => {
+  for (const names of [defaultNames, compatibleNames])
+    for (const daemonSet of [
+      find(render(names), 'DaemonSet'),
+      cleanUpDaemonSet(configMapData({})) as Workload,
+    ]) {
+      const { metadata, spec } = daemonSet.spec.template
+      for (const { name, securityContext } of spec.containers) {
+        assert.deepEqual(securityContext.appArmorProfile, { type: 'Unconfined' })
+        assert.equal(securityContext.seLinuxOptions?.type, 'spc_t')
+        const annotation = `container.apparmor.security.beta.kubernetes.io/${name}`
+        assert.equal(metadata.annotations?.[annotation], 'unconfined')
+      }
+    }
 })
 
 test('chained alone, the agent may read NetworkPolicies', () => {

@@ -8,6 +8,7 @@ import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import { isNotFound, KubeError } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
 import { readConfigMap } from './config-map.ts'
+import { fitToServer } from './older-servers.ts'
 
 export function chosenNames(): Names {
   return process.env.SALLYPORT_COMPATIBLE_NAMES === 'cilium' ? compatibleNames : defaultNames
@@ -106,7 +107,8 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
         `${describe(manifest)} is there and not ours: remove it first, or label it app.kubernetes.io/managed-by=sallyport to hand it over`,
       )
     }
-    const applied = await resource.apply(manifest as KubeObject, { fieldManager: 'sallyport', force: true })
+    const fitting = await fitToServer(client, manifest)
+    const applied = await resource.apply(fitting as KubeObject, { fieldManager: 'sallyport', force: true })
     if (present === undefined) return 'created'
     return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
   } catch (error) {
