@@ -12,13 +12,20 @@ import {
   namespace,
 } from './manifest.ts'
 
+const bpffs = {
+  name: 'bpffs',
+  path: '/sys/fs/bpf',
+  type: 'DirectoryOrCreate',
+  mountPropagation: 'HostToContainer',
+} as const
+
 /**
  * Folders of the node that the agent works in. Mounts come in from the node and never go out: pins live in the node's own
  * BPF file system, and only privileged containers may mount for others. The kernel's knobs are read-only in a container's
  * own /proc.
  */
 const hostFolders = [
-  { name: 'bpffs', path: '/sys/fs/bpf', type: 'DirectoryOrCreate', mountPropagation: 'HostToContainer' },
+  bpffs,
   { name: 'run', path: '/run/sallyport', type: 'DirectoryOrCreate' },
   { name: 'netns', path: '/run/netns', type: 'DirectoryOrCreate', mountPropagation: 'HostToContainer' },
   { name: 'cni-bin', path: '/opt/cni/bin', type: 'DirectoryOrCreate' },
@@ -66,18 +73,31 @@ const unconfinedAnnotation = (container: string): Readonly<Record<string, string
 
 /**
  * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce
- * addresses, SYS_ADMIN to enter pods' network namespaces, DAC_OVERRIDE where the CNI folders are not root's (as Kubespray
- * leaves them).
+ * addresses, SYS_ADMIN to enter pods' network namespaces, SYS_RESOURCE since kernels before 5.11 count maps as locked memory,
+ * DAC_OVERRIDE where the CNI folders are not root's (as Kubespray leaves them).
  */
 const securityContext = {
   runAsUser: 0,
   readOnlyRootFilesystem: true,
   capabilities: {
-    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
+    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_RESOURCE', 'PERFMON', 'DAC_OVERRIDE'],
     drop: ['ALL'],
   },
   ...unconfined,
 }
+
+/**
+ * systemd mounts the BPF file system on a node, and where there is none, as inside the nodes of kind, nobody does. It has to be
+ * the node's: what the agent mounted for itself would end with its container, and every program with it.
+ */
+const mountBpffs = (image: string): object => ({
+  name: 'mount-bpffs',
+  image,
+  command: ['sh', '-c', `[ "$(stat -f -c %T ${bpffs.path})" = bpf_fs ] || mount -t bpf bpf ${bpffs.path}`],
+  resources: { requests: { cpu: '10m', memory: '10Mi' } },
+  securityContext: { privileged: true, runAsUser: 0 },
+  volumeMounts: [mountOf({ ...bpffs, mountPropagation: 'Bidirectional' })],
+})
 
 const probe = (path: string, periodSeconds: number, failureThreshold = 3): object => ({
   httpGet: { host: '127.0.0.1', path, port: healthPort },
@@ -95,6 +115,7 @@ export function agentDaemonSet(
   const spec = {
     serviceAccountName: 'sallyport-agent',
     ...everywhere,
+    initContainers: [mountBpffs(imageOf(configMap))],
     containers: [
       {
         name: agentContainer,

@@ -5,6 +5,8 @@ export interface Image {
   /** Without tag or digest. */
   readonly name: string
   readonly command: readonly string[]
+  /** Root where it is not said. */
+  readonly user?: number
   readonly about: string
 }
 
@@ -20,7 +22,7 @@ export const images: readonly Image[] = [
     command: [`${repository}/node_modules/.bin/node`, `${repository}/src/lab/outpost.ts`],
     about: 'the outpost: tells callers their address',
   },
-  { name: 'docker.io/library/sallyport', command: [], about: 'this very repository' },
+  { name: 'docker.io/library/sallyport', command: [], user: 65532, about: 'this very repository' },
 ]
 
 /** `busybox`, `tgraf/netperf` and full names alike, with any tag. */

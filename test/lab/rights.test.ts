@@ -5,7 +5,7 @@ import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/confinem
 import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
 
 /** The lab's kubelet gives containers what their manifest says. What agents and operators need and do not ask for shows here. */
-describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: 240_000 }, () => {
+describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: 300_000 }, () => {
   const lab = labFor('test-rights')
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const processes = async (program: string): Promise<readonly number[]> => {
@@ -21,8 +21,18 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
       ),
     ) as Parameters<typeof capabilitiesOf>[0]
 
-  test('an agent has the capabilities that it asks for, in its bounding set, too', async () => {
+  test('a node without a BPF file system is given one, which is the node’s own', async () => {
+    const typeOf = 'docker exec kind-worker stat -f -c %T /sys/fs/bpf'
+    await run('docker exec kind-worker umount /sys/fs/bpf')
+    assert.notEqual(await run(typeOf), 'bpf_fs')
     await walkUpTo(lab.state(), 'The policy')
+    assert.equal(await run(typeOf), 'bpf_fs')
+    assert.match(await run('docker exec kind-worker ls /sys/fs/bpf'), /sallyport/)
+    const mounts = await run('docker exec kind-worker cat /proc/self/mounts')
+    assert.equal(mounts.match(/serviceaccount/g), null, 'what else the containers mount is theirs')
+  })
+
+  test('an agent has the capabilities that it asks for, in its bounding set, too', async () => {
     const asked = [...capabilitiesOf(await securityOf('daemonset/cilium'))].sort()
     const agents = await processes('agent')
     assert.equal(agents.length, 5)

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { findImage } from '../images.ts'
 import { repository } from '../layout.ts'
 import type { Container, Pod, SecurityContext } from './pod-spec.ts'
 
@@ -26,8 +27,10 @@ const usualCapabilities = [
  */
 const imageReader = 'DAC_READ_SEARCH'
 
+/** What the container says, else its pod, else its image. */
 export function securityOf(pod: Pod, container: Container): SecurityContext {
-  return { ...pod.spec.securityContext, ...container.securityContext }
+  const runAsUser = findImage(container.image)?.user ?? 0
+  return { runAsUser, ...pod.spec.securityContext, ...container.securityContext }
 }
 
 /** Why a container cannot be started as its pod says. */

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isRunning, type ProcessId } from '../machine.ts'
+import type { Container, Pod } from './pod-spec.ts'
 import { stateDirectory } from './sandbox.ts'
 
 /** What runs of a pod, on disk, so that a kubelet that is started again takes over what the last one started. */
@@ -51,4 +52,11 @@ export function isAlive(container: RunningContainer): boolean {
     existsSync(`/proc/${container.process.pid}`) &&
     isRunning(container.process)
   )
+}
+
+/** What is to run now: the first init container that has not ended well, or else what the pod is for. */
+export function containersDue({ spec }: Pod, running: RunningPod | undefined): readonly Container[] {
+  const isDone = ({ name }: Container): boolean => running?.containers[name]?.ended?.code === 0
+  const next = (spec.initContainers ?? []).find((container) => !isDone(container))
+  return next === undefined ? spec.containers : [next]
 }

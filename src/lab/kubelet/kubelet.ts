@@ -13,6 +13,7 @@ import { endProcess } from '../machine.ts'
 import { callNetwork, findNetwork } from './cni.ts'
 import { securityOf, securityProblem } from './confinement.ts'
 import {
+  containersDue,
   forgetRunningPod,
   isAlive,
   loadRunningPods,
@@ -22,7 +23,7 @@ import {
   saveRunningPod,
 } from './containers.ts'
 import { recordEvent } from './events.ts'
-import { type Container, fieldOf, type Pod } from './pod-spec.ts'
+import { type Container, containersOf, fieldOf, type Pod } from './pod-spec.ts'
 import { PodVolumes } from './pod-volumes.ts'
 import { Probes } from './probes.ts'
 import { launch, makeNetns, removeNetns } from './sandbox.ts'
@@ -92,7 +93,7 @@ export class Kubelet {
     const process_ = running?.containers[container]
     if (running === undefined || process_ === undefined) return undefined
     const known = this.#mirror.items.get(`${namespace}/${pod}`)
-    const spec = known?.spec.containers.find(({ name }) => name === container)
+    const spec = known === undefined ? undefined : containersOf(known).find(({ name }) => name === container)
     const env =
       known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
     return {
@@ -225,7 +226,7 @@ export class Kubelet {
 
   /** The namespace, then the network in it, and only then a process: ADD has returned when the first packet can leave. */
   async #startPod(pod: Pod, uid: string, worker: Worker): Promise<void> {
-    const unknown = pod.spec.containers.find(({ image }) => findImage(image) === undefined)
+    const unknown = containersOf(pod).find(({ image }) => findImage(image) === undefined)
     if (unknown !== undefined) {
       worker.waiting = { reason: 'ErrImagePull', message: unknownImage(unknown.image) }
       throw new Error(unknownImage(unknown.image))
@@ -259,7 +260,7 @@ export class Kubelet {
 
   /** Containers that should run and do not are started, with a growing pause after each end. */
   async #tend(pod: Pod, uid: string): Promise<void> {
-    for (const container of pod.spec.containers) {
+    for (const container of containersDue(pod, this.#running.get(uid))) {
       const running = this.#running.get(uid)
       if (running === undefined) return
       const present = running.containers[container.name]

@@ -10,6 +10,8 @@ export interface Pod extends KubeObject {
     readonly serviceAccountName?: string
     readonly terminationGracePeriodSeconds?: number
     readonly securityContext?: SecurityContext
+    /** One after the other, each to its end, before the others begin. */
+    readonly initContainers?: readonly Container[]
     readonly containers: readonly Container[]
     readonly volumes?: readonly Volume[]
   }
@@ -26,7 +28,11 @@ export interface Container {
     readonly value?: string
     readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } }
   }[]
-  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[]
+  readonly volumeMounts?: readonly {
+    readonly name: string
+    readonly mountPath: string
+    readonly mountPropagation?: string
+  }[]
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
   readonly securityContext?: SecurityContext
@@ -65,6 +71,7 @@ export interface PodStatus {
   readonly hostIP?: string
   readonly startTime?: string
   readonly conditions?: readonly object[]
+  readonly initContainerStatuses?: readonly ContainerStatus[]
   readonly containerStatuses?: readonly ContainerStatus[]
 }
 
@@ -78,6 +85,11 @@ export interface ContainerStatus {
   readonly containerID?: string
   readonly state: object
   readonly lastState: object
+}
+
+/** In the order in which they start. */
+export function containersOf({ spec }: Pod): readonly Container[] {
+  return [...(spec.initContainers ?? []), ...spec.containers]
 }
 
 /** The downward API, as far as the lab's pods use it. */

@@ -15,6 +15,8 @@ interface ConfigMap extends KubeObject {
 export interface Bind {
   readonly source: string
   readonly target: string
+  /** What the container mounts there is the node's, too. */
+  readonly isBidirectional: boolean
 }
 
 interface PodVolumesOptions {
@@ -55,15 +57,20 @@ export class PodVolumes {
   async bindsOf(pod: Pod, uid: string, container: Container): Promise<readonly Bind[]> {
     await this.#configMaps.synced
     await this.refresh(pod, uid)
-    const binds = (container.volumeMounts ?? []).map(({ name, mountPath }) => {
+    const binds = (container.volumeMounts ?? []).map(({ name, mountPath, mountPropagation }) => {
       requirePath(mountPath)
       const volume = pod.spec.volumes?.find((each) => each.name === name)
       if (volume === undefined) throw new Error(`the pod has no volume ${name}`)
-      return { source: this.#sourceOf(uid, volume), target: mountPath }
+      const source = this.#sourceOf(uid, volume)
+      const isBidirectional = mountPropagation === 'Bidirectional'
+      if (isBidirectional && source !== mountPath)
+        throw new Error(`volume ${name}: the lab has Bidirectional only where a folder keeps its path`)
+      return { source, target: mountPath, isBidirectional }
     })
     const serviceAccount = {
       source: join(directoryOf(uid), 'service-account'),
       target: '/run/secrets/kubernetes.io/serviceaccount',
+      isBidirectional: false,
     }
     return [...binds, serviceAccount]
   }

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { identify, type ProcessId } from '../machine.ts'
 import { confine, protectFiles } from './confinement.ts'
 import type { Pod, SecurityContext } from './pod-spec.ts'
+import type { Bind } from './pod-volumes.ts'
 
 export const stateDirectory = '/run/kubelet'
 
@@ -57,7 +58,7 @@ export interface Launch {
   readonly security: SecurityContext
   readonly env: Readonly<Record<string, string>>
   /** What appears where: folders of this kubelet's at the container's paths. */
-  readonly binds: readonly { readonly source: string; readonly target: string }[]
+  readonly binds: readonly Bind[]
   readonly logFile: string
   readonly onExit: (code: number) => void
 }
@@ -70,12 +71,15 @@ export function launch(container: Launch): ProcessId {
   const { pod, netns, command, security, env, binds, logFile, onExit } = container
   const script = [
     'set -e',
+    ...separateMounts(binds),
     ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
-    ...binds.flatMap(({ source, target }) => [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`]),
+    ...binds.flatMap(({ source, target, isBidirectional }) =>
+      isBidirectional ? [] : [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`],
+    ),
     ...protectFiles(security),
     'exec "$@"',
   ].join('\n')
-  const unshare = ['unshare', '--mount', '--propagation=slave', ...(netns === undefined ? [] : ['--uts'])]
+  const unshare = ['unshare', '--mount', '--propagation=unchanged', ...(netns === undefined ? [] : ['--uts'])]
   const enter = netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--']
   const confined = confine(security, command)
   const [first = '', ...rest] = [...enter, ...unshare, '--', 'sh', '-c', script, 'container', ...confined]
@@ -88,6 +92,21 @@ export function launch(container: Launch): ProcessId {
   child.unref()
   if (child.pid === undefined) throw new Error(`container process could not be started: ${command.join(' ')}`)
   return identify(child.pid)
+}
+
+/**
+ * From here on the node's mounts come in and none goes out, but for mounts that hold a folder which is to be the node's. What
+ * another mount covers cannot be named, nor reached.
+ */
+function separateMounts(binds: readonly Bind[]): string[] {
+  const shared = binds.filter(({ isBidirectional }) => isBidirectional)
+  if (shared.length === 0) return ['mount --make-rslave /']
+  return [
+    `kept=$(${shared.map(({ source }) => `findmnt --noheadings --output TARGET --target ${source}`).join('; ')})`,
+    `findmnt --noheadings --list --output TARGET | while read -r mount; do
+  echo "$kept" | grep -qxF "$mount" || mount --make-slave "$mount" 2>/dev/null || true
+done`,
+  ]
 }
 
 function signalNumber(signal: string): number {

@@ -1,5 +1,5 @@
-import { isAlive, type RunningPod } from './containers.ts'
-import type { ContainerStatus, Pod, PodStatus } from './pod-spec.ts'
+import { containersDue, isAlive, type RunningPod } from './containers.ts'
+import type { Container, ContainerStatus, Pod, PodStatus } from './pod-spec.ts'
 
 export interface StatusParts {
   readonly hostIP: string
@@ -14,7 +14,8 @@ const time = (iso: string): string => iso.replace(/\.\d+Z/, 'Z')
 /** A pod's status as the API server and kubectl want it. */
 export function podStatus(pod: Pod, parts: StatusParts): PodStatus {
   const { running, hostIP } = parts
-  const containerStatuses = pod.spec.containers.map(({ name, image }) => containerStatus(name, image, parts))
+  const statusOf = ({ name, image }: Container): ContainerStatus => containerStatus(name, image, parts)
+  const containerStatuses = pod.spec.containers.map(statusOf)
   const isReady = running !== undefined && containerStatuses.every(({ ready }) => ready)
   const condition = (type: string, isTrue: boolean): object => ({
     type,
@@ -30,12 +31,19 @@ export function podStatus(pod: Pod, parts: StatusParts): PodStatus {
     ...(running === undefined ? {} : { startTime: time(running.startedAt) }),
     conditions: [
       condition('PodScheduled', true),
-      condition('Initialized', true),
+      condition('Initialized', isInitialized(pod, running)),
       condition('ContainersReady', isReady),
       condition('Ready', isReady),
     ],
+    ...(pod.spec.initContainers === undefined
+      ? {}
+      : { initContainerStatuses: pod.spec.initContainers.map(statusOf) }),
     containerStatuses,
   }
+}
+
+function isInitialized(pod: Pod, running: RunningPod | undefined): boolean {
+  return running !== undefined && containersDue(pod, running) === pod.spec.containers
 }
 
 /** A condition keeps its time while its status stays. */
@@ -50,8 +58,8 @@ function previousTime(pod: Pod, type: string, isTrue: boolean): string | undefin
 }
 
 function phaseOf(pod: Pod, running: RunningPod | undefined): string {
-  if (running === undefined) return 'Pending'
-  const containers = Object.values(running.containers)
+  if (running === undefined || !isInitialized(pod, running)) return 'Pending'
+  const containers = pod.spec.containers.flatMap(({ name }) => running.containers[name] ?? [])
   if (pod.spec.restartPolicy === 'Always' || containers.some(isAlive) || containers.length === 0)
     return 'Running'
   if (containers.every(({ ended }) => ended?.code === 0)) return 'Succeeded'
