@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Machine } from './host.ts'
-import { apiServerPort, ipv4Of, labPaths, labsDirectory, type NodePlan } from './layout.ts'
+import { apiServerPort, ipv4Of, isLabName, labPaths, labsDirectory, type NodePlan } from './layout.ts'
 import type { ProcessId } from './machine.ts'
 
 /** Everything of a lab that must be found again by a later command, and taken away in the end. */
@@ -51,7 +51,7 @@ export function saveLab(state: LabState): void {
 
 export function listLabs(): string[] {
   return existsSync(labsDirectory)
-    ? readdirSync(labsDirectory).filter((name) => existsSync(labPaths(name).state))
+    ? readdirSync(labsDirectory).filter((name) => isLabName(name) && existsSync(labPaths(name).state))
     : []
 }
 

@@ -41,7 +41,14 @@ export const apiServerPort = 6443
 export const labLabel = 'sallyport.dev/lab'
 export const kubernetesVersion = 'v1.32.0'
 
+export const isLabName = (text: string): boolean => /^[a-z0-9][a-z0-9-]{0,31}$/.test(text)
+
+/** A lab's folder is taken away with all that is in it, so a name must not lead anywhere else. Throws with what a name is. */
 export function labPaths(name: string) {
+  if (!isLabName(name))
+    throw new Error(
+      `${JSON.stringify(name)} is no name for a lab: up to 32 lower-case letters, digits and dashes, and no dash first`,
+    )
   const directory = join(labsDirectory, name)
   return {
     directory,
