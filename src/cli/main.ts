@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../api/version.ts'
+import { leaveWithReader } from '../runtime/closed-pipe.ts'
 import { addConfig } from './commands/config.ts'
 import { addInstall, addUpgrade } from './commands/install.ts'
 import { addNodeCommands } from './commands/node.ts'
@@ -8,6 +9,8 @@ import { addStatus } from './commands/status.ts'
 import { addUninstall } from './commands/uninstall.ts'
 import { Complaint } from './complaint.ts'
 import { print, printJson } from './output.ts'
+
+leaveWithReader()
 
 /** What a person types. Each command loads what it needs when it runs: most of them must answer at once. */
 const program = new Command('sallyport')

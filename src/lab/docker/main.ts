@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { leaveWithReader } from '../../runtime/closed-pipe.ts'
 import { requireLab } from '../lab-state.ts'
 import {
   containerLog,
@@ -12,6 +13,8 @@ import {
   listContainers,
 } from './docker.ts'
 import { renderTemplate } from './template.ts'
+
+leaveWithReader()
 
 /** `docker` inside a lab: no engine runs; nodes and containers are namespaces of this machine. */
 const state = requireLab(process.env.SALLYPORT_LAB ?? 'lab')

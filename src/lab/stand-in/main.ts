@@ -5,8 +5,11 @@ import { readAccess } from '../../cli/cluster.ts'
 import { formatColumns } from '../../cli/columns.ts'
 import { KubeClient, type KubeObject } from '../../kube/client.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
+import { leaveWithReader } from '../../runtime/closed-pipe.ts'
 import { execInPod } from './exec.ts'
 import { discover, type FoundKind, findKind, nameOf } from './kinds.ts'
+
+leaveWithReader()
 
 /**
  * Stands in for kubectl in a lab on a machine that has none, or one that is too old for exec over WebSockets: the verbs

@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { parseAllDocuments } from 'yaml'
+import { leaveWithReader } from '../../runtime/closed-pipe.ts'
+
+leaveWithReader()
 
 /** What the walkthrough asks of yq: YAML in, the same YAML out, in its canonical form. */
 const [filter = '.', ...rest] = process.argv.slice(2)
