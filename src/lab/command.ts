@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander'
 import { type LabOptions, startLab, stopLab } from './lab.ts'
-import { listLabs, loadLab, requireLab } from './lab-state.ts'
+import { labVerb, listLabs, loadLab, requireLab } from './lab-state.ts'
 import { isFrozen, isRunning } from './machine.ts'
 import { type OtherPlugin, otherPlugins } from './other-network.ts'
+import { rootProblem } from './requirements.ts'
 import { execInherit, openShell } from './shell.ts'
 import { runDemo } from './walkthrough/demo.ts'
 
@@ -27,6 +28,10 @@ export function labCommand(): Command {
   const lab = new Command('lab')
     .description('a whole cluster on this machine, in namespaces, for trying things out')
     .enablePositionalOptions()
+    .hook('preAction', () => {
+      const problem = rootProblem()
+      if (problem !== undefined) throw new Error(problem)
+    })
   const named = (command: Command): Command =>
     command.option('--name <name>', 'which lab; several can run side by side', 'lab')
   lab.addHelpText(
@@ -75,9 +80,7 @@ What runs in a lab can reach the lab's own network and nothing else.`,
         onProgress: (step) => print(`starting ${step} …`),
         onFinding: print,
       })
-      print(
-        `The lab is up. Type "sallyport lab shell${name === 'lab' ? '' : ` --name ${name}`}" to work in it.`,
-      )
+      print(`The lab is up. Type "${labVerb('shell', name)}" to work in it.`)
     })
   named(lab.command('shell'))
     .description('a shell in the lab, where the walkthrough’s commands work as they are')
@@ -92,8 +95,8 @@ What runs in a lab can reach the lab's own network and nothing else.`,
     })
   named(lab.command('status'))
     .description('what runs')
-    .option('-o, --output <format>', 'json for machines')
-    .action(({ name, output }: { name: string; output?: string }) => {
+    .addOption(new Option('-o, --output <format>', 'for machines').choices(['json']))
+    .action(({ name, output }: { name: string; output?: 'json' }) => {
       const state = requireLab(name)
       const machines = [...state.nodes, ...state.containers].map(({ name: each, machine }) => ({
         name: each,

@@ -1,12 +1,16 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Machine } from './host.ts'
 import { apiServerPort, ipv4Of, isLabName, labPaths, labsDirectory, type NodePlan } from './layout.ts'
-import type { ProcessId } from './machine.ts'
+import { isRunning, type ProcessId } from './machine.ts'
 
 /** Everything of a lab that must be found again by a later command, and taken away in the end. */
 export interface LabState {
   readonly name: string
   readonly startedAt: string
+  /** Who starts it. A demo's process lives as long as its lab should. */
+  readonly startedBy: ProcessId
+  /** False until all of it has been started. */
+  readonly isComplete: boolean
   readonly cgroup: string
   readonly host?: Machine
   readonly nodes: readonly (NodePlan & { readonly machine: Machine })[]
@@ -36,9 +40,14 @@ export interface LabContainer {
   readonly startedAt: string
 }
 
+/** Undefined: there is none. That it cannot be read is another matter, and thrown. */
 export function loadLab(name: string): LabState | undefined {
-  const { state } = labPaths(name)
-  return existsSync(state) ? (JSON.parse(readFileSync(state, 'utf8')) as LabState) : undefined
+  try {
+    return JSON.parse(readFileSync(labPaths(name).state, 'utf8')) as LabState
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** Written before what it says is relied upon: a lab that dies half-started can be taken away. */
@@ -57,11 +66,22 @@ export function listLabs(): string[] {
 
 export function requireLab(name: string): LabState {
   const lab = loadLab(name)
-  if (lab?.host === undefined)
-    throw new Error(
-      `there is no lab named ${name}: start one with "sallyport lab up${name === 'lab' ? '' : ` --name ${name}`}"`,
-    )
+  if (lab === undefined)
+    throw new Error(`there is no lab named ${name}: start one with "${labVerb('up', name)}"`)
+  if (!lab.isComplete) throw new Error(unfinishedLab(lab))
   return lab
+}
+
+/** A verb as a person types it for this lab. */
+export function labVerb(verb: string, name: string): string {
+  return `sallyport lab ${verb}${name === 'lab' ? '' : ` --name ${name}`}`
+}
+
+/** Of a lab that is not complete: what became of it, and what to do. */
+export function unfinishedLab({ name, startedBy }: LabState): string {
+  return isRunning(startedBy)
+    ? `the lab ${name} is being started at this moment`
+    : `the lab ${name} was only half started: "${labVerb('down', name)}" takes it away`
 }
 
 /** Where the API server of the lab listens, its own or the relay to another. */

@@ -4,13 +4,22 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { nodeBinary } from './environment.ts'
 import { addressesOf, connectToBridge, setUpBridge, startMachine } from './host.ts'
-import { apiServerUrl, controlPlaneOf, type LabState, loadLab, saveLab } from './lab-state.ts'
+import {
+  apiServerUrl,
+  controlPlaneOf,
+  type LabState,
+  labVerb,
+  loadLab,
+  saveLab,
+  unfinishedLab,
+} from './lab-state.ts'
 import { apiServerPort, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
 import {
   endProcess,
   enterCommand,
   findCgroupRoot,
   freeze,
+  identify,
   isFrozen,
   isRunning,
   makeCgroup,
@@ -50,8 +59,10 @@ export async function startLab(options: LabOptions): Promise<LabState> {
   const { cni } = options
   const missing = [...missingForLab(), ...(cni === undefined ? [] : missingForPlugin(cni))]
   if (missing.length > 0) throw new Error(missing.join('; '))
-  if (loadLab(name) !== undefined)
-    throw new Error(`a lab named ${name} is there already: "sallyport lab down --name ${name}" takes it away`)
+  const present = loadLab(name)
+  if (present?.isComplete === false) throw new Error(unfinishedLab(present))
+  if (present !== undefined)
+    throw new Error(`a lab named ${name} is there already: "${labVerb('down', name)}" takes it away`)
   const cgroup = join(findCgroupRoot(), `sallyport-lab-${name}`)
   const { kubeconfig, context, controllers = 'auto' } = options
   const found =
@@ -62,6 +73,8 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     name,
     cgroup,
     startedAt: new Date().toISOString(),
+    startedBy: identify(process.pid),
+    isComplete: false,
     nodes: [],
     containers: [],
     daemons: {},
@@ -108,6 +121,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
       keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
     onProgress('nodes that register')
     await until('every node is registered', async () => (await countNodes(state)) >= nodes.length, 30_000)
+    keep({ isComplete: true })
     return state
   } catch (error) {
     const left = await stopLab(name).catch((problem: Error) => problem)

@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 
 const tools = [
   ['ip', 'iproute2'],
@@ -10,14 +11,20 @@ const tools = [
   ['curl', 'curl'],
 ] as const
 
+/** Why this user can do nothing with labs, not even see them; undefined for root. */
+export function rootProblem(): string | undefined {
+  return process.getuid?.() === 0
+    ? undefined
+    : 'labs are network namespaces, which only root may make and enter: run it with sudo'
+}
+
 /** What keeps a lab from starting here, one sentence each with the remedy; empty when nothing does. */
 export function missingForLab(): string[] {
   const missing: string[] = []
-  if (process.getuid?.() !== 0)
-    missing.push('the lab makes network namespaces, which only root may: run it with sudo')
+  const problem = rootProblem()
+  if (problem !== undefined) missing.push(problem)
   for (const [tool, package_] of tools)
-    if (spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
-      missing.push(`${tool} is missing: apt-get install ${package_}`)
+    if (!isOnPath(tool)) missing.push(`${tool} is missing: apt-get install ${package_}`)
   if (!readFileSync('/proc/filesystems', 'utf8').includes('\toverlay\n'))
     missing.push(
       'the kernel has no overlay file system, which nodes need for an /etc of their own: modprobe overlay',
@@ -25,12 +32,30 @@ export function missingForLab(): string[] {
   return missing
 }
 
+function isOnPath(tool: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((directory) => {
+    try {
+      accessSync(join(directory, tool), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+/** What a tool says of itself. Throws where a ctrl-C has ended it, which does not mean that it is not here. */
+function askTool(tool: string, words: readonly string[]): SpawnSyncReturns<string> {
+  const result = spawnSync(tool, words, { encoding: 'utf8' })
+  if (result.signal !== null) throw new Error('interrupted')
+  return result
+}
+
 const oldestKubectlMinor = 30
 
 /** Why the machine's kubectl cannot be used here; undefined when it can. The lab then stands in for it. */
 export function kubectlProblem(): string | undefined {
   if (process.env.SALLYPORT_LAB_KUBECTL === 'stand-in') return 'the stand-in was asked for'
-  const { status, stdout } = spawnSync('kubectl', ['version', '--client', '-o', 'json'], { encoding: 'utf8' })
+  const { status, stdout } = askTool('kubectl', ['version', '--client', '-o', 'json'])
   if (status !== 0) return 'kubectl is not here'
   const { minor = '0' } = (JSON.parse(stdout) as { clientVersion?: { minor?: string } }).clientVersion ?? {}
   if (Number.parseInt(minor, 10) >= oldestKubectlMinor) return undefined
@@ -39,6 +64,6 @@ export function kubectlProblem(): string | undefined {
 
 /** There are two tools of this name; the walkthrough means the one that prints YAML. */
 export function hasYamlYq(): boolean {
-  const { status, stdout } = spawnSync('yq', ['--version'], { encoding: 'utf8' })
+  const { status, stdout } = askTool('yq', ['--version'])
   return status === 0 && stdout.includes('mikefarah')
 }

@@ -1,13 +1,22 @@
 import { styleText } from 'node:util'
 import { startLab, stopLab } from '../lab.ts'
-import { loadLab } from '../lab-state.ts'
+import { type LabState, loadLab } from '../lab-state.ts'
+import { isRunning } from '../machine.ts'
 import { kubectlProblem } from '../requirements.ts'
 import type { Step } from './step.ts'
 import { steps } from './steps.ts'
 import { walk } from './walk.ts'
 
-/** A lab of its own, so that it can run beside one that somebody uses. */
-const name = 'demo'
+/** A lab of its own, so that it can run beside one that somebody uses, and beside other demos. */
+async function chooseName(print: (line: string) => void): Promise<string> {
+  const earlier = loadLab('demo')
+  if (earlier !== undefined && isRunning(earlier.startedBy)) return `demo-${process.pid}`
+  if (earlier !== undefined) {
+    print('A lab of an earlier demo is still there: taking it away.')
+    await stopLab('demo')
+  }
+  return 'demo'
+}
 
 /** Starts a lab, walks the story in it, and takes it away again, also after ctrl-C. Answers with the exit code. */
 export async function runDemo(print: (line: string) => void): Promise<number> {
@@ -16,15 +25,14 @@ export async function runDemo(print: (line: string) => void): Promise<number> {
   process.on('SIGINT', abort)
   process.on('SIGTERM', abort)
   const startedMs = Date.now()
+  let started: LabState | undefined
   try {
-    if (loadLab(name) !== undefined) {
-      print('A lab of an earlier demo is still there: taking it away.')
-      await stopLab(name)
-    }
+    const name = await chooseName(print)
     const problem = kubectlProblem()
     if (problem !== undefined) print(`${problem}: the lab's own stand-in answers instead.`)
     print(styleText('bold', 'Starting a cluster of five nodes on this machine'))
     const state = await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`  ${step} …`) })
+    started = state
     const failed: Step[] = []
     let section = ''
     let count = 0
@@ -55,8 +63,10 @@ export async function runDemo(print: (line: string) => void): Promise<number> {
     )
     return 1
   } finally {
-    print('Taking the lab away …')
-    await stopLab(name)
+    if (started !== undefined) {
+      print('Taking the lab away …')
+      await stopLab(started.name)
+    }
     print('Nothing is left behind.')
     process.off('SIGINT', abort)
     process.off('SIGTERM', abort)
