@@ -67,7 +67,7 @@ function schemaIssues(schema: JsonObject, field: string): FieldIssue[] {
   if (isObject(schema.additionalProperties))
     below.push([`${field}.additionalProperties`, schema.additionalProperties])
   const issues: FieldIssue[] = []
-  for (const list of ['required', 'enum', 'x-kubernetes-validations'])
+  for (const list of ['required', 'enum', 'x-kubernetes-validations', 'x-kubernetes-list-map-keys'])
     if (schema[list] !== undefined && !Array.isArray(schema[list]))
       issues.push(wrong(`${field}.${list}`, schema[list], 'must be a list'))
   if (schema.pattern !== undefined && !isPattern(schema.pattern))

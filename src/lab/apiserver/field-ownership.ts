@@ -1,49 +1,51 @@
 import { type ApiObject, isEqual, isObject, type JsonObject, type ManagedFields } from './api-object.ts'
-import { mergeKeyOf } from './patches.ts'
+import { keyOfItem, type ListTypes } from './list-types.ts'
 import { StatusError } from './status-error.ts'
 
 /**
  * Server-side apply. Each manager owns the leaves that it has set; applying sets what is said, removes what the manager
  * owned and says no longer, and conflicts where another manager owns a leaf with another value.
- * A leaf is a path of `f:field` and `k:{"key":"value"}` parts; lists without a known key are leaves as a whole.
+ * A leaf is a path of `f:field`, `k:{"key":"value"}` and `v:"value"` parts, or the item of a list itself (`.`); a list that
+ * is not merged is a leaf as a whole.
  */
 export type Path = readonly string[]
 
 const notOwned = new Set(['apiVersion', 'kind'])
 const metadataOwned = new Set(['labels', 'annotations', 'finalizers', 'ownerReferences'])
 
-export function leavesOf(object: ApiObject): Map<string, unknown> {
+/** What ends a path to an item of a list: who owns that, and drops it, takes the whole item away. */
+const itself = '.'
+
+export function leavesOf(object: ApiObject, lists: ListTypes): Map<string, unknown> {
   const leaves = new Map<string, unknown>()
   for (const [field, value] of Object.entries(object)) {
     if (notOwned.has(field)) continue
-    if (field !== 'metadata') collect(value, [`f:${field}`], leaves)
+    if (field !== 'metadata') collect(value, [`f:${field}`], leaves, lists.at(field))
     else
       for (const [name, part] of Object.entries(value as JsonObject))
-        if (metadataOwned.has(name)) collect(part, ['f:metadata', `f:${name}`], leaves)
+        if (metadataOwned.has(name))
+          collect(part, ['f:metadata', `f:${name}`], leaves, lists.at(field).at(name))
   }
   return leaves
 }
 
-function collect(value: unknown, path: Path, leaves: Map<string, unknown>): void {
+function collect(value: unknown, path: Path, leaves: Map<string, unknown>, lists: ListTypes): void {
   if (value === undefined) return
-  const key = Array.isArray(value) ? mergeKeyOf(path.at(-1)?.slice(2) ?? '', value) : undefined
-  if (
-    Array.isArray(value) &&
-    key !== undefined &&
-    value.every((item) => isObject(item) && item[key] !== undefined)
-  ) {
-    for (const item of value as JsonObject[])
+  const type = Array.isArray(value) && value.length > 0 ? lists.of(value) : undefined
+  if (type?.kind === 'map')
+    for (const item of value as JsonObject[]) {
+      const at = [...path, `k:${JSON.stringify(keyOfItem(type, item))}`]
+      leaves.set(JSON.stringify([...at, itself]), true)
       for (const [name, part] of Object.entries(item))
-        collect(part, [...path, keyPart(key, item), `f:${name}`], leaves)
-    return
-  }
-  if (isObject(value) && Object.keys(value).length > 0)
-    for (const [name, part] of Object.entries(value)) collect(part, [...path, `f:${name}`], leaves)
+        collect(part, [...at, `f:${name}`], leaves, lists.item.at(name))
+    }
+  else if (type?.kind === 'set')
+    for (const item of value as unknown[])
+      leaves.set(JSON.stringify([...path, `v:${JSON.stringify(item)}`, itself]), true)
+  else if (isObject(value) && Object.keys(value).length > 0)
+    for (const [name, part] of Object.entries(value))
+      collect(part, [...path, `f:${name}`], leaves, lists.at(name))
   else leaves.set(JSON.stringify(path), value)
-}
-
-function keyPart(key: string, item: JsonObject): string {
-  return `k:${JSON.stringify({ [key]: item[key] })}`
 }
 
 function toFields(paths: Iterable<string>): JsonObject {
@@ -59,7 +61,8 @@ function toFields(paths: Iterable<string>): JsonObject {
 }
 
 export function pathsOf(fields: JsonObject, before: Path = []): string[] {
-  const entries = Object.entries(fields).filter(([part]) => part !== '.')
+  const isItem = /^[kv]:/.test(before.at(-1) ?? '')
+  const entries = Object.entries(fields).filter(([part]) => part !== itself || isItem)
   if (entries.length === 0) return before.length === 0 ? [] : [JSON.stringify(before)]
   return entries.flatMap(([part, below]) => pathsOf(below as JsonObject, [...before, part]))
 }
@@ -78,10 +81,11 @@ export function trackUpdate(
   manager: string,
   subresource: string | undefined,
   time: string,
+  lists: ListTypes,
 ): ManagedFields[] {
   const [old, current] = [
-    before === undefined ? new Map<string, unknown>() : leavesOf(before),
-    leavesOf(after),
+    before === undefined ? new Map<string, unknown>() : leavesOf(before, lists),
+    leavesOf(after, lists),
   ]
   const changed = new Set(
     [...current].filter(([path, value]) => !isEqual(old.get(path), value)).map(([path]) => path),
@@ -119,9 +123,10 @@ export function applyConfiguration(
   force: boolean,
   subresource: string | undefined,
   time: string,
+  lists: ListTypes,
 ): ApiObject {
-  const wanted = leavesOf(applied)
-  const present = live === undefined ? new Map<string, unknown>() : leavesOf(live)
+  const wanted = leavesOf(applied, lists)
+  const present = live === undefined ? new Map<string, unknown>() : leavesOf(live, lists)
   const entries = live?.metadata.managedFields ?? []
   const mine = entries.find((entry) => isSameManager(entry, manager, 'Apply', subresource))
   const others = entries.filter((entry) => entry !== mine)
@@ -134,8 +139,8 @@ export function applyConfiguration(
   let result = structuredClone(
     live ?? { apiVersion: applied.apiVersion, kind: applied.kind, metadata: { ...applied.metadata } },
   ) as ApiObject
-  for (const path of dropped) removePath(result, JSON.parse(path) as string[])
-  result = mergeApplied(result, applied) as ApiObject
+  for (const path of dropped) removePath(result, JSON.parse(path) as string[], lists)
+  result = mergeApplied(result, applied, lists) as ApiObject
   const remaining = others.map((entry) => {
     const paths = pathsOf(entry.fieldsV1)
     const kept = force
@@ -189,46 +194,44 @@ function refuseConflicts(
 
 function dotted(path: string): string {
   return (JSON.parse(path) as string[])
-    .map((part) =>
-      part.startsWith('f:')
-        ? `.${part.slice(2)}`
-        : `[${part.slice(2).replace(/^\{"(.*?)":(.*)\}$/, '$1=$2')}]`,
-    )
+    .filter((part) => part !== itself)
+    .map((part) => {
+      if (part.startsWith('f:')) return `.${part.slice(2)}`
+      if (part.startsWith('v:')) return `[=${part.slice(2)}]`
+      const keys = Object.entries(JSON.parse(part.slice(2)) as JsonObject)
+      return `[${keys.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(',')}]`
+    })
     .join('')
 }
 
-function mergeApplied(target: unknown, applied: unknown, field = ''): unknown {
-  if (Array.isArray(applied)) {
-    const before = Array.isArray(target) ? target : []
-    const key = mergeKeyOf(field, [...before, ...applied])
-    if (key === undefined) return applied
-    const result = [...before]
-    for (const item of applied as JsonObject[]) {
-      const at = result.findIndex((each) => isEqual((each as JsonObject)[key], item[key]))
-      if (at >= 0) result[at] = mergeApplied(result[at], item)
-      else result.push(item)
-    }
-    return result
-  }
+function mergeApplied(target: unknown, applied: unknown, lists: ListTypes): unknown {
+  if (Array.isArray(applied)) return mergeList(Array.isArray(target) ? target : [], applied, lists)
   if (!isObject(applied)) return applied
   const result: JsonObject = isObject(target) ? { ...target } : {}
-  for (const [name, value] of Object.entries(applied)) result[name] = mergeApplied(result[name], value, name)
+  for (const [name, value] of Object.entries(applied))
+    result[name] = mergeApplied(result[name], value, lists.at(name))
+  return result
+}
+
+function mergeList(before: readonly unknown[], applied: readonly unknown[], lists: ListTypes): unknown[] {
+  const [type, other] = [lists.of(applied), lists.of(before)]
+  if (type.kind === 'atomic' || other.kind === 'atomic') return [...applied]
+  const keyOf = (item: unknown): unknown => (type.kind === 'map' ? keyOfItem(type, item) : item)
+  const result = [...before]
+  for (const item of applied) {
+    const at = result.findIndex((each) => isEqual(keyOf(each), keyOf(item)))
+    if (at < 0) result.push(item)
+    else if (type.kind === 'map') result[at] = mergeApplied(result[at], item, lists.item)
+  }
   return result
 }
 
 /** Removes a leaf, and what becomes empty above it, but never the object's own top-level fields. */
-function removePath(node: unknown, path: readonly string[]): void {
+function removePath(node: unknown, path: readonly string[], lists: ListTypes): void {
   const [part, ...rest] = path
   if (part === undefined || typeof node !== 'object' || node === null) return
-  if (part.startsWith('k:')) {
-    const wanted = JSON.parse(part.slice(2)) as JsonObject
-    const list = node as unknown[]
-    const at = list.findIndex((item) =>
-      Object.entries(wanted).every(([key, value]) => isEqual((item as JsonObject)[key], value)),
-    )
-    if (at < 0) return
-    removePath(list[at], rest)
-    if (Object.keys(list[at] as JsonObject).length === 0) list.splice(at, 1)
+  if (Array.isArray(node)) {
+    removeItem(node, part, rest, lists)
     return
   }
   const name = part.slice(2)
@@ -236,9 +239,20 @@ function removePath(node: unknown, path: readonly string[]): void {
   if (!Object.hasOwn(holder, name)) return
   if (rest.length === 0) delete holder[name]
   else {
-    removePath(holder[name], rest)
+    removePath(holder[name], rest, lists.at(name))
     const below = holder[name]
-    if (isObject(below) && Object.keys(below).length === 0 && name !== 'spec' && name !== 'metadata')
-      delete holder[name]
+    const isEmpty = Array.isArray(below)
+      ? below.length === 0
+      : isObject(below) && Object.keys(below).length === 0
+    if (isEmpty && name !== 'spec' && name !== 'metadata') delete holder[name]
   }
+}
+
+function removeItem(list: unknown[], part: string, rest: readonly string[], lists: ListTypes): void {
+  const type = lists.of(list)
+  const wanted: unknown = JSON.parse(part.slice(2))
+  const at = list.findIndex((item) => isEqual(type.kind === 'map' ? keyOfItem(type, item) : item, wanted))
+  if (at < 0) return
+  if (rest[0] === itself) list.splice(at, 1)
+  else removePath(list[at], rest, lists.item)
 }

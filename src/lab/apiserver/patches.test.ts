@@ -124,4 +124,19 @@ describe('strategic merge patch', () => {
       { finalizers: ['b', 'c'] },
     )
   })
+
+  test('ports of one number and two protocols are two; one that is named by its number alone is the first', () => {
+    const ports = [
+      { port: 53, protocol: 'UDP' },
+      { port: 53, protocol: 'TCP' },
+    ]
+    assert.deepEqual(strategicPatch({}, { ports }), { ports })
+    const patch = { ports: [{ port: 53, name: 'dns' }] }
+    assert.deepEqual(strategicPatch({ ports }, patch), { ports: [{ ...ports[0], name: 'dns' }, ports[1]] })
+  })
+
+  test('items that lack the key replace the list: merged, all of them would be one', () => {
+    const env = [{ key: 'A' }, { key: 'B' }]
+    assert.deepEqual(strategicPatch({ env: [{ name: 'old' }] }, { env }), { env })
+  })
 })

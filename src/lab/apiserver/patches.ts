@@ -1,4 +1,5 @@
 import { isEqual, isObject, type JsonObject } from './api-object.ts'
+import { builtInLists } from './list-types.ts'
 import { badRequest, StatusError } from './status-error.ts'
 
 const mediaTypes = {
@@ -140,29 +141,6 @@ function removeAt(root: { document: unknown }, pointer: string): void {
   else delete parent[last]
 }
 
-/** Lists of built-in kinds whose items are told apart by a key; all others are replaced as a whole. */
-const mergeKeys: Readonly<Record<string, string>> = {
-  containers: 'name',
-  initContainers: 'name',
-  ephemeralContainers: 'name',
-  containerStatuses: 'name',
-  volumes: 'name',
-  volumeMounts: 'mountPath',
-  env: 'name',
-  conditions: 'type',
-  addresses: 'type',
-  imagePullSecrets: 'name',
-  hostAliases: 'ip',
-  ownerReferences: 'uid',
-  secrets: 'name',
-}
-
-/** `ports` of a container are told apart by containerPort, those of a Service by port. */
-export function mergeKeyOf(field: string, items: readonly unknown[]): string | undefined {
-  if (field !== 'ports') return mergeKeys[field]
-  return items.some((item) => isObject(item) && 'containerPort' in item) ? 'containerPort' : 'port'
-}
-
 const directives = /^\$(setElementOrder|deleteFromPrimitiveList|retainKeys|patch)/
 
 /** Kubernetes' strategic merge patch, as kubectl sends it for built-in kinds. */
@@ -195,17 +173,27 @@ function removePrimitives(result: JsonObject, field: string, gone: unknown): voi
     result[field] = present.filter((item) => !gone.includes(item))
 }
 
+/** A patch names an item by those of its keys that it has: kubectl leaves out a port's protocol. */
+function findItem(items: readonly unknown[], keys: readonly string[], wanted: JsonObject): number {
+  const named = keys.filter((key) => wanted[key] !== undefined)
+  return named.length === 0
+    ? -1
+    : items.findIndex((each) => isObject(each) && named.every((key) => isEqual(each[key], wanted[key])))
+}
+
 function mergeLists(field: string, target: unknown, patch: readonly unknown[]): unknown[] {
   const before = Array.isArray(target) ? target : []
-  const key = mergeKeyOf(field, [...before, ...patch])
-  if (field === 'finalizers') return [...new Set([...before, ...patch])]
-  if (key === undefined) return patch.map((item) => item)
   if (patch.some((item) => isObject(item) && item.$patch === 'replace'))
     return patch.filter((item) => isObject(item) && item.$patch !== 'replace')
+  const types = [builtInLists(field).of(before), builtInLists(field).of(patch)]
+  if (types.every(({ kind }) => kind === 'set')) return [...new Set([...before, ...patch])]
+  const [type, ofPatch] = types
+  if (type?.kind !== 'map' || ofPatch?.kind !== 'map') return [...patch]
+  const keys = before.length === 0 ? ofPatch.keys : type.keys
   const result = [...before]
   for (const item of patch) {
     if (!isObject(item)) continue
-    const at = result.findIndex((each) => isObject(each) && isEqual(each[key], item[key]))
+    const at = findItem(result, keys, item)
     if (item.$patch === 'delete') {
       if (at >= 0) result.splice(at, 1)
     } else if (at >= 0) result[at] = strategicPatch(result[at], item)
@@ -217,11 +205,12 @@ function mergeLists(field: string, target: unknown, patch: readonly unknown[]): 
 function reorder(result: JsonObject, field: string, order: unknown): void {
   const present = result[field]
   if (!Array.isArray(present) || !Array.isArray(order)) return
-  const key = mergeKeyOf(field, present)
+  const type = builtInLists(field).of(present)
   const rank = (item: unknown): number => {
-    const wanted = key !== undefined && isObject(item) ? item[key] : item
     const at = order.findIndex((each) =>
-      isEqual(key !== undefined && isObject(each) ? each[key] : each, wanted),
+      type.kind === 'map' && isObject(each) && isObject(item)
+        ? findItem([item], type.keys, each) === 0
+        : isEqual(each, item),
     )
     return at < 0 ? order.length : at
   }

@@ -46,6 +46,35 @@ const cases: readonly {
     says: ['spec.list: Invalid value: "string": spec.list in body must be of type array: "string"'],
   },
   {
+    name: 'neither a number nor a text',
+    schema: { type: 'object', properties: { port: { 'x-kubernetes-int-or-string': true } } },
+    spec: { port: true },
+    says: [
+      'spec.port: Invalid value: "boolean": spec.port in body must be of type integer,string: "boolean"',
+    ],
+  },
+  {
+    name: 'items with the same keys, and values that a set has already',
+    schema: {
+      type: 'object',
+      properties: {
+        rules: {
+          type: 'array',
+          'x-kubernetes-list-type': 'map',
+          'x-kubernetes-list-map-keys': ['name'],
+        },
+        tags: { type: 'array', 'x-kubernetes-list-type': 'set' },
+        words: { type: 'array' },
+      },
+    },
+    spec: {
+      rules: [{ name: 'a', x: 1 }, { name: 'a', x: 2 }, {}, {}],
+      tags: ['b', 'c', 'b'],
+      words: ['d', 'd'],
+    },
+    says: ['spec.rules[1]: Duplicate value: {"name":"a"}', 'spec.tags[2]: Duplicate value: "b"'],
+  },
+  {
     name: 'an item of another type',
     schema: { type: 'object', properties: { list: { type: 'array', items: text } } },
     spec: { list: ['a', 1] },

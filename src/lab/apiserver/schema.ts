@@ -1,5 +1,6 @@
 import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
 import { checkRules } from './cel.ts'
+import { keyOfItem, listTypeOf } from './list-types.ts'
 import type { FieldIssue } from './status-error.ts'
 
 /** A structural schema, as a CustomResourceDefinition has it: the parts of OpenAPI that Kubernetes allows. */
@@ -25,6 +26,8 @@ export interface Schema {
   readonly maxProperties?: number
   readonly 'x-kubernetes-preserve-unknown-fields'?: boolean
   readonly 'x-kubernetes-int-or-string'?: boolean
+  readonly 'x-kubernetes-list-type'?: string
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[]
   readonly 'x-kubernetes-validations'?: readonly Rule[]
 }
 
@@ -117,7 +120,8 @@ function hasType(value: unknown, schema: Schema): boolean {
 
 function validateValue(value: unknown, schema: Schema, path: string, issues: FieldIssue[]): void {
   if (!hasType(value, schema)) {
-    const message = `Invalid value: "${typeOf(value)}": ${path} in body must be of type ${schema.type}: "${typeOf(value)}"`
+    const wanted = schema['x-kubernetes-int-or-string'] ? 'integer,string' : schema.type
+    const message = `Invalid value: "${typeOf(value)}": ${path} in body must be of type ${wanted}: "${typeOf(value)}"`
     issues.push({ field: path, reason: 'FieldValueTypeInvalid', message })
     return
   }
@@ -172,9 +176,28 @@ function validateList(value: readonly unknown[], schema: Schema, path: string, i
       reason: 'FieldValueTooMany',
       message: `Too many: ${value.length}: must have at most ${schema.maxItems} items`,
     })
+  refuseDuplicates(value, schema, path, issues)
   if (schema.items !== undefined)
     for (const [index, item] of value.entries())
       validateValue(item, schema.items, `${path}[${index}]`, issues)
+}
+
+function refuseDuplicates(
+  value: readonly unknown[],
+  schema: Schema,
+  path: string,
+  issues: FieldIssue[],
+): void {
+  const type = listTypeOf(schema)
+  if (type.kind === 'atomic') return
+  const names = value.map((item) => (type.kind === 'set' ? item : keyOfItem(type, item)))
+  for (const [index, name] of names.entries())
+    if (name !== undefined && names.findIndex((each) => isEqual(each, name)) < index)
+      issues.push({
+        field: `${path}[${index}]`,
+        reason: 'FieldValueDuplicate',
+        message: `Duplicate value: ${JSON.stringify(name)}`,
+      })
 }
 
 function validateFields(value: JsonObject, schema: Schema, path: string, issues: FieldIssue[]): void {

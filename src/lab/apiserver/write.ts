@@ -3,6 +3,7 @@ import { checkBuiltIn, checkChange, checkShape } from './built-in-rules.ts'
 import { fillDefaults } from './defaults.ts'
 import { applyConfiguration, trackUpdate } from './field-ownership.ts'
 import { isFinished } from './lifecycle.ts'
+import { listsOf } from './list-types.ts'
 import { applyPatch } from './patches.ts'
 import { requireObject } from './request.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from './resources.ts'
@@ -64,7 +65,14 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
   if (store.get(resourceKey(kind), key) !== undefined)
     throw alreadyExists(kind.group, kind.plural, object.metadata.name)
   if (request.manager !== '' && object.metadata.managedFields === undefined)
-    object.metadata.managedFields = trackUpdate(undefined, object, request.manager, undefined, timeNow())
+    object.metadata.managedFields = trackUpdate(
+      undefined,
+      object,
+      request.manager,
+      undefined,
+      timeNow(),
+      listsOf(kind),
+    )
   if (request.dryRun) return object
   return store.put(resourceKey(kind), key, object)
 }
@@ -112,7 +120,7 @@ function apply(store: Store, request: WriteRequest, body: unknown): ApiObject {
   delete applied.metadata.managedFields
   const live = store.get(resourceKey(kind), keyIn(namespace, name))
   const part = subresource === '' ? undefined : subresource
-  const merged = applyConfiguration(live, applied, manager, force, part, timeNow())
+  const merged = applyConfiguration(live, applied, manager, force, part, timeNow(), listsOf(kind))
   if (live !== undefined) return update(store, { ...request, manager: '' }, live, merged)
   if (part !== undefined) throw notFound(kind.group, kind.plural, name)
   return create(store, { ...request, manager: '' }, merged)
@@ -144,6 +152,7 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
       manager,
       subresource === '' ? undefined : subresource,
       timeNow(),
+      listsOf(kind),
     )
   if (isEqual(withoutVolatile(live), withoutVolatile(object))) return live
   if (request.dryRun) return object
