@@ -14,6 +14,8 @@ export interface KubeletCall {
   readonly port: number
   readonly path: string
   readonly token: string
+  /** How long until its first word; by default 10 s. */
+  readonly patienceMs?: number
 }
 
 export const defaultKubeletPort = 10250
@@ -42,11 +44,12 @@ function chooseContainer(pod: ApiObject, asked: string | null): string {
   return chosen
 }
 
+/** A node that is frozen accepts connections, by its kernel, and says nothing. */
 function dial(
-  { host, port, path, token }: KubeletCall,
+  { host, port, path, token, patienceMs = 10_000 }: KubeletCall,
   headers: Record<string, string | string[] | undefined>,
 ): ClientRequest {
-  return httpRequest({
+  const outgoing = httpRequest({
     host,
     port,
     path,
@@ -54,6 +57,9 @@ function dial(
     agent: false,
     headers: { ...headers, host: `${host}:${port}`, authorization: `Bearer ${token}` },
   })
+  const timer = setTimeout(() => outgoing.destroy(new Error('i/o timeout')), patienceMs)
+  for (const event of ['response', 'upgrade', 'close']) outgoing.once(event, () => clearTimeout(timer))
+  return outgoing
 }
 
 function unreachable({ host, port }: KubeletCall, error: Error): StatusError {
