@@ -17,6 +17,7 @@ const subresourceKinds: Readonly<
 
 const reviewKinds: readonly (readonly [group: string, kind: string, plural: string])[] = [
   ['authorization.k8s.io', 'SelfSubjectAccessReview', 'selfsubjectaccessreviews'],
+  ['authorization.k8s.io', 'SelfSubjectRulesReview', 'selfsubjectrulesreviews'],
   ['authentication.k8s.io', 'SelfSubjectReview', 'selfsubjectreviews'],
 ]
 

@@ -178,6 +178,13 @@ describe('changes', { skip }, () => {
     assert.match((await watching).stdout, /ADDED +seen +1 +\d+s/)
   })
 
+  test('a watch whose time is over ends with a bookmark', async () => {
+    const types: string[] = []
+    const path = `${maps}?watch=1&timeoutSeconds=1&allowWatchBookmarks=true`
+    for await (const { type } of server.watch(path, AbortSignal.timeout(10_000))) types.push(type)
+    assert.equal(types.at(-1), 'BOOKMARK')
+  }) // biome-ignore format: one a line
+
   test('a deployment: unchanged, strategic patch, diff, scale, and what it owns goes first', async () => {
     const containers = ['one', 'two'].map((name) => ({ name, image: 'i:1' }))
     const template = { metadata: { labels: { app: 'a' } }, spec: { containers } }

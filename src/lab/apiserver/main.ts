@@ -15,6 +15,7 @@ const { values: options } = parseArgs({
     'token-auth-file': { type: 'string' },
     'kubelet-token-file': { type: 'string' },
     'ready-file': { type: 'string' },
+    'bookmark-every-ms': { type: 'string', default: '60000' },
   },
 })
 
@@ -40,7 +41,8 @@ const hosts = [
 const { cert, key } = ensureCertificates(directory, hosts)
 const tokenFile = options['kubelet-token-file']
 const kubeletToken = tokenFile === undefined ? '' : readFileSync(tokenFile, 'utf8').trim()
-const api = new ApiServer(store, new Access(store, directory, options['token-auth-file']), kubeletToken)
+const access = new Access(store, directory, options['token-auth-file'])
+const api = new ApiServer(store, access, kubeletToken, Number(options['bookmark-every-ms']))
 const ports = await Promise.all(
   listens.map(async ({ host, port }) => {
     const server = createServer(

@@ -17,6 +17,16 @@ export function openApiIndex(kinds: readonly ResourceKind[]): object {
   }
 }
 
+/**
+ * The older form, which kubectl reads, in protobuf, where it does not find a kind. A document in which nothing stands, as
+ * protobuf writes it, makes it say that there is no such kind.
+ */
+export const openApiV2 = {
+  path: '/openapi/v2',
+  type: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+  empty: '',
+} as const
+
 function pathOf(kind: Pick<ResourceKind, 'group' | 'version'>): string {
   return kind.group === '' ? `api/${kind.version}` : `apis/${kind.group}/${kind.version}`
 }
@@ -60,6 +70,9 @@ const metadataSchema = {
   },
 }
 
+const undescribed =
+  'The lab’s API server does not describe the fields of built-in kinds, nor does it refuse those that Kubernetes does not have: https://kubernetes.io/docs/reference/kubernetes-api/ does.'
+
 function schemaOf(kind: ResourceKind): object {
   const { group, version, kind: name } = kind
   const gvk = [{ group, version, kind: name }]
@@ -71,7 +84,12 @@ function schemaOf(kind: ResourceKind): object {
   if (kind.custom === undefined)
     return {
       type: 'object',
-      properties: { ...common, spec: { type: 'object' }, status: { type: 'object' } },
+      description: undescribed,
+      properties: {
+        ...common,
+        spec: { type: 'object', description: undescribed },
+        status: { type: 'object', description: undescribed },
+      },
       'x-kubernetes-group-version-kind': gvk,
     }
   const { properties, ...schema } = kind.custom.schema as { properties?: object }

@@ -131,6 +131,7 @@ const messages: Readonly<Record<string, Message>> = {
   DeleteOptions: deleteOptions,
   TokenRequest: { 1: one('metadata', metadata), 2: one('spec', tokenSpec) },
   SelfSubjectAccessReview: { 1: one('metadata', metadata), 2: one('spec', accessSpec) },
+  SelfSubjectRulesReview: { 1: one('metadata', metadata), 2: one('spec', { 1: one('namespace') }) },
   SelfSubjectReview: { 1: one('metadata', metadata) },
 }
 

@@ -30,11 +30,19 @@ export class RunningServer {
   readonly directory = mkdtempSync(join(tmpdir(), 'apiserver-test-'))
   readonly adminToken = 'admin-token'
   readonly kubeletToken = 'kubelet-token'
+  readonly #moreWords: readonly string[]
   #process: ChildProcess | undefined
   #port = 0
 
-  static async open(moreTokens: readonly string[] = []): Promise<RunningServer> {
-    const server = new RunningServer()
+  private constructor(moreWords: readonly string[]) {
+    this.#moreWords = moreWords
+  }
+
+  static async open(
+    moreTokens: readonly string[] = [],
+    moreWords: readonly string[] = [],
+  ): Promise<RunningServer> {
+    const server = new RunningServer(moreWords)
     const tokens = [`${server.adminToken},admin,1,"system:masters"`, ...moreTokens]
     writeFileSync(server.path('tokens.csv'), `${tokens.join('\n')}\n`)
     writeFileSync(server.path('kubelet.token'), server.kubeletToken)
@@ -62,7 +70,7 @@ export class RunningServer {
       ...['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'main.ts')],
       ...['--listen', `127.0.0.1:${this.#port}`, '--data-dir', this.path('data')],
       ...['--token-auth-file', this.path('tokens.csv'), '--kubelet-token-file', this.path('kubelet.token')],
-      ...['--ready-file', ready],
+      ...['--ready-file', ready, ...this.#moreWords],
     ]
     const child = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit'] })
     this.#process = child

@@ -10,7 +10,7 @@ import { actingAs } from './impersonation.ts'
 import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { predicateOf, sendList, tableRenderer } from './listing.ts'
-import { openApiDocument, openApiIndex } from './openapi.ts'
+import { openApiDocument, openApiIndex, openApiV2 } from './openapi.ts'
 import { applyPatch } from './patches.ts'
 import {
   methodNotAllowed,
@@ -22,7 +22,7 @@ import {
 } from './request.ts'
 import { RequestCounts } from './request-counts.ts'
 import { resourceKey } from './resources.ts'
-import { reviewAccess, reviewPaths, reviewSubject } from './reviews.ts'
+import { reviewAccess, reviewPaths, reviewRules, reviewSubject } from './reviews.ts'
 import { scaleOf, withScale } from './scale.ts'
 import { conflict, notFound, StatusError, statusBody } from './status-error.ts'
 import type { Store } from './store.ts'
@@ -52,13 +52,15 @@ export class ApiServer {
   readonly catalog: Catalog
   readonly access: Access
   readonly kubeletToken: string
+  readonly #bookmarkEveryMs: number
   readonly #lifecycle: Lifecycle
   readonly #counts = new RequestCounts()
 
-  constructor(store: Store, access: Access, kubeletToken: string) {
+  constructor(store: Store, access: Access, kubeletToken: string, bookmarkEveryMs: number) {
     this.store = store
     this.access = access
     this.kubeletToken = kubeletToken
+    this.#bookmarkEveryMs = bookmarkEveryMs
     this.catalog = new Catalog(store)
     this.#lifecycle = new Lifecycle(store, this.catalog)
     this.#lifecycle.resume()
@@ -95,6 +97,10 @@ export class ApiServer {
       this.access.authorize(user, pathAttempt(method, path))
       return send(response, 200, described.body, described.type)
     }
+    if (method === 'GET' && path === openApiV2.path) {
+      this.access.authorize(user, pathAttempt(method, path))
+      return sendText(response, 200, openApiV2.empty, openApiV2.type)
+    }
     if (method === 'GET' && path === requestCountsPath) {
       this.access.authorize(user, pathAttempt(method, path))
       return send(response, 200, this.#counts.byUser())
@@ -102,6 +108,8 @@ export class ApiServer {
     if (method === 'POST' && path === reviewPaths.subject) return send(response, 201, reviewSubject(user))
     if (method === 'POST' && path === reviewPaths.access)
       return send(response, 201, reviewAccess(this.access, user, await readBody(request)))
+    if (method === 'POST' && path === reviewPaths.rules)
+      return send(response, 201, reviewRules(this.access, user, await readBody(request)))
     const target = parseTarget(path, this.catalog)
     if (target === undefined) {
       this.access.authorize(user, pathAttempt(method, path))
@@ -212,7 +220,10 @@ export class ApiServer {
     const matches = predicateOf(url, target)
     switch (request.method) {
       case 'GET':
-        if (isWatch(url)) return serveWatch(this.store, { kind, matches, render, url }, response)
+        if (isWatch(url)) {
+          const watch = { kind, matches, render, url, bookmarkEveryMs: this.#bookmarkEveryMs }
+          return serveWatch(this.store, watch, response)
+        }
         return sendList(this.store, response, url.searchParams, target, matches, render)
       case 'POST': {
         if (kind.isNamespaced && target.namespace === undefined) throw methodNotAllowed()

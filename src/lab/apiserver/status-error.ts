@@ -20,6 +20,7 @@ export interface StatusDetails {
   readonly causes?: readonly { readonly reason: string; readonly message: string; readonly field?: string }[]
 }
 
+/** `details` stand in every refusal: kubectl debug reads them without a look whether they are there. */
 export function statusBody(error: StatusError): object {
   return {
     kind: 'Status',
@@ -28,7 +29,7 @@ export function statusBody(error: StatusError): object {
     status: 'Failure',
     message: error.message,
     reason: error.reason,
-    ...(error.details === undefined ? {} : { details: error.details }),
+    details: error.details ?? {},
     code: error.code,
   }
 }

@@ -13,9 +13,9 @@ export interface WatchRequest {
   /** Undefined: objects as they are. */
   readonly render: TableRenderer | undefined
   readonly url: URL
+  readonly bookmarkEveryMs: number
 }
 
-const bookmarkEveryMs = 60_000
 const usualSeconds = 1800
 /** setTimeout counts in 31 bits of milliseconds. */
 const mostSeconds = 2_000_000
@@ -25,7 +25,7 @@ const mostBacklogBytes = 64 << 20
 /** Streams changes until the time is over or the client goes. Headers go out at once: clients wait for them. */
 export function serveWatch(store: Store, request: WatchRequest, response: ServerResponse): void {
   const { kind, url, matches } = request
-  const from = parseVersion(url.searchParams.get('resourceVersion'))
+  const from = beginOf(url, store)
   const seconds = Number(url.searchParams.get('timeoutSeconds') ?? usualSeconds) || usualSeconds
   const send = (type: string, text: string): void => {
     response.write(`{"type":"${type}","object":${text}}\n`)
@@ -39,23 +39,23 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
     response.end()
     return
   }
+  const bookmark = (annotations?: object): void => {
+    const metadata = { resourceVersion: String(store.version), creationTimestamp: null, annotations }
+    send('BOOKMARK', JSON.stringify({ kind: kind.kind, apiVersion: apiVersionOf(kind), metadata }))
+  }
+  const hasBookmarks = url.searchParams.get('allowWatchBookmarks') === 'true'
   if (from === undefined) {
     for (const object of store.list(resourceKey(kind)))
       if (matches(object)) send('ADDED', look(object, request))
+    if (hasBookmarks && url.searchParams.get('sendInitialEvents') === 'true')
+      bookmark({ 'k8s.io/initial-events-end': 'true' })
   } else for (const change of store.changesSince(from)) deliver(change, request, send)
   const stop = store.listen((change) => deliver(change, request, send))
-  const bookmark = (): void =>
-    send(
-      'BOOKMARK',
-      JSON.stringify({
-        kind: kind.kind,
-        apiVersion: apiVersionOf(kind),
-        metadata: { resourceVersion: String(store.version), creationTimestamp: null },
-      }),
-    )
-  const hasBookmarks = url.searchParams.get('allowWatchBookmarks') === 'true'
-  const bookmarks = hasBookmarks ? setInterval(bookmark, bookmarkEveryMs) : undefined
-  const timeout = setTimeout(() => response.end(), Math.min(seconds, mostSeconds) * 1000)
+  const bookmarks = hasBookmarks ? setInterval(bookmark, request.bookmarkEveryMs) : undefined
+  const timeout = setTimeout(() => {
+    if (hasBookmarks) bookmark()
+    response.end()
+  }, Math.min(seconds, mostSeconds) * 1000)
   response.once('close', () => {
     stop()
     clearInterval(bookmarks)
@@ -63,7 +63,19 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
   })
 }
 
-/** Undefined: begin with what is there. */
+/** The version after which a watch begins; undefined: with what is there. */
+function beginOf({ searchParams }: URL, store: Store): number | undefined {
+  const version = parseVersion(searchParams.get('resourceVersion'))
+  const initial = searchParams.get('sendInitialEvents')
+  if (initial === null) return version
+  if (searchParams.get('resourceVersionMatch') !== 'NotOlderThan')
+    throw badRequest(
+      'resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+    )
+  return initial === 'true' ? undefined : (version ?? store.version)
+}
+
+/** Undefined: any. */
 function parseVersion(text: string | null): number | undefined {
   if (text === null || text === '' || text === '0') return undefined
   if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version: ${JSON.stringify(text)}`)
