@@ -46,7 +46,9 @@ Examples:
                                              sallyport install --set cni.chainingMode=generic-veth
   sallyport lab down                         take it away
 
-What runs in a lab can reach the lab's own network and nothing else.`,
+What runs in a lab can reach the lab's own network and nothing else. Its files are this machine's: nodes, containers and
+pods are root here and write where root may, except for folders of their own (/tmp; on nodes /etc, /opt and /run, too).
+The shell is this machine's altogether, but for the network. Run nothing in a lab that you would not run beside it.`,
   )
   named(lab.command('up'))
     .description('start five nodes, an API server and what belongs to it; no network plugin is installed')

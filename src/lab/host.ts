@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { hiddenFolders, hide } from './hidden-folders.ts'
 import { ipv4Of, ipv6Of, type NodePlan, network } from './layout.ts'
 import {
   childOf,
@@ -22,11 +23,21 @@ export interface Machine {
   readonly cgroup: string
 }
 
+interface MachineOptions {
+  readonly hasNodeMounts: boolean
+  /** Folders that stay to be seen where the lab's files are hidden. */
+  readonly keptFolders?: readonly string[]
+}
+
 /**
  * What runs first in new namespaces: mounts of its own, and a shell that stays to reap orphans. The stay begins
- * with a file that says that everything is in place.
+ * with a word in a file that says that everything is in place, and that was opened before it was out of sight.
  */
-function initScript(hostname: string, hasNodeMounts: boolean): string {
+function initScript(
+  hostname: string,
+  scratch: string,
+  { hasNodeMounts, keptFolders = [] }: MachineOptions,
+): string {
   const nodeMounts = `
 mount --make-rshared /
 mount -t sysfs sysfs /sys
@@ -40,12 +51,14 @@ mount -t overlay overlay -o lowerdir=/opt,upperdir=/run/overlay/opt,workdir=/run
 mkdir -p /etc/cni/net.d /opt/cni/bin /run/sallyport
 `
   return `set -e
+exec 3>"$1"
 hostname ${hostname}
 mount -t proc proc /proc
+${hiddenFolders.map((folder) => hide(folder, scratch, keptFolders)).join('\n')}
 ${hasNodeMounts ? nodeMounts : 'mount -t sysfs sysfs /sys'}
 ip link set lo up
-touch "$1"
-exec </dev/null
+echo ready >&3
+exec </dev/null 3>&-
 while :; do sleep 3600 & wait $!; done
 `
 }
@@ -55,13 +68,14 @@ export async function startMachine(
   name: string,
   directory: string,
   cgroup: string,
-  options: { readonly hasNodeMounts: boolean },
+  options: MachineOptions,
 ): Promise<Machine> {
-  mkdirSync(directory, { recursive: true })
+  const scratch = join(directory, 'scratch')
+  mkdirSync(scratch, { recursive: true })
   makeCgroup(cgroup)
   const script = join(directory, 'init.sh')
   const ready = join(directory, 'ready')
-  writeFileSync(script, initScript(name, options.hasNodeMounts))
+  writeFileSync(script, initScript(name, scratch, options))
   const unshare = [
     'unshare',
     '--net',
@@ -77,7 +91,8 @@ export async function startMachine(
     join(directory, 'init.log'),
   )
   const init = await childOf(keeper.pid)
-  await until(`${name} is set up (see ${join(directory, 'init.log')})`, () => existsSync(ready), 10_000)
+  const isReady = (): boolean => existsSync(ready) && readFileSync(ready, 'utf8') !== ''
+  await until(`${name} is set up (see ${join(directory, 'init.log')})`, isReady, 10_000)
   return { name, init: identify(init), keeper, cgroup }
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import type { Credentials } from './credentials.ts'
 import { nodeBinary } from './environment.ts'
 import { addressesOf, connectToBridge, setUpBridge, startMachine } from './host.ts'
 import {
@@ -13,7 +14,14 @@ import {
   saveLab,
   unfinishedLab,
 } from './lab-state.ts'
-import { apiServerPort, labPaths, type NodePlan, repository, walkthroughNodes } from './layout.ts'
+import {
+  apiServerPort,
+  keptFolders,
+  labPaths,
+  type NodePlan,
+  repository,
+  walkthroughNodes,
+} from './layout.ts'
 import {
   endProcess,
   enterCommand,
@@ -106,7 +114,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
         plan.name,
         join(labPaths(name).directory, 'nodes', plan.name),
         join(cgroup, plan.name),
-        { hasNodeMounts: true },
+        { hasNodeMounts: true, keptFolders: keptFolders(name) },
       )
       keep({ nodes: [...state.nodes, { ...plan, machine }] })
       connectToBridge(host, machine, plan.lastOctet)
@@ -133,15 +141,10 @@ export async function startLab(options: LabOptions): Promise<LabState> {
 async function countNodes(state: LabState): Promise<number> {
   const { apiServer } = labPaths(state.name)
   const words = [
-    'curl',
-    '-s',
-    '--cacert',
-    join(apiServer, 'ca.crt'),
-    '-H',
-    `Authorization: Bearer ${state.tokens.admin}`,
+    ...['curl', '-s', '--cacert', join(apiServer, 'ca.crt'), '--header', '@-'],
     `${apiServerUrl(state)}/api/v1/nodes`,
   ]
-  const { output } = await exec(state, words)
+  const { output } = await exec(state, words, { input: `Authorization: Bearer ${state.tokens.admin}\n` })
   try {
     const { items } = JSON.parse(output) as { items: readonly { metadata: { name: string } }[] }
     return items.filter(({ metadata }) => state.nodes.some(({ name }) => name === metadata.name)).length
@@ -159,7 +162,14 @@ function makeTokens(nodes: readonly NodePlan[]): Record<string, string> {
 function prepareFiles(state: LabState): void {
   const { name, tokens } = state
   const paths = labPaths(name)
-  for (const directory of [paths.logs, paths.apiServer, paths.bin, paths.nodeBin, paths.home])
+  for (const directory of [
+    paths.logs,
+    paths.apiServer,
+    paths.credentials,
+    paths.bin,
+    paths.nodeBin,
+    paths.home,
+  ])
     mkdirSync(directory, { recursive: true })
   const users = [
     `${tokens.admin},admin,1,"system:masters"`,
@@ -220,7 +230,7 @@ async function startApiServer(state: LabState): Promise<ProcessId> {
   const daemon = startDaemon(
     enterCommand(machine.init.pid, ['net'], words),
     join(paths.logs, 'apiserver.log'),
-    { cgroup: join(state.cgroup, 'host') },
+    { cgroup: machine.cgroup },
   )
   await until(
     `the API server answers (see ${join(paths.logs, 'apiserver.log')})`,
@@ -283,6 +293,19 @@ export async function restartKubelet(name: string, node: string): Promise<void> 
   saveLab({ ...state, daemons: { ...state.daemons, [`kubelet-${node}`]: startKubelet(state, node) } })
 }
 
+/** For standard input: everybody reads arguments, and nodes do not see the lab's files. The path of the file. */
+function writeCredentials(state: LabState, name: string): string {
+  const { apiServer, credentials } = labPaths(state.name)
+  const file = join(credentials, `${name}.json`)
+  const given: Credentials = {
+    ca: readFileSync(join(apiServer, 'ca.crt'), 'utf8'),
+    token: state.tokens[name] ?? '',
+    streamToken: state.tokens.kubelet ?? '',
+  }
+  writeFileSync(file, JSON.stringify(given), { mode: 0o600 })
+  return file
+}
+
 function startControllers(state: LabState): ProcessId {
   const paths = labPaths(state.name)
   const { machine } = controlPlaneOf(state)
@@ -292,13 +315,10 @@ function startControllers(state: LabState): ProcessId {
     `${repository}/src/lab/controllers/main.ts`,
     '--server',
     apiServerUrl(state),
-    '--ca',
-    join(paths.apiServer, 'ca.crt'),
-    '--token',
-    state.tokens.controllers ?? '',
   ]
   return startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'controllers.log'), {
-    cgroup: join(state.cgroup, 'host'),
+    cgroup: machine.cgroup,
+    stdin: writeCredentials(state, 'controllers'),
   })
 }
 
@@ -320,18 +340,12 @@ function startKubelet(state: LabState, name: string): ProcessId {
     ...(node.isControlPlane ? ['--control-plane'] : []),
     '--server',
     apiServerUrl(state),
-    '--ca',
-    join(paths.apiServer, 'ca.crt'),
-    '--token',
-    state.tokens[name] ?? '',
-    '--stream-token-file',
-    paths.kubeletToken,
   ]
   const environment = { ...process.env, LAB_NODE_BIN: paths.nodeBin, LAB_BIN: paths.bin }
   return startDaemon(
     enterCommand(node.machine.init.pid, ['net', 'mount', 'uts', 'pid'], words),
     join(paths.logs, `kubelet-${name}.log`),
-    { cgroup: node.machine.cgroup, env: environment },
+    { cgroup: node.machine.cgroup, env: environment, stdin: writeCredentials(state, name) },
   )
 }
 

@@ -59,9 +59,16 @@ export function labPaths(name: string) {
     joined: join(directory, 'joined.json'),
     relaySocket: join(directory, 'relay.sock'),
     kubeletToken: join(directory, 'kubelet.token'),
+    credentials: join(directory, 'credentials'),
     kubeconfig: join(directory, 'kubeconfig'),
     bin: join(directory, 'bin'),
     nodeBin: join(directory, 'node-bin'),
     home: join(directory, 'home'),
   }
+}
+
+/** Of what a lab keeps, that which its nodes and containers have on their PATH. */
+export function keptFolders(name: string): readonly string[] {
+  const { bin, nodeBin } = labPaths(name)
+  return [bin, nodeBin]
 }

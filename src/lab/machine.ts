@@ -69,20 +69,22 @@ export function enterCommand(
   return ['nsenter', `--target=${pid}`, ...namespaces.map((name) => `--${name}`), '--', ...words]
 }
 
-/** Starts a process that goes on without us; what it prints goes to a file. */
+/** Starts a process that goes on without us; what it prints goes to a file, and what it reads may come from one. */
 export function startDaemon(
   words: readonly string[],
   logFile: string,
-  options: { readonly env?: NodeJS.ProcessEnv; readonly cgroup?: string } = {},
+  options: { readonly env?: NodeJS.ProcessEnv; readonly cgroup?: string; readonly stdin?: string } = {},
 ): ProcessId {
   const log = openSync(logFile, 'a')
+  const stdin = openSync(options.stdin ?? '/dev/null', 'r')
   const [command = '', ...rest] = options.cgroup === undefined ? words : inCgroup(options.cgroup, words)
   const child = spawn(command, rest, {
     detached: true,
-    stdio: ['ignore', log, log],
+    stdio: [stdin, log, log],
     env: options.env ?? process.env,
   })
   closeSync(log)
+  closeSync(stdin)
   if (child.pid === undefined) throw new Error(`${words.join(' ')} could not be started`)
   child.on('error', () => {})
   child.unref()

@@ -13,14 +13,10 @@ export function hostCommand(state: LabState, words: readonly string[]): string[]
   return enterCommand(state.host.init.pid, ['net', 'uts'], words)
 }
 
-/** An interactive shell; its exit code. */
+/** A shell, interactive where a person types; its exit code. */
 export function openShell(state: LabState): number {
-  const [command = '', ...words] = hostCommand(state, [
-    'bash',
-    '--rcfile',
-    `${labPaths(state.name).home}/.bashrc`,
-    '-i',
-  ])
+  const interactive = process.stdin.isTTY ? ['--rcfile', `${labPaths(state.name).home}/.bashrc`, '-i'] : []
+  const [command = '', ...words] = hostCommand(state, ['bash', ...interactive])
   return (
     spawnSync(command, words, {
       stdio: 'inherit',
@@ -51,7 +47,11 @@ export interface ExecResult {
 export function exec(
   state: LabState,
   words: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly env?: NodeJS.ProcessEnv
+    readonly signal?: AbortSignal
+    readonly input?: string
+  } = {},
 ): Promise<ExecResult> {
   const [command = '', ...rest] = hostCommand(state, words)
   return new Promise((resolve, reject) => {
@@ -62,6 +62,7 @@ export function exec(
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     })
+    if (options.input !== undefined) child.stdin.end(options.input)
     let output = ''
     child.stdout.on('data', (chunk) => (output += chunk))
     child.stderr.on('data', (chunk) => (output += chunk))

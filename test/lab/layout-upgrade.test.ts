@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { repository } from '../../src/lab/layout.ts'
 import { compileOtherVersion } from '../packets/other-version.ts'
 import { cannotRun, labFor, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
 
-const scratch = mkdtempSync(join(tmpdir(), 'sallyport-layout-'))
+/** Not in /tmp, which nodes have for themselves. */
+const scratch = mkdtempSync(join(repository, 'build/layout-'))
 after(() => rmSync(scratch, { recursive: true }))
 
 const rolledOut = 'kubectl -n kube-system rollout status daemonset/cilium --timeout=120s'

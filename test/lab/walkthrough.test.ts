@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
-import { cannotRun, labFor } from './lab-under-test.ts'
+import { cannotRun, labFor, type } from './lab-under-test.ts'
 
 /** The user's document, command by command, against the real operator, agents and datapath. */
 describe('the walkthrough', { skip: cannotRun, timeout: 300_000 }, () => {
@@ -14,4 +15,13 @@ describe('the walkthrough', { skip: cannotRun, timeout: 300_000 }, () => {
         assert.equal(problem, undefined, `${step.command}\n${answer.text}`)
       })
   })
+
+  test('a pod has a /tmp of its own, and sees nothing of what its kubelet and the lab keep', async () => {
+    const hidden = '/run/kubelet /var/lib/sallyport-lab/*/lab.json /var/lib/sallyport-lab/*/tokens.csv'
+    const look = `echo written >/tmp/by-a-pod; ls ${hidden} 2>/dev/null`
+    assert.equal(await type(lab.state(), `kubectl exec xwing -- sh -c '${look}; true'`), '/run/kubelet:')
+    assert.match(await type(lab.state(), 'kubectl exec xwing -- ls /tmp'), /^by-a-pod$/m)
+    assert.equal(existsSync('/tmp/by-a-pod'), false)
+    assert.equal(await type(lab.state(), 'docker exec kind-worker ls /tmp/by-a-pod 2>&1 || true'), "ls: cannot access '/tmp/by-a-pod': No such file or directory")
+  }) // biome-ignore format: one a line
 })

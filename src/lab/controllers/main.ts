@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
 import { Loop } from '../../runtime/reconcile.ts'
 import { shutdownSignal } from '../../runtime/shutdown.ts'
+import { readCredentials } from '../credentials.ts'
 import { Cluster } from './cluster.ts'
 import { tendDaemonSet } from './daemon-sets.ts'
 import { tendDeployment } from './deployments.ts'
@@ -15,8 +15,6 @@ import { schedule } from './scheduler.ts'
 const { values: options } = parseArgs({
   options: {
     server: { type: 'string', default: '' },
-    ca: { type: 'string', default: '' },
-    token: { type: 'string', default: '' },
   },
 })
 
@@ -25,8 +23,8 @@ const lookAgainMs = 5_000
 
 const log = createLog('controllers', 'info')
 const signal = shutdownSignal(log)
-const access = { server: options.server, ca: readFileSync(options.ca, 'utf8'), token: options.token }
-const cluster = new Cluster(access, log, () => loop.trigger())
+const { ca, token } = readCredentials()
+const cluster = new Cluster({ server: options.server, ca, token }, log, () => loop.trigger())
 const ownedPods = new OwnedPods(cluster)
 const loop = new Loop({ name: 'controllers', run: reconcile, clock: systemClock, log, minIntervalMs: 10 })
 

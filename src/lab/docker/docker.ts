@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { connectToBridge, startMachine } from '../host.ts'
 import { findImage, unknownImage } from '../images.ts'
 import { type LabContainer, type LabState, saveLab } from '../lab-state.ts'
-import { ipv4Of, ipv6Of, labPaths, network, repository } from '../layout.ts'
+import { ipv4Of, ipv6Of, keptFolders, labPaths, network, repository } from '../layout.ts'
 import { enterCommand, freeze, inCgroup, isFrozen, isRunning, removeCgroup, startDaemon } from '../machine.ts'
 
 /** What the commands need of a node or container. */
@@ -95,7 +95,7 @@ export async function dockerRun(state: LabState, options: RunOptions): Promise<s
     id.slice(0, 12),
     join(labPaths(state.name).directory, 'containers', id.slice(0, 12)),
     cgroup,
-    { hasNodeMounts: false },
+    { hasNodeMounts: false, keptFolders: keptFolders(state.name) },
   )
   const container: LabContainer = {
     id,

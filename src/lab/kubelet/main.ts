@@ -1,9 +1,10 @@
-import { readFileSync, watch } from 'node:fs'
+import { watch } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KubeClient } from '../../kube/client.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
 import { shutdownSignal } from '../../runtime/shutdown.ts'
+import { readCredentials } from '../credentials.ts'
 import { Kubelet } from './kubelet.ts'
 import { reportNode } from './node-object.ts'
 import { serveStreams } from './streams.ts'
@@ -16,9 +17,6 @@ const { values: options } = parseArgs({
     lab: { type: 'string', default: '' },
     'control-plane': { type: 'boolean', default: false },
     server: { type: 'string', default: '' },
-    ca: { type: 'string', default: '' },
-    token: { type: 'string', default: '' },
-    'stream-token-file': { type: 'string', default: '' },
   },
 })
 
@@ -26,9 +24,9 @@ const heartbeatMs = 5_000
 
 const log = createLog('kubelet', 'info')
 const signal = shutdownSignal(log)
-const ca = readFileSync(options.ca, 'utf8')
+const { ca, token, streamToken } = readCredentials()
 const client = new KubeClient(
-  { server: options.server, ca, token: () => options.token },
+  { server: options.server, ca, token: () => token },
   { userAgent: 'lab-kubelet' },
 )
 const identity = {
@@ -47,9 +45,7 @@ const kubelet = new Kubelet({
   clock: systemClock,
   log,
 })
-const streams = serveStreams(readFileSync(options['stream-token-file'], 'utf8').trim(), (...of) =>
-  kubelet.find(...of),
-)
+const streams = serveStreams(streamToken, (...of) => kubelet.find(...of))
 streams.listen(10250, options.address[0])
 
 const report = (): void => {

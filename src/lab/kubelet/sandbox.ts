@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { hide, isWithin } from '../hidden-folders.ts'
 import { identify, type ProcessId } from '../machine.ts'
 import { confine, protectFiles } from './confinement.ts'
 import type { Pod, SecurityContext } from './pod-spec.ts'
@@ -65,17 +66,23 @@ export interface Launch {
 
 /**
  * Starts a container: mounts and a hostname of its own, the pod's network, the rights that its pod says, and a process group
- * that ends as one. Mounts made on the node later are seen inside, as hostPath volumes with propagation are.
+ * that ends as one. It has a /tmp of its own where it mounts nothing of the node's. Mounts made on the node later are seen
+ * inside, as hostPath volumes with propagation are; what the kubelet keeps, of other pods too, is not.
  */
 export function launch(container: Launch): ProcessId {
   const { pod, netns, command, security, env, binds, logFile, onExit } = container
+  const scratch = join(stateDirectory, 'scratch')
+  mkdirSync(scratch, { recursive: true })
+  const hasOwnTmp = !binds.some(({ source }) => isWithin(source, '/tmp'))
   const script = [
     'set -e',
     ...separateMounts(binds),
+    ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
     ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
     ...binds.flatMap(({ source, target, isBidirectional }) =>
       isBidirectional ? [] : [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`],
     ),
+    `mount -t tmpfs tmpfs ${stateDirectory}`,
     ...protectFiles(security),
     'exec "$@"',
   ].join('\n')

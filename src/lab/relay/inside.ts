@@ -3,6 +3,7 @@ import { Agent, request as httpRequest, type IncomingMessage, type ServerRespons
 import { createServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { parseArgs } from 'node:util'
+import { readTokenFile } from '../apiserver/access.ts'
 import { ensureCertificates } from '../apiserver/certificates.ts'
 import { passUpgrade, refuse, streamLog, streamUpgrade, toStatusError } from '../apiserver/kubelet-streams.ts'
 import { forwardedHeaders } from './credentials.ts'
@@ -19,7 +20,7 @@ const { values: options } = parseArgs({
     port: { type: 'string', default: '6443' },
     'data-dir': { type: 'string', default: '' },
     socket: { type: 'string', default: '' },
-    'admin-token': { type: 'string', default: '' },
+    'token-auth-file': { type: 'string', default: '' },
     'kubelet-token-file': { type: 'string', default: '' },
     /** name=address */
     node: { type: 'string', multiple: true, default: [] },
@@ -29,10 +30,12 @@ const { values: options } = parseArgs({
 
 process.on('uncaughtException', (error) => console.error(error))
 
+const [adminToken = ''] =
+  readTokenFile(options['token-auth-file']).find(([, { name }]) => name === 'admin') ?? []
 const agent = new Agent({ keepAlive: true })
 const streams = new PodStreams({
   socket: options.socket,
-  adminToken: options['admin-token'],
+  adminToken,
   kubeletToken: readFileSync(options['kubelet-token-file'], 'utf8').trim(),
   addressByNode: new Map(options.node.map((each) => each.split('=', 2) as [string, string])),
 })

@@ -39,7 +39,7 @@ function startInside(state: LabState, ready: string): ProcessId {
   const { machine, address } = controlPlaneOf(state)
   const words = [
     ...['--listen', address, '--port', String(apiServerPort), '--data-dir', paths.apiServer],
-    ...['--socket', paths.relaySocket, '--admin-token', state.tokens.admin ?? ''],
+    ...['--socket', paths.relaySocket, '--token-auth-file', paths.tokens],
     ...['--kubelet-token-file', paths.kubeletToken, '--ready-file', ready],
     ...state.nodes.flatMap(({ name, lastOctet }) => ['--node', `${name}=${ipv4Of(lastOctet)}`]),
   ]
