@@ -36,7 +36,10 @@ export interface LabContainer {
   readonly image: string
   readonly octet: number
   readonly environment: readonly string[]
+  readonly command: readonly string[]
   readonly machine: Machine
+  /** What it was started for: when this has ended, so has the container. */
+  readonly main: ProcessId
   readonly startedAt: string
 }
 

@@ -1,44 +1,33 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectToBridge, startMachine } from '../host.ts'
 import { findImage, unknownImage } from '../images.ts'
 import { type LabContainer, type LabState, saveLab } from '../lab-state.ts'
-import { ipv4Of, ipv6Of, keptFolders, labPaths, network, repository } from '../layout.ts'
-import { enterCommand, freeze, inCgroup, isFrozen, isRunning, removeCgroup, startDaemon } from '../machine.ts'
+import { keptFolders, labPaths, network, repository } from '../layout.ts'
+import {
+  childOf,
+  endProcess,
+  enterCommand,
+  freeze,
+  identify,
+  inCgroup,
+  isFrozen,
+  isRunning,
+  removeCgroup,
+  startDaemon,
+} from '../machine.ts'
+import { dockerError, findTarget, logOf, stateOf, targetsOf } from './targets.ts'
 
-/** What the commands need of a node or container. */
-interface Target {
-  readonly id: string
-  readonly name: string
-  readonly image: string
-  readonly octet: number
-  readonly machine: LabContainer['machine']
-  readonly environment: readonly string[]
-  readonly startedAt: string
-  readonly isNode: boolean
-}
-
-function targetsOf(state: LabState): Target[] {
-  const nodes = state.nodes.map(({ name, lastOctet, machine }) => ({
-    id: Buffer.from(name).toString('hex').padEnd(64, '0').slice(0, 64),
-    name,
-    image: 'kindest/node',
-    octet: lastOctet,
-    machine,
-    environment: [],
-    startedAt: state.startedAt,
-    isNode: true,
-  }))
-  return [...nodes, ...state.containers.map((container) => ({ ...container, isNode: false }))]
-}
-
-function findTarget(state: LabState, name: string): Target {
-  const target = targetsOf(state).find(
-    (each) => each.name === name || (name.length >= 4 && each.id.startsWith(name)),
-  )
-  if (target === undefined) throw new Error(`Error response from daemon: No such container: ${name}`)
-  return target
+function requireContainer(state: LabState, name: string): LabContainer {
+  const target = findTarget(state, name)
+  const container = state.containers.find(({ id }) => id === target.id)
+  if (container === undefined)
+    throw new Error(
+      `${name} is a node of the lab: "docker pause" freezes it, "sallyport lab down" takes the whole lab away`,
+    )
+  return container
 }
 
 /** Runs a command in a node or container, with this terminal, and answers with its exit code. */
@@ -48,11 +37,11 @@ export function dockerExec(
   words: readonly string[],
   { environment, isDetached }: { readonly environment: readonly string[]; readonly isDetached: boolean },
 ): number {
-  const { machine, name: full } = findTarget(state, name)
-  if (isFrozen(machine.cgroup))
-    throw new Error(
-      `Error response from daemon: container ${full} is paused, unpause the container before exec`,
-    )
+  const target = findTarget(state, name)
+  const { machine, name: full } = target
+  const how = stateOf(target)
+  if (how === 'paused') throw dockerError(`container ${full} is paused, unpause the container before exec`)
+  if (how === 'exited') throw dockerError(`container ${full} is not running`)
   const path = `${labPaths(state.name).nodeBin}:${repository}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`
   const given = Object.fromEntries(environment.map((pair) => pair.split(/=(.*)/s).slice(0, 2)))
   const entered = enterCommand(
@@ -62,7 +51,7 @@ export function dockerExec(
   )
   const env = { TERM: process.env.TERM ?? 'dumb', HOME: '/root', PATH: path, ...given }
   if (isDetached) {
-    startDaemon(entered, join(labPaths(state.name).logs, `${full}.log`), { cgroup: machine.cgroup, env })
+    startDaemon(entered, '/dev/null', { cgroup: machine.cgroup, env })
     return 0
   }
   const [command = '', ...rest] = inCgroup(machine.cgroup, entered)
@@ -85,9 +74,11 @@ export async function dockerRun(state: LabState, options: RunOptions): Promise<s
   if (state.host === undefined) throw new Error('the lab is not complete')
   const id = randomBytes(32).toString('hex')
   const name = options.name ?? `container-${id.slice(0, 6)}`
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name))
+    throw dockerError(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`)
   if (targetsOf(state).some((target) => target.name === name))
-    throw new Error(
-      `docker: Error response from daemon: Conflict. The container name "/${name}" is already in use. Remove it first: docker rm -f ${name}`,
+    throw dockerError(
+      `Conflict. The container name "/${name}" is already in use. Remove it first: docker rm -f ${name}`,
     )
   const octet = nextOctet(state)
   const cgroup = join(state.cgroup, `container-${id.slice(0, 12)}`)
@@ -97,28 +88,35 @@ export async function dockerRun(state: LabState, options: RunOptions): Promise<s
     cgroup,
     { hasNodeMounts: false, keptFolders: keptFolders(state.name) },
   )
-  const container: LabContainer = {
+  try {
+    connectToBridge(state.host, machine, octet)
+  } catch (error) {
+    await removeCgroup(cgroup)
+    throw error
+  }
+  const started = {
     id,
     name,
     image: options.image,
     octet,
     environment: options.environment,
+    command: options.command.length > 0 ? options.command : image.command,
     machine,
-    startedAt: new Date().toISOString(),
   }
-  saveLab({ ...state, containers: [...state.containers, container] })
-  connectToBridge(state.host, machine, octet)
-  const command = options.command.length > 0 ? options.command : image.command
+  saveLab({ ...state, containers: [...state.containers, startMain(state, started)] })
+  return id
+}
+
+/** What a container is there for, or is there for again. */
+function startMain(state: LabState, container: Omit<LabContainer, 'main' | 'startedAt'>): LabContainer {
+  const { machine, environment, command } = container
   const env = {
     ...process.env,
-    ...Object.fromEntries(options.environment.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),
+    ...Object.fromEntries(environment.map((pair) => pair.split(/=(.*)/s).slice(0, 2))),
   }
-  startDaemon(
-    enterCommand(machine.init.pid, ['net', 'mount', 'uts', 'pid'], command),
-    join(labPaths(state.name).logs, `${name}.log`),
-    { cgroup, env },
-  )
-  return id
+  const words = enterCommand(machine.init.pid, ['net', 'mount', 'uts', 'pid'], command)
+  const main = startDaemon(words, logOf(state, container), { cgroup: machine.cgroup, env })
+  return { ...container, main, startedAt: new Date().toISOString() }
 }
 
 function nextOctet(state: LabState): number {
@@ -128,89 +126,42 @@ function nextOctet(state: LabState): number {
 }
 
 export function dockerPause(state: LabState, name: string, isPaused: boolean): string {
-  const { machine } = findTarget(state, name)
-  if (isFrozen(machine.cgroup) === isPaused)
-    throw new Error(
-      `Error response from daemon: Container ${name} is ${isPaused ? 'already paused' : 'not paused'}`,
-    )
-  freeze(machine.cgroup, isPaused)
+  const target = findTarget(state, name)
+  const how = stateOf(target)
+  if (how === 'exited') throw dockerError(`Container ${name} is not running`)
+  if ((how === 'paused') === isPaused)
+    throw dockerError(`Container ${name} is ${isPaused ? 'already paused' : 'not paused'}`)
+  freeze(target.machine.cgroup, isPaused)
+  return name
+}
+
+/** Asks the container's process to end, and forces it after so long. */
+export async function dockerStop(state: LabState, name: string, patienceMs: number): Promise<string> {
+  const { main, machine } = requireContainer(state, name)
+  if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
+  const inside = isRunning(main) ? await childOf(main.pid) : undefined
+  if (inside !== undefined) await endProcess(identify(inside), patienceMs)
+  await endProcess(main)
+  return name
+}
+
+export function dockerStart(state: LabState, name: string): string {
+  const container = requireContainer(state, name)
+  if (isRunning(container.main)) return name
+  const again = startMain(state, container)
+  saveLab({ ...state, containers: state.containers.map((each) => (each === container ? again : each)) })
   return name
 }
 
 export async function dockerRemove(state: LabState, name: string, isForced: boolean): Promise<string> {
-  const target = findTarget(state, name)
-  if (target.isNode)
-    throw new Error(`${name} is a node of the lab: "sallyport lab down" takes the whole lab away`)
-  if (!isForced && isRunning(target.machine.init))
-    throw new Error(
-      `Error response from daemon: cannot remove container "${name}": container is running: stop the container before removing or force remove`,
+  const { id, main, machine } = requireContainer(state, name)
+  if (!isForced && isRunning(main))
+    throw dockerError(
+      `cannot remove container "${name}": container is running: stop the container before removing or force remove`,
     )
-  if (isFrozen(target.machine.cgroup)) freeze(target.machine.cgroup, false)
-  await removeCgroup(target.machine.cgroup)
-  saveLab({ ...state, containers: state.containers.filter(({ id }) => id !== target.id) })
+  if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
+  await removeCgroup(machine.cgroup)
+  rmSync(logOf(state, { id, name }), { force: true })
+  saveLab({ ...state, containers: state.containers.filter((each) => each.id !== id) })
   return name
-}
-
-export function inspectContainer(state: LabState, name: string): object {
-  const { id, name: full, image, octet, machine, environment, startedAt } = findTarget(state, name)
-  const isPaused = isFrozen(machine.cgroup)
-  return {
-    Id: id,
-    Name: `/${full}`,
-    Created: startedAt,
-    Config: { Image: image, Env: environment, Hostname: full },
-    State: {
-      Status: isPaused ? 'paused' : isRunning(machine.init) ? 'running' : 'exited',
-      Running: isRunning(machine.init),
-      Paused: isPaused,
-      Pid: machine.init.pid,
-    },
-    NetworkSettings: {
-      Networks: {
-        [network.name]: {
-          IPAddress: ipv4Of(octet),
-          IPPrefixLen: 16,
-          Gateway: ipv4Of(1),
-          GlobalIPv6Address: ipv6Of(octet),
-          GlobalIPv6PrefixLen: 64,
-        },
-      },
-    },
-  }
-}
-
-export function inspectNetwork(state: LabState, name: string): object {
-  if (name !== network.name) throw new Error(`Error response from daemon: network ${name} not found`)
-  return {
-    Name: network.name,
-    Driver: 'bridge',
-    IPAM: {
-      Driver: 'default',
-      Config: [
-        { Subnet: network.ipv4, Gateway: ipv4Of(1) },
-        { Subnet: network.ipv6, Gateway: ipv6Of(1) },
-      ],
-    },
-    Containers: Object.fromEntries(
-      targetsOf(state).map(({ id, name: each, octet }) => [
-        id,
-        { Name: each, IPv4Address: `${ipv4Of(octet)}/16`, IPv6Address: `${ipv6Of(octet)}/64` },
-      ]),
-    ),
-  }
-}
-
-export function listContainers(
-  state: LabState,
-): readonly { id: string; name: string; image: string; status: string }[] {
-  return targetsOf(state).map(({ id, name, image, machine }) => ({
-    id: id.slice(0, 12),
-    name,
-    image,
-    status: isFrozen(machine.cgroup) ? 'Up (Paused)' : isRunning(machine.init) ? 'Up' : 'Exited',
-  }))
-}
-
-export function containerLog(state: LabState, name: string): string {
-  return join(labPaths(state.name).logs, `${findTarget(state, name).name}.log`)
 }

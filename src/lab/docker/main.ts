@@ -1,17 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { version } from '../../api/version.ts'
 import { leaveWithReader } from '../../runtime/closed-pipe.ts'
-import { requireLab } from '../lab-state.ts'
-import {
-  containerLog,
-  dockerExec,
-  dockerPause,
-  dockerRemove,
-  dockerRun,
-  inspectContainer,
-  inspectNetwork,
-  listContainers,
-} from './docker.ts'
+import { images } from '../images.ts'
+import { type LabState, requireLab } from '../lab-state.ts'
+import { dockerExec, dockerPause, dockerRemove, dockerRun, dockerStart, dockerStop } from './docker.ts'
+import { containerLog, inspectContainer, inspectNetwork, listContainers } from './inspect.ts'
 import { renderTemplate } from './template.ts'
 
 leaveWithReader()
@@ -28,7 +21,7 @@ const printInspected = (objects: readonly object[], format: string | undefined):
 const docker = new Command('docker')
   .description("The lab's nodes and containers, by the verbs that walkthroughs use.")
   .enablePositionalOptions()
-  .showHelpAfterError()
+  .showHelpAfterError('("docker --help" lists what the lab’s docker knows)')
 
 docker
   .command('exec <container> <command...>')
@@ -92,12 +85,28 @@ networks.command('ls').action(() => print('NAME   DRIVER\nkind   bridge'))
 docker
   .command('ps')
   .description('nodes and containers')
-  .option('-a, --all')
-  .action(() => {
-    print('CONTAINER ID   IMAGE                                          STATUS        NAMES')
-    for (const { id, image, status, name } of listContainers(state))
-      print(`${id}   ${image.padEnd(44)}   ${status.padEnd(11)}   ${name}`)
+  .option('-a, --all', 'those that have ended, too')
+  .option('-q, --quiet', 'their ids')
+  .action(({ all, quiet }: { all?: boolean; quiet?: boolean }) => {
+    const listed = listContainers(state, all ?? false)
+    if (!quiet) print('CONTAINER ID   IMAGE                                          STATUS        NAMES')
+    for (const { id, image, status, name } of listed)
+      print(quiet ? id : `${id}   ${image.padEnd(44)}   ${status.padEnd(11)}   ${name}`)
   })
+
+docker
+  .command('images')
+  .description('what containers and pods can be made of')
+  .action(() => {
+    for (const { name, about } of images) print(`${name.padEnd(44)}   ${about}`)
+  })
+
+docker
+  .command('version')
+  .description('what this is')
+  .action(() =>
+    print(`The docker of Sallyport’s lab, ${version}: no engine, only the verbs of "docker --help".`),
+  )
 
 for (const [verb, isPaused] of [
   ['pause', true],
@@ -110,19 +119,51 @@ for (const [verb, isPaused] of [
       for (const name of names) print(dockerPause(state, name, isPaused))
     })
 
+const stopPatienceMs = 10_000
+
+/** Of containers; nodes are the lab's own. Each finds the lab as the one before has left it. */
+const verbs: readonly (readonly [
+  string,
+  string,
+  (lab: LabState, name: string) => string | Promise<string>,
+])[] = [
+  [
+    'stop',
+    'ask containers to end, and force them after ten seconds',
+    (lab, name) => dockerStop(lab, name, stopPatienceMs),
+  ],
+  ['kill', 'end containers', (lab, name) => dockerStop(lab, name, 0)],
+  ['start', 'start containers that have ended', dockerStart],
+  [
+    'restart',
+    'stop containers and start them',
+    async (lab, name) => dockerStart(lab, await dockerStop(lab, name, stopPatienceMs)),
+  ],
+]
+for (const [verb, about, act] of verbs)
+  docker
+    .command(`${verb} <names...>`)
+    .description(about)
+    .action(async (names: string[]) => {
+      for (const name of names) print(await act(requireLab(state.name), name))
+    })
+
 docker
   .command('rm <names...>')
-  .description('end and remove containers')
-  .option('-f, --force')
+  .description('remove containers')
+  .option('-f, --force', 'end them first')
   .action(async (names: string[], { force }: { force?: boolean }) => {
     for (const name of names) print(await dockerRemove(requireLab(state.name), name, force ?? false))
   })
 
 docker
   .command('logs <name>')
-  .description('what a container has printed')
-  .action((name: string) => {
-    process.stdout.write(readFileSync(containerLog(state, name), 'utf8'))
+  .description('what a container has printed, and a node’s kubelet')
+  .option('-f, --follow', 'and what it goes on to print')
+  .action((name: string, { follow }: { follow?: boolean }) => {
+    const words = ['tail', '--lines=+1', ...(follow ? ['--follow'] : []), containerLog(state, name)]
+    /* In our place: whoever ends this command ends what follows the log. */
+    process.execve?.('/usr/bin/env', ['env', ...words], process.env)
   })
 
 try {

@@ -42,6 +42,11 @@ describe('docker’s templates', () => {
       message: /says "len \.Networks"; known are/,
     },
     {
+      name: 'a block of a form that it does not know, whose end is not one too many,',
+      template: '{{range $name, $network := .Networks}}{{$name}}{{end}}',
+      message: /says "range \$name, \$network := \.Networks"; known are/,
+    },
+    {
       name: 'a block without its end',
       template: '{{range .Networks}}x',
       message: /no \{\{end\}\} for "range \.Networks"/,

@@ -27,6 +27,7 @@ function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly strin
     else if (action === 'end') return { nodes, rest, isEnded: true }
     else {
       const block = /^(range|if)\s*(\..*)$/.exec(action)
+      if (block === null && /^(range|if|with|else|define|block)\b/.test(action)) throw unknownWords(action)
       if (block === null) nodes.push({ kind: 'value', expression: action })
       else {
         const inner = parse(rest)
@@ -57,10 +58,13 @@ function render(nodes: readonly Node[], data: unknown): string {
 function evaluate(expression: string, data: unknown): unknown {
   const json = /^json\s+(.+)$/.exec(expression)
   if (json !== null) return JSON.stringify(evaluate(json[1] ?? '.', data))
-  if (!/^(\.\w*)+$/.test(expression))
-    throw new Error(`the template says "${expression}"; known are .Field.Field, json, range, if and end`)
+  if (!/^(\.\w*)+$/.test(expression)) throw unknownWords(expression)
   return expression
     .split('.')
     .filter((part) => part !== '')
     .reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], data)
+}
+
+function unknownWords(words: string): Error {
+  return new Error(`the template says "${words}"; known are .Field.Field, json, range, if and end`)
 }
