@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { release } from 'node:os'
-import { programById, programName, queryPrograms } from '../datapath/bpf-syscall.ts'
+import { clsact } from '../datapath/clsact.ts'
 import type { Device } from '../datapath/devices.ts'
-import { isKernelError, native } from '../datapath/libc.ts'
 import type { Netlink } from '../datapath/netlink.ts'
-import { missingRequirements } from '../datapath/requirements.ts'
+import { isOlder, kernels, missingRequirements } from '../datapath/requirements.ts'
 import { readSysctl } from '../datapath/sysctl.ts'
+import { tcx } from '../datapath/tcx.ts'
 import type { Finding } from '../runtime/finding.ts'
 import { listNodeDevices, overlayName } from './node-network.ts'
 
@@ -18,8 +18,8 @@ export interface NodeFacts {
   readonly devices: readonly (Pick<Device, 'name' | 'kind' | 'mtu' | 'vxlanPort'> & {
     readonly isDefaultRoute: boolean
   })[]
-  /** Names of programs on the way in of devices with a default route, by device; undefined: the kernel cannot tell. */
-  readonly programs: ReadonlyMap<string, readonly string[]> | undefined
+  /** Names of programs on the way in of devices with a default route, by device. */
+  readonly programs: ReadonlyMap<string, readonly string[]>
   readonly hasNetfilterOnBridges: boolean
   readonly rpFilter: string
 }
@@ -48,29 +48,15 @@ export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFi
   }
 }
 
-const tcxIngress = 46
-
-function listPrograms(devices: readonly Device[]): ReadonlyMap<string, readonly string[]> | undefined {
-  try {
-    return new Map(
-      devices.map(({ name, index }) => [
-        name,
-        queryPrograms({ ifindex: index, attachType: tcxIngress }).map(nameOf),
-      ]),
-    )
-  } catch (error) {
-    if (isKernelError(error, 'EINVAL', 'EOPNOTSUPP', 'EPERM')) return undefined
-    throw error
-  }
-}
-
-function nameOf(id: number): string {
-  const fd = programById(id)
-  try {
-    return programName(fd)
-  } finally {
-    native.close(fd)
-  }
+/** Both hooks: where the kernel has tcx, filters come after it. */
+function listPrograms(devices: readonly Device[]): ReadonlyMap<string, readonly string[]> {
+  return new Map(
+    devices.map(({ name, index }) => {
+      const place = { ifindex: index, direction: 'ingress' } as const
+      const hanging = [tcx, clsact].flatMap((kind) => kind.list(place) ?? [])
+      return [name, hanging.map((each) => each.name)]
+    }),
+  )
 }
 
 /** Pure: the same facts have the same findings. */
@@ -84,7 +70,7 @@ export function judgeNode(facts: NodeFacts, wishes: NodeWishes): readonly Findin
   ]
 }
 
-function judgeKernel({ kernel, machine, programs }: NodeFacts): Finding[] {
+function judgeKernel({ kernel, machine }: NodeFacts): Finding[] {
   const findings: Finding[] = []
   if (!['x64', 'arm64'].includes(machine))
     findings.push({
@@ -92,12 +78,11 @@ function judgeKernel({ kernel, machine, programs }: NodeFacts): Finding[] {
       what: `this machine is ${machine}`,
       remedy: 'x86-64 and arm64 are supported',
     })
-  if (programs === undefined)
+  if (isOlder(kernel, kernels.oldestTried))
     findings.push({
       level: 'warning',
-      what: `kernel ${kernel} has no tcx, which it has from 6.6 on`,
-      remedy:
-        'programs hang on the clsact qdisc, where another that ends with TC_ACT_OK before ours takes packets away from it',
+      what: `kernel ${kernel} is older than ${kernels.oldestTried}, the oldest that was tried`,
+      remedy: 'an agent that the kernel refuses says so, and does not start',
     })
   if (findings.length === 0) findings.push({ level: 'fine', what: `kernel ${kernel} has all that is needed` })
   return findings
@@ -146,7 +131,7 @@ function judgeTunnel({ devices }: NodeFacts, { tunnelPort, mtu }: NodeWishes): F
   return findings
 }
 
-function judgePrograms({ programs = new Map() }: NodeFacts): Finding[] {
+function judgePrograms({ programs }: NodeFacts): Finding[] {
   return [...programs].flatMap(([device, names]: readonly [string, readonly string[]]) => {
     const others = names.filter((name) => !ownPrograms.includes(name))
     return others.length === 0
@@ -156,7 +141,7 @@ function judgePrograms({ programs = new Map() }: NodeFacts): Finding[] {
             level: 'warning' as const,
             what: `other programs hang on ${device}: ${others.join(', ')}`,
             remedy:
-              'another egress gateway or CNI plugin with a datapath of its own takes packets that are ours',
+              'ours run before them: another egress gateway, or a datapath of its own, does not see what ours take',
           },
         ]
   })

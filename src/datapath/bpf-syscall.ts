@@ -156,7 +156,7 @@ const nameAt = 64
 const nameLength = 16
 
 /** As the kernel has it: 15 bytes at most. */
-export function programName(programFd: number): string {
+function programName(programFd: number): string {
   const info = Buffer.alloc(nameAt + nameLength)
   askAbout(programFd, info, 'a program')
   return info.toString('latin1', nameAt).replace(/\0.*$/s, '')

@@ -3,7 +3,12 @@ import { release } from 'node:os'
 import { dirname } from 'node:path'
 
 const bpffsMagic = 0xcafe4a11
-const oldestKernel = { major: 5, minor: 10 }
+
+/**
+ * Kernels from 5.12 on read functions by themselves that are given pointers; before, none of the programs can be loaded.
+ * Those before 6.1 nobody has tried: which programs a kernel accepts, only the kernel says, and the agent with it.
+ */
+export const kernels = { oldest: '5.12', oldestTried: '6.1' } as const
 
 /* Bits of capabilities(7). CAP_SYS_ADMIN contained CAP_BPF before 5.8 and still does. */
 const capabilities = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_BPF: 39 } as const
@@ -24,10 +29,16 @@ function missingObject(objectFile: string): string | undefined {
 }
 
 export function oldKernel(version: string): string | undefined {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  if (major > oldestKernel.major || (major === oldestKernel.major && minor >= oldestKernel.minor))
-    return undefined
-  return `the kernel is ${version}: Sallyport needs ${oldestKernel.major}.${oldestKernel.minor} or later`
+  if (!isOlder(version, kernels.oldest)) return undefined
+  return `the kernel is ${version}: Sallyport needs ${kernels.oldest} or later`
+}
+
+/** By the first two numbers. A version that nobody can read is nobody's problem yet: the kernel says what it lacks. */
+export function isOlder(version: string, than: string): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(version) ?? []
+  if (major === undefined || minor === undefined) return false
+  const [thanMajor = 0, thanMinor = 0] = than.split('.').map(Number)
+  return Number(major) < thanMajor || (Number(major) === thanMajor && Number(minor) < thanMinor)
 }
 
 export function missingRights(status: string): string[] {

@@ -1,3 +1,4 @@
+import { isOlder, kernels } from '../../datapath/requirements.ts'
 import { parseAddress } from '../../net/address.ts'
 import { contains, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
@@ -117,18 +118,18 @@ function judgeNodes({ nodes }: ClusterFacts): Finding[] {
       .filter(isOdd)
       .map(({ name }) => name)
       .join(', ')
-  const [old, foreign, noTcx] = [
-    odd(({ kernel }) => isBefore(kernel, 5, 10)),
+  const [old, foreign, untried] = [
+    odd(({ kernel }) => isOlder(kernel, kernels.oldest)),
     odd(
       ({ machine, system }) => !['amd64', 'arm64', ''].includes(machine) || !['linux', ''].includes(system),
     ),
-    odd(({ kernel }) => !isBefore(kernel, 5, 10) && isBefore(kernel, 6, 6)),
+    odd(({ kernel }) => !isOlder(kernel, kernels.oldest) && isOlder(kernel, kernels.oldestTried)),
   ]
   const findings: Finding[] = []
   if (old !== '')
     findings.push({
       level: 'problem',
-      what: `kernels older than 5.10 on ${old}`,
+      what: `kernels older than ${kernels.oldest} on ${old}`,
       remedy: 'agents do not start there',
     })
   if (foreign !== '')
@@ -137,22 +138,15 @@ function judgeNodes({ nodes }: ClusterFacts): Finding[] {
       what: `neither Linux on x86-64 nor on arm64: ${foreign}`,
       remedy: 'agents do not start there',
     })
-  if (noTcx !== '')
+  if (untried !== '')
     findings.push({
       level: 'warning',
-      what: `kernels before 6.6, without tcx, on ${noTcx}`,
-      remedy: 'programs hang on the clsact qdisc there; see docs/compatibility.md for what was tried',
+      what: `kernels older than ${kernels.oldestTried} on ${untried}`,
+      remedy: 'nobody has tried them: an agent that the kernel refuses says so, and does not start',
     })
   if (findings.length === 0)
     findings.push({ level: 'fine', what: `${nodes.length} nodes have kernels that will do` })
   return findings
-}
-
-/** An unreadable version is nobody's problem yet: the agent looks again. */
-function isBefore(kernel: string, major: number, minor: number): boolean {
-  const [, first, second] = /^(\d+)\.(\d+)/.exec(kernel) ?? []
-  if (first === undefined || second === undefined) return false
-  return Number(first) < major || (Number(first) === major && Number(second) < minor)
 }
 
 function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wishes): Finding[] {
