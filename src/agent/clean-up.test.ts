@@ -3,19 +3,18 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { queryPrograms } from '../datapath/bpf-syscall.ts'
+import { clsact } from '../datapath/clsact.ts'
 import { openDatapath } from '../datapath/datapath.ts'
 import { listAddresses } from '../datapath/device-addresses.ts'
 import { createVeth, createVxlan, findDevice, setDevice } from '../datapath/devices.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../datapath/private-namespaces.ts'
 import { readSysctl, reservePorts } from '../datapath/sysctl.ts'
+import { tcx } from '../datapath/tcx.ts'
 import type { Address } from '../net/address.ts'
 import { cleanUp } from './clean-up.ts'
 import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from './held-addresses.ts'
 import { overlayName, reservedPorts } from './node-network.ts'
-
-const tcxIngress = 46
 
 test('a node is as it was before an agent ran there, and what is others’ stays', {
   skip: privateNamespacesRefused,
@@ -44,14 +43,15 @@ test('a node is as it was before an agent ran there, and what is others’ stays
     datapath.attach('from_world', world)
   }
   try {
-    const tcx = { ifindex: world, attachType: tcxIngress }
-    assert.equal(queryPrograms(tcx).length, 1)
+    const place = { ifindex: world, direction: 'ingress' } as const
+    const hanging = () => [tcx, clsact].flatMap((kind) => kind.list(place) ?? [])
+    assert.equal(hanging().length, 1)
 
     const places = { pluginFolders, pinDirectory, stateDirectory }
     const done = cleanUp(netlink, places)
     for (const what of ['devices of pods: 1', 'egress IPs: 1', 'programs on devices: 1', 'tunnel devices: 1'])
       assert.ok(done.includes(what), `${what} in ${done.join(', ')}`)
-    assert.equal(queryPrograms(tcx).length, 0)
+    assert.equal(hanging().length, 0)
     assert.equal(existsSync(pinDirectory), false)
     assert.equal(findDevice(netlink, 'sp0123456789ab'), undefined)
     assert.equal(findDevice(netlink, overlayName), undefined)

@@ -2,19 +2,21 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { before, beforeEach, describe, test } from 'node:test'
-import { attachProgram, loadVerdict } from '../datapath/bpf-syscall.ts'
+import { clsact } from '../datapath/clsact.ts'
 import { type Datapath, openDatapath } from '../datapath/datapath.ts'
 import { createVeth, deleteDevice, findDevice } from '../datapath/devices.ts'
+import { listMechanisms, type Mechanism } from '../datapath/hooks.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../datapath/private-namespaces.ts'
+import { goAhead } from '../datapath/rival-program.ts'
 import { tcx } from '../datapath/tcx.ts'
 import type { Attachment } from './attachments.ts'
 import { hookDevices, planHooks, podHooks, type WantedHook } from './hooked-devices.ts'
 import type { NodeDevice } from './node-network.ts'
 
+const kinds = { tcx, clsact } as const
 const well = { problems: [], repairs: [] }
-const tcxIngress = 46
-const accept = 0
+const [better = 'clsact'] = privateNamespacesRefused ? [] : listMechanisms()
 
 test('the tunnel, native devices and every pod that is wired are watched over, whoever has wired it', () => {
   const wire = { mac: '02:00:00:00:00:01', hostMac: '02:00:00:00:00:02' }
@@ -44,14 +46,15 @@ describe('programs on the devices of a node', { skip: privateNamespacesRefused }
   let world: number
   let wanted: WantedHook[]
   let count = 0
-  const open = (mechanism: 'tcx' | 'clsact' = 'tcx'): Datapath =>
+  const open = (mechanism: Mechanism = better): Datapath =>
     openDatapath({ pinDirectory: join(bpffs, `node-${count++}`), mechanism })
   const hooked = (datapath: Datapath): string[] =>
     datapath
       .attachments()
       .map(({ program, ifindex }) => `${program} ${ifindex === pod ? 'pod' : 'world'}`)
       .toSorted()
-  const idOnPod = (): number | undefined => tcx.list({ ifindex: pod, direction: 'ingress' })?.[0]?.id
+  const idOnPod = (): number | undefined =>
+    kinds[better].list({ ifindex: pod, direction: 'ingress' })?.[0]?.id
   before(() => {
     bpffs = enterPrivateNamespaces()
   })
@@ -112,7 +115,7 @@ describe('programs on the devices of a node', { skip: privateNamespacesRefused }
   test('one that goes ahead of ours is named, and runs after it from then on', async () => {
     await using datapath = open()
     hookDevices(datapath, wanted)
-    attachProgram({ ifindex: pod, attachType: tcxIngress }, loadVerdict('theirs', accept), 'go ahead')
+    goAhead(better, pod, 'theirs')
     const { problems, repairs } = hookDevices(datapath, wanted)
     assert.deepEqual(problems, [])
     assert.match(repairs.join(), /^theirs had gone before from_pod on pod, which is first again/)

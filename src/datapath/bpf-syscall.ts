@@ -193,9 +193,21 @@ export function loadVerdict(name: string, action: number): number {
   attributes.writeBigUInt64LE(koffi.address(instructions), 8)
   attributes.writeBigUInt64LE(koffi.address(license), 16)
   attributes.write(name, 48, nameLength - 1, 'latin1')
-  const fd = bpf('load', attributes, `load program ${name}`)
-  keepAlive(instructions, license)
-  return fd
+  try {
+    return loadPatiently(attributes, `load program ${name}`)
+  } finally {
+    keepAlive(instructions, license)
+  }
+}
+
+/** A signal that waits for this thread ends the verifier's work: as libbpf does, it is asked again. */
+function loadPatiently(attributes: Buffer, attempted: string, triesLeft = 5): number {
+  try {
+    return bpf('load', attributes, attempted)
+  } catch (error) {
+    if (triesLeft === 1 || !isKernelError(error, 'EAGAIN')) throw error
+    return loadPatiently(attributes, attempted, triesLeft - 1)
+  }
 }
 
 /** The address of a buffer holds only while the buffer is referenced: call this after the kernel used it. */

@@ -16,10 +16,12 @@ import {
 import type { Desired } from './desired.ts'
 import { createVeth, deleteDevice, findDevice, setDevice } from './devices.ts'
 import { elfSection } from './elf.ts'
+import { listMechanisms } from './hooks.ts'
 import { Netlink } from './netlink.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from './private-namespaces.ts'
 
 const skip = privateNamespacesRefused
+const mechanisms = skip ? [] : listMechanisms()
 const scratch = mkdtempSync(join(tmpdir(), 'sallyport-test-'))
 const bpffs = skip ? '' : enterPrivateNamespaces()
 const a = (text: string): Address => text as Address
@@ -199,7 +201,7 @@ test('an object file that is none, an unknown knob, and a place that is no BPF f
   assert.throws(() => open({ pinDirectory: '/tmp/sallyport' }), /not on a BPF file system.*mount -t bpf/)
 })
 
-for (const mechanism of ['tcx', 'clsact'] as const)
+for (const mechanism of mechanisms)
   test(`programs on devices by ${mechanism}: attached once, listed, replaced, detached, gone with the device`, {
     skip,
   }, async () => {
@@ -242,7 +244,7 @@ const sender = `
     process.stdin.once('data', send)
   })`
 
-for (const mechanism of ['tcx', 'clsact'] as const)
+for (const mechanism of mechanisms)
   test(`no packet finds the hook empty while programs are replaced by ${mechanism}`, { skip }, async () => {
     using netlink = new Netlink()
     createVeth(netlink, { name: 'r0', peer: { name: 'r1' } })
@@ -300,7 +302,7 @@ test('an agent that is killed leaves tables and programs in force; the next one 
   await using datapath = open({ pinDirectory })
   assert.equal(datapath.tables.slots.get(7), '172.18.0.9')
   assert.deepEqual(datapath.attachments(), [
-    { program: 'from_pod', ifindex: index, direction: 'ingress', mechanism: 'tcx' },
+    { program: 'from_pod', ifindex: index, direction: 'ingress', mechanism: mechanisms[0] },
   ])
   await datapath.apply(desired())
   assert.equal(datapath.tables.slots.get(7), undefined)

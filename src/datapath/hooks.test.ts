@@ -2,50 +2,28 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
-import { attachProgram, loadVerdict, pin } from './bpf-syscall.ts'
+import { loadVerdict, pin } from './bpf-syscall.ts'
 import { clsact } from './clsact.ts'
 import { createVeth, deleteDevice, findDevice } from './devices.ts'
-import { type HookKind, HookTaken } from './hook-kind.ts'
-import { Hooks, type Mechanism } from './hooks.ts'
-import { libbpf, tcHook, tcOptions } from './libbpf.ts'
+import { HookTaken } from './hook-kind.ts'
+import { Hooks, listMechanisms, type Mechanism } from './hooks.ts'
 import { native } from './libc.ts'
 import { Netlink } from './netlink.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from './private-namespaces.ts'
+import { goAhead } from './rival-program.ts'
 import { tcx } from './tcx.ts'
 
 const skip = privateNamespacesRefused
 const [accept, unspecified] = [0, -1]
 const program = 'from_pod'
 
-interface Ways {
-  readonly kind: HookKind
-  /** As another would, before all that is there. */
-  readonly goAhead: (ifindex: number, fd: number) => void
-  /** As somebody with the right tool would. */
-  readonly takeAway: (ifindex: number) => void
-}
+const kinds = { tcx, clsact } as const
 
-const ways: Readonly<Record<Mechanism, Ways>> = {
-  tcx: {
-    kind: tcx,
-    goAhead: (ifindex, fd) => attachProgram({ ifindex, attachType: 46 }, fd, 'go ahead'),
-    takeAway: (ifindex) => tcx.detach({ ifindex, direction: 'ingress' }, program),
-  },
-  clsact: {
-    kind: clsact,
-    goAhead: (ifindex, programFd) => {
-      const hook = tcHook(ifindex, 'ingress')
-      libbpf().hookCreate(hook)
-      assert.equal(libbpf().hookAttach(hook, tcOptions({ handle: 1, priority: 1, programFd })), 0)
-    },
-    takeAway: () => execFileSync('tc', ['qdisc', 'del', 'dev', 'h0', 'clsact']),
-  },
+/** As somebody with the right tool would. */
+function takeAway(mechanism: Mechanism, ifindex: number): void {
+  if (mechanism === 'tcx') tcx.detach({ ifindex, direction: 'ingress' }, program)
+  else execFileSync('tc', ['qdisc', 'del', 'dev', 'h0', 'clsact'])
 }
-
-/* Of this kernel: test/kernels/boot runs these on those without tcx. */
-const mechanisms = (['tcx', 'clsact'] as const).filter(
-  (mechanism) => skip || ways[mechanism].kind.list({ ifindex: 1, direction: 'ingress' }) !== undefined,
-)
 
 describe('programs on a device', { skip }, () => {
   let bpffs: string
@@ -70,14 +48,15 @@ describe('programs on a device', { skip }, () => {
     for (const fd of fds) native.close(fd)
   })
 
+  const mechanisms = skip ? [] : listMechanisms()
   for (const mechanism of mechanisms) {
-    const { kind, goAhead, takeAway } = ways[mechanism]
+    const kind = kinds[mechanism]
     const place = () => ({ ifindex, direction: 'ingress' as const })
     const names = () => kind.list(place())?.map(({ name }) => name)
     const open = () => new Hooks(join(bpffs, mechanism), mechanism)
 
     test(`${mechanism}: ours run before what another has put there, which stays`, () => {
-      goAhead(ifindex, load('theirs', accept))
+      goAhead(mechanism, ifindex, 'theirs')
       const hooks = open()
       hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
       assert.deepEqual(names(), [program, 'theirs'])
@@ -89,7 +68,7 @@ describe('programs on a device', { skip }, () => {
       const hooks = open()
       const attachment = hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
       assert.deepEqual(hooks.list(), [attachment])
-      goAhead(ifindex, load('theirs', accept))
+      goAhead(mechanism, ifindex, 'theirs')
       assert.deepEqual(hooks.list(), [{ ...attachment, overtakenBy: ['theirs'] }])
       const newer = load(program, unspecified)
       for (const fd of [newer, newer]) hooks.attach(program, fd, ifindex, 'ingress')
@@ -103,7 +82,7 @@ describe('programs on a device', { skip }, () => {
       hooks.attach(program, fd, ifindex, 'ingress')
       for (const theirs of ['theirs', 'others']) {
         if (mechanism === 'clsact' && theirs === 'others') kind.detach(place(), 'theirs')
-        goAhead(ifindex, load(theirs, accept))
+        goAhead(mechanism, ifindex, theirs)
         hooks.attach(program, fd, ifindex, 'ingress')
         assert.deepEqual(names()?.slice(0, 2), [program, theirs])
       }
@@ -112,7 +91,7 @@ describe('programs on a device', { skip }, () => {
     test(`${mechanism}: what was taken away is attached no longer, and is attached again`, () => {
       const hooks = open()
       const attachment = hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
-      takeAway(ifindex)
+      takeAway(mechanism, ifindex)
       assert.deepEqual(hooks.list(), [])
       assert.deepEqual(hooks.attach(program, load(program, unspecified), ifindex, 'ingress'), attachment)
       assert.deepEqual(names(), [program])
@@ -129,8 +108,7 @@ describe('programs on a device', { skip }, () => {
 
   if (mechanisms.includes('tcx'))
     test('tcx: the place that a killed agent held for its program is freed', () => {
-      for (const name of ['theirs', program, 'sallyport_hold'])
-        ways.tcx.goAhead(ifindex, load(name, unspecified))
+      for (const name of ['theirs', program, 'sallyport_hold']) goAhead('tcx', ifindex, name)
       new Hooks(join(bpffs, 'tcx')).attach(program, load(program, unspecified), ifindex, 'ingress')
       assert.deepEqual(
         tcx.list({ ifindex, direction: 'ingress' })?.map(({ name }) => name),

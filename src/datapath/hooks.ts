@@ -27,6 +27,12 @@ export type Mechanism = 'tcx' | 'clsact'
 
 const kinds: Readonly<Record<Mechanism, HookKind>> = { tcx, clsact }
 
+/** Those of this kernel, the better one first. */
+export function listMechanisms(): readonly Mechanism[] {
+  const loopback = { ifindex: 1, direction: 'ingress' } as const
+  return tcx.list(loopback) === undefined ? ['clsact'] : ['tcx', 'clsact']
+}
+
 export class Hooks {
   readonly #directory: string
   readonly #prefer: Mechanism
@@ -70,7 +76,7 @@ export class Hooks {
   #choose(place: Place, program: string): Mechanism {
     const other = { ...place, program, mechanism: this.#prefer === 'tcx' ? 'clsact' : 'tcx' } as const
     if (existsSync(this.#path(other)) && look(other).found !== undefined) return other.mechanism
-    return this.#prefer === 'tcx' && tcx.list(place) === undefined ? 'clsact' : this.#prefer
+    return listMechanisms().includes(this.#prefer) ? this.#prefer : 'clsact'
   }
 
   /** Swaps the program between two packets. Throws, and nothing has changed, where the device is gone. */
