@@ -25,9 +25,10 @@ RUN apt-get update \
 WORKDIR /opt/sallyport
 COPY --from=modules /opt/sallyport/node_modules node_modules
 COPY --from=datapath /opt/sallyport/build/sallyport.bpf.o build/sallyport.bpf.o
-COPY package.json ./
+COPY package.json fill-cache ./
 COPY bin bin
 COPY src src
+RUN ./fill-cache
 # Container runtimes run the CNI plugin on the node, where none of these files are.
 ENV SALLYPORT_IMAGE=1 \
     PATH=/opt/sallyport/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
   accessSync,
+  chmodSync,
   constants,
   cpSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -53,7 +55,8 @@ const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf
 /** The last stage's /opt/sallyport. */
 function layOut(): string {
   const root = mkdtempSync(join(tmpdir(), 'sallyport-image-'))
-  for (const path of ['package.json', 'bin', 'src'])
+  chmodSync(root, 0o755)
+  for (const path of ['package.json', 'fill-cache', 'bin', 'src'])
     cpSync(join(repository, path), join(root, path), {
       recursive: true,
       filter: (from) => !isIgnored(from.slice(repository.length + 1)),
@@ -104,6 +107,39 @@ describe('the image', () => {
     const messageOf = (command: string): string => run(command, '--config-directory', nothing).stderr
     assert.match(messageOf('sallyport-agent'), /the name of this node is not known/)
     assert.match(messageOf('sallyport-operator'), /expects to run in a pod of the cluster/)
+  })
+
+  /* Its root file system is read-only: what is not there can never be kept. */
+  test('has its sources compiled, for the user of each program', {
+    skip: process.getuid?.() === 0 ? false : 'only root can be another user',
+  }, (context) => {
+    const root = layOut()
+    context.after(() => rmSync(root, { recursive: true }))
+    assert.match(dockerfile, /^RUN \.\/fill-cache$/m)
+    assert.equal(spawnSync('./fill-cache', { cwd: root, encoding: 'utf8' }).stderr, '')
+    const said = (user: number, words: readonly string[], env: object = {}): readonly string[] =>
+      spawnSync('setpriv', [`--reuid=${user}`, '--regid=0', '--clear-groups', '--', ...words], {
+        encoding: 'utf8',
+        env: { PATH: '/usr/bin:/bin', NODE_DEBUG_NATIVE: 'COMPILE_CACHE', ...env },
+      })
+        .stderr.split('\n')
+        .filter((line) => line.includes(`StrippedTypeScript file://${root}/src/`))
+    const [agent, operator] = [join(root, 'bin/sallyport-agent'), join(root, 'bin/sallyport-operator')]
+    const thread = { NODE_OPTIONS: `--import=${join(root, 'src/agent/pulse/worker.ts')}` }
+    for (const [most, lines] of [
+      [80, said(0, [agent])],
+      [40, said(65532, [operator])],
+      [10, said(0, [agent], thread)],
+    ] as const) {
+      const found = lines.filter((line) => /retrieving transpile cache .*success$/.test(line))
+      assert.ok(found.length > most, `${found.length} sources are read from there`)
+      assert.deepEqual(
+        lines.filter((line) => /no transpile cache/.test(line)),
+        [],
+      )
+    }
+    assert.equal(statSync(join(root, 'build/compile-cache')).mode & 0o022, 0, 'root’s alone')
+    assert.equal(statSync(join(root, 'build/compile-cache')).uid, 0, 'root’s alone')
   })
 
   test('is of this version, and of official images only', () => {
