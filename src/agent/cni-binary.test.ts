@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -10,8 +10,8 @@ const folder = mkdtempSync(join(tmpdir(), 'sallyport-cni-'))
 after(() => rmSync(folder, { recursive: true }))
 const repository = new URL('../..', import.meta.url).pathname
 
-function callPlugin(): unknown {
-  const { status, stdout, stderr } = spawnSync(join(folder, 'sallyport-cni'), {
+function callPlugin(from = folder): unknown {
+  const { status, stdout, stderr } = spawnSync(join(from, 'sallyport-cni'), {
     env: { CNI_COMMAND: 'VERSION', PATH: '/usr/bin:/bin' },
     input: '{"cniVersion":"1.0.0"}',
     encoding: 'utf8',
@@ -34,6 +34,15 @@ test('out of an image it brings along all that it needs, once a version', () => 
   const { ino } = statSync(node)
   installBinary(folder, true)
   assert.equal(statSync(node).ino, ino)
+})
+
+test('out of an image it runs from wherever the node has the folder', () => {
+  installBinary(folder, true)
+  const elsewhere = `${folder}-elsewhere`
+  renameSync(folder, elsewhere)
+  const answer = callPlugin(elsewhere)
+  renameSync(elsewhere, folder)
+  assert.ok((answer as { supportedVersions: string[] }).supportedVersions.length > 0)
 })
 
 test('it goes with all that it brought', () => {

@@ -17,19 +17,24 @@ export const pluginType = 'sallyport-cni'
 /** Beside the plugin, what it needs to run. */
 const bundleName = '.sallyport'
 const stampName = 'version'
+const pluginName = 'main.mjs'
 
 /**
  * Puts the plugin where the container runtime looks. In an image the runtime has other files than we: Node.js and its
- * libraries go along then, and the plugin runs from there. That asks of the node for glibc and /bin/sh.
+ * libraries go along then, and the plugin runs from there, wherever the node has the folder. That asks of the node for glibc
+ * and /bin/sh.
  */
 export function installBinary(folder: string, isInImage: boolean): void {
   const own = join(folder, bundleName)
   mkdirSync(own, { recursive: true })
-  const plugin = writePlugin(own)
-  const command = isInImage
-    ? `LD_LIBRARY_PATH=${own} exec ${bundleNode(own)} ${plugin}`
-    : `exec ${process.execPath} ${plugin}`
-  const script = `#!/bin/sh\n# Made by the Sallyport agent when it starts.\n${command}\n`
+  writePlugin(own)
+  if (isInImage) bundleNode(own)
+  const node = isInImage ? 'LD_LIBRARY_PATH=$here exec "$here/node"' : `exec ${process.execPath}`
+  const script = `#!/bin/sh
+# Made by the Sallyport agent when it starts.
+here=\${0%/*}/${bundleName}
+${node} "$here/${pluginName}"
+`
   const path = join(folder, pluginType)
   if (existsSync(path) && readFileSync(path, 'utf8') === script) return
   writeWhole(path, (unfinished) => writeFileSync(unfinished, script))
@@ -46,16 +51,15 @@ export function removeBinary(folder: string): boolean {
 }
 
 /** Without its types: it is started anew for every pod, and taking them away takes as long as all the rest. */
-function writePlugin(folder: string): string {
-  const path = join(folder, 'main.mjs')
+function writePlugin(folder: string): void {
+  const path = join(folder, pluginName)
   const source = stripTypeScriptTypes(readFileSync(new URL('../cni/main.ts', import.meta.url), 'utf8'))
   if (!existsSync(path) || readFileSync(path, 'utf8') !== source)
     writeWhole(path, (unfinished) => writeFileSync(unfinished, source))
-  return path
 }
 
 /** Once a version. */
-function bundleNode(folder: string): string {
+function bundleNode(folder: string): void {
   const stamp = `${version} ${process.version} ${process.arch}\n`
   const stampPath = join(folder, stampName)
   if (!existsSync(stampPath) || readFileSync(stampPath, 'utf8') !== stamp) {
@@ -65,7 +69,6 @@ function bundleNode(folder: string): string {
     chmodSync(join(folder, 'node'), 0o755)
     writeFileSync(stampPath, stamp)
   }
-  return join(folder, 'node')
 }
 
 /** Those of the C++ compiler, which a node may not have, by the names that Node.js asks for. */

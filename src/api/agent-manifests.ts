@@ -1,4 +1,4 @@
-import { imageOf } from './configuration.ts'
+import { cniKeys, imageOf } from './configuration.ts'
 import { managedByLabel } from './kinds.ts'
 import {
   configMount,
@@ -22,16 +22,26 @@ const bpffs = {
 /**
  * Folders of the node that the agent works in. Mounts come in from the node and never go out: pins live in the node's own
  * BPF file system, and only privileged containers may mount for others. The kernel's knobs are read-only in a container's
- * own /proc.
+ * own /proc. The container runtime's folders are always the same two here, wherever the node has them.
  */
-const hostFolders = [
+const hostFolders = (configMap: Readonly<Record<string, string>>): readonly HostFolder[] => [
   bpffs,
   { name: 'run', path: '/run/sallyport', type: 'DirectoryOrCreate' },
   { name: 'netns', path: '/run/netns', type: 'DirectoryOrCreate', mountPropagation: 'HostToContainer' },
-  { name: 'cni-bin', path: '/opt/cni/bin', type: 'DirectoryOrCreate' },
-  { name: 'cni-conf', path: '/etc/cni/net.d', type: 'DirectoryOrCreate' },
+  {
+    name: 'cni-bin',
+    path: configMap[cniKeys.binaries] ?? '',
+    mountPath: '/opt/cni/bin',
+    type: 'DirectoryOrCreate',
+  },
+  {
+    name: 'cni-conf',
+    path: configMap[cniKeys.configuration] ?? '',
+    mountPath: '/etc/cni/net.d',
+    type: 'DirectoryOrCreate',
+  },
   { name: 'sysctls', path: '/proc/sys/net', mountPath: '/run/host/proc/sys/net', type: 'Directory' },
-] as const
+]
 
 /** In chained mode: where the runtime keeps what other plugins made of pods that ran before. */
 const cniCache = { name: 'cni-cache', path: '/var/lib/cni', type: 'DirectoryOrCreate' } as const
@@ -111,7 +121,7 @@ export function agentDaemonSet(
   configMap: Readonly<Record<string, string>>,
 ): Manifest {
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
-  const folders: readonly HostFolder[] = isChained ? [...hostFolders, cniCache] : hostFolders
+  const folders = isChained ? [...hostFolders(configMap), cniCache] : hostFolders(configMap)
   const spec = {
     serviceAccountName: 'sallyport-agent',
     ...everywhere,
@@ -150,6 +160,7 @@ const cleanUpContainer = 'clean-up'
 
 /** Takes everything of ours off every node, and is ready where that is done. For when no agent runs any more. */
 export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): Manifest {
+  const folders = hostFolders(configMap)
   const spec = {
     automountServiceAccountToken: false,
     ...everywhere,
@@ -161,10 +172,10 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
         readinessProbe: probe('/readyz', 1),
         securityContext,
-        volumeMounts: hostFolders.map(mountOf),
+        volumeMounts: folders.map(mountOf),
       },
     ],
-    volumes: hostFolders.map(volumeOf),
+    volumes: folders.map(volumeOf),
   }
   const metadata = {
     labels: { ...cleanUpLabels, ...managedByLabel },

@@ -60,6 +60,13 @@ test('what every setting is by itself can be used', () => {
   assert.equal(new Set(settings.map(({ key }) => key)).size, settings.length, 'no two settings share a key')
 })
 
+test('a folder of the node is an absolute path', () => {
+  for (const path of ['/home/kubernetes/bin', '/var/lib/rancher/k3s/agent/etc/cni/net.d'])
+    assert.equal(parseSets([`cni.binPath=${path}`]).ok, true, path)
+  for (const path of ['', '/', 'opt/cni/bin', '/opt/../bin', '/opt//bin', '/opt/bin/', '/opt/a b'])
+    assert.equal(parseSets([`cni.confPath=${path}`]).ok, false, path)
+})
+
 test('durations are Go’s', () => {
   for (const [text, ms] of [
     ['1s', 1000],

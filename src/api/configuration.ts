@@ -26,7 +26,7 @@ export interface Configuration {
 
 export type NetworkPolicyMode = 'refuse' | 'bypass'
 
-type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'list' | 'cidrs'
+type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'path' | 'list' | 'cidrs'
 
 interface Setting {
   /** As `--set` has it. */
@@ -42,6 +42,7 @@ interface Setting {
 }
 
 export const imageTagKey = 'image-tag'
+export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
 
 export function imageOf(configMap: Readonly<Record<string, string>>): string {
   return `${configMap['image-repository']}:${configMap[imageTagKey]}`
@@ -108,6 +109,20 @@ export const settings: readonly Setting[] = [
     fallback: 'refuse',
     choices: ['refuse', 'bypass'],
     help: 'Chained: what an egress policy claims passes no NetworkPolicy of Kubernetes. refuse: it is dropped where one restricts the pod’s egress. bypass: it leaves all the same.',
+  },
+  {
+    path: 'cni.binPath',
+    key: cniKeys.binaries,
+    kind: 'path',
+    fallback: '/opt/cni/bin',
+    help: 'Where the nodes’ container runtime looks for CNI plugins. Not to be changed later.',
+  },
+  {
+    path: 'cni.confPath',
+    key: cniKeys.configuration,
+    kind: 'path',
+    fallback: '/etc/cni/net.d',
+    help: 'Where it looks for their configuration. Not to be changed later.',
   },
   {
     path: 'l7Proxy',
@@ -279,6 +294,8 @@ function valueIssue({ kind, choices, range, key }: Setting, value: string): stri
       return value === 'true' || value === 'false' ? undefined : `${value} is neither true nor false`
     case 'integer':
       return integerIssue(value, range ?? [0, Number.MAX_SAFE_INTEGER], key === 'slots')
+    case 'path':
+      return /^(\/(?!\.\.?(\/|$))[^/\s]+)+$/.test(value) ? undefined : `${value} is no absolute path`
     case 'duration':
       return parseDuration(value) === undefined ? `${value} is no duration: write 500ms, 1s or 2m` : undefined
     case 'cidrs':

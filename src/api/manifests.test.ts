@@ -12,7 +12,7 @@ interface Template {
   }
   readonly spec: {
     readonly tolerations: readonly object[]
-    readonly volumes: readonly { readonly name: string }[]
+    readonly volumes: readonly { readonly name: string; readonly hostPath?: { readonly path: string } }[]
     readonly initContainers?: readonly Container[]
     readonly containers: readonly Container[]
   }
@@ -26,7 +26,11 @@ interface Container {
     readonly appArmorProfile?: object
     readonly seLinuxOptions?: { readonly type: string }
   }
-  readonly volumeMounts: readonly { readonly name: string; readonly mountPropagation?: string }[]
+  readonly volumeMounts: readonly {
+    readonly name: string
+    readonly mountPath: string
+    readonly mountPropagation?: string
+  }[]
 }
 
 interface Workload extends Manifest {
@@ -161,6 +165,23 @@ test('AppArmor and SELinux leave every container alone that works on the node’
         assert.equal(metadata.annotations?.[annotation], 'unconfined')
       }
     }
+})
+
+test('the container runtime’s folders are where the node has them, and where the agent looks', () => {
+  const set = { 'cni-bin-path': '/home/kubernetes/bin', 'cni-conf-path': '/var/cni/net.d' }
+  const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload
+  for (const { spec } of [find(render(defaultNames, set), 'DaemonSet'), cleanUp]) {
+    const { volumes, containers } = spec.template.spec
+    const mounts = containers[0]?.volumeMounts ?? []
+    const placed = ['cni-bin', 'cni-conf'].map((name) => [
+      volumes.find((volume) => volume.name === name)?.hostPath?.path,
+      mounts.find((mount) => mount.name === name)?.mountPath,
+    ])
+    assert.deepEqual(placed, [
+      ['/home/kubernetes/bin', '/opt/cni/bin'],
+      ['/var/cni/net.d', '/etc/cni/net.d'],
+    ])
+  }
 })
 
 test('chained alone, the agent may read NetworkPolicies', () => {
