@@ -6,18 +6,22 @@ import type { LabState } from '../../src/lab/lab-state.ts'
 import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
 
 const granted = 'Access granted. Your source IP (172.18.0.42) matches an allowed IP.'
-const streamFile = '/run/stream.txt'
+let streams = 0
+let streamFile = ''
 
+/** A connection on which something comes all the time. The outpost ends it after a minute: each test has its own. */
 async function startStream(state: LabState): Promise<void> {
+  streamFile = `/run/stream${++streams}.txt`
   await type(
     state,
     `kubectl exec xwing -- sh -c 'curl -sN http://172.18.0.7:8000/stream >${streamFile} 2>&1 </dev/null &'`,
   )
+  await eventually('the connection is there', async () => (await readStream(state)).length > 0)
 }
 
 /** The lines so far: milliseconds since the connection began, and the address that the outpost sees. */
 async function readStream(state: LabState): Promise<readonly { ms: number; address: string }[]> {
-  const text = await type(state, `kubectl exec xwing -- cat ${streamFile}`)
+  const text = await type(state, `kubectl exec xwing -- sh -c 'cat ${streamFile} 2>/dev/null || true'`)
   return text
     .split('\n')
     .filter((line) => line !== '')
@@ -58,6 +62,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: 300_000 }, () => {
   ] as const)
     test(`${who} is killed: no connection notices, and it comes back`, async () => {
       const state = lab.state()
+      await startStream(state)
       const killed = await processesOf(state, node, 'src/agent/main.ts')
       assert.ok(killed.length > 0)
       for (const pid of killed) process.kill(pid, 'SIGKILL')
@@ -76,8 +81,46 @@ describe('killed under traffic', { skip: cannotRun, timeout: 300_000 }, () => {
       await assertAlive(state)
     })
 
+  test('the gateway is drained under traffic: no connection breaks, and it comes back', async () => {
+    const state = lab.state()
+    await startStream(state)
+    await type(
+      state,
+      'kubectl drain kind-worker3 --ignore-daemonsets --delete-emptydir-data --force --timeout=60s',
+    )
+    await assertNewConnections(state)
+    await assertAlive(state)
+    await type(state, 'kubectl uncordon kind-worker3')
+    await assertNewConnections(state)
+    await assertAlive(state)
+  })
+
+  test('one node alone does not reach the gateway: its connections go by the successor, those of others stay', async () => {
+    const state = lab.state()
+    await startStream(state)
+    const source = await type(state, 'kubectl get pod xwing -o jsonpath={.spec.nodeName}')
+    const ip = await type(state, `kubectl get node ${source} -o jsonpath={.status.addresses[0].address}`)
+    const deaf = (rule: string): Promise<string> => type(state, `docker exec kind-worker3 nft '${rule}'`)
+    const cutOff = async (): Promise<string> =>
+      type(
+        state,
+        `kubectl get egressnodes -o jsonpath='{range .items[?(@.status.unreachable)]}{.metadata.name} {.status.unreachable[*]}{end}'`,
+      )
+    await deaf(
+      `add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }; add rule inet deaf in ip saddr ${ip} udp dport 8472 drop`,
+    )
+    await eventually('it alone is cut off', async () => (await cutOff()) === `${source} kind-worker3`)
+    await assertNewConnections(state)
+    await assertAlive(state)
+    assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
+    await deaf('delete table inet deaf')
+    await eventually('it is not any more', async () => (await cutOff()) === '')
+    await assertAlive(state)
+  })
+
   test('all of our pods are deleted at once: connections go on, old and new, and the pods come back', async () => {
     const state = lab.state()
+    await startStream(state)
     await type(
       state,
       'kubectl -n kube-system delete pods -l app.kubernetes.io/managed-by=sallyport --now --wait=false',
@@ -95,6 +138,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: 300_000 }, () => {
 
   test('the operators are killed: slots stay, and a policy’s status is written again', async () => {
     const state = lab.state()
+    await startStream(state)
     const slots = 'kubectl get egressnodes -o jsonpath="{range .items[*]}{.metadata.name}={.spec.slot} {end}"'
     const before = await type(state, slots)
     const nodes = state.nodes.map(({ name }) => name)
@@ -120,6 +164,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: 300_000 }, () => {
 
   test('the API server is away: connections go on, old and new; back again, it has lost nothing', async () => {
     const state = lab.state()
+    await startStream(state)
     const before = await type(state, 'kubectl get pods -o name')
     await stopApiServer(state.name)
     await setTimeout(2_000)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import type { EgressAddress, PortLease } from '../../src/api/egress-address.ts'
 import type { LabState } from '../../src/lab/lab-state.ts'
@@ -48,11 +49,14 @@ const slotOf = async (state: LabState, node: string): Promise<number> =>
 const portsOf = async (state: LabState, slot: number): Promise<number> =>
   (await leasesOf(state))?.reduce((sum, lease) => sum + (lease.slot === slot ? lease.blocks * 16 : 0), 0) ?? 0
 
-/** All that can be leased: what lies before the floors, and the floors that no node has or gets next. */
-function everythingFor(slot: number): readonly PortLease[] {
+/** What nobody has leased, in one test. */
+const leftPorts = 128
+
+/** Nearly all that can be leased: what lies before the floors, and the floors that no node has or gets next. */
+function nearlyEverythingFor(slot: number): readonly PortLease[] {
   const kept = 5 + 32
   return [
-    { firstPort: 1024, blocks: 1984, slot },
+    { firstPort: 1024 + leftPorts, blocks: 1984 - leftPorts / 16, slot },
     { firstPort: 32768 + kept * floorPorts, blocks: (512 - kept) * 4, slot },
   ]
 }
@@ -80,28 +84,54 @@ async function grantTimes(state: LabState): Promise<readonly number[]> {
     .map((line) => (JSON.parse(line) as { readonly tookMs: number }).tookMs)
 }
 
+/** The process that leads, as its Lease says. */
+async function leaderOf(state: LabState): Promise<{ readonly pid: number; readonly identity: string }> {
+  const identity = await type(
+    state,
+    'kubectl -n kube-system get lease sallyport-operator -o jsonpath={.spec.holderIdentity}',
+  )
+  const pod = identity.slice(0, identity.lastIndexOf('_'))
+  const all = await Promise.all(
+    state.nodes.map(({ name }) => processesOf(state, name, 'src/operator/main.ts')),
+  )
+  const pid = all
+    .flat()
+    .find((each) => readFileSync(`/proc/${each}/environ`, 'utf8').split('\0').includes(`POD_NAME=${pod}`))
+  assert.ok(pid !== undefined, `no process is ${identity}`)
+  return { pid, identity }
+}
+
 /** More connections to one destination than a node’s floor has ports. */
 describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
   const lab = labFor('test-leases')
 
-  test('where every port is another’s, some connections wait, none leaves otherwise, and people are told', async () => {
+  test('where nearly every port is another’s, people are told; when none is left, connections wait, and none leaves otherwise', async () => {
     const state = lab.state()
     await walkUpTo(state, 'The policy')
     const { '172.18.0.42': _, ...seenBefore } = await seenByOutpost(state)
-    await lease(state, everythingFor(await slotOf(state, 'kind-worker4')))
-    await startOpening(state, 'xwing', 300, 6)
+    const isTold = async (reason: string): Promise<boolean> =>
+      (await type(state, 'kubectl get events -o jsonpath={.items[*].reason}')).split(' ').includes(reason)
+    await lease(state, nearlyEverythingFor(await slotOf(state, 'kind-worker4')))
+    await eventually('an event says that few are left', () => isTold('FewPortsLeft'))
+    assert.equal(await isTold('NoPortsLeft'), false)
+
+    await startOpening(state, 'xwing', 500, 20)
+    await eventually('drops are counted', async () =>
+      /verdict="DROP_NO_FREE_PORT"\} [1-9]/.test(
+        await type(state, 'docker exec kind-worker curl -s http://127.0.0.1:9878/metrics'),
+      ),
+    )
+    await eventually('an event says that none is left', () => isTold('NoPortsLeft'))
+    const elsewhere = `kubectl exec xwing -- sh -c 'curl -s --max-time 2 http://172.18.0.7:8001; echo $?'`
+    assert.equal(await type(state, elsewhere), '7', 'another port of the server is reached, and refuses')
+    assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
+
     const { opened, failures, addresses } = await resultOf(state, 'xwing')
-    assert.ok(opened > 0 && opened <= floorPorts, `${opened} are open`)
+    assert.ok(opened > floorPorts && opened <= floorPorts + leftPorts, `${opened} are open`)
     assert.deepEqual(failures, ['was not open in time'])
     assert.deepEqual(addresses, { '172.18.0.42': opened })
     const { '172.18.0.42': __, ...seenAfter } = await seenByOutpost(state)
     assert.deepEqual(seenAfter, seenBefore)
-    const condition = '-o jsonpath={.status.conditions[0].reason}'
-    assert.equal(await type(state, `kubectl get egressaddress 172-18-0-42 ${condition}`), 'NoPortsLeft')
-    await eventually('an event says so', async () =>
-      (await type(state, 'kubectl get events -o jsonpath={.items[*].reason}')).includes('NoPortsLeft'),
-    )
-    assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
     await lease(state, [])
   })
 
@@ -129,6 +159,23 @@ describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
     const state = lab.state()
     assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
     assert.equal(await portsOf(state, await slotOf(state, 'kind-worker2')), 0)
+  })
+
+  test('the leader is killed as a pod wants more: the operator that stood by grants it, and nothing is lost', async () => {
+    const state = lab.state()
+    const slots = 'kubectl get egressnodes -o jsonpath="{range .items[*]}{.metadata.name}={.spec.slot} {end}"'
+    const slotsBefore = await type(state, slots)
+    const ofXwing = await slotOf(state, 'kind-worker')
+    const portsBefore = await portsOf(state, ofXwing)
+    const { pid, identity } = await leaderOf(state)
+    process.kill(pid, 'SIGKILL')
+    await startOpening(state, 'ywing', 800)
+    const { opened, failures, addresses } = await resultOf(state, 'ywing')
+    assert.deepEqual([opened, failures], [800, []])
+    assert.deepEqual(addresses, { '172.18.0.42': 800 })
+    assert.equal(await type(state, slots), slotsBefore)
+    assert.ok((await portsOf(state, ofXwing)) >= portsBefore)
+    assert.notEqual((await leaderOf(state)).identity, identity)
   })
 
   test('the operators are killed as a pod wants more: their successors grant it', async (t) => {
