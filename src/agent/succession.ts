@@ -11,7 +11,7 @@ import { HeldAddresses, type HeldPlan, planHeldAddresses } from './held-addresse
 import type { NodeDevice } from './node-network.ts'
 import { Pulse } from './pulse/pulse.ts'
 import { timing } from './pulse/terms.ts'
-import { type Situation, Takeover } from './takeover.ts'
+import { linkOf, type Situation, Takeover } from './takeover.ts'
 
 export interface SuccessionOptions {
   /** This node's name. */
@@ -115,10 +115,7 @@ export class Succession {
 
   /** The tables are in the kernel now. */
   update(tables: Tables, lingering: ReadonlyMap<Address, EgressIp>, devices: readonly NodeDevice[]): void {
-    const isBack = devices.some(
-      ({ index, hasCarrier }) =>
-        hasCarrier && this.#devices.some((before) => before.index === index && !before.hasCarrier),
-    )
+    const hadNone = new Set(this.#devices.flatMap(({ index, hasCarrier }) => (hasCarrier ? [] : [index])))
     const egressIps = [...lingering, ...tables.egressIps]
     this.#self = tables.self.tunnelAddress
     this.#devices = devices
@@ -137,14 +134,23 @@ export class Succession {
     const forgotten = [...lingering.keys()].filter((address) => !tables.egressIps.has(address))
     this.#pulse.watch(watchedGateways(this.#orders, new Set([...grouped, ...forgotten]), this.#self))
     this.#moveAddresses()
-    if (isBack) void this.#comeback.begin()
+    const isBack = ({ index, hasCarrier }: NodeDevice): boolean => hasCarrier && hadNone.has(index)
+    if (hadNone.size > 0 && this.#ownLinks().some(isBack)) void this.#comeback.begin()
+  }
+
+  /** Where the neighbours of this node's own egress IPs are: what other devices do (there is one for each pod) is no news. */
+  #ownLinks(): readonly NodeDevice[] {
+    return [...this.#orders].flatMap(([address, [owner, ...others]]) =>
+      owner === this.#self && others.length > 0 ? (linkOf(address, this.#devices) ?? []) : [],
+    )
   }
 
   #react(): void {
     this.#moveAddresses()
     const lives = [...this.#pulse.lives.values()]
     const isIsolated = lives.length > 0 && lives.every(({ isSilent }) => isSilent)
-    if (this.#wasIsolated && !isIsolated) void this.#comeback.begin()
+    /* Of its only gateway every node hears again at the same moment: what they know is not old for that. */
+    if (this.#wasIsolated && !isIsolated && this.#ownLinks().length > 0) void this.#comeback.begin()
     this.#wasIsolated = isIsolated
     this.#options.onChange()
   }
