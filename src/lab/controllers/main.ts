@@ -9,6 +9,7 @@ import { tendDaemonSet } from './daemon-sets.ts'
 import { tendDeployment } from './deployments.ts'
 import { judgeNodes } from './node-lifecycle.ts'
 import { OwnedPods } from './owned-pods.ts'
+import { collectPods } from './pod-collector.ts'
 import { schedule } from './scheduler.ts'
 
 /** What a cluster's scheduler and controller manager do, as far as the lab needs it. */
@@ -34,6 +35,7 @@ async function reconcile(): Promise<void> {
   await judgeNodes(cluster, systemClock.now())
   for (const daemonSet of cluster.daemonSets()) await tendDaemonSet(ownedPods, daemonSet, nodes)
   for (const deployment of cluster.deployments()) await tendDeployment(ownedPods, deployment)
+  await collectPods(cluster)
   for (const pod of cluster.pods()) if (!pod.spec.nodeName) await schedule(cluster, pod)
 }
 

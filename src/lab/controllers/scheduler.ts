@@ -1,6 +1,9 @@
 import { isConflict, isNotFound } from '../../kube/kube-error.ts'
+import { recordEvent } from '../pod-events.ts'
 import { type Cluster, podsName } from './cluster.ts'
 import { isNodeReady, type NodeObject, type PodObject, refusal } from './workload.ts'
+
+const source = { component: 'default-scheduler' }
 
 export type Placement =
   | { readonly kind: 'node'; readonly name: string }
@@ -54,6 +57,8 @@ export async function schedule(cluster: Cluster, pod: PodObject): Promise<void> 
         target: { kind: 'Node', name: placement.name },
       },
     })
+    const message = `Successfully assigned ${namespace}/${name} to ${placement.name}`
+    await recordEvent(cluster.client, source, pod, { type: 'Normal', reason: 'Scheduled', message })
   } catch (error) {
     if (!isConflict(error) && !isNotFound(error)) throw error
   }
@@ -71,4 +76,5 @@ async function explain(cluster: Cluster, pod: PodObject, message: string): Promi
       { status: { conditions } },
       { namespace, subresource: 'status', fieldManager: 'scheduler' },
     )
+  await recordEvent(cluster.client, source, pod, { type: 'Warning', reason: 'FailedScheduling', message })
 }

@@ -10,6 +10,7 @@ import type { Logger } from '../../runtime/log.ts'
 import { findImage, unknownImage } from '../images.ts'
 import { apiServerPort, repository } from '../layout.ts'
 import { endProcess } from '../machine.ts'
+import { type PodEvent, recordEvent } from '../pod-events.ts'
 import { callNetwork, findNetwork } from './cni.ts'
 import { securityOf, securityProblem } from './confinement.ts'
 import {
@@ -22,7 +23,6 @@ import {
   type RunningPod,
   saveRunningPod,
 } from './containers.ts'
-import { recordEvent } from './events.ts'
 import { type Container, containersOf, fieldOf, type Pod } from './pod-spec.ts'
 import { PodVolumes } from './pod-volumes.ts'
 import { Probes } from './probes.ts'
@@ -154,15 +154,15 @@ export class Kubelet {
       log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
       const pod = [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
       const reason = worker.waiting?.reason === 'ErrImagePull' ? 'Failed' : 'FailedStart'
-      if (pod !== undefined)
-        void recordEvent(this.#options.client, this.#options.nodeName, pod, {
-          type: 'Warning',
-          reason,
-          message,
-        })
+      if (pod !== undefined) this.#tell(pod, { type: 'Warning', reason, message })
     }
     worker.toldMessage = message
     worker.waiting = { reason: worker.waiting?.reason ?? 'ContainerCreating', message }
+  }
+
+  #tell(pod: Pod, event: PodEvent): void {
+    const { client, nodeName } = this.#options
+    void recordEvent(client, { component: 'kubelet', host: nodeName }, pod, event)
   }
 
   async #sync(uid: string, worker: Worker): Promise<void> {
@@ -186,6 +186,9 @@ export class Kubelet {
   }
 
   async #finish(pod: Pod, uid: string): Promise<void> {
+    for (const [name, container] of Object.entries(this.#running.get(uid)?.containers ?? {}))
+      if (isAlive(container))
+        this.#tell(pod, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` })
     await this.#stop(
       uid,
       pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30,
@@ -316,6 +319,7 @@ export class Kubelet {
     })
     started.current = { process: process_, startedAt: new Date().toISOString(), restarts }
     this.#keep({ ...running, containers: { ...running.containers, [container.name]: started.current } })
+    this.#tell(pod, { type: 'Normal', reason: 'Started', message: `Started container ${container.name}` })
   }
 
   #noteExit(uid: string, name: string, container: RunningContainer, code: number): void {
@@ -369,10 +373,9 @@ export class Kubelet {
     if (readinessProbe !== undefined) await this.#probes.ask('readiness', readinessProbe, target)
     if (livenessProbe === undefined) return
     if ((await this.#probes.ask('liveness', livenessProbe, target)) !== 'failed') return
-    const { client, nodeName, log } = this.#options
     const message = `container ${container.name} failed its liveness probe and is started again`
-    log.warn({ pod: pod.metadata.name }, message)
-    void recordEvent(client, nodeName, pod, { type: 'Warning', reason: 'Unhealthy', message })
+    this.#options.log.warn({ pod: pod.metadata.name }, message)
+    this.#tell(pod, { type: 'Warning', reason: 'Unhealthy', message })
     await endProcess(present.process, (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000)
   }
 

@@ -1,6 +1,5 @@
-import type { KubeClient, KubeObject } from '../../kube/client.ts'
-import { coreResource } from '../../kube/cluster-objects.ts'
-import type { Pod } from './pod-spec.ts'
+import type { KubeClient, KubeObject } from '../kube/client.ts'
+import { coreResource } from '../kube/cluster-objects.ts'
 
 export interface PodEvent {
   readonly type: 'Normal' | 'Warning'
@@ -8,27 +7,33 @@ export interface PodEvent {
   readonly message: string
 }
 
+/** Who tells: a part of the cluster, and where it runs. */
+export interface EventSource {
+  readonly component: string
+  readonly host?: string
+}
+
 /** Tells of a pod what `kubectl describe` shows at its end. For people: that it cannot be written stops nothing. */
 export async function recordEvent(
   client: KubeClient,
-  node: string,
-  pod: Pod,
+  source: EventSource,
+  pod: KubeObject,
   { type, reason, message }: PodEvent,
 ): Promise<void> {
   const { name, namespace = 'default', uid, resourceVersion } = pod.metadata
-  const now = new Date()
-  const time = now.toISOString().replace(/\.\d+/, '')
+  const time = new Date().toISOString().replace(/\.\d+/, '')
   const event = {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { name: `${name}.${now.getTime().toString(16)}`, namespace },
+    /* Several may be told in a millisecond. */
+    metadata: { name: `${name}.${process.hrtime.bigint().toString(16)}`, namespace },
     involvedObject: { apiVersion: 'v1', kind: 'Pod', name, namespace, uid, resourceVersion },
     type,
     reason,
     message,
-    source: { component: 'kubelet', host: node },
-    reportingComponent: 'kubelet',
-    reportingInstance: node,
+    source,
+    reportingComponent: source.component,
+    reportingInstance: source.host ?? source.component,
     firstTimestamp: time,
     lastTimestamp: time,
     count: 1,
