@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 help:
 	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
-	@echo 'make lab     starts the lab, with nothing installed in it, and opens its shell (root)'
+	@echo 'make lab     starts the lab if none is there, with nothing installed in it, and opens its shell (root)'
 	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
 	@echo 'make e2e KUBECONFIG=<file>  runs the end-to-end tests with the lab'\''s nodes in that cluster (root)'
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
@@ -39,7 +39,8 @@ demo: setup
 	@bin/sallyport lab demo
 
 lab: setup
-	@bin/sallyport lab up && bin/sallyport lab shell
+	@bin/sallyport lab list | grep -qx lab || bin/sallyport lab up
+	@bin/sallyport lab shell
 
 bench: setup
 	@node bench/main.ts
