@@ -16,6 +16,8 @@ export function labEnvironment(name: string): NodeJS.ProcessEnv {
     KUBECONFIG: paths.kubeconfig,
     SALLYPORT_LAB: name,
     SALLYPORT_COMPATIBLE_NAMES: 'cilium',
+    /* As bin/sallyport has it: every command here is a new process. */
+    NODE_COMPILE_CACHE: join(repository, 'build/compile-cache'),
     TERM: process.env.TERM ?? 'dumb',
     LANG: process.env.LANG ?? 'C.UTF-8',
   }

@@ -6,7 +6,7 @@ import { listLabs, requireLab } from '../../src/lab/lab-state.ts'
 import { isRunning } from '../../src/lab/machine.ts'
 import { cannotRun, eventually, labFor, type } from './lab-under-test.ts'
 
-describe('the lab', { skip: cannotRun, timeout: 240_000 }, () => {
+describe('the lab', { skip: cannotRun, timeout: 420_000 }, () => {
   const lab = labFor('test-lab')
 
   test('two labs run side by side, each with its own cluster', async () => {
@@ -42,7 +42,9 @@ describe('the lab', { skip: cannotRun, timeout: 240_000 }, () => {
       name: 'test-lab-4',
       signal: interrupted.signal,
       onProgress: (step) => {
-        if (step === 'API server') interrupted.abort(new Error('enough'))
+        if (step !== 'API server') return
+        assert.throws(() => requireLab('test-lab-4'), /the lab test-lab-4 is being started/)
+        interrupted.abort(new Error('enough'))
       },
     })
     await assert.rejects(started, /enough/)
@@ -79,6 +81,88 @@ describe('the lab', { skip: cannotRun, timeout: 240_000 }, () => {
     await type(state, 'docker unpause kind-worker4')
     assert.equal(await type(state, 'docker exec kind-worker4 hostname'), 'kind-worker4')
   })
+
+  test('a pause of the control plane stops the API server', async () => {
+    const ask = 'kubectl get ns default -o name --request-timeout=1s'
+    await type(lab.state(), 'docker pause kind-control-plane')
+    assert.match(await type(lab.state(), `${ask} 2>&1 || true`), /Timeout|deadline exceeded/i)
+    await type(lab.state(), 'docker unpause kind-control-plane')
+    assert.equal(await type(lab.state(), 'kubectl get ns default -o name'), 'namespace/default')
+  })
+
+  test('nodes and containers have a /tmp of their own and see nothing of what labs keep', async () => {
+    await type(lab.state(), 'docker run -d --name curious --network kind busybox')
+    for (const name of ['kind-worker', 'curious']) {
+      await type(lab.state(), `docker exec ${name} sh -c 'echo written >/tmp/by-${name}'`)
+      assert.equal(existsSync(`/tmp/by-${name}`), false)
+      assert.equal(await type(lab.state(), `docker exec ${name} sh -c 'ls -A /var/lib/sallyport-lab/*'`), 'bin\nnode-bin')
+    }
+    await type(lab.state(), 'docker rm -f curious')
+  }) // biome-ignore format: one a line
+
+  test('nobody reads a token in the arguments of a process', () => {
+    const state = lab.state()
+    const running = readdirSync('/proc').flatMap((pid) => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8')]
+      } catch {
+        return []
+      }
+    })
+    assert.ok(running.some((words) => words.includes('kubelet/main.ts')))
+    for (const [name, token] of Object.entries(state.tokens))
+      assert.equal(running.some((words) => words.includes(token)), false, name)
+  }) // biome-ignore format: one a line
+
+  test('what cannot be placed, and what waits on a node that is not there, is told and can be deleted', async () => {
+    const state = lab.state()
+    await type(state, 'kubectl run waiting --image busybox')
+    const described = (): Promise<string> => type(state, 'kubectl describe pod waiting')
+    await eventually('it is told', async () =>
+      /Warning +FailedScheduling.*0\/5 nodes are available/.test(await described()),
+    )
+    const nowhere = { nodeName: 'nowhere', containers: [{ name: 'a', image: 'busybox' }] }
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'nowhere' }, spec: nowhere }
+    await type(state, `kubectl create -f - <<<'${JSON.stringify(pod)}'`)
+    await type(state, 'kubectl delete pod waiting nowhere --timeout=20s')
+  })
+
+  test('status and list are for machines, too; what is not there is an exit code', async () => {
+    const sallyport = (words: string) => type(lab.state(), `sallyport lab ${words}`)
+    const { machines, daemons } = JSON.parse(await sallyport('status --name test-lab -o json'))
+    assert.deepEqual(new Set([...machines, ...daemons].map(({ state }) => state)), new Set(['running']))
+    assert.match(await sallyport('list'), /^test-lab$/m)
+    assert.equal(await sallyport('status --name test-lab-5 2>&1 || echo $?'), 'sallyport: there is no lab named test-lab-5: start one with "sallyport lab up --name test-lab-5"\n1')
+    assert.equal(await sallyport('exec --name test-lab sh -c "exit 7" || echo $?'), '7')
+    assert.equal(await sallyport('down --name test-lab-5'), 'There is no lab named test-lab-5.')
+  }) // biome-ignore format: one a line
+
+  test('a script that is piped into the shell has its answers and nothing else', async () => {
+    const script = 'sallyport lab shell --name test-lab <<<"kubectl get ns default -o name" 2>&1'
+    assert.equal(await type(lab.state(), script), 'namespace/default')
+  })
+
+  test('docker ps, into a pipe whose reader goes, ends without a word', async () => {
+    assert.match(await type(lab.state(), 'docker ps 2>&1 | head -1'), /^CONTAINER ID.*NAMES$/)
+    const ids = (await type(lab.state(), 'docker ps -q')).split('\n')
+    assert.equal(new Set(ids).size, ids.length)
+  })
+
+  test('a container that has ended is told from one that runs, which is removed by force alone', async () => {
+    const run = (words: string) => type(lab.state(), `docker ${words} 2>&1 || true`)
+    assert.match(await run('run -d --name we/ird busybox'), /Invalid container name \(we\/ird\)/)
+    await run('run -d --name short --network kind busybox echo said')
+    await run('run -d --name long --network kind busybox')
+    await eventually('it has ended', async () => /Exited .* short$/m.test(await run('ps -a')))
+    assert.doesNotMatch(await run('ps'), /short|we.ird/)
+    assert.equal(await run('logs short'), 'said')
+    assert.equal(await run('rm short'), 'short')
+    assert.match(await run('rm long'), /container is running: stop the container before removing/)
+    assert.match(await run('stop long && docker start long && docker exec long hostname -I'), /^long\nlong\n172\.18\.0\.8 /)
+    assert.equal(await run('rm -f long'), 'long')
+    assert.match(await run('stop kind-worker'), /is a node of the lab/)
+    assert.match(await run('frobnicate'), /^error: unknown command 'frobnicate'\n\("docker --help" lists/)
+  }) // biome-ignore format: one a line
 
   test('a container’s network is told by the template that the walkthrough uses', async () => {
     const state = requireLab('test-lab')

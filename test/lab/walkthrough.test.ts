@@ -16,6 +16,12 @@ describe('the walkthrough', { skip: cannotRun, timeout: 300_000 }, () => {
       })
   })
 
+  test('of a pod it is told where it was put, and that it runs', async () => {
+    const told = await type(lab.state(), 'kubectl describe pod xwing')
+    assert.match(told, /Normal +Scheduled .*Successfully assigned default\/xwing to kind-worker/)
+    assert.match(told, /Normal +Started .*Started container xwing/)
+  })
+
   test('a pod has a /tmp of its own, and sees nothing of what its kubelet and the lab keep', async () => {
     const hidden = '/run/kubelet /var/lib/sallyport-lab/*/lab.json /var/lib/sallyport-lab/*/tokens.csv'
     const look = `echo written >/tmp/by-a-pod; ls ${hidden} 2>/dev/null`
