@@ -19,7 +19,10 @@ async function chooseName(print: (line: string) => void): Promise<string> {
 }
 
 /** Starts a lab, walks the story in it, and takes it away again, also after ctrl-C. Answers with the exit code. */
-export async function runDemo(print: (line: string) => void): Promise<number> {
+export async function runDemo(
+  print: (line: string) => void,
+  story: readonly Step[] = steps,
+): Promise<number> {
   const aborted = new AbortController()
   const abort = (): void => aborted.abort(new Error('interrupted'))
   process.on('SIGINT', abort)
@@ -36,7 +39,7 @@ export async function runDemo(print: (line: string) => void): Promise<number> {
     const failed: Step[] = []
     let section = ''
     let count = 0
-    for await (const { step, answer, problem } of walk(state, steps, aborted.signal)) {
+    for await (const { step, answer, problem } of walk(state, story, aborted.signal)) {
       aborted.signal.throwIfAborted()
       if (step.section !== section) {
         section = step.section

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
+import { listLabs, loadLab } from '../../src/lab/lab-state.ts'
+import { repository } from '../../src/lab/layout.ts'
+import { availabilitySteps } from '../../src/lab/walkthrough/availability.ts'
+import { runDemo } from '../../src/lab/walkthrough/demo.ts'
+import { succeeds } from '../../src/lab/walkthrough/step.ts'
+import { steps } from '../../src/lab/walkthrough/steps.ts'
+import { cannotRun } from './lab-under-test.ts'
+
+const labsOf = (pid: number | undefined): readonly string[] =>
+  listLabs().filter((name) => loadLab(name)?.startedBy.pid === pid)
+
+describe('the demo', { skip: cannotRun, timeout: 420_000 }, () => {
+  test('without kubectl the story’s first half is as it should be; a step that is not is said, and all is taken away', async () => {
+    process.env.SALLYPORT_LAB_KUBECTL = 'stand-in'
+    const story = steps.filter((step) => !availabilitySteps.includes(step))
+    const last = { section: 'The end', title: 'A step that fails', command: 'false', expect: succeeds() }
+    const printed: string[] = []
+    const code = await runDemo((line) => printed.push(stripVTControlCharacters(line)), [...story, last])
+    const failures = printed.filter((line) => line.startsWith('✗'))
+    assert.deepEqual(failures, ['✗ exit code 1', '✗ A step that fails'], printed.join('\n'))
+    assert.equal(code, 1)
+    assert.match(printed.join('\n'), new RegExp(`${story.length} of ${story.length + 1} steps are as they should be, in \\d+ s`))
+    assert.ok(printed.includes('  node kind-worker4 …') && printed.includes('\nThe cluster'))
+    assert.equal(printed.at(-1), 'Nothing is left behind.')
+    assert.deepEqual(labsOf(process.pid), [])
+  }) // biome-ignore format: one a line
+
+  test('ctrl-C while it starts takes everything away', async () => {
+    const demo = spawn(join(repository, 'bin/sallyport'), ['lab', 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let printed = ''
+    demo.stdout.on('data', (chunk) => {
+      printed += chunk
+      if (String(chunk).includes('node kind-worker …')) demo.kill('SIGINT')
+    })
+    const [code] = await once(demo, 'close')
+    assert.equal(code, 1)
+    assert.match(printed, /\nInterrupted\.\nNothing is left behind\.\n$/)
+    assert.deepEqual(labsOf(demo.pid), [])
+  }) // biome-ignore format: one a line
+})
