@@ -155,6 +155,10 @@ export class Agent implements LocalApi {
     this.#registerMetrics()
   }
 
+  get #pods(): PodNetwork | ChainedPods {
+    return this.#chainedPods ?? this.#podNetwork
+  }
+
   /** Anything may have changed. */
   trigger(): void {
     this.#network = undefined
@@ -174,7 +178,6 @@ export class Agent implements LocalApi {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    if (this.#chainedPods === undefined) this.#podNetwork.recover()
     this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.monotonicMs())
     this.#portDemand.restore(datapath.tables.pools.entries())
     this.trigger()
@@ -203,7 +206,7 @@ export class Agent implements LocalApi {
     if (!this.#observation.hasSynced) return
     const isNetworkKnown = this.#network !== undefined
     this.#network ??= listNodeDevices(netlink)
-    this.#chainedPods?.observe(this.#network)
+    this.#pods.observe(this.#network)
     const attachments = this.#attachments.list()
     this.#devices = withoutPods(this.#network, attachments)
     const world = this.#world()
@@ -410,6 +413,6 @@ export class Agent implements LocalApi {
   async cni(request: CniRequest): Promise<CniResult | undefined> {
     if (request.command === 'STATUS' && !this.isReady())
       throw new Refusal(503, this.#problems().join('; ') || 'the tables are not written yet')
-    return (this.#chainedPods ?? this.#podNetwork).handle(request)
+    return this.#pods.handle(request)
   }
 }

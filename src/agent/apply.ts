@@ -3,7 +3,7 @@ import type { Datapath } from '../datapath/datapath.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import type { Route } from '../datapath/routes.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
-import type { Address } from '../net/address.ts'
+import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
 import { type HookFindings, hookDevices, planHooks } from './hooked-devices.ts'
 import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices } from './node-network.ts'
@@ -64,7 +64,7 @@ export class Applier {
     if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
     const { tunnelPort: port, mtu } = this.#settings
     const overlay = ensureOverlay(this.#held.netlink, devices, { port, mtu, tunnelAddress })
-    prepareKernel(this.#settings)
+    prepareKernel(this.#settings.isChained, devices.filter(hasIpv6))
     this.#overlay = { ...overlay, tunnelAddress }
     return overlay
   }
@@ -75,4 +75,9 @@ export class Applier {
     syncRoutes(this.#held.netlink, overlay.ifindex, routes)
     this.#routes = routes
   }
+}
+
+/** One that the world could reach by it: every device has a link-local address where the kernel has IPv6 at all. */
+function hasIpv6({ addresses }: NodeDevice): boolean {
+  return addresses.some((address) => familyOf(address) === 6 && !isLinkLocal(address))
 }

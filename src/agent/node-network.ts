@@ -9,7 +9,7 @@ import {
 } from '../datapath/devices.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import { listRoutes } from '../datapath/routes.ts'
-import { reservePorts, writeSysctl } from '../datapath/sysctl.ts'
+import { readSysctl, reservePorts, writeSysctl } from '../datapath/sysctl.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { type Prefix, parsePrefix, prefixLength } from '../net/prefix.ts'
 import type { Attachment } from './attachments.ts'
@@ -128,9 +128,9 @@ export function ensureOverlay(
 export const reservedPorts = { first: 49152, last: 65535 } as const
 
 /** What the kernel must be told once. Each says what breaks otherwise. */
-export function prepareKernel({ isChained }: { readonly isChained: boolean }): void {
+export function prepareKernel(isChained: boolean, ipv6Devices: readonly NodeDevice[]): void {
   writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
-  writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
+  if (ipv6Devices.length > 0) forwardIpv6(ipv6Devices)
   writeSysctl(
     `net/ipv4/conf/${overlayName}/rp_filter`,
     '2',
@@ -143,4 +143,14 @@ export function prepareKernel({ isChained }: { readonly isChained: boolean }): v
       reservedPorts.last,
       "the node's own sockets do not take ports that pods leave with",
     )
+}
+
+/** A host that forwards does not listen to routers any more, unless it is told to: it would lose its own default route. */
+function forwardIpv6(devices: readonly NodeDevice[]): void {
+  for (const { name } of devices) {
+    const knob = `net/ipv6/conf/${name}/accept_ra`
+    if (readSysctl(knob) === '1')
+      writeSysctl(knob, '2', 'the node keeps the routes that it has from router advertisements')
+  }
+  writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
 }

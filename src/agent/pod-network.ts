@@ -6,6 +6,7 @@ import { contains, familyOfPrefix, type Prefix, prefixLength } from '../net/pref
 import type { Attachment, Attachments } from './attachments.ts'
 import { podHooks } from './hooked-devices.ts'
 import type { CniRequest, CniResult } from './local-api.ts'
+import type { NodeDevice } from './node-network.ts'
 import { chooseAddress, routerAddress } from './pod-addresses.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
 import { Refusal } from './serve.ts'
@@ -29,18 +30,14 @@ export class PodNetwork {
     this.#options = options
   }
 
-  /** Takes away what an ADD that was cut off left, and what belongs to devices that are gone. */
-  recover(): void {
+  /** What happened without us: an ADD that was cut off, pods that ended while there was no agent to ask. */
+  observe(devices: readonly NodeDevice[]): void {
     const { attachments, netlink } = this.#options
-    for (const attachment of attachments.list()) {
-      if (attachment.isChained) {
-        attachments.remove(attachment.containerId) /* the device is another plugin's */
-        continue
-      }
-      const device = findDevice(netlink, attachment.device)
-      if (attachment.wired !== undefined && device?.index === attachment.wired.ifindex) continue
-      unwirePod(netlink, attachment.device)
-      attachments.remove(attachment.containerId)
+    const present = new Set(devices.map(({ index }) => index))
+    for (const { containerId, device, isChained, wired } of attachments.list()) {
+      if (!isChained && wired !== undefined && present.has(wired.ifindex)) continue
+      if (!isChained) unwirePod(netlink, device) /* else it is another plugin's */
+      attachments.remove(containerId)
     }
   }
 

@@ -1,5 +1,5 @@
 import type { NodeInterface } from '../api/egress-node.ts'
-import { type Address, compareAddresses, familyOf, parseAddress } from '../net/address.ts'
+import { type Address, compareAddresses, familyOf, isLinkLocal, parseAddress } from '../net/address.ts'
 import type { EgressIps } from './egress-pool.ts'
 import { fnv1a32 } from './ids.ts'
 import type { AddressChoice, Exit, Policy } from './policies.ts'
@@ -91,11 +91,6 @@ function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
     if (address !== undefined && !isLinkLocal(address)) first[familyOf(address)] ??= address
   }
   return first
-}
-
-/** fe80::/10 (RFC 4291 section 2.5.6). */
-function isLinkLocal(address: Address): boolean {
-  return /^fe[89ab]/.test(address)
 }
 
 /** The gateways that a pod's new flows may use. */

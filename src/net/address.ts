@@ -128,3 +128,8 @@ function formatIpv6(bytes: Uint8Array): string {
   if (length < 2) return text(groups)
   return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`
 }
+
+/** fe80::/10 (RFC 4291 section 2.5.6). */
+export function isLinkLocal(address: Address): boolean {
+  return /^fe[89ab]/.test(address)
+}
