@@ -1,8 +1,9 @@
 import { kinds, managedByLabel } from '../../api/kinds.ts'
 import { isAllowed } from '../../kube/access-review.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
-import { coreResource } from '../../kube/cluster-objects.ts'
+import { coreResource, type KubePod } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
+import { type Address, parseAddress } from '../../net/address.ts'
 
 /** What of a cluster decides whether Sallyport can be installed, and how. */
 export interface ClusterFacts {
@@ -17,6 +18,14 @@ export interface ClusterFacts {
   /** Names of DaemonSets that are not ours, with their namespaces. */
   readonly daemonSets: readonly string[]
   readonly nodes: readonly NodeFacts[]
+  /** Some of those that have a network of their own. */
+  readonly pods: readonly PodFacts[]
+}
+
+export interface PodFacts {
+  /** With its namespace. */
+  readonly name: string
+  readonly ips: readonly Address[]
 }
 
 export interface NodeFacts {
@@ -63,6 +72,7 @@ export async function gatherClusterFacts(client: KubeClient): Promise<ClusterFac
     foreignDefinitions: await findForeignDefinitions(client),
     daemonSets: await listDaemonSets(client),
     nodes: await listNodes(client),
+    pods: await listSomePods(client),
   }
 }
 
@@ -123,4 +133,23 @@ async function listNodes(client: KubeClient): Promise<NodeFacts[]> {
     ),
     podCIDRs: spec.podCIDRs ?? (spec.podCIDR === undefined ? [] : [spec.podCIDR]),
   }))
+}
+
+/** A page says where a plugin takes its addresses from; all pods of a large cluster would be too much to ask for. */
+async function listSomePods(client: KubeClient): Promise<PodFacts[]> {
+  const path = client.resource(coreResource('pods', true)).path()
+  try {
+    const { items = [] } = (await client.json({ method: 'GET', path, query: { limit: '500' } })) as {
+      readonly items?: readonly KubePod[]
+    }
+    return items
+      .filter(({ spec }) => !spec.hostNetwork)
+      .map(({ metadata: { namespace, name }, status }) => ({
+        name: `${namespace}/${name}`,
+        ips: (status?.podIPs ?? []).flatMap(({ ip }) => parseAddress(ip) ?? []),
+      }))
+  } catch (error) {
+    if (error instanceof KubeError && error.code === 403) return []
+    throw error
+  }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Address } from '../../net/address.ts'
 import type { Prefix } from '../../net/prefix.ts'
 import type { ClusterFacts } from './facts.ts'
 import { judgeCluster, type Wishes } from './judge.ts'
@@ -20,8 +21,9 @@ const well: ClusterFacts = {
   foreignDefinitions: [],
   daemonSets: ['kube-system/kube-proxy'],
   nodes: [node('worker', 2), node('worker2', 3)],
+  pods: [{ name: 'default/web', ips: ['10.244.2.7' as Address] }],
 }
-const standalone: Wishes = { isChained: false, stackCIDRs: ['10.96.0.0/12' as Prefix] }
+const standalone: Wishes = { isChained: false, stackCIDRs: ['10.96.0.0/12' as Prefix], tunnelPort: 8472 }
 const chained: Wishes = { ...standalone, isChained: true }
 
 const ill = (facts: Partial<ClusterFacts>, wishes = standalone): string[] =>
@@ -41,7 +43,9 @@ describe('what would keep an install from working is said with its remedy', () =
     ['a right', { missingRights: ['create clusterroles.rbac.authorization.k8s.io'] }, standalone, /^problem you may not create clusterroles/],
     ['a clock that is off', { clockAheadMs: -95_000 }, standalone, /^warning .*95 s behind/],
     ['another plugin, not chained', { daemonSets: ['kube-system/kindnet'] }, standalone, /^problem kindnet wires.*generic-veth/],
-    ['another gateway', { daemonSets: ['kube-system/cilium'] }, chained, /^warning Cilium.*switch its egress gateway off/],
+    ['another gateway', { daemonSets: ['kube-system/antrea-agent'] }, chained, /^warning Antrea.*switch its egress gateway off/],
+    ['a tunnel of the same port', { daemonSets: ['kube-flannel/kube-flannel-ds'] }, chained, /^problem flannel has UDP port 8472 .*tunnelPort=8473/],
+    ['pods where nobody would look for them', { pods: [{ name: 'default/web', ips: ['192.168.4.7' as Address] }] }, standalone, /^problem pod default\/web has an address \(192\.168\.4\.7\) outside/],
     ['nobody to chain to', {}, chained, /^warning no CNI plugin/],
     ['an old kernel', { nodes: [{ ...node('old', 2), kernel: '5.10.0-46-amd64' }] }, standalone, /^problem kernels older than 5\.12 on old/],
     ['a kernel that nobody has tried', { nodes: [{ ...node('lts', 2), kernel: '5.15.0-91-generic' }, { ...node('well', 3), kernel: '6.1.0-56-amd64' }] }, standalone, /^warning kernels older than 6\.1 on lts:/],
@@ -59,7 +63,14 @@ describe('what would keep an install from working is said with its remedy', () =
 
   test('chained, pods’ prefixes are the other plugin’s business', () => {
     const nodes = [{ ...node('bare', 2), podCIDRs: [] }]
-    assert.deepEqual(ill({ nodes, daemonSets: ['kube-system/kindnet'] }, chained), [])
+    assert.deepEqual(ill({ nodes, pods: [], daemonSets: ['kube-system/kindnet'] }, chained), [])
+  })
+
+  test('beside Cilium three things have to be seen to', () => {
+    const [gateway = '', others = '', port = ''] = ill({ daemonSets: ['kube-system/cilium'] }, chained)
+    assert.match(gateway, /^warning Cilium.*switch its egress gateway off/)
+    assert.match(others, /^warning Cilium keeps other plugins out: .*cni\.exclusive=false/)
+    assert.match(port, /^problem Cilium has UDP port 8472/)
   })
 
   test('a definition of another product is no reason to worry', () => {

@@ -3,29 +3,19 @@ import { parseAddress } from '../../net/address.ts'
 import { contains, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import type { ClusterFacts, NodeFacts } from './facts.ts'
+import { judgeNeighbours } from './neighbours.ts'
 
 /** What an install is to be. */
 export interface Wishes {
   readonly isChained: boolean
   readonly stackCIDRs: readonly Prefix[]
+  /** UDP. */
+  readonly tunnelPort: number
 }
 
 const oldestCluster = 28
 /** Certificates and tokens are refused by clocks that differ by more. */
 const mostClockMs = 30_000
-
-/** Products by the names of their DaemonSets, and what they are to us. */
-const others: readonly (readonly [pattern: RegExp, name: string, role: 'gateway' | 'network'])[] = [
-  [/\/cilium$/, 'Cilium', 'gateway'],
-  [/\/calico-node$/, 'Calico', 'network'],
-  [/\/(kube-)?flannel(-ds)?$/, 'flannel', 'network'],
-  [/\/kindnet$/, 'kindnet', 'network'],
-  [/\/kube-router$/, 'kube-router', 'network'],
-  [/\/weave-net$/, 'Weave Net', 'network'],
-  [/\/aws-node$/, 'the Amazon VPC CNI plugin', 'network'],
-  [/\/ovnkube-node$/, 'OVN-Kubernetes', 'gateway'],
-  [/\/antrea-agent$/, 'Antrea', 'gateway'],
-]
 
 /** Pure: the same facts have the same findings. */
 export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Finding[] {
@@ -37,6 +27,7 @@ export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Find
     ...judgeDefinitions(facts),
     ...judgeNodes(facts),
     ...judgeAddresses(facts, wishes),
+    ...judgePods(facts, wishes),
   ]
 }
 
@@ -71,38 +62,6 @@ function judgeClock({ clockAheadMs }: ClusterFacts): Finding[] {
       remedy: 'set them by NTP: certificates and tokens may be refused',
     },
   ]
-}
-
-function judgeNeighbours({ daemonSets }: ClusterFacts, { isChained }: Wishes): Finding[] {
-  const present = others.filter(([pattern]) => daemonSets.some((name) => pattern.test(name)))
-  const findings = present.flatMap(([, name, role]): Finding[] =>
-    role === 'gateway'
-      ? [
-          {
-            level: 'warning',
-            what: `${name} runs here, which has an egress gateway and a datapath of its own`,
-            remedy:
-              'switch its egress gateway off: two that honour the same policies take packets from each other',
-          },
-        ]
-      : [],
-  )
-  const network = present.at(0)?.[1]
-  if (network !== undefined && !isChained)
-    findings.push({
-      level: 'problem',
-      what: `${network} wires this cluster's pods`,
-      remedy: 'add egress to it: --set cni.chainingMode=generic-veth',
-    })
-  if (network !== undefined && isChained)
-    findings.push({ level: 'fine', what: `chained to ${network}, which keeps the pods' network` })
-  if (network === undefined && isChained)
-    findings.push({
-      level: 'warning',
-      what: 'no CNI plugin that is known here was found to chain to',
-      remedy: 'pods cannot start until one has its network on the nodes',
-    })
-  return findings
 }
 
 function judgeDefinitions({ foreignDefinitions }: ClusterFacts): Finding[] {
@@ -168,10 +127,7 @@ function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wish
       'start kube-controller-manager with --allocate-node-cidrs and --cluster-cidr',
     )
   const prefixes = nodes.flatMap(({ name, podCIDRs }) =>
-    podCIDRs.flatMap((text) => {
-      const prefix = parsePrefix(text)
-      return prefix === undefined ? [] : [{ name, prefix }]
-    }),
+    podCIDRs.flatMap(prefixOf).map((prefix) => ({ name, prefix })),
   )
   for (const [index, one] of prefixes.entries())
     for (const other of prefixes.slice(index + 1))
@@ -193,6 +149,25 @@ function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wish
         })
     }
   return findings
+}
+
+/** Whoever else wires pods may take their addresses from where he likes: what is not known to be the cluster's, policies claim. */
+function judgePods({ nodes, pods }: ClusterFacts, { stackCIDRs }: Wishes): Finding[] {
+  const inCluster = [...stackCIDRs, ...nodes.flatMap(({ podCIDRs }) => podCIDRs).flatMap(prefixOf)]
+  const stray = pods.find(({ ips }) => ips.some((ip) => !inCluster.some((prefix) => contains(prefix, ip))))
+  if (stray === undefined) return []
+  return [
+    {
+      level: 'problem',
+      what: `pod ${stray.name} has an address (${stray.ips.join(', ')}) outside the nodes' spec.podCIDRs and stackCIDRs: an egress policy could claim what is sent to it`,
+      remedy: 'name the prefixes of all pods, and the Services’: --set stackCIDRs={…}',
+    },
+  ]
+}
+
+function prefixOf(text: string): readonly Prefix[] {
+  const prefix = parsePrefix(text)
+  return prefix === undefined ? [] : [prefix]
 }
 
 function overlaps(one: Prefix, other: Prefix): boolean {
