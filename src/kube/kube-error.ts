@@ -22,6 +22,12 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof KubeError && error.code === 404
 }
 
+/** Not the object is missing but what was asked of it: a kind, or a subresource that its definition has not. */
+export function isUnknownPath(error: unknown): boolean {
+  const { name } = ((error as KubeError | undefined)?.details ?? {}) as { readonly name?: unknown }
+  return isNotFound(error) && name === undefined
+}
+
 export function isConflict(error: unknown): boolean {
   return error instanceof KubeError && error.code === 409 && error.reason !== 'AlreadyExists'
 }

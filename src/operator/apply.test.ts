@@ -6,10 +6,14 @@ import { ciliumPolicy, isovalentPolicy, world } from '../decide/world-builder.ts
 import type { KubeClient } from '../kube/client.ts'
 import { KubeError } from '../kube/kube-error.ts'
 import { Attempts } from '../runtime/attempts.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
+import { StatuslessKinds } from './statusless-kinds.ts'
 
 const now = '2026-01-02T00:00:00Z'
+const newStatusless = (clock = systemClock): StatuslessKinds =>
+  new StatuslessKinds(clock, createLog('test', 'silent'))
 type Patch = {
   metadata: { resourceVersion: string }
   status: NonNullable<IsovalentEgressGatewayPolicy['status']>
@@ -28,7 +32,11 @@ async function write(object: IsovalentEgressGatewayPolicy, answer: () => void = 
   } as unknown as KubeClient
   const any = world({ isovalentPolicies: [object] })
   const attempts = new Attempts()
-  const changes = await applyPolicyStatus(client, any, explainPolicies(any), attempts, now)
+  const changes = await applyPolicyStatus(client, any, explainPolicies(any), {
+    attempts,
+    statusless: newStatusless(),
+    now,
+  })
   attempts.finish()
   return { patches, changes }
 }
@@ -80,12 +88,47 @@ test('a status that is refused keeps no other policy from its own, is told of, a
     isovalentPolicies: [isovalentPolicy('younger', { born: 2, egressCIDRs: ['172.18.9.0/29'] })],
   })
   const attempts = new Attempts()
-  const changes = await applyPolicyStatus(client, any, explainPolicies(any), attempts, now)
+  const changes = await applyPolicyStatus(client, any, explainPolicies(any), {
+    attempts,
+    statusless: newStatusless(),
+    now,
+  })
   assert.deepEqual(
     changes.map(({ object }) => object.metadata.name),
     ['younger'],
   )
   assert.throws(() => attempts.finish(), /patch: old is too long; and 1 more/)
+})
+
+test('a kind that another product has defined without a status is asked once in ten minutes, not once a policy', async () => {
+  let [asked, nowMs] = [0, 0]
+  const client = {
+    resource: () => ({
+      patch: async () => {
+        asked++
+        throw new KubeError('patch', 404, { reason: 'NotFound', details: {} })
+      },
+    }),
+  } as unknown as KubeClient
+  const any = world({ ciliumPolicies: [ciliumPolicy('a', { born: 0 }), ciliumPolicy('b', { born: 1 })] })
+  const statusless = newStatusless({ ...systemClock, monotonicMs: () => nowMs })
+  const pass = async (): Promise<number> => {
+    const attempts = new Attempts()
+    await applyPolicyStatus(client, any, explainPolicies(any), { attempts, statusless, now })
+    attempts.finish()
+    return asked
+  }
+  assert.deepEqual([await pass(), await pass()], [1, 1])
+  nowMs = 600_000
+  assert.equal(await pass(), 2)
+})
+
+test('a policy that is deleted meanwhile says nothing of its kind', async () => {
+  const gone = { reason: 'NotFound', details: { name: 'p' } }
+  const { patches } = await write(policy, () => {
+    throw new KubeError('patch', 404, gone)
+  })
+  assert.equal(patches.length, 1)
 })
 
 test('an EgressNode is removed only as the one that was read: its node may have come back with another', async () => {

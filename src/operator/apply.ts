@@ -11,6 +11,7 @@ import { clusterResource } from '../kube/cluster-objects.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../kube/kube-error.ts'
 import type { Attempts } from '../runtime/attempts.ts'
 import type { Logger } from '../runtime/log.ts'
+import type { StatuslessKinds } from './statusless-kinds.ts'
 
 /**
  * Writes slots. Every write is refused where the object has changed meanwhile, so two operators that both believe to lead
@@ -84,6 +85,13 @@ export interface StatusChange {
   readonly after: WrittenStatus
 }
 
+export interface StatusWrites {
+  readonly attempts: Attempts
+  readonly statusless: StatuslessKinds
+  /** RFC 3339. */
+  readonly now: string
+}
+
 /**
  * Writes the status of policies where it differs, and only on the object that it was worked out from: what a status gives
  * out of a pool is given once. The oldest is first, so that what it takes from a younger one is nobody else's meanwhile;
@@ -93,8 +101,7 @@ export async function applyPolicyStatus(
   client: KubeClient,
   world: Omit<World, 'self'>,
   statuses: readonly PolicyStatus[],
-  attempts: Attempts,
-  now: string,
+  { attempts, statusless, now }: StatusWrites,
 ): Promise<readonly StatusChange[]> {
   const changes: StatusChange[] = []
   for (const { policy, conditions, groupStatuses } of statuses) {
@@ -115,7 +122,7 @@ export async function applyPolicyStatus(
       await writeStatus(client, kind, object, after)
       changes.push({ kind, object, before, after })
     }
-    await attempts.make(() => unlessChanged(write))
+    await attempts.make(() => unlessChanged(() => statusless.unlessStatusless(kind, write)))
   }
   return changes
 }

@@ -22,6 +22,7 @@ import { applyPolicyStatus, applySlots } from './apply.ts'
 import { EventRecorder } from './events.ts'
 import { Leases } from './leases.ts'
 import { Observation } from './observe.ts'
+import { StatuslessKinds } from './statusless-kinds.ts'
 import { Teller } from './teller.ts'
 
 const resyncMs = 30_000
@@ -59,6 +60,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     instance: options.identity,
   })
   const teller = new Teller(recorder)
+  const statusless = new StatuslessKinds(clock, log)
   const leases = new Leases({ client, clock, log, recorder })
   const observation = new Observation(client, { clock, log, onChange: () => triggerAll() })
   const mayAct = (): boolean => observation.hasSynced && leadership.isLeader
@@ -80,13 +82,8 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
       await applySlots(client, slots, attempts, log)
       teller.tellSlots(slotEvents(slots), observation.nodes)
       const statuses = explainPolicies(world)
-      const changes = await applyPolicyStatus(
-        client,
-        world,
-        statuses,
-        attempts,
-        new Date(clock.now()).toISOString(),
-      )
+      const now = new Date(clock.now()).toISOString()
+      const changes = await applyPolicyStatus(client, world, statuses, { attempts, statusless, now })
       teller.tellPolicies(changes, statuses, world.nodes)
       attempts.finish()
     },

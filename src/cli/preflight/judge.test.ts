@@ -51,7 +51,7 @@ describe('what would keep an install from working is said with its remedy', () =
     ['a kernel that nobody has tried', { nodes: [{ ...node('lts', 2), kernel: '5.15.0-91-generic' }, { ...node('well', 3), kernel: '6.1.0-56-amd64' }] }, standalone, /^warning kernels older than 6\.1 on lts:/],
     ['another machine', { nodes: [{ ...node('big', 2), machine: 's390x' }] }, standalone, /^problem neither.*big/],
     ['a node without an address', { nodes: [{ ...node('lost', 2), addresses: [] }] }, standalone, /^problem no InternalIP on lost/],
-    ['a node without a prefix for pods', { nodes: [{ ...node('bare', 2), podCIDRs: [] }] }, standalone, /^problem no spec\.podCIDRs on bare.*allocate-node-cidrs/],
+    ['a node without a prefix for pods', { nodes: [{ ...node('bare', 2), podCIDRs: [] }], pods: [] }, standalone, /^problem no spec\.podCIDRs on bare.*allocate-node-cidrs/],
     ['prefixes that overlap', { nodes: [node('one', 2), { ...node('two', 3), podCIDRs: ['10.244.0.0/16'] }] }, standalone, /^problem the pods' prefixes of one .* and two .* overlap/],
     ['nodes among the Services', { nodes: [{ ...node('inside', 2), addresses: ['10.100.0.5'] }] }, standalone, /^problem node inside .*stackCIDRs/],
   ] as const) // biome-ignore format: a table
