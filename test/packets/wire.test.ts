@@ -2,8 +2,17 @@ import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
 import { findDevice, setDevice } from '../../src/datapath/devices.ts'
 import { Netlink } from '../../src/datapath/netlink.ts'
+import { writeSysctl } from '../../src/datapath/sysctl.ts'
 import { established } from './flows.ts'
-import { type NodeUnderTest, openNode, ourPorts, reset, skip, slot2Port } from './node-under-test.ts'
+import {
+  type NodeUnderTest,
+  openNode,
+  ourPorts,
+  reset,
+  skip,
+  slot2Port,
+  standardTables,
+} from './node-under-test.ts'
 import { ipv4, ipv6 } from './packet.ts'
 import { transmit, verdictOn, withVlan } from './wire.ts'
 
@@ -15,20 +24,29 @@ const answerToSlot2 = ipv4('203.0.113.9', '172.18.0.42').udp(443, slot2Port)
 
 describe('a frame on a real device', { skip }, () => {
   let node: NodeUnderTest
-  let far: Record<'pod7' | 'pod9' | 'world', number>
-  before(async () => {
+  let far: Record<'pod7' | 'pod8' | 'pod9' | 'world', number>
+  before(() => {
     node = openNode({ tunnel_key_in_cb: 0 })
     using netlink = new Netlink()
     const index = (name: string): number => findDevice(netlink, name)?.index ?? 0
-    far = { pod7: index('pod7-far'), pod9: index('pod9-far'), world: index('world-far') }
-    await reset(node)
+    far = {
+      pod7: index('pod7-far'),
+      pod8: index('pod8-far'),
+      pod9: index('pod9-far'),
+      world: index('world-far'),
+    }
+    /* Or the kernel says things of its own on them. */
+    for (const name of ['pod7-far', 'pod8', 'pod8-far', 'pod9-far', 'world-far'])
+      writeSysctl(`net/ipv6/conf/${name}/disable_ipv6`, '1', 'the only frames are those of the tests')
     node.datapath.attach('from_pod', node.devices.pod7)
     node.datapath.attach('from_world', node.devices.world)
-    /* What is sent into the tunnel arrives here, too, with no tunnel key: it ends as of no known node. */
-    for (const device of [node.devices.pod9, far.world]) node.datapath.attach('from_overlay', device)
+    /* What is sent into the tunnel comes out at the far end of pod8's device; without a tunnel's key it is of no known node. */
+    for (const device of [node.devices.pod9, far.pod8]) node.datapath.attach('from_overlay', device)
   })
   beforeEach(async () => {
     await reset(node)
+    const tables = standardTables(node)
+    await node.datapath.apply({ ...tables, self: { ...tables.self, overlayIfindex: node.devices.pod8 } })
     established({ protocol: 17 })(node)
   })
 
