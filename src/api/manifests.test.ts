@@ -44,6 +44,7 @@ interface Workload extends Manifest {
 interface Rule {
   readonly apiGroups: readonly string[]
   readonly resources: readonly string[]
+  readonly resourceNames?: readonly string[]
   readonly verbs: readonly string[]
 }
 
@@ -149,6 +150,17 @@ test('leases are the operator’s in its own namespace only', () => {
   )
   assert.equal(role, undefined)
   assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
+})
+
+test('of the leases there, others’ among them, the operator may read and change its own only', () => {
+  const ofLeases = rulesOf('sallyport-operator').filter(({ resources }) => resources.includes('leases'))
+  const ofAny = ofLeases.filter(({ resourceNames }) => resourceNames === undefined)
+  assert.deepEqual(
+    ofAny.flatMap(({ verbs }) => verbs),
+    ['create'],
+  )
+  const names = ofLeases.flatMap(({ resourceNames = [] }) => resourceNames)
+  assert.deepEqual(names, ['sallyport-operator'])
 })
 
 test('AppArmor and SELinux leave every container alone that works on the node’s files, by the names of any install', () => {

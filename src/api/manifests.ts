@@ -9,6 +9,7 @@ import {
   configVolume,
   field,
   labelled,
+  leaderLeaseName,
   type Manifest,
   type Names,
   namespace,
@@ -51,8 +52,11 @@ const operatorRules = [
   })),
 ]
 
+/** Others' leases are in this namespace, too: kube-scheduler's, kube-controller-manager's. What is created has no name to ask for yet. */
+const ofLeases = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] }
 const leaseRules = [
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+  { ...ofLeases, resourceNames: [leaderLeaseName], verbs: ['get', 'update'] },
+  { ...ofLeases, verbs: ['create'] },
 ]
 
 /** Everything of an install, in the order in which it is applied. */

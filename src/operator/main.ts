@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { configMapData, parseConfiguration } from '../api/configuration.ts'
+import { leaderLeaseName } from '../api/manifest.ts'
 import { version } from '../api/version.ts'
 import { slotEvents } from '../decide/events.ts'
 import { goneNodes, planSlots } from '../decide/slot-grants.ts'
@@ -49,7 +50,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
   const absences = new Absences<string>()
   const leadership = new Leadership(client, {
     namespace: options.namespace,
-    name: 'sallyport-operator',
+    name: leaderLeaseName,
     identity: options.identity,
     clock,
     log,
