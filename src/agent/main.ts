@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { type Configuration, configMapData, parseConfiguration } from '../api/configuration.ts'
-import { healthPort } from '../api/manifest.ts'
 import { version } from '../api/version.ts'
 import { defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
 import { Netlink } from '../datapath/netlink.ts'
@@ -37,8 +36,8 @@ const { values: options } = parseArgs({
     socket: { type: 'string', default: agentSocketPath },
     /** Take everything of ours off the node instead, and end. */
     'clean-up': { type: 'boolean', default: false },
-    /** After that, answer probes until told to end: a container that ends is started again. */
-    stay: { type: 'boolean', default: false },
+    /** After that, answer probes on this port until told to end: a container that ends is started again. */
+    stay: { type: 'string' },
   },
 })
 
@@ -87,7 +86,10 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     },
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
-  const servers = [await serveLocalApi(options.socket, agent), await serveHealth(healthPort, agent)]
+  const servers = [
+    await serveLocalApi(options.socket, agent),
+    await serveHealth(configuration.healthPort, agent),
+  ]
   const resync = setInterval(() => {
     agent.trigger()
     if (agent.isReady()) chain?.look()
@@ -115,8 +117,8 @@ async function runCleanUp(log: Logger): Promise<void> {
     stateDirectory: options['state-directory'],
   })
   log.info({ done }, done.length === 0 ? 'there was nothing of ours on this node' : 'the node is clean')
-  if (!options.stay) return
-  const server = await serveReadiness(healthPort)
+  if (options.stay === undefined) return
+  const server = await serveReadiness(Number(options.stay))
   await once(signal, 'abort')
   server.close()
 }

@@ -1,11 +1,10 @@
-import { cniKeys, imageOf } from './configuration.ts'
+import { cniKeys, healthPortKey, imageOf } from './configuration.ts'
 import { managedByLabel } from './kinds.ts'
 import {
   configMount,
   configurationAnnotation,
   configVolume,
   field,
-  healthPort,
   labelled,
   type Manifest,
   type Names,
@@ -109,8 +108,8 @@ const mountBpffs = (image: string): object => ({
   volumeMounts: [mountOf({ ...bpffs, mountPropagation: 'Bidirectional' })],
 })
 
-const probe = (path: string, periodSeconds: number, failureThreshold = 3): object => ({
-  httpGet: { host: '127.0.0.1', path, port: healthPort },
+const probe = (port: number, path: string, periodSeconds: number, failureThreshold = 3): object => ({
+  httpGet: { host: '127.0.0.1', path, port },
   periodSeconds,
   timeoutSeconds: 5,
   failureThreshold,
@@ -121,6 +120,7 @@ export function agentDaemonSet(
   configMap: Readonly<Record<string, string>>,
 ): Manifest {
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
+  const healthPort = Number(configMap[healthPortKey])
   const folders = isChained ? [...hostFolders(configMap), cniCache] : hostFolders(configMap)
   const spec = {
     serviceAccountName: 'sallyport-agent',
@@ -133,8 +133,8 @@ export function agentDaemonSet(
         command: ['sallyport-agent'],
         env: [field('NODE_NAME', 'spec.nodeName')],
         resources: { requests: { cpu: '50m', memory: '120Mi' } },
-        readinessProbe: probe('/readyz', 2),
-        livenessProbe: probe('/healthz', 10, 6),
+        readinessProbe: probe(healthPort, '/readyz', 2),
+        livenessProbe: probe(healthPort, '/healthz', 10, 6),
         securityContext,
         volumeMounts: [configMount, ...folders.map(mountOf)],
       },
@@ -161,6 +161,7 @@ const cleanUpContainer = 'clean-up'
 /** Takes everything of ours off every node, and is ready where that is done. For when no agent runs any more. */
 export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): Manifest {
   const folders = hostFolders(configMap)
+  const healthPort = Number(configMap[healthPortKey])
   const spec = {
     automountServiceAccountToken: false,
     ...everywhere,
@@ -168,9 +169,9 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
       {
         name: cleanUpContainer,
         image: imageOf(configMap),
-        command: ['sallyport-agent', '--clean-up', '--stay'],
+        command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
-        readinessProbe: probe('/readyz', 1),
+        readinessProbe: probe(healthPort, '/readyz', 1),
         securityContext,
         volumeMounts: folders.map(mountOf),
       },

@@ -11,6 +11,7 @@ export interface Configuration {
   readonly isChained: boolean
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
+  readonly healthPort: number
   /** Of the pods; 0: what the underlay leaves. */
   readonly mtu: number
   readonly stackCIDRs: readonly Prefix[]
@@ -42,6 +43,7 @@ interface Setting {
 }
 
 export const imageTagKey = 'image-tag'
+export const healthPortKey = 'health-port'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
 
 export function imageOf(configMap: Readonly<Record<string, string>>): string {
@@ -154,6 +156,14 @@ export const settings: readonly Setting[] = [
     fallback: '8472',
     range: [1, 65535],
     help: 'UDP port of the tunnel.',
+  },
+  {
+    path: 'health.port',
+    key: healthPortKey,
+    kind: 'integer',
+    fallback: '9787',
+    range: [1, 65535],
+    help: 'TCP port of each node at which the agent answers the kubelet’s probes and gives its metrics.',
   },
   {
     path: 'mtu',
@@ -272,6 +282,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       isChained: text('cni-chaining-mode') !== 'none',
       networkPolicies: text('cni-network-policies') === 'bypass' ? 'bypass' : 'refuse',
       tunnelPort: Number(text('tunnel-port')),
+      healthPort: Number(text(healthPortKey)),
       mtu: Number(text('mtu')),
       stackCIDRs: list('stack-cidrs').flatMap((item) => parsePrefix(item) ?? []),
       nonMasqueradeCIDRs: list('non-masquerade-cidrs').flatMap((item) => parsePrefix(item) ?? []),

@@ -31,8 +31,6 @@ export const namespace = 'kube-system'
 export const configMapName = 'sallyport-config'
 /** Which operator works: its name is in the Lease. */
 export const leaderLeaseName = 'sallyport-operator'
-/** Where the agent answers the kubelet's probes, on the node's loopback. */
-export const healthPort = 9878
 
 export interface Manifest {
   readonly apiVersion: string

@@ -21,6 +21,7 @@ interface Template {
 interface Container {
   readonly name: string
   readonly image: string
+  readonly command?: readonly string[]
   readonly securityContext: {
     readonly privileged?: boolean
     readonly appArmorProfile?: object
@@ -194,6 +195,19 @@ test('the container runtime’s folders are where the node has them, and where t
       ['/var/cni/net.d', '/etc/cni/net.d'],
     ])
   }
+})
+
+test('probes ask at the port that the agent and the clean-up are given', () => {
+  const set = { 'health-port': '19787' }
+  const portsOf = (workload: Workload): unknown[] =>
+    [...JSON.stringify(workload).matchAll(/"httpGet":\{[^}]*"port":(\d+)/g)].map(([, port]) => port)
+  const manifests = render(defaultNames, set)
+  assert.deepEqual(portsOf(find(manifests, 'DaemonSet')), ['19787', '19787'])
+  const configMap = manifests.find(({ kind }) => kind === 'ConfigMap') as Manifest & { readonly data: object }
+  assert.equal(new Map(Object.entries(configMap.data)).get('health-port'), '19787')
+  const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload
+  assert.deepEqual(portsOf(cleanUp), ['19787'])
+  assert.deepEqual(cleanUp.spec.template.spec.containers[0]?.command?.slice(-2), ['--stay', '19787'])
 })
 
 test('chained alone, the agent may read NetworkPolicies', () => {

@@ -86,7 +86,7 @@ describe('a gateway dies under 10,000 connections', { skip: cannotRun, timeout: 
 
   test('all gateways gone: dropped with a reason that is counted, and well again without a restart', async () => {
     await dies(allGone)
-    const counts = await cluster.type('docker exec source curl -s http://127.0.0.1:9878/metrics')
+    const counts = await cluster.type('docker exec source curl -s http://127.0.0.1:9787/metrics')
     assert.match(counts, /verdict="DROP_NO_LIVE_GATEWAY"\} [1-9]/)
     await recovers(allGone)
   })
