@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { configMapData, parseConfiguration, parseDuration, parseSets, settings } from './configuration.ts'
+import {
+  assignmentsIn,
+  configMapData,
+  parseAssignments,
+  parseConfiguration,
+  parseDuration,
+  settings,
+} from './configuration.ts'
+
+const parseSets = (sets: readonly string[]) => parseAssignments(assignmentsIn(sets))
 
 test('the walkthrough’s five flags are understood', () => {
   const parsed = parseSets([

@@ -231,29 +231,35 @@ export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly issues: readonly string[] }
 
-/** `--set a.b=c`, `--set devices={eth+,net+}`; several at once with commas, as Helm has it. All issues at once. */
-export function parseSets(sets: readonly string[]): Parsed<Record<string, string>> {
+/** A setting by its path, and the text that it is set to. */
+export type Assignment = readonly [path: string, value: string | undefined]
+
+/** `--set a.b=c`, `--set devices={eth+,net+}`; several at once with commas outside braces, as Helm has it. */
+export function assignmentsIn(sets: readonly string[]): readonly Assignment[] {
+  return sets
+    .flatMap((set) => set.match(/(?:\{[^}]*\}|[^,{])+/g) ?? [])
+    .map((assignment) => {
+      const at = assignment.indexOf('=')
+      if (at < 0) return [assignment, undefined]
+      return [assignment.slice(0, at), assignment.slice(at + 1).replace(/^\{(.*)\}$/, '$1')]
+    })
+}
+
+/** By the keys of the ConfigMap; of two for one setting the later counts. All issues at once. */
+export function parseAssignments(assignments: readonly Assignment[]): Parsed<Record<string, string>> {
   const issues: string[] = []
   const data: Record<string, string> = {}
-  for (const assignment of sets.flatMap(splitAssignments)) {
-    const at = assignment.indexOf('=')
-    const path = at < 0 ? assignment : assignment.slice(0, at)
+  for (const [path, value] of assignments) {
     const setting = settings.find((each) => each.path === path)
     if (setting === undefined) issues.push(`unknown setting ${path}: did you mean ${nearest(path)}?`)
-    else if (at < 0) issues.push(`${path} has no value: write ${path}=…`)
+    else if (value === undefined) issues.push(`${path} has no value: write ${path}=…`)
     else {
-      const value = assignment.slice(at + 1).replace(/^\{(.*)\}$/, '$1')
       const issue = valueIssue(setting, value)
       if (issue === undefined) data[setting.key] = value
       else issues.push(`${path}: ${issue}`)
     }
   }
   return issues.length > 0 ? { ok: false, issues } : { ok: true, value: data }
-}
-
-/** At commas outside braces. */
-function splitAssignments(text: string): string[] {
-  return text.match(/(?:\{[^}]*\}|[^,{])+/g) ?? []
 }
 
 /** The whole ConfigMap: what was set, and the rest as it is by itself. */

@@ -1,6 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { cleanUpDaemonSet } from '../api/agent-manifests.ts'
-import { configMapData, imageTagKey, parseConfiguration, parseSets, settings } from '../api/configuration.ts'
+import {
+  assignmentsIn,
+  configMapData,
+  imageTagKey,
+  parseAssignments,
+  parseConfiguration,
+  settings,
+} from '../api/configuration.ts'
 import { managedByLabel } from '../api/kinds.ts'
 import { compatibleNames, defaultNames, type Manifest, type Names } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
@@ -48,18 +54,10 @@ export async function readSettings(
   sets: readonly string[],
   valuesFile: string | undefined,
 ): Promise<Record<string, string>> {
-  const fromFile =
-    valuesFile === undefined ? [] : flatten((await import('yaml')).parse(readFileSync(valuesFile, 'utf8')))
-  const parsed = parseSets([...fromFile, ...sets])
+  const fromFile = valuesFile === undefined ? [] : (await import('./values-file.ts')).readValues(valuesFile)
+  const parsed = parseAssignments([...fromFile, ...assignmentsIn(sets)])
   if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
   return parsed.value
-}
-
-/** `a: {b: c}` of a values file is `a.b=c`. */
-function flatten(value: unknown, path = ''): string[] {
-  if (Array.isArray(value)) return [`${path}={${value.join(',')}}`]
-  if (typeof value !== 'object' || value === null) return [`${path}=${String(value)}`]
-  return Object.entries(value).flatMap(([key, below]) => flatten(below, path === '' ? key : `${path}.${key}`))
 }
 
 const clusterKinds = ['CustomResourceDefinition', 'ClusterRole', 'ClusterRoleBinding']
