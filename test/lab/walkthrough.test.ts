@@ -6,7 +6,7 @@ import { walk } from '../../src/lab/walkthrough/walk.ts'
 import { cannotRun, labFor, type } from './lab-under-test.ts'
 
 /** The user's document, command by command, against the real operator, agents and datapath. */
-describe('the walkthrough', { skip: cannotRun, timeout: 300_000 }, () => {
+describe('the walkthrough', { skip: cannotRun, timeout: 600_000 }, () => {
   const lab = labFor('test-walkthrough')
 
   test('every command gives the answer that the document has', async (context) => {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { ApiObject } from './api-object.ts'
 import { applyConfiguration, leavesOf, pathsOf, trackUpdate } from './field-ownership.ts'
-import { builtInLists, type ListTypes, listsOf } from './list-types.ts'
+import { builtInLists, type ListTypes, listsOf } from './list-merging.ts'
 import type { ResourceKind } from './resources.ts'
 import type { Schema } from './schema.ts'
 

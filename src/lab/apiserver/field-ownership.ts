@@ -1,5 +1,5 @@
 import { type ApiObject, isEqual, isObject, type JsonObject, type ManagedFields } from './api-object.ts'
-import { keyOfItem, type ListTypes } from './list-types.ts'
+import { keyOfItem, type ListTypes } from './list-merging.ts'
 import { StatusError } from './status-error.ts'
 
 /**

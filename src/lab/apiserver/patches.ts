@@ -1,5 +1,5 @@
 import { isEqual, isObject, type JsonObject } from './api-object.ts'
-import { builtInLists } from './list-types.ts'
+import { builtInLists } from './list-merging.ts'
 import { badRequest, StatusError } from './status-error.ts'
 
 const mediaTypes = {

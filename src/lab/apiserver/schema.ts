@@ -1,6 +1,6 @@
 import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
 import { checkRules } from './cel.ts'
-import { keyOfItem, listTypeOf } from './list-types.ts'
+import { keyOfItem, listTypeOf } from './list-merging.ts'
 import type { FieldIssue } from './status-error.ts'
 
 /** A structural schema, as a CustomResourceDefinition has it: the parts of OpenAPI that Kubernetes allows. */
