@@ -118,7 +118,7 @@ describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
     await startOpening(state, 'xwing', 500, 20)
     await eventually('drops are counted', async () =>
       /verdict="DROP_NO_FREE_PORT"\} [1-9]/.test(
-        await type(state, 'docker exec kind-worker curl -s http://127.0.0.1:9878/metrics'),
+        await type(state, 'docker exec kind-worker curl -s http://127.0.0.1:9787/metrics'),
       ),
     )
     await eventually('an event says that none is left', () => isTold('NoPortsLeft'))
