@@ -21,9 +21,12 @@ export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): 
   }
 }
 
-/** Node.js and undici give a code to what failed on the way; what a server answered is a KubeError, and has a number. */
+/** What Node.js, undici and TLS call failures on the way; a file that is missing has a code, too. */
+const networkCodes =
+  /^(UND_ERR_|ECONN|EHOST|ENET|EPIPE$|EPROTO$|ETIMEDOUT$|ENOTFOUND$|EAI_|ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_)/
+
 function isFromNetwork(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+  return error instanceof Error && 'code' in error && networkCodes.test(String(error.code))
 }
 
 interface Kubeconfig {
