@@ -30,9 +30,11 @@ export async function askPlugin({
     return { token, certificate: cert === undefined ? undefined : { cert: String(cert), key: String(key) } }
   }
   let { token, certificate } = await ask()
-  setInterval(async () => {
-    /* What it had may still be good; where it is not, the server says so. */
-    token = (await ask().catch(() => undefined))?.token ?? token
-  }, lookAgainMs).unref()
+  const refresh = async (): Promise<void> => {
+    const answer = await ask()
+    token = answer.token
+  }
+  /* What it had may still be good; where it is not, the server says so. */
+  setInterval(() => void refresh().catch(() => {}), lookAgainMs).unref()
   return { token: () => token, ...(certificate === undefined ? {} : { clientCertificate: certificate }) }
 }
