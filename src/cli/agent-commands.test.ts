@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import type { CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
+import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
 import { type LocalApi, Refusal, serveLocalApi } from '../agent/serve.ts'
 import { parseAddress } from '../net/address.ts'
 import { runCommand } from './command-under-test.ts'
@@ -25,7 +25,8 @@ const api: LocalApi = {
   metrics: async () => '',
   cni: unchosen('cni'),
 }
-const run = (...words: string[]) => runCommand(words, { SALLYPORT_SOCKET: socket })
+const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
+const run = (...words: string[]) => runCommand(words, environment)
 
 const server = await serveLocalApi(socket, api)
 after(() => {
@@ -120,7 +121,7 @@ test('drops are printed while more may come', async () => {
       isLetGo = true
     },
   }
-  const { stdout } = await runCommand(['drops'], { SALLYPORT_SOCKET: socket }, {
+  const { stdout } = await runCommand(['drops'], environment, {
     signal: ended.signal,
     onOutput: (text) => text.includes('UDP') && ended.abort(),
   }) // biome-ignore format: the call and its ending
@@ -141,6 +142,43 @@ test('the end of the agent is the end of its drops, and is said', async () => {
   }
   const { code, stderr } = await run('drops')
   assert.deepEqual({ code, stderr }, { code: 1, stderr: 'sallyport: the agent has ended\n' })
+})
+
+const status: AgentStatus = {
+  version: '0.1.0',
+  node: 'kind-worker',
+  isReady: true,
+  startedAt: '2026-01-01T00:00:00Z',
+  kernel: '6.18.0',
+  devices: [],
+  podCIDRs: [],
+  masquerading: { ipv4: true, ipv6: false },
+  slot: 0,
+  tunnel: { device: 'sallyport', port: 8472, mtu: 1450 },
+  counts: { pods: 0, policies: 0, nodes: 1, mappings: 0 },
+  verdicts: [],
+  problems: [],
+}
+
+test('status waits for an agent that is not well yet', async () => {
+  let asked = 0
+  answers = { config: () => ({}), status: () => ({ ...status, isReady: ++asked > 2 }) }
+  const well = await run('status', '--wait')
+  assert.equal(well.code, 0)
+  assert.match(well.stdout, /^Health: +OK$/m)
+  answers = { config: () => ({}), status: () => ({ ...status, problems: ['no slot yet'] }) }
+  assert.equal((await run('status', '--wait', '--wait-duration', '100ms')).code, 1)
+})
+
+test('on a node, who has a kubeconfig asks about the cluster; in a pod, where nobody named one, the agent', async () => {
+  answers = { config: () => ({ mtu: '1400' }) }
+  const home = join(directory, 'home')
+  mkdirSync(join(home, '.kube'), { recursive: true })
+  writeFileSync(join(home, '.kube/config'), 'a: cluster of none')
+  const onNode = await runCommand(['config', 'view'], { ...environment, HOME: home })
+  assert.match(onNode.stderr, /the kubeconfig .* has no current context/)
+  const inPod = { ...environment, HOME: home, KUBERNETES_SERVICE_HOST: '10.96.0.1' }
+  assert.equal((await runCommand(['config', 'view'], inPod)).stdout, 'mtu   1400\n')
 })
 
 test('what the agent refuses is said in its own words', async () => {

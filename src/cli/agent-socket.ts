@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { agentSocketPath } from '../agent/local-api.ts'
 import { Complaint } from './complaint.ts'
+import { hasKubeconfig } from './kubeconfig-files.ts'
 
 const answerWithinMs = 30_000
 
@@ -13,9 +14,9 @@ function hasAgent(): boolean {
   return existsSync(socketPath)
 }
 
-/** Somebody with a kubeconfig asks about the cluster, wherever he is. */
+/** Somebody with a kubeconfig asks about the cluster, wherever he is: also on a node, where an agent's socket is, too. */
 export function isInAgentPod(): boolean {
-  return hasAgent() && process.env.KUBECONFIG === undefined
+  return hasAgent() && !hasKubeconfig()
 }
 
 /** What the agent answers to a GET. */

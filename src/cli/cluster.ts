@@ -2,6 +2,7 @@ import { version } from '../api/version.ts'
 import type { ClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { Complaint } from './complaint.ts'
+import { usualKubeconfigs } from './kubeconfig-files.ts'
 
 /** Works with the cluster that the person's kubeconfig names: $KUBECONFIG, or ~/.kube/config. */
 export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): Promise<T> {
@@ -28,6 +29,6 @@ function isFromNetwork(error: unknown): error is Error {
 
 /** Reads the files that are named, or those that kubectl would. Loaded late: YAML is much for a command that asks an agent. */
 export async function readAccess(...paths: readonly string[]): Promise<ClusterAccess> {
-  const { accessOf, chooseContext, usualKubeconfigs } = await import('./kubeconfig.ts')
+  const { accessOf, chooseContext } = await import('./kubeconfig.ts')
   return accessOf(chooseContext(paths.length > 0 ? paths : usualKubeconfigs()))
 }

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { delimiter, dirname, join, resolve } from 'node:path'
+import { delimiter, dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import type { ClusterAccess } from '../kube/access.ts'
 import { Complaint } from './complaint.ts'
@@ -11,12 +10,6 @@ type Fields = Readonly<Record<string, unknown>>
 export interface Context {
   readonly cluster: Fields
   readonly user: Fields
-}
-
-/** What kubectl would take: all files of $KUBECONFIG, or ~/.kube/config. */
-export function usualKubeconfigs(): readonly string[] {
-  const named = (process.env.KUBECONFIG ?? '').split(delimiter).filter((each) => each !== '')
-  return named.length > 0 ? named : [join(homedir(), '.kube/config')]
 }
 
 /** Of several files the first that says something counts, and one that is not there says nothing. */

@@ -14,34 +14,52 @@ export function addStatus(program: Command): void {
     .option('--wait-duration <time>', 'how long to wait, as in 90s or 5m', '5m')
     .option('-o, --output <format>', 'json for machines')
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {
-      if (isInAgentPod()) return printAgentStatus(options.output)
       const { parseDuration } = await import('../../api/configuration.ts')
-      const waitMs = parseDuration(options.waitDuration)
-      if (waitMs === undefined)
+      const durationMs = parseDuration(options.waitDuration)
+      if (durationMs === undefined)
         throw new Complaint(`${options.waitDuration} is no duration: write 90s or 5m`, 2)
-      await waitUntilWell(options.wait ? waitMs : 0, options.output)
+      const waitMs = options.wait ? durationMs : 0
+      const isWell = await (isInAgentPod()
+        ? showAgent(waitMs, options.output)
+        : showCluster(waitMs, options.output))
+      if (!isWell) process.exitCode = 1
     })
 }
 
-async function printAgentStatus(output: string | undefined): Promise<void> {
-  const status = await askAgent<AgentStatus>('/v1/status')
-  if (output === 'json') return printJson(status)
-  const { formatAgentStatus } = await import('../agent-status.ts')
-  print(formatAgentStatus(status, await askAgent('/v1/config')))
+async function showAgent(waitMs: number, output: string | undefined): Promise<boolean> {
+  const isWell = ({ isReady, problems }: AgentStatus): boolean => isReady && problems.length === 0
+  const status = await readUntil(isWell, waitMs, () => askAgent<AgentStatus>('/v1/status'))
+  if (output === 'json') printJson(status)
+  else {
+    const { formatAgentStatus } = await import('../agent-status.ts')
+    print(formatAgentStatus(status, await askAgent('/v1/config')))
+  }
+  return waitMs === 0 || isWell(status)
 }
 
-async function waitUntilWell(waitMs: number, output: string | undefined): Promise<void> {
+async function showCluster(waitMs: number, output: string | undefined): Promise<boolean> {
   const { formatClusterStatus, readClusterStatus } = await import('../cluster-status.ts')
   const { withCluster } = await import('../cluster.ts')
-  const until = Date.now() + waitMs
-  const status = await withCluster(async (client) => {
-    for (;;) {
-      const status = await readClusterStatus(client)
-      if (status.isWell || Date.now() >= until) return status
-      await sleep(500)
-    }
-  })
+  const status = await withCluster((client) =>
+    readUntil(
+      ({ isWell }) => isWell,
+      waitMs,
+      () => readClusterStatus(client),
+    ),
+  )
   if (output === 'json') printJson(status)
   else print(formatClusterStatus(status))
-  if (!status.isWell) process.exitCode = 1
+  return status.isWell
+}
+
+/** The first that is well, or the last that was read in time. */
+async function readUntil<T>(
+  isWell: (status: T) => boolean,
+  waitMs: number,
+  read: () => Promise<T>,
+): Promise<T> {
+  for (const until = Date.now() + waitMs; ; await sleep(500)) {
+    const status = await read()
+    if (isWell(status) || Date.now() >= until) return status
+  }
 }
