@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
 import { type LocalApi, Refusal, serveLocalApi } from '../agent/serve.ts'
+import { settings } from '../api/configuration.ts'
 import { parseAddress } from '../net/address.ts'
 import { runCommand } from './command-under-test.ts'
 
@@ -97,6 +98,33 @@ test('egress list has a row for each egress IP, and says why a pod is not let ou
 test('config view prints a key a line, sorted', async () => {
   answers = { config: () => ({ 'tunnel-port': '8472', devices: 'eth+,net+' }) }
   assert.equal((await run('config', 'view')).stdout, 'devices       eth+,net+\ntunnel-port   8472\n')
+  const json = (await run('config', 'view', '-o', 'json')).stdout
+  assert.deepEqual(JSON.parse(json), { devices: 'eth+,net+', 'tunnel-port': '8472' })
+})
+
+for (const command of [
+  'version',
+  'status',
+  'config view',
+  'preflight',
+  'bpf egress list',
+  'egress list',
+  'drops',
+])
+  test(`${command} in a format that it does not know is a mistake of use`, async () => {
+    const { code, stdout, stderr } = await run(...command.split(' '), '-o', 'yaml')
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: '' })
+    assert.match(stderr, /'yaml' is invalid/)
+  })
+
+test('install and upgrade explain every setting', async () => {
+  for (const command of ['install', 'upgrade']) {
+    const { stdout } = await run(command, '--help')
+    for (const { path, fallback, help } of settings) {
+      assert.ok(stdout.includes(`  ${path}=${fallback}`), path)
+      assert.ok(stdout.includes(help), path)
+    }
+  }
 })
 
 const drop: DropEvent = {

@@ -8,6 +8,7 @@ import { addPreflight } from './commands/preflight.ts'
 import { addStatus } from './commands/status.ts'
 import { addUninstall } from './commands/uninstall.ts'
 import { Complaint } from './complaint.ts'
+import { outputOption } from './options.ts'
 import { print, printJson } from './output.ts'
 
 leaveWithReader()
@@ -38,7 +39,7 @@ for (const add of [addPreflight, addInstall, addUpgrade, addUninstall, addStatus
 program
   .command('version')
   .description('the version of this command')
-  .option('-o, --output <format>', 'json for machines')
+  .addOption(outputOption())
   .action(({ output }: { output?: string }) =>
     output === 'json' ? printJson({ version }) : print(`sallyport ${version}`),
   )

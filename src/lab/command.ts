@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { outputOption } from '../cli/options.ts'
 import { type LabOptions, startLab, stopLab } from './lab.ts'
 import { labVerb, listLabs, loadLab, requireLab } from './lab-state.ts'
 import { isFrozen, isRunning } from './machine.ts'
@@ -97,8 +98,8 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
     })
   named(lab.command('status'))
     .description('what runs')
-    .addOption(new Option('-o, --output <format>', 'for machines').choices(['json']))
-    .action(({ name, output }: { name: string; output?: 'json' }) => {
+    .addOption(outputOption())
+    .action(({ name, output }: { name: string; output?: string }) => {
       const state = requireLab(name)
       const machines = [...state.nodes, ...state.containers].map(({ name: each, machine }) => ({
         name: each,

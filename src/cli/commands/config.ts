@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
-import { print } from '../output.ts'
+import { outputOption } from '../options.ts'
+import { print, printJson } from '../output.ts'
 
 export function addConfig(program: Command): void {
   program
@@ -8,12 +9,15 @@ export function addConfig(program: Command): void {
     .description('the configuration in force')
     .command('view')
     .description('print it, a key a line')
-    .action(async () => {
-      const { formatColumns } = await import('../columns.ts')
+    .addOption(outputOption())
+    .action(async ({ output }: { readonly output?: string }) => {
       const config = isInAgentPod()
         ? await askAgent<Record<string, string>>('/v1/config')
         : await readFromCluster()
-      print(formatColumns(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1))))
+      const rows = Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1))
+      if (output === 'json') return printJson(Object.fromEntries(rows))
+      const { formatColumns } = await import('../columns.ts')
+      print(formatColumns(rows))
     })
 }
 

@@ -1,6 +1,16 @@
 import type { Command } from 'commander'
+import { settings } from '../../api/configuration.ts'
 import type { Manifest } from '../../api/manifest.ts'
 import { print } from '../output.ts'
+
+/** Every setting with what it is by itself, under the help of the commands that take them. */
+const settingsHelp = (): string =>
+  settings
+    .map(({ path, fallback, choices = [], help }) => {
+      const others = choices.length > 1 ? `   (${choices.join(', ')})` : ''
+      return `  ${path}=${fallback}${others}\n      ${help}`
+    })
+    .reduce((text, line) => `${text}\n${line}`, '\nSettings, as they are by themselves:')
 
 const collect = (value: string, before: string[]): string[] => [...before, value]
 
@@ -23,6 +33,7 @@ export function addInstall(program: Command): void {
     .option('--dry-run', 'print what would be applied, as YAML')
     .option('--to <folder>', 'write it there for kubectl apply -k, and apply nothing')
     .option('--wait', 'until all is well')
+    .addHelpText('after', settingsHelp)
     .action(async ({ set, values, dryRun = false, to, wait = false }: Options) => {
       const { planInstall } = await import('../install.ts')
       const { manifests, cleanUp } = await planInstall(set, values)
@@ -45,6 +56,7 @@ export function addUpgrade(program: Command): void {
     .option('-f, --values <file>', 'settings to change, as YAML')
     .option('--dry-run', 'print what would be applied, as YAML')
     .option('--no-wait', 'do not wait for the last node')
+    .addHelpText('after', settingsHelp)
     .action(async ({ set, values, dryRun = false, wait = true }: Options) => {
       const { planUpgrade } = await import('../install.ts')
       const { withCluster } = await import('../cluster.ts')

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { CompatibleEgressRow, DropEvent, EgressView } from '../../agent/local-api.ts'
 import { askAgent, followAgent } from '../agent-socket.ts'
+import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
 /** What one node's agent tells, asked in its pod. */
@@ -13,7 +14,7 @@ export function addNodeCommands(program: Command): void {
     .command('list')
     .alias('ls')
     .description('the view that users of the compatible policies know')
-    .option('-o, --output <format>', 'json for machines')
+    .addOption(outputOption())
     .action(listTables)
   program
     .command('egress')
@@ -21,13 +22,13 @@ export function addNodeCommands(program: Command): void {
     .command('list')
     .alias('ls')
     .description('pods of this node, their policies, egress IPs, holders, ports and flows')
-    .option('-o, --output <format>', 'json for machines')
+    .addOption(outputOption())
     .action(listEgress)
   program
     .command('drops')
     .alias('monitor')
     .description('dropped packets of this node, as they are dropped')
-    .option('-o, --output <format>', 'json: one object a line')
+    .addOption(outputOption('json: one object a line'))
     .action(followDrops)
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Finding } from '../../runtime/finding.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
+import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
 const collect = (value: string, before: string[]): string[] => [...before, value]
@@ -19,7 +20,7 @@ export function addPreflight(program: Command): void {
     )
     .option('--set <path=value>', 'a setting of the install that is meant; again for more', collect, [])
     .option('-f, --values <file>', 'its settings as YAML')
-    .option('-o, --output <format>', 'json for machines')
+    .addOption(outputOption())
     .action(async (options: Options) => {
       const findings = await (isInAgentPod() ? findOfNode() : findOfCluster(options))
       const { formatFindings } = await import('../../runtime/finding.ts')

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { AgentStatus } from '../../agent/local-api.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
 import { Complaint } from '../complaint.ts'
+import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -12,7 +13,7 @@ export function addStatus(program: Command): void {
     .description('how the cluster’s install is; in an agent’s pod, how that agent is')
     .option('--wait', 'until all is well; exit code 1 if it is not in time')
     .option('--wait-duration <time>', 'how long to wait, as in 90s or 5m', '5m')
-    .option('-o, --output <format>', 'json for machines')
+    .addOption(outputOption())
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {
       const { parseDuration } = await import('../../api/configuration.ts')
       const durationMs = parseDuration(options.waitDuration)
