@@ -41,6 +41,14 @@ describe('a policy’s status', () => {
       expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
     },
     {
+      name: 'says that a policy without selectors selects nothing',
+      world: { ciliumPolicies: [ciliumPolicy('p', { selectors: [] })] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'SelectsNothing=True NoSelectors: selectors is empty: the policy selects no pod; podSelector {} would select all of them',
+      ],
+    },
+    {
       name: 'names all gateways of groups',
       world: { isovalentPolicies: [isovalentPolicy('p')] },
       expect: [

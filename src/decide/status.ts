@@ -65,6 +65,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const older = policies.slice(0, index)
     const conditions = [
       readyCondition(served, orders, world.settings),
+      ...selectionConditions(policy),
       ...poolConditions(policy, unserved, older),
       ...shadowConditions(policy, claims),
       ...deadGatewayConditions(served, orders),
@@ -116,4 +117,11 @@ function describeGateways(gateways: readonly Gateway[]): string {
       `${node.name} with ${[egressIps[4], egressIps[6]].filter((each) => each !== undefined).join(' and ')}`,
   )
   return [...new Set(lines)].join(', ')
+}
+
+/** An empty list is allowed, and matches nothing: whoever left it empty may have meant everything. */
+function selectionConditions({ selections, problems }: Policy): readonly TimelessCondition[] {
+  if (selections.length > 0 || problems.length > 0) return []
+  const message = 'selectors is empty: the policy selects no pod; podSelector {} would select all of them'
+  return [{ type: 'SelectsNothing', status: 'True', reason: 'NoSelectors', message }]
 }
