@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { Configuration } from '../api/configuration.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import { version } from '../api/version.ts'
@@ -29,6 +29,7 @@ import type {
   DropEvent,
   EgressView,
 } from './local-api.ts'
+import { createMetrics } from './metrics.ts'
 import { listNodeDevices, type NodeDevice, withoutPods } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
 import { Lingering } from './plan.ts'
@@ -66,9 +67,6 @@ const promiseTogetherMs = 2
 /** Connections that are opened together are there within so long. */
 const burstMs = 20
 
-/** Between two looks at the event loop's delay. The library's 10 ms would be half of what an agent at rest does. */
-const loopDelayEveryMs = 1_000
-
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent implements LocalApi {
   readonly #options: AgentOptions
@@ -86,7 +84,7 @@ export class Agent implements LocalApi {
   readonly #succession: Succession
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
-  readonly #metrics = new Registry()
+  readonly #metrics: Registry
   readonly #applier: Applier
   /** All devices, until something may have changed them. */
   #network: readonly NodeDevice[] | undefined
@@ -152,7 +150,7 @@ export class Agent implements LocalApi {
     this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
     this.#reporting = new Loop({ name: 'report', run: () => this.#report(), clock, log, minIntervalMs: 1000 })
     this.#promising = new Loop({ name: 'leases', run: () => this.#promise(), clock, log })
-    this.#registerMetrics()
+    this.#metrics = createMetrics(datapath, () => this.#tables?.policies)
   }
 
   get #pods(): PodNetwork | ChainedPods {
@@ -389,25 +387,6 @@ export class Agent implements LocalApi {
 
   metrics(): Promise<string> {
     return this.#metrics.metrics()
-  }
-
-  #registerMetrics(): void {
-    const { datapath } = this.#options
-    collectDefaultMetrics({
-      register: this.#metrics,
-      prefix: 'sallyport_agent_',
-      eventLoopMonitoringPrecision: loopDelayEveryMs,
-    })
-    new Gauge({
-      name: 'sallyport_packets_total',
-      help: 'Packets by the program and the verdict that their journey ended with.',
-      labelNames: ['program', 'verdict'],
-      registers: [this.#metrics],
-      collect() {
-        for (const { program, verdict, packets } of datapath.counts())
-          this.set({ program: program.toLowerCase(), verdict }, Number(packets))
-      },
-    })
   }
 
   async cni(request: CniRequest): Promise<CniResult | undefined> {

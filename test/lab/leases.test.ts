@@ -116,8 +116,8 @@ describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
     assert.equal(await isTold('NoPortsLeft'), false)
 
     await startOpening(state, 'xwing', 500, 20)
-    await eventually('drops are counted', async () =>
-      /verdict="DROP_NO_FREE_PORT"\} [1-9]/.test(
+    await eventually('drops are counted by policy and egress IP', async () =>
+      /refused_flows_total\{policy="CiliumEgressGatewayPolicy\/outpost",egress_ip="172.18.0.42",verdict="DROP_NO_FREE_PORT"\} [1-9]/.test(
         await type(state, 'docker exec kind-worker curl -s http://127.0.0.1:9787/metrics'),
       ),
     )
