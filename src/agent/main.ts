@@ -88,7 +88,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   })
   const servers = [
     await serveLocalApi(options.socket, agent),
-    await serveHealth(configuration.healthPort, agent),
+    await serveHealth(configuration.healthPort, configuration.healthAddress, agent),
   ]
   const resync = setInterval(() => {
     agent.trigger()

@@ -64,19 +64,19 @@ export function isAnswered(socketPath: string): Promise<boolean> {
 /** Says that it is ready, on the node's loopback, and nothing else. */
 export async function serveReadiness(port: number): Promise<Server> {
   const server = createServer((_request, response) => sendNothing(response, 204))
-  await listen(server, port)
+  await listen(server, port, '127.0.0.1')
   return server
 }
 
-function listen(server: Server, port: number): Promise<void> {
+function listen(server: Server, port: number, address: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
+    server.listen(port, address, resolve)
   })
 }
 
-/** For the kubelet's probes and for metrics, on the node's loopback: nothing that changes anything. */
-export async function serveHealth(port: number, api: LocalApi): Promise<Server> {
+/** For the kubelet's probes and for metrics: nothing that changes anything. */
+export async function serveHealth(port: number, address: string, api: LocalApi): Promise<Server> {
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://agent').pathname
     const known = ['/healthz', '/readyz', '/metrics']
@@ -85,7 +85,7 @@ export async function serveHealth(port: number, api: LocalApi): Promise<Server> 
       : Promise.reject(new Refusal(404, 'not here'))
     answered.catch((error: unknown) => refuse(response, error))
   })
-  await listen(server, port)
+  await listen(server, port, address)
   return server
 }
 

@@ -132,6 +132,7 @@ export function agentDaemonSet(
         image: imageOf(configMap),
         command: ['sallyport-agent'],
         env: [field('NODE_NAME', 'spec.nodeName')],
+        ports: [{ name: 'metrics', containerPort: healthPort }],
         resources: { requests: { cpu: '50m', memory: '120Mi' } },
         readinessProbe: probe(healthPort, '/readyz', 2),
         livenessProbe: probe(healthPort, '/healthz', 10, 6),

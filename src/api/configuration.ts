@@ -12,6 +12,7 @@ export interface Configuration {
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
+  readonly healthAddress: string
   /** Of the pods; 0: what the underlay leaves. */
   readonly mtu: number
   readonly stackCIDRs: readonly Prefix[]
@@ -166,6 +167,14 @@ export const settings: readonly Setting[] = [
     help: 'TCP port of each node at which the agent answers the kubelet’s probes and gives its metrics.',
   },
   {
+    path: 'health.address',
+    key: 'health-address',
+    kind: 'word',
+    fallback: '127.0.0.1',
+    choices: ['127.0.0.1', '0.0.0.0', '::'],
+    help: 'Who can ask there: the node itself, or all that reach it, by IPv4 or by both, as a Prometheus of the cluster has to. Nothing is secret there, and nobody is asked who he is.',
+  },
+  {
     path: 'mtu',
     key: 'mtu',
     kind: 'integer',
@@ -289,6 +298,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       networkPolicies: text('cni-network-policies') === 'bypass' ? 'bypass' : 'refuse',
       tunnelPort: Number(text('tunnel-port')),
       healthPort: Number(text(healthPortKey)),
+      healthAddress: text('health-address'),
       mtu: Number(text('mtu')),
       stackCIDRs: list('stack-cidrs').flatMap((item) => parsePrefix(item) ?? []),
       nonMasqueradeCIDRs: list('non-masquerade-cidrs').flatMap((item) => parsePrefix(item) ?? []),

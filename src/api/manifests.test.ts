@@ -22,6 +22,7 @@ interface Container {
   readonly name: string
   readonly image: string
   readonly command?: readonly string[]
+  readonly ports?: readonly object[]
   readonly securityContext: {
     readonly privileged?: boolean
     readonly appArmorProfile?: object
@@ -202,7 +203,9 @@ test('probes ask at the port that the agent and the clean-up are given', () => {
   const portsOf = (workload: Workload): unknown[] =>
     [...JSON.stringify(workload).matchAll(/"httpGet":\{[^}]*"port":(\d+)/g)].map(([, port]) => port)
   const manifests = render(defaultNames, set)
-  assert.deepEqual(portsOf(find(manifests, 'DaemonSet')), ['19787', '19787'])
+  const agent = find(manifests, 'DaemonSet')
+  assert.deepEqual(portsOf(agent), ['19787', '19787'])
+  assert.deepEqual(agent.spec.template.spec.containers[0]?.ports, [{ name: 'metrics', containerPort: 19787 }])
   const configMap = manifests.find(({ kind }) => kind === 'ConfigMap') as Manifest & { readonly data: object }
   assert.equal(new Map(Object.entries(configMap.data)).get('health-port'), '19787')
   const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload
