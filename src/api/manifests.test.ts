@@ -11,11 +11,34 @@ interface Template {
     readonly annotations?: Readonly<Record<string, string>>
   }
   readonly spec: {
-    readonly tolerations: readonly object[]
-    readonly volumes: readonly { readonly name: string; readonly hostPath?: { readonly path: string } }[]
+    readonly tolerations: readonly {
+      readonly key?: string
+      readonly operator: string
+      readonly effect?: string
+    }[]
+    readonly affinity?: {
+      readonly podAntiAffinity: {
+        readonly preferredDuringSchedulingIgnoredDuringExecution: readonly {
+          readonly podAffinityTerm: {
+            readonly topologyKey: string
+            readonly labelSelector: { readonly matchLabels: Readonly<Record<string, string>> }
+          }
+        }[]
+      }
+    }
+    readonly volumes: readonly {
+      readonly name: string
+      readonly hostPath?: { readonly path: string }
+      readonly emptyDir?: object
+    }[]
     readonly initContainers?: readonly Container[]
     readonly containers: readonly Container[]
   }
+}
+
+interface Probe {
+  readonly httpGet?: object
+  readonly exec?: { readonly command: readonly string[] }
 }
 
 interface Container {
@@ -23,6 +46,9 @@ interface Container {
   readonly image: string
   readonly command?: readonly string[]
   readonly ports?: readonly object[]
+  readonly resources?: { readonly requests?: { readonly cpu?: string; readonly memory?: string } }
+  readonly readinessProbe?: Probe
+  readonly livenessProbe?: Probe
   readonly securityContext: {
     readonly privileged?: boolean
     readonly appArmorProfile?: object
@@ -113,8 +139,21 @@ for (const kind of ['Deployment', 'DaemonSet']) {
     )
   })
 
-  test(`${kind}: runs on every node, Ready or not`, () => {
-    assert.deepEqual(template.spec.tolerations, [{ operator: 'Exists' }])
+  test(`${kind}: runs on nodes that are not Ready yet`, () => {
+    for (const key of ['node.kubernetes.io/not-ready', 'node.kubernetes.io/network-unavailable'])
+      assert.ok(tolerates(template, key), key)
+  })
+
+  test(`${kind}: each container says what it needs, and those that stay are looked after`, () => {
+    const { containers, initContainers = [] } = template.spec
+    for (const { name, resources } of [...containers, ...initContainers]) {
+      assert.match(resources?.requests?.cpu ?? '', /^\d+m$/, name)
+      assert.match(resources?.requests?.memory ?? '', /^\d+Mi$/, name)
+    }
+    for (const { name, readinessProbe, livenessProbe } of containers) {
+      assert.ok(readinessProbe?.httpGet ?? readinessProbe?.exec, `${name} is asked whether it is ready`)
+      assert.ok(livenessProbe?.httpGet ?? livenessProbe?.exec, `${name} is started anew where it is stuck`)
+    }
   })
 
   test(`${kind}: only a container that ends before the others is privileged, and it alone mounts for the node`, () => {
@@ -130,6 +169,50 @@ for (const kind of ['Deployment', 'DaemonSet']) {
       )
   })
 }
+
+const tolerates = ({ spec }: Template, key: string): boolean =>
+  spec.tolerations.some(
+    (toleration) => toleration.operator === 'Exists' && (toleration.key ?? key) === key && !toleration.effect,
+  )
+
+test('an agent is on every node, whatever its taints; an operator leaves one that is drained or gone', () => {
+  const [agent, operator] = [find(render(), 'DaemonSet'), find(render(), 'Deployment')]
+  for (const key of ['node.kubernetes.io/unschedulable', 'node.kubernetes.io/unreachable', 'a/taint']) {
+    assert.ok(tolerates(agent.spec.template, key), key)
+    assert.ok(!tolerates(operator.spec.template, key), key)
+  }
+  assert.ok(tolerates(operator.spec.template, 'node-role.kubernetes.io/control-plane'))
+})
+
+test('operators are kept on different nodes, and one is always left', () => {
+  for (const names of [defaultNames, compatibleNames]) {
+    const manifests = render(names)
+    const { labels } = find(manifests, 'Deployment').spec.template.metadata
+    const isOfOperators = (selector: object): boolean =>
+      Object.entries(selector).every(([key, value]) => labels[key] === value) &&
+      Object.keys(selector).length > 0
+    const { affinity } = find(manifests, 'Deployment').spec.template.spec
+    const [term, ...more] = affinity?.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution ?? []
+    assert.equal(term?.podAffinityTerm.topologyKey, 'kubernetes.io/hostname')
+    assert.ok(isOfOperators(term.podAffinityTerm.labelSelector.matchLabels))
+    assert.deepEqual(more, [])
+    const budget = find(manifests, 'PodDisruptionBudget')
+    assert.ok(isOfOperators(budget.spec.selector.matchLabels))
+    assert.deepEqual({ ...budget.spec, selector: undefined }, { maxUnavailable: 1, selector: undefined })
+  }
+})
+
+test('the operator’s probes look for the file that it writes, on a volume of its own', () => {
+  const { containers, volumes } = find(render(), 'Deployment').spec.template.spec
+  const [operator] = containers
+  assert.ok(operator)
+  const { command = [], readinessProbe, livenessProbe, volumeMounts } = operator
+  const file = command[command.indexOf('--heartbeat-file') + 1] ?? ''
+  for (const probe of [readinessProbe, livenessProbe])
+    assert.ok(probe?.exec?.command.at(-1)?.includes(` ${file} `))
+  const mount = volumeMounts.find(({ mountPath }) => file.startsWith(`${mountPath}/`))
+  assert.ok(volumes.find(({ name }) => name === mount?.name)?.emptyDir)
+})
 
 test('the replicas of the operator are those of the configuration', () => {
   assert.equal(find(render(defaultNames, { 'operator-replicas': '3' }), 'Deployment').spec.replicas, 3)

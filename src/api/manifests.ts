@@ -101,7 +101,30 @@ function binding(kind: string, name: string): object {
   return { roleRef: { apiGroup: rbac, kind, name }, subjects: [{ kind: 'ServiceAccount', name, namespace }] }
 }
 
-/** It runs before any node is Ready: without its slots no agent can let a selected pod out. */
+/**
+ * It runs before any node is Ready: without its slots no agent can let a selected pod out. It does not tolerate whatever there
+ * is, or it would be put back on the node that is being drained, and stay on one that is gone.
+ */
+const operatorTolerations = [
+  'node.kubernetes.io/not-ready',
+  'node.kubernetes.io/network-unavailable',
+  'node.cloudprovider.kubernetes.io/uninitialized',
+  'node-role.kubernetes.io/control-plane',
+].map((key) => ({ key, operator: 'Exists' }))
+
+const heartbeat = {
+  volume: { name: 'heartbeat', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+  mount: { name: 'heartbeat', mountPath: '/run/sallyport-operator' },
+  file: '/run/sallyport-operator/heartbeat',
+}
+/** Six heartbeats were missed. */
+const heartbeatProbe = (periodSeconds: number, failureThreshold: number): object => ({
+  exec: { command: ['sh', '-c', `[ -n "$(find ${heartbeat.file} -newermt '-30 seconds')" ]`] },
+  periodSeconds,
+  timeoutSeconds: 5,
+  failureThreshold,
+})
+
 function operatorDeployment(
   { operator, operatorLabels }: Names,
   configMap: Readonly<Record<string, string>>,
@@ -112,7 +135,7 @@ function operatorDeployment(
     hostNetwork: true,
     dnsPolicy: 'ClusterFirstWithHostNet',
     priorityClassName: 'system-cluster-critical',
-    tolerations: [{ operator: 'Exists' }],
+    tolerations: operatorTolerations,
     affinity: {
       podAntiAffinity: {
         preferredDuringSchedulingIgnoredDuringExecution: [
@@ -130,9 +153,11 @@ function operatorDeployment(
       {
         name: 'operator',
         image: imageOf(configMap),
-        command: ['sallyport-operator'],
+        command: ['sallyport-operator', '--heartbeat-file', heartbeat.file],
         env: [field('POD_NAME', 'metadata.name'), field('POD_NAMESPACE', 'metadata.namespace')],
         resources: { requests: { cpu: '20m', memory: '100Mi' } },
+        readinessProbe: heartbeatProbe(5, 3),
+        livenessProbe: heartbeatProbe(10, 3),
         securityContext: {
           runAsNonRoot: true,
           runAsUser: 65532,
@@ -140,10 +165,10 @@ function operatorDeployment(
           readOnlyRootFilesystem: true,
           capabilities: { drop: ['ALL'] },
         },
-        volumeMounts: [configMount],
+        volumeMounts: [configMount, heartbeat.mount],
       },
     ],
-    volumes: [configVolume],
+    volumes: [configVolume, heartbeat.volume],
   }
   const template = {
     metadata: {

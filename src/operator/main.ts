@@ -15,6 +15,7 @@ import { Leadership } from '../kube/leader.ts'
 import { Attempts } from '../runtime/attempts.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
+import { keepHeartbeat } from '../runtime/heartbeat.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
@@ -29,11 +30,14 @@ import { Teller } from './teller.ts'
 const resyncMs = 30_000
 /** One object that the API server refuses for good must not keep news of all others waiting. */
 const mostPauseMs = 2_000
+const heartbeatMs = 5_000
 
 const { values: options } = parseArgs({
   options: {
     'config-directory': { type: 'string', default: '/etc/sallyport/config' },
     namespace: { type: 'string', default: process.env.POD_NAMESPACE ?? 'kube-system' },
+    /** Written to while this process moves, for probes. */
+    'heartbeat-file': { type: 'string' },
     identity: { type: 'string', default: `${process.env.POD_NAME ?? hostname()}_${process.pid}` },
   },
 })
@@ -109,6 +113,8 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     granting.trigger()
   }
   const resync = setInterval(triggerAll, resyncMs)
+  const heartbeatFile = options['heartbeat-file']
+  if (heartbeatFile !== undefined) keepHeartbeat(heartbeatFile, heartbeatMs, log)
   flushCompileCache()
   try {
     await Promise.all([

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
@@ -85,6 +85,8 @@ export class PodVolumes {
       throw new Error(`volume ${name}: the lab knows hostPath, emptyDir and configMap`)
     const directory = join(directoryOf(uid), name)
     mkdirSync(directory, { recursive: true })
+    /* Whoever the container runs as may write there. */
+    if (emptyDir !== undefined) chmodSync(directory, 0o777)
     return directory
   }
 
