@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { cleanUpDaemonSet } from './agent-manifests.ts'
 import { configMapData } from './configuration.ts'
@@ -51,6 +52,7 @@ interface Container {
   readonly livenessProbe?: Probe
   readonly securityContext: {
     readonly privileged?: boolean
+    readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] }
     readonly appArmorProfile?: object
     readonly seLinuxOptions?: { readonly type: string }
   }
@@ -246,6 +248,15 @@ test('of the leases there, others’ among them, the operator may read and chang
   )
   const names = ofLeases.flatMap(({ resourceNames = [] }) => resourceNames)
   assert.deepEqual(names, ['sallyport-operator'])
+})
+
+test('each capability of the agent is explained to who asks for the security model', () => {
+  const explained = readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8')
+  const { add = [], drop } =
+    find(render(), 'DaemonSet').spec.template.spec.containers[0]?.securityContext.capabilities ?? {}
+  assert.deepEqual(drop, ['ALL'])
+  assert.ok(add.length > 0)
+  for (const capability of add) assert.match(explained, new RegExp(`\\b${capability}\\b`))
 })
 
 test('AppArmor and SELinux leave every container alone that works on the node’s files, by the names of any install', () => {
