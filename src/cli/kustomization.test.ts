@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
 import { cleanUpDaemonSet } from '../api/agent-manifests.ts'
@@ -17,7 +17,10 @@ const nameOf = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.nam
 
 test('deploy/ is what the code renders', () => {
   const rendered = renderKustomization(manifests, cleanUp)
-  assert.deepEqual(readdirSync(deploy).sort(), [...rendered.keys()].sort())
+  const files = readdirSync(deploy, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => relative(deploy, join(parentPath, name)))
+  assert.deepEqual(files.sort(), [...rendered.keys()].sort())
   for (const [file, text] of rendered)
     assert.equal(
       readFileSync(join(deploy, file), 'utf8'),
@@ -28,7 +31,7 @@ test('deploy/ is what the code renders', () => {
 
 test('every manifest is in exactly one file, word for word', () => {
   const read = [...renderKustomization(manifests, cleanUp)]
-    .filter(([file]) => !['kustomization.yaml', 'clean-up.yaml'].includes(file))
+    .filter(([file]) => !/kustomization\.yaml$|clean-up\.yaml$/.test(file))
     .flatMap(([, text]) => parseAllDocuments(text).map((document) => document.toJS() as Manifest))
   const byName = (a: Manifest, b: Manifest): number => (nameOf(a) < nameOf(b) ? -1 : 1)
   assert.deepEqual(read.sort(byName), JSON.parse(JSON.stringify(manifests)).sort(byName))
@@ -41,9 +44,20 @@ test('a kind that no file takes is a bug, not a manifest that goes missing', () 
 
 const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0
 
-test('kubectl’s kustomize reads the folder', { skip: hasKubectl ? false : 'kubectl is not here' }, () => {
-  const built = spawnSync('kubectl', ['kustomize', deploy], { encoding: 'utf8' })
-  assert.equal(built.status, 0, built.stderr)
-  const names = parseAllDocuments(built.stdout).map((document) => nameOf(document.toJS() as Manifest))
-  assert.deepEqual(names.sort(), manifests.map(nameOf).sort())
-})
+for (const [folder, what, isIn] of [
+  ['', 'everything', () => true],
+  ['sallyport', 'everything but what another product may have brought', (name: string) => !isPolicy(name)],
+  ['policies', 'the definitions of both kinds of policies', (name: string) => isPolicy(name)],
+] as const)
+  test(`kubectl’s kustomize finds ${what} in ${folder || 'the folder'}`, {
+    skip: hasKubectl ? false : 'kubectl is not here',
+  }, () => {
+    const built = spawnSync('kubectl', ['kustomize', join(deploy, folder)], { encoding: 'utf8' })
+    assert.equal(built.status, 0, built.stderr)
+    const names = parseAllDocuments(built.stdout).map((document) => nameOf(document.toJS() as Manifest))
+    assert.deepEqual(names.sort(), manifests.map(nameOf).filter(isIn).sort())
+  })
+
+function isPolicy(name: string): boolean {
+  return /^CustomResourceDefinition\/.*\.(cilium\.io|isovalent\.com)$/.test(name)
+}

@@ -1,16 +1,37 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { stringify } from 'yaml'
+import { kinds } from '../api/kinds.ts'
 import type { Manifest } from '../api/manifest.ts'
 
-/** Which file a kind goes to; files are applied in this order. */
-const files: readonly (readonly [file: string, kinds: readonly string[]])[] = [
-  ['definitions.yaml', ['CustomResourceDefinition']],
-  ['rights.yaml', ['ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding']],
-  ['configuration.yaml', ['ConfigMap']],
-  ['operator.yaml', ['Deployment', 'PodDisruptionBudget']],
-  ['agent.yaml', ['DaemonSet']],
-]
+const ofKinds =
+  (...names: readonly string[]) =>
+  ({ kind }: Manifest): boolean =>
+    names.includes(kind)
+const isDefinitionIn =
+  (group: string) =>
+  ({ kind, metadata }: Manifest): boolean =>
+    kind === 'CustomResourceDefinition' && metadata.name.endsWith(`.${group}`)
+
+/**
+ * Which file a manifest goes to. Folders and files are applied in this order. The definitions of policies have a folder of their
+ * own: another product may have brought them, and with them go all policies.
+ */
+const folders: Readonly<
+  Record<string, readonly (readonly [file: string, has: (each: Manifest) => boolean])[]>
+> = {
+  policies: [
+    ['cilium.yaml', isDefinitionIn(kinds.ciliumEgressGatewayPolicy.group)],
+    ['isovalent.yaml', isDefinitionIn(kinds.isovalentEgressGatewayPolicy.group)],
+  ],
+  sallyport: [
+    ['definitions.yaml', isDefinitionIn(kinds.egressNode.group)],
+    ['rights.yaml', ofKinds('ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding')],
+    ['configuration.yaml', ofKinds('ConfigMap')],
+    ['operator.yaml', ofKinds('Deployment', 'PodDisruptionBudget')],
+    ['agent.yaml', ofKinds('DaemonSet')],
+  ],
+}
 
 export function toYaml(manifests: readonly Manifest[]): string {
   return manifests
@@ -18,27 +39,26 @@ export function toYaml(manifests: readonly Manifest[]): string {
     .join('---\n')
 }
 
+const kustomization = (resources: readonly string[]): string =>
+  stringify({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', resources })
+
 /**
- * An install as a folder for `kubectl apply -k`: each file's text by its name. Every manifest is in exactly one. What cleans
+ * An install as a folder for `kubectl apply -k`: each file's text by its path. Every manifest is in exactly one. What cleans
  * the nodes is beside them, for after `kubectl delete -k`.
  */
 export function renderKustomization(
   manifests: readonly Manifest[],
   cleanUp: Manifest,
 ): ReadonlyMap<string, string> {
-  const homeless = manifests.find(({ kind }) => !files.some(([, kinds]) => kinds.includes(kind)))
+  const all = Object.values(folders).flat()
+  const homeless = manifests.find((manifest) => !all.some(([, has]) => has(manifest)))
   if (homeless !== undefined) throw new Error(`no file takes a ${homeless.kind}`)
-  const kustomization = {
-    apiVersion: 'kustomize.config.k8s.io/v1beta1',
-    kind: 'Kustomization',
-    resources: files.map(([file]) => file),
-  }
   return new Map([
-    ['kustomization.yaml', stringify(kustomization)],
+    ['kustomization.yaml', kustomization(Object.keys(folders))],
     ['clean-up.yaml', toYaml([cleanUp])],
-    ...files.map(([file, kinds]): [string, string] => [
-      file,
-      toYaml(manifests.filter(({ kind }) => kinds.includes(kind))),
+    ...Object.entries(folders).flatMap(([folder, files]): [string, string][] => [
+      [`${folder}/kustomization.yaml`, kustomization(files.map(([file]) => file))],
+      ...files.map(([file, has]): [string, string] => [`${folder}/${file}`, toYaml(manifests.filter(has))]),
     ]),
   ])
 }
@@ -49,9 +69,10 @@ export function writeKustomization(
   manifests: readonly Manifest[],
   cleanUp: Manifest,
 ): string[] {
-  mkdirSync(folder, { recursive: true })
   return [...renderKustomization(manifests, cleanUp)].map(([file, text]) => {
-    writeFileSync(join(folder, file), text)
-    return join(folder, file)
+    const path = join(folder, file)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text)
+    return path
   })
 }
