@@ -85,7 +85,16 @@ test('a dry run applies nothing', async () => {
   const { code, stdout } = await run('install', '--dry-run')
   assert.equal(code, 0)
   assert.match(stdout, /^kind: DaemonSet$/m)
+  assert.doesNotMatch(stdout, /^#/m)
   assert.equal(await exists(definitions, policyCrd), false)
+})
+
+test('a dry run without a cluster says that it has not asked one', async () => {
+  const nowhere = { KUBECONFIG: join(directory, 'none') }
+  const { code, stdout } = await runCommand(['install', '--dry-run'], nowhere)
+  assert.equal(code, 0)
+  assert.match(stdout, /^# No cluster was asked, .*: there is no kubeconfig at /)
+  assert.match(stdout, new RegExp(`^  name: ${policyCrd}$`, 'm'))
 })
 
 test('a wrong setting applies nothing, names every mistake, and is a mistake of use', async () => {
@@ -195,6 +204,9 @@ test('a definition that another product brought is used and left alone, even by 
   theirs.metadata.labels = { owner: 'another' }
   await client.resource(definitions).create(theirs)
   const key = `customresourcedefinition.apiextensions.k8s.io/${policyCrd}`
+  const plan = (await run('install', '--dry-run')).stdout
+  assert.match(plan, new RegExp(`^# ${key} is another product's: it is used as it is, and left alone$`, 'm'))
+  assert.doesNotMatch(plan, new RegExp(`^  name: ${policyCrd}$`, 'm'))
   assert.equal(outcomes((await run('install')).stdout)[key], 'left alone')
   assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'left alone')
   const after = await client.resource(definitions).get(policyCrd)
@@ -208,6 +220,10 @@ test('another gateway that has the names already is neither changed nor removed'
   const theirs = { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'cilium', labels }, spec }
   const before = await daemonSets.create(theirs, { namespace: 'kube-system' })
   const compatible = { ...admin, SALLYPORT_COMPATIBLE_NAMES: 'cilium' }
+  assert.match(
+    (await runCommand(['install', '--dry-run'], compatible)).stdout,
+    /^# daemonset\.apps\/cilium is there and not ours: the install ends before it$/m,
+  )
   const { code, stderr } = await runCommand(['install'], compatible)
   assert.equal(code, 1)
   assert.match(stderr, /daemonset\.apps\/cilium is there and not ours/)

@@ -92,25 +92,48 @@ export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
  * Anything else of the same name that is not ours ends the install: with compatible names, it may be the other gateway itself.
  */
 export async function applyManifest(client: KubeClient, manifest: Manifest): Promise<Outcome> {
-  const resource = client.resource<KubeObject>(resourceOf(manifest))
-  const { name, namespace } = manifest.metadata
   try {
-    const present = await resource.get(name, namespace).catch((error: unknown) => {
-      if (isNotFound(error)) return undefined
-      throw error
-    })
+    const present = await find(client, manifest)
     if (present !== undefined && !isOurs(present)) {
-      if (manifest.kind === 'CustomResourceDefinition') return 'left alone'
+      if (isUsedAsItIs(manifest)) return 'left alone'
       throw new Complaint(
         `${describe(manifest)} is there and not ours: remove it first, or label it app.kubernetes.io/managed-by=sallyport to hand it over`,
       )
     }
     const fitting = await fitToServer(client, manifest)
-    const applied = await resource.apply(fitting as KubeObject, { fieldManager: 'sallyport', force: true })
+    const applied = await client
+      .resource<KubeObject>(resourceOf(manifest))
+      .apply(fitting as KubeObject, { fieldManager: 'sallyport', force: true })
     if (present === undefined) return 'created'
     return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
   } catch (error) {
     throw withRights(error)
+  }
+}
+
+/** Whoever brought it. */
+export const isUsedAsItIs = ({ kind }: Manifest): boolean => kind === 'CustomResourceDefinition'
+
+/** Those that are another's in the cluster. */
+export async function findForeign(
+  client: KubeClient,
+  manifests: readonly Manifest[],
+): Promise<ReadonlySet<Manifest>> {
+  const foreign = new Set<Manifest>()
+  for (const manifest of manifests) {
+    const present = await find(client, manifest)
+    if (present !== undefined && !isOurs(present)) foreign.add(manifest)
+  }
+  return foreign
+}
+
+async function find(client: KubeClient, manifest: Manifest): Promise<KubeObject | undefined> {
+  const { name, namespace } = manifest.metadata
+  try {
+    return await client.resource<KubeObject>(resourceOf(manifest)).get(name, namespace)
+  } catch (error) {
+    if (isNotFound(error)) return undefined
+    throw error
   }
 }
 

@@ -41,7 +41,7 @@ export function addInstall(program: Command): void {
         const { writeKustomization } = await import('../kustomization.ts')
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
       }
-      if (dryRun) return printYaml(manifests)
+      if (dryRun) return printPlan(manifests)
       await applyAll(manifests)
       if (wait) return untilRolledOut()
       print('Installed. "sallyport status --wait" tells when all agents are ready.')
@@ -62,15 +62,15 @@ export function addUpgrade(program: Command): void {
       const { withCluster } = await import('../cluster.ts')
       const { manifests, dropped } = await withCluster((client) => planUpgrade(client, set, values))
       for (const key of dropped) print(`setting ${key} is none of this version's any more: left out`)
-      if (dryRun) return printYaml(manifests)
+      if (dryRun) return printPlan(manifests)
       await applyAll(manifests)
       if (wait) await untilRolledOut()
     })
 }
 
-async function printYaml(manifests: readonly Manifest[]): Promise<void> {
-  const { toYaml } = await import('../kustomization.ts')
-  process.stdout.write(toYaml(manifests))
+async function printPlan(manifests: readonly Manifest[]): Promise<void> {
+  const { renderPlan } = await import('../plan.ts')
+  process.stdout.write(await renderPlan(manifests))
 }
 
 async function applyAll(manifests: readonly Manifest[]): Promise<void> {
