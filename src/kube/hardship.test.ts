@@ -118,7 +118,7 @@ function withinHour(slept: readonly number[]): readonly number[] {
   return slept.slice(0, count)
 }
 
-describe('a mirror of an API server on its worst days', { timeout: 60_000 }, () => {
+describe('a mirror of an API server on its worst days', { timeout: 600_000 }, () => {
   test('begins the list anew where a page is too old by the time it is asked for', () =>
     live(
       [list([pod('a')], 'page-2'), gone, list([pod('b')]), watch()],

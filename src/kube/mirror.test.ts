@@ -21,7 +21,7 @@ async function eventually(isSo: () => boolean): Promise<void> {
   assert.ok(isSo())
 }
 
-describe('the client and its mirrors', { timeout: 120_000 }, () => {
+describe('the client and its mirrors', { timeout: 600_000 }, () => {
   let server: RunningServer
   let client: KubeClient
   let maps: Resource<ConfigMap>

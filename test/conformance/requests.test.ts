@@ -41,7 +41,7 @@ const isRefused =
   (error: unknown): boolean =>
     error instanceof KubeError && error.code === code && message.test(error.message)
 
-describe('an API server', { timeout: 120_000 }, () => {
+describe('an API server', { timeout: 600_000 }, () => {
   let cluster: GivenCluster
   let namespace: string
   let made: Policy[] = []

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/other-network.ts'
-import { cannotRun, eventually, labFor, processesOf, seenByOutpost, type } from './lab-under-test.ts'
+import {
+  cannotRun,
+  eventually,
+  labFor,
+  patienceMs,
+  processesOf,
+  seenByOutpost,
+  type,
+} from './lab-under-test.ts'
 
 const outpost = 'http://172.18.0.7:8000'
 const nodeAddress = '172.18.0.2'
@@ -241,5 +249,5 @@ function chainedTo(plugin: OtherPlugin): void {
 
 for (const plugin of otherPlugins) {
   const skip = cannotRun || missingForPlugin(plugin).join('; ') || false
-  describe(`chained to the ${plugin} plugin`, { skip, timeout: 180_000 }, () => chainedTo(plugin))
+  describe(`chained to the ${plugin} plugin`, { skip, timeout: patienceMs }, () => chainedTo(plugin))
 }

@@ -10,12 +10,12 @@ import { availabilitySteps } from '../../src/lab/walkthrough/availability.ts'
 import { runDemo } from '../../src/lab/walkthrough/demo.ts'
 import { succeeds } from '../../src/lab/walkthrough/step.ts'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
-import { cannotRun } from './lab-under-test.ts'
+import { cannotRun, patienceMs } from './lab-under-test.ts'
 
 const labsOf = (pid: number | undefined): readonly string[] =>
   listLabs().filter((name) => name.startsWith('demo') && loadLab(name)?.startedBy.pid === pid)
 
-describe('the demo', { skip: cannotRun, timeout: 600_000 }, () => {
+describe('the demo', { skip: cannotRun, timeout: patienceMs }, () => {
   test('without kubectl the story’s first half is as it should be; a step that is not is said, and all is taken away', async () => {
     process.env.SALLYPORT_LAB_KUBECTL = 'stand-in'
     const story = steps.filter((step) => !availabilitySteps.includes(step))

@@ -6,7 +6,7 @@ import { allowedAddresses, forget, type Held, holdThrough, seen, wrongSources } 
 import { capture, compileTools } from '../../bench/tools.ts'
 import { runInside } from '../../src/lab/host.ts'
 import { stopLab } from '../../src/lab/lab.ts'
-import { cannotRun, eventually } from './lab-under-test.ts'
+import { cannotRun, eventually, patienceMs } from './lab-under-test.ts'
 
 const name = 'test-failover'
 const load = { connections: 10_000, senders: 100, seconds: 8 }
@@ -48,7 +48,7 @@ async function sourceOfNew(cluster: Cluster): Promise<string> {
 const addressesOf = (cluster: Cluster, node: string): string =>
   runInside(machineOf(cluster, node), ['ip', '-o', 'address'])
 
-describe('a gateway dies under 10,000 connections', { skip: cannotRun, timeout: 900_000 }, () => {
+describe('a gateway dies under 10,000 connections', { skip: cannotRun, timeout: patienceMs }, () => {
   let cluster: Cluster
   before(async () => {
     compileTools()

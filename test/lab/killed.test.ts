@@ -4,7 +4,16 @@ import { setTimeout } from 'node:timers/promises'
 import type { EgressNode } from '../../src/api/egress-node.ts'
 import { restartApiServer, stopApiServer } from '../../src/lab/lab.ts'
 import type { LabState } from '../../src/lab/lab-state.ts'
-import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  patienceMs,
+  processesOf,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
 
 const granted = 'Access granted. Your source IP (172.18.0.42) matches an allowed IP.'
 let streams = 0
@@ -48,7 +57,7 @@ async function assertNewConnections(state: LabState): Promise<void> {
 }
 
 /** Every process may be killed at any moment and started again. */
-describe('killed under traffic', { skip: cannotRun, timeout: 600_000 }, () => {
+describe('killed under traffic', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-killed')
 
   test('a live connection and new ones, to begin with', async () => {

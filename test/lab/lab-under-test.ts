@@ -11,6 +11,9 @@ import { walk } from '../../src/lab/walkthrough/walk.ts'
 /** Why lab tests cannot run here; false when they can. */
 export const cannotRun: string | false = missingForLab().join('; ') || false
 
+/** No measure of speed, which on a busy machine is anybody's guess: what hangs must end some day. */
+export const patienceMs = 900_000
+
 /** A lab for the tests of one file, taken away after them whatever happened. */
 export function labFor(
   name: string,
@@ -22,7 +25,7 @@ export function labFor(
       if (loadLab(name) !== undefined) await stopLab(name)
       await startLab({ name, ...options })
     },
-    { timeout: 60_000 },
+    { timeout: patienceMs },
   )
   after(async () => {
     if (loadLab(name) !== undefined) await stopLab(name)
@@ -58,7 +61,7 @@ export async function seenByOutpost(state: LabState): Promise<Record<string, num
 export async function eventually(
   what: string,
   isSo: () => Promise<boolean>,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   for (const end = Date.now() + timeoutMs; ; await setTimeout(200)) {
     if (await isSo()) return

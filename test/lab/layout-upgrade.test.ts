@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { repository } from '../../src/lab/layout.ts'
 import { compileOtherVersion } from '../packets/other-version.ts'
-import { cannotRun, labFor, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
+import { cannotRun, labFor, patienceMs, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
 
 /** Not in /tmp, which nodes have for themselves. */
 const scratch = mkdtempSync(join(repository, 'build/layout-'))
@@ -24,7 +24,7 @@ const stream = (seconds: number): string =>
 const knocking = (seconds: number): string =>
   `kubectl exec xwing -- sh -c 'for i in $(seq 1 ${seconds * 5}); do curl -s --max-time 10 http://172.18.0.7:8000 >/dev/null || echo failed; sleep 0.2; done'`
 
-describe('agents of a version with other layouts', { skip: cannotRun, timeout: 240_000 }, () => {
+describe('agents of a version with other layouts', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-layout')
   const run = (words: string): Promise<string> => type(lab.state(), words)
 

@@ -8,6 +8,7 @@ import {
   curlOutpost,
   eventually,
   labFor,
+  patienceMs,
   processesOf,
   seenByOutpost,
   type,
@@ -102,7 +103,7 @@ async function leaderOf(state: LabState): Promise<{ readonly pid: number; readon
 }
 
 /** More connections to one destination than a node’s floor has ports. */
-describe('ports by lease', { skip: cannotRun, timeout: 400_000 }, () => {
+describe('ports by lease', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-leases')
 
   test('where nearly every port is another’s, people are told; when none is left, connections wait, and none leaves otherwise', async () => {

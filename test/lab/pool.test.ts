@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
-import { cannotRun, curlOutpost, eventually, labFor, seenByOutpost, type } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  patienceMs,
+  seenByOutpost,
+  type,
+} from './lab-under-test.ts'
 
 const policy = `apiVersion: isovalent.com/v1
 kind: IsovalentEgressGatewayPolicy
@@ -27,7 +35,7 @@ const pooled = ['172.18.200.1', '172.18.200.2'] as const
 const gateways = ['kind-worker3', 'kind-worker4'] as const
 
 /** Addresses of a pool: given by the operator, put on interfaces by the gateways, and taken away again. */
-describe('a pool of egress IPs', { skip: cannotRun, timeout: 300_000 }, () => {
+describe('a pool of egress IPs', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-pool')
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const addressesOf = (node: string): Promise<string> =>

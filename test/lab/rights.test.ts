@@ -2,10 +2,19 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/confinement.ts'
-import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  patienceMs,
+  processesOf,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
 
 /** The lab's kubelet gives containers what their manifest says. What agents and operators need and do not ask for shows here. */
-describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: 300_000 }, () => {
+describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-rights')
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const processes = async (program: string): Promise<readonly number[]> => {

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { cannotRun, curlOutpost, labFor, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  labFor,
+  patienceMs,
+  seenByOutpost,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
 
-describe('two gateways of one policy', { skip: cannotRun, timeout: 120_000 }, () => {
+describe('two gateways of one policy', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-spread')
 
   test('share 1,000 connections evenly', async (t) => {

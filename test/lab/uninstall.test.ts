@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { cannotRun, curlOutpost, eventually, labFor, processesOf, type, walkUpTo } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  patienceMs,
+  processesOf,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
 
 /** All that we put on a node, looked for by what a person would type. */
 const leftovers = `
@@ -15,7 +24,7 @@ for node in $(kubectl get nodes -o name | cut -d/ -f2); do
     true'
 done`
 
-describe('an uninstall', { skip: cannotRun, timeout: 240_000 }, () => {
+describe('an uninstall', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-uninstall')
   const run = (command: string): Promise<string> => type(lab.state(), command)
 

@@ -17,7 +17,7 @@ const good = {
 const node = (name: string): string => JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
 
 /** What the real kubectl asks of an API server. */
-describe('kubectl', { skip: kubectlMissing, timeout: 120_000 }, () => {
+describe('kubectl', { skip: kubectlMissing, timeout: 600_000 }, () => {
   let server: RunningServer
   const ask = async (
     words: string,
