@@ -85,6 +85,7 @@ describe('programs on a device', { skip }, () => {
         goAhead(mechanism, ifindex, theirs)
         hooks.attach(program, fd, ifindex, 'ingress')
         assert.deepEqual(names()?.slice(0, 2), [program, theirs])
+        assert.equal(names()?.filter((name) => name === program).length, 1)
       }
     })
 
@@ -115,6 +116,18 @@ describe('programs on a device', { skip }, () => {
         [program, 'theirs'],
       )
     })
+
+  test('clsact: of two that a killed agent left, one stays', () => {
+    const hooks = new Hooks(join(bpffs, 'clsact'), 'clsact')
+    const fd = load(program, unspecified)
+    hooks.attach(program, fd, ifindex, 'ingress')
+    goAhead('clsact', ifindex, program)
+    hooks.attach(program, fd, ifindex, 'ingress')
+    assert.deepEqual(
+      clsact.list({ ifindex, direction: 'ingress' })?.map(({ name }) => name),
+      [program],
+    )
+  })
 
   test('clsact: a filter for one protocol at the first priority is left alone, and named', () => {
     const pinned = join(bpffs, 'theirs')
