@@ -337,7 +337,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 		return DROP_MALFORMED;
 	header_length = ip->ihl * 4;
 	total_length = bpf_ntohs(ip->tot_len);
-	if (total_length == 0)	/* an aggregate of more than 65535 bytes */
+	if (total_length == 0 && skb->gso_size)	/* an aggregate of more than 65535 bytes */
 		total_length = skb->len - L3_OFFSET;
 	if (ip->version != 4 || header_length < sizeof(*ip) || total_length < header_length ||
 	    total_length > skb->len - L3_OFFSET)
@@ -370,7 +370,7 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 	if (!ip)
 		return DROP_MALFORMED;
 	payload_length = bpf_ntohs(ip->payload_len);
-	if (payload_length == 0)
+	if (payload_length == 0 && skb->gso_size)
 		payload_length = skb->len - start;
 	if (ip->version != 6 || payload_length > skb->len - start)
 		return DROP_MALFORMED;

@@ -157,6 +157,12 @@ const mapped = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
 const towardsWorld = ['SENT_TO_HOLDER', 'SENT_TO_WORLD', 'SENT_FORWARDED']
 
+/** Zero has two forms in a checksum (RFC 1071): one that is wrong over nothing but zeros may come out right. */
+function isBlank(packet: Buffer): boolean {
+  const ipLength = packet.readUInt16BE(12) === 0x0800 ? ((packet[14] ?? 0) & 15) * 4 : 40
+  return packet.subarray(14 + ipLength).every((byte) => byte === 0)
+}
+
 describe('any packet at all', { skip }, () => {
   let node: NodeUnderTest
   before(() => {
@@ -193,7 +199,7 @@ describe('any packet at all', { skip }, () => {
         if (!towardsWorld.includes(verdict)) return
         const result = dissect(out)
         assert.ok(egressIps.includes(result.source), `${verdict} with ${result.source}`)
-        assert.deepEqual(result.wrongChecksums, dissect(packet).wrongChecksums)
+        if (!isBlank(packet)) assert.deepEqual(result.wrongChecksums, dissect(packet).wrongChecksums)
       })
     })
 
