@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type LabOptions, startLab, stopLab } from '../../src/lab/lab.ts'
@@ -77,12 +78,15 @@ export async function processesOf(
 ): Promise<readonly number[]> {
   const machine = state.nodes.find(({ name }) => name === node)?.machine
   assert.ok(machine, `there is no node ${node}`)
-  const { readdirSync, readFileSync } = await import('node:fs')
   const pids = readFileSync(`${machine.cgroup}/cgroup.procs`, 'utf8').trim().split('\n').map(Number)
-  const known = new Set(readdirSync('/proc'))
-  return pids.filter(
-    (pid) =>
-      known.has(String(pid)) &&
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(command),
-  )
+  return pids.filter((pid) => commandOf(pid).includes(command))
+}
+
+/** Probes come and go: one may have ended since it was listed. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+  } catch {
+    return ''
+  }
 }
