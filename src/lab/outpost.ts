@@ -2,7 +2,7 @@ import { createServer, type ServerResponse } from 'node:http'
 
 /**
  * The far server of the walkthrough: says from which address it was called, and whether that one is admitted.
- * GET /seen tells how often each address has called, for tests; it does not count itself. GET /stream goes on for a minute,
+ * GET /seen tells how often each address has called, for tests; it does not count itself. GET /stream goes on for five minutes,
  * a line every 50 ms, so that one can see whether a connection lives.
  */
 const port = 8000
@@ -30,7 +30,7 @@ const server = createServer((request, response) => {
   )
 })
 const streamEveryMs = 50
-const streamForMs = 60_000
+const streamForMs = 300_000
 
 function streamTo(response: ServerResponse, caller: string): void {
   response.writeHead(200, { 'content-type': 'text/plain' })
