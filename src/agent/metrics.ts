@@ -31,14 +31,12 @@ export function createMetrics(datapath: Datapath, policies: () => Tables['polici
     registers,
     collect() {
       this.reset()
-      for (const [
-        { policy, egress_ip: egressIp, verdict },
-        count,
-      ] of datapath.tables.policy_drops.entries()) {
-        const known = policies()?.get(policy)
-        if (known === undefined) continue /* no policy had a say, or it is gone */
-        const address = egressIp === '::' ? '' : egressIp
-        this.set({ policy: `${known.kind}/${known.name}`, egress_ip: address, verdict }, Number(count))
+      const known = policies()
+      for (const [{ policy: id, egress_ip, verdict }, count] of datapath.tables.policy_drops.entries()) {
+        const policy = known?.get(id)
+        if (policy === undefined) continue /* none had a say, or it is gone */
+        const labels = { policy: `${policy.kind}/${policy.name}`, verdict }
+        this.set({ ...labels, egress_ip: egress_ip === '::' ? '' : egress_ip }, Number(count))
       }
     },
   })

@@ -57,6 +57,7 @@ async function live(
   until: (seen: Seen) => boolean,
   look: (seen: Seen) => void | Promise<void>,
   token: () => string = () => 'token',
+  onChange: (mirror: Mirror<KubeObject, string>, changes: number) => void = () => {},
 ): Promise<void> {
   const requests: IncomingMessage[] = []
   const server = createServer((request, response) => {
@@ -74,7 +75,7 @@ async function live(
     log: createLog('test', 'silent'),
     trim: ({ metadata: { uid } }) => uid ?? '',
     mayLag: true,
-    onChange: () => void changes++,
+    onChange: () => onChange(mirror, ++changes),
   })
   const ended = new AbortController()
   const started = mirror.start(ended.signal)
@@ -237,6 +238,25 @@ describe('a mirror of an API server on its worst days', { timeout: 600_000 }, ()
       ({ requests }) => {
         assert.match(requests[0]?.url ?? '', /resourceVersion=0$/)
         assert.match(requests[2]?.url ?? '', /resourceVersion=77&resourceVersionMatch=NotOlderThan/)
+      },
+    ))
+
+  test('lists anew when asked to, whatever events came together with the one that made somebody ask', () =>
+    live(
+      [
+        list([]),
+        (_, response) => {
+          const events = ['a', 'b'].map((name) => JSON.stringify({ type: 'ADDED', object: pod(name, '11') }))
+          response.writeHead(200).write(`${events.join('\n')}\n`)
+        },
+        list([pod('c')]),
+        watch(),
+      ],
+      (seen) => names(seen).join() === 'c',
+      ({ requests }) => assert.doesNotMatch(requests[2]?.url ?? '', /watch=true/),
+      undefined,
+      (mirror, changes) => {
+        if (changes === 2) void mirror.relist()
       },
     ))
 

@@ -73,7 +73,6 @@ export class Mirror<T extends KubeObject, V> {
   /** Resolves at a complete list that began after this call. */
   relist(): Promise<void> {
     this.#relisted ??= Promise.withResolvers<void>()
-    this.#resourceVersion = undefined
     this.#interruption.abort()
     return this.#relisted.promise
   }
@@ -87,7 +86,8 @@ export class Mirror<T extends KubeObject, V> {
       const either = AbortSignal.any([signal, this.#interruption.signal])
       let hasProgressed = false
       try {
-        if (this.#resourceVersion === undefined) await this.#list(either)
+        /* Asked for, or never done: events that came with the one that made somebody ask have moved the version on. */
+        if (this.#resourceVersion === undefined || this.#relisted !== undefined) await this.#list(either)
         await this.#watch(either, () => {
           hasProgressed = true
           failures = 0

@@ -109,16 +109,23 @@ async function findForeignDefinitions(client: KubeClient): Promise<string[]> {
     .map(({ metadata }) => metadata.name)
 }
 
-async function listDaemonSets(client: KubeClient): Promise<string[]> {
+/** What a person may not read is left out: preflight says what it can. */
+async function unlessForbidden<T>(list: () => Promise<T[]>): Promise<T[]> {
   try {
-    const { items } = await client.resource(named('apps', 'daemonsets', true)).list({})
-    return items
-      .filter(({ metadata: { labels } }) => labels?.['app.kubernetes.io/managed-by'] !== 'sallyport')
-      .map(({ metadata: { namespace, name } }) => `${namespace}/${name}`)
+    return await list()
   } catch (error) {
     if (error instanceof KubeError && error.code === 403) return []
     throw error
   }
+}
+
+function listDaemonSets(client: KubeClient): Promise<string[]> {
+  return unlessForbidden(async () => {
+    const { items } = await client.resource(named('apps', 'daemonsets', true)).list({})
+    return items
+      .filter(({ metadata: { labels } }) => labels?.['app.kubernetes.io/managed-by'] !== 'sallyport')
+      .map(({ metadata: { namespace, name } }) => `${namespace}/${name}`)
+  })
 }
 
 async function listNodes(client: KubeClient): Promise<NodeFacts[]> {
@@ -136,9 +143,9 @@ async function listNodes(client: KubeClient): Promise<NodeFacts[]> {
 }
 
 /** A page says where a plugin takes its addresses from; all pods of a large cluster would be too much to ask for. */
-async function listSomePods(client: KubeClient): Promise<PodFacts[]> {
+function listSomePods(client: KubeClient): Promise<PodFacts[]> {
   const path = client.resource(coreResource('pods', true)).path()
-  try {
+  return unlessForbidden(async () => {
     const { items = [] } = (await client.json({ method: 'GET', path, query: { limit: '500' } })) as {
       readonly items?: readonly KubePod[]
     }
@@ -148,8 +155,5 @@ async function listSomePods(client: KubeClient): Promise<PodFacts[]> {
         name: `${namespace}/${name}`,
         ips: (status?.podIPs ?? []).flatMap(({ ip }) => parseAddress(ip) ?? []),
       }))
-  } catch (error) {
-    if (error instanceof KubeError && error.code === 403) return []
-    throw error
-  }
+  })
 }

@@ -1,6 +1,6 @@
 import { isOlder, kernels } from '../../datapath/requirements.ts'
 import { parseAddress } from '../../net/address.ts'
-import { contains, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import { contains, overlaps, type Prefix, parsePrefix } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import type { ClusterFacts, NodeFacts } from './facts.ts'
 import { judgeNeighbours } from './neighbours.ts'
@@ -168,10 +168,4 @@ function judgePods({ nodes, pods }: ClusterFacts, { stackCIDRs }: Wishes): Findi
 function prefixOf(text: string): readonly Prefix[] {
   const prefix = parsePrefix(text)
   return prefix === undefined ? [] : [prefix]
-}
-
-function overlaps(one: Prefix, other: Prefix): boolean {
-  const [wide, narrow] = prefixLength(one) <= prefixLength(other) ? [one, other] : [other, one]
-  const address = parseAddress(narrow.replace(/\/.*$/, ''))
-  return address !== undefined && contains(wide, address)
 }
