@@ -115,6 +115,12 @@ static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const st
 	return CONTINUE;
 }
 
+/* The slot whose node may use a port of the address, NO_SLOT or THIS_NODE. */
+static __always_inline __u32 owner_of(const struct egress_ip *egress_ip, __be16 port)
+{
+	return egress_ip->block_owner[bpf_ntohs(port) >> PORT_BLOCK_BITS];
+}
+
 static __always_inline struct cluster_destination *find_in_cluster(const struct address *address)
 {
 	struct cluster_key key = { .prefix_length = 128, .address = *address };

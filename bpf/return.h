@@ -48,7 +48,7 @@ static __always_inline bool has_owner(const struct packet *packet)
 {
 	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
 
-	return egress_ip && egress_ip->block_owner[bpf_ntohs(packet->flow.destination_port) >> PORT_BLOCK_BITS] != NO_SLOT;
+	return egress_ip && owner_of(egress_ip, packet->flow.destination_port) != NO_SLOT;
 }
 
 static __always_inline bool is_own_address(const struct self *own, const struct address *address)
@@ -103,7 +103,7 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 
 	if (!egress_ip || !own)
 		return CONTINUE;
-	owner = egress_ip->block_owner[bpf_ntohs(packet->flow.destination_port) >> PORT_BLOCK_BITS];
+	owner = owner_of(egress_ip, packet->flow.destination_port);
 	if (owner == NO_SLOT)
 		return CONTINUE;
 	/* An error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */

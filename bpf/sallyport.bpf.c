@@ -368,7 +368,7 @@ static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct pac
 	enum verdict verdict;
 
 	if (!egress_ip || sender_slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
-	    egress_ip->block_owner[bpf_ntohs(packet->flow.source_port) >> PORT_BLOCK_BITS] != sender_slot)
+	    owner_of(egress_ip, packet->flow.source_port) != sender_slot)
 		return DROP_NOT_THE_OWNER;
 	note_fragment(packet);
 	verdict = return_to_owner(skb, packet, true);

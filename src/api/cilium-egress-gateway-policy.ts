@@ -42,8 +42,6 @@ export const ciliumEgressGatewayPolicyStatus = z
   })
   .describe('What Sallyport made of the policy.')
 
-export type CiliumGateway = z.infer<typeof gatewaySchema>
-
 export interface CiliumEgressGatewayPolicy {
   readonly apiVersion?: string
   readonly kind?: string

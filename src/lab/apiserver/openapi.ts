@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { apiVersionOf, type ResourceKind } from './resources.ts'
+import type { ResourceKind } from './resources.ts'
 
 /** `api/v1` and `apis/group/version`, each with a hash that changes with its schemas: kubectl keeps them for hours. */
 export function openApiIndex(kinds: readonly ResourceKind[]): object {
@@ -117,9 +117,4 @@ function pathsOf(kind: ResourceKind, path: string): (readonly [string, object])[
       },
     ],
   ]
-}
-
-/** What apiVersion and kind must say in an object of this kind. */
-export function describesKind(kind: ResourceKind, object: { apiVersion?: unknown; kind?: unknown }): boolean {
-  return object.apiVersion === apiVersionOf(kind) && object.kind === kind.kind
 }
