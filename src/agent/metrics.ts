@@ -35,8 +35,8 @@ export function createMetrics(datapath: Datapath, policies: () => Tables['polici
       for (const [{ policy: id, egress_ip, verdict }, count] of datapath.tables.policy_drops.entries()) {
         const policy = known?.get(id)
         if (policy === undefined) continue /* none had a say, or it is gone */
-        const labels = { policy: `${policy.kind}/${policy.name}`, verdict }
-        this.set({ ...labels, egress_ip: egress_ip === '::' ? '' : egress_ip }, Number(count))
+        const address = egress_ip === '::' ? '' : egress_ip
+        this.set({ policy: `${policy.kind}/${policy.name}`, egress_ip: address, verdict }, Number(count))
       }
     },
   })

@@ -106,9 +106,10 @@ async function leaderOf(state: LabState): Promise<{ readonly pid: number; readon
 describe('ports by lease', { skip: cannotRun, timeout: patienceMs }, () => {
   const lab = labFor('test-leases')
 
-  test('where nearly every port is another’s, people are told; when none is left, connections wait, and none leaves otherwise', async () => {
+  test('where nearly every port is another’s, people are told; when none is left, connections wait, and none leaves otherwise', async (t) => {
     const state = lab.state()
     await walkUpTo(state, 'The policy')
+    t.after(() => lease(state, []))
     const { '172.18.0.42': _, ...seenBefore } = await seenByOutpost(state)
     const isTold = async (reason: string): Promise<boolean> =>
       (await type(state, 'kubectl get events -o jsonpath={.items[*].reason}')).split(' ').includes(reason)
@@ -133,7 +134,6 @@ describe('ports by lease', { skip: cannotRun, timeout: patienceMs }, () => {
     assert.deepEqual(addresses, { '172.18.0.42': opened })
     const { '172.18.0.42': __, ...seenAfter } = await seenByOutpost(state)
     assert.deepEqual(seenAfter, seenBefore)
-    await lease(state, [])
   })
 
   test('a pod opens thirty times as many connections as the floor has ports: all are there in the end', async (t) => {
