@@ -10,8 +10,9 @@ import { capture, compileTools, loadBinary } from './tools.ts'
 import { outpostAddress, port, setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 
 /**
- * Where the time goes: samples of all CPUs while one load runs through one way after the other, by part of the kernel.
- * What both ways have in common is what no gateway can save.
+ * Where the time goes: samples of all CPUs while one load runs through one way after the other, by part of the kernel, as CPU time
+ * for each packet, request, connection or megabyte. What both ways have in common is what no gateway can save; where CPUs are idle,
+ * no program's speed is what limits the load.
  */
 const { values: options } = parseArgs({
   options: {
@@ -38,8 +39,16 @@ const parts: readonly (readonly [part: string, pattern: RegExp])[] = [
   ['entry, scheduling, locks, timers', /./],
 ] // biome-ignore format: a table
 
-/** Samples by symbol. */
-type Profile = ReadonlyMap<string, number>
+/** Of every CPU, a second. */
+const frequency = 1999
+
+interface Profile {
+  /** Samples by symbol. */
+  readonly samples: ReadonlyMap<string, number>
+  /** What the load does in a second: packets, requests, connections, megabytes. */
+  readonly perSecond: number
+  readonly seconds: number
+}
 
 async function profile(way: Way, load: readonly string[]): Promise<Profile> {
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-profile-'))
@@ -48,13 +57,15 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
   try {
     const running = capture(way.inPod([loadBinary, verb, outpostAddress, String(port), seconds, ...rest]))
     await setTimeout(500)
-    const span = String(Math.max(1, Number(seconds) - 1))
-    const perf = spawn('perf', ['record', '-q', '-a', '-e', 'cpu-clock', '-F', '1999', '-o', data, 'sleep', span], {
-      stdio: 'inherit',
-    }) // biome-ignore format: one command
+    const span = Math.max(1, Number(seconds) - 1)
+    const perf = spawn(
+      'perf',
+      ['record', '-q', '-a', '-e', 'cpu-clock', '-F', String(frequency), '-o', data, 'sleep', String(span)],
+      { stdio: 'inherit' },
+    )
     const [code] = await once(perf, 'close')
     if (code !== 0) throw new Error('perf could not record: see above')
-    await running
+    const done = JSON.parse(await running) as { readonly perSecond?: number; readonly gbitPerSecond?: number }
     const text = await capture([
       'perf',
       'report',
@@ -68,14 +79,15 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
       '-s',
       'sym',
     ])
-    return readReport(text)
+    const perSecond = done.perSecond ?? ((done.gbitPerSecond ?? 0) * 1e3) / 8
+    return { samples: readReport(text), perSecond, seconds: span }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
 }
 
 /** Lines of `perf report -n -s sym`: per cent, samples, [k] or [.], symbol. */
-function readReport(text: string): Profile {
+function readReport(text: string): ReadonlyMap<string, number> {
   const samples = new Map<string, number>()
   for (const line of text.split('\n')) {
     const [, count = '', level = '', symbol = ''] =
@@ -88,40 +100,53 @@ function readReport(text: string): Profile {
 
 /** Nobody had anything to do. */
 const isIdle = (symbol: string): boolean =>
-  /^(default_idle|pv_native_safe_halt|native_safe_halt|cpu_idle|acpi_idle|intel_idle|do_idle|mwait_idle|cpuidle)/.test(
-    symbol,
-  )
+  /^(default_idle|\w*_safe_halt|cpu_idle|acpi_idle|intel_idle|do_idle|mwait_idle|cpuidle)/.test(symbol)
 
 const partOf = (symbol: string): string =>
   symbol.startsWith('user: ')
     ? 'user space'
     : (parts.find(([, pattern]) => pattern.test(symbol))?.[0] ?? 'other')
 
-function shares(of: Profile): ReadonlyMap<string, number> {
-  const busy = [...of].filter(([symbol]) => !isIdle(symbol))
-  const all = busy.reduce((sum, [, count]) => sum + count, 0)
-  const byPart = new Map<string, number>()
-  for (const [symbol, count] of busy)
-    byPart.set(partOf(symbol), (byPart.get(partOf(symbol)) ?? 0) + count / all)
-  return byPart
+const busy = ({ samples }: Profile): readonly (readonly [symbol: string, count: number])[] =>
+  [...samples].filter(([symbol]) => !isIdle(symbol))
+
+/** CPU time for each thing that the load does, microseconds. */
+const microseconds = ({ perSecond, seconds }: Profile, count: number): number =>
+  (count / frequency / (perSecond * seconds)) * 1e6
+
+const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0)
+
+function byPart(of: Profile): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>()
+  for (const [symbol, count] of busy(of)) counts.set(partOf(symbol), (counts.get(partOf(symbol)) ?? 0) + count)
+  return counts
 }
 
 const print = (text = ''): void => void process.stdout.write(`${text}\n`)
-const percent = (share: number): string => `${(share * 100).toFixed(1)} %`.padStart(12)
+const column = (text: string): string => text.padStart(12)
+const time = (of: Profile, count: number): string => column(`${microseconds(of, count).toFixed(2)} µs`)
 
-function printShares(profiles: ReadonlyMap<string, Profile>): void {
-  const byWay = [...profiles].map(([name, each]) => [name, shares(each)] as const)
-  print(`${'share of the busy time'.padEnd(44)}${byWay.map(([name]) => name.padStart(12)).join('')}`)
+function printParts(profiles: ReadonlyMap<string, Profile>): void {
+  const all = [...profiles.values()]
+  const line = (name: string, cell: (of: Profile) => string): void =>
+    print(`${name.padEnd(44)}${all.map(cell).join('')}`)
+  const counts = new Map(all.map((each) => [each, byPart(each)]))
+  print(`${'CPU time for each'.padEnd(44)}${[...profiles.keys()].map(column).join('')}`)
   for (const part of [...parts.map(([name]) => name), 'user space'])
-    print(`${part.padEnd(44)}${byWay.map(([, each]) => percent(each.get(part) ?? 0)).join('')}`)
+    line(part, (each) => time(each, counts.get(each)?.get(part) ?? 0))
+  line('together', (each) => time(each, sum(counts.get(each)?.values() ?? [])))
+  line('a second', ({ perSecond }) => column(Math.round(perSecond).toLocaleString('en')))
+  line('CPUs idle', (each) => {
+    const idle = 1 - sum(busy(each).map(([, count]) => count)) / sum(each.samples.values())
+    return column(`${(idle * 100).toFixed(0)} %`)
+  })
 }
 
 function printSymbols(name: string, of: Profile): void {
-  const busy = [...of].filter(([symbol]) => !isIdle(symbol))
-  const all = busy.reduce((sum, [, count]) => sum + count, 0)
   print(`\n${name}`)
-  for (const [symbol, count] of busy.toSorted(([, a], [, b]) => b - a).slice(0, Number(options.symbols)))
-    print(`${percent(count / all)}  ${symbol}  (${partOf(symbol)})`)
+  const most = busy(of).toSorted(([, a], [, b]) => b - a)
+  for (const [symbol, count] of most.slice(0, Number(options.symbols)))
+    print(`${time(of, count)}  ${symbol}  (${partOf(symbol)})`)
 }
 
 const setUps = { classic: setUpClassic, direct: setUpDirect, sallyport: setUpSallyport } as const
@@ -145,7 +170,7 @@ async function run(): Promise<void> {
       await way.remove()
     }
   }
-  printShares(profiles)
+  printParts(profiles)
   if (Number(options.symbols) > 0) for (const [name, each] of profiles) printSymbols(name, each)
   print(`\nMade by: node bench/profile.ts --load '${options.load}' --ways ${options.ways}`)
 }

@@ -6,9 +6,9 @@ import { run } from '../src/lab/machine.ts'
 
 export const loadBinary = join(repository, 'build/load')
 export const holdBinary = join(repository, 'build/hold')
-export const emptyObject = join(repository, 'build/empty.bpf.o')
+export const againObject = join(repository, 'build/again.bpf.o')
 
-/** The load generator and the empty program. */
+/** The load generators, and what test runs need. */
 export function compileTools(): void {
   mkdirSync(join(repository, 'build'), { recursive: true })
   for (const [binary, source] of [
@@ -19,7 +19,7 @@ export function compileTools(): void {
   const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
   run('clang-16', [
     ...['-O2', '-g', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${machine}-linux-gnu`],
-    ...['-c', join(repository, 'bench/empty.bpf.c'), '-o', emptyObject],
+    ...['-c', join(repository, 'bench/again.bpf.c'), '-o', againObject],
   ])
 }
 

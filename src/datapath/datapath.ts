@@ -231,9 +231,14 @@ export class Datapath implements AsyncDisposable {
     return sweepRun(this.#object.programFd('sweep'), this.btf, task, keys)
   }
 
-  /** Runs a program on one packet, for tests and measurements. */
-  testRun(program: Program, packet: Buffer, context?: TestContext, repeat?: number): TestResult {
-    return testRun(this.#object.programFd(program), packet, context, repeat)
+  /** Runs a program on one packet, for tests. */
+  testRun(program: Program, packet: Buffer, context?: TestContext): TestResult {
+    return testRun(this.programFd(program), packet, context)
+  }
+
+  /** For measurements. */
+  programFd(program: Program): number {
+    return this.#object.programFd(program)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

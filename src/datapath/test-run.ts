@@ -17,7 +17,7 @@ export interface TestResult {
   readonly action: number
   readonly out: Buffer
   readonly mark: number
-  /** Of one run. */
+  /** Of one run; where it is repeated, the mean. */
   readonly durationNs: number
 }
 
@@ -31,7 +31,7 @@ const headroom = 256
 /**
  * Runs a program on a packet that begins with its Ethernet header; nothing is sent anywhere, but maps change and a
  * FIB is asked as for a real one. The kernel refuses a packet shorter than the Ethernet header, and lets the program
- * see the caller's network namespace.
+ * see the caller's network namespace. Repeated, each run goes on with what the one before has made of the packet.
  */
 export function testRun(
   programFd: number,
