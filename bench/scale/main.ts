@@ -83,7 +83,7 @@ async function measure(nodes: number): Promise<readonly ScaleFigure[]> {
       '--token', state.tokens.admin ?? '', '--nodes', String(nodes),
       '--agent-pid', pidOf(worker.machine.cgroup, 'src/agent/main.ts'),
       '--operator-pid', pidOf(operatorNode.machine.cgroup, 'src/operator/main.ts'),
-      '--pod', 'pod', '--pod-ip', podIp, '--gateway-ip', '172.18.0.2', '--rounds', options.rounds, '--rest-seconds', options['rest-seconds'],
+      '--pod', 'pod', '--pod-ip', podIp, '--gateway-ip', '172.18.0.3', '--rounds', options.rounds, '--rest-seconds', options['rest-seconds'],
     ] // biome-ignore format: one command
     return JSON.parse(
       await runInside(enterCommand(control.machine.init.pid, ['net'], words)),
