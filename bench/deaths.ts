@@ -103,7 +103,7 @@ export async function setUpCluster(name: string): Promise<Cluster> {
     nodes: Object.entries(octets).map(([node, lastOctet]) => ({
       name: node,
       lastOctet,
-      podCIDR: `10.244.${lastOctet}.0/24`,
+      podCIDRs: [`10.244.${lastOctet}.0/24`],
       isControlPlane: false,
     })),
   })

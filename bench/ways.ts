@@ -33,8 +33,8 @@ export async function setUpSallyport(): Promise<Way> {
   await startLab({
     name,
     nodes: [
-      { name: 'source', lastOctet: octets.source, podCIDR: '10.244.2.0/24', isControlPlane: false },
-      { name: 'gateway', lastOctet: octets.gateway, podCIDR: '10.244.4.0/24', isControlPlane: false },
+      { name: 'source', lastOctet: octets.source, podCIDRs: ['10.244.2.0/24'], isControlPlane: false },
+      { name: 'gateway', lastOctet: octets.gateway, podCIDRs: ['10.244.4.0/24'], isControlPlane: false },
     ],
   })
   const type = async (command: string): Promise<string> => {

@@ -56,8 +56,8 @@ async function measure(nodes: number): Promise<readonly ScaleFigure[]> {
   await startLab({
     name,
     nodes: [
-      { name: 'control', lastOctet: 2, podCIDR: '10.244.2.0/24', isControlPlane: true },
-      { name: 'worker', lastOctet: 3, podCIDR: '10.244.3.0/24', isControlPlane: false },
+      { name: 'control', lastOctet: 2, podCIDRs: ['10.244.2.0/24'], isControlPlane: true },
+      { name: 'worker', lastOctet: 3, podCIDRs: ['10.244.3.0/24'], isControlPlane: false },
     ],
   })
   try {

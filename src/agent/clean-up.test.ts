@@ -9,6 +9,7 @@ import { listAddresses } from '../datapath/device-addresses.ts'
 import { createVeth, createVxlan, findDevice, setDevice } from '../datapath/devices.ts'
 import { Netlink } from '../datapath/netlink.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../datapath/private-namespaces.ts'
+import { putProxiedNeighbour } from '../datapath/proxied-neighbours.ts'
 import { readSysctl, reservePorts } from '../datapath/sysctl.ts'
 import { tcx } from '../datapath/tcx.ts'
 import type { Address } from '../net/address.ts'
@@ -31,6 +32,7 @@ test('a node is as it was before an agent ran there, and what is others’ stays
   setDevice(netlink, world, { isUp: true })
   const held = new HeldAddresses(heldAddressesFile(stateDirectory))
   syncHeldAddresses(netlink, new Map([['192.0.2.42' as Address, 'world']]), held)
+  putProxiedNeighbour(netlink, { index: world, address: '2001:db8::42' as Address })
   writeFileSync(join(stateDirectory, 'agent.sock'), '')
   const plugins = mkdtempSync(join(tmpdir(), 'sallyport-cni-'))
   const pluginFolders = { binaries: plugins, configuration: plugins }
@@ -49,7 +51,13 @@ test('a node is as it was before an agent ran there, and what is others’ stays
 
     const places = { pluginFolders, pinDirectory, stateDirectory }
     const done = cleanUp(netlink, places)
-    for (const what of ['devices of pods: 1', 'egress IPs: 1', 'programs on devices: 1', 'tunnel devices: 1'])
+    for (const what of [
+      'devices of pods: 1',
+      'egress IPs: 1',
+      'egress IPs that a link answers for: 1',
+      'programs on devices: 1',
+      'tunnel devices: 1',
+    ])
       assert.ok(done.includes(what), `${what} in ${done.join(', ')}`)
     assert.equal(hanging().length, 0)
     assert.equal(existsSync(pinDirectory), false)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { removeDatapath } from '../datapath/datapath.ts'
 import { deleteDevice, findDevice, listDevices } from '../datapath/devices.ts'
 import type { Netlink } from '../datapath/netlink.ts'
+import { deleteProxiedNeighbour, listProxiedNeighbours } from '../datapath/proxied-neighbours.ts'
 import { releasePorts } from '../datapath/sysctl.ts'
 import { removePlugin } from './cni-install.ts'
 import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from './held-addresses.ts'
@@ -34,6 +35,9 @@ export function cleanUp(
   const held = new HeldAddresses(heldAddressesFile(stateDirectory))
   note('egress IPs', held.addresses.size)
   syncHeldAddresses(netlink, new Map(), held)
+  const proxied = listProxiedNeighbours(netlink)
+  for (const each of proxied) deleteProxiedNeighbour(netlink, each)
+  note('egress IPs that a link answers for', proxied.length)
   note('programs on devices', existsSync(pinDirectory) ? removeDatapath(pinDirectory) : 0)
   const overlay = findDevice(netlink, overlayName)
   if (overlay?.kind === 'vxlan') deleteDevice(netlink, overlay.index)

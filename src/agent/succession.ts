@@ -8,10 +8,11 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { Comeback } from './comeback.ts'
 import { HeldAddresses, type HeldPlan, planHeldAddresses } from './held-addresses.ts'
+import { linkOf } from './links.ts'
 import type { NodeDevice } from './node-network.ts'
 import { Pulse } from './pulse/pulse.ts'
 import { timing } from './pulse/terms.ts'
-import { linkOf, type Situation, Takeover } from './takeover.ts'
+import { type Situation, Takeover } from './takeover.ts'
 
 export interface SuccessionOptions {
   /** This node's name. */

@@ -2,11 +2,12 @@ import { announce } from '../datapath/announce.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import { flapMemoryMs, planTakeovers, type TakeoverSituation } from '../decide/takeover.ts'
 import type { Address } from '../net/address.ts'
-import { contains } from '../net/prefix.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { type HeldAddresses, syncHeldAddresses } from './held-addresses.ts'
+import { linkOf } from './links.ts'
 import type { NodeDevice } from './node-network.ts'
+import { planProxiedAddresses, syncProxiedAddresses } from './proxied-addresses.ts'
 import { timing } from './pulse/terms.ts'
 
 export interface TakeoverOptions {
@@ -55,7 +56,12 @@ export class Takeover {
       this.#takenAtMs.set(address, [...this.#recent(address, nowMs), nowMs])
       log.warn({ egressIP: address, device: device?.name }, 'taken over: its gateway is silent')
     }
-    return [...homeless, ...problems]
+    return [...homeless, ...problems, ...this.#answerForOwn(situation)]
+  }
+
+  #answerForOwn(situation: Situation): readonly string[] {
+    const own = [...situation.orders.keys()].filter((address) => isOwn(address, situation))
+    return syncProxiedAddresses(this.#options.netlink, planProxiedAddresses(own, situation.devices))
   }
 
   #leave(address: Address): void {
@@ -136,16 +142,4 @@ function place(
 
 function isOwn(address: Address, { orders, self }: Pick<Situation, 'orders' | 'self'>): boolean {
   return orders.get(address)?.[0] === self
-}
-
-/** The device that reaches the address's neighbours: one that carries packets rather than one that only holds addresses. */
-export function linkOf(address: Address, devices: readonly NodeDevice[]): NodeDevice | undefined {
-  const candidates = devices.filter(
-    ({ isUp, mac, subnets }) =>
-      isUp && mac !== undefined && subnets.some((subnet) => contains(subnet, address)),
-  )
-  return (
-    candidates.find(({ hasCarrier, kind }) => hasCarrier && kind !== 'dummy' && kind !== 'ifb') ??
-    candidates[0]
-  )
 }

@@ -232,8 +232,8 @@ export class Datapath implements AsyncDisposable {
   }
 
   /** Runs a program on one packet, for tests. */
-  testRun(program: Program, packet: Buffer, context?: TestContext): TestResult {
-    return testRun(this.programFd(program), packet, context)
+  testRun(program: Program, packet: Buffer, context?: TestContext, repeat?: number): TestResult {
+    return testRun(this.programFd(program), packet, context, repeat)
   }
 
   /** For measurements. */

@@ -49,6 +49,21 @@ describe('a policy’s status', () => {
       ],
     },
     {
+      name: 'says that a family is dropped that no gateway has an egress IP of',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p', {
+            destinationCIDRs: ['0.0.0.0/0', '::/0'],
+            egressGateway: { nodeSelector: gatewayNodes, egressIP: '172.18.0.42' },
+          }),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42',
+        'DropsFamily=True NoIPv6EgressIP: destinationCIDRs has IPv6, and no gateway has an egress IP of it: IPv6 traffic to them is dropped',
+      ],
+    },
+    {
       name: 'names all gateways of groups',
       world: { isovalentPolicies: [isovalentPolicy('p')] },
       expect: [
@@ -161,7 +176,14 @@ describe('a policy’s status', () => {
     },
     {
       name: 'is content when the egress IP is on the gateway, however it is written',
-      world: gateway({ nodeSelector: gatewayNodes, egressIP: 'FC00:0:0::42' }),
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p', {
+            destinationCIDRs: ['2001:db8::/32'],
+            egressGateway: { nodeSelector: gatewayNodes, egressIP: 'FC00:0:0::42' },
+          }),
+        ],
+      },
       expect: ['Ready=True GatewaysFound: worker3 with fc00::42'],
     },
     {

@@ -1,6 +1,6 @@
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../api/metadata.ts'
-import type { Prefix } from '../net/prefix.ts'
+import { familyOfPrefix, type Prefix } from '../net/prefix.ts'
 import { avoidedNodes } from './context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from './dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
@@ -8,9 +8,11 @@ import { ordersByAddress } from './egress-ips.ts'
 import { exitProblems, healthProblems, type Problem, zoneProblems } from './gateway-problems.ts'
 import {
   activeAnywhere,
+  type Exits,
   type Gateway,
   gatewaysByPolicy,
   gatewaysOf,
+  hasEgressIp,
   reachableNodes,
   zonesOf,
 } from './gateways.ts'
@@ -66,6 +68,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const conditions = [
       readyCondition(served, orders, world.settings),
       ...selectionConditions(policy),
+      ...familyConditions(policy, exits),
       ...poolConditions(policy, unserved, older),
       ...shadowConditions(policy, claims),
       ...deadGatewayConditions(served, orders),
@@ -124,4 +127,21 @@ function selectionConditions({ selections, problems }: Policy): readonly Timeles
   if (selections.length > 0 || problems.length > 0) return []
   const message = 'selectors is empty: the policy selects no pod; podSelector {} would select all of them'
   return [{ type: 'SelectsNothing', status: 'True', reason: 'NoSelectors', message }]
+}
+
+/** Who lists both families may have one of them alone; that the other's traffic is dropped has to be said. */
+function familyConditions({ destinations }: Policy, exits: Exits): readonly TimelessCondition[] {
+  const gateways = exits.flat().filter(hasEgressIp)
+  const missing = ([4, 6] as const).filter(
+    (family) =>
+      destinations.some((prefix) => familyOfPrefix(prefix) === family) &&
+      gateways.length > 0 &&
+      gateways.every(({ egressIps }) => egressIps[family] === undefined),
+  )
+  return missing.map((family) => ({
+    type: 'DropsFamily',
+    status: 'True',
+    reason: `NoIPv${family}EgressIP`,
+    message: `destinationCIDRs has IPv${family}, and no gateway has an egress IP of it: IPv${family} traffic to them is dropped`,
+  }))
 }

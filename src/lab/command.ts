@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { outputOption } from '../cli/options.ts'
 import { type LabOptions, startLab, stopLab } from './lab.ts'
 import { labVerb, listLabs, loadLab, requireLab } from './lab-state.ts'
+import { dualStack, walkthroughNodes } from './layout.ts'
 import { isFrozen, isRunning } from './machine.ts'
 import { type OtherPlugin, otherPlugins } from './other-network.ts'
 import { rootProblem } from './requirements.ts'
@@ -12,6 +13,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
 type Given = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'> & {
   readonly cni: 'sallyport' | OtherPlugin
+  readonly dualStack?: boolean
 }
 
 const joiningExplained = `
@@ -45,6 +47,7 @@ Examples:
   sallyport lab up --kubeconfig ~/kind.yaml  nodes of this machine for a cluster that exists already
   sallyport lab up --cni ptp                 with pods of another plugin, to which Sallyport is then chained:
                                              sallyport install --set cni.chainingMode=generic-veth
+  sallyport lab up --dual-stack              with pods that have an IPv6 address, too
   sallyport lab down                         take it away
 
 What runs in a lab can reach the lab's own network and nothing else. Its files are this machine's: nodes, containers and
@@ -69,9 +72,14 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
         .choices(['sallyport', ...otherPlugins])
         .default('sallyport'),
     )
-    .action(async ({ name, cni, ...joining }: { name: string } & Given) => {
+    .option('--dual-stack', 'pods with an IPv6 address, too')
+    .action(async ({ name, cni, dualStack: hasIPv6, ...joining }: { name: string } & Given) => {
       if (joining.context !== undefined && joining.kubeconfig === undefined)
         throw new Error('--context chooses in a kubeconfig: give --kubeconfig, too')
+      if (hasIPv6 && cni !== 'sallyport')
+        throw new Error(
+          `--dual-stack: the lab gives IPv6 addresses to Sallyport’s pods only, not to those of ${cni}`,
+        )
       const aborted = new AbortController()
       for (const signal of ['SIGINT', 'SIGTERM'] as const)
         process.on(signal, () => aborted.abort(new Error('interrupted; nothing is left behind')))
@@ -79,6 +87,7 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
         name,
         ...joining,
         cni: cni === 'sallyport' ? undefined : cni,
+        nodes: hasIPv6 ? dualStack(walkthroughNodes) : walkthroughNodes,
         signal: aborted.signal,
         onProgress: (step) => print(`starting ${step} …`),
         onFinding: print,

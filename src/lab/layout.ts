@@ -8,20 +8,28 @@ export const repository = resolve(import.meta.dirname, '../..')
 export interface NodePlan {
   readonly name: string
   readonly lastOctet: number
-  readonly podCIDR: string
+  readonly podCIDRs: readonly string[]
   readonly isControlPlane: boolean
 }
 
 /** The nodes of the walkthrough, with the addresses that they have there. */
 export const walkthroughNodes: readonly NodePlan[] = [
-  { name: 'kind-control-plane', lastOctet: 6, podCIDR: '10.244.0.0/24', isControlPlane: true },
-  { name: 'kind-worker', lastOctet: 2, podCIDR: '10.244.2.0/24', isControlPlane: false },
-  { name: 'kind-worker2', lastOctet: 5, podCIDR: '10.244.1.0/24', isControlPlane: false },
-  { name: 'kind-worker3', lastOctet: 4, podCIDR: '10.244.4.0/24', isControlPlane: false },
-  { name: 'kind-worker4', lastOctet: 3, podCIDR: '10.244.3.0/24', isControlPlane: false },
+  { name: 'kind-control-plane', lastOctet: 6, podCIDRs: ['10.244.0.0/24'], isControlPlane: true },
+  { name: 'kind-worker', lastOctet: 2, podCIDRs: ['10.244.2.0/24'], isControlPlane: false },
+  { name: 'kind-worker2', lastOctet: 5, podCIDRs: ['10.244.1.0/24'], isControlPlane: false },
+  { name: 'kind-worker3', lastOctet: 4, podCIDRs: ['10.244.4.0/24'], isControlPlane: false },
+  { name: 'kind-worker4', lastOctet: 3, podCIDRs: ['10.244.3.0/24'], isControlPlane: false },
 ]
 
-/** Every node's pods. */
+/** The same nodes with pods that have an IPv6 address, too. */
+export function dualStack(nodes: readonly NodePlan[]): readonly NodePlan[] {
+  return nodes.map((node) => ({
+    ...node,
+    podCIDRs: [...node.podCIDRs, `fd00:10:244:${node.lastOctet.toString(16)}::/64`],
+  }))
+}
+
+/** Every node's pods, by IPv4. */
 export const podNetwork = '10.244.0.0/16'
 
 export const network = {

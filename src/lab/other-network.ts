@@ -17,7 +17,7 @@ export function missingForPlugin(plugin: OtherPlugin): string[] {
 }
 
 /**
- * A node's network as kindnet makes it: a plugin of the CNI project with addresses from the node's prefix, a route to
+ * A node's network as kindnet makes it: a plugin of the CNI project with addresses from the node's first prefix, a route to
  * each other node's pods over the wire, and masquerading by nftables of what leaves the pods' network.
  */
 export function setUpOtherNetwork(
@@ -28,7 +28,7 @@ export function setUpOtherNetwork(
 ): void {
   const routes = nodes
     .filter(({ name }) => name !== plan.name)
-    .map(({ podCIDR, lastOctet }) => `ip route add ${podCIDR} via ${ipv4Of(lastOctet)}`)
+    .map(({ podCIDRs, lastOctet }) => `ip route add ${podCIDRs[0]} via ${ipv4Of(lastOctet)}`)
   runInside(machine, [
     'sh',
     '-ec',
@@ -42,7 +42,7 @@ nft -f - <<'END'
 table ip masquerading {
   chain postrouting {
     type nat hook postrouting priority srcnat
-    ip saddr ${plan.podCIDR} ip daddr != ${podNetwork} masquerade
+    ip saddr ${plan.podCIDRs[0]} ip daddr != ${podNetwork} masquerade
   }
 }
 END
@@ -52,10 +52,10 @@ END`,
   ])
 }
 
-function networkList({ podCIDR }: NodePlan, plugin: OtherPlugin): object {
+function networkList({ podCIDRs }: NodePlan, plugin: OtherPlugin): object {
   const ipam = {
     type: 'host-local',
-    ranges: [[{ subnet: podCIDR }]],
+    ranges: [[{ subnet: podCIDRs[0] }]],
     routes: [{ dst: '0.0.0.0/0' }],
     dataDir: '/run/cni-addresses',
   }

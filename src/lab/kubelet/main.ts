@@ -13,7 +13,7 @@ const { values: options } = parseArgs({
   options: {
     'node-name': { type: 'string', default: '' },
     address: { type: 'string', multiple: true, default: [] },
-    'pod-cidr': { type: 'string', default: '' },
+    'pod-cidr': { type: 'string', multiple: true, default: [] },
     lab: { type: 'string', default: '' },
     'control-plane': { type: 'boolean', default: false },
     server: { type: 'string', default: '' },
@@ -32,7 +32,7 @@ const client = new KubeClient(
 const identity = {
   name: options['node-name'],
   addresses: options.address,
-  podCIDR: options['pod-cidr'],
+  podCIDRs: options['pod-cidr'],
   isControlPlane: options['control-plane'],
   lab: options.lab,
 }

@@ -9,7 +9,7 @@ import { findNetwork } from './cni.ts'
 export interface NodeIdentity {
   readonly name: string
   readonly addresses: readonly string[]
-  readonly podCIDR: string
+  readonly podCIDRs: readonly string[]
   readonly isControlPlane: boolean
   /** Which lab it is of. */
   readonly lab: string
@@ -18,7 +18,7 @@ export interface NodeIdentity {
 const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64'] ?? process.arch
 const controlPlane = 'node-role.kubernetes.io/control-plane'
 
-function nodeObject({ name, podCIDR, isControlPlane, lab }: NodeIdentity): object {
+function nodeObject({ name, podCIDRs, isControlPlane, lab }: NodeIdentity): object {
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -35,8 +35,8 @@ function nodeObject({ name, podCIDR, isControlPlane, lab }: NodeIdentity): objec
       },
     },
     spec: {
-      podCIDR,
-      podCIDRs: [podCIDR],
+      podCIDR: podCIDRs[0],
+      podCIDRs,
       ...(isControlPlane ? { taints: [{ key: controlPlane, effect: 'NoSchedule' }] } : {}),
     },
   }

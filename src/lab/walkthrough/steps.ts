@@ -111,7 +111,7 @@ const installation: readonly Step[] = [
           `KubeProxyReplacement:.*\\[eth0 +${nodeAddress}\\b.*\\(Direct Routing\\).*net0 +${egressIp}\\b`,
         ),
         new RegExp(
-          `Masquerading:\\s+BPF\\s+\\[eth0, net0\\]\\s+${podCidr} \\[IPv4: Enabled, IPv6: (En|Dis)abled\\]`,
+          `Masquerading:\\s+BPF\\s+\\[eth0, net0\\]\\s+${podCidr}(?:, \\S+)? \\[IPv4: Enabled, IPv6: (En|Dis)abled\\]`,
         ),
       ),
     },
