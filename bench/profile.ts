@@ -118,7 +118,8 @@ const sum = (counts: Iterable<number>): number => [...counts].reduce((total, cou
 
 function byPart(of: Profile): ReadonlyMap<string, number> {
   const counts = new Map<string, number>()
-  for (const [symbol, count] of busy(of)) counts.set(partOf(symbol), (counts.get(partOf(symbol)) ?? 0) + count)
+  for (const [symbol, count] of busy(of))
+    counts.set(partOf(symbol), (counts.get(partOf(symbol)) ?? 0) + count)
   return counts
 }
 
