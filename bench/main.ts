@@ -12,7 +12,7 @@ import { setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 /** Everything in one run on one machine, in turns: these machines are shared, and a figure alone says little. */
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '7' },
     seconds: { type: 'string', default: '3' },
     endurance: { type: 'string', default: '30' },
     out: { type: 'string', default: join(repository, 'bench') },
@@ -50,17 +50,28 @@ function toResult({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string
     const values = byWay.get(name)
     return values === undefined ? null : median(values)
   }
-  const [sallyport, classic, direct] = [of('sallyport') ?? 0, of('classic'), of('direct')]
-  const ratio = classic === null ? null : sample.better === 'more' ? sallyport / classic : classic / sallyport
-  const isMeaningful = ratio !== null && Number.isFinite(ratio)
   return {
     name: sample.name,
     unit: sample.unit,
-    sallyport,
-    classic,
-    direct,
-    ratio: isMeaningful ? ratio : null,
+    sallyport: of('sallyport') ?? 0,
+    classic: of('classic'),
+    direct: of('direct'),
+    ratio: ratioOf(sample.better, byWay.get('sallyport') ?? [], byWay.get('classic') ?? []),
   }
+}
+
+/** Of each round by itself, then the median: the machine is not the same from minute to minute. */
+function ratioOf(
+  better: Sample['better'],
+  ours: readonly number[],
+  theirs: readonly number[],
+): number | null {
+  const ratios = ours.flatMap((value, round) => {
+    const other = theirs[round]
+    return other === undefined ? [] : [better === 'more' ? value / other : other / value]
+  })
+  const ratio = median(ratios)
+  return ratios.length > 0 && Number.isFinite(ratio) ? ratio : null
 }
 
 function programResults(figures: ProgramFigures): Result[] {
