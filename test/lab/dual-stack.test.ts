@@ -1,45 +1,20 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of, walkthroughNodes } from '../../src/lab/layout.ts'
+import { policyFiles } from '../../src/lab/policy-files.ts'
 import { cannotRun, eventually, labFor, patienceMs, type, walkUpTo } from './lab-under-test.ts'
 
 const outpost = `http://[${ipv6Of(7)}]:8000`
 const egress = { 'kind-worker3': ipv6Of(0x42), 'kind-worker4': ipv6Of(0x43) } as const
 const streamFile = '/run/stream6.txt'
 
-const policy = (destination: string): string => `apiVersion: isovalent.com/v1
-kind: IsovalentEgressGatewayPolicy
-metadata:
-  name: outpost
-spec:
-  selectors:
-    - podSelector:
-        matchLabels:
-          org: alliance
-  destinationCIDRs:
-    - ${destination}
-  egressGroups:
-    - nodeSelector:
-        matchLabels:
-          egress-gw: "true"
-      interface: net0`
-
-const oneAddress = `apiVersion: cilium.io/v2
-kind: CiliumEgressGatewayPolicy
-metadata:
-  name: one-address
-spec:
-  selectors:
-    - podSelector:
-        matchLabels:
-          org: alliance
-  destinationCIDRs:
-    - fc00::/7
-  egressGateway:
-    nodeSelector:
-      matchLabels:
-        egress-gw: "true"
-    egressIP: ${egress['kind-worker3']}`
+/** The walkthrough's policies, for another family. */
+const forIPv6 = (file: string): string => (policyFiles[file] ?? '').replace('172.18.0.0/16', 'fc00::/7')
+const policy = forIPv6('egress-gw-policy-ha.yaml')
+const oneAddress = forIPv6('egress-gw-policy.yaml').replace(
+  'interface: net0',
+  `egressIP: ${egress['kind-worker3']}`,
+)
 
 /** IPv6 from end to end: pods that have both families, and egress IPs of both. */
 describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
@@ -78,9 +53,11 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
   })
 
   test('a policy for IPv6 whose gateways have no such address drops, and says so', async () => {
-    await run(`kubectl apply -f - <<'END'\n${policy('fc00::/7')}\nEND`)
+    await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
     await eventually('the policy says what is missing', async () =>
-      /NoIPv6EgressIP/.test(await run('kubectl get iegp outpost -o jsonpath={.status.conditions[*].reason}')),
+      /NoIPv6EgressIP/.test(
+        await run('kubectl get iegp outpost-ha -o jsonpath={.status.conditions[*].reason}'),
+      ),
     )
     assert.match(await answers('xwing'), /exit 28/)
     assert.match(await answers('tiefighter'), new RegExp(`\\(${ipv6Of(5)}\\)`))
@@ -89,7 +66,7 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
   test('with addresses they leave from them, from both, and from no other', async () => {
     for (const [node, address] of Object.entries(egress))
       await run(`docker exec ${node} ip -6 address add ${address}/64 dev net0 nodad`)
-    await run('kubectl wait --for=condition=Ready iegp/outpost --timeout=20s')
+    await run('kubectl wait --for=condition=Ready iegp/outpost-ha --timeout=20s')
     await eventually('the first connection is there', async () => /exit 0/.test(await answers('xwing')))
     const before = await seen()
     await answers('xwing', 100)
@@ -119,7 +96,7 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
   })
 
   test('an egress IP alone chooses the gateway that has it', async () => {
-    await run('kubectl delete iegp outpost')
+    await run('kubectl delete iegp outpost-ha')
     await run(`kubectl apply -f - <<'END'\n${oneAddress}\nEND`)
     const isFrom = new RegExp(`\\(${egress['kind-worker3']}\\)`)
     await eventually('the policy is in force', async () => isFrom.test(await answers('xwing')))
