@@ -29,7 +29,9 @@ test('a node is as it was before an agent ran there, and what is others’ stays
   createVxlan(netlink, { name: overlayName, port: 8472 })
   createVxlan(netlink, { name: 'theirs', port: 8473 })
   const world = findDevice(netlink, 'world')?.index ?? 0
-  setDevice(netlink, world, { isUp: true })
+  /* A link that is down forgets whom it answers for. */
+  for (const index of [world, findDevice(netlink, 'far')?.index ?? 0])
+    setDevice(netlink, index, { isUp: true })
   const held = new HeldAddresses(heldAddressesFile(stateDirectory))
   syncHeldAddresses(netlink, new Map([['192.0.2.42' as Address, 'world']]), held)
   putProxiedNeighbour(netlink, { index: world, address: '2001:db8::42' as Address })
