@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -11,8 +11,7 @@ import { outpostAddress, port, setUpClassic, setUpDirect, setUpSallyport, type W
 
 /**
  * Where the time goes: samples of all CPUs while one load runs through one way after the other, by part of the kernel, as CPU time
- * for each packet, request, connection or megabyte. What both ways have in common is what no gateway can save; where CPUs are idle,
- * no program's speed is what limits the load.
+ * for each packet, request, connection or megabyte. What both ways have in common is what no gateway can save.
  */
 const { values: options } = parseArgs({
   options: {
@@ -48,6 +47,8 @@ interface Profile {
   /** What the load does in a second: packets, requests, connections, megabytes. */
   readonly perSecond: number
   readonly seconds: number
+  /** Of all CPUs' time, 0 to 1. Not from samples: a CPU that sleeps takes none. */
+  readonly idle: number
 }
 
 async function profile(way: Way, load: readonly string[]): Promise<Profile> {
@@ -58,6 +59,7 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
     const running = capture(way.inPod([loadBinary, verb, outpostAddress, String(port), seconds, ...rest]))
     await setTimeout(500)
     const span = Math.max(1, Number(seconds) - 1)
+    const from = cpuTimes()
     const perf = spawn(
       'perf',
       ['record', '-q', '-a', '-e', 'cpu-clock', '-F', String(frequency), '-o', data, 'sleep', String(span)],
@@ -65,6 +67,7 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
     )
     const [code] = await once(perf, 'close')
     if (code !== 0) throw new Error('perf could not record: see above')
+    const to = cpuTimes()
     const done = JSON.parse(await running) as { readonly perSecond?: number; readonly gbitPerSecond?: number }
     const text = await capture([
       'perf',
@@ -80,10 +83,17 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
       'sym',
     ])
     const perSecond = done.perSecond ?? ((done.gbitPerSecond ?? 0) * 1e3) / 8
-    return { samples: readReport(text), perSecond, seconds: span }
+    const idle = (to.idle - from.idle) / (to.all - from.all)
+    return { samples: readReport(text), perSecond, seconds: span, idle }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+/** Of all CPUs since the machine's start, in ticks. */
+function cpuTimes(): { readonly idle: number; readonly all: number } {
+  const [, ...times] = (readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? '').split(/\s+/).map(Number)
+  return { idle: (times[3] ?? 0) + (times[4] ?? 0), all: sum(times) }
 }
 
 /** Lines of `perf report -n -s sym`: per cent, samples, [k] or [.], symbol. */
@@ -137,10 +147,7 @@ function printParts(profiles: ReadonlyMap<string, Profile>): void {
     line(part, (each) => time(each, counts.get(each)?.get(part) ?? 0))
   line('together', (each) => time(each, sum(counts.get(each)?.values() ?? [])))
   line('a second', ({ perSecond }) => column(Math.round(perSecond).toLocaleString('en')))
-  line('CPUs idle', (each) => {
-    const idle = 1 - sum(busy(each).map(([, count]) => count)) / sum(each.samples.values())
-    return column(`${(idle * 100).toFixed(0)} %`)
-  })
+  line('CPUs idle', ({ idle }) => column(`${(idle * 100).toFixed(0)} %`))
 }
 
 function printSymbols(name: string, of: Profile): void {
