@@ -12,9 +12,9 @@ import { setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 /** Everything in one run on one machine, in turns: these machines are shared, and a figure alone says little. */
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '7' },
+    rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
-    endurance: { type: 'string', default: '30' },
+    endurance: { type: 'string', default: '60' },
     out: { type: 'string', default: join(repository, 'bench') },
     /* Of what there is to measure, what has this in its title: printed, and not written. */
     only: { type: 'string' },

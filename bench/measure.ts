@@ -110,7 +110,7 @@ export function measurements(seconds: number): readonly Measurement[] {
   ]
 }
 
-/** To one destination for half a minute: ports must not run out. */
+/** To one destination, and for long: ports must not run out. */
 export function endurance(seconds: number): Measurement {
   return {
     title: `new connections over ${seconds} s to one destination`,
