@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { capture, loadBinary } from './tools.ts'
+import { capture, cpuSeconds, loadBinary } from './tools.ts'
 import { outpostAddress, port, type Way } from './ways.ts'
 
 /** One figure of one run of one way. */
@@ -38,29 +37,19 @@ async function takeCount(way: Way): Promise<number> {
   return Number(await capture(way.inPod(['bash', '-c', script])))
 }
 
-/** Busy time of all CPUs, in seconds, since the machine's start. */
-function busySeconds(): number {
-  const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (
-    readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
-  )
-    .split(/\s+/)
-    .map(Number)
-  return (user + nice + system + irq + softirq) / 100
-}
-
 export function measurements(seconds: number): readonly Measurement[] {
   const time = String(seconds)
   const bulk = (direction: 'out' | 'in', name: string): Measurement => ({
     title: name,
     command: load(`bulk ${time} ${direction}`),
     run: async (way) => {
-      const busy = busySeconds()
+      const from = cpuSeconds()
       const { gbitPerSecond, bytes } = await runLoad<{ gbitPerSecond: number; bytes: number }>(way, [
         'bulk',
         time,
         direction,
       ])
-      const msPerGigabyte = ((busySeconds() - busy) * 1e3) / (bytes / 1e9)
+      const msPerGigabyte = ((cpuSeconds().busy - from.busy) * 1e3) / (bytes / 1e9)
       return [
         { name, unit: 'Gbit/s', value: gbitPerSecond, better: 'more' },
         { name: `CPU for a gigabyte, ${name}`, unit: 'ms', value: msPerGigabyte, better: 'less' },
@@ -97,9 +86,9 @@ export function measurements(seconds: number): readonly Measurement[] {
       command: load(`udp ${time}`),
       run: async (way) => {
         await takeCount(way)
-        const busy = busySeconds()
+        const from = cpuSeconds()
         await runLoad<Rate>(way, ['udp', time])
-        const used = busySeconds() - busy
+        const used = cpuSeconds().busy - from.busy
         const received = await takeCount(way)
         return [
           { name: 'small UDP packets received', unit: '1/s', value: received / seconds, better: 'more' },

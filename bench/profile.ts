@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { missingForLab } from '../src/lab/requirements.ts'
-import { capture, compileTools, loadBinary } from './tools.ts'
+import { capture, compileTools, cpuSeconds, loadBinary } from './tools.ts'
 import { outpostAddress, port, setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 
 /**
@@ -59,7 +59,7 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
     const running = capture(way.inPod([loadBinary, verb, outpostAddress, String(port), seconds, ...rest]))
     await setTimeout(500)
     const span = Math.max(1, Number(seconds) - 1)
-    const from = cpuTimes()
+    const from = cpuSeconds()
     const perf = spawn(
       'perf',
       ['record', '-q', '-a', '-e', 'cpu-clock', '-F', String(frequency), '-o', data, 'sleep', String(span)],
@@ -67,7 +67,7 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
     )
     const [code] = await once(perf, 'close')
     if (code !== 0) throw new Error('perf could not record: see above')
-    const to = cpuTimes()
+    const to = cpuSeconds()
     const done = JSON.parse(await running) as { readonly perSecond?: number; readonly gbitPerSecond?: number }
     const text = await capture([
       'perf',
@@ -83,17 +83,12 @@ async function profile(way: Way, load: readonly string[]): Promise<Profile> {
       'sym',
     ])
     const perSecond = done.perSecond ?? ((done.gbitPerSecond ?? 0) * 1e3) / 8
-    const idle = (to.idle - from.idle) / (to.all - from.all)
+    const [idleSeconds, busySeconds] = [to.idle - from.idle, to.busy - from.busy]
+    const idle = idleSeconds / (idleSeconds + busySeconds)
     return { samples: readReport(text), perSecond, seconds: span, idle }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
-}
-
-/** Of all CPUs since the machine's start, in ticks. */
-function cpuTimes(): { readonly idle: number; readonly all: number } {
-  const [, ...times] = (readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? '').split(/\s+/).map(Number)
-  return { idle: (times[3] ?? 0) + (times[4] ?? 0), all: sum(times) }
 }
 
 /** Lines of `perf report -n -s sym`: per cent, samples, [k] or [.], symbol. */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from '../src/lab/layout.ts'
 import { run } from '../src/lab/machine.ts'
@@ -36,6 +36,16 @@ export function capture(words: readonly string[], env: NodeJS.ProcessEnv = proce
       code === 0 ? resolve(output) : reject(new Error(`${words.join(' ')} failed: ${errors || output}`)),
     )
   })
+}
+
+/** Of all CPUs since the machine's start. */
+export function cpuSeconds(): { readonly busy: number; readonly idle: number } {
+  const [, user = 0, nice = 0, system = 0, idle = 0, waiting = 0, irq = 0, softirq = 0] = (
+    readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
+  )
+    .split(/\s+/)
+    .map(Number)
+  return { busy: (user + nice + system + irq + softirq) / 100, idle: (idle + waiting) / 100 }
 }
 
 export function median(values: readonly number[]): number {

@@ -1,11 +1,11 @@
 import { isKernelError } from '../datapath/libc.ts'
-import type { Netlink } from '../datapath/netlink.ts'
 import {
   deleteProxiedNeighbour,
   listProxiedNeighbours,
   type ProxiedNeighbour,
   putProxiedNeighbour,
-} from '../datapath/proxied-neighbours.ts'
+} from '../datapath/neighbours.ts'
+import type { Netlink } from '../datapath/netlink.ts'
 import { writeSysctl } from '../datapath/sysctl.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { linkOf } from './links.ts'

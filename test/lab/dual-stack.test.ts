@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of, walkthroughNodes } from '../../src/lab/layout.ts'
 import { policyFiles } from '../../src/lab/policy-files.ts'
-import { cannotRun, eventually, labFor, patienceMs, type, walkUpTo } from './lab-under-test.ts'
+import { cannotRun, eventually, labFor, patienceMs, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
 
 const outpost = `http://[${ipv6Of(7)}]:8000`
 const egress = { 'kind-worker3': ipv6Of(0x42), 'kind-worker4': ipv6Of(0x43) } as const
@@ -24,8 +24,6 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
     run(
       `kubectl exec ${pod} -- sh -c 'for i in $(seq ${count}); do curl -s --max-time 2 ${outpost}; echo " exit $?"; done'`,
     )
-  const seen = async (): Promise<Record<string, number>> =>
-    JSON.parse(await run(`curl -s --max-time 2 http://172.18.0.7:8000/seen`)) as Record<string, number>
   const linesOfStream = async (): Promise<readonly string[]> =>
     (await run(`kubectl exec xwing -- cat ${streamFile}`)).split('\n')
 
@@ -33,19 +31,21 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
     await walkUpTo(lab.state(), 'The outpost')
     const addresses = await run('kubectl get pods -o jsonpath={.items[*].status.podIPs[*].ip}')
     assert.match(addresses, /fd00:10:244:2::/)
-    const [, other = ''] = (await run('kubectl get pod tiefighter -o jsonpath={.status.podIPs[*].ip}')).split(
-      ' ',
-    )
-    assert.match(other, /^fd00:10:244:/)
+    const [ipv4 = '', ipv6 = ''] = (
+      await run('kubectl get pod tiefighter -o jsonpath={.status.podIPs[*].ip}')
+    ).split(' ')
+    assert.match(ipv6, /^fd00:10:244:/)
     const server = `require("node:http").createServer((request, response) => response.end(request.socket.remoteAddress)).listen(8000, "::")`
     await run(
       `kubectl exec tiefighter -- sh -c '${process.execPath} -e '"'"'${server}'"'"' >/dev/null 2>&1 </dev/null &'`,
     )
-    await eventually('the other pod answers with who has called', async () =>
-      /^fd00:10:244:2::/.test(
-        await run(`kubectl exec xwing -- sh -c 'curl -s --max-time 2 http://[${other}]:8000 || true'`),
-      ),
-    )
+    for (const [host, own] of [
+      [ipv4, /^::ffff:10\.244\.2\./],
+      [`[${ipv6}]`, /^fd00:10:244:2::/],
+    ] as const)
+      await eventually(`the other pod answers at ${host} with who has called`, async () =>
+        own.test(await run(`kubectl exec xwing -- sh -c 'curl -s --max-time 2 http://${host}:8000 || true'`)),
+      )
   })
 
   test('without a policy they leave with their node’s address', async () => {
@@ -68,9 +68,9 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
       await run(`docker exec ${node} ip -6 address add ${address}/64 dev net0 nodad`)
     await run('kubectl wait --for=condition=Ready iegp/outpost-ha --timeout=20s')
     await eventually('the first connection is there', async () => /exit 0/.test(await answers('xwing')))
-    const before = await seen()
+    const before = await seenByOutpost(lab.state())
     await answers('xwing', 100)
-    const after = await seen()
+    const after = await seenByOutpost(lab.state())
     const grown = Object.keys(after).filter((address) => (after[address] ?? 0) > (before[address] ?? 0))
     assert.deepEqual(grown.sort(), Object.values(egress).sort())
     const count = grown.reduce((sum, address) => sum + (after[address] ?? 0) - (before[address] ?? 0), 0)
