@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { isRunning, type ProcessId } from '../machine.ts'
 import type { Container, Pod } from './pod-spec.ts'
-import { stateDirectory } from './sandbox.ts'
+import { stateDirectory } from './state-directory.ts'
 
 /** What runs of a pod, on disk, so that a kubelet that is started again takes over what the last one started. */
 export interface RunningPod {
@@ -42,7 +42,6 @@ export const logDirectory = (uid: string): string => join(stateDirectory, 'logs'
 
 export function forgetRunningPod(uid: string): void {
   rmSync(join(directory, `${uid}.json`), { force: true })
-  rmSync(join(stateDirectory, 'volumes', uid), { recursive: true, force: true })
   rmSync(logDirectory(uid), { recursive: true, force: true })
 }
 

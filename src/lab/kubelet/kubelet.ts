@@ -23,18 +23,23 @@ import {
   type RunningPod,
   saveRunningPod,
 } from './containers.ts'
-import { type Container, containersOf, fieldOf, type Pod } from './pod-spec.ts'
-import { PodVolumes } from './pod-volumes.ts'
+import { type Allocatable, fieldOf } from './downward.ts'
+import { type Container, containersOf, type Pod } from './pod-spec.ts'
 import { Probes } from './probes.ts'
 import { launch, makeNetns, removeNetns } from './sandbox.ts'
+import { stateDirectory } from './state-directory.ts'
 import { podStatus } from './status.ts'
 import type { ContainerHandle } from './streams.ts'
+import { bindsOf } from './volumes/binds.ts'
+import { MountProblem, PodVolumes } from './volumes/pod-volumes.ts'
 
 export interface KubeletOptions {
   readonly nodeName: string
   readonly nodeIP: string
   readonly apiServerHost: string
-  readonly ca: string
+  readonly allocatable: Allocatable
+  /** Of the API server that pods reach. */
+  readonly authority: string
   readonly client: KubeClient
   readonly clock: Clock
   readonly log: Logger
@@ -66,7 +71,11 @@ export class Kubelet {
   constructor(options: KubeletOptions) {
     const { client, nodeName, clock, log } = options
     this.#options = options
-    this.#volumes = new PodVolumes(options, () => this.#lookAtAll())
+    this.#volumes = new PodVolumes({
+      ...options,
+      directory: join(stateDirectory, 'volumes'),
+      onChange: () => this.#lookAtAll(),
+    })
     this.#pods = client.resource<Pod>(coreResource('pods', true))
     this.#mirror = new Mirror<Pod, Pod>(this.#pods, {
       fieldSelector: `spec.nodeName=${nodeName}`,
@@ -80,7 +89,7 @@ export class Kubelet {
   async start(signal: AbortSignal): Promise<void> {
     const timer = setInterval(() => this.#lookAtAll(), lookAgainMs)
     try {
-      await Promise.all([this.#mirror.start(signal), this.#volumes.start(signal)])
+      await this.#mirror.start(signal)
     } finally {
       clearInterval(timer)
     }
@@ -153,7 +162,12 @@ export class Kubelet {
     if (worker.toldMessage !== message) {
       log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
       const pod = [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
-      const reason = worker.waiting?.reason === 'ErrImagePull' ? 'Failed' : 'FailedStart'
+      const reason =
+        error instanceof MountProblem
+          ? 'FailedMount'
+          : worker.waiting?.reason === 'ErrImagePull'
+            ? 'Failed'
+            : 'FailedStart'
       if (pod !== undefined) this.#tell(pod, { type: 'Warning', reason, message })
     }
     worker.toldMessage = message
@@ -176,7 +190,10 @@ export class Kubelet {
     if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return
     if (this.#options.clock.now() < worker.retryAtMs) return
     try {
-      if (this.#running.get(uid) === undefined) await this.#startPod(pod, uid, worker)
+      if (this.#running.get(uid) === undefined) {
+        await this.#volumes.mounts(pod)
+        await this.#startPod(pod, uid, worker)
+      }
       await this.#tend(pod, uid)
       worker.failures = 0
       worker.waiting = undefined
@@ -271,7 +288,7 @@ export class Kubelet {
       else if (isAlive(present)) await this.#probe(pod, running, container, present)
       else await this.#restart(pod, running, container, present)
     }
-    await this.#volumes.refresh(pod, uid)
+    await this.#volumes.mounts(pod)
   }
 
   async #restart(
@@ -299,7 +316,7 @@ export class Kubelet {
     const problem = securityProblem(security)
     if (problem !== undefined) throw new Error(problem)
     const env = this.#environment(pod, container, running.podIPs[0] ?? '')
-    const binds = await this.#volumes.bindsOf(pod, running.uid, container)
+    const binds = bindsOf(pod, container, await this.#volumes.mounts(pod))
     const command = [
       ...(container.command ?? (container.args === undefined ? (image?.command ?? []) : [])),
       ...(container.args ?? []),
@@ -338,7 +355,9 @@ export class Kubelet {
     const { nodeIP: hostIP, apiServerHost } = this.#options
     const given = (container.env ?? []).map(({ name, value, valueFrom }) => [
       name,
-      value ?? fieldOf(pod, valueFrom?.fieldRef?.fieldPath ?? '', { podIP, hostIP }),
+      value ??
+        fieldOf(pod, valueFrom?.fieldRef?.fieldPath ?? '', { podIPs: [podIP], hostIPs: [hostIP] }) ??
+        '',
     ])
     const env = {
       PATH: `${process.env.LAB_NODE_BIN}:${process.env.LAB_BIN}:${repository}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,

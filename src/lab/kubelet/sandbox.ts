@@ -5,20 +5,17 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
-  renameSync,
   rmSync,
-  writeFileSync,
+  statSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { hide, isWithin } from '../hidden-folders.ts'
 import { identify, type ProcessId } from '../machine.ts'
 import { confine, protectFiles } from './confinement.ts'
 import type { Pod, SecurityContext } from './pod-spec.ts'
-import type { Bind } from './pod-volumes.ts'
-
-export const stateDirectory = '/run/kubelet'
+import { stateDirectory } from './state-directory.ts'
+import type { Bind } from './volumes/binds.ts'
 
 /** Namespaces of its own for a pod's network; bound at a path so that it lives without a process. */
 export function makeNetns(id: string): string {
@@ -79,9 +76,7 @@ export function launch(container: Launch): ProcessId {
     ...separateMounts(binds),
     ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
     ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
-    ...binds.flatMap(({ source, target, isBidirectional }) =>
-      isBidirectional ? [] : [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`],
-    ),
+    ...binds.flatMap((bind) => (bind.isBidirectional ? [] : bindLines(bind))),
     `mount -t tmpfs tmpfs ${stateDirectory}`,
     ...protectFiles(security),
     'exec "$@"',
@@ -101,6 +96,17 @@ export function launch(container: Launch): ProcessId {
   return identify(child.pid)
 }
 
+/** A file is mounted on a file, a folder on a folder. */
+function bindLines({ source, target, isReadOnly }: Bind): string[] {
+  const [from, to] = [quote(source), quote(target)]
+  const place = statSync(source).isDirectory()
+    ? `mkdir -p ${to}`
+    : `mkdir -p "$(dirname ${to})"; [ -e ${to} ] || : >${to}`
+  return [place, `mount --rbind ${from} ${to}`, ...(isReadOnly ? [`mount -o remount,bind,ro ${to}`] : [])]
+}
+
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
 /**
  * From here on the node's mounts come in and none goes out, but for mounts that hold a folder which is to be the node's. What
  * another mount covers cannot be named, nor reached.
@@ -118,17 +124,4 @@ done`,
 
 function signalNumber(signal: string): number {
   return { SIGKILL: 9, SIGTERM: 15, SIGINT: 2, SIGSEGV: 11 }[signal] ?? 1
-}
-
-/** A volume's files, replaced one by one; nobody sees half of one. */
-export function writeVolume(directory: string, files: Readonly<Record<string, string>>): void {
-  mkdirSync(directory, { recursive: true })
-  for (const [name, content] of Object.entries(files)) {
-    const path = join(directory, name)
-    if (existsSync(path) && readFileSync(path, 'utf8') === content) continue
-    writeFileSync(join(directory, `.${name}.new`), content)
-    renameSync(join(directory, `.${name}.new`), path)
-  }
-  for (const name of readdirSync(directory))
-    if (!(name in files)) rmSync(join(directory, name), { force: true })
 }
