@@ -20,7 +20,16 @@ export interface RunningContainer {
   readonly process: ProcessId
   readonly startedAt: string
   readonly restarts: number
-  readonly ended?: { readonly code: number; readonly at: string }
+  readonly ended?: Ended
+  /** The one before it, which its restart has replaced. */
+  readonly previous?: Omit<RunningContainer, 'restarts' | 'previous'>
+}
+
+export interface Ended {
+  readonly code: number
+  readonly at: string
+  /** What it left to say. */
+  readonly message?: string
 }
 
 const directory = join(stateDirectory, 'pods')
@@ -43,6 +52,7 @@ export const logDirectory = (uid: string): string => join(stateDirectory, 'logs'
 export function forgetRunningPod(uid: string): void {
   rmSync(join(directory, `${uid}.json`), { force: true })
   rmSync(logDirectory(uid), { recursive: true, force: true })
+  rmSync(join(stateDirectory, 'termination', uid), { recursive: true, force: true })
 }
 
 export function isAlive(container: RunningContainer): boolean {

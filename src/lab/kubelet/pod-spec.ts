@@ -37,6 +37,12 @@ export interface Container {
   readonly volumeMounts?: readonly VolumeMount[]
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
+  /** Until it has passed once, the others are not asked. */
+  readonly startupProbe?: Probe
+  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[]
+  readonly imagePullPolicy?: string
+  readonly terminationMessagePath?: string
+  readonly terminationMessagePolicy?: string
   readonly securityContext?: SecurityContext
 }
 
@@ -68,11 +74,20 @@ export interface SecurityContext {
 }
 
 export interface Probe {
-  readonly httpGet?: { readonly path?: string; readonly port: number; readonly host?: string }
+  readonly httpGet?: {
+    readonly path?: string
+    readonly port: number | string
+    readonly host?: string
+    readonly scheme?: string
+  }
+  readonly tcpSocket?: { readonly port: number | string; readonly host?: string }
   readonly exec?: { readonly command: readonly string[] }
   readonly periodSeconds?: number
+  readonly timeoutSeconds?: number
   readonly failureThreshold?: number
+  readonly successThreshold?: number
   readonly initialDelaySeconds?: number
+  readonly terminationGracePeriodSeconds?: number
 }
 
 export interface PodStatus {
@@ -80,6 +95,7 @@ export interface PodStatus {
   readonly podIP?: string
   readonly podIPs?: readonly { readonly ip: string }[]
   readonly hostIP?: string
+  readonly hostIPs?: readonly { readonly ip: string }[]
   readonly startTime?: string
   readonly conditions?: readonly object[]
   readonly initContainerStatuses?: readonly ContainerStatus[]
