@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ApiObject } from '../lab/apiserver/api-object.ts'
 import { ruleProblem } from '../lab/apiserver/cel.ts'
+import { definitionIssues } from '../lab/apiserver/definition-rules.ts'
 import { estimateRules, mostPerDefinition, mostPerRule } from '../lab/apiserver/rule-cost.ts'
 import { type Schema, validate } from '../lab/apiserver/schema.ts'
 import { renderCrd, renderCrds } from './crd.ts'
@@ -11,6 +12,7 @@ interface Crd {
   readonly metadata: { readonly name: string }
   readonly spec: {
     readonly group: string
+    readonly conversion: object
     readonly names: { readonly plural: string; readonly shortNames: readonly string[] }
     readonly versions: readonly {
       readonly name: string
@@ -80,6 +82,14 @@ describe('every definition', () => {
         !(schema.properties && schema.additionalProperties !== undefined),
         `${path} is either a record or a map`,
       )
+    }
+  })
+
+  test('says of metadata no more than that it is an object, and leaves an API server no default to fill in', () => {
+    for (const crd of renderCrds() as Crd[]) {
+      assert.deepEqual(crd.spec.versions[0]?.schema.openAPIV3Schema.properties?.metadata, { type: 'object' })
+      assert.deepEqual(crd.spec.conversion, { strategy: 'None' })
+      assert.deepEqual(definitionIssues(crd as unknown as ApiObject), [])
     }
   })
 

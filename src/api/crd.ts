@@ -122,6 +122,7 @@ export function renderCrd(name: keyof typeof kinds): object {
       group,
       scope: 'Cluster',
       names: { kind, listKind: `${kind}List`, plural, singular, shortNames, categories },
+      conversion: { strategy: 'None' },
       versions: [
         {
           name: version,
@@ -143,7 +144,8 @@ function renderSchema({ description, spec, status, rules, isSpecRequired }: Defi
     properties: {
       apiVersion: { type: 'string', description: 'The version of the schema that the object is written in.' },
       kind: { type: 'string', description: 'What the object is.' },
-      metadata: { type: 'object', description: 'Its name, labels and what else every object has.' },
+      // An API server knows what metadata is, and refuses a definition that says more of it than this.
+      metadata: { type: 'object' },
       spec: withRules(structural(spec), rules),
       ...(status === undefined ? {} : { status: structural(status) }),
     },

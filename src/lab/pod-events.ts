@@ -5,6 +5,8 @@ export interface PodEvent {
   readonly type: 'Normal' | 'Warning'
   readonly reason: string
   readonly message: string
+  /** Of the container that it is about, as `spec.containers{name}`. */
+  readonly fieldPath?: string
 }
 
 /** Who tells: a part of the cluster, and where it runs. */
@@ -18,16 +20,32 @@ export async function recordEvent(
   client: KubeClient,
   source: EventSource,
   pod: KubeObject,
-  { type, reason, message }: PodEvent,
+  event: PodEvent,
 ): Promise<void> {
+  await client
+    .resource(coreResource('events', true))
+    .create(eventObject(source, pod, event))
+    .catch(() => {})
+}
+
+export function eventObject(source: EventSource, pod: KubeObject, event: PodEvent): KubeObject {
   const { name, namespace = 'default', uid, resourceVersion } = pod.metadata
+  const { type, reason, message, fieldPath } = event
   const time = new Date().toISOString().replace(/\.\d+/, '')
-  const event = {
+  const object = {
     apiVersion: 'v1',
     kind: 'Event',
     /* Several may be told in a millisecond. */
     metadata: { name: `${name}.${process.hrtime.bigint().toString(16)}`, namespace },
-    involvedObject: { apiVersion: 'v1', kind: 'Pod', name, namespace, uid, resourceVersion },
+    involvedObject: {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      name,
+      namespace,
+      uid,
+      resourceVersion,
+      ...(fieldPath === undefined ? {} : { fieldPath }),
+    },
     type,
     reason,
     message,
@@ -38,8 +56,5 @@ export async function recordEvent(
     lastTimestamp: time,
     count: 1,
   }
-  await client
-    .resource(coreResource('events', true))
-    .create(event as KubeObject)
-    .catch(() => {})
+  return object as KubeObject
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { stringify } from 'yaml'
 import { restartKubelet } from '../../src/lab/lab.ts'
@@ -146,7 +147,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: patienceMs }, () => {
     await eventually('it says why', async () => /no-such-folder does not exist/.test(await run(message)))
     assert.match(
       await run('kubectl describe pod astray'),
-      /Warning +FailedStart .*no-such-folder does not exist/,
+      /Warning +Failed .*Error: .*no-such-folder does not exist/,
     )
   })
 
@@ -166,6 +167,48 @@ describe('pods of the lab', { skip: cannotRun, timeout: patienceMs }, () => {
         (await run(`kubectl get pod frail -o 'jsonpath={.status.containerStatuses[0].restartCount}'`)) ===
         '1',
     )
+  })
+
+  test('a container that fails says why, in its own words, and waits longer each time', async () => {
+    const command = ['sh', '-c', 'echo no gateway >/dev/termination-log; exit 3']
+    await apply(lab.state(), pod('failing', { hostNetwork: true }, { command }))
+    const status = `kubectl get pod failing -o 'jsonpath={.status.containerStatuses[0]}'`
+    type Terminated = { exitCode: number; reason: string; message: string }
+    type Status = { state: { waiting?: { reason: string } }; lastState: { terminated?: Terminated } }
+    let said: Status | undefined
+    await eventually('it waits for its next start', async () => {
+      said = JSON.parse(await run(status)) as Status
+      return said.state.waiting?.reason === 'CrashLoopBackOff'
+    })
+    const { exitCode, reason, message } = said?.lastState.terminated ?? {}
+    assert.deepEqual([exitCode, reason, message], [3, 'Error', 'no gateway\n'])
+    assert.match(await run('kubectl describe pod failing'), /Warning +BackOff .*Back-off restarting failed/)
+    assert.equal(existsSync('/dev/termination-log'), false, 'the machine’s own devices stay as they are')
+  })
+
+  test('a start that does not finish is ended by its startup probe, which tells why', async () => {
+    const startupProbe = { exec: { command: ['sh', '-c', 'echo stuck at maps; false'] }, periodSeconds: 1 }
+    await apply(lab.state(), pod('stuck', { hostNetwork: true }, { startupProbe }))
+    const status = `kubectl get pod stuck -o 'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].started}'`
+    await eventually('it was started again', async () => /^[1-9]\d* false$/.test(await run(status)))
+    const told = await run('kubectl describe pod stuck')
+    assert.match(told, /Warning +Unhealthy .*Startup probe failed: stuck at maps/)
+    assert.match(told, /Normal +Killing .*failed startup probe, will be restarted/)
+    await run('kubectl delete pod failing stuck --grace-period=1')
+  })
+
+  test('a volume that is not there keeps a pod waiting, and its event says for what', async () => {
+    const volumes = [{ name: 'late', secret: { secretName: 'late' } }]
+    const volumeMounts = [{ name: 'late', mountPath: '/etc/late' }]
+    await apply(lab.state(), pod('waits', { hostNetwork: true, volumes }, { volumeMounts }))
+    const event =
+      /Warning +FailedMount .*MountVolume.SetUp failed for volume "late" : secret "late" not found/
+    await eventually('it says why', async () => event.test(await run('kubectl describe pod waits')))
+    const waiting = `kubectl get pod waits -o 'jsonpath={.status.containerStatuses[0].state.waiting}'`
+    assert.equal(await run(waiting), '{"reason":"ContainerCreating"}')
+    await run('kubectl create secret generic late --from-literal=word=here')
+    await isReady(lab.state(), 'waits')
+    assert.equal(await run('kubectl exec waits -- cat /etc/late/word'), 'here')
   })
 
   test('with a plugin the node is ready, and a pod starts in the network that ADD made', async () => {

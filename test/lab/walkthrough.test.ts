@@ -19,7 +19,7 @@ describe('the walkthrough', { skip: cannotRun, timeout: patienceMs }, () => {
   test('of a pod it is told where it was put, and that it runs', async () => {
     const told = await type(lab.state(), 'kubectl describe pod xwing')
     assert.match(told, /Normal +Scheduled .*Successfully assigned default\/xwing to kind-worker/)
-    assert.match(told, /Normal +Started .*Started container xwing/)
+    assert.match(told, /Normal +Started .*Container started/)
   })
 
   test('a pod has a /tmp of its own, and sees nothing of what its kubelet and the lab keep', async () => {

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ApiObject } from './api-object.ts'
@@ -41,6 +41,15 @@ interface Binding extends ApiObject {
   readonly subjects?: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[]
 }
 
+/** What a token says, signed. */
+interface Claims {
+  readonly jti: string
+  readonly sub: string
+  readonly uid: string
+  readonly exp: number
+  readonly pod?: { readonly name: string; readonly uid: string }
+}
+
 const rbac = 'rbac.authorization.k8s.io'
 
 /** Who asks, and may they? Tokens from a file, as kube-apiserver reads it, and those of service accounts. */
@@ -69,12 +78,15 @@ export class Access {
     account: ApiObject,
     seconds: number,
     nowMs: number,
+    pod?: { readonly name: string; readonly uid: string },
   ): { token: string; expires: string } {
     const expiresMs = nowMs + seconds * 1000
-    const claims = {
+    const claims: Claims = {
+      jti: randomUUID(),
       sub: `system:serviceaccount:${namespace}:${account.metadata.name}`,
-      uid: account.metadata.uid,
+      uid: account.metadata.uid ?? '',
       exp: Math.floor(expiresMs / 1000),
+      ...(pod === undefined ? {} : { pod }),
     }
     const head = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT' })).toString('base64url')
     const body = Buffer.from(JSON.stringify(claims)).toString('base64url')
@@ -88,21 +100,20 @@ export class Access {
     return createHmac('sha256', this.#key).update(text).digest('base64url')
   }
 
-  /** A token ends with its account: another of the same name has another uid. */
+  /** A token ends with its account, and with the pod that it was made for: another of the same name has another uid. */
   #serviceAccountOf(token: string, nowMs: number): User | undefined {
     const [head, body, signature] = token.split('.')
     if (head === undefined || body === undefined || signature === undefined) return undefined
     const expected = Buffer.from(this.#sign(`${head}.${body}`))
     const given = Buffer.from(signature)
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined
-    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as {
-      sub: string
-      uid: string
-      exp: number
-    }
+    const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Claims
     if (claims.exp * 1000 < nowMs) return undefined
     const [, , namespace = '', name = ''] = claims.sub.split(':')
     if (this.#store.get('/serviceaccounts', `${namespace}/${name}`)?.metadata.uid !== claims.uid)
+      return undefined
+    const { pod } = claims
+    if (pod !== undefined && this.#store.get('/pods', `${namespace}/${pod.name}`)?.metadata.uid !== pod.uid)
       return undefined
     return {
       name: claims.sub,

@@ -6,11 +6,9 @@ import type { Lifecycle } from './lifecycle.ts'
 import { parseDeleteOptions, type Target } from './request.ts'
 import { badRequest, conflict, StatusError } from './status-error.ts'
 import { keyOf, type Store } from './store.ts'
+import { issueToken } from './token-request.ts'
 
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' }
-
-/** Tokens are not for ever, and not so short that a client spends its time fetching them. */
-const tokenSeconds = { least: 600, usual: 3600, most: 1 << 30 }
 
 /** What is created below an object and is not kept: a token, a pod's place, its eviction. */
 export function act(
@@ -25,7 +23,7 @@ export function act(
   const given = isObject(body) ? body : {}
   switch (target.subresource) {
     case 'token':
-      return issueToken(access, target, object, isObject(given.spec) ? given.spec : {})
+      return issueToken(store, access, object, given)
     case 'binding':
       return bind(store, object, isObject(given.target) ? given.target : {})
     case 'eviction': {
@@ -43,22 +41,6 @@ export function act(
       throw badRequest(
         `${target.subresource} is not something to be created here; exec and attach need a WebSocket (kubectl 1.30 or later)`,
       )
-  }
-}
-
-function issueToken(access: Access, { namespace = '' }: Target, account: ApiObject, spec: JsonObject) {
-  const asked = Number(spec.expirationSeconds ?? tokenSeconds.usual)
-  const seconds = Math.min(
-    tokenSeconds.most,
-    Math.max(tokenSeconds.least, Number.isFinite(asked) ? asked : tokenSeconds.usual),
-  )
-  const { token, expires } = access.issueToken(namespace, account, seconds, Date.now())
-  return {
-    kind: 'TokenRequest',
-    apiVersion: 'authentication.k8s.io/v1',
-    metadata: { name: account.metadata.name, namespace },
-    spec: { ...spec, expirationSeconds: seconds },
-    status: { token, expirationTimestamp: expires },
   }
 }
 

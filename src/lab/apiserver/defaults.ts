@@ -1,11 +1,14 @@
 import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
+import { fillPod, fillPodSpec } from './pod-defaults.ts'
 import type { ResourceKind } from './resources.ts'
 
 /** What the real API server fills in, as far as users and the lab's own parts see it. */
 export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
   switch (kind.kind) {
     case 'Pod':
-      fillPod(object)
+      object.spec ??= {}
+      fillPodSpec(object.spec)
+      fillPod(object.spec)
       return
     case 'Namespace':
       object.spec = { finalizers: ['kubernetes'], ...object.spec }
@@ -16,9 +19,24 @@ export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
       }
       return
     case 'Deployment':
+      fillWorkload(object, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600 })
+      withRollout(object, 'strategy', { maxUnavailable: '25%', maxSurge: '25%' })
+      return
     case 'ReplicaSet':
+      fillWorkload(object, { replicas: 1 })
+      return
     case 'StatefulSet':
-      object.spec = { replicas: 1, ...object.spec }
+      fillWorkload(object, {
+        replicas: 1,
+        revisionHistoryLimit: 10,
+        podManagementPolicy: 'OrderedReady',
+        persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain', whenScaled: 'Retain' },
+      })
+      withRollout(object, 'updateStrategy', { partition: 0 })
+      return
+    case 'DaemonSet':
+      fillWorkload(object, { revisionHistoryLimit: 10 })
+      withRollout(object, 'updateStrategy', { maxUnavailable: 1, maxSurge: 0 })
       return
     case 'Secret':
       fillSecret(object)
@@ -30,36 +48,22 @@ export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
   }
 }
 
-const tolerationOf = (key: string): JsonObject => ({
-  key,
-  operator: 'Exists',
-  effect: 'NoExecute',
-  tolerationSeconds: 300,
-})
+/** A template says the same of its pods as a pod of itself. */
+function fillWorkload(object: ApiObject, defaults: JsonObject): void {
+  object.spec = { ...defaults, ...object.spec }
+  const template = object.spec.template
+  if (!isObject(template)) return
+  template.metadata ??= {}
+  if (isObject(template.spec)) fillPodSpec(template.spec)
+}
 
-function fillPod(pod: ApiObject): void {
-  const spec: JsonObject = {
-    restartPolicy: 'Always',
-    serviceAccountName: 'default',
-    terminationGracePeriodSeconds: 30,
-    schedulerName: 'default-scheduler',
-    enableServiceLinks: true,
-    dnsPolicy: 'ClusterFirst',
-    ...pod.spec,
-  }
-  const tolerations = Array.isArray(spec.tolerations) ? spec.tolerations.filter(isObject) : []
-  const missing = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'].filter(
-    (key) =>
-      !tolerations.some(
-        (toleration) =>
-          toleration.operator === 'Exists' && (toleration.key === key || toleration.key === undefined),
-      ),
-  )
-  spec.tolerations = [...tolerations, ...missing.map(tolerationOf)]
-  for (const container of Array.isArray(spec.containers) ? spec.containers.filter(isObject) : [])
-    container.imagePullPolicy ??= 'IfNotPresent'
-  pod.spec = spec
-  pod.status = { phase: 'Pending', ...pod.status }
+/** What a rollout does where its owner says nothing, or only half of it. */
+function withRollout(object: ApiObject, field: string, rollingUpdate: JsonObject): void {
+  const strategy = isObject(object.spec?.[field]) ? object.spec[field] : {}
+  const type = strategy.type ?? 'RollingUpdate'
+  const given = isObject(strategy.rollingUpdate) ? strategy.rollingUpdate : {}
+  const filled = type === 'RollingUpdate' ? { rollingUpdate: { ...rollingUpdate, ...given } } : {}
+  object.spec = { ...object.spec, [field]: { ...strategy, type, ...filled } }
 }
 
 /** `stringData` is for writing: it is kept as `data`. */

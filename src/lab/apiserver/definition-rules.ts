@@ -47,7 +47,7 @@ function versionIssues(versions: unknown): FieldIssue[] {
     const root = isObject(schema) ? schema.openAPIV3Schema : undefined
     if (typeof name !== 'string' || name === '') issues.push(missing(`${field}.name`))
     if (!isObject(root) || root.type !== 'object') issues.push(missing(`${field}.schema.openAPIV3Schema`))
-    else issues.push(...schemaIssues(root, `${field}.schema.openAPIV3Schema`))
+    else issues.push(...schemaIssues(root, `${field}.schema.openAPIV3Schema`), ...metadataIssues(root))
     const isColumn = (column: unknown): boolean =>
       isObject(column) && [column.name, column.type, column.jsonPath].every(isText)
     if (columns !== undefined && !isList(columns, isColumn))
@@ -56,6 +56,28 @@ function versionIssues(versions: unknown): FieldIssue[] {
       )
   }
   return issues
+}
+
+/** An API server knows what metadata is: a definition may only narrow an object's name. */
+function metadataIssues({ properties }: JsonObject): FieldIssue[] {
+  const metadata = isObject(properties) ? properties.metadata : undefined
+  if (!isObject(metadata)) return []
+  const field = 'spec.validation.openAPIV3Schema.properties[metadata]'
+  const { type, properties: narrowed, default: preset, ...more } = metadata
+  if (preset !== undefined) return [forbidden(`${field}.default`, 'must not be set in top-level metadata')]
+  if (type !== 'object') return [wrong(`${field}.type`, type, 'must be object')]
+  const names = Object.keys(isObject(narrowed) ? narrowed : {})
+  if (Object.keys(more).length === 0 && names.every((name) => /^(name|generateName)$/.test(name))) return []
+  return [
+    forbidden(
+      field,
+      'must not specify anything other than name and generateName, but metadata is implicitly specified',
+    ),
+  ]
+}
+
+function forbidden(field: string, why: string): FieldIssue {
+  return { field, reason: 'FieldValueForbidden', message: `Forbidden: ${why}` }
 }
 
 /** Of a schema's own shape: what later walks through it trusts it. */

@@ -5,6 +5,8 @@ import { applyConfiguration, trackUpdate } from './field-ownership.ts'
 import { isFinished } from './lifecycle.ts'
 import { listsOf } from './list-merging.ts'
 import { applyPatch } from './patches.ts'
+import { admitPod } from './pod-admission.ts'
+import { randomSuffix } from './random-suffix.ts'
 import { requireObject } from './request.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from './resources.ts'
 import { applyDefaults, prune, type Schema, validate } from './schema.ts'
@@ -26,12 +28,6 @@ export interface WriteRequest {
 const keyIn = (namespace: string | undefined, name: string): string =>
   namespace === undefined ? name : `${namespace}/${name}`
 const timeNow = (): string => new Date().toISOString().replace(/\.\d+/, '')
-
-/** Letters and digits that spell no words, as Kubernetes ends the names that it makes. */
-function randomSuffix(): string {
-  const letters = 'bcdfghjklmnpqrstvwxz2456789'
-  return [...crypto.getRandomValues(new Uint8Array(5))].map((byte) => letters[byte % letters.length]).join('')
-}
 
 export function create(store: Store, request: WriteRequest, body: unknown): ApiObject {
   const object = admit(request, requireObject(body))
@@ -60,10 +56,7 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
   }
   delete object.metadata.resourceVersion
   delete object.metadata.deletionTimestamp
-  check(request, object, undefined)
-  const key = keyOf(object)
-  if (store.get(resourceKey(kind), key) !== undefined)
-    throw alreadyExists(kind.group, kind.plural, object.metadata.name)
+  /* Who creates a pod owns what it said, and not what admission adds. */
   if (request.manager !== '' && object.metadata.managedFields === undefined)
     object.metadata.managedFields = trackUpdate(
       undefined,
@@ -73,6 +66,11 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
       timeNow(),
       listsOf(kind),
     )
+  if (resourceKey(kind) === '/pods') admitPod(store, object, request.warn)
+  check(request, object, undefined)
+  const key = keyOf(object)
+  if (store.get(resourceKey(kind), key) !== undefined)
+    throw alreadyExists(kind.group, kind.plural, object.metadata.name)
   if (request.dryRun) return object
   return store.put(resourceKey(kind), key, object)
 }

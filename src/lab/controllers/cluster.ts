@@ -8,8 +8,16 @@ import type { NodeLease, NodeObject, PodObject, Workload } from './workload.ts'
 
 export const nodesName = coreResource('nodes', false)
 export const podsName = coreResource('pods', true)
+export const namespacesName = coreResource('namespaces', false)
+export const configMapsName = coreResource('configmaps', true)
+export const serviceAccountsName = coreResource('serviceaccounts', true)
 export const daemonSetsName = apps('daemonsets')
 export const deploymentsName = apps('deployments')
+
+/** The ConfigMap by which pods know the API server's authority. */
+export interface Authority extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>
+}
 
 function apps(plural: string): ResourceName {
   return { group: 'apps', version: 'v1', plural, isNamespaced: true }
@@ -24,6 +32,9 @@ export class Cluster {
   readonly pods: () => readonly PodObject[]
   readonly daemonSets: () => readonly Workload[]
   readonly deployments: () => readonly Workload[]
+  readonly namespaces: () => readonly KubeObject[]
+  readonly hasDefaultAccount: (namespace: string) => boolean
+  readonly authorityOf: (namespace: string) => Authority | undefined
 
   constructor(
     access: { readonly server: string; readonly ca: string; readonly token: string },
@@ -32,8 +43,9 @@ export class Cluster {
   ) {
     const { server, ca, token } = access
     const client = new KubeClient({ server, ca, token: () => token }, { userAgent: 'lab-controllers' })
-    const mirror = <T extends KubeObject>(name: ResourceName): Mirror<T, T> =>
+    const mirror = <T extends KubeObject>(name: ResourceName, only?: string): Mirror<T, T> =>
       new Mirror<T, T>(client.resource<T>(name), {
+        ...(only === undefined ? {} : { fieldSelector: `metadata.name=${only}` }),
         clock: systemClock,
         log,
         trim: (object) => object,
@@ -49,17 +61,29 @@ export class Cluster {
     })
     const [nodes, pods] = [mirror<NodeObject>(nodesName), mirror<PodObject>(podsName)]
     const [daemonSets, deployments] = [mirror<Workload>(daemonSetsName), mirror<Workload>(deploymentsName)]
+    const namespaces = mirror<KubeObject>(namespacesName)
+    const accounts = mirror<KubeObject>(serviceAccountsName, 'default')
+    const authorities = mirror<Authority>(configMapsName, 'kube-root-ca.crt')
     this.client = client
-    this.#mirrors = [nodes, pods, daemonSets, deployments, leases] as unknown as Mirror<
-      KubeObject,
-      KubeObject
-    >[]
+    this.#mirrors = [
+      nodes,
+      pods,
+      daemonSets,
+      deployments,
+      leases,
+      namespaces,
+      accounts,
+      authorities,
+    ] as unknown as Mirror<KubeObject, KubeObject>[]
     this.nodesByName = () =>
       [...nodes.items.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
     this.leaseOf = (node) => leases.items.get(`${leaseNamespace}/${node}`)
     this.pods = () => [...pods.items.values()]
     this.daemonSets = () => [...daemonSets.items.values()]
     this.deployments = () => [...deployments.items.values()]
+    this.namespaces = () => [...namespaces.items.values()]
+    this.hasDefaultAccount = (namespace) => accounts.items.has(`${namespace}/default`)
+    this.authorityOf = (namespace) => authorities.items.get(`${namespace}/kube-root-ca.crt`)
   }
 
   /** Nothing is decided before every list is there once. */

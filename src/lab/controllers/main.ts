@@ -7,6 +7,7 @@ import { readCredentials } from '../credentials.ts'
 import { Cluster } from './cluster.ts'
 import { tendDaemonSet } from './daemon-sets.ts'
 import { tendDeployment } from './deployments.ts'
+import { furnishNamespaces } from './namespaces.ts'
 import { judgeNodes } from './node-lifecycle.ts'
 import { OwnedPods } from './owned-pods.ts'
 import { collectPods } from './pod-collector.ts'
@@ -32,6 +33,7 @@ const loop = new Loop({ name: 'controllers', run: reconcile, clock: systemClock,
 async function reconcile(): Promise<void> {
   if (!cluster.hasSynced) return
   const nodes = cluster.nodesByName()
+  await furnishNamespaces(cluster, ca)
   await judgeNodes(cluster, systemClock.now())
   for (const daemonSet of cluster.daemonSets()) await tendDaemonSet(ownedPods, daemonSet, nodes)
   for (const deployment of cluster.deployments()) await tendDeployment(ownedPods, deployment)

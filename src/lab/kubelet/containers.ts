@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { isRunning, type ProcessId } from '../machine.ts'
 import type { Container, Pod } from './pod-spec.ts'
-import { stateDirectory } from './sandbox.ts'
+import { stateDirectory } from './state-directory.ts'
 
 /** What runs of a pod, on disk, so that a kubelet that is started again takes over what the last one started. */
 export interface RunningPod {
@@ -20,7 +20,16 @@ export interface RunningContainer {
   readonly process: ProcessId
   readonly startedAt: string
   readonly restarts: number
-  readonly ended?: { readonly code: number; readonly at: string }
+  readonly ended?: Ended
+  /** The one before it, which its restart has replaced. */
+  readonly previous?: Omit<RunningContainer, 'restarts' | 'previous'>
+}
+
+export interface Ended {
+  readonly code: number
+  readonly at: string
+  /** What it left to say. */
+  readonly message?: string
 }
 
 const directory = join(stateDirectory, 'pods')
@@ -42,8 +51,8 @@ export const logDirectory = (uid: string): string => join(stateDirectory, 'logs'
 
 export function forgetRunningPod(uid: string): void {
   rmSync(join(directory, `${uid}.json`), { force: true })
-  rmSync(join(stateDirectory, 'volumes', uid), { recursive: true, force: true })
   rmSync(logDirectory(uid), { recursive: true, force: true })
+  rmSync(join(stateDirectory, 'termination', uid), { recursive: true, force: true })
 }
 
 export function isAlive(container: RunningContainer): boolean {

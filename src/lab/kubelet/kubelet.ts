@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeClient, Resource } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
@@ -7,12 +8,13 @@ import { Mirror } from '../../kube/mirror.ts'
 import { backoffMs } from '../../runtime/backoff.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
-import { findImage, unknownImage } from '../images.ts'
+import { EventRecorder } from '../event-recorder.ts'
 import { apiServerPort, repository } from '../layout.ts'
 import { endProcess } from '../machine.ts'
-import { type PodEvent, recordEvent } from '../pod-events.ts'
+import type { PodEvent } from '../pod-events.ts'
 import { callNetwork, findNetwork } from './cni.ts'
 import { securityOf, securityProblem } from './confinement.ts'
+import { problemOf, requireImage } from './container-problem.ts'
 import {
   containersDue,
   forgetRunningPod,
@@ -23,18 +25,26 @@ import {
   type RunningPod,
   saveRunningPod,
 } from './containers.ts'
-import { type Container, containersOf, fieldOf, type Pod } from './pod-spec.ts'
-import { PodVolumes } from './pod-volumes.ts'
-import { Probes } from './probes.ts'
-import { launch, makeNetns, removeNetns } from './sandbox.ts'
-import { podStatus } from './status.ts'
+import type { Allocatable } from './downward.ts'
+import { ConfigProblem, environmentOf, expand } from './environment.ts'
+import { type Container, containersOf, type Pod, type Probe } from './pod-spec.ts'
+import { failureText, type ProbeKind, Probes, type ProbeTarget } from './probes.ts'
+import { durationText, restartDelayMs } from './restart-delay.ts'
+import { execIn, launch, makeNetns, removeNetns } from './sandbox.ts'
+import { stateDirectory } from './state-directory.ts'
+import { podStatus, type Waiting } from './status.ts'
 import type { ContainerHandle } from './streams.ts'
+import { terminationBind, terminationMessage } from './termination-message.ts'
+import { bindsOf } from './volumes/binds.ts'
+import { MountProblem, PodVolumes } from './volumes/pod-volumes.ts'
 
 export interface KubeletOptions {
   readonly nodeName: string
   readonly nodeIP: string
   readonly apiServerHost: string
-  readonly ca: string
+  readonly allocatable: Allocatable
+  /** Of the API server that pods reach. */
+  readonly authority: string
   readonly client: KubeClient
   readonly clock: Clock
   readonly log: Logger
@@ -45,10 +55,14 @@ interface Worker {
   isPending: boolean
   failures: number
   retryAtMs: number
-  waiting: { reason: string; message: string } | undefined
-  /** What was logged and recorded last: the same again would say nothing. */
-  toldMessage: string | undefined
+  /** By container: why it does not run. */
+  readonly waiting: Map<string, Waiting>
+  /** What was logged last: the same again would say nothing. */
+  loggedMessage: string | undefined
 }
+
+/** Its network is not there: no container of it can be. */
+class SandboxProblem extends Error {}
 
 const lookAgainMs = 1000
 
@@ -62,11 +76,17 @@ export class Kubelet {
   readonly #probes = new Probes()
   readonly #environments = new Map<string, Readonly<Record<string, string>>>()
   readonly #volumes: PodVolumes
+  readonly #events: EventRecorder
 
   constructor(options: KubeletOptions) {
     const { client, nodeName, clock, log } = options
     this.#options = options
-    this.#volumes = new PodVolumes(options, () => this.#lookAtAll())
+    this.#events = new EventRecorder(client, { component: 'kubelet', host: nodeName })
+    this.#volumes = new PodVolumes({
+      ...options,
+      directory: join(stateDirectory, 'volumes'),
+      onChange: () => this.#lookAtAll(),
+    })
     this.#pods = client.resource<Pod>(coreResource('pods', true))
     this.#mirror = new Mirror<Pod, Pod>(this.#pods, {
       fieldSelector: `spec.nodeName=${nodeName}`,
@@ -80,7 +100,7 @@ export class Kubelet {
   async start(signal: AbortSignal): Promise<void> {
     const timer = setInterval(() => this.#lookAtAll(), lookAgainMs)
     try {
-      await Promise.all([this.#mirror.start(signal), this.#volumes.start(signal)])
+      await this.#mirror.start(signal)
     } finally {
       clearInterval(timer)
     }
@@ -94,8 +114,6 @@ export class Kubelet {
     if (running === undefined || process_ === undefined) return undefined
     const known = this.#mirror.items.get(`${namespace}/${pod}`)
     const spec = known === undefined ? undefined : containersOf(known).find(({ name }) => name === container)
-    const env =
-      known !== undefined && spec !== undefined ? this.#environment(known, spec, running.podIPs[0] ?? '') : {}
     return {
       pid: process_.process.pid,
       security: known !== undefined && spec !== undefined ? securityOf(known, spec) : {},
@@ -103,7 +121,7 @@ export class Kubelet {
         const now = this.#running.get(running.uid)?.containers[container]
         return now !== undefined && now.restarts === process_.restarts && isAlive(now)
       },
-      env,
+      env: this.#environments.get(`${running.uid}/${container}`) ?? {},
       logFile: logFileOf(running, container, process_.restarts),
       previousLogFile: logFileOf(running, container, process_.restarts - 1),
     }
@@ -127,8 +145,8 @@ export class Kubelet {
       isPending: false,
       failures: 0,
       retryAtMs: 0,
-      waiting: undefined,
-      toldMessage: undefined,
+      waiting: new Map<string, Waiting>(),
+      loggedMessage: undefined,
     }
     this.#workers.set(uid, worker)
     if (worker.isBusy) {
@@ -150,49 +168,56 @@ export class Kubelet {
     const { clock, log } = this.#options
     worker.retryAtMs = clock.now() + backoffMs(worker.failures++, Math.random(), 100, 5_000)
     const message = error instanceof Error ? error.message : String(error)
-    if (worker.toldMessage !== message) {
+    const pod = this.#podOf(uid)
+    if (pod !== undefined && error instanceof MountProblem)
+      this.#tell(pod, { type: 'Warning', reason: 'FailedMount', message })
+    if (pod !== undefined && error instanceof SandboxProblem)
+      this.#tell(pod, { type: 'Warning', reason: 'FailedCreatePodSandBox', message })
+    if (worker.loggedMessage !== message)
       log.warn({ uid, err: error }, 'pod could not be synchronised; trying again')
-      const pod = [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
-      const reason = worker.waiting?.reason === 'ErrImagePull' ? 'Failed' : 'FailedStart'
-      if (pod !== undefined) this.#tell(pod, { type: 'Warning', reason, message })
-    }
-    worker.toldMessage = message
-    worker.waiting = { reason: worker.waiting?.reason ?? 'ContainerCreating', message }
+    worker.loggedMessage = message
   }
 
-  #tell(pod: Pod, event: PodEvent): void {
-    const { client, nodeName } = this.#options
-    void recordEvent(client, { component: 'kubelet', host: nodeName }, pod, event)
+  #podOf(uid: string): Pod | undefined {
+    return [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
+  }
+
+  #tell(pod: Pod, event: PodEvent, container?: Container): void {
+    this.#events.tell(pod, container === undefined ? event : { ...event, fieldPath: pathOf(pod, container) })
   }
 
   async #sync(uid: string, worker: Worker): Promise<void> {
-    const pod = [...this.#mirror.items.values()].find(({ metadata }) => metadata.uid === uid)
+    const pod = this.#podOf(uid)
     if (pod === undefined) {
       await this.#stop(uid, 1)
       this.#workers.delete(uid)
       return
     }
-    if (pod.metadata.deletionTimestamp !== undefined) return this.#finish(pod, uid)
+    if (pod.metadata.deletionTimestamp !== undefined) return this.#finish(pod, uid, worker)
     if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return
     if (this.#options.clock.now() < worker.retryAtMs) return
     try {
-      if (this.#running.get(uid) === undefined) await this.#startPod(pod, uid, worker)
-      await this.#tend(pod, uid)
-      worker.failures = 0
-      worker.waiting = undefined
+      if (this.#running.get(uid) === undefined) {
+        await this.#volumes.mounts(pod)
+        await this.#startPod(pod, uid)
+      }
+      await this.#tend(pod, uid, worker)
     } finally {
       await this.#report(pod, uid, worker)
     }
   }
 
-  async #finish(pod: Pod, uid: string): Promise<void> {
-    for (const [name, container] of Object.entries(this.#running.get(uid)?.containers ?? {}))
-      if (isAlive(container))
-        this.#tell(pod, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` })
-    await this.#stop(
-      uid,
-      pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30,
-    )
+  /** Its containers end, how they ended is said, and then nothing is left of it. */
+  async #finish(pod: Pod, uid: string, worker: Worker): Promise<void> {
+    const grace = pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30
+    for (const container of containersOf(pod)) {
+      const present = this.#running.get(uid)?.containers[container.name]
+      if (present !== undefined && isAlive(present)) this.#tellKilling(pod, container)
+    }
+    await this.#endContainers(uid, grace)
+    worker.waiting.clear()
+    await this.#report(pod, uid, worker, true)
+    await this.#stop(uid, grace)
     await this.#pods
       .delete(pod.metadata.name, { namespace: pod.metadata.namespace ?? 'default', gracePeriodSeconds: 0 })
       .catch((error: unknown) => {
@@ -200,15 +225,25 @@ export class Kubelet {
       })
   }
 
+  #tellKilling(pod: Pod, container: Container): void {
+    const message = `Stopping container ${container.name}`
+    this.#tell(pod, { type: 'Normal', reason: 'Killing', message }, container)
+  }
+
+  async #endContainers(uid: string, graceSeconds: number): Promise<void> {
+    const alive = Object.entries(this.#running.get(uid)?.containers ?? {}).filter(([, each]) => isAlive(each))
+    await Promise.all(alive.map(([, { process: id }]) => endProcess(id, graceSeconds * 1000)))
+    /* Its exit code comes a moment after its end; of a process that an earlier kubelet started, never. */
+    const isNoted = (name: string): boolean => this.#running.get(uid)?.containers[name]?.ended !== undefined
+    for (let tries = 0; tries < 20 && alive.some(([name]) => !isNoted(name)); tries++) await delay(10)
+    for (const [name, container] of alive) if (!isNoted(name)) this.#noteExit(uid, name, container, 137)
+  }
+
   /** The pod's network ends after its containers, and what the plugin made before the namespace. */
   async #stop(uid: string, graceSeconds: number): Promise<void> {
     const running = this.#running.get(uid)
     if (running === undefined) return
-    await Promise.all(
-      Object.values(running.containers)
-        .filter(isAlive)
-        .map(({ process: id }) => endProcess(id, graceSeconds * 1000)),
-    )
+    await this.#endContainers(uid, graceSeconds)
     if (running.netnsId !== undefined) {
       const network = findNetwork()
       const stub = {
@@ -228,12 +263,7 @@ export class Kubelet {
   }
 
   /** The namespace, then the network in it, and only then a process: ADD has returned when the first packet can leave. */
-  async #startPod(pod: Pod, uid: string, worker: Worker): Promise<void> {
-    const unknown = containersOf(pod).find(({ image }) => findImage(image) === undefined)
-    if (unknown !== undefined) {
-      worker.waiting = { reason: 'ErrImagePull', message: unknownImage(unknown.image) }
-      throw new Error(unknownImage(unknown.image))
-    }
+  async #startPod(pod: Pod, uid: string): Promise<void> {
     const { name, namespace = 'default' } = pod.metadata
     const common = { uid, namespace, name, startedAt: new Date().toISOString(), containers: {} }
     if (pod.spec.hostNetwork) {
@@ -241,8 +271,10 @@ export class Kubelet {
       return
     }
     const network = findNetwork()
-    if (network === undefined)
-      throw new Error('network plugin is not ready: no CNI configuration in /etc/cni/net.d')
+    if (network === undefined) {
+      this.#tell(pod, { type: 'Warning', reason: 'NetworkNotReady', message: networkNotReady })
+      throw new Error(networkNotReady)
+    }
     const netnsId = `pod-${randomBytes(8).toString('hex')}`
     const netns = makeNetns(netnsId)
     try {
@@ -252,7 +284,11 @@ export class Kubelet {
     } catch (error) {
       await callNetwork('DEL', network, pod, netnsId, netns).catch(() => {})
       removeNetns(netnsId)
-      throw error
+      const why = error instanceof Error ? error.message : String(error)
+      throw new SandboxProblem(
+        `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "${netnsId}": ${why}`,
+        { cause: error },
+      )
     }
   }
 
@@ -262,48 +298,90 @@ export class Kubelet {
   }
 
   /** Containers that should run and do not are started, with a growing pause after each end. */
-  async #tend(pod: Pod, uid: string): Promise<void> {
+  async #tend(pod: Pod, uid: string, worker: Worker): Promise<void> {
+    let problem: unknown
     for (const container of containersDue(pod, this.#running.get(uid))) {
       const running = this.#running.get(uid)
       if (running === undefined) return
       const present = running.containers[container.name]
-      if (present === undefined) await this.#startContainer(pod, running, container, 0)
-      else if (isAlive(present)) await this.#probe(pod, running, container, present)
-      else await this.#restart(pod, running, container, present)
+      try {
+        if (present === undefined) await this.#startContainer(pod, running, container)
+        else if (isAlive(present)) {
+          await this.#recall(pod, container, running)
+          await this.#probe(pod, running, container, present)
+        } else await this.#restart(pod, running, container, present, worker)
+        if (worker.waiting.get(container.name)?.reason !== 'CrashLoopBackOff')
+          worker.waiting.delete(container.name)
+      } catch (error) {
+        this.#noteProblem(pod, container, worker, error)
+        problem = error
+      }
     }
-    await this.#volumes.refresh(pod, uid)
+    if (problem !== undefined) throw problem
+    await this.#volumes.mounts(pod)
+    worker.failures = 0
+    worker.loggedMessage = undefined
+  }
+
+  /** Why one container cannot be started; the others may. */
+  #noteProblem(pod: Pod, container: Container, worker: Worker, error: unknown): void {
+    if (error instanceof MountProblem) return
+    const { reason, message, events } = problemOf(container, error)
+    worker.waiting.set(container.name, { reason, message })
+    for (const event of events) this.#tell(pod, event, container)
   }
 
   async #restart(
     pod: Pod,
     running: RunningPod,
     container: Container,
-    ended: RunningContainer,
+    present: RunningContainer,
+    worker: Worker,
   ): Promise<void> {
-    if (ended.ended === undefined) this.#noteExit(running.uid, container.name, ended, 137)
+    if (present.ended === undefined) this.#noteExit(running.uid, container.name, present, 137)
+    const ended = this.#running.get(running.uid)?.containers[container.name] ?? present
     const { restartPolicy = 'Always' } = pod.spec
     if (restartPolicy === 'Never' || (restartPolicy === 'OnFailure' && ended.ended?.code === 0)) return
-    const sinceMs = this.#options.clock.now() - Date.parse(ended.ended?.at ?? new Date(0).toISOString())
-    if (sinceMs < backoffMs(ended.restarts, 1, 200, 20_000)) return
-    await this.#startContainer(pod, running, container, ended.restarts + 1)
+    const endedMs = Date.parse(ended.ended?.at ?? '') || this.#options.clock.now()
+    const delayMs = restartDelayMs(ended.restarts, endedMs - Date.parse(ended.startedAt))
+    if (this.#options.clock.now() - endedMs >= delayMs) {
+      worker.waiting.delete(container.name)
+      await this.#startContainer(pod, running, container, ended)
+      return
+    }
+    if (worker.waiting.get(container.name)?.reason === 'CrashLoopBackOff') return
+    const { name: podName, namespace = 'default', uid } = pod.metadata
+    const names = { failed: `pod=${podName}_${namespace}(${uid})`, in: `pod ${podName}_${namespace}(${uid})` }
+    worker.waiting.set(container.name, {
+      reason: 'CrashLoopBackOff',
+      message: `back-off ${durationText(delayMs)} restarting failed container=${container.name} ${names.failed}`,
+    })
+    const message = `Back-off restarting failed container ${container.name} in ${names.in}`
+    this.#tell(pod, { type: 'Warning', reason: 'BackOff', message }, container)
   }
 
   async #startContainer(
     pod: Pod,
     running: RunningPod,
     container: Container,
-    restarts: number,
+    before?: RunningContainer,
   ): Promise<void> {
-    const image = findImage(container.image)
+    const image = requireImage(container)
+    const already = `Container image "${container.image}" already present on machine`
+    this.#tell(pod, { type: 'Normal', reason: 'Pulled', message: already }, container)
     const security = securityOf(pod, container)
     const problem = securityProblem(security)
-    if (problem !== undefined) throw new Error(problem)
-    const env = this.#environment(pod, container, running.podIPs[0] ?? '')
-    const binds = await this.#volumes.bindsOf(pod, running.uid, container)
-    const command = [
-      ...(container.command ?? (container.args === undefined ? (image?.command ?? []) : [])),
-      ...(container.args ?? []),
+    if (problem !== undefined) throw new ConfigProblem(`${problem} (container: ${container.name})`)
+    const env = await this.#environment(pod, container, running.podIPs)
+    const restarts = before === undefined ? 0 : before.restarts + 1
+    const binds = [
+      ...bindsOf(pod, container, await this.#volumes.mounts(pod)),
+      terminationBind(running.uid, container, restarts),
     ]
+    const command = [
+      ...(container.command ?? (container.args === undefined ? image.command : [])),
+      ...(container.args ?? []),
+    ].map((word) => expand(word, env))
     const started: { current?: RunningContainer } = {}
     const process_ = launch({
       pod,
@@ -317,79 +395,114 @@ export class Kubelet {
         if (started.current !== undefined) this.#noteExit(running.uid, container.name, started.current, code)
       },
     })
-    started.current = { process: process_, startedAt: new Date().toISOString(), restarts }
-    this.#keep({ ...running, containers: { ...running.containers, [container.name]: started.current } })
-    this.#tell(pod, { type: 'Normal', reason: 'Started', message: `Started container ${container.name}` })
+    started.current = {
+      process: process_,
+      startedAt: new Date().toISOString(),
+      restarts,
+      ...(before === undefined ? {} : { previous: previousOf(before) }),
+    }
+    const now = this.#running.get(running.uid) ?? running
+    this.#keep({ ...now, containers: { ...now.containers, [container.name]: started.current } })
+    this.#tell(pod, { type: 'Normal', reason: 'Created', message: 'Container created' }, container)
+    this.#tell(pod, { type: 'Normal', reason: 'Started', message: 'Container started' }, container)
   }
 
   #noteExit(uid: string, name: string, container: RunningContainer, code: number): void {
     const running = this.#running.get(uid)
     if (running?.containers[name]?.process.pid !== container.process.pid) return
     this.#probes.forget(uid, name)
-    const ended = { ...container, ended: { code, at: new Date().toISOString() } }
+    const spec = containersOf(this.#podOf(uid) ?? { metadata: { name }, spec: { containers: [] } }).find(
+      (each) => each.name === name,
+    ) ?? { name, image: '' }
+    const logFile = logFileOf(running, name, container.restarts)
+    const message = terminationMessage(uid, spec, container.restarts, code, logFile)
+    const ended = { ...container, ended: { code, at: new Date().toISOString(), message } }
     this.#keep({ ...running, containers: { ...running.containers, [name]: ended } })
     this.#look(uid)
   }
 
-  #environment(pod: Pod, container: Container, podIP: string): Readonly<Record<string, string>> {
+  /** For a container that an earlier kubelet started. */
+  async #recall(pod: Pod, container: Container, running: RunningPod): Promise<void> {
+    if (!this.#environments.has(`${running.uid}/${container.name}`))
+      await this.#environment(pod, container, running.podIPs)
+  }
+
+  async #environment(
+    pod: Pod,
+    container: Container,
+    podIPs: readonly string[],
+  ): Promise<Readonly<Record<string, string>>> {
     const key = `${pod.metadata.uid}/${container.name}`
-    const known = this.#environments.get(key)
-    if (known !== undefined) return known
-    const { nodeIP: hostIP, apiServerHost } = this.#options
-    const given = (container.env ?? []).map(({ name, value, valueFrom }) => [
-      name,
-      value ?? fieldOf(pod, valueFrom?.fieldRef?.fieldPath ?? '', { podIP, hostIP }),
-    ])
-    const env = {
+    const { client, nodeIP, apiServerHost, allocatable } = this.#options
+    const given = {
       PATH: `${process.env.LAB_NODE_BIN}:${process.env.LAB_BIN}:${repository}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
       HOME: '/root',
       HOSTNAME: pod.metadata.name,
       KUBERNETES_SERVICE_HOST: apiServerHost,
       KUBERNETES_SERVICE_PORT: String(apiServerPort),
-      ...Object.fromEntries(given),
     }
+    const addresses = { podIPs, hostIPs: [nodeIP] }
+    const env = await environmentOf(client, pod, container, addresses, allocatable, given)
     this.#environments.set(key, env)
     return env
   }
 
-  /** A container that its liveness probe has given up is ended, and the restart policy does the rest. */
+  /** A container that a probe has given up is ended, and the restart policy does the rest. */
   async #probe(
     pod: Pod,
     running: RunningPod,
     container: Container,
     present: RunningContainer,
   ): Promise<void> {
-    const podIP = running.podIPs[0] ?? ''
-    const target = {
-      uid: running.uid,
-      container: container.name,
-      pid: present.process.pid,
-      podIP,
-      env: this.#environment(pod, container, podIP),
-      security: securityOf(pod, container),
+    const { uid, podIPs } = running
+    const env = this.#environments.get(`${uid}/${container.name}`)
+    const target: ProbeTarget = {
+      uid,
+      container,
+      podIP: podIPs[0] ?? '',
+      exec: (words, timeoutMs) =>
+        execIn(present.process.pid, securityOf(pod, container), env ?? {}, words, timeoutMs),
       ageMs: this.#options.clock.now() - Date.parse(present.startedAt),
+      onFailure: (kind, why) =>
+        this.#tell(pod, { type: 'Warning', reason: 'Unhealthy', message: failureText(kind, why) }, container),
     }
-    const { readinessProbe, livenessProbe } = container
+    const { startupProbe, readinessProbe, livenessProbe } = container
+    if (startupProbe !== undefined && !this.#probes.hasPassed(uid, container.name, 'startup')) {
+      const verdict = await this.#probes.ask('startup', startupProbe, target)
+      if (verdict === 'failed') return this.#giveUp(pod, container, present, 'startup', startupProbe)
+      if (verdict !== 'passed') return
+    }
     if (readinessProbe !== undefined) await this.#probes.ask('readiness', readinessProbe, target)
     if (livenessProbe === undefined) return
-    if ((await this.#probes.ask('liveness', livenessProbe, target)) !== 'failed') return
-    const message = `container ${container.name} failed its liveness probe and is started again`
-    this.#options.log.warn({ pod: pod.metadata.name }, message)
-    this.#tell(pod, { type: 'Warning', reason: 'Unhealthy', message })
-    await endProcess(present.process, (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000)
+    if ((await this.#probes.ask('liveness', livenessProbe, target)) === 'failed')
+      await this.#giveUp(pod, container, present, 'liveness', livenessProbe)
   }
 
-  async #report(pod: Pod, uid: string, worker: Worker): Promise<void> {
+  async #giveUp(
+    pod: Pod,
+    container: Container,
+    present: RunningContainer,
+    kind: ProbeKind,
+    probe: Probe,
+  ): Promise<void> {
+    const message = `Container ${container.name} failed ${kind} probe, will be restarted`
+    this.#options.log.warn({ pod: pod.metadata.name }, message)
+    this.#tell(pod, { type: 'Normal', reason: 'Killing', message }, container)
+    const grace = probe.terminationGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30
+    await endProcess(present.process, grace * 1000)
+  }
+
+  async #report(pod: Pod, uid: string, worker: Worker, isOver = false): Promise<void> {
     const running = this.#running.get(uid)
     const status = podStatus(pod, {
       hostIP: this.#options.nodeIP,
       running,
       waiting: worker.waiting,
-      isReady: (container) => {
-        const hasProbe =
-          pod.spec.containers.find(({ name }) => name === container)?.readinessProbe !== undefined
-        return !hasProbe || this.#probes.isReady(uid, container)
-      },
+      isOver,
+      isReady: ({ name, readinessProbe }) =>
+        readinessProbe === undefined || this.#probes.hasPassed(uid, name, 'readiness'),
+      hasStarted: ({ name, startupProbe }) =>
+        startupProbe === undefined || this.#probes.hasPassed(uid, name, 'startup'),
     })
     if (JSON.stringify(status) === JSON.stringify(pod.status)) return
     const { name, namespace = 'default' } = pod.metadata
@@ -404,6 +517,19 @@ export class Kubelet {
         if (!isNotFound(error)) throw error
       })
   }
+}
+
+const networkNotReady =
+  'network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized'
+
+/** Where in its pod a container stands, as events name it. */
+function pathOf({ spec }: Pod, { name }: Container): string {
+  const isInit = spec.initContainers?.some((each) => each.name === name) ?? false
+  return `spec.${isInit ? 'initContainers' : 'containers'}{${name}}`
+}
+
+function previousOf({ process, startedAt, ended }: RunningContainer) {
+  return { process, startedAt, ...(ended === undefined ? {} : { ended }) }
 }
 
 /** A restart begins a new log; the one before it can still be read. */

@@ -6,7 +6,7 @@ import { createLog } from '../../runtime/log.ts'
 import { shutdownSignal } from '../../runtime/shutdown.ts'
 import { readCredentials } from '../credentials.ts'
 import { Kubelet } from './kubelet.ts'
-import { reportNode } from './node-object.ts'
+import { nodeResources, reportNode } from './node-object.ts'
 import { serveStreams } from './streams.ts'
 
 const { values: options } = parseArgs({
@@ -40,7 +40,8 @@ const kubelet = new Kubelet({
   nodeName: identity.name,
   nodeIP: options.address[0] ?? '',
   apiServerHost: new URL(options.server).hostname,
-  ca,
+  allocatable: nodeResources,
+  authority: ca,
   client,
   clock: systemClock,
   log,

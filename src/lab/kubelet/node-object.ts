@@ -16,6 +16,9 @@ export interface NodeIdentity {
 }
 
 const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64'] ?? process.arch
+/** What each of the lab's nodes says that it has. */
+export const nodeResources = { cpu: '2', memory: '4Gi', pods: '110' }
+
 const controlPlane = 'node-role.kubernetes.io/control-plane'
 
 function nodeObject({ name, podCIDRs, isControlPlane, lab }: NodeIdentity): object {
@@ -66,8 +69,8 @@ function nodeStatus({ name, addresses }: NodeIdentity, previous: unknown, now: s
       ...addresses.map((address) => ({ type: 'InternalIP', address })),
       { type: 'Hostname', address: name },
     ],
-    capacity: { cpu: '2', memory: '4Gi', pods: '110' },
-    allocatable: { cpu: '2', memory: '4Gi', pods: '110' },
+    capacity: nodeResources,
+    allocatable: nodeResources,
     conditions: conditions.map(([type, status, reason, message]) => {
       const same = before.find((each) => each.type === type && each.status === status)
       return {

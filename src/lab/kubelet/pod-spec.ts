@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kube/client.ts'
+import type { ResourceFieldRef, Volume, VolumeMount } from './volumes/volume-spec.ts'
 
 /** The parts of a pod that this kubelet acts on. */
 export interface Pod extends KubeObject {
@@ -9,7 +10,7 @@ export interface Pod extends KubeObject {
     readonly restartPolicy?: 'Always' | 'OnFailure' | 'Never'
     readonly serviceAccountName?: string
     readonly terminationGracePeriodSeconds?: number
-    readonly securityContext?: SecurityContext
+    readonly securityContext?: SecurityContext & { readonly fsGroup?: number }
     /** One after the other, each to its end, before the others begin. */
     readonly initContainers?: readonly Container[]
     readonly containers: readonly Container[]
@@ -23,19 +24,42 @@ export interface Container {
   readonly image: string
   readonly command?: readonly string[]
   readonly args?: readonly string[]
-  readonly env?: readonly {
-    readonly name: string
-    readonly value?: string
-    readonly valueFrom?: { readonly fieldRef?: { readonly fieldPath: string } }
+  readonly env?: readonly EnvironmentVariable[]
+  readonly envFrom?: readonly {
+    readonly prefix?: string
+    readonly configMapRef?: KeyReference
+    readonly secretRef?: KeyReference
   }[]
-  readonly volumeMounts?: readonly {
-    readonly name: string
-    readonly mountPath: string
-    readonly mountPropagation?: string
-  }[]
+  readonly resources?: {
+    readonly requests?: Readonly<Record<string, string>>
+    readonly limits?: Readonly<Record<string, string>>
+  }
+  readonly volumeMounts?: readonly VolumeMount[]
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
+  /** Until it has passed once, the others are not asked. */
+  readonly startupProbe?: Probe
+  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[]
+  readonly imagePullPolicy?: string
+  readonly terminationMessagePath?: string
+  readonly terminationMessagePolicy?: string
   readonly securityContext?: SecurityContext
+}
+
+export interface EnvironmentVariable {
+  readonly name: string
+  readonly value?: string
+  readonly valueFrom?: {
+    readonly fieldRef?: { readonly fieldPath: string }
+    readonly resourceFieldRef?: ResourceFieldRef
+    readonly configMapKeyRef?: KeyReference & { readonly key: string }
+    readonly secretKeyRef?: KeyReference & { readonly key: string }
+  }
+}
+
+export interface KeyReference {
+  readonly name: string
+  readonly optional?: boolean
 }
 
 /** Of a pod for all its containers, or of one. AppArmor, SELinux and seccomp are not the lab's. */
@@ -50,18 +74,20 @@ export interface SecurityContext {
 }
 
 export interface Probe {
-  readonly httpGet?: { readonly path?: string; readonly port: number; readonly host?: string }
+  readonly httpGet?: {
+    readonly path?: string
+    readonly port: number | string
+    readonly host?: string
+    readonly scheme?: string
+  }
+  readonly tcpSocket?: { readonly port: number | string; readonly host?: string }
   readonly exec?: { readonly command: readonly string[] }
   readonly periodSeconds?: number
+  readonly timeoutSeconds?: number
   readonly failureThreshold?: number
+  readonly successThreshold?: number
   readonly initialDelaySeconds?: number
-}
-
-export interface Volume {
-  readonly name: string
-  readonly configMap?: { readonly name: string; readonly optional?: boolean }
-  readonly hostPath?: { readonly path: string; readonly type?: string }
-  readonly emptyDir?: object
+  readonly terminationGracePeriodSeconds?: number
 }
 
 export interface PodStatus {
@@ -69,6 +95,7 @@ export interface PodStatus {
   readonly podIP?: string
   readonly podIPs?: readonly { readonly ip: string }[]
   readonly hostIP?: string
+  readonly hostIPs?: readonly { readonly ip: string }[]
   readonly startTime?: string
   readonly conditions?: readonly object[]
   readonly initContainerStatuses?: readonly ContainerStatus[]
@@ -90,30 +117,4 @@ export interface ContainerStatus {
 /** In the order in which they start. */
 export function containersOf({ spec }: Pod): readonly Container[] {
   return [...(spec.initContainers ?? []), ...spec.containers]
-}
-
-/** The downward API, as far as the lab's pods use it. */
-export function fieldOf(
-  pod: Pod,
-  path: string,
-  addresses: { readonly podIP: string; readonly hostIP: string },
-): string {
-  switch (path) {
-    case 'spec.nodeName':
-      return pod.spec.nodeName ?? ''
-    case 'metadata.name':
-      return pod.metadata.name
-    case 'metadata.namespace':
-      return pod.metadata.namespace ?? ''
-    case 'metadata.uid':
-      return pod.metadata.uid ?? ''
-    case 'status.podIP':
-      return addresses.podIP
-    case 'status.hostIP':
-      return addresses.hostIP
-    case 'spec.serviceAccountName':
-      return pod.spec.serviceAccountName ?? 'default'
-    default:
-      return ''
-  }
 }

@@ -1,25 +1,40 @@
-import { spawn } from 'node:child_process'
-import { get } from 'node:http'
-import { confine } from './confinement.ts'
-import type { Probe, SecurityContext } from './pod-spec.ts'
+import { get as getPlain } from 'node:http'
+import { get as getTls } from 'node:https'
+import { connect } from 'node:net'
+import type { Container, Probe } from './pod-spec.ts'
 
+export type ProbeKind = 'startup' | 'readiness' | 'liveness'
 type Verdict = 'passed' | 'failed' | 'undecided'
 
 interface ProbeRecord {
   verdict: Verdict
   failures: number
+  successes: number
   askedAtMs: number
+  toldAtMs: number
 }
 
 export interface ProbeTarget {
   readonly uid: string
-  readonly container: string
-  readonly pid: number
+  readonly container: Container
   readonly podIP: string
-  readonly env: Readonly<Record<string, string>>
-  readonly security: SecurityContext
+  /** Runs a command in the container, for no longer than that. */
+  readonly exec: (words: readonly string[], timeoutMs: number) => Promise<Execution>
   /** Since the container's start. */
   readonly ageMs: number
+  /** Why a probe has failed, as often as the pod lets it be asked. */
+  readonly onFailure: (kind: ProbeKind, why: string) => void
+}
+
+export interface Execution {
+  /** Undefined: it did not end in time. */
+  readonly code: number | undefined
+  readonly output: string
+}
+
+/** In a real kubelet's words. */
+export function failureText(kind: ProbeKind, why: string): string {
+  return `${kind.charAt(0).toUpperCase()}${kind.slice(1)} probe failed: ${why}`
 }
 
 /** Until the first success it is asked more often than the pod says: nobody wants to wait ten seconds in a lab. */
@@ -29,52 +44,110 @@ const eagerPeriodMs = 250
 export class Probes {
   readonly #records = new Map<string, ProbeRecord>()
 
-  async ask(kind: 'readiness' | 'liveness', probe: Probe, target: ProbeTarget): Promise<Verdict> {
-    const { periodSeconds = 10, failureThreshold = 3, initialDelaySeconds = 0 } = probe
-    const key = `${target.uid}/${target.container}/${kind}`
-    const record = this.#records.get(key) ?? { verdict: 'undecided', failures: 0, askedAtMs: 0 }
-    this.#records.set(key, record)
-    const isEager = kind === 'readiness' && record.verdict !== 'passed'
-    const periodMs = isEager ? eagerPeriodMs : periodSeconds * 1000
-    const isEarly = kind === 'liveness' && target.ageMs < initialDelaySeconds * 1000
-    if (isEarly || Date.now() - record.askedAtMs < periodMs) return record.verdict
-    record.askedAtMs = Date.now()
-    const hasPassed = await probeOnce(probe, target)
-    record.failures = hasPassed ? 0 : record.failures + 1
-    if (hasPassed) record.verdict = 'passed'
-    else if (record.failures >= failureThreshold) record.verdict = 'failed'
+  async ask(kind: ProbeKind, probe: Probe, target: ProbeTarget): Promise<Verdict> {
+    const { periodSeconds = 10, failureThreshold = 3, successThreshold = 1, initialDelaySeconds = 0 } = probe
+    const record = this.#recordOf(target.uid, target.container.name, kind)
+    const isEager = kind !== 'liveness' && record.verdict !== 'passed'
+    const periodMs = isEager ? Math.min(eagerPeriodMs, periodSeconds * 1000) : periodSeconds * 1000
+    const isEarly = kind !== 'readiness' && target.ageMs < initialDelaySeconds * 1000
+    const nowMs = Date.now()
+    if (isEarly || nowMs - record.askedAtMs < periodMs) return record.verdict
+    record.askedAtMs = nowMs
+    const failure = await probeOnce(probe, target)
+    if (failure === undefined) {
+      record.failures = 0
+      if (++record.successes >= successThreshold) record.verdict = 'passed'
+      return record.verdict
+    }
+    record.successes = 0
+    /* Asked eagerly, it may fail so many times in a second; what counts is what the pod's own period would have seen. */
+    if (nowMs - record.toldAtMs < periodSeconds * 1000) return record.verdict
+    record.toldAtMs = nowMs
+    target.onFailure(kind, failure)
+    if (++record.failures >= failureThreshold) record.verdict = 'failed'
     return record.verdict
   }
 
-  isReady(uid: string, container: string): boolean {
-    return this.#records.get(`${uid}/${container}/readiness`)?.verdict === 'passed'
+  /** Has the probe passed, last time it decided? */
+  hasPassed(uid: string, container: string, kind: ProbeKind): boolean {
+    return this.#records.get(`${uid}/${container}/${kind}`)?.verdict === 'passed'
   }
 
   forget(uid: string, container?: string): void {
     const prefix = container === undefined ? `${uid}/` : `${uid}/${container}/`
     for (const key of this.#records.keys()) if (key.startsWith(prefix)) this.#records.delete(key)
   }
+
+  #recordOf(uid: string, container: string, kind: ProbeKind): ProbeRecord {
+    const key = `${uid}/${container}/${kind}`
+    const fresh = { verdict: 'undecided' as const, failures: 0, successes: 0, askedAtMs: 0, toldAtMs: 0 }
+    const record = this.#records.get(key) ?? fresh
+    this.#records.set(key, record)
+    return record
+  }
 }
 
-/** One look at a container. `pid` is its first process, `podIP` where it listens if the probe names no host. */
-function probeOnce(probe: Probe, { pid, podIP, env, security }: ProbeTarget): Promise<boolean> {
+/** Undefined where the probe passed, else why not, in the words of a real kubelet. */
+function probeOnce(probe: Probe, target: ProbeTarget): Promise<string | undefined> {
+  const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000
+  const { container, podIP, exec } = target
   if (probe.httpGet !== undefined) {
-    const { path = '/', port, host = podIP } = probe.httpGet
-    return new Promise((resolve) => {
-      const request = get({ host, port, path, timeout: 1000 }, (response) => {
-        response.resume()
-        resolve((response.statusCode ?? 500) < 400)
-      })
-      request.on('error', () => resolve(false))
-      request.on('timeout', () => request.destroy())
-    })
+    const { path = '/', port, host = podIP, scheme = 'HTTP' } = probe.httpGet
+    const url = `${scheme.toLowerCase()}://${bracketed(host)}:${portOf(container, port)}${path}`
+    return probeHttp(url, timeoutMs)
   }
-  if (probe.exec === undefined) return Promise.resolve(true)
-  const command = confine(security, probe.exec.command)
-  const words = ['--net', '--mount', '--uts', `--target=${pid}`, '--', ...command]
-  return new Promise((resolve) => {
-    const child = spawn('nsenter', words, { env, stdio: 'ignore', timeout: 2000 })
-    child.on('error', () => resolve(false))
-    child.on('exit', (code) => resolve(code === 0))
+  if (probe.tcpSocket !== undefined) {
+    const { port, host = podIP } = probe.tcpSocket
+    return probeTcp(host, portOf(container, port), timeoutMs)
+  }
+  if (probe.exec === undefined) return Promise.resolve('missing probe handler')
+  const { command } = probe.exec
+  return exec(command, timeoutMs).then(({ code, output }) => {
+    if (code === undefined)
+      return `command timed out: "${command.join(' ')}" timed out after ${timeoutMs / 1000}s`
+    return code === 0 ? undefined : output
   })
+}
+
+const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)
+
+/** A port by its number, or by the name that the container gives it. */
+function portOf({ ports = [] }: Container, port: number | string): number {
+  return ports.find(({ name }) => name === port)?.containerPort ?? Number(port)
+}
+
+function probeHttp(url: string, timeoutMs: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const get = url.startsWith('https:') ? getTls : getPlain
+  const request = get(url, { rejectUnauthorized: false, timeout: timeoutMs }, (response) => {
+    response.resume()
+    const code = response.statusCode ?? 500
+    resolve(code < 400 ? undefined : `HTTP probe failed with statuscode: ${code}`)
+  })
+  request.on('error', (error: NodeJS.ErrnoException & { port?: number; address?: string }) =>
+    resolve(`Get "${url}": ${dialError(error, error.address ?? '', error.port ?? 0)}`),
+  )
+  request.on('timeout', () => {
+    resolve(`Get "${url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`)
+    request.destroy()
+  })
+  return promise
+}
+
+function probeTcp(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const socket = connect({ host, port, timeout: timeoutMs })
+  const end = (why: string | undefined): void => {
+    resolve(why)
+    socket.destroy()
+  }
+  socket.on('connect', () => end(undefined))
+  socket.on('timeout', () => end(`dial tcp ${bracketed(host)}:${port}: i/o timeout`))
+  socket.on('error', (error) => end(dialError(error, host, port)))
+  return promise
+}
+
+function dialError({ code, message }: NodeJS.ErrnoException, host: string, port: number): string {
+  if (code === 'ECONNREFUSED') return `dial tcp ${bracketed(host)}:${port}: connect: connection refused`
+  return code === 'ECONNRESET' ? 'EOF' : message
 }

@@ -5,20 +5,18 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
-  renameSync,
   rmSync,
-  writeFileSync,
+  statSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { hide, isWithin } from '../hidden-folders.ts'
 import { identify, type ProcessId } from '../machine.ts'
 import { confine, protectFiles } from './confinement.ts'
 import type { Pod, SecurityContext } from './pod-spec.ts'
-import type { Bind } from './pod-volumes.ts'
-
-export const stateDirectory = '/run/kubelet'
+import type { Execution } from './probes.ts'
+import { stateDirectory } from './state-directory.ts'
+import type { Bind } from './volumes/binds.ts'
 
 /** Namespaces of its own for a pod's network; bound at a path so that it lives without a process. */
 export function makeNetns(id: string): string {
@@ -78,10 +76,9 @@ export function launch(container: Launch): ProcessId {
     'set -e',
     ...separateMounts(binds),
     ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
+    ...(binds.some(({ target }) => isWithin(target, '/dev')) ? ownDevices(scratch) : []),
     ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
-    ...binds.flatMap(({ source, target, isBidirectional }) =>
-      isBidirectional ? [] : [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`],
-    ),
+    ...binds.flatMap((bind) => (bind.isBidirectional ? [] : bindLines(bind))),
     `mount -t tmpfs tmpfs ${stateDirectory}`,
     ...protectFiles(security),
     'exec "$@"',
@@ -102,6 +99,54 @@ export function launch(container: Launch): ProcessId {
 }
 
 /**
+ * The machine's devices with room for files of the container's own, as a runtime gives it in its /dev: what is made there
+ * must not appear on the machine.
+ */
+function ownDevices(scratch: string): string[] {
+  const inner = ['pts', 'shm', 'mqueue'].filter((name) => existsSync(join('/dev', name)))
+  return [
+    `mount -t tmpfs tmpfs '${scratch}'`,
+    `mkdir -p '${scratch}/old' '${scratch}/upper' '${scratch}/work'`,
+    `mount --rbind /dev '${scratch}/old'`,
+    `mount -t overlay overlay -o lowerdir=/dev,upperdir='${scratch}/upper',workdir='${scratch}/work' /dev`,
+    ...inner.map((name) => `mkdir -p /dev/${name}; mount --rbind '${scratch}/old/${name}' /dev/${name}`),
+    `umount -l '${scratch}'`,
+  ]
+}
+
+/** A file is mounted on a file, a folder on a folder. */
+function bindLines({ source, target, isReadOnly }: Bind): string[] {
+  const [from, to] = [quote(source), quote(target)]
+  const place = statSync(source).isDirectory()
+    ? `mkdir -p ${to}`
+    : `mkdir -p "$(dirname ${to})"; [ -e ${to} ] || : >${to}`
+  return [place, `mount --rbind ${from} ${to}`, ...(isReadOnly ? [`mount -o remount,bind,ro ${to}`] : [])]
+}
+
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
+/** Runs a command in a container to its end, with the container's rights: its mounts, network and hostname. */
+export function execIn(
+  pid: number,
+  security: SecurityContext,
+  env: Readonly<Record<string, string>>,
+  words: readonly string[],
+  timeoutMs: number,
+): Promise<Execution> {
+  const entered = ['--net', '--mount', '--uts', `--target=${pid}`, '--', ...confine(security, words)]
+  const { promise, resolve } = Promise.withResolvers<Execution>()
+  const child = spawn('nsenter', entered, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (output = `${output}${chunk}`.slice(0, 10_000)))
+  child.on('error', (error) => resolve({ code: 126, output: error.message }))
+  child.on('close', (code, signal) =>
+    resolve({ code: signal === 'SIGTERM' ? undefined : (code ?? 137), output }),
+  )
+  return promise
+}
+
+/**
  * From here on the node's mounts come in and none goes out, but for mounts that hold a folder which is to be the node's. What
  * another mount covers cannot be named, nor reached.
  */
@@ -118,17 +163,4 @@ done`,
 
 function signalNumber(signal: string): number {
   return { SIGKILL: 9, SIGTERM: 15, SIGINT: 2, SIGSEGV: 11 }[signal] ?? 1
-}
-
-/** A volume's files, replaced one by one; nobody sees half of one. */
-export function writeVolume(directory: string, files: Readonly<Record<string, string>>): void {
-  mkdirSync(directory, { recursive: true })
-  for (const [name, content] of Object.entries(files)) {
-    const path = join(directory, name)
-    if (existsSync(path) && readFileSync(path, 'utf8') === content) continue
-    writeFileSync(join(directory, `.${name}.new`), content)
-    renameSync(join(directory, `.${name}.new`), path)
-  }
-  for (const name of readdirSync(directory))
-    if (!(name in files)) rmSync(join(directory, name), { force: true })
 }

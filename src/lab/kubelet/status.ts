@@ -1,44 +1,110 @@
-import { containersDue, isAlive, type RunningPod } from './containers.ts'
+import { containersDue, isAlive, type RunningContainer, type RunningPod } from './containers.ts'
 import type { Container, ContainerStatus, Pod, PodStatus } from './pod-spec.ts'
+
+export interface Waiting {
+  readonly reason: string
+  readonly message?: string
+}
 
 export interface StatusParts {
   readonly hostIP: string
   readonly running: RunningPod | undefined
-  /** Why the pod does not run yet, by the reason that kubectl shows. */
-  readonly waiting: { readonly reason: string; readonly message: string } | undefined
-  readonly isReady: (container: string) => boolean
+  /** By container: why it does not run, by the reason that kubectl shows. */
+  readonly waiting: ReadonlyMap<string, Waiting>
+  /** It is being taken away: what does not run now never will. */
+  readonly isOver: boolean
+  readonly isReady: (container: Container) => boolean
+  readonly hasStarted: (container: Container) => boolean
 }
 
 const time = (iso: string): string => iso.replace(/\.\d+Z/, 'Z')
 
-/** A pod's status as the API server and kubectl want it. */
+/** A pod's status as a real kubelet writes it, and as kubectl, controllers and our own commands read it. */
 export function podStatus(pod: Pod, parts: StatusParts): PodStatus {
   const { running, hostIP } = parts
-  const statusOf = ({ name, image }: Container): ContainerStatus => containerStatus(name, image, parts)
-  const containerStatuses = pod.spec.containers.map(statusOf)
-  const isReady = running !== undefined && containerStatuses.every(({ ready }) => ready)
-  const condition = (type: string, isTrue: boolean): object => ({
-    type,
-    status: isTrue ? 'True' : 'False',
-    lastProbeTime: null,
-    lastTransitionTime: previousTime(pod, type, isTrue) ?? time(new Date().toISOString()),
-  })
+  const { initContainers = [], containers } = pod.spec
+  const initial = { reason: initContainers.length > 0 ? 'PodInitializing' : 'ContainerCreating' }
+  const statusOf = (container: Container): ContainerStatus => containerStatus(container, parts, initial)
+  const initContainerStatuses = initContainers.map((container) => ({
+    ...statusOf(container),
+    /* An init container is ready when it has done its work. */
+    ready: running?.containers[container.name]?.ended?.code === 0,
+  }))
+  const containerStatuses = containers.map(statusOf)
   const podIPs = running?.podIPs ?? []
+  const phase = phaseOf(pod, parts)
   return {
-    phase: phaseOf(pod, running),
+    phase,
+    conditions: conditionsOf(pod, parts, phase, initContainerStatuses, containerStatuses),
     hostIP,
+    hostIPs: [{ ip: hostIP }],
     ...(podIPs[0] === undefined ? {} : { podIP: podIPs[0], podIPs: podIPs.map((ip) => ({ ip })) }),
-    ...(running === undefined ? {} : { startTime: time(running.startedAt) }),
-    conditions: [
-      condition('PodScheduled', true),
-      condition('Initialized', isInitialized(pod, running)),
-      condition('ContainersReady', isReady),
-      condition('Ready', isReady),
-    ],
-    ...(pod.spec.initContainers === undefined
-      ? {}
-      : { initContainerStatuses: pod.spec.initContainers.map(statusOf) }),
+    startTime: pod.status?.startTime ?? time(running?.startedAt ?? new Date().toISOString()),
+    ...(initContainers.length === 0 ? {} : { initContainerStatuses }),
     containerStatuses,
+  }
+}
+
+interface Condition {
+  readonly type: string
+  readonly status: string
+  readonly reason?: string
+  readonly message?: string
+  readonly lastTransitionTime?: string
+}
+
+function conditionsOf(
+  pod: Pod,
+  { running }: StatusParts,
+  phase: string,
+  initStatuses: readonly ContainerStatus[],
+  statuses: readonly ContainerStatus[],
+): object[] {
+  const namesOf = (list: readonly ContainerStatus[]): string => `[${list.map(({ name }) => name).join(' ')}]`
+  const unready = statuses.filter(({ ready }) => !ready)
+  const incomplete = initStatuses.filter(({ ready }) => !ready)
+  const hasEnded = willNotRun(pod, running)
+  const ended = hasEnded === 'Failed' ? { reason: 'PodFailed' } : { reason: 'PodCompleted' }
+  const waiting = {
+    reason: 'ContainersNotReady',
+    message: `containers with unready status: ${namesOf(unready)}`,
+  }
+  const readiness =
+    hasEnded === undefined ? { isTrue: unready.length === 0, why: waiting } : { isTrue: false, why: ended }
+  const initialized = {
+    isTrue: incomplete.length === 0,
+    why: {
+      reason: 'ContainersNotInitialized',
+      message: `containers with incomplete status: ${namesOf(incomplete)}`,
+    },
+  }
+  const isOver = phase === 'Succeeded' || phase === 'Failed'
+  const own = [
+    condition(pod, 'PodReadyToStartContainers', running !== undefined && !isOver),
+    {
+      ...condition(pod, 'Initialized', initialized.isTrue, initialized.why),
+      ...(initialized.isTrue && hasEnded === 'Succeeded' ? { reason: 'PodCompleted' } : {}),
+    },
+    condition(pod, 'Ready', readiness.isTrue, readiness.why),
+    condition(pod, 'ContainersReady', readiness.isTrue, readiness.why),
+    condition(pod, 'PodScheduled', true),
+  ]
+  const types = new Set(own.map(({ type }) => type))
+  const others = ((pod.status?.conditions ?? []) as Condition[]).filter(({ type }) => !types.has(type))
+  return [...others, ...own]
+}
+
+/** A condition keeps its time while its status stays. */
+function condition(pod: Pod, type: string, isTrue: boolean, why: object = {}): Condition {
+  const status = isTrue ? 'True' : 'False'
+  const before = ((pod.status?.conditions ?? []) as Condition[]).find((each) => each.type === type)
+  const since = before?.status === status ? before.lastTransitionTime : undefined
+  return {
+    type,
+    status,
+    ...{ lastProbeTime: null },
+    lastTransitionTime: since ?? time(new Date().toISOString()),
+    ...(isTrue ? {} : why),
   }
 }
 
@@ -46,55 +112,90 @@ function isInitialized(pod: Pod, running: RunningPod | undefined): boolean {
   return running !== undefined && containersDue(pod, running) === pod.spec.containers
 }
 
-/** A condition keeps its time while its status stays. */
-function previousTime(pod: Pod, type: string, isTrue: boolean): string | undefined {
-  const conditions = (pod.status?.conditions ?? []) as {
-    type: string
-    status: string
-    lastTransitionTime: string
-  }[]
-  return conditions.find((each) => each.type === type && each.status === (isTrue ? 'True' : 'False'))
-    ?.lastTransitionTime
+function hasBegun(running: RunningPod | undefined, containers: readonly Container[]): boolean {
+  return containers.some(({ name }) => running?.containers[name] !== undefined)
 }
 
-function phaseOf(pod: Pod, running: RunningPod | undefined): string {
-  if (running === undefined || !isInitialized(pod, running)) return 'Pending'
-  const containers = pod.spec.containers.flatMap(({ name }) => running.containers[name] ?? [])
-  if (pod.spec.restartPolicy === 'Always' || containers.some(isAlive) || containers.length === 0)
-    return 'Running'
-  if (containers.every(({ ended }) => ended?.code === 0)) return 'Succeeded'
-  return pod.spec.restartPolicy === 'OnFailure' ? 'Running' : 'Failed'
+/** How the pod has ended, or will be seen to have; undefined while something runs or is started again. */
+export function willNotRun(pod: Pod, running: RunningPod | undefined): 'Succeeded' | 'Failed' | undefined {
+  const { initContainers = [], containers, restartPolicy = 'Always' } = pod.spec
+  const endOf = ({ name }: Container): RunningContainer['ended'] => running?.containers[name]?.ended
+  const isLast = (container: Container): boolean => {
+    const ended = endOf(container)
+    if (ended === undefined) return false
+    if (pod.metadata.deletionTimestamp !== undefined) return true
+    return restartPolicy === 'Never' || (restartPolicy === 'OnFailure' && ended.code === 0)
+  }
+  if (initContainers.some((each) => isLast(each) && endOf(each)?.code !== 0)) return 'Failed'
+  if (!containers.every(isLast)) return undefined
+  return containers.every((each) => endOf(each)?.code === 0) ? 'Succeeded' : 'Failed'
 }
+
+function phaseOf(pod: Pod, { running, isOver }: StatusParts): string {
+  const end = willNotRun(pod, running)
+  if (end !== undefined) return end
+  if (isOver) return 'Failed'
+  if (!isInitialized(pod, running) || !hasBegun(running, pod.spec.containers)) return 'Pending'
+  return 'Running'
+}
+
+const imageId = (image: string): string => `lab/${image}`
 
 function containerStatus(
-  name: string,
-  image: string,
-  { running, waiting, isReady }: StatusParts,
+  spec: Container,
+  { running, waiting, isOver, isReady, hasStarted }: StatusParts,
+  initial: Waiting,
 ): ContainerStatus {
+  const { name, image } = spec
   const container = running?.containers[name]
-  const common = { name, image, imageID: image, restartCount: container?.restarts ?? 0, lastState: {} }
+  const why = waiting.get(name)
+  const common = { name, image, restartCount: container?.restarts ?? 0 }
   if (container === undefined)
     return {
-      ...common,
-      ready: false,
-      started: false,
-      state: { waiting: waiting ?? { reason: 'ContainerCreating' } },
+      ...{ ...common, imageID: '', ready: false, started: false, lastState: {} },
+      state: isOver ? { terminated: neverSeen } : { waiting: why ?? initial },
     }
   const containerID = `sallyport://${container.process.pid}`
+  const known = { ...common, imageID: imageId(image), containerID }
+  const { previous } = container
+  const lastState = previous === undefined ? {} : { terminated: terminated(previous) }
   if (isAlive(container))
     return {
-      ...common,
-      containerID,
-      ready: isReady(name),
-      started: true,
+      ...known,
+      ready: hasStarted(spec) && isReady(spec),
+      started: hasStarted(spec),
       state: { running: { startedAt: time(container.startedAt) } },
+      lastState,
     }
-  const { code, at } = container.ended ?? { code: 137, at: new Date().toISOString() }
-  const terminated = {
+  const ended = terminated(container)
+  /* While it waits for its next start, how it ended is its last state. */
+  if (why !== undefined)
+    return {
+      ...known,
+      ready: false,
+      started: false,
+      state: { waiting: why },
+      lastState: { terminated: ended },
+    }
+  return { ...known, ready: false, started: false, state: { terminated: ended }, lastState }
+}
+
+const neverSeen = {
+  exitCode: 137,
+  reason: 'ContainerStatusUnknown',
+  message: 'The container could not be located when the pod was terminated',
+  startedAt: null,
+  finishedAt: null,
+}
+
+function terminated({ process, startedAt, ended }: Omit<RunningContainer, 'restarts' | 'previous'>): object {
+  const { code, at, message } = ended ?? { code: 137, at: new Date().toISOString() }
+  return {
     exitCode: code,
     reason: code === 0 ? 'Completed' : 'Error',
-    startedAt: time(container.startedAt),
+    ...(message === undefined || message === '' ? {} : { message }),
+    startedAt: time(startedAt),
     finishedAt: time(at),
+    containerID: `sallyport://${process.pid}`,
   }
-  return { ...common, containerID, ready: false, started: false, state: { terminated } }
 }

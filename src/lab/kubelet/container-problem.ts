@@ -1,0 +1,44 @@
+import { findImage, type Image, unknownImage } from '../images.ts'
+import type { PodEvent } from '../pod-events.ts'
+import { ConfigProblem } from './environment.ts'
+import type { Container } from './pod-spec.ts'
+
+/** What the container's status says, and what is told of it. */
+export interface ContainerProblem {
+  readonly reason: string
+  readonly message: string
+  readonly events: readonly PodEvent[]
+}
+
+class ImageProblem extends Error {}
+
+/** Nothing is pulled in a lab: what it does not know it does not have. */
+export function requireImage({ image }: Container): Image {
+  const found = findImage(image)
+  if (found === undefined) throw new ImageProblem(unknownImage(image))
+  return found
+}
+
+const failed = (message: string): PodEvent => ({ type: 'Warning', reason: 'Failed', message })
+
+/** Why a container could not be started, by the reasons that people know from real clusters. */
+export function problemOf(container: Container, error: unknown): ContainerProblem {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof ImageProblem) return imageProblem(container, message)
+  const reason = error instanceof ConfigProblem ? 'CreateContainerConfigError' : 'CreateContainerError'
+  return { reason, message, events: [failed(`Error: ${message}`)] }
+}
+
+function imageProblem({ image, imagePullPolicy }: Container, why: string): ContainerProblem {
+  if (imagePullPolicy === 'Never') {
+    const reason = 'ErrImageNeverPull'
+    const message = `Container image "${image}" is not present with pull policy of Never`
+    return { reason, message, events: [{ type: 'Warning', reason, message }, failed(`Error: ${reason}`)] }
+  }
+  const events: PodEvent[] = [
+    { type: 'Normal', reason: 'Pulling', message: `Pulling image "${image}"` },
+    failed(`Failed to pull image "${image}": ${why}`),
+    failed('Error: ErrImagePull'),
+  ]
+  return { reason: 'ErrImagePull', message: why, events }
+}

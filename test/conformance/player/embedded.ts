@@ -1,0 +1,18 @@
+import { RunningServer } from '../../../src/lab/apiserver/running-server.ts'
+import { givens } from './given.ts'
+import { type Played, play } from './play.ts'
+import { readRecording } from './recording.ts'
+import { Target } from './target.ts'
+
+/** A request that says until when it was repeated is repeated here for this long. */
+const patienceMs = 1_500
+
+/** Plays a recording against an embedded API server of its own. */
+export async function playEmbedded(file: string): Promise<Played[]> {
+  await using server = await RunningServer.open()
+  const target = new Target({ server: server.url, ca: server.ca, token: () => server.adminToken })
+  await givens[file]?.(target)
+  const played: Played[] = []
+  for await (const each of play(target, readRecording(file), patienceMs)) played.push(each)
+  return played
+}

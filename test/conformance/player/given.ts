@@ -1,0 +1,44 @@
+import type { Manifest } from '../../../src/api/manifest.ts'
+import { type Entry, readRecording } from './recording.ts'
+import type { Target } from './target.ts'
+
+const definitionsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+
+/** What is there before the first request of a file, as its first entry says. */
+export const givens: Readonly<Record<string, (target: Target) => Promise<void>>> = {
+  discovery: async (target) => {
+    await makeDefinitions(target)
+    await makeNodes(target)
+  },
+  definitions: async () => {},
+  policies: async () => {},
+  apply: makeDefinitions,
+  reads: async (target) => {
+    await makeDefinitions(target)
+    await makeNodes(target)
+  },
+  rights: makeDefinitions,
+  admission: async () => {},
+}
+
+/** As they were when the answers were recorded: what we render now may say more. */
+function recordedDefinitions(): readonly Manifest[] {
+  const isDefinition = ({ name }: Entry): boolean => name.startsWith('the definition of ')
+  return readRecording('policies')
+    .filter(isDefinition)
+    .map(({ request }) => request?.body as Manifest)
+}
+
+async function makeDefinitions(target: Target): Promise<void> {
+  for (const definition of recordedDefinitions()) await make(target, definitionsPath, definition)
+}
+
+async function makeNodes(target: Target): Promise<void> {
+  for (const name of ['n1', 'n2'])
+    await make(target, '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name } })
+}
+
+async function make(target: Target, path: string, object: object): Promise<void> {
+  const { status, body } = await target.admin('POST', path, object)
+  if (status !== 201) throw new Error(`${path}: ${status} ${JSON.stringify(body)}`)
+}
