@@ -225,6 +225,9 @@ export class Lifecycle {
       ...object,
       metadata: {
         ...metadata,
+        ...(metadata.generation === undefined || metadata.deletionTimestamp !== undefined
+          ? {}
+          : { generation: metadata.generation + 1 }),
         ...(holds ? { finalizers: [...new Set([...finalizers, foreground])] } : {}),
         deletionTimestamp: metadata.deletionTimestamp ?? end,
         deletionGracePeriodSeconds: Math.min(seconds, metadata.deletionGracePeriodSeconds ?? seconds),
