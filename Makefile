@@ -9,6 +9,8 @@ help:
 	@echo 'make e2e KUBECONFIG=<file>  runs the end-to-end tests with the lab'\''s nodes in that cluster (root)'
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make bench-scale  shows what agent and operator bear in clusters of 10, 100 and 1,000 nodes (root)'
+	@echo 'make image   builds the image without a container engine, says what is in it and how large, and puts it into build/image (root)'
+	@echo 'make image-reproducible  builds it twice and compares (root)'
 	@echo 'make build   compiles the datapath'
 	@echo 'make clean   removes what was built'
 
@@ -42,6 +44,12 @@ lab: setup
 	@bin/sallyport lab list | grep -qx lab || bin/sallyport lab up
 	@bin/sallyport lab shell
 
+image: setup
+	@node image/main.ts
+
+image-reproducible: setup
+	@node image/main.ts --check
+
 bench: setup
 	@node bench/main.ts
 	@node bench/failover.ts
@@ -53,4 +61,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test e2e demo lab bench bench-scale clean
+.PHONY: help setup build check test e2e demo lab image image-reproducible bench bench-scale clean
