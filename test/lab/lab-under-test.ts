@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type LabOptions, startLab, stopLab } from '../../src/lab/lab.ts'
@@ -78,7 +79,11 @@ export async function processesOf(
 ): Promise<readonly number[]> {
   const machine = state.nodes.find(({ name }) => name === node)?.machine
   assert.ok(machine, `there is no node ${node}`)
-  const pids = readFileSync(`${machine.cgroup}/cgroup.procs`, 'utf8').trim().split('\n').map(Number)
+  /* A container runtime gives each container a group below the node's. */
+  const groups = globSync('**/cgroup.procs', { cwd: machine.cgroup }).map((path) =>
+    join(machine.cgroup, path),
+  )
+  const pids = groups.flatMap((path) => readFileSync(path, 'utf8').trim().split('\n').map(Number))
   return pids.filter((pid) => commandOf(pid).includes(command))
 }
 
