@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { dockerRun } from '../src/lab/docker/docker.ts'
 import { runInside } from '../src/lab/host.ts'
 import { restartApiServer, startLab, stopApiServer, stopLab } from '../src/lab/lab.ts'
-import { type LabState, loadLab, requireLab } from '../src/lab/lab-state.ts'
+import { type LabState, loadLab, type RuntimeName, requireLab } from '../src/lab/lab-state.ts'
 import { enterCommand, freeze } from '../src/lab/machine.ts'
 import { exec } from '../src/lab/shell.ts'
 import { holdBinary } from './tools.ts'
@@ -96,10 +96,11 @@ spec:
   egressGroups: [{nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0, maxGatewayNodes: 1}]
 `
 
-export async function setUpCluster(name: string): Promise<Cluster> {
+export async function setUpCluster(name: string, runtime: RuntimeName = 'processes'): Promise<Cluster> {
   if (loadLab(name) !== undefined) await stopLab(name)
   await startLab({
     name,
+    runtime,
     nodes: Object.entries(octets).map(([node, lastOctet]) => ({
       name: node,
       lastOctet,

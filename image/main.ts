@@ -1,7 +1,9 @@
 /**
  * `make image`: builds the image of agents and operators, and those that the lab's nodes need besides, as OCI archives in
- * build/image. What is up to date stays. --again builds everything anew, --check builds twice and compares.
+ * build/image. What is up to date stays. --again builds everything once more, --check builds twice and compares, and
+ * --if-possible ends well where the tools are missing.
  */
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, matchesGlob } from 'node:path'
@@ -137,10 +139,18 @@ function report(folder: string): void {
   print(`${'altogether'.padEnd(44)}${String(sum('files')).padStart(7)}${megabytes(sum('bytes')).padStart(12)}`)
 }
 
+/** What keeps an image from being built here, and what to do. */
+function missingTools(): string | undefined {
+  if (process.getuid?.() !== 0) return 'only root can lay out and pack its files: run it with sudo'
+  const missing = ['buildah', 'mmdebstrap'].filter((tool) => spawnSync(tool, ['--version']).error !== undefined)
+  return missing.length === 0 ? undefined : `apt-get install ${missing.join(' ')}`
+}
+
 const { values: options } = parseArgs({
   options: {
     again: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
+    'if-possible': { type: 'boolean', default: false },
     folder: { type: 'string', default: join(repository, 'build/image') },
   },
 })
@@ -150,6 +160,11 @@ function buildAll(folder: string): void {
   for (const each of builds) build(each, folder)
 }
 
+const missing = missingTools()
+if (missing !== undefined) {
+  print(`image: it cannot be built here: ${missing}`)
+  process.exit(options['if-possible'] ? 0 : 1)
+}
 if (options.again) rmSync(options.folder, { recursive: true, force: true })
 buildAll(options.folder)
 report(options.folder)

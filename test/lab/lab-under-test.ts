@@ -4,14 +4,21 @@ import { join } from 'node:path'
 import { after, before } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type LabOptions, startLab, stopLab } from '../../src/lab/lab.ts'
-import { type LabState, loadLab, requireLab } from '../../src/lab/lab-state.ts'
-import { missingForLab } from '../../src/lab/requirements.ts'
+import { type LabState, loadLab, requireLab, runtimeNames } from '../../src/lab/lab-state.ts'
+import { missingForContainerd, missingForLab } from '../../src/lab/requirements.ts'
 import { exec } from '../../src/lab/shell.ts'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
 
+/**
+ * What runs the containers of the labs under test. Processes are quicker, so they are the default; the same tests run on
+ * containerd with SALLYPORT_LAB_RUNTIME=containerd.
+ */
+export const runtime = runtimeNames.find((name) => name === process.env.SALLYPORT_LAB_RUNTIME) ?? 'processes'
+
 /** Why lab tests cannot run here; false when they can. */
-export const cannotRun: string | false = missingForLab().join('; ') || false
+export const cannotRun: string | false =
+  [...missingForLab(), ...(runtime === 'containerd' ? missingForContainerd() : [])].join('; ') || false
 
 /** No measure of speed, which on a busy machine is anybody's guess: what hangs must end some day. */
 export const patienceMs = 900_000
@@ -25,7 +32,7 @@ export function labFor(
     async () => {
       if (cannotRun) return
       if (loadLab(name) !== undefined) await stopLab(name)
-      await startLab({ name, ...options })
+      await startLab({ name, runtime, ...options })
     },
     { timeout: patienceMs },
   )
