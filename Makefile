@@ -6,9 +6,12 @@ help:
 	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
 	@echo 'make lab     starts the lab if none is there, with nothing installed in it, and opens its shell (root)'
 	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
+	@echo 'make test-all  and all tests of the lab that run on containerd, too (root; about an hour)'
 	@echo 'make e2e KUBECONFIG=<file>  runs the end-to-end tests with the lab'\''s nodes in that cluster (root)'
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make bench-scale  shows what agent and operator bear in clusters of 10, 100 and 1,000 nodes (root)'
+	@echo 'make image   builds the image without a container engine, says what is in it and how large, and puts it into build/image (root)'
+	@echo 'make image-reproducible  builds it twice and compares (root)'
 	@echo 'make build   compiles the datapath'
 	@echo 'make clean   removes what was built'
 
@@ -29,6 +32,14 @@ check: setup
 # One file at a time: tests with namespaces and a cluster in them share two cores.
 test: check
 	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
+	@node image/main.ts --if-possible
+	@$(call on-containerd,walkthrough killed)
+
+# Lab tests with containers of the image, where processes stand in for them by default.
+on-containerd = SALLYPORT_LAB_RUNTIME=containerd node --test --test-concurrency=1 $(patsubst %,test/lab/%.test.ts,$(1))
+
+test-all: test
+	@$(call on-containerd,rights uninstall layout-upgrade chained first-packet failover)
 
 # Against another API server than the lab's: one that you can spare, since Sallyport is installed into it and taken away.
 e2e: setup
@@ -42,6 +53,12 @@ lab: setup
 	@bin/sallyport lab list | grep -qx lab || bin/sallyport lab up
 	@bin/sallyport lab shell
 
+image: setup
+	@node image/main.ts
+
+image-reproducible: setup
+	@node image/main.ts --check
+
 bench: setup
 	@node bench/main.ts
 	@node bench/failover.ts
@@ -53,4 +70,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test e2e demo lab bench bench-scale clean
+.PHONY: help setup build check test test-all e2e demo lab image image-reproducible bench bench-scale clean

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { dockerRun } from '../src/lab/docker/docker.ts'
 import { type Machine, runInside } from '../src/lab/host.ts'
 import { restartApiServer, startLab, stopApiServer, stopLab } from '../src/lab/lab.ts'
-import { type LabState, loadLab, requireLab } from '../src/lab/lab-state.ts'
+import { type LabState, loadLab, type RuntimeName, requireLab } from '../src/lab/lab-state.ts'
 import { enterCommand, freeze } from '../src/lab/machine.ts'
 import { exec } from '../src/lab/shell.ts'
 import { holdBinary } from './tools.ts'
@@ -105,16 +105,19 @@ export interface ClusterPlan {
   readonly hasSource: boolean
   /** Where egress IPs come from: the gateways' interface, or a pool that begins at 172.18.0.42. */
   readonly addresses: 'interface' | 'pool'
+  readonly runtime?: RuntimeName
 }
 
 const usualPlan: ClusterPlan = { gateways: 2, hasSource: true, addresses: 'interface' }
 
-export async function setUpCluster(name: string, plan: ClusterPlan = usualPlan): Promise<Cluster> {
+export async function setUpCluster(name: string, given: Partial<ClusterPlan> = {}): Promise<Cluster> {
+  const plan = { ...usualPlan, ...given }
   const gateways = ['gateway1', 'gateway2', 'gateway3'].slice(0, plan.gateways)
   const podNode = plan.hasSource ? 'source' : (gateways.at(-1) ?? '')
   if (loadLab(name) !== undefined) await stopLab(name)
   await startLab({
     name,
+    runtime: plan.runtime ?? 'processes',
     nodes: [...(plan.hasSource ? ['source'] : []), ...gateways].map((node) => ({
       name: node,
       lastOctet: octets[node] ?? 0,

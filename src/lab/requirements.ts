@@ -1,6 +1,7 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { missingImages } from './containerd/image-store.ts'
 
 const tools = [
   ['ip', 'iproute2'],
@@ -30,6 +31,22 @@ export function missingForLab(): string[] {
       'the kernel has no overlay file system, which nodes need for an /etc of their own: modprobe overlay',
     )
   return missing
+}
+
+const runtimeTools = [
+  ['containerd', 'containerd'],
+  ['ctr', 'containerd'],
+  ['containerd-shim-runc-v2', 'containerd'],
+  ['runc', 'runc'],
+] as const
+
+/** What nodes with a container runtime need besides. */
+export function missingForContainerd(): string[] {
+  const missing = runtimeTools
+    .filter(([tool]) => !isOnPath(tool))
+    .map(([tool, package_]) => `${tool} is missing: apt-get install ${package_}`)
+  const images = missingImages()
+  return images === undefined ? missing : [...missing, images]
 }
 
 function isOnPath(tool: string): boolean {
