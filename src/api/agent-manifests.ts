@@ -81,15 +81,16 @@ const unconfinedAnnotation = (container: string): Readonly<Record<string, string
 })
 
 /**
- * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce
- * addresses, SYS_ADMIN to enter pods' network namespaces, SYS_RESOURCE since kernels before 5.11 count maps as locked memory,
- * DAC_OVERRIDE where the CNI folders are not root's (as Kubespray leaves them).
+ * The agent needs BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce addresses, SYS_ADMIN to
+ * enter pods' network namespaces, and DAC_OVERRIDE where root does not own the CNI folders (as Kubespray leaves them). It does not ask
+ * for SYS_RESOURCE: kernels since 5.11 account maps to the memory cgroup, and a runtime that lacks the capability itself, as on
+ * hardened or nested hosts, refuses the whole container.
  */
 const securityContext = {
   runAsUser: 0,
   readOnlyRootFilesystem: true,
   capabilities: {
-    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_RESOURCE', 'PERFMON', 'DAC_OVERRIDE'],
+    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
     drop: ['ALL'],
   },
   ...unconfined,

@@ -259,6 +259,12 @@ test('each capability of the agent is explained to who asks for the security mod
   for (const capability of add) assert.match(explained, new RegExp(`\\b${capability}\\b`))
 })
 
+test('no container asks for a capability that a hardened host may lack and that no supported kernel needs', () => {
+  for (const { spec } of [find(render(), 'DaemonSet'), cleanUpDaemonSet(configMapData({})) as Workload])
+    for (const { name, securityContext } of spec.template.spec.containers)
+      assert.ok(!securityContext.capabilities?.add?.includes('SYS_RESOURCE'), name)
+})
+
 test('AppArmor and SELinux leave every container alone that works on the node’s files, by the names of any install', () => {
   for (const names of [defaultNames, compatibleNames])
     for (const daemonSet of [
