@@ -78,7 +78,7 @@ export function launch(container: Launch): ProcessId {
     'set -e',
     ...separateMounts(binds),
     ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
-    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
+    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`]),
     ...binds.flatMap(({ source, target, isBidirectional }) =>
       isBidirectional ? [] : [`mkdir -p ${target}`, `mount --rbind ${source} ${target}`],
     ),
