@@ -179,6 +179,8 @@ test('status is well when every pod is available, and until then fails with what
   const ill = await run('status', '--wait', '--wait-duration', '100ms')
   assert.equal(ill.code, 1)
   assert.match(ill.stdout, /DaemonSet sallyport: 1 of 5 pods are not ready/)
+  assert.match(ill.stderr, /^sallyport: 4 of 5 ready, sallyport-operator: 2 of 2 ready$/m)
+  assert.match(ill.stderr, /^ {2}DaemonSet sallyport: 1 of 5 pods are not ready$/m)
   const waiting = run('status', '--wait')
   await report(5)
   const well = await waiting
@@ -190,11 +192,20 @@ test('status is well when every pod is available, and until then fails with what
 test('uninstalling keeps the definitions, and purging removes them', async () => {
   const { code, stdout } = await run('uninstall')
   assert.equal(code, 0)
+  assert.match(stdout, /The nodes have no CNI plugin now\..*\n.*"cni plugin not initialized"/)
   assert.equal(outcomes(stdout)['daemonset.apps/sallyport'], 'deleted')
   assert.equal(outcomes(stdout)[`customresourcedefinition.apiextensions.k8s.io/${policyCrd}`], 'kept')
   assert.equal(await exists(definitions, policyCrd), true)
   await run('uninstall', '--purge')
   assert.equal(await exists(definitions, policyCrd), false)
+})
+
+test('an uninstall where nothing is installed says so', async () => {
+  assert.deepEqual(await run('uninstall', '--purge'), {
+    code: 0,
+    stdout: 'Sallyport is not installed in this cluster: nothing was removed.\n',
+    stderr: '',
+  })
 })
 
 test('a definition that another product brought is used and left alone, even by a purge', async () => {
