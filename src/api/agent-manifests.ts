@@ -116,6 +116,12 @@ const probe = (port: number, path: string, periodSeconds: number, failureThresho
   failureThreshold,
 })
 
+/**
+ * A start that hangs is ended, and the container's `lastState` says at which stage it stood. One takes a second on an idle node, ten on a
+ * node that is busy starting everything else: two minutes are no start any more.
+ */
+export const startup = { periodSeconds: 5, failureThreshold: 24 } as const
+
 export function agentDaemonSet(
   { agent, agentContainer, agentLabels }: Names,
   configMap: Readonly<Record<string, string>>,
@@ -135,8 +141,10 @@ export function agentDaemonSet(
         env: [field('NODE_NAME', 'spec.nodeName')],
         ports: [{ name: 'metrics', containerPort: healthPort }],
         resources: { requests: { cpu: '50m', memory: '120Mi' } },
+        startupProbe: probe(healthPort, '/healthz', startup.periodSeconds, startup.failureThreshold),
         readinessProbe: probe(healthPort, '/readyz', 2),
         livenessProbe: probe(healthPort, '/healthz', 10, 6),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: [configMount, ...folders.map(mountOf)],
       },
@@ -174,6 +182,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
         command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
         readinessProbe: probe(healthPort, '/readyz', 1),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: folders.map(mountOf),
       },

@@ -38,6 +38,8 @@ interface Template {
 }
 
 interface Probe {
+  readonly periodSeconds: number
+  readonly failureThreshold: number
   readonly httpGet?: object
   readonly exec?: { readonly command: readonly string[] }
 }
@@ -48,6 +50,8 @@ interface Container {
   readonly command?: readonly string[]
   readonly ports?: readonly object[]
   readonly resources?: { readonly requests?: { readonly cpu?: string; readonly memory?: string } }
+  readonly terminationMessagePolicy?: string
+  readonly startupProbe?: Probe
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
   readonly securityContext: {
@@ -155,6 +159,18 @@ for (const kind of ['Deployment', 'DaemonSet']) {
     for (const { name, readinessProbe, livenessProbe } of containers) {
       assert.ok(readinessProbe?.httpGet ?? readinessProbe?.exec, `${name} is asked whether it is ready`)
       assert.ok(livenessProbe?.httpGet ?? livenessProbe?.exec, `${name} is started anew where it is stuck`)
+    }
+  })
+
+  test(`${kind}: a start that hangs is ended within three minutes, and leaves words`, () => {
+    for (const { name, startupProbe, livenessProbe, terminationMessagePolicy } of template.spec.containers) {
+      assert.deepEqual(
+        startupProbe?.httpGet ?? startupProbe?.exec,
+        livenessProbe?.httpGet ?? livenessProbe?.exec,
+      )
+      const seconds = (startupProbe?.periodSeconds ?? 0) * (startupProbe?.failureThreshold ?? 0)
+      assert.ok(seconds >= 60 && seconds <= 180, `${name}: ${seconds} s`)
+      assert.equal(terminationMessagePolicy, 'FallbackToLogsOnError')
     }
   })
 
@@ -304,7 +320,7 @@ test('probes ask at the port that the agent and the clean-up are given', () => {
     [...JSON.stringify(workload).matchAll(/"httpGet":\{[^}]*"port":(\d+)/g)].map(([, port]) => port)
   const manifests = render(defaultNames, set)
   const agent = find(manifests, 'DaemonSet')
-  assert.deepEqual(portsOf(agent), ['19787', '19787'])
+  assert.deepEqual(portsOf(agent), ['19787', '19787', '19787'])
   assert.deepEqual(agent.spec.template.spec.containers[0]?.ports, [{ name: 'metrics', containerPort: 19787 }])
   const configMap = manifests.find(({ kind }) => kind === 'ConfigMap') as Manifest & { readonly data: object }
   assert.equal(new Map(Object.entries(configMap.data)).get('health-port'), '19787')
