@@ -15,7 +15,7 @@ import { installBinary, pluginType, removeBinary } from './cni-binary.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
 /** Where container runtimes look. */
-const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
+export const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
 const configurationDirectory = pluginFolders.configuration
 /** The image says so of itself. */
 const isInImage = process.env.SALLYPORT_IMAGE !== undefined

@@ -76,6 +76,8 @@ test('preflight finds the cluster fit, and says what a person may not do', async
   const { code, stdout } = await run('preflight')
   assert.equal(code, 0, stdout)
   assert.match(stdout, /^✓ you may install$/m)
+  assert.match(stdout, /^✓ the API server would take all \d+ objects of the install$/m)
+  assert.equal(await exists(apps('daemonsets'), 'sallyport', 'kube-system'), false, 'nothing is stored')
   const guest = { KUBECONFIG: kubeconfig('guest-token') }
   const refused = await runCommand(['preflight', '-o', 'json'], guest)
   assert.equal(refused.code, 1)
@@ -222,6 +224,25 @@ test('a definition that another product brought is used and left alone, even by 
   assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'left alone')
   const after = await client.resource(definitions).get(policyCrd)
   assert.deepEqual(after.metadata.labels, { owner: 'another' })
+})
+
+test('preflight is not green where an install would be refused', async () => {
+  const labels = { owner: 'another' }
+  const theirs = { metadata: { name: 'sallyport-config', labels }, data: {} }
+  const configMaps = client.resource<KubeObject>({
+    group: '',
+    version: 'v1',
+    plural: 'configmaps',
+    isNamespaced: true,
+  })
+  await configMaps.create(theirs as KubeObject, { namespace: 'kube-system' })
+  const { code, stdout } = await run('preflight')
+  await configMaps.delete('sallyport-config', { namespace: 'kube-system' })
+  assert.equal(code, 1)
+  assert.match(
+    stdout,
+    /^✗ the API server refuses configmap\/sallyport-config: there is one already that is not ours/m,
+  )
 })
 
 test('another gateway that has the names already is neither changed nor removed', async () => {
