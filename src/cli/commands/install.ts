@@ -42,6 +42,8 @@ export function addInstall(program: Command): void {
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
       }
       if (dryRun) return printPlan(manifests)
+      const { refuseHalfBuilt } = await import('../checkout.ts')
+      refuseHalfBuilt(manifests)
       await applyAll(manifests)
       if (wait) return untilRolledOut()
       print('Installed. "sallyport status --wait" tells when all agents are ready.')
@@ -65,6 +67,8 @@ export function addUpgrade(program: Command): void {
       if (dryRun) return printPlan(manifests)
       const absent = await findAbsent()
       const { despiteAbsentNodes } = await import('../rollout.ts')
+      const { refuseHalfBuilt } = await import('../checkout.ts')
+      refuseHalfBuilt(manifests)
       await applyAll(despiteAbsentNodes(manifests, absent))
       if (!wait) return
       await untilRolledOut()
