@@ -31,6 +31,7 @@ import type {
   DropEvent,
   EgressView,
 } from './local-api.ts'
+import { bringUpLoopback } from './loopback.ts'
 import { createMetrics } from './metrics.ts'
 import { listNodeDevices, type NodeDevice, withoutPods } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
@@ -429,5 +430,9 @@ export class Agent implements LocalApi {
     if (request.command === 'STATUS' && !this.isReady())
       throw new Refusal(503, this.#problems().join('; ') || 'the tables are not written yet')
     return this.#pods.handle(request)
+  }
+
+  loopback(netns: string): readonly string[] {
+    return bringUpLoopback(netns)
   }
 }

@@ -81,15 +81,16 @@ const unconfinedAnnotation = (container: string): Readonly<Record<string, string
 })
 
 /**
- * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce
- * addresses, SYS_ADMIN to enter pods' network namespaces, SYS_RESOURCE since kernels before 5.11 count maps as locked memory,
- * DAC_OVERRIDE where the CNI folders are not root's (as Kubespray leaves them).
+ * The agent needs BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce addresses, SYS_ADMIN to
+ * enter pods' network namespaces, and DAC_OVERRIDE where root does not own the CNI folders (as Kubespray leaves them). It does not ask
+ * for SYS_RESOURCE: kernels since 5.11 account maps to the memory cgroup, and a runtime that lacks the capability itself, as on
+ * hardened or nested hosts, refuses the whole container.
  */
 const securityContext = {
   runAsUser: 0,
   readOnlyRootFilesystem: true,
   capabilities: {
-    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_RESOURCE', 'PERFMON', 'DAC_OVERRIDE'],
+    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
     drop: ['ALL'],
   },
   ...unconfined,
@@ -115,6 +116,12 @@ const probe = (port: number, path: string, periodSeconds: number, failureThresho
   failureThreshold,
 })
 
+/**
+ * A start that hangs is ended, and the container's `lastState` says at which stage it stood. One takes a second on an idle node, ten on a
+ * node that is busy starting everything else: two minutes are no start any more.
+ */
+export const startup = { periodSeconds: 5, failureThreshold: 24 } as const
+
 export function agentDaemonSet(
   { agent, agentContainer, agentLabels }: Names,
   configMap: Readonly<Record<string, string>>,
@@ -134,8 +141,10 @@ export function agentDaemonSet(
         env: [field('NODE_NAME', 'spec.nodeName')],
         ports: [{ name: 'metrics', containerPort: healthPort }],
         resources: { requests: { cpu: '50m', memory: '120Mi' } },
+        startupProbe: probe(healthPort, '/healthz', startup.periodSeconds, startup.failureThreshold),
         readinessProbe: probe(healthPort, '/readyz', 2),
         livenessProbe: probe(healthPort, '/healthz', 10, 6),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: [configMount, ...folders.map(mountOf)],
       },
@@ -173,6 +182,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
         command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
         readinessProbe: probe(healthPort, '/readyz', 1),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: folders.map(mountOf),
       },

@@ -1,4 +1,4 @@
-import { agentDaemonSet } from './agent-manifests.ts'
+import { agentDaemonSet, startup } from './agent-manifests.ts'
 import { imageOf } from './configuration.ts'
 import { renderCrds } from './crd.ts'
 import { kinds, managedByLabel } from './kinds.ts'
@@ -156,8 +156,10 @@ function operatorDeployment(
         command: ['sallyport-operator', '--heartbeat-file', heartbeat.file],
         env: [field('POD_NAME', 'metadata.name'), field('POD_NAMESPACE', 'metadata.namespace')],
         resources: { requests: { cpu: '20m', memory: '100Mi' } },
+        startupProbe: heartbeatProbe(startup.periodSeconds, startup.failureThreshold),
         readinessProbe: heartbeatProbe(5, 3),
         livenessProbe: heartbeatProbe(10, 3),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext: {
           runAsNonRoot: true,
           runAsUser: 65532,

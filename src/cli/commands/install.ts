@@ -42,6 +42,8 @@ export function addInstall(program: Command): void {
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
       }
       if (dryRun) return printPlan(manifests)
+      const { refuseHalfBuilt } = await import('../checkout.ts')
+      refuseHalfBuilt(manifests)
       await applyAll(manifests)
       if (wait) return untilRolledOut()
       print('Installed. "sallyport status --wait" tells when all agents are ready.')
@@ -63,8 +65,14 @@ export function addUpgrade(program: Command): void {
       const { manifests, dropped } = await withCluster((client) => planUpgrade(client, set, values))
       for (const key of dropped) print(`setting ${key} is none of this version's any more: left out`)
       if (dryRun) return printPlan(manifests)
-      await applyAll(manifests)
-      if (wait) await untilRolledOut()
+      const absent = await findAbsent()
+      const { despiteAbsentNodes } = await import('../rollout.ts')
+      const { refuseHalfBuilt } = await import('../checkout.ts')
+      refuseHalfBuilt(manifests)
+      await applyAll(despiteAbsentNodes(manifests, absent))
+      if (!wait) return
+      await untilRolledOut()
+      if (absent > 0) await applyAll(manifests.filter(({ kind }) => kind === 'DaemonSet'))
     })
 }
 
@@ -81,9 +89,18 @@ async function applyAll(manifests: readonly Manifest[]): Promise<void> {
   })
 }
 
+/** Names the nodes that are away, and counts them. */
+async function findAbsent(): Promise<number> {
+  const { withCluster } = await import('../cluster.ts')
+  const { describeAbsence, findAbsentNodes } = await import('../trouble/cluster-trouble.ts')
+  const absent = await withCluster(findAbsentNodes)
+  for (const node of absent) print(`${describeAbsence(node)}; the upgrade goes on without it`)
+  return absent.length
+}
+
 async function untilRolledOut(): Promise<void> {
   const { chosenNames } = await import('../install.ts')
   const { waitForRollout } = await import('../rollout.ts')
   const { withCluster } = await import('../cluster.ts')
-  await withCluster((client) => waitForRollout(client, chosenNames(), print))
+  await withCluster((client) => waitForRollout(client, chosenNames(), { print }))
 }

@@ -31,14 +31,18 @@ export function addPreflight(program: Command): void {
 }
 
 async function findOfCluster({ set, values }: Options): Promise<readonly Finding[]> {
-  const { configMapData, parseConfiguration } = await import('../../api/configuration.ts')
-  const { readSettings } = await import('../install.ts')
+  const { cniKeys, configMapData, parseConfiguration } = await import('../../api/configuration.ts')
+  const { renderInstall } = await import('../../api/manifests.ts')
+  const { chosenNames, readSettings } = await import('../install.ts')
   const { withCluster } = await import('../cluster.ts')
   const { gatherClusterFacts } = await import('../preflight/facts.ts')
   const { judgeCluster } = await import('../preflight/judge.ts')
-  const parsed = parseConfiguration(configMapData(await readSettings(set, values)))
+  const data = configMapData(await readSettings(set, values))
+  const parsed = parseConfiguration(data)
   if (!parsed.ok) throw new Error(parsed.issues.join('; '))
-  return judgeCluster(await withCluster(gatherClusterFacts), parsed.value)
+  const manifests = renderInstall(data, chosenNames())
+  const facts = await withCluster((client) => gatherClusterFacts(client, manifests))
+  return judgeCluster(facts, { ...parsed.value, binaries: data[cniKeys.binaries] ?? '' })
 }
 
 /** The running agent's own settings; what it has on the node is ours. */

@@ -1,9 +1,13 @@
 import { kinds, managedByLabel } from '../../api/kinds.ts'
+import type { Manifest } from '../../api/manifest.ts'
 import { isAllowed } from '../../kube/access-review.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { coreResource, type KubePod } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
+import { type Rehearsal, rehearseInstall } from './dry-run.ts'
+import { findMissingPlugins, type MissingPlugin } from './sandboxes.ts'
+import { gatherServiceFacts, type ServiceFacts } from './services.ts'
 
 /** What of a cluster decides whether Sallyport can be installed, and how. */
 export interface ClusterFacts {
@@ -20,6 +24,10 @@ export interface ClusterFacts {
   readonly nodes: readonly NodeFacts[]
   /** Some of those that have a network of their own. */
   readonly pods: readonly PodFacts[]
+  readonly services: ServiceFacts
+  readonly missingPlugins: readonly MissingPlugin[]
+  /** Empty if the rights for it are missing. */
+  readonly rehearsals: readonly Rehearsal[]
 }
 
 export interface PodFacts {
@@ -63,16 +71,23 @@ const needed = [
   named('', 'serviceaccounts', true),
 ]
 
-export async function gatherClusterFacts(client: KubeClient): Promise<ClusterFacts> {
+export async function gatherClusterFacts(
+  client: KubeClient,
+  manifests: readonly Manifest[],
+): Promise<ClusterFacts> {
   const { version, clockAheadMs } = await askVersion(client)
+  const missingRights = await findMissingRights(client)
   return {
     version,
     clockAheadMs,
-    missingRights: await findMissingRights(client),
+    missingRights,
     foreignDefinitions: await findForeignDefinitions(client),
     daemonSets: await listDaemonSets(client),
     nodes: await listNodes(client),
     pods: await listSomePods(client),
+    services: await gatherServiceFacts(client),
+    missingPlugins: await unlessForbidden(async () => [...(await findMissingPlugins(client))]),
+    rehearsals: missingRights.length > 0 ? [] : await rehearseInstall(client, manifests),
   }
 }
 

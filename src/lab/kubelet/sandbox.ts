@@ -76,7 +76,7 @@ export function launch(container: Launch): ProcessId {
     ...separateMounts(binds),
     ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
     ...(binds.some(({ target }) => isWithin(target, '/dev')) ? ownDevices(scratch) : []),
-    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
+    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`]),
     ...binds.flatMap((bind) => (bind.propagation === 'Bidirectional' ? [] : bindLines(bind))),
     `mount -t tmpfs tmpfs ${stateDirectory}`,
     ...protectFiles(security),
