@@ -137,7 +137,7 @@ async function waitFor(
 /** What an install under any of its names may have made, last applied first. */
 function planUninstall(): Manifest[] {
   const manifests = [defaultNames, compatibleNames].flatMap((names) =>
-    renderInstall(configMapData({}), names),
+    renderInstall(configMapData({ 'service-monitor': 'true' }), names),
   )
   return [...new Map(manifests.map((manifest) => [describe(manifest), manifest])).values()].reverse()
 }
