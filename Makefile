@@ -10,6 +10,7 @@ help:
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make bench-scale  shows what agent and operator bear in clusters of 10, 100 and 1,000 nodes (root)'
 	@echo 'make build   compiles the datapath'
+	@echo 'make chart   renders the Helm chart into deploy/chart, and packs it into build/'
 	@echo 'make clean   removes what was built'
 
 setup:
@@ -35,6 +36,10 @@ e2e: setup
 	@test -n "$(KUBECONFIG)" || { echo 'make e2e KUBECONFIG=<file>: the cluster to try against is missing'; exit 2; }
 	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
 
+chart: setup
+	@node src/cli/chart/write-chart.ts deploy/chart
+	@build/tools/newest/helm package deploy/chart --destination build
+
 demo: setup
 	@bin/sallyport lab demo
 
@@ -53,4 +58,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test e2e demo lab bench bench-scale clean
+.PHONY: help setup build check test e2e chart demo lab bench bench-scale clean
