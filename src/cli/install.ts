@@ -8,7 +8,6 @@ import {
   parseConfiguration,
   settings,
 } from '../api/configuration.ts'
-import { managedByLabel } from '../api/kinds.ts'
 import { compatibleNames, defaultNames, type Manifest, type Names } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
 import { monitorConflict } from '../api/monitor-manifests.ts'
@@ -16,6 +15,7 @@ import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import { isNotFound, KubeError } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
 import { readConfigMap } from './config-map.ts'
+import { isOurs } from './helm-release.ts'
 import { fitToServer } from './older-servers.ts'
 
 export function chosenNames(): Names {
@@ -158,10 +158,6 @@ async function find(client: KubeClient, manifest: Manifest): Promise<KubeObject 
     if (isNotFound(error)) return undefined
     throw error
   }
-}
-
-export function isOurs(object: KubeObject): boolean {
-  return Object.entries(managedByLabel).every(([key, value]) => object.metadata.labels?.[key] === value)
 }
 
 export function withRights(error: unknown): unknown {

@@ -6,7 +6,8 @@ import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
-import { applyManifest, describe, isOurs, resourceOf, withRights } from './install.ts'
+import { isOurs, refuseHelmRelease } from './helm-release.ts'
+import { applyManifest, describe, resourceOf, withRights } from './install.ts'
 
 export interface UninstallOptions {
   readonly isPurge: boolean
@@ -27,6 +28,11 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
  */
 export async function uninstall(client: KubeClient, options: UninstallOptions): Promise<void> {
   const { isPurge, isConfirmed, print } = options
+  await refuseHelmRelease(
+    client,
+    (release) =>
+      `clean the nodes with "helm upgrade ${release} CHART --namespace ${namespace} --reuse-values --set cleanUp=true", wait until the DaemonSet sallyport-clean-up is ready, then run "helm uninstall ${release} --namespace ${namespace}"`,
+  )
   const configuration = await readOurs(client, configMapName)
   if (configuration?.data?.['cni-chaining-mode'] === 'none' && !isConfirmed) await refuseToCutOff(client)
   const manifests = planUninstall()

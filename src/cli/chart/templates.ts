@@ -3,6 +3,7 @@ import { settings } from '../../api/configuration.ts'
 import { kinds } from '../../api/kinds.ts'
 import { defaultNames, type Manifest } from '../../api/manifest.ts'
 import { renderInstall } from '../../api/manifests.ts'
+import { chartAnnotation } from '../helm-release.ts'
 import { toYaml } from '../kustomization.ts'
 import { withoutNewerFields } from '../older-servers.ts'
 import { expressionOf, markedConfigMap, unmark } from './marked-settings.ts'
@@ -102,7 +103,7 @@ function definitionTemplate(name: string): string {
     ({ kind, metadata }) => /Definition$/.test(kind) && metadata.name === name,
   )
   if (definition === undefined) throw new Error(`no definition is named ${name}`)
-  const annotations = { 'helm.sh/resource-policy': 'keep', 'sallyport.dev/definition': 'true' }
+  const annotations = { 'helm.sh/resource-policy': 'keep', [chartAnnotation]: 'true' }
   const text = toYaml([{ ...definition, metadata: { ...definition.metadata, annotations } } as Manifest])
   if (text.includes('{{')) throw new Error(`${name} holds text that Helm would take for an expression`)
   return `{{- if include "sallyport.bringsDefinition" (list . "${name}") }}\n${text}{{- end }}\n`

@@ -3,6 +3,7 @@ import { kinds } from '../../api/kinds.ts'
 import { defaultNames, namespace } from '../../api/manifest.ts'
 import { imageFields, pullSecrets } from '../../api/pod-options.ts'
 import { version } from '../../api/version.ts'
+import { chartAnnotation } from '../helm-release.ts'
 import { toYaml } from '../kustomization.ts'
 import { configMapLine } from './marked-settings.ts'
 
@@ -41,7 +42,7 @@ ${settings.map(configMapLine).join('\n')}
 {{- $present := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name }}
 {{- $labels := (($present | default dict).metadata | default dict).labels | default dict }}
 {{- $annotations := (($present | default dict).metadata | default dict).annotations | default dict }}
-{{- $isOurs := or (not $present) (hasKey $annotations "sallyport.dev/definition") (eq (get $labels "app.kubernetes.io/managed-by") "sallyport") }}
+{{- $isOurs := or (not $present) (hasKey $annotations "${chartAnnotation}") (eq (get $labels "app.kubernetes.io/managed-by") "sallyport") }}
 {{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
 {{- end }}
 

@@ -81,7 +81,13 @@ async function printPlan(manifests: readonly Manifest[]): Promise<void> {
 async function applyAll(manifests: readonly Manifest[]): Promise<void> {
   const { applyManifest, describe } = await import('../install.ts')
   const { withCluster } = await import('../cluster.ts')
+  const { refuseHelmRelease } = await import('../helm-release.ts')
   await withCluster(async (client) => {
+    await refuseHelmRelease(
+      client,
+      (release) =>
+        `change it with "helm upgrade ${release} CHART --namespace kube-system --reuse-values", or remove the release first (docs/helm.md)`,
+    )
     for (const manifest of manifests) print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
   })
 }

@@ -108,7 +108,7 @@ export class RunningServer {
 
   async run(words: readonly string[], input = '', token = this.adminToken): Promise<Outcome> {
     const kubeconfig = this.path(`kubeconfig-${token.slice(0, 20)}`)
-    writeFileSync(kubeconfig, stringify(this.#kubeconfig(token)))
+    writeFileSync(kubeconfig, stringify(this.#kubeconfig(token)), { mode: 0o600 })
     const [command = '', ...rest] = words
     return new Promise((resolve) => {
       const child = execFile(
