@@ -12,6 +12,7 @@ import {
   namespace,
 } from './manifest.ts'
 import { imageFields, podOptions, pullSecrets } from './pod-options.ts'
+import { withServerDefaults } from './server-defaults.ts'
 
 const bpffs = {
   name: 'bpffs',
@@ -194,7 +195,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     labels: { ...cleanUpLabels, ...managedByLabel },
     annotations: unconfinedAnnotation(cleanUpContainer),
   }
-  return labelled(
+  const manifest = labelled(
     'apps/v1',
     'DaemonSet',
     'sallyport-clean-up',
@@ -207,4 +208,5 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     },
     namespace,
   )
+  return withServerDefaults(manifest)
 }

@@ -16,6 +16,7 @@ import {
 } from './manifest.ts'
 import { monitorManifests } from './monitor-manifests.ts'
 import { imageFields, podOptions } from './pod-options.ts'
+import { withServerDefaults } from './server-defaults.ts'
 
 const rbac = 'rbac.authorization.k8s.io'
 const read = ['get', 'list', 'watch']
@@ -90,7 +91,7 @@ export function renderInstall(configMap: Readonly<Record<string, string>>, names
     ),
     agentDaemonSet(names, configMap),
     ...monitorManifests(names, configMap),
-  ]
+  ].map(withServerDefaults)
 }
 
 function clusterRole(name: string, rules: readonly object[]): Manifest[] {
