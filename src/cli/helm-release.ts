@@ -4,6 +4,7 @@ import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
+import { withRights } from './rights.ts'
 
 /** The chart's definitions have it. Helm replaces the label by which an install knows its objects, and leaves annotations. */
 export const chartAnnotation = 'sallyport.dev/definition'
@@ -25,7 +26,7 @@ export async function findHelmRelease(client: KubeClient): Promise<string | unde
       : undefined
   } catch (error) {
     if (isNotFound(error)) return undefined
-    throw error
+    throw withRights(error)
   }
 }
 

@@ -12,11 +12,12 @@ import { compatibleNames, defaultNames, type Manifest, type Names } from '../api
 import { renderInstall } from '../api/manifests.ts'
 import { monitorConflict } from '../api/monitor-manifests.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
-import { isNotFound, KubeError } from '../kube/kube-error.ts'
+import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
 import { readConfigMap } from './config-map.ts'
 import { isOurs } from './helm-release.ts'
 import { fitToServer } from './older-servers.ts'
+import { withRights } from './rights.ts'
 
 export function chosenNames(): Names {
   return process.env.SALLYPORT_COMPATIBLE_NAMES === 'cilium' ? compatibleNames : defaultNames
@@ -158,11 +159,6 @@ async function find(client: KubeClient, manifest: Manifest): Promise<KubeObject 
     if (isNotFound(error)) return undefined
     throw error
   }
-}
-
-export function withRights(error: unknown): unknown {
-  if (!(error instanceof KubeError) || error.code !== 403) return error
-  return new Complaint(`${error.message}; this needs the rights of a cluster administrator`)
 }
 
 export function describe({ kind, apiVersion, metadata }: Manifest): string {

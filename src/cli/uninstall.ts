@@ -7,7 +7,8 @@ import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
 import { isOurs, refuseHelmRelease } from './helm-release.ts'
-import { applyManifest, describe, resourceOf, withRights } from './install.ts'
+import { applyManifest, describe, resourceOf } from './install.ts'
+import { withRights } from './rights.ts'
 
 export interface UninstallOptions {
   readonly isPurge: boolean
@@ -31,7 +32,7 @@ export async function uninstall(client: KubeClient, options: UninstallOptions): 
   await refuseHelmRelease(
     client,
     (release) =>
-      `clean the nodes with "helm upgrade ${release} CHART --namespace ${namespace} --reuse-values --set cleanUp=true", wait until the DaemonSet sallyport-clean-up is ready, then run "helm uninstall ${release} --namespace ${namespace}"`,
+      `clean the nodes with "helm upgrade ${release} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true", wait until the DaemonSet sallyport-clean-up is ready, then run "helm uninstall ${release} --namespace ${namespace}"`,
   )
   const configuration = await readOurs(client, configMapName)
   if (configuration?.data?.['cni-chaining-mode'] === 'none' && !isConfirmed) await refuseToCutOff(client)

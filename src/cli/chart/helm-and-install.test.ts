@@ -87,7 +87,7 @@ for (const age of ['oldest', 'newest'] as const) {
     })
 
     test('the clean-up takes the place of agents and operators', async () => {
-      await helm('upgrade', 'gateway', chart, '--reuse-values', '--set', 'cleanUp=true')
+      await helm('upgrade', 'gateway', chart, '--reset-then-reuse-values', '--set', 'cleanUp=true')
       const names = await kubectl('get deployments,daemonsets -n kube-system -o name')
       assert.equal(names, 'daemonset.apps/sallyport-clean-up')
       await helm('uninstall', 'gateway')

@@ -82,7 +82,7 @@ Sallyport is the only CNI plugin of this cluster (cni.chainingMode is none). If 
 release and set cni.chainingMode=generic-veth.
 {{- end }}
 
-Before helm uninstall, clean the nodes: helm upgrade {{ .Release.Name }} CHART --namespace ${namespace} --reuse-values --set cleanUp=true
+Before helm uninstall, clean the nodes: helm upgrade {{ .Release.Name }} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true
 {{- end }}
 `
 

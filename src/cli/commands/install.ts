@@ -86,7 +86,7 @@ async function applyAll(manifests: readonly Manifest[]): Promise<void> {
     await refuseHelmRelease(
       client,
       (release) =>
-        `change it with "helm upgrade ${release} CHART --namespace kube-system --reuse-values", or remove the release first (docs/helm.md)`,
+        `change it with "helm upgrade ${release} CHART --namespace kube-system --reset-then-reuse-values", or remove the release first (docs/helm.md)`,
     )
     for (const manifest of manifests) print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
   })
