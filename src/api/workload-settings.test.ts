@@ -121,3 +121,11 @@ test('a ServiceMonitor selects the Service of the agents, and Prometheus can rea
   assert.equal(monitorConflict(data), undefined)
   assert.match(monitorConflict({ ...data, 'health-address': '127.0.0.1' }) ?? '', /cannot reach/)
 })
+
+test('kubectl exec enters the container that has the sallyport command, without being told', () => {
+  const key = 'kubectl.kubernetes.io/default-container'
+  for (const kind of ['DaemonSet', 'Deployment'] as const) {
+    const { metadata, spec } = workload(kind).spec.template
+    assert.equal(metadata.annotations[key], spec.containers[0]?.name)
+  }
+})

@@ -64,7 +64,7 @@ describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout
   }) // biome-ignore format: one a line
 
   test('an upgrade and a rollback reach every agent', async () => {
-    await helm(`upgrade ${release} --reuse-values --set logLevel=debug --force-conflicts`)
+    await helm(`upgrade ${release} --reset-then-reuse-values --set logLevel=debug --force-conflicts`)
     const level = 'kubectl -n kube-system exec ds/sallyport -- sallyport config view | grep log-level'
     assert.match(await run(level), /debug/)
     assert.match(await run(`kubectl exec xwing -- ${curlOutpost}`), /172\.18\.0\.42/)
@@ -75,7 +75,7 @@ describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout
 
   test('the clean-up and an uninstall leave nothing on the nodes, and the policy in the cluster', async () => {
     assert.notEqual(await run(leftovers), '')
-    await helm(`upgrade ${release} --reuse-values --set cleanUp=true`)
+    await helm(`upgrade ${release} --reset-then-reuse-values --set cleanUp=true`)
     assert.equal(await run(leftovers), '')
     await helm('uninstall sallyport --namespace kube-system')
     assert.equal(
