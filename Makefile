@@ -13,6 +13,7 @@ help:
 	@echo 'make image   builds the image without a container engine, says what is in it and how large, and puts it into build/image (root)'
 	@echo 'make image-reproducible  builds it twice and compares (root)'
 	@echo 'make build   compiles the datapath'
+	@echo 'make chart   renders the Helm chart into deploy/chart, and packs it into build/'
 	@echo 'make clean   removes what was built'
 
 setup:
@@ -46,6 +47,10 @@ e2e: setup
 	@test -n "$(KUBECONFIG)" || { echo 'make e2e KUBECONFIG=<file>: the cluster to try against is missing'; exit 2; }
 	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
 
+chart: setup
+	@node src/cli/chart/write-chart.ts deploy/chart
+	@build/tools/newest/helm package deploy/chart --destination build
+
 demo: setup
 	@bin/sallyport lab demo
 
@@ -70,4 +75,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test test-all e2e demo lab image image-reproducible bench bench-scale clean
+.PHONY: help setup build check test test-all e2e chart demo lab image image-reproducible bench bench-scale clean

@@ -1,15 +1,18 @@
-import { cniKeys, healthPortKey, imageOf } from './configuration.ts'
+import { cniKeys, healthPortKey } from './configuration.ts'
 import { managedByLabel } from './kinds.ts'
 import {
   configMount,
   configurationAnnotation,
   configVolume,
+  defaultContainerAnnotation,
   field,
   labelled,
   type Manifest,
   type Names,
   namespace,
 } from './manifest.ts'
+import { imageFields, podOptions, pullSecrets } from './pod-options.ts'
+import { withServerDefaults } from './server-defaults.ts'
 
 const bpffs = {
   name: 'bpffs',
@@ -60,10 +63,11 @@ const mountOf = ({ name, path, mountPath = path, mountPropagation }: HostFolder)
   ...(mountPropagation === undefined ? {} : { mountPropagation }),
 })
 
-/** On every node, whatever its taints; it works in the node's own network. */
+const inNodeNetwork = { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }
+
+/** On every node, whatever its taints. */
 const everywhere = {
-  hostNetwork: true,
-  dnsPolicy: 'ClusterFirstWithHostNet',
+  ...inNodeNetwork,
   priorityClassName: 'system-node-critical',
   tolerations: [{ operator: 'Exists' }],
 }
@@ -100,9 +104,9 @@ const securityContext = {
  * systemd mounts the BPF file system on a node, and where there is none, as inside the nodes of kind, nobody does. It has to be
  * the node's: what the agent mounted for itself would end with its container, and every program with it.
  */
-const mountBpffs = (image: string): object => ({
+const mountBpffs = (configMap: Readonly<Record<string, string>>): object => ({
   name: 'mount-bpffs',
-  image,
+  ...imageFields(configMap),
   command: ['sh', '-c', `[ "$(stat -f -c %T ${bpffs.path})" = bpf_fs ] || mount -t bpf bpf ${bpffs.path}`],
   resources: { requests: { cpu: '10m', memory: '10Mi' } },
   securityContext: { privileged: true, runAsUser: 0 },
@@ -129,18 +133,20 @@ export function agentDaemonSet(
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
   const healthPort = Number(configMap[healthPortKey])
   const folders = isChained ? [...hostFolders(configMap), cniCache] : hostFolders(configMap)
+  const { labels, annotations, resources, scheduling } = podOptions(configMap, 'agent')
   const spec = {
     serviceAccountName: 'sallyport-agent',
-    ...everywhere,
-    initContainers: [mountBpffs(imageOf(configMap))],
+    ...inNodeNetwork,
+    ...scheduling,
+    initContainers: [mountBpffs(configMap)],
     containers: [
       {
         name: agentContainer,
-        image: imageOf(configMap),
+        ...imageFields(configMap),
         command: ['sallyport-agent'],
         env: [field('NODE_NAME', 'spec.nodeName')],
         ports: [{ name: 'metrics', containerPort: healthPort }],
-        resources: { requests: { cpu: '50m', memory: '120Mi' } },
+        resources,
         startupProbe: probe(healthPort, '/healthz', startup.periodSeconds, startup.failureThreshold),
         readinessProbe: probe(healthPort, '/readyz', 2),
         livenessProbe: probe(healthPort, '/healthz', 10, 6),
@@ -152,8 +158,13 @@ export function agentDaemonSet(
     volumes: [configVolume, ...folders.map(volumeOf)],
   }
   const metadata = {
-    labels: { ...agentLabels, ...managedByLabel },
-    annotations: { ...configurationAnnotation(configMap), ...unconfinedAnnotation(agentContainer) },
+    labels: { ...agentLabels, ...managedByLabel, ...labels },
+    annotations: {
+      ...defaultContainerAnnotation(agentContainer),
+      ...configurationAnnotation(configMap),
+      ...unconfinedAnnotation(agentContainer),
+      ...annotations,
+    },
   }
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }
   return labelled(
@@ -175,10 +186,11 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
   const spec = {
     automountServiceAccountToken: false,
     ...everywhere,
+    ...pullSecrets(configMap),
     containers: [
       {
         name: cleanUpContainer,
-        image: imageOf(configMap),
+        ...imageFields(configMap),
         command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
         readinessProbe: probe(healthPort, '/readyz', 1),
@@ -193,7 +205,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     labels: { ...cleanUpLabels, ...managedByLabel },
     annotations: unconfinedAnnotation(cleanUpContainer),
   }
-  return labelled(
+  const manifest = labelled(
     'apps/v1',
     'DaemonSet',
     'sallyport-clean-up',
@@ -206,4 +218,5 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     },
     namespace,
   )
+  return withServerDefaults(manifest)
 }

@@ -321,7 +321,8 @@ test('probes ask at the port that the agent and the clean-up are given', () => {
   const manifests = render(defaultNames, set)
   const agent = find(manifests, 'DaemonSet')
   assert.deepEqual(portsOf(agent), ['19787', '19787', '19787'])
-  assert.deepEqual(agent.spec.template.spec.containers[0]?.ports, [{ name: 'metrics', containerPort: 19787 }])
+  const port = { name: 'metrics', containerPort: 19787, hostPort: 19787, protocol: 'TCP' }
+  assert.deepEqual(agent.spec.template.spec.containers[0]?.ports, [port])
   const configMap = manifests.find(({ kind }) => kind === 'ConfigMap') as Manifest & { readonly data: object }
   assert.equal(new Map(Object.entries(configMap.data)).get('health-port'), '19787')
   const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload

@@ -6,7 +6,9 @@ import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
-import { applyManifest, describe, isOurs, resourceOf, withRights } from './install.ts'
+import { isOurs, refuseHelmRelease } from './helm-release.ts'
+import { applyManifest, describe, resourceOf } from './install.ts'
+import { withRights } from './rights.ts'
 import { describeAbsence, explainPods, findAbsentNodes, listOwnPods } from './trouble/cluster-trouble.ts'
 import { isPodReady, type TroubledPod } from './trouble/pod-trouble.ts'
 import { type Look, waitUntilDone } from './waiting.ts'
@@ -29,6 +31,11 @@ const stuckAfterMs = 120_000
  */
 export async function uninstall(client: KubeClient, options: UninstallOptions): Promise<void> {
   const { isPurge, isConfirmed, print } = options
+  await refuseHelmRelease(
+    client,
+    (release) =>
+      `clean the nodes with "helm upgrade ${release} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true", wait until the DaemonSet sallyport-clean-up is ready, then run "helm uninstall ${release} --namespace ${namespace}"`,
+  )
   const configuration = await readOurs(client, configMapName)
   const isStandalone = configuration?.data?.['cni-chaining-mode'] === 'none'
   if (isStandalone && !isConfirmed) await refuseToCutOff(client)
@@ -164,7 +171,7 @@ async function waitForNodes(
 /** What an install under any of its names may have made, last applied first. */
 function planUninstall(): Manifest[] {
   const manifests = [defaultNames, compatibleNames].flatMap((names) =>
-    renderInstall(configMapData({}), names),
+    renderInstall(configMapData({ 'service-monitor': 'true' }), names),
   )
   return [...new Map(manifests.map((manifest) => [describe(manifest), manifest])).values()].reverse()
 }

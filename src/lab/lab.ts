@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { clientToolsFolder } from './client-tools.ts'
 import { prepareImageStore } from './containerd/image-store.ts'
 import { containerdFolder, fillContainerdFolder, startContainerd } from './containerd/start.ts'
 import type { Credentials } from './credentials.ts'
@@ -43,7 +44,7 @@ import { missingForPlugin, type OtherPlugin, setUpOtherNetwork } from './other-n
 import { policyFiles } from './policy-files.ts'
 import { type ControllersChoice, findJoinedCluster, leaveJoinedCluster } from './relay/joined-cluster.ts'
 import { startRelay } from './relay/start.ts'
-import { hasYamlYq, kubectlProblem, missingForContainerd, missingForLab } from './requirements.ts'
+import { hasYamlYq, missingForContainerd, missingForLab } from './requirements.ts'
 import { exec } from './shell.ts'
 
 export interface LabOptions {
@@ -206,9 +207,11 @@ function prepareFiles(state: LabState): void {
   script(paths.bin, 'sallyport', `${node} ${repository}/src/cli/main.ts "$@"`)
   script(paths.bin, 'cilium', `${node} ${repository}/src/cli/main.ts "$@"`)
   script(paths.bin, 'docker', `${node} ${repository}/src/lab/docker/main.ts "$@"`)
-  if (kubectlProblem() !== undefined)
-    script(paths.bin, 'kubectl', `${node} ${repository}/src/lab/stand-in/main.ts "$@"`)
-  if (!hasYamlYq()) script(paths.bin, 'yq', `${node} ${repository}/src/lab/stand-in/yq.ts "$@"`)
+  for (const tool of ['kubectl', 'helm']) {
+    const unpacked = join(clientToolsFolder('newest'), tool)
+    if (existsSync(unpacked)) script(paths.bin, tool, `exec ${unpacked} "$@"`)
+  }
+  if (!hasYamlYq()) script(paths.bin, 'yq', `${node} ${repository}/src/lab/yq.ts "$@"`)
   script(paths.nodeBin, 'ip', standInForDummy)
   for (const [file, content] of Object.entries(policyFiles)) writeFileSync(join(paths.home, file), content)
   writeFileSync(join(paths.home, '.bashrc'), `PS1='\\u@\\h:~# '\ncd ~\n`)

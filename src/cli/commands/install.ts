@@ -16,6 +16,7 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 
 interface Options {
   readonly set: string[]
+  readonly setJson: string[]
   readonly values?: string
   readonly dryRun?: boolean
   readonly to?: string
@@ -29,14 +30,16 @@ export function addInstall(program: Command): void {
       'install Sallyport in the cluster of your kubeconfig; settings that are not given are as by default',
     )
     .option('--set <path=value>', 'a setting; again for more', collect, [])
+    .option('--set-json <path=json>', 'a setting that is a map or a list', collect, [])
     .option('-f, --values <file>', 'settings as YAML')
     .option('--dry-run', 'print what would be applied, as YAML')
     .option('--to <folder>', 'write it there for kubectl apply -k, and apply nothing')
     .option('--wait', 'until all is well')
     .addHelpText('after', settingsHelp)
-    .action(async ({ set, values, dryRun = false, to, wait = false }: Options) => {
+    .action(async (options: Options) => {
+      const { dryRun = false, to, wait = false } = options
       const { planInstall } = await import('../install.ts')
-      const { manifests, cleanUp } = await planInstall(set, values)
+      const { manifests, cleanUp } = await planInstall(options)
       if (to !== undefined) {
         const { writeKustomization } = await import('../kustomization.ts')
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
@@ -55,14 +58,16 @@ export function addUpgrade(program: Command): void {
     .command('upgrade')
     .description('bring an install to the version of this command, node by node; settings stay as they are')
     .option('--set <path=value>', 'a setting to change; again for more', collect, [])
+    .option('--set-json <path=json>', 'a setting to change that is a map or a list', collect, [])
     .option('-f, --values <file>', 'settings to change, as YAML')
     .option('--dry-run', 'print what would be applied, as YAML')
     .option('--no-wait', 'do not wait for the last node')
     .addHelpText('after', settingsHelp)
-    .action(async ({ set, values, dryRun = false, wait = true }: Options) => {
+    .action(async (options: Options) => {
+      const { dryRun = false, wait = true } = options
       const { planUpgrade } = await import('../install.ts')
       const { withCluster } = await import('../cluster.ts')
-      const { manifests, dropped } = await withCluster((client) => planUpgrade(client, set, values))
+      const { manifests, dropped } = await withCluster((client) => planUpgrade(client, options))
       for (const key of dropped) print(`setting ${key} is none of this version's any more: left out`)
       if (dryRun) return printPlan(manifests)
       const absent = await findAbsent()
@@ -84,7 +89,13 @@ async function printPlan(manifests: readonly Manifest[]): Promise<void> {
 async function applyAll(manifests: readonly Manifest[]): Promise<void> {
   const { applyManifest, describe } = await import('../install.ts')
   const { withCluster } = await import('../cluster.ts')
+  const { refuseHelmRelease } = await import('../helm-release.ts')
   await withCluster(async (client) => {
+    await refuseHelmRelease(
+      client,
+      (release) =>
+        `change it with "helm upgrade ${release} CHART --namespace kube-system --reset-then-reuse-values", or remove the release first (docs/helm.md)`,
+    )
     for (const manifest of manifests) print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
   })
 }

@@ -1,10 +1,11 @@
-import { kinds, managedByLabel } from '../../api/kinds.ts'
+import { kinds } from '../../api/kinds.ts'
 import type { Manifest } from '../../api/manifest.ts'
 import { isAllowed } from '../../kube/access-review.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { coreResource, type KubePod } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
+import { isOurs } from '../helm-release.ts'
 import { type Rehearsal, rehearseInstall } from './dry-run.ts'
 import { findMissingPlugins, type MissingPlugin } from './sandboxes.ts'
 import { gatherServiceFacts, type ServiceFacts } from './services.ts'
@@ -118,9 +119,7 @@ async function findForeignDefinitions(client: KubeClient): Promise<string[]> {
   const ours = new Set(Object.values(kinds).map(({ plural, group }) => `${plural}.${group}`))
   return items
     .filter(({ metadata }) => ours.has(metadata.name))
-    .filter(({ metadata: { labels } }) =>
-      Object.entries(managedByLabel).some(([key, value]) => labels?.[key] !== value),
-    )
+    .filter((each) => !isOurs(each))
     .map(({ metadata }) => metadata.name)
 }
 
@@ -138,7 +137,7 @@ function listDaemonSets(client: KubeClient): Promise<string[]> {
   return unlessForbidden(async () => {
     const { items } = await client.resource(named('apps', 'daemonsets', true)).list({})
     return items
-      .filter(({ metadata: { labels } }) => labels?.['app.kubernetes.io/managed-by'] !== 'sallyport')
+      .filter((each) => !isOurs(each))
       .map(({ metadata: { namespace, name } }) => `${namespace}/${name}`)
   })
 }

@@ -133,7 +133,7 @@ export class ApiServer {
   #describe(path: string, request: IncomingMessage): { body: object; type?: string } | undefined {
     const { kinds } = this.catalog
     if (path === '/api' || path === '/apis')
-      if (request.headers.accept?.includes('as=APIGroupDiscoveryList'))
+      if (request.headers.accept?.includes(aggregatedType))
         return { body: aggregatedDiscovery(kinds, path === '/api'), type: aggregatedType }
     if (path === '/openapi/v3') return { body: openApiIndex(kinds) }
     const body = path.startsWith('/openapi/v3/')
