@@ -78,27 +78,27 @@ function filledContainer(container: Fields, isInNodeNetwork: boolean): object {
   const { ports } = container
   const probes = ['readinessProbe', 'livenessProbe', 'startupProbe'].filter((name) => name in container)
   return {
-    ...container,
     terminationMessagePath: '/dev/termination-log',
     terminationMessagePolicy: 'File',
+    ...container,
     ...Object.fromEntries(probes.map((name) => [name, filledProbe(container[name])])),
     ...(Array.isArray(ports) ? { ports: ports.map((port) => filledPort(port, isInNodeNetwork)) } : {}),
   }
 }
 
 const filledPort = (port: Fields, isInNodeNetwork: boolean): object => ({
-  ...port,
   ...(isInNodeNetwork ? { hostPort: port.containerPort } : {}),
   protocol: 'TCP',
+  ...port,
 })
 
 function filledProbe(probe: unknown): unknown {
   if (!isFields(probe)) return probe
   const { httpGet } = probe
   return {
+    successThreshold: 1,
     ...probe,
     ...(isFields(httpGet) ? { httpGet: { scheme: 'HTTP', ...httpGet } } : {}),
-    successThreshold: 1,
   }
 }
 

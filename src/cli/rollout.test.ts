@@ -152,7 +152,7 @@ test('nodes that are NotReady do not use up what an upgrade may take away', asyn
     }
     assert.deepEqual(spec.updateStrategy, {
       type: 'RollingUpdate',
-      rollingUpdate: { maxUnavailable: expected },
+      rollingUpdate: { maxSurge: 0, maxUnavailable: expected },
     })
   }
 })
