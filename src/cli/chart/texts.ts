@@ -126,7 +126,9 @@ export function statusTest(): string {
       {
         name: 'status',
         ...imageFields({ 'image-repository': 'IMAGE', 'image-tag': 'TAG', 'image-pull-policy': 'POLICY' }),
-        command: ['sallyport', 'status', '--wait', '--wait-duration', '2m'],
+        command: ['sallyport', 'status', '--wait', '--wait-duration', '1m'],
+        /* It asks the cluster, also where it could reach the agent of its node. */
+        env: [{ name: 'SALLYPORT_SOCKET', value: '' }],
         securityContext: {
           runAsNonRoot: true,
           runAsUser: 65532,

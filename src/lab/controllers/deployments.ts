@@ -1,4 +1,5 @@
 import { deploymentsName } from './cluster.ts'
+import { type DeploymentCondition, deploymentConditions } from './deployment-conditions.ts'
 import { hasEnded, type OwnedPods } from './owned-pods.ts'
 import { hashLabel, isPodReady, templateHash, type Workload } from './workload.ts'
 
@@ -15,11 +16,11 @@ export async function tendDeployment(pods: OwnedPods, deployment: Workload): Pro
   for (const pod of current.slice(replicas)) await pods.remove(pod)
   if (current.filter(isPodReady).length >= replicas) for (const pod of old) await pods.remove(pod)
   const ready = owned.filter(isPodReady).length
-  const available = {
-    type: 'Available',
-    status: ready >= replicas ? 'True' : 'False',
-    reason: 'MinimumReplicas',
-    message: `${ready} of ${replicas} pods are ready`,
+  const { conditions = [] } = (deployment.status ?? {}) as { conditions?: readonly DeploymentCondition[] }
+  const progress = {
+    isAvailable: ready >= replicas,
+    isComplete: current.length === owned.length && current.filter(isPodReady).length >= replicas,
+    replicaSet: `${deployment.metadata.name}-${hash}`,
   }
   await pods.report(deploymentsName, deployment, {
     replicas: owned.length,
@@ -27,6 +28,6 @@ export async function tendDeployment(pods: OwnedPods, deployment: Workload): Pro
     availableReplicas: ready,
     updatedReplicas: current.length,
     observedGeneration: deployment.metadata.generation,
-    conditions: [available],
+    conditions: deploymentConditions(conditions, progress, new Date().toISOString()),
   })
 }
