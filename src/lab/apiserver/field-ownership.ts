@@ -176,7 +176,7 @@ function describe({ manager, operation, apiVersion, subresource }: Owner): strin
 
 function mergeApplied(target: unknown, applied: unknown, lists: ListTypes): unknown {
   if (Array.isArray(applied)) return mergeList(Array.isArray(target) ? target : [], applied, lists)
-  if (!isObject(applied)) return applied
+  if (!isObject(applied) || lists.isAtomicMap) return applied
   const result: JsonObject = isObject(target) ? { ...target } : {}
   for (const [name, value] of Object.entries(applied))
     result[name] = mergeApplied(result[name], value, lists.at(name))
