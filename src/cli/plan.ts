@@ -1,5 +1,6 @@
 import type { Manifest } from '../api/manifest.ts'
 import { withCluster } from './cluster.ts'
+import { findHelmRelease } from './helm-release.ts'
 import { describe, findForeign, isUsedAsItIs } from './install.ts'
 import { toYaml } from './kustomization.ts'
 
@@ -9,12 +10,18 @@ import { toYaml } from './kustomization.ts'
  */
 export async function renderPlan(manifests: readonly Manifest[]): Promise<string> {
   let foreign: ReadonlySet<Manifest>
+  let release: string | undefined
   try {
-    foreign = await withCluster((client) => findForeign(client, manifests))
+    ;[release, foreign] = await withCluster(async (client) => [
+      await findHelmRelease(client),
+      await findForeign(client, manifests),
+    ])
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
     return `# No cluster was asked, and what another product brought there would be left alone: ${reason}\n${toYaml(manifests)}`
   }
+  if (release !== undefined)
+    return `# Sallyport is installed by the Helm release ${release}, and install refuses to change it\n${toYaml(manifests)}`
   const notes = [...foreign].map((manifest) =>
     isUsedAsItIs(manifest)
       ? `# ${describe(manifest)} is another product's: it is used as it is, and left alone\n`

@@ -84,6 +84,13 @@ for (const age of ['oldest', 'newest'] as const) {
         assert.match(stderr, remedy)
       }
       assert.equal(await mtu(), '1300')
+      assert.match(
+        (await sallyport('install', '--dry-run')).stdout,
+        /^# Sallyport is installed by the Helm release gateway/,
+      )
+      const { stdout } = await sallyport('preflight')
+      assert.match(stdout, /installed by the Helm release gateway/)
+      assert.doesNotMatch(stdout, /not ours/)
     })
 
     test('the clean-up takes the place of agents and operators', async () => {

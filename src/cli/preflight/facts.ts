@@ -5,7 +5,7 @@ import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { coreResource, type KubePod } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
-import { isOurs } from '../helm-release.ts'
+import { findHelmRelease, isOurs } from '../helm-release.ts'
 import { type Rehearsal, rehearseInstall } from './dry-run.ts'
 import { findMissingPlugins, type MissingPlugin } from './sandboxes.ts'
 import { gatherServiceFacts, type ServiceFacts } from './services.ts'
@@ -27,7 +27,9 @@ export interface ClusterFacts {
   readonly pods: readonly PodFacts[]
   readonly services: ServiceFacts
   readonly missingPlugins: readonly MissingPlugin[]
-  /** Empty if the rights for it are missing. */
+  /** That Sallyport is installed by. */
+  readonly helmRelease: string | undefined
+  /** Empty if the rights for it are missing, or if a Helm release holds the objects. */
   readonly rehearsals: readonly Rehearsal[]
 }
 
@@ -78,6 +80,8 @@ export async function gatherClusterFacts(
 ): Promise<ClusterFacts> {
   const { version, clockAheadMs } = await askVersion(client)
   const missingRights = await findMissingRights(client)
+  const helmRelease = missingRights.length > 0 ? undefined : await findHelmRelease(client)
+  const canTry = missingRights.length === 0 && helmRelease === undefined
   return {
     version,
     clockAheadMs,
@@ -88,7 +92,8 @@ export async function gatherClusterFacts(
     pods: await listSomePods(client),
     services: await gatherServiceFacts(client),
     missingPlugins: await unlessForbidden(async () => [...(await findMissingPlugins(client))]),
-    rehearsals: missingRights.length > 0 ? [] : await rehearseInstall(client, manifests),
+    helmRelease,
+    rehearsals: canTry ? await rehearseInstall(client, manifests) : [],
   }
 }
 

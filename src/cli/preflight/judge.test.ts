@@ -26,6 +26,7 @@ const well: ClusterFacts = {
   pods: [{ name: 'default/web', ips: ['10.244.2.7' as Address] }],
   services: { prefixes: ['10.96.0.0/16' as Prefix], addresses: ['10.96.0.1' as Address] },
   missingPlugins: [],
+  helmRelease: undefined,
   rehearsals: [{ object: 'configmap/sallyport-config', refusal: undefined, warnings: [] }],
 }
 const chained: Wishes = {
@@ -73,6 +74,7 @@ describe('what would keep an install from working is said with its remedy', () =
     ['Services of which stackCIDRs has a part', { services: { prefixes: ['10.0.0.0/8' as Prefix], addresses: [] } }, chained, /^problem the cluster's Services have 10\.0\.0\.0\/8, outside/],
     ['Services of which one address is known', { services: { prefixes: [], addresses: ['10.43.0.1' as Address] } }, chained, /^problem the cluster's Services have 10\.43\.0\.1, outside/],
     ['kube-proxy, without a plugin that carries its answers', { daemonSets: ['kube-system/kube-proxy'] }, standalone, /^problem kube-proxy serves Services here.*no DNS.*generic-veth/],
+    ['a Helm release', { helmRelease: 'gateway', rehearsals: [] }, chained, /^warning Sallyport is installed by the Helm release gateway.*helm upgrade/],
     ['an object that the API server refuses', { rehearsals: [{ object: 'customresourcedefinition.apiextensions.k8s.io/x', refusal: 'Forbidden: must not specify', warnings: [] }] }, chained, /^problem the API server refuses customresourcedefinition.*must not specify/],
     ['an object that the API server warns of', { rehearsals: [{ object: 'daemonset.apps/sallyport', refusal: undefined, warnings: ['would violate PodSecurity'] }] }, chained, /^warning the API server warns of daemonset\.apps\/sallyport: would violate/],
     ['a webhook that does not try', { rehearsals: [{ object: 'configmap/c', refusal: 'admission webhook "w" does not support dry run', warnings: [] }] }, chained, /^warning configmap\/c could not be tried/],

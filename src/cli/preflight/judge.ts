@@ -35,7 +35,19 @@ export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Find
     ...judgePods(facts, wishes),
     ...judgeServices(facts.services, wishes.stackCIDRs),
     ...judgeMissingPlugins(facts.missingPlugins, wishes.binaries),
+    ...judgeRelease(facts),
     ...judgeRehearsal(facts.rehearsals),
+  ]
+}
+
+function judgeRelease({ helmRelease }: ClusterFacts): Finding[] {
+  if (helmRelease === undefined) return []
+  return [
+    {
+      level: 'warning',
+      what: `Sallyport is installed by the Helm release ${helmRelease}`,
+      remedy: 'change it with helm upgrade: install refuses to touch it',
+    },
   ]
 }
 
