@@ -9,6 +9,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeF
 import { join, matchesGlob } from 'node:path'
 import { parseArgs } from 'node:util'
 import { version } from '../src/api/version.ts'
+import { leaveWithReader } from '../src/runtime/closed-pipe.ts'
 import { readArchive } from './archive.ts'
 import { configuration, debianPackages, home, sources, sourcesLeftOut } from './contents.ts'
 import { layOutDebian } from './debian.ts'
@@ -18,6 +19,7 @@ import { countOrigins } from './origins.ts'
 import { type Image, type Layer, pack } from './pack.ts'
 import { run } from './run.ts'
 
+leaveWithReader()
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 

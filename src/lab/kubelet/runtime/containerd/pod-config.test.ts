@@ -107,3 +107,12 @@ test('a pod in the node’s network keeps the node’s name', () => {
   assert.equal((sandboxConfig(pod(false), '') as { hostname?: string }).hostname, 'p')
   assert.equal((sandboxConfig(pod(true), '') as { hostname?: string }).hostname, undefined)
 })
+
+test('a pod with a privileged init container has a sandbox that admits it', () => {
+  const privileged: Container = { name: 'i', image: 'busybox', securityContext: { privileged: true } }
+  const spec = { initContainers: [privileged], containers: [{ name: 'c', image: 'busybox' }] }
+  const asked = sandboxConfig({ metadata: { name: 'p', uid: 'u' }, spec }, '') as {
+    linux: { security_context: { privileged: boolean } }
+  }
+  assert.equal(asked.linux.security_context.privileged, true)
+})
