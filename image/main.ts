@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util'
 import { version } from '../src/api/version.ts'
 import { leaveWithReader } from '../src/runtime/closed-pipe.ts'
 import { readArchive } from './archive.ts'
-import { configuration, debianPackages, home, sources, sourcesLeftOut } from './contents.ts'
+import { configuration, debianLeftOut, debianPackages, home, sources, sourcesLeftOut } from './contents.ts'
 import { layOutDebian } from './debian.ts'
 import { layOutPause, layOutToolbox, toolboxPackages } from './lab-images.ts'
 import { fillCache, layOutProgram, repository } from './lay-out.ts'
@@ -86,8 +86,8 @@ function tree(paths: readonly string[], leftOut: readonly string[]): readonly st
 
 /** Debian's part takes longest and changes least: it is kept beside the archives. */
 function withDebian(root: string, packages: readonly string[], folder: string): void {
-  const inputs = [join(import.meta.dirname, 'debian.ts'), join(import.meta.dirname, 'contents.ts')]
-  const kept = join(folder, `debian-${hashOf(inputs, packages).slice(0, 16)}.tar`)
+  const key = hashOf([join(import.meta.dirname, 'debian.ts')], [...packages, ...debianLeftOut])
+  const kept = join(folder, `debian-${key.slice(0, 16)}.tar`)
   if (!existsSync(kept)) {
     layOutDebian(root, packages)
     run('tar', ['--create', '--file', `${kept}.new`, '--numeric-owner', '--directory', root, '.'])
