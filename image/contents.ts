@@ -52,6 +52,9 @@ export const home = '/opt/sallyport'
 export const sources = ['package.json', 'fill-cache', 'bin', 'src', 'build/sallyport.bpf.o'] as const
 export const sourcesLeftOut = ['src/lab', '**/*.test.ts'] as const
 
+/** Names of commands in the image besides those in bin/: what people type in an agent's pod who come from Cilium. */
+export const commandNames = { cilium: 'sallyport' } as const
+
 /** A laptop's kubeconfig may name a credential plugin, which this package runs. Pods have a token. */
 export const modulesLeftOut = ['@kubernetes/client-node'] as const
 

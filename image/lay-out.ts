@@ -1,6 +1,6 @@
 import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { dirname, join, matchesGlob, resolve } from 'node:path'
-import { debianPackages, home, moduleFilesLeftOut, sources, sourcesLeftOut } from './contents.ts'
+import { commandNames, debianPackages, home, moduleFilesLeftOut, sources, sourcesLeftOut } from './contents.ts'
 import { layOutDebian } from './debian.ts'
 import { modulesOf } from './modules.ts'
 import { run } from './run.ts'
@@ -21,6 +21,8 @@ export function layOutProgram(root: string): void {
       filter: (path) => !isOneOf(path.slice(repository.length + 1), sourcesLeftOut),
     })
   }
+  for (const [name, command] of Object.entries(commandNames))
+    symlinkSync(command, join(target, 'bin', name))
   for (const path of modulesOf(repository)) {
     const base = join(repository, 'node_modules')
     cpSync(join(repository, path), join(target, path), {

@@ -9,8 +9,9 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeF
 import { join, matchesGlob } from 'node:path'
 import { parseArgs } from 'node:util'
 import { version } from '../src/api/version.ts'
+import { leaveWithReader } from '../src/runtime/closed-pipe.ts'
 import { readArchive } from './archive.ts'
-import { configuration, debianPackages, home, sources, sourcesLeftOut } from './contents.ts'
+import { configuration, debianLeftOut, debianPackages, home, sources, sourcesLeftOut } from './contents.ts'
 import { layOutDebian } from './debian.ts'
 import { layOutPause, layOutToolbox, toolboxPackages } from './lab-images.ts'
 import { fillCache, layOutProgram, repository } from './lay-out.ts'
@@ -18,6 +19,7 @@ import { countOrigins } from './origins.ts'
 import { type Image, type Layer, pack } from './pack.ts'
 import { run } from './run.ts'
 
+leaveWithReader()
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
@@ -84,8 +86,8 @@ function tree(paths: readonly string[], leftOut: readonly string[]): readonly st
 
 /** Debian's part takes longest and changes least: it is kept beside the archives. */
 function withDebian(root: string, packages: readonly string[], folder: string): void {
-  const inputs = [join(import.meta.dirname, 'debian.ts'), join(import.meta.dirname, 'contents.ts')]
-  const kept = join(folder, `debian-${hashOf(inputs, packages).slice(0, 16)}.tar`)
+  const key = hashOf([join(import.meta.dirname, 'debian.ts')], [...packages, ...debianLeftOut])
+  const kept = join(folder, `debian-${key.slice(0, 16)}.tar`)
   if (!existsSync(kept)) {
     layOutDebian(root, packages)
     run('tar', ['--create', '--file', `${kept}.new`, '--numeric-owner', '--directory', root, '.'])

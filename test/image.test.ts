@@ -114,6 +114,11 @@ describe('the image', () => {
   test('runs the command without the packages of development, and without the lab', () => {
     assert.equal(run('sallyport', 'version').stdout, `sallyport ${version}\n`)
     assert.match(run('sallyport', 'install', '--dry-run').stdout, /kind: DaemonSet/)
+    assert.equal(
+      run('cilium', 'version').stdout,
+      `sallyport ${version}\n`,
+      'by the name that the walkthrough types',
+    )
   })
 
   test('runs agent and operator as far as they come without a cluster', () => {

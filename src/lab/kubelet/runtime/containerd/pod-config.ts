@@ -1,5 +1,5 @@
 import { securityOf } from '../../confinement.ts'
-import type { Container, Pod, SecurityContext } from '../../pod-spec.ts'
+import { type Container, containersOf, type Pod, type SecurityContext } from '../../pod-spec.ts'
 import type { Bind } from '../../volumes/binds.ts'
 import type { ContainerStart } from '../runtime.ts'
 
@@ -18,7 +18,7 @@ const seccomp = ({ privileged }: SecurityContext): object => ({
 
 export function sandboxConfig(pod: Pod, logDirectory: string): object {
   const { name, namespace = 'default', uid = '', labels = {}, annotations = {} } = pod.metadata
-  const isPrivileged = pod.spec.containers.some((container) => container.securityContext?.privileged)
+  const isPrivileged = containersOf(pod).some((container) => container.securityContext?.privileged)
   return {
     metadata: { name, namespace, uid, attempt: 0 },
     /* A pod in the node's network has the node's name. */

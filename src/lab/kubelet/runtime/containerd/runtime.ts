@@ -183,7 +183,9 @@ export class ContainerdRuntime implements ContainerRuntime {
       ...['--exec-id', `exec-${randomBytes(8).toString('hex')}`, ...(hasTerminal ? ['--tty'] : [])],
       ...[container.id ?? '', ...words],
     ]
-    const [first = '', ...rest] = hasTerminal ? underTerminal(command) : command
+    /* ctr hands on what the container's terminal has made of line ends already: the one around it must leave them. */
+    const withEnds = ['sh', '-c', 'stty -onlcr; exec "$@"', 'exec', ...command]
+    const [first = '', ...rest] = hasTerminal ? underTerminal(withEnds) : command
     return spawn(first, rest, { stdio: ['pipe', 'pipe', 'pipe'] })
   }
 
