@@ -22,6 +22,7 @@ import { Loop } from '../runtime/reconcile.ts'
 import { type Applied, Applier } from './apply.ts'
 import { type Attachment, Attachments } from './attachments.ts'
 import { ChainedPods } from './chained-pods.ts'
+import { describeEgress } from './egress-views.ts'
 import { heldAddressesFile } from './held-addresses.ts'
 import type {
   AgentStatus,
@@ -43,7 +44,8 @@ import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
 import { type LocalApi, Refusal } from './serve.ts'
 import { Succession } from './succession.ts'
 import { Sweep } from './sweep.ts'
-import { describeDrop, describeEgress, describeStatus } from './views.ts'
+import { TakeoverCounts } from './takeover-counts.ts'
+import { describeDrop, describeStatus } from './views.ts'
 import { composeWorld } from './world.ts'
 
 export interface AgentOptions {
@@ -70,6 +72,10 @@ const promiseTogetherMs = 2
 /** Connections that are opened together are there within so long. */
 const burstMs = 20
 
+function isOwner({ egressIps, self }: Tables, address: Address): boolean {
+  return egressIps.get(address)?.order[0] === self.tunnelAddress
+}
+
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent implements LocalApi {
   readonly #options: AgentOptions
@@ -88,6 +94,7 @@ export class Agent implements LocalApi {
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #metrics: Registry
+  readonly #takeovers = new TakeoverCounts()
   readonly #applier: Applier
   /** All devices, until something may have changed them. */
   #network: readonly NodeDevice[] | undefined
@@ -153,7 +160,17 @@ export class Agent implements LocalApi {
     this.#loop = new Loop({ name: 'tables', run: () => this.#reconcile(), clock, log })
     this.#reporting = new Loop({ name: 'report', run: () => this.#report(), clock, log, minIntervalMs: 1000 })
     this.#promising = new Loop({ name: 'leases', run: () => this.#promise(), clock, log })
-    this.#metrics = createMetrics(datapath, () => this.#tables?.policies)
+    this.#metrics = createMetrics(datapath, () => ({
+      isReady: this.isReady(),
+      pods: this.#attachments.list().length,
+      tables: this.#tables,
+      hearing: this.#succession.hearing(this.#observation.nodes),
+      held: this.#succession.held,
+      leasedBlocks: new Map(
+        [...this.#portDemand.own.since].map(([address, blocks]) => [address, blocks.size]),
+      ),
+      takeovers: this.#takeovers,
+    }))
   }
 
   get #pods(): PodNetwork | ChainedPods {
@@ -222,6 +239,7 @@ export class Agent implements LocalApi {
       log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
     if (membership.isMember) this.#succession.update(tables, lingering, this.#devices)
+    this.#takeovers.note(this.#succession.held, (address) => isOwner(tables, address))
     if (!isDeepStrictEqual(tables.refusals, this.#tables?.refusals)) this.#reporting.trigger()
     this.#tables = tables
     if (!this.#hasOpened) onReady()
@@ -413,7 +431,12 @@ export class Agent implements LocalApi {
   egress(): readonly EgressView[] {
     return this.#tables === undefined
       ? []
-      : describeEgress(this.#tables, this.#attachments.list(), this.#options.datapath)
+      : describeEgress(
+          this.#tables,
+          this.#attachments.list(),
+          this.#options.datapath,
+          new Set(this.#succession.hearing(this.#observation.nodes).unreachable),
+        )
   }
 
   async *drops(signal: AbortSignal): AsyncGenerator<DropEvent> {

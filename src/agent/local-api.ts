@@ -41,6 +41,13 @@ export interface AgentStatus {
     readonly packets: number
     readonly bytes: number
   }[]
+  /** Dropped packets since load, each reason once. `verdict` is its name everywhere. */
+  readonly drops: readonly {
+    readonly verdict: string
+    readonly reason: string
+    readonly remedy: string
+    readonly packets: number
+  }[]
   /** What is wrong now, one sentence each with the remedy; empty when all is well. */
   readonly problems: readonly string[]
 }
@@ -69,8 +76,13 @@ export interface EgressView {
   readonly reason?: string
   readonly egressIps: readonly {
     readonly address: Address
+    /** The gateway that answers for it now; its owner if none is reachable. */
     readonly holder: string | undefined
+    /** The owner first, then its successors. */
     readonly order: readonly string[]
+    /** Those of the order that do not answer this node's probes. */
+    readonly unreachable: readonly string[]
+    readonly takesNewFlows: boolean
     readonly portsOwned: number
     readonly flows: number
   }[]

@@ -1,36 +1,13 @@
 import { hostname, release } from 'node:os'
 import type { Count, Datapath } from '../datapath/datapath.ts'
 import type { DropRecord } from '../datapath/tables.ts'
-import type { Rule, Tables } from '../decide/tables.ts'
+import type { Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './attachments.ts'
-import type { AgentStatus, DropEvent, EgressView } from './local-api.ts'
+import { dropReason } from './drop-reasons.ts'
+import type { AgentStatus, DropEvent } from './local-api.ts'
 import { type NodeDevice, overlayName } from './node-network.ts'
 import type { Overlay } from './plan.ts'
-
-/** Reasons in the words that users of other gateways know, where they have them. */
-const reasons: Readonly<Record<string, string>> = {
-  DROP_MALFORMED: 'Invalid packet',
-  DROP_NO_GATEWAY: 'No egress gateway found',
-  DROP_NO_EGRESS_IP: 'No Egress IP configured',
-  DROP_NETWORK_POLICY: 'Policy denied',
-  DROP_NO_ROUTE: 'FIB lookup failed',
-  DROP_NO_FREE_PORT: 'No mapping for NAT masquerade',
-  DROP_UNSUPPORTED_PROTOCOL: 'Unsupported protocol for NAT masquerade',
-  DROP_TOO_BIG: 'Fragmentation needed',
-  DROP_VLAN: 'Unexpected VLAN tag',
-  DROP_TUNNEL_PORT: 'Invalid tunnel packet',
-  DROP_TTL_EXCEEDED: 'TTL exceeded',
-  DROP_UNKNOWN_FRAGMENT: 'First logical datagram fragment not found',
-}
-
-export function describeVerdict(verdict: string): string {
-  const words = verdict
-    .replace(/^DROP_/, '')
-    .replaceAll('_', ' ')
-    .toLowerCase()
-  return reasons[verdict] ?? words.charAt(0).toUpperCase() + words.slice(1)
-}
 
 const protocolNames: Readonly<Record<number, string>> = {
   1: 'ICMP',
@@ -49,7 +26,7 @@ export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): Dr
     time: new Date(nowMs - Number((nowNs - drop.time_ns) / 1_000_000n)).toISOString(),
     program: program.toLowerCase(),
     verdict,
-    reason: describeVerdict(verdict),
+    reason: dropReason(verdict).text,
     source: end(flow.source, flow.source_port),
     destination: end(flow.destination, flow.destination_port),
     protocol: protocolNames[flow.protocol] ?? String(flow.protocol),
@@ -99,58 +76,24 @@ export function describeStatus(parts: StatusParts): AgentStatus {
       mappings: datapath.tables.mappings.count(),
     },
     verdicts: datapath.counts().map(describeCount),
+    drops: describeDrops(datapath.counts()),
     problems,
   }
 }
 
+/** Each reason once, whichever programs dropped for it, most packets first. */
+export function describeDrops(counts: readonly Count[]): AgentStatus['drops'] {
+  const packets = new Map<string, number>()
+  for (const { verdict, packets: more } of counts)
+    if (verdict.startsWith('DROP_')) packets.set(verdict, (packets.get(verdict) ?? 0) + Number(more))
+  return [...packets]
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([verdict, sum]) => {
+      const { text, remedy } = dropReason(verdict)
+      return { verdict, reason: text, remedy, packets: sum }
+    })
+}
+
 function describeCount({ program, verdict, packets, bytes }: Count) {
   return { program: program.toLowerCase(), verdict, packets: Number(packets), bytes: Number(bytes) }
-}
-
-/** What is really in the tables for each pod of this node, with the flows that use it now. */
-export function describeEgress(
-  tables: Tables,
-  attachments: readonly Attachment[],
-  datapath: Datapath,
-): EgressView[] {
-  const nameByTunnel = new Map([...tables.nodes].map(([address, { name }]) => [address, name]))
-  const flows = countFlows(datapath)
-  return attachments.flatMap(({ pod, addresses }) => {
-    const set = addresses.map((address) => tables.podsByIp.get(address)).find((found) => found !== undefined)
-    return [...(tables.rules.get(set?.policySet ?? 0n) ?? [])].map(([destination, rule]) => ({
-      pod: { namespace: pod.namespace, name: pod.name, ips: addresses },
-      destination,
-      policy: tables.policies.get(rule.policy) ?? { kind: '', name: '' },
-      action: rule.action,
-      ...(rule.action === 'drop' ? { reason: describeVerdict(rule.reason) } : {}),
-      egressIps: openAddresses(tables, rule).map((address) => {
-        const order = (tables.egressIps.get(address)?.order ?? []).map(
-          (each) => nameByTunnel.get(each) ?? each,
-        )
-        const pool = tables.pools.find((each) => each.address === address && each.purpose === 'egress')
-        return {
-          address,
-          holder: order[0],
-          order,
-          portsOwned: (pool?.blocks.length ?? 0) * 16,
-          flows: addresses.reduce((sum, source) => sum + (flows.get(`${source} ${address}`) ?? 0), 0),
-        }
-      }),
-    }))
-  })
-}
-
-function openAddresses(tables: Tables, rule: Rule): readonly Address[] {
-  const group = rule.action === 'egress' ? tables.groups.get(rule.group) : undefined
-  return group === undefined ? [] : [...group.preferred, ...group.standby]
-}
-
-/** Mappings by pod address and egress IP. Walks the whole table. */
-function countFlows(datapath: Datapath): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>()
-  for (const [flow, mapping] of datapath.tables.mappings.entries()) {
-    const key = `${flow.source} ${mapping.egress_ip}`
-    counts.set(key, (counts.get(key) ?? 0) + 1)
-  }
-  return counts
 }

@@ -9,6 +9,7 @@ import {
   interfaceField,
   mostEntries,
   selectorsField,
+  summaryField,
 } from './policy-fields.ts'
 
 const gatewaySchema = z.object({
@@ -39,6 +40,7 @@ export const ciliumEgressGatewayPolicyStatus = z
   .object({
     observedGeneration: z.int().describe('The generation that this status is about.').optional(),
     conditions: conditionsField,
+    summary: summaryField,
   })
   .describe('What Sallyport made of the policy.')
 

@@ -24,10 +24,29 @@ interface Definition {
   readonly isSpecRequired: boolean
   /** CEL rules by the path of the schema they belong to: '' is the spec itself, `[]` a list's items. */
   readonly rules: Readonly<Record<string, readonly Rule[]>>
-  readonly columns: readonly { readonly name: string; readonly type: string; readonly jsonPath: string }[]
+  readonly columns: readonly PrinterColumn[]
+}
+
+/** Of `kubectl get`. With a priority, of `-o wide` only. */
+interface PrinterColumn {
+  readonly name: string
+  readonly type: string
+  readonly jsonPath: string
+  readonly priority?: number
 }
 
 const age = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
+const text = (name: string, jsonPath: string): PrinterColumn => ({ name, type: 'string', jsonPath })
+const wide = (column: PrinterColumn): PrinterColumn => ({ ...column, priority: 1 })
+const ready = (field: string): string => `.status.conditions[?(@.type=="Ready")].${field}`
+const policyColumns: readonly PrinterColumn[] = [
+  text('Ready', ready('status')),
+  text('Gateway', '.status.summary.gateways'),
+  text('Egress IP', '.status.summary.egressIPs'),
+  wide(text('Reason', ready('reason'))),
+  wide(text('Destinations', '.spec.destinationCIDRs')),
+  age,
+]
 const policyRules: readonly Rule[] = [selectorsRule, destinationCidrsRule]
 const destinationRules: Definition['rules'] = {
   'destinationCIDRs[]': [cidrRule('destination')],
@@ -60,7 +79,7 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
       ...podSelectionRules,
       ...selectorRules('egressGateway.nodeSelector', 'egressGateways[].nodeSelector'),
     },
-    columns: [age],
+    columns: policyColumns,
   },
   isovalentEgressGatewayPolicy: {
     description:
@@ -76,7 +95,7 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
       ...podSelectionRules,
       ...selectorRules('egressGroups[].nodeSelector'),
     },
-    columns: [age],
+    columns: policyColumns,
   },
   egressNode: {
     description:
@@ -87,7 +106,13 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     rules: {
       '': [{ rule: '!has(oldSelf.slot) || has(self.slot)', message: 'a slot is given once and stays' }],
     },
-    columns: [{ name: 'Slot', type: 'integer', jsonPath: '.spec.slot' }, age],
+    columns: [
+      { name: 'Slot', type: 'integer', jsonPath: '.spec.slot' },
+      wide(text('Reachable', '.status.heard')),
+      wide(text('Unreachable', '.status.unreachable')),
+      wide(text('Version', '.status.version')),
+      age,
+    ],
   },
   egressAddress: {
     description: 'An egress IP: the node where it belongs, and the ports of it that were leased to nodes.',
@@ -97,11 +122,7 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     rules: {
       '': [{ rule: `self.address.matches('${addressPattern}')`, message: 'failed to parse address' }],
     },
-    columns: [
-      { name: 'Address', type: 'string', jsonPath: '.spec.address' },
-      { name: 'Owner', type: 'string', jsonPath: '.spec.owner' },
-      age,
-    ],
+    columns: [text('Address', '.spec.address'), text('Owner', '.spec.owner'), age],
   },
 }
 

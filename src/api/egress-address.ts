@@ -11,7 +11,13 @@ export const egressAddressSpec = z
         z.object({
           firstPort: z.int().min(1024).max(65535).describe('The first port of the lease; a multiple of 16.'),
           blocks: z.int().min(1).max(4096).describe('How many blocks of 16 ports it has.'),
-          slot: z.int().min(0).max(16383).describe('The slot of the node that may use them.'),
+          slot: z
+            .int()
+            .min(0)
+            .max(16383)
+            .describe(
+              'The slot of the node that may use them. `kubectl get egressnodes` names the node of each slot.',
+            ),
           isEnding: z
             .boolean()
             .describe(

@@ -11,6 +11,7 @@ import {
   mostEntries,
   type Rule,
   selectorsField,
+  summaryField,
 } from './policy-fields.ts'
 
 const azAffinityText = `AZAffinity controls the AZ affinity of the gateway nodes to the source pods and allows to select or prefer local (i.e. gateways in the same AZ of a given pod) gateways. 
@@ -61,6 +62,7 @@ export const isovalentEgressGatewayPolicyStatus = z
   .object({
     observedGeneration: z.int().describe('The generation that this status is about.').optional(),
     conditions: conditionsField,
+    summary: summaryField,
     groupStatuses: z
       .array(
         z.object({

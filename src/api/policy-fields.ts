@@ -133,3 +133,13 @@ export function cidrRule(what: string): Rule {
     messageExpression: `'failed to parse ${what} CIDR ' + self`,
   }
 }
+
+export const summaryField = z
+  .object({
+    gateways: z.string().describe('The gateways that new connections use, by name, separated by commas.'),
+    egressIPs: z.string().describe('Their egress IPs, separated by commas.'),
+  })
+  .describe('What the columns of kubectl get show. Programs read groupStatuses and conditions instead.')
+  .optional()
+
+export type PolicySummary = NonNullable<z.infer<typeof summaryField>>

@@ -30,6 +30,9 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
   const width = Math.max(...lines.map(([name]) => name.length)) + 2
   return [
     ...lines.map(([name, value]) => name.padEnd(width) + value),
+    ...status.drops.map(
+      ({ packets, verdict, reason, remedy }) => `  - ${packets} ${reason} (${verdict}): ${remedy}`,
+    ),
     ...problems.map((problem) => `  ! ${problem}`),
   ].join('\n')
 }
@@ -42,10 +45,7 @@ function describeDevice({ name, addresses, isDirectRouting }: DeviceStatus): str
   return `${name}    ${addresses.join(' ')}${isDirectRouting ? ' (Direct Routing)' : ''}`
 }
 
-function describeDrops({ verdicts }: AgentStatus): string {
-  const drops = verdicts.filter(({ verdict }) => verdict.startsWith('DROP_'))
+function describeDrops({ drops }: AgentStatus): string {
   if (drops.length === 0) return 'none'
-  return drops
-    .map(({ verdict, packets }) => `${packets} ${verdict.slice(5).replaceAll('_', ' ').toLowerCase()}`)
-    .join(', ')
+  return `${drops.reduce((sum, { packets }) => sum + packets, 0)} since the datapath was loaded`
 }

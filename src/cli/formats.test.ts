@@ -25,6 +25,9 @@ const status: AgentStatus = {
   tunnel: { device: 'sallyport', port: 8472, mtu: 1450 },
   counts: { pods: 2, policies: 1, nodes: 5, mappings: 7 },
   verdicts: [{ program: 'from_pod', verdict: 'DROP_NO_GATEWAY', packets: 4, bytes: 240 }],
+  drops: [
+    { verdict: 'DROP_NO_GATEWAY', reason: 'No egress gateway found', remedy: 'label a node', packets: 4 },
+  ],
   problems: [],
 }
 
@@ -41,7 +44,8 @@ test('an agent’s status has the lines that users of other gateways know', () =
     text,
     /Masquerading: +BPF {3}\[eth0, net0\] {3}10\.244\.4\.0\/24 \[IPv4: Enabled, IPv6: Disabled\]/,
   )
-  assert.match(text, /Packets dropped: +4 no gateway/)
+  assert.match(text, /Packets dropped: +4 since/)
+  assert.match(text, /- 4 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/)
 })
 
 test('kube-proxy replacement is never claimed, whatever was asked for', () => {
@@ -54,7 +58,7 @@ test('kube-proxy replacement is never claimed, whatever was asked for', () => {
 
 test('what is wrong is said after the lines', () => {
   assert.match(
-    formatAgentStatus({ ...status, problems: ['the API server does not answer'] }, {}),
+    formatAgentStatus({ ...status, drops: [], problems: ['the API server does not answer'] }, {}),
     /Health: +not well\n {2}! the API server does not answer/,
   )
 })

@@ -18,6 +18,7 @@ const program = new Command('sallyport')
   .description(
     'Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies.',
   )
+  .version(`sallyport ${version}`, '--version', 'print the version of this command')
   .showHelpAfterError('(--help explains)')
   .showSuggestionAfterError()
   .exitOverride()

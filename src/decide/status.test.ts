@@ -33,6 +33,23 @@ const withoutNet0 = world().egressNodes.map((each) =>
   each.metadata.name === 'worker3' ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])]) : each,
 )
 
+test('the summary names the gateways that new connections use, with their egress IPs', () => {
+  const summaryOf = (parts: Partial<World>) => explainPolicies(world(parts))[0]?.summary
+  assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p')] }), {
+    gateways: 'worker3',
+    egressIPs: '172.18.0.42, fc00::42',
+  })
+  assert.deepEqual(summaryOf({ isovalentPolicies: [isovalentPolicy('p')] }), {
+    gateways: 'worker3, worker4',
+    egressIPs: '172.18.0.42, fc00::42, 172.18.0.43, fc00::43',
+  })
+  const egressGateway = { nodeSelector: { matchLabels: { no: 'such' } } } as never
+  assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p', { egressGateway })] }), {
+    gateways: '',
+    egressIPs: '',
+  })
+})
+
 describe('a policy’s status', () => {
   const cases: readonly { name: string; world: Partial<World>; expect: readonly string[] }[] = [
     {

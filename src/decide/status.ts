@@ -1,4 +1,5 @@
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
+import type { PolicySummary } from '../api/policy-fields.ts'
 import { familyOfPrefix, type Prefix } from '../net/prefix.ts'
 import type { TimelessCondition } from './conditions.ts'
 import { avoidedNodes } from './context.ts'
@@ -26,12 +27,14 @@ import { olderPools, spokenFor } from './pool-grants.ts'
 import { refusalConditions } from './refusals.ts'
 import { addClaims, type Claim } from './rules.ts'
 import { shadowConditions } from './shadows.ts'
+import { summarise } from './status-summary.ts'
 import type { Settings, World, WorldNode } from './world.ts'
 
 /** What a policy's status says, without the times that the writer adds. */
 export interface PolicyStatus {
   readonly policy: Policy
   readonly conditions: readonly TimelessCondition[]
+  readonly summary: PolicySummary
   /** Of a policy with groups. What it gives to gateways here, they have once it is written. */
   readonly groupStatuses: readonly GroupStatus[] | undefined
 }
@@ -82,6 +85,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
         generation === undefined
           ? conditions
           : conditions.map((condition) => ({ ...condition, observedGeneration: generation })),
+      summary: summarise(activeGateways(served).flat()),
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
     }
   })
@@ -103,13 +107,21 @@ function addressConditions(nodes: readonly WorldNode[]): readonly TimelessCondit
   ]
 }
 
-function readyCondition(served: Served, orders: () => Orders, settings: Settings): TimelessCondition {
+function matchedGateways({ policy, exits }: Served): Exits {
+  return policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
+}
+
+/** Those that new flows use, by exit. */
+function activeGateways(served: Served): Exits {
   const { policy, exits, zones, avoided } = served
-  const matched = policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
-  const active =
-    policy.spread === 'one'
-      ? matched
-      : exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, avoided))
+  if (policy.spread === 'one') return matchedGateways(served)
+  return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, avoided))
+}
+
+function readyCondition(served: Served, orders: () => Orders, settings: Settings): TimelessCondition {
+  const { policy } = served
+  const matched = matchedGateways(served)
+  const active = activeGateways(served)
   const problems = [
     ...policy.problems.map(
       (message): Problem => ({ reason: 'Invalid', message: `${message}: what it selects is dropped` }),

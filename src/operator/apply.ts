@@ -3,6 +3,7 @@ import type { EgressNode } from '../api/egress-node.ts'
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import { type Kind, kinds } from '../api/kinds.ts'
 import type { Condition } from '../api/metadata.ts'
+import type { PolicySummary } from '../api/policy-fields.ts'
 import { mergeConditions } from '../decide/conditions.ts'
 import type { SlotChange } from '../decide/slot-grants.ts'
 import type { PolicyStatus } from '../decide/status.ts'
@@ -73,6 +74,7 @@ async function applySlot(
 interface WrittenStatus {
   readonly conditions?: readonly Condition[] | undefined
   readonly observedGeneration?: number | undefined
+  readonly summary?: PolicySummary | undefined
   readonly groupStatuses?: readonly GroupStatus[] | undefined
 }
 
@@ -105,7 +107,7 @@ export async function applyPolicyStatus(
   { attempts, statusless, now }: StatusWrites,
 ): Promise<readonly StatusChange[]> {
   const changes: StatusChange[] = []
-  for (const { policy, conditions, groupStatuses } of statuses) {
+  for (const { policy, conditions, summary, groupStatuses } of statuses) {
     const isCilium = policy.kind === 'CiliumEgressGatewayPolicy'
     const kind = isCilium ? kinds.ciliumEgressGatewayPolicy : kinds.isovalentEgressGatewayPolicy
     const objects: readonly StatusHolder[] = isCilium ? world.ciliumPolicies : world.isovalentPolicies
@@ -115,6 +117,7 @@ export async function applyPolicyStatus(
     const after = {
       observedGeneration: policy.generation,
       conditions: mergeConditions(before.conditions ?? [], conditions, now),
+      summary,
       ...(groupStatuses === undefined ? {} : { groupStatuses }),
     }
     const known = Object.keys(after).map((key) => [key, before[key as keyof WrittenStatus]])

@@ -55,28 +55,49 @@ async function listEgress({ output }: Options): Promise<void> {
   if (output === 'json') return printJson(views)
   if (views.length === 0) return void process.stderr.write('No pod of this node is selected by a policy.\n')
   const { formatColumns } = await import('../columns.ts')
-  const header = ['Pod', 'Destination', 'Policy', 'Egress IP', 'Holder', 'Ports', 'Flows']
+  const header = [
+    'Pod',
+    'Destination',
+    'Policy',
+    'Egress IP',
+    'New flows',
+    'Answers now',
+    'Unreachable',
+    'Ports',
+    'Flows',
+  ]
   print(formatColumns([header, ...views.flatMap(rowsOf)]))
 }
 
 function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressView): string[][] {
   const common = [`${pod.namespace}/${pod.name}`, destination, policy.name]
   if (egressIps.length === 0)
-    return [[...common, action === 'drop' ? `dropped: ${reason}` : "the node's own", '', '', '']]
-  return egressIps.map(({ address, holder, portsOwned, flows }) => [
+    return [[...common, action === 'drop' ? `dropped: ${reason}` : "the node's own", '', '', '', '', '']]
+  return egressIps.map(({ address, holder, order, unreachable, takesNewFlows, portsOwned, flows }) => [
     ...common,
     address,
-    holder ?? 'nobody',
+    takesNewFlows ? 'yes' : 'no',
+    unreachable.length < order.length ? (holder ?? 'none') : 'none',
+    unreachable.join(',') || '-',
     String(portsOwned),
     String(flows),
   ])
 }
 
+/** Records that nobody has read wait in the kernel: they come first, and may be old. */
 async function followDrops({ output }: Options): Promise<void> {
-  for await (const drop of followAgent<DropEvent>('/v1/drops'))
-    print(
-      output === 'json'
-        ? JSON.stringify(drop)
-        : `${drop.time}   ${drop.program}   ${drop.protocol} ${drop.source} -> ${drop.destination}   ${drop.reason}`,
-    )
+  const startedAt = Date.now()
+  let age: 'none' | 'earlier' | 'new' = 'none'
+  const note = (text: string): void => void (output !== 'json' && process.stderr.write(`${text}\n`))
+  for await (const drop of followAgent<DropEvent>('/v1/drops')) {
+    const isEarlier = Date.parse(drop.time) < startedAt
+    if (isEarlier && age === 'none') note('Earlier drops, which nobody had read:')
+    if (!isEarlier && age === 'earlier') note('Drops from now on:')
+    age = isEarlier ? 'earlier' : 'new'
+    print(output === 'json' ? JSON.stringify(drop) : lineOf(drop))
+  }
+}
+
+function lineOf({ time, program, protocol, source, destination, reason, verdict }: DropEvent): string {
+  return `${time}   ${program}   ${protocol} ${source} -> ${destination}   ${reason} (${verdict})`
 }

@@ -98,7 +98,24 @@ describe('kubectl', { skip: kubectlMissing, timeout: 600_000 }, () => {
     assert.equal(await run('get cegp outpost -o jsonpath={.metadata.generation}'), '2')
     assert.equal(await run('apply -f -', policy('outpost', good)), `${name} configured`)
     assert.equal(await run('get cegp outpost -o jsonpath={.spec.excludedCIDRs}'), '')
-    assert.match(await run('get cegp'), /^NAME\s+AGE\noutpost/)
+    const summary = { gateways: 'kind-worker3', egressIPs: '172.18.0.42' }
+    const ready = {
+      type: 'Ready',
+      status: 'True',
+      reason: 'GatewaysFound',
+      message: 'x',
+      lastTransitionTime: '2026-01-01T00:00:00Z',
+    }
+    const status = JSON.stringify({ status: { summary, conditions: [ready] } })
+    await run(`patch cegp outpost --subresource status --type merge -p ${status}`)
+    assert.match(
+      await run('get cegp'),
+      /^NAME +READY +GATEWAY +EGRESS IP +AGE\noutpost +True +kind-worker3 +172\.18\.0\.42 +\d/,
+    )
+    assert.match(
+      await run('get cegp -o wide'),
+      /REASON +DESTINATIONS +AGE\n.* GatewaysFound +\S*172\.18\.0\.0\/16/,
+    )
   })
 
   for (const [what, spec, message] of [
