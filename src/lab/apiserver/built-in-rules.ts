@@ -1,6 +1,7 @@
-import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
+import { type ApiObject, isObject } from './api-object.ts'
 import { definitionIssues } from './definition-rules.ts'
 import { isList, isText, isTextMap, missing, wrong } from './field-issues.ts'
+import { podChangeIssues, podSpecIssues, requireQuantities } from './pod-rules.ts'
 import type { ResourceKind } from './resources.ts'
 import { badRequest, type FieldIssue, invalid } from './status-error.ts'
 
@@ -75,18 +76,9 @@ const checks: Readonly<Record<string, (object: ApiObject) => FieldIssue[]>> = {
   CustomResourceDefinition: definitionIssues,
 }
 
-function podIssues({ spec }: ApiObject): FieldIssue[] {
-  return containerIssues(spec?.containers, 'spec.containers')
-}
-
-function containerIssues(containers: unknown, field: string): FieldIssue[] {
-  if (!Array.isArray(containers) || containers.length === 0) return [missing(field)]
-  return containers.flatMap((container, index) => {
-    if (!isObject(container)) return [wrong(`${field}[${index}]`, container, 'must be an object')]
-    return ['name', 'image']
-      .filter((part) => !container[part])
-      .map((part) => missing(`${field}[${index}].${part}`))
-  })
+function podIssues({ kind, spec = {} }: ApiObject): FieldIssue[] {
+  requireQuantities(kind, spec)
+  return podSpecIssues(spec)
 }
 
 function workloadIssues({ spec }: ApiObject): FieldIssue[] {
@@ -94,10 +86,7 @@ function workloadIssues({ spec }: ApiObject): FieldIssue[] {
   const template = isObject(spec?.template) ? spec.template : {}
   const metadata = isObject(template.metadata) ? template.metadata : {}
   const labels = isObject(metadata.labels) ? metadata.labels : {}
-  const issues = containerIssues(
-    isObject(template.spec) ? template.spec.containers : undefined,
-    'spec.template.spec.containers',
-  )
+  const issues = podSpecIssues(isObject(template.spec) ? template.spec : {}, 'spec.template.spec')
   if (!isObject(spec?.selector)) issues.push(missing('spec.selector'))
   else if (isObject(selector) && Object.entries(selector).some(([key, value]) => labels[key] !== value))
     issues.push(wrong('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
@@ -123,21 +112,8 @@ function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
   return issues
 }
 
-/** What a pod runs and where is settled once: its kubelet does not follow a change of mind. */
+/** What is settled once for a pod. */
 export function checkChange(kind: ResourceKind, live: ApiObject, object: ApiObject): void {
-  if (kind.kind !== 'Pod' || isEqual(settled(live), settled(object))) return
-  throw invalid(kind.group, kind.kind, object.metadata.name, [
-    {
-      field: 'spec',
-      reason: 'FieldValueForbidden',
-      message:
-        'Forbidden: pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)',
-    },
-  ])
-}
-
-function settled({ spec = {} }: ApiObject): JsonObject {
-  const { activeDeadlineSeconds: _, tolerations: __, containers, ...rest } = spec
-  const list = Array.isArray(containers) ? containers.filter(isObject) : []
-  return { ...rest, containers: list.map(({ image: ___, ...container }) => container) }
+  const issues = kind.kind === 'Pod' ? podChangeIssues(live, object) : []
+  if (issues.length > 0) throw invalid(kind.group, kind.kind, object.metadata.name, issues)
 }

@@ -1,9 +1,11 @@
+import type { User } from './access.ts'
 import { type ApiObject, isEqual, isObject } from './api-object.ts'
 import { checkBuiltIn, checkChange, checkShape } from './built-in-rules.ts'
 import { fillDefaults } from './defaults.ts'
 import { applyConfiguration, trackUpdate } from './field-ownership.ts'
 import { isFinished } from './lifecycle.ts'
 import { listsOf } from './list-merging.ts'
+import { restrictNode } from './node-restriction.ts'
 import { applyPatch } from './patches.ts'
 import { admitPod } from './pod-admission.ts'
 import { randomSuffix } from './random-suffix.ts'
@@ -15,6 +17,7 @@ import { keyOf, type Store } from './store.ts'
 
 export interface WriteRequest {
   readonly kind: ResourceKind
+  readonly user?: User | undefined
   readonly namespace: string | undefined
   readonly name: string
   readonly subresource: string
@@ -66,6 +69,7 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
       timeNow(),
       listsOf(kind),
     )
+  restrict(request, 'create', undefined, object)
   if (resourceKey(kind) === '/pods') admitPod(store, object, request.warn)
   check(request, object, undefined)
   const key = keyOf(object)
@@ -142,6 +146,7 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
     applyDefaults(object, kind.custom.schema as Schema)
   const isSpecChanged = subresource === '' && !isEqual(withoutMeta(live), withoutMeta(object))
   object.metadata.generation = (live.metadata.generation ?? 1) + (isSpecChanged ? 1 : 0)
+  restrict(request, 'update', live, object)
   check(request, object, live)
   if (manager !== '')
     object.metadata.managedFields = trackUpdate(
@@ -157,6 +162,15 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
   const stored = store.put(resourceKey(kind), keyOf(object), object)
   if (isFinished(stored) && kind.kind !== 'Namespace') store.delete(resourceKey(kind), keyOf(object))
   return stored
+}
+
+function restrict(
+  { kind, user, subresource }: WriteRequest,
+  verb: 'create' | 'update',
+  live: ApiObject | undefined,
+  object: ApiObject,
+): void {
+  if (user !== undefined) restrictNode(user, { kind, subresource, verb, live, object })
 }
 
 /** A status write touches the status alone, any other write everything but the status where it is a subresource. */
