@@ -51,10 +51,12 @@ export async function callNetwork(
   const plugins = command === 'ADD' ? network.plugins : [...network.plugins].reverse()
   for (const plugin of plugins) {
     const { cniVersion, name } = network
+    const { capabilities, ...told } = plugin
     const configuration = {
       cniVersion,
       name,
-      ...plugin,
+      ...told,
+      ...runtimeConfigFor(capabilities, pod),
       ...(result === undefined ? {} : { prevResult: result }),
     }
     const output = await callPlugin(command, plugin.type, configuration, pod, containerId, netns)
@@ -65,6 +67,19 @@ export async function callNetwork(
   if (command === 'DEL') rmSync(cached, { force: true })
   else writeFileSync(cached, JSON.stringify(describeResult(network, pod, containerId, result)))
   return result ?? {}
+}
+
+/** A plugin is told what it says that it can serve, and nothing else. */
+function runtimeConfigFor(capabilities: unknown, { spec }: Pod): object {
+  if (!(capabilities as { portMappings?: boolean } | undefined)?.portMappings) return {}
+  const portMappings = spec.containers.flatMap(({ ports = [] }) =>
+    ports
+      .filter(({ hostPort = 0 }) => hostPort > 0)
+      .map(({ hostPort, containerPort, protocol = 'TCP', hostIP = '' }) => ({
+        ...{ hostPort, containerPort, protocol: protocol.toLowerCase(), hostIP },
+      })),
+  )
+  return portMappings.length === 0 ? {} : { runtimeConfig: { portMappings } }
 }
 
 function describeResult(network: NetworkList, pod: Pod, containerId: string, result: unknown): object {
