@@ -10,6 +10,8 @@ export interface User {
   readonly name: string
   readonly uid: string
   readonly groups: readonly string[]
+  /** What its credentials say besides. */
+  readonly extra?: Readonly<Record<string, readonly string[]>>
 }
 
 /** What a request wants to do. A non-resource request has a path instead of a resource. */
@@ -72,6 +74,7 @@ interface BoundPod {
 }
 
 const rbac = 'rbac.authorization.k8s.io'
+const credentials = 'authentication.kubernetes.io'
 
 /** Who asks, and may they? Tokens from a file, as kube-apiserver reads it, and those of service accounts. */
 export class Access {
@@ -141,6 +144,10 @@ export class Access {
       name: claims.sub,
       uid: claims.uid,
       groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
+      extra: {
+        [`${credentials}/credential-id`]: [`JTI=${claims.jti}`],
+        ...(pod && { [`${credentials}/pod-name`]: [pod.name], [`${credentials}/pod-uid`]: [pod.uid] }),
+      },
     }
   }
 

@@ -38,6 +38,9 @@ export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
       fillWorkload(object, { revisionHistoryLimit: 10 })
       withRollout(object, 'updateStrategy', { maxUnavailable: 1, maxSurge: 0 })
       return
+    case 'Event':
+      fillEvent(object)
+      return
     case 'Secret':
       fillSecret(object)
       return
@@ -64,6 +67,14 @@ function withRollout(object: ApiObject, field: string, rollingUpdate: JsonObject
   const given = isObject(strategy.rollingUpdate) ? strategy.rollingUpdate : {}
   const filled = type === 'RollingUpdate' ? { rollingUpdate: { ...rollingUpdate, ...given } } : {}
   object.spec = { ...object.spec, [field]: { ...strategy, type, ...filled } }
+}
+
+/** Fields that a real API server writes also where they are empty. */
+function fillEvent(event: ApiObject): void {
+  event.source ??= {}
+  event.reportingComponent ??= ''
+  event.reportingInstance ??= ''
+  for (const field of ['firstTimestamp', 'lastTimestamp', 'eventTime']) event[field] ??= null
 }
 
 /** `stringData` is for writing: it is kept as `data`. */

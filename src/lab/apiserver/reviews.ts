@@ -12,13 +12,17 @@ export const reviewPaths = {
   token: '/apis/authentication.k8s.io/v1/tokenreviews',
 } as const
 
+function userInfo({ name: username, uid, groups, extra }: User): object {
+  return { username, ...(uid === '' ? {} : { uid }), groups, ...(extra && { extra }) }
+}
+
 /** Who am I? */
-export function reviewSubject({ name: username, uid, groups }: User): object {
+export function reviewSubject(user: User): object {
   return {
     kind: 'SelfSubjectReview',
     apiVersion: 'authentication.k8s.io/v1',
     metadata: { creationTimestamp: new Date().toISOString().replace(/\.\d+/, '') },
-    status: { userInfo: { username, ...(uid === '' ? {} : { uid }), groups } },
+    status: { userInfo: userInfo(user) },
   }
 }
 
@@ -128,7 +132,6 @@ export function localReviewIn(path: string): string | undefined {
 export function reviewToken(access: Access, body: unknown, nowMs: number): object {
   const spec = part(body, 'spec')
   const user = access.authenticate(`Bearer ${String(spec.token ?? '')}`, nowMs)
-  const { name: username, uid, groups } = user ?? { name: '', uid: '', groups: [] }
   return {
     kind: 'TokenReview',
     apiVersion: 'authentication.k8s.io/v1',
@@ -136,7 +139,7 @@ export function reviewToken(access: Access, body: unknown, nowMs: number): objec
     spec,
     status:
       user === undefined
-        ? { user: {}, error: '[invalid bearer token, token lookup failed]' }
-        : { authenticated: true, user: { username, uid, groups }, audiences: [defaultAudience] },
+        ? { user: {}, error: 'invalid bearer token' }
+        : { authenticated: true, user: userInfo(user), audiences: [defaultAudience] },
   }
 }

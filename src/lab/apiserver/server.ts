@@ -124,7 +124,7 @@ export class ApiServer {
       return send(response, 201, reviewRules(this.access, user, await readBody(request)))
     const reviewed = method === 'POST' ? await this.#reviewOther(path, user, request) : undefined
     if (reviewed !== undefined) return send(response, 201, reviewed)
-    const parsed = parseTarget(path, this.catalog)
+    const parsed = this.#parseTarget(method, path, user)
     const target = parsed && { ...parsed, user }
     if (target === undefined) {
       this.access.authorize(user, attemptAt(method, path))
@@ -133,6 +133,16 @@ export class ApiServer {
     this.access.authorize(user, attemptOf(method, url, target))
     if (target.name === undefined) await this.#answerCollection(request, response, url, target)
     else await this.#answerObject(request, response, url, { ...target, name: target.name })
+  }
+
+  /** Whoever may not have what is not there is told the former. */
+  #parseTarget(method: string, path: string, user: User): Target | undefined {
+    try {
+      return parseTarget(path, this.catalog)
+    } catch (error) {
+      this.access.authorize(user, attemptAt(method, path))
+      throw error
+    }
   }
 
   /** Reviews of others are a right of their own. */

@@ -54,8 +54,14 @@ async function makeRecordedNodes(target: Target): Promise<void> {
 }
 
 function withoutIdentity(object: Manifest, name: string): object {
-  const { labels } = object.metadata
-  return { ...object, metadata: { name, labels } }
+  const {
+    uid: _,
+    resourceVersion: __,
+    creationTimestamp: ___,
+    managedFields: ____,
+    ...metadata
+  } = object.metadata as unknown as Record<string, unknown>
+  return { ...object, metadata: { ...metadata, name, ownerReferences: [] } }
 }
 
 async function make(target: Target, path: string, object: object): Promise<void> {
