@@ -1,6 +1,16 @@
 import { type ApiObject, isObject } from './api-object.ts'
 import { definitionIssues } from './definition-rules.ts'
 import { isList, isText, isTextMap, missing, wrong } from './field-issues.ts'
+import {
+  bindingChangeIssues,
+  disruptionIssues,
+  eventIssues,
+  leaseIssues,
+  priorityIssues,
+  rolloutIssues,
+  ruleIssues,
+  templateIssues,
+} from './kind-rules.ts'
 import { podChangeIssues, podSpecIssues, requireQuantities } from './pod-rules.ts'
 import type { ResourceKind } from './resources.ts'
 import { badRequest, type FieldIssue, invalid } from './status-error.ts'
@@ -65,10 +75,14 @@ export function checkShape(kind: ResourceKind, object: ApiObject): void {
 
 const checks: Readonly<Record<string, (object: ApiObject) => FieldIssue[]>> = {
   Pod: podIssues,
-  Deployment: workloadIssues,
+  Deployment: (object) => [...workloadIssues(object), ...rolloutIssues(object)],
   ReplicaSet: workloadIssues,
   DaemonSet: workloadIssues,
   StatefulSet: workloadIssues,
+  Event: eventIssues,
+  Lease: leaseIssues,
+  PodDisruptionBudget: disruptionIssues,
+  PriorityClass: priorityIssues,
   Role: roleIssues,
   ClusterRole: roleIssues,
   RoleBinding: bindingIssues,
@@ -81,12 +95,14 @@ function podIssues({ kind, spec = {} }: ApiObject): FieldIssue[] {
   return podSpecIssues(spec)
 }
 
-function workloadIssues({ spec }: ApiObject): FieldIssue[] {
+function workloadIssues(object: ApiObject): FieldIssue[] {
+  const { spec } = object
   const selector = isObject(spec?.selector) ? spec.selector.matchLabels : undefined
   const template = isObject(spec?.template) ? spec.template : {}
   const metadata = isObject(template.metadata) ? template.metadata : {}
   const labels = isObject(metadata.labels) ? metadata.labels : {}
   const issues = podSpecIssues(isObject(template.spec) ? template.spec : {}, 'spec.template.spec')
+  issues.push(...templateIssues(object))
   if (!isObject(spec?.selector)) issues.push(missing('spec.selector'))
   else if (isObject(selector) && Object.entries(selector).some(([key, value]) => labels[key] !== value))
     issues.push(wrong('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
@@ -99,7 +115,7 @@ function roleIssues({ rules }: ApiObject): FieldIssue[] {
     isObject(rule) &&
     isList(rule.verbs, isText) &&
     lists.every((field) => rule[field] === undefined || rule[field] === null || isList(rule[field], isText))
-  if (rules === undefined || rules === null || isList(rules, isRule)) return []
+  if (rules === undefined || rules === null || isList(rules, isRule)) return ruleIssues(rules)
   return [wrong('rules', rules, 'each rule has verbs, and lists of names')]
 }
 
@@ -112,8 +128,13 @@ function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
   return issues
 }
 
-/** What is settled once for a pod. */
+/** What is settled once: how a pod runs, and what a binding gives. */
 export function checkChange(kind: ResourceKind, live: ApiObject, object: ApiObject): void {
-  const issues = kind.kind === 'Pod' ? podChangeIssues(live, object) : []
+  const issues =
+    kind.kind === 'Pod'
+      ? podChangeIssues(live, object)
+      : kind.kind.endsWith('RoleBinding')
+        ? bindingChangeIssues(live, object)
+        : []
   if (issues.length > 0) throw invalid(kind.group, kind.kind, object.metadata.name, issues)
 }
