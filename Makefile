@@ -6,10 +6,14 @@ help:
 	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
 	@echo 'make lab     starts the lab if none is there, with nothing installed in it, and opens its shell (root)'
 	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
+	@echo 'make test-all  and all tests of the lab that run on containerd, too (root; about an hour)'
 	@echo 'make e2e KUBECONFIG=<file>  runs the end-to-end tests with the lab'\''s nodes in that cluster (root)'
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make bench-scale  shows what agent and operator bear in clusters of 10, 100 and 1,000 nodes (root)'
+	@echo 'make image   builds the image without a container engine, says what is in it and how large, and puts it into build/image (root)'
+	@echo 'make image-reproducible  builds it twice and compares (root)'
 	@echo 'make build   compiles the datapath'
+	@echo 'make chart   renders the Helm chart into deploy/chart, and packs it into build/'
 	@echo 'make clean   removes what was built'
 
 setup:
@@ -29,11 +33,23 @@ check: setup
 # One file at a time: tests with namespaces and a cluster in them share two cores.
 test: check
 	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
+	@node image/main.ts --if-possible
+	@$(call on-containerd,walkthrough killed)
+
+# Lab tests with containers of the image, where processes stand in for them by default.
+on-containerd = SALLYPORT_LAB_RUNTIME=containerd node --test --test-concurrency=1 $(patsubst %,test/lab/%.test.ts,$(1))
+
+test-all: test
+	@$(call on-containerd,rights uninstall layout-upgrade chained first-packet failover)
 
 # Against another API server than the lab's: one that you can spare, since Sallyport is installed into it and taken away.
 e2e: setup
 	@test -n "$(KUBECONFIG)" || { echo 'make e2e KUBECONFIG=<file>: the cluster to try against is missing'; exit 2; }
 	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
+
+chart: setup
+	@node src/cli/chart/write-chart.ts deploy/chart
+	@build/tools/newest/helm package deploy/chart --destination build
 
 demo: setup
 	@bin/sallyport lab demo
@@ -41,6 +57,12 @@ demo: setup
 lab: setup
 	@bin/sallyport lab list | grep -qx lab || bin/sallyport lab up
 	@bin/sallyport lab shell
+
+image: setup
+	@node image/main.ts
+
+image-reproducible: setup
+	@node image/main.ts --check
 
 bench: setup
 	@node bench/main.ts
@@ -53,4 +75,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test e2e demo lab bench bench-scale clean
+.PHONY: help setup build check test test-all e2e chart demo lab image image-reproducible bench bench-scale clean

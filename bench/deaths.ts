@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { dockerRun } from '../src/lab/docker/docker.ts'
-import { runInside } from '../src/lab/host.ts'
+import { type Machine, runInside } from '../src/lab/host.ts'
 import { restartApiServer, startLab, stopApiServer, stopLab } from '../src/lab/lab.ts'
-import { type LabState, loadLab, requireLab } from '../src/lab/lab-state.ts'
+import { type LabState, loadLab, type RuntimeName, requireLab } from '../src/lab/lab-state.ts'
 import { enterCommand, freeze } from '../src/lab/machine.ts'
 import { exec } from '../src/lab/shell.ts'
 import { holdBinary } from './tools.ts'
@@ -29,7 +29,7 @@ export interface Cluster {
 
 export const ports = { base: 9100, count: 400 } as const
 export const gatewayInUse = 'gateway1'
-const octets = { source: 2, gateway1: 3, gateway2: 4 } as const
+const octets: Readonly<Record<string, number>> = { source: 2, gateway1: 3, gateway2: 4, gateway3: 5 }
 const bridgePort = `veth${octets.gateway1}`
 
 export const machineOf = ({ state }: Cluster, name: string) => {
@@ -87,23 +87,41 @@ export const deaths: readonly Death[] = [
   },
 ]
 
-const policy = `apiVersion: isovalent.com/v1
+const policy = (addresses: string): string => `apiVersion: isovalent.com/v1
 kind: IsovalentEgressGatewayPolicy
 metadata: {name: failover}
 spec:
   selectors: [{podSelector: {matchLabels: {org: alliance}}}]
   destinationCIDRs: [172.18.0.0/16]
-  egressGroups: [{nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0, maxGatewayNodes: 1}]
+${addresses}
 `
+const groups = (more: string): string =>
+  `  egressGroups: [{nodeSelector: {matchLabels: {egress-gw: "true"}}${more}, maxGatewayNodes: 1}]`
 
-export async function setUpCluster(name: string): Promise<Cluster> {
+export interface ClusterPlan {
+  /** Two or three. */
+  readonly gateways: number
+  /** Without it the pod runs on the last gateway, and nobody is there but gateways. */
+  readonly hasSource: boolean
+  /** Where egress IPs come from: the gateways' interface, or a pool that begins at 172.18.0.42. */
+  readonly addresses: 'interface' | 'pool'
+  readonly runtime?: RuntimeName
+}
+
+const usualPlan: ClusterPlan = { gateways: 2, hasSource: true, addresses: 'interface' }
+
+export async function setUpCluster(name: string, given: Partial<ClusterPlan> = {}): Promise<Cluster> {
+  const plan = { ...usualPlan, ...given }
+  const gateways = ['gateway1', 'gateway2', 'gateway3'].slice(0, plan.gateways)
+  const podNode = plan.hasSource ? 'source' : (gateways.at(-1) ?? '')
   if (loadLab(name) !== undefined) await stopLab(name)
   await startLab({
     name,
-    nodes: Object.entries(octets).map(([node, lastOctet]) => ({
+    runtime: plan.runtime ?? 'processes',
+    nodes: [...(plan.hasSource ? ['source'] : []), ...gateways].map((node) => ({
       name: node,
-      lastOctet,
-      podCIDRs: [`10.244.${lastOctet}.0/24`],
+      lastOctet: octets[node] ?? 0,
+      podCIDRs: [`10.244.${octets[node]}.0/24`],
       isControlPlane: false,
     })),
   })
@@ -112,17 +130,22 @@ export async function setUpCluster(name: string): Promise<Cluster> {
     if (code !== 0) throw new Error(`${command}: ${output}`)
     return output.trim()
   }
-  for (const [index, gateway] of ['gateway1', 'gateway2'].entries()) {
-    await type(
-      `kubectl label node ${gateway} egress-gw=true && kubectl taint node ${gateway} egress-gw:NoSchedule`,
-    )
-    await type(
-      `docker exec ${gateway} ip link add net0 type dummy && docker exec ${gateway} ip a add 172.18.0.${42 + index}/16 dev net0`,
-    )
+  for (const [index, gateway] of gateways.entries()) {
+    await type(`kubectl label node ${gateway} egress-gw=true`)
+    if (plan.hasSource) await type(`kubectl taint node ${gateway} egress-gw:NoSchedule`)
+    if (plan.addresses === 'interface')
+      await type(
+        `docker exec ${gateway} ip link add net0 type dummy && docker exec ${gateway} ip a add 172.18.0.${42 + index}/16 dev net0`,
+      )
   }
   await type("cilium install --set operator.replicas=1 --set 'devices={eth+,net+}' && cilium status --wait")
-  await type(`kubectl apply -f - <<'E'\n${policy}E`)
-  await type('kubectl run pod --labels org=alliance --image docker.io/tgraf/netperf')
+  const addresses =
+    plan.addresses === 'interface'
+      ? groups(', interface: net0')
+      : `${groups('')}\n  egressCIDRs: [172.18.0.42/31]`
+  await type(`kubectl apply -f - <<'E'\n${policy(addresses)}E`)
+  const place = JSON.stringify({ spec: { nodeName: podNode } })
+  await type(`kubectl run pod --labels org=alliance --image docker.io/tgraf/netperf --overrides '${place}'`)
   await type('kubectl wait --for=condition=Ready pod/pod --timeout=30s')
   await dockerRun(requireLab(name), {
     name: 'outpost',
@@ -131,9 +154,9 @@ export async function setUpCluster(name: string): Promise<Cluster> {
     command: [holdBinary, 'serve', String(ports.base), String(ports.count), 'eth0'],
   })
   const state = requireLab(name)
-  const source = state.nodes.find((node) => node.name === 'source')?.machine
-  if (source === undefined) throw new Error('the source node is gone')
-  const netns = runInside(source, ['sh', '-c', 'ls /run/netns']).trim()
+  const source = state.nodes.find((node) => node.name === podNode)?.machine
+  if (source === undefined) throw new Error('the node of the pod is gone')
+  const netns = await netnsOf(type, source)
   return {
     state,
     type,
@@ -145,6 +168,17 @@ export async function setUpCluster(name: string): Promise<Cluster> {
       ),
     remove: () => stopLab(name),
   }
+}
+
+/** The name of the pod's network namespace: its node may run other pods. */
+async function netnsOf(type: Cluster['type'], node: Machine): Promise<string> {
+  const ip = await type(`kubectl get pod pod -o 'jsonpath={.status.podIP}'`)
+  const names = runInside(node, ['sh', '-c', 'ls /run/netns']).trim().split('\n')
+  const found = names.find((name) =>
+    runInside(node, ['ip', '-n', name, '-o', 'address']).includes(`inet ${ip}/`),
+  )
+  if (found === undefined) throw new Error(`no network namespace of the node has ${ip}`)
+  return found
 }
 
 /** Takes the control plane away: what happens next nobody arranges. */

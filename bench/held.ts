@@ -6,7 +6,7 @@ import { capture, holdBinary } from './tools.ts'
 
 const dieAfterMs = 3_000
 const outpostAddress = '172.18.0.7'
-export const allowedAddresses = ['172.18.0.42', '172.18.0.43']
+export const allowedAddresses = ['172.18.0.42', '172.18.0.43', '172.18.0.44']
 
 /** How much there is to lose. */
 export interface Load {

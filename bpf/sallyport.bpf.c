@@ -417,8 +417,11 @@ static __noinline enum verdict hear(struct packet *packet, const struct address 
 {
 	struct heard *heard_of = bpf_map_lookup_elem(&heard, node);
 
-	if (heard_of)
+	if (heard_of) {
 		heard_of->last_ns = is_well ? bpf_ktime_get_ns() : 0;
+		if (!is_well)
+			heard_of->refused_ns = bpf_ktime_get_ns();
+	}
 	packet->action = TC_ACT_SHOT;
 	return TAKEN_PROBE_ANSWER;
 }

@@ -365,7 +365,8 @@ struct pressure {
  * heard in that moment may be lost, and the next answer makes up for it.
  */
 struct heard {
-	__u64 last_ns;			/* 0: it refused, its agent is gone */
+	__u64 last_ns;			/* its last answer; 0: none yet, or it has refused since */
+	__u64 refused_ns;		/* its last refusal; 0: none yet. A refusal shows that the path works and that its agent does not */
 	__u64 distrusted_until_ns;	/* it came and went too often */
 };
 

@@ -5,23 +5,26 @@ import {
   chmodSync,
   constants,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, matchesGlob } from 'node:path'
+import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { configuration, home, modulesLeftOut, sources, sourcesLeftOut } from '../image/contents.ts'
+import { layOutProgram } from '../image/lay-out.ts'
+import { modulesOf } from '../image/modules.ts'
 import { cleanUpDaemonSet } from '../src/api/agent-manifests.ts'
 import { configMapData } from '../src/api/configuration.ts'
 import { defaultNames } from '../src/api/manifest.ts'
 import { renderInstall } from '../src/api/manifests.ts'
 import { version } from '../src/api/version.ts'
 
-/* What can be said of the image without a container engine: its file tree is laid out as the Dockerfile would, and run. */
+/* What can be said of the image without building it: our part of its file tree is laid out, and run. */
 
 const repository = join(import.meta.dirname, '..')
 const dockerfile = readFileSync(join(repository, 'Dockerfile'), 'utf8')
@@ -33,9 +36,6 @@ const [excluded, included] = [false, true].map((isIncluded) =>
     )
     .map((line) => line.replace('!', '')),
 ) as [string[], string[]]
-
-const isIgnored = (path: string): boolean =>
-  excluded.some((pattern) => path === pattern || matchesGlob(path, pattern))
 
 /** Folders and files that a stage copies out of the repository. */
 const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) =>
@@ -52,29 +52,17 @@ const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf
   readonly packages: Readonly<Record<string, Locked>>
 }
 
-/** The last stage's /opt/sallyport. */
+/** The image's /opt/sallyport, in a folder that every user can read. */
 function layOut(): string {
   const root = mkdtempSync(join(tmpdir(), 'sallyport-image-'))
   chmodSync(root, 0o755)
-  for (const path of ['package.json', 'fill-cache', 'bin', 'src'])
-    cpSync(join(repository, path), join(root, path), {
-      recursive: true,
-      filter: (from) => !isIgnored(from.slice(repository.length + 1)),
-    })
-  for (const [path, { dev = false }] of Object.entries(lock.packages)) {
-    if (path === '' || dev || !path.startsWith('node_modules/') || path.includes('/node_modules/', 13))
-      continue
-    mkdirSync(dirname(join(root, path)), { recursive: true })
-    symlinkSync(join(repository, path), join(root, path))
-  }
-  mkdirSync(join(root, 'node_modules/.bin'))
-  symlinkSync(process.execPath, join(root, 'node_modules/.bin/node'))
-  return root
+  layOutProgram(root)
+  return join(root, home)
 }
 
 describe('the image', () => {
   const root = layOut()
-  after(() => rmSync(root, { recursive: true }))
+  after(() => rmSync(root.slice(0, -home.length), { recursive: true }))
   const run = (command: string, ...words: string[]) =>
     spawnSync(join(root, 'bin', command), words, { encoding: 'utf8', env: { PATH: '/usr/bin:/bin' } })
 
@@ -84,6 +72,33 @@ describe('the image', () => {
       accessSync(join(repository, path))
       assert.ok(included.includes(path), `${path} is in .dockerignore`)
     }
+  })
+
+  test('is the same whether a container engine builds it or not', () => {
+    assert.match(dockerfile, /^RUN node .*image\/lay-out\.ts \/image$/m)
+    assert.match(dockerfile, /^FROM scratch\nCOPY --from=build \/image \/$/m)
+    const { environment, directory, user, command } = configuration
+    const last = dockerfile.slice(dockerfile.indexOf('FROM scratch'))
+    for (const [name, value] of Object.entries(environment))
+      assert.ok(last.includes(`${name}=${value}`), name)
+    assert.ok(last.includes(`WORKDIR ${directory}\n`))
+    assert.ok(last.includes(`USER ${user}\n`))
+    assert.ok(last.includes(`CMD ${JSON.stringify(command).replaceAll(',', ', ')}\n`))
+    const made = ['build/sallyport.bpf.o']
+    for (const path of sources.filter((each) => !made.includes(each))) assert.ok(copied.includes(path), path)
+    for (const path of sourcesLeftOut) assert.ok(excluded.includes(path), `${path} is in .dockerignore`)
+  })
+
+  test('holds the packages that its programs import, and no others', () => {
+    const packages = modulesOf(repository)
+    for (const name of modulesLeftOut) assert.ok(!packages.includes(`node_modules/${name}`), name)
+    for (const path of packages) assert.notEqual(lock.packages[path]?.dev, true, `${path} is for development`)
+    for (const name of Object.keys(lock.packages['']?.dependencies ?? {}))
+      if (!(modulesLeftOut as readonly string[]).includes(name))
+        assert.ok(packages.includes(`node_modules/${name}`), name)
+    const koffi = packages.filter((path) => path.includes('@koromix/'))
+    assert.deepEqual(koffi, [`node_modules/@koromix/koffi-linux-${process.arch}`])
+    assert.equal(existsSync(join(root, 'src/lab')), false)
   })
 
   test('has every program that the manifests run', () => {
@@ -114,8 +129,7 @@ describe('the image', () => {
     skip: process.getuid?.() === 0 ? false : 'only root can be another user',
   }, (context) => {
     const root = layOut()
-    context.after(() => rmSync(root, { recursive: true }))
-    assert.match(dockerfile, /^RUN \.\/fill-cache$/m)
+    context.after(() => rmSync(root.slice(0, -home.length), { recursive: true }))
     assert.equal(spawnSync('./fill-cache', { cwd: root, encoding: 'utf8' }).stderr, '')
     const said = (user: number, words: readonly string[], env: object = {}): readonly string[] =>
       spawnSync('setpriv', [`--reuid=${user}`, '--regid=0', '--clear-groups', '--', ...words], {
@@ -145,7 +159,7 @@ describe('the image', () => {
   test('is of this version, and of official images only', () => {
     assert.ok(dockerfile.includes(`--tag sallyport:${version} `))
     for (const [, image = ''] of dockerfile.matchAll(/^FROM (\S+)/gm))
-      assert.match(image, /^(debian|node):[\w.-]+$/)
+      assert.match(image, /^(scratch|node:[\w.-]+)$/)
   })
 
   test('has the same Node.js on every machine, from the lock file', () => {

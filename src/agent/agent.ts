@@ -7,6 +7,8 @@ import type { Datapath } from '../datapath/datapath.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import { compatibleRows } from '../decide/compatible-rows.ts'
 import { concernsNode, concernsTables } from '../decide/lease-news.ts'
+import { type Membership, membershipOf } from '../decide/membership.ts'
+import { nodeConditions } from '../decide/node-conditions.ts'
 import { summariseRefusals } from '../decide/refusals.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { Tables } from '../decide/tables.ts'
@@ -29,6 +31,7 @@ import type {
   DropEvent,
   EgressView,
 } from './local-api.ts'
+import { bringUpLoopback } from './loopback.ts'
 import { createMetrics } from './metrics.ts'
 import { listNodeDevices, type NodeDevice, withoutPods } from './node-network.ts'
 import { egressNodeResource, Observation, podResource, trimPod } from './observe.ts'
@@ -208,6 +211,8 @@ export class Agent implements LocalApi {
     const attachments = this.#attachments.list()
     this.#devices = withoutPods(this.#network, attachments)
     const world = this.#world()
+    const membership = this.#membership()
+    if (!membership.isMember) this.#succession.renounce(membership.message)
     const tables = resolve(world)
     const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
     const devices = this.#devices
@@ -216,11 +221,20 @@ export class Agent implements LocalApi {
     for (const { address, ...lease } of this.#portDemand.applied(world, tables, clock.monotonicMs()))
       log.info({ egressIP: address, ...lease }, 'ports leased')
     this.#promising.trigger()
-    this.#succession.update(tables, lingering, this.#devices)
+    if (membership.isMember) this.#succession.update(tables, lingering, this.#devices)
     if (!isDeepStrictEqual(tables.refusals, this.#tables?.refusals)) this.#reporting.trigger()
     this.#tables = tables
     if (!this.#hasOpened) onReady()
     this.#hasOpened = true
+  }
+
+  #membership(): Membership {
+    return membershipOf({
+      self: this.#options.self,
+      node: this.#observation.node,
+      hasEgressNode: this.#observation.egressNode !== undefined,
+      addresses: new Set(this.#devices.flatMap(({ addresses }) => addresses)),
+    })
   }
 
   /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
@@ -265,8 +279,31 @@ export class Agent implements LocalApi {
     if (!this.#observation.hasSynced || this.#devices.length === 0) return
     const { heard, unreachable } = this.#succession.hearing(this.#observation.nodes)
     const refused = summariseRefusals(this.#tables?.refusals ?? [])
-    const status = { interfaces: this.#interfaces(), heard, unreachable, refused, version }
-    await report(this.#egressNodes, this.#observation.egressNode, status)
+    const egressNode = this.#observation.egressNode
+    const status = {
+      interfaces: this.#interfaces(),
+      heard,
+      unreachable,
+      refused,
+      version,
+      ...this.#standing(egressNode),
+    }
+    await report(this.#egressNodes, egressNode, status)
+  }
+
+  /** By which address others are to know this node, and whether they reach it. */
+  #standing(egressNode: EgressNode | undefined): Partial<NonNullable<EgressNode['status']>> {
+    const { clock, configuration } = this.#options
+    const membership = this.#membership()
+    const tunnelAddress = membership.isMember ? this.#tables?.self.tunnelAddress : undefined
+    return {
+      ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
+      conditions: nodeConditions(
+        { node: this.#observation.node, membership, isCutOff: this.#succession.isCutOff },
+        { before: egressNode?.status?.conditions ?? [], now: new Date(clock.now()).toISOString() },
+        configuration.tunnelPort,
+      ),
+    }
   }
 
   /** Somebody waits for each of these: a node for ports, others for what this one confirms. */
@@ -393,5 +430,9 @@ export class Agent implements LocalApi {
     if (request.command === 'STATUS' && !this.isReady())
       throw new Refusal(503, this.#problems().join('; ') || 'the tables are not written yet')
     return this.#pods.handle(request)
+  }
+
+  loopback(netns: string): readonly string[] {
+    return bringUpLoopback(netns)
   }
 }

@@ -81,7 +81,7 @@ describe('on the wire', { skip, concurrency: false }, () => {
   const situation = (orders: Readonly<Record<string, readonly Address[]>>): Situation => ({
     orders: new Map(Object.entries(orders).map(([text, order]) => [ip(text), order])),
     self,
-    gateways: new Map([[owner, { isSilent: true, sinceMs: 0 }]]),
+    gateways: new Map([[owner, { isSilent: true, isWitnessed: true, sinceMs: 0 }]]),
     devices: listNodeDevices(netlink),
     places: new Map(),
   })

@@ -2,6 +2,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -19,26 +20,57 @@ const bundleName = '.sallyport'
 const stampName = 'version'
 const pluginName = 'main.mjs'
 
+/** Container runtimes ask for it by this name, whatever the pods' network is. */
+const loopbackName = 'loopback'
+
+export interface Binary {
+  /** The container runtime has other files than the agent. */
+  readonly isInImage: boolean
+  readonly agentSocket: string
+}
+
 /**
- * Puts the plugin where the container runtime looks. In an image the runtime has other files than we: Node.js and its
- * libraries go along then, and the plugin runs from there, wherever the node has the folder. That asks of the node for glibc
- * and /bin/sh.
+ * Puts the plugin where the container runtime looks. From an image, it brings Node.js and its libraries too, and runs from wherever
+ * the node has the folder. This needs glibc and /bin/sh on the node.
+ *
+ * Runtimes also refuse every pod if the node has no plugin called `loopback`. If it is missing, the same program takes that name. Debian's
+ * loopback binary would need no agent, but it needs glibc 2.34, which nodes have that our Node.js (glibc 2.28) still runs on.
  */
-export function installBinary(folder: string, isInImage: boolean): void {
+export function installBinary(folder: string, { isInImage, agentSocket }: Binary): void {
   const own = join(folder, bundleName)
   mkdirSync(own, { recursive: true })
   writePlugin(own)
   if (isInImage) bundleNode(own)
   const node = isInImage ? 'LD_LIBRARY_PATH=$here exec "$here/node"' : `exec ${process.execPath}`
-  const script = `#!/bin/sh
-# Made by the Sallyport agent when it starts.
+  const script = (words: string): string => `${scriptHead}
 here=\${0%/*}/${bundleName}
-${node} "$here/${pluginName}"
+${node} "$here/${pluginName}"${words}
 `
-  const path = join(folder, pluginType)
+  writeScript(join(folder, pluginType), script(''))
+  const loopback = join(folder, loopbackName)
+  if (!isThere(loopback) || isOurScript(loopback)) writeScript(loopback, script(` loopback '${agentSocket}'`))
+}
+
+const scriptHead = `#!/bin/sh
+# Made by the Sallyport agent when it starts.`
+
+function writeScript(path: string, script: string): void {
   if (existsSync(path) && readFileSync(path, 'utf8') === script) return
-  writeWhole(path, (unfinished) => writeFileSync(unfinished, script))
-  chmodSync(path, 0o755)
+  writeWhole(path, (unfinished) => {
+    writeFileSync(unfinished, script)
+    chmodSync(unfinished, 0o755)
+  })
+}
+
+/** A link that leads nowhere is somebody's too. */
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+function isOurScript(path: string): boolean {
+  return (
+    existsSync(path) && readFileSync(path).subarray(0, scriptHead.length).toString('latin1') === scriptHead
+  )
 }
 
 /** True where there was one. */
@@ -46,6 +78,8 @@ export function removeBinary(folder: string): boolean {
   const path = join(folder, pluginType)
   const wasThere = existsSync(path)
   rmSync(path, { force: true })
+  const loopback = join(folder, loopbackName)
+  if (isOurScript(loopback)) rmSync(loopback)
   rmSync(join(folder, bundleName), { recursive: true, force: true })
   return wasThere
 }

@@ -15,7 +15,7 @@ import { installBinary, pluginType, removeBinary } from './cni-binary.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
 /** Where container runtimes look. */
-const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
+export const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
 const configurationDirectory = pluginFolders.configuration
 /** The image says so of itself. */
 const isInImage = process.env.SALLYPORT_IMAGE !== undefined
@@ -25,7 +25,7 @@ const isInImage = process.env.SALLYPORT_IMAGE !== undefined
  * Ready, so it comes last, and only when the agent can answer.
  */
 export function installPlugin(socketPath: string, log: Logger): void {
-  installBinary(pluginFolders.binaries, isInImage)
+  installBinary(pluginFolders.binaries, { isInImage, agentSocket: socketPath })
   /* With the capability, the plugin is told of the host ports that a pod asks for, and refuses it: nothing here serves them. */
   const plugin = { ...entryFor(socketPath), capabilities: { portMappings: true } }
   const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [plugin] }
@@ -72,7 +72,7 @@ export class ChainedConfiguration {
 
   /** Now, and until the signal. Where the directory cannot be watched, `look` finds what has changed. */
   keep(signal: AbortSignal): void {
-    installBinary(pluginFolders.binaries, isInImage)
+    installBinary(pluginFolders.binaries, { isInImage, agentSocket: this.#entry.agentSocket })
     removeConfiguration('standalone')
     mkdirSync(configurationDirectory, { recursive: true })
     this.look()

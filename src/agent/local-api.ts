@@ -12,6 +12,7 @@ import type { Address } from '../net/address.ts'
  *   GET  /v1/drops         server-sent events, one DropEvent each
  *   GET  /metrics          Prometheus text
  *   POST /v1/cni           CniRequest -> CniResult
+ *   POST /v1/cni/loopback  { netns } -> { addresses }: sets lo of that namespace up
  */
 export const agentSocketPath = '/run/sallyport/agent.sock'
 

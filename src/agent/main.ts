@@ -13,6 +13,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
+import { enterStage, leaveStages } from '../runtime/stages.ts'
 import { Agent } from './agent.ts'
 import { cleanUp } from './clean-up.ts'
 import { ChainedConfiguration, installPlugin } from './cni-install.ts'
@@ -58,11 +59,13 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   if (self === '') throw new Error('the name of this node is not known: set NODE_NAME or give --node-name')
   await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
   const { isChained } = configuration
+  enterStage('load the datapath into the kernel', log)
   await using datapath = openDatapath({
     pinDirectory: options['pin-directory'],
     objectFile: options['object-file'],
     knobs: { chained: isChained ? 1 : 0, tunnel_port: configuration.tunnelPort },
   })
+  enterStage('check this node', log)
   using netlink = new Netlink()
   const facts = gatherNodeFacts(netlink, options['pin-directory'], options['object-file'])
   for (const { level, what, remedy } of judgeNode(facts, configuration))
@@ -83,13 +86,16 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       if (chain === undefined) installPlugin(options.socket, log)
       else chain.keep(signal)
       flushCompileCache()
+      leaveStages()
     },
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
+  enterStage('open the local API and the port for probes', log)
   const servers = [
     await serveLocalApi(options.socket, agent),
     await serveHealth(configuration.healthPort, configuration.healthAddress, agent),
   ]
+  enterStage('list what the API server has, and write the tables', log)
   const resync = setInterval(() => {
     agent.trigger()
     if (agent.isReady()) chain?.look()
@@ -116,6 +122,7 @@ async function runCleanUp(log: Logger): Promise<void> {
     pinDirectory: options['pin-directory'],
     stateDirectory: options['state-directory'],
   })
+  leaveStages()
   log.info({ done }, done.length === 0 ? 'there was nothing of ours on this node' : 'the node is clean')
   if (options.stay === undefined) return
   const server = await serveReadiness(Number(options.stay))
@@ -129,6 +136,7 @@ async function followNetwork(agent: Agent, signal: AbortSignal): Promise<void> {
 
 const log = createLog('agent', process.env.LOG_LEVEL ?? 'info')
 try {
+  enterStage(options['clean-up'] ? 'clean this node' : 'read the configuration', log)
   if (options['clean-up']) await runCleanUp(log)
   else {
     const { configuration, data } = readConfiguration(options['config-directory'])
@@ -136,6 +144,7 @@ try {
     await run(log, configuration, data)
   }
 } catch (error) {
+  leaveStages()
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error))
   process.exitCode = 1
 }

@@ -5,6 +5,7 @@ import type { GroupStatus, IsovalentEgressGatewayPolicy } from '../api/isovalent
 import { kinds } from '../api/kinds.ts'
 import type { ObjectMeta } from '../api/metadata.ts'
 import { readEgressRestriction } from '../decide/network-policies.ts'
+import { withReportedAddresses } from '../decide/node-addresses.ts'
 import type { EgressRestriction, Settings, World, WorldNode } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
 import {
@@ -160,11 +161,13 @@ export class Observation {
   }
 
   get nodes(): readonly WorldNode[] {
-    return [...this.#nodes.items.values()]
+    return withReportedAddresses([...this.#nodes.items.values()], [...this.#egressNodes.items.values()])
   }
 
   get node(): WorldNode | undefined {
-    return this.#nodes.items.get(this.#self)
+    const node = this.#nodes.items.get(this.#self)
+    const egressNode = this.egressNode
+    return node && withReportedAddresses([node], egressNode === undefined ? [] : [egressNode])[0]
   }
 
   world(settings: Settings): Omit<World, 'pods'> {

@@ -18,6 +18,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     pools: [],
     poolAddresses: new Map(),
     nodes: new Map(),
+    witnesses: [],
     policies: new Map(),
     refusals: [],
     self: {

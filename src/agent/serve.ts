@@ -21,6 +21,7 @@ export interface LocalApi {
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   metrics(): Promise<string>
   cni(request: CniRequest): Promise<CniResult | undefined>
+  loopback(netns: string): readonly string[]
 }
 
 /** An answer that is not 200. 503 tells the CNI plugin to ask again later. */
@@ -112,6 +113,10 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
     case 'POST /v1/cni': {
       const result = await api.cni((await readJson(request)) as CniRequest)
       return result === undefined ? sendNothing(response, 204) : sendJson(response, result)
+    }
+    case 'POST /v1/cni/loopback': {
+      const { netns } = (await readJson(request)) as { readonly netns: string }
+      return sendJson(response, { addresses: api.loopback(netns) })
     }
     default:
       throw new Refusal(404, `the agent has no ${request.method} ${path}`)

@@ -1,9 +1,10 @@
+import type { LinkEnd } from '../datapath/arp.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import type { Netlink } from '../datapath/netlink.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
-import { watchedGateways } from '../decide/takeover.ts'
+import { sharesEgressIp, watchedGateways } from '../decide/takeover.ts'
 import type { WorldNode } from '../decide/world.ts'
-import type { Address } from '../net/address.ts'
+import { type Address, familyOf } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { Comeback } from './comeback.ts'
@@ -38,6 +39,8 @@ export interface Hearing {
   readonly unreachable: string[]
 }
 
+const noWatch = { gateways: [], witnesses: [], sharesEgressIp: false } as const
+
 /** Handing back is due by the clock, not by an event. */
 const checkMs = 1_000
 
@@ -53,7 +56,9 @@ export class Succession {
   #devices: readonly NodeDevice[] = []
   #plan: HeldPlan = { wanted: new Map(), problems: [] }
   #problems: readonly string[] = []
-  #wasIsolated = false
+  #wasCutOff = false
+  /** Why this node is no member of the cluster; undefined while it is one. */
+  #outsider: string | undefined
 
   constructor(options: SuccessionOptions) {
     const { clock, datapath } = options
@@ -78,6 +83,7 @@ export class Succession {
   }
 
   #speak(lapse: number): void {
+    if (this.#outsider !== undefined) return
     this.#pulse.setWell(lapse)
     this.#moveAddresses()
     this.#announceOwn()
@@ -90,7 +96,20 @@ export class Succession {
 
   /** Egress IPs that could not be put where they belong, in words. */
   get problems(): readonly string[] {
-    return [...this.#plan.problems, ...this.#problems]
+    return [...this.#standing(), ...this.#plan.problems, ...this.#problems]
+  }
+
+  /** This node reaches no other node through the tunnel. */
+  get isCutOff(): boolean {
+    return this.#pulse.cutOffSinceMs !== undefined
+  }
+
+  #standing(): readonly string[] {
+    if (this.#outsider !== undefined) return [`${this.#outsider}; until then this node holds no egress IP`]
+    if (!this.isCutOff) return []
+    return [
+      `this node reaches no other node through the tunnel: let UDP port ${this.#options.tunnelPort} pass between nodes; until then it takes over no egress IP`,
+    ]
   }
 
   /** Of the gateways that this node listens for the ones it hears, and the ones it does not: sorted names. */
@@ -114,6 +133,21 @@ export class Succession {
     await this.#pulse.leave()
   }
 
+  /**
+   * The cluster does not know this node as the node itself does, and others drop what it sends. It holds nothing, refuses
+   * probes, and comes back as a node that was away.
+   */
+  renounce(why: string): void {
+    if (this.#outsider === undefined)
+      this.#options.log.warn(`${why}; this node holds no egress IP until then`)
+    this.#outsider = why
+    this.#pulse.setUnwell()
+    this.#pulse.watch(noWatch)
+    this.#plan = { wanted: new Map(), problems: [] }
+    this.#self = undefined
+    this.#note(this.#takeover.giveUp())
+  }
+
   /** The tables are in the kernel now. */
   update(tables: Tables, lingering: ReadonlyMap<Address, EgressIp>, devices: readonly NodeDevice[]): void {
     const hadNone = new Set(this.#devices.flatMap(({ index, hasCarrier }) => (hasCarrier ? [] : [index])))
@@ -133,10 +167,29 @@ export class Succession {
       ...standby,
     ])
     const forgotten = [...lingering.keys()].filter((address) => !tables.egressIps.has(address))
-    this.#pulse.watch(watchedGateways(this.#orders, new Set([...grouped, ...forgotten]), this.#self))
+    const gateways = [...watchedGateways(this.#orders, new Set([...grouped, ...forgotten]), this.#self)]
+    const witnesses = tables.witnesses.filter((witness) => !gateways.includes(witness))
+    this.#pulse.watch({
+      gateways,
+      witnesses,
+      link: this.#linkTo([...gateways, ...witnesses]),
+      sharesEgressIp: sharesEgressIp(this.#orders, this.#self),
+    })
+    if (this.#outsider !== undefined) {
+      this.#outsider = undefined
+      void this.#comeback.begin()
+    }
     this.#moveAddresses()
     const isBack = ({ index, hasCarrier }: NodeDevice): boolean => hasCarrier && hadNone.has(index)
     if (hadNone.size > 0 && this.#ownLinks().some(isBack)) void this.#comeback.begin()
+  }
+
+  /** In a cluster of two nodes, where ARP can ask whether the other one is alive: on the link of its tunnel address. */
+  #linkTo([only, ...others]: readonly Address[]): LinkEnd | undefined {
+    if (only === undefined || others.length > 0 || familyOf(only) !== 4) return undefined
+    const device = linkOf(only, this.#devices)
+    if (device?.mac === undefined || this.#self === undefined) return undefined
+    return { ifindex: device.index, mac: device.mac, address: this.#self }
   }
 
   /** Where the neighbours of this node's own egress IPs are: what other devices do (there is one for each pod) is no news. */
@@ -148,11 +201,9 @@ export class Succession {
 
   #react(): void {
     this.#moveAddresses()
-    const lives = [...this.#pulse.lives.values()]
-    const isIsolated = lives.length > 0 && lives.every(({ isSilent }) => isSilent)
-    /* Of its only gateway every node hears again at the same moment: what they know is not old for that. */
-    if (this.#wasIsolated && !isIsolated && this.#ownLinks().length > 0) void this.#comeback.begin()
-    this.#wasIsolated = isIsolated
+    /* A node that only uses gateways reaches its only one again at the same moment as all others: what they know is not old for that. */
+    if (this.#wasCutOff && !this.isCutOff && this.#ownLinks().length > 0) void this.#comeback.begin()
+    this.#wasCutOff = this.isCutOff
     this.#options.onChange()
   }
 
@@ -185,6 +236,7 @@ export class Succession {
       self: this.#self,
       gateways: this.#pulse.lives,
       devices: this.#devices,
+      cutOffSinceMs: this.#pulse.cutOffSinceMs,
       places: this.#plan.wanted,
     }
   }

@@ -31,8 +31,8 @@ describe('an egress IP of another', { skip }, () => {
   let files = 0
   let statePath = ''
   const clock = { ...systemClock, monotonicMs: () => nowMs }
-  const silentSince = (sinceMs: number): GatewayLife => ({ isSilent: true, sinceMs })
-  const wellSince = (sinceMs: number): GatewayLife => ({ isSilent: false, sinceMs })
+  const silentSince = (sinceMs: number): GatewayLife => ({ isSilent: true, isWitnessed: true, sinceMs })
+  const wellSince = (sinceMs: number): GatewayLife => ({ isSilent: false, isWitnessed: false, sinceMs })
   const start = () =>
     new Takeover({ netlink, held: new HeldAddresses(statePath), clock, log: createLog('test', 'silent') })
   const see = (
@@ -128,7 +128,7 @@ describe('an egress IP of another', { skip }, () => {
       places: new Map(),
     })
     assert.deepEqual(problems, [
-      'nobody answers for egress IP 203.0.113.9: its gateway is silent, and no device here has its link',
+      'nobody answers for egress IP 203.0.113.9: its gateway is unreachable, and no device of this node is on its link',
     ])
   })
 

@@ -20,7 +20,7 @@ export interface TakeoverOptions {
 /** Announcements get lost, and some switches and caches ignore the first; ms after the address came. */
 const announceAfterMs = [0, 50, 200, 600, 1_500] as const
 
-export interface Situation extends Pick<TakeoverSituation, 'orders' | 'self' | 'gateways'> {
+export interface Situation extends Pick<TakeoverSituation, 'orders' | 'self' | 'gateways' | 'cutOffSinceMs'> {
   readonly devices: readonly NodeDevice[]
   /** Addresses from pools that are this node's own, with the device's name. */
   readonly places: ReadonlyMap<Address, string>
@@ -54,9 +54,21 @@ export class Takeover {
       if (device !== undefined) this.#announce(address, device)
       if (!wanted.has(address)) continue
       this.#takenAtMs.set(address, [...this.#recent(address, nowMs), nowMs])
-      log.warn({ egressIP: address, device: device?.name }, 'taken over: its gateway is silent')
+      log.warn({ egressIP: address, device: device?.name }, 'taken over: its gateway is unreachable')
     }
     return [...homeless, ...problems, ...this.#answerForOwn(situation)]
+  }
+
+  /** This node is no member of the cluster: takes every address off its devices that the agent has put there. Returns problems. */
+  giveUp(): readonly string[] {
+    const { netlink, held, log } = this.#options
+    this.stopAnnouncing()
+    const before = held.addresses
+    const { problems } = syncHeldAddresses(netlink, new Map(), held)
+    const answering = syncProxiedAddresses(netlink, [])
+    const given = [...before].filter((address) => !held.addresses.has(address))
+    if (given.length > 0) log.warn({ egressIPs: given }, 'egress IPs given up')
+    return [...problems, ...answering]
   }
 
   #answerForOwn(situation: Situation): readonly string[] {
@@ -134,7 +146,7 @@ function place(
     if (device !== undefined) placed.set(address, device.name)
     else
       homeless.push(
-        `nobody answers for egress IP ${address}: its gateway is silent, and no device here has its link`,
+        `nobody answers for egress IP ${address}: its gateway is unreachable, and no device of this node is on its link`,
       )
   }
   return { placed: new Map([...placed, ...places]), homeless }

@@ -1,15 +1,18 @@
-import { cniKeys, healthPortKey, imageOf } from './configuration.ts'
+import { cniKeys, healthPortKey } from './configuration.ts'
 import { managedByLabel } from './kinds.ts'
 import {
   configMount,
   configurationAnnotation,
   configVolume,
+  defaultContainerAnnotation,
   field,
   labelled,
   type Manifest,
   type Names,
   namespace,
 } from './manifest.ts'
+import { imageFields, podOptions, pullSecrets } from './pod-options.ts'
+import { withServerDefaults } from './server-defaults.ts'
 
 const bpffs = {
   name: 'bpffs',
@@ -60,10 +63,11 @@ const mountOf = ({ name, path, mountPath = path, mountPropagation }: HostFolder)
   ...(mountPropagation === undefined ? {} : { mountPropagation }),
 })
 
-/** On every node, whatever its taints; it works in the node's own network. */
+const inNodeNetwork = { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }
+
+/** On every node, whatever its taints. */
 const everywhere = {
-  hostNetwork: true,
-  dnsPolicy: 'ClusterFirstWithHostNet',
+  ...inNodeNetwork,
   priorityClassName: 'system-node-critical',
   tolerations: [{ operator: 'Exists' }],
 }
@@ -81,15 +85,16 @@ const unconfinedAnnotation = (container: string): Readonly<Record<string, string
 })
 
 /**
- * What the agent does needs no more: BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce
- * addresses, SYS_ADMIN to enter pods' network namespaces, SYS_RESOURCE since kernels before 5.11 count maps as locked memory,
- * DAC_OVERRIDE where the CNI folders are not root's (as Kubespray leaves them).
+ * The agent needs BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce addresses, SYS_ADMIN to
+ * enter pods' network namespaces, and DAC_OVERRIDE where root does not own the CNI folders (as Kubespray leaves them). It does not ask
+ * for SYS_RESOURCE: kernels since 5.11 account maps to the memory cgroup, and a runtime that lacks the capability itself, as on
+ * hardened or nested hosts, refuses the whole container.
  */
 const securityContext = {
   runAsUser: 0,
   readOnlyRootFilesystem: true,
   capabilities: {
-    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_RESOURCE', 'PERFMON', 'DAC_OVERRIDE'],
+    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
     drop: ['ALL'],
   },
   ...unconfined,
@@ -99,9 +104,9 @@ const securityContext = {
  * systemd mounts the BPF file system on a node, and where there is none, as inside the nodes of kind, nobody does. It has to be
  * the node's: what the agent mounted for itself would end with its container, and every program with it.
  */
-const mountBpffs = (image: string): object => ({
+const mountBpffs = (configMap: Readonly<Record<string, string>>): object => ({
   name: 'mount-bpffs',
-  image,
+  ...imageFields(configMap),
   command: ['sh', '-c', `[ "$(stat -f -c %T ${bpffs.path})" = bpf_fs ] || mount -t bpf bpf ${bpffs.path}`],
   resources: { requests: { cpu: '10m', memory: '10Mi' } },
   securityContext: { privileged: true, runAsUser: 0 },
@@ -115,6 +120,12 @@ const probe = (port: number, path: string, periodSeconds: number, failureThresho
   failureThreshold,
 })
 
+/**
+ * A start that hangs is ended, and the container's `lastState` says at which stage it stood. One takes a second on an idle node, ten on a
+ * node that is busy starting everything else: two minutes are no start any more.
+ */
+export const startup = { periodSeconds: 5, failureThreshold: 24 } as const
+
 export function agentDaemonSet(
   { agent, agentContainer, agentLabels }: Names,
   configMap: Readonly<Record<string, string>>,
@@ -122,20 +133,24 @@ export function agentDaemonSet(
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
   const healthPort = Number(configMap[healthPortKey])
   const folders = isChained ? [...hostFolders(configMap), cniCache] : hostFolders(configMap)
+  const { labels, annotations, resources, scheduling } = podOptions(configMap, 'agent')
   const spec = {
     serviceAccountName: 'sallyport-agent',
-    ...everywhere,
-    initContainers: [mountBpffs(imageOf(configMap))],
+    ...inNodeNetwork,
+    ...scheduling,
+    initContainers: [mountBpffs(configMap)],
     containers: [
       {
         name: agentContainer,
-        image: imageOf(configMap),
+        ...imageFields(configMap),
         command: ['sallyport-agent'],
         env: [field('NODE_NAME', 'spec.nodeName')],
         ports: [{ name: 'metrics', containerPort: healthPort }],
-        resources: { requests: { cpu: '50m', memory: '120Mi' } },
+        resources,
+        startupProbe: probe(healthPort, '/healthz', startup.periodSeconds, startup.failureThreshold),
         readinessProbe: probe(healthPort, '/readyz', 2),
         livenessProbe: probe(healthPort, '/healthz', 10, 6),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: [configMount, ...folders.map(mountOf)],
       },
@@ -143,8 +158,13 @@ export function agentDaemonSet(
     volumes: [configVolume, ...folders.map(volumeOf)],
   }
   const metadata = {
-    labels: { ...agentLabels, ...managedByLabel },
-    annotations: { ...configurationAnnotation(configMap), ...unconfinedAnnotation(agentContainer) },
+    labels: { ...agentLabels, ...managedByLabel, ...labels },
+    annotations: {
+      ...defaultContainerAnnotation(agentContainer),
+      ...configurationAnnotation(configMap),
+      ...unconfinedAnnotation(agentContainer),
+      ...annotations,
+    },
   }
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }
   return labelled(
@@ -166,13 +186,15 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
   const spec = {
     automountServiceAccountToken: false,
     ...everywhere,
+    ...pullSecrets(configMap),
     containers: [
       {
         name: cleanUpContainer,
-        image: imageOf(configMap),
+        ...imageFields(configMap),
         command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
         readinessProbe: probe(healthPort, '/readyz', 1),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: folders.map(mountOf),
       },
@@ -183,7 +205,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     labels: { ...cleanUpLabels, ...managedByLabel },
     annotations: unconfinedAnnotation(cleanUpContainer),
   }
-  return labelled(
+  const manifest = labelled(
     'apps/v1',
     'DaemonSet',
     'sallyport-clean-up',
@@ -196,4 +218,5 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
     },
     namespace,
   )
+  return withServerDefaults(manifest)
 }

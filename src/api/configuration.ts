@@ -1,5 +1,14 @@
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import {
+  canonicalJson,
+  mergeStructures,
+  nestUnder,
+  parseJson,
+  type Structure,
+  structureIssue,
+} from './structured-value.ts'
 import { version } from './version.ts'
+import { imageSettings, workloadSettings } from './workload-settings.ts'
 
 /** The settings of an install, in the form that processes use. */
 export interface Configuration {
@@ -28,9 +37,9 @@ export interface Configuration {
 
 export type NetworkPolicyMode = 'refuse' | 'bypass'
 
-type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'path' | 'list' | 'cidrs'
+type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'path' | 'list' | 'cidrs' | Structure
 
-interface Setting {
+export interface Setting {
   /** As `--set` has it. */
   readonly path: string
   /** As the ConfigMap has it, and `config view` prints it. */
@@ -41,15 +50,13 @@ interface Setting {
   /** Only these values are taken. */
   readonly choices?: readonly string[]
   readonly range?: readonly [number, number]
+  /** Keys of a map that a user must not set. */
+  readonly reserved?: readonly string[]
 }
 
 export const imageTagKey = 'image-tag'
 export const healthPortKey = 'health-port'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
-
-export function imageOf(configMap: Readonly<Record<string, string>>): string {
-  return `${configMap['image-repository']}:${configMap[imageTagKey]}`
-}
 
 /** One line a setting. The first six are those that users of other gateways bring along. */
 export const settings: readonly Setting[] = [
@@ -218,6 +225,7 @@ export const settings: readonly Setting[] = [
     fallback: version,
     help: 'Its tag. An upgrade goes to that of the command’s version.',
   },
+  ...imageSettings,
   {
     path: 'operator.replicas',
     key: 'operator-replicas',
@@ -234,7 +242,15 @@ export const settings: readonly Setting[] = [
     choices: ['debug', 'info', 'warn', 'error'],
     help: 'What the processes write.',
   },
+  ...workloadSettings,
 ]
+
+/** Whether a setting is a map, an object or a list of objects. */
+export const isStructuredPath = (path: string): boolean =>
+  settings.some((each) => each.path === path && isStructured(each.kind))
+
+const isStructured = (kind: Kind): kind is Structure =>
+  kind === 'map' || kind === 'object' || kind === 'objects'
 
 export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
@@ -254,12 +270,22 @@ export function assignmentsIn(sets: readonly string[]): readonly Assignment[] {
     })
 }
 
-/** By the keys of the ConfigMap; of two for one setting the later counts. All issues at once. */
-export function parseAssignments(assignments: readonly Assignment[]): Parsed<Record<string, string>> {
+/**
+ * By the keys of the ConfigMap; of two for one setting the later counts, and objects are merged into what was there before. All
+ * issues at once.
+ */
+export function parseAssignments(
+  assignments: readonly Assignment[],
+  before: Readonly<Record<string, string>> = {},
+): Parsed<Record<string, string>> {
   const issues: string[] = []
   const data: Record<string, string> = {}
-  for (const [path, value] of assignments) {
-    const setting = settings.find((each) => each.path === path)
+  for (const [path, given] of assignments) {
+    const setting = settings.find((each) => each.path === path || isInside(each, path))
+    const value =
+      setting !== undefined && given !== undefined && isStructured(setting.kind)
+        ? mergedText(setting, path, given, data[setting.key] ?? before[setting.key] ?? setting.fallback)
+        : given
     if (setting === undefined) issues.push(`unknown setting ${path}: did you mean ${nearest(path)}?`)
     else if (value === undefined) issues.push(`${path} has no value: write ${path}=…`)
     else {
@@ -269,6 +295,16 @@ export function parseAssignments(assignments: readonly Assignment[]): Parsed<Rec
     }
   }
   return issues.length > 0 ? { ok: false, issues } : { ok: true, value: data }
+}
+
+/** `nodeSelector.disktype` sets a key of the map `nodeSelector`. */
+const isInside = ({ kind, path: outer }: Setting, path: string): boolean =>
+  (kind === 'map' || kind === 'object') && path.startsWith(`${outer}.`)
+
+function mergedText(setting: Setting, path: string, given: string, before: string): string {
+  const isWhole = path === setting.path
+  const value = isWhole ? parseJson(given) : nestUnder(path.slice(setting.path.length + 1), given)
+  return value === undefined ? given : canonicalJson(mergeStructures(parseJson(before), value))
 }
 
 /** The whole ConfigMap: what was set, and the rest as it is by itself. */
@@ -313,7 +349,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
   }
 }
 
-function valueIssue({ kind, choices, range, key }: Setting, value: string): string | undefined {
+function valueIssue({ kind, choices, range, key, reserved }: Setting, value: string): string | undefined {
   if (choices !== undefined && !choices.includes(value))
     return `${value} is not possible: ${choices.join(', ')}`
   switch (kind) {
@@ -330,6 +366,10 @@ function valueIssue({ kind, choices, range, key }: Setting, value: string): stri
         .split(/[,\s]+/)
         .filter((item) => item !== '' && parsePrefix(item) === undefined)
         .map((item) => `${item} is no CIDR`)[0]
+    case 'map':
+    case 'object':
+    case 'objects':
+      return structureIssue(kind, value, reserved)
     default:
       return undefined
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ObjectMeta } from './metadata.ts'
+import { condition } from './policy-fields.ts'
 
 export const egressNodeSpec = z
   .object({
@@ -41,6 +42,16 @@ export const egressNodeStatus = z
     unreachable: z
       .array(z.string())
       .describe('Gateways that this node listens for and has not heard lately, by name.')
+      .optional(),
+    tunnelAddress: z
+      .string()
+      .describe(
+        'The address at which the node’s tunnel ends. Other nodes go on using it while the Node object lists no InternalIP.',
+      )
+      .optional(),
+    conditions: z
+      .array(condition.omit({ observedGeneration: true }))
+      .describe('Whether the node is connected to the cluster’s other nodes, and why not.')
       .optional(),
     version: z.string().describe('The version of the agent.').optional(),
     demand: z

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { managedByLabel } from './kinds.ts'
+import { canonicalJson } from './structured-value.ts'
 
 /** What the objects of an install are called. */
 export interface Names {
@@ -62,13 +63,19 @@ export const configVolume = { name: 'config', configMap: { name: configMapName }
 export const configMount = { name: 'config', mountPath: '/etc/sallyport/config', readOnly: true }
 export const field = (name: string, fieldPath: string): object => ({
   name,
-  valueFrom: { fieldRef: { fieldPath } },
+  /* The API server would fill in the version. It treats a fieldRef as one value, so that the next writer without it conflicts. */
+  valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } },
+})
+
+/** Which container kubectl exec and kubectl logs mean if nobody names one. */
+export const defaultContainerAnnotation = (container: string): Readonly<Record<string, string>> => ({
+  'kubectl.kubernetes.io/default-container': container,
 })
 
 /** Pods of another configuration are other pods: a change of it is rolled out as one of the image is. */
 export function configurationAnnotation(
   configMap: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  const text = JSON.stringify(Object.entries(configMap).sort(([a], [b]) => (a < b ? -1 : 1)))
+  const text = canonicalJson(configMap)
   return { 'sallyport.dev/configuration': createHash('sha256').update(text).digest('hex').slice(0, 16) }
 }

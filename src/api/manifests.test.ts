@@ -38,6 +38,8 @@ interface Template {
 }
 
 interface Probe {
+  readonly periodSeconds: number
+  readonly failureThreshold: number
   readonly httpGet?: object
   readonly exec?: { readonly command: readonly string[] }
 }
@@ -48,6 +50,8 @@ interface Container {
   readonly command?: readonly string[]
   readonly ports?: readonly object[]
   readonly resources?: { readonly requests?: { readonly cpu?: string; readonly memory?: string } }
+  readonly terminationMessagePolicy?: string
+  readonly startupProbe?: Probe
   readonly readinessProbe?: Probe
   readonly livenessProbe?: Probe
   readonly securityContext: {
@@ -158,6 +162,18 @@ for (const kind of ['Deployment', 'DaemonSet']) {
     }
   })
 
+  test(`${kind}: a start that hangs is ended within three minutes, and leaves words`, () => {
+    for (const { name, startupProbe, livenessProbe, terminationMessagePolicy } of template.spec.containers) {
+      assert.deepEqual(
+        startupProbe?.httpGet ?? startupProbe?.exec,
+        livenessProbe?.httpGet ?? livenessProbe?.exec,
+      )
+      const seconds = (startupProbe?.periodSeconds ?? 0) * (startupProbe?.failureThreshold ?? 0)
+      assert.ok(seconds >= 60 && seconds <= 180, `${name}: ${seconds} s`)
+      assert.equal(terminationMessagePolicy, 'FallbackToLogsOnError')
+    }
+  })
+
   test(`${kind}: only a container that ends before the others is privileged, and it alone mounts for the node`, () => {
     const { containers, initContainers = [] } = template.spec
     for (const { securityContext } of containers) assert.notEqual(securityContext.privileged, true)
@@ -259,6 +275,12 @@ test('each capability of the agent is explained to who asks for the security mod
   for (const capability of add) assert.match(explained, new RegExp(`\\b${capability}\\b`))
 })
 
+test('no container asks for a capability that a hardened host may lack and that no supported kernel needs', () => {
+  for (const { spec } of [find(render(), 'DaemonSet'), cleanUpDaemonSet(configMapData({})) as Workload])
+    for (const { name, securityContext } of spec.template.spec.containers)
+      assert.ok(!securityContext.capabilities?.add?.includes('SYS_RESOURCE'), name)
+})
+
 test('AppArmor and SELinux leave every container alone that works on the node’s files, by the names of any install', () => {
   for (const names of [defaultNames, compatibleNames])
     for (const daemonSet of [
@@ -298,8 +320,9 @@ test('probes ask at the port that the agent and the clean-up are given', () => {
     [...JSON.stringify(workload).matchAll(/"httpGet":\{[^}]*"port":(\d+)/g)].map(([, port]) => port)
   const manifests = render(defaultNames, set)
   const agent = find(manifests, 'DaemonSet')
-  assert.deepEqual(portsOf(agent), ['19787', '19787'])
-  assert.deepEqual(agent.spec.template.spec.containers[0]?.ports, [{ name: 'metrics', containerPort: 19787 }])
+  assert.deepEqual(portsOf(agent), ['19787', '19787', '19787'])
+  const port = { name: 'metrics', containerPort: 19787, hostPort: 19787, protocol: 'TCP' }
+  assert.deepEqual(agent.spec.template.spec.containers[0]?.ports, [port])
   const configMap = manifests.find(({ kind }) => kind === 'ConfigMap') as Manifest & { readonly data: object }
   assert.equal(new Map(Object.entries(configMap.data)).get('health-port'), '19787')
   const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload

@@ -1,5 +1,4 @@
-import { agentDaemonSet } from './agent-manifests.ts'
-import { imageOf } from './configuration.ts'
+import { agentDaemonSet, startup } from './agent-manifests.ts'
 import { renderCrds } from './crd.ts'
 import { kinds, managedByLabel } from './kinds.ts'
 import {
@@ -7,6 +6,7 @@ import {
   configMount,
   configurationAnnotation,
   configVolume,
+  defaultContainerAnnotation,
   field,
   labelled,
   leaderLeaseName,
@@ -14,6 +14,9 @@ import {
   type Names,
   namespace,
 } from './manifest.ts'
+import { monitorManifests } from './monitor-manifests.ts'
+import { imageFields, podOptions } from './pod-options.ts'
+import { withServerDefaults } from './server-defaults.ts'
 
 const rbac = 'rbac.authorization.k8s.io'
 const read = ['get', 'list', 'watch']
@@ -87,7 +90,8 @@ export function renderInstall(configMap: Readonly<Record<string, string>>, names
       namespace,
     ),
     agentDaemonSet(names, configMap),
-  ]
+    ...monitorManifests(names, configMap),
+  ].map(withServerDefaults)
 }
 
 function clusterRole(name: string, rules: readonly object[]): Manifest[] {
@@ -100,17 +104,6 @@ function clusterRole(name: string, rules: readonly object[]): Manifest[] {
 function binding(kind: string, name: string): object {
   return { roleRef: { apiGroup: rbac, kind, name }, subjects: [{ kind: 'ServiceAccount', name, namespace }] }
 }
-
-/**
- * It runs before any node is Ready: without its slots no agent can let a selected pod out. It does not tolerate whatever there
- * is, or it would be put back on the node that is being drained, and stay on one that is gone.
- */
-const operatorTolerations = [
-  'node.kubernetes.io/not-ready',
-  'node.kubernetes.io/network-unavailable',
-  'node.cloudprovider.kubernetes.io/uninitialized',
-  'node-role.kubernetes.io/control-plane',
-].map((key) => ({ key, operator: 'Exists' }))
 
 const heartbeat = {
   volume: { name: 'heartbeat', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
@@ -125,39 +118,41 @@ const heartbeatProbe = (periodSeconds: number, failureThreshold: number): object
   failureThreshold,
 })
 
+/** If nodes allow it: the death of one node then leaves an operator. */
+const onDifferentNodes = (matchLabels: Readonly<Record<string, string>>): object => ({
+  podAntiAffinity: {
+    preferredDuringSchedulingIgnoredDuringExecution: [
+      {
+        weight: 100,
+        podAffinityTerm: { labelSelector: { matchLabels }, topologyKey: 'kubernetes.io/hostname' },
+      },
+    ],
+  },
+})
+
 function operatorDeployment(
   { operator, operatorLabels }: Names,
   configMap: Readonly<Record<string, string>>,
 ): Manifest {
   const replicas = Number(configMap['operator-replicas'] ?? 2)
+  const { labels, annotations, resources, scheduling } = podOptions(configMap, 'operator')
   const spec = {
     serviceAccountName: 'sallyport-operator',
     hostNetwork: true,
     dnsPolicy: 'ClusterFirstWithHostNet',
-    priorityClassName: 'system-cluster-critical',
-    tolerations: operatorTolerations,
-    affinity: {
-      podAntiAffinity: {
-        preferredDuringSchedulingIgnoredDuringExecution: [
-          {
-            weight: 100,
-            podAffinityTerm: {
-              labelSelector: { matchLabels: operatorLabels },
-              topologyKey: 'kubernetes.io/hostname',
-            },
-          },
-        ],
-      },
-    },
+    affinity: onDifferentNodes(operatorLabels),
+    ...scheduling,
     containers: [
       {
         name: 'operator',
-        image: imageOf(configMap),
+        ...imageFields(configMap),
         command: ['sallyport-operator', '--heartbeat-file', heartbeat.file],
         env: [field('POD_NAME', 'metadata.name'), field('POD_NAMESPACE', 'metadata.namespace')],
-        resources: { requests: { cpu: '20m', memory: '100Mi' } },
+        resources,
+        startupProbe: heartbeatProbe(startup.periodSeconds, startup.failureThreshold),
         readinessProbe: heartbeatProbe(5, 3),
         livenessProbe: heartbeatProbe(10, 3),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext: {
           runAsNonRoot: true,
           runAsUser: 65532,
@@ -172,8 +167,12 @@ function operatorDeployment(
   }
   const template = {
     metadata: {
-      labels: { ...operatorLabels, ...managedByLabel },
-      annotations: configurationAnnotation(configMap),
+      labels: { ...operatorLabels, ...managedByLabel, ...labels },
+      annotations: {
+        ...defaultContainerAnnotation('operator'),
+        ...configurationAnnotation(configMap),
+        ...annotations,
+      },
     },
     spec,
   }

@@ -77,20 +77,20 @@ export const egressIpField = z
   .describe('The address that becomes the source of the traffic. Not together with interface.')
   .optional()
 
+export const condition = z.object({
+  type: z.string().describe('What the condition is about, in CamelCase.'),
+  status: z.enum(['True', 'False', 'Unknown']).describe('True, False or Unknown.'),
+  reason: z.string().describe('Why, in one CamelCase word.'),
+  message: z.string().describe('Why, in a sentence for people.'),
+  lastTransitionTime: z.string().describe('When the status last changed.'),
+  observedGeneration: z
+    .int()
+    .describe('The generation of the policy that the condition is about.')
+    .optional(),
+})
+
 export const conditionsField = z
-  .array(
-    z.object({
-      type: z.string().describe('What the condition is about, in CamelCase.'),
-      status: z.enum(['True', 'False', 'Unknown']).describe('True, False or Unknown.'),
-      reason: z.string().describe('Why, in one CamelCase word.'),
-      message: z.string().describe('Why, in a sentence for people.'),
-      lastTransitionTime: z.string().describe('When the status last changed.'),
-      observedGeneration: z
-        .int()
-        .describe('The generation of the policy that the condition is about.')
-        .optional(),
-    }),
-  )
+  .array(condition)
   .describe('What is well with the policy, and what is not.')
   .optional()
 

@@ -25,6 +25,7 @@ const api: LocalApi = {
   drops: (signal) => (answers.drops ?? unchosen('drops'))(signal),
   metrics: async () => '',
   cni: unchosen('cni'),
+  loopback: unchosen('loopback'),
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

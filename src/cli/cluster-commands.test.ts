@@ -76,6 +76,8 @@ test('preflight finds the cluster fit, and says what a person may not do', async
   const { code, stdout } = await run('preflight')
   assert.equal(code, 0, stdout)
   assert.match(stdout, /^✓ you may install$/m)
+  assert.match(stdout, /^✓ the API server would take all \d+ objects of the install$/m)
+  assert.equal(await exists(apps('daemonsets'), 'sallyport', 'kube-system'), false, 'nothing is stored')
   const guest = { KUBECONFIG: kubeconfig('guest-token') }
   const refused = await runCommand(['preflight', '-o', 'json'], guest)
   assert.equal(refused.code, 1)
@@ -179,6 +181,8 @@ test('status is well when every pod is available, and until then fails with what
   const ill = await run('status', '--wait', '--wait-duration', '100ms')
   assert.equal(ill.code, 1)
   assert.match(ill.stdout, /DaemonSet sallyport: 1 of 5 pods are not ready/)
+  assert.match(ill.stderr, /^sallyport: 4 of 5 ready, sallyport-operator: 2 of 2 ready$/m)
+  assert.match(ill.stderr, /^ {2}DaemonSet sallyport: 1 of 5 pods are not ready$/m)
   const waiting = run('status', '--wait')
   await report(5)
   const well = await waiting
@@ -190,11 +194,20 @@ test('status is well when every pod is available, and until then fails with what
 test('uninstalling keeps the definitions, and purging removes them', async () => {
   const { code, stdout } = await run('uninstall')
   assert.equal(code, 0)
+  assert.match(stdout, /The nodes have no CNI plugin now\..*\n.*"cni plugin not initialized"/)
   assert.equal(outcomes(stdout)['daemonset.apps/sallyport'], 'deleted')
   assert.equal(outcomes(stdout)[`customresourcedefinition.apiextensions.k8s.io/${policyCrd}`], 'kept')
   assert.equal(await exists(definitions, policyCrd), true)
   await run('uninstall', '--purge')
   assert.equal(await exists(definitions, policyCrd), false)
+})
+
+test('an uninstall where nothing is installed says so', async () => {
+  assert.deepEqual(await run('uninstall', '--purge'), {
+    code: 0,
+    stdout: 'Sallyport is not installed in this cluster: nothing was removed.\n',
+    stderr: '',
+  })
 })
 
 test('a definition that another product brought is used and left alone, even by a purge', async () => {
@@ -211,6 +224,25 @@ test('a definition that another product brought is used and left alone, even by 
   assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'left alone')
   const after = await client.resource(definitions).get(policyCrd)
   assert.deepEqual(after.metadata.labels, { owner: 'another' })
+})
+
+test('preflight is not green where an install would be refused', async () => {
+  const labels = { owner: 'another' }
+  const theirs = { metadata: { name: 'sallyport-config', labels }, data: {} }
+  const configMaps = client.resource<KubeObject>({
+    group: '',
+    version: 'v1',
+    plural: 'configmaps',
+    isNamespaced: true,
+  })
+  await configMaps.create(theirs as KubeObject, { namespace: 'kube-system' })
+  const { code, stdout } = await run('preflight')
+  await configMaps.delete('sallyport-config', { namespace: 'kube-system' })
+  assert.equal(code, 1)
+  assert.match(
+    stdout,
+    /^✗ the API server refuses configmap\/sallyport-config: there is one already that is not ours/m,
+  )
 })
 
 test('another gateway that has the names already is neither changed nor removed', async () => {

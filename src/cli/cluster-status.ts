@@ -1,23 +1,17 @@
 import { compatibleNames, defaultNames, type Names, namespace } from '../api/manifest.ts'
 import type { KubeClient, KubeObject } from '../kube/client.ts'
-import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { formatColumns } from './columns.ts'
+import { explainPods, listOwnPods } from './trouble/cluster-trouble.ts'
+import type { TroubledPod } from './trouble/pod-trouble.ts'
 
 interface WorkloadObject extends KubeObject {
   readonly spec?: { readonly replicas?: number }
   readonly status?: Readonly<Record<string, number>>
 }
 
-interface PodObject extends KubeObject {
-  readonly spec: { readonly nodeName?: string; readonly containers: readonly { readonly image: string }[] }
-  readonly status?: {
-    readonly phase?: string
-    readonly containerStatuses?: readonly {
-      readonly ready: boolean
-      readonly state?: Readonly<Record<string, { reason?: string; message?: string }>>
-    }[]
-  }
+type PodObject = TroubledPod & {
+  readonly spec: { readonly containers: readonly { readonly image: string }[] }
 }
 
 export interface WorkloadStatus {
@@ -42,7 +36,7 @@ export async function readClusterStatus(client: KubeClient): Promise<ClusterStat
   const found = (
     await Promise.all([defaultNames, compatibleNames].map((names) => readWorkloads(client, names)))
   ).flat()
-  const pods = await readPods(client)
+  const pods = (await listOwnPods(client)) as readonly PodObject[]
   const errors = [
     ...(found.length === 0 ? ['Sallyport is not installed: run "sallyport install"'] : []),
     ...found
@@ -51,7 +45,7 @@ export async function readClusterStatus(client: KubeClient): Promise<ClusterStat
         ({ kind, name, desired, ready }) =>
           `${kind} ${name}: ${desired - ready} of ${desired} pods are not ready`,
       ),
-    ...pods.flatMap(podProblem),
+    ...(await explainPods(client, pods)),
   ]
   const running = pods.filter(({ status }) => status?.phase === 'Running').length
   return {
@@ -105,22 +99,6 @@ async function readWorkloads(client: KubeClient, names: Names): Promise<Workload
             available: operator.status?.availableReplicas ?? 0,
           },
         ]),
-  ]
-}
-
-async function readPods(client: KubeClient): Promise<readonly PodObject[]> {
-  const labelSelector = 'app.kubernetes.io/managed-by=sallyport'
-  return (await client.resource<PodObject>(coreResource('pods', true)).list({ namespace, labelSelector }))
-    .items
-}
-
-function podProblem({ metadata, spec, status }: PodObject): string[] {
-  const waiting = status?.containerStatuses
-    ?.map(({ state }) => state?.waiting ?? state?.terminated)
-    .find((state) => state !== undefined)
-  if (waiting === undefined) return []
-  return [
-    `pod ${metadata.name} on ${spec.nodeName ?? 'no node yet'}: ${waiting.reason ?? 'waits'}${waiting.message ? `: ${waiting.message}` : ''}`,
   ]
 }
 

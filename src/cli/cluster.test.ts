@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stringify } from 'yaml'
-import { withCluster } from './cluster.ts'
+import { readAccess, withCluster } from './cluster.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'))
 after(() => rmSync(directory, { recursive: true }))
@@ -34,4 +34,16 @@ test('what a command lacks on this machine is not blamed on the server', async (
     throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   })
   await assert.rejects(silent, /https:\/\/mine:6443 does not answer: connect ECONNREFUSED/)
+})
+
+test('in a pod without a kubeconfig a command uses the service account; a kubeconfig that is named comes first', async (context) => {
+  const before = { ...process.env }
+  context.after(() => {
+    process.env = before
+  })
+  delete process.env.KUBECONFIG
+  Object.assign(process.env, { KUBERNETES_SERVICE_HOST: '192.0.2.1', KUBERNETES_SERVICE_PORT: '443' })
+  assert.equal((await readAccess()).server, 'https://192.0.2.1:443')
+  process.env.KUBECONFIG = kubeconfig
+  assert.equal((await readAccess()).server, 'https://mine:6443')
 })

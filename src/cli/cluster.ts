@@ -1,8 +1,8 @@
 import { version } from '../api/version.ts'
-import type { ClusterAccess } from '../kube/access.ts'
+import { type ClusterAccess, inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { Complaint } from './complaint.ts'
-import { usualKubeconfigs } from './kubeconfig-files.ts'
+import { hasKubeconfig, usualKubeconfigs } from './kubeconfig-files.ts'
 
 /** Works with the cluster that the person's kubeconfig names: $KUBECONFIG, or ~/.kube/config. */
 export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): Promise<T> {
@@ -27,8 +27,13 @@ function isFromNetwork(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && networkCodes.test(String(error.code))
 }
 
-/** Reads the files that are named, or those that kubectl would. Loaded late: YAML is much for a command that asks an agent. */
+/**
+ * Reads the files that are named, or those that kubectl would. In a pod without a kubeconfig, its service account. Loaded late: YAML is much for a
+ * command that asks an agent.
+ */
 export async function readAccess(...paths: readonly string[]): Promise<ClusterAccess> {
+  if (paths.length === 0 && !hasKubeconfig() && process.env.KUBERNETES_SERVICE_HOST !== undefined)
+    return inClusterAccess()
   const { accessOf, chooseContext } = await import('./kubeconfig.ts')
   return accessOf(chooseContext(paths.length > 0 ? paths : usualKubeconfigs()))
 }

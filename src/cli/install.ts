@@ -1,5 +1,6 @@
 import { cleanUpDaemonSet } from '../api/agent-manifests.ts'
 import {
+  type Assignment,
   assignmentsIn,
   configMapData,
   imageTagKey,
@@ -7,25 +8,27 @@ import {
   parseConfiguration,
   settings,
 } from '../api/configuration.ts'
-import { managedByLabel } from '../api/kinds.ts'
 import { compatibleNames, defaultNames, type Manifest, type Names } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
+import { monitorConflict } from '../api/monitor-manifests.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
-import { isNotFound, KubeError } from '../kube/kube-error.ts'
+import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
 import { readConfigMap } from './config-map.ts'
+import { isOurs } from './helm-release.ts'
 import { fitToServer } from './older-servers.ts'
+import { withRights } from './rights.ts'
 
 export function chosenNames(): Names {
   return process.env.SALLYPORT_COMPATIBLE_NAMES === 'cilium' ? compatibleNames : defaultNames
 }
 
-/** The objects of an install with these `--set` words and values file, and what cleans up after it. Every mistake is named at once. */
+/** The objects of an install with these settings, and what cleans up after it. Every mistake is named at once. */
 export async function planInstall(
-  sets: readonly string[],
-  valuesFile: string | undefined,
+  given: GivenSettings,
 ): Promise<{ readonly manifests: readonly Manifest[]; readonly cleanUp: Manifest }> {
-  const data = configMapData(await readSettings(sets, valuesFile))
+  const data = configMapData(await readSettings(given))
+  refuseConflicts(data)
   return { manifests: renderInstall(data, chosenNames()), cleanUp: cleanUpDaemonSet(data) }
 }
 
@@ -35,27 +38,43 @@ export async function planInstall(
  */
 export async function planUpgrade(
   client: KubeClient,
-  sets: readonly string[],
-  valuesFile: string | undefined,
+  given: GivenSettings,
 ): Promise<{ readonly manifests: readonly Manifest[]; readonly dropped: readonly string[] }> {
   const known = new Set(settings.map(({ key }) => key))
   const before = Object.entries(await readConfigMap(client))
   const kept = Object.fromEntries(before.filter(([key]) => known.has(key) && key !== imageTagKey))
-  const data = configMapData({ ...kept, ...(await readSettings(sets, valuesFile)) })
+  const data = configMapData({ ...kept, ...(await readSettings(given, kept)) })
   const parsed = parseConfiguration(data)
   if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
+  refuseConflicts(data)
   return {
     manifests: renderInstall(data, chosenNames()),
     dropped: before.flatMap(([key]) => (known.has(key) ? [] : [key])),
   }
 }
 
+function refuseConflicts(data: Readonly<Record<string, string>>): void {
+  const conflict = monitorConflict(data)
+  if (conflict !== undefined) throw new Complaint(conflict, 2)
+}
+
+/** The settings that a person gives to a command: `-f`, `--set` and `--set-json`, in the order in which Helm applies them. */
+export interface GivenSettings {
+  readonly values?: string
+  readonly set: readonly string[]
+  readonly setJson: readonly string[]
+}
+
 export async function readSettings(
-  sets: readonly string[],
-  valuesFile: string | undefined,
+  { values, set, setJson }: GivenSettings,
+  before: Readonly<Record<string, string>> = {},
 ): Promise<Record<string, string>> {
-  const fromFile = valuesFile === undefined ? [] : (await import('./values-file.ts')).readValues(valuesFile)
-  const parsed = parseAssignments([...fromFile, ...assignmentsIn(sets)])
+  const fromFile = values === undefined ? [] : (await import('./values-file.ts')).readValues(values)
+  const fromJson = setJson.map((each): Assignment => {
+    const at = each.indexOf('=')
+    return at < 0 ? [each, undefined] : [each.slice(0, at), each.slice(at + 1)]
+  })
+  const parsed = parseAssignments([...fromFile, ...fromJson, ...assignmentsIn(set)], before)
   if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
   return parsed.value
 }
@@ -72,6 +91,7 @@ const plurals: Readonly<Record<string, string>> = {
   Deployment: 'deployments',
   PodDisruptionBudget: 'poddisruptionbudgets',
   DaemonSet: 'daemonsets',
+  ServiceMonitor: 'servicemonitors',
 }
 
 export function resourceOf({ apiVersion, kind }: Manifest): ResourceName {
@@ -107,6 +127,10 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
     if (present === undefined) return 'created'
     return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
   } catch (error) {
+    if (manifest.kind === 'ServiceMonitor' && isNotFound(error))
+      throw new Complaint(
+        'the cluster has no kind ServiceMonitor: install the Prometheus Operator first, or set serviceMonitor.enabled=false',
+      )
     throw withRights(error)
   }
 }
@@ -135,15 +159,6 @@ async function find(client: KubeClient, manifest: Manifest): Promise<KubeObject 
     if (isNotFound(error)) return undefined
     throw error
   }
-}
-
-export function isOurs(object: KubeObject): boolean {
-  return Object.entries(managedByLabel).every(([key, value]) => object.metadata.labels?.[key] === value)
-}
-
-export function withRights(error: unknown): unknown {
-  if (!(error instanceof KubeError) || error.code !== 403) return error
-  return new Complaint(`${error.message}; this needs the rights of a cluster administrator`)
 }
 
 export function describe({ kind, apiVersion, metadata }: Manifest): string {

@@ -6,7 +6,12 @@ import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { Complaint } from './complaint.ts'
-import { applyManifest, describe, isOurs, resourceOf, withRights } from './install.ts'
+import { isOurs, refuseHelmRelease } from './helm-release.ts'
+import { applyManifest, describe, resourceOf } from './install.ts'
+import { withRights } from './rights.ts'
+import { describeAbsence, explainPods, findAbsentNodes, listOwnPods } from './trouble/cluster-trouble.ts'
+import { isPodReady, type TroubledPod } from './trouble/pod-trouble.ts'
+import { type Look, waitUntilDone } from './waiting.ts'
 
 export interface UninstallOptions {
   readonly isPurge: boolean
@@ -18,8 +23,7 @@ export interface UninstallOptions {
 }
 
 /** How long nodes may take without any of them getting further. */
-const patienceMs = 120_000
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+const stuckAfterMs = 120_000
 
 /**
  * First what could make things anew, then what each node has of ours, then the rest. The ConfigMap goes among the last: as
@@ -27,18 +31,31 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
  */
 export async function uninstall(client: KubeClient, options: UninstallOptions): Promise<void> {
   const { isPurge, isConfirmed, print } = options
+  await refuseHelmRelease(
+    client,
+    (release) =>
+      `clean the nodes with "helm upgrade ${release} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true", wait until the DaemonSet sallyport-clean-up is ready, then run "helm uninstall ${release} --namespace ${namespace}"`,
+  )
   const configuration = await readOurs(client, configMapName)
-  if (configuration?.data?.['cni-chaining-mode'] === 'none' && !isConfirmed) await refuseToCutOff(client)
+  const isStandalone = configuration?.data?.['cni-chaining-mode'] === 'none'
+  if (isStandalone && !isConfirmed) await refuseToCutOff(client)
   const manifests = planUninstall()
   const isWorkload = ({ kind }: Manifest): boolean => kind === 'DaemonSet' || kind === 'Deployment'
+  let deleted = 0
   const remove = async (manifest: Manifest): Promise<void> => {
     const removal = await removeManifest(client, manifest, isPurge)
+    if (removal === 'deleted') deleted++
     if (removal !== 'not there') print(`${describe(manifest)} ${removal}`)
   }
   for (const manifest of manifests.filter(isWorkload)) await remove(manifest)
   if (configuration !== undefined) await cleanNodes(client, configMapData(configuration.data ?? {}), options)
   for (const manifest of manifests.filter((each) => !isWorkload(each))) await remove(manifest)
+  if (deleted === 0) print('Sallyport is not installed in this cluster: nothing was removed.')
+  else if (isStandalone) print(withoutNetwork)
 }
+
+const withoutNetwork = `The nodes have no CNI plugin now. Until you install another one, no pod with a network of its own starts, and
+"kubectl delete pod" waits for such pods ("cni plugin not initialized"). Pods that still run have no network: delete them then.`
 
 type ConfigMap = KubeObject & { readonly data?: Readonly<Record<string, string>> }
 
@@ -81,63 +98,80 @@ async function cleanNodes(
   { isAbandoning, print }: UninstallOptions,
 ): Promise<void> {
   const manifest = cleanUpDaemonSet(configMap)
-  const ofOurs = 'app.kubernetes.io/managed-by=sallyport'
-  const ofCleanUp = 'k8s-app=sallyport-clean-up'
-  await waitFor('agents and operators to end on', isAbandoning, print, async () => {
-    const { items } = await pods(client).list({
-      namespace,
-      labelSelector: `${ofOurs},k8s-app!=sallyport-clean-up`,
-    })
-    return items.map(({ spec }) => spec.nodeName ?? 'no node')
+  const absent = await findAbsentNodes(client)
+  for (const node of absent)
+    print(
+      isAbandoning
+        ? `${describeAbsence(node)}; it is left as it is`
+        : `${describeAbsence(node)}; it is waited for. To go on without it: --abandon-nodes`,
+    )
+  const abandoned = new Set(isAbandoning ? absent.map(({ name }) => name) : [])
+  const wait = { isAbandoning, abandoned, print }
+  await waitForNodes(client, 'agents and operators to end on', wait, async () => {
+    const own = await listOwnPods(client)
+    return own.filter(({ metadata }) => metadata.labels?.['k8s-app'] !== cleanUpApp)
   })
   print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
-  await waitFor('nodes to be cleaned', isAbandoning, print, async () => {
+  await waitForNodes(client, 'nodes to be cleaned', wait, async () => {
     const nodes = await client.resource(coreResource('nodes', false)).list({})
-    const { items } = await pods(client).list({ namespace, labelSelector: ofCleanUp })
-    const clean = new Set(items.filter(isReady).map(({ spec }) => spec.nodeName))
-    return nodes.items.map(({ metadata }) => metadata.name).filter((name) => !clean.has(name))
+    const own = await listOwnPods(client)
+    const cleaners = new Map(
+      own.flatMap((pod) =>
+        pod.metadata.labels?.['k8s-app'] === cleanUpApp ? [[pod.spec.nodeName, pod]] : [],
+      ),
+    )
+    return nodes.items.flatMap(({ metadata: { name } }) => {
+      const pod = cleaners.get(name)
+      return pod !== undefined && isPodReady(pod)
+        ? []
+        : [pod ?? { metadata: { name: '' }, spec: { nodeName: name } }]
+    })
   })
   print(`${describe(manifest)} ${await removeManifest(client, manifest, false)}`)
 }
 
-function isReady({ metadata, status }: PodObject): boolean {
-  return (
-    metadata.deletionTimestamp === undefined &&
-    (status?.conditions ?? []).some((condition) => condition.type === 'Ready' && condition.status === 'True')
-  )
+const cleanUpApp = 'sallyport-clean-up'
+
+interface NodeWait {
+  readonly isAbandoning: boolean
+  /** Nodes that are not waited for. */
+  readonly abandoned: ReadonlySet<string>
+  readonly print: (line: string) => void
 }
 
-/** Until nobody is left, saying how many are each time it is fewer. */
-async function waitFor(
+/** Until no node is left, saying which are and why. `left`: their pods, which are to end or to become ready. */
+async function waitForNodes(
+  client: KubeClient,
   what: string,
-  isAbandoning: boolean,
-  print: (line: string) => void,
-  left: () => Promise<readonly string[]>,
+  { isAbandoning, abandoned, print }: NodeWait,
+  left: () => Promise<readonly TroubledPod[]>,
 ): Promise<void> {
-  let fewest = Number.POSITIVE_INFINITY
-  for (let movedAt = Date.now(); ; await sleep(300)) {
-    const names = await left()
-    if (names.length === 0) return
-    if (names.length < fewest) {
-      print(`waiting for ${what}: ${names.length} left`)
-      fewest = names.length
-      movedAt = Date.now()
+  let pods: readonly TroubledPod[] = []
+  const look = async (): Promise<Look> => {
+    pods = (await left()).filter(({ spec }) => !abandoned.has(spec.nodeName ?? ''))
+    return {
+      line: pods.length === 0 ? '' : `waiting for ${what}: ${pods.length} left`,
+      isDone: pods.length === 0,
+      why: () =>
+        explainPods(
+          client,
+          pods.filter(({ metadata }) => metadata.name !== ''),
+        ),
     }
-    if (Date.now() - movedAt < patienceMs) continue
-    const list = [...new Set(names)].join(', ')
-    if (!isAbandoning)
-      throw new Complaint(
-        `waited in vain for ${what}: ${list}. Run it again when they are back, or go on without them: --abandon-nodes. "sallyport-agent --clean-up" cleans a node by hand`,
-      )
-    print(`left as they are: ${list}`)
-    return
   }
+  if (await waitUntilDone(look, { print: (line) => line !== '' && print(line), stuckAfterMs })) return
+  const list = [...new Set(pods.map(({ spec }) => spec.nodeName ?? 'no node'))].join(', ')
+  if (!isAbandoning)
+    throw new Complaint(
+      `waited in vain for ${what}: ${list}. Run it again when they are back, or go on without them: --abandon-nodes. "sallyport-agent --clean-up" cleans a node by hand`,
+    )
+  print(`left as they are: ${list}`)
 }
 
 /** What an install under any of its names may have made, last applied first. */
 function planUninstall(): Manifest[] {
   const manifests = [defaultNames, compatibleNames].flatMap((names) =>
-    renderInstall(configMapData({}), names),
+    renderInstall(configMapData({ 'service-monitor': 'true' }), names),
   )
   return [...new Map(manifests.map((manifest) => [describe(manifest), manifest])).values()].reverse()
 }

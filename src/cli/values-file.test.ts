@@ -14,7 +14,7 @@ const path = join(directory, 'values.yaml')
 async function read(text: string): Promise<Readonly<Record<string, string>> | string> {
   writeFileSync(path, text)
   try {
-    return await readSettings([], path)
+    return await readSettings({ values: path, set: [], setJson: [] })
   } catch (error) {
     assert.ok(error instanceof Complaint && error.exitCode === 2)
     return error.message.replace(path, 'FILE').split('\n')[0] ?? ''
@@ -44,11 +44,14 @@ describe('a values file', () => {
     })
 
   test('that is not there is named', async () => {
-    await assert.rejects(readSettings([], join(directory, 'none.yaml')), /cannot read .*none\.yaml: ENOENT/)
+    await assert.rejects(
+      readSettings({ values: join(directory, 'none.yaml'), set: [], setJson: [] }),
+      /cannot read .*none\.yaml: ENOENT/,
+    )
   })
 
   test('counts less than what is typed', async () => {
     writeFileSync(path, 'mtu: 1400')
-    assert.deepEqual(await readSettings(['mtu=1300'], path), { mtu: '1300' })
+    assert.deepEqual(await readSettings({ values: path, set: ['mtu=1300'], setJson: [] }), { mtu: '1300' })
   })
 })

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { type Document, isAlias, isMap, isScalar, isSeq, type ParsedNode, parseDocument } from 'yaml'
-import { type Assignment, settings } from '../api/configuration.ts'
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, type ParsedNode, parseDocument } from 'yaml'
+import { type Assignment, isStructuredPath, settings } from '../api/configuration.ts'
 import { Complaint } from './complaint.ts'
 
-/** Settings in a file: `a: {b: c}` is `--set a.b=c`. Only texts and lists are values, each as it is written: a tag 1.10 is not 1.1. */
+/** Settings in a file: `a: {b: c}` is `--set a.b=c`. Texts are kept as they are written: a tag 1.10 is not 1.1. */
 export function readValues(path: string): readonly Assignment[] {
   const document = parseDocument(readText(path))
   const [error] = document.errors
@@ -24,6 +24,10 @@ function readText(path: string): string {
 
 function flatten(node: unknown, path: string, document: Document.Parsed): Assignment[] {
   if (isAlias(node)) return flatten(node.resolve(document), path, document)
+  if (isStructuredPath(path) && isNode(node)) {
+    const value: unknown = node.toJS(document)
+    return value === null ? [] : [[path, JSON.stringify(value)]]
+  }
   if (isMap<ParsedNode>(node))
     return node.items.flatMap(({ key, value }) => {
       const name = textOf(key) ?? ''

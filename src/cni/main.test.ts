@@ -11,8 +11,12 @@ interface Answer {
   readonly output: Record<string, unknown>
 }
 
-function call(env: Record<string, string>, input: object | string): Promise<Answer> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], {
+function call(
+  env: Record<string, string>,
+  input: object | string,
+  words: readonly string[] = [],
+): Promise<Answer> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...words], {
     env: { PATH: process.env.PATH, ...env },
   })
   let output = ''
@@ -128,6 +132,40 @@ describe('the CNI plugin', () => {
   test('a pod does not end while the agent fails to take it apart', async () => {
     answer = { status: 500, body: { message: 'the device is stuck' } }
     assert.equal((await call({ ...add, CNI_COMMAND: 'DEL' }, configuration)).output.code, 100)
+  })
+
+  describe('called as loopback', () => {
+    const words = ['loopback', agentSocket]
+    const loopback = { cniVersion: '0.3.1', name: 'cni-loopback', type: 'loopback' }
+    const env = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'c1', CNI_NETNS: '/run/netns/c1', CNI_IFNAME: 'lo' }
+
+    test('it lets the agent set lo up, and answers with what lo has', async () => {
+      answer = { status: 200, body: { addresses: ['127.0.0.1/8', '::1/128'] } }
+      const { code, output } = await call(env, loopback, words)
+      assert.equal(code, 0)
+      assert.deepEqual(asked.at(-1), { netns: '/run/netns/c1' })
+      assert.deepEqual(output, {
+        cniVersion: '0.3.1',
+        interfaces: [{ name: 'lo', mac: '00:00:00:00:00:00', sandbox: '/run/netns/c1' }],
+        ips: [
+          { version: '4', interface: 0, address: '127.0.0.1/8' },
+          { version: '6', interface: 0, address: '::1/128' },
+        ],
+      })
+    })
+
+    test('it passes on what a plugin before it has made', async () => {
+      answer = { status: 200, body: { addresses: ['127.0.0.1/8'] } }
+      const prevResult = { cniVersion: '1.0.0', interfaces: [], ips: [] }
+      const { output } = await call(env, { ...loopback, cniVersion: '1.0.0', prevResult }, words)
+      assert.deepEqual(output, prevResult)
+    })
+
+    test('without an agent a pod waits, and can still be deleted', async () => {
+      const nobody = ['loopback', join(directory, 'nobody.sock')]
+      assert.equal((await call(env, loopback, nobody)).output.code, 11)
+      assert.deepEqual(await call({ ...env, CNI_COMMAND: 'DEL' }, loopback, nobody), { code: 0, output: {} })
+    })
   })
 
   for (const [what, env, input, code] of [

@@ -132,12 +132,12 @@ function buildRequest(command: string, configuration: NetworkConfiguration): unk
 class NoAgent extends CniError {}
 
 /** Without an agent there are no entries, and without entries a pod must not start: the runtime tries again. */
-function askAgent(socketPath: string, body: unknown): Promise<string> {
+function askAgent(socketPath: string, path: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
         socketPath,
-        path: '/v1/cni',
+        path,
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         timeout: 60_000,
@@ -177,10 +177,12 @@ function messageOf(text: string): string {
 async function run(): Promise<string> {
   const command = requireVariable('CNI_COMMAND')
   if (command === 'VERSION') return JSON.stringify({ cniVersion: '1.0.0', supportedVersions })
+  const [role, agentSocket] = process.argv.slice(2)
+  if (role === 'loopback' && agentSocket !== undefined) return runLoopback(command, agentSocket)
   const configuration = parseConfiguration(await readStandardInput())
   if (command === 'ADD') refuseHostPorts(configuration)
   const request = command === 'STATUS' ? { command } : buildRequest(command, configuration)
-  const answer = await askAgent(configuration.agentSocket, request).catch((error: unknown) => {
+  const answer = await askAgent(configuration.agentSocket, '/v1/cni', request).catch((error: unknown) => {
     if (command === 'STATUS') throw notAvailable(error)
     /* Its next agent finds devices that are gone; a pod must be able to end without one, or never does where none comes. */
     if (command === 'DEL' && error instanceof NoAgent) return ''
@@ -190,6 +192,27 @@ async function run(): Promise<string> {
   /* Chained: the agent has nothing to add to what the others made. */
   const result = answer === '' ? configuration.prevResult : JSON.parse(answer)
   return JSON.stringify({ ...result, cniVersion: configuration.cniVersion })
+}
+
+/**
+ * The plugin `loopback`, which container runtimes call for every pod before its network: it sets `lo` up. Only ADD and CHECK need the
+ * agent. A deleted namespace takes `lo` with it.
+ */
+async function runLoopback(command: string, agentSocket: string): Promise<string> {
+  if (command !== 'ADD' && command !== 'CHECK') return ''
+  const { cniVersion, prevResult } = parseConfiguration(await readStandardInput())
+  const netns = requireVariable('CNI_NETNS')
+  const answer = await askAgent(agentSocket, '/v1/cni/loopback', { netns })
+  if (command === 'CHECK') return ''
+  const { addresses } = JSON.parse(answer) as { readonly addresses: readonly string[] }
+  const ips = addresses.map((address) => ({ ...familyIn(cniVersion, address), interface: 0, address }))
+  const interfaces = [{ name: 'lo', mac: '00:00:00:00:00:00', sandbox: netns }]
+  return JSON.stringify({ ...(prevResult ?? { interfaces, ips }), cniVersion })
+}
+
+/** Results before spec 1.0.0 name the family of each address. */
+function familyIn(cniVersion: string, address: string): object {
+  return cniVersion.startsWith('0.') ? { version: address.includes(':') ? '6' : '4' } : {}
 }
 
 /** So that the runtime gives this node no pods that could not be added (spec 1.1.0, STATUS). */

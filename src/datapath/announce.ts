@@ -1,14 +1,10 @@
 import { type Address, familyOf } from '../net/address.ts'
+import { arpFrame } from './arp.ts'
 import { macBytes } from './codec.ts'
 import { check, native } from './libc.ts'
 import { kernelBytes } from './network-address.ts'
+import { ethernet, etherType, openPacketSocket } from './packet-socket.ts'
 
-const packetFamily = 17
-const rawSocket = 3
-const closeOnExec = 0x80000
-const etherType = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const
-const broadcast = Buffer.alloc(6, 0xff)
-const ipv4Length = 4
 const arpForms = ['request', 'reply'] as const
 const nodesOnLink = { mac: Buffer.from([0x33, 0x33, 0, 0, 0, 1]), address: allNodes() }
 
@@ -26,12 +22,8 @@ export function announce(device: { readonly index: number; readonly mac: string 
     familyOf(address) === 4
       ? arpForms.map((form) => gratuitousArp(device.mac, address, form))
       : [unsolicitedNeighbour(device.mac, address)]
-  const fd = check('open a packet socket', native.socket(packetFamily, rawSocket | closeOnExec, 0))
+  const fd = openPacketSocket(device.index)
   try {
-    const link = Buffer.alloc(20)
-    link.writeUInt16LE(packetFamily, 0)
-    link.writeUInt32LE(device.index, 4)
-    check(`bind to device ${device.index}`, native.bind(fd, link, link.length))
     for (const frame of frames)
       check(`announce ${address} on device ${device.index}`, native.send(fd, frame, frame.length, 0))
   } finally {
@@ -44,17 +36,8 @@ export function announce(device: { readonly index: number; readonly mac: string 
  * it from a reply alone.
  */
 export function gratuitousArp(mac: string, address: Address, form: (typeof arpForms)[number]): Buffer {
-  const [sender, ip] = [macBytes(mac), kernelBytes(address)]
-  const arp = Buffer.alloc(28)
-  arp.writeUInt16BE(1, 0)
-  arp.writeUInt16BE(etherType.ipv4, 2)
-  arp.set([6, ipv4Length], 4)
-  arp.writeUInt16BE(form === 'request' ? 1 : 2, 6)
-  arp.set(sender, 8)
-  arp.set(ip, 14)
-  if (form === 'reply') arp.set(sender, 18)
-  arp.set(ip, 24)
-  return Buffer.concat([ethernet(broadcast, sender, etherType.arp), arp, Buffer.alloc(18)])
+  const target = form === 'reply' ? { mac, address } : { address }
+  return arpFrame({ operation: form, sender: { mac, address }, target })
 }
 
 /** RFC 4861 section 7.2.6: unsolicited, with the override flag, to all nodes on the link. */
@@ -74,14 +57,6 @@ export function unsolicitedNeighbour(mac: string, address: Address): Buffer {
   header.set(nodesOnLink.address, 24)
   icmp.writeUInt16BE(checksum(header.subarray(8, 40), icmp), 2)
   return Buffer.concat([ethernet(nodesOnLink.mac, sender, etherType.ipv6), header, icmp])
-}
-
-function ethernet(destination: Uint8Array, source: Uint8Array, type: number): Buffer {
-  const header = Buffer.alloc(14)
-  header.set(destination, 0)
-  header.set(source, 6)
-  header.writeUInt16BE(type, 12)
-  return header
 }
 
 /** RFC 8200 section 8.1: over the pseudo header and the message, whose own checksum is zero here. */

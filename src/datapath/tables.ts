@@ -146,7 +146,7 @@ export function tableCodecs(btf: Btf) {
     },
     heard: {
       key: byAddress('heard'),
-      value: codec(btf.struct('heard'), { last_ns: u64, distrusted_until_ns: u64 }),
+      value: codec(btf.struct('heard'), { last_ns: u64, refused_ns: u64, distrusted_until_ns: u64 }),
     },
     vitals: {
       key: byNumber('vitals'),

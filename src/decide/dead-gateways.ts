@@ -1,8 +1,8 @@
 import type { Address } from '../net/address.ts'
+import type { TimelessCondition } from './conditions.ts'
 import type { Problem } from './gateway-problems.ts'
 import { tunnelAddressOf } from './gateways.ts'
 import type { Served } from './pool-decisions.ts'
-import type { TimelessCondition } from './status.ts'
 
 /** Who may answer for each egress IP, by tunnel address, the owner first. */
 export type Orders = ReadonlyMap<Address, readonly Address[]>

@@ -1,6 +1,6 @@
+import type { TimelessCondition } from './conditions.ts'
 import type { EventText } from './events.ts'
 import type { AddressPlan } from './lease-grants.ts'
-import type { TimelessCondition } from './status.ts'
 
 /** People are told while there is still something left: less than an eighth. */
 const fewLeft = 8

@@ -7,6 +7,7 @@ import { resolvePods } from './pod-rules.ts'
 import { resolvePoolAddresses } from './pool-addresses.ts'
 import { listRefusals } from './refusals.ts'
 import type { Self, Tables } from './tables.ts'
+import { resolveWitnesses } from './witnesses.ts'
 import type { World } from './world.ts'
 
 /**
@@ -26,6 +27,7 @@ export function resolve(world: World): Tables {
     poolAddresses: resolvePoolAddresses(context),
     cluster: resolveCluster(context),
     nodes: resolveNodes(context),
+    witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),
     refusals: listRefusals(context),
     self: describeSelf(context),

@@ -1,7 +1,7 @@
 import { comparePrefixes, contains, type Prefix, prefixAddress, prefixLength } from '../net/prefix.ts'
+import type { TimelessCondition } from './conditions.ts'
 import type { Policy } from './policies.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
-import type { TimelessCondition } from './status.ts'
 
 /**
  * What a policy says and older ones have the say in. Only where both could select the same pod does it matter; whether they

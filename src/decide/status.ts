@@ -1,6 +1,6 @@
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
-import type { Condition } from '../api/metadata.ts'
 import { familyOfPrefix, type Prefix } from '../net/prefix.ts'
+import type { TimelessCondition } from './conditions.ts'
 import { avoidedNodes } from './context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from './dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
@@ -18,6 +18,7 @@ import {
 } from './gateways.ts'
 import { describeGroups } from './group-statuses.ts'
 import { unhealthyNodes } from './health.ts'
+import { lacksInternalIP } from './node-conditions.ts'
 import { listPolicies, type Policy } from './policies.ts'
 import { poolConditions } from './pool-conditions.ts'
 import { grantPool, type Served } from './pool-decisions.ts'
@@ -25,9 +26,7 @@ import { olderPools, spokenFor } from './pool-grants.ts'
 import { refusalConditions } from './refusals.ts'
 import { addClaims, type Claim } from './rules.ts'
 import { shadowConditions } from './shadows.ts'
-import type { Settings, World } from './world.ts'
-
-export type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
+import type { Settings, World, WorldNode } from './world.ts'
 
 /** What a policy's status says, without the times that the writer adds. */
 export interface PolicyStatus {
@@ -73,6 +72,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       ...shadowConditions(policy, claims),
       ...deadGatewayConditions(served, orders),
       ...refusalConditions(policy, world.egressNodes),
+      ...addressConditions(world.nodes),
     ]
     addClaims(claims, policy)
     const { generation } = policy
@@ -85,6 +85,22 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
     }
   })
+}
+
+/** Pods of any node may be selected, and any node may be a gateway: all policies say it. */
+function addressConditions(nodes: readonly WorldNode[]): readonly TimelessCondition[] {
+  const lacking = nodes.filter(
+    ({ internalIPs, lacksInternalIP }) => lacksInternalIP || internalIPs.length === 0,
+  )
+  if (lacking.length === 0) return []
+  return [
+    {
+      type: 'NodesWithoutAddress',
+      status: 'True',
+      reason: 'NoInternalIP',
+      message: lacksInternalIP(lacking),
+    },
+  ]
 }
 
 function readyCondition(served: Served, orders: () => Orders, settings: Settings): TimelessCondition {

@@ -20,6 +20,8 @@ export interface Tables {
   readonly poolAddresses: ReadonlyMap<Address, PoolAddress>
   /** Every node that may send through the tunnel, this one included, by tunnel address. */
   readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
+  /** Nodes that this node probes besides gateways, by tunnel address: their answers show that it is not cut off. */
+  readonly witnesses: readonly Address[]
   /** By policy id: what a person calls it. */
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
   /** For people: pods whose packets are dropped because NetworkPolicies could not hold for them; by pod. */

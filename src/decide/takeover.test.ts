@@ -10,19 +10,21 @@ const [owner, second, self] = ['172.18.0.4', '172.18.0.3', '172.18.0.2'].map(add
   Address, Address, Address,
 ] // biome-ignore format: three
 const nowMs = 1_000_000
-const silent: GatewayLife = { isSilent: true, sinceMs: nowMs - 400 }
-const wellFor = (ms: number): GatewayLife => ({ isSilent: false, sinceMs: nowMs - ms })
+const silent: GatewayLife = { isSilent: true, isWitnessed: true, sinceMs: nowMs - 400 }
+const unwitnessed: GatewayLife = { ...silent, isWitnessed: false }
+const wellFor = (ms: number): GatewayLife => ({ isSilent: false, isWitnessed: false, sinceMs: nowMs - ms })
 
 function holds(
   order: readonly Address[],
   lives: readonly (readonly [Address, GatewayLife])[],
-  taken?: Taken,
+  { taken, cutOffForMs }: { readonly taken?: Taken; readonly cutOffForMs?: number },
 ): boolean {
   return planTakeovers({
     orders: new Map([[ip, order]]),
     self,
     gateways: new Map(lives),
     taken: new Map(taken === undefined ? [] : [[ip, taken]]),
+    cutOffSinceMs: cutOffForMs === undefined ? undefined : nowMs - cutOffForMs,
     nowMs,
   }).has(ip)
 }
@@ -40,9 +42,14 @@ describe('a node answers for an egress IP', () => {
     { name: 'no more when the owner has been back for five seconds', order, lives: [[owner, wellFor(5_000)], [second, silent]], taken: { times: 1 }, expect: false },
     { name: 'no more when the one before it has been back for as long', order, lives: [[owner, silent], [second, wellFor(5_000)]], taken: { times: 1 }, expect: false },
     { name: 'longer when the owner has been away three times', order, lives: [[owner, wellFor(19_999)], [second, silent]], taken: { times: 3 }, expect: true },
+    { name: 'not when nobody else has shown that its own path works', order, lives: [[owner, silent], [second, unwitnessed]], expect: false },
+    { name: 'not while it reaches nobody', order, lives: [[owner, silent], [second, silent]], cutOffForMs: 0, expect: false },
+    { name: 'on, while it has reached nobody for a moment', order, lives: [[owner, silent], [second, silent]], taken: { times: 1 }, cutOffForMs: 2_999, expect: true },
+    { name: 'on, when others who showed that its path works are gone as well', order, lives: [[owner, unwitnessed], [second, unwitnessed]], taken: { times: 1 }, expect: true },
+    { name: 'no more when it has reached nobody for three seconds', order, lives: [[owner, silent], [second, silent]], taken: { times: 1 }, cutOffForMs: 3_000, expect: false },
   ] as const // biome-ignore format: a table
   for (const { name, order: given, lives, expect, ...rest } of cases)
-    test(name, () => assert.equal(holds(given, lives, 'taken' in rest ? rest.taken : undefined), expect))
+    test(name, () => assert.equal(holds(given, lives, rest), expect))
 })
 
 test('waiting grows, and not without end', () => {

@@ -1,8 +1,12 @@
 import type { Address } from '../net/address.ts'
 
-/** What is known of a gateway: whether it is silent, and since when it has been as it is. Unknown ones are absent. */
+/** What is known of a gateway. Gateways that nobody has judged yet are absent. */
 export interface GatewayLife {
+  /** It does not answer probes, or it is avoided. */
   readonly isSilent: boolean
+  /** It is silent although this node's own path works: others answered meanwhile. */
+  readonly isWitnessed: boolean
+  /** Since when `isSilent` has been as it is. */
   readonly sinceMs: number
 }
 
@@ -27,6 +31,17 @@ export function watchedGateways(
   return new Set(watched.filter((gateway) => gateway !== self))
 }
 
+/** It may have to take over an egress IP, or others may have to take over one of its own. */
+export function sharesEgressIp(orders: ReadonlyMap<Address, readonly Address[]>, self: Address): boolean {
+  return [...orders.values()].some((order) => order.length > 1 && order.includes(self))
+}
+
+/**
+ * How long a node that reaches nobody keeps what it has taken over. Two nodes that claim one address disturb each other, so
+ * it is short; and a path that fails for a moment is no reason to move addresses, so it is not shorter.
+ */
+export const giveUpAfterMs = 3_000
+
 /** Moves and deaths that are older say nothing any more. */
 export const flapMemoryMs = 600_000
 
@@ -50,27 +65,32 @@ export interface TakeoverSituation {
   readonly self: Address
   readonly gateways: ReadonlyMap<Address, GatewayLife>
   readonly taken: ReadonlyMap<Address, Taken>
+  /** Since when this node has reached nobody. */
+  readonly cutOffSinceMs?: number | undefined
   readonly nowMs: number
 }
 
 /**
- * The egress IPs that this node answers for in another's place: those of which all before it in the order are silent, and
- * those it has taken whose owner has not been well for long enough. Who is not known yet is neither silent nor well: an
- * agent that has just started takes nothing and gives nothing back.
+ * The egress IPs that this node answers for in another's place. It takes one when all gateways before it in the order are
+ * silent and others have shown that this node is not the one that is cut off. It keeps one until the owner has been
+ * reachable for long enough, or until it has reached nobody for `giveUpAfterMs`. A gateway that nobody has judged yet is
+ * neither silent nor reachable: an agent that has just started takes nothing and hands nothing back.
  */
 export function planTakeovers(situation: TakeoverSituation): ReadonlySet<Address> {
-  const { orders, self, gateways, taken, nowMs } = situation
+  const { orders, self, gateways, taken, cutOffSinceMs, nowMs } = situation
   const held = new Set<Address>()
+  if (cutOffSinceMs !== undefined && nowMs - cutOffSinceMs >= giveUpAfterMs) return held
   for (const [address, order] of orders) {
     const before = order.slice(0, Math.max(order.indexOf(self), 0))
     if (before.length === 0) continue
     const lives = before.map((gateway) => gateways.get(gateway))
-    const isAlone = lives.every((life) => life?.isSilent)
+    const isNext =
+      cutOffSinceMs === undefined && lives.every((life) => life?.isSilent === true && life.isWitnessed)
     const already = taken.get(address)
     const isRelieved =
       already !== undefined &&
       lives.some((life) => life?.isSilent === false && nowMs - life.sinceMs >= handBackAfterMs(already))
-    if (isAlone || (already !== undefined && !isRelieved)) held.add(address)
+    if (isNext || (already !== undefined && !isRelieved)) held.add(address)
   }
   return held
 }

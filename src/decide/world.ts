@@ -46,6 +46,8 @@ export interface WorldNode {
   readonly labels: Labels
   /** The tunnel ends at the first; status.addresses of type InternalIP. */
   readonly internalIPs: readonly Address[]
+  /** Its Node object lists no InternalIP: the address is the one that its agent has reported. */
+  readonly lacksInternalIP?: boolean
   readonly podCIDRs: readonly Prefix[]
   /** spec.unschedulable: somebody is about to drain it. */
   readonly isCordoned?: boolean

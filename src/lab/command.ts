@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { outputOption } from '../cli/options.ts'
 import { type LabOptions, startLab, stopLab } from './lab.ts'
-import { labVerb, listLabs, loadLab, requireLab } from './lab-state.ts'
+import { labVerb, listLabs, loadLab, type RuntimeName, requireLab, runtimeNames } from './lab-state.ts'
 import { dualStack, walkthroughNodes } from './layout.ts'
 import { isFrozen, isRunning } from './machine.ts'
 import { type OtherPlugin, otherPlugins } from './other-network.ts'
@@ -14,6 +14,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 type Given = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'> & {
   readonly cni: 'sallyport' | OtherPlugin
   readonly dualStack?: boolean
+  readonly runtime: RuntimeName
 }
 
 const joiningExplained = `
@@ -48,6 +49,7 @@ Examples:
   sallyport lab up --cni ptp                 with pods of another plugin, to which Sallyport is then chained:
                                              sallyport install --set cni.chainingMode=generic-veth
   sallyport lab up --dual-stack              with pods that have an IPv6 address, too
+  sallyport lab up --runtime containerd      with containers of the image that "make image" built, by containerd and runc
   sallyport lab down                         take it away
 
 What runs in a lab can reach the lab's own network and nothing else. Its files are this machine's: nodes, containers and
@@ -72,8 +74,16 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
         .choices(['sallyport', ...otherPlugins])
         .default('sallyport'),
     )
+    .addOption(
+      new Option(
+        '--runtime <name>',
+        'what runs containers: processes starts them quickly with this machine’s files; containerd runs the image that "make image" built',
+      )
+        .choices([...runtimeNames])
+        .default('processes'),
+    )
     .option('--dual-stack', 'pods with an IPv6 address, too')
-    .action(async ({ name, cni, dualStack: hasIPv6, ...joining }: { name: string } & Given) => {
+    .action(async ({ name, cni, runtime, dualStack: hasIPv6, ...joining }: { name: string } & Given) => {
       if (joining.context !== undefined && joining.kubeconfig === undefined)
         throw new Error('--context chooses in a kubeconfig: give --kubeconfig, too')
       if (hasIPv6 && cni !== 'sallyport')
@@ -87,6 +97,7 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
         name,
         ...joining,
         cni: cni === 'sallyport' ? undefined : cni,
+        runtime,
         nodes: hasIPv6 ? dualStack(walkthroughNodes) : walkthroughNodes,
         signal: aborted.signal,
         onProgress: (step) => print(`starting ${step} …`),

@@ -25,6 +25,8 @@ export interface Machine {
 
 interface MachineOptions {
   readonly hasNodeMounts: boolean
+  /** Whether a container runtime works inside: it keeps its containers in the machine's own cgroup. */
+  readonly hasCgroups?: boolean
   /** Folders that stay to be seen where the lab's files are hidden. */
   readonly keptFolders?: readonly string[]
 }
@@ -36,7 +38,7 @@ interface MachineOptions {
 function initScript(
   hostname: string,
   scratch: string,
-  { hasNodeMounts, keptFolders = [] }: MachineOptions,
+  { hasNodeMounts, hasCgroups = false, keptFolders = [] }: MachineOptions,
 ): string {
   const nodeMounts = `
 mount --make-rshared /
@@ -50,12 +52,18 @@ mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/overlay/etc,workdir=/run
 mount -t overlay overlay -o lowerdir=/opt,upperdir=/run/overlay/opt,workdir=/run/overlay/opt-work /opt
 mkdir -p /etc/cni/net.d /opt/cni/bin /run/sallyport
 `
+  const runtimeMounts = `
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir -p /var/lib/cni
+mount -t tmpfs tmpfs /var/lib/cni
+`
   return `set -e
 exec 3>"$1"
 hostname ${hostname}
 mount -t proc proc /proc
 ${hiddenFolders.map((folder) => hide(folder, scratch, keptFolders)).join('\n')}
 ${hasNodeMounts ? nodeMounts : 'mount -t sysfs sysfs /sys'}
+${hasCgroups ? runtimeMounts : ''}
 ip link set lo up
 echo ready >&3
 exec </dev/null 3>&-
@@ -82,6 +90,7 @@ export async function startMachine(
     '--mount',
     '--uts',
     '--pid',
+    ...(options.hasCgroups ? ['--cgroup'] : []),
     '--fork',
     '--kill-child',
     '--propagation=private',

@@ -3,6 +3,10 @@ import type { Machine } from './host.ts'
 import { apiServerPort, ipv4Of, isLabName, labPaths, labsDirectory, type NodePlan } from './layout.ts'
 import { isRunning, type ProcessId } from './machine.ts'
 
+/** What runs the containers of a lab's nodes: processes of this machine in namespaces, or Debian's containerd and runc. */
+export const runtimeNames = ['processes', 'containerd'] as const
+export type RuntimeName = (typeof runtimeNames)[number]
+
 /** Everything of a lab that must be found again by a later command, and taken away in the end. */
 export interface LabState {
   readonly name: string
@@ -12,6 +16,7 @@ export interface LabState {
   /** False until all of it has been started. */
   readonly isComplete: boolean
   readonly cgroup: string
+  readonly runtime: RuntimeName
   readonly host?: Machine
   readonly nodes: readonly (NodePlan & { readonly machine: Machine })[]
   readonly containers: readonly LabContainer[]

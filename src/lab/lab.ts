@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { clientToolsFolder } from './client-tools.ts'
+import { prepareImageStore } from './containerd/image-store.ts'
+import { containerdFolder, fillContainerdFolder, startContainerd } from './containerd/start.ts'
 import type { Credentials } from './credentials.ts'
 import { nodeBinary } from './environment.ts'
 import { addressesOf, connectToBridge, setUpBridge, startMachine } from './host.ts'
@@ -11,6 +14,7 @@ import {
   type LabState,
   labVerb,
   loadLab,
+  type RuntimeName,
   saveLab,
   unfinishedLab,
 } from './lab-state.ts'
@@ -41,7 +45,7 @@ import { missingForPlugin, type OtherPlugin, setUpOtherNetwork } from './other-n
 import { policyFiles } from './policy-files.ts'
 import { type ControllersChoice, findJoinedCluster, leaveJoinedCluster } from './relay/joined-cluster.ts'
 import { startRelay } from './relay/start.ts'
-import { hasYamlYq, kubectlProblem, missingForLab } from './requirements.ts'
+import { hasYamlYq, missingForContainerd, missingForLab } from './requirements.ts'
 import { exec } from './shell.ts'
 
 export interface LabOptions {
@@ -49,6 +53,7 @@ export interface LabOptions {
   readonly nodes?: readonly NodePlan[]
   /** Whose pods are there before anything is installed; by itself nobody's. */
   readonly cni?: OtherPlugin | undefined
+  readonly runtime?: RuntimeName
   /** Before each step, in a few words. */
   readonly onProgress?: (step: string) => void
   /** What was found on the way that a person may want to know. */
@@ -65,8 +70,12 @@ export interface LabOptions {
 /** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort takes all of it away. */
 export async function startLab(options: LabOptions): Promise<LabState> {
   const { name, nodes = walkthroughNodes, onProgress = () => {}, onFinding = () => {}, signal } = options
-  const { cni } = options
-  const missing = [...missingForLab(), ...(cni === undefined ? [] : missingForPlugin(cni))]
+  const { cni, runtime = 'processes' } = options
+  const missing = [
+    ...missingForLab(),
+    ...(cni === undefined ? [] : missingForPlugin(cni)),
+    ...(runtime === 'containerd' ? missingForContainerd() : []),
+  ]
   if (missing.length > 0) throw new Error(missing.join('; '))
   const present = loadLab(name)
   if (present?.isComplete === false) throw new Error(unfinishedLab(present))
@@ -81,6 +90,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
   let state: LabState = {
     name,
     cgroup,
+    runtime,
     startedAt: new Date().toISOString(),
     startedBy: identify(process.pid),
     isComplete: false,
@@ -103,6 +113,8 @@ export async function startLab(options: LabOptions): Promise<LabState> {
       writeFileSync(labPaths(name).joined, JSON.stringify(found.access), { mode: 0o600 })
       for (const each of found.found) onFinding(each)
     }
+    if (runtime === 'containerd') onProgress('containers’ images')
+    const images = runtime === 'containerd' ? prepareImageStore() : undefined
     onProgress('network')
     const host = await startMachine('server', join(labPaths(name).directory, 'host'), join(cgroup, 'host'), {
       hasNodeMounts: false,
@@ -111,21 +123,28 @@ export async function startLab(options: LabOptions): Promise<LabState> {
     setUpBridge(host)
     for (const plan of nodes) {
       onProgress(`node ${plan.name}`)
-      const machine = await startMachine(
-        plan.name,
-        join(labPaths(name).directory, 'nodes', plan.name),
-        join(cgroup, plan.name),
-        { hasNodeMounts: true, keptFolders: keptFolders(name) },
-      )
+      const directory = join(labPaths(name).directory, 'nodes', plan.name)
+      const kept = [...keptFolders(name), ...(images === undefined ? [] : [containerdFolder(directory)])]
+      if (images !== undefined) fillContainerdFolder(directory, images)
+      const machine = await startMachine(plan.name, directory, join(cgroup, plan.name), {
+        hasNodeMounts: true,
+        hasCgroups: images !== undefined,
+        keptFolders: kept,
+      })
       keep({ nodes: [...state.nodes, { ...plan, machine }] })
       connectToBridge(host, machine, plan.lastOctet)
-      if (cni !== undefined) setUpOtherNetwork(machine, plan, nodes, cni)
+      if (cni !== undefined) setUpOtherNetwork(machine, plan, nodes, cni, runtime)
     }
     onProgress(state.joined === undefined ? 'API server' : `relay to ${state.joined.server}`)
     keep({ daemons: { ...state.daemons, ...(await startServing(state)) } })
     onProgress('controllers and kubelets')
     if (state.joined?.needsControllers !== false)
       keep({ daemons: { ...state.daemons, controllers: startControllers(state) } })
+    if (runtime === 'containerd')
+      for (const { name: node, machine } of state.nodes)
+        keep({
+          daemons: { ...state.daemons, [`containerd-${node}`]: await startContainerd(name, node, machine) },
+        })
     for (const node of state.nodes)
       keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
     onProgress('nodes that register')
@@ -202,9 +221,11 @@ function prepareFiles(state: LabState): void {
   script(paths.bin, 'sallyport', `${node} ${repository}/src/cli/main.ts "$@"`)
   script(paths.bin, 'cilium', `${node} ${repository}/src/cli/main.ts "$@"`)
   script(paths.bin, 'docker', `${node} ${repository}/src/lab/docker/main.ts "$@"`)
-  if (kubectlProblem() !== undefined)
-    script(paths.bin, 'kubectl', `${node} ${repository}/src/lab/stand-in/main.ts "$@"`)
-  if (!hasYamlYq()) script(paths.bin, 'yq', `${node} ${repository}/src/lab/stand-in/yq.ts "$@"`)
+  for (const tool of ['kubectl', 'helm']) {
+    const unpacked = join(clientToolsFolder('newest'), tool)
+    if (existsSync(unpacked)) script(paths.bin, tool, `exec ${unpacked} "$@"`)
+  }
+  if (!hasYamlYq()) script(paths.bin, 'yq', `${node} ${repository}/src/lab/yq.ts "$@"`)
   script(paths.nodeBin, 'ip', standInForDummy)
   for (const [file, content] of Object.entries(policyFiles)) writeFileSync(join(paths.home, file), content)
   writeFileSync(join(paths.home, '.bashrc'), `PS1='\\u@\\h:~# '\ncd ~\n`)
@@ -351,6 +372,8 @@ function startKubelet(state: LabState, name: string): ProcessId {
     '--lab',
     state.name,
     ...(node.isControlPlane ? ['--control-plane'] : []),
+    '--runtime',
+    state.runtime,
     '--server',
     apiServerUrl(state),
   ]

@@ -63,7 +63,7 @@ export function run(command: string, words: readonly string[], input?: string): 
 /** What goes into which namespaces of a process. The mounts of another are entered last, so paths are looked up there. */
 export function enterCommand(
   pid: number,
-  namespaces: readonly ('net' | 'mount' | 'uts' | 'pid')[],
+  namespaces: readonly ('net' | 'mount' | 'uts' | 'pid' | 'cgroup')[],
   words: readonly string[],
 ): string[] {
   return ['nsenter', `--target=${pid}`, ...namespaces.map((name) => `--${name}`), '--', ...words]

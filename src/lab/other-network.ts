@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type Machine, runInside } from './host.ts'
 import { resultCache } from './kubelet/cni.ts'
+import type { RuntimeName } from './lab-state.ts'
 import { ipv4Of, type NodePlan, podNetwork } from './layout.ts'
 
 /** Plugins of others that can have a lab's pods, so that Sallyport is chained to them. */
@@ -25,7 +26,15 @@ export function setUpOtherNetwork(
   plan: NodePlan,
   nodes: readonly NodePlan[],
   plugin: OtherPlugin,
+  runtime: RuntimeName,
 ): void {
+  /* A runtime has its own libcni, with a folder of its own for what it remembers. */
+  const remembered =
+    runtime === 'containerd'
+      ? ''
+      : `mkdir -p /var/lib/cni ${resultCache}
+mount -t tmpfs tmpfs /var/lib/cni
+ln -s ${resultCache} /var/lib/cni/results`
   const routes = nodes
     .filter(({ name }) => name !== plan.name)
     .map(({ podCIDRs, lastOctet }) => `ip route add ${podCIDRs[0]} via ${ipv4Of(lastOctet)}`)
@@ -33,9 +42,7 @@ export function setUpOtherNetwork(
     'sh',
     '-ec',
     `ln -s ${binaries}/* /opt/cni/bin/
-mkdir -p /var/lib/cni ${resultCache}
-mount -t tmpfs tmpfs /var/lib/cni
-ln -s ${resultCache} /var/lib/cni/results
+${remembered}
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ${routes.join('\n')}
 nft -f - <<'END'

@@ -1,6 +1,8 @@
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { kubectlProblem } from './client-tools.ts'
+import { missingImages } from './containerd/image-store.ts'
 
 const tools = [
   ['ip', 'iproute2'],
@@ -29,7 +31,25 @@ export function missingForLab(): string[] {
     missing.push(
       'the kernel has no overlay file system, which nodes need for an /etc of their own: modprobe overlay',
     )
+  const withoutKubectl = kubectlProblem()
+  if (withoutKubectl !== undefined) missing.push(withoutKubectl)
   return missing
+}
+
+const runtimeTools = [
+  ['containerd', 'containerd'],
+  ['ctr', 'containerd'],
+  ['containerd-shim-runc-v2', 'containerd'],
+  ['runc', 'runc'],
+] as const
+
+/** What nodes with a container runtime need besides. */
+export function missingForContainerd(): string[] {
+  const missing = runtimeTools
+    .filter(([tool]) => !isOnPath(tool))
+    .map(([tool, package_]) => `${tool} is missing: apt-get install ${package_}`)
+  const images = missingImages()
+  return images === undefined ? missing : [...missing, images]
 }
 
 function isOnPath(tool: string): boolean {
@@ -43,27 +63,9 @@ function isOnPath(tool: string): boolean {
   })
 }
 
-/** What a tool says of itself. Throws where a ctrl-C has ended it, which does not mean that it is not here. */
-function askTool(tool: string, words: readonly string[]): SpawnSyncReturns<string> {
-  const result = spawnSync(tool, words, { encoding: 'utf8' })
-  if (result.signal !== null) throw new Error('interrupted')
-  return result
-}
-
-const oldestKubectlMinor = 30
-
-/** Why the machine's kubectl cannot be used here; undefined when it can. The lab then stands in for it. */
-export function kubectlProblem(): string | undefined {
-  if (process.env.SALLYPORT_LAB_KUBECTL === 'stand-in') return 'the stand-in was asked for'
-  const { status, stdout } = askTool('kubectl', ['version', '--client', '-o', 'json'])
-  if (status !== 0) return 'kubectl is not here'
-  const { minor = '0' } = (JSON.parse(stdout) as { clientVersion?: { minor?: string } }).clientVersion ?? {}
-  if (Number.parseInt(minor, 10) >= oldestKubectlMinor) return undefined
-  return `kubectl is 1.${minor}, and 1.${oldestKubectlMinor} or later is needed`
-}
-
 /** There are two tools of this name; the walkthrough means the one that prints YAML. */
 export function hasYamlYq(): boolean {
-  const { status, stdout } = askTool('yq', ['--version'])
+  const { signal, status, stdout } = spawnSync('yq', ['--version'], { encoding: 'utf8' })
+  if (signal !== null) throw new Error('interrupted')
   return status === 0 && stdout.includes('mikefarah')
 }

@@ -3,6 +3,7 @@ import type { EgressNode } from '../api/egress-node.ts'
 import type { GroupStatus } from '../api/isovalent-egress-gateway-policy.ts'
 import { type Kind, kinds } from '../api/kinds.ts'
 import type { Condition } from '../api/metadata.ts'
+import { mergeConditions } from '../decide/conditions.ts'
 import type { SlotChange } from '../decide/slot-grants.ts'
 import type { PolicyStatus } from '../decide/status.ts'
 import type { World } from '../decide/world.ts'
@@ -141,25 +142,4 @@ async function writeStatus(
       { metadata: { resourceVersion }, status },
       { subresource: 'status', fieldManager: 'sallyport-operator' },
     )
-}
-
-/** A condition's time changes with its status alone. */
-export function mergeConditions(
-  before: readonly Condition[],
-  after: readonly Omit<Condition, 'lastTransitionTime'>[],
-  now: string,
-): Condition[] {
-  return after.map((condition) => {
-    const previous = before.find(({ type }) => type === condition.type)
-    const lastTransitionTime = previous?.status === condition.status ? previous.lastTransitionTime : now
-    const { type, status, reason, message, observedGeneration } = condition
-    return {
-      type,
-      status,
-      reason,
-      message,
-      lastTransitionTime,
-      ...(observedGeneration === undefined ? {} : { observedGeneration }),
-    }
-  })
 }

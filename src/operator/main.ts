@@ -19,6 +19,7 @@ import { keepHeartbeat } from '../runtime/heartbeat.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
+import { enterStage, leaveStages } from '../runtime/stages.ts'
 import { Absences } from './absences.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
 import { EventRecorder } from './events.ts'
@@ -116,6 +117,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
   const heartbeatFile = options['heartbeat-file']
   if (heartbeatFile !== undefined) keepHeartbeat(heartbeatFile, heartbeatMs, log)
   flushCompileCache()
+  leaveStages()
   try {
     await Promise.all([
       observation.start(signal),
@@ -131,12 +133,14 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
 
 const log = createLog('operator', process.env.LOG_LEVEL ?? 'info')
 try {
+  enterStage('read the configuration', log)
   const parsed = parseConfiguration(configMapData(readConfigurationDirectory(options['config-directory'])))
   if (!parsed.ok) throw new Error(`the configuration cannot be used: ${parsed.issues.join('; ')}`)
   const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, logLevel } = parsed.value
   log.level = logLevel
   await run(log, systemClock, { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs })
 } catch (error) {
+  leaveStages()
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error))
   process.exitCode = 1
 }

@@ -16,8 +16,7 @@ const labsOf = (pid: number | undefined): readonly string[] =>
   listLabs().filter((name) => name.startsWith('demo') && loadLab(name)?.startedBy.pid === pid)
 
 describe('the demo', { skip: cannotRun, timeout: patienceMs }, () => {
-  test('without kubectl the story’s first half is as it should be; a step that is not is said, and all is taken away', async () => {
-    process.env.SALLYPORT_LAB_KUBECTL = 'stand-in'
+  test('the demo walks the story’s first half, names a step that fails, and deletes its lab', async () => {
     const story = steps.filter((step) => !availabilitySteps.includes(step))
     const last = { section: 'The end', title: 'A step that fails', command: 'false', expect: succeeds() }
     const printed: string[] = []

@@ -6,7 +6,7 @@ import { allowedAddresses, forget, type Held, holdThrough, seen, wrongSources } 
 import { capture, compileTools } from '../../bench/tools.ts'
 import { runInside } from '../../src/lab/host.ts'
 import { stopLab } from '../../src/lab/lab.ts'
-import { cannotRun, eventually, patienceMs } from './lab-under-test.ts'
+import { cannotRun, eventually, patienceMs, runtime } from './lab-under-test.ts'
 
 const name = 'test-failover'
 const load = { connections: 10_000, senders: 100, seconds: 8 }
@@ -52,7 +52,7 @@ describe('a gateway dies under 10,000 connections', { skip: cannotRun, timeout: 
   let cluster: Cluster
   before(async () => {
     compileTools()
-    cluster = await setUpCluster(name)
+    cluster = await setUpCluster(name, { runtime })
   })
   after(() => stopLab(name))
 

@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type LabOptions, startLab, stopLab } from '../../src/lab/lab.ts'
-import { type LabState, loadLab, requireLab } from '../../src/lab/lab-state.ts'
-import { missingForLab } from '../../src/lab/requirements.ts'
+import { type LabState, loadLab, requireLab, runtimeNames } from '../../src/lab/lab-state.ts'
+import { missingForContainerd, missingForLab } from '../../src/lab/requirements.ts'
 import { exec } from '../../src/lab/shell.ts'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
 
+/**
+ * What runs the containers of the labs under test. Processes are quicker, so they are the default; the same tests run on
+ * containerd with SALLYPORT_LAB_RUNTIME=containerd.
+ */
+export const runtime = runtimeNames.find((name) => name === process.env.SALLYPORT_LAB_RUNTIME) ?? 'processes'
+
 /** Why lab tests cannot run here; false when they can. */
-export const cannotRun: string | false = missingForLab().join('; ') || false
+export const cannotRun: string | false =
+  [...missingForLab(), ...(runtime === 'containerd' ? missingForContainerd() : [])].join('; ') || false
 
 /** No measure of speed, which on a busy machine is anybody's guess: what hangs must end some day. */
 export const patienceMs = 900_000
@@ -24,7 +32,7 @@ export function labFor(
     async () => {
       if (cannotRun) return
       if (loadLab(name) !== undefined) await stopLab(name)
-      await startLab({ name, ...options })
+      await startLab({ name, runtime, ...options })
     },
     { timeout: patienceMs },
   )
@@ -78,7 +86,11 @@ export async function processesOf(
 ): Promise<readonly number[]> {
   const machine = state.nodes.find(({ name }) => name === node)?.machine
   assert.ok(machine, `there is no node ${node}`)
-  const pids = readFileSync(`${machine.cgroup}/cgroup.procs`, 'utf8').trim().split('\n').map(Number)
+  /* A container runtime gives each container a group below the node's. */
+  const groups = globSync('**/cgroup.procs', { cwd: machine.cgroup }).map((path) =>
+    join(machine.cgroup, path),
+  )
+  const pids = groups.flatMap((path) => readFileSync(path, 'utf8').trim().split('\n').map(Number))
   return pids.filter((pid) => commandOf(pid).includes(command))
 }
 

@@ -28,9 +28,16 @@ describe('agents of a version with other layouts', { skip: cannotRun, timeout: p
   const lab = labFor('test-layout')
   const run = (words: string): Promise<string> => type(lab.state(), words)
 
+  /** Where agents find it: a folder of the node that they mount. */
+  const putOnNodes = async (file: string): Promise<string> => {
+    const path = '/run/sallyport/other-version.bpf.o'
+    for (const { name } of lab.state().nodes) await run(`docker exec ${name} cp ${file} ${path}`)
+    return path
+  }
+
   for (const [direction, change] of [
-    ['come', () => command('--object-file', compileOtherVersion(scratch))],
-    ['go again', () => command()],
+    ['come', async () => command('--object-file', await putOnNodes(compileOtherVersion(scratch)))],
+    ['go again', async () => command()],
   ] as const)
     test(`they ${direction}, node by node: no connection breaks, none leaves with another address`, async () => {
       const state = lab.state()
@@ -38,7 +45,7 @@ describe('agents of a version with other layouts', { skip: cannotRun, timeout: p
       const before = await seenByOutpost(state)
       const sending = run(stream(45))
       const knocked = run(knocking(30))
-      await run(change())
+      await run(await change())
       assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
       assert.equal(await knocked, '')
       const { '172.18.0.42': _, ...others } = await seenByOutpost(state)

@@ -9,9 +9,13 @@ import {
   labFor,
   patienceMs,
   processesOf,
+  runtime,
   type,
   walkUpTo,
 } from './lab-under-test.ts'
+
+/** Whose image is this machine's files may read them, whoever the repository belongs to. */
+const imageReader = runtime === 'containerd' ? [] : ['DAC_READ_SEARCH']
 
 /** The lab's kubelet gives containers what their manifest says. What agents and operators need and do not ask for shows here. */
 describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: patienceMs }, () => {
@@ -55,8 +59,16 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
     assert.equal(operators.length, 2)
     for (const pid of operators) {
       assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^Uid:\t65532\t65532\t65532\t65532$/m)
-      assert.deepEqual([...readCapabilities(pid, 'CapBnd')], ['DAC_READ_SEARCH'])
+      assert.deepEqual([...readCapabilities(pid, 'CapBnd')], imageReader)
     }
+  })
+
+  test('containers run under the runtime’s seccomp profile', {
+    skip: runtime === 'containerd' ? false : 'processes of the lab have no seccomp profile',
+  }, async () => {
+    const filters = 2
+    for (const pid of [...(await processes('agent')), ...(await processes('operator'))])
+      assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), new RegExp(`^Seccomp:\\t${filters}$`, 'm'))
   })
 
   test('nobody writes into the image', async () => {

@@ -17,7 +17,7 @@ for node in $(kubectl get nodes -o name | cut -d/ -f2); do
   docker exec $node sh -c '
     ls /sys/fs/bpf | grep sallyport
     ls -A /run/sallyport
-    ls /etc/cni/net.d /opt/cni/bin | grep sallyport
+    ls /etc/cni/net.d /opt/cni/bin | grep -E "sallyport|loopback"
     ip -o link | grep -E "sallyport|sp[0-9a-f]{12}"
     ip -o address | grep deprecated
     grep . /proc/sys/net/ipv4/ip_local_reserved_ports

@@ -33,7 +33,7 @@ describe('a probe, and what is heard of it', { skip }, () => {
   })
 
   test('an answer says that the gateway is alive, and goes no further', () => {
-    node.datapath.tables.heard.set(gateway, { last_ns: 1n, distrusted_until_ns: 0n })
+    node.datapath.tables.heard.set(gateway, { last_ns: 1n, refused_ns: 0n, distrusted_until_ns: 0n })
     const before = process.hrtime.bigint()
     const { verdict, action } = receive(tunnels.answer)
     assert.equal(verdict, 'TAKEN_PROBE_ANSWER')
@@ -44,10 +44,14 @@ describe('a probe, and what is heard of it', { skip }, () => {
   test('a refusal says at once that it is not', () => {
     node.datapath.tables.heard.set(gateway, {
       last_ns: process.hrtime.bigint() + secondNs,
+      refused_ns: 0n,
       distrusted_until_ns: 0n,
     })
+    const before = process.hrtime.bigint()
     assert.equal(receive(tunnels.refusal).verdict, 'TAKEN_PROBE_ANSWER')
     assert.equal(lastHeard(), 0n)
+    const { refused_ns = 0n } = node.datapath.tables.heard.get(gateway) ?? {}
+    assert.ok(refused_ns >= before, 'a refusal shows that the path works')
   })
 
   test('an answer of somebody who was not asked is not noted', () => {

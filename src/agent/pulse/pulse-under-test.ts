@@ -44,7 +44,8 @@ export class PulseUnderTest {
     const { heard } = this.datapath.tables
     await until(() => heard.get(gateway) !== undefined)
     const { distrusted_until_ns = 0n } = heard.get(gateway) ?? {}
-    heard.set(gateway, { last_ns: isHeard ? systemClock.monotonicNs() + hourNs : 0n, distrusted_until_ns })
+    const last_ns = isHeard ? systemClock.monotonicNs() + hourNs : 0n
+    heard.set(gateway, { last_ns, refused_ns: 0n, distrusted_until_ns })
   }
 
   /** That new flows had better avoid it. */

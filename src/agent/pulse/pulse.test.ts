@@ -47,10 +47,11 @@ describe('a node', { skip, timeout: 60_000 }, () => {
   })
 
   const gateway = address('192.0.2.9')
+  const witness = address('192.0.2.8')
   const isSilent = (): boolean | undefined => node.pulse.lives.get(gateway)?.isSilent
 
   test('judges nobody before there was time to hear them', async () => {
-    node.pulse.watch(new Set([gateway]))
+    node.pulse.watch({ gateways: [gateway], witnesses: [witness], sharesEgressIp: true })
     assert.deepEqual(node.pulse.silent, new Set())
     await node.see(gateway, true)
     await until(() => isSilent() === false)
@@ -77,8 +78,18 @@ describe('a node', { skip, timeout: 60_000 }, () => {
     assert.ok(!node.isDistrusted(gateway))
   })
 
+  test('reports that it reaches nobody, and that it reaches somebody again', async () => {
+    for (const each of [gateway, witness]) await node.see(each, false)
+    await until(() => node.pulse.cutOffSinceMs !== undefined)
+    await until(() => isSilent() === true)
+    assert.equal(node.pulse.lives.get(gateway)?.isWitnessed, false)
+    await node.see(witness, true)
+    await until(() => node.pulse.cutOffSinceMs === undefined)
+    await until(() => node.pulse.lives.get(gateway)?.isWitnessed === true)
+  })
+
   test('knows nothing any more of a gateway that it does not listen for', async () => {
-    node.pulse.watch(new Set())
+    node.pulse.watch({ gateways: [], witnesses: [], sharesEgressIp: false })
     assert.equal(isSilent(), undefined)
     await until(() => node.datapath.tables.heard.get(gateway) === undefined)
   })

@@ -4,7 +4,7 @@ import { distrustMs, flapMemoryMs, type GatewayLife } from '../../decide/takeove
 import type { Address } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
-import type { Order, PulseData, Report } from './terms.ts'
+import type { Order, PulseData, Report, Verdict, Watched } from './terms.ts'
 
 export interface PulseOptions {
   readonly datapath: Datapath
@@ -31,6 +31,7 @@ export class Pulse {
   readonly #left = Promise.withResolvers<void>()
   #watched = ''
   #lapse = 0
+  #cutOffSinceMs: number | undefined
 
   constructor(options: PulseOptions) {
     const { datapath, tunnelPort, log } = options
@@ -64,6 +65,11 @@ export class Pulse {
     return new Set([...this.#lives].filter(([, { isSilent }]) => isSilent).map(([gateway]) => gateway))
   }
 
+  /** Since when this node has reached nobody, in ms of the monotonic clock; undefined while it reaches somebody, or asks nobody. */
+  get cutOffSinceMs(): number | undefined {
+    return this.#cutOffSinceMs
+  }
+
   /** How often this node was silent for so long that others went on without it. */
   get lapse(): number {
     return this.#lapse
@@ -74,13 +80,18 @@ export class Pulse {
     Atomics.store(this.#flags, 1, lapse + 1)
   }
 
-  watch(gateways: ReadonlySet<Address>): void {
-    const sorted = [...gateways].toSorted()
-    const watched = sorted.join(' ')
+  /** This node refuses probes until `setWell` is called: others must not use it. */
+  setUnwell(): void {
+    Atomics.store(this.#flags, 1, 0)
+  }
+
+  watch({ gateways, witnesses, ...rest }: Watched): void {
+    const wanted = { gateways: gateways.toSorted(), witnesses: witnesses.toSorted(), ...rest }
+    const watched = JSON.stringify(wanted)
     if (watched === this.#watched) return
     this.#watched = watched
-    for (const known of this.#lives.keys()) if (!gateways.has(known)) this.#lives.delete(known)
-    this.#order({ kind: 'watch', gateways: sorted })
+    for (const known of this.#lives.keys()) if (!gateways.includes(known)) this.#lives.delete(known)
+    this.#order({ kind: 'watch', ...wanted })
     this.#order({ kind: 'distrust', until: this.#distrustedUntilNs })
   }
 
@@ -93,6 +104,15 @@ export class Pulse {
       case 'lives':
         this.#note(report.changes)
         break
+      case 'reach':
+        this.#noteReach(report.isCutOff)
+        break
+      case 'unasked':
+        this.#options.log.warn(
+          { problem: report.problem },
+          'ARP cannot ask whether the other node is alive: this node takes over nothing from it',
+        )
+        break
       case 'lapsed':
         this.#lapse = report.lapse
         this.#options.log.warn({ ms: report.ms }, 'the agent stood still')
@@ -104,15 +124,26 @@ export class Pulse {
     }
   }
 
-  #note(changes: readonly (readonly [Address, boolean])[]): void {
+  #noteReach(isCutOff: boolean): void {
+    const { clock, log, onChange } = this.#options
+    this.#cutOffSinceMs = isCutOff ? clock.monotonicMs() : undefined
+    if (isCutOff) log.warn('this node reaches no other node through the tunnel: it takes over no egress IP')
+    else log.info('this node reaches other nodes through the tunnel again')
+    onChange()
+  }
+
+  #note(changes: readonly (readonly [Address, Verdict])[]): void {
     const { clock, log, onChange } = this.#options
     const nowMs = clock.monotonicMs()
-    for (const [gateway, isSilent] of changes) {
+    for (const [gateway, verdict] of changes) {
       const before = this.#lives.get(gateway)
-      this.#lives.set(gateway, { isSilent, sinceMs: nowMs })
+      const { isSilent } = verdict
+      const isNews = before?.isSilent !== isSilent
+      this.#lives.set(gateway, { ...verdict, sinceMs: isNews ? nowMs : before.sinceMs })
+      if (!isNews) continue
       if (isSilent) this.#noteDeath(gateway, nowMs)
       if (isSilent || before !== undefined)
-        log.info({ gateway }, isSilent ? 'gateway is silent' : 'gateway is heard again')
+        log.info({ gateway }, isSilent ? 'gateway is unreachable' : 'gateway is reachable again')
     }
     onChange()
   }

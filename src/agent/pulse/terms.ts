@@ -1,3 +1,4 @@
+import type { LinkEnd } from '../../datapath/arp.ts'
 import type { RawMap } from '../../datapath/maps.ts'
 import type { Address } from '../../net/address.ts'
 
@@ -17,6 +18,8 @@ export const timing = {
   stuckNs: 3_000n * ms,
   /** gateway_silence_ns of bpf/config.h. Who was not well for so long may have been taken for dead. */
   silenceNs: 350n * ms,
+  /** A node that owes an answer for so long is asked by ARP as well, where the cluster has no other node: two probes. */
+  askAfterNs: 150n * ms,
   /** Past it this node judges nobody. Shorter than the silence: a source that is stuck must not take others for dead. */
   probingNs: 250n * ms,
   /** A tick that comes later than this has missed answers. */
@@ -27,6 +30,14 @@ export const timing = {
   graceNs: 60_000n * ms,
 } as const
 
+/** What the answers to probes say of a gateway. */
+export interface Verdict {
+  /** It does not answer probes, or it is avoided because it came and went too often. */
+  readonly isSilent: boolean
+  /** It is silent although this node's own path works: its addresses may be taken over. */
+  readonly isWitnessed: boolean
+}
+
 export interface PulseData {
   readonly objectFile: string
   readonly maps: { readonly vitals: RawMap; readonly heard: RawMap }
@@ -35,16 +46,32 @@ export interface PulseData {
   readonly tunnelPort: number
 }
 
+/** Whom to probe. */
+export interface Watched {
+  /** Judged: new flows avoid one that does not answer, and its successor takes over. */
+  readonly gateways: readonly Address[]
+  /** Probed as well: their answers show that this node itself is not the one that is cut off. */
+  readonly witnesses: readonly Address[]
+  /** This node shares egress IPs with others, so it has to know when it is cut off. */
+  readonly sharesEgressIp: boolean
+  /** Where ARP can ask about the only other node, in a cluster of two. */
+  readonly link?: LinkEnd | undefined
+}
+
 /** To the thread. */
 export type Order =
-  | { readonly kind: 'watch'; readonly gateways: readonly Address[] }
+  | ({ readonly kind: 'watch' } & Watched)
   /** Until when, ns of CLOCK_MONOTONIC. */
   | { readonly kind: 'distrust'; readonly until: ReadonlyMap<Address, bigint> }
   | { readonly kind: 'leave' }
 
 /** From the thread. */
 export type Report =
-  | { readonly kind: 'lives'; readonly changes: readonly (readonly [Address, isSilent: boolean])[] }
+  | { readonly kind: 'lives'; readonly changes: readonly (readonly [Address, Verdict])[] }
+  /** The link cannot be asked about the only other node. */
+  | { readonly kind: 'unasked'; readonly problem: string }
+  /** This node reaches nobody any more, or somebody again. */
+  | { readonly kind: 'reach'; readonly isCutOff: boolean }
   /** The agent stood still, and others went on without this node. They are counted from 1. */
   | { readonly kind: 'lapsed'; readonly lapse: number; readonly ms: number }
   | { readonly kind: 'left' }

@@ -1,12 +1,14 @@
 import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
+import { LinkQuestions } from '../../datapath/arp.ts'
 import { readBtf } from '../../datapath/btf.ts'
 import { Datagrams } from '../../datapath/datagrams.ts'
 import { Table } from '../../datapath/table.ts'
 import { tableCodecs } from '../../datapath/tables.ts'
 import type { Address } from '../../net/address.ts'
 import { probeFrame } from './frame.ts'
-import { type Order, type PulseData, type Report, timing } from './terms.ts'
+import { type Contact, judgeReach, type LinkContact } from './reach.ts'
+import { type Order, type PulseData, type Report, timing, type Verdict, type Watched } from './terms.ts'
 
 /*
  * The thread that keeps this node alive in the eyes of others, and watches them. A thread of its own: the agent may be busy
@@ -22,9 +24,14 @@ const frame = probeFrame(readBtf(objectFile).enumeration('tunnel').get('TUNNEL_P
 const flags = new Int32Array(shared)
 const datagrams = new Datagrams(tunnelPort)
 
-let gateways: readonly Address[] = []
+let watched: Watched = { gateways: [], witnesses: [], sharesEgressIp: false }
+/** Gateways and witnesses, with the time since which each is probed. */
+let probedSince: ReadonlyMap<Address, bigint> = new Map()
+let questions: LinkQuestions | undefined
+let linkContact: LinkContact = neverAsked()
 let distrusted: ReadonlyMap<Address, bigint> = new Map()
-const silent = new Map<Address, boolean>()
+const verdicts = new Map<Address, Verdict>()
+let isCutOff = false
 let alive = vitals.get(0)?.alive_until_ns ?? 0n
 let lastTickNs = 0n
 let goodTicks = 0
@@ -45,14 +52,15 @@ function tick(): void {
   lastTickNs = now
   /* After a gap nobody may be judged before there was time to hear them again. */
   goodTicks = gapNs > timing.lateNs ? 0 : goodTicks + 1
+  if (goodTicks === 0) linkContact = neverAsked()
   if (lastWellNs !== 0n && now - lastWellNs > timing.silenceNs) lapse(now)
   if (isAgentWell(now)) {
     alive = now + timing.aliveNs
     lastWellNs = now
   }
-  const isJudging = gateways.length > 0 && goodTicks >= timing.ticksBeforeJudging
+  const isJudging = watched.gateways.length > 0 && goodTicks >= timing.ticksBeforeJudging
   vitals.set(0, { alive_until_ns: alive, probing_until_ns: isJudging ? now + timing.probingNs : 0n })
-  if (ticks++ % timing.ticksPerProbe === 0) probe()
+  if (ticks++ % timing.ticksPerProbe === 0) probe(now)
   if (isJudging) judge(now)
 }
 
@@ -71,40 +79,86 @@ function isAgentWell(now: bigint): boolean {
   return Atomics.load(flags, 1) === lapses + 1 && now - lastBeatNs < timing.stuckNs
 }
 
-function probe(): void {
-  for (const gateway of gateways) datagrams.send(frame, gateway)
+function probe(now: bigint): void {
+  for (const node of probedSince.keys()) datagrams.send(frame, node)
+  askLink(now)
+}
+
+/** In a cluster of two nodes the other one is asked by ARP as soon as it owes an answer to a probe. */
+function askLink(now: bigint): void {
+  const [only] = probedSince.keys()
+  if (questions === undefined || only === undefined) return
+  const last = heard.get(only)?.last_ns ?? 0n
+  if (last + timing.askAfterNs > now) linkContact = { ...linkContact, askedSinceNs: 0n }
+  else if (questions.ask(only) && linkContact.askedSinceNs === 0n)
+    linkContact = { ...linkContact, askedSinceNs: now }
 }
 
 function judge(now: bigint): void {
-  const changes: [Address, boolean][] = []
-  for (const gateway of gateways) {
-    const last = heard.get(gateway)?.last_ns ?? 0n
-    const isSilent = last + timing.silenceNs <= now || (distrusted.get(gateway) ?? 0n) > now
-    if (silent.get(gateway) === isSilent) continue
-    silent.set(gateway, isSilent)
-    changes.push([gateway, isSilent])
-  }
+  const [only] = probedSince.keys()
+  if (only !== undefined && questions?.answers().has(only)) linkContact = { ...linkContact, answeredNs: now }
+  const contacts = new Map([...probedSince].map(([node, sinceNs]) => [node, contactOf(node, sinceNs)]))
+  const reach = judgeReach(contacts, watched.gateways, questions && linkContact, now)
+  const changes = [...reach.verdicts].filter(([gateway, now]) => {
+    const before = verdicts.get(gateway)
+    return before?.isSilent !== now.isSilent || before.isWitnessed !== now.isWitnessed
+  })
+  for (const [gateway, verdict] of changes) verdicts.set(gateway, verdict)
+  noteReach(watched.sharesEgressIp && reach.isCutOff)
   if (changes.length > 0) report({ kind: 'lives', changes })
 }
 
-/** Whom to probe. A newcomer has the benefit of the doubt; who is not probed any more is not judged either. */
-function watch(wanted: readonly Address[]): void {
+function noteReach(is: boolean): void {
+  if (is === isCutOff) return
+  isCutOff = is
+  report({ kind: 'reach', isCutOff })
+}
+
+function contactOf(node: Address, sinceNs: bigint): Contact {
+  const { last_ns = 0n, refused_ns = 0n } = heard.get(node) ?? {}
+  return {
+    sinceNs,
+    answeredNs: last_ns,
+    refusedNs: refused_ns,
+    distrustedUntilNs: distrusted.get(node) ?? 0n,
+  }
+}
+
+/** A node that is probed for the first time counts as reachable until it had time to answer. */
+function watch(wanted: Watched): void {
   const now = process.hrtime.bigint()
-  for (const [known] of [...heard.entries()])
-    if (!wanted.includes(known)) {
-      heard.delete(known)
-      silent.delete(known)
-    }
-  for (const gateway of wanted)
-    if (!gateways.includes(gateway)) heard.set(gateway, { last_ns: now, distrusted_until_ns: 0n })
-  if (gateways.length === 0) goodTicks = 0
-  gateways = wanted
-  datagrams.keepOnly(new Set(wanted))
+  const nodes = new Set([...wanted.gateways, ...wanted.witnesses])
+  for (const [known] of [...heard.entries()]) if (!nodes.has(known)) heard.delete(known)
+  for (const known of [...verdicts.keys()]) if (!wanted.gateways.includes(known)) verdicts.delete(known)
+  for (const node of nodes)
+    if (!probedSince.has(node)) heard.set(node, { last_ns: now, refused_ns: 0n, distrusted_until_ns: 0n })
+  if (watched.gateways.length === 0) goodTicks = 0
+  probedSince = new Map([...nodes].map((node) => [node, probedSince.get(node) ?? now]))
+  watched = wanted
+  if (!wanted.sharesEgressIp) noteReach(false)
+  datagrams.keepOnly(nodes)
+  openQuestions(wanted.link)
+}
+
+function openQuestions(link: Watched['link']): void {
+  questions?.[Symbol.dispose]()
+  questions = undefined
+  linkContact = neverAsked()
+  if (link === undefined || probedSince.size !== 1) return
+  try {
+    questions = new LinkQuestions(link)
+  } catch (error) {
+    report({ kind: 'unasked', problem: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+function neverAsked(): LinkContact {
+  return { askedSinceNs: 0n, answeredNs: 0n }
 }
 
 function distrust(until: ReadonlyMap<Address, bigint>): void {
   distrusted = until
-  for (const gateway of gateways) {
+  for (const gateway of watched.gateways) {
     const entry = heard.get(gateway)
     if (entry !== undefined && entry.distrusted_until_ns !== (until.get(gateway) ?? 0n))
       heard.set(gateway, { ...entry, distrusted_until_ns: until.get(gateway) ?? 0n })
@@ -128,7 +182,7 @@ flushCompileCache()
 port.on('message', (order: Order) => {
   switch (order.kind) {
     case 'watch':
-      watch(order.gateways)
+      watch(order)
       break
     case 'distrust':
       distrust(order.until)

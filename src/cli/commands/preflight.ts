@@ -8,6 +8,7 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 
 interface Options {
   readonly set: string[]
+  readonly setJson: string[]
   readonly values?: string
   readonly output?: string
 }
@@ -19,6 +20,7 @@ export function addPreflight(program: Command): void {
       'what would keep an install from working, and what to do about it; in an agent’s pod, of its node',
     )
     .option('--set <path=value>', 'a setting of the install that is meant; again for more', collect, [])
+    .option('--set-json <path=json>', 'such a setting that is a map or a list', collect, [])
     .option('-f, --values <file>', 'its settings as YAML')
     .addOption(outputOption())
     .action(async (options: Options) => {
@@ -30,15 +32,19 @@ export function addPreflight(program: Command): void {
     })
 }
 
-async function findOfCluster({ set, values }: Options): Promise<readonly Finding[]> {
-  const { configMapData, parseConfiguration } = await import('../../api/configuration.ts')
-  const { readSettings } = await import('../install.ts')
+async function findOfCluster(options: Options): Promise<readonly Finding[]> {
+  const { cniKeys, configMapData, parseConfiguration } = await import('../../api/configuration.ts')
+  const { renderInstall } = await import('../../api/manifests.ts')
+  const { chosenNames, readSettings } = await import('../install.ts')
   const { withCluster } = await import('../cluster.ts')
   const { gatherClusterFacts } = await import('../preflight/facts.ts')
   const { judgeCluster } = await import('../preflight/judge.ts')
-  const parsed = parseConfiguration(configMapData(await readSettings(set, values)))
+  const data = configMapData(await readSettings(options))
+  const parsed = parseConfiguration(data)
   if (!parsed.ok) throw new Error(parsed.issues.join('; '))
-  return judgeCluster(await withCluster(gatherClusterFacts), parsed.value)
+  const manifests = renderInstall(data, chosenNames())
+  const facts = await withCluster((client) => gatherClusterFacts(client, manifests))
+  return judgeCluster(facts, { ...parsed.value, binaries: data[cniKeys.binaries] ?? '' })
 }
 
 /** The running agent's own settings; what it has on the node is ours. */

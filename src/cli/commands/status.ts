@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import type { AgentStatus } from '../../agent/local-api.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
+import type { ClusterStatus } from '../cluster-status.ts'
 import { Complaint } from '../complaint.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+import type { Look } from '../waiting.ts'
 
 export function addStatus(program: Command): void {
   program
@@ -29,7 +29,12 @@ export function addStatus(program: Command): void {
 
 async function showAgent(waitMs: number, output: string | undefined): Promise<boolean> {
   const isWell = ({ isReady, problems }: AgentStatus): boolean => isReady && problems.length === 0
-  const status = await readUntil(isWell, waitMs, () => askAgent<AgentStatus>('/v1/status'))
+  const describe = (status: AgentStatus): Progress => ({
+    line: `agent of ${status.node}: ${status.isReady ? 'ready' : 'not ready yet'}`,
+    isDone: isWell(status),
+    reasons: status.problems,
+  })
+  const status = await readUntil(waitMs, () => askAgent<AgentStatus>('/v1/status'), describe)
   if (output === 'json') printJson(status)
   else {
     const { formatAgentStatus } = await import('../agent-status.ts')
@@ -41,26 +46,40 @@ async function showAgent(waitMs: number, output: string | undefined): Promise<bo
 async function showCluster(waitMs: number, output: string | undefined): Promise<boolean> {
   const { formatClusterStatus, readClusterStatus } = await import('../cluster-status.ts')
   const { withCluster } = await import('../cluster.ts')
-  const status = await withCluster((client) =>
-    readUntil(
-      ({ isWell }) => isWell,
-      waitMs,
-      () => readClusterStatus(client),
-    ),
-  )
+  const describe = ({ workloads, errors, isWell }: ClusterStatus): Progress => ({
+    line:
+      workloads.map(({ name, ready, desired }) => `${name}: ${ready} of ${desired} ready`).join(', ') ||
+      'not installed yet',
+    isDone: isWell,
+    reasons: errors,
+  })
+  const status = await withCluster((client) => readUntil(waitMs, () => readClusterStatus(client), describe))
   if (output === 'json') printJson(status)
   else print(formatClusterStatus(status))
   return status.isWell
 }
 
-/** The first that is well, or the last that was read in time. */
+interface Progress {
+  readonly line: string
+  readonly isDone: boolean
+  readonly reasons: readonly string[]
+}
+
+/** The first that is done, or the last that was read in time. Progress goes to standard error: standard output is the status alone. */
 async function readUntil<T>(
-  isWell: (status: T) => boolean,
   waitMs: number,
   read: () => Promise<T>,
+  describe: (status: T) => Progress,
 ): Promise<T> {
-  for (const until = Date.now() + waitMs; ; await sleep(500)) {
-    const status = await read()
-    if (isWell(status) || Date.now() >= until) return status
+  let status = await read()
+  if (waitMs === 0 || describe(status).isDone) return status
+  const { waitUntilDone } = await import('../waiting.ts')
+  const look = async (): Promise<Look> => {
+    status = await read()
+    const { line, isDone, reasons } = describe(status)
+    return { line, isDone, why: async () => reasons }
   }
+  const tell = (line: string): void => void process.stderr.write(`${line}\n`)
+  await waitUntilDone(look, { print: tell, stuckAfterMs: waitMs, limitMs: waitMs })
+  return status
 }

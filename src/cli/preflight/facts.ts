@@ -1,9 +1,14 @@
-import { kinds, managedByLabel } from '../../api/kinds.ts'
+import { kinds } from '../../api/kinds.ts'
+import type { Manifest } from '../../api/manifest.ts'
 import { isAllowed } from '../../kube/access-review.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { coreResource, type KubePod } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
+import { isOurs } from '../helm-release.ts'
+import { type Rehearsal, rehearseInstall } from './dry-run.ts'
+import { findMissingPlugins, type MissingPlugin } from './sandboxes.ts'
+import { gatherServiceFacts, type ServiceFacts } from './services.ts'
 
 /** What of a cluster decides whether Sallyport can be installed, and how. */
 export interface ClusterFacts {
@@ -20,6 +25,10 @@ export interface ClusterFacts {
   readonly nodes: readonly NodeFacts[]
   /** Some of those that have a network of their own. */
   readonly pods: readonly PodFacts[]
+  readonly services: ServiceFacts
+  readonly missingPlugins: readonly MissingPlugin[]
+  /** Empty if the rights for it are missing. */
+  readonly rehearsals: readonly Rehearsal[]
 }
 
 export interface PodFacts {
@@ -63,16 +72,23 @@ const needed = [
   named('', 'serviceaccounts', true),
 ]
 
-export async function gatherClusterFacts(client: KubeClient): Promise<ClusterFacts> {
+export async function gatherClusterFacts(
+  client: KubeClient,
+  manifests: readonly Manifest[],
+): Promise<ClusterFacts> {
   const { version, clockAheadMs } = await askVersion(client)
+  const missingRights = await findMissingRights(client)
   return {
     version,
     clockAheadMs,
-    missingRights: await findMissingRights(client),
+    missingRights,
     foreignDefinitions: await findForeignDefinitions(client),
     daemonSets: await listDaemonSets(client),
     nodes: await listNodes(client),
     pods: await listSomePods(client),
+    services: await gatherServiceFacts(client),
+    missingPlugins: await unlessForbidden(async () => [...(await findMissingPlugins(client))]),
+    rehearsals: missingRights.length > 0 ? [] : await rehearseInstall(client, manifests),
   }
 }
 
@@ -103,9 +119,7 @@ async function findForeignDefinitions(client: KubeClient): Promise<string[]> {
   const ours = new Set(Object.values(kinds).map(({ plural, group }) => `${plural}.${group}`))
   return items
     .filter(({ metadata }) => ours.has(metadata.name))
-    .filter(({ metadata: { labels } }) =>
-      Object.entries(managedByLabel).some(([key, value]) => labels?.[key] !== value),
-    )
+    .filter((each) => !isOurs(each))
     .map(({ metadata }) => metadata.name)
 }
 
@@ -123,7 +137,7 @@ function listDaemonSets(client: KubeClient): Promise<string[]> {
   return unlessForbidden(async () => {
     const { items } = await client.resource(named('apps', 'daemonsets', true)).list({})
     return items
-      .filter(({ metadata: { labels } }) => labels?.['app.kubernetes.io/managed-by'] !== 'sallyport')
+      .filter((each) => !isOurs(each))
       .map(({ metadata: { namespace, name } }) => `${namespace}/${name}`)
   })
 }

@@ -2,8 +2,11 @@ import { isOlder, kernels } from '../../datapath/requirements.ts'
 import { parseAddress } from '../../net/address.ts'
 import { contains, overlaps, type Prefix, parsePrefix } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
+import { judgeRehearsal } from './dry-run.ts'
 import type { ClusterFacts, NodeFacts } from './facts.ts'
 import { judgeNeighbours } from './neighbours.ts'
+import { judgeMissingPlugins } from './sandboxes.ts'
+import { judgeServices } from './services.ts'
 
 /** What an install is to be. */
 export interface Wishes {
@@ -11,6 +14,8 @@ export interface Wishes {
   readonly stackCIDRs: readonly Prefix[]
   /** UDP. */
   readonly tunnelPort: number
+  /** Where the agent is to put CNI plugins on a node. */
+  readonly binaries: string
 }
 
 const oldestCluster = 28
@@ -28,6 +33,9 @@ export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Find
     ...judgeNodes(facts),
     ...judgeAddresses(facts, wishes),
     ...judgePods(facts, wishes),
+    ...judgeServices(facts.services, wishes.stackCIDRs),
+    ...judgeMissingPlugins(facts.missingPlugins, wishes.binaries),
+    ...judgeRehearsal(facts.rehearsals),
   ]
 }
 

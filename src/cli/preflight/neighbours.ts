@@ -38,6 +38,28 @@ export function judgeNeighbours({ daemonSets }: ClusterFacts, { isChained, tunne
   return [
     ...present.flatMap((neighbour) => judgeNeighbour(neighbour, tunnelPort)),
     ...judgeNetwork(present[0]?.name, isChained),
+    ...judgeProxy(daemonSets, isChained),
+  ]
+}
+
+/** Chained, the other plugin carries what pods send to Services, as it did before. */
+function judgeProxy(daemonSets: readonly string[], isChained: boolean): Finding[] {
+  const isThere = daemonSets.some((name) => /\/kube-proxy/.test(name))
+  if (isChained) return isThere ? [{ level: 'fine', what: 'kube-proxy serves Services' }] : []
+  if (isThere)
+    return [
+      {
+        level: 'problem',
+        what: 'kube-proxy serves Services here, and as the only CNI plugin Sallyport does not carry its answers back to pods: they have no DNS',
+        remedy: 'chain Sallyport to a plugin that does: --set cni.chainingMode=generic-veth',
+      },
+    ]
+  return [
+    {
+      level: 'warning',
+      what: 'no DaemonSet kube-proxy was found, and Sallyport does not serve Services',
+      remedy: 'pods reach Services, DNS among them, only if something else on each node serves them',
+    },
   ]
 }
 

@@ -38,6 +38,7 @@ const map = (name: string, data: object = {}): object => ({
   data,
 })
 const policies = '/apis/cilium.io/v2/ciliumegressgatewaypolicies'
+const policy = { apiVersion: 'cilium.io/v2', kind: 'CiliumEgressGatewayPolicy' }
 const strict = { 'content-type': 'application/merge-patch+json' }
 
 describe('refusals', { skip }, () => {
@@ -49,13 +50,13 @@ describe('refusals', { skip }, () => {
       { code: 401, is: server.ask('GET', maps, undefined, { authorization: 'Bearer wrong' }) },
       { code: 403, is: server.ask('GET', maps, undefined, nobody) },
       { code: 404, is: server.ask('GET', `${maps}/absent`) },
-      { code: 404, is: server.ask('GET', '/apis/nowhere/v1/things') },
+      { code: 404, is: server.ask('GET', '/apis/apps/v1/things') },
       { code: 404, is: server.ask('PATCH', '/api/v1/namespaces/default/pods/p/ephemeralcontainers', {}) },
       { code: 405, is: server.ask('PUT', maps, {}) },
       { code: 410, is: server.ask('GET', `${maps}?limit=1&continue=${btoa('{"version":0,"after":"a"}')}`) },
       { code: 413, is: server.ask('POST', maps, 'x'.repeat((3 << 20) + 1)) },
       { code: 415, is: server.ask('PATCH', `${maps}/present`, {}) },
-      { code: 422, is: server.ask('POST', policies, { metadata: { name: 'p' }, spec: {} }) },
+      { code: 422, is: server.ask('POST', policies, { ...policy, metadata: { name: 'p' }, spec: {} }) },
     ]
     for (const { code, is } of refusals) {
       const answer = await is

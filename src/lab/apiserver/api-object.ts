@@ -30,7 +30,8 @@ export interface ManagedFields {
   manager: string
   operation: 'Apply' | 'Update'
   apiVersion: string
-  time: string
+  /** Absent of an apply that changed nothing but who owns what. */
+  time?: string
   fieldsType: 'FieldsV1'
   fieldsV1: JsonObject
   subresource?: string

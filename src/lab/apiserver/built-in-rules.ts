@@ -1,6 +1,7 @@
 import { type ApiObject, isObject } from './api-object.ts'
+import { configMapChangeIssues } from './config-map.ts'
 import { definitionIssues } from './definition-rules.ts'
-import { isList, isText, isTextMap, missing, wrong } from './field-issues.ts'
+import { isList, isText, missing, wrong } from './field-issues.ts'
 import {
   bindingChangeIssues,
   disruptionIssues,
@@ -11,69 +12,39 @@ import {
   ruleIssues,
   templateIssues,
 } from './kind-rules.ts'
+import { metadataIssues, metadataProblem } from './object-metadata.ts'
 import { podChangeIssues, podSpecIssues, requireQuantities } from './pod-rules.ts'
 import type { ResourceKind } from './resources.ts'
-import { badRequest, type FieldIssue, invalid } from './status-error.ts'
-
-const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-const labelValue = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/
+import { badRequest, type FieldIssue } from './status-error.ts'
 
 /** Rules of built-in kinds that users meet when they make a mistake, and what the server itself relies on later. */
-export function checkBuiltIn(kind: ResourceKind, object: ApiObject): void {
-  const { name, labels = {} } = object.metadata
-  if (!name)
-    throw invalid(kind.group, kind.kind, '', [missing('metadata.name', ': name or generateName is required')])
-  const issues: FieldIssue[] = []
-  const isPathSegment = kind.group.startsWith('rbac') && !/[/%]/.test(name) && name !== '.' && name !== '..'
-  if (!isPathSegment && (name.length > 253 || !subdomain.test(name)))
-    issues.push(
-      wrong(
-        'metadata.name',
-        name,
-        `a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character`,
-      ),
-    )
-  for (const [key, value] of Object.entries(labels))
-    if (value.length > 63 || !labelValue.test(value))
-      issues.push(wrong('metadata.labels', value, `the value of label ${key} is not valid`))
-  for (const field of ['spec', 'status'])
-    if (object[field] !== undefined && !isObject(object[field]))
-      throw badRequest(
-        `${kind.kind} in version "${kind.version}" cannot be handled: ${field} is not an object`,
-      )
-  issues.push(...(checks[kind.kind]?.(object) ?? []))
-  if (issues.length > 0) throw invalid(kind.group, kind.kind, name, issues)
+export function builtInIssues(kind: ResourceKind, object: ApiObject, live?: ApiObject): FieldIssue[] {
+  return [
+    ...metadataIssues(object, kind.group.startsWith('rbac'), live),
+    ...(checks[kind.kind]?.(object, live) ?? []),
+  ]
 }
 
 /** Every part of the server reads these without asking again: what has another shape must not get in. */
 export function checkShape(kind: ResourceKind, object: ApiObject): void {
-  const { metadata } = object
   for (const field of ['spec', 'status'])
     if (object[field] === null) delete object[field]
-    else if (object[field] !== undefined && !isObject(object[field]))
+    else if (kind.custom === undefined && object[field] !== undefined && !isObject(object[field]))
       throw badRequest(
         `${kind.kind} in version "${kind.version}" cannot be handled: ${field} is not an object`,
       )
-  const shapes: readonly (readonly [field: string, isRight: (value: unknown) => boolean])[] = [
-    ['name', isText],
-    ['generateName', isText],
-    ['namespace', isText],
-    ['labels', isTextMap],
-    ['annotations', isTextMap],
-    ['finalizers', (value) => isList(value, isText)],
-    ['ownerReferences', (value) => isList(value, (each) => isObject(each) && isText(each.uid))],
-    [
-      'managedFields',
-      (value) => isList(value, (each) => isObject(each) && isText(each.manager) && isObject(each.fieldsV1)),
-    ],
-  ]
-  for (const [field, isRight] of shapes)
-    if (metadata[field] === null) delete metadata[field]
-    else if (metadata[field] !== undefined && !isRight(metadata[field]))
-      throw badRequest(`metadata.${field} does not have the shape that it must have`)
+  const problem = metadataProblem(object.metadata)
+  if (problem !== undefined)
+    throw badRequest(
+      `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: ${problem}`,
+    )
+  const { managedFields = [] } = object.metadata
+  for (const entry of managedFields)
+    if (entry.fieldsV1 !== undefined && !isObject(entry.fieldsV1))
+      throw badRequest('metadata.managedFields: fieldsV1 is not an object')
 }
 
-const checks: Readonly<Record<string, (object: ApiObject) => FieldIssue[]>> = {
+const checks: Readonly<Record<string, (object: ApiObject, live?: ApiObject) => FieldIssue[]>> = {
   Pod: podIssues,
   Deployment: (object) => [...workloadIssues(object), ...rolloutIssues(object)],
   ReplicaSet: workloadIssues,
@@ -128,13 +99,9 @@ function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
   return issues
 }
 
-/** What is settled once: how a pod runs, and what a binding gives. */
-export function checkChange(kind: ResourceKind, live: ApiObject, object: ApiObject): void {
-  const issues =
-    kind.kind === 'Pod'
-      ? podChangeIssues(live, object)
-      : kind.kind.endsWith('RoleBinding')
-        ? bindingChangeIssues(live, object)
-        : []
-  if (issues.length > 0) throw invalid(kind.group, kind.kind, object.metadata.name, issues)
+/** What is settled once: how a pod runs, what a binding gives, and a ConfigMap that says so of itself. */
+export function changeIssues(kind: ResourceKind, live: ApiObject, object: ApiObject): FieldIssue[] {
+  if (kind.kind === 'ConfigMap') return configMapChangeIssues(live, object)
+  if (kind.kind === 'Pod') return podChangeIssues(live, object)
+  return kind.kind.endsWith('RoleBinding') ? bindingChangeIssues(live, object) : []
 }

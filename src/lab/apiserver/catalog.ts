@@ -1,4 +1,5 @@
 import type { ApiObject } from './api-object.ts'
+import { isEstablished } from './definition-controller.ts'
 import { builtInKinds, kindOfDefinition, type ResourceKind } from './resources.ts'
 import type { Store } from './store.ts'
 
@@ -26,7 +27,10 @@ export class Catalog {
   }
 
   #read(list: readonly ApiObject[]): void {
-    const custom = list.map(readDefinition).filter((kind) => kind !== undefined)
+    const custom = list
+      .filter(isEstablished)
+      .map(readDefinition)
+      .filter((kind) => kind !== undefined)
     this.#kinds = [...builtInKinds, ...custom]
   }
 }

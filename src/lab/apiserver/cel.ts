@@ -53,12 +53,12 @@ export function checkRules(
     if (/\boldSelf\b/.test(rule.rule) && oldSelf === undefined) return []
     const failure = evaluateRule(rule, { self: toCel(self), oldSelf: toCel(oldSelf) })
     if (failure === undefined) return []
-    const kind = Array.isArray(self) ? 'array' : typeof self
+    const quoted = typeof self === 'object' && self !== null ? '' : `${JSON.stringify(self)}: `
     return [
       {
         field: `${path}${rule.fieldPath ?? ''}`.replace(/^\./, '') || '<nil>',
         reason: rule.reason ?? 'FieldValueInvalid',
-        message: `Invalid value: "${kind}": ${failure}`,
+        message: `Invalid value: ${quoted}${failure.trim()}`,
       },
     ]
   })

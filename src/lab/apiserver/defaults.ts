@@ -119,21 +119,58 @@ function fillSecret(secret: ApiObject): void {
   delete secret.stringData
 }
 
+/** Its conditions come later: names have to be accepted first. */
 function fillDefinition(definition: ApiObject): void {
-  const names = (definition.spec?.names ?? {}) as JsonObject
-  const now = new Date().toISOString()
+  const spec = definition.spec ?? {}
+  const names = isObject(spec.names) ? spec.names : {}
+  const { kind } = names
+  if (typeof kind === 'string' && kind !== '')
+    spec.names = {
+      ...names,
+      singular: names.singular || kind.toLowerCase(),
+      listKind: names.listKind || `${kind}List`,
+    }
+  dropEmpty(spec)
+  for (const version of Array.isArray(spec.versions) ? spec.versions.filter(isObject) : []) {
+    version.served ??= false
+    version.storage ??= false
+  }
+  spec.conversion ??= { strategy: 'None' }
+  definition.spec = spec
+  definition.status ??= { conditions: null, acceptedNames: { plural: '', kind: '' } }
+  noteStoredVersion(definition)
+}
+
+/** Which versions objects were ever stored in. */
+export function noteStoredVersion(definition: ApiObject): void {
+  const { versions } = definition.spec ?? {}
+  const storage = (Array.isArray(versions) ? versions : [])
+    .filter(isObject)
+    .find((version) => version.storage)
+  const stored = (definition.status?.storedVersions ?? []) as unknown[]
   definition.status = {
-    acceptedNames: names,
-    storedVersions: (Array.isArray(definition.spec?.versions) ? definition.spec.versions : [])
-      .filter(isObject)
-      .filter(({ storage }) => storage)
-      .map(({ name }) => name),
-    conditions: ['NamesAccepted', 'Established'].map((type) => ({
-      type,
-      status: 'True',
-      reason: type === 'Established' ? 'InitialNamesAccepted' : 'NoConflicts',
-      message: '',
-      lastTransitionTime: now,
-    })),
+    ...definition.status,
+    storedVersions:
+      storage === undefined || stored.includes(storage.name) ? stored : [...stored, storage.name],
+  }
+}
+
+/** Go leaves out lists that are empty and values that are null; where a schema or a version belongs, null is an empty one. */
+function dropEmpty(fields: JsonObject): void {
+  for (const [field, value] of Object.entries(fields)) {
+    if (
+      value === null ||
+      value === '' ||
+      (Array.isArray(value) && value.length === 0 && field !== 'versions')
+    )
+      delete fields[field]
+    else if (Array.isArray(value)) {
+      if (field === 'versions') fields[field] = value.map((each: unknown) => each ?? {})
+      ;(fields[field] as unknown[]).filter(isObject).forEach(dropEmpty)
+    } else if (isObject(value) && field === 'properties')
+      for (const [name, below] of Object.entries(value))
+        if (below === null) value[name] = {}
+        else if (isObject(below)) dropEmpty(below)
+    if (isObject(value) && field !== 'default' && field !== 'properties') dropEmpty(value)
   }
 }

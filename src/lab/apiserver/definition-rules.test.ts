@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ApiObject } from './api-object.ts'
+import { fillDefaults } from './defaults.ts'
 import { definitionIssues } from './definition-rules.ts'
+import type { ResourceKind } from './resources.ts'
 
 const withMetadata = (metadata: object): ApiObject =>
   ({
@@ -63,8 +65,10 @@ describe('a definition that says of metadata', () => {
   ]
   for (const { says, metadata, expect } of cases)
     test(`${says} is ${expect.length === 0 ? 'accepted' : 'refused'}`, () => {
+      const definition = withMetadata(metadata)
+      fillDefaults({ kind: 'CustomResourceDefinition' } as ResourceKind, definition)
       assert.deepEqual(
-        definitionIssues(withMetadata(metadata)).map(({ field, message }) => `${field}: ${message}`),
+        definitionIssues(definition).map(({ field, message }) => `${field}: ${message}`),
         expect,
       )
     })

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { ApiObject } from './api-object.ts'
-import { applyConfiguration, leavesOf, pathsOf, trackUpdate } from './field-ownership.ts'
+import { applyConfiguration, trackUpdate } from './field-ownership.ts'
+import { decodeFields, fieldsOf } from './field-sets.ts'
 import { builtInLists, type ListTypes, listsOf } from './list-merging.ts'
 import type { ResourceKind } from './resources.ts'
 import type { Schema } from './schema.ts'
@@ -16,14 +17,22 @@ const map = (data: object, metadata: object = {}): ApiObject => ({
   metadata: { name: 'm', ...metadata },
   data,
 })
+const empty = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: '' } } as ApiObject
+const writer = (manager: string, force = false) => ({ manager, force, subresource: undefined, time })
+const applyObject = (
+  live: ApiObject | undefined,
+  object: ApiObject,
+  manager: string,
+  force = false,
+): ApiObject => applyConfiguration(live, object, writer(manager, force), built, empty)
 const apply = (live: ApiObject | undefined, data: object, manager: string, force = false): ApiObject =>
-  applyConfiguration(live, map(data), manager, force, undefined, time, built)
+  applyObject(live, map(data), manager, force)
 
 /** One manager's word on lists, kept and given again. */
 function applySpecs(lists: ListTypes, ...specs: readonly object[]): unknown {
   const object = (spec: object) => ({ apiVersion: 'v1', kind: 'K', metadata: { name: 'n' }, spec })
   const apply = (live: ApiObject | undefined, spec: object): ApiObject =>
-    applyConfiguration(live, object(spec) as ApiObject, 'me', false, undefined, time, lists)
+    applyConfiguration(live, object(spec) as ApiObject, writer('me'), lists, empty)
   return specs.reduce<ApiObject | undefined>(apply, undefined)?.spec
 }
 
@@ -59,7 +68,7 @@ describe('server-side apply', () => {
 
   test('another value is a conflict that names the owner, and force takes the field over', () => {
     const mine = apply(undefined, { a: '1' }, 'me')
-    assert.throws(() => apply(mine, { a: '2' }, 'you'), /conflict with "me" using v1: \.data\.a/)
+    assert.throws(() => apply(mine, { a: '2' }, 'you'), /conflict with "me": \.data\.a/)
     const taken = apply(mine, { a: '2' }, 'you', true)
     assert.deepEqual(
       taken.metadata.managedFields?.map(({ manager }) => manager),
@@ -67,11 +76,29 @@ describe('server-side apply', () => {
     )
   })
 
+  test('an empty map is owned by the manager that applied it first', () => {
+    const labels = (of?: object) => map({}, of === undefined ? {} : { labels: of })
+    const { labels: _, ...metadata } = applyObject(undefined, labels({}), 'me').metadata
+    const mine = { ...map({}), metadata } as ApiObject
+    assert.throws(() => applyObject(mine, labels({}), 'you'), /conflict with "me": \.metadata\.labels$/)
+    assert.throws(
+      () => applyObject(mine, labels({ a: 'b' }), 'you'),
+      /conflict with "me": \.metadata\.labels$/,
+    )
+    assert.deepEqual(applyObject(mine, labels({ a: 'b' }), 'me').metadata.labels, { a: 'b' })
+  })
+
+  test('an apply that changes nothing has no time', () => {
+    const both = apply(apply(undefined, { a: '1' }, 'me'), { a: '1' }, 'you')
+    const times = both.metadata.managedFields?.map((entry) => [entry.manager, entry.time])
+    assert.deepEqual(Object.fromEntries(times ?? []), { me: time, you: undefined })
+  })
+
   test('a write by other means takes the fields that it changes', () => {
     const applied = apply(undefined, { a: '1', b: '1' }, 'me')
     const edited = map({ a: '2', b: '1' }, { managedFields: applied.metadata.managedFields })
-    const fields = trackUpdate(applied, edited, 'editor', undefined, '', built)
-    const owned = fields.map(({ manager, fieldsV1 }) => [manager, pathsOf(fieldsV1).join()])
+    const fields = trackUpdate(applied, edited, writer('editor'), built)
+    const owned = fields.map(({ manager, fieldsV1 }) => [manager, decodeFields(fieldsV1).join()])
     assert.deepEqual(owned, [
       ['me', '["f:data","f:b"]'],
       ['editor', '["f:data","f:a"]'],
@@ -80,8 +107,8 @@ describe('server-side apply', () => {
 
   test('containers are owned one by one', () => {
     const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, spec: { containers: [{ name: 'a', image: 'i' }] } }
-    assert.deepEqual([...leavesOf(pod, built).keys()], [
-      '["f:spec","f:containers","k:{\\"name\\":\\"a\\"}","."]',
+    assert.deepEqual([...fieldsOf(pod, built)], [
+      '["f:spec","f:containers","k:{\\"name\\":\\"a\\"}"]',
       '["f:spec","f:containers","k:{\\"name\\":\\"a\\"}","f:name"]',
       '["f:spec","f:containers","k:{\\"name\\":\\"a\\"}","f:image"]',
     ])
@@ -110,10 +137,10 @@ describe('lists in server-side apply', () => {
 
   test('two managers of a set have their values each', () => {
     const finalizers = (...list: string[]) => map({}, { finalizers: list })
-    const mine = applyConfiguration(undefined, finalizers('a'), 'me', false, undefined, time, built)
-    const both = applyConfiguration(mine, finalizers('b'), 'you', false, undefined, time, built)
+    const mine = applyObject(undefined, finalizers('a'), 'me')
+    const both = applyObject(mine, finalizers('b'), 'you')
     assert.deepEqual(both.metadata.finalizers, ['a', 'b'])
-    assert.deepEqual(applyConfiguration(both, finalizers(), 'me', false, undefined, time, built).metadata.finalizers, ['b'])
+    assert.deepEqual(applyObject(both, finalizers(), 'me').metadata.finalizers, ['b'])
   })
 
   test('whatever is applied to nothing is stored as it is, and again when it is applied once more', () => {

@@ -1,207 +1,177 @@
 import { type ApiObject, isEqual, isObject, type JsonObject, type ManagedFields } from './api-object.ts'
+import {
+  changesBetween,
+  decodeFields,
+  dottedPath,
+  encodeFields,
+  type FieldSet,
+  fieldsOf,
+} from './field-sets.ts'
 import { keyOfItem, type ListTypes } from './list-merging.ts'
 import { StatusError } from './status-error.ts'
 
-/**
- * Server-side apply. Each manager owns the leaves that it has set; applying sets what is said, removes what the manager
- * owned and says no longer, and conflicts where another manager owns a leaf with another value.
- * A leaf is a path of `f:field`, `k:{"key":"value"}` and `v:"value"` parts, or the item of a list itself (`.`); a list that
- * is not merged is a leaf as a whole.
+/*
+ * Who owns which field, and server-side apply, as the API server does both: applying sets the fields that the applied object has,
+ * removes those that its manager owned and no longer applies, and conflicts where it changes a field of another manager. An
+ * empty map is a field, too.
  */
-export type Path = readonly string[]
 
-const notOwned = new Set(['apiVersion', 'kind'])
-const metadataOwned = new Set(['labels', 'annotations', 'finalizers', 'ownerReferences'])
-
-/** What ends a path to an item of a list: who owns that, and drops it, takes the whole item away. */
-const itself = '.'
-
-export function leavesOf(object: ApiObject, lists: ListTypes): Map<string, unknown> {
-  const leaves = new Map<string, unknown>()
-  for (const [field, value] of Object.entries(object)) {
-    if (notOwned.has(field)) continue
-    if (field !== 'metadata') collect(value, [`f:${field}`], leaves, lists.at(field))
-    else
-      for (const [name, part] of Object.entries(value as JsonObject))
-        if (metadataOwned.has(name))
-          collect(part, ['f:metadata', `f:${name}`], leaves, lists.at(field).at(name))
-  }
-  return leaves
+/** Who writes, and how. */
+export interface Writer {
+  readonly manager: string
+  readonly subresource: string | undefined
+  readonly time: string
 }
 
-function collect(value: unknown, path: Path, leaves: Map<string, unknown>, lists: ListTypes): void {
-  if (value === undefined) return
-  const type = Array.isArray(value) && value.length > 0 ? lists.of(value) : undefined
-  if (type?.kind === 'map')
-    for (const item of value as JsonObject[]) {
-      const at = [...path, `k:${JSON.stringify(keyOfItem(type, item))}`]
-      leaves.set(JSON.stringify([...at, itself]), true)
-      for (const [name, part] of Object.entries(item))
-        collect(part, [...at, `f:${name}`], leaves, lists.item.at(name))
-    }
-  else if (type?.kind === 'set')
-    for (const item of value as unknown[])
-      leaves.set(JSON.stringify([...path, `v:${JSON.stringify(item)}`, itself]), true)
-  else if (isObject(value) && Object.keys(value).length > 0)
-    for (const [name, part] of Object.entries(value))
-      collect(part, [...path, `f:${name}`], leaves, lists.at(name))
-  else leaves.set(JSON.stringify(path), value)
+interface Owner extends Omit<ManagedFields, 'fieldsV1'> {
+  readonly fields: FieldSet
 }
 
-function toFields(paths: Iterable<string>): JsonObject {
-  const root: JsonObject = {}
-  for (const path of paths) {
-    let node = root
-    for (const part of JSON.parse(path) as string[]) {
-      node[part] ??= {}
-      node = node[part] as JsonObject
-    }
-  }
-  return root
+/** What managedFields of an object that nobody has applied is taken for, once somebody applies. */
+const unknownManager = 'before-first-apply'
+
+function readOwners(entries: readonly ManagedFields[]): Owner[] {
+  return entries.map(({ fieldsV1, ...entry }) => ({ ...entry, fields: new Set(decodeFields(fieldsV1)) }))
 }
 
-export function pathsOf(fields: JsonObject, before: Path = []): string[] {
-  const isItem = /^[kv]:/.test(before.at(-1) ?? '')
-  const entries = Object.entries(fields).filter(([part]) => part !== itself || isItem)
-  if (entries.length === 0) return before.length === 0 ? [] : [JSON.stringify(before)]
-  return entries.flatMap(([part, below]) => pathsOf(below as JsonObject, [...before, part]))
+/** Sorted as the API server sorts them. An owner of nothing is left out. */
+function writeOwners(owners: readonly Owner[]): ManagedFields[] {
+  const rank = ({ operation, time = '', manager, subresource = '' }: Owner): string =>
+    [operation, time, manager, subresource].join(' ')
+  return owners
+    .filter(({ fields }) => fields.size > 0)
+    .sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
+    .map(({ fields, subresource, ...entry }) => ({
+      ...entry,
+      fieldsV1: encodeFields(fields),
+      ...(subresource === undefined ? {} : { subresource }),
+    }))
 }
 
-const isSameManager = (
-  entry: ManagedFields,
-  manager: string,
-  operation: string,
-  subresource: string | undefined,
-): boolean => entry.manager === manager && entry.operation === operation && entry.subresource === subresource
+const isOf = ({ manager, subresource }: Writer, operation: Owner['operation'], owner: Owner): boolean =>
+  owner.manager === manager && owner.operation === operation && owner.subresource === subresource
 
-/** After any other write: who wrote owns the leaves that changed, and nobody owns what is gone. */
+function minus(fields: FieldSet, ...others: readonly FieldSet[]): Set<string> {
+  return new Set([...fields].filter((path) => !others.some((other) => other.has(path))))
+}
+
+/** After any write but an apply: who wrote owns the fields that changed, and nobody owns what is gone. */
 export function trackUpdate(
-  before: ApiObject | undefined,
+  before: ApiObject,
   after: ApiObject,
-  manager: string,
-  subresource: string | undefined,
-  time: string,
+  writer: Writer,
   lists: ListTypes,
+  entries = after.metadata.managedFields ?? [],
 ): ManagedFields[] {
-  const [old, current] = [
-    before === undefined ? new Map<string, unknown>() : leavesOf(before, lists),
-    leavesOf(after, lists),
-  ]
-  const changed = new Set(
-    [...current].filter(([path, value]) => !isEqual(old.get(path), value)).map(([path]) => path),
-  )
-  const kept = (after.metadata.managedFields ?? []).map((entry) => {
-    const isMine = isSameManager(entry, manager, 'Update', subresource)
-    const paths = pathsOf(entry.fieldsV1).filter(
-      (path) => current.has(path) && (isMine || !changed.has(path)),
-    )
-    return { entry, isMine, paths: isMine ? [...new Set([...paths, ...changed])] : paths }
-  })
-  const entries = kept.map(({ entry, isMine, paths }) => ({
-    ...entry,
-    ...(isMine && changed.size > 0 ? { time } : {}),
-    fieldsV1: toFields(paths),
-  }))
-  if (changed.size > 0 && !kept.some(({ isMine }) => isMine))
-    entries.push({
-      manager,
+  const { added, modified, removed } = changesBetween(before, after, lists)
+  const owners = readOwners(entries)
+  const mine = owners.find((owner) => isOf(writer, 'Update', owner))
+  const fields = new Set([...minus(mine?.fields ?? new Set(), removed), ...added, ...modified])
+  const isSame = mine !== undefined && isEqual([...mine.fields].sort(), [...fields].sort())
+  return writeOwners([
+    ...owners
+      .filter((owner) => owner !== mine)
+      .map((owner) => ({ ...owner, fields: minus(owner.fields, added, modified, removed) })),
+    {
+      manager: writer.manager,
       operation: 'Update',
       apiVersion: after.apiVersion,
-      time,
+      time: (isSame ? mine.time : undefined) ?? writer.time,
       fieldsType: 'FieldsV1',
-      fieldsV1: toFields(changed),
-      ...(subresource === undefined ? {} : { subresource }),
-    })
-  return entries.filter(({ fieldsV1 }) => Object.keys(fieldsV1).length > 0)
+      fields,
+      ...(writer.subresource === undefined ? {} : { subresource: writer.subresource }),
+    },
+  ])
 }
 
-/** Throws the conflict unless forced. */
+/**
+ * Throws the conflict unless forced. `known`: of the live object, what this writer may own. `empty` is what an object of the kind is compared with that is not
+ * there yet.
+ */
 export function applyConfiguration(
   live: ApiObject | undefined,
   applied: ApiObject,
-  manager: string,
-  force: boolean,
-  subresource: string | undefined,
-  time: string,
+  writer: Writer & { readonly force: boolean },
   lists: ListTypes,
+  empty: ApiObject,
+  known = live,
 ): ApiObject {
-  const wanted = leavesOf(applied, lists)
-  const present = live === undefined ? new Map<string, unknown>() : leavesOf(live, lists)
-  const entries = live?.metadata.managedFields ?? []
-  const mine = entries.find((entry) => isSameManager(entry, manager, 'Apply', subresource))
-  const others = entries.filter((entry) => entry !== mine)
-  refuseConflicts(wanted, present, others, force)
-  const ownedByOthers = new Set(others.flatMap((entry) => pathsOf(entry.fieldsV1)))
-  const dropped =
-    mine === undefined
-      ? []
-      : pathsOf(mine.fieldsV1).filter((path) => !wanted.has(path) && !ownedByOthers.has(path))
+  const wanted = fieldsOf(applied, lists)
+  const owners = readOwners(known === undefined ? [] : knownOwners(known, writer.time, lists, empty))
+  const mine = owners.find((owner) => isOf(writer, 'Apply', owner))
+  const others = owners.filter((owner) => owner !== mine)
   let result = structuredClone(
     live ?? { apiVersion: applied.apiVersion, kind: applied.kind, metadata: { ...applied.metadata } },
   ) as ApiObject
-  for (const path of dropped) removePath(result, JSON.parse(path) as string[], lists)
+  for (const path of droppedFields(mine?.fields ?? new Set(), wanted, others))
+    removePath(result, JSON.parse(path) as string[], lists)
   result = mergeApplied(result, applied, lists) as ApiObject
-  const remaining = others.map((entry) => {
-    const paths = pathsOf(entry.fieldsV1)
-    const kept = force
-      ? paths.filter((path) => !wanted.has(path) || isEqual(present.get(path), wanted.get(path)))
-      : paths
-    return { ...entry, fieldsV1: toFields(kept) }
-  })
-  result.metadata = {
-    ...result.metadata,
-    managedFields: [
-      ...remaining.filter(({ fieldsV1 }) => Object.keys(fieldsV1).length > 0),
-      {
-        manager,
-        operation: 'Apply',
-        apiVersion: applied.apiVersion,
-        time: mine !== undefined && isEqual(mine.fieldsV1, toFields(wanted.keys())) ? mine.time : time,
-        fieldsType: 'FieldsV1',
-        fieldsV1: toFields(wanted.keys()),
-        ...(subresource === undefined ? {} : { subresource }),
-      },
-    ],
-  }
+  const { added, modified, removed } = changesBetween(live ?? empty, result, lists)
+  const changed = new Set([...added, ...modified])
+  if (!writer.force) refuseConflicts(others, changed)
+  const time = changed.size + removed.size > 0 ? writer.time : mine?.time
+  const managedFields = writeOwners([
+    ...others.map((owner) => ({ ...owner, fields: minus(owner.fields, changed, removed) })),
+    {
+      manager: writer.manager,
+      operation: 'Apply',
+      apiVersion: applied.apiVersion,
+      ...(time === undefined ? {} : { time }),
+      fieldsType: 'FieldsV1',
+      fields: wanted,
+      ...(writer.subresource === undefined ? {} : { subresource: writer.subresource }),
+    },
+  ])
+  result.metadata = { ...result.metadata, managedFields }
   return result
 }
 
-function refuseConflicts(
-  wanted: ReadonlyMap<string, unknown>,
-  present: ReadonlyMap<string, unknown>,
-  others: readonly ManagedFields[],
-  force: boolean,
-): void {
-  if (force) return
-  const causes = others.flatMap((entry) =>
-    pathsOf(entry.fieldsV1)
-      .filter((path) => wanted.has(path) && !isEqual(wanted.get(path), present.get(path)))
-      .map((path) => ({
-        reason: 'FieldManagerConflict',
-        message: `conflict with "${entry.manager}" using ${entry.apiVersion}`,
-        field: dotted(path),
-      })),
-  )
-  if (causes.length === 0) return
-  const text = causes.map(({ message, field }) => `${message}: ${field}`).join('\n')
-  throw new StatusError(
-    409,
-    'Conflict',
-    `Apply failed with ${causes.length} conflict${causes.length === 1 ? '' : 's'}: ${text}`,
-    { causes },
-  )
+/** Fields of an object that nobody owns belong to somebody unknown: an apply must not take them silently. */
+function knownOwners(live: ApiObject, time: string, lists: ListTypes, empty: ApiObject): ManagedFields[] {
+  const { managedFields = [] } = live.metadata
+  if (managedFields.length > 0) return managedFields
+  return trackUpdate(empty, live, { manager: unknownManager, subresource: undefined, time }, lists, [])
 }
 
-function dotted(path: string): string {
-  return (JSON.parse(path) as string[])
-    .filter((part) => part !== itself)
-    .map((part) => {
-      if (part.startsWith('f:')) return `.${part.slice(2)}`
-      if (part.startsWith('v:')) return `[=${part.slice(2)}]`
-      const keys = Object.entries(JSON.parse(part.slice(2)) as JsonObject)
-      return `[${keys.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(',')}]`
-    })
-    .join('')
+/** Deepest first. A field stays while another manager owns it or a field below it. */
+function droppedFields(mine: FieldSet, wanted: FieldSet, others: readonly Owner[]): string[] {
+  const owned = [...wanted, ...others.flatMap(({ fields }) => [...fields])]
+  const isKept = (path: string): boolean => {
+    const above = path.slice(0, -1)
+    return owned.some((other) => other === path || other.startsWith(`${above},`))
+  }
+  return [...mine].filter((path) => !isKept(path)).sort((a, b) => b.length - a.length)
+}
+
+function refuseConflicts(others: readonly Owner[], changed: FieldSet): void {
+  const conflicts = others
+    .map((owner) => ({
+      who: describe(owner),
+      fields: [...owner.fields].filter((path) => changed.has(path)).sort(),
+    }))
+    .filter(({ fields }) => fields.length > 0)
+  if (conflicts.length === 0) return
+  const causes = conflicts.flatMap(({ who, fields }) =>
+    fields.map((path) => ({
+      reason: 'FieldManagerConflict',
+      message: `conflict with ${who}`,
+      field: dottedPath(path),
+    })),
+  )
+  const text = conflicts
+    .map(({ who, fields }) =>
+      fields.length === 1
+        ? `conflict with ${who}: ${dottedPath(fields[0] ?? '')}`
+        : `conflicts with ${who}:${fields.map((path) => `\n- ${dottedPath(path)}`).join('')}`,
+    )
+    .join('\n')
+  const count = `${causes.length} conflict${causes.length === 1 ? '' : 's'}`
+  throw new StatusError(409, 'Conflict', `Apply failed with ${count}: ${text}`, { causes })
+}
+
+function describe({ manager, operation, apiVersion, subresource }: Owner): string {
+  const by = subresource === undefined ? '' : ` with subresource ${JSON.stringify(subresource)}`
+  return `${JSON.stringify(manager)}${by}${operation === 'Update' ? ` using ${apiVersion}` : ''}`
 }
 
 function mergeApplied(target: unknown, applied: unknown, lists: ListTypes): unknown {
@@ -253,6 +223,6 @@ function removeItem(list: unknown[], part: string, rest: readonly string[], list
   const wanted: unknown = JSON.parse(part.slice(2))
   const at = list.findIndex((item) => isEqual(type.kind === 'map' ? keyOfItem(type, item) : item, wanted))
   if (at < 0) return
-  if (rest[0] === itself) list.splice(at, 1)
+  if (rest.length === 0) list.splice(at, 1)
   else removePath(list[at], rest, lists.item)
 }

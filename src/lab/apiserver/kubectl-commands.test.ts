@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import { WebSocketServer } from 'ws'
 import { stringify } from 'yaml'
 import { renderCrds } from '../../api/crd.ts'
-import { kubectlMissing, RunningServer } from './running-server.ts'
+import { execMissing, kubectlMissing, RunningServer } from './running-server.ts'
 
 const skip = kubectlMissing
 let server: RunningServer
@@ -129,12 +129,15 @@ describe('nodes and pods', { skip }, () => {
     assert.equal((await server.ask('POST', path, binding)).code, 409)
   })
 
-  test('exec with its exit code and its input; logs; and a kubelet that is away', async () => {
+  test('exec with its exit code and its input', { skip: execMissing }, async () => {
     assert.equal(await succeed('exec xwing -- curl -s url'), '/exec/default/xwing/xwing curl -s url\n')
     assert.equal((await server.kubectl('exec xwing -- exit 7')).code, 7)
     assert.equal(await succeed('exec -i xwing -- cat', 'through\n'), 'through\n')
-    assert.match(await succeed('logs xwing --tail=3'), /^log of \/containerLogs\/default\/xwing\/xwing\?.*tailLines=3/)
     assert.match(await fail('exec xwing -c nobody -- ls'), /container nobody is not valid for pod xwing/)
+  })
+
+  test('logs; and a kubelet that is away', async () => {
+    assert.match(await succeed('logs xwing --tail=3'), /^log of \/containerLogs\/default\/xwing\/xwing\?.*tailLines=3/)
     const spec = { nodeName: 'far', containers: [{ name: 'a', image: 'b' }] }
     await succeed('create -f -', stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'lost' }, spec }))
     assert.match(await fail('logs lost'), /error dialing backend: .*127\.0\.0\.1:1/)
@@ -144,9 +147,9 @@ describe('nodes and pods', { skip }, () => {
   test('a pod on a node goes when its kubelet says so, any other at once', async () => {
     const deleting = succeed('delete pod lost --timeout=20s')
     await endPod('lost')
-    assert.equal(await deleting, 'pod "lost" deleted\n')
+    assert.match(await deleting, /^pod "lost" deleted/)
     await succeed('run free --image b')
-    assert.equal(await succeed('delete pod free'), 'pod "free" deleted\n')
+    assert.match(await succeed('delete pod free'), /^pod "free" deleted/)
   })
 
   test('describe', async () => {
@@ -201,8 +204,8 @@ describe('changes', { skip }, () => {
     assert.equal(await succeed('get deploy d -o jsonpath={.spec.replicas}'), '5')
     const uid = await succeed('get deploy d -o jsonpath={.metadata.uid}')
     await server.ask('POST', maps, configMap('owned', { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'd', uid }] }))
-    assert.match(await succeed('delete deploy d --dry-run=server'), /deleted \(server dry run\)/)
-    assert.equal(await succeed('delete deploy d --cascade=foreground'), 'deployment.apps "d" deleted\n')
+    assert.match(await succeed('delete deploy d --dry-run=server'), /deleted .*\(server dry run\)/)
+    assert.match(await succeed('delete deploy d --cascade=foreground'), /^deployment.apps "d" deleted/)
     assert.match(await fail('get cm owned'), /NotFound/)
     assert.match(await fail('create -f -', deployment.replace('app: a', 'app: b')), /`selector` does not match template `labels`/)
   }) // biome-ignore format: one a line

@@ -227,6 +227,9 @@ export class Lifecycle {
       ...object,
       metadata: {
         ...metadata,
+        ...(metadata.generation === undefined || metadata.deletionTimestamp !== undefined
+          ? {}
+          : { generation: metadata.generation + 1 }),
         ...(holds ? { finalizers: [...new Set([...finalizers, foreground])] } : {}),
         /* To be deleted is a change of what is wanted. */
         ...(metadata.generation !== undefined && metadata.deletionTimestamp === undefined

@@ -17,6 +17,10 @@ export interface ListTypes {
   of(items: readonly unknown[]): ListType
   at(field: string): ListTypes
   readonly item: ListTypes
+  /** A map that is replaced as a whole. */
+  readonly isAtomicMap: boolean
+  /** Whether this is a field of the kind, rather than a key of a map. */
+  isField(name: string): boolean
 }
 
 const atomic: ListType = { kind: 'atomic' }
@@ -44,6 +48,19 @@ const builtInTypes: Readonly<Record<string, ListType>> = {
   finalizers: set,
 }
 
+/** Structures that Kubernetes replaces as a whole: selectors, and references to another object. */
+const atomicMaps = new Set([
+  'selector',
+  'nodeSelector',
+  'fieldRef',
+  'resourceFieldRef',
+  'secretKeyRef',
+  'configMapKeyRef',
+  'involvedObject',
+  'targetRef',
+  'roleRef',
+])
+
 /** `ports` of a container are told apart by containerPort, those of a Service by port. */
 function builtInType(field: string, items: readonly unknown[]): ListType {
   if (field !== 'ports') return Object.hasOwn(builtInTypes, field) ? (builtInTypes[field] ?? atomic) : atomic
@@ -57,8 +74,11 @@ export function builtInLists(field = ''): ListTypes {
     of: (items) => usable(builtInType(field, items), items),
     at: builtInLists,
     get item() {
-      return builtInLists()
+      const items = builtInLists()
+      return field === 'ownerReferences' ? { ...items, item: items.item, isAtomicMap: true } : items
     },
+    isAtomicMap: atomicMaps.has(field),
+    isField: () => true,
   }
 }
 
@@ -73,6 +93,8 @@ function customLists(schema: Schema | undefined): ListTypes {
     get item() {
       return customLists(schema?.items)
     },
+    isAtomicMap: schema?.['x-kubernetes-map-type'] === 'atomic',
+    isField: (name) => schema?.properties?.[name] !== undefined || !isObject(schema?.additionalProperties),
   }
 }
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiObject } from './api-object.ts'
 import { encodeObject, send, sendText } from './encoding.ts'
 import type { Target } from './request.ts'
-import { apiVersionOf, resourceKey } from './resources.ts'
+import { apiVersionOf, type ResourceKind, resourceKey } from './resources.ts'
 import { type Predicate, parseFieldSelector, parseLabelSelector } from './selectors.ts'
 import { badRequest, StatusError } from './status-error.ts'
 import { keyOf, type Store } from './store.ts'
@@ -82,6 +82,31 @@ export function sendList(
     send(response, 200, render(page, metadata))
     return
   }
-  const head = JSON.stringify({ kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata })
-  sendText(response, 200, `${head.slice(0, -1)},"items":[${page.map(encodeObject).join(',')}]}`)
+  sendItems(response, kind, metadata, page)
+}
+
+/** A list of objects as they are. */
+export function sendObjects(
+  response: ServerResponse,
+  store: Store,
+  kind: ResourceKind,
+  objects: readonly ApiObject[],
+): void {
+  sendItems(response, kind, { resourceVersion: String(store.version) }, objects)
+}
+
+/** Lists of custom objects say that there is no more; of built-in ones they say nothing. */
+function sendItems(
+  response: ServerResponse,
+  kind: ResourceKind,
+  metadata: object,
+  objects: readonly ApiObject[],
+): void {
+  const more = kind.custom === undefined ? {} : { continue: '' }
+  const head = JSON.stringify({
+    kind: `${kind.kind}List`,
+    apiVersion: apiVersionOf(kind),
+    metadata: { ...more, ...metadata },
+  })
+  sendText(response, 200, `${head.slice(0, -1)},"items":[${objects.map(encodeObject).join(',')}]}`)
 }

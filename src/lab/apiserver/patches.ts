@@ -8,15 +8,35 @@ const mediaTypes = {
   strategic: 'application/strategic-merge-patch+json',
 } as const
 
+const objectPatch = 'map[string]interface {}'
+const listPatch = '[]handlers.jsonPatchOp'
+
 /** By the request's media type. Strategic merge needs Go types, which custom kinds have none of. */
 export function applyPatch(type: string, base: unknown, patch: unknown, isCustom: boolean): unknown {
-  if (type === mediaTypes.json) return jsonPatch(base, patch)
-  if (type === mediaTypes.merge) return mergePatch(base, patch)
-  if (type === mediaTypes.strategic && !isCustom) return strategicPatch(base, patch)
-  throw new StatusError(
+  if (type === mediaTypes.json)
+    return Array.isArray(patch) ? jsonPatch(base, patch) : refuseDecoding(patch, listPatch)
+  const isKnown = type === mediaTypes.merge || (type === mediaTypes.strategic && !isCustom)
+  if (!isKnown) throw unknownType(isCustom)
+  if (!isObject(patch)) return refuseDecoding(patch, objectPatch)
+  return type === mediaTypes.merge ? mergePatch(base, patch) : strategicPatch(base, patch)
+}
+
+function refuseDecoding(patch: unknown, wanted: string): never {
+  const found = Array.isArray(patch) ? 'array' : typeof patch === 'boolean' ? 'bool' : typeof patch
+  throw badRequest(`error decoding patch: json: cannot unmarshal ${found} into Go value of type ${wanted}`)
+}
+
+function unknownType(isCustom: boolean): StatusError {
+  const types = [
+    mediaTypes.json,
+    mediaTypes.merge,
+    ...(isCustom ? [] : [mediaTypes.strategic]),
+    'application/apply-patch+yaml',
+  ]
+  return new StatusError(
     415,
     'UnsupportedMediaType',
-    'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
+    `the body of the request was in an unknown format - accepted media types include: ${types.join(', ')}`,
   )
 }
 
@@ -31,6 +51,11 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return result
 }
 
+/** All that an API server says of a step that fails. */
+function refused(): StatusError {
+  return new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request')
+}
+
 interface JsonPatchStep {
   readonly op: string
   readonly path: string
@@ -40,11 +65,10 @@ interface JsonPatchStep {
 
 /** RFC 6902. A failing step leaves the object as it was. */
 export function jsonPatch(target: unknown, steps: unknown): unknown {
-  if (!Array.isArray(steps)) throw badRequest('a JSON patch is a list of operations')
+  if (!Array.isArray(steps)) throw refused()
   const root = { document: structuredClone(target) }
   for (const step of steps as unknown[]) {
-    if (!isObject(step) || typeof step.op !== 'string' || typeof step.path !== 'string')
-      throw badRequest('each operation of a JSON patch has an op and a path')
+    if (!isObject(step) || typeof step.op !== 'string' || typeof step.path !== 'string') throw refused()
     applyStep(root, step as unknown as JsonPatchStep)
   }
   return root.document
@@ -53,22 +77,16 @@ export function jsonPatch(target: unknown, steps: unknown): unknown {
 function applyStep(root: { document: unknown }, { op, path, from, value }: JsonPatchStep): void {
   switch (op) {
     case 'add':
-      writeAt(root, path, value, true)
+      writeAt(root, path, value ?? null, true)
       return
     case 'replace':
-      readAt(root, path)
       writeAt(root, path, value, false)
       return
     case 'remove':
       removeAt(root, path)
       return
     case 'test':
-      if (!isEqual(readAt(root, path), value))
-        throw new StatusError(
-          422,
-          'Invalid',
-          `the server rejected our request due to an error in our request: testing value ${path} failed`,
-        )
+      if (!isEqual(valueAt(root, path) ?? null, value ?? null)) throw refused()
       return
     case 'copy':
       writeAt(root, path, structuredClone(readAt(root, from ?? '')), true)
@@ -80,12 +98,12 @@ function applyStep(root: { document: unknown }, { op, path, from, value }: JsonP
       return
     }
     default:
-      throw badRequest(`unexpected operation ${op} in a JSON patch`)
+      throw refused()
   }
 }
 
 function partsOf(pointer: string): string[] {
-  if (pointer !== '' && !pointer.startsWith('/')) throw badRequest(`${pointer} is no JSON pointer`)
+  if (pointer !== '' && !pointer.startsWith('/')) throw refused()
   return [
     'document',
     ...pointer
@@ -108,17 +126,25 @@ function parentOf(
       typeof parent === 'object' && parent !== null && Object.hasOwn(parent, part)
         ? (parent as JsonObject)[part]
         : undefined
-  if (typeof parent !== 'object' || parent === null)
-    throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
+  if (typeof parent !== 'object' || parent === null) throw refused()
   return { parent: parent as JsonObject | unknown[], last }
 }
 
-function readAt(root: { document: unknown }, pointer: string): unknown {
+function valueAt(root: { document: unknown }, pointer: string): unknown {
   const { parent, last } = parentOf(root, pointer)
-  const value = Object.hasOwn(parent, last) ? (parent as JsonObject)[last] : undefined
-  if (value === undefined)
-    throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} does not exist`)
+  const at = indexIn(parent, last)
+  return Object.hasOwn(parent, at) ? (parent as JsonObject)[at] : undefined
+}
+
+function readAt(root: { document: unknown }, pointer: string): unknown {
+  const value = valueAt(root, pointer)
+  if (value === undefined) throw refused()
   return value
+}
+
+/** A negative index counts from the end of a list. */
+function indexIn(parent: JsonObject | unknown[], last: string): string {
+  return Array.isArray(parent) && /^-\d+$/.test(last) ? String(parent.length + Number(last)) : last
 }
 
 function writeAt(root: { document: unknown }, pointer: string, value: unknown, isInsertion: boolean): void {
@@ -127,8 +153,7 @@ function writeAt(root: { document: unknown }, pointer: string, value: unknown, i
     parent[last] = value
     return
   }
-  if (last !== '-' && !(/^\d+$/.test(last) && Number(last) <= parent.length))
-    throw new StatusError(422, 'Invalid', `the server rejected our request: ${pointer} is no place in a list`)
+  if (last !== '-' && !(/^\d+$/.test(last) && Number(last) <= parent.length)) throw refused()
   if (last === '-') parent.push(value)
   else if (isInsertion) parent.splice(Number(last), 0, value)
   else parent[Number(last)] = value
@@ -137,7 +162,7 @@ function writeAt(root: { document: unknown }, pointer: string, value: unknown, i
 function removeAt(root: { document: unknown }, pointer: string): void {
   readAt(root, pointer)
   const { parent, last } = parentOf(root, pointer)
-  if (Array.isArray(parent)) parent.splice(Number(last), 1)
+  if (Array.isArray(parent)) parent.splice(Number(indexIn(parent, last)), 1)
   else delete parent[last]
 }
 

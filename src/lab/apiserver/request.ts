@@ -3,9 +3,10 @@ import { parse as parseYaml } from 'yaml'
 import type { User } from './access.ts'
 import { type ApiObject, isObject } from './api-object.ts'
 import type { Catalog } from './catalog.ts'
+import { unsupported, wrong } from './field-issues.ts'
 import { decodeProtobuf } from './protobuf.ts'
-import type { ResourceKind } from './resources.ts'
-import { badRequest, StatusError } from './status-error.ts'
+import { builtInKinds, type ResourceKind } from './resources.ts'
+import { badRequest, type FieldIssue, invalid, StatusError } from './status-error.ts'
 
 /** What a URL names. */
 export interface Target {
@@ -53,11 +54,17 @@ export function parseTarget(path: string, catalog: Catalog): Target | undefined 
     ? [parts[1], parts[2], parts[3], parts[4], ...parts.slice(5)]
     : [undefined, ...parts]
   const kind = catalog.find(group, version, plural)
+  // Groups that definitions bring are served apart, and say it in another way.
+  if (kind === undefined && !isBuiltInGroup(group, version)) return undefined
   if (kind === undefined || more.length > 0) throw nothingThere()
   if (subresource !== '' && !kind.subresources.includes(subresource)) throw nothingThere()
   if (kind.isNamespaced ? name !== undefined && namespace === undefined : namespace !== undefined)
     throw nothingThere()
   return { kind, namespace, name, subresource }
+}
+
+function isBuiltInGroup(group: string, version: string): boolean {
+  return builtInKinds.some((kind) => kind.group === group && kind.version === version)
 }
 
 /** A slash inside a name would let one object's key pass for that of another namespace's. */
@@ -71,7 +78,13 @@ function decode(part: string): string {
   throw badRequest(`${part} is not a valid part of a path`)
 }
 
-export async function readBody(request: IncomingMessage): Promise<unknown> {
+/** What a body is read as: an object of a kind, or a patch. */
+export interface Purpose {
+  readonly kind: string
+  readonly isPatch: boolean
+}
+
+export async function readBody(request: IncomingMessage, purpose?: Purpose): Promise<unknown> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of request) {
@@ -85,21 +98,39 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
     chunks.push(chunk as Buffer)
   }
   const bytes = Buffer.concat(chunks)
-  if (bytes.length === 0) return undefined
   const type = (request.headers['content-type'] ?? 'application/json').split(';')[0]?.trim() ?? ''
-  const body = type.includes('protobuf') ? decodeProtobuf(bytes) : parseText(bytes.toString('utf8'), type)
+  if (purpose !== undefined && !purpose.isPatch && !objectTypes.includes(type))
+    throw new StatusError(
+      415,
+      'UnsupportedMediaType',
+      `the body of the request was in an unknown format - accepted media types include: ${objectTypes.join(', ')}`,
+    )
+  if (bytes.length === 0 && purpose === undefined) return undefined
+  const body = type.includes('protobuf')
+    ? decodeProtobuf(bytes)
+    : parseText(bytes.toString('utf8'), type, purpose)
   if (isDeeperThan(body, mostDepth)) throw badRequest(`the body nests deeper than ${mostDepth} levels`)
   return body
 }
 
-function parseText(text: string, type: string): unknown {
+const objectTypes = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
+
+function parseText(text: string, type: string, purpose: Purpose | undefined): unknown {
   try {
-    return type.includes('yaml') ? parseYaml(text) : JSON.parse(text)
+    return type.includes('yaml') ? parseYaml(text, { uniqueKeys: false }) : JSON.parse(text)
   } catch (error) {
-    throw badRequest(
-      `the body of the request is not ${type}: ${error instanceof Error ? error.message : error}`,
-    )
+    const why = error instanceof Error ? error.message : String(error)
+    const go = /Unexpected end|position 1 \(/.test(why) ? 'unexpected end of JSON input' : why
+    if (purpose?.isPatch) throw badRequest(`error decoding patch: ${go}`)
+    if (purpose !== undefined)
+      throw unrecognized(purpose.kind, `couldn't get version/kind; json parse error: ${go}`, text)
+    throw badRequest(`the body of the request is not ${type}: ${why}`)
   }
+}
+
+function unrecognized(kind: string, why: string, text: string): StatusError {
+  const begin = text === '' ? '<empty>' : text.length > 30 ? `${text.slice(0, 30)} ...` : text
+  return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${begin})`)
 }
 
 function isDeeperThan(value: unknown, levels: number): boolean {
@@ -130,14 +161,27 @@ export function parseDeleteOptions(body: unknown, { searchParams }: URL): Delete
   const text = (value: unknown): string | undefined =>
     value === undefined || value === null || value === '' ? undefined : String(value)
   const grace = text(given.gracePeriodSeconds ?? searchParams.get('gracePeriodSeconds'))
-  if (grace !== undefined && !/^\d{1,9}$/.test(grace))
+  if (grace !== undefined && !/^-?\d{1,9}$/.test(grace))
     throw badRequest(`gracePeriodSeconds must be a number of seconds, not ${grace}`)
   const propagation = text(given.propagationPolicy ?? searchParams.get('propagationPolicy')) ?? 'Background'
+  const refuse = (issue: FieldIssue): never => {
+    throw invalid('meta.k8s.io', 'DeleteOptions', '', [issue])
+  }
   if (propagation !== 'Background' && propagation !== 'Foreground' && propagation !== 'Orphan')
-    throw badRequest(`invalid propagationPolicy: ${propagation}`)
+    return refuse(
+      unsupported('propagationPolicy', propagation, ['Foreground', 'Background', 'Orphan', 'nil']),
+    )
+  if (given.orphanDependents !== undefined && given.propagationPolicy !== undefined)
+    refuse(
+      wrong('propagationPolicy', propagation, 'orphanDependents and deletionPropagation cannot be both set'),
+    )
+  if (given.kind !== undefined && given.kind !== 'DeleteOptions')
+    throw badRequest(
+      `no kind "${given.kind}" is registered for version "${given.apiVersion}" in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"`,
+    )
   const dryRun = Array.isArray(given.dryRun) ? given.dryRun : searchParams.getAll('dryRun')
   return {
-    gracePeriodSeconds: grace === undefined ? undefined : Number(grace),
+    gracePeriodSeconds: grace === undefined ? undefined : Math.max(0, Number(grace)),
     propagation,
     dryRun: dryRun.includes('All'),
     uid: text(preconditions.uid),

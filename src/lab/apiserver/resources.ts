@@ -96,6 +96,24 @@ export const builtInKinds: readonly ResourceKind[] = [
   ),
 ]
 
+const kindsWithGeneration = new Set([
+  'Pod',
+  'Deployment',
+  'ReplicaSet',
+  'DaemonSet',
+  'StatefulSet',
+  'NetworkPolicy',
+  'PodDisruptionBudget',
+  'EndpointSlice',
+  'PriorityClass',
+  'CustomResourceDefinition',
+])
+
+/** Whether changes of the spec are counted. */
+export function hasGeneration({ custom, kind }: ResourceKind): boolean {
+  return custom !== undefined || kindsWithGeneration.has(kind)
+}
+
 export const verbs = [
   'create',
   'delete',

@@ -19,26 +19,42 @@ const listCost = 10
 export interface RuleCost {
   /** Of the schema, as in `spec.selectors[]`. */
   readonly path: string
+  /** The same as an API server names it, as in `.properties[spec].items.x-kubernetes-validations[0]`. */
+  readonly field: string
+  readonly part: 'rule' | 'messageExpression'
   readonly expression: string
   readonly cost: number
 }
 
 /** Every rule and every messageExpression below a schema. A rule inside a list is counted for each item that there may be. */
-export function estimateRules(schema: Schema, path = '', times = 1): RuleCost[] {
-  const own = (schema['x-kubernetes-validations'] ?? []).flatMap(({ rule, messageExpression }) => [
-    { path, expression: rule, cost: costOf(rule, schema) * times },
-    ...(messageExpression === undefined
-      ? []
-      : [{ path, expression: messageExpression, cost: costOf(messageExpression, schema) }]),
-  ])
+export function estimateRules(schema: Schema, path = '', times = 1, above = ''): RuleCost[] {
+  const own = (schema['x-kubernetes-validations'] ?? []).flatMap(
+    ({ rule, messageExpression }, index): RuleCost[] => {
+      const field = `${above}.x-kubernetes-validations[${index}]`
+      const ofRule: RuleCost = {
+        path,
+        field,
+        part: 'rule',
+        expression: rule,
+        cost: costOf(rule, schema) * times,
+      }
+      if (messageExpression === undefined) return [ofRule]
+      const cost = costOf(messageExpression, schema)
+      return [ofRule, { path, field, part: 'messageExpression', expression: messageExpression, cost }]
+    },
+  )
   const { properties = {}, items, additionalProperties: values } = schema
   return [
     ...own,
     ...Object.entries(properties).flatMap(([name, below]) =>
-      estimateRules(below, path === '' ? name : `${path}.${name}`, times),
+      estimateRules(below, path === '' ? name : `${path}.${name}`, times, `${above}.properties[${name}]`),
     ),
-    ...(items === undefined ? [] : estimateRules(items, `${path}[]`, times * sizeOf(schema))),
-    ...(typeof values === 'object' ? estimateRules(values, `${path}{}`, times * sizeOf(schema)) : []),
+    ...(items === undefined
+      ? []
+      : estimateRules(items, `${path}[]`, times * sizeOf(schema), `${above}.items`)),
+    ...(typeof values === 'object'
+      ? estimateRules(values, `${path}{}`, times * sizeOf(schema), `${above}.additionalProperties`)
+      : []),
   ]
 }
 

@@ -2,10 +2,10 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
-import { kubectlProblem } from '../requirements.ts'
+import { clientToolsFolder, kubectlProblem, type ToolAge } from '../client-tools.ts'
 
 export interface Outcome {
   readonly code: number
@@ -22,8 +22,19 @@ export interface Answer {
 const readyWithinMs = 20_000
 const pollEveryMs = 20
 
+/** Which kubectl the tests use: the same tests run with the oldest, too. */
+export const kubectlAge: ToolAge = process.env.SALLYPORT_TEST_KUBECTL === 'oldest' ? 'oldest' : 'newest'
+
 /** Why tests with kubectl cannot run here; false when they can. */
-export const kubectlMissing: string | false = kubectlProblem() ?? false
+export const kubectlMissing: string | false =
+  kubectlAge === 'newest'
+    ? (kubectlProblem() ?? false)
+    : !existsSync(clientToolsFolder('oldest')) && 'kubectl 1.28 is missing: ./setup brings it on x86-64'
+
+/** Why tests that run commands in pods cannot run here; false when they can. */
+export const execMissing: string | false =
+  kubectlMissing ||
+  (kubectlAge === 'oldest' && 'kubectl 1.28 runs commands over SPDY, which this API server does not speak')
 
 /** For tests: the API server as a process of its own on 127.0.0.1, with a home directory for kubectl. */
 export class RunningServer {
@@ -97,18 +108,23 @@ export class RunningServer {
 
   async run(words: readonly string[], input = '', token = this.adminToken): Promise<Outcome> {
     const kubeconfig = this.path(`kubeconfig-${token.slice(0, 20)}`)
-    writeFileSync(kubeconfig, stringify(this.#kubeconfig(token)))
+    writeFileSync(kubeconfig, stringify(this.#kubeconfig(token)), { mode: 0o600 })
     const [command = '', ...rest] = words
     return new Promise((resolve) => {
       const child = execFile(
         command,
         rest,
-        { env: { ...process.env, HOME: this.directory, KUBECONFIG: kubeconfig }, timeout: 30_000 },
+        { env: this.#environment(kubeconfig), timeout: 30_000 },
         (error, stdout, stderr) =>
           resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }),
       )
       child.stdin?.end(input)
     })
+  }
+
+  #environment(kubeconfig: string): NodeJS.ProcessEnv {
+    const path = [clientToolsFolder(kubectlAge), process.env.PATH].join(delimiter)
+    return { ...process.env, PATH: path, HOME: this.directory, KUBECONFIG: kubeconfig }
   }
 
   #kubeconfig(token: string): object {

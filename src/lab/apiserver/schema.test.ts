@@ -132,7 +132,7 @@ describe('rules', () => {
   const text_ = text
 
   test('a rule that does not hold says its message', () =>
-    assert.deepEqual(messages({ size: 3 }, rule('self.size <= 2')), ['spec: Invalid value: "object": no']))
+    assert.deepEqual(messages({ size: 3 }, rule('self.size <= 2')), ['spec: Invalid value: no']))
 
   test('one that holds says nothing', () =>
     assert.deepEqual(messages({ size: 2 }, rule('self.size <= 2')), []))
@@ -143,7 +143,7 @@ describe('rules', () => {
         { size: 3 },
         rule('self.size <= 2', { messageExpression: "'not ' + string(self.size)", fieldPath: '.size' }),
       ),
-      ['spec.size: Invalid value: "object": not 3'],
+      ['spec.size: Invalid value: not 3'],
     ))
 
   test('addresses and prefixes are told from what is none', () => {
@@ -169,7 +169,7 @@ describe('rules', () => {
     const says = validate(object({ a: 1, b: 2, c: 9 }), undefined, schema)
     assert.deepEqual(
       says.map(({ field, message }) => `${field}: ${message}`),
-      ['<nil>: Invalid value: "object": too many', 'spec.c: Invalid value: "number": too big'],
+      ['<nil>: Invalid value: too many', 'spec.c: Invalid value: 9: too big'],
     )
   })
 })
@@ -178,7 +178,7 @@ describe('pruning', () => {
   test('removes what the schema does not know, and says what', () => {
     const schema = widget({ type: 'object', properties: { list: { type: 'array', items: { type: 'object', properties: { a: text } } } } })
     const pruned = object({ list: [{ a: 'x', b: 1 }], more: 1 })
-    assert.deepEqual(prune(pruned, schema), ['spec.list[0].b', 'spec.more'])
+    assert.deepEqual(prune(pruned, schema), ['spec.more', 'spec.list[0].b'])
     assert.deepEqual(pruned.spec, { list: [{ a: 'x' }] })
   }) // biome-ignore format: one a line
 

@@ -28,6 +28,7 @@ export interface Schema {
   readonly 'x-kubernetes-int-or-string'?: boolean
   readonly 'x-kubernetes-list-type'?: string
   readonly 'x-kubernetes-list-map-keys'?: readonly string[]
+  readonly 'x-kubernetes-map-type'?: string
   readonly 'x-kubernetes-validations'?: readonly Rule[]
 }
 
@@ -37,6 +38,7 @@ export interface Rule {
   readonly messageExpression?: string
   readonly reason?: string
   readonly fieldPath?: string
+  readonly optionalOldSelf?: boolean
 }
 
 const rootFields = ['apiVersion', 'kind', 'metadata']
@@ -48,22 +50,24 @@ export function prune(object: ApiObject, schema: Schema): string[] {
   return removed
 }
 
+/** What a level does not know is named before what the levels below it do not know. */
 function pruneValue(value: unknown, schema: Schema, path: string, removed: string[], isRoot = false): void {
   if (Array.isArray(value) && schema.items !== undefined)
     for (const [index, item] of value.entries()) pruneValue(item, schema.items, `${path}[${index}]`, removed)
   if (!isObject(value)) return
-  for (const [field, below] of Object.entries(value)) {
+  const isKept = schema.additionalProperties === true || schema['x-kubernetes-preserve-unknown-fields']
+  const below: [string, unknown, Schema][] = []
+  for (const field of Object.keys(value)) {
     if (isRoot && rootFields.includes(field)) continue
-    const known = schema.properties?.[field]
+    const known = schema.properties?.[field] ?? schema.additionalProperties
     const at = path === '' ? field : `${path}.${field}`
-    if (known !== undefined) pruneValue(below, known, at, removed)
-    else if (isObject(schema.additionalProperties))
-      pruneValue(below, schema.additionalProperties, at, removed)
-    else if (schema.additionalProperties !== true && !schema['x-kubernetes-preserve-unknown-fields']) {
+    if (isObject(known)) below.push([at, value[field], known as Schema])
+    else if (!isKept) {
       delete value[field]
       removed.push(at)
     }
   }
+  for (const [at, part, known] of below) pruneValue(part, known, at, removed)
 }
 
 /** Fills in defaults; null counts as absent where the schema does not allow it. */
@@ -77,22 +81,64 @@ export function applyDefaults(value: unknown, schema: Schema): void {
       value[field] = structuredClone(below.default)
     if (value[field] !== undefined) applyDefaults(value[field], below)
   }
-  if (isObject(schema.additionalProperties))
-    for (const below of Object.values(value)) applyDefaults(below, schema.additionalProperties as Schema)
+  if (!isObject(schema.additionalProperties)) return
+  const values = schema.additionalProperties as Schema
+  for (const [field, below] of Object.entries(value))
+    if (below === null && !values.nullable) delete value[field]
+    else applyDefaults(below, values)
 }
 
-/** Everything that is wrong, in Kubernetes' words. Rules are checked only on what has the right shape. */
-export function validate(object: ApiObject, old: ApiObject | undefined, schema: Schema): FieldIssue[] {
-  const issues: FieldIssue[] = []
+/** Mistakes that keep an API server from trying the rules: they could not be evaluated. */
+const blocking = /^FieldValue(NotSupported|Required|TooLong|TooMany|TypeInvalid)$/
+const untried: FieldIssue = {
+  field: '<nil>',
+  reason: 'FieldValueInvalid',
+  message:
+    'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+}
+
+/** Everything that is wrong, in Kubernetes' words; `before`: what was found of the metadata. */
+export function validate(
+  object: ApiObject,
+  old: ApiObject | undefined,
+  schema: Schema,
+  before: readonly FieldIssue[] = [],
+): FieldIssue[] {
+  const issues: FieldIssue[] = [...before]
   for (const [field, below] of Object.entries(schema.properties ?? {}))
     if (!rootFields.includes(field) && object[field] !== undefined)
       validateValue(object[field], below, field, issues)
   for (const field of schema.required ?? []) if (object[field] === undefined) issues.push(required(field))
-  if (issues.length > 0) return issues
+  if (issues.some(({ reason }) => blocking.test(reason)))
+    return hasRules(schema) ? [...issues, untried] : issues
   issues.push(...checkRules(schema['x-kubernetes-validations'] ?? [], object, old, ''))
   for (const [field, below] of Object.entries(schema.properties ?? {}))
     if (!rootFields.includes(field) && object[field] !== undefined)
       checkAllRules(object[field], old?.[field], below, field, issues)
+  return issues
+}
+
+const withRules = new WeakMap<Schema, boolean>()
+
+function hasRules(schema: Schema): boolean {
+  const known = withRules.get(schema)
+  if (known !== undefined) return known
+  const { items, additionalProperties: values, properties = {} } = schema
+  const found =
+    (schema['x-kubernetes-validations'] ?? []).length > 0 ||
+    Object.values(properties).some(hasRules) ||
+    (items !== undefined && hasRules(items)) ||
+    (typeof values === 'object' && hasRules(values))
+  withRules.set(schema, found)
+  return found
+}
+
+/** A default, whose field has no name yet. */
+export function validateDefault(value: unknown, schema: Schema): FieldIssue[] {
+  const issues: FieldIssue[] = []
+  validateValue(value, schema, '', issues)
+  if (issues.length > 0) return issues
+  checkAllRules(value, undefined, schema, '', issues)
   return issues
 }
 

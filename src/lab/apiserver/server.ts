@@ -4,12 +4,13 @@ import { act } from './actions.ts'
 import type { ApiObject } from './api-object.ts'
 import { attemptAt, attemptOf, isWatch, pathAttempt } from './attempt.ts'
 import { Catalog } from './catalog.ts'
+import { DefinitionController } from './definition-controller.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
 import { encodeObject, send, sendText } from './encoding.ts'
 import { actingAs } from './impersonation.ts'
 import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { predicateOf, sendList, tableRenderer } from './listing.ts'
+import { predicateOf, sendList, sendObjects, tableRenderer } from './listing.ts'
 import { restrictDeletion } from './node-restriction.ts'
 import { openApiDocument, openApiIndex, openApiV2 } from './openapi.ts'
 import { applyPatch } from './patches.ts'
@@ -22,7 +23,7 @@ import {
   type Target,
 } from './request.ts'
 import { RequestCounts } from './request-counts.ts'
-import { resourceKey } from './resources.ts'
+import { type ResourceKind, resourceKey } from './resources.ts'
 import {
   localReviewIn,
   reviewAccess,
@@ -33,10 +34,11 @@ import {
   reviewToken,
 } from './reviews.ts'
 import { scaleOf, withScale } from './scale.ts'
-import { conflict, notFound, StatusError, statusBody } from './status-error.ts'
-import type { Store } from './store.ts'
+import { notFound, StatusError, statusBody } from './status-error.ts'
+import { keyOf, type Store } from './store.ts'
 import { serveWatch } from './watching.ts'
 import { create, patch, replace, type WriteRequest } from './write.ts'
+import { checkWriteOptions } from './write-options.ts'
 
 const serverVersion = {
   major: '1',
@@ -73,6 +75,7 @@ export class ApiServer {
     this.access = access
     this.kubeletToken = kubeletToken
     this.#bookmarkEveryMs = bookmarkEveryMs
+    new DefinitionController(store)
     this.catalog = new Catalog(store)
     this.#lifecycle = new Lifecycle(store, this.catalog)
     this.#lifecycle.resume()
@@ -128,7 +131,7 @@ export class ApiServer {
     const target = parsed && { ...parsed, user }
     if (target === undefined) {
       this.access.authorize(user, attemptAt(method, path))
-      throw new StatusError(404, 'NotFound', 'the server could not find the requested resource')
+      return sendText(response, 404, '404 page not found\n', 'text/plain; charset=utf-8')
     }
     this.access.authorize(user, attemptOf(method, url, target))
     if (target.name === undefined) await this.#answerCollection(request, response, url, target)
@@ -170,7 +173,7 @@ export class ApiServer {
   #describe(path: string, request: IncomingMessage): { body: object; type?: string } | undefined {
     const { kinds } = this.catalog
     if (path === '/api' || path === '/apis')
-      if (request.headers.accept?.includes('as=APIGroupDiscoveryList'))
+      if (request.headers.accept?.includes(aggregatedType))
         return { body: aggregatedDiscovery(kinds, path === '/api'), type: aggregatedType }
     if (path === '/openapi/v3') return { body: openApiIndex(kinds) }
     const body = path.startsWith('/openapi/v3/')
@@ -185,22 +188,24 @@ export class ApiServer {
     url: URL,
     target: Target & { readonly name: string },
   ): Promise<void> {
-    const { subresource, name } = target
+    const { subresource, name, kind } = target
     const isAction = ['token', 'binding', 'eviction', 'exec', 'attach'].includes(subresource)
     if (subresource === 'log') return answerLog(this, target, url, response)
     if (isAction && request.method !== 'POST') throw methodNotAllowed()
-    const write = writeRequest(url, response, target, name)
+    const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
+    checkWriteOptions(request.method ?? '', url.searchParams, type === 'application/apply-patch+yaml')
+    const write = writeRequest(request, url, response, target, name)
+    const read = (isPatch: boolean): Promise<unknown> => readBody(request, { kind: kind.kind, isPatch })
     switch (request.method) {
       case 'GET':
         return this.#sendObject(request, response, url, target)
       case 'PUT': {
-        const body = await readBody(request)
+        const body = await read(false)
         if (subresource === 'scale') return this.#scale(response, write, target, () => body)
         return sendText(response, 200, encodeObject(replace(this.store, write, body)))
       }
       case 'PATCH': {
-        const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
-        const body = await readBody(request)
+        const body = await read(true)
         if (subresource === 'scale')
           return this.#scale(response, write, target, (scale) => applyPatch(type, scale, body, false))
         const existed = this.store.get(resourceKey(target.kind), keyOfTarget(target)) !== undefined
@@ -210,7 +215,7 @@ export class ApiServer {
       case 'DELETE':
         return this.#delete(response, target, parseDeleteOptions(await readBody(request), url))
       case 'POST': {
-        if (!isAction) throw methodNotAllowed()
+        if (!isAction) throw notSupported('create', target)
         const body = await readBody(request)
         return send(
           response,
@@ -267,15 +272,19 @@ export class ApiServer {
         return sendList(this.store, response, url.searchParams, target, matches, render)
       case 'POST': {
         if (kind.isNamespaced && target.namespace === undefined) throw methodNotAllowed()
-        const body = await readBody(request)
-        const created = create(this.store, writeRequest(url, response, target, ''), body)
+        checkWriteOptions('POST', url.searchParams, false)
+        const body = await readBody(request, { kind: kind.kind, isPatch: false })
+        const created = create(this.store, writeRequest(request, url, response, target, ''), body)
         return sendText(response, 201, encodeObject(created))
       }
       case 'DELETE': {
         const options = parseDeleteOptions(await readBody(request), url)
-        for (const object of this.store.list(resourceKey(kind)))
-          if (matches(object)) this.#lifecycle.delete(resourceKey(kind), object, options)
-        return send(response, 200, success)
+        const objects = this.store.list(resourceKey(kind)).filter(matches)
+        const items = objects.map((object) => {
+          const deleted = this.#lifecycle.delete(resourceKey(kind), object, options)
+          return this.store.get(resourceKey(kind), keyOf(object)) === undefined ? object : deleted
+        })
+        return sendObjects(response, this.store, kind, options.dryRun ? objects : items)
       }
       default:
         throw methodNotAllowed()
@@ -283,24 +292,67 @@ export class ApiServer {
   }
 
   #delete(response: ServerResponse, target: Target, options: ReturnType<typeof parseDeleteOptions>): void {
-    if (target.subresource !== '') throw methodNotAllowed()
+    if (target.subresource !== '') throw notSupported('delete', target)
     const { kind } = target
     const object = this.#require(target)
-    const { name, uid, resourceVersion } = object.metadata
-    if ((options.uid ?? uid) !== uid || (options.resourceVersion ?? resourceVersion) !== resourceVersion)
-      throw conflict(kind.group, kind.plural, name)
+    const { name, uid } = object.metadata
+    refuseOtherThan(kind, object, options)
     if (target.user !== undefined) restrictDeletion(this.store, target.user, kind, keyOfTarget(target))
     const deleted = this.#lifecycle.delete(resourceKey(kind), object, options)
-    if (kind.custom === undefined) sendText(response, 200, encodeObject(deleted))
-    else send(response, 200, { ...success, details: { name, group: kind.group, kind: kind.plural, uid } })
+    const isKept = !options.dryRun && this.store.get(resourceKey(kind), keyOf(object)) !== undefined
+    if (isKept || returnedKinds.has(kind.kind)) {
+      sendText(response, 200, encodeObject(deleted))
+      return
+    }
+    const details = { name, ...(kind.group === '' ? {} : { group: kind.group }), kind: kind.plural, uid }
+    send(response, 200, { ...success, details })
   }
+}
+
+/** Of these the answer to a deletion is the object as it was, of all others that it is gone. */
+const returnedKinds = new Set(['Pod', 'ServiceAccount', 'Service'])
+
+function refuseOtherThan(
+  { group, plural, kind }: ResourceKind,
+  { metadata }: ApiObject,
+  { uid, resourceVersion }: ReturnType<typeof parseDeleteOptions>,
+): void {
+  const refuse = (what: string, wanted: string, found: string | undefined, might: string): never => {
+    const qualified = group === '' ? kind : `${kind}.${group}`
+    throw new StatusError(
+      409,
+      'Conflict',
+      `Operation cannot be fulfilled on ${qualified} "${metadata.name}": the ${what} in the precondition (${wanted}) does not match the ${what} in record (${found}). The object might have been ${might}`,
+      { name: metadata.name, group, kind: kind || plural },
+    )
+  }
+  if (uid !== undefined && uid !== metadata.uid)
+    refuse('UID', uid, metadata.uid, 'deleted and then recreated')
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
+    refuse('ResourceVersion', resourceVersion, metadata.resourceVersion, 'modified')
+}
+
+function notSupported(verb: string, { kind: { group, plural } }: Target): StatusError {
+  const qualified = group === '' ? plural : `${plural}.${group}`
+  return new StatusError(
+    405,
+    'MethodNotAllowed',
+    `${verb} is not supported on resources of kind "${qualified}"`,
+    { group, kind: plural },
+  )
 }
 
 function keyOfTarget({ namespace, name = '' }: Target): string {
   return namespace === undefined ? name : `${namespace}/${name}`
 }
 
-function writeRequest(url: URL, response: ServerResponse, target: Target, name: string): WriteRequest {
+function writeRequest(
+  request: IncomingMessage,
+  url: URL,
+  response: ServerResponse,
+  target: Target,
+  name: string,
+): WriteRequest {
   const { searchParams } = url
   const validation = searchParams.get('fieldValidation')
   return {
@@ -309,10 +361,15 @@ function writeRequest(url: URL, response: ServerResponse, target: Target, name: 
     namespace: target.namespace,
     name,
     subresource: target.subresource,
-    manager: searchParams.get('fieldManager') ?? '',
+    manager: searchParams.get('fieldManager') || managerOf(request),
     force: searchParams.get('force') === 'true',
     dryRun: searchParams.getAll('dryRun').includes('All'),
     fieldValidation: validation === 'Strict' || validation === 'Ignore' ? validation : 'Warn',
     warn: (text) => response.appendHeader('warning', `299 - ${JSON.stringify(text)}`),
   }
+}
+
+/** Who does not say a name of its own is called as its program is. */
+function managerOf({ headers }: IncomingMessage): string {
+  return (headers['user-agent'] ?? 'unknown').split('/')[0]?.slice(0, 128) ?? 'unknown'
 }

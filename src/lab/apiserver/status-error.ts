@@ -28,10 +28,14 @@ export function statusBody(error: StatusError): object {
     metadata: {},
     status: 'Failure',
     message: error.message,
-    reason: error.reason,
-    details: error.details ?? {},
+    ...(error.reason === '' ? {} : { reason: error.reason }),
+    details: withoutEmpty(error.details ?? {}),
     code: error.code,
   }
+}
+
+function withoutEmpty(details: StatusDetails): object {
+  return Object.fromEntries(Object.entries(details).filter(([, value]) => value !== ''))
 }
 
 const qualified = (group: string, plural: string): string => (group === '' ? plural : `${plural}.${group}`)
@@ -44,19 +48,24 @@ export function notFound(group: string, plural: string, name: string): StatusErr
   })
 }
 
-export function alreadyExists(group: string, plural: string, name: string): StatusError {
-  return new StatusError(409, 'AlreadyExists', `${qualified(group, plural)} "${name}" already exists`, {
+export function alreadyExists(group: string, plural: string, name: string, why = ''): StatusError {
+  return new StatusError(409, 'AlreadyExists', `${why}${qualified(group, plural)} "${name}" already exists`, {
     name,
     group,
     kind: plural,
   })
 }
 
-export function conflict(group: string, plural: string, name: string): StatusError {
+export function conflict(
+  group: string,
+  plural: string,
+  name: string,
+  why = 'the object has been modified; please apply your changes to the latest version and try again',
+): StatusError {
   return new StatusError(
     409,
     'Conflict',
-    `Operation cannot be fulfilled on ${qualified(group, plural)} "${name}": the object has been modified; please apply your changes to the latest version and try again`,
+    `Operation cannot be fulfilled on ${qualified(group, plural)} "${name}": ${why}`,
     { name, group, kind: plural },
   )
 }

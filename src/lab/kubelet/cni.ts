@@ -11,6 +11,9 @@ export const resultCache = '/run/cni-results'
 
 const interfaceName = 'eth0'
 
+/** Container runtimes call this for every pod first, and refuse the pod if the node has no such plugin. */
+const loopback: NetworkList = { cniVersion: '0.3.1', name: 'cni-loopback', plugins: [{ type: 'loopback' }] }
+
 interface NetworkList {
   readonly cniVersion: string
   readonly name: string
@@ -39,7 +42,15 @@ export function findNetwork(): NetworkList | undefined {
   return undefined
 }
 
-/** ADD runs the chain forwards, each with what the one before has made; DEL backwards. */
+/** What a plugin is called for: one interface of one pod's sandbox. */
+interface Sandbox {
+  readonly pod: Pod
+  readonly containerId: string
+  readonly netns: string
+  readonly interfaceName: string
+}
+
+/** As a container runtime does: `lo` by the plugin `loopback`, then the network. */
 export async function callNetwork(
   command: 'ADD' | 'DEL',
   network: NetworkList,
@@ -47,6 +58,21 @@ export async function callNetwork(
   containerId: string,
   netns: string,
 ): Promise<CniResult> {
+  await callPlugins(command, loopback, { pod, containerId, netns, interfaceName: 'lo' })
+  const result = await callPlugins(command, network, { pod, containerId, netns, interfaceName })
+  const cached = join(resultCache, `${network.name}-${containerId}-${interfaceName}`)
+  mkdirSync(resultCache, { recursive: true })
+  if (command === 'DEL') rmSync(cached, { force: true })
+  else writeFileSync(cached, JSON.stringify(describeResult(network, pod, containerId, result)))
+  return result ?? {}
+}
+
+/** ADD runs the chain forwards, each with what the one before has made; DEL backwards. */
+async function callPlugins(
+  command: 'ADD' | 'DEL',
+  network: NetworkList,
+  sandbox: Sandbox,
+): Promise<CniResult | undefined> {
   let result: CniResult | undefined
   const plugins = command === 'ADD' ? network.plugins : [...network.plugins].reverse()
   for (const plugin of plugins) {
@@ -56,17 +82,13 @@ export async function callNetwork(
       cniVersion,
       name,
       ...told,
-      ...runtimeConfigFor(capabilities, pod),
+      ...runtimeConfigFor(capabilities, sandbox.pod),
       ...(result === undefined ? {} : { prevResult: result }),
     }
-    const output = await callPlugin(command, plugin.type, configuration, pod, containerId, netns)
+    const output = await callPlugin(command, plugin.type, configuration, sandbox)
     if (command === 'ADD') result = JSON.parse(output) as CniResult
   }
-  const cached = join(resultCache, `${network.name}-${containerId}-${interfaceName}`)
-  mkdirSync(resultCache, { recursive: true })
-  if (command === 'DEL') rmSync(cached, { force: true })
-  else writeFileSync(cached, JSON.stringify(describeResult(network, pod, containerId, result)))
-  return result ?? {}
+  return result
 }
 
 /** A plugin is told what it says that it can serve, and nothing else. */
@@ -103,9 +125,7 @@ function callPlugin(
   command: string,
   type: string,
   configuration: object,
-  pod: Pod,
-  containerId: string,
-  netns: string,
+  { pod, containerId, netns, interfaceName }: Sandbox,
 ): Promise<string> {
   const cniArguments = Object.entries(argumentsFor(pod, containerId))
   const env = {
@@ -122,7 +142,15 @@ function callPlugin(
     let [output, errors] = ['', '']
     child.stdout.on('data', (chunk) => (output += chunk))
     child.stderr.on('data', (chunk) => (errors += chunk))
-    child.on('error', (error) => reject(new Error(`plugin ${type} could not be started: ${error.message}`)))
+    child.on('error', (error) =>
+      reject(
+        new Error(
+          existsSync(join(binaryDirectory, type))
+            ? `plugin ${type} could not be started: ${error.message}`
+            : `plugin type="${type}" failed (${command.toLowerCase()}): failed to find plugin "${type}" in path [${binaryDirectory}]`,
+        ),
+      ),
+    )
     child.on('close', (code) => {
       if (code === 0) return resolve(output)
       reject(

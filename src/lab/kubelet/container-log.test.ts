@@ -31,7 +31,7 @@ describe('a container’s log', () => {
     let isAlive = true
     let told = ''
     for await (const chunk of followLog(
-      { logFile, isAlive: () => isAlive },
+      { logFile, isAlive: () => isAlive, decode: (text) => ({ text, consumed: text.length }) },
       7,
       new AbortController().signal,
     )) {

@@ -6,6 +6,8 @@ import { setTimeout } from 'node:timers/promises'
 export interface LogSource {
   readonly logFile: string
   readonly isAlive: () => boolean
+  /** What was printed, and how much of the raw bytes holds that; runtimes write more than that. */
+  readonly decode: (raw: Buffer) => { readonly text: Buffer; readonly consumed: number }
 }
 
 /** A container's end is no change of its file: it is noticed by looking again. */
@@ -23,6 +25,14 @@ export function readLog(logFile: string, from = 0): Buffer {
   }
 }
 
+/** All that was printed so far, and where in the file that ends. */
+export function readText(
+  { decode }: Pick<LogSource, 'decode'>,
+  logFile: string,
+): ReturnType<LogSource['decode']> {
+  return decode(readLog(logFile))
+}
+
 /** The last lines, each with its end; the very last may lack it. */
 export function tailOf(log: Buffer, lines: number): Buffer {
   if (lines <= 0) return Buffer.alloc(0)
@@ -35,7 +45,7 @@ export function tailOf(log: Buffer, lines: number): Buffer {
 
 /** What is written from a byte on, until the container has ended and all is told, or until the signal. */
 export async function* followLog(
-  { logFile, isAlive }: LogSource,
+  { logFile, isAlive, decode }: LogSource,
   from: number,
   signal: AbortSignal,
 ): AsyncIterable<Buffer> {
@@ -44,9 +54,9 @@ export async function* followLog(
   let change: Promise<unknown> | undefined
   for (let position = from; !signal.aborted; ) {
     const wasAlive = isAlive()
-    const chunk = readLog(logFile, position)
-    position += chunk.length
-    if (chunk.length > 0) yield chunk
+    const { text, consumed } = decode(readLog(logFile, position))
+    position += consumed
+    if (consumed > 0) yield text
     else if (!wasAlive) break
     else {
       change ??= changes.next().catch(() => {})

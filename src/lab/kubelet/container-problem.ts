@@ -1,4 +1,3 @@
-import { findImage, type Image, unknownImage } from '../images.ts'
 import type { PodEvent } from '../pod-events.ts'
 import { ConfigProblem } from './environment.ts'
 import type { Container } from './pod-spec.ts'
@@ -10,14 +9,8 @@ export interface ContainerProblem {
   readonly events: readonly PodEvent[]
 }
 
-class ImageProblem extends Error {}
-
-/** Nothing is pulled in a lab: what it does not know it does not have. */
-export function requireImage({ image }: Container): Image {
-  const found = findImage(image)
-  if (found === undefined) throw new ImageProblem(unknownImage(image))
-  return found
-}
+/** Nothing is pulled in a lab: what a runtime does not know it does not have. */
+export class ImageProblem extends Error {}
 
 const failed = (message: string): PodEvent => ({ type: 'Warning', reason: 'Failed', message })
 

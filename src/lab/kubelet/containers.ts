@@ -9,14 +9,16 @@ export interface RunningPod {
   readonly uid: string
   readonly namespace: string
   readonly name: string
-  /** The network namespace's name; absent for pods in the node's own. */
-  readonly netnsId?: string
+  /** As its runtime knows it; absent where the runtime keeps nothing of the pod. */
+  readonly sandboxId?: string
   readonly podIPs: readonly string[]
   readonly startedAt: string
   readonly containers: Readonly<Record<string, RunningContainer>>
 }
 
 export interface RunningContainer {
+  /** As its runtime knows it; absent where a container is no more than its process. */
+  readonly id?: string
   readonly process: ProcessId
   readonly startedAt: string
   readonly restarts: number

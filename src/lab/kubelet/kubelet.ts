@@ -1,6 +1,4 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { KubeClient, Resource } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
@@ -9,12 +7,11 @@ import { backoffMs } from '../../runtime/backoff.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import { EventRecorder } from '../event-recorder.ts'
-import { apiServerPort, repository } from '../layout.ts'
-import { endProcess } from '../machine.ts'
+import { apiServerPort } from '../layout.ts'
 import type { PodEvent } from '../pod-events.ts'
-import { callNetwork, findNetwork } from './cni.ts'
+import { findNetwork } from './cni.ts'
 import { securityOf, securityProblem } from './confinement.ts'
-import { problemOf, requireImage } from './container-problem.ts'
+import { problemOf } from './container-problem.ts'
 import {
   containersDue,
   forgetRunningPod,
@@ -30,7 +27,7 @@ import { ConfigProblem, environmentOf, expand } from './environment.ts'
 import { type Container, containersOf, type Pod, type Probe } from './pod-spec.ts'
 import { failureText, type ProbeKind, Probes, type ProbeTarget } from './probes.ts'
 import { durationText, restartDelayMs } from './restart-delay.ts'
-import { execIn, launch, makeNetns, removeNetns } from './sandbox.ts'
+import type { ContainerRuntime } from './runtime/runtime.ts'
 import { stateDirectory } from './state-directory.ts'
 import { podStatus, type Waiting } from './status.ts'
 import type { ContainerHandle } from './streams.ts'
@@ -48,6 +45,7 @@ export interface KubeletOptions {
   readonly client: KubeClient
   readonly clock: Clock
   readonly log: Logger
+  readonly runtime: ContainerRuntime
 }
 
 interface Worker {
@@ -98,6 +96,8 @@ export class Kubelet {
   }
 
   async start(signal: AbortSignal): Promise<void> {
+    for (const { uid, containers } of this.#running.values())
+      for (const [name, container] of Object.entries(containers)) this.#watchContainer(uid, name, container)
     const timer = setInterval(() => this.#lookAtAll(), lookAgainMs)
     try {
       await this.#mirror.start(signal)
@@ -114,14 +114,18 @@ export class Kubelet {
     if (running === undefined || process_ === undefined) return undefined
     const known = this.#mirror.items.get(`${namespace}/${pod}`)
     const spec = known === undefined ? undefined : containersOf(known).find(({ name }) => name === container)
+    const { runtime } = this.#options
     return {
-      pid: process_.process.pid,
-      security: known !== undefined && spec !== undefined ? securityOf(known, spec) : {},
       isAlive: () => {
         const now = this.#running.get(running.uid)?.containers[container]
         return now !== undefined && now.restarts === process_.restarts && isAlive(now)
       },
-      env: this.#environments.get(`${running.uid}/${container}`) ?? {},
+      exec: (words, hasTerminal) => {
+        if (known === undefined || spec === undefined) return undefined
+        const env = this.#environments.get(`${running.uid}/${container}`) ?? {}
+        return runtime.exec({ pod: known, spec, container: process_, env, words }, hasTerminal)
+      },
+      decode: runtime.decodeLog,
       logFile: logFileOf(running, container, process_.restarts),
       previousLogFile: logFileOf(running, container, process_.restarts - 1),
     }
@@ -232,11 +236,13 @@ export class Kubelet {
 
   async #endContainers(uid: string, graceSeconds: number): Promise<void> {
     const alive = Object.entries(this.#running.get(uid)?.containers ?? {}).filter(([, each]) => isAlive(each))
-    await Promise.all(alive.map(([, { process: id }]) => endProcess(id, graceSeconds * 1000)))
-    /* Its exit code comes a moment after its end; of a process that an earlier kubelet started, never. */
-    const isNoted = (name: string): boolean => this.#running.get(uid)?.containers[name]?.ended !== undefined
-    for (let tries = 0; tries < 20 && alive.some(([name]) => !isNoted(name)); tries++) await delay(10)
-    for (const [name, container] of alive) if (!isNoted(name)) this.#noteExit(uid, name, container, 137)
+    const { runtime } = this.#options
+    await Promise.all(
+      alive.map(async ([name, container]) => {
+        await runtime.stopContainer(container, graceSeconds)
+        this.#noteExit(uid, name, container, await runtime.exitCode(container))
+      }),
+    )
   }
 
   /** The pod's network ends after its containers, and what the plugin made before the namespace. */
@@ -244,16 +250,7 @@ export class Kubelet {
     const running = this.#running.get(uid)
     if (running === undefined) return
     await this.#endContainers(uid, graceSeconds)
-    if (running.netnsId !== undefined) {
-      const network = findNetwork()
-      const stub = {
-        metadata: { name: running.name, namespace: running.namespace, uid },
-        spec: { containers: [] },
-      }
-      if (network !== undefined)
-        await callNetwork('DEL', network, stub, running.netnsId, `/run/netns/${running.netnsId}`)
-      removeNetns(running.netnsId)
-    }
+    await this.#options.runtime.stopSandbox(running)
     this.#running.delete(uid)
     forgetRunningPod(uid)
     this.#volumes.forget(uid)
@@ -265,30 +262,24 @@ export class Kubelet {
   /** The namespace, then the network in it, and only then a process: ADD has returned when the first packet can leave. */
   async #startPod(pod: Pod, uid: string): Promise<void> {
     const { name, namespace = 'default' } = pod.metadata
-    const common = { uid, namespace, name, startedAt: new Date().toISOString(), containers: {} }
-    if (pod.spec.hostNetwork) {
-      this.#keep({ ...common, podIPs: [this.#options.nodeIP] })
-      return
-    }
-    const network = findNetwork()
-    if (network === undefined) {
+    const { runtime, nodeIP } = this.#options
+    const isOnHost = pod.spec.hostNetwork ?? false
+    if (!isOnHost && findNetwork() === undefined) {
       this.#tell(pod, { type: 'Warning', reason: 'NetworkNotReady', message: networkNotReady })
       throw new Error(networkNotReady)
     }
-    const netnsId = `pod-${randomBytes(8).toString('hex')}`
-    const netns = makeNetns(netnsId)
+    const startedAt = new Date().toISOString()
     try {
-      const result = await callNetwork('ADD', network, pod, netnsId, netns)
-      const podIPs = (result.ips ?? []).map(({ address }) => address.split('/')[0] ?? '')
-      this.#keep({ ...common, netnsId, podIPs })
+      const { id, podIPs } = await runtime.startSandbox(pod)
+      this.#keep({
+        ...{ uid, namespace, name, startedAt, containers: {} },
+        ...(id === undefined ? {} : { sandboxId: id }),
+        podIPs: isOnHost ? [nodeIP] : podIPs,
+      })
     } catch (error) {
-      await callNetwork('DEL', network, pod, netnsId, netns).catch(() => {})
-      removeNetns(netnsId)
       const why = error instanceof Error ? error.message : String(error)
-      throw new SandboxProblem(
-        `Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "${netnsId}": ${why}`,
-        { cause: error },
-      )
+      const message = `Failed to create pod sandbox: rpc error: code = Unknown desc = ${why}`
+      throw new SandboxProblem(message, { cause: error })
     }
   }
 
@@ -338,7 +329,10 @@ export class Kubelet {
     present: RunningContainer,
     worker: Worker,
   ): Promise<void> {
-    if (present.ended === undefined) this.#noteExit(running.uid, container.name, present, 137)
+    if (present.ended === undefined) {
+      const code = await this.#options.runtime.exitCode(present)
+      this.#noteExit(running.uid, container.name, present, code)
+    }
     const ended = this.#running.get(running.uid)?.containers[container.name] ?? present
     const { restartPolicy = 'Always' } = pod.spec
     if (restartPolicy === 'Never' || (restartPolicy === 'OnFailure' && ended.ended?.code === 0)) return
@@ -366,11 +360,11 @@ export class Kubelet {
     container: Container,
     before?: RunningContainer,
   ): Promise<void> {
-    const image = requireImage(container)
+    const { runtime } = this.#options
+    await runtime.requireImage(container)
     const already = `Container image "${container.image}" already present on machine`
     this.#tell(pod, { type: 'Normal', reason: 'Pulled', message: already }, container)
-    const security = securityOf(pod, container)
-    const problem = securityProblem(security)
+    const problem = securityProblem(securityOf(pod, container))
     if (problem !== undefined) throw new ConfigProblem(`${problem} (container: ${container.name})`)
     const env = await this.#environment(pod, container, running.podIPs)
     const restarts = before === undefined ? 0 : before.restarts + 1
@@ -378,45 +372,39 @@ export class Kubelet {
       ...bindsOf(pod, container, await this.#volumes.mounts(pod)),
       terminationBind(running.uid, container, restarts),
     ]
-    const command = [
-      ...(container.command ?? (container.args === undefined ? image.command : [])),
-      ...(container.args ?? []),
-    ].map((word) => expand(word, env))
-    const started: { current?: RunningContainer } = {}
-    const process_ = launch({
-      pod,
-      command,
-      security,
-      env,
-      binds,
-      netns: running.netnsId === undefined ? undefined : `/run/netns/${running.netnsId}`,
-      logFile: logFileOf(running, container.name, restarts),
-      onExit: (code) => {
-        if (started.current !== undefined) this.#noteExit(running.uid, container.name, started.current, code)
-      },
-    })
-    started.current = {
-      process: process_,
-      startedAt: new Date().toISOString(),
-      restarts,
+    const words = {
+      command: container.command?.map((word) => expand(word, env)),
+      args: container.args?.map((word) => expand(word, env)),
+    }
+    const logFile = logFileOf(running, container.name, restarts)
+    const started: RunningContainer = {
+      ...(await runtime.startContainer({ pod, running, container, restarts, env, binds, logFile, ...words })),
       ...(before === undefined ? {} : { previous: previousOf(before) }),
     }
     const now = this.#running.get(running.uid) ?? running
-    this.#keep({ ...now, containers: { ...now.containers, [container.name]: started.current } })
+    this.#keep({ ...now, containers: { ...now.containers, [container.name]: started } })
+    this.#watchContainer(running.uid, container.name, started)
     this.#tell(pod, { type: 'Normal', reason: 'Created', message: 'Container created' }, container)
     this.#tell(pod, { type: 'Normal', reason: 'Started', message: 'Container started' }, container)
   }
 
+  #watchContainer(uid: string, name: string, container: RunningContainer): void {
+    if (container.ended === undefined)
+      this.#options.runtime.watchContainer(container, (code) => this.#noteExit(uid, name, container, code))
+  }
+
   #noteExit(uid: string, name: string, container: RunningContainer, code: number): void {
     const running = this.#running.get(uid)
-    if (running?.containers[name]?.process.pid !== container.process.pid) return
+    const known = running?.containers[name]
+    if (running === undefined || known?.restarts !== container.restarts || known.ended !== undefined) return
     this.#probes.forget(uid, name)
     const spec = containersOf(this.#podOf(uid) ?? { metadata: { name }, spec: { containers: [] } }).find(
       (each) => each.name === name,
     ) ?? { name, image: '' }
     const logFile = logFileOf(running, name, container.restarts)
-    const message = terminationMessage(uid, spec, container.restarts, code, logFile)
-    const ended = { ...container, ended: { code, at: new Date().toISOString(), message } }
+    const { decodeLog } = this.#options.runtime
+    const message = terminationMessage(uid, spec, container.restarts, code, logFile, decodeLog)
+    const ended = { ...known, ended: { code, at: new Date().toISOString(), message } }
     this.#keep({ ...running, containers: { ...running.containers, [name]: ended } })
     this.#look(uid)
   }
@@ -435,8 +423,6 @@ export class Kubelet {
     const key = `${pod.metadata.uid}/${container.name}`
     const { client, nodeIP, apiServerHost, allocatable } = this.#options
     const given = {
-      PATH: `${process.env.LAB_NODE_BIN}:${process.env.LAB_BIN}:${repository}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-      HOME: '/root',
       HOSTNAME: pod.metadata.name,
       KUBERNETES_SERVICE_HOST: apiServerHost,
       KUBERNETES_SERVICE_PORT: String(apiServerPort),
@@ -455,13 +441,14 @@ export class Kubelet {
     present: RunningContainer,
   ): Promise<void> {
     const { uid, podIPs } = running
-    const env = this.#environments.get(`${uid}/${container.name}`)
+    const env = this.#environments.get(`${uid}/${container.name}`) ?? {}
+    const { runtime } = this.#options
     const target: ProbeTarget = {
       uid,
       container,
       podIP: podIPs[0] ?? '',
       exec: (words, timeoutMs) =>
-        execIn(present.process.pid, securityOf(pod, container), env ?? {}, words, timeoutMs),
+        runtime.execSync({ pod, spec: container, container: present, env, words }, timeoutMs),
       ageMs: this.#options.clock.now() - Date.parse(present.startedAt),
       onFailure: (kind, why) =>
         this.#tell(pod, { type: 'Warning', reason: 'Unhealthy', message: failureText(kind, why) }, container),
@@ -489,13 +476,14 @@ export class Kubelet {
     this.#options.log.warn({ pod: pod.metadata.name }, message)
     this.#tell(pod, { type: 'Normal', reason: 'Killing', message }, container)
     const grace = probe.terminationGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30
-    await endProcess(present.process, grace * 1000)
+    await this.#options.runtime.stopContainer(present, grace)
   }
 
   async #report(pod: Pod, uid: string, worker: Worker, isOver = false): Promise<void> {
     const running = this.#running.get(uid)
     const status = podStatus(pod, {
       hostIP: this.#options.nodeIP,
+      scheme: this.#options.runtime.scheme,
       running,
       waiting: worker.waiting,
       isOver,
@@ -528,8 +516,13 @@ function pathOf({ spec }: Pod, { name }: Container): string {
   return `spec.${isInit ? 'initContainers' : 'containers'}{${name}}`
 }
 
-function previousOf({ process, startedAt, ended }: RunningContainer) {
-  return { process, startedAt, ...(ended === undefined ? {} : { ended }) }
+function previousOf({ id, process, startedAt, ended }: RunningContainer) {
+  return {
+    ...(id === undefined ? {} : { id }),
+    process,
+    startedAt,
+    ...(ended === undefined ? {} : { ended }),
+  }
 }
 
 /** A restart begins a new log; the one before it can still be read. */

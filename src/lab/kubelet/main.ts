@@ -7,6 +7,8 @@ import { shutdownSignal } from '../../runtime/shutdown.ts'
 import { readCredentials } from '../credentials.ts'
 import { Kubelet } from './kubelet.ts'
 import { nodeResources, reportNode } from './node-object.ts'
+import { ProcessRuntime } from './runtime/processes.ts'
+import type { ContainerRuntime } from './runtime/runtime.ts'
 import { serveStreams } from './streams.ts'
 
 const { values: options } = parseArgs({
@@ -16,11 +18,18 @@ const { values: options } = parseArgs({
     'pod-cidr': { type: 'string', multiple: true, default: [] },
     lab: { type: 'string', default: '' },
     'control-plane': { type: 'boolean', default: false },
+    runtime: { type: 'string', default: 'processes' },
     server: { type: 'string', default: '' },
   },
 })
 
 const heartbeatMs = 5_000
+
+/** Labs without it do without its packages. */
+async function connectToContainerd(): Promise<ContainerRuntime> {
+  const { ContainerdRuntime } = await import('./runtime/containerd/runtime.ts')
+  return ContainerdRuntime.connect()
+}
 
 const log = createLog('kubelet', 'info')
 const signal = shutdownSignal(log)
@@ -29,12 +38,14 @@ const client = new KubeClient(
   { server: options.server, ca, token: () => token },
   { userAgent: 'lab-kubelet' },
 )
+const runtime = options.runtime === 'containerd' ? await connectToContainerd() : new ProcessRuntime()
 const identity = {
   name: options['node-name'],
   addresses: options.address,
   podCIDRs: options['pod-cidr'],
   isControlPlane: options['control-plane'],
   lab: options.lab,
+  runtime: runtime.version,
 }
 const kubelet = new Kubelet({
   nodeName: identity.name,
@@ -45,6 +56,7 @@ const kubelet = new Kubelet({
   client,
   clock: systemClock,
   log,
+  runtime,
 })
 const streams = serveStreams(streamToken, (...of) => kubelet.find(...of))
 streams.listen(10250, options.address[0])

@@ -11,6 +11,8 @@ export interface NodeIdentity {
   readonly addresses: readonly string[]
   readonly podCIDRs: readonly string[]
   readonly isControlPlane: boolean
+  /** Of the container runtime, with its version. */
+  readonly runtime: string
   /** Which lab it is of. */
   readonly lab: string
 }
@@ -44,7 +46,7 @@ function nodeObject({ name, podCIDRs, isControlPlane, lab }: NodeIdentity): obje
 }
 
 /** Ready once a network plugin is installed, as with any container runtime. */
-function nodeStatus({ name, addresses }: NodeIdentity, previous: unknown, now: string): object {
+function nodeStatus({ name, addresses, runtime }: NodeIdentity, previous: unknown, now: string): object {
   const isReady = findNetwork() !== undefined
   const conditions = [
     ['MemoryPressure', 'False', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
@@ -88,7 +90,7 @@ function nodeStatus({ name, addresses }: NodeIdentity, previous: unknown, now: s
       kubeletVersion: kubernetesVersion,
       kubeProxyVersion: '',
       osImage: 'Sallyport lab',
-      containerRuntimeVersion: 'sallyport-lab://1',
+      containerRuntimeVersion: runtime,
       machineID: name,
       systemUUID: name,
       bootID: name,

@@ -19,14 +19,14 @@ export interface ProbeTarget {
   readonly container: Container
   readonly podIP: string
   /** Runs a command in the container, for no longer than that. */
-  readonly exec: (words: readonly string[], timeoutMs: number) => Promise<Execution>
+  readonly exec: (words: readonly string[], timeoutMs: number) => Promise<CommandResult>
   /** Since the container's start. */
   readonly ageMs: number
   /** Why a probe has failed, as often as the pod lets it be asked. */
   readonly onFailure: (kind: ProbeKind, why: string) => void
 }
 
-export interface Execution {
+export interface CommandResult {
   /** Undefined: it did not end in time. */
   readonly code: number | undefined
   readonly output: string

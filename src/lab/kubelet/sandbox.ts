@@ -14,7 +14,6 @@ import { hide, isWithin } from '../hidden-folders.ts'
 import { identify, type ProcessId } from '../machine.ts'
 import { confine, protectFiles } from './confinement.ts'
 import type { Pod, SecurityContext } from './pod-spec.ts'
-import type { Execution } from './probes.ts'
 import { stateDirectory } from './state-directory.ts'
 import type { Bind } from './volumes/binds.ts'
 
@@ -77,8 +76,8 @@ export function launch(container: Launch): ProcessId {
     ...separateMounts(binds),
     ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
     ...(binds.some(({ target }) => isWithin(target, '/dev')) ? ownDevices(scratch) : []),
-    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`, 'ip link set lo up']),
-    ...binds.flatMap((bind) => (bind.isBidirectional ? [] : bindLines(bind))),
+    ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`]),
+    ...binds.flatMap((bind) => (bind.propagation === 'Bidirectional' ? [] : bindLines(bind))),
     `mount -t tmpfs tmpfs ${stateDirectory}`,
     ...protectFiles(security),
     'exec "$@"',
@@ -125,33 +124,12 @@ function bindLines({ source, target, isReadOnly }: Bind): string[] {
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
-/** Runs a command in a container to its end, with the container's rights: its mounts, network and hostname. */
-export function execIn(
-  pid: number,
-  security: SecurityContext,
-  env: Readonly<Record<string, string>>,
-  words: readonly string[],
-  timeoutMs: number,
-): Promise<Execution> {
-  const entered = ['--net', '--mount', '--uts', `--target=${pid}`, '--', ...confine(security, words)]
-  const { promise, resolve } = Promise.withResolvers<Execution>()
-  const child = spawn('nsenter', entered, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (output = `${output}${chunk}`.slice(0, 10_000)))
-  child.on('error', (error) => resolve({ code: 126, output: error.message }))
-  child.on('close', (code, signal) =>
-    resolve({ code: signal === 'SIGTERM' ? undefined : (code ?? 137), output }),
-  )
-  return promise
-}
-
 /**
  * From here on the node's mounts come in and none goes out, but for mounts that hold a folder which is to be the node's. What
  * another mount covers cannot be named, nor reached.
  */
 function separateMounts(binds: readonly Bind[]): string[] {
-  const shared = binds.filter(({ isBidirectional }) => isBidirectional)
+  const shared = binds.filter(({ propagation }) => propagation === 'Bidirectional')
   if (shared.length === 0) return ['mount --make-rslave /']
   return [
     `kept=$(${shared.map(({ source }) => `findmnt --noheadings --output TARGET --target ${source}`).join('; ')})`,

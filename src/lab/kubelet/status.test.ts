@@ -71,7 +71,7 @@ function ours(pod: Pod, recorded: PodStatus): PodStatus {
   )
   const of = (name: string): ContainerStatus | undefined => statuses.find((each) => each.name === name)
   return podStatus(pod, {
-    ...{ hostIP: recorded.hostIP ?? '', waiting, running: hasSandbox ? running : undefined },
+    ...{ scheme: 'lab', hostIP: recorded.hostIP ?? '', waiting, running: hasSandbox ? running : undefined },
     isOver: isOver && pod.metadata.deletionTimestamp !== undefined,
     isReady: ({ name }) => of(name)?.ready ?? false,
     hasStarted: ({ name }) => of(name)?.started ?? false,

@@ -1,4 +1,4 @@
-import { containersDue, isAlive, type RunningContainer, type RunningPod } from './containers.ts'
+import { containersDue, type RunningContainer, type RunningPod } from './containers.ts'
 import type { Container, ContainerStatus, Pod, PodStatus } from './pod-spec.ts'
 
 export interface Waiting {
@@ -8,6 +8,8 @@ export interface Waiting {
 
 export interface StatusParts {
   readonly hostIP: string
+  /** Of the runtime, before a container's name. */
+  readonly scheme: string
   readonly running: RunningPod | undefined
   /** By container: why it does not run, by the reason that kubectl shows. */
   readonly waiting: ReadonlyMap<string, Waiting>
@@ -147,7 +149,7 @@ const imageId = (image: string): string => `lab/${image}`
 
 function containerStatus(
   spec: Container,
-  { running, waiting, isOver, isReady, hasStarted }: StatusParts,
+  { running, scheme, waiting, isOver, isReady, hasStarted }: StatusParts,
   initial: Waiting,
 ): ContainerStatus {
   const { name, image } = spec
@@ -159,11 +161,11 @@ function containerStatus(
       ...{ ...common, imageID: '', ready: false, started: false, lastState: {} },
       state: isOver ? { terminated: neverSeen } : { waiting: why ?? initial },
     }
-  const containerID = `sallyport://${container.process.pid}`
+  const containerID = containerIdOf(scheme, container)
   const known = { ...common, imageID: imageId(image), containerID }
   const { previous } = container
-  const lastState = previous === undefined ? {} : { terminated: terminated(previous) }
-  if (isAlive(container))
+  const lastState = previous === undefined ? {} : { terminated: terminated(scheme, previous) }
+  if (container.ended === undefined)
     return {
       ...known,
       ready: hasStarted(spec) && isReady(spec),
@@ -171,7 +173,7 @@ function containerStatus(
       state: { running: { startedAt: time(container.startedAt) } },
       lastState,
     }
-  const ended = terminated(container)
+  const ended = terminated(scheme, container)
   /* While it waits for its next start, how it ended is its last state. */
   if (why !== undefined)
     return {
@@ -192,7 +194,12 @@ const neverSeen = {
   finishedAt: null,
 }
 
-function terminated({ process, startedAt, ended }: Omit<RunningContainer, 'restarts' | 'previous'>): object {
+type Known = Omit<RunningContainer, 'restarts' | 'previous'>
+
+const containerIdOf = (scheme: string, { id, process }: Known): string => `${scheme}://${id ?? process.pid}`
+
+function terminated(scheme: string, container: Known): object {
+  const { startedAt, ended } = container
   const { code, at, message } = ended ?? { code: 137, at: new Date().toISOString() }
   return {
     exitCode: code,
@@ -200,6 +207,6 @@ function terminated({ process, startedAt, ended }: Omit<RunningContainer, 'resta
     ...(message === undefined || message === '' ? {} : { message }),
     startedAt: time(startedAt),
     finishedAt: time(at),
-    containerID: `sallyport://${process.pid}`,
+    containerID: containerIdOf(scheme, container),
   }
 }

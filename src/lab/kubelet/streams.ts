@@ -1,18 +1,15 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { confine } from './confinement.ts'
-import { followLog, type LogSource, readLog, tailOf } from './container-log.ts'
-import type { SecurityContext } from './pod-spec.ts'
+import { followLog, type LogSource, readText, tailOf } from './container-log.ts'
 
 /** What exec, attach and logs need to know of a container. Only what runs can be entered; its log can be read afterwards, too. */
 export interface ContainerHandle extends LogSource {
-  readonly pid: number
-  readonly env: Readonly<Record<string, string>>
-  readonly security: SecurityContext
+  /** Undefined once its pod is gone. */
+  readonly exec: (words: readonly string[], hasTerminal: boolean) => ChildProcess | undefined
   /** Of the container that ran before the last restart. */
   readonly previousLogFile: string
 }
@@ -76,7 +73,8 @@ async function showOutput(webSocket: WebSocket, container: ContainerHandle, url:
   const closed = new AbortController()
   webSocket.on('close', () => closed.abort())
   webSocket.on('error', () => closed.abort())
-  for await (const chunk of followLog(container, readLog(container.logFile).length, closed.signal))
+  const { consumed } = readText(container, container.logFile)
+  for await (const chunk of followLog(container, consumed, closed.signal))
     webSocket.send(Buffer.concat([Buffer.from([channel.stdout]), chunk]))
   finish(exitStatus(0, []))
 }
@@ -103,33 +101,34 @@ function terminalOf(scriptPid: number): string | undefined {
   }
 }
 
-/** Entering by the container's first process: its mounts, network and hostname; and with its rights. */
-function runCommand(webSocket: WebSocket, { pid, env, security }: ContainerHandle, url: URL): void {
+function runCommand(webSocket: WebSocket, container: ContainerHandle, url: URL): void {
   const words = url.searchParams.getAll('command')
   const hasTty = url.searchParams.get('tty') === 'true'
-  const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
-  const inside = hasTty
-    ? ['script', '--quiet', '--return', '--flush', '--command', quoted, '/dev/null']
-    : words
-  const entered = [`--target=${pid}`, '--net', '--mount', '--uts', '--', ...confine(security, inside)]
-  const child = spawn('nsenter', entered, {
-    env: { ...env, TERM: 'xterm', SHELL: '/bin/sh' },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
+  const child = container.exec(words, hasTty)
+  if (child === undefined) {
+    webSocket.close(1011, 'the pod is gone')
+    return
+  }
+  const { stdin, stdout, stderr } = child
   const send = (to: number, data: Buffer): void => {
     if (webSocket.readyState === webSocket.OPEN) webSocket.send(Buffer.concat([Buffer.from([to]), data]))
   }
-  child.stdout.on('data', (data: Buffer) => send(channel.stdout, data))
-  child.stderr.on('data', (data: Buffer) => send(hasTty ? channel.stdout : channel.stderr, data))
-  child.stdin.on('error', () => {})
+  stdout?.on('data', (data: Buffer) => send(channel.stdout, data))
+  stderr?.on('data', (data: Buffer) => send(hasTty ? channel.stdout : channel.stderr, data))
+  stdin?.on('error', () => {})
   webSocket.on('message', (message: Buffer) => {
-    if (message[0] === channel.stdin) child.stdin.write(message.subarray(1))
+    if (message[0] === channel.stdin) stdin?.write(message.subarray(1))
     if (message[0] === channel.resize && hasTty) void resize(child.pid ?? 0, message.subarray(1))
-    if (message[0] === channel.close && message[1] === channel.stdin && !hasTty) child.stdin.end()
+    if (message[0] === channel.close && message[1] === channel.stdin && !hasTty) stdin?.end()
   })
-  webSocket.on('close', () => child.kill('SIGKILL'))
-  webSocket.on('error', () => child.kill('SIGKILL'))
-  if (url.searchParams.get('stdin') !== 'true' && !hasTty) child.stdin.end()
+  /* Some of these processes pass a signal on to the command; none can pass SIGKILL on. */
+  const end = (): void => {
+    child.kill('SIGTERM')
+    setTimeout(() => child.kill('SIGKILL'), 1000).unref()
+  }
+  webSocket.on('close', end)
+  webSocket.on('error', end)
+  if (url.searchParams.get('stdin') !== 'true' && !hasTty) stdin?.end()
   const startedMs = Date.now()
   const finish = (status: object): void => {
     /* A client with a terminal sends its size first; a connection that is closed before that is noise on its screen. */
@@ -176,7 +175,7 @@ function answerLog(
   }
   const isPrevious = asked.get('previous') === 'true'
   const logFile = isPrevious ? target.container.previousLogFile : target.container.logFile
-  const log = readLog(logFile)
+  const { text: log, consumed } = readText(target.container, logFile)
   const tail = asked.get('tailLines')
   const limit = asked.get('limitBytes')
   const shown = (tail === null ? log : tailOf(log, Number(tail))).subarray(0, Number(limit ?? log.length))
@@ -186,7 +185,7 @@ function answerLog(
     response.end()
     return
   }
-  void follow(target.container, log.length, response)
+  void follow(target.container, consumed, response)
 }
 
 async function follow(container: LogSource, from: number, response: ServerResponse): Promise<void> {

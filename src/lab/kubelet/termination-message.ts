@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { readLog, tailOf } from './container-log.ts'
+import { type LogSource, readText, tailOf } from './container-log.ts'
 import type { Container } from './pod-spec.ts'
 import { stateDirectory } from './state-directory.ts'
 import type { Bind } from './volumes/binds.ts'
@@ -19,7 +19,7 @@ export function terminationBind(uid: string, container: Container, restarts: num
   mkdirSync(dirname(source), { recursive: true })
   writeFileSync(source, '', { mode: 0o666 })
   const target = container.terminationMessagePath ?? defaultPath
-  return { source, target, isReadOnly: false, isBidirectional: false }
+  return { source, target, isReadOnly: false, propagation: 'None' }
 }
 
 /** Why it ended, in its own words: the file, or the end of its log where it failed and wants that. */
@@ -29,12 +29,13 @@ export function terminationMessage(
   restarts: number,
   code: number,
   logFile: string,
+  decode: LogSource['decode'],
 ): string {
   const written = readIfThere(fileOf(uid, name, restarts))
     .subarray(0, limits.fileBytes)
     .toString()
   if (written !== '' || code === 0 || terminationMessagePolicy !== 'FallbackToLogsOnError') return written
-  return tailOf(readLog(logFile), limits.logLines).subarray(-limits.logBytes).toString()
+  return tailOf(readText({ decode }, logFile).text, limits.logLines).subarray(-limits.logBytes).toString()
 }
 
 function readIfThere(path: string): Buffer {

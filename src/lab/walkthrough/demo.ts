@@ -2,7 +2,6 @@ import { styleText } from 'node:util'
 import { startLab, stopLab } from '../lab.ts'
 import { type LabState, loadLab } from '../lab-state.ts'
 import { isRunning } from '../machine.ts'
-import { kubectlProblem } from '../requirements.ts'
 import type { Step } from './step.ts'
 import { steps } from './steps.ts'
 import { walk } from './walk.ts'
@@ -31,8 +30,6 @@ export async function runDemo(
   let started: LabState | undefined
   try {
     const name = await chooseName(print)
-    const problem = kubectlProblem()
-    if (problem !== undefined) print(`${problem}: the lab's own stand-in answers instead.`)
     print(styleText('bold', 'Starting a cluster of five nodes on this machine'))
     const state = await startLab({ name, signal: aborted.signal, onProgress: (step) => print(`  ${step} …`) })
     started = state

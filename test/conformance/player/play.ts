@@ -44,6 +44,8 @@ export async function* play(
       }
       yield { entry, request: filled, answer, differences }
       if (entry.then !== undefined) await takeAway(target, entry, filled, answer)
+      else if (request.method === 'POST' && response.status >= 400 && answer.status === 201)
+        await takeAway(target, entry, filled, answer)
       break
     }
   }
@@ -75,7 +77,8 @@ async function takeAway(
   if (status >= 300) return
   const { metadata } = body as { metadata?: { name?: string } }
   const path = request.method === 'POST' ? `${request.path}/${metadata?.name}` : request.path
-  if (then.includes('finalizers'))
+  const { finalizers = [] } = (body as { metadata?: { finalizers?: unknown[] } }).metadata ?? {}
+  if (then.includes('finalizers') || finalizers.length > 0)
     await target.ask('admin', {
       method: 'PATCH',
       path,

@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { isWithin } from '../../hidden-folders.ts'
 import type { Container, Pod } from '../pod-spec.ts'
-import { requireOwn } from './host-path.ts'
 import { requireInside } from './volume-files.ts'
 import type { Volume, VolumeMount } from './volume-spec.ts'
 
@@ -11,8 +10,8 @@ export interface Bind {
   readonly source: string
   readonly target: string
   readonly isReadOnly: boolean
-  /** What the container mounts there is the node's, too. */
-  readonly isBidirectional: boolean
+  /** Which mounts that are made later on one side are seen on the other. */
+  readonly propagation: 'None' | 'HostToContainer' | 'Bidirectional'
 }
 
 /** One container's view of its pod's volumes. `paths` is what `PodVolumes.mounts` answered. */
@@ -20,16 +19,12 @@ export function bindsOf(pod: Pod, container: Container, paths: ReadonlyMap<strin
   const binds = (container.volumeMounts ?? []).map((mount) => {
     const { name, mountPath, readOnly = false, mountPropagation } = mount
     const volume = pod.spec.volumes?.find((each) => each.name === name)
-    requireOwn(mountPath)
     const source = sourceOf(mount, paths.get(name) ?? '')
-    const isBidirectional = mountPropagation === 'Bidirectional'
-    if (isBidirectional && source !== mountPath)
-      throw new Error(`volume ${name}: the lab has Bidirectional only where a folder keeps its path`)
     return {
       source,
       target: mountPath,
       isReadOnly: readOnly || (volume !== undefined && isFilled(volume)),
-      isBidirectional,
+      propagation: mountPropagation ?? ('None' as const),
     }
   })
   /* What is mounted inside another mount comes after it. */

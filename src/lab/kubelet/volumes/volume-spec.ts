@@ -61,5 +61,5 @@ export interface VolumeMount {
   readonly readOnly?: boolean
   readonly subPath?: string
   readonly subPathExpr?: string
-  readonly mountPropagation?: string
+  readonly mountPropagation?: 'None' | 'HostToContainer' | 'Bidirectional'
 }

@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { parseAllDocuments } from 'yaml'
-import { leaveWithReader } from '../../runtime/closed-pipe.ts'
+import { leaveWithReader } from '../runtime/closed-pipe.ts'
 
 leaveWithReader()
 
-/** What the walkthrough asks of yq: YAML in, the same YAML out, in its canonical form. */
+/**
+ * In a lab on a machine without yq. Debian's package of that name is another tool. The walkthrough asks one thing of yq: to
+ * print YAML in its canonical form.
+ */
 const [filter = '.', ...rest] = process.argv.slice(2)
 if (filter !== '.' || rest.length > 0) {
   process.stderr.write(
-    'yq: this is the lab’s stand-in, which prints YAML as it is and has no filters. To have yq: https://github.com/mikefarah/yq\n',
+    'yq: the lab’s own yq only prints YAML in its canonical form. For filters, install yq from https://github.com/mikefarah/yq\n',
   )
   process.exit(1)
 }

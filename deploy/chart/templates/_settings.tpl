@@ -1,0 +1,73 @@
+{{/* The data of the ConfigMap: every setting as a text. */}}
+{{- define "sallyport.settings" -}}
+kube-proxy-replacement: {{ .Values.kubeProxyReplacement | quote }}
+enable-ipv4-egress-gateway: {{ .Values.egressGateway.enabled | quote }}
+egress-gateway-reconciliation-trigger-interval: {{ .Values.egressGateway.reconciliationTriggerInterval | quote }}
+egress-ip-linger-time: {{ .Values.egressGateway.egressIPLingerTime | quote }}
+port-lease-idle-time: {{ .Values.egressGateway.portLeaseIdleTime | quote }}
+enable-bpf-masquerade: {{ .Values.bpf.masquerade | quote }}
+cni-chaining-mode: {{ .Values.cni.chainingMode | quote }}
+cni-network-policies: {{ .Values.cni.networkPolicies | quote }}
+cni-bin-path: {{ .Values.cni.binPath | quote }}
+cni-conf-path: {{ .Values.cni.confPath | quote }}
+enable-l7-proxy: {{ .Values.l7Proxy | quote }}
+devices: {{ join "," .Values.devices | quote }}
+tunnel-protocol: {{ .Values.tunnelProtocol | quote }}
+tunnel-port: {{ .Values.tunnelPort | int64 | quote }}
+health-port: {{ .Values.health.port | int64 | quote }}
+health-address: {{ .Values.health.address | quote }}
+mtu: {{ .Values.mtu | int64 | quote }}
+slots: {{ .Values.slots | int64 | quote }}
+stack-cidrs: {{ join "," .Values.stackCIDRs | quote }}
+non-masquerade-cidrs: {{ join "," .Values.nonMasqueradeCIDRs | quote }}
+image-repository: {{ .Values.image.repository | quote }}
+image-tag: {{ (.Values.image.tag | default .Chart.AppVersion) | quote }}
+image-pull-policy: {{ .Values.image.pullPolicy | quote }}
+image-pull-secrets: {{ join "," .Values.image.pullSecrets | quote }}
+operator-replicas: {{ .Values.operator.replicas | int64 | quote }}
+log-level: {{ .Values.logLevel | quote }}
+agent-resources: {{ .Values.resources | toRawJson | quote }}
+agent-node-selector: {{ .Values.nodeSelector | toRawJson | quote }}
+agent-tolerations: {{ .Values.tolerations | toRawJson | quote }}
+agent-affinity: {{ .Values.affinity | toRawJson | quote }}
+agent-priority-class-name: {{ .Values.priorityClassName | quote }}
+agent-pod-annotations: {{ .Values.podAnnotations | toRawJson | quote }}
+agent-pod-labels: {{ .Values.podLabels | toRawJson | quote }}
+operator-resources: {{ .Values.operator.resources | toRawJson | quote }}
+operator-node-selector: {{ .Values.operator.nodeSelector | toRawJson | quote }}
+operator-tolerations: {{ .Values.operator.tolerations | toRawJson | quote }}
+operator-affinity: {{ .Values.operator.affinity | toRawJson | quote }}
+operator-priority-class-name: {{ .Values.operator.priorityClassName | quote }}
+operator-pod-annotations: {{ .Values.operator.podAnnotations | toRawJson | quote }}
+operator-pod-labels: {{ .Values.operator.podLabels | toRawJson | quote }}
+service-monitor: {{ .Values.serviceMonitor.enabled | quote }}
+service-monitor-labels: {{ .Values.serviceMonitor.labels | toRawJson | quote }}
+service-monitor-interval: {{ .Values.serviceMonitor.interval | quote }}
+{{- end }}
+
+{{/* Pods restart when a setting changes. install writes the same value for the same settings. */}}
+{{- define "sallyport.fingerprint" -}}
+{{ include "sallyport.settings" . | fromYaml | toRawJson | sha256sum | trunc 16 }}
+{{- end }}
+
+{{/* Not empty if the release brings this definition: a list of the context and the definition's name. */}}
+{{- define "sallyport.bringsDefinition" -}}
+{{- $root := index . 0 }}
+{{- $name := index . 1 }}
+{{- $options := dict "ciliumegressgatewaypolicies.cilium.io" $root.Values.definitions.cilium "isovalentegressgatewaypolicies.isovalent.com" $root.Values.definitions.isovalent }}
+{{- $present := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name }}
+{{- $labels := (($present | default dict).metadata | default dict).labels | default dict }}
+{{- $annotations := (($present | default dict).metadata | default dict).annotations | default dict }}
+{{- $isOurs := or (not $present) (hasKey $annotations "sallyport.dev/definition") (eq (get $labels "app.kubernetes.io/managed-by") "sallyport") }}
+{{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
+{{- end }}
+
+{{/* Settings that cannot hold together, and the one namespace where Sallyport can be. */}}
+{{- define "sallyport.check" -}}
+{{- if ne .Release.Namespace "kube-system" }}
+{{- fail "Sallyport runs in the namespace kube-system: add --namespace kube-system" }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (eq .Values.health.address "127.0.0.1") }}
+{{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1: set health.address to 0.0.0.0 or ::" }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,59 @@
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { debianLeftOut } from './contents.ts'
+import { run } from './run.ts'
+
+/**
+ * Lays out Debian packages with all that they depend on. Packages are unpacked and not configured: no script of theirs runs, so
+ * the result depends on nothing but the packages. They come from where this machine has its own packages from.
+ */
+export function layOutDebian(root: string, packages: readonly string[]): void {
+  mkdirSync(root, { recursive: true })
+  run('mmdebstrap', [
+    '--quiet',
+    '--mode=root',
+    '--variant=extract',
+    '--format=directory',
+    '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
+    `--include=${packages.join(',')}`,
+    `--extract-hook=for deb in "$1"/var/cache/apt/archives/*.deb; do dpkg-deb --field "$deb"; echo; done >"$1/packages"`,
+    release(),
+    root,
+    ...sourceLists(),
+  ])
+  const installed = readFileSync(join(root, 'packages'), 'utf8')
+  rmSync(join(root, 'packages'))
+  for (const path of globSync([...debianLeftOut], { cwd: root }))
+    rmSync(join(root, path), { recursive: true, force: true })
+  /* Nobody becomes root in a container by running a file. */
+  run('find', [root, '-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'a-s', '{}', '+'])
+  writeDatabase(root, installed)
+  for (const file of ['passwd', 'group'])
+    writeFileSync(
+      join(root, 'etc', file),
+      readFileSync(join(root, `usr/share/base-passwd/${file}.master`), 'utf8').replaceAll(':*:', ':x:'),
+    )
+  /* Made by the start, for every container; and where runtimes mount what they bring. */
+  for (const folder of ['dev', 'proc', 'sys', 'run', 'tmp']) mkdirSync(join(root, folder), { recursive: true })
+}
+
+/** The list of packages that scanners for known weaknesses read. */
+function writeDatabase(root: string, installed: string): void {
+  const database = join(root, 'var/lib/dpkg')
+  rmSync(database, { recursive: true, force: true })
+  mkdirSync(database, { recursive: true })
+  const stanzas = installed.trim().split(/\n\n+/).sort()
+  const marked = stanzas.map((stanza) => stanza.replace(/^(Package: .*)$/m, '$1\nStatus: install ok installed'))
+  writeFileSync(join(database, 'status'), `${marked.join('\n\n')}\n`)
+}
+
+function release(): string {
+  const name = /^VERSION_CODENAME=(.+)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
+  if (name === undefined) throw new Error('the image is built on Debian: /etc/os-release names no release')
+  return name
+}
+
+function sourceLists(): readonly string[] {
+  const lists = globSync(['/etc/apt/sources.list', '/etc/apt/sources.list.d/*.{list,sources}'])
+  return lists.filter((path) => /debian/.test(readFileSync(path, 'utf8')))
+}

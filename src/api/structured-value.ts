@@ -1,0 +1,60 @@
+/** Settings that are maps, lists of objects, or objects: JSON text with sorted keys, so that equal values are equal texts. */
+
+export type Structure = 'map' | 'object' | 'objects'
+
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
+type JsonObject = { readonly [key: string]: Json }
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** As Go's encoder writes it: keys in the order of their bytes, no spaces. */
+export function canonicalJson(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (!isObject(value)) return JSON.stringify(value)
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`
+}
+
+/** Why this text is no value of a setting; undefined if it is one. */
+export function structureIssue(
+  kind: Structure,
+  text: string,
+  reserved: readonly string[] = [],
+): string | undefined {
+  const value = parseJson(text)
+  if (value === undefined) return `${text} is not JSON`
+  if (kind === 'objects')
+    return Array.isArray(value) && value.every(isObject) ? undefined : `${text} is not a list of objects`
+  if (!isObject(value)) return `${text} is not an object`
+  if (kind === 'object') return undefined
+  const wrong = Object.entries(value).find(([, item]) => typeof item !== 'string')
+  if (wrong !== undefined) return `the value of ${wrong[0]} is not a text: put it in quotes`
+  const taken = Object.keys(value).find((key) => reserved.includes(key))
+  return taken === undefined ? undefined : `${taken} is set by Sallyport`
+}
+
+export function parseJson(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json
+  } catch {
+    return undefined
+  }
+}
+
+/** As Helm merges values: objects key by key, null removes a key, anything else replaces. */
+export function mergeStructures(base: Json | undefined, given: Json): Json {
+  if (!isObject(given)) return given
+  const merged: Record<string, Json> = isObject(base) ? { ...base } : {}
+  for (const [key, value] of Object.entries(given)) {
+    if (value === null) delete merged[key]
+    else merged[key] = mergeStructures(merged[key], value)
+  }
+  return merged
+}
+
+/** `requests.cpu` with 100m is {requests: {cpu: 100m}}; a backslash keeps a dot inside a key: `kubernetes\.io/os`. */
+export function nestUnder(path: string, value: Json): Json {
+  const keys = path.split(/(?<!\\)\./).map((key) => key.replaceAll('\\.', '.'))
+  return keys.reduceRight<Json>((inner, key) => ({ [key]: inner }), value)
+}

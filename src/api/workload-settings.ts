@@ -1,0 +1,143 @@
+import type { Setting } from './configuration.ts'
+
+/** What the pods of agents and operators get from an install: image, resources, and where they may run. */
+
+const everywhere = [{ operator: 'Exists' }]
+
+/**
+ * An operator runs before any node is Ready, because an agent without slots drops what policies select. It does not tolerate
+ * every taint: a drained node would get it back, and it would stay on a node that is gone.
+ */
+const beforeNodesAreReady = [
+  'node.kubernetes.io/not-ready',
+  'node.kubernetes.io/network-unavailable',
+  'node.cloudprovider.kubernetes.io/uninitialized',
+  'node-role.kubernetes.io/control-plane',
+].map((key) => ({ key, operator: 'Exists' }))
+
+/** Labels by which the workloads select their pods. */
+export const selectorLabels: readonly string[] = ['k8s-app', 'name', 'app.kubernetes.io/managed-by']
+
+export const imageSettings: readonly Setting[] = [
+  {
+    path: 'image.pullPolicy',
+    key: 'image-pull-policy',
+    kind: 'word',
+    fallback: 'IfNotPresent',
+    choices: ['IfNotPresent', 'Always', 'Never'],
+    help: 'When nodes pull the image.',
+  },
+  {
+    path: 'image.pullSecrets',
+    key: 'image-pull-secrets',
+    kind: 'list',
+    fallback: '',
+    help: 'Names of Secrets in kube-system with the credentials of a private registry.',
+  },
+]
+
+const settingsOf = (
+  prefix: string,
+  keyPrefix: string,
+  who: string,
+  defaults: {
+    resources: object
+    tolerations: readonly object[]
+    priorityClassName: string
+    affinity: string
+  },
+): readonly Setting[] => [
+  {
+    path: `${prefix}resources`,
+    key: `${keyPrefix}resources`,
+    kind: 'object',
+    fallback: JSON.stringify(defaults.resources),
+    help: `Requests and limits of each ${who}.`,
+  },
+  {
+    path: `${prefix}nodeSelector`,
+    key: `${keyPrefix}node-selector`,
+    kind: 'map',
+    fallback: '{}',
+    help:
+      who === 'agent'
+        ? 'Labels of the nodes that get an agent. Pods on other nodes are subject to no policy.'
+        : 'Labels of the nodes that may run an operator.',
+  },
+  {
+    path: `${prefix}tolerations`,
+    key: `${keyPrefix}tolerations`,
+    kind: 'objects',
+    fallback: JSON.stringify(defaults.tolerations),
+    help:
+      who === 'agent'
+        ? 'Taints that an agent tolerates: all of them by default, so that every node enforces policies.'
+        : 'Taints that an operator tolerates: by default those of a cluster that is starting.',
+  },
+  {
+    path: `${prefix}affinity`,
+    key: `${keyPrefix}affinity`,
+    kind: 'object',
+    fallback: '{}',
+    help: defaults.affinity,
+  },
+  {
+    path: `${prefix}priorityClassName`,
+    key: `${keyPrefix}priority-class-name`,
+    kind: 'word',
+    fallback: defaults.priorityClassName,
+    help: `PriorityClass of each ${who}.`,
+  },
+  {
+    path: `${prefix}podAnnotations`,
+    key: `${keyPrefix}pod-annotations`,
+    kind: 'map',
+    fallback: '{}',
+    help: `More annotations of each ${who}'s pod.`,
+  },
+  {
+    path: `${prefix}podLabels`,
+    key: `${keyPrefix}pod-labels`,
+    kind: 'map',
+    fallback: '{}',
+    reserved: selectorLabels,
+    help: `More labels of each ${who}'s pod.`,
+  },
+]
+
+export const workloadSettings: readonly Setting[] = [
+  ...settingsOf('', 'agent-', 'agent', {
+    resources: { requests: { cpu: '50m', memory: '120Mi' } },
+    tolerations: everywhere,
+    priorityClassName: 'system-node-critical',
+    affinity: 'Affinity of each agent.',
+  }),
+  ...settingsOf('operator.', 'operator-', 'operator', {
+    resources: { requests: { cpu: '20m', memory: '100Mi' } },
+    tolerations: beforeNodesAreReady,
+    priorityClassName: 'system-cluster-critical',
+    affinity: 'Affinity of each operator. Empty: operators prefer different nodes.',
+  }),
+  {
+    path: 'serviceMonitor.enabled',
+    key: 'service-monitor',
+    kind: 'boolean',
+    fallback: 'false',
+    help: 'Create a Service and a ServiceMonitor, so that the Prometheus Operator scrapes every agent. Set health.address to 0.0.0.0 or :: as well.',
+  },
+  {
+    path: 'serviceMonitor.labels',
+    key: 'service-monitor-labels',
+    kind: 'map',
+    fallback: '{}',
+    reserved: ['app.kubernetes.io/managed-by'],
+    help: 'More labels of the ServiceMonitor: those by which your Prometheus selects it.',
+  },
+  {
+    path: 'serviceMonitor.interval',
+    key: 'service-monitor-interval',
+    kind: 'duration',
+    fallback: '30s',
+    help: 'How often Prometheus scrapes an agent.',
+  },
+]
