@@ -26,7 +26,9 @@ const isInImage = process.env.SALLYPORT_IMAGE !== undefined
  */
 export function installPlugin(socketPath: string, log: Logger): void {
   installBinary(pluginFolders.binaries, { isInImage, agentSocket: socketPath })
-  const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [entryFor(socketPath)] }
+  /* With the capability, the plugin is told of the host ports that a pod asks for, and refuses it: nothing here serves them. */
+  const plugin = { ...entryFor(socketPath), capabilities: { portMappings: true } }
+  const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [plugin] }
   replace(configurationDirectory, ownFiles.standalone, `${JSON.stringify(configuration, null, 2)}\n`, 0o644)
   removeConfiguration('chained')
   log.info({ file: join(configurationDirectory, ownFiles.standalone) }, 'the CNI plugin is in place')

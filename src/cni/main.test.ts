@@ -107,6 +107,23 @@ describe('the CNI plugin', () => {
     assert.deepEqual(output, prevResult)
   })
 
+  test('a pod that asks for a port of its node is refused, and told what serves one', async () => {
+    const before = asked.length
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
+    const { code, output } = await call(add, { ...configuration, runtimeConfig })
+    assert.equal(code, 1)
+    assert.match(String(output.msg), /hostPort 8080, which .* does not serve: .*hostNetwork or a Service/)
+    assert.equal(asked.length, before, 'the agent makes nothing for it')
+    answer = { status: 200, body: {} }
+    assert.equal((await call({ ...add, CNI_COMMAND: 'DEL' }, { ...configuration, runtimeConfig })).code, 0)
+  })
+
+  test('chained, ports of the node are left to the plugins before it', async () => {
+    answer = { status: 204, body: {} }
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
+    assert.equal((await call(add, { ...configuration, runtimeConfig, prevResult: { ips: [] } })).code, 0)
+  })
+
   test('without an agent a pod can end all the same', async () => {
     const without = { ...configuration, agentSocket: join(directory, 'nobody.sock') }
     assert.deepEqual(await call({ ...add, CNI_COMMAND: 'DEL' }, without), { code: 0, output: {} })

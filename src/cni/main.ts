@@ -25,6 +25,8 @@ interface NetworkConfiguration {
   readonly agentSocket: string
   /** What the plugins before this one have made; undefined where it is the only one. */
   readonly prevResult: unknown
+  /** Ports of the node that the pod asks for: runtimes pass them because our configuration names the capability. */
+  readonly hostPorts: readonly number[]
   readonly validContainerIds: readonly string[]
 }
 
@@ -65,6 +67,7 @@ function parseConfiguration(text: string): NetworkConfiguration {
     cniVersion,
     agentSocket: typeof fields.agentSocket === 'string' ? fields.agentSocket : '/run/sallyport/agent.sock',
     prevResult: fields.prevResult,
+    hostPorts: hostPortsIn(fields.runtimeConfig),
     validContainerIds: attachments.map((each: { containerID?: unknown }) => String(each.containerID)),
   }
 }
@@ -73,6 +76,23 @@ function parseConfiguration(text: string): NetworkConfiguration {
 function parseArguments(text: string): Map<string, string> {
   const pairs = text.split(';').map((pair) => pair.split('=', 2) as [string, string?])
   return new Map(pairs.map(([key, value]) => [key, value ?? '']))
+}
+
+function hostPortsIn(runtimeConfig: unknown): number[] {
+  const { portMappings } = (runtimeConfig ?? {}) as { portMappings?: unknown }
+  if (!Array.isArray(portMappings)) return []
+  return portMappings
+    .map(({ hostPort }: { hostPort?: unknown }) => Number(hostPort))
+    .filter((port) => port > 0)
+}
+
+/** A pod that runs and is not reachable where it says would be a fault that nobody sees. Chained, another plugin serves them. */
+function refuseHostPorts({ hostPorts, prevResult }: NetworkConfiguration): void {
+  if (hostPorts.length === 0 || prevResult !== undefined) return
+  throw new CniError(
+    codes.failed,
+    `the pod asks for hostPort ${hostPorts.join(', ')}, which the CNI plugin of Sallyport does not serve: remove hostPort, use hostNetwork or a Service, or chain Sallyport behind a plugin list with portmap`,
+  )
 }
 
 function requireVariable(name: string): string {
@@ -160,6 +180,7 @@ async function run(): Promise<string> {
   const [role, agentSocket] = process.argv.slice(2)
   if (role === 'loopback' && agentSocket !== undefined) return runLoopback(command, agentSocket)
   const configuration = parseConfiguration(await readStandardInput())
+  if (command === 'ADD') refuseHostPorts(configuration)
   const request = command === 'STATUS' ? { command } : buildRequest(command, configuration)
   const answer = await askAgent(configuration.agentSocket, '/v1/cni', request).catch((error: unknown) => {
     if (command === 'STATUS') throw notAvailable(error)

@@ -20,6 +20,7 @@ import {
 } from './lab-state.ts'
 import {
   apiServerPort,
+  controlPlane,
   keptFolders,
   labPaths,
   type NodePlan,
@@ -148,6 +149,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
       keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
     onProgress('nodes that register')
     await until('every node is registered', async () => (await countNodes(state)) >= nodes.length, 30_000)
+    await labelControlPlane(state)
     keep({ isComplete: true })
     return state
   } catch (error) {
@@ -157,13 +159,25 @@ export async function startLab(options: LabOptions): Promise<LabState> {
 }
 
 /** Asked from inside: this process has no way into the lab's network, and must not have one. */
-async function countNodes(state: LabState): Promise<number> {
+async function askApiServer(state: LabState, path: string, more: readonly string[] = []): Promise<string> {
   const { apiServer } = labPaths(state.name)
-  const words = [
-    ...['curl', '-s', '--cacert', join(apiServer, 'ca.crt'), '--header', '@-'],
-    `${apiServerUrl(state)}/api/v1/nodes`,
-  ]
-  const { output } = await exec(state, words, { input: `Authorization: Bearer ${state.tokens.admin}\n` })
+  const words = ['curl', '-s', '--cacert', join(apiServer, 'ca.crt'), '--header', '@-', ...more]
+  const { output } = await exec(state, [...words, `${apiServerUrl(state)}${path}`], {
+    input: `Authorization: Bearer ${state.tokens.admin}\n`,
+  })
+  return output
+}
+
+/** A kubelet may not say of its node that it is the control plane; whoever sets a cluster up does. */
+async function labelControlPlane(state: LabState): Promise<void> {
+  const patch = JSON.stringify({ metadata: { labels: { [controlPlane]: '' } } })
+  const merge = ['--header', 'Content-Type: application/merge-patch+json', '--data', patch]
+  for (const { name, isControlPlane } of state.nodes)
+    if (isControlPlane) await askApiServer(state, `/api/v1/nodes/${name}`, ['--request', 'PATCH', ...merge])
+}
+
+async function countNodes(state: LabState): Promise<number> {
+  const output = await askApiServer(state, '/api/v1/nodes')
   try {
     const { items } = JSON.parse(output) as { items: readonly { metadata: { name: string } }[] }
     return items.filter(({ metadata }) => state.nodes.some(({ name }) => name === metadata.name)).length

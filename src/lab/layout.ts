@@ -80,3 +80,6 @@ export function keptFolders(name: string): readonly string[] {
   const { bin, nodeBin } = labPaths(name)
   return [bin, nodeBin]
 }
+
+/** The label by which a node shows its role, and the taint that keeps workload away. */
+export const controlPlane = 'node-role.kubernetes.io/control-plane'

@@ -77,6 +77,57 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: patienceMs },
     ])
   })
 
+  test('what admission adds to a pod there, its kubelet brings: a token that the pod can use, and whom to trust', async () => {
+    const state = requireLab(name)
+    await type(
+      state,
+      'kubectl create clusterrolebinding reader --clusterrole=view --serviceaccount=default:default',
+    )
+    await type(
+      state,
+      `kubectl run speaks --image docker.io/tgraf/netperf --overrides '{"spec":{"nodeName":"kind-worker","hostNetwork":true}}'`,
+    )
+    await type(state, 'kubectl wait --for=condition=Ready pod/speaks --timeout=60s')
+    const volume = await directly(
+      'get pod speaks -o jsonpath={.spec.volumes[0].name}:{.spec.containers[0].volumeMounts[0].mountPath}',
+    )
+    assert.match(volume, /^kube-api-access-.{5}:\/var\/run\/secrets\/kubernetes.io\/serviceaccount$/)
+    const folder = '/var/run/secrets/kubernetes.io/serviceaccount'
+    const ask = `curl -s --cacert ${folder}/ca.crt -H "Authorization: Bearer $(cat ${folder}/token)"`
+    const path = '/api/v1/namespaces/$(cat NAMESPACE)/pods/speaks'.replace('NAMESPACE', `${folder}/namespace`)
+    const server = 'https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT'
+    assert.match(
+      await type(state, `kubectl exec speaks -- sh -c '${ask} "${server}${path}"'`),
+      /"name": ?"speaks"/,
+    )
+    assert.match(
+      await type(state, `kubectl exec speaks -- sh -c 'echo x >>${folder}/token' 2>&1 || true`),
+      /Read-only/,
+    )
+  })
+
+  test('a volume that the lab does not know is told as a real kubelet tells it', async () => {
+    const state = requireLab(name)
+    const spec = {
+      nodeName: 'kind-worker',
+      hostNetwork: true,
+      volumes: [{ name: 'claimed', persistentVolumeClaim: { claimName: 'none' } }],
+      containers: [
+        { name: 'c', image: 'busybox', volumeMounts: [{ name: 'claimed', mountPath: '/etc/claimed' }] },
+      ],
+    }
+    await server.kubectl(
+      'create -f -',
+      JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'claims' }, spec }),
+    )
+    await eventually('its event says what is missing', async () =>
+      /Warning +FailedMount .*unmounted volumes=\[claimed\]/.test(
+        await type(state, 'kubectl describe pod claims'),
+      ),
+    )
+    await type(state, 'kubectl delete pod claims speaks --grace-period=1')
+  })
+
   test('Sallyport is installed into it', async () => {
     const state = requireLab(name)
     await type(state, 'cilium install --set operator.replicas=1')
@@ -135,6 +186,17 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: patienceMs },
     const asKubelet = `kubectl --token=${state.tokens['kind-worker']}`
     assert.match(await type(state, `${asKubelet} auth whoami`), /system:node:kind-worker/)
     assert.match(
+      await type(state, `${asKubelet} get secrets -A 2>&1 || true`),
+      /can only read namespaced object of this type/,
+    )
+    assert.match(
+      await type(
+        state,
+        `${asKubelet} label node kind-worker node-role.kubernetes.io/control-plane= 2>&1 || true`,
+      ),
+      /is not allowed to modify labels/,
+    )
+    assert.match(
       await type(state, `${asKubelet} create clusterrole x --verb=get --resource=pods 2>&1 || true`),
       /User "system:node:kind-worker" cannot create/,
     )
@@ -145,7 +207,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: patienceMs },
     const curl = 'curl -sk -o /dev/null -w %{http_code}'
     const pods = 'https://172.18.0.6:6443/api/v1/namespaces/default/pods'
     for (const path of [pods, `${pods}/xwing/log`]) {
-      assert.equal(await type(state, `${curl} ${path}`), '401')
+      assert.match(await type(state, `${curl} ${path}`), /^40[13]$/)
       assert.equal(await type(state, `${curl} -H "Authorization: Bearer nonsense" ${path}`), '401')
     }
     assert.equal(await type(state, `${curl} ${asWebSocket} '${pods}/xwing/exec?command=id'`), '401')

@@ -2,6 +2,7 @@ import { createHmac, randomBytes, randomUUID, timingSafeEqual } from 'node:crypt
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ApiObject } from './api-object.ts'
+import { nodeOf, nodeVerdict } from './node-authorizer.ts'
 import { StatusError } from './status-error.ts'
 import type { Store } from './store.ts'
 
@@ -9,6 +10,8 @@ export interface User {
   readonly name: string
   readonly uid: string
   readonly groups: readonly string[]
+  /** What its credentials say besides. */
+  readonly extra?: Readonly<Record<string, readonly string[]>>
 }
 
 /** What a request wants to do. A non-resource request has a path instead of a resource. */
@@ -20,6 +23,8 @@ export interface Attempt {
   readonly namespace: string
   readonly name: string
   readonly path: string
+  /** Of a list or a watch. */
+  readonly fieldSelector?: string
 }
 
 export interface Rule {
@@ -41,16 +46,35 @@ interface Binding extends ApiObject {
   readonly subjects?: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[]
 }
 
+export interface Decision {
+  readonly allowed: boolean
+  /** Empty where there is none to tell. */
+  readonly reason: string
+}
+
+interface Grant {
+  readonly rules: readonly Rule[]
+  readonly reason: string
+}
+
 /** What a token says, signed. */
 interface Claims {
   readonly jti: string
   readonly sub: string
   readonly uid: string
   readonly exp: number
-  readonly pod?: { readonly name: string; readonly uid: string }
+  readonly pod?: BoundPod
+  /** Whom it is for; absent: this server. */
+  readonly aud?: readonly string[]
+}
+
+interface BoundPod {
+  readonly name: string
+  readonly uid: string
 }
 
 const rbac = 'rbac.authorization.k8s.io'
+const credentials = 'authentication.kubernetes.io'
 
 /** Who asks, and may they? Tokens from a file, as kube-apiserver reads it, and those of service accounts. */
 export class Access {
@@ -78,7 +102,7 @@ export class Access {
     account: ApiObject,
     seconds: number,
     nowMs: number,
-    pod?: { readonly name: string; readonly uid: string },
+    more: { readonly pod?: BoundPod | undefined; readonly audiences?: readonly string[] } = {},
   ): { token: string; expires: string } {
     const expiresMs = nowMs + seconds * 1000
     const claims: Claims = {
@@ -86,7 +110,8 @@ export class Access {
       sub: `system:serviceaccount:${namespace}:${account.metadata.name}`,
       uid: account.metadata.uid ?? '',
       exp: Math.floor(expiresMs / 1000),
-      ...(pod === undefined ? {} : { pod }),
+      ...(more.pod === undefined ? {} : { pod: more.pod }),
+      ...(more.audiences === undefined ? {} : { aud: more.audiences }),
     }
     const head = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT' })).toString('base64url')
     const body = Buffer.from(JSON.stringify(claims)).toString('base64url')
@@ -108,7 +133,7 @@ export class Access {
     const given = Buffer.from(signature)
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined
     const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Claims
-    if (claims.exp * 1000 < nowMs) return undefined
+    if (claims.exp * 1000 < nowMs || claims.aud !== undefined) return undefined
     const [, , namespace = '', name = ''] = claims.sub.split(':')
     if (this.#store.get('/serviceaccounts', `${namespace}/${name}`)?.metadata.uid !== claims.uid)
       return undefined
@@ -119,50 +144,88 @@ export class Access {
       name: claims.sub,
       uid: claims.uid,
       groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
+      extra: {
+        [`${credentials}/credential-id`]: [`JTI=${claims.jti}`],
+        ...(pod && { [`${credentials}/pod-name`]: [pod.name], [`${credentials}/pod-uid`]: [pod.uid] }),
+      },
     }
   }
 
   authorize(user: User, attempt: Attempt): void {
-    if (this.allows(user, attempt)) return
+    const decision = this.decide(user, attempt)
+    if (decision.allowed) return
+    const why = decision.reason === '' ? '' : `: ${decision.reason}`
     const { verb, group, resource, subresource, namespace, path } = attempt
     const what = subresource === '' ? resource : `${resource}/${subresource}`
     if (resource === '')
-      throw new StatusError(403, 'Forbidden', `forbidden: User "${user.name}" cannot ${verb} path "${path}"`)
+      throw new StatusError(
+        403,
+        'Forbidden',
+        `forbidden: User "${user.name}" cannot ${verb} path "${path}"${why}`,
+      )
     const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`
-    const full = group === '' ? what : `${what}.${group}`
+    const full = group === '' ? resource : `${resource}.${group}`
     const named = attempt.name === '' ? full : `${full} "${attempt.name}"`
     throw new StatusError(
       403,
       'Forbidden',
-      `${named} is forbidden: User "${user.name}" cannot ${verb} resource "${what}" in API group "${group}" ${where}`,
-      { kind: resource, group, name: attempt.name },
+      `${named} is forbidden: User "${user.name}" cannot ${verb} resource "${what}" in API group "${group}" ${where}${why}`,
+      {
+        ...(attempt.name === '' ? {} : { name: attempt.name }),
+        ...(group === '' ? {} : { group }),
+        kind: resource,
+      },
     )
   }
 
   allows(user: User, attempt: Attempt): boolean {
-    return this.rulesOf(user, attempt.namespace).some((rule) => permits(rule, attempt))
+    return this.decide(user, attempt).allowed
+  }
+
+  /** With the reason, as a review of access tells it: the binding that gives the right, or what a kubelet lacks. */
+  decide(user: User, attempt: Attempt): Decision {
+    if (user.groups.includes('system:masters')) return { allowed: true, reason: '' }
+    const node = nodeOf(user)
+    const verdict = node === undefined ? undefined : nodeVerdict(this.#store, node, attempt)
+    if (verdict === true) return { allowed: true, reason: '' }
+    const grant = this.#grantsOf(user, attempt.namespace).find(({ rules }) =>
+      rules.some((rule) => permits(rule, attempt)),
+    )
+    return grant === undefined
+      ? { allowed: false, reason: verdict ?? '' }
+      : { allowed: true, reason: grant.reason }
   }
 
   /** What roles give, in a namespace and in the cluster. */
   rulesOf(user: User, namespace: string): readonly Rule[] {
     if (user.groups.includes('system:masters')) return everything
+    return this.#grantsOf(user, namespace).flatMap(({ rules }) => rules)
+  }
+
+  #grantsOf(user: User, namespace: string): Grant[] {
     const bindings = [
       ...this.#store.values(`${rbac}/clusterrolebindings`),
       ...[...this.#store.values(`${rbac}/rolebindings`)].filter(
         ({ metadata }) => metadata.namespace === namespace,
       ),
     ] as Binding[]
-    return bindings
-      .filter(({ subjects = [], metadata }) =>
-        subjects.some((subject) => isSubject(user, subject, metadata.namespace)),
-      )
-      .flatMap(({ roleRef, metadata }) => {
-        const role =
-          roleRef.kind === 'ClusterRole'
-            ? this.#store.get(`${rbac}/clusterroles`, roleRef.name)
-            : this.#store.get(`${rbac}/roles`, `${metadata.namespace}/${roleRef.name}`)
-        return (role?.rules ?? []) as Rule[]
-      })
+    return bindings.flatMap(({ roleRef, metadata, subjects = [] }) => {
+      const subject = subjects.find((each) => isSubject(user, each, metadata.namespace))
+      if (subject === undefined) return []
+      const role =
+        roleRef.kind === 'ClusterRole'
+          ? this.#store.get(`${rbac}/clusterroles`, roleRef.name)
+          : this.#store.get(`${rbac}/roles`, `${metadata.namespace}/${roleRef.name}`)
+      const { name, namespace: ofBinding } = metadata
+      const binding =
+        ofBinding === undefined ? `ClusterRoleBinding "${name}"` : `RoleBinding "${name}/${ofBinding}"`
+      const whom =
+        subject.kind === 'ServiceAccount'
+          ? `"${subject.name}/${subject.namespace ?? ofBinding}"`
+          : `"${subject.name}"`
+      const reason = `RBAC: allowed by ${binding} of ${roleRef.kind} "${roleRef.name}" to ${subject.kind} ${whom}`
+      return [{ rules: (role?.rules ?? []) as Rule[], reason }]
+    })
   }
 }
 

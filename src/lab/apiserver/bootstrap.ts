@@ -46,29 +46,16 @@ const roles: Readonly<Record<string, readonly RoleRule[]>> = {
   'system:discovery': [
     { nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*'], verbs: ['get'] },
   ],
-  'system:node': [
+  'system:basic-user': [
     {
-      apiGroups: [''],
-      resources: ['nodes', 'nodes/status'],
-      verbs: ['create', 'get', 'list', 'watch', 'patch', 'update'],
+      apiGroups: ['authorization.k8s.io'],
+      resources: ['selfsubjectaccessreviews', 'selfsubjectrulesreviews'],
+      verbs: ['create'],
     },
-    {
-      apiGroups: [''],
-      resources: ['pods', 'pods/status'],
-      verbs: [...read, 'patch', 'update', 'delete', 'create'],
-    },
-    {
-      apiGroups: [''],
-      resources: ['configmaps', 'secrets', 'services', 'serviceaccounts', 'namespaces'],
-      verbs: read,
-    },
-    { apiGroups: [''], resources: ['serviceaccounts/token'], verbs: ['create'] },
-    { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch', 'update'] },
-    {
-      apiGroups: ['coordination.k8s.io'],
-      resources: ['leases'],
-      verbs: ['create', 'get', 'update', 'patch'],
-    },
+    { apiGroups: ['authentication.k8s.io'], resources: ['selfsubjectreviews'], verbs: ['create'] },
+  ],
+  'system:public-info-viewer': [
+    { nonResourceURLs: ['/healthz', '/livez', '/readyz', '/version', '/version/'], verbs: ['get'] },
   ],
   'system:kube-controller-manager': [everything],
 }
@@ -76,7 +63,8 @@ const roles: Readonly<Record<string, readonly RoleRule[]>> = {
 const groupBindings: readonly (readonly [role: string, kind: 'Group' | 'User', subject: string])[] = [
   ['cluster-admin', 'Group', 'system:masters'],
   ['system:discovery', 'Group', 'system:authenticated'],
-  ['system:node', 'Group', 'system:nodes'],
+  ['system:basic-user', 'Group', 'system:authenticated'],
+  ['system:public-info-viewer', 'Group', 'system:authenticated'],
   ['system:kube-controller-manager', 'User', 'system:kube-controller-manager'],
 ]
 

@@ -1,8 +1,19 @@
-import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'
+import { type ApiObject, isObject } from './api-object.ts'
 import { configMapChangeIssues } from './config-map.ts'
 import { definitionIssues } from './definition-rules.ts'
 import { isList, isText, missing, wrong } from './field-issues.ts'
+import {
+  bindingChangeIssues,
+  disruptionIssues,
+  eventIssues,
+  leaseIssues,
+  priorityIssues,
+  rolloutIssues,
+  ruleIssues,
+  templateIssues,
+} from './kind-rules.ts'
 import { metadataIssues, metadataProblem } from './object-metadata.ts'
+import { podChangeIssues, podSpecIssues, requireQuantities } from './pod-rules.ts'
 import type { ResourceKind } from './resources.ts'
 import { badRequest, type FieldIssue } from './status-error.ts'
 
@@ -35,10 +46,14 @@ export function checkShape(kind: ResourceKind, object: ApiObject): void {
 
 const checks: Readonly<Record<string, (object: ApiObject, live?: ApiObject) => FieldIssue[]>> = {
   Pod: podIssues,
-  Deployment: workloadIssues,
+  Deployment: (object) => [...workloadIssues(object), ...rolloutIssues(object)],
   ReplicaSet: workloadIssues,
   DaemonSet: workloadIssues,
   StatefulSet: workloadIssues,
+  Event: eventIssues,
+  Lease: leaseIssues,
+  PodDisruptionBudget: disruptionIssues,
+  PriorityClass: priorityIssues,
   Role: roleIssues,
   ClusterRole: roleIssues,
   RoleBinding: bindingIssues,
@@ -46,29 +61,19 @@ const checks: Readonly<Record<string, (object: ApiObject, live?: ApiObject) => F
   CustomResourceDefinition: definitionIssues,
 }
 
-function podIssues({ spec }: ApiObject): FieldIssue[] {
-  return containerIssues(spec?.containers, 'spec.containers')
+function podIssues({ kind, spec = {} }: ApiObject): FieldIssue[] {
+  requireQuantities(kind, spec)
+  return podSpecIssues(spec)
 }
 
-function containerIssues(containers: unknown, field: string): FieldIssue[] {
-  if (!Array.isArray(containers) || containers.length === 0) return [missing(field)]
-  return containers.flatMap((container, index) => {
-    if (!isObject(container)) return [wrong(`${field}[${index}]`, container, 'must be an object')]
-    return ['name', 'image']
-      .filter((part) => !container[part])
-      .map((part) => missing(`${field}[${index}].${part}`))
-  })
-}
-
-function workloadIssues({ spec }: ApiObject): FieldIssue[] {
+function workloadIssues(object: ApiObject): FieldIssue[] {
+  const { spec } = object
   const selector = isObject(spec?.selector) ? spec.selector.matchLabels : undefined
   const template = isObject(spec?.template) ? spec.template : {}
   const metadata = isObject(template.metadata) ? template.metadata : {}
   const labels = isObject(metadata.labels) ? metadata.labels : {}
-  const issues = containerIssues(
-    isObject(template.spec) ? template.spec.containers : undefined,
-    'spec.template.spec.containers',
-  )
+  const issues = podSpecIssues(isObject(template.spec) ? template.spec : {}, 'spec.template.spec')
+  issues.push(...templateIssues(object))
   if (!isObject(spec?.selector)) issues.push(missing('spec.selector'))
   else if (isObject(selector) && Object.entries(selector).some(([key, value]) => labels[key] !== value))
     issues.push(wrong('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
@@ -81,7 +86,7 @@ function roleIssues({ rules }: ApiObject): FieldIssue[] {
     isObject(rule) &&
     isList(rule.verbs, isText) &&
     lists.every((field) => rule[field] === undefined || rule[field] === null || isList(rule[field], isText))
-  if (rules === undefined || rules === null || isList(rules, isRule)) return []
+  if (rules === undefined || rules === null || isList(rules, isRule)) return ruleIssues(rules)
   return [wrong('rules', rules, 'each rule has verbs, and lists of names')]
 }
 
@@ -94,22 +99,9 @@ function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
   return issues
 }
 
-/** What a pod runs and where is settled once: its kubelet does not follow a change of mind. */
+/** What is settled once: how a pod runs, what a binding gives, and a ConfigMap that says so of itself. */
 export function changeIssues(kind: ResourceKind, live: ApiObject, object: ApiObject): FieldIssue[] {
   if (kind.kind === 'ConfigMap') return configMapChangeIssues(live, object)
-  if (kind.kind !== 'Pod' || isEqual(settled(live), settled(object))) return []
-  return [
-    {
-      field: 'spec',
-      reason: 'FieldValueForbidden',
-      message:
-        'Forbidden: pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)',
-    },
-  ]
-}
-
-function settled({ spec = {} }: ApiObject): JsonObject {
-  const { activeDeadlineSeconds: _, tolerations: __, containers, ...rest } = spec
-  const list = Array.isArray(containers) ? containers.filter(isObject) : []
-  return { ...rest, containers: list.map(({ image: ___, ...container }) => container) }
+  if (kind.kind === 'Pod') return podChangeIssues(live, object)
+  return kind.kind.endsWith('RoleBinding') ? bindingChangeIssues(live, object) : []
 }

@@ -1,5 +1,5 @@
 import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
-import { fillPod, fillPodSpec } from './pod-defaults.ts'
+import { fillPod, fillPodSpec, objectsIn } from './pod-defaults.ts'
 import type { ResourceKind } from './resources.ts'
 
 /** What the real API server fills in, as far as users and the lab's own parts see it. */
@@ -38,6 +38,22 @@ export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
       fillWorkload(object, { revisionHistoryLimit: 10 })
       withRollout(object, 'updateStrategy', { maxUnavailable: 1, maxSurge: 0 })
       return
+    case 'NetworkPolicy':
+      fillNetworkPolicy(object)
+      return
+    case 'RoleBinding':
+    case 'ClusterRoleBinding':
+      fillBinding(object)
+      return
+    case 'Lease':
+      object.spec ??= {}
+      return
+    case 'PriorityClass':
+      object.preemptionPolicy ??= 'PreemptLowerPriority'
+      return
+    case 'Event':
+      fillEvent(object)
+      return
     case 'Secret':
       fillSecret(object)
       return
@@ -64,6 +80,31 @@ function withRollout(object: ApiObject, field: string, rollingUpdate: JsonObject
   const given = isObject(strategy.rollingUpdate) ? strategy.rollingUpdate : {}
   const filled = type === 'RollingUpdate' ? { rollingUpdate: { ...rollingUpdate, ...given } } : {}
   object.spec = { ...object.spec, [field]: { ...strategy, type, ...filled } }
+}
+
+/** A policy that says nothing of egress leaves it alone. */
+function fillNetworkPolicy(policy: ApiObject): void {
+  const spec = policy.spec ?? {}
+  policy.spec = spec
+  spec.policyTypes ??= ['Ingress', ...(objectsIn(spec.egress).length > 0 ? ['Egress'] : [])]
+  for (const rule of [...objectsIn(spec.ingress), ...objectsIn(spec.egress)])
+    for (const port of objectsIn(rule.ports)) port.protocol ??= 'TCP'
+}
+
+const rbac = 'rbac.authorization.k8s.io'
+
+function fillBinding(binding: ApiObject): void {
+  if (isObject(binding.roleRef)) binding.roleRef.apiGroup ??= rbac
+  for (const subject of objectsIn(binding.subjects))
+    if (subject.kind !== 'ServiceAccount') subject.apiGroup ??= rbac
+}
+
+/** Fields that a real API server writes also where they are empty. */
+function fillEvent(event: ApiObject): void {
+  event.source ??= {}
+  event.reportingComponent ??= ''
+  event.reportingInstance ??= ''
+  for (const field of ['firstTimestamp', 'lastTimestamp', 'eventTime']) event[field] ??= null
 }
 
 /** `stringData` is for writing: it is kept as `data`. */

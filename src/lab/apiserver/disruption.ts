@@ -1,19 +1,27 @@
 import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
 import type { Store } from './store.ts'
 
-/** May this pod go without breaking a PodDisruptionBudget? One that is not ready is no loss. */
-export function mayEvict(store: Store, pod: ApiObject): boolean {
-  if (!isReady(pod)) return true
+export interface HoldingBudget {
+  readonly name: string
+  readonly needed: number
+  readonly healthy: number
+}
+
+/** The PodDisruptionBudget that this pod's end would break; undefined where it may go. One that is not ready is no loss. */
+export function holdingBudget(store: Store, pod: ApiObject): HoldingBudget | undefined {
+  if (!isReady(pod)) return undefined
   const { namespace } = pod.metadata
-  return [...store.values('policy/poddisruptionbudgets')].every((budget) => {
+  for (const budget of store.values('policy/poddisruptionbudgets')) {
     const selector = budget.spec?.selector
-    if (budget.metadata.namespace !== namespace || !isObject(selector) || !isSelected(pod, selector))
-      return true
+    if (budget.metadata.namespace !== namespace || !isObject(selector) || !isSelected(pod, selector)) continue
     const covered = [...store.values('/pods')].filter(
       (each) => each.metadata.namespace === namespace && isSelected(each, selector),
     )
-    return covered.filter(isReady).length - 1 >= leastReady(budget.spec ?? {}, covered.length)
-  })
+    const healthy = covered.filter(isReady).length
+    const needed = leastReady(budget.spec ?? {}, covered.length)
+    if (healthy - 1 < needed) return { name: budget.metadata.name, needed, healthy }
+  }
+  return undefined
 }
 
 function isReady(pod: ApiObject): boolean {

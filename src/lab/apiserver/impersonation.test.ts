@@ -8,7 +8,11 @@ after(() => server[Symbol.asyncDispose]())
 describe('speaking for somebody else', { skip: kubectlMissing }, () => {
   test('who may, has the other’s rights and no others', async () => {
     const asNode = '--as system:node:n1 --as-group system:nodes'
-    assert.equal((await server.kubectl(`auth can-i list nodes ${asNode}`)).stdout, 'yes\n')
+    assert.equal(
+      (await server.kubectl(`auth can-i update nodes/n1 --subresource=status ${asNode}`)).stdout,
+      'yes\n',
+    )
+    assert.match((await server.kubectl(`auth can-i list nodes ${asNode}`)).stdout, /only its own Node object/)
     const refused = await server.kubectl(`get clusterroles ${asNode}`)
     assert.match(refused.stderr, /User "system:node:n1" cannot list resource "clusterroles"/)
   })

@@ -202,8 +202,10 @@ export class Lifecycle {
     if (options.dryRun) return marked
     if (options.propagation === 'Orphan') this.#orphanDependents(object)
     const current = this.#store.get(resource, keyOf(object)) ?? object
-    if (resource !== '/namespaces' && isFinished(marked))
-      return this.#store.delete(resource, keyOf(object)) ?? marked
+    if (resource !== '/namespaces' && isFinished(marked)) {
+      const { resourceVersion } = this.#store.delete(resource, keyOf(object))?.metadata ?? marked.metadata
+      return { ...marked, metadata: { ...marked.metadata, ...(resourceVersion && { resourceVersion }) } }
+    }
     const isKnown =
       current.metadata.deletionTimestamp !== undefined &&
       current.metadata.deletionGracePeriodSeconds === marked.metadata.deletionGracePeriodSeconds
@@ -229,6 +231,10 @@ export class Lifecycle {
           ? {}
           : { generation: metadata.generation + 1 }),
         ...(holds ? { finalizers: [...new Set([...finalizers, foreground])] } : {}),
+        /* To be deleted is a change of what is wanted. */
+        ...(metadata.generation !== undefined && metadata.deletionTimestamp === undefined
+          ? { generation: metadata.generation + 1 }
+          : {}),
         deletionTimestamp: metadata.deletionTimestamp ?? end,
         deletionGracePeriodSeconds: Math.min(seconds, metadata.deletionGracePeriodSeconds ?? seconds),
       },

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { parse as parseYaml } from 'yaml'
+import type { User } from './access.ts'
 import { type ApiObject, isObject } from './api-object.ts'
 import type { Catalog } from './catalog.ts'
 import { unsupported, wrong } from './field-issues.ts'
@@ -9,6 +10,8 @@ import { badRequest, type FieldIssue, invalid, StatusError } from './status-erro
 
 /** What a URL names. */
 export interface Target {
+  /** Who asks. */
+  readonly user?: User
   readonly kind: ResourceKind
   readonly namespace: string | undefined
   readonly name: string | undefined

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Access, User } from './access.ts'
 import { act } from './actions.ts'
 import type { ApiObject } from './api-object.ts'
-import { attemptOf, isWatch, pathAttempt } from './attempt.ts'
+import { attemptAt, attemptOf, isWatch, pathAttempt } from './attempt.ts'
 import { Catalog } from './catalog.ts'
 import { DefinitionController } from './definition-controller.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
@@ -11,6 +11,7 @@ import { actingAs } from './impersonation.ts'
 import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { predicateOf, sendList, sendObjects, tableRenderer } from './listing.ts'
+import { restrictDeletion } from './node-restriction.ts'
 import { openApiDocument, openApiIndex, openApiV2 } from './openapi.ts'
 import { applyPatch } from './patches.ts'
 import {
@@ -23,7 +24,15 @@ import {
 } from './request.ts'
 import { RequestCounts } from './request-counts.ts'
 import { type ResourceKind, resourceKey } from './resources.ts'
-import { reviewAccess, reviewPaths, reviewRules, reviewSubject } from './reviews.ts'
+import {
+  localReviewIn,
+  reviewAccess,
+  reviewOther,
+  reviewPaths,
+  reviewRules,
+  reviewSubject,
+  reviewToken,
+} from './reviews.ts'
 import { scaleOf, withScale } from './scale.ts'
 import { notFound, StatusError, statusBody } from './status-error.ts'
 import { keyOf, type Store } from './store.ts'
@@ -47,6 +56,9 @@ const healthPaths = ['/healthz', '/livez', '/readyz']
 /** Ours alone, for measurements. */
 const requestCountsPath = '/debug/requests'
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' }
+
+/** Who says nothing of themselves: roles may give them something. */
+const anonymous: User = { name: 'system:anonymous', uid: '', groups: ['system:unauthenticated'] }
 
 /** A Kubernetes API server in one process, as far as kubectl, the lab and our own processes need one. */
 export class ApiServer {
@@ -113,9 +125,12 @@ export class ApiServer {
       return send(response, 201, reviewAccess(this.access, user, await readBody(request)))
     if (method === 'POST' && path === reviewPaths.rules)
       return send(response, 201, reviewRules(this.access, user, await readBody(request)))
-    const target = parseTarget(path, this.catalog)
+    const reviewed = method === 'POST' ? await this.#reviewOther(path, user, request) : undefined
+    if (reviewed !== undefined) return send(response, 201, reviewed)
+    const parsed = this.#parseTarget(method, path, user)
+    const target = parsed && { ...parsed, user }
     if (target === undefined) {
-      this.access.authorize(user, pathAttempt(method, path))
+      this.access.authorize(user, attemptAt(method, path))
       return sendText(response, 404, '404 page not found\n', 'text/plain; charset=utf-8')
     }
     this.access.authorize(user, attemptOf(method, url, target))
@@ -123,8 +138,33 @@ export class ApiServer {
     else await this.#answerObject(request, response, url, { ...target, name: target.name })
   }
 
+  /** Whoever may not have what is not there is told the former. */
+  #parseTarget(method: string, path: string, user: User): Target | undefined {
+    try {
+      return parseTarget(path, this.catalog)
+    } catch (error) {
+      this.access.authorize(user, attemptAt(method, path))
+      throw error
+    }
+  }
+
+  /** Reviews of others are a right of their own. */
+  async #reviewOther(path: string, user: User, request: IncomingMessage): Promise<object | undefined> {
+    const namespace = localReviewIn(path)
+    const [, , group = '', , ...rest] = path.split('/')
+    const resource = rest.at(-1) ?? ''
+    if (path !== reviewPaths.other && path !== reviewPaths.token && namespace === undefined) return undefined
+    const attempt = { verb: 'create', group, resource, subresource: '', name: '', path }
+    this.access.authorize(user, { ...attempt, namespace: namespace ?? '' })
+    const body = await readBody(request)
+    return path === reviewPaths.token
+      ? reviewToken(this.access, body, Date.now())
+      : reviewOther(this.access, body, namespace)
+  }
+
   requireUser(request: IncomingMessage): User {
-    const user = this.access.authenticate(request.headers.authorization, Date.now())
+    const { authorization } = request.headers
+    const user = authorization === undefined ? anonymous : this.access.authenticate(authorization, Date.now())
     if (user === undefined) throw new StatusError(401, 'Unauthorized', 'Unauthorized')
     return actingAs(this.access, user, request.headersDistinct)
   }
@@ -257,6 +297,7 @@ export class ApiServer {
     const object = this.#require(target)
     const { name, uid } = object.metadata
     refuseOtherThan(kind, object, options)
+    if (target.user !== undefined) restrictDeletion(this.store, target.user, kind, keyOfTarget(target))
     const deleted = this.#lifecycle.delete(resourceKey(kind), object, options)
     const isKept = !options.dryRun && this.store.get(resourceKey(kind), keyOf(object)) !== undefined
     if (isKept || returnedKinds.has(kind.kind)) {
@@ -316,6 +357,7 @@ function writeRequest(
   const validation = searchParams.get('fieldValidation')
   return {
     kind: target.kind,
+    user: target.user,
     namespace: target.namespace,
     name,
     subresource: target.subresource,

@@ -6,7 +6,8 @@ import type { Store } from './store.ts'
 
 const group = 'authentication.k8s.io'
 const limits = { least: 600, usual: 3600, most: 2 ** 32 }
-const audience = 'https://kubernetes.default.svc.cluster.local'
+/** Of tokens that say no other: the API server itself. */
+export const defaultAudience = 'https://kubernetes.default.svc.cluster.local'
 
 /** A token for an account, for as long as it was asked for, and bound to a pod where it was asked to be. */
 export function issueToken(store: Store, access: Access, account: ApiObject, body: JsonObject): object {
@@ -20,8 +21,12 @@ export function issueToken(store: Store, access: Access, account: ApiObject, bod
   const bound = isObject(spec.boundObjectRef) ? spec.boundObjectRef : undefined
   const pod = bound && boundPod(store, namespace, bound)
   const nowMs = Date.now()
-  const { token, expires } = access.issueToken(namespace, account, seconds, nowMs, pod)
-  const audiences = Array.isArray(spec.audiences) && spec.audiences.length > 0 ? spec.audiences : [audience]
+  const asked = Array.isArray(spec.audiences) ? spec.audiences.map(String) : []
+  const audiences = asked.length > 0 ? asked : [defaultAudience]
+  const { token, expires } = access.issueToken(namespace, account, seconds, nowMs, {
+    pod,
+    ...(audiences.includes(defaultAudience) ? {} : { audiences }),
+  })
   return {
     kind: 'TokenRequest',
     apiVersion: `${group}/v1`,

@@ -1,3 +1,4 @@
+import type { User } from './access.ts'
 import { admit, check, dropEmptyMetadata, refuseImmutable, refuseUndeclared } from './admit.ts'
 import { type ApiObject, isEqual, isObject, type ManagedFields } from './api-object.ts'
 import { fillDefaults, noteStoredVersion } from './defaults.ts'
@@ -5,6 +6,7 @@ import { emptyObject } from './empty-objects.ts'
 import { applyConfiguration, trackUpdate, type Writer } from './field-ownership.ts'
 import { isFinished } from './lifecycle.ts'
 import { listsOf } from './list-merging.ts'
+import { restrictNode } from './node-restriction.ts'
 import { generatedBase } from './object-metadata.ts'
 import { applyPatch } from './patches.ts'
 import { admitPod } from './pod-admission.ts'
@@ -17,6 +19,7 @@ import { keyOf, type Store } from './store.ts'
 
 export interface WriteRequest {
   readonly kind: ResourceKind
+  readonly user?: User | undefined
   readonly namespace: string | undefined
   readonly name: string
   readonly subresource: string
@@ -57,6 +60,7 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
       listsOf(kind),
       [],
     )
+  restrict(request, 'create', undefined, object)
   if (resourceKey(kind) === '/pods') admitPod(store, object, request.warn)
   check(request, object, undefined)
   refuseExisting(store, kind, object)
@@ -265,6 +269,7 @@ function update(store: Store, request: WriteRequest, live: ApiObject, proposed: 
   if (subresource === '' && kind.custom !== undefined && isObject(object.spec))
     applyDefaults(object, kind.custom.schema as Schema)
   if (hasGeneration(kind)) object.metadata.generation = nextGeneration(subresource, live, object)
+  restrict(request, 'update', live, object)
   check(request, object, live)
   const { managedFields: sent } = proposed.metadata
   dropEmptyMetadata(object)
@@ -324,6 +329,15 @@ function written({ kind, subresource }: WriteRequest, object: ApiObject): ApiObj
 
 function isReadable({ operation, fieldsType, fieldsV1 }: ManagedFields): boolean {
   return /^(Apply|Update)$/.test(operation) && fieldsType === 'FieldsV1' && isObject(fieldsV1)
+}
+
+function restrict(
+  { kind, user, subresource }: WriteRequest,
+  verb: 'create' | 'update',
+  live: ApiObject | undefined,
+  object: ApiObject,
+): void {
+  if (user !== undefined) restrictNode(user, { kind, subresource, verb, live, object })
 }
 
 /** A status write touches the status alone, any other write everything but the status where it is a subresource. */

@@ -77,16 +77,31 @@ async function callPlugins(
   const plugins = command === 'ADD' ? network.plugins : [...network.plugins].reverse()
   for (const plugin of plugins) {
     const { cniVersion, name } = network
+    const { capabilities, ...told } = plugin
     const configuration = {
       cniVersion,
       name,
-      ...plugin,
+      ...told,
+      ...runtimeConfigFor(capabilities, sandbox.pod),
       ...(result === undefined ? {} : { prevResult: result }),
     }
     const output = await callPlugin(command, plugin.type, configuration, sandbox)
     if (command === 'ADD') result = JSON.parse(output) as CniResult
   }
   return result
+}
+
+/** A plugin is told what it says that it can serve, and nothing else. */
+function runtimeConfigFor(capabilities: unknown, { spec }: Pod): object {
+  if (!(capabilities as { portMappings?: boolean } | undefined)?.portMappings) return {}
+  const portMappings = spec.containers.flatMap(({ ports = [] }) =>
+    ports
+      .filter(({ hostPort = 0 }) => hostPort > 0)
+      .map(({ hostPort, containerPort, protocol = 'TCP', hostIP = '' }) => ({
+        ...{ hostPort, containerPort, protocol: protocol.toLowerCase(), hostIP },
+      })),
+  )
+  return portMappings.length === 0 ? {} : { runtimeConfig: { portMappings } }
 }
 
 function describeResult(network: NetworkList, pod: Pod, containerId: string, result: unknown): object {

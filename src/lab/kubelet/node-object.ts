@@ -2,7 +2,7 @@ import { release } from 'node:os'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
-import { kubernetesVersion, labLabel } from '../layout.ts'
+import { controlPlane, kubernetesVersion, labLabel } from '../layout.ts'
 import { leaseNamespace, nodeLeases } from '../node-leases.ts'
 import { findNetwork } from './cni.ts'
 
@@ -21,8 +21,7 @@ const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64'] ?? 
 /** What each of the lab's nodes says that it has. */
 export const nodeResources = { cpu: '2', memory: '4Gi', pods: '110' }
 
-const controlPlane = 'node-role.kubernetes.io/control-plane'
-
+/** A kubelet may taint its node when it registers it. The label of the same name it may not set: the lab does. */
 function nodeObject({ name, podCIDRs, isControlPlane, lab }: NodeIdentity): object {
   return {
     apiVersion: 'v1',
@@ -36,7 +35,6 @@ function nodeObject({ name, podCIDRs, isControlPlane, lab }: NodeIdentity): obje
         'kubernetes.io/hostname': name,
         'kubernetes.io/os': 'linux',
         [labLabel]: lab,
-        ...(isControlPlane ? { [controlPlane]: '' } : {}),
       },
     },
     spec: {

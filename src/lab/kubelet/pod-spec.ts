@@ -39,7 +39,7 @@ export interface Container {
   readonly livenessProbe?: Probe
   /** Until it has passed once, the others are not asked. */
   readonly startupProbe?: Probe
-  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[]
+  readonly ports?: readonly ContainerPort[]
   readonly imagePullPolicy?: string
   readonly terminationMessagePath?: string
   readonly terminationMessagePolicy?: string
@@ -55,6 +55,14 @@ export interface EnvironmentVariable {
     readonly configMapKeyRef?: KeyReference & { readonly key: string }
     readonly secretKeyRef?: KeyReference & { readonly key: string }
   }
+}
+
+export interface ContainerPort {
+  readonly name?: string
+  readonly containerPort: number
+  readonly hostPort?: number
+  readonly hostIP?: string
+  readonly protocol?: string
 }
 
 export interface KeyReference {

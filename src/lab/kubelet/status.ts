@@ -57,7 +57,7 @@ interface Condition {
 
 function conditionsOf(
   pod: Pod,
-  { running }: StatusParts,
+  { running, isOver: isEnding }: StatusParts,
   phase: string,
   initStatuses: readonly ContainerStatus[],
   statuses: readonly ContainerStatus[],
@@ -65,7 +65,7 @@ function conditionsOf(
   const namesOf = (list: readonly ContainerStatus[]): string => `[${list.map(({ name }) => name).join(' ')}]`
   const unready = statuses.filter(({ ready }) => !ready)
   const incomplete = initStatuses.filter(({ ready }) => !ready)
-  const hasEnded = willNotRun(pod, running)
+  const hasEnded = willNotRun(pod, running, isEnding)
   const ended = hasEnded === 'Failed' ? { reason: 'PodFailed' } : { reason: 'PodCompleted' }
   const waiting = {
     reason: 'ContainersNotReady',
@@ -93,7 +93,7 @@ function conditionsOf(
   ]
   const types = new Set(own.map(({ type }) => type))
   const others = ((pod.status?.conditions ?? []) as Condition[]).filter(({ type }) => !types.has(type))
-  return [...others, ...own]
+  return [...own, ...others]
 }
 
 /** A condition keeps its time while its status stays. */
@@ -119,13 +119,17 @@ function hasBegun(running: RunningPod | undefined, containers: readonly Containe
 }
 
 /** How the pod has ended, or will be seen to have; undefined while something runs or is started again. */
-export function willNotRun(pod: Pod, running: RunningPod | undefined): 'Succeeded' | 'Failed' | undefined {
+function willNotRun(
+  pod: Pod,
+  running: RunningPod | undefined,
+  isOver: boolean,
+): 'Succeeded' | 'Failed' | undefined {
   const { initContainers = [], containers, restartPolicy = 'Always' } = pod.spec
   const endOf = ({ name }: Container): RunningContainer['ended'] => running?.containers[name]?.ended
   const isLast = (container: Container): boolean => {
     const ended = endOf(container)
     if (ended === undefined) return false
-    if (pod.metadata.deletionTimestamp !== undefined) return true
+    if (isOver) return true
     return restartPolicy === 'Never' || (restartPolicy === 'OnFailure' && ended.code === 0)
   }
   if (initContainers.some((each) => isLast(each) && endOf(each)?.code !== 0)) return 'Failed'
@@ -134,7 +138,7 @@ export function willNotRun(pod: Pod, running: RunningPod | undefined): 'Succeede
 }
 
 function phaseOf(pod: Pod, { running, isOver }: StatusParts): string {
-  const end = willNotRun(pod, running)
+  const end = willNotRun(pod, running, isOver)
   if (end !== undefined) return end
   if (isOver) return 'Failed'
   if (!isInitialized(pod, running) || !hasBegun(running, pod.spec.containers)) return 'Pending'

@@ -136,6 +136,7 @@ kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
     section: 'Zones',
     title: "The X-Wing's node",
     command: 'kubectl get po xwing -o wide',
+    showsNode: true,
     expect: contains(/xwing\s+1\/1\s+Running\s+0\s+\S+\s+10\.244\.\d+\.\d+\s+kind-worker\s/),
   },
   {

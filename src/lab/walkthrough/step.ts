@@ -11,6 +11,8 @@ export interface Step {
   readonly expect?: (answer: Answer) => string | undefined
   /** How long the reader needs to type it, where that matters: what fails takes a moment to be noticed. */
   readonly typedInMs?: number
+  /** Its answer shows the X-Wing's node, which the rest of the story is about. */
+  readonly showsNode?: true
   /** The walkthrough's reader takes time between commands, and pods take a moment: tried again until it holds. */
   readonly retryForMs?: number
 }

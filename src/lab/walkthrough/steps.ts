@@ -228,6 +228,7 @@ const routing: readonly Step[] = [
     section: 'The routing mechanism',
     title: "The X-Wing's node",
     command: 'kubectl get po xwing -o wide',
+    showsNode: true,
     expect: contains(/xwing\s+1\/1\s+Running\s+0\s+\S+\s+10\.244\.\d+\.\d+\s+kind-worker2?\s/),
   },
   {

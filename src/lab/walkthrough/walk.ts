@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { LabState } from '../lab-state.ts'
 import { labPaths } from '../layout.ts'
 import { exec } from '../shell.ts'
+import { followedTo, nodeIn, writtenNode } from './pod-node.ts'
 import type { Answer, Step } from './step.ts'
 
 export interface StepResult {
@@ -46,16 +47,21 @@ export async function* walk(
   signal: AbortSignal,
 ): AsyncGenerator<StepResult> {
   rmSync(join(labPaths(state.name).directory, 'step.env'), { force: true })
-  for (const step of steps) {
+  let node = writtenNode
+  for (const written of steps) {
+    let step = followedTo(node, written)
     if (step.typedInMs !== undefined) await setTimeout(step.typedInMs)
     const deadline = Date.now() + (step.retryForMs ?? 0)
-    let answer = await runStep(state, step.command, signal)
-    let problem = step.expect?.(answer)
-    while (problem !== undefined && Date.now() < deadline && !signal.aborted) {
+    for (;;) {
+      const answer = await runStep(state, step.command, signal)
+      if (written.showsNode) node = nodeIn(answer.text) ?? node
+      step = followedTo(node, written)
+      const problem = step.expect?.(answer)
+      if (problem === undefined || Date.now() >= deadline || signal.aborted) {
+        yield { step, answer, problem }
+        break
+      }
       await setTimeout(500)
-      answer = await runStep(state, step.command, signal)
-      problem = step.expect?.(answer)
     }
-    yield { step, answer, problem }
   }
 }

@@ -17,7 +17,10 @@ export const givens: Readonly<Record<string, (target: Target) => Promise<void>>>
     await makeDefinitions(target)
     await makeNodes(target)
   },
-  rights: makeDefinitions,
+  rights: async (target) => {
+    await makeDefinitions(target)
+    await makeRecordedNodes(target)
+  },
   admission: async () => {},
 }
 
@@ -36,6 +39,29 @@ async function makeDefinitions(target: Target): Promise<void> {
 async function makeNodes(target: Target): Promise<void> {
   for (const name of ['n1', 'n2'])
     await make(target, '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name } })
+}
+
+/** With what their kubelets had written of them. */
+async function makeRecordedNodes(target: Target): Promise<void> {
+  const bodyOf = (name: string): Manifest =>
+    readRecording('rights').find((entry) => entry.name === name)?.response?.body as Manifest
+  const [node, lease] = [bodyOf('kubelet of n1: gets its node'), bodyOf('kubelet of n1: its own lease')]
+  for (const name of ['n1', 'n2']) {
+    await make(target, '/api/v1/nodes', withoutIdentity(node, name))
+    const leases = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases'
+    await make(target, leases, withoutIdentity(lease, name))
+  }
+}
+
+function withoutIdentity(object: Manifest, name: string): object {
+  const {
+    uid: _,
+    resourceVersion: __,
+    creationTimestamp: ___,
+    managedFields: ____,
+    ...metadata
+  } = object.metadata as unknown as Record<string, unknown>
+  return { ...object, metadata: { ...metadata, name, ownerReferences: [] } }
 }
 
 async function make(target: Target, path: string, object: object): Promise<void> {
