@@ -32,8 +32,8 @@ check: setup
 
 # One file at a time: tests with namespaces and a cluster in them share two cores.
 test: check
-	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
 	@node image/main.ts --if-possible
+	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
 	@$(call on-containerd,walkthrough killed)
 
 # Lab tests with containers of the image, where processes stand in for them by default.

@@ -67,6 +67,7 @@ export const moduleFilesLeftOut = [
   'koffi/{doc,vendor}/**',
   'koffi/**/*.{cc,cpp,h,hh,inc,asm,S}',
   '{undici,ws,pino,zod}/{docs,test,tests,benchmarks,examples}/**',
+  'zod/src/**',
 ] as const
 
 /** How containers run by default. The agent's manifest asks for root; nothing else does. */

@@ -1,4 +1,4 @@
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianLeftOut } from './contents.ts'
 import { run } from './run.ts'
@@ -33,8 +33,17 @@ export function layOutDebian(root: string, packages: readonly string[]): void {
       join(root, 'etc', file),
       readFileSync(join(root, `usr/share/base-passwd/${file}.master`), 'utf8').replaceAll(':*:', ':x:'),
     )
-  /* Made by the start, for every container; and where runtimes mount what they bring. */
+  /* Where runtimes mount what they bring. */
   for (const folder of ['dev', 'proc', 'sys', 'run', 'tmp']) mkdirSync(join(root, folder), { recursive: true })
+  /* What base-files' script would do: programs look in both places for one thing, as for /var/run/netns. */
+  for (const [link, target] of [
+    ['var/run', '/run'],
+    ['var/lock', '/run/lock'],
+  ] as const) {
+    rmSync(join(root, link), { recursive: true, force: true })
+    symlinkSync(target, join(root, link))
+  }
+  cpSync(join(root, 'usr/share/base-files/nsswitch.conf'), join(root, 'etc/nsswitch.conf'))
 }
 
 /** The list of packages that scanners for known weaknesses read. */
