@@ -1,6 +1,14 @@
 import { daemonSetsName } from './cluster.ts'
 import { hasEnded, type OwnedPods } from './owned-pods.ts'
-import { hashLabel, isPodReady, type NodeObject, refusal, templateHash, type Workload } from './workload.ts'
+import {
+  hashLabel,
+  isPodReady,
+  type NodeObject,
+  type PodObject,
+  refusal,
+  templateHash,
+  type Workload,
+} from './workload.ts'
 
 /** One pod on each node that it tolerates; one node at a time gets a new template. */
 export async function tendDaemonSet(
@@ -21,9 +29,7 @@ export async function tendDaemonSet(
   }
   const names = new Set(wanted.map(({ metadata }) => metadata.name))
   for (const pod of owned) if (!names.has(pod.spec.nodeName ?? '')) await pods.remove(pod)
-  const isRolling = owned.some((pod) => pod.metadata.deletionTimestamp !== undefined || !isPodReady(pod))
-  const outdated = owned.find((pod) => pod.metadata.labels?.[hashLabel] !== hash)
-  if (!isRolling && outdated !== undefined) await pods.remove(outdated)
+  await rollOut(pods, owned, hash, wanted.length)
   await pods.report(daemonSetsName, daemonSet, {
     desiredNumberScheduled: wanted.length,
     currentNumberScheduled: owned.length,
@@ -33,4 +39,19 @@ export async function tendDaemonSet(
     numberMisscheduled: 0,
     observedGeneration: daemonSet.metadata.generation,
   })
+}
+
+/** As a real controller does: an old pod that is not ready goes at once, and takes nothing from those that work. */
+async function rollOut(
+  pods: OwnedPods,
+  owned: readonly PodObject[],
+  hash: string,
+  wanted: number,
+): Promise<void> {
+  const isLeaving = (pod: PodObject): boolean => pod.metadata.deletionTimestamp !== undefined
+  const outdated = owned.filter((pod) => !isLeaving(pod) && pod.metadata.labels?.[hashLabel] !== hash)
+  for (const pod of outdated.filter((each) => !isPodReady(each))) await pods.remove(pod)
+  const isComplete = owned.length >= wanted && owned.every((pod) => !isLeaving(pod) && isPodReady(pod))
+  const [next] = outdated
+  if (isComplete && next !== undefined) await pods.remove(next)
 }

@@ -116,9 +116,9 @@ export class ProcessRuntime implements ContainerRuntime {
   decodeLog = (raw: Buffer): { text: Buffer; consumed: number } => ({ text: raw, consumed: raw.length })
 }
 
-/** Its root is this machine's: what would be made there would stay. */
+/** Its root is this machine's: what would be made there would stay. Only /dev gets a layer of its own for such mounts. */
 function requirePlace({ source, target, propagation }: Bind): void {
-  requireOwn(target)
+  if (!target.startsWith('/dev/')) requireOwn(target)
   if (propagation === 'Bidirectional' && source !== target)
     throw new Error(`${target}: processes have Bidirectional mounts only where a folder keeps its path`)
 }
