@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import type { Pod } from './pod-spec.ts'
 
 const configurationDirectory = '/etc/cni/net.d'
-const binaryDirectory = '/opt/cni/bin'
+
+/** In the order in which Debian's container runtime looks: a node may have plugins of its own. */
+const binaryDirectories = ['/usr/lib/cni', '/opt/cni/bin'] as const
 
 /** What ADD has made, until DEL: as libcni keeps it, which runtimes use. */
 export const resultCache = '/run/cni-results'
@@ -121,6 +123,10 @@ function argumentsFor({ metadata }: Pod, containerId: string): Record<string, st
   }
 }
 
+function findBinary(type: string): string | undefined {
+  return binaryDirectories.map((directory) => join(directory, type)).find((path) => existsSync(path))
+}
+
 function callPlugin(
   command: string,
   type: string,
@@ -134,20 +140,21 @@ function callPlugin(
     CNI_CONTAINERID: containerId,
     CNI_NETNS: netns,
     CNI_IFNAME: interfaceName,
-    CNI_PATH: binaryDirectory,
+    CNI_PATH: binaryDirectories.join(':'),
     CNI_ARGS: cniArguments.map((pair) => pair.join('=')).join(';'),
   }
   return new Promise((resolve, reject) => {
-    const child = spawn(join(binaryDirectory, type), { env, stdio: ['pipe', 'pipe', 'pipe'] })
+    const binary = findBinary(type)
+    const child = spawn(binary ?? type, { env, stdio: ['pipe', 'pipe', 'pipe'] })
     let [output, errors] = ['', '']
     child.stdout.on('data', (chunk) => (output += chunk))
     child.stderr.on('data', (chunk) => (errors += chunk))
     child.on('error', (error) =>
       reject(
         new Error(
-          existsSync(join(binaryDirectory, type))
+          binary !== undefined
             ? `plugin ${type} could not be started: ${error.message}`
-            : `plugin type="${type}" failed (${command.toLowerCase()}): failed to find plugin "${type}" in path [${binaryDirectory}]`,
+            : `plugin type="${type}" failed (${command.toLowerCase()}): failed to find plugin "${type}" in path [${binaryDirectories.join(' ')}]`,
         ),
       ),
     )
