@@ -143,21 +143,22 @@ function callPlugin(
     CNI_PATH: binaryDirectories.join(':'),
     CNI_ARGS: cniArguments.map((pair) => pair.join('=')).join(';'),
   }
+  const binary = findBinary(type)
   return new Promise((resolve, reject) => {
-    const binary = findBinary(type)
-    const child = spawn(binary ?? type, { env, stdio: ['pipe', 'pipe', 'pipe'] })
+    if (binary === undefined) {
+      const path = binaryDirectories.join(' ')
+      reject(
+        new Error(
+          `plugin type="${type}" failed (${command.toLowerCase()}): failed to find plugin "${type}" in path [${path}]`,
+        ),
+      )
+      return
+    }
+    const child = spawn(binary, { env, stdio: ['pipe', 'pipe', 'pipe'] })
     let [output, errors] = ['', '']
     child.stdout.on('data', (chunk) => (output += chunk))
     child.stderr.on('data', (chunk) => (errors += chunk))
-    child.on('error', (error) =>
-      reject(
-        new Error(
-          binary !== undefined
-            ? `plugin ${type} could not be started: ${error.message}`
-            : `plugin type="${type}" failed (${command.toLowerCase()}): failed to find plugin "${type}" in path [${binaryDirectories.join(' ')}]`,
-        ),
-      ),
-    )
+    child.on('error', (error) => reject(new Error(`plugin ${type} could not be started: ${error.message}`)))
     child.on('close', (code) => {
       if (code === 0) return resolve(output)
       reject(

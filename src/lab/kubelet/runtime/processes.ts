@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { isWithin } from '../../hidden-folders.ts'
 import { findImage, unknownImage } from '../../images.ts'
 import { repository } from '../../layout.ts'
 import { endProcess } from '../../machine.ts'
@@ -116,9 +117,9 @@ export class ProcessRuntime implements ContainerRuntime {
   decodeLog = (raw: Buffer): { text: Buffer; consumed: number } => ({ text: raw, consumed: raw.length })
 }
 
-/** Its root is this machine's: what would be made there would stay. Only /dev gets a layer of its own for such mounts. */
+/** Its root is this machine's: what would be made there would stay. Of devices it has a view of its own. */
 function requirePlace({ source, target, propagation }: Bind): void {
-  if (!target.startsWith('/dev/')) requireOwn(target)
+  if (!isWithin(target, '/dev')) requireOwn(target)
   if (propagation === 'Bidirectional' && source !== target)
     throw new Error(`${target}: processes have Bidirectional mounts only where a folder keeps its path`)
 }
