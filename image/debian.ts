@@ -1,4 +1,4 @@
-import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianLeftOut } from './contents.ts'
 import { run } from './run.ts'
@@ -43,7 +43,6 @@ export function layOutDebian(root: string, packages: readonly string[]): void {
     rmSync(join(root, link), { recursive: true, force: true })
     symlinkSync(target, join(root, link))
   }
-  cpSync(join(root, 'usr/share/base-files/nsswitch.conf'), join(root, 'etc/nsswitch.conf'))
 }
 
 /** The list of packages that scanners for known weaknesses read. */

@@ -31,7 +31,11 @@ interface Build {
   readonly layOut: (root: string, folder: string) => void
   readonly layers: readonly Layer[]
   readonly settings: readonly string[]
+  /** Of every file in it, seconds since 1970. */
+  readonly time: () => number
 }
+
+const never = (): number => 0
 
 const node = `${home.slice(1)}/node_modules/node-linux-${process.arch}`
 const { environment, directory, user, command } = configuration
@@ -55,6 +59,7 @@ const builds: readonly Build[] = [
       ...Object.entries(environment).flatMap(([name, value]) => ['--env', `${name}=${value}`]),
       ...['--workingdir', directory, '--user', user, '--cmd', JSON.stringify(command)],
     ],
+    time: commitTime,
   },
   {
     file: 'toolbox.tar',
@@ -63,6 +68,7 @@ const builds: readonly Build[] = [
     layOut: (root, folder) => withDebian(root, toolboxPackages, folder),
     layers: [{ name: 'toolbox', paths: [''] }],
     settings: ['--cmd', '["sleep","infinity"]'],
+    time: never,
   },
   {
     file: 'pause.tar',
@@ -71,6 +77,7 @@ const builds: readonly Build[] = [
     layOut: layOutPause,
     layers: [{ name: 'pause', paths: ['pause'] }],
     settings: ['--entrypoint', '["/pause"]', '--user', '65535'],
+    time: never,
   },
 ]
 
@@ -104,15 +111,22 @@ function hashOf(files: readonly string[], words: readonly string[]): string {
   return hash.digest('hex')
 }
 
-/** Of the commit, or of whoever says another: the time of every file in the image. */
-function sourceTime(): number {
-  return Number(process.env.SOURCE_DATE_EPOCH ?? run('git', ['-C', repository, 'log', '-1', '--format=%ct']))
+/** The commit's, in seconds, or the one that SOURCE_DATE_EPOCH says: the time of every file in the image. */
+function commitTime(): number {
+  const given = process.env.SOURCE_DATE_EPOCH
+  if (given !== undefined) return Number(given)
+  try {
+    return Number(run('git', ['-C', repository, 'log', '-1', '--format=%ct']))
+  } catch (cause) {
+    const message = 'this is no git checkout, so the image has no time: set SOURCE_DATE_EPOCH to seconds since 1970'
+    throw new Error(message, { cause })
+  }
 }
 
 function build(build: Build, folder: string): void {
   const archive = join(folder, build.file)
   const tools = globSync(join(import.meta.dirname, '*.ts')).sort()
-  const stamp = hashOf([...build.inputs(), ...tools], [build.reference, process.arch])
+  const stamp = hashOf([...build.inputs(), ...tools], [build.reference, process.arch, String(build.time())])
   const stampFile = `${archive}.inputs`
   if (existsSync(archive) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return
   print(`image: building ${build.reference}`)
@@ -121,7 +135,7 @@ function build(build: Build, folder: string): void {
   rmSync(stampFile, { force: true })
   build.layOut(root, folder)
   const image: Image = { ...build, root }
-  pack(image, folder, archive, sourceTime())
+  pack(image, folder, archive, build.time())
   if (build === builds[0]) writeFileSync(join(folder, 'origins.json'), JSON.stringify(countOrigins(root), null, 2))
   rmSync(root, { recursive: true, force: true })
   writeFileSync(stampFile, stamp)

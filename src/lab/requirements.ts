@@ -49,7 +49,18 @@ export function missingForContainerd(): string[] {
     .filter(([tool]) => !isOnPath(tool))
     .map(([tool, package_]) => `${tool} is missing: apt-get install ${package_}`)
   const images = missingImages()
-  return images === undefined ? missing : [...missing, images]
+  const client = hasModule('@grpc/grpc-js') ? [] : ['the npm package @grpc/grpc-js is missing: ./setup']
+  return [...missing, ...client, ...(images === undefined ? [] : [images])]
+}
+
+/** Packages of development are not everywhere where a lab is. */
+function hasModule(name: string): boolean {
+  try {
+    import.meta.resolve(name)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function isOnPath(tool: string): boolean {
