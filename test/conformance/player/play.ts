@@ -22,7 +22,7 @@ export async function* play(
   target: Target,
   entries: readonly Entry[],
   patienceMs: number,
-  view: (entry: Entry, answer: RecordedAnswer) => RecordedAnswer = (_, answer) => answer,
+  view: (answer: RecordedAnswer) => RecordedAnswer = (answer) => answer,
 ): AsyncGenerator<Played> {
   const bindings = new Bindings()
   for (const entry of entries) {
@@ -37,7 +37,7 @@ export async function* play(
       const meanwhile = doMeanwhile(target, entry.name, filled)
       const answer = await target.ask(user, filled, eventsOf(request, response))
       await meanwhile
-      const differences = differencesOf(response, view(entry, answer), bindings)
+      const differences = differencesOf(view(response), view(answer), bindings)
       if (differences.length > 0 && Date.now() < end) {
         await setTimeout(pollEveryMs)
         continue
