@@ -21,7 +21,7 @@ const pollEveryMs = 50
 export async function* play(
   target: Target,
   entries: readonly Entry[],
-  patienceMs: number,
+  patienceMs: number | ((entry: Entry) => number),
   view: (answer: RecordedAnswer) => RecordedAnswer = (answer) => answer,
 ): AsyncGenerator<Played> {
   const bindings = new Bindings()
@@ -32,7 +32,9 @@ export async function* play(
       continue
     }
     const filled = await fillRequest(target, request, bindings)
-    const end = Date.now() + (entry.until === undefined ? 0 : patienceMs)
+    const end =
+      Date.now() +
+      (entry.until === undefined ? 0 : typeof patienceMs === 'number' ? patienceMs : patienceMs(entry))
     for (;;) {
       const meanwhile = doMeanwhile(target, entry.name, filled)
       const answer = await target.ask(user, filled, eventsOf(request, response))
