@@ -40,7 +40,7 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
     return
   }
   const bookmark = (annotations?: object): void => {
-    const metadata = { resourceVersion: String(store.version), creationTimestamp: null, annotations }
+    const metadata = { resourceVersion: String(store.version), annotations }
     send('BOOKMARK', JSON.stringify({ kind: kind.kind, apiVersion: apiVersionOf(kind), metadata }))
   }
   const hasBookmarks = url.searchParams.get('allowWatchBookmarks') === 'true'

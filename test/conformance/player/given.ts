@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Manifest } from '../../../src/api/manifest.ts'
+import { Bindings } from './placeholders.ts'
 import { type Entry, readRecording } from './recording.ts'
 import type { Target } from './target.ts'
 
@@ -78,7 +79,7 @@ function withoutIdentity(object: Manifest, name: string): object {
     managedFields: ____,
     ...metadata
   } = object.metadata as unknown as Record<string, unknown>
-  return { ...object, metadata: { ...metadata, name, ownerReferences: [] } }
+  return new Bindings().fill({ ...object, metadata: { ...metadata, name, ownerReferences: [] } })
 }
 
 async function make(target: Target, path: string, object: object): Promise<void> {

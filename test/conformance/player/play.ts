@@ -45,6 +45,8 @@ export async function* play(
         continue
       }
       yield { entry, request: filled, answer, differences }
+      if (entry.then === undefined && answer.status === 201 && request.path.startsWith(definitionsPath))
+        await setTimeout(pollEveryMs * 2)
       if (entry.then !== undefined) await takeAway(target, entry, filled, answer)
       else if (request.method === 'POST' && response.status >= 400 && answer.status === 201)
         await takeAway(target, entry, filled, answer)
