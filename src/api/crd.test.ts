@@ -230,7 +230,7 @@ describe('an API server with our definitions', () => {
     {
       name: 'refuses a node selector alone',
       spec: { ...sound, selectors: [{ nodeSelector: {} }] },
-      expect: ['spec: cannot have both nil namespace selector and nil pod selector'],
+      expect: ['spec.selectors[0]: cannot have both nil namespace selector and nil pod selector'],
     },
     {
       name: 'refuses In without values and Exists with some',

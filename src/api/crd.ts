@@ -47,7 +47,7 @@ const policyColumns: readonly PrinterColumn[] = [
   wide(text('Destinations', '.spec.destinationCIDRs')),
   age,
 ]
-const policyRules: readonly Rule[] = [selectorsRule, destinationCidrsRule]
+const policyRules: readonly Rule[] = [destinationCidrsRule]
 const destinationRules: Definition['rules'] = {
   'destinationCIDRs[]': [cidrRule('destination')],
   'excludedCIDRs[]': [cidrRule('excluded')],
@@ -58,11 +58,10 @@ function selectorRules(...paths: readonly string[]): Record<string, readonly Rul
   return Object.fromEntries(paths.map((path) => [`${path}.matchExpressions[]`, [requirementRule]]))
 }
 
-const podSelectionRules = selectorRules(
-  'selectors[].podSelector',
-  'selectors[].namespaceSelector',
-  'selectors[].nodeSelector',
-)
+const podSelectionRules = {
+  'selectors[]': [selectorsRule],
+  ...selectorRules('selectors[].podSelector', 'selectors[].namespaceSelector', 'selectors[].nodeSelector'),
+}
 
 const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
   ciliumEgressGatewayPolicy: {

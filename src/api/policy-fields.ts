@@ -115,8 +115,9 @@ export const gatewayRules: readonly Rule[] = [
   },
 ]
 
+/** Of each entry, so that the field that is told is the entry. */
 export const selectorsRule: Rule = {
-  rule: 'self.selectors.all(s, has(s.podSelector) || has(s.namespaceSelector))',
+  rule: 'has(self.podSelector) || has(self.namespaceSelector)',
   message: 'cannot have both nil namespace selector and nil pod selector',
 }
 

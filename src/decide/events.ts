@@ -19,7 +19,7 @@ export interface StatusSeen {
 /** By node IP. */
 export interface NodesSeen {
   readonly names: ReadonlyMap<string, string>
-  /** Those that the policy selects now. */
+  /** Those that the policy selects now and that are unhealthy. */
   readonly candidates: ReadonlySet<string>
 }
 
@@ -101,7 +101,10 @@ function listGrants({ groupStatuses = [] }: StatusSeen): ReadonlyMap<string, Gra
   return new Map(grants.map((grant) => [`${grant.gateway} ${grant.address}`, grant]))
 }
 
-/** Of a policy that is new nobody wants to hear that its gateways live; one that is no longer selected has not died. */
+/**
+ * Of a policy that is new nobody wants to hear that its gateways live. One that is no longer selected has not died, nor
+ * has one that lost its egress IP.
+ */
 function healthEvents(
   before: StatusSeen,
   after: StatusSeen,

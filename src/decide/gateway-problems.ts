@@ -18,17 +18,16 @@ export function exitProblems(
   { isChained }: Pick<Settings, 'isChained'>,
 ): readonly Problem[] {
   const isServed = matched.some((gateways) => gateways.length > 0)
-  return policy.exits.flatMap(({ address }, which) => {
+  return policy.exits.flatMap(({ address, field }, which) => {
     const gateways = matched[which] ?? []
     if (gateways.length > 0)
       return address.by === 'pool'
         ? poolProblems(active[which] ?? [])
         : addressProblems(address, gateways, isChained ? ' beside the node’s own, which others use' : '')
-    const where = policy.exits.length > 1 ? ` of gateway ${which + 1}` : ''
     const effect = isServed ? 'the other gateways serve its pods' : 'until then the traffic is dropped'
     return {
       reason: 'NoGateway',
-      message: `no node matches the nodeSelector${where}: label a node, or change the selector; ${effect}`,
+      message: `no node matches ${field}.nodeSelector: label a node, or change the selector; ${effect}`,
     }
   })
 }
@@ -57,6 +56,15 @@ function addressProblems(
           ? `interface ${choice.name} of node ${node.name} is missing or has no address${beside}`
           : `node ${node.name} has no interface with a default route${beside && ` that has an address${beside}`}, or its agent does not run`,
     }))
+}
+
+/** Of a policy that spreads connections: gateways without an egress IP, beside others that have the traffic. */
+export function isServedByOthers(
+  { spread }: Pick<Policy, 'spread'>,
+  active: Exits,
+  { reason }: Problem,
+): boolean {
+  return spread === 'all' && reason === 'NoEgressIP' && active.flat().some(hasEgressIp)
 }
 
 /** With addresses from a pool only those count that are to have one; the others stand by with none. */

@@ -63,9 +63,9 @@ describe('the status of a group', () => {
       expect: { activeGatewayIPs: [east, west], healthyGatewayIPs: [] },
     },
     {
-      name: 'does not count as active what has no egress IP',
+      name: 'counts no gateway as active or healthy that has no egress IP',
       world: spread({ egressGroups: [{ ...gateways, interface: 'net9' }] }),
-      expect: { activeGatewayIPs: [], healthyGatewayIPs: [east, west] },
+      expect: { activeGatewayIPs: [], healthyGatewayIPs: [] },
     },
     {
       name: 'has none active where the policy is invalid',
@@ -83,11 +83,11 @@ describe('the status of a group', () => {
       },
     },
     {
-      name: 'does not count as active what the pool has no address for',
+      name: 'counts no gateway as active or healthy that the pool has no address for',
       world: spread({ egressGroups: [gateways], egressCIDRs: ['172.18.9.9/32'] }),
       expect: {
         activeGatewayIPs: [east],
-        healthyGatewayIPs: [east, west],
+        healthyGatewayIPs: [east],
         egressIPByGatewayIP: { [east]: '172.18.9.9' },
       },
     },
@@ -174,7 +174,7 @@ describe('conditions of pools and zones', () => {
       name: 'an address of its own beside a pool',
       world: spread({ ...pooled, egressGroups: [{ ...gateways, egressIP: '172.18.0.42' }] }),
       expect: [
-        "Ready=False Invalid: egressGroups can't specify an egress IP beside egressCIDRs: what it selects is dropped",
+        "Ready=False Invalid: egressGroups[0]: egressGroups can't specify an egress IP beside egressCIDRs: what it selects is dropped",
         'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
       ],
     },

@@ -17,12 +17,17 @@ export function describeGroups({ policy, exits, zones, avoided, unhealthy }: Ser
     const gateways = exits[which] ?? []
     const inZone = (zone: string): string[] =>
       inUse(openGateways(policy, which, gateways, zone, avoided).active)
+    const chosen = activeAnywhere(policy, which, gateways, zones, avoided)
+    /* One that stands by has no address of a pool yet; one that is to be used and has none cannot be. */
+    const unable = new Set(chosen.filter((gateway) => !hasEgressIp(gateway)))
     return {
-      activeGatewayIPs: inUse(activeAnywhere(policy, which, gateways, zones, avoided)),
+      activeGatewayIPs: inUse(chosen),
       ...(policy.zoneAffinity === 'disabled'
         ? {}
         : { activeGatewayIPsByAZ: Object.fromEntries(names.map((zone) => [zone, inZone(zone)])) }),
-      healthyGatewayIPs: nodeIps(gateways.filter(({ node }) => !unhealthy.has(node.name))),
+      healthyGatewayIPs: nodeIps(
+        gateways.filter((gateway) => !unhealthy.has(gateway.node.name) && !unable.has(gateway)),
+      ),
       ...describeGrants(exit),
     }
   })

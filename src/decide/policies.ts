@@ -9,11 +9,14 @@ import { contentId } from './ids.ts'
 import { readGrants, withoutForeignGrants } from './pool-grants.ts'
 import { remembered } from './remembered.ts'
 import { asText, type LabelTest, labelTest, selectorProblem } from './select.ts'
+import { specRemarks } from './spec-remarks.ts'
 import { canBeEgressIp, canBePool } from './usable-addresses.ts'
 import type { World } from './world.ts'
 
 /** Where traffic may leave: the nodes, and which of their addresses. */
 export interface Exit {
+  /** Where the policy says it: `egressGroups[1]`. */
+  readonly field: string
   readonly selectsNode: LabelTest
   /** Exits that have the same come to the same gateways; undefined: none has. */
   readonly likeness: string | undefined
@@ -57,6 +60,8 @@ export interface Policy {
   readonly egressPool: readonly Prefix[]
   /** What cannot be honoured, in words. What such a policy selects is dropped. */
   readonly problems: readonly string[]
+  /** What is likely not meant, and is honoured as it is written. */
+  readonly remarks: readonly string[]
 }
 
 /** The oldest first. */
@@ -71,13 +76,15 @@ type Loose = Readonly<Record<string, unknown>>
 
 const readCilium = remembered((object: CiliumEgressGatewayPolicy): Policy => {
   const { egressGateway, egressGateways } = (object.spec ?? {}) as Loose
-  const gateways =
-    Array.isArray(egressGateways) && egressGateways.length > 0 ? egressGateways : [egressGateway]
+  const hasList = Array.isArray(egressGateways) && egressGateways.length > 0
+  const gateways = hasList ? egressGateways : [egressGateway]
   const problems: string[] = []
   return {
     ...readCommon('CiliumEgressGatewayPolicy', object, problems),
     spread: 'one',
-    exits: gateways.flatMap((gateway) => readExit(gateway, 'egressGateway', problems)),
+    exits: gateways.flatMap((gateway, index) =>
+      readExit(gateway, hasList ? `egressGateways[${index}]` : 'egressGateway', problems),
+    ),
     zoneAffinity: 'disabled',
     egressPool: [],
   }
@@ -98,7 +105,7 @@ const readIsovalent = remembered((object: IsovalentEgressGatewayPolicy): Policy 
     ...readCommon('IsovalentEgressGatewayPolicy', object, problems),
     spread: 'all',
     exits: groups.flatMap((group, index) =>
-      readExit(group, 'egressGroups', problems, hasPool ? readGrants(statuses[index]) : undefined),
+      readExit(group, `egressGroups[${index}]`, problems, hasPool ? readGrants(statuses[index]) : undefined),
     ),
     zoneAffinity: readAffinity(azAffinity, problems),
     egressPool,
@@ -132,6 +139,7 @@ function readCommon<K extends Policy['kind']>(
     destinations: readDestinations(spec.destinationCIDRs, problems),
     exclusions: readPrefixes(spec.excludedCIDRs, 'excluded', problems),
     problems,
+    remarks: specRemarks(spec),
   }
 }
 
@@ -162,14 +170,16 @@ function listOf(value: unknown): readonly unknown[] {
 
 /** A selector that cannot be understood selects nothing, and the status says so: nobody can know whom it meant. */
 function readSelections(value: unknown, problems: string[]): PodSelection[] {
-  return listOf(value).flatMap((item) => {
+  return listOf(value).flatMap((item, index) => {
     const { podSelector, namespaceSelector, nodeSelector } = (item ?? {}) as Loose
+    const field = `selectors[${index}]`
     if (isAbsent(podSelector) && isAbsent(namespaceSelector)) {
-      problems.push('cannot have both nil namespace selector and nil pod selector')
+      problems.push(`${field}: cannot have both nil namespace selector and nil pod selector`)
       return []
     }
-    const [pods, namespaces, nodes] = [podSelector, namespaceSelector, nodeSelector].map((selector) =>
-      isAbsent(selector) ? undefined : readSelector(selector),
+    const given = { podSelector, namespaceSelector, nodeSelector }
+    const [pods, namespaces, nodes] = Object.entries(given).map(([name, selector]) =>
+      isAbsent(selector) ? undefined : readSelector(selector, `${field}.${name}`),
     )
     const failed = [pods, namespaces, nodes].find((each) => typeof each === 'string')
     if (failed === undefined)
@@ -184,20 +194,25 @@ function isAbsent(value: unknown): boolean {
 }
 
 /** The test, or what is wrong. */
-function readSelector(selector: unknown): LabelTest | string {
-  return selectorProblem(selector) ?? labelTest(selector as LabelSelector)
+function readSelector(selector: unknown, field: string): LabelTest | string {
+  const problem = selectorProblem(selector)
+  return problem === undefined ? labelTest(selector as LabelSelector) : `${field}: ${problem}`
 }
 
 function readExit(value: unknown, field: string, problems: string[], granted?: Grants): Exit[] {
   const { nodeSelector, interface: name, egressIP, maxGatewayNodes } = (value ?? {}) as Loose
-  const selectsNode = isAbsent(nodeSelector) ? `${field} can't be empty` : readSelector(nodeSelector)
-  const address = readAddressChoice(name, egressIP, granted)
+  const selectsNode = isAbsent(nodeSelector)
+    ? `${field} can't be empty`
+    : readSelector(nodeSelector, `${field}.nodeSelector`)
+  const choice = readAddressChoice(name, egressIP, granted)
+  const address = typeof choice === 'string' ? `${field}: ${choice}` : choice
   const failed = [selectsNode, address].filter((each) => typeof each === 'string')
   problems.push(...failed)
   if (typeof selectsNode === 'string' || typeof address === 'string') return []
   const isLimited = typeof maxGatewayNodes === 'number' && maxGatewayNodes > 0
   const likeness = address.by === 'pool' ? undefined : JSON.stringify([nodeSelector, address])
-  return [{ selectsNode, likeness, address, maxGatewayNodes: isLimited ? maxGatewayNodes : undefined }]
+  const limit = isLimited ? maxGatewayNodes : undefined
+  return [{ field, selectsNode, likeness, address, maxGatewayNodes: limit }]
 }
 
 /** The choice, or what is wrong. */

@@ -88,6 +88,52 @@ describe('a policy’s status', () => {
       ],
     },
     {
+      name: 'is ready while one gateway of several has an egress IP, and says which has none',
+      world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
+      expect: [
+        'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
+        'GatewayIdle=True NoEgressIP: interface net0 of node worker3 is missing or has no address; the other gateways have the traffic',
+      ],
+    },
+    {
+      name: 'names no gateway as in use that a pool has no address for',
+      world: {
+        isovalentPolicies: [
+          isovalentPolicy('p', {
+            egressGroups: [{ nodeSelector: gatewayNodes }],
+            egressCIDRs: ['172.18.9.9/32'],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=False EgressIPNotOnNode: egress IP 172.18.9.9 is not on worker3 yet: its agent puts it there, if it runs and the interface exists',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker4: give more addresses, or limit maxGatewayNodes',
+      ],
+    },
+    {
+      name: 'names the gateway in use alone where the pool has no address for another',
+      world: {
+        isovalentPolicies: [
+          isovalentPolicy('p', {
+            egressGroups: [{ nodeSelector: gatewayNodes }],
+            egressCIDRs: ['172.18.9.9/32'],
+            groupStatuses: [{ egressIPByGatewayIP: { '172.18.0.4': '172.18.9.9' } }],
+          }),
+        ],
+        egressNodes: world().egressNodes.map((each) =>
+          each.metadata.name === 'worker3'
+            ? egressNode('worker3', 2, [
+                device('eth0', ['172.18.0.4', '172.18.9.9'], { isDefaultRoute: true }),
+              ])
+            : each,
+        ),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.9.9',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker4: give more addresses, or limit maxGatewayNodes',
+      ],
+    },
+    {
       name: 'says who answers for a dead gateway',
       world: {
         ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }),
@@ -169,7 +215,7 @@ describe('a policy’s status', () => {
       name: 'says that no node matches, and what to do',
       world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
       expect: [
-        'Ready=False NoGateway: no node matches the nodeSelector: label a node, or change the selector; until then the traffic is dropped',
+        'Ready=False NoGateway: no node matches egressGateway.nodeSelector: label a node, or change the selector; until then the traffic is dropped',
       ],
     },
     {
@@ -258,7 +304,7 @@ describe('a policy’s status', () => {
         ],
       },
       expect: [
-        'Ready=False NoGateway: no node matches the nodeSelector of gateway 2: label a node, or change the selector; the other gateways serve its pods',
+        'Ready=False NoGateway: no node matches egressGateways[1].nodeSelector: label a node, or change the selector; the other gateways serve its pods',
       ],
     },
   ]
@@ -285,7 +331,7 @@ describe('a policy’s status', () => {
     test(`knows the mistake "${message}" by the words that users know`, () => {
       assert.match(
         conditions({ ciliumPolicies: [ciliumPolicy('p', spec)] })[0] ?? '',
-        new RegExp(`Invalid: ${message}:`),
+        new RegExp(`Invalid: ((egressGateway|selectors\\[0\\]): )?${message}:`),
       )
     })
 

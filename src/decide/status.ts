@@ -6,7 +6,13 @@ import { avoidedNodes } from './context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from './dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
 import { ordersByAddress } from './egress-ips.ts'
-import { exitProblems, healthProblems, type Problem, zoneProblems } from './gateway-problems.ts'
+import {
+  exitProblems,
+  healthProblems,
+  isServedByOthers,
+  type Problem,
+  zoneProblems,
+} from './gateway-problems.ts'
 import {
   activeAnywhere,
   type Exits,
@@ -25,6 +31,7 @@ import { poolConditions } from './pool-conditions.ts'
 import { grantPool, type Served } from './pool-decisions.ts'
 import { olderPools, spokenFor } from './pool-grants.ts'
 import { refusalConditions } from './refusals.ts'
+import { remarkConditions } from './remark-conditions.ts'
 import { addClaims, type Claim } from './rules.ts'
 import { shadowConditions } from './shadows.ts'
 import { summarise } from './status-summary.ts'
@@ -37,6 +44,8 @@ export interface PolicyStatus {
   readonly summary: PolicySummary
   /** Of a policy with groups. What it gives to gateways here, they have once it is written. */
   readonly groupStatuses: readonly GroupStatus[] | undefined
+  /** By name: nodes that are dead to the cluster. */
+  readonly unhealthy: ReadonlySet<string>
 }
 
 /** What is well with each policy and what is not, in words that say what to do. */
@@ -68,7 +77,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const served = { policy, exits, zones, avoided, unhealthy }
     const older = policies.slice(0, index)
     const conditions = [
-      readyCondition(served, orders, world.settings),
+      ...readyConditions(served, orders, world.settings),
       ...selectionConditions(policy),
       ...familyConditions(policy, exits),
       ...poolConditions(policy, unserved, older),
@@ -76,6 +85,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       ...deadGatewayConditions(served, orders),
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
+      ...remarkConditions(policy, world),
     ]
     addClaims(claims, policy)
     const { generation } = policy
@@ -87,6 +97,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
           : conditions.map((condition) => ({ ...condition, observedGeneration: generation })),
       summary: summarise(activeGateways(served).flat()),
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
+      unhealthy,
     }
   })
 }
@@ -118,35 +129,47 @@ function activeGateways(served: Served): Exits {
   return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, avoided))
 }
 
-function readyCondition(served: Served, orders: () => Orders, settings: Settings): TimelessCondition {
+function readyConditions(
+  served: Served,
+  orders: () => Orders,
+  settings: Settings,
+): readonly TimelessCondition[] {
   const { policy } = served
   const matched = matchedGateways(served)
   const active = activeGateways(served)
+  const ofExits = exitProblems(policy, matched, active, settings)
+  const idle = ofExits.filter((problem) => isServedByOthers(policy, active, problem))
   const problems = [
     ...policy.problems.map(
       (message): Problem => ({ reason: 'Invalid', message: `${message}: what it selects is dropped` }),
     ),
-    ...exitProblems(policy, matched, active, settings),
+    ...ofExits.filter((problem) => !isServedByOthers(policy, active, problem)),
     ...healthProblems(served),
     ...deadGatewayProblems(served, orders),
     ...zoneProblems(served),
   ]
   const [first] = problems
-  return first === undefined
-    ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(active.flat()) }
-    : {
-        type: 'Ready',
-        status: 'False',
-        reason: first.reason,
-        message: problems.map(({ message }) => message).join('; '),
-      }
+  const ready: TimelessCondition =
+    first === undefined
+      ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(active.flat()) }
+      : {
+          type: 'Ready',
+          status: 'False',
+          reason: first.reason,
+          message: problems.map(({ message }) => message).join('; '),
+        }
+  if (idle.length === 0) return [ready]
+  const message = `${idle.map((each) => each.message).join('; ')}; the other gateways have the traffic`
+  return [ready, { type: 'GatewayIdle', status: 'True', reason: 'NoEgressIP', message }]
 }
 
 function describeGateways(gateways: readonly Gateway[]): string {
-  const lines = gateways.map(
-    ({ node, egressIps }) =>
-      `${node.name} with ${[egressIps[4], egressIps[6]].filter((each) => each !== undefined).join(' and ')}`,
-  )
+  const lines = gateways
+    .filter(hasEgressIp)
+    .map(
+      ({ node, egressIps }) =>
+        `${node.name} with ${[egressIps[4], egressIps[6]].filter((each) => each !== undefined).join(' and ')}`,
+    )
   return [...new Set(lines)].join(', ')
 }
 

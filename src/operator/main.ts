@@ -90,7 +90,9 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
       const statuses = explainPolicies(world)
       const now = new Date(clock.now()).toISOString()
       const changes = await applyPolicyStatus(client, world, statuses, { attempts, statusless, now })
-      teller.tellPolicies(changes, statuses, world.nodes)
+      teller.tellPolicies(changes, statuses, world.nodes, clock.monotonicMs())
+      const dueInMs = teller.dueInMs(clock.monotonicMs())
+      if (dueInMs !== undefined) setTimeout(() => loop.trigger(), dueInMs + 1).unref()
       attempts.finish()
     },
   })

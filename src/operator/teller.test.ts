@@ -4,7 +4,7 @@ import { kinds } from '../api/kinds.ts'
 import { slotEvents } from '../decide/events.ts'
 import { explainPolicies } from '../decide/status.ts'
 import { isovalentPolicy, world } from '../decide/world-builder.ts'
-import { Teller } from './teller.ts'
+import { settleMs, Teller } from './teller.ts'
 
 function teller() {
   const told: string[] = []
@@ -20,7 +20,8 @@ function teller() {
 test('a change is told of the policy that it is about, with the names of its nodes', () => {
   const { told, teller: of } = teller()
   const object = isovalentPolicy('p')
-  const any = world({ isovalentPolicies: [object] })
+  const dead = world().nodes.map((each) => (each.name === 'worker3' ? { ...each, isReady: false } : each))
+  const any = world({ isovalentPolicies: [object], nodes: dead })
   const statuses = explainPolicies(any)
   const change = (before: readonly string[], after: readonly string[]) => ({
     kind: kinds.isovalentEgressGatewayPolicy,
@@ -28,9 +29,35 @@ test('a change is told of the policy that it is about, with the names of its nod
     before: { groupStatuses: [{ healthyGatewayIPs: [...before] }] },
     after: { groupStatuses: [{ healthyGatewayIPs: [...after] }] },
   })
-  of.tellPolicies([change(['172.18.0.4', '172.18.0.5'], [])], statuses, any.nodes)
+  of.tellPolicies([change(['172.18.0.4', '172.18.0.3', '172.18.0.5'], [])], statuses, any.nodes, 0)
   assert.deepEqual(told, [
     'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: gateway worker3 is not heard: new connections avoid it',
+  ])
+})
+
+const condition = (status: 'True' | 'False', reason: string) => ({
+  conditions: [{ type: 'Ready', status, reason, message: `because of ${reason}` }],
+})
+
+test('a warning that is over within seconds is not told, and neither is that it is over', () => {
+  const { told, teller: of } = teller()
+  const object = isovalentPolicy('p')
+  const any = world({ isovalentPolicies: [object] })
+  const statuses = explainPolicies(any)
+  const [ready, lost] = [condition('True', 'GatewaysFound'), condition('False', 'EgressIPNotOnNode')]
+  const change = (before: object, after: object) =>
+    [{ kind: kinds.isovalentEgressGatewayPolicy, object, before, after }] as never
+  of.tellPolicies(change(ready, lost), statuses, any.nodes, 0)
+  of.tellPolicies(change(lost, ready), statuses, any.nodes, 1_000)
+  of.tellPolicies([], statuses, any.nodes, 60_000)
+  assert.deepEqual(told, [])
+  of.tellPolicies(change(ready, lost), statuses, any.nodes, 60_000)
+  assert.equal(of.dueInMs(61_000), settleMs - 1_000)
+  of.tellPolicies([], statuses, any.nodes, 60_000 + settleMs)
+  of.tellPolicies(change(lost, ready), statuses, any.nodes, 90_000)
+  assert.deepEqual(told, [
+    'IsovalentEgressGatewayPolicy p uid-of-p EgressIPNotOnNode: because of EgressIPNotOnNode',
+    'IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound',
   ])
 })
 

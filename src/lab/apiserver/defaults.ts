@@ -160,7 +160,7 @@ function dropEmpty(fields: JsonObject): void {
   for (const [field, value] of Object.entries(fields)) {
     if (
       value === null ||
-      value === '' ||
+      (value === '' && field === 'message') ||
       (Array.isArray(value) && value.length === 0 && field !== 'versions')
     )
       delete fields[field]

@@ -66,9 +66,9 @@ function aggregatedResource(kind: ResourceKind): object {
     responseKind: { group, version, kind: kind.kind },
     scope: isNamespaced ? 'Namespaced' : 'Cluster',
     singularResource: singular,
-    verbs,
-    shortNames,
-    categories,
+    verbs: verbsOf(kind),
+    ...(shortNames.length === 0 ? {} : { shortNames }),
+    ...(categories.length === 0 ? {} : { categories }),
     subresources: kind.subresources.map((subresource) => {
       const known = subresourceKinds[subresource]
       return {
@@ -128,7 +128,15 @@ function groupsOf(kinds: readonly ResourceKind[]) {
 function legacyResources(kind: ResourceKind): object[] {
   const { plural: name, singular: singularName, shortNames, categories, isNamespaced: namespaced } = kind
   return [
-    { name, singularName, namespaced, kind: kind.kind, verbs, shortNames, categories },
+    {
+      name,
+      singularName,
+      namespaced,
+      kind: kind.kind,
+      verbs: verbsOf(kind),
+      ...(shortNames.length === 0 ? {} : { shortNames }),
+      ...(categories.length === 0 ? {} : { categories }),
+    },
     ...kind.subresources.map((subresource) => ({
       name: `${name}/${subresource}`,
       singularName: '',
@@ -138,3 +146,10 @@ function legacyResources(kind: ResourceKind): object[] {
     })),
   ]
 }
+
+/** Of kinds that definitions bring, an API server names the verbs in another order. */
+function verbsOf({ custom }: ResourceKind): readonly string[] {
+  return custom === undefined ? verbs : customVerbs
+}
+
+const customVerbs = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch']

@@ -133,14 +133,14 @@ function knownOwners(live: ApiObject, time: string, lists: ListTypes, empty: Api
   return trackUpdate(empty, live, { manager: unknownManager, subresource: undefined, time }, lists, [])
 }
 
-/** Deepest first. A field stays while another manager owns it or a field below it. */
+/** An item before its fields, by which it is found. A field stays while another manager owns it or a field below it. */
 function droppedFields(mine: FieldSet, wanted: FieldSet, others: readonly Owner[]): string[] {
   const owned = [...wanted, ...others.flatMap(({ fields }) => [...fields])]
   const isKept = (path: string): boolean => {
     const above = path.slice(0, -1)
     return owned.some((other) => other === path || other.startsWith(`${above},`))
   }
-  return [...mine].filter((path) => !isKept(path)).sort((a, b) => b.length - a.length)
+  return [...mine].filter((path) => !isKept(path)).sort((a, b) => a.length - b.length)
 }
 
 function refuseConflicts(others: readonly Owner[], changed: FieldSet): void {

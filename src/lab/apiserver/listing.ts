@@ -8,18 +8,38 @@ import { badRequest, StatusError } from './status-error.ts'
 import { keyOf, type Store } from './store.ts'
 import { renderTable } from './table.ts'
 
-export type TableRenderer = (objects: readonly ApiObject[], metadata: object) => object
-
-/** Undefined where the client did not ask for a table. */
-export function tableRenderer(
-  request: IncomingMessage,
-  url: URL,
-  { kind }: Target,
-): TableRenderer | undefined {
-  if (!request.headers.accept?.includes('as=Table')) return undefined
-  const include = url.searchParams.get('includeObject') ?? 'Metadata'
-  return (objects, metadata) => renderTable(kind, objects, metadata, include, Date.now())
+/** How a client wants objects to look: as a table, or their metadata alone. */
+export interface Renderer {
+  list(objects: readonly ApiObject[], metadata: object): object
+  one(object: ApiObject): object
 }
+
+/** Undefined where the client takes objects as they are. */
+export function rendererOf(request: IncomingMessage, url: URL, { kind }: Target): Renderer | undefined {
+  const accept = request.headers.accept ?? ''
+  if (accept.includes('as=Table')) {
+    const include = url.searchParams.get('includeObject') ?? 'Metadata'
+    const table = (objects: readonly ApiObject[], metadata: object): object =>
+      renderTable(kind, objects, metadata, include, Date.now())
+    return {
+      list: table,
+      one: (object) => table([object], { resourceVersion: object.metadata.resourceVersion }),
+    }
+  }
+  if (!accept.includes('as=PartialObjectMetadata')) return undefined
+  return {
+    list: (objects, metadata) => ({
+      ...partial,
+      kind: 'PartialObjectMetadataList',
+      metadata,
+      items: objects.map(partialOf),
+    }),
+    one: partialOf,
+  }
+}
+
+const partial = { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1' }
+const partialOf = ({ metadata }: ApiObject): object => ({ ...partial, metadata })
 
 export function predicateOf(url: URL, { kind, namespace }: Target): Predicate {
   const labels = parseLabelSelector(url.searchParams.get('labelSelector') ?? '')
@@ -54,7 +74,7 @@ export function sendList(
   parameters: URLSearchParams,
   { kind }: Target,
   matches: Predicate,
-  render: TableRenderer | undefined,
+  render: Renderer | undefined,
 ): void {
   const token = parameters.get('continue')
   const { version, after } = token ? parseContinuation(token) : { version: store.version, after: '' }
@@ -79,7 +99,7 @@ export function sendList(
       : {}),
   }
   if (render !== undefined) {
-    send(response, 200, render(page, metadata))
+    send(response, 200, render.list(page, metadata))
     return
   }
   sendItems(response, kind, metadata, page)

@@ -121,7 +121,7 @@ describe('strategic merge patch', () => {
         { finalizers: ['a', 'b'] },
         { finalizers: ['c'], '$deleteFromPrimitiveList/finalizers': ['a'] },
       ),
-      { finalizers: ['b', 'c'] },
+      { finalizers: ['c', 'b'] },
     )
   })
 

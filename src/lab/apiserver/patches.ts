@@ -211,7 +211,10 @@ function mergeLists(field: string, target: unknown, patch: readonly unknown[]): 
   if (patch.some((item) => isObject(item) && item.$patch === 'replace'))
     return patch.filter((item) => isObject(item) && item.$patch !== 'replace')
   const types = [builtInLists(field).of(before), builtInLists(field).of(patch)]
-  if (types.every(({ kind }) => kind === 'set')) return [...new Set([...before, ...patch])]
+  if (types.every(({ kind }) => kind === 'set')) {
+    const isSame = (value: unknown) => (each: unknown) => isEqual(each, value)
+    return inOrder([...new Set([...before, ...patch])], before, patch, isSame)
+  }
   const [type, ofPatch] = types
   if (type?.kind !== 'map' || ofPatch?.kind !== 'map') return [...patch]
   const keys = before.length === 0 ? ofPatch.keys : type.keys
@@ -224,7 +227,25 @@ function mergeLists(field: string, target: unknown, patch: readonly unknown[]): 
     } else if (at >= 0) result[at] = strategicPatch(result[at], item)
     else result.push(strategicPatch({}, item))
   }
-  return result
+  const isSame = (value: unknown) => (each: unknown) =>
+    isObject(value) && isObject(each) && findItem([each], keys, value) === 0
+  return inOrder(result, before, patch, isSame)
+}
+
+/** Items of the patch in its order; before each of the others come those that are new, or were before it. */
+function inOrder(
+  merged: readonly unknown[],
+  before: readonly unknown[],
+  patch: readonly unknown[],
+  isSame: (value: unknown) => (each: unknown) => boolean,
+): unknown[] {
+  const ofPatch = patch.flatMap((item) => merged.filter(isSame(item)).slice(0, 1))
+  const others = merged.filter((item) => !ofPatch.includes(item))
+  const place = (item: unknown): number => before.findIndex(isSame(item))
+  const result: unknown[] = []
+  while (ofPatch.length > 0 && others.length > 0)
+    result.push(place(ofPatch[0]) < place(others[0]) ? ofPatch.shift() : others.shift())
+  return [...result, ...ofPatch, ...others]
 }
 
 function reorder(result: JsonObject, field: string, order: unknown): void {

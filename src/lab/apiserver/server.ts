@@ -10,7 +10,7 @@ import { encodeObject, send, sendText } from './encoding.ts'
 import { actingAs } from './impersonation.ts'
 import { answerLog } from './kubelet-proxy.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { predicateOf, sendList, sendObjects, tableRenderer } from './listing.ts'
+import { predicateOf, rendererOf, sendList, sendObjects } from './listing.ts'
 import { restrictDeletion } from './node-restriction.ts'
 import { openApiDocument, openApiIndex, openApiV2 } from './openapi.ts'
 import { applyPatch } from './patches.ts'
@@ -252,10 +252,10 @@ export class ApiServer {
 
   #sendObject(request: IncomingMessage, response: ServerResponse, url: URL, target: Target): void {
     const object = this.#require(target)
-    const render = tableRenderer(request, url, target)
+    const render = rendererOf(request, url, target)
     if (target.subresource === 'scale') send(response, 200, scaleOf(object))
     else if (render === undefined) sendText(response, 200, encodeObject(object))
-    else send(response, 200, render([object], { resourceVersion: object.metadata.resourceVersion }))
+    else send(response, 200, render.one(object))
   }
 
   async #answerCollection(
@@ -265,7 +265,7 @@ export class ApiServer {
     target: Target,
   ): Promise<void> {
     const { kind } = target
-    const render = tableRenderer(request, url, target)
+    const render = rendererOf(request, url, target)
     const matches = predicateOf(url, target)
     switch (request.method) {
       case 'GET':

@@ -1,6 +1,6 @@
 import { isObject, type JsonObject } from './api-object.ts'
-import { typeProblem, yieldsType } from './cel-types.ts'
 import { forbidden, missing, unsupported, wrong } from './field-issues.ts'
+import { typeProblem, yieldsType } from './rule-checker.ts'
 import { estimateRules, mostPerDefinition, mostPerRule, type RuleCost } from './rule-cost.ts'
 import type { Rule, Schema } from './schema.ts'
 import type { FieldIssue } from './status-error.ts'

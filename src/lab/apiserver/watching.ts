@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ApiObject } from './api-object.ts'
 import { encodeObject } from './encoding.ts'
-import type { TableRenderer } from './listing.ts'
+import type { Renderer } from './listing.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from './resources.ts'
 import type { Predicate } from './selectors.ts'
 import { badRequest, StatusError, statusBody } from './status-error.ts'
@@ -11,7 +11,7 @@ export interface WatchRequest {
   readonly kind: ResourceKind
   readonly matches: Predicate
   /** Undefined: objects as they are. */
-  readonly render: TableRenderer | undefined
+  readonly render: Renderer | undefined
   readonly url: URL
   readonly bookmarkEveryMs: number
 }
@@ -40,7 +40,7 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
     return
   }
   const bookmark = (annotations?: object): void => {
-    const metadata = { resourceVersion: String(store.version), creationTimestamp: null, annotations }
+    const metadata = { resourceVersion: String(store.version), annotations }
     send('BOOKMARK', JSON.stringify({ kind: kind.kind, apiVersion: apiVersionOf(kind), metadata }))
   }
   const hasBookmarks = url.searchParams.get('allowWatchBookmarks') === 'true'
@@ -84,7 +84,7 @@ function parseVersion(text: string | null): number | undefined {
 
 function look(object: ApiObject, { render }: WatchRequest): string {
   if (render === undefined) return encodeObject(object)
-  return JSON.stringify(render([object], { resourceVersion: object.metadata.resourceVersion }))
+  return JSON.stringify(render.one(object))
 }
 
 /** An object that begins or ceases to match is, to this client, one that appears or goes. */

@@ -49,8 +49,10 @@ export class Bindings {
     return isSame
   }
 
-  valueOf(name: string): string | undefined {
-    return this.#valueOf.get(name)
+  /** For requests to come: the value is not held to be this placeholder's alone. */
+  note(placeholderText: string, value: string): void {
+    const name = placeholderText.replace(/^<|>$/g, '')
+    if (!this.#valueOf.has(name)) this.#valueOf.set(name, value)
   }
 
   /** A request as recorded, with our own values in it. */

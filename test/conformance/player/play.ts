@@ -21,8 +21,8 @@ const pollEveryMs = 50
 export async function* play(
   target: Target,
   entries: readonly Entry[],
-  patienceMs: number,
-  view: (entry: Entry, answer: RecordedAnswer) => RecordedAnswer = (_, answer) => answer,
+  patienceMs: number | ((entry: Entry) => number),
+  view: (answer: RecordedAnswer) => RecordedAnswer = (answer) => answer,
 ): AsyncGenerator<Played> {
   const bindings = new Bindings()
   for (const entry of entries) {
@@ -32,17 +32,21 @@ export async function* play(
       continue
     }
     const filled = await fillRequest(target, request, bindings)
-    const end = Date.now() + (entry.until === undefined ? 0 : patienceMs)
+    const end =
+      Date.now() +
+      (entry.until === undefined ? 0 : typeof patienceMs === 'number' ? patienceMs : patienceMs(entry))
     for (;;) {
       const meanwhile = doMeanwhile(target, entry.name, filled)
       const answer = await target.ask(user, filled, eventsOf(request, response))
       await meanwhile
-      const differences = differencesOf(response, view(entry, answer), bindings)
+      const differences = differencesOf(view(response), view(answer), bindings)
       if (differences.length > 0 && Date.now() < end) {
         await setTimeout(pollEveryMs)
         continue
       }
       yield { entry, request: filled, answer, differences }
+      if (entry.then === undefined && answer.status === 201 && request.path.startsWith(definitionsPath))
+        await setTimeout(pollEveryMs * 2)
       if (entry.then !== undefined) await takeAway(target, entry, filled, answer)
       else if (request.method === 'POST' && response.status >= 400 && answer.status === 201)
         await takeAway(target, entry, filled, answer)
