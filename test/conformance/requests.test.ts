@@ -85,11 +85,11 @@ describe('an API server', { timeout: 600_000 }, () => {
     made = [...made, policy]
     return policy
   }
-  const word = (name: string, said: string, labels: Readonly<Record<string, string>> = {}): KubeObject =>
+  const word = (name: string, said: string, labels?: Readonly<Record<string, string>>): KubeObject =>
     ({
       apiVersion: 'v1',
       kind: 'ConfigMap',
-      metadata: { name, namespace, labels },
+      metadata: { name, namespace, ...(labels === undefined ? {} : { labels }) },
       data: { said },
     }) as unknown as KubeObject
 

@@ -56,6 +56,8 @@ export class Normaliser {
 
   /** What stands where it can be told, first: it may be met in a text, too. */
   #collect(value: unknown): void {
+    if (typeof value === 'string')
+      for (const [, uid = ''] of value.matchAll(/JTI=([0-9a-f-]{36})/g)) this.#name('uid', uid)
     if (Array.isArray(value)) for (const item of value) this.#collect(item)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return
     const fields = value as Record<string, unknown>
