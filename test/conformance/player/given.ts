@@ -61,7 +61,8 @@ function withoutIdentity(object: Manifest, name: string): object {
     managedFields: ____,
     ...metadata
   } = object.metadata as unknown as Record<string, unknown>
-  return { ...object, metadata: { ...metadata, name, ownerReferences: [] } }
+  const text = JSON.stringify({ ...object, metadata: { ...metadata, name, ownerReferences: [] } })
+  return JSON.parse(text.replaceAll('<microtime>', '2026-01-01T00:00:00.000000Z')) as object
 }
 
 async function make(target: Target, path: string, object: object): Promise<void> {
