@@ -42,6 +42,7 @@ import { PortDemand } from './port-demand.ts'
 import { describeRefusals } from './refused-pods.ts'
 import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
 import { type LocalApi, Refusal } from './serve.ts'
+import { strayPodProblems } from './stray-pods.ts'
 import { Succession } from './succession.ts'
 import { Sweep } from './sweep.ts'
 import { TakeoverCounts } from './takeover-counts.ts'
@@ -393,7 +394,8 @@ export class Agent implements LocalApi {
       ...this.#succession.problems,
       ...this.#portDemand.problems(this.#options.clock.monotonicMs()),
       ...(this.#applied?.hooks.problems ?? []),
-      ...(this.#chainedPods?.problems ?? []),
+      ...(this.#chainedPods?.problems ??
+        strayPodProblems(this.#attachments.list(), this.#observation.node?.podCIDRs)),
       ...describeRefusals(this.#tables?.refusals ?? []),
     ]
     if (!this.#observation.hasSynced)
