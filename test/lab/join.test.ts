@@ -210,7 +210,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: patienceMs },
       assert.match(await type(state, `${curl} ${path}`), /^40[13]$/)
       assert.equal(await type(state, `${curl} -H "Authorization: Bearer nonsense" ${path}`), '401')
     }
-    assert.equal(await type(state, `${curl} ${asWebSocket} '${pods}/xwing/exec?command=id'`), '401')
+    assert.equal(await type(state, `${curl} ${asWebSocket} '${pods}/xwing/exec?command=id'`), '403')
   })
 
   test('a request for a log never becomes a command, however it is made', async () => {

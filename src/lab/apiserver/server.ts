@@ -57,6 +57,9 @@ const healthPaths = ['/healthz', '/livez', '/readyz']
 const requestCountsPath = '/debug/requests'
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' }
 
+/** What everybody may ask who is somebody. */
+const ownReviews: ReadonlySet<string> = new Set([reviewPaths.subject, reviewPaths.access, reviewPaths.rules])
+
 /** Who says nothing of themselves: roles may give them something. */
 const anonymous: User = { name: 'system:anonymous', uid: '', groups: ['system:unauthenticated'] }
 
@@ -120,6 +123,7 @@ export class ApiServer {
       this.access.authorize(user, pathAttempt(method, path))
       return send(response, 200, this.#counts.byUser())
     }
+    if (method === 'POST' && ownReviews.has(path)) this.access.authorize(user, attemptAt(method, path))
     if (method === 'POST' && path === reviewPaths.subject) return send(response, 201, reviewSubject(user))
     if (method === 'POST' && path === reviewPaths.access)
       return send(response, 201, reviewAccess(this.access, user, await readBody(request)))
