@@ -107,6 +107,8 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     },
     columns: [
       { name: 'Slot', type: 'integer', jsonPath: '.spec.slot' },
+      text('Connected', '.status.conditions[?(@.type=="Connected")].status'),
+      wide(text('Reason', '.status.conditions[?(@.type=="Connected")].reason')),
       wide(text('Reachable', '.status.heard')),
       wide(text('Unreachable', '.status.unreachable')),
       wide(text('Version', '.status.version')),

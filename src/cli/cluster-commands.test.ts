@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stringify } from 'yaml'
 import { renderCrd } from '../api/crd.ts'
+import { kinds } from '../api/kinds.ts'
 import { version } from '../api/version.ts'
 import { KubeClient, type KubeObject, type ResourceName } from '../kube/client.ts'
+import { clusterResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { RunningServer } from '../lab/apiserver/running-server.ts'
 import { runCommand } from './command-under-test.ts'
@@ -189,6 +191,35 @@ test('status is well when every pod is available, and until then fails with what
   assert.equal(well.code, 0, well.stdout)
   assert.match(well.stdout, /^DaemonSet +sallyport +Desired: 5, Ready: 5\/5, Available: 5\/5$/m)
   assert.match(well.stdout, /^Deployment +sallyport-operator +Desired: 2, Ready: 2\/2, Available: 2\/2$/m)
+})
+
+test('status fails while a node says that other nodes do not reach it, and names the node and the reason', async () => {
+  const egressNodes = client.resource<KubeObject>(clusterResource(kinds.egressNode))
+  await egressNodes.create({
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind: 'EgressNode',
+    metadata: { name: 'cut-off' },
+  } as KubeObject)
+  const connected = (status: 'True' | 'False'): object => ({
+    status: {
+      conditions: [
+        {
+          type: 'Connected',
+          status,
+          reason: 'ReachesNoNode',
+          message: 'the node reaches no other node through the tunnel',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    },
+  })
+  await egressNodes.patch('cut-off', 'merge', connected('False'), { subresource: 'status' })
+  const ill = await run('status')
+  assert.equal(ill.code, 1)
+  assert.match(ill.stdout, /node cut-off is not connected: the node reaches no other node through the tunnel/)
+  await egressNodes.patch('cut-off', 'merge', connected('True'), { subresource: 'status' })
+  assert.equal((await run('status')).code, 0)
+  await egressNodes.delete('cut-off')
 })
 
 test('uninstalling keeps the definitions, and purging removes them', async () => {

@@ -3,6 +3,7 @@ import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { formatColumns } from './columns.ts'
 import { explainPods, listOwnPods } from './trouble/cluster-trouble.ts'
+import { explainDisconnectedNodes } from './trouble/disconnected-nodes.ts'
 import type { TroubledPod } from './trouble/pod-trouble.ts'
 
 interface WorkloadObject extends KubeObject {
@@ -46,6 +47,7 @@ export async function readClusterStatus(client: KubeClient): Promise<ClusterStat
           `${kind} ${name}: ${desired - ready} of ${desired} pods are not ready`,
       ),
     ...(await explainPods(client, pods)),
+    ...(found.length === 0 ? [] : await explainDisconnectedNodes(client)),
   ]
   const running = pods.filter(({ status }) => status?.phase === 'Running').length
   return {
