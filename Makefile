@@ -14,6 +14,7 @@ help:
 	@echo 'make image-reproducible  builds it twice and compares (root)'
 	@echo 'make build   compiles the datapath'
 	@echo 'make chart   renders the Helm chart into deploy/chart, and packs it into build/'
+	@echo 'make dist    makes what a release offers: the command for npm and as one file, the chart, SBOM and checksums, in build/dist'
 	@echo 'make clean   removes what was built'
 
 setup:
@@ -50,6 +51,9 @@ chart: setup
 	@node src/cli/chart/write-chart.ts deploy/chart
 	@build/tools/newest/helm package deploy/chart --destination build
 
+dist: chart
+	@node packaging/main.ts
+
 demo: setup
 	@bin/sallyport lab demo
 
@@ -74,4 +78,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test test-all e2e chart demo lab image image-reproducible bench bench-scale clean
+.PHONY: help setup build check test test-all e2e chart dist demo lab image image-reproducible bench bench-scale clean

@@ -131,7 +131,7 @@ test('dependencies are pinned', () => {
     Object.entries(manifest[kind] ?? {}),
   )
   assert.deepEqual(
-    versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version)),
+    versions.filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
     [],
     'an exact version each',
   )

@@ -61,12 +61,12 @@ function refuseConflicts(data: Readonly<Record<string, string>>): void {
 /** The settings that a person gives to a command: `-f`, `--set` and `--set-json`, in the order in which Helm applies them. */
 export interface GivenSettings {
   readonly values?: string
-  readonly set: readonly string[]
-  readonly setJson: readonly string[]
+  readonly set?: readonly string[]
+  readonly setJson?: readonly string[]
 }
 
 export async function readSettings(
-  { values, set, setJson }: GivenSettings,
+  { values, set = [], setJson = [] }: GivenSettings,
   before: Readonly<Record<string, string>> = {},
 ): Promise<Record<string, string>> {
   const fromFile = values === undefined ? [] : (await import('./values-file.ts')).readValues(values)

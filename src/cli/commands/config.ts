@@ -8,7 +8,7 @@ export function addConfig(program: Command): void {
     .command('config')
     .description('the configuration in force')
     .command('view')
-    .description('print it, a key a line')
+    .description('print it, one key per line')
     .addOption(outputOption())
     .action(async ({ output }: { readonly output?: string }) => {
       const config = isInAgentPod()

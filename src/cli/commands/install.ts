@@ -1,40 +1,31 @@
 import type { Command } from 'commander'
 import { settings } from '../../api/configuration.ts'
 import type { Manifest } from '../../api/manifest.ts'
+import type { GivenSettings } from '../install.ts'
+import { takeSettings } from '../options.ts'
 import { print } from '../output.ts'
 
-/** Every setting with what it is by itself, under the help of the commands that take them. */
+/** Every setting with its default, under the help of the commands that take them. */
 const settingsHelp = (): string =>
   settings
     .map(({ path, fallback, choices = [], help }) => {
       const others = choices.length > 1 ? `   (${choices.join(', ')})` : ''
       return `  ${path}=${fallback}${others}\n      ${help}`
     })
-    .reduce((text, line) => `${text}\n${line}`, '\nSettings, as they are by themselves:')
+    .reduce((text, line) => `${text}\n${line}`, '\nSettings and their defaults:')
 
-const collect = (value: string, before: string[]): string[] => [...before, value]
-
-interface Options {
-  readonly set: string[]
-  readonly setJson: string[]
-  readonly values?: string
+interface Options extends GivenSettings {
   readonly dryRun?: boolean
   readonly to?: string
   readonly wait?: boolean
 }
 
 export function addInstall(program: Command): void {
-  program
-    .command('install')
-    .description(
-      'install Sallyport in the cluster of your kubeconfig; settings that are not given are as by default',
-    )
-    .option('--set <path=value>', 'a setting; again for more', collect, [])
-    .option('--set-json <path=json>', 'a setting that is a map or a list', collect, [])
-    .option('-f, --values <file>', 'settings as YAML')
-    .option('--dry-run', 'print what would be applied, as YAML')
-    .option('--to <folder>', 'write it there for kubectl apply -k, and apply nothing')
-    .option('--wait', 'until all is well')
+  takeSettings(program.command('install'))
+    .description('install Sallyport in the cluster of your kubeconfig')
+    .option('--dry-run', 'print as YAML what the command would apply, and apply nothing')
+    .option('--to <folder>', 'write a folder for kubectl apply -k, and apply nothing')
+    .option('--wait', 'wait until all agents and operators are ready, and say why if one is not')
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, to, wait = false } = options
@@ -49,18 +40,16 @@ export function addInstall(program: Command): void {
       refuseHalfBuilt(manifests)
       await applyAll(manifests)
       if (wait) return untilRolledOut()
-      print('Installed. "sallyport status --wait" tells when all agents are ready.')
+      print(`Installed. "${program.name()} status --wait" waits until all agents are ready.`)
     })
 }
 
 export function addUpgrade(program: Command): void {
-  program
-    .command('upgrade')
-    .description('bring an install to the version of this command, node by node; settings stay as they are')
-    .option('--set <path=value>', 'a setting to change; again for more', collect, [])
-    .option('--set-json <path=json>', 'a setting to change that is a map or a list', collect, [])
-    .option('-f, --values <file>', 'settings to change, as YAML')
-    .option('--dry-run', 'print what would be applied, as YAML')
+  takeSettings(program.command('upgrade'))
+    .description(
+      'bring an install to the version of this command, node by node; it keeps your settings, except for those that you give',
+    )
+    .option('--dry-run', 'print as YAML what the command would apply, and apply nothing')
     .option('--no-wait', 'do not wait for the last node')
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {

@@ -8,7 +8,7 @@ import { print, printJson } from '../output.ts'
 export function addNodeCommands(program: Command): void {
   program
     .command('bpf')
-    .description('the datapath’s tables of this node')
+    .description('in an agent’s pod: the datapath’s tables of its node')
     .command('egress')
     .description('which pods leave by which gateway')
     .command('list')
@@ -18,7 +18,7 @@ export function addNodeCommands(program: Command): void {
     .action(listTables)
   program
     .command('egress')
-    .description('what is really there')
+    .description('in an agent’s pod: what leaves its node by which address')
     .command('list')
     .alias('ls')
     .description('pods of this node, their policies, egress IPs, holders, ports and flows')
@@ -27,7 +27,7 @@ export function addNodeCommands(program: Command): void {
   program
     .command('drops')
     .alias('monitor')
-    .description('dropped packets of this node, as they are dropped')
+    .description('in an agent’s pod: packets of its node, as they are dropped')
     .addOption(outputOption('json: one object a line'))
     .action(followDrops)
 }

@@ -1,27 +1,19 @@
 import type { Command } from 'commander'
 import type { Finding } from '../../runtime/finding.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
-import { outputOption } from '../options.ts'
+import type { GivenSettings } from '../install.ts'
+import { outputOption, takeSettings } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
-const collect = (value: string, before: string[]): string[] => [...before, value]
-
-interface Options {
-  readonly set: string[]
-  readonly setJson: string[]
-  readonly values?: string
+interface Options extends GivenSettings {
   readonly output?: string
 }
 
 export function addPreflight(program: Command): void {
-  program
-    .command('preflight')
+  takeSettings(program.command('preflight'))
     .description(
-      'what would keep an install from working, and what to do about it; in an agent’s pod, of its node',
+      'check what would keep an install from working, and say what to do; in an agent’s pod, check its node',
     )
-    .option('--set <path=value>', 'a setting of the install that is meant; again for more', collect, [])
-    .option('--set-json <path=json>', 'such a setting that is a map or a list', collect, [])
-    .option('-f, --values <file>', 'its settings as YAML')
     .addOption(outputOption())
     .action(async (options: Options) => {
       const findings = await (isInAgentPod() ? findOfNode() : findOfCluster(options))
@@ -44,7 +36,11 @@ async function findOfCluster(options: Options): Promise<readonly Finding[]> {
   if (!parsed.ok) throw new Error(parsed.issues.join('; '))
   const manifests = renderInstall(data, chosenNames())
   const facts = await withCluster((client) => gatherClusterFacts(client, manifests))
-  return judgeCluster(facts, { ...parsed.value, binaries: data[cniKeys.binaries] ?? '' })
+  return judgeCluster(facts, {
+    ...parsed.value,
+    binaries: data[cniKeys.binaries] ?? '',
+    image: data['image-repository'] ?? '',
+  })
 }
 
 /** The running agent's own settings; what it has on the node is ours. */

@@ -10,8 +10,8 @@ import type { Look } from '../waiting.ts'
 export function addStatus(program: Command): void {
   program
     .command('status')
-    .description('how the cluster’s install is; in an agent’s pod, how that agent is')
-    .option('--wait', 'until all is well; exit code 1 if it is not in time')
+    .description('show the state of the install, and what is wrong; in an agent’s pod, of that agent')
+    .option('--wait', 'wait until everything is ready; exit code 1 if it is not in time')
     .option('--wait-duration <time>', 'how long to wait, as in 90s or 5m', '5m')
     .addOption(outputOption())
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {

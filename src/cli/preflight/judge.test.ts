@@ -34,6 +34,7 @@ const chained: Wishes = {
   stackCIDRs: ['10.96.0.0/12' as Prefix],
   tunnelPort: 8472,
   binaries: '/opt/cni/bin',
+  image: 'registry.example.com/sallyport',
 }
 /** The only CNI plugin, beside something that serves Services and is no DaemonSet that is known. */
 const standalone: Wishes = { ...chained, isChained: false }
@@ -55,6 +56,7 @@ test('a cluster that will do has nothing to say but that', () => {
 
 describe('what would keep an install from working is said with its remedy', () => {
   for (const [name, facts, wishes, expected] of [
+    ['an image that nodes cannot pull', {}, { ...chained, image: 'sallyport' }, /^warning the image sallyport names no registry.*image\.repository/],
     ['an old API server', { version: 'v1.27.9' }, standalone, /^problem .*v1\.27\.9: .*1\.28 or later/],
     ['a version that nobody can read', { version: 'unknown' }, standalone, /^problem the API server is unknown/],
     ['a right', { missingRights: ['create clusterroles.rbac.authorization.k8s.io'] }, standalone, /^problem you may not create clusterroles/],

@@ -16,6 +16,8 @@ export interface Wishes {
   readonly tunnelPort: number
   /** Where the agent is to put CNI plugins on a node. */
   readonly binaries: string
+  /** The repository of the image. */
+  readonly image: string
 }
 
 const oldestCluster = 28
@@ -36,6 +38,7 @@ export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Find
     ...judgeServices(facts.services, wishes.stackCIDRs),
     ...judgeMissingPlugins(facts.missingPlugins, wishes.binaries),
     ...judgeRelease(facts),
+    ...judgeImage(wishes),
     ...judgeRehearsal(facts.rehearsals),
   ]
 }
@@ -47,6 +50,18 @@ function judgeRelease({ helmRelease }: ClusterFacts): Finding[] {
       level: 'warning',
       what: `Sallyport is installed by the Helm release ${helmRelease}`,
       remedy: 'change it with helm upgrade: install refuses to touch it',
+    },
+  ]
+}
+
+/** No image is published, so the default names one that nodes find only if it was loaded into each of them. */
+function judgeImage({ image }: Wishes): Finding[] {
+  if (image.includes('/')) return []
+  return [
+    {
+      level: 'warning',
+      what: `the image ${image} names no registry, so that nodes cannot pull it`,
+      remedy: 'set image.repository to where you pushed it, unless you loaded it into every node',
     },
   ]
 }

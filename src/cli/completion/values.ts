@@ -1,0 +1,44 @@
+import type { Option } from 'commander'
+import { type Setting, settings } from '../../api/configuration.ts'
+import { type Candidate, type Completion, directives } from './candidates.ts'
+
+/** The values that an option may have. Options of the same name take the same in every command. */
+export function valuesOf({ long, argChoices }: Option, current: string): Completion {
+  if (argChoices) return { candidates: argChoices.map((value) => ({ value })), directive: directives.noFiles }
+  switch (long) {
+    case '--set':
+      return settingsAt(settings.filter(isPlain), current)
+    case '--set-json':
+      return settingsAt(settings, current)
+    case '--values':
+    case '--kubeconfig':
+      return { candidates: [], directive: directives.default }
+    case '--to':
+      return { candidates: [], directive: directives.folders }
+    default:
+      return { candidates: [], directive: directives.noFiles }
+  }
+}
+
+const isPlain = ({ kind }: Setting): boolean => kind !== 'map' && kind !== 'object' && kind !== 'objects'
+
+/** First the setting's path, then the values that it may have, or its default as an example. */
+function settingsAt(known: readonly Setting[], current: string): Completion {
+  const chosen = known.find(({ path }) => current.startsWith(`${path}=`))
+  if (chosen === undefined)
+    return { candidates: known.map(pathCandidate), directive: directives.noFiles | directives.noSpace }
+  return {
+    candidates: valuesOfSetting(chosen).map((value) => ({ value: `${chosen.path}=${value}` })),
+    directive: directives.noFiles,
+  }
+}
+
+function pathCandidate({ path, help }: Setting): Candidate {
+  return { value: `${path}=`, description: help }
+}
+
+function valuesOfSetting({ kind, choices, fallback }: Setting): readonly string[] {
+  if (choices) return choices
+  if (kind === 'boolean') return ['true', 'false']
+  return fallback === '' ? [] : [fallback]
+}
