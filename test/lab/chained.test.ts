@@ -200,7 +200,7 @@ function chainedTo(plugin: OtherPlugin): void {
     const cantina = `http://${await run('kubectl get pod cantina -o jsonpath={.status.podIP}')}:8000`
     assert.ok(await sourceOf('xwing', cantina), 'within the cluster the other plugin judges')
     const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
-    assert.match(status, /[1-9]\d* network policy/)
+    assert.match(status, /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/)
     assert.match(status, /! pod default\/xwing is selected by NetworkPolicy default\/grounded/)
     await eventually('the egress policy says so, too', async () =>
       /PodsRefused: what pod default\/xwing sends is dropped: NetworkPolicy default\/grounded/.test(

@@ -4,7 +4,16 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { clientToolsFolder } from '../../src/lab/client-tools.ts'
 import { repository } from '../../src/lab/layout.ts'
-import { cannotRun, curlOutpost, eventually, labFor, patienceMs, type, walkUpTo } from './lab-under-test.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  labFor,
+  ownObjects,
+  patienceMs,
+  type,
+  walkUpTo,
+} from './lab-under-test.ts'
 
 const helmMissing =
   !existsSync(join(clientToolsFolder('newest'), 'helm')) && 'Helm is missing: ./setup brings it on x86-64'
@@ -78,10 +87,7 @@ describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout
     await helm(`upgrade ${release} --reset-then-reuse-values --set cleanUp=true`)
     assert.equal(await run(leftovers), '')
     await helm('uninstall sallyport --namespace kube-system')
-    assert.equal(
-      await run('kubectl -n kube-system get daemonsets,deployments,configmaps,secrets -o name'),
-      '',
-    )
+    assert.equal(await run(ownObjects('daemonsets,deployments,configmaps,secrets')), '')
     assert.notEqual(await run('kubectl get ciliumegressgatewaypolicies -o name'), '')
   })
 })

@@ -62,6 +62,11 @@ export async function walkUpTo(state: LabState, lastSection: string): Promise<vo
 
 export const curlOutpost = 'curl -s --max-time 2 http://172.18.0.7:8000'
 
+/** What an install leaves in its namespace, by name. Every namespace has kube-root-ca.crt, from the cluster's own controllers. */
+export function ownObjects(kinds: string): string {
+  return `kubectl -n kube-system get ${kinds} -o name | grep -vx configmap/kube-root-ca.crt || true`
+}
+
 /** Which addresses the outpost has seen, and how often. */
 export async function seenByOutpost(state: LabState): Promise<Record<string, number>> {
   return JSON.parse(await type(state, `${curlOutpost}/seen`)) as Record<string, number>

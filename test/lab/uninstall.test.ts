@@ -5,6 +5,7 @@ import {
   curlOutpost,
   eventually,
   labFor,
+  ownObjects,
   patienceMs,
   processesOf,
   type,
@@ -61,7 +62,7 @@ describe('an uninstall', { skip: cannotRun, timeout: patienceMs }, () => {
     const said = await run('cilium uninstall --yes')
     assert.match(said, /waiting for nodes to be cleaned/)
     assert.equal(await run(leftovers), '')
-    assert.equal(await run('kubectl -n kube-system get daemonsets,deployments,configmaps -o name'), '')
+    assert.equal(await run(ownObjects('daemonsets,deployments,configmaps')), '')
     assert.notEqual(await run('kubectl get ciliumegressgatewaypolicies -o name'), '')
   })
 
