@@ -51,7 +51,10 @@ export interface Workload extends KubeObject {
     readonly replicas?: number
     readonly selector: { readonly matchLabels?: Readonly<Record<string, string>> }
     readonly template: {
-      readonly metadata?: { readonly labels?: Readonly<Record<string, string>> }
+      readonly metadata?: {
+        readonly labels?: Readonly<Record<string, string>>
+        readonly annotations?: Readonly<Record<string, string>>
+      }
       readonly spec: PodObject['spec']
     }
   }
@@ -114,6 +117,7 @@ export function podOf(workload: Workload, kind: string, nodeName: string | undef
       name: `${name}-${suffix}`,
       namespace,
       labels: { ...metadata?.labels, [hashLabel]: templateHash(workload) },
+      ...(metadata?.annotations === undefined ? {} : { annotations: metadata.annotations }),
       ownerReferences: [
         { apiVersion: 'apps/v1', kind, name, uid, controller: true, blockOwnerDeletion: true },
       ],
