@@ -11,12 +11,8 @@ const workload = {
   spec: { selector: { matchLabels: { app: 'web' } }, template },
 } as unknown as Workload
 
-test('a pod has the labels and the annotations of its template, and its owner', () => {
+test('a pod has the labels and the annotations of its template', () => {
   const { metadata } = podOf(workload, 'ReplicaSet', undefined)
   assert.equal(metadata.labels?.app, 'web')
   assert.deepEqual(metadata.annotations, template.metadata.annotations)
-  assert.deepEqual(
-    metadata.ownerReferences?.map(({ uid, controller }) => ({ uid, controller })),
-    [{ uid: 'uid-of-web', controller: true }],
-  )
 })
