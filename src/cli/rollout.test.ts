@@ -1,25 +1,17 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { after, beforeEach, test } from 'node:test'
+import { beforeEach, test } from 'node:test'
 import { configMapData } from '../api/configuration.ts'
 import { defaultNames, type Manifest, namespace } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
-import { KubeClient, type KubeObject, type ResourceName } from '../kube/client.ts'
+import type { KubeObject, ResourceName } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
-import { RunningServer } from '../lab/apiserver/running-server.ts'
 import { applyManifest } from './install.ts'
 import { despiteAbsentNodes, waitForRollout } from './rollout.ts'
+import { serverUnderTest } from './server-under-test.ts'
 import type { PodEvent, TroubledPod } from './trouble/pod-trouble.ts'
 
-const server = await RunningServer.open([])
-const client = new KubeClient(
-  { server: server.url, ca: server.ca, token: () => server.adminToken },
-  { userAgent: 'sallyport-test' },
-)
-after(async () => {
-  await client[Symbol.asyncDispose]()
-  await server[Symbol.asyncDispose]()
-})
+const { client } = await serverUnderTest()
 
 const recorded = JSON.parse(readFileSync(new URL('trouble/recorded-pods.json', import.meta.url), 'utf8')) as {
   readonly pods: readonly { readonly pod: TroubledPod; readonly events: readonly PodEvent[] }[]

@@ -1,24 +1,16 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { configMapData } from '../api/configuration.ts'
 import { defaultNames, namespace } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
-import { KubeClient, type KubeObject } from '../kube/client.ts'
+import type { KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
-import { RunningServer } from '../lab/apiserver/running-server.ts'
 import { applyManifest } from './install.ts'
+import { serverUnderTest } from './server-under-test.ts'
 import { uninstall } from './uninstall.ts'
 
-const server = await RunningServer.open([])
-const client = new KubeClient(
-  { server: server.url, ca: server.ca, token: () => server.adminToken },
-  { userAgent: 'sallyport-test' },
-)
-after(async () => {
-  await client[Symbol.asyncDispose]()
-  await server[Symbol.asyncDispose]()
-})
+const { client } = await serverUnderTest()
 
 test('an uninstall that abandons nodes waits for none that is NotReady, and names it', {
   timeout: 60_000,

@@ -1,22 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { configMapData } from '../../api/configuration.ts'
 import { defaultNames, type Manifest } from '../../api/manifest.ts'
 import { renderInstall } from '../../api/manifests.ts'
-import { KubeClient } from '../../kube/client.ts'
-import { RunningServer } from '../../lab/apiserver/running-server.ts'
+import { serverUnderTest } from '../server-under-test.ts'
 import { rehearseInstall } from './dry-run.ts'
 import { gatherServiceFacts } from './services.ts'
 
-const server = await RunningServer.open([])
-const client = new KubeClient(
-  { server: server.url, ca: server.ca, token: () => server.adminToken },
-  { userAgent: 'sallyport-test' },
-)
-after(async () => {
-  await client[Symbol.asyncDispose]()
-  await server[Symbol.asyncDispose]()
-})
+const { client } = await serverUnderTest()
 
 test('an object that the API server refuses is named with its reason, and the others are tried', async () => {
   const manifests = renderInstall(configMapData({}), defaultNames).slice(0, 4)
