@@ -29,7 +29,7 @@ test('every setting of install is in values.yaml, with its help', () => {
   const values = renderChart().get('values.yaml') ?? ''
   const root = parseAllDocuments(values)[0]
   for (const { path } of settings) assert.ok(root?.hasIn(path.split('.')), path)
-  assert.match(values, /# UDP port of the tunnel\.\ntunnelPort: 8472\n/)
+  assert.match(values, /# UDP port of the tunnel\. Let it pass between all nodes\.\ntunnelPort: 8472\n/)
 })
 
 test('lines that a condition decides about stand between if, else and end; others stand alone', () => {
