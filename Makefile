@@ -6,7 +6,7 @@ help:
 	@echo 'make demo    walks the story of an egress gateway in a lab on this machine, and leaves nothing behind (root)'
 	@echo 'make lab     starts the lab if none is there, with nothing installed in it, and opens its shell (root)'
 	@echo 'make test    set-up, static checks and every test there is (root: else those that need it are skipped, and say so)'
-	@echo 'make test-all  and all tests of the lab that run on containerd, too (root; about an hour)'
+	@echo 'make test-all  all that, 1,000 first packets, and the lab'\''s tests on containerd (root; about an hour and a half)'
 	@echo 'make e2e KUBECONFIG=<file>  runs the end-to-end tests with the lab'\''s nodes in that cluster (root)'
 	@echo 'make bench   measures against a gateway built from the kernel'\''s own parts and against none, and lets gateways die (root)'
 	@echo 'make bench-scale  shows what agent and operator bear in clusters of 10, 100 and 1,000 nodes (root)'
@@ -41,6 +41,7 @@ test: check
 on-containerd = SALLYPORT_LAB_RUNTIME=containerd node --test --test-concurrency=1 $(patsubst %,test/lab/%.test.ts,$(1))
 
 test-all: test
+	@SALLYPORT_TEST_PODS=1000 node --test test/lab/first-packet.test.ts
 	@$(call on-containerd,killed rights uninstall layout-upgrade chained first-packet failover)
 
 # Against another API server than the lab's: one that you can spare, since Sallyport is installed into it and taken away.
