@@ -61,6 +61,19 @@ test('a warning that is over within seconds is not told, and neither is that it 
   ])
 })
 
+test('a new policy tells that it is ready, also when a warning came first and passed', () => {
+  const { told, teller: of } = teller()
+  const object = isovalentPolicy('p')
+  const any = world({ isovalentPolicies: [object] })
+  const statuses = explainPolicies(any)
+  const [ready, lost] = [condition('True', 'GatewaysFound'), condition('False', 'EgressIPNotOnNode')]
+  const change = (before: object, after: object) =>
+    [{ kind: kinds.isovalentEgressGatewayPolicy, object, before, after }] as never
+  of.tellPolicies(change({}, lost), statuses, any.nodes, 0)
+  of.tellPolicies(change(lost, ready), statuses, any.nodes, 1_000)
+  assert.deepEqual(told, ['IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound'])
+})
+
 test('that a node has no slot is news once, and again after it had one', () => {
   const { told, teller: of } = teller()
   const refused = slotEvents([{ action: 'refuse', node: 'worker', reason: 'all 16 slots are given' }])

@@ -20,6 +20,8 @@ interface Held {
   readonly subject: Subject
   readonly event: EventText
   readonly sinceMs: number
+  /** The policy was ready before: being ready again within the time is no news. */
+  readonly wasReady: boolean
 }
 
 /** Which events follow from what the operator has just written, and about which object. */
@@ -51,8 +53,11 @@ export class Teller {
       )
       const candidates = new Set(selected.flatMap(({ internalIPs: [ip] }) => ip ?? []))
       const subject = { apiVersion: `${kind.group}/${kind.version}`, kind: kind.kind, name, uid }
+      const wasReady = (before.conditions ?? []).some(
+        ({ type, status: given }) => type === 'Ready' && given === 'True',
+      )
       for (const event of policyEvents(before, after, { names, candidates }))
-        this.#tell(subject, event, nowMs)
+        this.#tell(subject, event, { nowMs, wasReady })
     }
     for (const [key, { subject, event, sinceMs }] of this.#held)
       if (nowMs - sinceMs >= settleMs) {
@@ -68,12 +73,18 @@ export class Teller {
   }
 
   /** A warning that passes is held for a while. What follows it in that time, also that all is well again, takes its place. */
-  #tell(subject: Subject, event: EventText, nowMs: number): void {
+  #tell(
+    subject: Subject,
+    event: EventText,
+    at: { readonly nowMs: number; readonly wasReady: boolean },
+  ): void {
     const key = `${subject.kind} ${subject.name}`
     const isOfReady = passing.has(event.reason) || event.reason === 'Ready' || event.type === 'Warning'
-    const wasHeld = isOfReady && this.#held.delete(key)
-    if (passing.has(event.reason)) this.#held.set(key, { subject, event, sinceMs: nowMs })
-    else if (!(wasHeld && event.reason === 'Ready')) this.#recorder.record(subject, event)
+    const held = isOfReady ? this.#held.get(key) : undefined
+    if (isOfReady) this.#held.delete(key)
+    if (passing.has(event.reason))
+      this.#held.set(key, { subject, event, sinceMs: at.nowMs, wasReady: held?.wasReady ?? at.wasReady })
+    else if (!(held?.wasReady && event.reason === 'Ready')) this.#recorder.record(subject, event)
   }
 
   tellSlots(events: ReadonlyMap<string, EventText>, nodes: readonly TrimmedNode[]): void {
