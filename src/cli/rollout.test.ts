@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { beforeEach, test } from 'node:test'
+import { serverUnderTest } from '../../test/support/server-under-test.ts'
 import { configMapData } from '../api/configuration.ts'
 import { defaultNames, type Manifest, namespace } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
@@ -8,7 +9,6 @@ import type { KubeObject, ResourceName } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { applyManifest } from './install.ts'
 import { despiteAbsentNodes, waitForRollout } from './rollout.ts'
-import { serverUnderTest } from './server-under-test.ts'
 import type { PodEvent, TroubledPod } from './trouble/pod-trouble.ts'
 
 const { client } = await serverUnderTest()

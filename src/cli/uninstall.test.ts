@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { serverUnderTest } from '../../test/support/server-under-test.ts'
 import { configMapData } from '../api/configuration.ts'
 import { defaultNames, namespace } from '../api/manifest.ts'
 import { renderInstall } from '../api/manifests.ts'
 import type { KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { applyManifest } from './install.ts'
-import { serverUnderTest } from './server-under-test.ts'
 import { uninstall } from './uninstall.ts'
 
 const { client } = await serverUnderTest()
