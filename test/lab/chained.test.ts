@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { version } from '../../src/api/version.ts'
 import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/other-network.ts'
 import {
   cannotRun,
@@ -8,6 +9,7 @@ import {
   labFor,
   patienceMs,
   processesOf,
+  runtime,
   seenByOutpost,
   type,
 } from './lab-under-test.ts'
@@ -25,6 +27,12 @@ docker run -d --name remote-outpost --network kind -e ALLOWED_IP=${egressIp} qua
 
 const pod = (name: string, org: string, node = 'kind-worker', image = 'docker.io/tgraf/netperf') =>
   `kubectl run ${name} --labels org=${org} --image ${image} --overrides '{"spec":{"nodeName":"${node}"}}'`
+
+/** A pod that says whom it sees. The lab has no container image of its outpost, and the product's has Node.js. */
+const server = (name: string, node: string): string =>
+  runtime === 'processes'
+    ? pod(name, 'empire', node, 'quay.io/isovalent-dev/egressgw-whatismyip')
+    : `${pod(name, 'empire', node, `docker.io/library/sallyport:${version}`)} --command -- /opt/sallyport/node_modules/.bin/node -e 'require("http").createServer((request, answer) => answer.end("source IP (" + request.socket.remoteAddress + ")")).listen(8000, "0.0.0.0")'`
 
 /** Of the alliance, to wherever it goes. */
 const policy = `kubectl apply -f - <<'END'
@@ -68,7 +76,7 @@ function chainedTo(plugin: OtherPlugin): void {
   test('before Sallyport comes, every pod leaves with its node’s address', async () => {
     await run(preparation)
     await run([pod('xwing', 'alliance'), pod('tiefighter', 'empire')].join('\n'))
-    await run(pod('cantina', 'empire', 'kind-worker2', 'quay.io/isovalent-dev/egressgw-whatismyip'))
+    await run(server('cantina', 'kind-worker2'))
     for (const name of ['xwing', 'tiefighter', 'cantina']) await isReady(name)
     for (const name of ['xwing', 'tiefighter'])
       await eventually('the outpost answers', async () => (await sourceOf(name)) === nodeAddress)
