@@ -16,8 +16,8 @@ const startPods = `node ${import.meta.dirname}/start-pods.ts`
 const workers = ['kind-worker', 'kind-worker2']
 const egressIp = '172.18.0.42'
 
-/** A containerd and runc need half a second of this machine's CPUs for each pod, and processes a quarter. */
-const pods = Number(process.env.SALLYPORT_TEST_PODS ?? (runtime === 'containerd' ? 100 : 400))
+/** A containerd and runc need half a second of this machine's CPUs for each pod, and processes nearly as much. */
+const pods = Number(process.env.SALLYPORT_TEST_PODS ?? (runtime === 'containerd' ? 100 : 200))
 
 /** A pod that a policy selects never leaves with another address, from its first packet on. */
 describe('the first packet of a pod', { skip: cannotRun, timeout: 2_400_000 }, () => {
