@@ -169,11 +169,12 @@ export class Succession {
     const forgotten = [...lingering.keys()].filter((address) => !tables.egressIps.has(address))
     const gateways = [...watchedGateways(this.#orders, new Set([...grouped, ...forgotten]), this.#self)]
     const witnesses = tables.witnesses.filter((witness) => !gateways.includes(witness))
+    const shares = sharesEgressIp(this.#orders, this.#self)
     this.#pulse.watch({
       gateways,
       witnesses,
-      link: this.#linkTo([...gateways, ...witnesses]),
-      sharesEgressIp: sharesEgressIp(this.#orders, this.#self),
+      link: shares ? this.#linkTo([...gateways, ...witnesses]) : undefined,
+      sharesEgressIp: shares,
     })
     if (this.#outsider !== undefined) {
       this.#outsider = undefined
