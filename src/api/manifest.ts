@@ -67,6 +67,15 @@ export const field = (name: string, fieldPath: string): object => ({
   valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } },
 })
 
+/** Of a container that needs no right on its node. */
+export const withoutRights = {
+  runAsNonRoot: true,
+  runAsUser: 65532,
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+} as const
+
 /** Which container kubectl exec and kubectl logs mean if nobody names one. */
 export const defaultContainerAnnotation = (container: string): Readonly<Record<string, string>> => ({
   'kubectl.kubernetes.io/default-container': container,

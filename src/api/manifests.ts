@@ -13,6 +13,7 @@ import {
   type Manifest,
   type Names,
   namespace,
+  withoutRights,
 } from './manifest.ts'
 import { monitorManifests } from './monitor-manifests.ts'
 import { imageFields, podOptions } from './pod-options.ts'
@@ -153,13 +154,7 @@ function operatorDeployment(
         readinessProbe: heartbeatProbe(5, 3),
         livenessProbe: heartbeatProbe(10, 3),
         terminationMessagePolicy: 'FallbackToLogsOnError',
-        securityContext: {
-          runAsNonRoot: true,
-          runAsUser: 65532,
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
-        },
+        securityContext: withoutRights,
         volumeMounts: [configMount, heartbeat.mount],
       },
     ],

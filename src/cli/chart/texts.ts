@@ -1,6 +1,6 @@
 import { settings } from '../../api/configuration.ts'
 import { kinds } from '../../api/kinds.ts'
-import { defaultNames, namespace } from '../../api/manifest.ts'
+import { defaultNames, namespace, withoutRights } from '../../api/manifest.ts'
 import { imageFields, pullSecrets } from '../../api/pod-options.ts'
 import { version } from '../../api/version.ts'
 import { chartAnnotation } from '../helm-release.ts'
@@ -129,13 +129,7 @@ export function statusTest(): string {
         command: ['sallyport', 'status', '--wait', '--wait-duration', '1m'],
         /* It asks the cluster, also where it could reach the agent of its node. */
         env: [{ name: 'SALLYPORT_SOCKET', value: '' }],
-        securityContext: {
-          runAsNonRoot: true,
-          runAsUser: 65532,
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
-        },
+        securityContext: withoutRights,
       },
     ],
   }
