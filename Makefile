@@ -50,7 +50,7 @@ e2e: setup
 	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
 
 chart: setup
-	@node src/cli/chart/write-chart.ts deploy/chart
+	@node src/install/chart/write-chart.ts deploy/chart
 	@build/tools/newest/helm package deploy/chart --destination build
 
 dist: chart

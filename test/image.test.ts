@@ -18,11 +18,11 @@ import { after, describe, test } from 'node:test'
 import { configuration, home, modulesLeftOut, sources, sourcesLeftOut } from '../image/contents.ts'
 import { layOutProgram } from '../image/lay-out.ts'
 import { modulesOf } from '../image/modules.ts'
-import { cleanUpDaemonSet } from '../src/api/agent-manifests.ts'
-import { configMapData } from '../src/api/configuration.ts'
-import { defaultNames } from '../src/api/manifest.ts'
-import { renderInstall } from '../src/api/manifests.ts'
 import { version } from '../src/api/version.ts'
+import { cleanUpDaemonSet } from '../src/install/agent-manifests.ts'
+import { configMapData } from '../src/install/configuration.ts'
+import { defaultNames } from '../src/install/manifest.ts'
+import { renderInstall } from '../src/install/manifests.ts'
 
 /* What can be said of the image without building it: our part of its file tree is laid out, and run. */
 
@@ -144,7 +144,7 @@ describe('the image', () => {
         .stderr.split('\n')
         .filter((line) => line.includes(`StrippedTypeScript file://${root}/src/`))
     const [agent, operator] = [join(root, 'bin/sallyport-agent'), join(root, 'bin/sallyport-operator')]
-    const thread = { NODE_OPTIONS: `--import=${join(root, 'src/agent/pulse/worker.ts')}` }
+    const thread = { NODE_OPTIONS: `--import=${join(root, 'src/agent/failover/pulse/worker.ts')}` }
     for (const [most, lines] of [
       [80, said(0, [agent])],
       [40, said(65532, [operator])],

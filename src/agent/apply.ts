@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../datapath/datapath.ts'
-import type { Netlink } from '../datapath/netlink.ts'
-import type { Route } from '../datapath/routes.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
+import type { Netlink } from '../linux/netlink.ts'
+import type { Route } from '../linux/routes.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
-import type { Attachment } from './attachments.ts'
-import { type HookFindings, hookDevices, planHooks } from './hooked-devices.ts'
-import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices } from './node-network.ts'
+import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
+import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices } from './node/node-network.ts'
+import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
 import { type Overlay, planDatapath } from './plan.ts'
-import { syncRoutes, tunnelRoutes } from './tunnel-routes.ts'
+import type { Attachment } from './pods/attachments.ts'
 
 /** What of the configuration shapes this node's network. */
 export interface NetworkSettings {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import { type Address, parseAddress } from '../net/address.ts'
-import type { Attachment } from './attachments.ts'
 import { Lingering, planDatapath } from './plan.ts'
+import type { Attachment } from './pods/attachments.ts'
 
 const address = (text: string): Address => parseAddress(text) as Address
 const overlay = { ifindex: 9, mac: '02:00:00:00:00:01', mtu: 1450 }

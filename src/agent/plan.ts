@@ -2,7 +2,7 @@ import type { Desired } from '../datapath/desired.ts'
 import type { Pod } from '../datapath/tables.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
-import type { Attachment } from './attachments.ts'
+import type { Attachment } from './pods/attachments.ts'
 
 /** The tunnel's device on this node. */
 export interface Overlay {

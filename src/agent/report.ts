@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { Resource } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
-import type { NodeDevice } from './node-network.ts'
+import type { NodeDevice } from './node/node-network.ts'
 
 /**
  * What this node can lend to others: its devices that the world may know, with their addresses. Those that the agent has

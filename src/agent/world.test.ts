@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { address, world } from '../decide/world-builder.ts'
-import type { Attachment } from './attachments.ts'
+import { address, world } from '../../test/support/world-builder.ts'
+import type { Attachment } from './pods/attachments.ts'
 import { composeWorld, type ObservedPod } from './world.ts'
 
 const observed = (name: string, uid: string, changes: Partial<ObservedPod> = {}): ObservedPod => ({

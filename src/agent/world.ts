@@ -1,5 +1,5 @@
 import type { World, WorldPod } from '../decide/world.ts'
-import type { Attachment } from './attachments.ts'
+import type { Attachment } from './pods/attachments.ts'
 
 /** A pod as the API server has it; the parts of it that the agent keeps. Its phase is none: its address counts while it has one. */
 export type ObservedPod = Omit<WorldPod, 'ips'>

@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/local-api.ts'
-import { type LocalApi, Refusal, serveLocalApi } from '../agent/serve.ts'
-import { settings } from '../api/configuration.ts'
+import { runCommand } from '../../test/support/command-under-test.ts'
+import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/api/local-api.ts'
+import { type LocalApi, Refusal, serveLocalApi } from '../agent/api/serve.ts'
+import { settings } from '../install/configuration.ts'
 import { parseAddress } from '../net/address.ts'
-import { runCommand } from './command-under-test.ts'
 
 /** The agent's real socket, with answers that a test chooses. What a test does not choose is refused. */
 let answers: Partial<LocalApi> = {}

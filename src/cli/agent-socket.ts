@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
-import { agentSocketPath } from '../agent/local-api.ts'
-import { Complaint } from './complaint.ts'
-import { hasKubeconfig } from './kubeconfig-files.ts'
+import { agentSocketPath } from '../agent/api/local-api.ts'
+import { hasKubeconfig } from './kubeconfig/kubeconfig-files.ts'
+import { Complaint } from './user-error.ts'
 
 const answerWithinMs = 30_000
 

@@ -13,10 +13,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
-import { configMapData } from '../api/configuration.ts'
-import { defaultNames } from '../api/manifest.ts'
-import { renderInstall } from '../api/manifests.ts'
 import { version } from '../api/version.ts'
+import { configMapData } from '../install/configuration.ts'
+import { defaultNames } from '../install/manifest.ts'
+import { renderInstall } from '../install/manifests.ts'
 import { refuseHalfBuilt } from './checkout.ts'
 
 const repository = join(import.meta.dirname, '../..')

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Manifest } from '../api/manifest.ts'
-import { Complaint } from './complaint.ts'
+import type { Manifest } from '../install/manifest.ts'
+import { Complaint } from './user-error.ts'
 
 const repository = join(import.meta.dirname, '../..')
 

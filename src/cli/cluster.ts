@@ -1,8 +1,8 @@
 import { version } from '../api/version.ts'
 import { type ClusterAccess, inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
-import { Complaint } from './complaint.ts'
-import { hasKubeconfig, usualKubeconfigs } from './kubeconfig-files.ts'
+import { hasKubeconfig, usualKubeconfigs } from './kubeconfig/kubeconfig-files.ts'
+import { Complaint } from './user-error.ts'
 
 /** Works with the cluster that the person's kubeconfig names: $KUBECONFIG, or ~/.kube/config. */
 export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): Promise<T> {
@@ -34,6 +34,6 @@ function isFromNetwork(error: unknown): error is Error {
 export async function readAccess(...paths: readonly string[]): Promise<ClusterAccess> {
   if (paths.length === 0 && !hasKubeconfig() && process.env.KUBERNETES_SERVICE_HOST !== undefined)
     return inClusterAccess()
-  const { accessOf, chooseContext } = await import('./kubeconfig.ts')
+  const { accessOf, chooseContext } = await import('./kubeconfig/kubeconfig.ts')
   return accessOf(chooseContext(paths.length > 0 ? paths : usualKubeconfigs()))
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AgentStatus } from '../agent/local-api.ts'
+import type { AgentStatus } from '../agent/api/local-api.ts'
 import { type Address, parseAddress } from '../net/address.ts'
-import { formatAgentStatus } from './agent-status.ts'
 import { formatColumns } from './columns.ts'
+import { formatAgentStatus } from './status/agent-status.ts'
 
 const status: AgentStatus = {
   version: '0.1.0',

@@ -1,9 +1,9 @@
 import { type Command, CommanderError } from 'commander'
 import { leaveWithReader } from '../runtime/closed-pipe.ts'
 import { readCommandName } from './command-name.ts'
-import { Complaint } from './complaint.ts'
 import { print } from './output.ts'
 import { buildProgram } from './program.ts'
+import { Complaint } from './user-error.ts'
 
 leaveWithReader()
 

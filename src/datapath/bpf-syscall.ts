@@ -1,5 +1,5 @@
 import koffi from 'koffi'
-import { check, isKernelError, native } from './libc.ts'
+import { check, isKernelError, native } from '../linux/libc.ts'
 
 /** bpf(2) itself, for commands that libbpf 1.1 wraps badly or not at all. Numbers: include/uapi/linux/bpf.h. */
 const commands = {

@@ -4,6 +4,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { enterPrivateNamespaces, privateNamespacesRefused } from '../../test/support/private-namespaces.ts'
+import { createVeth, deleteDevice, findDevice, setDevice } from '../linux/devices.ts'
+import { Netlink } from '../linux/netlink.ts'
 import type { Address } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import {
@@ -14,11 +17,8 @@ import {
   removeDatapath,
 } from './datapath.ts'
 import type { Desired } from './desired.ts'
-import { createVeth, deleteDevice, findDevice, setDevice } from './devices.ts'
-import { elfSection } from './elf.ts'
-import { listMechanisms } from './hooks.ts'
-import { Netlink } from './netlink.ts'
-import { enterPrivateNamespaces, privateNamespacesRefused } from './private-namespaces.ts'
+import { listMechanisms } from './hooks/hooks.ts'
+import { elfSection } from './layout/elf.ts'
 
 const skip = privateNamespacesRefused
 const mechanisms = skip ? [] : listMechanisms()
@@ -253,8 +253,8 @@ for (const mechanism of mechanisms)
     await datapath.apply(desired())
     datapath.attach('to_pod', index)
     const before = datapath.counts().find(({ program }) => program === 'TO_POD')?.packets ?? 0n
-    const { putAddress } = await import('./device-addresses.ts')
-    const { putNeighbour } = await import('./neighbours.ts')
+    const { putAddress } = await import('../linux/device-addresses.ts')
+    const { putNeighbour } = await import('../linux/neighbours.ts')
     const peer = findDevice(netlink, 'r1')?.index ?? 0
     putAddress(netlink, { index: peer, address: a('192.0.2.1'), prefixLength: 24 })
     setDevice(netlink, peer, { isUp: true })

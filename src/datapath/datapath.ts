@@ -1,10 +1,10 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { type Btf, readBtf } from './btf.ts'
-import { CarryOver } from './carry-over.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
-import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks.ts'
+import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/hooks.ts'
+import { type Btf, readBtf } from './layout/btf.ts'
+import { CarryOver } from './maps/carry-over.ts'
 import {
   diff,
   lookupPerCpu,
@@ -13,13 +13,13 @@ import {
   type RawEntries,
   readEntries,
   removeAll,
-} from './maps.ts'
+} from './maps/maps.ts'
+import { unpinAll } from './maps/pins.ts'
+import { readRing } from './maps/ring-buffer.ts'
+import { Table } from './maps/table.ts'
 import { type Knobs, type LoadedObject, loadObject } from './object.ts'
-import { unpinAll } from './pins.ts'
 import { missingRequirements } from './requirements.ts'
-import { readRing } from './ring-buffer.ts'
 import { type SweepAnswer, type SweepTask, sweepRun } from './sweep-run.ts'
-import { Table } from './table.ts'
 import {
   type DropRecord,
   dropCodec,

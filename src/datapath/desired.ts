@@ -1,6 +1,6 @@
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
-import { keyString, type RawEntries } from './maps.ts'
+import { keyString, type RawEntries } from './maps/maps.ts'
 import type {
   ClusterEntry,
   EgressIpEntry,

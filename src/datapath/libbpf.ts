@@ -1,5 +1,5 @@
 import koffi, { type LibraryHandle } from 'koffi'
-import { foreign, native } from './libc.ts'
+import { foreign, native } from '../linux/libc.ts'
 
 /**
  * Debian's libbpf.so.1 (1.1 and later), for what would be foolish to write again: reading the object file,

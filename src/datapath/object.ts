@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import koffi from 'koffi'
-import type { Btf } from './btf.ts'
+import { checkNegative, KernelError } from '../linux/libc.ts'
+import type { Btf } from './layout/btf.ts'
 import { type Handle, libbpf, takeLibbpfLog } from './libbpf.ts'
-import { checkNegative, KernelError } from './libc.ts'
-import type { RawMap } from './maps.ts'
-import { Pins } from './pins.ts'
+import type { RawMap } from './maps/maps.ts'
+import { Pins } from './maps/pins.ts'
 
 /** Values of the `const volatile` knobs in bpf/config.h, by name. */
 export type Knobs = Readonly<Record<string, number | bigint>>

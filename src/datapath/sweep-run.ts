@@ -1,4 +1,4 @@
-import type { Btf, StructLayout } from './btf.ts'
+import type { Btf, StructLayout } from './layout/btf.ts'
 import { testRun } from './test-run.ts'
 
 /** As bpf/types.h has them. */

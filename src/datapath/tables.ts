@@ -1,6 +1,6 @@
 import type { Address } from '../net/address.ts'
 import { type Prefix, parsePrefix, prefixAddress, prefixLength128 } from '../net/prefix.ts'
-import type { Btf, MapLayout, StructLayout, TypeLayout } from './btf.ts'
+import type { Btf, MapLayout, StructLayout, TypeLayout } from './layout/btf.ts'
 import {
   address,
   array,
@@ -21,7 +21,7 @@ import {
   u32,
   u64,
   u64Halves,
-} from './codec.ts'
+} from './layout/codec.ts'
 
 /** How every map's key and value look to a person: the C header's names, with lists, prefixes and addresses. */
 export interface TableCodec<K, V> {

@@ -1,7 +1,7 @@
 import { type Address, familyOf } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
-import { tunnelAddressOf } from './gateways.ts'
+import { tunnelAddressOf } from './gateways/gateways.ts'
 import type { ClusterDestination, Tables } from './tables.ts'
 
 /**

@@ -1,9 +1,9 @@
-import { interfacesByNode, withDedicatedAddresses } from './dedicated-addresses.ts'
-import { type Avoided, type Exits, gatewaysByPolicy, reachableNodes } from './gateways.ts'
-import { unhealthyNodes } from './health.ts'
-import { restrictionsOf } from './network-policies.ts'
-import { listPolicies, type Policy } from './policies.ts'
-import { slotsByNode } from './slots.ts'
+import { interfacesByNode, withDedicatedAddresses } from './gateways/dedicated-addresses.ts'
+import { type Avoided, type Exits, gatewaysByPolicy, reachableNodes } from './gateways/gateways.ts'
+import { unhealthyNodes } from './gateways/health.ts'
+import { restrictionsOf } from './policies/network-policies.ts'
+import { listPolicies, type Policy } from './policies/policies.ts'
+import { slotsByNode } from './ports/slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
 
 /** What several steps need of the world, worked out once. */

@@ -1,14 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { naiveOutcome } from '../../test/support/naive-resolver.ts'
+import {
+  ciliumPolicy,
+  device,
+  egressNode,
+  isovalentPolicy,
+  node,
+  pod,
+  world,
+} from '../../test/support/world-builder.ts'
 import type { LabelSelector } from '../api/label-selector.ts'
 import { parseAddress } from '../net/address.ts'
-import { answerFor } from './answers.ts'
-import { naiveOutcome } from './naive-resolver.ts'
+import { answerFor } from './flow-verdicts.ts'
 import { resolve } from './resolve.ts'
 import type { Tables } from './tables.ts'
 import type { World, WorldPod } from './world.ts'
-import { ciliumPolicy, device, egressNode, isovalentPolicy, node, pod, world } from './world-builder.ts'
 
 /* Everything comes from few values, so that policies meet: the same labels, nested and equal destinations, shared nodes. */
 

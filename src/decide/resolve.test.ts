@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { answerFor } from './answers.ts'
-import { resolve } from './resolve.ts'
-import type { World } from './world.ts'
 import {
   address,
   ciliumPolicy,
@@ -13,7 +10,10 @@ import {
   pod,
   prefix,
   world,
-} from './world-builder.ts'
+} from '../../test/support/world-builder.ts'
+import { answerFor } from './flow-verdicts.ts'
+import { resolve } from './resolve.ts'
+import type { World } from './world.ts'
 
 /** What becomes of the pod's flow, in one line: `172.18.0.42`, `masquerade`, `DROP_…`, `unknownPod`. */
 function outcome(of: World, destination: string, source = '10.244.1.7'): string {

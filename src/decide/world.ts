@@ -1,5 +1,4 @@
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
-import type { NetworkPolicyMode } from '../api/configuration.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
@@ -73,6 +72,9 @@ export interface EgressRestriction {
   /** One of its rules allows every packet: who is selected may send whatever other NetworkPolicies say. */
   readonly allowsAll: boolean
 }
+
+/** What happens in chained mode to egress traffic of a pod that a NetworkPolicy restricts: it is dropped, or leaves past that policy. */
+export type NetworkPolicyMode = 'refuse' | 'bypass'
 
 export interface Settings {
   /** Slots that the floor is split over; a power of two from 16 to 2048. Default 512. */

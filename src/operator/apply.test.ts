@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ciliumPolicy, isovalentPolicy, world } from '../../test/support/world-builder.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
-import { explainPolicies } from '../decide/status.ts'
-import { ciliumPolicy, isovalentPolicy, world } from '../decide/world-builder.ts'
+import { explainPolicies } from '../decide/status/status.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { KubeError } from '../kube/kube-error.ts'
 import { Attempts } from '../runtime/attempts.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
-import { StatuslessKinds } from './statusless-kinds.ts'
+import { StatuslessKinds } from './missing-status.ts'
 
 const now = '2026-01-02T00:00:00Z'
 const newStatusless = (clock = systemClock): StatuslessKinds =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { EventText } from '../decide/events.ts'
+import type { EventText } from '../decide/status/events.ts'
 import type { KubeObject } from '../kube/client.ts'
 import { KubeError } from '../kube/kube-error.ts'
 import { systemClock } from '../runtime/clock.ts'

@@ -1,5 +1,5 @@
-import type { EventText } from '../decide/events.ts'
 import { contentId } from '../decide/ids.ts'
+import type { EventText } from '../decide/status/events.ts'
 import type { KubeObject, Resource } from '../kube/client.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -3,7 +3,7 @@ import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import { kinds } from '../api/kinds.ts'
-import { withReportedAddresses } from '../decide/node-addresses.ts'
+import { withReportedAddresses } from '../decide/gateways/node-addresses.ts'
 import type { Settings, World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import {

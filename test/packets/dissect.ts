@@ -1,5 +1,5 @@
-import { macText } from '../../src/datapath/codec.ts'
 import { type Address, addressFromBytes } from '../../src/net/address.ts'
+import { macText } from '../../src/net/mac.ts'
 import { pseudoHeader, sumsToOnes } from './checksum.ts'
 import { ethernetLength, protocolNumber, type TcpFlag, tcpFlagBits } from './packet.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
-import { putAddress } from '../../src/datapath/device-addresses.ts'
-import { Netlink } from '../../src/datapath/netlink.ts'
+import { putAddress } from '../../src/linux/device-addresses.ts'
+import { Netlink } from '../../src/linux/netlink.ts'
 import { type Dissected, dissect } from './dissect.ts'
 import { established, type Given } from './flows.ts'
 import {

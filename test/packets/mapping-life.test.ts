@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
-import { putAll, removeAll } from '../../src/datapath/maps.ts'
+import { putAll, removeAll } from '../../src/datapath/maps/maps.ts'
 import { dissect } from './dissect.ts'
 import { age, established, flowKey, secondNs } from './flows.ts'
 import {

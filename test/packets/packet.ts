@@ -1,5 +1,5 @@
-import { macBytes } from '../../src/datapath/codec.ts'
 import { type Address, addressBytes, parseAddress } from '../../src/net/address.ts'
+import { macBytes } from '../../src/net/mac.ts'
 import { checksum, pseudoHeader } from './checksum.ts'
 
 /**

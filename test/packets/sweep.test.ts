@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
-import { Sweep } from '../../src/agent/sweep.ts'
+import { Sweep } from '../../src/agent/ports/sweep.ts'
 import { blockOfPort } from '../../src/net/ports.ts'
 import { dissect } from './dissect.ts'
 import { age, established, flowKey, secondNs } from './flows.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
-import { findDevice, setDevice } from '../../src/datapath/devices.ts'
-import { Netlink } from '../../src/datapath/netlink.ts'
-import { writeSysctl } from '../../src/datapath/sysctl.ts'
+import { findDevice, setDevice } from '../../src/linux/devices.ts'
+import { Netlink } from '../../src/linux/netlink.ts'
+import { writeSysctl } from '../../src/linux/sysctl.ts'
 import { established } from './flows.ts'
 import {
   type NodeUnderTest,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Program } from '../../src/datapath/datapath.ts'
-import { check, native } from '../../src/datapath/libc.ts'
+import { check, native } from '../../src/linux/libc.ts'
 import type { NodeUnderTest } from './node-under-test.ts'
 
 /*

@@ -23,6 +23,6 @@ export function addConfig(program: Command): void {
 
 async function readFromCluster(): Promise<Readonly<Record<string, string>>> {
   const { withCluster } = await import('../cluster.ts')
-  const { readConfigMap } = await import('../config-map.ts')
+  const { readConfigMap } = await import('../install/config-map.ts')
   return withCluster(readConfigMap)
 }

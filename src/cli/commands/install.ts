@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { settings } from '../../api/configuration.ts'
-import type { Manifest } from '../../api/manifest.ts'
-import type { GivenSettings } from '../install.ts'
+import { settings } from '../../install/configuration.ts'
+import type { Manifest } from '../../install/manifest.ts'
+import type { GivenSettings } from '../install/install.ts'
 import { takeSettings } from '../options.ts'
 import { print } from '../output.ts'
 
@@ -29,10 +29,10 @@ export function addInstall(program: Command): void {
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, to, wait = false } = options
-      const { planInstall } = await import('../install.ts')
+      const { planInstall } = await import('../install/install.ts')
       const { manifests, cleanUp } = await planInstall(options)
       if (to !== undefined) {
-        const { writeKustomization } = await import('../kustomization.ts')
+        const { writeKustomization } = await import('../../install/kustomization.ts')
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
       }
       if (dryRun) return printPlan(manifests)
@@ -54,13 +54,13 @@ export function addUpgrade(program: Command): void {
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, wait = true } = options
-      const { planUpgrade } = await import('../install.ts')
+      const { planUpgrade } = await import('../install/install.ts')
       const { withCluster } = await import('../cluster.ts')
       const { manifests, dropped } = await withCluster((client) => planUpgrade(client, options))
       for (const key of dropped) print(`setting ${key} is none of this version's any more: left out`)
       if (dryRun) return printPlan(manifests)
       const absent = await findAbsent()
-      const { despiteAbsentNodes } = await import('../rollout.ts')
+      const { despiteAbsentNodes } = await import('../install/rollout.ts')
       const { refuseHalfBuilt } = await import('../checkout.ts')
       refuseHalfBuilt(manifests)
       await applyAll(despiteAbsentNodes(manifests, absent))
@@ -71,14 +71,14 @@ export function addUpgrade(program: Command): void {
 }
 
 async function printPlan(manifests: readonly Manifest[]): Promise<void> {
-  const { renderPlan } = await import('../plan.ts')
+  const { renderPlan } = await import('../install/plan.ts')
   process.stdout.write(await renderPlan(manifests))
 }
 
 async function applyAll(manifests: readonly Manifest[]): Promise<void> {
-  const { applyManifest, describe } = await import('../install.ts')
+  const { applyManifest, describe } = await import('../install/install.ts')
   const { withCluster } = await import('../cluster.ts')
-  const { refuseHelmRelease } = await import('../helm-release.ts')
+  const { refuseHelmRelease } = await import('../install/helm-release.ts')
   await withCluster(async (client) => {
     await refuseHelmRelease(
       client,
@@ -99,8 +99,8 @@ async function findAbsent(): Promise<number> {
 }
 
 async function untilRolledOut(): Promise<void> {
-  const { chosenNames } = await import('../install.ts')
-  const { waitForRollout } = await import('../rollout.ts')
+  const { chosenNames } = await import('../install/install.ts')
+  const { waitForRollout } = await import('../install/rollout.ts')
   const { withCluster } = await import('../cluster.ts')
   await withCluster((client) => waitForRollout(client, chosenNames(), { print }))
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { CompatibleEgressRow, DropEvent, EgressView } from '../../agent/local-api.ts'
+import type { CompatibleEgressRow, DropEvent, EgressView } from '../../agent/api/local-api.ts'
 import { askAgent, followAgent } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'

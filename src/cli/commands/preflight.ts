@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Finding } from '../../runtime/finding.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
-import type { GivenSettings } from '../install.ts'
+import type { GivenSettings } from '../install/install.ts'
 import { outputOption, takeSettings } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
@@ -25,9 +25,9 @@ export function addPreflight(program: Command): void {
 }
 
 async function findOfCluster(options: Options): Promise<readonly Finding[]> {
-  const { cniKeys, configMapData, parseConfiguration } = await import('../../api/configuration.ts')
-  const { renderInstall } = await import('../../api/manifests.ts')
-  const { chosenNames, readSettings } = await import('../install.ts')
+  const { cniKeys, configMapData, parseConfiguration } = await import('../../install/configuration.ts')
+  const { renderInstall } = await import('../../install/manifests.ts')
+  const { chosenNames, readSettings } = await import('../install/install.ts')
   const { withCluster } = await import('../cluster.ts')
   const { gatherClusterFacts } = await import('../preflight/facts.ts')
   const { judgeCluster } = await import('../preflight/judge.ts')
@@ -45,10 +45,10 @@ async function findOfCluster(options: Options): Promise<readonly Finding[]> {
 
 /** The running agent's own settings; what it has on the node is ours. */
 async function findOfNode(): Promise<readonly Finding[]> {
-  const { configMapData, parseConfiguration } = await import('../../api/configuration.ts')
-  const { gatherNodeFacts, judgeNode } = await import('../../agent/node-checks.ts')
+  const { configMapData, parseConfiguration } = await import('../../install/configuration.ts')
+  const { gatherNodeFacts, judgeNode } = await import('../../agent/node/node-checks.ts')
   const { defaultObjectFile, defaultPinDirectory } = await import('../../datapath/datapath.ts')
-  const { Netlink } = await import('../../datapath/netlink.ts')
+  const { Netlink } = await import('../../linux/netlink.ts')
   const parsed = parseConfiguration(configMapData(await askAgent<Record<string, string>>('/v1/config')))
   if (!parsed.ok) throw new Error(parsed.issues.join('; '))
   using netlink = new Netlink()

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import type { AgentStatus } from '../../agent/local-api.ts'
+import type { AgentStatus } from '../../agent/api/local-api.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
-import type { ClusterStatus } from '../cluster-status.ts'
-import { Complaint } from '../complaint.ts'
+import type { Look } from '../install/waiting.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
-import type { Look } from '../waiting.ts'
+import type { ClusterStatus } from '../status/cluster-status.ts'
+import { Complaint } from '../user-error.ts'
 
 export function addStatus(program: Command): void {
   program
@@ -15,7 +15,7 @@ export function addStatus(program: Command): void {
     .option('--wait-duration <time>', 'how long to wait, as in 90s or 5m', '5m')
     .addOption(outputOption())
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {
-      const { parseDuration } = await import('../../api/configuration.ts')
+      const { parseDuration } = await import('../../install/configuration.ts')
       const durationMs = parseDuration(options.waitDuration)
       if (durationMs === undefined)
         throw new Complaint(`${options.waitDuration} is no duration: write 90s or 5m`, 2)
@@ -37,14 +37,14 @@ async function showAgent(waitMs: number, output: string | undefined): Promise<bo
   const status = await readUntil(waitMs, () => askAgent<AgentStatus>('/v1/status'), describe)
   if (output === 'json') printJson(status)
   else {
-    const { formatAgentStatus } = await import('../agent-status.ts')
+    const { formatAgentStatus } = await import('../status/agent-status.ts')
     print(formatAgentStatus(status, await askAgent('/v1/config')))
   }
   return waitMs === 0 || isWell(status)
 }
 
 async function showCluster(waitMs: number, output: string | undefined): Promise<boolean> {
-  const { formatClusterStatus, readClusterStatus } = await import('../cluster-status.ts')
+  const { formatClusterStatus, readClusterStatus } = await import('../status/cluster-status.ts')
   const { withCluster } = await import('../cluster.ts')
   const describe = ({ workloads, errors, isWell }: ClusterStatus): Progress => ({
     line:
@@ -73,7 +73,7 @@ async function readUntil<T>(
 ): Promise<T> {
   let status = await read()
   if (waitMs === 0 || describe(status).isDone) return status
-  const { waitUntilDone } = await import('../waiting.ts')
+  const { waitUntilDone } = await import('../install/waiting.ts')
   const look = async (): Promise<Look> => {
     status = await read()
     const { line, isDone, reasons } = describe(status)

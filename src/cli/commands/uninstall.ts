@@ -18,7 +18,7 @@ export function addUninstall(program: Command): void {
     .option('--abandon-nodes', 'do not insist on nodes that do not answer: they keep what they have of ours')
     .action(async (options: Options) => {
       const { purge: isPurge = false, yes: isConfirmed = false, abandonNodes: isAbandoning = false } = options
-      const { uninstall } = await import('../uninstall.ts')
+      const { uninstall } = await import('../install/uninstall.ts')
       const { withCluster } = await import('../cluster.ts')
       await withCluster((client) => uninstall(client, { isPurge, isConfirmed, isAbandoning, print }))
     })

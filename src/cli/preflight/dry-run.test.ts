@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { serverUnderTest } from '../../../test/support/server-under-test.ts'
-import { configMapData } from '../../api/configuration.ts'
-import { defaultNames, type Manifest } from '../../api/manifest.ts'
-import { renderInstall } from '../../api/manifests.ts'
+import { configMapData } from '../../install/configuration.ts'
+import { defaultNames, type Manifest } from '../../install/manifest.ts'
+import { renderInstall } from '../../install/manifests.ts'
 import { rehearseInstall } from './dry-run.ts'
 import { gatherServiceFacts } from './services.ts'
 

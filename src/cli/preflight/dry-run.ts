@@ -1,8 +1,8 @@
-import type { Manifest } from '../../api/manifest.ts'
+import type { Manifest } from '../../install/manifest.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import type { Finding } from '../../runtime/finding.ts'
-import { describe, findForeign, isUsedAsItIs, resourceOf } from '../install.ts'
-import { fitToServer } from '../older-servers.ts'
+import { describe, findForeign, isUsedAsItIs, resourceOf } from '../install/install.ts'
+import { fitToServer } from '../install/older-servers.ts'
 
 /** What the API server says to one object of an install that it is asked to try. */
 export interface Rehearsal {

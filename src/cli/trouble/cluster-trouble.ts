@@ -1,4 +1,4 @@
-import { namespace } from '../../api/manifest.ts'
+import { namespace } from '../../install/manifest.ts'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import { WebSocketServer } from 'ws'
 import { stringify } from 'yaml'
 import { renderCrds } from '../../api/crd.ts'
-import { execMissing, kubectlMissing, RunningServer } from './running-server.ts'
+import { execMissing, kubectlMissing, RunningServer } from './http/running-server.ts'
 
 const skip = kubectlMissing
 let server: RunningServer

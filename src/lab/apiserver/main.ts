@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import { parseArgs } from 'node:util'
-import { Access } from './access.ts'
-import { bootstrap } from './bootstrap.ts'
-import { ensureCertificates } from './certificates.ts'
-import { proxyUpgrade } from './kubelet-proxy.ts'
-import { ApiServer } from './server.ts'
-import { Store } from './store.ts'
+import { Access } from './access/access.ts'
+import { ensureCertificates } from './http/certificates.ts'
+import { proxyUpgrade } from './http/kubelet-proxy.ts'
+import { ApiServer } from './http/server.ts'
+import { bootstrap } from './objects/bootstrap.ts'
+import { Store } from './objects/store.ts'
 
 const { values: options } = parseArgs({
   options: {

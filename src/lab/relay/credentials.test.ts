@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { User } from '../apiserver/access.ts'
+import type { User } from '../apiserver/access/access.ts'
 import {
   type Credentials,
   credentialsFor,

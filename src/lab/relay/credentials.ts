@@ -1,4 +1,4 @@
-import type { User } from '../apiserver/access.ts'
+import type { User } from '../apiserver/access/access.ts'
 
 /**
  * As whom a request is forwarded.

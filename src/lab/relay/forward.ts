@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream'
-import { StatusError, statusBody } from '../apiserver/status-error.ts'
+import { StatusError, statusBody } from '../apiserver/http/status-error.ts'
 import { forwardedHeaders } from './credentials.ts'
 
 /** Passes a request on and its answer back, each as it comes: watches never end. */

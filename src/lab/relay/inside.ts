@@ -3,9 +3,15 @@ import { Agent, request as httpRequest, type IncomingMessage, type ServerRespons
 import { createServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { parseArgs } from 'node:util'
-import { readTokenFile } from '../apiserver/access.ts'
-import { ensureCertificates } from '../apiserver/certificates.ts'
-import { passUpgrade, refuse, streamLog, streamUpgrade, toStatusError } from '../apiserver/kubelet-streams.ts'
+import { readTokenFile } from '../apiserver/access/access.ts'
+import { ensureCertificates } from '../apiserver/http/certificates.ts'
+import {
+  passUpgrade,
+  refuse,
+  streamLog,
+  streamUpgrade,
+  toStatusError,
+} from '../apiserver/http/kubelet-streams.ts'
 import { forwardedHeaders } from './credentials.ts'
 import { passRequest, sendRefusal, unanswered } from './forward.ts'
 import { PodStreams, parsePodStream } from './pod-streams.ts'

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
-import { ensureCertificates } from '../apiserver/certificates.ts'
+import { ensureCertificates } from '../apiserver/http/certificates.ts'
 import { until } from '../machine.ts'
 import type { JoinedAccess } from './kubeconfig.ts'
 

@@ -1,13 +1,13 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
-import type { ApiObject } from '../apiserver/api-object.ts'
 import {
   defaultKubeletPort,
   type KubeletCall,
   kubeletPath,
   type StreamSubresource,
-} from '../apiserver/kubelet-streams.ts'
-import { StatusError } from '../apiserver/status-error.ts'
+} from '../apiserver/http/kubelet-streams.ts'
+import { StatusError } from '../apiserver/http/status-error.ts'
+import type { ApiObject } from '../apiserver/objects/api-object.ts'
 
 export interface PodStream {
   readonly namespace: string

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Manifest } from '../../../src/api/manifest.ts'
+import type { Manifest } from '../../../src/install/manifest.ts'
 import { Bindings } from './placeholders.ts'
 import { type Entry, readRecording } from './recording.ts'
 import type { Target } from './target.ts'

@@ -1,0 +1,121 @@
+import type { Address } from '../../net/address.ts'
+
+/**
+ * What the agent answers on its unix socket, HTTP with JSON bodies. Errors are `{ message }` with a 4xx or 5xx status.
+ *
+ *   GET  /healthz          204 when alive
+ *   GET  /readyz           204 when every watch has finished its first list and the tables are written, else 503
+ *   GET  /v1/status        AgentStatus
+ *   GET  /v1/config        Record<string, string>: the configuration in force, by its ConfigMap keys
+ *   GET  /v1/bpf/egress    CompatibleEgressRow[]
+ *   GET  /v1/egress        EgressView[]
+ *   GET  /v1/drops         server-sent events, one DropEvent each
+ *   GET  /metrics          Prometheus text
+ *   POST /v1/cni           CniRequest -> CniResult
+ *   POST /v1/cni/loopback  { netns } -> { addresses }: sets lo of that namespace up
+ */
+export const agentSocketPath = '/run/sallyport/agent.sock'
+
+export interface AgentStatus {
+  readonly version: string
+  readonly node: string
+  readonly isReady: boolean
+  readonly startedAt: string
+  readonly kernel: string
+  /** The devices whose incoming packets the datapath sees. */
+  readonly devices: readonly DeviceStatus[]
+  readonly podCIDRs: readonly string[]
+  readonly masquerading: { readonly ipv4: boolean; readonly ipv6: boolean }
+  readonly slot: number | undefined
+  readonly tunnel: { readonly device: string; readonly port: number; readonly mtu: number }
+  readonly counts: {
+    readonly pods: number
+    readonly policies: number
+    readonly nodes: number
+    readonly mappings: number
+  }
+  /** Packets since load, by program and verdict. */
+  readonly verdicts: readonly {
+    readonly program: string
+    readonly verdict: string
+    readonly packets: number
+    readonly bytes: number
+  }[]
+  /** Dropped packets since load, each reason once. `verdict` is its name everywhere. */
+  readonly drops: readonly {
+    readonly verdict: string
+    readonly reason: string
+    readonly remedy: string
+    readonly packets: number
+  }[]
+  /** What is wrong now, one sentence each with the remedy; empty when all is well. */
+  readonly problems: readonly string[]
+}
+
+export interface DeviceStatus {
+  readonly name: string
+  readonly addresses: readonly Address[]
+  /** It holds the node's tunnel address. */
+  readonly isDirectRouting: boolean
+}
+
+/** One row of `bpf egress list`, with the field names that its users' scripts know. */
+export interface CompatibleEgressRow {
+  readonly SourceIP: string
+  readonly DestCIDR: string
+  readonly EgressIP: string
+  readonly GatewayIP: string
+}
+
+/** What is really there, for `egress list`. */
+export interface EgressView {
+  readonly pod: { readonly namespace: string; readonly name: string; readonly ips: readonly Address[] }
+  readonly destination: string
+  readonly policy: { readonly kind: string; readonly name: string }
+  readonly action: 'egress' | 'exclude' | 'drop'
+  readonly reason?: string
+  readonly egressIps: readonly {
+    readonly address: Address
+    /** The gateway that answers for it now; its owner if none is reachable. */
+    readonly holder: string | undefined
+    /** The owner first, then its successors. */
+    readonly order: readonly string[]
+    /** Those of the order that do not answer this node's probes. */
+    readonly unreachable: readonly string[]
+    readonly takesNewFlows: boolean
+    readonly portsOwned: number
+    readonly flows: number
+  }[]
+}
+
+export interface DropEvent {
+  readonly time: string
+  readonly program: string
+  readonly verdict: string
+  readonly reason: string
+  readonly source: string
+  readonly destination: string
+  readonly protocol: string
+  readonly length: number
+}
+
+export interface CniRequest {
+  readonly command: 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
+  readonly containerId: string
+  /** A path that the agent can open; absent for a DEL whose namespace is gone. */
+  readonly netns?: string
+  readonly interfaceName: string
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string }
+  /** With ADD, chained: what the plugins before this one have made. */
+  readonly prevResult?: unknown
+  /** With GC: the containers that still exist. */
+  readonly validContainerIds?: readonly string[]
+}
+
+/** A CNI result (cni.dev, spec 1.0.0), or nothing: for DEL and CHECK, and for a chained ADD, which changes nothing of it. */
+export interface CniResult {
+  readonly cniVersion: string
+  readonly interfaces: readonly { readonly name: string; readonly mac: string; readonly sandbox?: string }[]
+  readonly ips: readonly { readonly interface: number; readonly address: string; readonly gateway: string }[]
+  readonly routes: readonly { readonly dst: string; readonly gw?: string }[]
+}

@@ -1,0 +1,156 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Datapath } from '../../datapath/datapath.ts'
+import type { Tables } from '../../decide/tables.ts'
+import type { Address } from '../../net/address.ts'
+import type { Hearing } from '../failover/succession.ts'
+import type { TakeoverCounts } from '../failover/takeover-counts.ts'
+
+/** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
+const loopDelayEveryMs = 1_000
+
+/** What the agent knows when somebody asks. */
+export interface Observed {
+  readonly isReady: boolean
+  readonly pods: number
+  /** Undefined before they are decided for the first time. */
+  readonly tables: Tables | undefined
+  readonly hearing: Hearing
+  /** Egress IPs that the agent has put on this node's devices. */
+  readonly held: ReadonlySet<Address>
+  /** Blocks of 16 ports that this node holds by lease, by egress IP. */
+  readonly leasedBlocks: ReadonlyMap<Address, number>
+  readonly takeovers: TakeoverCounts
+}
+
+type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
+
+/** Everything is read when somebody asks, and nothing is kept that is gone. */
+export function createMetrics(datapath: Datapath, observe: () => Observed): Registry {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({
+    register: registry,
+    prefix: 'sallyport_agent_',
+    eventLoopMonitoringPrecision: loopDelayEveryMs,
+  })
+  const gauge = (name: string, help: string, labelNames: string[], read: () => readonly Value[]): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset()
+        for (const [labels, value] of read()) this.set(labels, value)
+      },
+    })
+  }
+  /** Of sums that are counted elsewhere. */
+  const counter = (name: string, help: string, labelNames: string[], read: () => readonly Value[]): void => {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset()
+        for (const [labels, value] of read()) this.inc(labels, value)
+      },
+    })
+  }
+
+  counter(
+    'sallyport_packets_total',
+    'Packets by the program and the verdict that their journey ended with.',
+    ['program', 'verdict'],
+    () =>
+      datapath
+        .counts()
+        .map(({ program, verdict, packets }) => [
+          { program: program.toLowerCase(), verdict },
+          Number(packets),
+        ]),
+  )
+  counter(
+    'sallyport_refused_flows_total',
+    'Packets of new flows that could not leave, by policy, egress IP and verdict. The egress IP is empty if none was chosen.',
+    ['policy', 'egress_ip', 'verdict'],
+    () => refusedFlows(datapath, observe().tables),
+  )
+  gauge('sallyport_ready', '1 if the tables hold what was decided, 0 otherwise.', [], () => [
+    [{}, Number(observe().isReady)],
+  ])
+  gauge('sallyport_pods', 'Pods of this node that the agent knows.', [], () => [[{}, observe().pods]])
+  gauge('sallyport_policies', 'Egress policies that this node knows.', [], () => [
+    [{}, observe().tables?.policies.size ?? 0],
+  ])
+  gauge(
+    'sallyport_mappings',
+    'Translated flows in the table of this node, expired ones included.',
+    [],
+    () => [[{}, datapath.tables.mappings.count()]],
+  )
+  gauge('sallyport_mappings_limit', 'Entries that the table of translated flows has room for.', [], () => [
+    [{}, datapath.tables.mappings.raw.maxEntries],
+  ])
+  gauge(
+    'sallyport_ports_owned',
+    'Ports of each egress IP that this node may use for new flows, floor and leases together.',
+    ['egress_ip'],
+    () =>
+      (observe().tables?.pools ?? []).flatMap(({ address, purpose, blocks }): Value[] =>
+        purpose === 'egress' ? [[{ egress_ip: address }, blocks.length * blockPorts]] : [],
+      ),
+  )
+  gauge(
+    'sallyport_ports_leased',
+    'Ports of each egress IP that this node holds by lease.',
+    ['egress_ip'],
+    () =>
+      [...observe().leasedBlocks].map(([address, blocks]) => [{ egress_ip: address }, blocks * blockPorts]),
+  )
+  gauge(
+    'sallyport_gateway_reachable',
+    "1 if a gateway answers this node's probes, 0 if it does not; only gateways that this node probes.",
+    ['gateway'],
+    () => {
+      const { heard, unreachable } = observe().hearing
+      return [
+        ...heard.map((gateway): Value => [{ gateway }, 1]),
+        ...unreachable.map((gateway): Value => [{ gateway }, 0]),
+      ]
+    },
+  )
+  gauge(
+    'sallyport_egress_ip_held',
+    '1 for each egress IP that the agent has put on a device of this node.',
+    ['egress_ip'],
+    () => [...observe().held].map((address) => [{ egress_ip: address }, 1]),
+  )
+  counter(
+    'sallyport_takeovers_total',
+    'Times that this node took over an egress IP of another node.',
+    [],
+    () => [[{}, observe().takeovers.takenOver]],
+  )
+  counter(
+    'sallyport_hand_backs_total',
+    'Times that this node gave up an egress IP that it had taken over.',
+    [],
+    () => [[{}, observe().takeovers.handedBack]],
+  )
+  return registry
+}
+
+const blockPorts = 16
+
+function refusedFlows(datapath: Datapath, tables: Tables | undefined): readonly Value[] {
+  return [...datapath.tables.policy_drops.entries()].flatMap(
+    ([{ policy: id, egress_ip, verdict }, count]): Value[] => {
+      const policy = tables?.policies.get(id)
+      if (policy === undefined) return [] /* none had a say, or it is gone */
+      const address = egress_ip === '::' ? '' : egress_ip
+      return [[{ policy: `${policy.kind}/${policy.name}`, egress_ip: address, verdict }, Number(count)]]
+    },
+  )
+}

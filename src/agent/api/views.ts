@@ -1,0 +1,99 @@
+import { hostname, release } from 'node:os'
+import type { Count, Datapath } from '../../datapath/datapath.ts'
+import type { DropRecord } from '../../datapath/tables.ts'
+import type { Tables } from '../../decide/tables.ts'
+import type { Address } from '../../net/address.ts'
+import { type NodeDevice, overlayName } from '../node/node-network.ts'
+import type { Overlay } from '../plan.ts'
+import type { Attachment } from '../pods/attachments.ts'
+import { dropReason } from './drop-reasons.ts'
+import type { AgentStatus, DropEvent } from './local-api.ts'
+
+const protocolNames: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  132: 'SCTP',
+}
+
+/** `nowNs` and `nowMs` are the same moment on the two clocks. */
+export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): DropEvent {
+  const { flow, program, verdict, length } = drop
+  const end = (address: Address, port: number): string =>
+    address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  return {
+    time: new Date(nowMs - Number((nowNs - drop.time_ns) / 1_000_000n)).toISOString(),
+    program: program.toLowerCase(),
+    verdict,
+    reason: dropReason(verdict).text,
+    source: end(flow.source, flow.source_port),
+    destination: end(flow.destination, flow.destination_port),
+    protocol: protocolNames[flow.protocol] ?? String(flow.protocol),
+    length,
+  }
+}
+
+export interface StatusParts {
+  readonly version: string
+  readonly node: string
+  readonly isReady: boolean
+  readonly startedAt: string
+  readonly devices: readonly NodeDevice[]
+  readonly podCIDRs: readonly string[]
+  readonly tables: Tables | undefined
+  readonly overlay: Overlay | undefined
+  readonly tunnelPort: number
+  readonly attachments: readonly Attachment[]
+  readonly datapath: Datapath
+  readonly problems: readonly string[]
+}
+
+export function describeStatus(parts: StatusParts): AgentStatus {
+  const { version, node, isReady, startedAt, podCIDRs, tables, overlay, problems, datapath } = parts
+  return {
+    version,
+    node: node || hostname(),
+    isReady,
+    startedAt,
+    kernel: release(),
+    devices: parts.devices.map(({ name, addresses }) => ({
+      name,
+      addresses,
+      isDirectRouting: tables !== undefined && addresses.includes(tables.self.tunnelAddress),
+    })),
+    podCIDRs,
+    masquerading: {
+      ipv4: tables?.self.masquerade4 !== undefined,
+      ipv6: tables?.self.masquerade6 !== undefined && podCIDRs.some((prefix) => prefix.includes(':')),
+    },
+    slot: tables?.self.slot,
+    tunnel: { device: overlayName, port: parts.tunnelPort, mtu: overlay?.mtu ?? 0 },
+    counts: {
+      pods: parts.attachments.length,
+      policies: tables?.policies.size ?? 0,
+      nodes: tables?.nodes.size ?? 0,
+      mappings: datapath.tables.mappings.count(),
+    },
+    verdicts: datapath.counts().map(describeCount),
+    drops: describeDrops(datapath.counts()),
+    problems,
+  }
+}
+
+/** Each reason once, whichever programs dropped for it, most packets first. */
+export function describeDrops(counts: readonly Count[]): AgentStatus['drops'] {
+  const packets = new Map<string, number>()
+  for (const { verdict, packets: more } of counts)
+    if (verdict.startsWith('DROP_')) packets.set(verdict, (packets.get(verdict) ?? 0) + Number(more))
+  return [...packets]
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([verdict, sum]) => {
+      const { text, remedy } = dropReason(verdict)
+      return { verdict, reason: text, remedy, packets: sum }
+    })
+}
+
+function describeCount({ program, verdict, packets, bytes }: Count) {
+  return { program: program.toLowerCase(), verdict, packets: Number(packets), bytes: Number(bytes) }
+}

@@ -1,0 +1,184 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { EgressIp, Tables } from '../../decide/tables.ts'
+import { deleteAddress, listAddresses, putAddress } from '../../linux/device-addresses.ts'
+import { type Device, listDevices } from '../../linux/devices.ts'
+import { isKernelError } from '../../linux/libc.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import { type Address, familyOf, parseAddress } from '../../net/address.ts'
+import type { NodeDevice } from '../node/node-network.ts'
+
+export function heldAddressesFile(stateDirectory: string): string {
+  return join(stateDirectory, 'held-addresses.json')
+}
+
+/**
+ * The addresses that this agent has put on devices of its node, each with the device's name. Only these may it ever take
+ * away: what else is there is somebody else's. The kernel can mark an address's maker since 5.18 only; hence a file, which
+ * goes at a reboot, as the addresses do.
+ */
+export class HeldAddresses {
+  readonly #path: string
+  readonly #devices: Map<Address, string>
+
+  constructor(path: string) {
+    this.#path = path
+    this.#devices = new Map(readMarks(path))
+  }
+
+  get addresses(): ReadonlySet<Address> {
+    return new Set(this.#devices.keys())
+  }
+
+  deviceOf(address: Address): string | undefined {
+    return this.#devices.get(address)
+  }
+
+  /** Before the address is put there: an agent that is killed in between must know it for its own. */
+  mark(address: Address, device: string): void {
+    this.#devices.set(address, device)
+    this.#write()
+  }
+
+  /** After the address is gone. */
+  unmark(address: Address): void {
+    this.#devices.delete(address)
+    this.#write()
+  }
+
+  /** A reader never sees half a file. */
+  #write(): void {
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
+    writeFileSync(`${this.#path}.new`, JSON.stringify(Object.fromEntries(this.#devices)), { mode: 0o600 })
+    renameSync(`${this.#path}.new`, this.#path)
+  }
+}
+
+function readMarks(path: string): readonly (readonly [Address, string])[] {
+  try {
+    const marks = Object.entries(JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>)
+    return marks.flatMap(([text, device]) => {
+      const address = parseAddress(text)
+      return address === undefined ? [] : [[address, device] as const]
+    })
+  } catch {
+    return [] /* none yet; or the machine crashed, and its addresses are gone, too */
+  }
+}
+
+/** What of the addresses is to be where. */
+export interface HeldPlan {
+  /** By address, the device's name. */
+  readonly wanted: ReadonlyMap<Address, string>
+  readonly problems: readonly string[]
+}
+
+/**
+ * Which addresses from pools this node is to have as its own. One that it had stays for the flows that have it, for as
+ * long as the tables keep it, unless another node was given it meanwhile.
+ */
+export function planHeldAddresses(
+  poolAddresses: Tables['poolAddresses'],
+  self: { readonly name: string; readonly tunnelAddress: Address },
+  devices: readonly NodeDevice[],
+  lingering: ReadonlyMap<Address, Pick<EgressIp, 'order'>>,
+  held: Pick<HeldAddresses, 'addresses' | 'deviceOf'>,
+): HeldPlan {
+  const wanted = new Map<Address, string>()
+  const problems: string[] = []
+  for (const address of held.addresses) {
+    const device = held.deviceOf(address)
+    const isOwn = lingering.get(address)?.order[0] === self.tunnelAddress
+    if (device !== undefined && isOwn && !poolAddresses.has(address)) wanted.set(address, device)
+  }
+  for (const [address, { node, interface: name }] of poolAddresses) {
+    if (node !== self.name) continue
+    const device = devices.find((each) => (name === undefined ? each.isDefaultRoute : isNamed(each, name)))
+    if (device !== undefined) wanted.set(address, device.name)
+    else
+      problems.push(
+        `egress IP ${address} has no place: ${name === undefined ? 'no interface has a default route' : `there is no interface ${name}`}`,
+      )
+  }
+  return { wanted, problems }
+}
+
+function isNamed(
+  { name, alternativeNames }: Pick<Device, 'name' | 'alternativeNames'>,
+  text: string,
+): boolean {
+  return name === text || alternativeNames.includes(text)
+}
+
+export interface HeldChange {
+  /** What was not there before. */
+  readonly added: readonly Address[]
+  /** What could not be done, in words. */
+  readonly problems: readonly string[]
+}
+
+/**
+ * Puts addresses on devices and takes away those that are no longer wanted: give it all that are, whatever for. It takes
+ * away its own alone: an address that somebody else has put anywhere on the node is left as it is, wanted or not. Whoever
+ * knew another holder of what is added has to be told of this one.
+ */
+export function syncHeldAddresses(
+  netlink: Netlink,
+  wanted: ReadonlyMap<Address, string>,
+  held: HeldAddresses,
+): HeldChange {
+  const devices = listDevices(netlink)
+  const indexOf = (name: string): number | undefined => devices.find((device) => isNamed(device, name))?.index
+  const added: Address[] = []
+  const problems: string[] = []
+  for (const address of held.addresses) {
+    const device = held.deviceOf(address)
+    if (device === undefined || device === wanted.get(address)) continue
+    const problem = problemOf(`taken away from ${device}`, address, () => {
+      takeAway(netlink, address, indexOf(device))
+      held.unmark(address)
+    })
+    problems.push(...problem)
+  }
+  const present = new Set(listAddresses(netlink).map(({ address }) => address))
+  for (const [address, device] of wanted) {
+    if (present.has(address)) continue
+    const index = indexOf(device)
+    if (index === undefined) {
+      problems.push(`egress IP ${address} has no place: there is no interface ${device}`)
+      continue
+    }
+    held.mark(address, device)
+    const problem = problemOf(`put on ${device}`, address, () =>
+      putAddress(netlink, { index, ...wholeAddress(address), hasPrefixRoute: false, isDeprecated: true }),
+    )
+    if (problem.length === 0) added.push(address)
+    else held.unmark(address)
+    problems.push(...problem)
+  }
+  return { added, problems }
+}
+
+/** One address that the kernel refuses (no IPv6 on the device, say) must not keep the others from their places. */
+function problemOf(what: string, address: Address, act: () => void): readonly string[] {
+  try {
+    act()
+    return []
+  } catch (error) {
+    return [`egress IP ${address} could not be ${what}: ${error instanceof Error ? error.message : error}`]
+  }
+}
+
+/** Alone, without its link's prefix: it changes no route, and no other address is secondary to it. */
+function wholeAddress(address: Address) {
+  return { address, prefixLength: familyOf(address) === 4 ? 32 : 128 }
+}
+
+function takeAway(netlink: Netlink, address: Address, index: number | undefined): void {
+  if (index === undefined) return
+  try {
+    deleteAddress(netlink, { index, ...wholeAddress(address) })
+  } catch (error) {
+    if (!isKernelError(error, 'EADDRNOTAVAIL')) throw error
+  }
+}

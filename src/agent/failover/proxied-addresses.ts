@@ -1,0 +1,65 @@
+import { isKernelError } from '../../linux/libc.ts'
+import {
+  deleteProxiedNeighbour,
+  listProxiedNeighbours,
+  type ProxiedNeighbour,
+  putProxiedNeighbour,
+} from '../../linux/neighbours.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import { writeSysctl } from '../../linux/sysctl.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import type { NodeDevice } from '../node/node-network.ts'
+import { linkOf } from './links.ts'
+
+/** An egress IP of this node, and the device with its link, which has to answer for it. */
+export interface ProxiedAddress extends ProxiedNeighbour {
+  readonly device: string
+}
+
+/**
+ * With IPv4 a node answers on any device for all its addresses. With IPv6 a device answers for its own alone, and not for an egress
+ * IP on one that only holds addresses: there its link's device has to be told of each.
+ */
+export function planProxiedAddresses(
+  own: readonly Address[],
+  devices: readonly NodeDevice[],
+): readonly ProxiedAddress[] {
+  return own.flatMap((address) => {
+    if (familyOf(address) !== 6 || !devices.some(({ addresses }) => addresses.includes(address))) return []
+    const link = linkOf(address, devices)
+    if (link === undefined || link.addresses.includes(address)) return []
+    return [{ index: link.index, device: link.name, address }]
+  })
+}
+
+/** Makes the plan true, and takes away what is ours and not in it. What could not be done, in words. */
+export function syncProxiedAddresses(netlink: Netlink, wanted: readonly ProxiedAddress[]): readonly string[] {
+  const idOf = ({ index, address }: ProxiedNeighbour): string => `${index} ${address}`
+  const present = new Map(listProxiedNeighbours(netlink).map((each) => [idOf(each), each]))
+  const problems: string[] = []
+  for (const each of wanted) {
+    if (present.delete(idOf(each))) continue
+    try {
+      answerAtOnce(each.device)
+      putProxiedNeighbour(netlink, each)
+    } catch (error) {
+      problems.push(
+        `nobody answers for egress IP ${each.address} on ${each.device}: ${error instanceof Error ? error.message : error}`,
+      )
+    }
+  }
+  for (const each of present.values())
+    try {
+      deleteProxiedNeighbour(netlink, each)
+    } catch (error) {
+      if (!isKernelError(error, 'ENOENT')) throw error
+    }
+  return problems
+}
+
+/** The kernel lets others go first, for up to 0.8 s: nobody else answers here. */
+function answerAtOnce(device: string): void {
+  const reason = `${device} answers for egress IPs that another device has`
+  writeSysctl(`net/ipv6/conf/${device}/proxy_ndp`, '1', reason)
+  writeSysctl(`net/ipv6/neigh/${device}/proxy_delay`, '0', reason)
+}

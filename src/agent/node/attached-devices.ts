@@ -1,0 +1,85 @@
+import type { Datapath, Program } from '../../datapath/datapath.ts'
+import { HookTaken, type Place } from '../../datapath/hooks/hook-kind.ts'
+import type { Attachment as HookAttachment } from '../../datapath/hooks/hooks.ts'
+import { isKernelError } from '../../linux/libc.ts'
+import type { Overlay } from '../plan.ts'
+import type { Attachment } from '../pods/attachments.ts'
+import { type NodeDevice, overlayName } from './node-network.ts'
+
+/** What has to hang where. The device's name is for people. */
+export interface WantedHook extends Place {
+  readonly program: Program
+  readonly device: string
+}
+
+/** What was found amiss, one sentence each. */
+export interface HookFindings {
+  /** It stays so until somebody else gives way: packets pass such a device unseen. */
+  readonly problems: readonly string[]
+  /** It is well again: what packets met meanwhile, nobody here knows. */
+  readonly repairs: readonly string[]
+}
+
+export function planHooks(
+  overlay: Overlay,
+  nativeDevices: readonly NodeDevice[],
+  attachments: readonly Attachment[],
+): WantedHook[] {
+  return [
+    { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },
+    ...nativeDevices.map(
+      ({ index, name }) =>
+        ({ program: 'from_world', ifindex: index, direction: 'ingress', device: name }) as const,
+    ),
+    ...attachments.flatMap(({ wired, device }) =>
+      wired === undefined ? [] : podHooks(wired.ifindex, device),
+    ),
+  ]
+}
+
+/** Both directions: what the stack delivers to a pod tells which of its packets are answers. */
+export function podHooks(ifindex: number, device: string): WantedHook[] {
+  return [
+    { program: 'to_pod', ifindex, direction: 'egress', device },
+    { program: 'from_pod', ifindex, direction: 'ingress', device },
+  ]
+}
+
+/**
+ * Hangs what is wanted: what is new, what somebody took away or went ahead of, and what runs on the tables of another load,
+ * because the bpffs that told of it is gone. Attaching again where all is well would cost system calls and nothing else; it
+ * is left out. A device that another keeps to itself, or that is gone, holds up no other.
+ */
+export function hookDevices(datapath: Datapath, wanted: readonly WantedHook[]): HookFindings {
+  const present = datapath.attachments()
+  const byPlace = new Map(present.map((hook) => [placeOf(hook), hook]))
+  const problems: string[] = []
+  const repairs: string[] = []
+  for (const hook of wanted) {
+    const known = byPlace.get(placeOf(hook))
+    if (known !== undefined && known.overtakenBy === undefined) continue
+    try {
+      datapath.attach(hook.program, hook.ifindex, hook.direction)
+      if (known?.overtakenBy !== undefined) repairs.push(describeOvertaking(hook, known.overtakenBy))
+    } catch (error) {
+      if (error instanceof HookTaken) problems.push(`${hook.device} is not watched over: ${error.message}`)
+      else if (!isKernelError(error, 'ENODEV')) throw error
+    }
+  }
+  for (const hook of present) if (isLeftOver(hook, wanted)) datapath.detach(hook)
+  return { problems, repairs }
+}
+
+function placeOf({ program, ifindex, direction }: Place & { readonly program: string }): string {
+  return `${program} ${ifindex} ${direction}`
+}
+
+function describeOvertaking({ program, device }: WantedHook, others: readonly string[]): string {
+  return `${others.join(', ')} had gone before ${program} on ${device}, which is first again: attach others after it`
+}
+
+/** A device that is no longer native has no egress IPs. A pod's programs stay as long as its device. */
+function isLeftOver(hook: HookAttachment, wanted: readonly WantedHook[]): boolean {
+  const isNodes = hook.program === 'from_world' || hook.program === 'from_overlay'
+  return isNodes && !wanted.some((each) => placeOf(each) === placeOf(hook))
+}

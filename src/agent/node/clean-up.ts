@@ -1,0 +1,56 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { removeDatapath } from '../../datapath/datapath.ts'
+import { deleteDevice, findDevice, listDevices } from '../../linux/devices.ts'
+import { deleteProxiedNeighbour, listProxiedNeighbours } from '../../linux/neighbours.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import { releasePorts } from '../../linux/sysctl.ts'
+import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from '../failover/held-addresses.ts'
+import { removePlugin } from '../plugin/cni-install.ts'
+import { isPodDevice, overlayName, reservedPorts } from './node-network.ts'
+
+export interface NodePlaces {
+  /** Where the container runtime looks for plugins, if not in the usual places. */
+  readonly pluginFolders?: Parameters<typeof removePlugin>[0]
+  readonly pinDirectory: string
+  readonly stateDirectory: string
+}
+
+/**
+ * Takes everything of ours off a node that no agent runs on any more, and answers with what was there. What has no part
+ * left is passed over: it may be called again after a crash. Forwarding stays switched on: others may have come to need it.
+ *
+ * Pods first lose the devices that we gave them, so that none is left behind without the programs that watch over it.
+ */
+export function cleanUp(
+  netlink: Netlink,
+  { pluginFolders, pinDirectory, stateDirectory }: NodePlaces,
+): readonly string[] {
+  const done: string[] = []
+  const note = (what: string, count: number): void => void (count > 0 && done.push(`${what}: ${count}`))
+  note('files of the CNI plugin', removePlugin(pluginFolders))
+  const podDevices = listDevices(netlink).filter(isPodDevice)
+  for (const { index } of podDevices) deleteDevice(netlink, index)
+  note('devices of pods', podDevices.length)
+  const held = new HeldAddresses(heldAddressesFile(stateDirectory))
+  note('egress IPs', held.addresses.size)
+  syncHeldAddresses(netlink, new Map(), held)
+  const proxied = listProxiedNeighbours(netlink)
+  for (const each of proxied) deleteProxiedNeighbour(netlink, each)
+  note('egress IPs that a link answers for', proxied.length)
+  note('programs on devices', existsSync(pinDirectory) ? removeDatapath(pinDirectory) : 0)
+  const overlay = findDevice(netlink, overlayName)
+  if (overlay?.kind === 'vxlan') deleteDevice(netlink, overlay.index)
+  note('tunnel devices', overlay?.kind === 'vxlan' ? 1 : 0)
+  note('reserved port ranges', releasePorts(reservedPorts.first, reservedPorts.last) ? 1 : 0)
+  note('files of the agent', emptyFolder(stateDirectory))
+  return done
+}
+
+/** The folder itself may be a mount. */
+function emptyFolder(folder: string): number {
+  if (!existsSync(folder)) return 0
+  const names = readdirSync(folder)
+  for (const name of names) rmSync(join(folder, name), { recursive: true })
+  return names.length
+}

@@ -1,0 +1,181 @@
+import { existsSync } from 'node:fs'
+import { release } from 'node:os'
+import { clsact } from '../../datapath/hooks/clsact.ts'
+import { tcx } from '../../datapath/hooks/tcx.ts'
+import { isOlder, kernels, missingRequirements } from '../../datapath/requirements.ts'
+import type { Device } from '../../linux/devices.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import { readSysctl } from '../../linux/sysctl.ts'
+import type { Finding } from '../../runtime/finding.ts'
+import { pluginFolders } from '../plugin/cni-install.ts'
+import { gatherRuntimeFolders, judgeRuntimeFolders, type RuntimeFolders } from '../plugin/runtime-folders.ts'
+import { listNodeDevices, overlayName } from './node-network.ts'
+
+/** What of a node decides whether the datapath can do its work there. */
+export interface NodeFacts {
+  readonly kernel: string
+  readonly machine: string
+  /** Whatever keeps the programs from being loaded at all, with its remedy. */
+  readonly missing: readonly string[]
+  readonly devices: readonly (Pick<Device, 'name' | 'kind' | 'mtu' | 'vxlanPort'> & {
+    readonly isDefaultRoute: boolean
+  })[]
+  /** Names of programs on the way in of devices with a default route, by device. */
+  readonly programs: ReadonlyMap<string, readonly string[]>
+  readonly hasNetfilterOnBridges: boolean
+  /** Names of those with veths in them. */
+  readonly bridgesOfPods: readonly string[]
+  readonly folders: RuntimeFolders
+  readonly rpFilter: string
+}
+
+export interface NodeWishes {
+  readonly tunnelPort: number
+  readonly mtu: number
+}
+
+const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world']
+/** IPv6 asks for 1,280 of each link (RFC 8200 section 5), and the tunnel takes at most 70 of it. */
+const leastMtu = 1350
+
+export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFile: string): NodeFacts {
+  const devices = listNodeDevices(netlink)
+  return {
+    kernel: release(),
+    machine: process.arch,
+    missing: missingRequirements(pinDirectory, objectFile),
+    devices,
+    programs: listPrograms(devices.filter(({ isDefaultRoute }) => isDefaultRoute)),
+    hasNetfilterOnBridges:
+      existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables') &&
+      readSysctl('net/bridge/bridge-nf-call-iptables') === '1',
+    bridgesOfPods: listBridgesOfPods(devices),
+    folders: gatherRuntimeFolders(pluginFolders),
+    rpFilter: readSysctl('net/ipv4/conf/all/rp_filter'),
+  }
+}
+
+/** Containers of a Docker engine look the same: a bridge with veths. */
+function listBridgesOfPods(devices: readonly Device[]): readonly string[] {
+  const masters = new Set(devices.flatMap(({ kind, masterIndex }) => (kind === 'veth' ? [masterIndex] : [])))
+  return devices.filter(({ kind, index }) => kind === 'bridge' && masters.has(index)).map(({ name }) => name)
+}
+
+/** Both hooks: where the kernel has tcx, filters come after it. */
+function listPrograms(devices: readonly Device[]): ReadonlyMap<string, readonly string[]> {
+  return new Map(
+    devices.map(({ name, index }) => {
+      const place = { ifindex: index, direction: 'ingress' } as const
+      const hanging = [tcx, clsact].flatMap((kind) => kind.list(place) ?? [])
+      return [name, hanging.map((each) => each.name)]
+    }),
+  )
+}
+
+/** Pure: the same facts have the same findings. */
+export function judgeNode(facts: NodeFacts, wishes: NodeWishes): readonly Finding[] {
+  return [
+    ...facts.missing.map((text): Finding => ({ level: 'problem', what: text })),
+    ...judgeKernel(facts),
+    ...judgeTunnel(facts, wishes),
+    ...judgePrograms(facts),
+    ...judgeForwarding(facts),
+    ...judgeRuntimeFolders(facts.folders),
+  ]
+}
+
+function judgeKernel({ kernel, machine }: NodeFacts): Finding[] {
+  const findings: Finding[] = []
+  if (!['x64', 'arm64'].includes(machine))
+    findings.push({
+      level: 'problem',
+      what: `this machine is ${machine}`,
+      remedy: 'x86-64 and arm64 are supported',
+    })
+  if (isOlder(kernel, kernels.oldestTried))
+    findings.push({
+      level: 'warning',
+      what: `kernel ${kernel} is older than ${kernels.oldestTried}, the oldest that was tried`,
+      remedy: 'an agent that the kernel refuses says so, and does not start',
+    })
+  if (findings.length === 0) findings.push({ level: 'fine', what: `kernel ${kernel} has all that is needed` })
+  return findings
+}
+
+function judgeTunnel({ devices }: NodeFacts, { tunnelPort, mtu }: NodeWishes): Finding[] {
+  const findings: Finding[] = []
+  const rival = devices.find(({ name, vxlanPort }) => vxlanPort === tunnelPort && name !== overlayName)
+  if (rival !== undefined)
+    findings.push({
+      level: 'problem',
+      what: `device ${rival.name} has UDP port ${tunnelPort}, which the tunnel is to have`,
+      remedy:
+        '--set tunnelPort=8473, or another that is free on all nodes and that firewalls between them let pass',
+    })
+  const foreign = devices.find(({ name, kind }) => name === overlayName && kind !== 'vxlan')
+  if (foreign !== undefined)
+    findings.push({
+      level: 'problem',
+      what: `a device that is no tunnel is called ${overlayName}`,
+      remedy: 'rename it',
+    })
+  const underlays = devices.filter(({ isDefaultRoute }) => isDefaultRoute)
+  if (underlays.length === 0)
+    findings.push({
+      level: 'warning',
+      what: 'no device has a default route',
+      remedy: 'name the native devices: --set devices={eth0}',
+    })
+  for (const { name, mtu: most } of underlays) {
+    if (most < leastMtu)
+      findings.push({
+        level: 'warning',
+        what: `the MTU of ${name} is ${most}, which leaves ${most - 50} in the tunnel`,
+        remedy: 'IPv6 needs 1280 there; raise it if the network allows',
+      })
+    if (mtu > most - 50)
+      findings.push({
+        level: 'problem',
+        what: `mtu=${mtu} does not fit through ${name} with its ${most}`,
+        remedy: `--set mtu=${most - 50}, or 0 for what fits`,
+      })
+  }
+  if (findings.length === 0)
+    findings.push({ level: 'fine', what: `the tunnel has UDP port ${tunnelPort} for itself` })
+  return findings
+}
+
+function judgePrograms({ programs }: NodeFacts): Finding[] {
+  return [...programs].flatMap(([device, names]: readonly [string, readonly string[]]) => {
+    const others = names.filter((name) => !ownPrograms.includes(name))
+    return others.length === 0
+      ? []
+      : [
+          {
+            level: 'warning' as const,
+            what: `other programs hang on ${device}: ${others.join(', ')}`,
+            remedy:
+              'ours run before them: another egress gateway, or a datapath of its own, does not see what ours take',
+          },
+        ]
+  })
+}
+
+function judgeForwarding({ hasNetfilterOnBridges, bridgesOfPods, rpFilter }: NodeFacts): Finding[] {
+  const findings: Finding[] = []
+  if (rpFilter === '1')
+    findings.push({
+      level: 'warning',
+      what: 'net.ipv4.conf.all.rp_filter is 1 (strict)',
+      remedy:
+        'ours is loose on the tunnel device, which counts; set it to 2 if packets of pods vanish on another',
+    })
+  if (hasNetfilterOnBridges && bridgesOfPods.length > 0)
+    findings.push({
+      level: 'warning',
+      what: `netfilter sees what passes the bridges of pods (${bridgesOfPods.join(', ')}): bridge-nf-call-iptables is 1`,
+      remedy:
+        'it costs pods up to a third of their throughput; if neither kube-proxy nor NetworkPolicies need it there, set it to 0',
+    })
+  return findings
+}

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
+import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
+import { Netlink } from '../../linux/netlink.ts'
+import { readSysctl, writeSysctl } from '../../linux/sysctl.ts'
+import { listNodeDevices, overlayName, prepareKernel } from './node-network.ts'
+
+const skip = privateNamespacesRefused
+if (!skip) enterPrivateNamespaces()
+
+test('IPv6 is forwarded only where it is used, and the node keeps the routes that routers tell it', {
+  skip,
+}, () => {
+  using netlink = new Netlink()
+  createVeth(netlink, { name: 'eth0', mtu: 1500, peer: { name: overlayName, mtu: 1500 } })
+  setDevice(netlink, findDevice(netlink, 'eth0')?.index ?? 0, { isUp: true })
+  writeSysctl('net/ipv6/conf/eth0/accept_ra', '1', 'the test begins as a host does')
+  const knobs = (): string[] =>
+    ['all/forwarding', 'eth0/accept_ra'].map((name) => readSysctl(`net/ipv6/conf/${name}`))
+  prepareKernel(true, [])
+  assert.deepEqual(knobs(), ['0', '1'])
+  prepareKernel(
+    true,
+    listNodeDevices(netlink).filter(({ name }) => name === 'eth0'),
+  )
+  assert.deepEqual(knobs(), ['1', '2'])
+})

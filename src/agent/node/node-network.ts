@@ -1,0 +1,156 @@
+import { type DeviceAddress, listAddresses } from '../../linux/device-addresses.ts'
+import {
+  createVxlan,
+  type Device,
+  deleteDevice,
+  findDevice,
+  listDevices,
+  setDevice,
+} from '../../linux/devices.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import { listRoutes } from '../../linux/routes.ts'
+import { readSysctl, reservePorts, writeSysctl } from '../../linux/sysctl.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import { type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import type { Overlay } from '../plan.ts'
+import type { Attachment } from '../pods/attachments.ts'
+
+export const overlayName = 'sallyport'
+
+/** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
+const tunnelOverhead = { 4: 50, 6: 70 } as const
+
+/** What the node needs to know of one of its devices. */
+export interface NodeDevice extends Device {
+  readonly addresses: readonly Address[]
+  /** The prefixes that its addresses make on-link. */
+  readonly subnets: readonly Prefix[]
+  readonly isDefaultRoute: boolean
+}
+
+/** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
+export function listNodeDevices(netlink: Netlink): NodeDevice[] {
+  const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
+  const defaults = new Set(
+    ([4, 6] as const)
+      .flatMap((family) => listRoutes(netlink, { family }))
+      .filter((route) => prefixLength(route.destination) === 0 && route.kind === 'unicast')
+      .map((route) => route.ifindex),
+  )
+  return listDevices(netlink)
+    .filter((device) => !device.isLoopback)
+    .map((device) => {
+      const own = addresses.filter((each) => each.index === device.index && isUsable(each))
+      return {
+        ...device,
+        addresses: own.map(({ address }) => address),
+        subnets: [...new Set(own.flatMap(subnetOf))],
+        isDefaultRoute: defaults.has(device.index),
+      }
+    })
+}
+
+function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {
+  const isWhole = prefixLength === (familyOf(address) === 4 ? 32 : 128)
+  return isWhole || scope === 'link' ? [] : [parsePrefix(`${address}/${prefixLength}`) ?? []].flat()
+}
+
+function isUsable(address: DeviceAddress): boolean {
+  return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
+}
+
+/** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
+export function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
+  const names = [device.name, ...device.alternativeNames]
+  if (!pattern.endsWith('+')) return names.includes(pattern)
+  return names.some((name) => name.startsWith(pattern.slice(0, -1)))
+}
+
+/**
+ * The devices by which the world reaches this node: those that the configuration names, or without any the one with the
+ * tunnel's address and those of default routes.
+ */
+export function selectNativeDevices(
+  devices: readonly NodeDevice[],
+  patterns: readonly string[],
+  tunnelAddress: Address,
+): NodeDevice[] {
+  const native = devices.filter((device) => device.name !== overlayName)
+  if (patterns.length > 0)
+    return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
+  return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
+}
+
+/** What is a pod's is no way out of the node, and its addresses are none of the node's. */
+export function withoutPods(
+  devices: readonly NodeDevice[],
+  attachments: readonly Attachment[],
+): readonly NodeDevice[] {
+  const wired = new Set(attachments.map((attachment) => attachment.wired?.ifindex))
+  return devices.filter((device) => !wired.has(device.index) && !isPodDevice(device))
+}
+
+/** Our own veths have names that hostDeviceName makes. */
+export function isPodDevice(device: Device): boolean {
+  return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
+}
+
+/** The tunnel's device. One that has another port than is wanted now is made anew; a restart finds it as it was. */
+export function ensureOverlay(
+  netlink: Netlink,
+  devices: readonly NodeDevice[],
+  wanted: { readonly port: number; readonly mtu: number; readonly tunnelAddress: Address },
+): Overlay {
+  const underlay = devices.find((device) => device.addresses.includes(wanted.tunnelAddress))
+  if (underlay === undefined)
+    throw new Error(
+      `no device has ${wanted.tunnelAddress}, the address under which the cluster knows this node: is it still starting?`,
+    )
+  const mtu = wanted.mtu || underlay.mtu - tunnelOverhead[familyOf(wanted.tunnelAddress)]
+  let overlay = findDevice(netlink, overlayName)
+  if (overlay?.vxlanPort !== undefined && overlay.vxlanPort !== wanted.port) {
+    deleteDevice(netlink, overlay.index)
+    overlay = undefined
+  }
+  if (overlay === undefined) {
+    createVxlan(netlink, { name: overlayName, mtu, port: wanted.port })
+    overlay = findDevice(netlink, overlayName)
+    if (overlay === undefined) throw new Error(`device ${overlayName} vanished while it was being made`)
+  }
+  if (overlay.mtu !== mtu || !overlay.isUp)
+    setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
+  if (overlay.mac === undefined)
+    throw new Error(`device ${overlayName} has no MAC: another kind of device has its name`)
+  return { ifindex: overlay.index, mac: overlay.mac, mtu }
+}
+
+/** Of every node address, for pods that leave with it. */
+export const reservedPorts = { first: 49152, last: 65535 } as const
+
+/** What the kernel must be told once. Each says what breaks otherwise. */
+export function prepareKernel(isChained: boolean, ipv6Devices: readonly NodeDevice[]): void {
+  writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
+  if (ipv6Devices.length > 0) forwardIpv6(ipv6Devices)
+  writeSysctl(
+    `net/ipv4/conf/${overlayName}/rp_filter`,
+    '2',
+    'packets of other nodes are accepted from the tunnel although their route is another device',
+  )
+  /* Chained, the node's own address is the stack's, with all its ports. */
+  if (!isChained)
+    reservePorts(
+      reservedPorts.first,
+      reservedPorts.last,
+      "the node's own sockets do not take ports that pods leave with",
+    )
+}
+
+/** A host that forwards does not listen to routers any more, unless it is told to: it would lose its own default route. */
+function forwardIpv6(devices: readonly NodeDevice[]): void {
+  for (const { name } of devices) {
+    const knob = `net/ipv6/conf/${name}/accept_ra`
+    if (readSysctl(knob) === '1')
+      writeSysctl(knob, '2', 'the node keeps the routes that it has from router advertisements')
+  }
+  writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
+}

@@ -1,0 +1,55 @@
+import type { Tables } from '../../decide/tables.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import { deleteRoute, listRoutes, putRoute, type Route } from '../../linux/routes.ts'
+import { familyOfPrefix, type Prefix, prefixLength } from '../../net/prefix.ts'
+import type { Overlay } from '../plan.ts'
+
+/** VNI of traffic between pods and nodes: TUNNEL_POD of bpf/types.h. */
+const podTunnelId = 1n
+
+/** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */
+export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
+  return [...tables.cluster].flatMap(([prefix, destination]) => {
+    if (destination.kind !== 'node' || isOneAddress(prefix)) return []
+    const source = familyOfPrefix(prefix) === 4 ? tables.self.masquerade4 : tables.self.masquerade6
+    return [
+      {
+        destination: prefix,
+        kind: 'unicast' as const,
+        ifindex: overlay.ifindex,
+        scope: 'link' as const,
+        mtu: overlay.mtu,
+        ...(source === undefined ? {} : { source }),
+        tunnel: { id: podTunnelId, destination: destination.tunnelAddress },
+      },
+    ]
+  })
+}
+
+/** A node's own: nodes reach each other by the underlay, which the tunnel itself needs. */
+function isOneAddress(prefix: Prefix): boolean {
+  return prefixLength(prefix) === (familyOfPrefix(prefix) === 4 ? 32 : 128)
+}
+
+/** Makes `desired` the routes into the tunnel over one device, and touches none that is right already. */
+export function syncRoutes(netlink: Netlink, ifindex: number, desired: readonly Route[]): void {
+  const missing = new Map(desired.map((route) => [route.destination, route]))
+  for (const family of [4, 6] as const)
+    for (const route of listRoutes(netlink, { family, ifindex })) {
+      /* The kernel's own routes of a device (link-local, multicast) are not ours to remove. */
+      if (route.tunnel === undefined || route.via !== undefined) continue
+      const wanted = missing.get(route.destination)
+      if (wanted === undefined) deleteRoute(netlink, route)
+      else if (isSame(route, wanted)) missing.delete(route.destination)
+    }
+  for (const route of missing.values()) putRoute(netlink, route)
+}
+
+function isSame(one: Route, other: Route): boolean {
+  return (
+    one.mtu === other.mtu &&
+    one.source === other.source &&
+    one.tunnel?.id === other.tunnel?.id &&
+    one.tunnel?.destination === other.tunnel?.destination
+  )
+}

@@ -1,0 +1,81 @@
+import { accessSync, constants, lstatSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Finding } from '../../runtime/finding.ts'
+
+/** The folders that the container runtime and the agent share, as this node has them. */
+export interface RuntimeFolders {
+  readonly binaries: MountState & { readonly loopback: 'missing' | 'usable' | 'not executable' }
+  readonly configuration: MountState
+}
+
+export interface MountState {
+  readonly path: string
+  readonly isReadOnly: boolean
+  readonly isNoExec: boolean
+}
+
+export function gatherRuntimeFolders({
+  binaries,
+  configuration,
+}: Record<'binaries' | 'configuration', string>): RuntimeFolders {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+  return {
+    binaries: { ...mountStateOf(binaries, mounts), loopback: loopbackIn(binaries) },
+    configuration: mountStateOf(configuration, mounts),
+  }
+}
+
+/** The mount that a path is on is the one with the longest path above it; of several on one path, the last. */
+export function mountStateOf(path: string, mountinfo: string): MountState {
+  let [best, options] = ['', '']
+  for (const line of mountinfo.split('\n')) {
+    /* proc(5): id, parent, device, root, mount point, options, …, "-", type, source, options of the file system */
+    const [, , , , point = '', perMount = ''] = line.split(' ')
+    const isAbove = point === '/' || path === point || path.startsWith(`${point}/`)
+    if (!isAbove || point === '' || point.length < best.length) continue
+    best = point
+    options = `${perMount},${line.split(' - ')[1]?.split(' ')[2] ?? ''}`
+  }
+  const has = (option: string): boolean => options.split(',').includes(option)
+  return { path, isReadOnly: has('ro'), isNoExec: has('noexec') }
+}
+
+function loopbackIn(folder: string): RuntimeFolders['binaries']['loopback'] {
+  const path = join(folder, 'loopback')
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 'missing'
+  try {
+    accessSync(path, constants.X_OK)
+    return 'usable'
+  } catch {
+    return 'not executable'
+  }
+}
+
+/** Pure. What would keep the runtime from starting pods. */
+export function judgeRuntimeFolders({ binaries, configuration }: RuntimeFolders): readonly Finding[] {
+  const findings: Finding[] = []
+  for (const { path, isReadOnly } of [binaries, configuration])
+    if (isReadOnly)
+      findings.push({
+        level: 'problem',
+        what: `the node's folder for ${path} is read-only`,
+        remedy:
+          'set cni.binPath and cni.confPath to folders that the runtime reads (bin_dir, conf_dir) and the agent may write',
+      })
+  if (binaries.isNoExec)
+    findings.push({
+      level: 'problem',
+      what: `the node's folder for ${binaries.path} is mounted noexec, so that no CNI plugin runs from it`,
+      remedy: 'mount it with exec, or set cni.binPath to another folder of the runtime (bin_dir)',
+    })
+  if (binaries.loopback === 'not executable')
+    findings.push({
+      level: 'problem',
+      what: `${binaries.path}/loopback cannot be executed, and runtimes call it for every pod`,
+      remedy: 'make it executable, or delete it and restart the agent, which then brings its own',
+    })
+  if (findings.length > 0) return findings
+  const whose =
+    binaries.loopback === 'missing' ? 'the agent brings the loopback plugin' : 'a loopback plugin is there'
+  return [{ level: 'fine', what: `the runtime's folders can be used, and ${whose}` }]
+}

@@ -1,0 +1,25 @@
+import type { NetworkPolicyMode } from '../../decide/world.ts'
+import type { Chain } from '../../linux/netfilter.ts'
+
+/** Who enforces NetworkPolicies in the kernel's netfilter, by the chains and tables that they are known to make. */
+const enforcers: readonly (readonly [name: string, pattern: RegExp])[] = [
+  ['Calico', /^cali-/],
+  ['kube-router', /^KUBE-(NWPLCY|ROUTER-FORWARD)/],
+  ['kube-network-policies', /^(kube|kindnet)-network-policies$/],
+  ['Weave Net', /^WEAVE-NPC/],
+]
+
+/**
+ * Packets that a policy of ours claims leave before netfilter sees them: what is enforced there for pods that send does
+ * not hold for them. Nobody should find that out by an audit, so the status says it. Kubernetes' own kind is looked at pod by
+ * pod unless it is to be bypassed; those of other projects are not. Enforcers that are not known here are not found.
+ */
+export function describeBypass(chains: readonly Chain[], mode: NetworkPolicyMode): readonly string[] {
+  const kinds = mode === 'refuse' ? 'policies of other kinds than NetworkPolicy' : 'NetworkPolicies'
+  return enforcers
+    .filter(([, pattern]) => chains.some(({ table, name }) => pattern.test(name) || pattern.test(table)))
+    .map(
+      ([name]) =>
+        `${name} enforces policies in netfilter, which packets that leave by an egress gateway do not pass: egress rules of ${kinds} do not hold for the destinations of egress policies`,
+    )
+}

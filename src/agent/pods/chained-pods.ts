@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs'
+import type { Datapath } from '../../datapath/datapath.ts'
+import type { NetworkPolicyMode } from '../../decide/world.ts'
+import { listChains } from '../../linux/netfilter.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import type { CniRequest } from '../api/local-api.ts'
+import { Refusal } from '../api/serve.ts'
+import { podHooks } from '../node/attached-devices.ts'
+import type { NodeDevice } from '../node/node-network.ts'
+import type { Attachment, Attachments } from './attachments.ts'
+import { describeBypass } from './bypassed-policies.ts'
+import { findWire } from './chained-wire.ts'
+import { addressesOf, type CachedResult, podInterface, readResultCache } from './cni-result.ts'
+import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
+
+export interface ChainedPodsOptions extends Admission {
+  readonly datapath: Datapath
+  readonly netlink: Netlink
+  readonly attachments: Attachments
+  /** Where the runtime keeps the results of ADD. */
+  readonly resultCache: string
+  readonly networkPolicies: NetworkPolicyMode
+}
+
+/**
+ * Pods that another plugin wires. Ours comes after it: the programs go on the device that is there, and ADD is answered
+ * when the pod's entries are in the tables. Nothing of the other's is changed, and its devices are never taken away.
+ */
+export class ChainedPods {
+  readonly #options: ChainedPodsOptions
+  /** By pod, why it could not be taken in: it leaves as if no policy selected it. */
+  readonly #strangers = new Map<string, string>()
+
+  constructor(options: ChainedPodsOptions) {
+    this.#options = options
+  }
+
+  get problems(): readonly string[] {
+    const strangers = [...this.#strangers].map(([pod, reason]) => `no policy holds for pod ${pod}: ${reason}`)
+    return [...strangers, ...describeBypass(listChains(), this.#options.networkPolicies)]
+  }
+
+  async handle(request: CniRequest): Promise<undefined> {
+    const { attachments, settle } = this.#options
+    switch (request.command) {
+      case 'ADD':
+        return this.#add(request)
+      case 'DEL':
+        attachments.remove(request.containerId)
+        break
+      case 'GC':
+        for (const { containerId } of attachments.list())
+          if (!request.validContainerIds?.includes(containerId)) attachments.remove(containerId)
+        break
+      case 'CHECK':
+        return this.#check(request.containerId)
+      case 'STATUS':
+        return undefined
+      default:
+        throw new Refusal(400, `the agent knows no CNI command ${String(request.command)}`)
+    }
+    settle().catch(() => {}) /* the loop reports its own failures */
+    return undefined
+  }
+
+  async #add({ containerId, interfaceName, netns, pod, prevResult }: CniRequest): Promise<undefined> {
+    if (!containerId || !interfaceName || netns === undefined || pod === undefined)
+      throw new Refusal(400, 'ADD needs containerId, interfaceName, netns and pod')
+    if (prevResult === undefined)
+      throw new Refusal(400, 'in chained mode this plugin comes after the one that wires pods, not alone')
+    await untilKnown(this.#options, pod)
+    this.#take({ containerId, interfaceName, pod, result: prevResult }, netns)
+    await untilWritten(this.#options, pod)
+    this.#hook(containerId)
+    return undefined
+  }
+
+  /** It hangs there since the tables were written, or another has the place: then the pod does not start. */
+  #hook(containerId: string): void {
+    const { attachments, datapath } = this.#options
+    const { wired, device } = attachments.get(containerId) ?? {}
+    if (wired === undefined || device === undefined)
+      throw new Refusal(500, `container ${containerId} is gone`)
+    for (const { program, ifindex, direction } of podHooks(wired.ifindex, device))
+      datapath.attach(program, ifindex, direction)
+  }
+
+  #take({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
+    const { attachments, netlink, clock } = this.#options
+    const addresses = addressesOf(result)
+    if (addresses.length === 0) throw new Refusal(500, 'the plugin before this one gave the pod no address')
+    const { device, wired } = findWire(netlink, netns, interfaceName)
+    const isChained = true
+    const sinceNs = clock.monotonicNs()
+    attachments.put({ containerId, interfaceName, pod, addresses, device, wired, isChained, sinceNs })
+  }
+
+  /** What happened without us: pods that ran before the agent, or came while our plugin was not in the list; devices that are gone. */
+  observe(devices: readonly NodeDevice[]): void {
+    const { attachments, resultCache, isKnown } = this.#options
+    const present = new Set(devices.map(({ index }) => index))
+    for (const { containerId, wired } of attachments.list())
+      if (wired === undefined || !present.has(wired.ifindex)) attachments.remove(containerId)
+    this.#strangers.clear()
+    const known = attachments.list().map(({ containerId }) => containerId)
+    for (const cached of readResultCache(resultCache, known))
+      if (
+        cached.interfaceName === podInterface &&
+        attachments.get(cached.containerId) === undefined &&
+        isKnown(cached.pod)
+      )
+        this.#adopt(cached)
+  }
+
+  #adopt(cached: CachedResult): void {
+    const { netns } = cached
+    if (netns !== undefined && !existsSync(netns)) return /* what is left of a sandbox that has ended */
+    try {
+      if (netns === undefined)
+        throw new Error('nobody has kept which namespace is its own: delete it, so that it is made anew')
+      this.#take(cached, netns)
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      this.#strangers.set(`${cached.pod.namespace}/${cached.pod.name}`, reason)
+    }
+  }
+
+  #check(containerId: string): undefined {
+    const wired: Attachment['wired'] = this.#options.attachments.get(containerId)?.wired
+    const isHooked = this.#options.datapath
+      .attachments()
+      .some(({ program, ifindex }) => program === 'from_pod' && ifindex === wired?.ifindex)
+    if (!isHooked) throw new Refusal(500, `container ${containerId} has no egress gateway on this node`)
+    return undefined
+  }
+}

@@ -1,0 +1,26 @@
+import type { Refusal } from '../../decide/tables.ts'
+
+/** More names would not help who reads them. */
+const mostPodsNamed = 3
+
+/** One sentence for all pods that the same NetworkPolicies and egress policies select. */
+export function describeRefusals(refusals: readonly Refusal[]): readonly string[] {
+  const alike = Map.groupBy(refusals, ({ networkPolicies, policies }) =>
+    JSON.stringify([networkPolicies, policies]),
+  )
+  return [...alike.values()].flatMap(([first, ...others]) =>
+    first === undefined
+      ? []
+      : describeAlike(
+          first,
+          [first, ...others].map(({ pod }) => pod),
+        ),
+  )
+}
+
+function describeAlike({ networkPolicies, policies }: Refusal, pods: readonly string[]): string {
+  const more = pods.length - mostPodsNamed
+  const named = [...pods.slice(0, mostPodsNamed), ...(more > 0 ? [`${more} more`] : [])].join(', ')
+  const subject = pods.length === 1 ? `pod ${named} is` : `pods ${named} are`
+  return `${subject} selected by NetworkPolicy ${networkPolicies.join(', ')}, which could not hold for what ${policies.join(', ')} claims: that is dropped; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass`
+}

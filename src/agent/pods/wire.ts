@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { putAddress } from '../../linux/device-addresses.ts'
+import { createVeth, deleteDevice, findDevice, setDevice } from '../../linux/devices.ts'
+import { putNeighbour } from '../../linux/neighbours.ts'
+import { Netlink } from '../../linux/netlink.ts'
+import { withNetns } from '../../linux/netns.ts'
+import { putRoute, type Route } from '../../linux/routes.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+
+/** A device pair between a pod and this node. */
+export interface Wire {
+  readonly netns: string
+  readonly interfaceName: string
+  readonly device: string
+  readonly mtu: number
+  readonly addresses: readonly { readonly address: Address; readonly router: Address }[]
+}
+
+export interface Wired {
+  readonly ifindex: number
+  readonly mac: string
+  readonly hostMac: string
+}
+
+/** Device names have 15 characters at most. A container's second interface is another device. */
+export function hostDeviceName(containerId: string, interfaceName: string): string {
+  return `sp${createHash('sha256').update(`${containerId}/${interfaceName}`).digest('hex').slice(0, 12)}`
+}
+
+export function hostPrefix(address: Address): Prefix {
+  return parsePrefix(`${address}/${familyOf(address) === 4 ? 32 : 128}`) as Prefix
+}
+
+const everything = { 4: parsePrefix('0.0.0.0/0') as Prefix, 6: parsePrefix('::/0') as Prefix }
+
+/**
+ * Wires a pod. `attach` hangs the programs on the host side before either end is up: not one packet passes without them.
+ * What an ADD that was cut off left behind is replaced.
+ */
+export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) => void): Wired {
+  const leftover = findDevice(netlink, wire.device)
+  if (leftover !== undefined) deleteDevice(netlink, leftover.index)
+  createVeth(netlink, {
+    name: wire.device,
+    mtu: wire.mtu,
+    peer: { name: wire.interfaceName, mtu: wire.mtu, netns: wire.netns },
+  })
+  const host = findDevice(netlink, wire.device)
+  if (host?.mac === undefined) throw new Error(`device ${wire.device} vanished while its pod was being wired`)
+  attach(host.index)
+  setDevice(netlink, host.index, { isUp: true })
+  const mac = withNetns(wire.netns, () => configureInside(wire, host.mac as string))
+  for (const { address } of wire.addresses) {
+    putNeighbour(netlink, { index: host.index, address, mac })
+    putRoute(netlink, {
+      destination: hostPrefix(address),
+      kind: 'unicast',
+      ifindex: host.index,
+      scope: 'link',
+    })
+  }
+  return { ifindex: host.index, mac, hostMac: host.mac }
+}
+
+/** The pod's side: everything goes to the router, whose MAC is that of the host side. */
+function configureInside(wire: Wire, routerMac: string): string {
+  using netlink = new Netlink()
+  const device = findDevice(netlink, wire.interfaceName)
+  if (device?.mac === undefined)
+    throw new Error(`${wire.interfaceName} is not in the pod's namespace ${wire.netns}`)
+  const { index } = device
+  setDevice(netlink, index, { isUp: true })
+  for (const { address, router } of wire.addresses) {
+    putAddress(netlink, {
+      index,
+      address,
+      prefixLength: familyOf(address) === 4 ? 32 : 128,
+      hasPrefixRoute: false,
+    })
+    putNeighbour(netlink, { index, address: router, mac: routerMac })
+    putRoute(netlink, { destination: hostPrefix(router), kind: 'unicast', ifindex: index, scope: 'link' })
+    putRoute(netlink, defaultRoute(router, index))
+  }
+  return device.mac
+}
+
+function defaultRoute(router: Address, ifindex: number): Route {
+  return { destination: everything[familyOf(router)], kind: 'unicast', via: router, ifindex }
+}
+
+/** The other end, routes and neighbours go with the device. A device that is gone is no error. */
+export function unwirePod(netlink: Netlink, device: string): void {
+  const found = findDevice(netlink, device)
+  if (found !== undefined) deleteDevice(netlink, found.index)
+}

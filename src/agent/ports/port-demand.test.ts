@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { address, ciliumPolicy, world } from '../../../test/support/world-builder.ts'
+import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
+import type { EgressNode } from '../../api/egress-node.ts'
+import { resolve } from '../../decide/resolve.ts'
+import type { World } from '../../decide/world.ts'
+import { PortDemand } from './port-demand.ts'
+
+const ip = address('172.18.0.42')
+const idleMs = 600
+
+function leased(leases: readonly PortLease[], generation: number, uid: string): EgressAddress {
+  return { metadata: { name: '172-18-0-42', generation, uid }, spec: { address: ip, leases: [...leases] } }
+}
+
+/** A node of slot 0 at work, in a cluster of which it sees what it is given; the gateway has always confirmed. */
+class Node {
+  demand: PortDemand
+  nowMs = 0
+  pool: readonly number[] = []
+  #status: EgressNode['status'] = {}
+
+  constructor() {
+    this.demand = new PortDemand(idleMs)
+  }
+
+  /** `confirmed`: of which object the gateway has. */
+  look(leases: readonly PortLease[], generation: number, uid = 'first', confirmed = uid): void {
+    const given = world({
+      ciliumPolicies: [ciliumPolicy('p')],
+      egressAddresses: [leased(leases, generation, uid)],
+    })
+    const status = (name: string): EgressNode['status'] =>
+      name === 'worker3' ? { confirmed: [{ address: ip, revision: generation, uid: confirmed }] } : {}
+    const egressNodes = given.egressNodes.map((each) => ({
+      ...each,
+      status: {
+        ...each.status,
+        ...status(each.metadata.name),
+        ...(each.metadata.name === 'worker' ? this.#status : {}),
+      },
+    }))
+    const ownLeases = this.demand.observe({ ...given, egressNodes }, this.nowMs)
+    const seen: World = { ...given, egressNodes, ownLeases }
+    const tables = resolve(seen)
+    this.pool = tables.pools.find((pool) => pool.address === ip)?.blocks ?? []
+    this.demand.applied(seen, tables, this.nowMs)
+    this.#status = this.demand.status
+  }
+
+  sweep(afterMs: number, used: readonly number[] = []): void {
+    this.nowMs += afterMs
+    this.demand.sweep(new Map([[ip, new Set(used)]]), this.nowMs)
+    this.#status = this.demand.status
+  }
+
+  released() {
+    return this.demand.status.released
+  }
+
+  /** The process dies, and another one begins: it has its own status and the kernel's pools. */
+  restart(): void {
+    this.demand = new PortDemand(idleMs)
+    this.demand.restore([[{ address: ip, purpose: 'egress' }, this.pool]])
+  }
+}
+
+const lease = { firstPort: 2048, blocks: 4, slot: 0 }
+const blocks = [128, 129, 130, 131]
+const floor = [2048, 2049, 2050, 2051]
+
+describe('an egress IP’s object that was deleted and made anew', () => {
+  test('is not known by what was confirmed of the one before, also where its leases look the same', () => {
+    const node = new Node()
+    node.look([lease], 7)
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+    node.look([lease], 7, 'second', 'first')
+    assert.deepEqual(node.pool, floor)
+    node.look([lease], 7, 'second')
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+  })
+
+  test('is not given back what was given back of the one before', () => {
+    const node = new Node()
+    node.look([lease], 7)
+    node.sweep(0)
+    node.sweep(idleMs)
+    node.look([lease], 7)
+    node.sweep(1)
+    assert.equal(node.released()[0]?.uid, 'first')
+    node.look([lease], 7, 'second')
+    assert.deepEqual(node.released(), [])
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+  })
+})
+
+test('a gateway that does not confirm is named after a while, until it has', () => {
+  const node = new Node()
+  node.look([lease], 7, 'first', 'nothing')
+  assert.deepEqual(node.demand.problems(9_999), [])
+  node.look([lease], 7, 'first', 'nothing')
+  assert.deepEqual(node.demand.problems(10_000), [
+    'ports of egress IP 172.18.0.42 were leased to this node, which waits for worker3 to confirm that',
+  ])
+  node.look([lease], 7)
+  assert.deepEqual(node.demand.problems(99_999), [])
+  node.look([lease], 8, 'first', 'nothing')
+  assert.deepEqual(node.demand.problems(99_999), [], 'nothing new is this node’s')
+})
+
+describe('what a node asks for and gives back', () => {
+  test('under pressure it asks, and says when it has what it asked for', () => {
+    const node = new Node()
+    node.look([], 1)
+    assert.equal(node.demand.press(ip, 0, 0), 'asks')
+    assert.deepEqual(node.demand.status.demand, [{ address: ip, blocks: 4 }])
+    assert.equal(node.demand.press(ip, 0, 10), undefined)
+    node.look([lease], 2)
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+    assert.equal(node.demand.press(ip, 0, 20), 'asks')
+    assert.deepEqual(node.demand.status.demand, [{ address: ip, blocks: 8 }])
+  })
+
+  test('what is idle leaves the pool, is given back at the look after, and forgotten when it is gone', () => {
+    const node = new Node()
+    node.demand.press(ip, 0, 0)
+    node.look([lease], 2)
+    node.sweep(0)
+    node.sweep(idleMs)
+    assert.equal(node.released().length, 0)
+    node.look([lease], 2)
+    assert.deepEqual(node.pool, floor)
+    node.sweep(1)
+    assert.deepEqual(node.demand.status, {
+      demand: [],
+      confirmed: [],
+      released: [{ address: ip, firstPort: 2048, blocks: 4, revision: 2, uid: 'first' }],
+    })
+    node.look([{ ...lease, isEnding: true }], 3)
+    assert.equal(node.released()[0]?.revision, 3)
+    node.look([], 4)
+    assert.equal(node.released().length, 0)
+  })
+
+  test('what the kernel’s pool still has is not given back', () => {
+    const node = new Node()
+    node.look([lease], 2)
+    node.sweep(0)
+    node.sweep(idleMs)
+    node.sweep(1)
+    assert.equal(node.released().length, 0)
+  })
+
+  test('pressure keeps what was about to leave', () => {
+    const node = new Node()
+    node.look([lease], 2)
+    node.sweep(0)
+    node.sweep(idleMs)
+    assert.equal(node.demand.press(ip, 0, node.nowMs), 'keeps')
+    node.look([lease], 2)
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+  })
+
+  test('an agent that starts anew uses what its node used, and not what it had given back', () => {
+    const node = new Node()
+    node.demand.press(ip, 0, 0)
+    node.look([lease], 2)
+    node.restart()
+    node.look([lease], 2)
+    assert.deepEqual(node.pool, [...blocks, ...floor])
+    assert.deepEqual(node.demand.status.demand, [{ address: ip, blocks: 4 }])
+    node.sweep(0)
+    node.sweep(idleMs)
+    node.look([lease], 2)
+    node.sweep(1)
+    node.restart()
+    node.look([lease], 2)
+    assert.deepEqual(node.pool, floor)
+    assert.equal(node.released()[0]?.blocks, 4)
+  })
+})

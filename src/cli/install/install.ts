@@ -1,0 +1,167 @@
+import { cleanUpDaemonSet } from '../../install/agent-manifests.ts'
+import {
+  type Assignment,
+  assignmentsIn,
+  configMapData,
+  imageTagKey,
+  parseAssignments,
+  parseConfiguration,
+  settings,
+} from '../../install/configuration.ts'
+import { compatibleNames, defaultNames, type Manifest, type Names } from '../../install/manifest.ts'
+import { renderInstall } from '../../install/manifests.ts'
+import { monitorConflict } from '../../install/monitor-manifests.ts'
+import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
+import { isNotFound } from '../../kube/kube-error.ts'
+import { Complaint } from '../user-error.ts'
+import { readConfigMap } from './config-map.ts'
+import { isOurs } from './helm-release.ts'
+import { fitToServer } from './older-servers.ts'
+import { withRights } from './rights.ts'
+
+export function chosenNames(): Names {
+  return process.env.SALLYPORT_COMPATIBLE_NAMES === 'cilium' ? compatibleNames : defaultNames
+}
+
+/** The objects of an install with these settings, and what cleans up after it. Every mistake is named at once. */
+export async function planInstall(
+  given: GivenSettings,
+): Promise<{ readonly manifests: readonly Manifest[]; readonly cleanUp: Manifest }> {
+  const data = configMapData(await readSettings(given))
+  refuseConflicts(data)
+  return { manifests: renderInstall(data, chosenNames()), cleanUp: cleanUpDaemonSet(data) }
+}
+
+/**
+ * The objects of this version's install with the settings of the one that is there, but for those that are given now.
+ * `dropped`: keys that no setting has any more.
+ */
+export async function planUpgrade(
+  client: KubeClient,
+  given: GivenSettings,
+): Promise<{ readonly manifests: readonly Manifest[]; readonly dropped: readonly string[] }> {
+  const known = new Set(settings.map(({ key }) => key))
+  const before = Object.entries(await readConfigMap(client))
+  const kept = Object.fromEntries(before.filter(([key]) => known.has(key) && key !== imageTagKey))
+  const data = configMapData({ ...kept, ...(await readSettings(given, kept)) })
+  const parsed = parseConfiguration(data)
+  if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
+  refuseConflicts(data)
+  return {
+    manifests: renderInstall(data, chosenNames()),
+    dropped: before.flatMap(([key]) => (known.has(key) ? [] : [key])),
+  }
+}
+
+function refuseConflicts(data: Readonly<Record<string, string>>): void {
+  const conflict = monitorConflict(data)
+  if (conflict !== undefined) throw new Complaint(conflict, 2)
+}
+
+/** The settings that a person gives to a command: `-f`, `--set` and `--set-json`, in the order in which Helm applies them. */
+export interface GivenSettings {
+  readonly values?: string
+  readonly set?: readonly string[]
+  readonly setJson?: readonly string[]
+}
+
+export async function readSettings(
+  { values, set = [], setJson = [] }: GivenSettings,
+  before: Readonly<Record<string, string>> = {},
+): Promise<Record<string, string>> {
+  const fromFile = values === undefined ? [] : (await import('./values-file.ts')).readValues(values)
+  const fromJson = setJson.map((each): Assignment => {
+    const at = each.indexOf('=')
+    return at < 0 ? [each, undefined] : [each.slice(0, at), each.slice(at + 1)]
+  })
+  const parsed = parseAssignments([...fromFile, ...fromJson, ...assignmentsIn(set)], before)
+  if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
+  return parsed.value
+}
+
+const clusterKinds = ['CustomResourceDefinition', 'ClusterRole', 'ClusterRoleBinding']
+const plurals: Readonly<Record<string, string>> = {
+  CustomResourceDefinition: 'customresourcedefinitions',
+  ServiceAccount: 'serviceaccounts',
+  ClusterRole: 'clusterroles',
+  ClusterRoleBinding: 'clusterrolebindings',
+  Role: 'roles',
+  RoleBinding: 'rolebindings',
+  ConfigMap: 'configmaps',
+  Deployment: 'deployments',
+  PodDisruptionBudget: 'poddisruptionbudgets',
+  DaemonSet: 'daemonsets',
+  ServiceMonitor: 'servicemonitors',
+}
+
+export function resourceOf({ apiVersion, kind }: Manifest): ResourceName {
+  const [first = '', second] = apiVersion.split('/')
+  const [group, version] = second === undefined ? ['', first] : [first, second]
+  return {
+    group,
+    version,
+    plural: plurals[kind] ?? `${kind.toLowerCase()}s`,
+    isNamespaced: !clusterKinds.includes(kind),
+  }
+}
+
+export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
+
+/**
+ * Applies one object. A definition that another product brought is used as it is: changing it could break its owner.
+ * Anything else of the same name that is not ours ends the install: with compatible names, it may be the other gateway itself.
+ */
+export async function applyManifest(client: KubeClient, manifest: Manifest): Promise<Outcome> {
+  try {
+    const present = await find(client, manifest)
+    if (present !== undefined && !isOurs(present)) {
+      if (isUsedAsItIs(manifest)) return 'left alone'
+      throw new Complaint(
+        `${describe(manifest)} is there and not ours: remove it first, or label it app.kubernetes.io/managed-by=sallyport to hand it over`,
+      )
+    }
+    const fitting = await fitToServer(client, manifest)
+    const applied = await client
+      .resource<KubeObject>(resourceOf(manifest))
+      .apply(fitting as KubeObject, { fieldManager: 'sallyport', force: true })
+    if (present === undefined) return 'created'
+    return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
+  } catch (error) {
+    if (manifest.kind === 'ServiceMonitor' && isNotFound(error))
+      throw new Complaint(
+        'the cluster has no kind ServiceMonitor: install the Prometheus Operator first, or set serviceMonitor.enabled=false',
+      )
+    throw withRights(error)
+  }
+}
+
+/** Whoever brought it. */
+export const isUsedAsItIs = ({ kind }: Manifest): boolean => kind === 'CustomResourceDefinition'
+
+/** Those that are another's in the cluster. */
+export async function findForeign(
+  client: KubeClient,
+  manifests: readonly Manifest[],
+): Promise<ReadonlySet<Manifest>> {
+  const foreign = new Set<Manifest>()
+  for (const manifest of manifests) {
+    const present = await find(client, manifest)
+    if (present !== undefined && !isOurs(present)) foreign.add(manifest)
+  }
+  return foreign
+}
+
+async function find(client: KubeClient, manifest: Manifest): Promise<KubeObject | undefined> {
+  const { name, namespace } = manifest.metadata
+  try {
+    return await client.resource<KubeObject>(resourceOf(manifest)).get(name, namespace)
+  } catch (error) {
+    if (isNotFound(error)) return undefined
+    throw error
+  }
+}
+
+export function describe({ kind, apiVersion, metadata }: Manifest): string {
+  const group = apiVersion.includes('/') ? `.${apiVersion.split('/')[0]}` : ''
+  return `${kind.toLowerCase()}${group}/${metadata.name}`
+}

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { stringify } from 'yaml'
+import type { ClusterAccess } from '../../kube/access.ts'
+import { readAccess } from '../cluster.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'sallyport-kubeconfig-'))
+after(() => rmSync(directory, { recursive: true }))
+
+interface Parts {
+  readonly current?: string
+  readonly cluster?: object
+  readonly user?: object
+}
+
+/** A file with one of each, by the file's name. */
+function write(name: string, { current, cluster, user }: Parts): string {
+  const path = join(directory, name)
+  mkdirSync(join(path, '..'), { recursive: true })
+  const config = {
+    ...(current === undefined ? {} : { 'current-context': current }),
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    clusters: [{ name, cluster: { server: `https://${name}:6443`, ...cluster } }],
+    users: [{ name, user: user ?? { token: name } }],
+  }
+  writeFileSync(path, stringify(config))
+  return path
+}
+
+const read = ({ cluster, user }: Parts): Promise<ClusterAccess> =>
+  readAccess(
+    write('one', {
+      current: 'one',
+      ...(cluster === undefined ? {} : { cluster }),
+      ...(user === undefined ? {} : { user }),
+    }),
+  )
+
+describe('of several kubeconfigs', () => {
+  test('the first that names a context chooses it, wherever it is', async () => {
+    const [first, second] = [write('first', {}), write('second', { current: 'first' })]
+    assert.equal((await readAccess(first, second)).server, 'https://first:6443')
+    assert.equal((await readAccess(second, first)).server, 'https://first:6443')
+  })
+
+  test('one that is not there says nothing', async () => {
+    const access = await readAccess(join(directory, 'none'), write('there', { current: 'there' }))
+    assert.equal(access.token(), 'there')
+    await assert.rejects(readAccess(join(directory, 'none')), /there is no kubeconfig at .*none/)
+  })
+
+  test('each names files beside itself', async () => {
+    const far = write('folder/far', { user: { tokenFile: 'token' } })
+    writeFileSync(join(directory, 'folder/token'), 'from the file\n')
+    const access = await readAccess(write('near', { current: 'folder/far' }), far)
+    assert.equal(access.token(), 'from the file')
+  })
+})
+
+describe('what a kubeconfig says is honoured', () => {
+  for (const [name, parts, expected] of [
+    ['how the server’s certificate is checked', { cluster: { 'insecure-skip-tls-verify': true, 'tls-server-name': 'near' } }, { skipsTlsVerify: true, tlsServerName: 'near' }],
+    ['as whom to speak', { user: { token: 't', as: 'jane', 'as-groups': ['staff'] } }, { impersonate: { user: 'jane', groups: ['staff'] } }],
+    ['certificates that are written in it', { cluster: { 'certificate-authority-data': btoa('CA') }, user: { 'client-certificate-data': btoa('CERT'), 'client-key-data': btoa('KEY') } }, { ca: 'CA', clientCertificate: { cert: 'CERT', key: 'KEY' } }],
+    ['a server with a slash at its end', { cluster: { server: 'https://far/k8s/' } }, { server: 'https://far/k8s' }],
+  ] as const) // biome-ignore format: a table
+    test(name, async () => {
+      const { token: _, ...access } = await read(parts)
+      assert.deepEqual({ ...access, ...expected }, access)
+    })
+})
+
+describe('what a kubeconfig says and this command cannot do is refused', () => {
+  for (const [name, parts, expected] of [
+    ['a proxy', { cluster: { 'proxy-url': 'http://proxy:3128' } }, /cluster has proxy-url, which this command does not honour/],
+    ['a password', { user: { username: 'u', password: 'p' } }, /user has username/],
+    ['more than a name and groups to impersonate', { user: { token: 't', as: 'jane', 'as-uid': '1' } }, /user has as-uid/],
+  ] as const) // biome-ignore format: a table
+    test(name, () => assert.rejects(read(parts), expected))
+})
+
+test('a token that runs out is fetched anew while the command works', async (context) => {
+  context.mock.timers.enable({ apis: ['setInterval'] })
+  const plugin = join(directory, 'plugin')
+  writeFileSync(
+    plugin,
+    `#!/bin/sh
+echo x >>${directory}/asked
+echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"'$(wc -l <${directory}/asked)'","expirationTimestamp":"2020-01-01T00:00:00Z"}}'`,
+  )
+  chmodSync(plugin, 0o755)
+  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: plugin, interactiveMode: 'Never' }
+  const access = await read({ user: { exec } })
+  assert.equal(access.token(), '1')
+  context.mock.timers.tick(5_000)
+  while (access.token() === '1') await turn()
+  assert.equal(access.token(), '2')
+})

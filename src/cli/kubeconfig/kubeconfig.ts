@@ -1,0 +1,107 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { delimiter, dirname, resolve } from 'node:path'
+import { parse } from 'yaml'
+import type { ClusterAccess } from '../../kube/access.ts'
+import { Complaint } from '../user-error.ts'
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** The parts of a kubeconfig that its current context names; files are named by their whole paths. */
+export interface Context {
+  readonly cluster: Fields
+  readonly user: Fields
+}
+
+/** Of several files the first that says something counts, and one that is not there says nothing. */
+export function chooseContext(paths: readonly string[]): Context {
+  const configs = paths.filter((path) => existsSync(path)).map(readConfig)
+  const where = paths.join(delimiter)
+  if (configs.length === 0)
+    throw new Complaint(
+      `there is no kubeconfig at ${where}: set KUBECONFIG, or work in "sallyport lab shell"`,
+    )
+  const current = configs.map((config) => config['current-context']).find((name) => name)
+  const find = (list: string, part: string, name: unknown): Fields | undefined =>
+    configs
+      .flatMap((config) => (Array.isArray(config[list]) ? config[list].map(fieldsOf) : []))
+      .filter((entry) => entry.name === name)
+      .map((entry) => fieldsOf(entry[part]))[0]
+  const context = find('contexts', 'context', current)
+  const cluster = find('clusters', 'cluster', context?.cluster)
+  const user = find('users', 'user', context?.user)
+  if (cluster?.server === undefined || user === undefined)
+    throw new Complaint(
+      `the kubeconfig ${where} has no current context with a cluster and a user: kubectl config use-context …`,
+    )
+  return { cluster, user }
+}
+
+function readConfig(path: string): Fields {
+  const config = fieldsOf(parse(readFileSync(path, 'utf8')))
+  const near = (file: unknown): unknown =>
+    typeof file === 'string' && file !== '' ? resolve(dirname(path), file) : undefined
+  const located = (entry: Fields, part: string, names: readonly string[]): Fields => {
+    const fields = fieldsOf(entry[part])
+    const files = Object.fromEntries(names.map((name) => [name, near(fields[name])]))
+    return { ...entry, [part]: { ...fields, ...files } }
+  }
+  const each = (list: string, part: string, names: readonly string[]): readonly Fields[] =>
+    (Array.isArray(config[list]) ? config[list] : []).map((entry) => located(fieldsOf(entry), part, names))
+  return {
+    ...config,
+    clusters: each('clusters', 'cluster', ['certificate-authority']),
+    users: each('users', 'user', ['client-certificate', 'client-key', 'tokenFile']),
+  }
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {}
+}
+
+/** What kubectl honours and this command does not: without it one would be somebody else, or somewhere else. */
+const refused: readonly (readonly [part: keyof Context, field: string, advice: string])[] = [
+  ['cluster', 'proxy-url', 'name a server that this machine reaches by itself'],
+  ['user', 'username', 'Kubernetes has given up passwords: use a token or a certificate'],
+  ['user', 'as-uid', 'impersonate by name and groups'],
+  ['user', 'as-user-extra', 'impersonate by name and groups'],
+]
+
+export async function accessOf(context: Context): Promise<ClusterAccess> {
+  const { cluster, user } = context
+  for (const [part, field, advice] of refused)
+    if (context[part][field])
+      throw new Complaint(
+        `the kubeconfig's ${part} has ${field}, which this command does not honour: ${advice}`,
+      )
+  const ca = pem(cluster, 'certificate-authority')
+  const [cert, key] = [pem(user, 'client-certificate'), pem(user, 'client-key')]
+  const { as, 'as-groups': groups } = user
+  return {
+    server: String(cluster.server).replace(/\/+$/, ''),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cluster['insecure-skip-tls-verify'] === true ? { skipsTlsVerify: true } : {}),
+    ...(typeof cluster['tls-server-name'] === 'string' ? { tlsServerName: cluster['tls-server-name'] } : {}),
+    ...(typeof as === 'string' ? { impersonate: { user: as, groups: Array.isArray(groups) ? groups.map(String) : [] } } : {}),
+    ...(cert === undefined || key === undefined ? {} : { clientCertificate: { cert, key } }),
+    ...(await credentialsOf(context, cert !== undefined)),
+  } // biome-ignore format: a line a field
+}
+
+/** A file goes before a token that is written down, as in every client of Kubernetes: it is replaced in time. */
+async function credentialsOf(
+  context: Context,
+  hasCertificate: boolean,
+): Promise<Pick<ClusterAccess, 'token' | 'clientCertificate'>> {
+  const { token, tokenFile } = context.user
+  if (typeof tokenFile === 'string') return { token: () => readFileSync(tokenFile, 'utf8').trim() }
+  if (typeof token === 'string') return { token: () => token }
+  if (hasCertificate) return { token: () => undefined }
+  const { askPlugin } = await import('./credential-plugin.ts')
+  return askPlugin(context)
+}
+
+function pem(holder: Fields, name: string): string | undefined {
+  const [data, file] = [holder[`${name}-data`], holder[name]]
+  if (typeof data === 'string') return Buffer.from(data, 'base64').toString('utf8')
+  return typeof file === 'string' ? readFileSync(file, 'utf8') : undefined
+}

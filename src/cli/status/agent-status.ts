@@ -1,0 +1,51 @@
+import type { AgentStatus, DeviceStatus } from '../../agent/api/local-api.ts'
+
+/** The status of one agent, line by line, in the form that users of other gateways know. Every line says what is true. */
+export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<string, string>>): string {
+  const { devices, podCIDRs, masquerading, slot, tunnel, counts, problems } = status
+  const asked = config['kube-proxy-replacement'] ?? 'false'
+  const isAsked = asked !== 'false' && asked !== 'disabled'
+  const lines: (readonly [string, string])[] = [
+    ['Kernel:', status.kernel],
+    [
+      'KubeProxyReplacement:',
+      `False   [${devices.map(describeDevice).join(', ')}]${isAsked ? `   (${asked} was asked for; Services are not handled in the datapath)` : ''}`,
+    ],
+    [
+      'Masquerading:',
+      `${config['cni-chaining-mode'] === 'generic-veth' ? 'left to the other CNI plugin' : 'BPF'}   [${devices.map(({ name }) => name).join(', ')}]   ${podCIDRs.join(', ')} [IPv4: ${onOff(masquerading.ipv4)}, IPv6: ${onOff(masquerading.ipv6)}]`,
+    ],
+    [
+      'Egress Gateway:',
+      `${onOff(config['enable-ipv4-egress-gateway'] === 'true')}   ${counts.policies} policies`,
+    ],
+    ['Slot:', slot === undefined ? 'none yet' : String(slot)],
+    ['Tunnel:', `vxlan   [${tunnel.device}]   port ${tunnel.port}, MTU ${tunnel.mtu}`],
+    ['Nodes:', String(counts.nodes)],
+    ['Pods:', String(counts.pods)],
+    ['Mappings:', String(counts.mappings)],
+    ['Packets dropped:', describeDrops(status)],
+    ['Health:', status.isReady && problems.length === 0 ? 'OK' : 'not well'],
+  ]
+  const width = Math.max(...lines.map(([name]) => name.length)) + 2
+  return [
+    ...lines.map(([name, value]) => name.padEnd(width) + value),
+    ...status.drops.map(
+      ({ packets, verdict, reason, remedy }) => `  - ${packets} ${reason} (${verdict}): ${remedy}`,
+    ),
+    ...problems.map((problem) => `  ! ${problem}`),
+  ].join('\n')
+}
+
+function onOff(isOn: boolean): string {
+  return isOn ? 'Enabled' : 'Disabled'
+}
+
+function describeDevice({ name, addresses, isDirectRouting }: DeviceStatus): string {
+  return `${name}    ${addresses.join(' ')}${isDirectRouting ? ' (Direct Routing)' : ''}`
+}
+
+function describeDrops({ drops }: AgentStatus): string {
+  if (drops.length === 0) return 'none'
+  return `${drops.reduce((sum, { packets }) => sum + packets, 0)} since the datapath was loaded`
+}

@@ -1,0 +1,98 @@
+import { setImmediate } from 'node:timers/promises'
+import { native } from '../../linux/libc.ts'
+import { getPinned, mapTypes } from '../bpf-syscall.ts'
+import { type Btf, readTypes } from '../layout/btf.ts'
+import { convertLayout } from '../layout/layout-change.ts'
+import type { LoadedObject } from '../object.ts'
+import { keyString, lookup, putNew, type RawEntries, type RawMap, readAll, remove } from './maps.ts'
+
+/**
+ * Maps that hold what flows live by. Of the others the agent writes some anew before any program reads them; what is in
+ * the rest (what was just heard, halves of fragmented packets, counters) is worth no more than a start from nothing.
+ */
+const carried = ['mappings', 'ports', 'inbound'] as const
+
+interface Journey {
+  readonly from: RawMap
+  readonly to: RawMap
+  readonly key: (bytes: Buffer) => Buffer
+  readonly value: (bytes: Buffer) => Buffer
+  /** What was put, by the old key. */
+  readonly put: RawEntries
+}
+
+/**
+ * Takes flows along where a new version lays out their maps otherwise. `copy` before the programs are exchanged, while
+ * the earlier ones go on writing to the earlier maps; `finish` after, for what they have written meanwhile.
+ */
+export class CarryOver implements Disposable {
+  readonly #journeys: readonly Journey[]
+
+  constructor(object: LoadedObject, btf: Btf) {
+    this.#journeys = carried.flatMap((name) => {
+      const pin = object.earlierPins.get(name)
+      return pin === undefined ? [] : [planJourney(name, pin, object.map(name), btf)]
+    })
+  }
+
+  async copy(): Promise<void> {
+    for (const journey of this.#journeys)
+      for (const chunk of readAll(journey.from)) {
+        for (const [key, value] of chunk) putAnew(journey, key, value)
+        await setImmediate()
+      }
+  }
+
+  /** What has come since, and what has gone: a port may be another flow's by now. Flows that are new since stay as they are. */
+  async finish(): Promise<void> {
+    for (const journey of this.#journeys) {
+      const gone = new Set(journey.put.keys())
+      for (const chunk of readAll(journey.from)) {
+        for (const [key, value] of chunk) if (!gone.delete(keyString(key))) putAnew(journey, key, value)
+        await setImmediate()
+      }
+      for (const text of gone) takeBack(journey, text)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const { from } of this.#journeys) native.close(from.fd)
+  }
+}
+
+function planJourney(name: string, pin: string, to: RawMap, btf: Btf): Journey {
+  const fd = getPinned(pin)
+  const types = mapTypes(fd)
+  const earlier = readTypes(types.btf)
+  const layout = btf.maps.get(name)
+  if (layout?.key === undefined || layout.value === undefined) throw new Error(`map ${name} holds nothing`)
+  return {
+    from: { name, fd, keySize: types.keySize, valueSize: types.valueSize, maxEntries: types.maxEntries },
+    to,
+    key: convertLayout(earlier(types.key), layout.key),
+    value: convertLayout(earlier(types.value), layout.value),
+    put: new Map(),
+  }
+}
+
+/** A map that is full has no room for more, and the flow starts anew: nothing leaves by it otherwise. */
+function putAnew(
+  { to, key: convertKey, value: convertValue, put }: Journey,
+  key: Buffer,
+  value: Buffer,
+): void {
+  const converted = convertValue(value)
+  try {
+    if (putNew(to, convertKey(key), converted)) put.set(keyString(key), converted)
+  } catch (error) {
+    if (!(error instanceof Error && / is full /.test(error.message))) throw error
+  }
+}
+
+/** Unless a packet has come for it since. */
+function takeBack({ to, key: convertKey, put }: Journey, text: string): void {
+  const key = convertKey(Buffer.from(text, 'latin1'))
+  const converted = put.get(text)
+  const present = lookup(to, key)
+  if (converted !== undefined && present?.equals(converted)) remove(to, key)
+}

@@ -1,0 +1,46 @@
+import koffi from 'koffi'
+import { Arrivals } from '../../linux/arrivals.ts'
+import type { Codec } from '../layout/codec.ts'
+import { libbpf } from '../libbpf.ts'
+import type { RawMap } from './maps.ts'
+
+/** How many records wait for a slow reader before the oldest are let go. */
+const mostWaiting = 4096
+
+/**
+ * Records of a ring buffer as they come, until the signal. A reader that is too slow loses the oldest records,
+ * as the ring itself does when it is full: what must be exact is counted in a map.
+ */
+export async function* readRing<T>(map: RawMap, codec: Codec<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const records = new Arrivals<T>(mostWaiting)
+  using _ring = openRing(map, (record) => records.push(codec.decode(record)))
+  yield* records.until(signal)
+}
+
+/** An exception inside a callback would lose the rest of the drain, so nothing may leave it. */
+function openRing(map: RawMap, handle: (record: Buffer) => void): Disposable {
+  const callback = koffi.register((_context: unknown, data: unknown, size: number): number => {
+    try {
+      handle(Buffer.from(koffi.view(data, Number(size)).slice(0)))
+    } catch {
+      /* a record that cannot be decoded is a lost one */
+    }
+    return 0
+  }, 'ring_buffer_sample_fn *')
+  const ring = libbpf().ringNew(map.fd, callback, null, null)
+  if (ring === null) {
+    koffi.unregister(callback)
+    throw new Error(`cannot read the ring buffer ${map.name}: errno ${koffi.errno()}`)
+  }
+  const poll = koffi.node.poll(libbpf().ringEpollFd(ring), { readable: true }, () => {
+    libbpf().ringConsume(ring)
+  })
+  return {
+    [Symbol.dispose]() {
+      poll.stop()
+      poll.close()
+      libbpf().ringFree(ring)
+      koffi.unregister(callback)
+    },
+  }
+}

@@ -1,0 +1,54 @@
+import type { Address } from '../../net/address.ts'
+import type { Served } from '../pools/pool-decisions.ts'
+import type { TimelessCondition } from '../status/conditions.ts'
+import type { Problem } from '../status/gateway-problems.ts'
+import { tunnelAddressOf } from './gateways.ts'
+
+/** Who may answer for each egress IP, by tunnel address, the owner first. */
+export type Orders = ReadonlyMap<Address, readonly Address[]>
+
+/** Of a policy whose pods have one gateway each: one of those gateways is not healthy. */
+interface DeadGateway {
+  readonly message: string
+  readonly isAnswered: boolean
+}
+
+/** A gateway stays the one whatever happens to it: others answer for its address, where they have its link. */
+function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders): readonly DeadGateway[] {
+  if (policy.spread === 'all') return []
+  const names = new Map(exits.flat().map(({ node }) => [tunnelAddressOf(node), node.name]))
+  return exits.flatMap(([gateway]) => {
+    if (gateway === undefined || !unhealthy.has(gateway.node.name)) return []
+    const bySuccessor = Map.groupBy(Object.values(gateway.egressIps), (address) =>
+      (orders().get(address) ?? [])
+        .map((each) => names.get(each))
+        .find((name) => name !== undefined && !unhealthy.has(name)),
+    )
+    return [...bySuccessor].map(([successor, addresses]) => {
+      const those = addresses.join(' and ')
+      const who =
+        successor === undefined
+          ? `nobody answers for ${those}: connections with it wait`
+          : `${successor} answers for ${those}`
+      return {
+        message: `gateway ${gateway.node.name} is not healthy, and ${who}`,
+        isAnswered: successor !== undefined,
+      }
+    })
+  })
+}
+
+/** Where its address is answered for, nothing is lost: somebody should know all the same. */
+export function deadGatewayConditions(served: Served, orders: () => Orders): readonly TimelessCondition[] {
+  const dead = deadGateways(served, orders)
+  if (dead.length === 0) return []
+  const reason = dead.every(({ isAnswered }) => isAnswered) ? 'AnotherAnswers' : 'NobodyAnswers'
+  const message = dead.map((each) => each.message).join('; ')
+  return [{ type: 'GatewayUnhealthy', status: 'True', reason, message }]
+}
+
+export function deadGatewayProblems(served: Served, orders: () => Orders): readonly Problem[] {
+  return deadGateways(served, orders)
+    .filter(({ isAnswered }) => !isAnswered)
+    .map(({ message }) => ({ reason: 'NoHealthyGateway', message }))
+}

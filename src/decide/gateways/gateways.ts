@@ -1,0 +1,181 @@
+import type { NodeInterface } from '../../api/egress-node.ts'
+import { type Address, compareAddresses, familyOf, isLinkLocal, parseAddress } from '../../net/address.ts'
+import { fnv1a32 } from '../ids.ts'
+import type { AddressChoice, Exit, Policy } from '../policies/policies.ts'
+import type { EgressIps } from '../pools/egress-pool.ts'
+import type { WorldNode, WorldPod } from '../world.ts'
+
+/** A node that a policy selects, with the address of each family that traffic leaves with there. */
+export interface Gateway {
+  readonly node: WorldNode
+  readonly egressIps: EgressIps
+  /** The node has these addresses now. A given egress IP may not have come yet, or have moved. */
+  readonly isHolding: boolean
+}
+
+export function hasEgressIp({ egressIps }: Gateway): boolean {
+  return egressIps[4] !== undefined || egressIps[6] !== undefined
+}
+
+/** What a policy's exits come to: for each exit the nodes, in the order of the exits. */
+export type Exits = readonly (readonly Gateway[])[]
+
+export const zoneLabel = 'topology.kubernetes.io/zone'
+
+type Interfaces = readonly NodeInterface[]
+
+/** Those that can be a gateway, by name. A node without an address of its own cannot be reached, so it is none. */
+export function reachableNodes(nodes: readonly WorldNode[]): readonly WorldNode[] {
+  return nodes.filter(({ internalIPs }) => internalIPs.length > 0).sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Where the tunnel to a node ends. */
+export function tunnelAddressOf(node: WorldNode): Address {
+  const [first] = node.internalIPs
+  if (first === undefined) throw new Error(`node ${node.name} has no InternalIP`)
+  return first
+}
+
+/** The gateways of each policy's exits, by policy id. Exits that are alike share one list. */
+export function gatewaysByPolicy(
+  policies: readonly Policy[],
+  nodes: readonly WorldNode[],
+  interfaces: ReadonlyMap<string, Interfaces>,
+): ReadonlyMap<bigint, Exits> {
+  const alike = new Map<string, readonly Gateway[]>()
+  const find = (exit: Exit): readonly Gateway[] => {
+    const found = alike.get(exit.likeness ?? '') ?? gatewaysOf(exit, nodes, interfaces)
+    if (exit.likeness !== undefined) alike.set(exit.likeness, found)
+    return found
+  }
+  return new Map(policies.map(({ id, exits }) => [id, exits.map(find)]))
+}
+
+/** All nodes that an exit selects, of nodes that are reachable and sorted. */
+export function gatewaysOf(
+  exit: Exit,
+  nodes: readonly WorldNode[],
+  interfaces: ReadonlyMap<string, Interfaces>,
+): readonly Gateway[] {
+  return nodes
+    .filter(({ labels }) => exit.selectsNode(labels))
+    .map((node) => ({ node, ...addressesOf(exit.address, node, interfaces.get(node.name) ?? []) }))
+}
+
+function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Omit<Gateway, 'node'> {
+  if (choice.by === 'pool') {
+    const egressIps = choice.granted.get(tunnelAddressOf(node)) ?? {}
+    const present = new Set(interfaces.flatMap(({ addresses, added = [] }) => [...addresses, ...added]))
+    return { egressIps, isHolding: Object.values(egressIps).every((address) => present.has(address)) }
+  }
+  if (choice.by === 'address')
+    return {
+      egressIps: { [familyOf(choice.address)]: choice.address },
+      isHolding: interfaces.some(({ addresses }) =>
+        addresses.some((text) => parseAddress(text) === choice.address),
+      ),
+    }
+  const found = interfaces.find(({ name, alternativeNames, isDefaultRoute }) =>
+    choice.by === 'interface'
+      ? name === choice.name || (alternativeNames ?? []).includes(choice.name)
+      : isDefaultRoute,
+  )
+  return { egressIps: firstAddresses(found?.addresses ?? []), isHolding: true }
+}
+
+/** First IPv4, and first IPv6 that is not link-local. */
+function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
+  const first: { -readonly [F in keyof EgressIps]: EgressIps[F] } = {}
+  for (const text of texts) {
+    const address = parseAddress(text)
+    if (address !== undefined && !isLinkLocal(address)) first[familyOf(address)] ??= address
+  }
+  return first
+}
+
+/** The gateways that a pod's new flows may use. */
+export interface OpenGateways {
+  readonly active: readonly Gateway[]
+  /** For the time when no active one answers. */
+  readonly standby: readonly Gateway[]
+}
+
+/** Nodes that new flows had better avoid, by name: they are not well, or somebody is about to drain them. */
+export type Avoided = ReadonlySet<string>
+
+/**
+ * Which gateways a pod's new flows may use. Under a policy with one gateway a pod has its share of the exits by its
+ * UID: entries sorted by their gateway's node IP, of those that match a node the one with number FNV-1a-32(UID) mod N.
+ * There the first match stays the one, whatever happens to it: others answer for its address.
+ */
+export function gatewaysForPod(
+  policy: Policy,
+  exits: Exits,
+  pod: WorldPod,
+  zone: string | undefined,
+  avoided: Avoided,
+): OpenGateways {
+  if (policy.spread === 'all') {
+    const open = exits.map((gateways, which) => openGateways(policy, which, gateways, zone, avoided))
+    return { active: open.flatMap(({ active }) => active), standby: open.flatMap(({ standby }) => standby) }
+  }
+  const matched = exits.filter((gateways) => gateways.length > 0)
+  const byAddress = matched.toSorted((a, b) => compareAddresses(firstAddressOf(a), firstAddressOf(b)))
+  const [first, ...others] = byAddress[fnv1a32(pod.uid) % Math.max(byAddress.length, 1)] ?? []
+  return first === undefined ? { active: [], standby: [] } : { active: [first], standby: others }
+}
+
+function firstAddressOf([first]: readonly Gateway[]): Address {
+  if (first === undefined) throw new Error('an exit without gateways has no first one')
+  return tunnelAddressOf(first.node)
+}
+
+/**
+ * The gateways of a group for pods of one zone. One without an egress IP takes nobody's place, but where a pool gives
+ * addresses to those in use. Where all are to be avoided none is: the datapath sees for itself who answers, and a gateway
+ * that may be dead is a better guess than none.
+ */
+export function openGateways(
+  policy: Policy,
+  exitIndex: number,
+  gateways: readonly Gateway[],
+  zone: string | undefined,
+  avoided: Avoided,
+): OpenGateways {
+  const isLocal = ({ node }: Gateway): boolean => zone !== undefined && node.labels[zoneLabel] === zone
+  const isGiven = policy.exits[exitIndex]?.address.by === 'pool'
+  const isUsable = (gateway: Gateway): boolean =>
+    !avoided.has(gateway.node.name) && (isGiven || hasEgressIp(gateway))
+  const local = gateways.filter(isLocal)
+  const localFirst = [...local, ...gateways.filter((gateway) => !isLocal(gateway))]
+  const candidates = {
+    disabled: gateways,
+    localOnly: local,
+    localOnlyFirst: localFirst,
+    localPriority: localFirst,
+  }[policy.zoneAffinity]
+  const usable = candidates.some(isUsable) ? candidates.filter(isUsable) : candidates
+  const usableLocal = usable.filter(isLocal)
+  const eligible = policy.zoneAffinity === 'localOnlyFirst' && usableLocal.length > 0 ? usableLocal : usable
+  const active = eligible.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? eligible.length)
+  return { active, standby: candidates.filter((gateway) => !active.includes(gateway)) }
+}
+
+/** Those in use for pods of any zone that a node is in, in the order of the gateways. */
+export function activeAnywhere(
+  policy: Policy,
+  exitIndex: number,
+  gateways: readonly Gateway[],
+  zones: ReadonlySet<string | undefined>,
+  avoided: Avoided,
+): readonly Gateway[] {
+  const active = new Set(
+    [...zones].flatMap((zone) => openGateways(policy, exitIndex, gateways, zone, avoided).active),
+  )
+  return gateways.filter((gateway) => active.has(gateway))
+}
+
+/** `undefined` among them where a node is in none. */
+export function zonesOf(nodes: readonly WorldNode[]): ReadonlySet<string | undefined> {
+  return new Set(nodes.map(({ labels }) => labels[zoneLabel]))
+}

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { world } from '../../../test/support/world-builder.ts'
+import type { World } from '../world.ts'
+import { unhealthyNodes } from './health.ts'
+
+const { nodes, egressNodes } = world()
+
+/** Who listens for whom; one who is not heard has a dash. */
+const reports = (words: Readonly<Record<string, readonly string[]>>): Partial<World> => ({
+  egressNodes: egressNodes.map((each) => {
+    const said = words[each.metadata.name]
+    if (said === undefined) return each
+    const unreachable = said.filter((word) => word.startsWith('-')).map((word) => word.slice(1))
+    return {
+      ...each,
+      status: { ...each.status, heard: said.filter((word) => !word.startsWith('-')), unreachable },
+    }
+  }),
+})
+const notReady = (name: string): Partial<World> => ({
+  nodes: nodes.map((each) => ({ ...each, isReady: each.name !== name })),
+})
+
+const cases: readonly { readonly name: string; readonly world: Partial<World>; readonly expect: string }[] = [
+  { name: 'nobody, where nobody complains', world: {}, expect: '' },
+  { name: 'one whose kubelet is not heard', world: notReady('worker3'), expect: 'worker3' },
+  { name: 'one whose agent has never reported', world: { egressNodes: egressNodes.slice(1) }, expect: 'worker' },
+  { name: 'one that most do not hear', world: reports({ worker: ['-worker3'], worker2: ['-worker3'], worker4: ['worker3'] }), expect: 'worker3' },
+  { name: 'not one that half of them do not hear', world: reports({ worker: ['-worker3'], worker2: ['worker3'] }), expect: '' },
+  { name: 'one that nobody who listens for it hears', world: reports({ worker: ['-worker3'], worker2: ['worker4'], worker4: [] }), expect: 'worker3' },
+  { name: 'not itself by its own word', world: reports({ worker3: ['-worker3'] }), expect: '' },
+  { name: 'not whom a dead node did not hear', world: { ...reports({ worker4: ['-worker3'] }), ...notReady('worker4') }, expect: 'worker4' },
+  { name: 'the one that hears nobody, not those that it does not hear', world: reports({ worker: ['worker2', 'worker3', '-worker4'], worker2: ['worker', 'worker3', '-worker4'], worker3: ['worker', 'worker2', '-worker4'], worker4: ['-worker', '-worker2', '-worker3'] }), expect: 'worker4' },
+] // biome-ignore format: a table
+
+describe('unhealthy is', () => {
+  for (const { name, world: parts, expect } of cases)
+    test(name, () => assert.equal([...unhealthyNodes(world(parts))].join(' '), expect))
+})

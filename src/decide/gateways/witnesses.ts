@@ -1,0 +1,55 @@
+import type { Address } from '../../net/address.ts'
+import type { Context } from '../context.ts'
+import { contentId } from '../ids.ts'
+import type { EgressIp } from '../tables.ts'
+import type { WorldNode } from '../world.ts'
+import { tunnelAddressOf, zoneLabel } from './gateways.ts'
+import { sharesEgressIp, watchedGateways } from './takeover.ts'
+
+/** One is enough to show that this node is not cut off. More, in other zones, for the time when some of them are down. */
+const maxWitnesses = 3
+
+/**
+ * Nodes that this node probes besides gateways, by tunnel address: their answers show that it is not the one that is cut
+ * off. Only a node that shares an egress IP with others needs them. They follow from names alone, so every node can
+ * work out the witnesses of every other; the first ones are in different zones.
+ */
+export function resolveWitnesses(
+  { world, nodes, self }: Pick<Context, 'world' | 'nodes' | 'self'>,
+  egressIps: ReadonlyMap<Address, EgressIp>,
+): readonly Address[] {
+  const own = tunnelAddressOf(self)
+  const orders = new Map([...egressIps].map(([address, { order }]) => [address, order]))
+  if (!sharesEgressIp(orders, own)) return []
+  const gateways = watchedGateways(orders, new Set(), own)
+  const reporting = new Set(
+    world.egressNodes
+      .filter(({ status }) => status?.interfaces !== undefined)
+      .map(({ metadata }) => metadata.name),
+  )
+  const candidates = nodes.filter(
+    (node) =>
+      node.name !== self.name &&
+      node.isReady !== false &&
+      reporting.has(node.name) &&
+      !gateways.has(tunnelAddressOf(node)),
+  )
+  return inDifferentZones(rank(candidates, self.name)).slice(0, maxWitnesses).map(tunnelAddressOf)
+}
+
+function rank(nodes: readonly WorldNode[], self: string): readonly WorldNode[] {
+  const rankOf = new Map(nodes.map((node) => [node, contentId('witness', self, node.name)]))
+  return nodes.toSorted((a, b) => ((rankOf.get(a) ?? 0n) < (rankOf.get(b) ?? 0n) ? -1 : 1))
+}
+
+/** The first node of each zone comes first, then the others, each part in the order given. */
+function inDifferentZones(nodes: readonly WorldNode[]): readonly WorldNode[] {
+  const zones = new Set<string | undefined>()
+  const firsts = nodes.filter(({ labels }) => {
+    const zone = labels[zoneLabel]
+    if (zones.has(zone)) return false
+    zones.add(zone)
+    return true
+  })
+  return [...firsts, ...nodes.filter((node) => !firsts.includes(node))]
+}

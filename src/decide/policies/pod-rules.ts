@@ -1,0 +1,129 @@
+import type { Family } from '../../net/address.ts'
+import { type Address, compareAddresses } from '../../net/address.ts'
+import { familyOfPrefix, type Prefix } from '../../net/prefix.ts'
+import { type Context, selectingPolicies } from '../context.ts'
+import { type Gateway, gatewaysForPod, type OpenGateways, zoneLabel } from '../gateways/gateways.ts'
+import { contentId } from '../ids.ts'
+import type { Group, Rule, Tables } from '../tables.ts'
+import type { WorldPod } from '../world.ts'
+import type { Policy } from './policies.ts'
+import { type Claim, claimsByPrefix } from './rules.ts'
+
+type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups'>
+type Rules = ReadonlyMap<Prefix, Rule>
+
+/** Most egress IPs of a group that the datapath keeps: MAX_GROUP_MEMBERS of bpf/types.h. */
+const mostMembers = 256
+
+/** A policy that selects a pod, with the gateways that are open to it. */
+interface Choice {
+  readonly policy: Policy
+  readonly gateways: OpenGateways
+}
+
+/**
+ * The pods of this node, and what holds for them. A pod whose namespace has not been seen yet is left out, which keeps it
+ * quarantined: a selector by the namespace's labels could otherwise miss it, and let it out.
+ */
+export function resolvePods(context: Context): PodTables {
+  const podsByIp = new Map<Address, { policySet: bigint; podUid: string }>()
+  const rules = new Map<bigint, Rules>()
+  const groups = new Map<bigint, Group>()
+  const setsByChoice = new Map<string, bigint>()
+  for (const pod of context.world.pods) {
+    if (pod.hostNetwork || pod.nodeName !== context.self.name) continue
+    if (!context.namespaceLabels.has(pod.namespace)) continue
+    const choices = chooseGateways(context, pod)
+    const isRefused = context.restrictions(pod).length > 0
+    const key = [isRefused, ...choices.map(choiceKey)].join(' ')
+    const policySet = setsByChoice.get(key) ?? enterRules(choices, isRefused, rules, groups)
+    setsByChoice.set(key, policySet)
+    for (const address of pod.ips) podsByIp.set(address, { policySet, podUid: pod.uid })
+  }
+  return { podsByIp, rules, groups }
+}
+
+function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
+  const zone = context.self.labels[zoneLabel]
+  return selectingPolicies(context, pod).map((policy) => ({
+    policy,
+    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone, context.avoided),
+  }))
+}
+
+/** What tells the pods of one node apart: only where each has one exit of several may they differ in it. */
+function choiceKey({ policy, gateways: { active, standby } }: Choice): string {
+  const own = policy.spread === 'one' ? [...active, ...standby] : []
+  const exit = own.map(({ node, egressIps }) => `${node.name},${egressIps[4]},${egressIps[6]}`)
+  return `${policy.id}@${exit.join(';')}`
+}
+
+/**
+ * The id of a policy set is that of its rules: pods with equal rules share them, and a changed policy makes a new set
+ * beside the old one, so that no pod ever sees half of an edit.
+ */
+function enterRules(
+  choices: readonly Choice[],
+  isRefused: boolean,
+  rules: Map<bigint, Rules>,
+  groups: Map<bigint, Group>,
+): bigint {
+  if (choices.length === 0) return 0n
+  const gatewaysByPolicy = new Map(choices.map(({ policy, gateways }) => [policy.id, gateways]))
+  const claims = claimsByPrefix(choices.map(({ policy }) => policy))
+  const resolved = new Map<Prefix, Rule>()
+  for (const [prefix, claim] of claims)
+    resolved.set(
+      prefix,
+      isRefused ? refuse(claim) : resolveRule(prefix, claim, gatewaysByPolicy.get(claim.policy.id), groups),
+    )
+  const policySet = contentId('policySet', ...[...resolved].map(describeRule).sort())
+  rules.set(policySet, resolved)
+  return policySet
+}
+
+/** The gateway would carry past the forward chain what a NetworkPolicy may forbid. The stack judges what is excluded. */
+function refuse({ policy, isExcluded }: Claim): Rule {
+  if (isExcluded) return { action: 'exclude', policy: policy.id }
+  return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy: policy.id }
+}
+
+function resolveRule(
+  prefix: Prefix,
+  { policy, isExcluded }: Claim,
+  gateways: OpenGateways | undefined,
+  groups: Map<bigint, Group>,
+): Rule {
+  if (isExcluded) return { action: 'exclude', policy: policy.id }
+  if (policy.problems.length > 0) return { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: policy.id }
+  if (gateways === undefined || gateways.active.length === 0)
+    return { action: 'drop', reason: 'DROP_NO_GATEWAY', policy: policy.id }
+  const group = groupOf(policy, gateways, familyOfPrefix(prefix))
+  if (group.preferred.length === 0) return { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: policy.id }
+  const id = contentId('group', ...group.preferred, 'standby', ...group.standby, String(group.keepsAddress))
+  groups.set(id, group)
+  return { action: 'egress', group: id, policy: policy.id }
+}
+
+/**
+ * Where flows are spread, and none of those in use has an address of the family, those that stand by serve at once: a pool's
+ * address may still be with a gateway that fell silent, and has its successor.
+ */
+function groupOf({ spread }: Policy, { active, standby }: OpenGateways, family: Family): Group {
+  const addressesOf = (gateways: readonly Gateway[]): readonly Address[] =>
+    [...new Set(gateways.flatMap(({ egressIps }) => egressIps[family] ?? []))].sort(compareAddresses)
+  const [inUse, waiting] = [addressesOf(active), addressesOf(standby)]
+  const isServed = inUse.length > 0 || spread === 'one'
+  const preferred = (isServed ? inUse : waiting).slice(0, mostMembers)
+  const others = waiting.filter((address) => !preferred.includes(address))
+  return {
+    preferred,
+    standby: others.slice(0, mostMembers - preferred.length),
+    keepsAddress: spread === 'one',
+  }
+}
+
+function describeRule([prefix, rule]: readonly [Prefix, Rule]): string {
+  const what = rule.action === 'egress' ? rule.group : rule.action === 'drop' ? rule.reason : ''
+  return `${prefix} ${rule.action} ${what} ${rule.policy}`
+}

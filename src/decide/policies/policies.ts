@@ -1,0 +1,237 @@
+import type { CiliumEgressGatewayPolicy } from '../../api/cilium-egress-gateway-policy.ts'
+import type { IsovalentEgressGatewayPolicy } from '../../api/isovalent-egress-gateway-policy.ts'
+import type { LabelSelector } from '../../api/label-selector.ts'
+import type { ObjectMeta } from '../../api/metadata.ts'
+import { type Address, parseAddress } from '../../net/address.ts'
+import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+import { canBeEgressIp, canBePool } from '../gateways/usable-addresses.ts'
+import { contentId } from '../ids.ts'
+import { remembered } from '../kept-by-object.ts'
+import type { Grants } from '../pools/egress-pool.ts'
+import { readGrants, withoutForeignGrants } from '../pools/pool-grants.ts'
+import type { World } from '../world.ts'
+import { asText, type LabelTest, labelTest, selectorProblem } from './select.ts'
+import { specRemarks } from './spec-remarks.ts'
+
+/** Where traffic may leave: the nodes, and which of their addresses. */
+export interface Exit {
+  /** Where the policy says it: `egressGroups[1]`. */
+  readonly field: string
+  readonly selectsNode: LabelTest
+  /** Exits that have the same come to the same gateways; undefined: none has. */
+  readonly likeness: string | undefined
+  readonly address: AddressChoice
+  /** How many of the nodes are active; undefined: all. */
+  readonly maxGatewayNodes: number | undefined
+}
+
+export type AddressChoice =
+  | { readonly by: 'address'; readonly address: Address }
+  | { readonly by: 'interface'; readonly name: string }
+  | { readonly by: 'defaultRoute' }
+  /** What the operator has given, on the named interface or else that of the default route. */
+  | { readonly by: 'pool'; readonly interface: string | undefined; readonly granted: Grants }
+
+/** All of them together; one that is absent asks for nothing. */
+export interface PodSelection {
+  readonly pods: LabelTest | undefined
+  readonly namespaces: LabelTest | undefined
+  readonly nodes: LabelTest | undefined
+}
+
+export type ZoneAffinity = 'disabled' | 'localOnly' | 'localOnlyFirst' | 'localPriority'
+
+/** Both kinds of policy in one form. */
+export interface Policy {
+  readonly id: bigint
+  readonly kind: 'CiliumEgressGatewayPolicy' | 'IsovalentEgressGatewayPolicy'
+  readonly name: string
+  readonly generation: number | undefined
+  /** Of equal destinations the older policy's counts: creation time, then name. */
+  readonly age: string
+  readonly selections: readonly PodSelection[]
+  readonly destinations: readonly Prefix[]
+  readonly exclusions: readonly Prefix[]
+  /** `one`: each pod uses one exit, and of it the first node. `all`: connections are spread over all nodes of all exits. */
+  readonly spread: 'one' | 'all'
+  readonly exits: readonly Exit[]
+  readonly zoneAffinity: ZoneAffinity
+  /** Where its gateways' addresses come from; empty: from the exits. */
+  readonly egressPool: readonly Prefix[]
+  /** What cannot be honoured, in words. What such a policy selects is dropped. */
+  readonly problems: readonly string[]
+  /** What is likely not meant, and is honoured as it is written. */
+  readonly remarks: readonly string[]
+}
+
+/** The oldest first. */
+export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>): Policy[] {
+  const policies = [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)]
+  return withoutForeignGrants(policies.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0)))
+}
+
+/* Objects of clusters with another product's definitions may be anything: nothing below throws. */
+
+type Loose = Readonly<Record<string, unknown>>
+
+const readCilium = remembered((object: CiliumEgressGatewayPolicy): Policy => {
+  const { egressGateway, egressGateways } = (object.spec ?? {}) as Loose
+  const hasList = Array.isArray(egressGateways) && egressGateways.length > 0
+  const gateways = hasList ? egressGateways : [egressGateway]
+  const problems: string[] = []
+  return {
+    ...readCommon('CiliumEgressGatewayPolicy', object, problems),
+    spread: 'one',
+    exits: gateways.flatMap((gateway, index) =>
+      readExit(gateway, hasList ? `egressGateways[${index}]` : 'egressGateway', problems),
+    ),
+    zoneAffinity: 'disabled',
+    egressPool: [],
+  }
+})
+
+const readIsovalent = remembered((object: IsovalentEgressGatewayPolicy): Policy => {
+  const { egressGroups, azAffinity, egressCIDRs } = (object.spec ?? {}) as Loose
+  const problems: string[] = []
+  const groups = Array.isArray(egressGroups) ? egressGroups : []
+  if (groups.length === 0) problems.push("egressGroups can't be empty")
+  const egressPool = readPrefixes(egressCIDRs, 'egress', problems).filter((prefix) => {
+    if (!canBePool(prefix)) problems.push(`egress CIDR ${prefix} has addresses that no node can have`)
+    return canBePool(prefix)
+  })
+  const hasPool = listOf(egressCIDRs).length > 0
+  const statuses = listOf((object.status as Loose | undefined)?.groupStatuses)
+  return {
+    ...readCommon('IsovalentEgressGatewayPolicy', object, problems),
+    spread: 'all',
+    exits: groups.flatMap((group, index) =>
+      readExit(group, `egressGroups[${index}]`, problems, hasPool ? readGrants(statuses[index]) : undefined),
+    ),
+    zoneAffinity: readAffinity(azAffinity, problems),
+    egressPool,
+  }
+})
+
+const affinities: readonly unknown[] = ['disabled', 'localOnly', 'localOnlyFirst', 'localPriority']
+
+function readAffinity(value: unknown, problems: string[]): ZoneAffinity {
+  if (value === undefined || value === null || value === '') return 'disabled'
+  if (affinities.includes(value)) return value as ZoneAffinity
+  problems.push(`azAffinity ${asText(value)} is none of ${affinities.join(', ')}`)
+  return 'disabled'
+}
+
+/** What both kinds have. `problems` is the policy's own list: what is read later adds to it. */
+function readCommon<K extends Policy['kind']>(
+  kind: K,
+  { metadata, spec: given }: { readonly metadata: ObjectMeta; readonly spec: unknown },
+  problems: string[],
+) {
+  const { name, uid, generation, creationTimestamp } = metadata
+  const spec = (given ?? {}) as Loose
+  return {
+    id: contentId('policy', kind, uid ?? name),
+    kind,
+    name,
+    generation,
+    age: `${creationTimestamp ?? '9999'} ${name} ${kind}`,
+    selections: readSelections(spec.selectors, problems),
+    destinations: readDestinations(spec.destinationCIDRs, problems),
+    exclusions: readPrefixes(spec.excludedCIDRs, 'excluded', problems),
+    problems,
+    remarks: specRemarks(spec),
+  }
+}
+
+const everything = ['0.0.0.0/0', '::/0'] as readonly string[] as readonly Prefix[]
+
+/** A destination that cannot be read may be any: what the policy selects must not leave as if there were none. */
+function readDestinations(value: unknown, problems: string[]): readonly Prefix[] {
+  const unread: string[] = []
+  const prefixes = readPrefixes(value, 'destination', unread)
+  problems.push(...unread)
+  if (unread.length > 0) return [...new Set([...prefixes, ...everything])]
+  if (prefixes.length === 0) problems.push("destinationCIDRs can't be empty")
+  return prefixes
+}
+
+function readPrefixes(value: unknown, what: string, problems: string[]): Prefix[] {
+  return listOf(value).flatMap((text) => {
+    const prefix = typeof text === 'string' ? parsePrefix(text) : undefined
+    if (prefix === undefined) problems.push(`failed to parse ${what} CIDR ${asText(text)}`)
+    return prefix ?? []
+  })
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  if (value === undefined || value === null) return []
+  return Array.isArray(value) ? value : [value]
+}
+
+/** A selector that cannot be understood selects nothing, and the status says so: nobody can know whom it meant. */
+function readSelections(value: unknown, problems: string[]): PodSelection[] {
+  return listOf(value).flatMap((item, index) => {
+    const { podSelector, namespaceSelector, nodeSelector } = (item ?? {}) as Loose
+    const field = `selectors[${index}]`
+    if (isAbsent(podSelector) && isAbsent(namespaceSelector)) {
+      problems.push(`${field}: cannot have both nil namespace selector and nil pod selector`)
+      return []
+    }
+    const given = { podSelector, namespaceSelector, nodeSelector }
+    const [pods, namespaces, nodes] = Object.entries(given).map(([name, selector]) =>
+      isAbsent(selector) ? undefined : readSelector(selector, `${field}.${name}`),
+    )
+    const failed = [pods, namespaces, nodes].find((each) => typeof each === 'string')
+    if (failed === undefined)
+      return [{ pods: pods as LabelTest, namespaces: namespaces as LabelTest, nodes: nodes as LabelTest }]
+    problems.push(failed)
+    return []
+  })
+}
+
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null
+}
+
+/** The test, or what is wrong. */
+function readSelector(selector: unknown, field: string): LabelTest | string {
+  const problem = selectorProblem(selector)
+  return problem === undefined ? labelTest(selector as LabelSelector) : `${field}: ${problem}`
+}
+
+function readExit(value: unknown, field: string, problems: string[], granted?: Grants): Exit[] {
+  const { nodeSelector, interface: name, egressIP, maxGatewayNodes } = (value ?? {}) as Loose
+  const selectsNode = isAbsent(nodeSelector)
+    ? `${field} can't be empty`
+    : readSelector(nodeSelector, `${field}.nodeSelector`)
+  const choice = readAddressChoice(name, egressIP, granted)
+  const address = typeof choice === 'string' ? `${field}: ${choice}` : choice
+  const failed = [selectsNode, address].filter((each) => typeof each === 'string')
+  problems.push(...failed)
+  if (typeof selectsNode === 'string' || typeof address === 'string') return []
+  const isLimited = typeof maxGatewayNodes === 'number' && maxGatewayNodes > 0
+  const likeness = address.by === 'pool' ? undefined : JSON.stringify([nodeSelector, address])
+  const limit = isLimited ? maxGatewayNodes : undefined
+  return [{ field, selectsNode, likeness, address, maxGatewayNodes: limit }]
+}
+
+/** The choice, or what is wrong. */
+function readAddressChoice(
+  name: unknown,
+  egressIP: unknown,
+  granted: Grants | undefined,
+): AddressChoice | string {
+  const [hasName, hasAddress] = [name, egressIP].map((value) => !isAbsent(value) && value !== '')
+  if (hasName && hasAddress) return "gateway configuration can't specify both an interface and an egress IP"
+  if (granted !== undefined)
+    return hasAddress
+      ? "egressGroups can't specify an egress IP beside egressCIDRs"
+      : { by: 'pool', interface: hasName ? asText(name) : undefined, granted }
+  if (hasName) return { by: 'interface', name: asText(name) }
+  if (!hasAddress) return { by: 'defaultRoute' }
+  const address = parseAddress(asText(egressIP))
+  if (address === undefined) return `failed to parse egress IP ${asText(egressIP)}`
+  return canBeEgressIp(address)
+    ? { by: 'address', address }
+    : `egress IP ${address} is one that no node can have`
+}

@@ -1,0 +1,36 @@
+import { overlaps, type Prefix, prefixLength } from '../../net/prefix.ts'
+import type { Policy } from './policies.ts'
+
+/** What a policy says about a prefix. */
+export interface Claim {
+  readonly policy: Policy
+  readonly isExcluded: boolean
+}
+
+/**
+ * Which policy speaks for each prefix, of policies sorted oldest first. The datapath takes the most specific prefix; for
+ * equal ones the older policy counts, and inside one policy the exclusion.
+ */
+export function claimsByPrefix(policies: readonly Policy[]): ReadonlyMap<Prefix, Claim> {
+  const claims = new Map<Prefix, Claim>()
+  for (const policy of policies) addClaims(claims, policy)
+  return claims
+}
+
+/** Adds what a policy says that is younger than all that have said something already. */
+export function addClaims(claims: Map<Prefix, Claim>, policy: Policy): void {
+  for (const prefix of effectiveExclusions(policy))
+    if (!claims.has(prefix)) claims.set(prefix, { policy, isExcluded: true })
+  for (const prefix of policy.destinations)
+    if (!claims.has(prefix)) claims.set(prefix, { policy, isExcluded: false })
+}
+
+/**
+ * An exclusion takes something out of its own policy's destinations. Where it lies outside all of them it has nothing to
+ * take, and must not free traffic that another policy sends through a gateway.
+ */
+function effectiveExclusions({ destinations, exclusions }: Policy): readonly Prefix[] {
+  return exclusions.filter((exclusion) =>
+    destinations.some((each) => overlaps(each, exclusion) && prefixLength(each) <= prefixLength(exclusion)),
+  )
+}

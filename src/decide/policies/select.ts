@@ -1,0 +1,59 @@
+import type { LabelRequirement, LabelSelector } from '../../api/label-selector.ts'
+import type { Labels } from '../world.ts'
+
+/** A selector, taken apart once: with many policies and nodes each is asked a million times. */
+export type LabelTest = (labels: Labels) => boolean
+
+/** Does a selector match? Kubernetes' rules: a label that is absent is "not in" any values. */
+export function labelTest({ matchLabels = {}, matchExpressions = [] }: LabelSelector): LabelTest {
+  const required = Object.entries(matchLabels)
+  return (labels) =>
+    required.every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every((requirement) => meets(requirement, labels))
+}
+
+function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels): boolean {
+  const value = labels[key]
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value)
+    case 'NotIn':
+      return value === undefined || !values.includes(value)
+    case 'Exists':
+      return value !== undefined
+    case 'DoesNotExist':
+      return value === undefined
+  }
+}
+
+/** What is wrong with a selector that an API server let through, in words; undefined when nothing is. */
+export function selectorProblem(selector: unknown): string | undefined {
+  if (!isMap(selector)) return 'a selector is not an object'
+  const { matchLabels, matchExpressions } = selector
+  if (matchLabels !== undefined && !isMap(matchLabels)) return 'matchLabels is not a map'
+  if (matchExpressions === undefined) return undefined
+  if (!Array.isArray(matchExpressions)) return 'matchExpressions is not a list'
+  return matchExpressions.map(requirementProblem).find((problem) => problem !== undefined)
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function requirementProblem(requirement: unknown): string | undefined {
+  const { key, operator, values } = (requirement ?? {}) as Record<string, unknown>
+  const count = Array.isArray(values) ? values.length : 0
+  if (typeof key !== 'string' || key === '') return 'a requirement names no label'
+  if (operator === 'In' || operator === 'NotIn')
+    return count > 0 ? undefined : `the requirement on ${key} has operator ${operator} and no values`
+  if (operator === 'Exists' || operator === 'DoesNotExist')
+    return count === 0
+      ? undefined
+      : `the requirement on ${key} has operator ${operator}, which takes no values`
+  return `the requirement on ${key} has the unknown operator ${asText(operator)}`
+}
+
+/** What an API server let through, as somebody wrote it: an object may have a `toString` that is none. */
+export function asText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+}

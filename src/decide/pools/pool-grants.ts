@@ -1,0 +1,69 @@
+import { type Address, familyOf, parseAddress } from '../../net/address.ts'
+import type { Prefix } from '../../net/prefix.ts'
+import type { Policy } from '../policies/policies.ts'
+import { asText } from '../policies/select.ts'
+import type { World } from '../world.ts'
+import { type EgressIps, type Grants, isOfPool } from './egress-pool.ts'
+
+/*
+ * What was given from egressCIDRs is kept in the policy's own status, in the fields that users of this kind know: every
+ * agent watches policies anyway, it goes with the policy, and the API server refuses a write that is based on an old
+ * version of it, so that two operators cannot give one address twice.
+ */
+
+/** What the operator wrote for one group: of each gateway the addresses that it was given. */
+export function readGrants(groupStatus: unknown): Grants {
+  const { egressIPByGatewayIP, egressIPv6ByGatewayIP } = (groupStatus ?? {}) as Record<string, object>
+  const grants = new Map<Address, EgressIps>()
+  for (const [key, value] of [egressIPByGatewayIP, egressIPv6ByGatewayIP].flatMap((map) =>
+    Object.entries(map ?? {}),
+  )) {
+    const [gateway, address] = [parseAddress(key), parseAddress(asText(value))]
+    if (gateway !== undefined && address !== undefined)
+      grants.set(gateway, { ...grants.get(gateway), [familyOf(address)]: address })
+  }
+  return grants
+}
+
+/** The policy with other grants, by exit. */
+export function withGrants(policy: Policy, change: (granted: Grants, which: number) => Grants): Policy {
+  const exits = policy.exits.map((exit, which) =>
+    exit.address.by === 'pool'
+      ? { ...exit, address: { ...exit.address, granted: change(exit.address.granted, which) } }
+      : exit,
+  )
+  return { ...policy, exits }
+}
+
+/** Prefixes of older policies: what they name is not for a younger one to give. */
+export function olderPools(policies: readonly Policy[], index: number): readonly Prefix[] {
+  return policies.slice(0, index).flatMap(({ egressPool }) => egressPool)
+}
+
+/** A status that was written for other prefixes, or before an older policy claimed them, gives nothing. */
+export function withoutForeignGrants(policies: readonly Policy[]): Policy[] {
+  return policies.map((policy, index) => {
+    if (policy.egressPool.length === 0) return policy
+    const pool = { prefixes: policy.egressPool, olderPrefixes: olderPools(policies, index) }
+    const keepOurs = (ips: EgressIps): EgressIps =>
+      Object.fromEntries(Object.entries(ips).filter(([, address]) => isOfPool(pool, address)))
+    return withGrants(
+      policy,
+      (granted) => new Map([...granted].map(([gateway, ips]) => [gateway, keepOurs(ips)])),
+    )
+  })
+}
+
+/** Addresses that no pool may give: nodes have them, or a policy names them. */
+export function spokenFor(
+  { nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>,
+  policies: readonly Policy[],
+): ReadonlySet<Address> {
+  const onInterfaces = egressNodes
+    .flatMap(({ status }) => status?.interfaces ?? [])
+    .flatMap(({ addresses }) => addresses.flatMap((text) => parseAddress(text) ?? []))
+  const named = policies
+    .flatMap(({ exits }) => exits)
+    .flatMap(({ address }) => (address.by === 'address' ? address.address : []))
+  return new Set([...nodes.flatMap(({ internalIPs }) => internalIPs), ...onInterfaces, ...named])
+}

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { address, egressNode } from '../../../test/support/world-builder.ts'
+import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
+import type { EgressNode } from '../../api/egress-node.ts'
+import type { Tables } from '../tables.ts'
+import { concernsNode, concernsTables } from './lease-changes.ts'
+
+const [self, other] = [address('172.18.0.3'), address('172.18.0.4')]
+const [mine, theirs] = [address('172.18.0.42'), address('172.18.0.43')]
+
+/** Of a node with slot 7 that may answer for the one address and not for the other. */
+const tables = {
+  self: { slot: 7, tunnelAddress: self },
+  egressIps: new Map([
+    [mine, { order: [other, self] }],
+    [theirs, { order: [other] }],
+  ]),
+} as unknown as Tables
+
+function leased(ip: string, ...slots: number[]): EgressAddress {
+  const leases = slots.map((slot, index): PortLease => ({ firstPort: 1024 + 64 * index, blocks: 4, slot }))
+  return { metadata: { name: ip }, spec: { address: ip, leases } }
+}
+
+describe('leases of an address concern', () => {
+  const concerns = (before: EgressAddress | undefined, after: EgressAddress | undefined) =>
+    concernsTables({ before, after }, tables)
+
+  test('who may answer for it', () => assert.equal(concerns(undefined, leased(mine, 1)), true))
+  test('who gets one', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 7)), true))
+  test('who loses one', () => assert.equal(concerns(leased(theirs, 7), leased(theirs)), true))
+  test('who had one of an object that is gone', () =>
+    assert.equal(concerns(leased(theirs, 7), undefined), true))
+  test('nobody else', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 2)), false))
+  test('everybody who has decided nothing yet', () =>
+    assert.equal(concernsTables({ before: undefined, after: leased(theirs, 1) }, undefined), true))
+})
+
+describe('what a node says concerns', () => {
+  const base = egressNode('a', 1, [])
+  const saying = (status: EgressNode['status']): EgressNode => ({
+    ...base,
+    status: { ...base.status, ...status },
+  })
+  const confirming = saying({ confirmed: [{ address: mine, revision: 2 }] })
+
+  test('those who wait for ports, where it confirms', () =>
+    assert.equal(concernsNode({ before: base, after: confirming }, true), true))
+  test('nobody else', () => assert.equal(concernsNode({ before: base, after: confirming }, false), false))
+  test('nobody at all, where it asks', () => {
+    const after = saying({ demand: [{ address: mine, blocks: 4 }] })
+    assert.equal(concernsNode({ before: base, after }, true), false)
+  })
+  test('everybody, where it is about whom it hears', () =>
+    assert.equal(concernsNode({ before: base, after: saying({ unreachable: ['b'] }) }, false), true))
+  test('everybody, where it comes or goes', () => {
+    assert.equal(concernsNode({ before: undefined, after: base }, false), true)
+    assert.equal(concernsNode({ before: base, after: undefined }, false), true)
+  })
+})

@@ -1,0 +1,41 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { EgressAddress } from '../../api/egress-address.ts'
+import type { EgressNode } from '../../api/egress-node.ts'
+import { parseAddress } from '../../net/address.ts'
+import type { Tables } from '../tables.ts'
+
+/*
+ * Which news of leases a node has to act on. In a large cluster somebody is always asking, granting or confirming, and nearly
+ * all of it is between others: it is seen at the node's next look, whatever that is for.
+ */
+
+/** An object as it was before and as it is now; undefined where it was not there, or is not any more. */
+interface News<T> {
+  readonly before: T | undefined
+  readonly after: T | undefined
+}
+
+/** Leases of an address that this node may answer for, or has leases of. `tables`: as they are now. */
+export function concernsTables({ before, after }: News<EgressAddress>, tables: Tables | undefined): boolean {
+  if (tables === undefined) return true
+  const { slot, tunnelAddress } = tables.self
+  return [before, after].some((object) => {
+    const address = object && parseAddress(object.spec.address)
+    if (address === undefined) return false
+    const mayAnswer = tables.egressIps.get(address)?.order.includes(tunnelAddress) ?? false
+    return mayAnswer || (object?.spec.leases ?? []).some((lease) => lease.slot === slot)
+  })
+}
+
+/** What a node confirms and gives back is for those who wait for ports; what it asks for and refuses is for the operator. */
+export function concernsNode({ before, after }: News<EgressNode>, isWaiting: boolean): boolean {
+  if (before === undefined || after === undefined) return true
+  const [one, other] = [split(before), split(after)]
+  if (!isDeepStrictEqual(one.rest, other.rest)) return true
+  return isWaiting && !isDeepStrictEqual(one.promises, other.promises)
+}
+
+function split({ metadata, spec, status = {} }: EgressNode) {
+  const { demand: _demand, refused: _refused, confirmed, released, ...rest } = status
+  return { rest: { metadata, spec, rest }, promises: { confirmed, released } }
+}

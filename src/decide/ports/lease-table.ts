@@ -1,0 +1,112 @@
+import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
+import { type Address, parseAddress } from '../../net/address.ts'
+import { blockBits, blockOfPort, portBlocks } from '../../net/ports.ts'
+import { remembered } from '../kept-by-object.ts'
+
+/** Who has a block by lease. One that is ending is still its node's on the way back, but not for anything new. */
+export interface LeasedBlock {
+  readonly slot: number
+  readonly isEnding: boolean
+}
+
+/** By block. */
+export type LeaseTable = (LeasedBlock | undefined)[]
+
+/** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
+export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
+  const table: LeaseTable = new Array(portBlocks).fill(undefined)
+  for (const { firstPort, blocks, slot, isEnding = false } of leases.toReversed()) {
+    const first = blockOfPort(firstPort)
+    for (let block = first; block < Math.min(first + blocks, portBlocks); block++)
+      table[block] = { slot, isEnding }
+  }
+  return table
+}
+
+/** The same, to be read only. */
+export const leaseTableOf: (leases: readonly PortLease[]) => Readonly<LeaseTable> = remembered(tableOfLeases)
+
+/** The shortest list that says the same, by port. */
+export function leasesOfTable(table: Readonly<LeaseTable>): PortLease[] {
+  const leases: { firstPort: number; blocks: number; slot: number; isEnding?: boolean }[] = []
+  for (const [block, entry] of table.entries()) {
+    if (entry === undefined) continue
+    const { slot, isEnding } = entry
+    const last = leases.at(-1)
+    const continues =
+      last !== undefined &&
+      blockOfPort(last.firstPort) + last.blocks === block &&
+      last.slot === slot &&
+      (last.isEnding ?? false) === isEnding
+    if (continues) last.blocks++
+    else leases.push({ firstPort: block << blockBits, blocks: 1, slot, ...(isEnding ? { isEnding } : {}) })
+  }
+  return leases
+}
+
+/** The blocks of ranges as they stand in a status, which may say anything. */
+export function blocksOfRanges(
+  ranges: readonly { readonly firstPort: number; readonly blocks: number }[],
+): ReadonlySet<number> {
+  return new Set(
+    ranges.flatMap(({ firstPort, blocks }) =>
+      Array.from({ length: blocks }, (_, index) => blockOfPort(firstPort) + index),
+    ),
+  )
+}
+
+/** The shortest list of ranges that has all the blocks. */
+export function rangesOfBlocks(blocks: Iterable<number>): { firstPort: number; blocks: number }[] {
+  const ranges: { firstPort: number; blocks: number }[] = []
+  for (const block of [...blocks].sort((a, b) => a - b)) {
+    const last = ranges.at(-1)
+    if (last !== undefined && blockOfPort(last.firstPort) + last.blocks === block) last.blocks++
+    else ranges.push({ firstPort: block << blockBits, blocks: 1 })
+  }
+  return ranges
+}
+
+/** What an EgressAddress says of one address. */
+export interface AddressLeases {
+  readonly leases: readonly PortLease[]
+  /** Grows with every change of the leases. */
+  readonly revision: number
+  /** Revisions of an object that was deleted and made anew say nothing about this one. */
+  readonly uid: string | undefined
+}
+
+const readAddress = remembered(
+  (object: EgressAddress): (AddressLeases & { address: Address }) | undefined => {
+    const address = parseAddress(object.spec.address)
+    const { generation = 0, uid } = object.metadata
+    return address && { address, leases: object.spec.leases ?? [], revision: generation, uid }
+  },
+)
+
+/** Two objects for one address are read as one, the older first: every node must read them alike. */
+export function leasesByAddress(objects: readonly EgressAddress[]): ReadonlyMap<Address, AddressLeases> {
+  const found = new Map<Address, AddressLeases>()
+  for (const object of objects.toSorted(byAge)) {
+    const read = readAddress(object)
+    if (read === undefined) continue
+    const { address, ...younger } = read
+    const older = found.get(address)
+    found.set(address, older === undefined ? younger : joined(older, younger))
+  }
+  return found
+}
+
+function joined(older: AddressLeases, younger: AddressLeases): AddressLeases {
+  return {
+    leases: [...older.leases, ...younger.leases],
+    revision: older.revision + younger.revision,
+    uid: `${older.uid} ${younger.uid}`,
+  }
+}
+
+function byAge(a: EgressAddress, b: EgressAddress): number {
+  const [one, other] = [a, b].map(
+    ({ metadata: { creationTimestamp, name } }) => `${creationTimestamp ?? '9999'} ${name}`,
+  )
+  return one! < other! ? -1 : 1
+}

@@ -1,0 +1,64 @@
+import type { EgressNode } from '../../api/egress-node.ts'
+import { freeSlot, type LeasedSlots, slotsByNode } from './slots.ts'
+
+/** What the operator has to write so that every node has its slot. */
+export type SlotChange =
+  | { readonly action: 'create'; readonly node: string; readonly uid: string; readonly slot: number }
+  | { readonly action: 'grant'; readonly egressNode: EgressNode; readonly slot: number }
+  | { readonly action: 'remove'; readonly egressNode: EgressNode }
+  | { readonly action: 'refuse'; readonly node: string; readonly reason: string }
+
+/** How long a node must have been gone before its ports may be another's: its packets may still be on their way. */
+export const nodeGoneForMs = 240_000
+
+/**
+ * Slots are read before any is given, given once, from the bottom up, and taken back when the Node has been gone for four
+ * minutes. `goneSinceMs` says since when a node has been missing, by name.
+ */
+export function planSlots(
+  nodes: readonly { readonly name: string; readonly uid: string }[],
+  egressNodes: readonly EgressNode[],
+  slots: number,
+  goneSinceMs: ReadonlyMap<string, number>,
+  nowMs: number,
+  leased: LeasedSlots = { withLeases: new Set(), withLeasedFloor: new Set() },
+): readonly SlotChange[] {
+  const changes: SlotChange[] = []
+  const held = slotsByNode(egressNodes)
+  const taken = new Set(egressNodes.flatMap(({ spec }) => spec?.slot ?? []))
+  const existing = new Map(egressNodes.map((egressNode) => [egressNode.metadata.name, egressNode]))
+  for (const { name, uid } of [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (held.has(name)) continue
+    const slot = freeSlot(taken, slots, leased)
+    if (slot === undefined) {
+      changes.push({ action: 'refuse', node: name, reason: `all ${slots} slots are given` })
+      continue
+    }
+    taken.add(slot)
+    const egressNode = existing.get(name)
+    changes.push(
+      egressNode === undefined
+        ? { action: 'create', node: name, uid, slot }
+        : { action: 'grant', egressNode, slot },
+    )
+  }
+  for (const egressNode of goneNodes(nodes, egressNodes, goneSinceMs, nowMs)) {
+    const { slot } = egressNode.spec ?? {}
+    if (slot === undefined || !leased.withLeases.has(slot)) changes.push({ action: 'remove', egressNode })
+  }
+  return changes
+}
+
+/** Nodes that have been gone for long enough that what they had may be others'. Their leases end before their slots do. */
+export function goneNodes(
+  nodes: readonly { readonly name: string }[],
+  egressNodes: readonly EgressNode[],
+  goneSinceMs: ReadonlyMap<string, number>,
+  nowMs: number,
+): readonly EgressNode[] {
+  const present = new Set(nodes.map(({ name }) => name))
+  return egressNodes.filter(({ metadata: { name } }) => {
+    const since = goneSinceMs.get(name)
+    return !present.has(name) && since !== undefined && nowMs - since >= nodeGoneForMs
+  })
+}

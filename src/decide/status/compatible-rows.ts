@@ -1,0 +1,63 @@
+import { compareAddresses, familyOf } from '../../net/address.ts'
+import { comparePrefixes, familyOfPrefix, type Prefix } from '../../net/prefix.ts'
+import { type Context, gatherContext, selectingPolicies } from '../context.ts'
+import { gatewaysForPod, tunnelAddressOf, zoneLabel } from '../gateways/gateways.ts'
+import { type Claim, claimsByPrefix } from '../policies/rules.ts'
+import type { World, WorldPod } from '../world.ts'
+
+/** A row of `bpf egress list`, as its users know it. */
+export interface CompatibleRow {
+  readonly SourceIP: string
+  readonly DestCIDR: string
+  readonly EgressIP: string
+  readonly GatewayIP: string
+}
+
+const unspecified = { 4: '0.0.0.0', 6: '::' } as const
+
+/**
+ * The view that users of the compatible kinds have of a node: its own selected pods, and the pods of other nodes, with the
+ * egress IP only where this node is the gateway. `world.pods` holds the pods of all nodes. IPv4 comes first.
+ */
+export function compatibleRows(world: World): readonly CompatibleRow[] {
+  const context = gatherContext(world)
+  return world.pods
+    .flatMap((pod) => [...claimsByPrefix(selectingPolicies(context, pod))].map((claim) => ({ pod, claim })))
+    .flatMap(({ pod, claim: [prefix, claim] }) => {
+      const sources = pod.ips.filter((address) => familyOf(address) === familyOfPrefix(prefix))
+      const ways = listWays(context, pod, prefix, claim)
+      return sources.flatMap((source) => ways.map((way) => ({ source, prefix, ...way })))
+    })
+    .sort((a, b) => compareAddresses(a.source, b.source) || comparePrefixes(a.prefix, b.prefix))
+    .map(({ source, prefix, egressIp, gateway }) => ({
+      SourceIP: source,
+      DestCIDR: prefix,
+      EgressIP: egressIp,
+      GatewayIP: gateway,
+    }))
+}
+
+interface Way {
+  readonly egressIp: string
+  readonly gateway: string
+}
+
+/** What stands in the last two columns, one each for every gateway that the pod may use. */
+function listWays(
+  context: Context,
+  pod: WorldPod,
+  prefix: Prefix,
+  { policy, isExcluded }: Claim,
+): readonly Way[] {
+  const none = unspecified[familyOfPrefix(prefix)]
+  if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
+  const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
+  const isHonoured = policy.problems.length === 0 && context.restrictions(pod).length === 0
+  const exits = isHonoured ? (context.exits.get(policy.id) ?? []) : []
+  const { active } = gatewaysForPod(policy, exits, pod, zone, context.avoided)
+  if (active.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
+  return active.map(({ node, egressIps }) => ({
+    egressIp: (node.name === context.self.name && egressIps[familyOfPrefix(prefix)]) || none,
+    gateway: tunnelAddressOf(node),
+  }))
+}

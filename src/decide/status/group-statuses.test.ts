@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  ciliumPolicy,
+  device,
+  egressNode,
+  isovalentPolicy,
+  world,
+} from '../../../test/support/world-builder.ts'
+import { resolve } from '../resolve.ts'
+import type { World } from '../world.ts'
+import { explainPolicies, type PolicyStatus } from './status.ts'
+
+const explain = (parts: Partial<World>, name = 'p'): PolicyStatus => {
+  const found = explainPolicies(world(parts)).find(({ policy }) => policy.name === name)
+  assert.ok(found)
+  return found
+}
+const spread = (spec: Parameters<typeof isovalentPolicy>[1] = {}): Partial<World> => ({
+  isovalentPolicies: [isovalentPolicy('p', spec)],
+})
+const dead = (...names: string[]): Partial<World> => ({
+  nodes: world().nodes.map((node) => ({ ...node, isReady: !names.includes(node.name) })),
+})
+const gateways = { nodeSelector: { matchLabels: { 'egress-gw': 'true' } } }
+const [east, west] = ['172.18.0.4', '172.18.0.3']
+
+describe('the status of a group', () => {
+  const cases = [
+    {
+      name: 'names the gateways by node IP, in the order of their names',
+      world: spread(),
+      expect: { activeGatewayIPs: [east, west], healthyGatewayIPs: [east, west] },
+    },
+    {
+      name: 'names them for each zone, as the walkthrough shows',
+      world: spread({ azAffinity: 'localOnlyFirst' }),
+      expect: {
+        activeGatewayIPs: [east, west],
+        activeGatewayIPsByAZ: { east: [east], west: [west] },
+        healthyGatewayIPs: [east, west],
+      },
+    },
+    {
+      name: 'shows who serves a zone whose gateway is gone',
+      world: { ...spread({ azAffinity: 'localOnlyFirst' }), ...dead('worker3') },
+      expect: {
+        activeGatewayIPs: [west],
+        activeGatewayIPsByAZ: { east: [west], west: [west] },
+        healthyGatewayIPs: [west],
+      },
+    },
+    {
+      name: 'does not count as active what stands by',
+      world: spread({ egressGroups: [{ ...gateways, interface: 'net0', maxGatewayNodes: 1 }] }),
+      expect: { activeGatewayIPs: [east], healthyGatewayIPs: [east, west] },
+    },
+    {
+      name: 'has another one active in the place of one that is gone',
+      world: {
+        ...spread({ egressGroups: [{ ...gateways, interface: 'net0', maxGatewayNodes: 1 }] }),
+        ...dead('worker3'),
+      },
+      expect: { activeGatewayIPs: [west], healthyGatewayIPs: [west] },
+    },
+    {
+      name: 'has all of them active where none is healthy: all are tried',
+      world: { ...spread(), ...dead('worker3', 'worker4') },
+      expect: { activeGatewayIPs: [east, west], healthyGatewayIPs: [] },
+    },
+    {
+      name: 'counts no gateway as active or healthy that has no egress IP',
+      world: spread({ egressGroups: [{ ...gateways, interface: 'net9' }] }),
+      expect: { activeGatewayIPs: [], healthyGatewayIPs: [] },
+    },
+    {
+      name: 'has none active where the policy is invalid',
+      world: spread({ destinationCIDRs: [] }),
+      expect: { activeGatewayIPs: [], healthyGatewayIPs: [east, west] },
+    },
+    {
+      name: 'shows what each active gateway was given from the pool',
+      world: spread({ egressGroups: [gateways], egressCIDRs: ['172.18.9.0/30', 'fd00::/120'] }),
+      expect: {
+        activeGatewayIPs: [east, west],
+        healthyGatewayIPs: [east, west],
+        egressIPByGatewayIP: { [east]: '172.18.9.1', [west]: '172.18.9.2' },
+        egressIPv6ByGatewayIP: { [east]: 'fd00::1', [west]: 'fd00::2' },
+      },
+    },
+    {
+      name: 'counts no gateway as active or healthy that the pool has no address for',
+      world: spread({ egressGroups: [gateways], egressCIDRs: ['172.18.9.9/32'] }),
+      expect: {
+        activeGatewayIPs: [east],
+        healthyGatewayIPs: [east],
+        egressIPByGatewayIP: { [east]: '172.18.9.9' },
+      },
+    },
+    {
+      name: 'keeps what a gateway has that is gone for now',
+      world: {
+        ...spread({
+          egressGroups: [gateways],
+          egressCIDRs: ['172.18.9.0/29'],
+          groupStatuses: [{ egressIPByGatewayIP: { [east]: '172.18.9.5' } }],
+        }),
+        ...dead('worker3'),
+      },
+      expect: {
+        activeGatewayIPs: [west],
+        healthyGatewayIPs: [west],
+        egressIPByGatewayIP: { [west]: '172.18.9.1', [east]: '172.18.9.5' },
+      },
+    },
+  ]
+  for (const { name, world: parts, expect } of cases)
+    test(name, () => assert.deepEqual(explain(parts).groupStatuses, [expect]))
+
+  test('is none of a policy without groups', () =>
+    assert.equal(explain({ ciliumPolicies: [ciliumPolicy('p')] }).groupStatuses, undefined))
+
+  test('of two policies with one pool gives addresses to the older alone', () => {
+    const pooled = { egressGroups: [gateways], egressCIDRs: ['172.18.9.0/29'] }
+    const parts = {
+      isovalentPolicies: [isovalentPolicy('old', pooled), isovalentPolicy('p', { born: 9, ...pooled })],
+    }
+    assert.deepEqual(explain(parts).groupStatuses?.[0]?.activeGatewayIPs, [])
+    assert.deepEqual(Object.keys(explain(parts, 'old').groupStatuses?.[0]?.egressIPByGatewayIP ?? {}), [
+      east,
+      west,
+    ])
+  })
+})
+
+describe('conditions of pools and zones', () => {
+  const conditions = (parts: Partial<World>): readonly string[] =>
+    explain(parts).conditions.map(
+      ({ type, status, reason, message }) => `${type}=${status} ${reason}: ${message}`,
+    )
+  const pooled = { egressGroups: [gateways], egressCIDRs: ['172.18.9.0/29'] }
+  const cases: readonly { name: string; world: Partial<World>; expect: readonly string[] }[] = [
+    {
+      name: 'until the agents have put the addresses there, the policy is not ready',
+      world: spread(pooled),
+      expect: [
+        'Ready=False EgressIPNotOnNode: egress IP 172.18.9.1 is not on worker3 yet: its agent puts it there, if it runs and the interface exists; egress IP 172.18.9.2 is not on worker4 yet: its agent puts it there, if it runs and the interface exists',
+        'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
+      ],
+    },
+    {
+      name: 'then it is',
+      world: {
+        ...spread(pooled),
+        egressNodes: [
+          egressNode('worker3', 2, [device('eth0', [east!], { added: ['172.18.9.1'] })]),
+          egressNode('worker4', 3, [device('eth0', [west!], { added: ['172.18.9.2'] })]),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.9.1, worker4 with 172.18.9.2',
+        'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
+      ],
+    },
+    {
+      name: 'a pool that is empty, and who has its addresses',
+      world: {
+        isovalentPolicies: [
+          isovalentPolicy('old', { ...pooled, selectors: [] }),
+          isovalentPolicy('p', { born: 9, ...pooled, destinationCIDRs: ['203.0.113.0/24'] }),
+        ],
+      },
+      expect: [
+        'Ready=False NoEgressIP: no gateway has an address of egressCIDRs: the traffic is dropped',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker3, worker4: give more addresses, or limit maxGatewayNodes',
+        'EgressCIDRsOverlap=True OlderPolicyWins: 172.18.9.0/29 overlaps with egressCIDRs of the older policy old, which has the addresses that both name',
+      ],
+    },
+    {
+      name: 'an address of its own beside a pool',
+      world: spread({ ...pooled, egressGroups: [{ ...gateways, egressIP: '172.18.0.42' }] }),
+      expect: [
+        "Ready=False Invalid: egressGroups[0]: egressGroups can't specify an egress IP beside egressCIDRs: what it selects is dropped",
+        'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
+      ],
+    },
+    {
+      name: 'a zone that localOnly leaves without a gateway',
+      world: { ...spread({ azAffinity: 'localOnly' }), ...dead('worker3') },
+      expect: [
+        'Ready=False NoGatewayInZone: no healthy gateway in zone east, and azAffinity is localOnly: pods there cannot leave',
+      ],
+    },
+    {
+      name: 'no gateway that lives',
+      world: { ...spread(), ...dead('worker3', 'worker4') },
+      expect: [
+        'Ready=False NoHealthyGateway: no gateway is healthy: worker3, worker4; until one is, all are tried',
+      ],
+    },
+    {
+      name: 'one of two that lives is enough',
+      world: { ...spread(), ...dead('worker3') },
+      expect: ['Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43'],
+    },
+  ]
+  for (const { name, world: parts, expect } of cases)
+    test(name, () => assert.deepEqual(conditions(parts), expect))
+})
+
+describe('what every node makes of what was given', () => {
+  const parts = (groupStatuses: NonNullable<Parameters<typeof isovalentPolicy>[1]>['groupStatuses']) =>
+    resolve(world(spread({ egressGroups: [{ ...gateways, interface: 'net0' }], egressCIDRs: ['172.18.9.0/29'], ...(groupStatuses ? { groupStatuses } : {}) }))) // biome-ignore format: one policy
+  const rule = (tables: ReturnType<typeof resolve>) => [...tables.rules.values()].flatMap((each) => [...each.values()])[0] // biome-ignore format: one rule
+
+  test('nothing yet: a drop', () => {
+    const found = rule(parts(undefined))
+    assert.equal(found?.action === 'drop' && found.reason, 'DROP_NO_EGRESS_IP')
+  })
+
+  test('addresses: open to new flows, each with its node and interface', () => {
+    const tables = parts([{ egressIPByGatewayIP: { [east!]: '172.18.9.1', [west!]: '172.18.9.2' } }])
+    assert.equal(rule(tables)?.action, 'egress')
+    assert.deepEqual(
+      [...tables.poolAddresses],
+      [
+        ['172.18.9.1', { node: 'worker3', interface: 'net0' }],
+        ['172.18.9.2', { node: 'worker4', interface: 'net0' }],
+      ],
+    )
+    assert.deepEqual(tables.egressIps.get('172.18.9.1' as never)?.order, [east])
+  })
+
+  test('what is not of the pool, or is no address, counts for nothing', () => {
+    const tables = parts([{ egressIPByGatewayIP: { [east!]: '172.18.0.99', [west!]: 'all' } }])
+    assert.equal(tables.poolAddresses.size, 0)
+    assert.equal(rule(tables)?.action, 'drop')
+  })
+})

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { world } from '../../../test/support/world-builder.ts'
+import { gatewaysBehind } from '../ports/lease-use.ts'
+import { exhaustion, exhaustionEvents, gatewayBehind } from './lease-conditions.ts'
+
+const of = (left: number, isShort = false) => exhaustion({ leasable: 800, left, isShort })
+
+describe('the exhaustion of an egress IP', () => {
+  test('is far while an eighth of its ports is left', () => assert.equal(of(100).reason, 'PortsLeft'))
+  test('is near below that', () => {
+    assert.equal(of(99).reason, 'FewPortsLeft')
+    assert.equal(of(99).status, 'False')
+  })
+  test('is there when nothing is left', () => {
+    assert.equal(of(0).status, 'True')
+    assert.match(of(0, true).message, /want more/)
+  })
+  test('is told beforehand, once, and when it has passed', () => {
+    const reasons = (was: number, is: number) =>
+      exhaustionEvents('192.0.2.1', [of(was)], of(is)).map(({ type, reason }) => `${type} ${reason}`)
+    assert.deepEqual(reasons(800, 700), [])
+    assert.deepEqual(reasons(700, 50), ['Warning FewPortsLeft'])
+    assert.deepEqual(reasons(50, 40), [])
+    assert.deepEqual(reasons(40, 0), ['Warning NoPortsLeft'])
+    assert.deepEqual(reasons(0, 800), ['Normal PortsLeft'])
+    assert.deepEqual(exhaustionEvents('192.0.2.1', [], of(800)), [])
+  })
+})
+
+test('a gateway is behind that is well and has not confirmed what was leased last', () => {
+  const confirmed: Readonly<Record<string, number>> = { worker2: 3, worker3: 2, worker4: 1 }
+  const { nodes, egressNodes } = world()
+  const behind = gatewaysBehind({
+    nodes: nodes.map((each) => (each.name === 'worker4' ? { ...each, isReady: false } : each)),
+    egressNodes: egressNodes.map((each) => {
+      const revision = confirmed[each.metadata.name]
+      const said = revision === undefined ? [] : [{ address: '172.18.0.42', revision }]
+      return { ...each, status: { ...each.status, confirmed: said } }
+    }),
+    egressAddresses: [
+      { metadata: { name: '172-18-0-42', generation: 3 }, spec: { address: '172.18.0.42', leases: [] } },
+    ],
+  })
+  assert.deepEqual([...behind], [['172.18.0.42', ['worker3']]])
+  assert.match(gatewayBehind(['worker3'])[0]?.message ?? '', /^worker3 did not confirm/)
+  assert.deepEqual(gatewayBehind([]), [])
+})

@@ -1,0 +1,53 @@
+import type { AddressPlan } from '../ports/lease-grants.ts'
+import type { TimelessCondition } from './conditions.ts'
+import type { EventText } from './events.ts'
+
+/** People are told while there is still something left: less than an eighth. */
+const fewLeft = 8
+
+/** How much of an egress IP is left to lease. The words change at thresholds alone, so that the status does, too. */
+export function exhaustion({
+  leasable,
+  left,
+  isShort,
+}: Pick<AddressPlan, 'leasable' | 'left' | 'isShort'>): TimelessCondition {
+  const type = 'Exhausted'
+  if (left === 0)
+    return {
+      type,
+      status: 'True',
+      reason: 'NoPortsLeft',
+      message: isShort
+        ? 'nodes want more ports than the address has: further connections to the same destination are dropped'
+        : 'every port that can be leased is leased',
+    }
+  if (left * fewLeft < leasable)
+    return {
+      type,
+      status: 'False',
+      reason: 'FewPortsLeft',
+      message: 'less than an eighth of the ports is left: add an egress IP, or spread the destinations',
+    }
+  return { type, status: 'False', reason: 'PortsLeft', message: 'there are ports to lease' }
+}
+
+/** Present only while gateways are behind for longer than it takes them. */
+export function gatewayBehind(gateways: readonly string[]): readonly TimelessCondition[] {
+  if (gateways.length === 0) return []
+  const message = `${gateways.join(' and ')} did not confirm what was leased last, and nodes wait for that: see whether its agent runs and reaches the API server`
+  return [{ type: 'Unconfirmed', status: 'True', reason: 'GatewayBehind', message }]
+}
+
+type Seen = { readonly type: string; readonly reason: string }
+
+/** What a person wants to hear of: that ports become few, or are gone, and that there are enough again. */
+export function exhaustionEvents(
+  address: string,
+  before: readonly Seen[],
+  after: TimelessCondition,
+): readonly EventText[] {
+  const was = before.find(({ type }) => type === after.type)?.reason ?? 'PortsLeft'
+  if (was === after.reason) return []
+  const type = after.reason === 'PortsLeft' ? 'Normal' : 'Warning'
+  return [{ type, reason: after.reason, message: `egress IP ${address}: ${after.message}` }]
+}

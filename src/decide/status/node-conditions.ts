@@ -1,0 +1,47 @@
+import type { Condition } from '../../api/metadata.ts'
+import type { Membership } from '../gateways/membership.ts'
+import type { WorldNode } from '../world.ts'
+import { mergeConditions, type TimelessCondition } from './conditions.ts'
+
+export interface NodeSeen {
+  readonly node: Pick<WorldNode, 'name' | 'internalIPs' | 'lacksInternalIP'> | undefined
+  readonly membership: Membership
+  /** It reaches no other node through the tunnel. */
+  readonly isCutOff: boolean
+}
+
+/** Whether other nodes reach this one, and what to do where they do not: the conditions of its EgressNode. */
+export function nodeConditions(
+  seen: NodeSeen,
+  written: { readonly before: readonly Condition[]; readonly now: string },
+  tunnelPort: number,
+): Condition[] {
+  return mergeConditions(written.before, [connected(seen, tunnelPort)], written.now)
+}
+
+function connected({ node, membership, isCutOff }: NodeSeen, tunnelPort: number): TimelessCondition {
+  const type = 'Connected'
+  if (!membership.isMember)
+    return { type, status: 'False', reason: membership.reason, message: membership.message }
+  if (isCutOff)
+    return {
+      type,
+      status: 'False',
+      reason: 'ReachesNoNode',
+      message: `the node reaches no other node through the tunnel, and takes over no egress IP: let UDP port ${tunnelPort} pass between nodes`,
+    }
+  if (node?.lacksInternalIP)
+    return {
+      type,
+      status: 'True',
+      reason: 'NoInternalIP',
+      message: lacksInternalIP([node]),
+    }
+  return { type, status: 'True', reason: 'Connected', message: 'other nodes reach this node' }
+}
+
+/** What to say of nodes whose Node object lists no InternalIP. */
+export function lacksInternalIP(nodes: readonly Pick<WorldNode, 'name' | 'internalIPs'>[]): string {
+  const known = nodes.map(({ name, internalIPs: [address] }) => `${name} (${address ?? 'no known address'})`)
+  return `no InternalIP in status.addresses of Node ${known.join(', ')}: nodes go on with the last known address; check the kubelet's --node-ip, or the cloud provider`
+}

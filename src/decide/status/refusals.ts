@@ -1,0 +1,61 @@
+import type { EgressNode, RefusedPods } from '../../api/egress-node.ts'
+import type { Condition } from '../../api/metadata.ts'
+import { type Context, selectingPolicies } from '../context.ts'
+import type { Refusal } from '../tables.ts'
+
+/** Who is dropped for a NetworkPolicy's sake, in words that a person can follow. */
+export function listRefusals(context: Context): readonly Refusal[] {
+  const { world, self, restrictions } = context
+  return world.pods
+    .filter(({ hostNetwork, nodeName }) => !hostNetwork && nodeName === self.name)
+    .flatMap((pod) => {
+      const networkPolicies = restrictions(pod)
+      const policies = networkPolicies.length === 0 ? [] : selectingPolicies(context, pod)
+      if (policies.length === 0) return []
+      const names = policies.map(({ kind, name }) => `${kind} ${name}`)
+      return [{ pod: `${pod.namespace}/${pod.name}`, networkPolicies, policies: names }]
+    })
+    .sort((a, b) => (a.pod < b.pod ? -1 : 1))
+}
+
+/** What a node reports of them is for people: more would say nothing new. */
+const mostReported = 64
+const mostNamed = 3
+
+/** By egress policy, for the node's status. */
+export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
+  const byPolicy = new Map<string, Refusal[]>()
+  for (const refusal of refusals)
+    for (const policy of refusal.policies) byPolicy.set(policy, [...(byPolicy.get(policy) ?? []), refusal])
+  return [...byPolicy]
+    .map(([policy, those]) => ({
+      policy,
+      networkPolicies: [...new Set(those.flatMap(({ networkPolicies }) => networkPolicies))]
+        .sort()
+        .slice(0, mostNamed),
+      pods: those.length,
+      example: those[0]?.pod ?? '',
+    }))
+    .sort((a, b) => (a.policy < b.policy ? -1 : 1))
+    .slice(0, mostReported)
+}
+
+/** Of one egress policy, by what all nodes report. */
+export function refusalConditions(
+  policy: { readonly kind: string; readonly name: string },
+  egressNodes: readonly EgressNode[],
+): readonly Omit<Condition, 'lastTransitionTime'>[] {
+  const reports = egressNodes.flatMap(({ status }) =>
+    (status?.refused ?? []).filter((each) => each.policy === `${policy.kind} ${policy.name}`),
+  )
+  const [first] = reports
+  if (first === undefined) return []
+  const pods = reports.reduce((sum, report) => sum + report.pods, 0)
+  const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
+  const subject =
+    pods === 1
+      ? `what pod ${first.example} sends is dropped`
+      : `what ${pods} pods send is dropped, ${first.example} among them`
+  const message = `${subject}: NetworkPolicy ${named.slice(0, mostNamed).join(', ')} restricts their egress and could not hold for what this policy claims; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass`
+  return [{ type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message }]
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { ciliumPolicy, isovalentPolicy, node, world } from '../../../test/support/world-builder.ts'
+import { explainPolicies } from './status.ts'
+
+function remarks(spec: object, isWithGroups = false): string | undefined {
+  const policies = isWithGroups
+    ? { isovalentPolicies: [isovalentPolicy('p', spec)] }
+    : { ciliumPolicies: [ciliumPolicy('p', spec)] }
+  const [status] = explainPolicies(
+    world({ ...policies, nodes: [...world().nodes, node('more', { podCIDRs: ['10.244.9.0/24'] })] }),
+  )
+  return status?.conditions.find(({ type }) => type === 'LikelyMistake')?.message
+}
+
+describe('the condition LikelyMistake of a policy', () => {
+  const cases: readonly { says: string; spec: object; hasGroups?: boolean; expect: string | undefined }[] = [
+    {
+      says: 'nothing of prefixes as they should be',
+      spec: { destinationCIDRs: ['0.0.0.0/0', '192.0.2.1/32'], excludedCIDRs: ['10.0.0.0/8'] },
+      expect: undefined,
+    },
+    {
+      says: 'what a prefix with host bits means',
+      spec: { destinationCIDRs: ['10.1.2.3/8', 'fd00::1/64'] },
+      expect:
+        'destinationCIDRs[0] 10.1.2.3/8 means 10.0.0.0/8: write 10.0.0.0/8, or the address with /32; destinationCIDRs[1] fd00::1/64 means fd00::/64: write fd00::/64, or the address with /128',
+    },
+    {
+      says: 'where the addresses of a pool with host bits begin',
+      spec: { egressCIDRs: ['172.30.0.130/28'], egressGroups: [{ nodeSelector: {} }] },
+      hasGroups: true,
+      expect:
+        'egressCIDRs[0] 172.30.0.130/28 means 172.30.0.128/28, whose addresses begin at 172.30.0.129: write 172.30.0.128/28, or the address with /32',
+    },
+    {
+      says: 'that a prefix is there twice',
+      spec: { destinationCIDRs: ['192.0.2.0/24', '198.51.100.0/24', '192.0.2.0/24'] },
+      expect: 'destinationCIDRs[2] repeats destinationCIDRs[0] 192.0.2.0/24: remove one',
+    },
+    {
+      says: 'that an exclusion excludes nothing',
+      spec: { destinationCIDRs: ['192.0.2.0/24'], excludedCIDRs: ['192.0.2.9/32', '10.0.0.0/8'] },
+      expect: 'excludedCIDRs[1] 10.0.0.0/8 is outside destinationCIDRs: it excludes nothing',
+    },
+    {
+      says: 'that no object can have a label, in whichever selector it is',
+      spec: {
+        selectors: [
+          { podSelector: { matchLabels: { app: 'x' } } },
+          { namespaceSelector: { matchExpressions: [{ key: 'not ok!', operator: 'Exists' }] } },
+          { podSelector: { matchLabels: { 'io.kubernetes.pod.namespace': 'a', team: 'not ok!' } } },
+        ],
+      },
+      expect:
+        'selectors[1].namespaceSelector has the label key "not ok!", which no object can have: correct it; selectors[2].podSelector has the label value "not ok!", which no object can have: correct it',
+    },
+    {
+      says: 'nothing of keys that name the source of a label',
+      spec: { selectors: [{ podSelector: { matchLabels: { 'k8s:app': 'x', 'any:a.b/c': '' } } }] },
+      expect: undefined,
+    },
+    {
+      says: 'that a destination is the pods’ own network, or multicast',
+      spec: { destinationCIDRs: ['10.244.9.0/25', '239.1.2.0/24', 'ff02::1/128'] },
+      expect:
+        "destination 10.244.9.0/25 is in the pods' network 10.244.9.0/24: traffic between pods needs no egress gateway; destination 239.1.2.0/24 is multicast: gateways forward traffic to single hosts only; destination ff02::1/128 is multicast: gateways forward traffic to single hosts only",
+    },
+  ]
+  for (const { says, spec, hasGroups, expect } of cases)
+    test(`says ${says}`, () => assert.equal(remarks(spec, hasGroups), expect))
+
+  test('is left out of a policy that is invalid: one thing after the other', () =>
+    assert.equal(remarks({ destinationCIDRs: ['10.1.2.3/8', 'all'] }), undefined))
+})

@@ -1,0 +1,368 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  ciliumPolicy,
+  device,
+  egressNode,
+  isovalentPolicy,
+  world,
+} from '../../../test/support/world-builder.ts'
+import type { World } from '../world.ts'
+import { explainPolicies } from './status.ts'
+
+/** A policy's conditions, each as `Type=Status Reason: message`. */
+function conditions(parts: Partial<World>, name = 'p'): readonly string[] {
+  const found = explainPolicies(world(parts)).find(({ policy }) => policy.name === name)
+  return (found?.conditions ?? []).map(
+    ({ type, status, reason, message }) => `${type}=${status} ${reason}: ${message}`,
+  )
+}
+
+const gatewayNodes = { matchLabels: { 'egress-gw': 'true' } }
+const gateway = (egressGateway: object) => ({
+  ciliumPolicies: [ciliumPolicy('p', { egressGateway: egressGateway as never })],
+})
+const onOneLink = world().egressNodes.map(({ metadata, spec, status }) => {
+  const interfaces =
+    status?.interfaces?.map((each) => ({ ...each, subnets: ['172.18.0.0/16', 'fc00::/64'] })) ?? []
+  return egressNode(metadata.name, spec?.slot, interfaces)
+})
+const withDead = (...names: readonly string[]) =>
+  world().nodes.map((each) => (names.includes(each.name) ? { ...each, isReady: false } : each))
+const refused = (policy: string, pods: number) => ({
+  policy: `CiliumEgressGatewayPolicy ${policy}`,
+  networkPolicies: ['default/grounded'],
+  pods,
+  example: 'default/luke',
+})
+const withoutNet0 = world().egressNodes.map((each) =>
+  each.metadata.name === 'worker3' ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])]) : each,
+)
+
+test('the summary names the gateways that new connections use, with their egress IPs', () => {
+  const summaryOf = (parts: Partial<World>) => explainPolicies(world(parts))[0]?.summary
+  assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p')] }), {
+    gateways: 'worker3',
+    egressIPs: '172.18.0.42, fc00::42',
+  })
+  assert.deepEqual(summaryOf({ isovalentPolicies: [isovalentPolicy('p')] }), {
+    gateways: 'worker3, worker4',
+    egressIPs: '172.18.0.42, fc00::42, 172.18.0.43, fc00::43',
+  })
+  const egressGateway = { nodeSelector: { matchLabels: { no: 'such' } } } as never
+  assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p', { egressGateway })] }), {
+    gateways: '',
+    egressIPs: '',
+  })
+})
+
+describe('a policy’s status', () => {
+  const cases: readonly { name: string; world: Partial<World>; expect: readonly string[] }[] = [
+    {
+      name: 'names the gateway in use and its addresses',
+      world: { ciliumPolicies: [ciliumPolicy('p')] },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    },
+    {
+      name: 'says that a policy without selectors selects nothing',
+      world: { ciliumPolicies: [ciliumPolicy('p', { selectors: [] })] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'SelectsNothing=True NoSelectors: selectors is empty: the policy selects no pod; podSelector {} would select all of them',
+      ],
+    },
+    {
+      name: 'says that a family is dropped that no gateway has an egress IP of',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p', {
+            destinationCIDRs: ['0.0.0.0/0', '::/0'],
+            egressGateway: { nodeSelector: gatewayNodes, egressIP: '172.18.0.42' },
+          }),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42',
+        'DropsFamily=True NoIPv6EgressIP: destinationCIDRs has IPv6, and no gateway has an egress IP of it: IPv6 traffic to them is dropped',
+      ],
+    },
+    {
+      name: 'names all gateways of groups',
+      world: { isovalentPolicies: [isovalentPolicy('p')] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42, worker4 with 172.18.0.43 and fc00::43',
+      ],
+    },
+    {
+      name: 'is ready while one gateway of several has an egress IP, and says which has none',
+      world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
+      expect: [
+        'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
+        'GatewayIdle=True NoEgressIP: interface net0 of node worker3 is missing or has no address; the other gateways have the traffic',
+      ],
+    },
+    {
+      name: 'names no gateway as in use that a pool has no address for',
+      world: {
+        isovalentPolicies: [
+          isovalentPolicy('p', {
+            egressGroups: [{ nodeSelector: gatewayNodes }],
+            egressCIDRs: ['172.18.9.9/32'],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=False EgressIPNotOnNode: egress IP 172.18.9.9 is not on worker3 yet: its agent puts it there, if it runs and the interface exists',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker4: give more addresses, or limit maxGatewayNodes',
+      ],
+    },
+    {
+      name: 'names the gateway in use alone where the pool has no address for another',
+      world: {
+        isovalentPolicies: [
+          isovalentPolicy('p', {
+            egressGroups: [{ nodeSelector: gatewayNodes }],
+            egressCIDRs: ['172.18.9.9/32'],
+            groupStatuses: [{ egressIPByGatewayIP: { '172.18.0.4': '172.18.9.9' } }],
+          }),
+        ],
+        egressNodes: world().egressNodes.map((each) =>
+          each.metadata.name === 'worker3'
+            ? egressNode('worker3', 2, [
+                device('eth0', ['172.18.0.4', '172.18.9.9'], { isDefaultRoute: true }),
+              ])
+            : each,
+        ),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.9.9',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker4: give more addresses, or limit maxGatewayNodes',
+      ],
+    },
+    {
+      name: 'says who answers for a dead gateway',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }),
+        egressNodes: onOneLink,
+        nodes: withDead('worker3'),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'GatewayUnhealthy=True AnotherAnswers: gateway worker3 is not healthy, and worker4 answers for 172.18.0.42 and fc00::42',
+      ],
+    },
+    {
+      name: 'says that nobody does, where all are dead',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.42' }),
+        nodes: withDead('worker3', 'worker4'),
+      },
+      expect: [
+        'Ready=False NoHealthyGateway: gateway worker3 is not healthy, and nobody answers for 172.18.0.42: connections with it wait',
+        'GatewayUnhealthy=True NobodyAnswers: gateway worker3 is not healthy, and nobody answers for 172.18.0.42: connections with it wait',
+      ],
+    },
+    {
+      name: 'says that nobody does, where the address is the dead node’s own',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, interface: 'eth0' }),
+        egressNodes: onOneLink,
+        nodes: withDead('worker3'),
+      },
+      expect: [
+        'Ready=False NoHealthyGateway: gateway worker3 is not healthy, and nobody answers for 172.18.0.4 and fc00::4: connections with it wait',
+        'GatewayUnhealthy=True NobodyAnswers: gateway worker3 is not healthy, and nobody answers for 172.18.0.4 and fc00::4: connections with it wait',
+      ],
+    },
+    {
+      name: 'says nothing of a dead node that no pod has for its gateway',
+      world: { ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }), nodes: withDead('worker4') },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    },
+    {
+      name: 'names what an older policy excludes of it, and not what it excludes itself',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('old', {
+            born: 0,
+            destinationCIDRs: ['0.0.0.0/0'],
+            excludedCIDRs: ['172.18.0.0/16', '172.19.1.0/24', '172.20.0.0/16', '10.0.0.0/8'],
+          }),
+          ciliumPolicy('p', {
+            born: 1,
+            destinationCIDRs: ['172.18.0.0/16', '172.19.0.0/16', '172.20.0.0/14'],
+            excludedCIDRs: ['172.20.0.0/16'],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.0.0/16 is excluded by the older CiliumEgressGatewayPolicy old, and leaves as if no policy named it; for pods that both select, 172.19.1.0/24 is excluded by the older CiliumEgressGatewayPolicy old, and leaves as if no policy named it',
+      ],
+    },
+    {
+      name: 'says that a younger exclusion of an older destination does not count',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('old', { born: 0, destinationCIDRs: ['172.18.1.0/24'] }),
+          ciliumPolicy('p', {
+            born: 1,
+            destinationCIDRs: ['172.18.0.0/16'],
+            excludedCIDRs: ['172.18.1.0/24'],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.1.0/24 goes by the older CiliumEgressGatewayPolicy old',
+      ],
+    },
+    {
+      name: 'says that no node matches, and what to do',
+      world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
+      expect: [
+        'Ready=False NoGateway: no node matches egressGateway.nodeSelector: label a node, or change the selector; until then the traffic is dropped',
+      ],
+    },
+    {
+      name: 'says which node lacks the interface',
+      world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
+      expect: ['Ready=False NoEgressIP: interface net0 of node worker3 is missing or has no address'],
+    },
+    {
+      name: 'says which node has no default route',
+      world: { ...gateway({ nodeSelector: gatewayNodes }), egressNodes: [] },
+      expect: [
+        'Ready=False NoEgressIP: node worker3 has no interface with a default route, or its agent does not run',
+      ],
+    },
+    {
+      name: 'says that the egress IP is on no gateway',
+      world: gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.99' }),
+      expect: [
+        'Ready=False EgressIPNotOnNode: egress IP 172.18.0.99 is on no interface of worker3: add it there, or answers will not come back',
+      ],
+    },
+    {
+      name: 'is content when the egress IP is on the gateway, however it is written',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p', {
+            destinationCIDRs: ['2001:db8::/32'],
+            egressGateway: { nodeSelector: gatewayNodes, egressIP: 'FC00:0:0::42' },
+          }),
+        ],
+      },
+      expect: ['Ready=True GatewaysFound: worker3 with fc00::42'],
+    },
+    {
+      name: 'says what cannot be read, all at once',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['172.18.0.0/33'], excludedCIDRs: ['x'] })],
+      },
+      expect: [
+        'Ready=False Invalid: failed to parse destination CIDR 172.18.0.0/33: what it selects is dropped; failed to parse excluded CIDR x: what it selects is dropped',
+      ],
+    },
+    {
+      name: 'says which older policy has its destination',
+      world: { ciliumPolicies: [ciliumPolicy('old'), ciliumPolicy('p', { born: 9 })] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.0.0/16 goes by the older CiliumEgressGatewayPolicy old',
+      ],
+    },
+    {
+      name: 'of the older one says nothing of the younger',
+      world: { ciliumPolicies: [ciliumPolicy('p'), ciliumPolicy('young', { born: 9 })] },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    },
+    {
+      name: 'says of whose pods a NetworkPolicy has it dropped, by what all nodes report',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p'),
+          ciliumPolicy('q', { destinationCIDRs: ['203.0.113.0/24'], born: 9 }),
+        ],
+        egressNodes: world().egressNodes.map((each, index) => ({
+          ...each,
+          status: {
+            ...each.status,
+            refused: index === 0 ? [refused('p', 2), refused('q', 1)] : [refused('p', 1)],
+          },
+        })),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'PodsRefused=True NetworkPolicy: what 5 pods send is dropped, default/luke among them: NetworkPolicy default/grounded restricts their egress and could not hold for what this policy claims; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass',
+      ],
+    },
+    {
+      name: 'says which of several gateways has no node, and that the others serve',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('p', {
+            egressGateways: [
+              { nodeSelector: gatewayNodes, interface: 'net0' },
+              { nodeSelector: { matchLabels: { a: 'b' } } },
+            ],
+          }),
+        ],
+      },
+      expect: [
+        'Ready=False NoGateway: no node matches egressGateways[1].nodeSelector: label a node, or change the selector; the other gateways serve its pods',
+      ],
+    },
+  ]
+  for (const { name, world: parts, expect } of cases)
+    test(name, () => assert.deepEqual(conditions(parts), expect))
+
+  const mistakes: readonly (readonly [message: string, spec: object])[] = [
+    ["destinationCIDRs can't be empty", { destinationCIDRs: [] }],
+    ["egressGateway can't be empty", { egressGateway: {} }],
+    [
+      "gateway configuration can't specify both an interface and an egress IP",
+      { egressGateway: { nodeSelector: {}, interface: 'a', egressIP: '::1' } },
+    ],
+    ['failed to parse egress IP 1.2.3', { egressGateway: { nodeSelector: {}, egressIP: '1.2.3' } }],
+    [
+      'egress IP 224.0.0.9 is one that no node can have',
+      { egressGateway: { nodeSelector: {}, egressIP: '224.0.0.9' } },
+    ],
+    ['failed to parse destination CIDR all', { destinationCIDRs: ['all'] }],
+    ['failed to parse excluded CIDR none', { excludedCIDRs: ['none'] }],
+    ['cannot have both nil namespace selector and nil pod selector', { selectors: [{ nodeSelector: {} }] }],
+  ]
+  for (const [message, spec] of mistakes)
+    test(`knows the mistake "${message}" by the words that users know`, () => {
+      assert.match(
+        conditions({ ciliumPolicies: [ciliumPolicy('p', spec)] })[0] ?? '',
+        new RegExp(`Invalid: ((egressGateway|selectors\\[0\\]): )?${message}:`),
+      )
+    })
+
+  for (const pool of ['224.0.0.0/28', '127.0.0.8/30', '0.0.0.0/0', '::/64', 'ff02::/120'])
+    test(`says that no gateway can have the addresses of ${pool}`, () =>
+      assert.match(
+        conditions({ isovalentPolicies: [isovalentPolicy('p', { egressCIDRs: [pool] })] })[0] ?? '',
+        /Invalid: egress CIDR \S+ has addresses that no node can have:/,
+      ))
+
+  const strange = { toString: null }
+  for (const spec of [
+    { azAffinity: strange },
+    { destinationCIDRs: [strange] },
+    { selectors: [{ podSelector: { matchExpressions: [{ key: 'a', operator: strange }] } }] },
+    { egressGroups: [{ nodeSelector: {}, egressIP: strange }] },
+  ])
+    test(`calls ${JSON.stringify(spec)} what it is`, () =>
+      assert.match(
+        conditions({ isovalentPolicies: [isovalentPolicy('p', spec as never)] })[0] ?? '',
+        /Invalid: .*\{"toString":null\}/,
+      ))
+
+  test('says which generation it is about', () => {
+    const [status] = explainPolicies(world({ ciliumPolicies: [ciliumPolicy('p')] }))
+    assert.equal(status?.conditions[0]?.observedGeneration, 1)
+  })
+})

@@ -1,0 +1,222 @@
+import { managedByLabel } from '../api/kinds.ts'
+import { cniKeys, healthPortKey } from './configuration.ts'
+import {
+  configMount,
+  configurationAnnotation,
+  configVolume,
+  defaultContainerAnnotation,
+  field,
+  labelled,
+  type Manifest,
+  type Names,
+  namespace,
+} from './manifest.ts'
+import { imageFields, podOptions, pullSecrets } from './pod-options.ts'
+import { withServerDefaults } from './server-defaults.ts'
+
+const bpffs = {
+  name: 'bpffs',
+  path: '/sys/fs/bpf',
+  type: 'DirectoryOrCreate',
+  mountPropagation: 'HostToContainer',
+} as const
+
+/**
+ * Folders of the node that the agent works in. Mounts come in from the node and never go out: pins live in the node's own
+ * BPF file system, and only privileged containers may mount for others. The kernel's knobs are read-only in a container's
+ * own /proc. The container runtime's folders are always the same two here, wherever the node has them.
+ */
+const hostFolders = (configMap: Readonly<Record<string, string>>): readonly HostFolder[] => [
+  bpffs,
+  { name: 'run', path: '/run/sallyport', type: 'DirectoryOrCreate' },
+  { name: 'netns', path: '/run/netns', type: 'DirectoryOrCreate', mountPropagation: 'HostToContainer' },
+  {
+    name: 'cni-bin',
+    path: configMap[cniKeys.binaries] ?? '',
+    mountPath: '/opt/cni/bin',
+    type: 'DirectoryOrCreate',
+  },
+  {
+    name: 'cni-conf',
+    path: configMap[cniKeys.configuration] ?? '',
+    mountPath: '/etc/cni/net.d',
+    type: 'DirectoryOrCreate',
+  },
+  { name: 'sysctls', path: '/proc/sys/net', mountPath: '/run/host/proc/sys/net', type: 'Directory' },
+]
+
+/** In chained mode: where the runtime keeps what other plugins made of pods that ran before. */
+const cniCache = { name: 'cni-cache', path: '/var/lib/cni', type: 'DirectoryOrCreate' } as const
+
+interface HostFolder {
+  readonly name: string
+  readonly path: string
+  readonly type: string
+  readonly mountPath?: string
+  readonly mountPropagation?: string
+}
+
+const volumeOf = ({ name, path, type }: HostFolder): object => ({ name, hostPath: { path, type } })
+const mountOf = ({ name, path, mountPath = path, mountPropagation }: HostFolder): object => ({
+  name,
+  mountPath,
+  ...(mountPropagation === undefined ? {} : { mountPropagation }),
+})
+
+const inNodeNetwork = { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }
+
+/** On every node, whatever its taints. */
+const everywhere = {
+  ...inNodeNetwork,
+  priorityClassName: 'system-node-critical',
+  tolerations: [{ operator: 'Exists' }],
+}
+
+/**
+ * The usual AppArmor profile of container runtimes forbids to write below /sys/fs, and SELinux' usual type all of the node's
+ * files: neither asks for capabilities. Before Kubernetes 1.30 AppArmor was asked by an annotation alone.
+ */
+const unconfined = {
+  appArmorProfile: { type: 'Unconfined' },
+  seLinuxOptions: { type: 'spc_t', level: 's0' },
+}
+const unconfinedAnnotation = (container: string): Readonly<Record<string, string>> => ({
+  [`container.apparmor.security.beta.kubernetes.io/${container}`]: 'unconfined',
+})
+
+/**
+ * The agent needs BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce addresses, SYS_ADMIN to
+ * enter pods' network namespaces, and DAC_OVERRIDE where root does not own the CNI folders (as Kubespray leaves them). It does not ask
+ * for SYS_RESOURCE: kernels since 5.11 account maps to the memory cgroup, and a runtime that lacks the capability itself, as on
+ * hardened or nested hosts, refuses the whole container.
+ */
+const securityContext = {
+  runAsUser: 0,
+  readOnlyRootFilesystem: true,
+  capabilities: {
+    add: ['BPF', 'NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'PERFMON', 'DAC_OVERRIDE'],
+    drop: ['ALL'],
+  },
+  ...unconfined,
+}
+
+/**
+ * systemd mounts the BPF file system on a node, and where there is none, as inside the nodes of kind, nobody does. It has to be
+ * the node's: what the agent mounted for itself would end with its container, and every program with it.
+ */
+const mountBpffs = (configMap: Readonly<Record<string, string>>): object => ({
+  name: 'mount-bpffs',
+  ...imageFields(configMap),
+  command: ['sh', '-c', `[ "$(stat -f -c %T ${bpffs.path})" = bpf_fs ] || mount -t bpf bpf ${bpffs.path}`],
+  resources: { requests: { cpu: '10m', memory: '10Mi' } },
+  securityContext: { privileged: true, runAsUser: 0 },
+  volumeMounts: [mountOf({ ...bpffs, mountPropagation: 'Bidirectional' })],
+})
+
+const probe = (port: number, path: string, periodSeconds: number, failureThreshold = 3): object => ({
+  httpGet: { host: '127.0.0.1', path, port },
+  periodSeconds,
+  timeoutSeconds: 5,
+  failureThreshold,
+})
+
+/**
+ * A start that hangs is ended, and the container's `lastState` says at which stage it stood. One takes a second on an idle node, ten on a
+ * node that is busy starting everything else: two minutes are no start any more.
+ */
+export const startup = { periodSeconds: 5, failureThreshold: 24 } as const
+
+export function agentDaemonSet(
+  { agent, agentContainer, agentLabels }: Names,
+  configMap: Readonly<Record<string, string>>,
+): Manifest {
+  const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
+  const healthPort = Number(configMap[healthPortKey])
+  const folders = isChained ? [...hostFolders(configMap), cniCache] : hostFolders(configMap)
+  const { labels, annotations, resources, scheduling } = podOptions(configMap, 'agent')
+  const spec = {
+    serviceAccountName: 'sallyport-agent',
+    ...inNodeNetwork,
+    ...scheduling,
+    initContainers: [mountBpffs(configMap)],
+    containers: [
+      {
+        name: agentContainer,
+        ...imageFields(configMap),
+        command: ['sallyport-agent'],
+        env: [field('NODE_NAME', 'spec.nodeName')],
+        ports: [{ name: 'metrics', containerPort: healthPort }],
+        resources,
+        startupProbe: probe(healthPort, '/healthz', startup.periodSeconds, startup.failureThreshold),
+        readinessProbe: probe(healthPort, '/readyz', 2),
+        livenessProbe: probe(healthPort, '/healthz', 10, 6),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
+        securityContext,
+        volumeMounts: [configMount, ...folders.map(mountOf)],
+      },
+    ],
+    volumes: [configVolume, ...folders.map(volumeOf)],
+  }
+  const metadata = {
+    labels: { ...agentLabels, ...managedByLabel, ...labels },
+    annotations: {
+      ...defaultContainerAnnotation(agentContainer),
+      ...configurationAnnotation(configMap),
+      ...unconfinedAnnotation(agentContainer),
+      ...annotations,
+    },
+  }
+  const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } }
+  return labelled(
+    'apps/v1',
+    'DaemonSet',
+    agent,
+    { spec: { selector: { matchLabels: agentLabels }, updateStrategy, template: { metadata, spec } } },
+    namespace,
+  )
+}
+
+const cleanUpLabels = { 'k8s-app': 'sallyport-clean-up' }
+const cleanUpContainer = 'clean-up'
+
+/** Takes everything of ours off every node, and is ready where that is done. For when no agent runs any more. */
+export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): Manifest {
+  const folders = hostFolders(configMap)
+  const healthPort = Number(configMap[healthPortKey])
+  const spec = {
+    automountServiceAccountToken: false,
+    ...everywhere,
+    ...pullSecrets(configMap),
+    containers: [
+      {
+        name: cleanUpContainer,
+        ...imageFields(configMap),
+        command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
+        resources: { requests: { cpu: '50m', memory: '60Mi' } },
+        readinessProbe: probe(healthPort, '/readyz', 1),
+        terminationMessagePolicy: 'FallbackToLogsOnError',
+        securityContext,
+        volumeMounts: folders.map(mountOf),
+      },
+    ],
+    volumes: folders.map(volumeOf),
+  }
+  const metadata = {
+    labels: { ...cleanUpLabels, ...managedByLabel },
+    annotations: unconfinedAnnotation(cleanUpContainer),
+  }
+  const manifest = labelled(
+    'apps/v1',
+    'DaemonSet',
+    'sallyport-clean-up',
+    {
+      spec: {
+        selector: { matchLabels: cleanUpLabels },
+        updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
+        template: { metadata, spec },
+      },
+    },
+    namespace,
+  )
+  return withServerDefaults(manifest)
+}

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { stringify } from 'yaml'
+import { renderCrd } from '../../api/crd.ts'
+import { RunningServer } from '../../lab/apiserver/http/running-server.ts'
+import { clientToolsFolder } from '../../lab/client-tools.ts'
+import { repository } from '../../lab/layout.ts'
+
+const chart = join(repository, 'deploy/chart')
+const ours = ['--namespace', 'kube-system']
+const workloads = 'get deployments,daemonsets,configmaps -n kube-system -o name'
+const cliEntry = join(repository, 'src/cli/main.ts')
+
+/* Releases and what they hold, on an API server without nodes. */
+for (const age of ['oldest', 'newest'] as const) {
+  const helmPath = join(clientToolsFolder(age), 'helm')
+  describe(`the ${age} Helm and install on one cluster`, {
+    skip: !existsSync(helmPath) && 'Helm is missing: ./setup brings it on x86-64',
+    timeout: 300_000,
+  }, () => {
+    let server: RunningServer
+    before(async () => {
+      server = await RunningServer.open()
+    })
+    after(() => server[Symbol.asyncDispose]())
+
+    const helm = async (...words: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await server.run([helmPath, ...words, ...ours])
+      assert.equal(code, 0, `helm ${words.join(' ')}: ${stderr}`)
+      return stdout
+    }
+    const helmFails = async (...words: string[]): Promise<string> => {
+      const { code, stderr, stdout } = await server.run([helmPath, ...words, ...ours])
+      assert.notEqual(code, 0, `helm ${words.join(' ')} should fail: ${stdout}`)
+      return stderr
+    }
+    const kubectl = async (words: string, input?: string): Promise<string> => {
+      const { code, stdout, stderr } = await server.kubectl(words, input)
+      assert.equal(code, 0, `kubectl ${words}: ${stderr}`)
+      return stdout.trim()
+    }
+    const sallyport = (...words: string[]) =>
+      server.run([process.execPath, '--disable-warning=ExperimentalWarning', cliEntry, ...words])
+    const mtu = (): Promise<string> =>
+      kubectl('get cm sallyport-config -n kube-system -o jsonpath={.data.mtu}')
+
+    test('a release is installed, upgraded, rolled back and uninstalled; the definitions and their objects stay', async () => {
+      await helm('install', 'gateway', chart)
+      assert.equal(await mtu(), '0')
+      const policy = { apiVersion: 'cilium.io/v2', kind: 'CiliumEgressGatewayPolicy', metadata: { name: 'kept' }, spec: { selectors: [{ podSelector: {} }], destinationCIDRs: ['203.0.113.0/24'], egressGateway: { nodeSelector: {} } } }
+      await kubectl('create -f -', stringify(policy))
+      await helm('upgrade', 'gateway', chart, '--set', 'mtu=1400,serviceMonitor.enabled=false')
+      assert.equal(await mtu(), '1400')
+      await helm('rollback', 'gateway', '1')
+      assert.equal(await mtu(), '0')
+      await helm('uninstall', 'gateway')
+      assert.equal(await kubectl(workloads), '')
+      assert.equal(await kubectl('get cegp -o name'), 'ciliumegressgatewaypolicy.cilium.io/kept')
+      await helm('install', 'gateway', chart)
+    }) // biome-ignore format: one a line
+
+    test('an upgrade changes the definitions, too', async () => {
+      const name = 'egressnodes.sallyport.dev'
+      await kubectl(`patch crd ${name} --type=json -p [{"op":"replace","path":"/spec/versions/0/additionalPrinterColumns","value":[]}]`)
+      const columns = `get crd ${name} -o jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}`
+      assert.equal(await kubectl(columns), '')
+      await helm('upgrade', 'gateway', chart, '--set', 'mtu=1300', ...(age === 'newest' ? ['--force-conflicts'] : []))
+      assert.match(await kubectl(columns), /Age/)
+    }) // biome-ignore format: one a line
+
+    test('install, upgrade and uninstall refuse to touch a release, and say what to do', async () => {
+      for (const [words, remedy] of [
+        [['install'], /by the Helm release gateway: change it with "helm upgrade gateway/],
+        [
+          ['upgrade', '--set', 'mtu=1200'],
+          /by the Helm release gateway: change it with "helm upgrade gateway/,
+        ],
+        [['uninstall', '--yes'], /clean the nodes with "helm upgrade gateway .* --set cleanUp=true"/],
+      ] as const) {
+        const { code, stderr } = await sallyport(...words)
+        assert.equal(code, 1, words.join(' '))
+        assert.match(stderr, remedy)
+      }
+      assert.equal(await mtu(), '1300')
+      assert.match(
+        (await sallyport('install', '--dry-run')).stdout,
+        /^# Sallyport is installed by the Helm release gateway/,
+      )
+      const { stdout } = await sallyport('preflight')
+      assert.match(stdout, /installed by the Helm release gateway/)
+      assert.doesNotMatch(stdout, /not ours/)
+    })
+
+    test('the clean-up takes the place of agents and operators', async () => {
+      await helm('upgrade', 'gateway', chart, '--reset-then-reuse-values', '--set', 'cleanUp=true')
+      const names = await kubectl('get deployments,daemonsets -n kube-system -o name')
+      assert.equal(names, 'daemonset.apps/sallyport-clean-up')
+      await helm('uninstall', 'gateway')
+    })
+
+    test('install takes over the definitions that a release left behind', async () => {
+      const { code, stdout, stderr } = await sallyport('install')
+      assert.equal(code, 0, stderr)
+      assert.match(stdout, /egressnodes\.sallyport\.dev configured/)
+      assert.doesNotMatch(stdout, /left alone/)
+    })
+
+    test('a release does not replace an install without being told to', async () => {
+      assert.match(await helmFails('install', 'gateway', chart), /cannot be imported into the current release: invalid ownership metadata/)
+      assert.equal(await kubectl('get ds sallyport -n kube-system -o jsonpath={.metadata.labels}'), '{"app.kubernetes.io/managed-by":"sallyport"}')
+      if (age === 'oldest') return
+      await helm('install', 'gateway', chart, '--take-ownership', '--force-conflicts')
+      assert.equal(await kubectl('get ds sallyport -n kube-system -o jsonpath={.metadata.labels}'), '{"app.kubernetes.io/managed-by":"Helm"}')
+      assert.match((await sallyport('upgrade')).stderr, /by the Helm release gateway/)
+      await helm('uninstall', 'gateway')
+    }) // biome-ignore format: one a line
+
+    test('a definition of another product is left alone', async () => {
+      await kubectl('delete crd --all')
+      await sallyport('uninstall', '--purge', '--yes')
+      const foreign = { ...renderCrd('isovalentEgressGatewayPolicy'), metadata: { name: 'isovalentegressgatewaypolicies.isovalent.com', labels: { 'from': 'another-product' } } }
+      await kubectl('create -f -', stringify(foreign))
+      await helm('install', 'gateway', chart)
+      assert.equal(await kubectl('get crd isovalentegressgatewaypolicies.isovalent.com -o jsonpath={.metadata.labels}'), '{"from":"another-product"}')
+      await helm('uninstall', 'gateway')
+      assert.equal(await kubectl('get crd isovalentegressgatewaypolicies.isovalent.com -o jsonpath={.metadata.labels}'), '{"from":"another-product"}')
+    }) // biome-ignore format: one a line
+
+    test('a values file with a mistake changes nothing', async () => {
+      const file = server.path('wrong.yaml')
+      writeFileSync(file, stringify({ slots: 100 }))
+      assert.match(await helmFails('install', 'wrong', chart, '--values', file), /slots/)
+      assert.equal(await kubectl(workloads), '')
+    })
+  })
+}

@@ -1,0 +1,109 @@
+import { kinds } from '../../api/kinds.ts'
+import { cleanUpDaemonSet } from '../agent-manifests.ts'
+import { settings } from '../configuration.ts'
+import { toYaml } from '../kustomization.ts'
+import { chartAnnotation, defaultNames, type Manifest } from '../manifest.ts'
+import { renderInstall } from '../manifests.ts'
+import { withoutNewerFields } from '../server-versions.ts'
+import { expressionOf, markedConfigMap, unmark } from './marked-settings.ts'
+import { withConditions } from './optional-lines.ts'
+
+type ConfigMap = Readonly<Record<string, string>>
+
+/** When a part of the manifests is there, and the ConfigMap or the server's version without which it is not. */
+const conditions: readonly { readonly test: string; readonly off?: ConfigMap; readonly server?: string }[] = [
+  { test: 'eq .Values.cni.chainingMode "generic-veth"', off: { 'cni-chaining-mode': 'none' } },
+  { test: '.Values.serviceMonitor.enabled', off: { 'service-monitor': 'false' } },
+  { test: 'semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version', server: 'v1.29.0' },
+  ...settings
+    .filter(
+      ({ kind, fallback, key }) => fallback === '{}' || (kind === 'list' && key === 'image-pull-secrets'),
+    )
+    .map((setting) => ({ test: expressionOf(setting), off: { [setting.key]: setting.fallback } })),
+]
+
+/** The manifests that a file takes, as a template. */
+function templateOf(
+  pick: (each: Manifest) => boolean,
+  render: (configMap: ConfigMap) => readonly Manifest[],
+): string {
+  const lines = (off: ConfigMap = {}, server = ''): string[] =>
+    toYaml(
+      render({ ...markedConfigMap, ...off })
+        .filter(pick)
+        .map((each) => withoutNewerFields(each, server)),
+    )
+      .replace(/(sallyport\.dev\/configuration: ).*/g, '$1{{ include "sallyport.fingerprint" . | quote }}')
+      .split('\n')
+  const full = lines()
+  return withConditions(
+    full,
+    conditions.map(({ test, off, server }) => ({ test, without: lines(off, server) })),
+  )
+    .map(unmark)
+    .join('\n')
+}
+
+const ofKinds =
+  (...names: readonly string[]) =>
+  ({ kind }: Manifest): boolean =>
+    names.includes(kind)
+const install = (configMap: ConfigMap): Manifest[] => renderInstall(configMap, defaultNames)
+
+/** Path and text of each template that is made of manifests. */
+export function renderTemplates(): ReadonlyMap<string, string> {
+  const whileInstalled = (text: string): string => `{{- if not .Values.cleanUp }}\n${text}{{- end }}\n`
+  return new Map([
+    ...Object.values(kinds).map(({ plural, group }): [string, string] => [
+      `templates/definition-${plural}.yaml`,
+      definitionTemplate(`${plural}.${group}`),
+    ]),
+    [
+      'templates/rights.yaml',
+      templateOf(
+        ofKinds('ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'),
+        install,
+      ),
+    ],
+    ['templates/configuration.yaml', configurationTemplate()],
+    [
+      'templates/operator.yaml',
+      whileInstalled(templateOf(ofKinds('Deployment', 'PodDisruptionBudget'), install)),
+    ],
+    [
+      'templates/agent.yaml',
+      whileInstalled(templateOf(ofKinds('DaemonSet', 'Service', 'ServiceMonitor'), install)),
+    ],
+    [
+      'templates/clean-up.yaml',
+      `{{- if .Values.cleanUp }}\n${templateOf(
+        () => true,
+        (configMap) => [cleanUpDaemonSet(configMap)],
+      )}{{- end }}\n`,
+    ],
+  ])
+}
+
+function configurationTemplate(): string {
+  const text = toYaml(
+    install({})
+      .filter(ofKinds('ConfigMap'))
+      .map((each) => ({ ...each, data: '__settings__' })),
+  )
+  return `{{- include "sallyport.check" . }}\n${text.replace('data: __settings__', 'data:\n  {{- include "sallyport.settings" . | nindent 2 }}')}`
+}
+
+/**
+ * A definition stays when the release goes, because all policies go with it. One that another product brought is left alone, as
+ * install leaves it.
+ */
+function definitionTemplate(name: string): string {
+  const [definition] = install({}).filter(
+    ({ kind, metadata }) => /Definition$/.test(kind) && metadata.name === name,
+  )
+  if (definition === undefined) throw new Error(`no definition is named ${name}`)
+  const annotations = { 'helm.sh/resource-policy': 'keep', [chartAnnotation]: 'true' }
+  const text = toYaml([{ ...definition, metadata: { ...definition.metadata, annotations } } as Manifest])
+  if (text.includes('{{')) throw new Error(`${name} holds text that Helm would take for an expression`)
+  return `{{- if include "sallyport.bringsDefinition" (list . "${name}") }}\n${text}{{- end }}\n`
+}

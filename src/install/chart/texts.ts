@@ -1,0 +1,164 @@
+import { kinds } from '../../api/kinds.ts'
+import { version } from '../../api/version.ts'
+import { settings } from '../configuration.ts'
+import { toYaml } from '../kustomization.ts'
+import { chartAnnotation, defaultNames, namespace, withoutRights } from '../manifest.ts'
+import { imageFields, pullSecrets } from '../pod-options.ts'
+import { configMapLine } from './marked-settings.ts'
+
+/** The files of the chart that are no manifests of an install. */
+
+export const chartYaml = `apiVersion: v2
+name: sallyport
+description: Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies
+type: application
+version: ${version}
+appVersion: "${version}"
+kubeVersion: ">=1.28.0-0"
+keywords: [egress, gateway, ebpf, networking]
+`
+
+const policyOptions = [
+  [`${kinds.ciliumEgressGatewayPolicy.plural}.${kinds.ciliumEgressGatewayPolicy.group}`, 'cilium'],
+  [`${kinds.isovalentEgressGatewayPolicy.plural}.${kinds.isovalentEgressGatewayPolicy.group}`, 'isovalent'],
+] as const
+
+export const namedTemplates = `{{/* The data of the ConfigMap: every setting as a text. */}}
+{{- define "sallyport.settings" -}}
+${settings.map(configMapLine).join('\n')}
+{{- end }}
+
+{{/* Pods restart when a setting changes. install writes the same value for the same settings. */}}
+{{- define "sallyport.fingerprint" -}}
+{{ include "sallyport.settings" . | fromYaml | toRawJson | sha256sum | trunc 16 }}
+{{- end }}
+
+{{/* Not empty if the release brings this definition: a list of the context and the definition's name. */}}
+{{- define "sallyport.bringsDefinition" -}}
+{{- $root := index . 0 }}
+{{- $name := index . 1 }}
+{{- $options := dict ${policyOptions.map(([name, option]) => `"${name}" $root.Values.definitions.${option}`).join(' ')} }}
+{{- $present := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name }}
+{{- $labels := (($present | default dict).metadata | default dict).labels | default dict }}
+{{- $annotations := (($present | default dict).metadata | default dict).annotations | default dict }}
+{{- $isOurs := or (not $present) (hasKey $annotations "${chartAnnotation}") (eq (get $labels "app.kubernetes.io/managed-by") "sallyport") }}
+{{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
+{{- end }}
+
+{{/* Settings that cannot hold together, and the one namespace where Sallyport can be. */}}
+{{- define "sallyport.check" -}}
+{{- if ne .Release.Namespace "${namespace}" }}
+{{- fail "Sallyport runs in the namespace ${namespace}: add --namespace ${namespace}" }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (eq .Values.health.address "127.0.0.1") }}
+{{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1: set health.address to 0.0.0.0 or ::" }}
+{{- end }}
+{{- end }}
+`
+
+export const notes = `{{- if .Values.cleanUp }}
+Sallyport is removed from the nodes. When every pod of the DaemonSet sallyport-clean-up is ready, remove the release:
+
+  kubectl -n ${namespace} rollout status daemonset/sallyport-clean-up
+  helm uninstall {{ .Release.Name }} --namespace ${namespace}
+{{- else }}
+Sallyport {{ .Chart.AppVersion }} is installed. Wait until every agent is ready:
+
+  kubectl -n ${namespace} rollout status daemonset/${defaultNames.agent}
+  helm test {{ .Release.Name }} --namespace ${namespace}
+
+Then label a gateway node and apply a policy:
+
+  kubectl label node NODE egress-gw=true
+  kubectl explain isovalentegressgatewaypolicy.spec
+{{- if not .Values.egressGateway.enabled }}
+
+WARNING: egressGateway.enabled is false. No policy is enforced: every pod leaves with the address of its node.
+{{- end }}
+{{- if eq .Values.cni.chainingMode "none" }}
+
+Sallyport is the only CNI plugin of this cluster (cni.chainingMode is none). If another plugin connects your pods, uninstall this
+release and set cni.chainingMode=generic-veth.
+{{- end }}
+
+Before helm uninstall, clean the nodes: helm upgrade {{ .Release.Name }} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true
+{{- end }}
+`
+
+const hook = (weight: number): object => ({
+  'helm.sh/hook': 'test',
+  'helm.sh/hook-weight': String(weight),
+  'helm.sh/hook-delete-policy': 'before-hook-creation,hook-succeeded',
+})
+const testName = 'sallyport-test'
+const read = ['get', 'list']
+
+/** What \`helm test\` runs: the status of the whole install, read with rights of its own. */
+export function statusTest(): string {
+  const metadata = (weight: number, isNamespaced = true): object => ({
+    name: testName,
+    ...(isNamespaced ? { namespace } : {}),
+    annotations: hook(weight),
+  })
+  const rbac = 'rbac.authorization.k8s.io'
+  const subjects = [{ kind: 'ServiceAccount', name: testName, namespace }]
+  const rules = [
+    { apiGroups: [''], resources: ['pods', 'configmaps', 'events'], verbs: read },
+    { apiGroups: ['apps'], resources: ['daemonsets', 'deployments'], verbs: read },
+  ]
+  const clusterRules = [
+    { apiGroups: [''], resources: ['nodes'], verbs: read },
+    ...Object.values(kinds).map(({ group, plural }) => ({
+      apiGroups: [group],
+      resources: [plural],
+      verbs: read,
+    })),
+  ]
+  const roleRef = (kind: string): object => ({ apiGroup: rbac, kind, name: testName })
+  const spec = {
+    serviceAccountName: testName,
+    restartPolicy: 'Never',
+    hostNetwork: true,
+    tolerations: [{ operator: 'Exists' }],
+    ...pullSecrets({ 'image-pull-secrets': 'PULL_SECRET' }),
+    containers: [
+      {
+        name: 'status',
+        ...imageFields({ 'image-repository': 'IMAGE', 'image-tag': 'TAG', 'image-pull-policy': 'POLICY' }),
+        command: ['sallyport', 'status', '--wait', '--wait-duration', '1m'],
+        /* It asks the cluster, also where it could reach the agent of its node. */
+        env: [{ name: 'SALLYPORT_SOCKET', value: '' }],
+        securityContext: withoutRights,
+      },
+    ],
+  }
+  return toYaml([
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: metadata(-2) },
+    { apiVersion: `${rbac}/v1`, kind: 'Role', metadata: metadata(-2), rules },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata: metadata(-1),
+      roleRef: roleRef('Role'),
+      subjects,
+    },
+    { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: metadata(-2, false), rules: clusterRules },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: metadata(-1, false),
+      roleRef: roleRef('ClusterRole'),
+      subjects,
+    },
+    { apiVersion: 'v1', kind: 'Pod', metadata: metadata(0), spec },
+  ] as never)
+    .replace(
+      'image: IMAGE:TAG',
+      'image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"',
+    )
+    .replace('imagePullPolicy: POLICY', 'imagePullPolicy: {{ .Values.image.pullPolicy | quote }}')
+    .replace(
+      / *imagePullSecrets:\n.*PULL_SECRET\n/,
+      '  {{- with .Values.image.pullSecrets }}\n  imagePullSecrets:\n    {{- range . }}\n    - name: {{ . | quote }}\n    {{- end }}\n  {{- end }}\n',
+    )
+}

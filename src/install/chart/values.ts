@@ -1,0 +1,121 @@
+import { imageTagKey, type Setting, settings } from '../configuration.ts'
+import type { Json } from '../structured-value.ts'
+
+/** A setting that only the chart has. */
+interface ChartSetting {
+  readonly path: string
+  readonly help: string
+  readonly fallback: Json
+  readonly schema: Json
+}
+
+export const chartSettings: readonly ChartSetting[] = [
+  {
+    path: 'definitions.cilium',
+    help: 'Bring the definition of CiliumEgressGatewayPolicy. Helm leaves a definition of another product alone, but helm template cannot see it: set false there.',
+    fallback: true,
+    schema: { type: 'boolean' },
+  },
+  {
+    path: 'definitions.isovalent',
+    help: 'Bring the definition of IsovalentEgressGatewayPolicy.',
+    fallback: true,
+    schema: { type: 'boolean' },
+  },
+  {
+    path: 'cleanUp',
+    help: 'Before helm uninstall: replace agents and operators with pods that remove everything of Sallyport from each node.',
+    fallback: false,
+    schema: { type: 'boolean' },
+  },
+]
+
+/** What values.yaml says of a setting: its default in the type that Helm users write. */
+export function defaultOf({ key, kind, fallback }: Setting): Json {
+  /* Empty, so that `helm upgrade --reuse-values` does not keep the old version's image. */
+  if (key === imageTagKey) return ''
+  switch (kind) {
+    case 'boolean':
+      return fallback === 'true'
+    case 'integer':
+      return Number(fallback)
+    case 'list':
+    case 'cidrs':
+      return fallback.split(',').filter((item) => item !== '')
+    case 'map':
+    case 'object':
+    case 'objects':
+      return JSON.parse(fallback) as Json
+    default:
+      return fallback
+  }
+}
+
+export function helpOf({ key, help, choices = [] }: Setting): string {
+  if (key === imageTagKey) return 'Its tag. Empty: the version of the chart.'
+  return choices.length > 1 ? `${help} One of: ${choices.join(', ')}.` : help
+}
+
+interface Branch {
+  readonly [name: string]: Branch | Leaf
+}
+interface Leaf {
+  readonly help: string
+  readonly value: Json
+}
+const isLeaf = (node: Branch | Leaf): node is Leaf => 'help' in node && typeof node.help === 'string'
+
+/** values.yaml: every setting once, with its help as a comment, nested as its path says. */
+export function renderValues(): string {
+  const leaves = [
+    ...settings.map((each) => ({ path: each.path, help: helpOf(each), value: defaultOf(each) })),
+    ...chartSettings.map(({ path, help, fallback }) => ({ path, help, value: fallback })),
+  ]
+  const head = `# The settings of Sallyport. "sallyport install --help" explains the same settings by the same names.\n`
+  return `${head}\n${renderBranch(nest(leaves), '').join('\n')}\n`
+}
+
+function nest(leaves: readonly (Leaf & { readonly path: string })[]): Branch {
+  const root: Record<string, Branch | Leaf> = {}
+  for (const { path, help, value } of leaves) {
+    const names = path.split('.')
+    const last = names.pop() ?? ''
+    let branch = root
+    for (const name of names) {
+      branch[name] ??= {}
+      branch = branch[name] as Record<string, Branch | Leaf>
+    }
+    branch[last] = { help, value }
+  }
+  return root
+}
+
+function renderBranch(branch: Branch, indent: string): string[] {
+  return Object.entries(branch).flatMap(([name, node]) =>
+    isLeaf(node)
+      ? [
+          ...wrap(node.help, 110 - indent.length).map((line) => `${indent}# ${line}`),
+          `${indent}${name}: ${flow(node.value)}`,
+        ]
+      : [`${indent}${name}:`, ...renderBranch(node, `${indent}  `)],
+  )
+}
+
+/** JSON is YAML; plain words need no quotes. */
+function flow(value: Json): string {
+  return typeof value === 'string' &&
+    /^[a-z/][\w./-]*$/i.test(value) &&
+    !/^(true|false|yes|no|on|off|null|y|n)$/i.test(value)
+    ? value
+    : JSON.stringify(value)
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + word.length + 1 > width) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}

@@ -1,0 +1,33 @@
+import { badRequest } from '../http/status-error.ts'
+import type { Access, Attempt, User } from './access.ts'
+
+/**
+ * Who a request is judged as: whoever sent it, or whom they speak for, where they may. Each name and each group is a right
+ * of its own, as in Kubernetes.
+ */
+export function actingAs(access: Access, user: User, headers: NodeJS.Dict<string[]>): User {
+  const [name] = headers['impersonate-user'] ?? []
+  const groups = headers['impersonate-group'] ?? []
+  if (name === undefined) {
+    if (groups.length > 0) throw badRequest('requested groups without impersonating a user')
+    return user
+  }
+  const [, account] = /^system:serviceaccount:([^:]+:[^:]+)$/.exec(name) ?? []
+  const [namespace = '', accountName = ''] = account?.split(':') ?? []
+  access.authorize(
+    user,
+    account === undefined ? toBe('users', name) : { ...toBe('serviceaccounts', accountName), namespace },
+  )
+  for (const group of groups) access.authorize(user, toBe('groups', group))
+  const ofAccounts =
+    account === undefined ? [] : ['system:serviceaccounts', `system:serviceaccounts:${namespace}`]
+  return {
+    name,
+    uid: '',
+    groups: [...(groups.length > 0 ? groups : ofAccounts), 'system:authenticated'],
+  }
+}
+
+function toBe(resource: string, name: string): Attempt {
+  return { verb: 'impersonate', group: '', resource, subresource: '', namespace: '', name, path: '' }
+}

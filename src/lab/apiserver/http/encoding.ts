@@ -1,0 +1,28 @@
+import type { ServerResponse } from 'node:http'
+import type { ApiObject } from '../objects/api-object.ts'
+
+const texts = new WeakMap<object, string>()
+
+/**
+ * The JSON of an object that nobody changes any more. Encoded once, however many watches, lists and the log tell it.
+ */
+export function encodeObject(object: ApiObject): string {
+  const known = texts.get(object)
+  if (known !== undefined) return known
+  const text = JSON.stringify(object)
+  texts.set(object, text)
+  return text
+}
+
+export function sendText(
+  response: ServerResponse,
+  code: number,
+  text: string,
+  type = 'application/json',
+): void {
+  response.writeHead(code, { 'content-type': type }).end(text)
+}
+
+export function send(response: ServerResponse, code: number, body: object, type = 'application/json'): void {
+  sendText(response, code, JSON.stringify(body), type)
+}

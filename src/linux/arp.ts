@@ -1,0 +1,97 @@
+import type { Address } from '../net/address.ts'
+import { macBytes } from '../net/mac.ts'
+import { native } from './libc.ts'
+import { fromKernelBytes, kernelBytes } from './network-address.ts'
+import { broadcastMac, ethernet, etherType, openPacketSocket } from './packet-socket.ts'
+
+const operations = { request: 1, reply: 2 } as const
+const hardware = { ethernet: 1, macLength: 6, ipv4Length: 4 } as const
+const frameLength = 60
+
+/** Whom an ARP packet is from and for (RFC 826). The target's MAC is unknown in a request. */
+export interface ArpPacket {
+  readonly operation: keyof typeof operations
+  readonly sender: { readonly mac: string; readonly address: Address }
+  readonly target: { readonly mac?: string; readonly address: Address }
+}
+
+/** A whole frame, sent to everybody on the link. */
+export function arpFrame({ operation, sender, target }: ArpPacket): Buffer {
+  const arp = Buffer.alloc(28)
+  arp.writeUInt16BE(hardware.ethernet, 0)
+  arp.writeUInt16BE(etherType.ipv4, 2)
+  arp.set([hardware.macLength, hardware.ipv4Length], 4)
+  arp.writeUInt16BE(operations[operation], 6)
+  arp.set(macBytes(sender.mac), 8)
+  arp.set(kernelBytes(sender.address), 14)
+  if (target.mac !== undefined) arp.set(macBytes(target.mac), 18)
+  arp.set(kernelBytes(target.address), 24)
+  return pad(Buffer.concat([ethernet(broadcastMac, macBytes(sender.mac), etherType.arp), arp]))
+}
+
+function pad(frame: Buffer): Buffer {
+  return Buffer.concat([frame, Buffer.alloc(Math.max(frameLength - frame.length, 0))])
+}
+
+/** The IPv4 address that says in an ARP packet that it is there, in a request too; undefined for any other frame. */
+export function arpSender(frame: Uint8Array): Address | undefined {
+  if (frame.length < 42) return undefined
+  const view = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
+  const isArp =
+    view.readUInt16BE(12) === etherType.arp &&
+    view.readUInt16BE(14) === hardware.ethernet &&
+    view.readUInt16BE(16) === etherType.ipv4 &&
+    view.readUInt16BE(18) === hardware.macLength * 256 + hardware.ipv4Length
+  const sender = view.subarray(28, 32)
+  return isArp && sender.some((byte) => byte !== 0) ? fromKernelBytes(sender) : undefined
+}
+
+/** Where questions about the neighbours of a link are asked, and with which address. */
+export interface LinkEnd {
+  readonly ifindex: number
+  readonly mac: string
+  readonly address: Address
+}
+
+/** The frames that one call of `answers` reads at most: a link with a flood of ARP must not hold up its caller. */
+const maxFrames = 64
+
+/** Asks by ARP who is alive on a link. Nothing waits: questions are sent, answers are collected when somebody asks for them. */
+export class LinkQuestions implements Disposable {
+  readonly #end: LinkEnd
+  readonly #fd: number
+  readonly #buffer = Buffer.alloc(128)
+
+  /** Throws a KernelError, for example where the device is gone. */
+  constructor(end: LinkEnd) {
+    this.#end = end
+    this.#fd = openPacketSocket(end.ifindex, etherType.arp)
+  }
+
+  /** False where the question could not be sent. */
+  ask(address: Address): boolean {
+    const { mac, address: own } = this.#end
+    const frame = arpFrame({
+      operation: 'request',
+      sender: { mac, address: own },
+      target: { address },
+    })
+    return native.send(this.#fd, frame, frame.length, 0) === frame.length
+  }
+
+  /** The addresses that have spoken on the link since the last call. */
+  answers(): ReadonlySet<Address> {
+    const found = new Set<Address>()
+    for (let frames = 0; frames < maxFrames; frames++) {
+      const length = native.recv(this.#fd, this.#buffer, this.#buffer.length, 0)
+      if (length <= 0) break
+      const sender = arpSender(this.#buffer.subarray(0, length))
+      if (sender !== undefined) found.add(sender)
+    }
+    return found
+  }
+
+  [Symbol.dispose](): void {
+    native.close(this.#fd)
+  }
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isovalentPolicy, world } from '../../test/support/world-builder.ts'
+import { kinds } from '../api/kinds.ts'
+import { slotEvents } from '../decide/status/events.ts'
+import { explainPolicies } from '../decide/status/status.ts'
+import { settleMs, Teller } from './event-writer.ts'
+
+function teller() {
+  const told: string[] = []
+  const recorder = {
+    record: (
+      { kind, name, uid }: { kind: string; name: string; uid: string },
+      { reason, message }: { reason: string; message: string },
+    ) => told.push(`${kind} ${name} ${uid} ${reason}: ${message}`),
+  }
+  return { told, teller: new Teller(recorder) }
+}
+
+test('a change is told of the policy that it is about, with the names of its nodes', () => {
+  const { told, teller: of } = teller()
+  const object = isovalentPolicy('p')
+  const dead = world().nodes.map((each) => (each.name === 'worker3' ? { ...each, isReady: false } : each))
+  const any = world({ isovalentPolicies: [object], nodes: dead })
+  const statuses = explainPolicies(any)
+  const change = (before: readonly string[], after: readonly string[]) => ({
+    kind: kinds.isovalentEgressGatewayPolicy,
+    object,
+    before: { groupStatuses: [{ healthyGatewayIPs: [...before] }] },
+    after: { groupStatuses: [{ healthyGatewayIPs: [...after] }] },
+  })
+  of.tellPolicies([change(['172.18.0.4', '172.18.0.3', '172.18.0.5'], [])], statuses, any.nodes, 0)
+  assert.deepEqual(told, [
+    'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: gateway worker3 is not heard: new connections avoid it',
+  ])
+})
+
+const condition = (status: 'True' | 'False', reason: string) => ({
+  conditions: [{ type: 'Ready', status, reason, message: `because of ${reason}` }],
+})
+
+test('a warning that is over within seconds is not told, and neither is that it is over', () => {
+  const { told, teller: of } = teller()
+  const object = isovalentPolicy('p')
+  const any = world({ isovalentPolicies: [object] })
+  const statuses = explainPolicies(any)
+  const [ready, lost] = [condition('True', 'GatewaysFound'), condition('False', 'EgressIPNotOnNode')]
+  const change = (before: object, after: object) =>
+    [{ kind: kinds.isovalentEgressGatewayPolicy, object, before, after }] as never
+  of.tellPolicies(change(ready, lost), statuses, any.nodes, 0)
+  of.tellPolicies(change(lost, ready), statuses, any.nodes, 1_000)
+  of.tellPolicies([], statuses, any.nodes, 60_000)
+  assert.deepEqual(told, [])
+  of.tellPolicies(change(ready, lost), statuses, any.nodes, 60_000)
+  assert.equal(of.dueInMs(61_000), settleMs - 1_000)
+  of.tellPolicies([], statuses, any.nodes, 60_000 + settleMs)
+  of.tellPolicies(change(lost, ready), statuses, any.nodes, 90_000)
+  assert.deepEqual(told, [
+    'IsovalentEgressGatewayPolicy p uid-of-p EgressIPNotOnNode: because of EgressIPNotOnNode',
+    'IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound',
+  ])
+})
+
+test('a new policy tells that it is ready, also when a warning came first and passed', () => {
+  const { told, teller: of } = teller()
+  const object = isovalentPolicy('p')
+  const any = world({ isovalentPolicies: [object] })
+  const statuses = explainPolicies(any)
+  const [ready, lost] = [condition('True', 'GatewaysFound'), condition('False', 'EgressIPNotOnNode')]
+  const change = (before: object, after: object) =>
+    [{ kind: kinds.isovalentEgressGatewayPolicy, object, before, after }] as never
+  of.tellPolicies(change({}, lost), statuses, any.nodes, 0)
+  of.tellPolicies(change(lost, ready), statuses, any.nodes, 1_000)
+  assert.deepEqual(told, ['IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound'])
+})
+
+test('that a node has no slot is news once, and again after it had one', () => {
+  const { told, teller: of } = teller()
+  const refused = slotEvents([{ action: 'refuse', node: 'worker', reason: 'all 16 slots are given' }])
+  const nodes = [{ name: 'worker', uid: 'u', labels: {}, internalIPs: [], podCIDRs: [], isCordoned: false }]
+  of.tellSlots(refused, nodes)
+  of.tellSlots(refused, nodes)
+  assert.equal(told.length, 1)
+  assert.match(told[0] ?? '', /^Node worker u NoSlot: all 16 slots are given/)
+  of.tellSlots(new Map(), nodes)
+  of.tellSlots(refused, nodes)
+  assert.equal(told.length, 2)
+})

@@ -1,0 +1,98 @@
+import { type EventText, policyEvents } from '../decide/status/events.ts'
+import type { PolicyStatus } from '../decide/status/status.ts'
+import type { WorldNode } from '../decide/world.ts'
+import type { TrimmedNode } from '../kube/cluster-objects.ts'
+import type { StatusChange } from './apply.ts'
+import type { EventRecorder, Subject } from './events.ts'
+
+/**
+ * How long a warning is held that may be over at once. An egress IP moves from one node to another, and until their agents have
+ * told it, no node has it:
+ *
+ *   an agent reports its interfaces         1 s
+ *   the policy's status follows             1 s
+ *   a busy API server, or a slow link       3 s
+ */
+export const settleMs = 5_000
+const passing = new Set(['EgressIPNotOnNode'])
+
+interface Held {
+  readonly subject: Subject
+  readonly event: EventText
+  readonly sinceMs: number
+  /** The policy was ready before: being ready again within the time is no news. */
+  readonly wasReady: boolean
+}
+
+/** Which events follow from what the operator has just written, and about which object. */
+export class Teller {
+  readonly #recorder: Pick<EventRecorder, 'record'>
+  /** Warnings that may be over before anybody reads them, by policy. */
+  readonly #held = new Map<string, Held>()
+  /** Nodes of which has been told that they have no slot: it is news once. */
+  #withoutSlot: ReadonlySet<string> = new Set()
+
+  constructor(recorder: Pick<EventRecorder, 'record'>) {
+    this.#recorder = recorder
+  }
+
+  tellPolicies(
+    changes: readonly StatusChange[],
+    statuses: readonly PolicyStatus[],
+    nodes: readonly WorldNode[],
+    nowMs: number,
+  ): void {
+    const names = new Map(nodes.map(({ name, internalIPs: [ip = ''] }) => [ip as string, name]))
+    for (const { kind, object, before, after } of changes) {
+      const { name, uid = '' } = object.metadata
+      const status = statuses.find(({ policy }) => policy.kind === kind.kind && policy.name === name)
+      const exits = status?.policy.exits ?? []
+      const selected = nodes.filter(
+        (node) =>
+          status?.unhealthy.has(node.name) && exits.some(({ selectsNode }) => selectsNode(node.labels)),
+      )
+      const candidates = new Set(selected.flatMap(({ internalIPs: [ip] }) => ip ?? []))
+      const subject = { apiVersion: `${kind.group}/${kind.version}`, kind: kind.kind, name, uid }
+      const wasReady = (before.conditions ?? []).some(
+        ({ type, status: given }) => type === 'Ready' && given === 'True',
+      )
+      for (const event of policyEvents(before, after, { names, candidates }))
+        this.#tell(subject, event, { nowMs, wasReady })
+    }
+    for (const [key, { subject, event, sinceMs }] of this.#held)
+      if (nowMs - sinceMs >= settleMs) {
+        this.#held.delete(key)
+        this.#recorder.record(subject, event)
+      }
+  }
+
+  /** How long until a warning that is held is due; undefined: none is held. */
+  dueInMs(nowMs: number): number | undefined {
+    const since = [...this.#held.values()].map(({ sinceMs }) => sinceMs)
+    return since.length === 0 ? undefined : Math.max(0, Math.min(...since) + settleMs - nowMs)
+  }
+
+  /** A warning that passes is held for a while. What follows it in that time, also that all is well again, takes its place. */
+  #tell(
+    subject: Subject,
+    event: EventText,
+    at: { readonly nowMs: number; readonly wasReady: boolean },
+  ): void {
+    const key = `${subject.kind} ${subject.name}`
+    const isOfReady = passing.has(event.reason) || event.reason === 'Ready' || event.type === 'Warning'
+    const held = isOfReady ? this.#held.get(key) : undefined
+    if (isOfReady) this.#held.delete(key)
+    if (passing.has(event.reason))
+      this.#held.set(key, { subject, event, sinceMs: at.nowMs, wasReady: held?.wasReady ?? at.wasReady })
+    else if (!(held?.wasReady && event.reason === 'Ready')) this.#recorder.record(subject, event)
+  }
+
+  tellSlots(events: ReadonlyMap<string, EventText>, nodes: readonly TrimmedNode[]): void {
+    for (const [node, event] of events) {
+      const uid = nodes.find(({ name }) => name === node)?.uid ?? ''
+      if (!this.#withoutSlot.has(node))
+        this.#recorder.record({ apiVersion: 'v1', kind: 'Node', name: node, uid }, event)
+    }
+    this.#withoutSlot = new Set(events.keys())
+  }
+}
