@@ -11,7 +11,7 @@ import { renderKustomization } from './kustomization.ts'
 import { defaultNames, type Manifest } from './manifest.ts'
 import { renderInstall } from './manifests.ts'
 
-const deploy = join(import.meta.dirname, '../../../deploy')
+const deploy = join(import.meta.dirname, '../../deploy')
 const manifests = renderInstall(configMapData({}), defaultNames)
 const cleanUp = cleanUpDaemonSet(configMapData({}))
 const nameOf = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.name}`
