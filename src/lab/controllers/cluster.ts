@@ -42,7 +42,10 @@ export class Cluster {
     onChange: () => void,
   ) {
     const { server, ca, token } = access
-    const client = new KubeClient({ server, ca, token: () => token }, { userAgent: 'lab-controllers' })
+    const client = new KubeClient(
+      { server, ca, token: () => token },
+      { userAgent: 'kube-controller-manager' },
+    )
     const mirror = <T extends KubeObject>(name: ResourceName, only?: string): Mirror<T, T> =>
       new Mirror<T, T>(client.resource<T>(name), {
         ...(only === undefined ? {} : { fieldSelector: `metadata.name=${only}` }),

@@ -28,7 +28,7 @@ export async function judgeNodes(cluster: Cluster, nowMs: number): Promise<void>
         node.metadata.name,
         'merge',
         { status: { conditions } },
-        { subresource: 'status', fieldManager: 'node-controller' },
+        { subresource: 'status', fieldManager: 'kube-controller-manager' },
       )
   }
 }

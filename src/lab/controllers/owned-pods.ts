@@ -26,7 +26,7 @@ export class OwnedPods {
     this.#expectedUntilMs.set(key, Date.now() + expectationMs)
     await this.#cluster.client
       .resource<PodObject>(podsName)
-      .create(podOf(workload, kind, nodeName) as PodObject, { fieldManager: 'controllers' })
+      .create(podOf(workload, kind, nodeName) as PodObject, { fieldManager: 'kube-controller-manager' })
       .catch((error: unknown) => {
         if (!isAlreadyExists(error)) throw error
       })
@@ -52,7 +52,12 @@ export class OwnedPods {
     const { name: object, namespace = '' } = workload.metadata
     await this.#cluster.client
       .resource(name)
-      .patch(object, 'merge', { status }, { namespace, subresource: 'status', fieldManager: 'controllers' })
+      .patch(
+        object,
+        'merge',
+        { status },
+        { namespace, subresource: 'status', fieldManager: 'kube-controller-manager' },
+      )
       .catch((error: unknown) => {
         if (!isNotFound(error)) throw error
       })

@@ -29,6 +29,7 @@ export function place(pod: PodObject, nodes: readonly NodeObject[], pods: readon
     .reverse()
     .sort((a, b) => a.load - b.load)
   if (chosen !== undefined) return { kind: 'node', name: chosen.name }
+  if (nodes.length === 0) return { kind: 'none', message: 'no nodes available to schedule pods' }
   const reasons = nodes.map((node) => whyNot(node) ?? '')
   const counted = [...new Set(reasons)].map(
     (reason) => `${reasons.filter((each) => each === reason).length} ${reason}`,
@@ -65,8 +66,22 @@ export async function schedule(cluster: Cluster, pod: PodObject): Promise<void> 
 }
 
 async function explain(cluster: Cluster, pod: PodObject, message: string): Promise<void> {
-  const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }]
-  if (JSON.stringify(pod.status?.conditions) === JSON.stringify(conditions)) return
+  const before = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled')
+  if (before?.reason === 'Unschedulable' && before.message === message) return
+  const conditions = [
+    {
+      type: 'PodScheduled',
+      observedGeneration: pod.metadata.generation,
+      status: 'False',
+      lastProbeTime: null,
+      lastTransitionTime:
+        before?.status === 'False'
+          ? before.lastTransitionTime
+          : new Date().toISOString().replace(/\.\d+/, ''),
+      reason: 'Unschedulable',
+      message,
+    },
+  ]
   const { name, namespace = 'default' } = pod.metadata
   await cluster.client
     .resource(podsName)
@@ -74,7 +89,7 @@ async function explain(cluster: Cluster, pod: PodObject, message: string): Promi
       name,
       'merge',
       { status: { conditions } },
-      { namespace, subresource: 'status', fieldManager: 'scheduler' },
+      { namespace, subresource: 'status', fieldManager: 'kube-scheduler' },
     )
   await recordEvent(cluster.client, source, pod, { type: 'Warning', reason: 'FailedScheduling', message })
 }

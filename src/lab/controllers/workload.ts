@@ -42,7 +42,13 @@ export interface PodObject extends KubeObject {
   }
   readonly status?: {
     readonly phase?: string
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+    readonly conditions?: readonly {
+      readonly type: string
+      readonly status: string
+      readonly reason?: string
+      readonly message?: string
+      readonly lastTransitionTime?: string | null
+    }[]
   }
 }
 

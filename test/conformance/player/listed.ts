@@ -5,6 +5,8 @@ import { parse } from 'yaml'
 /** Requests that the embedded API server answers in another way, and why that hides no fault of ours. */
 export interface Listed {
   readonly reason: string
+  /** The answer depends on what came first, there as here: it may be equal or not. */
+  readonly varies?: boolean
   readonly entries: readonly string[]
 }
 

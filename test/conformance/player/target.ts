@@ -152,7 +152,7 @@ function answerOf(
 }
 
 function bodyOf(text: string, contentType: string | null, isWatch: boolean): unknown {
-  if (text === '' || !contentType?.startsWith('application/json')) return text
+  if (!contentType?.startsWith('application/json') || (text === '' && !isWatch)) return text
   try {
     if (!isWatch) return JSON.parse(text)
     return text

@@ -11,8 +11,10 @@ const verbsByMethod: Readonly<Record<string, string>> = {
 
 const onCollections: Readonly<Record<string, string>> = { get: 'list', delete: 'deletecollection' }
 
+/** Anything but a no is a yes, as in apimachinery. */
 export function isWatch({ searchParams }: URL): boolean {
-  return ['true', '1'].includes(searchParams.get('watch') ?? '')
+  const watch = searchParams.get('watch')
+  return watch !== null && !['false', '0'].includes(watch)
 }
 
 /** The verb that a role must grant for this request. */

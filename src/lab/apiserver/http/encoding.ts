@@ -14,6 +14,18 @@ export function encodeObject(object: ApiObject): string {
   return text
 }
 
+const itemTexts = new WeakMap<object, string>()
+
+/** The same without the names of its kind, as built-in kinds stand in lists: Go writes them once, at the list. */
+export function encodeItem(object: ApiObject): string {
+  const known = itemTexts.get(object)
+  if (known !== undefined) return known
+  const { apiVersion: _, kind: __, ...item } = object
+  const text = JSON.stringify(item)
+  itemTexts.set(object, text)
+  return text
+}
+
 export function sendText(
   response: ServerResponse,
   code: number,

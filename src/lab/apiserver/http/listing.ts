@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ApiObject } from '../objects/api-object.ts'
+import type { ApiObject, Predicate } from '../objects/api-object.ts'
+import { parseFieldSelector } from '../objects/field-selector.ts'
+import { parseLabelSelector } from '../objects/label-selector.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from '../objects/resources.ts'
-import { type Predicate, parseFieldSelector, parseLabelSelector } from '../objects/selectors.ts'
 import { keyOf, type Store } from '../objects/store.ts'
 import { renderTable } from '../print/table.ts'
-import { encodeObject, send, sendText } from './encoding.ts'
+import { encodeItem, encodeObject, send, sendText } from './encoding.ts'
+import { type ListOptions, parseListOptions, tooLarge } from './list-options.ts'
 import type { Target } from './request.ts'
 import { badRequest, StatusError } from './status-error.ts'
 
@@ -21,9 +23,16 @@ export function rendererOf(request: IncomingMessage, url: URL, { kind }: Target)
     const include = url.searchParams.get('includeObject') ?? 'Metadata'
     const table = (objects: readonly ApiObject[], metadata: object): object =>
       renderTable(kind, objects, metadata, include, Date.now())
+    let hasColumns = false
     return {
       list: table,
-      one: (object) => table([object], { resourceVersion: object.metadata.resourceVersion }),
+      /* A watch says once what its columns are. */
+      one: (object) => {
+        const row = table([object], { resourceVersion: object.metadata.resourceVersion })
+        const event = hasColumns ? { ...row, columnDefinitions: null } : row
+        hasColumns = true
+        return event
+      },
     }
   }
   if (!accept.includes('as=PartialObjectMetadata')) return undefined
@@ -32,7 +41,7 @@ export function rendererOf(request: IncomingMessage, url: URL, { kind }: Target)
       ...partial,
       kind: 'PartialObjectMetadataList',
       metadata,
-      items: objects.map(partialOf),
+      items: objects.length === 0 ? null : objects.map(partialOf),
     }),
     one: partialOf,
   }
@@ -43,7 +52,11 @@ const partialOf = ({ metadata }: ApiObject): object => ({ ...partial, metadata }
 
 export function predicateOf(url: URL, { kind, namespace }: Target): Predicate {
   const labels = parseLabelSelector(url.searchParams.get('labelSelector') ?? '')
-  const fields = parseFieldSelector(url.searchParams.get('fieldSelector') ?? '', kind.kind)
+  const fields = parseFieldSelector(
+    url.searchParams.get('fieldSelector') ?? '',
+    kind.kind,
+    kind.custom !== undefined,
+  )
   return (object) =>
     (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object)
 }
@@ -65,7 +78,7 @@ function parseContinuation(text: string): Continuation {
   } catch {
     // Said below: no token of ours looks like this.
   }
-  throw badRequest('continue key is not valid')
+  throw badRequest('invalid continue token: continue key is not valid')
 }
 
 export function sendList(
@@ -76,25 +89,22 @@ export function sendList(
   matches: Predicate,
   render: Renderer | undefined,
 ): void {
-  const token = parameters.get('continue')
-  const { version, after } = token ? parseContinuation(token) : { version: store.version, after: '' }
+  const options = parseListOptions(parameters)
+  const { version, after } = beginOf(options, store)
   const objects = store.listAt(resourceKey(kind), version)
-  if (objects === undefined)
-    throw new StatusError(
-      410,
-      'Expired',
-      'The provided continue parameter is too old to display a consistent list result.',
-    )
-  const limit = Number(parameters.get('limit') ?? 0)
+  if (objects === undefined) throw tooOld(options)
   const all = objects.filter((object) => keyOf(object) > after && matches(object))
-  const page = limit > 0 ? all.slice(0, limit) : all
+  /* A list of any version comes from a cache, which has no pages. */
+  const isPaged = options.limit > 0 && options.resourceVersion !== 0
+  const page = isPaged ? all.slice(0, options.limit) : all
   const last = page.at(-1)
+  const isSelected = parameters.has('labelSelector') || parameters.has('fieldSelector')
   const metadata = {
     resourceVersion: String(version),
     ...(page.length < all.length && last !== undefined
       ? {
           continue: encodeContinuation({ version, after: keyOf(last) }),
-          remainingItemCount: all.length - page.length,
+          ...(isSelected ? {} : { remainingItemCount: all.length - page.length }),
         }
       : {}),
   }
@@ -103,6 +113,23 @@ export function sendList(
     return
   }
   sendItems(response, kind, metadata, page)
+}
+
+function beginOf({ continuation, resourceVersion, isExact }: ListOptions, store: Store): Continuation {
+  if (continuation !== '') return parseContinuation(continuation)
+  if (resourceVersion !== undefined && resourceVersion > store.version)
+    throw tooLarge(resourceVersion, store.version)
+  return { version: isExact && resourceVersion !== undefined ? resourceVersion : store.version, after: '' }
+}
+
+function tooOld({ continuation }: ListOptions): StatusError {
+  return new StatusError(
+    410,
+    'Expired',
+    continuation === ''
+      ? 'The resourceVersion for the provided list is too old.'
+      : 'The provided continue parameter is too old to display a consistent list result.',
+  )
 }
 
 /** A list of objects as they are. */
@@ -128,5 +155,9 @@ function sendItems(
     apiVersion: apiVersionOf(kind),
     metadata: { ...more, ...metadata },
   })
-  sendText(response, 200, `${head.slice(0, -1)},"items":[${objects.map(encodeObject).join(',')}]}`)
+  sendText(
+    response,
+    200,
+    `${head.slice(0, -1)},"items":[${objects.map(kind.custom === undefined ? encodeItem : encodeObject).join(',')}]}`,
+  )
 }

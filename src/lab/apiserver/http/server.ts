@@ -25,6 +25,7 @@ import { attemptAt, attemptOf, isWatch, pathAttempt } from './attempt.ts'
 import { aggregatedDiscovery, aggregatedType, legacyDiscovery } from './discovery.ts'
 import { encodeObject, send, sendText } from './encoding.ts'
 import { answerLog } from './kubelet-proxy.ts'
+import { parseVersion, tooLarge } from './list-options.ts'
 import { predicateOf, rendererOf, sendList, sendObjects } from './listing.ts'
 import { openApiDocument, openApiIndex, openApiV2 } from './openapi.ts'
 import {
@@ -252,6 +253,8 @@ export class ApiServer {
 
   #sendObject(request: IncomingMessage, response: ServerResponse, url: URL, target: Target): void {
     const object = this.#require(target)
+    const version = parseVersion(url.searchParams.get('resourceVersion')) ?? 0
+    if (version > this.store.version) throw tooLarge(version, this.store.version)
     const render = rendererOf(request, url, target)
     if (target.subresource === 'scale') send(response, 200, scaleOf(object))
     else if (render === undefined) sendText(response, 200, encodeObject(object))

@@ -17,6 +17,7 @@ export interface StatusDetails {
   readonly group?: string
   readonly kind?: string
   readonly uid?: string
+  readonly retryAfterSeconds?: number
   readonly causes?: readonly { readonly reason: string; readonly message: string; readonly field?: string }[]
 }
 

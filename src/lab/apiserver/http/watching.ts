@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
-import type { ApiObject } from '../objects/api-object.ts'
+import type { ApiObject, Predicate } from '../objects/api-object.ts'
 import { apiVersionOf, type ResourceKind, resourceKey } from '../objects/resources.ts'
-import type { Predicate } from '../objects/selectors.ts'
 import type { Change, Store } from '../objects/store.ts'
 import { encodeObject } from './encoding.ts'
+import { checkWatchOptions, parseVersion } from './list-options.ts'
 import type { Renderer } from './listing.ts'
-import { badRequest, StatusError, statusBody } from './status-error.ts'
+import { StatusError, statusBody } from './status-error.ts'
 
 export interface WatchRequest {
   readonly kind: ResourceKind
@@ -33,7 +33,7 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
   }
   response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' })
   response.flushHeaders()
-  if (from !== undefined && (from + 1 < store.oldestVersion || from > store.version)) {
+  if (from !== undefined && from + 1 < store.oldestVersion) {
     const text = `too old resource version: ${from} (${store.oldestVersion})`
     send('ERROR', JSON.stringify(statusBody(new StatusError(410, 'Expired', text))))
     response.end()
@@ -50,7 +50,9 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
     if (hasBookmarks && url.searchParams.get('sendInitialEvents') === 'true')
       bookmark({ 'k8s.io/initial-events-end': 'true' })
   } else for (const change of store.changesSince(from)) deliver(change, request, send)
-  const stop = store.listen((change) => deliver(change, request, send))
+  const stop = store.listen((change) => {
+    if (change.version > (from ?? 0)) deliver(change, request, send)
+  })
   const bookmarks = hasBookmarks ? setInterval(bookmark, request.bookmarkEveryMs) : undefined
   const timeout = setTimeout(() => {
     if (hasBookmarks) bookmark()
@@ -65,21 +67,11 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
 
 /** The version after which a watch begins; undefined: with what is there. */
 function beginOf({ searchParams }: URL, store: Store): number | undefined {
-  const version = parseVersion(searchParams.get('resourceVersion'))
+  checkWatchOptions(searchParams)
+  const version = parseVersion(searchParams.get('resourceVersion')) || undefined
   const initial = searchParams.get('sendInitialEvents')
   if (initial === null) return version
-  if (searchParams.get('resourceVersionMatch') !== 'NotOlderThan')
-    throw badRequest(
-      'resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
-    )
   return initial === 'true' ? undefined : (version ?? store.version)
-}
-
-/** Undefined: any. */
-function parseVersion(text: string | null): number | undefined {
-  if (text === null || text === '' || text === '0') return undefined
-  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version: ${JSON.stringify(text)}`)
-  return Number(text)
 }
 
 function look(object: ApiObject, { render }: WatchRequest): string {
@@ -87,12 +79,22 @@ function look(object: ApiObject, { render }: WatchRequest): string {
   return JSON.stringify(render.one(object))
 }
 
-/** An object that begins or ceases to match is, to this client, one that appears or goes. */
+/**
+ * An object that begins or ceases to match is, to this client, one that appears or goes. One that ceases to match is told as it was
+ * when it still did, with the version of the change.
+ */
 function deliver(change: Change, request: WatchRequest, send: (type: string, text: string) => void): void {
   if (change.resource !== resourceKey(request.kind)) return
   const { previous, object, type } = change
   const matched = previous !== undefined && request.matches(previous)
   const isMatching = type !== 'DELETED' && request.matches(object)
   if (isMatching) send(matched ? 'MODIFIED' : 'ADDED', look(object, request))
-  else if (matched) send('DELETED', look(object, request))
+  else if (matched) send('DELETED', look(lastSeen(previous, object), request))
+}
+
+function lastSeen(previous: ApiObject, { metadata: { resourceVersion } }: ApiObject): ApiObject {
+  return {
+    ...previous,
+    metadata: { ...previous.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+  }
 }

@@ -8,6 +8,9 @@ export interface ApiObject {
   [field: string]: unknown
 }
 
+/** Whether an object is among those that a request asks for. */
+export type Predicate = (object: ApiObject) => boolean
+
 export interface Metadata {
   name: string
   generateName?: string

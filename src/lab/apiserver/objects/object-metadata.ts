@@ -96,9 +96,7 @@ export function metadataIssues(object: ApiObject, isPathName: boolean, live?: Ap
   else if (!isName(name)) issues.push(wrong('metadata.name', name, whyNoName(name)))
   for (const [key, value] of Object.entries(labels)) {
     issues.push(...keyIssues('metadata.labels', key))
-    if (value.length > maxPartLength)
-      issues.push(wrong('metadata.labels', value, `must be no more than ${maxPartLength} bytes`))
-    if (!labelValue.test(value)) issues.push(wrong('metadata.labels', value, valueRule))
+    issues.push(...labelValueIssues(value).map((message) => wrong('metadata.labels', value, message)))
   }
   for (const key of Object.keys(annotations))
     issues.push(...keyIssues('metadata.annotations', key.toLowerCase(), key))
@@ -123,14 +121,34 @@ function bytesOf(texts: Readonly<Record<string, string>>): number {
 }
 
 function keyIssues(field: string, key: string, quoted = key): FieldIssue[] {
+  return partIssues(key, nameRule).map((message) => wrong(field, quoted, message))
+}
+
+/** What is wrong with a label's key in a selector; sentences as apimachinery has them. */
+export function labelKeyIssues(key: string): string[] {
+  return partIssues(
+    key,
+    `a valid label key ${nameRule.replace('name part ', '')} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+  )
+}
+
+/** `tooManyParts`: what is said of a key with more than one slash. */
+function partIssues(key: string, tooManyParts: string): string[] {
   const parts = key.split('/')
+  if (parts.length > 2) return [tooManyParts]
   const [prefix, name = ''] = parts.length === 1 ? [undefined, parts[0]] : parts
-  const issues: FieldIssue[] = []
-  if (prefix !== undefined && !subdomain.test(prefix))
-    issues.push(wrong(field, quoted, `prefix part ${subdomainRule}`))
-  if (name.length > maxPartLength)
-    issues.push(wrong(field, quoted, `name part must be no more than ${maxPartLength} bytes`))
-  if (!qualifiedPart.test(name) || parts.length > 2) issues.push(wrong(field, quoted, nameRule))
+  const issues: string[] = []
+  if (prefix !== undefined && !subdomain.test(prefix)) issues.push(`prefix part ${subdomainRule}`)
+  if (name.length > maxPartLength) issues.push(`name part must be no more than ${maxPartLength} bytes`)
+  if (!qualifiedPart.test(name)) issues.push(nameRule)
+  return issues
+}
+
+/** What is wrong with a label's value. */
+export function labelValueIssues(value: string): string[] {
+  const issues: string[] = []
+  if (value.length > maxPartLength) issues.push(`must be no more than ${maxPartLength} bytes`)
+  if (!labelValue.test(value)) issues.push(valueRule)
   return issues
 }
 

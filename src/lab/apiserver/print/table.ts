@@ -18,7 +18,8 @@ function customPrinter(columns: readonly Column[]): Printer {
       object.metadata.name,
       ...columns.map(({ jsonPath, type }) => {
         const value = readJsonPath(object, jsonPath)
-        return type === 'date' ? since(value, now) : (value ?? '')
+        if (value === undefined || value === null) return null
+        return type === 'date' ? since(value, now) : value
       }),
     ],
   }
