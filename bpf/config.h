@@ -46,7 +46,16 @@ const volatile __u32 chained = 0;
 /* UDP port of the tunnel, host byte order. */
 const volatile __u32 tunnel_port = 8472;
 
-/* For test runs, which cannot carry a tunnel key: from_overlay takes it from cb[0] (VNI) and cb[1] (IPv4). */
-const volatile __u32 tunnel_key_in_cb = 0;
+/*
+ * A simulation runs whole clusters in one process: each node has programs and maps of its own, loaded from the same object
+ * file, and packets travel from program to program by BPF_PROG_TEST_RUN. There are no devices and no routes. Before each run the
+ * simulation writes what the machine would have answered into the map `simulated_run`. After the run it finds there the
+ * verdict and where the packet was sent. The packet itself comes out of the test run, without its tunnel header.
+ *
+ * Each knob is off in production, where the verifier removes what it guards.
+ */
+const volatile __u32 simulated_clock = 0;	/* the time is that of the run */
+const volatile __u32 simulated_tunnel = 0;	/* from_overlay takes the tunnel's key from the run, which a test run cannot carry */
+const volatile __u32 simulated_host = 0;	/* so are devices, sockets and random numbers; `simulated_routes` has the routes */
 
 #endif

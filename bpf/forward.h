@@ -26,8 +26,8 @@ static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet 
 	if (write_macs(skb, pod->mac, pod->host_mac))
 		return DROP_INTERNAL;
 	bpf_skb_change_type(skb, PACKET_HOST);
-	packet->action = bpf_redirect_peer(pod->ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
+	record_departure(DEPARTED_TO_POD, pod->ifindex);
+	return bpf_redirect_peer(pod->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
 }
 
 /* Through the tunnel. The inner MACs say nothing: every packet that comes out of a tunnel is for the node it came to. */
@@ -50,8 +50,9 @@ static __noinline enum verdict send_to_node(struct __sk_buff *skb, struct packet
 		return DROP_INTERNAL;
 	if (write_macs(skb, own->overlay_mac, own->overlay_mac))
 		return DROP_INTERNAL;
-	packet->action = bpf_redirect(own->overlay_ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	record_departure(DEPARTED_INTO_TUNNEL, own->overlay_ifindex);
+	record_tunnel(node, vni);
+	return bpf_redirect(own->overlay_ifindex, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
 }
 
 static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct packet *packet)
@@ -69,7 +70,7 @@ static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct pa
 static __always_inline void fill_fib(struct bpf_fib_lookup *fib, struct __sk_buff *skb, const struct packet *packet,
 				     const struct address *source)
 {
-	fib->ifindex = skb->ifindex;
+	fib->ifindex = device_of(skb);
 	fib->l4_protocol = packet->flow.protocol;
 	if (packet->family == 4) {
 		fib->family = AF_INET;
@@ -119,7 +120,7 @@ static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct 
 	if (packet->ttl <= 1)
 		return DROP_TTL_EXCEEDED;
 	fill_fib(&fib, skb, packet, source);
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	result = look_up_route(skb, &fib, &packet->receiver);
 	/* Where the length still stands: before 5.12, or without a neighbour, there is no MTU in its place. */
 	way->mtu = fib.mtu_result == (__u16)length ? 0 : fib.mtu_result;
 	way->ifindex = fib.ifindex;
@@ -137,14 +138,12 @@ static __noinline enum verdict send_to_world(struct __sk_buff *skb, struct packe
 {
 	if (decrement_ttl(skb, packet))
 		return DROP_INTERNAL;
-	if (way->knows_neighbour) {
-		if (bpf_skb_store_bytes(skb, 0, way->macs, sizeof(way->macs), 0))
-			return DROP_INTERNAL;
-		packet->action = bpf_redirect(way->ifindex, 0);
-	} else {
-		packet->action = bpf_redirect_neigh(way->ifindex, NULL, 0, 0);
-	}
-	return packet->action == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	record_departure(DEPARTED_BY_DEVICE, way->ifindex);
+	if (!way->knows_neighbour)
+		return bpf_redirect_neigh(way->ifindex, NULL, 0, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	if (bpf_skb_store_bytes(skb, 0, way->macs, sizeof(way->macs), 0))
+		return DROP_INTERNAL;
+	return bpf_redirect(way->ifindex, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
 }
 
 #endif

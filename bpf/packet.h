@@ -36,7 +36,7 @@ struct packet {
 	__u32 sequence;			/* of TCP, host byte order, as the next two */
 	__u32 acknowledged;
 	__u32 sequence_end;		/* after payload, SYN and FIN */
-	int action;			/* what a redirecting helper returned */
+	enum verdict untranslatable;	/* why the packet has no ports to translate; CONTINUE: it has */
 	__u8 family;
 	__u8 is_fragment;		/* any but a whole datagram */
 	__u8 is_later_fragment;		/* it has no L4 header */
@@ -427,6 +427,20 @@ static __noinline enum verdict parse(struct __sk_buff *skb, struct packet *packe
 	if (packet->is_later_fragment)
 		return recall_first_fragment(packet);
 	return parse_transport(skb, packet);
+}
+
+/*
+ * For packets that may travel inside the cluster even if they cannot be translated: those of any protocol, and a fragment whose
+ * first is unknown.
+ */
+static __noinline enum verdict parse_any(struct __sk_buff *skb, struct packet *packet)
+{
+	enum verdict verdict = parse(skb, packet);
+
+	if (verdict != DROP_UNSUPPORTED_PROTOCOL && verdict != DROP_UNKNOWN_FRAGMENT)
+		return verdict;
+	packet->untranslatable = verdict;
+	return CONTINUE;
 }
 
 #endif

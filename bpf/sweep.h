@@ -16,10 +16,10 @@ static __noinline enum sweep_answer sweep_mapping(const struct flow_key *flow)
 
 	if (!mapping)
 		return SWEPT_REMOVED;
-	if (!is_expired(mapping, flow->protocol, bpf_ktime_get_ns()) || !win_reclaim(mapping))
+	if (!is_expired(mapping, flow->protocol, now_ns()) || !win_reclaim(mapping))
 		return SWEPT_KEPT;
 	fill_port_key(&key, mapping, flow);
-	take_apart(flow, &key);
+	delete_mapping(flow, &key);
 	return SWEPT_REMOVED;
 }
 
@@ -57,6 +57,18 @@ __noinline int sweep_one(struct __sk_buff *skb, __u32 offset)
 		answer = sweep_port(&record.entry, record.task == SWEEP_ORPHAN);
 	bpf_skb_store_bytes(skb, offset + offsetof(struct sweep_record, answer), &answer, sizeof(record.answer), 0);
 	return 0;
+}
+
+static __noinline enum verdict sweep_records(struct __sk_buff *skb)
+{
+	for (__u32 i = 0; i < SWEEP_RECORDS; i++) {
+		__u32 offset = ETH_HLEN + i * sizeof(struct sweep_record);
+
+		if (offset >= skb->len)
+			break;
+		sweep_one(skb, offset);
+	}
+	return CONTINUE;
 }
 
 #endif

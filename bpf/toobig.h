@@ -106,7 +106,7 @@ static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const stru
 	return CONTINUE;
 }
 
-static __noinline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+static __always_inline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 quoted = packet->l4_offset - L3_OFFSET +
 		       (packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error ? QUOTED_TCP : QUOTED_TRANSPORT);
@@ -128,8 +128,8 @@ static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct pack
 		return verdict;
 	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
 		return DROP_INTERNAL;
-	packet->action = bpf_redirect(skb->ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
+	record_departure(DEPARTED_BY_DEVICE, device_of(skb));
+	return bpf_redirect(skb->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
 }
 
 /*

@@ -30,6 +30,7 @@ enum limits {
 	FIRST_EGRESS_PORT = 1024,	/* lower ones are never given out */
 	FIRST_NODE_PORT = 30000,	/* Kubernetes' default: the stack translates these, without a socket */
 	LAST_NODE_PORT = 32767,
+	MAX_SIMULATED_ROUTES = 256,
 	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block: it works before a slot is given */
 };
@@ -368,6 +369,40 @@ struct heard {
 	__u64 last_ns;			/* its last answer; 0: none yet, or it has refused since */
 	__u64 refused_ns;		/* its last refusal; 0: none yet. A refusal shows that the path works and that its agent does not */
 	__u64 distrusted_until_ns;	/* it came and went too often */
+};
+
+/* Where a program sent a packet, as far as a simulation has to know. */
+enum departure {
+	DEPARTED_NOT = 0,	/* dropped, taken, or left to the stack */
+	DEPARTED_TO_POD,	/* into the namespace of the pod that `sent_ifindex` belongs to */
+	DEPARTED_INTO_TUNNEL,
+	DEPARTED_BY_DEVICE,	/* out by `sent_ifindex` */
+};
+
+/*
+ * Key of the array `simulated_run`: 0. A simulation writes the first half before each run of a program, and reads the second
+ * half after it.
+ */
+struct simulated_run {
+	__u64 now_ns;			/* what CLOCK_MONOTONIC would say */
+	__u64 random;			/* state of the random numbers; any value is a seed */
+	struct address tunnel_source;	/* of from_overlay: the node that sent the packet */
+	__u32 tunnel_vni;		/* of from_overlay: enum tunnel */
+	__u32 ifindex;			/* the device that the packet came by */
+	__u32 has_own_socket;		/* 1: a socket of the node would take the packet */
+
+	__u32 verdict;			/* enum verdict */
+	__u32 departure;		/* enum departure */
+	__u32 sent_ifindex;
+	__u32 sent_vni;			/* with DEPARTED_INTO_TUNNEL, as the next */
+	__u32 reserved;
+	struct address sent_node;
+};
+
+/* Key of the LPM `simulated_routes`: struct cluster_key. Where the kernel's routes would send a packet. */
+struct simulated_route {
+	__u32 ifindex;
+	__u32 mtu;
 };
 
 /* Key of the array `vitals`: 0. */

@@ -47,6 +47,7 @@ union shared_enums {
 	enum mapping_state mapping_state;
 	enum sweep_task sweep_task;
 	enum sweep_answer sweep_answer;
+	enum departure departure;
 } *unused_enums __attribute__((unused));
 
 static __always_inline bool may_report(__u64 now)
@@ -67,7 +68,7 @@ static __always_inline bool may_report(__u64 now)
 static __noinline void report_drop(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				   enum verdict verdict)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = now_ns();
 	struct drop *drop;
 
 	if (!may_report(now))
@@ -79,7 +80,7 @@ static __noinline void report_drop(struct __sk_buff *skb, const struct packet *p
 	drop->flow = packet->flow;
 	drop->program = program;
 	drop->verdict = verdict;
-	drop->ifindex = skb->ifindex;
+	drop->ifindex = device_of(skb);
 	drop->length = skb->len;
 	bpf_ringbuf_submit(drop, 0);
 }
@@ -98,8 +99,8 @@ static __noinline enum verdict refuse_flow(__u64 policy, const struct address *e
 }
 
 /*
- * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be somebody else's;
- * what was sent has its action from the helper that redirected it.
+ * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be of another product. What was sent has been
+ * told its device by a redirecting helper.
  */
 static __always_inline int leave(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				 enum verdict verdict)
@@ -107,6 +108,7 @@ static __always_inline int leave(struct __sk_buff *skb, const struct packet *pac
 	__u32 index = program * VERDICTS + verdict;
 	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
 
+	record_verdict(verdict);
 	if (counter) {
 		counter->packets++;
 		counter->bytes += skb->len;
@@ -115,9 +117,9 @@ static __always_inline int leave(struct __sk_buff *skb, const struct packet *pac
 		report_drop(skb, packet, program, verdict);
 		return TC_ACT_SHOT;
 	}
-	if (verdict >= SENT_TO_POD)
-		return packet->action;
-	return TC_ACT_UNSPEC;
+	if (verdict == TAKEN_PROBE_ANSWER)
+		return TC_ACT_SHOT;
+	return verdict >= SENT_TO_POD ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
 }
 
 #endif

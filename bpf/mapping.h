@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The life of a mapping: when it expires, when its port may be taken over, and how it is deleted
+ *
+ * `mappings` holds a flow's state under the pod's own view of it. `ports` leads back to it from the world's view, and an entry
+ * of `ports` is what makes a port taken towards one destination. That entry is made first and deleted last, so that no two flows
+ * ever share a port. Whoever wants the port of an old mapping deletes it, and so does the agent's sweep.
+ *
+ * Exactly one CPU wins the right to delete a mapping, under its lock. All others treat it as deleted. An entry that is deleted may
+ * be another flow's before its reader is done: a reader copies what it needs first, and uses it only if mapping and port
+ * name each other.
+ */
+#ifndef SALLYPORT_MAPPING_H
+#define SALLYPORT_MAPPING_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_MAPPINGS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct mapping);
+} mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_MAPPINGS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct flow_key);
+} ports SEC(".maps");
+
+enum {
+	STATE_FIN_EITHER = STATE_FIN_OUT | STATE_FIN_IN,
+	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
+};
+
+/* RFC 5382 REQ-5 and RFC 7857: a reset or a FIN makes a connection transitory, it does not end it. */
+static __always_inline __u64 lifetime_ns(const struct mapping *mapping, __u8 protocol)
+{
+	if (protocol == IPPROTO_UDP)
+		return udp_ns;
+	if (protocol != IPPROTO_TCP)
+		return icmp_ns;
+	if ((mapping->state & STATE_ESTABLISHED) && !(mapping->state & (STATE_FIN_EITHER | STATE_RESET)))
+		return tcp_established_ns;
+	return tcp_transitory_ns;
+}
+
+/* Nothing that comes now belongs to it any more. */
+static __always_inline bool is_expired(const struct mapping *mapping, __u8 protocol, __u64 now)
+{
+	__u64 last = mapping->last_outward_ns;
+
+	if (mapping->last_inward_ns > last)
+		last = mapping->last_inward_ns;
+	return last + lifetime_ns(mapping, protocol) < now;
+}
+
+/*
+ * Another flow may have its port: it is expired; or closed cleanly, and the far end keeps no state
+ * (the pod closed first) or has had time to forget it (TIME_WAIT).
+ */
+static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
+{
+	if (mapping->closed_ns && (mapping->state & STATE_POD_CLOSED_FIRST))
+		return true;
+	if (mapping->closed_ns && mapping->closed_ns + tcp_time_wait_ns < now)
+		return true;
+	return is_expired(mapping, protocol, now);
+}
+
+/* At most one CPU wins the right to take a mapping apart: the lock is all that stops two flows on one port. */
+static __always_inline bool win_reclaim(struct mapping *mapping)
+{
+	bool won;
+
+	bpf_spin_lock(&mapping->lock);
+	won = !mapping->reclaimed;
+	mapping->reclaimed = 1;
+	bpf_spin_unlock(&mapping->lock);
+	return won;
+}
+
+static __always_inline void fill_port_key(struct flow_key *key, const struct mapping *mapping,
+					  const struct flow_key *flow)
+{
+	*key = *flow;
+	key->source = mapping->egress_ip;
+	key->source_port = mapping->egress_port;
+}
+
+static __always_inline bool same_flow(const struct flow_key *a, const struct flow_key *b)
+{
+	return same_address(&a->source, &b->source) && same_address(&a->destination, &b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       a->protocol == b->protocol;
+}
+
+/* Is this the port of the flow's mapping? A port that another flow took in the mean time is not. */
+static __noinline bool has_port(const struct mapping *mapping, const struct flow_key *flow, const struct flow_key *key)
+{
+	struct flow_key own;
+
+	fill_port_key(&own, mapping, flow);
+	return same_flow(&own, key);
+}
+
+/* The mapping goes first: a port without one is not taken apart by others meanwhile. For the one that has won it. */
+static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key)
+{
+	struct flow_key *taken;
+
+	bpf_map_delete_elem(&mappings, flow);
+	taken = bpf_map_lookup_elem(&ports, key);
+	if (taken && same_flow(taken, flow))
+		bpf_map_delete_elem(&ports, key);
+}
+
+/* Forgets an old mapping of this very flow, so that the flow can start anew by today's policy. */
+static __noinline void delete_stale_mapping(struct mapping *mapping, const struct flow_key *flow)
+{
+	struct flow_key key;
+
+	if (!win_reclaim(mapping))
+		return;
+	fill_port_key(&key, mapping, flow);
+	delete_mapping(flow, &key);
+}
+
+/* The port is taken. If its flow is over, takes that apart; then the port is free, for whoever comes first. */
+static __noinline bool reclaim(const struct flow_key *key, __u64 now)
+{
+	struct flow_key *taken = bpf_map_lookup_elem(&ports, key), flow;
+	struct mapping *mapping;
+
+	if (!taken)
+		return true;
+	flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, &flow);
+	/* Without its mapping: another CPU is just making or removing it. The agent's sweep finds what is left over. */
+	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, flow.protocol, now) ||
+	    !win_reclaim(mapping))
+		return false;
+	delete_mapping(&flow, key);
+	return true;
+}
+
+#endif
