@@ -78,7 +78,7 @@ static __noinline enum verdict note_probe_answer(const struct tunnel_end *tunnel
 	return TAKEN_PROBE_ANSWER;
 }
 
-static __noinline enum verdict take_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+static __always_inline enum verdict take_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
 {
 	if (tunnel->vni == TUNNEL_PROBE)
 		return answer_probe(skb, packet, tunnel);
@@ -90,7 +90,7 @@ static __noinline enum verdict take_probe(struct __sk_buff *skb, struct packet *
 /* ---- packets ---- */
 
 /* Nothing that stays on a link travels through a tunnel. */
-static __noinline enum verdict read_from_overlay(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum verdict read_from_overlay(struct __sk_buff *skb, struct packet *packet)
 {
 	enum verdict verdict = parse_any(skb, packet);
 
@@ -116,7 +116,7 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 }
 
 /* Is this port really that node's? */
-static __noinline enum verdict check_ownership(const struct packet *packet, const struct tunnel_end *tunnel)
+static __always_inline enum verdict check_ownership(const struct packet *packet, const struct tunnel_end *tunnel)
 {
 	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
 
@@ -144,7 +144,7 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 }
 
 /* What is for another pod's port of an egress IP turns back here (hairpinning, RFC 4787 REQ-9). */
-static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
+static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
 					       const struct tunnel_end *tunnel)
 {
 	return check_ownership(packet, tunnel) ?:
@@ -152,7 +152,7 @@ static __noinline enum verdict forward_outward(struct __sk_buff *skb, struct pac
 	       forward_to_world(skb, packet, tunnel);
 }
 
-static __noinline enum verdict take_packet(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
 {
 	if (tunnel->vni == TUNNEL_POD)
 		return deliver_from_cluster(skb, packet);

@@ -16,13 +16,13 @@ struct journey {
 	struct rule *rule;		/* of a new flow; NULL: no policy selects it */
 };
 
-static __noinline enum verdict read_from_pod(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	return skb->vlan_present ? DROP_VLAN : parse_any(skb, packet);
 }
 
 /* A device belongs to one pod: an address that is not the pod's own is refused, whatever it is. Fills in `pod`. */
-static __noinline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet, struct journey *journey)
+static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet, struct journey *journey)
 {
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->sender);
 
@@ -199,7 +199,7 @@ static __noinline enum verdict find_new_mapping(const struct packet *packet, str
 	return CONTINUE;
 }
 
-static __noinline enum verdict open_flow(struct __sk_buff *skb, struct packet *packet, struct journey *journey)
+static __always_inline enum verdict open_flow(struct __sk_buff *skb, struct packet *packet, struct journey *journey)
 {
 	if (journey->mapping)
 		return CONTINUE;
@@ -262,7 +262,7 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 }
 
 /* Tells the sender of a packet that is too big for its way. `verdict` is what choose_way() says. */
-static __noinline enum verdict fit_way(struct __sk_buff *skb, struct packet *packet, const struct way *way,
+static __always_inline enum verdict fit_way(struct __sk_buff *skb, struct packet *packet, const struct way *way,
 				       enum verdict verdict)
 {
 	struct self *own = this_node();
@@ -304,7 +304,7 @@ static __always_inline enum verdict turn_back(struct packet *packet, const struc
 	return CONTINUE;
 }
 
-static __noinline enum verdict take_way(struct __sk_buff *skb, struct packet *packet, const struct way *way)
+static __always_inline enum verdict take_way(struct __sk_buff *skb, struct packet *packet, const struct way *way)
 {
 	if (way->kind == WAY_HOLDER)
 		return send_to_node(skb, packet, &way->holder, TUNNEL_OUTWARD, SENT_TO_HOLDER);

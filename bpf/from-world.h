@@ -7,7 +7,7 @@
 #ifndef SALLYPORT_FROM_WORLD_H
 #define SALLYPORT_FROM_WORLD_H
 
-static __noinline enum verdict read_from_world(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum verdict read_from_world(struct __sk_buff *skb, struct packet *packet)
 {
 	return is_of_vlan(skb) || parse(skb, packet) != CONTINUE ? PASS_NOT_OURS : CONTINUE;
 }
@@ -23,7 +23,7 @@ static __always_inline enum verdict pass_tunnel_packet(const struct packet *pack
 }
 
 /* The node shares its own address with its own sockets: without a mapping the stack decides. */
-static __noinline enum verdict return_from_world(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum verdict return_from_world(struct __sk_buff *skb, struct packet *packet)
 {
 	enum verdict verdict = return_to_owner(skb, packet);
 	struct self *own = this_node();

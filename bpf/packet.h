@@ -433,7 +433,7 @@ static __noinline enum verdict parse(struct __sk_buff *skb, struct packet *packe
  * For packets that may travel inside the cluster even if they cannot be translated: those of any protocol, and a fragment whose
  * first is unknown.
  */
-static __noinline enum verdict parse_any(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum verdict parse_any(struct __sk_buff *skb, struct packet *packet)
 {
 	enum verdict verdict = parse(skb, packet);
 

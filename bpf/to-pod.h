@@ -6,7 +6,7 @@
 #ifndef SALLYPORT_TO_POD_H
 #define SALLYPORT_TO_POD_H
 
-static __noinline enum verdict read_for_pod(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
 }

@@ -106,7 +106,7 @@ static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const stru
 	return CONTINUE;
 }
 
-static __always_inline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+static __noinline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 quoted = packet->l4_offset - L3_OFFSET +
 		       (packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error ? QUOTED_TCP : QUOTED_TRANSPORT);
