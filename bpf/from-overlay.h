@@ -57,7 +57,7 @@ static __noinline enum verdict identify_node(struct __sk_buff *skb, struct tunne
 static __noinline enum verdict answer_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
 {
 	__u32 key = 0;
-	struct vitals *own = bpf_map_lookup_elem(&vitals, &key);
+	struct liveness *own = bpf_map_lookup_elem(&liveness, &key);
 	bool is_alive = own && own->alive_until_ns > now_ns();
 
 	return send_to_node(skb, packet, &tunnel->node, is_alive ? TUNNEL_PROBE_ANSWER : TUNNEL_PROBE_REFUSAL,
@@ -67,11 +67,11 @@ static __noinline enum verdict answer_probe(struct __sk_buff *skb, struct packet
 /* Only gateways that the agent probes have an entry: answers of others do not count. */
 static __noinline enum verdict note_probe_answer(const struct tunnel_end *tunnel)
 {
-	struct heard *gateway = bpf_map_lookup_elem(&heard, &tunnel->node);
+	struct probed_gateway *gateway = bpf_map_lookup_elem(&probed_gateways, &tunnel->node);
 	bool is_refusal = tunnel->vni == TUNNEL_PROBE_REFUSAL;
 
 	if (gateway) {
-		gateway->last_ns = is_refusal ? 0 : now_ns();
+		gateway->answered_ns = is_refusal ? 0 : now_ns();
 		if (is_refusal)
 			gateway->refused_ns = now_ns();
 	}
@@ -134,7 +134,7 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 	struct way_out way = {};
 	enum verdict verdict = find_way_out(skb, packet, &packet->sender, &way);
 
-	if (is_answered(packet, verdict))
+	if (expects_too_big(packet, verdict))
 		return become_too_big(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
 		       send_to_node(skb, packet, &tunnel->node, TUNNEL_RETURN, SENT_TOO_BIG);
 	if (verdict != CONTINUE)

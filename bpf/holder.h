@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which gateway answers for an egress IP now, and which egress IP a new flow gets
  */
@@ -26,56 +26,57 @@ struct {
 	__uint(max_entries, MAX_NODES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address);
-	__type(value, struct heard);
-} heard SEC(".maps");
+	__type(value, struct probed_gateway);
+} probed_gateways SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct vitals);
-} vitals SEC(".maps");
+	__type(value, struct liveness);
+} liveness SEC(".maps");
 
-enum life {
-	LIFE_SILENT = 0,
-	LIFE_DISTRUSTED,	/* heard, but it came and went too often: for where there is nobody better */
-	LIFE_TRUSTED,
+/* What this node's probes say about a gateway. */
+enum reachability {
+	UNREACHABLE = 0,
+	FLAPPING,	/* reachable, but it came and went too often: used only if no better gateway is reachable */
+	REACHABLE,
 };
 
-/* Without the own agent's probes nobody is ever heard, and nobody may be judged by it: fail static. */
-static __always_inline enum life life_of(const struct address *gateway, __u64 now)
+/* If this node's agent is not probing, or does not probe that gateway, it counts as reachable: fail static. */
+static __always_inline enum reachability reachability_of(const struct address *gateway, __u64 now)
 {
 	__u32 key = 0;
-	struct vitals *own = bpf_map_lookup_elem(&vitals, &key);
-	struct heard *heard_of;
+	struct liveness *own = bpf_map_lookup_elem(&liveness, &key);
+	struct probed_gateway *probed;
 
 	if (!own || own->probing_until_ns < now)
-		return LIFE_TRUSTED;
-	heard_of = bpf_map_lookup_elem(&heard, gateway);
-	if (!heard_of)
-		return LIFE_TRUSTED;
-	if (heard_of->last_ns + gateway_silence_ns <= now)
-		return LIFE_SILENT;
-	return heard_of->distrusted_until_ns > now ? LIFE_DISTRUSTED : LIFE_TRUSTED;
+		return REACHABLE;
+	probed = bpf_map_lookup_elem(&probed_gateways, gateway);
+	if (!probed)
+		return REACHABLE;
+	if (probed->answered_ns + gateway_silence_ns <= now)
+		return UNREACHABLE;
+	return probed->flapping_until_ns > now ? FLAPPING : REACHABLE;
 }
 
-/*
- * Who answers for an egress IP now: the first in its order that is this node or trusted, else the first that is heard.
- * The order is short, and its owner is nearly always the answer.
- */
 enum holder {
 	HOLDER_NONE = 0,
 	HOLDER_SELF,
 	HOLDER_OTHER,
 };
 
+/*
+ * Which gateway answers for an egress IP now: the first in its order that is this node or reachable, else the first that is flapping.
+ * The order is short, and nearly always the first of it, the owner, is the holder.
+ */
 __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
 {
 	struct address key = egress_ip ? *egress_ip : (struct address){};
 	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, &key);
 	enum holder holder = HOLDER_NONE;
 	struct self *own = this_node();
-	enum life life;
+	enum reachability reachability;
 
 	if (!entry || !own || !gateway)
 		return HOLDER_NONE;
@@ -84,25 +85,25 @@ __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, s
 			break;
 		if (same_address(&entry->order[i], &own->tunnel_address))
 			return HOLDER_SELF;
-		life = life_of(&entry->order[i], now);
-		if (life == LIFE_TRUSTED || (life == LIFE_DISTRUSTED && holder == HOLDER_NONE)) {
+		reachability = reachability_of(&entry->order[i], now);
+		if (reachability == REACHABLE || (reachability == FLAPPING && holder == HOLDER_NONE)) {
 			*gateway = entry->order[i];
 			holder = HOLDER_OTHER;
 		}
-		if (life == LIFE_TRUSTED)
+		if (reachability == REACHABLE)
 			break;
 	}
 	return holder;
 }
 
-static __noinline bool is_owner_trusted(const struct address *egress_ip, __u64 now)
+static __noinline bool is_owner_reachable(const struct address *egress_ip, __u64 now)
 {
 	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
 	struct self *own = this_node();
 
 	return entry && own && entry->holder_count > 0 &&
 	       (same_address(&entry->order[0], &own->tunnel_address) ||
-		life_of(&entry->order[0], now) == LIFE_TRUSTED);
+		reachability_of(&entry->order[0], now) == REACHABLE);
 }
 
 /* The slot whose node may use a port of the address, NO_SLOT or THIS_NODE. */
@@ -116,9 +117,9 @@ enum rank {
 	STANDBY,
 };
 
-/* Who may answer for an address that a new flow gets. */
+/* Which gateway may answer for the egress IP that a new flow gets. */
 enum served {
-	BY_ITS_OWNER,	/* the owner, and it must be trusted */
+	BY_ITS_OWNER,	/* the owner, and it must be reachable and not flapping */
 	BY_ANY_HOLDER,
 };
 
@@ -127,11 +128,11 @@ static __always_inline bool is_served(const struct address *egress_ip, enum serv
 	struct address gateway = {};
 
 	if (served == BY_ITS_OWNER)
-		return is_owner_trusted(egress_ip, now);
+		return is_owner_reachable(egress_ip, now);
 	return find_holder(egress_ip, now, &gateway) != HOLDER_NONE;
 }
 
-/* A random egress IP of a rank, or the next one that is served. The walk is bounded for the verifier's sake. */
+/* A random egress IP of a rank, or the next that is served. The number of tries is bounded for the verifier. */
 static __noinline bool pick_egress_ip(const struct group *group, enum rank rank, enum served served, __u64 now,
 				      struct address *egress_ip)
 {

@@ -1,14 +1,15 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The life of a mapping: when it expires, when its port may be taken over, and how it is deleted
+ * The life of a mapping: when it expires, when another flow may reclaim its port, and how it is deleted
  *
- * `mappings` holds a flow's state under the pod's own view of it. `ports` leads back to it from the world's view, and an entry
- * of `ports` is what makes a port taken towards one destination. That entry is made first and deleted last, so that no two flows
- * ever share a port. Whoever wants the port of an old mapping deletes it, and so does the agent's sweep.
+ * `mappings` holds a flow's state by the flow as the pod sees it. `ports` leads back to the mapping from the flow as the world
+ * sees it. An entry of `ports` means that a port is taken towards one destination. A program adds it before the mapping and
+ * deletes it after, so that no two flows ever share a port. A flow that wants the port of an old mapping deletes that mapping,
+ * and so does the agent's sweep.
  *
- * Exactly one CPU wins the right to delete a mapping, under its lock. All others treat it as deleted. An entry that is deleted may
- * be another flow's before its reader is done: a reader copies what it needs first, and uses it only if mapping and port
- * name each other.
+ * Exactly one CPU wins the right to delete a mapping, under its lock. All others treat it as deleted. The kernel may give the
+ * memory of a deleted entry to another flow while a program still reads it. So a program copies what it needs first, and uses
+ * the copy only if mapping and port name each other.
  */
 #ifndef SALLYPORT_MAPPING_H
 #define SALLYPORT_MAPPING_H
@@ -34,7 +35,7 @@ enum {
 	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
 };
 
-/* RFC 5382 REQ-5 and RFC 7857: a reset or a FIN makes a connection transitory, it does not end it. */
+/* A reset or a FIN makes a connection transitory; it does not end it (RFC 5382 REQ-5, RFC 7857). */
 static __always_inline __u64 lifetime_ns(const struct mapping *mapping, __u8 protocol)
 {
 	if (protocol == IPPROTO_UDP)
@@ -46,7 +47,7 @@ static __always_inline __u64 lifetime_ns(const struct mapping *mapping, __u8 pro
 	return tcp_transitory_ns;
 }
 
-/* Nothing that comes now belongs to it any more. */
+/* A packet that comes after this time does not belong to the flow any more. */
 static __always_inline bool is_expired(const struct mapping *mapping, __u8 protocol, __u64 now)
 {
 	__u64 last = mapping->last_outward_ns;
@@ -57,8 +58,8 @@ static __always_inline bool is_expired(const struct mapping *mapping, __u8 proto
 }
 
 /*
- * Another flow may have its port: it is expired; or closed cleanly, and the far end keeps no state
- * (the pod closed first) or has had time to forget it (TIME_WAIT).
+ * May another flow have the port? Yes, if the mapping has expired. Also if the connection was closed cleanly and its far end keeps no
+ * state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
  */
 static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
 {
@@ -69,7 +70,7 @@ static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protoc
 	return is_expired(mapping, protocol, now);
 }
 
-/* At most one CPU wins the right to take a mapping apart: the lock is all that stops two flows on one port. */
+/* Only this lock keeps two flows from getting one port. */
 static __always_inline bool win_reclaim(struct mapping *mapping)
 {
 	bool won;
@@ -96,7 +97,7 @@ static __always_inline bool same_flow(const struct flow_key *a, const struct flo
 	       a->protocol == b->protocol;
 }
 
-/* Is this the port of the flow's mapping? A port that another flow took in the mean time is not. */
+/* Is this the port of the flow's mapping? Another flow may have taken the port in the meantime. */
 static __noinline bool has_port(const struct mapping *mapping, const struct flow_key *flow, const struct flow_key *key)
 {
 	struct flow_key own;
@@ -105,7 +106,7 @@ static __noinline bool has_port(const struct mapping *mapping, const struct flow
 	return same_flow(&own, key);
 }
 
-/* The mapping goes first: a port without one is not taken apart by others meanwhile. For the one that has won it. */
+/* Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. */
 static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key)
 {
 	struct flow_key *taken;
@@ -116,7 +117,7 @@ static __noinline void delete_mapping(const struct flow_key *flow, const struct 
 		bpf_map_delete_elem(&ports, key);
 }
 
-/* Forgets an old mapping of this very flow, so that the flow can start anew by today's policy. */
+/* For an old mapping of the same flow, so that the flow can start anew under the current policy. */
 static __noinline void delete_stale_mapping(struct mapping *mapping, const struct flow_key *flow)
 {
 	struct flow_key key;
@@ -127,7 +128,7 @@ static __noinline void delete_stale_mapping(struct mapping *mapping, const struc
 	delete_mapping(flow, &key);
 }
 
-/* The port is taken. If its flow is over, takes that apart; then the port is free, for whoever comes first. */
+/* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */
 static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 {
 	struct flow_key *taken = bpf_map_lookup_elem(&ports, key), flow;
@@ -137,7 +138,7 @@ static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 		return true;
 	flow = *taken;
 	mapping = bpf_map_lookup_elem(&mappings, &flow);
-	/* Without its mapping: another CPU is just making or removing it. The agent's sweep finds what is left over. */
+	/* If there is no mapping, another CPU is adding or deleting it right now. The agent's sweep finds leftovers. */
 	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, flow.protocol, now) ||
 	    !win_reclaim(mapping))
 		return false;

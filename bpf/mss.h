@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The MSS option of a SYN or SYN-ACK, lowered to what the path carries
  */
@@ -12,7 +12,7 @@ enum {
 	TCP_OPTION_MSS = 2,
 };
 
-/* The checksum adds up words of two bytes: of a value at an odd place each byte counts where the other would. */
+/* The checksum adds up words of two bytes. If the value stands at an odd offset, its two bytes count in swapped places. */
 static __always_inline void replace_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 offset, __be16 old, __be16 new)
 {
 	bool is_odd = (offset - l4_offset) & 1;
@@ -23,10 +23,10 @@ static __always_inline void replace_mss(struct __sk_buff *skb, __u32 l4_offset, 
 }
 
 /*
- * Lowers the MSS of a SYN or SYN-ACK, so that neither side sends what would have to be fragmented. What follows the header
- * may be data (RFC 7413), and look like an option.
+ * Lowers the MSS of a SYN or SYN-ACK, so that neither side sends packets that would have to be fragmented. It stops at the end of the
+ * header, because a SYN may carry data (RFC 7413), which may look like an option.
  */
-__noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 most)
+__noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 max_mss)
 {
 	__u32 offset = l4_offset + sizeof(struct tcphdr), end;
 	__u8 data_offset;
@@ -42,8 +42,8 @@ __noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 most)
 		if (option.kind == TCP_OPTION_END)
 			return 0;
 		if (option.kind == TCP_OPTION_MSS && option.length == 4) {
-			if (bpf_ntohs(option.mss) > most)
-				replace_mss(skb, l4_offset, offset + 2, option.mss, bpf_htons(most));
+			if (bpf_ntohs(option.mss) > max_mss)
+				replace_mss(skb, l4_offset, offset + 2, option.mss, bpf_htons(max_mss));
 			return 0;
 		}
 		if (option.kind == TCP_OPTION_NOP) {
@@ -57,7 +57,7 @@ __noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 most)
 	return 0;
 }
 
-/* To what the tunnel carries, or the way out. 0: it is not known, or does not matter. */
+/* `mtu` is that of the tunnel or of the route; 0 if it is unknown. */
 static __always_inline void clamp_mss(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 headers = sizeof(struct tcphdr) +

@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A new flow gets a port of this node's, and a mapping
+ * A new flow gets a port that this node owns, and a mapping
  */
 #ifndef SALLYPORT_PORT_H
 #define SALLYPORT_PORT_H
@@ -17,8 +17,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_EGRESS_IPS);
 	__type(key, struct pool_key);
-	__type(value, struct pressure);
-} pressures SEC(".maps");
+	__type(value, struct pool_pressure);
+} pool_pressures SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -26,32 +26,32 @@ struct {
 } pressure SEC(".maps");
 
 /*
- * Asks for more ports, early: this flow may have found one yet. The agent turns it into a demand. Two CPUs may both find
- * that it is time; the second record does no harm.
+ * Tells the agent, which asks the operator for more ports, that a pool runs low. It is told early, while flows still find ports.
+ * Two CPUs may both report at the same time, which does no harm.
  */
 static __noinline void report_pressure(const struct pool_key *key, __u32 tries, bool is_refused, __u64 now)
 {
-	struct pressure *known = bpf_map_lookup_elem(&pressures, key), first = { .refused = is_refused };
+	struct pool_pressure *known = bpf_map_lookup_elem(&pool_pressures, key), first = { .refused = is_refused };
 	struct port_pressure record = { .time_ns = now, .address = key->address, .tries = tries };
 
 	if (!known) {
-		bpf_map_update_elem(&pressures, key, &first, BPF_NOEXIST);
-		known = bpf_map_lookup_elem(&pressures, key);
+		bpf_map_update_elem(&pool_pressures, key, &first, BPF_NOEXIST);
+		known = bpf_map_lookup_elem(&pool_pressures, key);
 		if (!known)
 			return;
 	} else if (is_refused) {
 		__sync_fetch_and_add(&known->refused, 1);
 	}
-	if (known->said_ns && known->said_ns + pressure_interval_ns > now)
+	if (known->reported_ns && known->reported_ns + pressure_interval_ns > now)
 		return;
-	known->said_ns = now;
+	known->reported_ns = now;
 	record.refused = known->refused;
 	bpf_ringbuf_output(&pressure, &record, sizeof(record), 0);
 }
 
 /*
- * Takes a port of this node's towards one destination. Tries are independent and random over all that the node owns:
- * a walk would make ports guessable (RFC 6056) and crowd flows together.
+ * Takes a port of this node towards one destination. Each try is random over all ports that the node owns. Trying one port after the
+ * other would make ports guessable (RFC 6056) and crowd flows together.
  */
 static __noinline enum verdict take_port(const struct flow_key *flow, struct flow_key *key, __u32 purpose, __u64 now)
 {
@@ -59,7 +59,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
 	enum verdict verdict = DROP_NO_FREE_PORT;
 	__u32 count = pool ? pool->count : 0, tries = 0;
-	int error;	/* before 6.4 a map's answer fills half a register: of a long, -EEXIST would never be equal */
+	int error;	/* not long: before 6.4 a map's result fills half a register, and would never equal -EEXIST */
 
 	for (int i = 0; i < PORT_TRIES; i++) {
 		__u32 random = random_u32();
@@ -85,7 +85,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 	return verdict;
 }
 
-/* If another CPU was faster with the same flow, or is still taking its old one apart, the port goes back. */
+/* Gives the port back if another CPU has been faster with the same flow, or is still deleting its old mapping. */
 static __noinline enum verdict insert_mapping(const struct flow_key *flow, const struct flow_key *port, __u64 policy,
 					      __u32 purpose, __u64 now)
 {
@@ -105,7 +105,7 @@ static __noinline enum verdict insert_mapping(const struct flow_key *flow, const
 	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
 }
 
-/* Makes a flow's mapping, with a port that is free towards its destination. */
+/* Adds a flow's mapping, with a port that is free towards the flow's destination. */
 __noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip, __u64 policy,
 				     __u32 purpose, __u64 now)
 {

@@ -1,11 +1,11 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whose port is it? What is for a port of an egress IP goes to the node that owns it, and there into the pod
+ * A packet for a port of an egress IP goes to the node that owns the port, and there into the pod
  */
 #ifndef SALLYPORT_RETURN_H
 #define SALLYPORT_RETURN_H
 
-/* For a port that this node owns: the world's view of the flow leads to the mapping, and that to the pod. */
+/* For a port that this node owns: `ports` leads to the mapping, and the mapping to the pod. */
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	struct flow_key key = packet->flow, flow, *taken;
@@ -45,8 +45,8 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 }
 
 /*
- * A socket of the node itself. Before the agent came, the kernel gave its sockets any port, and such a connection must
- * go on: on the node's own address the socket has the better right.
+ * Does a socket of the node take the packet? Before the agent started, the kernel gave sockets any port. Such a connection must go
+ * on, so on the node's own address a socket comes first.
  */
 static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -115,7 +115,7 @@ static __noinline enum verdict send_to_owner(struct __sk_buff *skb, struct packe
 	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
 }
 
-/* The port says whose packet it is: this node's own, another's, or, with CONTINUE, nobody's. */
+/* The owner of the port gets the packet: a pod of this node, or another node. CONTINUE: the port has no owner. */
 static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct packet *packet)
 {
 	__u32 owner = find_owner(packet);
@@ -128,9 +128,7 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 	return is_this_node(own, owner) ? return_to_pod(skb, packet) : send_to_owner(skb, packet, own, owner);
 }
 
-/*
- * What already came from a gateway must be for this node: two nodes that disagree about an owner would send it to and fro.
- */
+/* A packet from a gateway must be for this node. Two nodes that disagree about an owner would send it back and forth. */
 static __noinline enum verdict return_from_gateway(struct __sk_buff *skb, struct packet *packet)
 {
 	__u32 owner = find_owner(packet);

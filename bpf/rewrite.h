@@ -1,11 +1,11 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One end of a packet gets another address and port, and every checksum that covers them is kept right
+ * Replaces the address and port of one end of a packet, and corrects every checksum that covers them
  */
 #ifndef SALLYPORT_REWRITE_H
 #define SALLYPORT_REWRITE_H
 
-/* Which end of a packet is rewritten: the source when it leaves, the destination when it returns. */
+/* Which end of a packet is rewritten: the source when it leaves the cluster, the destination when it returns. */
 enum side {
 	SIDE_SOURCE,
 	SIDE_DESTINATION,
@@ -29,13 +29,13 @@ static __always_inline __u32 ipv6_field(__u32 side)
 	return side == SIDE_SOURCE ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr);
 }
 
-/* Difference that the address makes to a checksum that covers it. */
+/* What the new address changes in a checksum that covers it. */
 static __always_inline __s64 address_difference(const struct rewrite *rewrite)
 {
 	return bpf_csum_diff((__be32 *)rewrite->from.words, 16, (__be32 *)rewrite->to.words, 16, 0);
 }
 
-/* Rewrites the address in the IP header that starts at `offset`, and IPv4's own checksum. */
+/* Rewrites the address in the IP header at `offset`, and the header checksum of IPv4. */
 static __always_inline long rewrite_address(struct __sk_buff *skb, __u8 family, __u32 offset,
 					    const struct rewrite *rewrite)
 {
@@ -63,7 +63,7 @@ static __always_inline __u32 checksum_field(__u8 protocol)
 	return offsetof(struct icmphdr, checksum);
 }
 
-/* An IPv4 address is one word, which the kernel adds up by itself. */
+/* An IPv4 address is one word, for which the kernel needs no sum. */
 static __always_inline long replace_in_pseudo_header(struct __sk_buff *skb, __u8 family, __u32 checksum,
 						     const struct rewrite *rewrite, __u64 flags)
 {
@@ -73,7 +73,7 @@ static __always_inline long replace_in_pseudo_header(struct __sk_buff *skb, __u8
 	return bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), flags | BPF_F_PSEUDO_HDR);
 }
 
-/* TCP, UDP and ICMPv6 checksums cover the addresses (the pseudo header), ICMP's does not. */
+/* The checksums of TCP, UDP and ICMPv6 cover the addresses (the pseudo header). That of ICMP does not. */
 static __always_inline long rewrite_transport(struct __sk_buff *skb, const struct packet *packet,
 					      const struct rewrite *rewrite)
 {
@@ -93,9 +93,9 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 }
 
 /*
- * An ICMP error names the flow's packet inside; there the rewritten end is the opposite one (RFC 5508 REQ-4).
- * The ICMP checksum covers the embedded bytes. An embedded IPv4 checksum is kept right, which changes nothing for the
- * sum of the words around it; an embedded transport checksum may lie beyond what was quoted and is left as it is.
+ * An ICMP error embeds a packet of the opposite direction, so its other end is rewritten (RFC 5508 REQ-4). The ICMP checksum covers
+ * the embedded bytes. The embedded IPv4 header checksum is corrected. The embedded transport checksum may be cut off, and stays
+ * as it is.
  */
 static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct packet *packet,
 					const struct rewrite *rewrite)
@@ -108,7 +108,7 @@ static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct pack
 	inner.side = rewrite->side == SIDE_SOURCE ? SIDE_DESTINATION : SIDE_SOURCE;
 	if (rewrite_address(skb, packet->family, packet->inner_l3_offset, &inner))
 		return -1;
-	/* IPv4: address and header checksum cancel out. IPv6: the address counts in full. */
+	/* In IPv4 the changes of the embedded address and of its header checksum cancel out. IPv6 has no header checksum. */
 	difference = packet->family == 6 ? address_difference(rewrite) : 0;
 	if (packet->family == 6 && bpf_l4_csum_replace(skb, checksum, 0, difference, 0))
 		return -1;
@@ -117,7 +117,7 @@ static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct pack
 		return -1;
 	if (bpf_skb_store_bytes(skb, field, &rewrite->to_port, 2, 0))
 		return -1;
-	/* The outer header: ICMPv6's checksum covers it, ICMP's does not. */
+	/* The checksum of ICMPv6 covers the outer addresses, too. */
 	if (packet->family == 6 &&
 	    bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), BPF_F_PSEUDO_HDR))
 		return -1;

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What each packet of a flow says about the flow: whether it is established, closing or closed
  */
@@ -7,8 +7,8 @@
 
 enum {
 	/*
-	 * Bytes that a FIN may be away from what the pod acknowledged: in flight, or sent again. More is in flight on long fast paths
-	 * only, whose FIN is passed over then. Of 512 forged ones one is that near.
+	 * Bytes that a FIN may be away from what the pod acknowledged, because data is in flight or sent again. Only long, fast paths
+	 * have more in flight; their FINs are ignored. One of 512 forged FINs comes this close: 2 * 4 MiB of 4 GiB.
 	 */
 	FIN_DISTANCE = 4 << 20,
 };
@@ -18,7 +18,7 @@ static __always_inline bool is_after(__u32 a, __u32 b)
 	return (__s32)(a - b) >= 0;
 }
 
-/* Anyone can forge a FIN, as a reset; one that is passed over makes a mapping live longer, never shorter. */
+/* Anyone can forge a FIN. One that is ignored makes a mapping live longer, never shorter. */
 static __always_inline bool is_credible_fin(const struct mapping *mapping, const struct packet *packet)
 {
 	return (packet->tcp_flags & TCP_FIN) && mapping->acknowledged &&
@@ -32,15 +32,15 @@ static __always_inline void note_closed(struct mapping *mapping, __u64 now)
 }
 
 /*
- * What an outward packet says about its flow. Two CPUs may handle the two directions of one connection at a time:
- * a bit that is lost in such a race makes a mapping live longer, never shorter.
+ * Two CPUs may handle the two directions of a connection at the same time. A bit of `state` that is lost in that race makes the
+ * mapping live longer, never shorter.
  */
 static __always_inline void track_outward(struct mapping *mapping, const struct packet *packet, __u32 length,
 					  __u64 now)
 {
 	mapping->packets_out++;
 	mapping->bytes_out += length;
-	/* RFC 7857 section 4: an ICMP error refreshes nothing. */
+	/* An ICMP error does not refresh a mapping (RFC 7857 section 4). */
 	if (packet->is_icmp_error)
 		return;
 	mapping->last_outward_ns = now;
@@ -65,8 +65,8 @@ static __always_inline void track_outward(struct mapping *mapping, const struct 
 }
 
 /*
- * The same for what comes in. A reset from outside changes nothing: anyone can forge one (RFC 7857 section 2).
- * Where both sides closed at once, the far end has a TIME_WAIT too, and the pod does not count as the first.
+ * A reset from outside changes nothing, because anyone can forge one (RFC 7857 section 2). If both sides close at once, the far end
+ * enters TIME_WAIT too, so the pod does not count as the first to close.
  */
 static __always_inline void track_inward(struct mapping *mapping, const struct packet *packet, __u32 length,
 					 __u64 now)

@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The end of every journey: counted in one place, reported if it is a drop, and turned into an action of tc.
+ * The end of every journey: it is counted here, reported if it is a drop, and turned into an action of tc
  */
 #ifndef SALLYPORT_VERDICT_H
 #define SALLYPORT_VERDICT_H
@@ -32,12 +32,12 @@ struct {
 	__type(value, __u64);
 } policy_drops SEC(".maps");
 
-/* A type that only a ring buffer or a packet carries is not in BTF unless something of that type exists. */
+/* BTF has a type only if a variable has it. These are of types that only a ring buffer or a packet carries. */
 struct drop *unused_drop __attribute__((unused));
 struct port_pressure *unused_pressure __attribute__((unused));
 struct sweep_record *unused_sweep_record __attribute__((unused));
 
-/* Nor are enums of which only the constants are used; user space reads their names there. */
+/* And these are enums of which the programs use only the constants. User space reads the names of the constants from BTF. */
 union shared_enums {
 	enum limits limits;
 	enum tunnel tunnel;
@@ -64,7 +64,7 @@ static __always_inline bool may_report(__u64 now)
 	return budget->records++ < drop_records;
 }
 
-/* A flood or a full ring loses records, never the count. */
+/* In a flood, or if the ring is full, records are lost. Counts are never lost. */
 static __noinline void report_drop(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				   enum verdict verdict)
 {
@@ -85,7 +85,7 @@ static __noinline void report_drop(struct __sk_buff *skb, const struct packet *p
 	bpf_ringbuf_submit(drop, 0);
 }
 
-/* Why new flows of a policy find no way out; the operator's Events and the agent's metrics read it. */
+/* Counts why a new flow of a policy is dropped, for the operator's Events and the agent's metrics. */
 static __noinline enum verdict refuse_flow(__u64 policy, const struct address *egress_ip, enum verdict verdict)
 {
 	struct policy_drop_key key = { .policy = policy, .egress_ip = *egress_ip, .verdict = verdict };

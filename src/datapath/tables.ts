@@ -140,22 +140,26 @@ export function tableCodecs(btf: Btf) {
       }),
       value: single(valueTypeOf('policy_drops'), u64),
     },
-    pressures: {
+    pool_pressures: {
       key: poolKeyCodec(btf),
-      value: codec(btf.struct('pressure'), { said_ns: u64, refused: u32 }),
+      value: codec(btf.struct('pool_pressure'), { reported_ns: u64, refused: u32 }),
     },
-    heard: {
-      key: byAddress('heard'),
-      value: codec(btf.struct('heard'), { last_ns: u64, refused_ns: u64, distrusted_until_ns: u64 }),
+    probed_gateways: {
+      key: byAddress('probed_gateways'),
+      value: codec(btf.struct('probed_gateway'), {
+        answered_ns: u64,
+        refused_ns: u64,
+        flapping_until_ns: u64,
+      }),
     },
     simulated_run: { key: byNumber('simulated_run'), value: simulatedRunCodec(btf) },
     simulated_routes: {
       key: clusterKeyCodec(btf),
       value: codec(btf.struct('simulated_route'), { ifindex: u32, mtu: u32 }),
     },
-    vitals: {
-      key: byNumber('vitals'),
-      value: codec(btf.struct('vitals'), { alive_until_ns: u64, probing_until_ns: u64 }),
+    liveness: {
+      key: byNumber('liveness'),
+      value: codec(btf.struct('liveness'), { alive_until_ns: u64, probing_until_ns: u64 }),
     },
   }
 }

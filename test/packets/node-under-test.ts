@@ -177,8 +177,8 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   clear(tables.ports)
   clear(tables.inbound)
   clear(tables.fragments)
-  tables.vitals.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
-  clear(tables.heard)
+  tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
+  clear(tables.probed_gateways)
   await node.datapath.apply(standardTables(node))
 }
 
