@@ -3,7 +3,7 @@ import type { Program } from '../src/datapath/datapath.ts'
 import { readBtf } from '../src/datapath/layout/btf.ts'
 import { put } from '../src/datapath/maps/maps.ts'
 import { loadObject } from '../src/datapath/object.ts'
-import { type TestContext, testRun } from '../src/datapath/test-run.ts'
+import { testRun } from '../src/datapath/test-run.ts'
 import { established } from '../test/packets/flows.ts'
 import { openNode, ourPorts, reset, slot2Port } from '../test/packets/node-under-test.ts'
 import { ipv4 } from '../test/packets/packet.ts'
@@ -23,15 +23,24 @@ const runs = 7
 /** TC_ACT_REDIRECT: what each of these packets comes to. */
 const redirect = 7
 
-const overlay = (vni: number, node: string): number[] => {
-  const bytes = node.split('.').map(Number)
-  return [vni, Buffer.from(bytes).readUInt32LE(0), 0, 0, 0]
+/** As `struct fresh` of again.bpf.c begins. */
+interface TunnelEnd {
+  readonly vni: number
+  readonly node: number
 }
+
+interface Arrival {
+  readonly ifindex: number
+  readonly tunnel?: TunnelEnd
+}
+
+const noTunnel: TunnelEnd = { vni: 0, node: 0 }
+const fromOther = (vni: number): TunnelEnd => ({ vni, node: Buffer.from([172, 18, 0, 4]).readUInt32BE() })
 
 const words = (...values: readonly number[]): Buffer => Buffer.from(Uint32Array.from(values).buffer)
 
 async function measure(): Promise<ProgramFigures> {
-  const node = openNode()
+  const node = openNode({ simulated_tunnel: 0 })
   await reset(node)
   established()(node)
   established({ egressIp: '172.18.0.43', egressPort: slot2Port, sourcePort: 40001 })(node)
@@ -42,27 +51,31 @@ async function measure(): Promise<ProgramFigures> {
     pinDirectory: join(node.pinDirectory, 'bench'),
     knobs: {},
   })
-  const time = (programFd: number, packet: Buffer, context: TestContext, action: number): number => {
-    const cb = words(...(context.cb ?? [0, 0, 0, 0, 0]))
+  const time = (programFd: number, packet: Buffer, from: Arrival, action: number): number => {
+    const { vni, node } = from.tunnel ?? noTunnel
     const fresh = Buffer.alloc(again.map('fresh').valueSize)
-    cb.copy(fresh)
-    packet.copy(fresh, cb.length, 0, 54)
+    words(vni, node).copy(fresh)
+    packet.copy(fresh, 8, 0, 54)
     put(again.map('fresh'), words(0), fresh)
     put(again.map('target'), words(0), words(programFd))
     return median(
       Array.from({ length: runs }, () => {
-        const result = testRun(again.programFd('again'), Buffer.from(packet), context, repeats)
+        const result = testRun(
+          again.programFd('again'),
+          Buffer.from(packet),
+          { ifindex: from.ifindex },
+          repeats,
+        )
         if (result.action !== action) throw new Error(`a test run came to ${result.action}, not ${action}`)
         return result.durationNs
       }),
     )
   }
-  const run = (program: Program, packet: Buffer, context: TestContext): number => {
-    const nothing = time(again.programFd('empty'), packet, context, 0)
-    return Math.max(0, time(node.datapath.programFd(program), packet, context, redirect) - nothing)
+  const run = (program: Program, packet: Buffer, from: Arrival): number => {
+    const nothing = time(again.programFd('empty'), packet, from, 0)
+    return Math.max(0, time(node.datapath.programFd(program), packet, from, redirect) - nothing)
   }
   const data = { flags: ['ACK', 'PSH'] as const, payload: 'x'.repeat(64) }
-  const fromOther = (vni: number): TestContext => ({ ifindex: world, cb: overlay(vni, '172.18.0.4') })
   return {
     outward: [
       [
@@ -71,7 +84,10 @@ async function measure(): Promise<ProgramFigures> {
       ],
       [
         'from_overlay, gateway',
-        run('from_overlay', ipv4('172.18.0.43', '203.0.113.9').tcp(slot2Port, 443, data), fromOther(2)),
+        run('from_overlay', ipv4('172.18.0.43', '203.0.113.9').tcp(slot2Port, 443, data), {
+          ifindex: world,
+          tunnel: fromOther(2),
+        }),
       ],
     ],
     reply: [
@@ -81,7 +97,10 @@ async function measure(): Promise<ProgramFigures> {
       ],
       [
         'from_overlay, source node',
-        run('from_overlay', ipv4('203.0.113.9', '172.18.0.42').tcp(443, ourPorts.first, data), fromOther(3)),
+        run('from_overlay', ipv4('203.0.113.9', '172.18.0.42').tcp(443, ourPorts.first, data), {
+          ifindex: world,
+          tunnel: fromOther(3),
+        }),
       ],
     ],
   }

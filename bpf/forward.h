@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The ways out: into a pod of this node, into the tunnel, or out by the kernel's routes
+ * Where a packet can be sent: into a pod of this node, into the tunnel, or out by the kernel's routes
  */
 #ifndef SALLYPORT_FORWARD_H
 #define SALLYPORT_FORWARD_H
@@ -8,7 +8,7 @@
 enum {
 	TUNNEL_TTL = 64,
 	ADDRESS_LENGTH = 2 * ETH_ALEN,
-	SMALLEST_MTU = 1280,	/* of IPv6, and there is hardly less in IPv4 */
+	SMALLEST_MTU = 1280,	/* the minimum of IPv6; IPv4 links rarely have less */
 };
 
 static __always_inline long write_macs(struct __sk_buff *skb, const __u8 *destination, const __u8 *source)
@@ -20,17 +20,20 @@ static __always_inline long write_macs(struct __sk_buff *skb, const __u8 *destin
 	return bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
 }
 
-/* Straight into the pod's namespace, past the backlog queue. The packet type is as of the device it came by. */
+/*
+ * Straight into the pod's namespace, past the backlog queue. The packet still has the type that the device it came by gave it, which
+ * may be "for another host".
+ */
 static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet *packet, const struct pod *pod)
 {
 	if (write_macs(skb, pod->mac, pod->host_mac))
 		return DROP_INTERNAL;
 	bpf_skb_change_type(skb, PACKET_HOST);
-	packet->action = bpf_redirect_peer(pod->ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
+	record_departure(DEPARTED_TO_POD, pod->ifindex);
+	return bpf_redirect_peer(pod->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
 }
 
-/* Through the tunnel. The inner MACs say nothing: every packet that comes out of a tunnel is for the node it came to. */
+/* Through the tunnel. The inner MACs do not matter: a node takes every packet that comes out of its tunnel. */
 static __noinline enum verdict send_to_node(struct __sk_buff *skb, struct packet *packet,
 					    const struct address *node, __u32 vni, enum verdict sent)
 {
@@ -50,8 +53,9 @@ static __noinline enum verdict send_to_node(struct __sk_buff *skb, struct packet
 		return DROP_INTERNAL;
 	if (write_macs(skb, own->overlay_mac, own->overlay_mac))
 		return DROP_INTERNAL;
-	packet->action = bpf_redirect(own->overlay_ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	record_departure(DEPARTED_INTO_TUNNEL, own->overlay_ifindex);
+	record_tunnel(node, vni);
+	return bpf_redirect(own->overlay_ifindex, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
 }
 
 static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct packet *packet)
@@ -69,7 +73,7 @@ static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct pa
 static __always_inline void fill_fib(struct bpf_fib_lookup *fib, struct __sk_buff *skb, const struct packet *packet,
 				     const struct address *source)
 {
-	fib->ifindex = skb->ifindex;
+	fib->ifindex = device_of(skb);
 	fib->l4_protocol = packet->flow.protocol;
 	if (packet->family == 4) {
 		fib->family = AF_INET;
@@ -82,7 +86,7 @@ static __always_inline void fill_fib(struct bpf_fib_lookup *fib, struct __sk_buf
 	}
 }
 
-/* An aggregate is judged by the segments that it will be cut into. 0: nothing can be said of it. */
+/* For an aggregate, the length of the segments that it will be cut into. 0: unknown. */
 static __always_inline __u32 length_on_wire(struct __sk_buff *skb, const struct packet *packet)
 {
 	if (!skb->gso_size)
@@ -92,7 +96,7 @@ static __always_inline __u32 length_on_wire(struct __sk_buff *skb, const struct 
 	return skb->gso_size + packet->l4_offset - L3_OFFSET + sizeof(struct tcphdr);
 }
 
-/* What needs the tunnel must fit into it. */
+/* Is the packet too big for the tunnel, and may nobody fragment it? */
 static __always_inline bool is_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
 {
 	return (packet->dont_fragment || skb->gso_size) && length_on_wire(skb, packet) > tunnel_mtu;
@@ -101,13 +105,13 @@ static __always_inline bool is_too_big(struct __sk_buff *skb, const struct packe
 struct way_out {
 	__u32 ifindex;
 	__u32 mtu;			/* 0: the kernel does not say */
-	__u8 macs[ADDRESS_LENGTH];	/* as a frame has them */
+	__u8 macs[ADDRESS_LENGTH];	/* destination and source, as in a frame */
 	__u8 knows_neighbour;
 };
 
 /*
- * The way that the node's own forwarding would take, with `source` as the packet's source. It is found before the packet is
- * changed, since one that does not fit is answered as its sender knows it.
+ * Finds the route that the node's own forwarding would take if the packet had the address `source`. This happens before the packet
+ * is rewritten, because a packet that is too big is answered with the addresses that its sender knows.
  */
 static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct packet *packet,
 					    const struct address *source, struct way_out *way)
@@ -119,8 +123,8 @@ static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct 
 	if (packet->ttl <= 1)
 		return DROP_TTL_EXCEEDED;
 	fill_fib(&fib, skb, packet, source);
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	/* Where the length still stands: before 5.12, or without a neighbour, there is no MTU in its place. */
+	result = look_up_route(skb, &fib, &packet->receiver);
+	/* The kernel puts the MTU in the length's place, but not before 5.12, nor if it does not know the neighbour. */
 	way->mtu = fib.mtu_result == (__u16)length ? 0 : fib.mtu_result;
 	way->ifindex = fib.ifindex;
 	__builtin_memcpy(way->macs, fib.dmac, ETH_ALEN);
@@ -131,20 +135,18 @@ static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct 
 	return way->knows_neighbour || result == BPF_FIB_LKUP_RET_NO_NEIGH ? CONTINUE : DROP_NO_ROUTE;
 }
 
-/* A neighbour that the kernel does not know yet is asked for by redirect_neigh, which queues the packet meanwhile. */
+/* If the kernel does not know the neighbour yet, redirect_neigh resolves it and queues the packet meanwhile. */
 static __noinline enum verdict send_to_world(struct __sk_buff *skb, struct packet *packet, const struct way_out *way,
 					     enum verdict sent)
 {
 	if (decrement_ttl(skb, packet))
 		return DROP_INTERNAL;
-	if (way->knows_neighbour) {
-		if (bpf_skb_store_bytes(skb, 0, way->macs, sizeof(way->macs), 0))
-			return DROP_INTERNAL;
-		packet->action = bpf_redirect(way->ifindex, 0);
-	} else {
-		packet->action = bpf_redirect_neigh(way->ifindex, NULL, 0, 0);
-	}
-	return packet->action == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	record_departure(DEPARTED_BY_DEVICE, way->ifindex);
+	if (!way->knows_neighbour)
+		return bpf_redirect_neigh(way->ifindex, NULL, 0, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+	if (bpf_skb_store_bytes(skb, 0, way->macs, sizeof(way->macs), 0))
+		return DROP_INTERNAL;
+	return bpf_redirect(way->ifindex, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
 }
 
 #endif

@@ -1,15 +1,15 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whose port is it? What is for a port of an egress IP goes to the node that owns it, and there into the pod
+ * A packet for a port of an egress IP goes to the node that owns the port, and there into the pod
  */
 #ifndef SALLYPORT_RETURN_H
 #define SALLYPORT_RETURN_H
 
-/* For a port that this node owns: the world's view of the flow leads to the mapping, and that to the pod. */
+/* For a port that this node owns: `ports` leads to the mapping, and the mapping to the pod. */
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	struct flow_key key = packet->flow, flow, *taken;
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = now_ns();
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
 	struct mapping *mapping;
@@ -44,21 +44,9 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	return send_to_pod(skb, packet, pod);
 }
 
-static __always_inline bool has_owner(const struct packet *packet)
-{
-	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
-
-	return egress_ip && owner_of(egress_ip, packet->flow.destination_port) != NO_SLOT;
-}
-
-static __always_inline bool is_own_address(const struct self *own, const struct address *address)
-{
-	return same_address(address, &own->masquerade4) || same_address(address, &own->masquerade6);
-}
-
 /*
- * A socket of the node itself. Before the agent came, the kernel gave its sockets any port, and such a connection must
- * go on: on the node's own address the socket has the better right.
+ * Does a socket of the node take the packet? Before the agent started, the kernel gave sockets any port. Such a connection must go
+ * on, so on the node's own address a socket comes first.
  */
 static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -66,6 +54,8 @@ static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet
 	__u32 length = sizeof(tuple.ipv6);
 	struct bpf_sock *socket;
 
+	if (simulated_host)
+		return has_simulated_socket();
 	if (packet->family == 4) {
 		length = sizeof(tuple.ipv4);
 		tuple.ipv4.saddr = packet->flow.source.words[3];
@@ -90,30 +80,31 @@ static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet
 	return true;
 }
 
-/*
- * The port says whose packet it is: this node's own, another's, or nobody's. One that already came from a gateway must
- * be for this node: two nodes that disagree about an owner would send it to and fro.
- */
-static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct packet *packet, bool may_forward)
+static __always_inline bool is_this_node(const struct self *own, __u32 owner)
+{
+	return owner == own->slot || owner == THIS_NODE;
+}
+
+/* The owner of the port that the packet is for, NO_SLOT if the port has none or the address is no egress IP. */
+static __always_inline __u32 find_owner(const struct packet *packet)
 {
 	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->receiver);
-	struct self *own = this_node();
-	struct address *node;
-	__u32 owner;
 
-	if (!egress_ip || !own)
-		return CONTINUE;
-	owner = owner_of(egress_ip, packet->flow.destination_port);
-	if (owner == NO_SLOT)
-		return CONTINUE;
-	/* An error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */
-	if (!same_address(&packet->receiver, &packet->flow.destination))
-		return DROP_MALFORMED;
-	if (owner == own->slot || owner == THIS_NODE)
-		return return_to_pod(skb, packet);
-	if (!may_forward)
-		return DROP_LOOP;
-	node = bpf_map_lookup_elem(&slots, &owner);
+	return egress_ip ? owner_of(egress_ip, packet->flow.destination_port) : NO_SLOT;
+}
+
+/* An ICMP error must speak about a packet of the address that it was sent to (RFC 5508 REQ-3). */
+static __always_inline bool is_misleading_error(const struct packet *packet)
+{
+	return !same_address(&packet->receiver, &packet->flow.destination);
+}
+
+/* Through the tunnel to another node. The node's own address is shared with its own sockets, which come first. */
+static __noinline enum verdict send_to_owner(struct __sk_buff *skb, struct packet *packet, const struct self *own,
+					     __u32 owner)
+{
+	struct address *node = bpf_map_lookup_elem(&slots, &owner);
+
 	if (is_own_address(own, &packet->receiver) && (!node || has_own_socket(skb, packet)))
 		return CONTINUE;
 	if (!node)
@@ -124,20 +115,30 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
 }
 
-/*
- * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The stack
- * would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
- */
-static __noinline bool may_be_leased(struct __sk_buff *skb, const struct packet *packet, const struct self *own)
+/* The owner of the port gets the packet: a pod of this node, or another node. CONTINUE: the port has no owner. */
+static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct packet *packet)
 {
-	__u16 port = bpf_ntohs(packet->flow.destination_port);
+	__u32 owner = find_owner(packet);
+	struct self *own = this_node();
 
-	if (packet->flow.protocol != IPPROTO_TCP && packet->flow.protocol != IPPROTO_UDP)
-		return false;
-	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || (port >= FIRST_NODE_PORT && port <= LAST_NODE_PORT))
-		return false;
-	return !is_own_address(own, &packet->receiver) && bpf_map_lookup_elem(&egress_ips, &packet->receiver) &&
-	       !has_own_socket(skb, packet);
+	if (!own || owner == NO_SLOT)
+		return CONTINUE;
+	if (is_misleading_error(packet))
+		return DROP_MALFORMED;
+	return is_this_node(own, owner) ? return_to_pod(skb, packet) : send_to_owner(skb, packet, own, owner);
+}
+
+/* A packet from a gateway must be for this node. Two nodes that disagree about an owner would send it back and forth. */
+static __noinline enum verdict return_from_gateway(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 owner = find_owner(packet);
+	struct self *own = this_node();
+
+	if (!own || owner == NO_SLOT)
+		return DROP_NO_MAPPING;
+	if (is_misleading_error(packet))
+		return DROP_MALFORMED;
+	return is_this_node(own, owner) ? return_to_pod(skb, packet) : DROP_LOOP;
 }
 
 #endif

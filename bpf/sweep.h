@@ -1,10 +1,10 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The sweep: what nobody wants any more is judged and removed as if somebody wanted it
+ * The stages of sweep: expired mappings whose port no flow has asked for are deleted
  *
- * A node that talks to ever new destinations wants most ports never again, and its tables would fill up. The agent reads
- * them and hands in what it saw, as a packet of struct sweep_record in a run of its own; the program hangs on no device.
- * Only in here an entry is removed under the lock that packets take: what the agent has read is old when it acts on it.
+ * A node that talks to ever new destinations needs most ports only once, and its tables would fill up. The agent reads the tables,
+ * and hands the entries that it saw to this program as a packet of struct sweep_record. Only the program deletes, under the lock
+ * that packets take: an entry may have changed since the agent read it.
  */
 #ifndef SALLYPORT_SWEEP_H
 #define SALLYPORT_SWEEP_H
@@ -16,16 +16,16 @@ static __noinline enum sweep_answer sweep_mapping(const struct flow_key *flow)
 
 	if (!mapping)
 		return SWEPT_REMOVED;
-	if (!is_expired(mapping, flow->protocol, bpf_ktime_get_ns()) || !win_reclaim(mapping))
+	if (!is_expired(mapping, flow->protocol, now_ns()) || !win_reclaim(mapping))
 		return SWEPT_KEPT;
 	fill_port_key(&key, mapping, flow);
-	take_apart(flow, &key);
+	delete_mapping(flow, &key);
 	return SWEPT_REMOVED;
 }
 
 /*
- * A port without its mapping is one that a CPU is just making or removing, for which a few microseconds are enough; or an
- * orphan, if it is still there a sweep later.
+ * If a port has no mapping, a CPU is adding or deleting it right now, which takes microseconds. If the port is still there a sweep
+ * later, it is an orphan.
  */
 static __noinline enum sweep_answer sweep_port(const struct flow_key *key, bool was_orphan)
 {
@@ -57,6 +57,18 @@ __noinline int sweep_one(struct __sk_buff *skb, __u32 offset)
 		answer = sweep_port(&record.entry, record.task == SWEEP_ORPHAN);
 	bpf_skb_store_bytes(skb, offset + offsetof(struct sweep_record, answer), &answer, sizeof(record.answer), 0);
 	return 0;
+}
+
+static __noinline enum verdict sweep_records(struct __sk_buff *skb)
+{
+	for (__u32 i = 0; i < SWEEP_RECORDS; i++) {
+		__u32 offset = ETH_HLEN + i * sizeof(struct sweep_record);
+
+		if (offset >= skb->len)
+			break;
+		sweep_one(skb, offset);
+	}
+	return CONTINUE;
 }
 
 #endif

@@ -1,105 +1,105 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every struct and enum that user space sees. TypeScript reads the layouts from the BTF of the object
- * file, so a field that is added here is there too, and nothing is written down twice.
+ * Every struct and enum that user space sees. TypeScript reads their layouts from the BTF of the object file.
  *
- * Addresses and ports are in network byte order, times are nanoseconds of CLOCK_MONOTONIC.
- * Padding is explicit: a map key is compared byte by byte.
+ * Addresses and ports are in network byte order. Times are nanoseconds of CLOCK_MONOTONIC. Padding is explicit, because the kernel
+ * compares map keys byte by byte. Unless a comment says otherwise, the agent writes a table and the programs only read it.
  */
 #ifndef SALLYPORT_TYPES_H
 #define SALLYPORT_TYPES_H
 
 enum limits {
-	MAX_PODS = 1024,		/* of one node: kubelet's own limit is 110, 250 on large ones */
-	MAX_CLUSTER_PREFIXES = 65536,	/* two or three of each node, and Services */
+	MAX_PODS = 1024,		/* of one node; kubelet's default limit is 110, 250 on large nodes */
+	MAX_CLUSTER_PREFIXES = 65536,	/* two or three for each node, and Services */
 	MAX_RULES = 131072,		/* prefixes of all policy sets together */
 	MAX_GROUPS = 16384,
 	MAX_GROUP_MEMBERS = 256,	/* egress IPs open to a new flow of one group */
-	GROUP_TRIES = 16,		/* egress IPs that a new flow looks at in each pass over its group */
+	GROUP_TRIES = 16,		/* egress IPs that a new flow tries, by rank and kind of gateway */
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
-	MAX_NODES = 16384,		/* and slots: below the two values that mean something else */
+	MAX_NODES = 16384,		/* and slots: less than THIS_NODE and NO_SLOT */
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
-	PORT_BLOCK_BITS = 4,		/* 16 ports are given together */
+	PORT_BLOCK_BITS = 4,		/* a block has 16 ports */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
-	PORT_TRIES = 32,		/* independent: with half of the ports taken, one flow in 2^32 finds none */
-	CROWDED_TRIES = 8,		/* that collided: of ten flows one says so with 3/4 of the ports taken, none with 1/4 */
-	SWEEP_RECORDS = 64,		/* that fit into what a test run takes: a page less headers, on any machine */
-	FIRST_EGRESS_PORT = 1024,	/* lower ones are never given out */
-	FIRST_NODE_PORT = 30000,	/* Kubernetes' default: the stack translates these, without a socket */
+	PORT_TRIES = 32,		/* independent: if half of the ports are taken, one flow in 2^32 finds none */
+	CROWDED_TRIES = 8,		/* in vain, before a flow reports pressure: 1 flow in 10 if 3/4 of the ports are taken (0.75^8), 1 in 65,536 if 1/4 are */
+	SWEEP_RECORDS = 64,		/* fit into a test run's packet: a page less headers, on any machine */
+	FIRST_EGRESS_PORT = 1024,	/* no node owns lower ones */
+	FIRST_NODE_PORT = 30000,	/* of NodePort Services by default: the stack translates these without a socket */
 	LAST_NODE_PORT = 32767,
+	MAX_SIMULATED_ROUTES = 256,
 	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
-	THIS_NODE = 65534,		/* the owner of a masquerading block: it works before a slot is given */
+	THIS_NODE = 65534,		/* the owner of a masquerading block, which works before the node has a slot */
 };
 
-/* What a tunnel packet carries; the value is the VXLAN network identifier. */
+/* What a tunnel packet carries. The value is its VXLAN network identifier. */
 enum tunnel {
-	TUNNEL_POD = 1,		/* between pods, and between pods and nodes: addresses as they are */
+	TUNNEL_POD = 1,		/* between pods, and between pods and nodes: not translated */
 	TUNNEL_OUTWARD = 2,	/* translated, from the source node to the holder */
 	TUNNEL_RETURN = 3,	/* for an egress IP, from a gateway to the node that owns the port */
-	TUNNEL_PROBE = 4,	/* is the gateway alive? */
-	TUNNEL_PROBE_ANSWER = 5,	/* it is */
+	TUNNEL_PROBE = 4,		/* is the gateway alive? */
+	TUNNEL_PROBE_ANSWER = 5,	/* yes */
 	TUNNEL_PROBE_REFUSAL = 6,	/* its kernel is, its agent is not */
 };
 
 /*
- * The end of a packet's journey. Grouped, so that "is a drop" is one comparison: verdict >= DROP_MALFORMED.
- * User space turns a name into the metric's and the monitor's reason.
+ * The end of a packet's journey. The endings are grouped, so that "is a drop" is one comparison: verdict >= DROP_MALFORMED.
+ * Metrics and the monitor derive their reasons from these names.
  */
 enum verdict {
-	CONTINUE = 0,			/* not an ending: the next stage takes over */
+	CONTINUE = 0,			/* no ending: the next stage takes over */
 
 	/* Passed to the kernel's stack as it is */
-	PASS_NOT_OURS = 1,		/* neither an egress IP's owned port nor a pod's packet */
+	PASS_NOT_OURS = 1,		/* not for a port of an egress IP that has an owner */
 	PASS_TO_HOST,			/* a pod talks to its own node */
-	PASS_TO_STACK,			/* a destination that the configuration leaves to the stack (Services, another CNI) */
-	PASS_REPLY,			/* a pod's answer to a connection that came from outside */
+	PASS_TO_STACK,			/* a destination that is left to the stack (Services, pods of another CNI plugin) */
+	PASS_REPLY,			/* a pod replies to a connection that came from outside */
 	PASS_LINK_LOCAL,		/* ARP, neighbour discovery, multicast listener reports */
-	PASS_NOT_SELECTED,		/* no policy claims it, and another CNI plugin has the network */
+	PASS_NOT_SELECTED,		/* no policy selects it, and it is left to the other CNI plugin */
 
 	/* Sent on */
 	SENT_TO_POD = 16,		/* delivered on this node */
-	SENT_TO_NODE,			/* pod traffic, through the tunnel */
+	SENT_TO_NODE,			/* traffic of pods, through the tunnel */
 	SENT_TO_HOLDER,			/* translated, through the tunnel to the holder */
 	SENT_TO_OWNER,			/* returning, through the tunnel to the node that owns the port */
-	SENT_TO_WORLD,			/* translated, out by the kernel's routes: a policy's egress IP */
-	SENT_TO_WORLD_MASQUERADED,	/* the same with the node's address: no policy selects it */
+	SENT_TO_WORLD,			/* translated to an egress IP, out by the kernel's routes */
+	SENT_TO_WORLD_MASQUERADED,	/* translated to the node's address, because no policy selects it */
 	SENT_FORWARDED,			/* by a gateway, for another node */
 	SENT_TOO_BIG,			/* answered with "fragmentation needed" or "packet too big" */
 	SENT_PROBE_ANSWER,
-	TAKEN_PROBE_ANSWER,		/* and it goes no further */
+	TAKEN_PROBE_ANSWER,		/* noted, and it goes no further */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
 	DROP_UNKNOWN_POD,		/* the sender has no entry (yet) */
 	DROP_SPOOFED_SOURCE,		/* a pod sends from an address that is not its own */
-	DROP_UNKNOWN_NODE,		/* a tunnel packet from an address that is no node of ours */
-	DROP_UNKNOWN_TUNNEL,		/* a VNI that means nothing */
+	DROP_UNKNOWN_NODE,		/* a tunnel packet from an address that is not a cluster node, or for a slot without a node */
+	DROP_UNKNOWN_TUNNEL,		/* a VNI that is not in enum tunnel */
 	DROP_NOT_A_LOCAL_POD,		/* a tunnel packet for a pod that is not here */
 	DROP_NO_GATEWAY,		/* the policy selects no node */
 	DROP_NO_EGRESS_IP,		/* the gateway has no address of this family, or the interface has none */
-	DROP_NO_LIVE_GATEWAY,		/* nobody answers for the egress IP now */
+	DROP_NO_LIVE_GATEWAY,		/* no gateway is reachable that may answer for the egress IP */
 	DROP_NO_FREE_PORT,		/* no port of this node is free towards this destination */
 	DROP_TABLE_FULL,		/* no room for another mapping */
 	DROP_NOT_THE_OWNER,		/* the source port of a tunnelled packet is not the sender's */
-	DROP_NO_MAPPING,		/* nothing is known of the flow that this packet claims to belong to */
+	DROP_NO_MAPPING,		/* the flow that the packet seems to belong to has no mapping */
 	DROP_UNSUPPORTED_PROTOCOL,	/* it has no ports to translate */
-	DROP_UNKNOWN_FRAGMENT,		/* its first fragment was not seen */
+	DROP_UNKNOWN_FRAGMENT,		/* the first fragment of its datagram has not come */
 	DROP_TTL_EXCEEDED,
-	DROP_NO_ROUTE,			/* the FIB has no answer */
-	DROP_LOOP,			/* a gateway takes this node for the owner of a port, and this node another */
+	DROP_NO_ROUTE,
+	DROP_LOOP,			/* a gateway believes that this node owns the port; this node believes that another does */
 	DROP_POLICY_INVALID,		/* the policy cannot be honoured for another reason */
 	DROP_INTERNAL,			/* a helper of the kernel failed */
-	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, which could not hold where a gateway is the way */
-	DROP_TUNNEL_PORT,		/* a datagram to a tunnel that would be taken for a node's, or that comes from outside */
-	DROP_VLAN,			/* a VLAN tag, where there is none: it would lead into another network */
-	DROP_TOO_BIG,			/* for the way out, and nobody may be told: it may be fragmented, by others */
+	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, and could not be enforced on the way through a gateway */
+	DROP_TUNNEL_PORT,		/* a datagram to the tunnel's port that would pass for a node's, or that comes from outside */
+	DROP_VLAN,			/* it has a VLAN tag, which would lead into another network */
+	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
 	VERDICTS,
 };
 
-/* The program that ended a journey: counters and drops are kept by program and verdict. */
+/* The program that ended a journey. Counters and drops are kept by program and verdict. */
 enum program {
 	FROM_POD = 0,
 	TO_POD,
@@ -108,32 +108,32 @@ enum program {
 	PROGRAMS,
 };
 
-/* 128 bits; IPv4 is mapped (::ffff:a.b.c.d). Words, not bytes: the compiler copies what is aligned in four moves. */
+/* 128 bits; IPv4 is mapped (::ffff:a.b.c.d). Words, not bytes, because the compiler copies aligned words in four moves. */
 struct address {
 	__be32 words[4];
 };
 
-/* Key of `pods`: struct address. A pod of this node. Written by the agent. */
+/* Key of `pods`: struct address. A pod of this node. */
 struct pod {
 	__u64 policy_set;	/* 0: no policy selects it */
-	__u64 since_ns;		/* when the pod got the address: an older mapping is its predecessor's */
+	__u64 since_ns;		/* when the pod got the address; an older mapping belonged to another pod */
 	__u32 ifindex;		/* host side of its veth */
 	__u8 mac[6];		/* the pod's own */
-	__u8 host_mac[6];	/* of the host side, which the pod takes for its router */
-	__u32 quarantined;	/* 1: entries are not complete, everything that leaves is dropped */
+	__u8 host_mac[6];	/* of the host side, which is the pod's router */
+	__u32 quarantined;	/* 1: the pod's entries are not complete, and whatever it sends is dropped */
 	__u32 reserved;
 };
 
-/* Key of the LPM `cluster`: destinations in the cluster, which no policy ever applies to. */
+/* Key of the LPM `cluster`: destinations in the cluster, to which no policy applies. */
 struct cluster_key {
 	__u32 prefix_length;	/* of the 128 bits */
 	struct address address;
 };
 
 enum cluster_kind {
-	CLUSTER_NODE = 1,	/* through the tunnel to `node`: its pods, or itself; chained, itself alone, and the stack knows the way */
+	CLUSTER_NODE = 1,	/* another node or its pods, through the tunnel; in chained mode the node alone, by the stack */
 	CLUSTER_HOST,		/* this node itself */
-	CLUSTER_STACK,		/* the kernel's stack knows: Services, pods of another CNI */
+	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
 };
 
 struct cluster_destination {
@@ -150,8 +150,8 @@ struct rule_key {
 
 enum rule_action {
 	RULE_EGRESS = 1,	/* leaves by `group` */
-	RULE_EXCLUDE,		/* masqueraded, as if no policy selected it */
-	RULE_DROP,		/* `verdict` says why */
+	RULE_EXCLUDE,		/* as if no policy selected it */
+	RULE_DROP,		/* for the reason in `verdict` */
 };
 
 struct rule {
@@ -162,20 +162,20 @@ struct rule {
 };
 
 /*
- * Key of `groups`: __u64 id. The egress IPs open to a new flow: the preferred ones first, then those that stand by for
- * the time when nobody answers for a preferred one.
+ * Key of `groups`: __u64 id. The egress IPs open to a new flow: the preferred ones first, then the standby ones for when no gateway
+ * answers for a preferred one.
  */
 struct group {
 	__u32 count;
 	__u32 preferred;	/* of `count`; at least 1 */
-	__u32 keeps_address;	/* 1: a preferred one with a successor comes before those that stand by */
+	__u32 keeps_address;	/* 1: a preferred one at its successor comes before a standby one at its owner */
 	__u32 reserved;
 	struct address egress_ips[MAX_GROUP_MEMBERS];
 };
 
 /*
- * Key of `egress_ips`: struct address. Who answers for it, and whose port is it.
- * `order` lists tunnel addresses of nodes: the owner first, then the successors.
+ * Key of `egress_ips`: struct address. The gateways that may answer for it, and the owners of its ports. `order` lists tunnel
+ * addresses of nodes: the owner first, then the successors.
  */
 struct egress_ip {
 	__u32 holder_count;
@@ -204,30 +204,30 @@ struct pool {
 	__u16 blocks[PORT_BLOCKS];	/* each block's first port, host byte order, >> PORT_BLOCK_BITS */
 };
 
-/* Key of `nodes`: struct address, the node's tunnel address. Packets of others are dropped. */
+/* Key of `nodes`: struct address, the node's tunnel address. Tunnel packets from other addresses are dropped. */
 struct node {
-	__u32 slot;		/* NO_SLOT: none given yet */
+	__u32 slot;		/* NO_SLOT: the node has none yet */
 	__u32 reserved;
 };
 
 /* Key of `slots`: __u32 slot. Value: struct address, the tunnel address of the node that has it. */
 
-/* Key of the array `self`: 0. This node. Written by the agent when something changes. */
+/* Key of the array `self`: 0. This node. */
 struct self {
 	struct address tunnel_address;
 	struct address masquerade4;	/* mapped */
 	struct address masquerade6;
 	__u32 has_masquerade4;
 	__u32 has_masquerade6;
-	__u32 slot;			/* NO_SLOT: none given yet, then only masquerading works */
+	__u32 slot;			/* NO_SLOT: none yet, and only masquerading works */
 	__u32 overlay_ifindex;
 	__u32 tunnel_mtu;		/* largest inner IP packet that the tunnel carries whole */
 	__u32 reserved;
-	__u8 overlay_mac[6];		/* this node's: a VXLAN device drops what comes with its own MAC as source */
+	__u8 overlay_mac[6];		/* of this node alone: a VXLAN device drops frames whose source is its own MAC */
 	__u8 reserved2[2];
 };
 
-/* A flow as one side sees it. The ICMP echo identifier stands in both port fields' place: source_port. */
+/* A flow as one side sees it. The identifier of an ICMP echo is the port of the side that chose it; the other port is 0. */
 struct flow_key {
 	struct address source;
 	struct address destination;
@@ -249,20 +249,20 @@ enum mapping_state {
 };
 
 /*
- * Key of `mappings`: struct flow_key with the pod as source, as the pod sends it. Written by the programs alone.
- * The reverse way is in `ports`: key struct flow_key with the egress IP and port as source and the far end as
- * destination; value struct flow_key, the key here. An entry of `ports` is what makes a port taken.
+ * Key of `mappings`: struct flow_key as the pod sends it. `ports` is the reverse: its key is the struct flow_key with the egress IP
+ * and port as source, its value the key of the mapping. An entry of `ports` means that the port is taken. The programs alone write
+ * both. Counts and times may miss a packet if two CPUs write them at once.
  */
 struct mapping {
-	struct bpf_spin_lock lock;	/* for `reclaimed` alone: one CPU may take an old mapping apart */
-	__u32 reclaimed;
+	struct bpf_spin_lock lock;	/* for `reclaimed` alone */
+	__u32 reclaimed;		/* 1: a CPU deletes the mapping */
 	struct address egress_ip;
 	__be16 egress_port;
 	__u8 state;			/* enum mapping_state, or-ed */
 	__u8 masqueraded;		/* 1: the address is this node's own and there is no policy */
-	__u32 fin_out_end;		/* sequence number after the pod's FIN, host byte order */
+	__u32 fin_out_end;		/* the sequence number after the pod's FIN, host byte order */
 	__u32 fin_in_end;
-	__u32 acknowledged;		/* what the pod last acknowledged; 0: nothing yet */
+	__u32 acknowledged;		/* what the pod acknowledged last; 0: nothing yet */
 	__u64 policy;
 	__u64 created_ns;
 	__u64 last_outward_ns;
@@ -275,25 +275,25 @@ struct mapping {
 };
 
 enum sweep_task {
-	SWEEP_MAPPING = 1,	/* a key of `mappings`: remove it, and its port, if it has expired */
-	SWEEP_PORT,		/* a key of `ports`: does it lead to a mapping that has this port? */
-	SWEEP_ORPHAN,		/* one that a sweep ago did not: remove it if it still does not */
+	SWEEP_MAPPING = 1,	/* a key of `mappings`: delete it and its port if it has expired */
+	SWEEP_PORT,		/* a key of `ports`: is there a mapping that has this port? */
+	SWEEP_ORPHAN,		/* a port that had no mapping a sweep ago: delete it if it still has none */
 };
 
 enum sweep_answer {
 	SWEPT_KEPT = 1,
-	SWEPT_REMOVED,		/* by this run or before */
+	SWEPT_REMOVED,		/* now or before */
 	SWEPT_ORPHAN,
 };
 
-/* The program `sweep` takes up to SWEEP_RECORDS of them behind an Ethernet header, and writes the answers into them. */
+/* The program `sweep` takes up to SWEEP_RECORDS of these behind an Ethernet header, and writes its answers into them. */
 struct sweep_record {
 	struct flow_key entry;
 	__u32 task;		/* enum sweep_task */
 	__u32 answer;		/* enum sweep_answer */
 };
 
-/* Key of the LRU `fragments`: what only a datagram's first fragment says. */
+/* Key of the LRU `fragments`: a datagram. The programs alone write the table. */
 struct fragment_key {
 	struct address source;
 	struct address destination;
@@ -306,18 +306,18 @@ struct fragment_ports {
 	__be16 destination_port;
 };
 
-/* Key of the LRU `inbound`: struct flow_key as the pod will answer. A connection that came from outside. */
+/* Key of the LRU `inbound`: struct flow_key as the pod will reply. A connection that came from outside. The programs write it. */
 struct inbound {
 	__u64 last_ns;
 };
 
-/* Key of the per-CPU `counters`: program * VERDICTS + verdict. */
+/* Key of the per-CPU `counters`: program * VERDICTS + verdict. The programs write it. */
 struct counter {
 	__u64 packets;
 	__u64 bytes;
 };
 
-/* Key of `policy_drops`: drops of a new flow by policy, egress IP and reason. Shared by all CPUs. */
+/* Key of `policy_drops`: dropped new flows by policy, egress IP and reason. Value: __u64. All CPUs count in it. */
 struct policy_drop_key {
 	__u64 policy;
 	struct address egress_ip;
@@ -325,7 +325,7 @@ struct policy_drop_key {
 	__u32 reserved;
 };
 
-/* Key of the per-CPU array `drop_budgets`: 0. What a CPU has reported in its window. */
+/* Key of the per-CPU array `drop_budgets`: 0. How many drops a CPU has reported since `since_ns`. */
 struct drop_budget {
 	__u64 since_ns;
 	__u64 records;
@@ -342,38 +342,72 @@ struct drop {
 };
 
 /*
- * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. At most
- * one a pool in 10 ms.
+ * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. A pool has one
+ * record in 10 ms at most (pressure_interval_ns).
  */
 struct port_pressure {
 	__u64 time_ns;
 	struct address address;
-	__u32 tries;		/* that this flow made in vain */
-	__u32 refused;		/* flows that found no port, as in struct pressure */
+	__u32 tries;		/* of this flow, in vain */
+	__u32 refused;		/* flows that found no port, as in struct pool_pressure */
 };
 
-/* Key of the LRU `pressures`: struct pool_key. Shared by all CPUs. */
-struct pressure {
-	__u64 said_ns;		/* when the last record was made */
-	__u32 refused;		/* flows that found no port, ever; it wraps */
+/* Key of the LRU `pool_pressures`: struct pool_key. All CPUs write it. */
+struct pool_pressure {
+	__u64 reported_ns;	/* when the last record was made */
+	__u32 refused;		/* flows that have ever found no port; it wraps around */
 	__u32 reserved;
 };
 
 /*
- * Key of `heard`: struct address, a gateway's tunnel address. One that is not in the table is not judged. The agent makes
- * and removes entries, from_overlay notes what it hears. The agent rewrites a whole entry to distrust a gateway; what was
- * heard in that moment may be lost, and the next answer makes up for it.
+ * Key of `probed_gateways`: struct address, a gateway's tunnel address. A gateway without an entry counts as reachable. The agent adds
+ * and deletes entries; from_overlay notes each answer. The agent writes a whole entry when a gateway starts or stops flapping. An
+ * answer that comes in that moment may be lost; the next one makes up for it.
  */
-struct heard {
-	__u64 last_ns;			/* its last answer; 0: none yet, or it has refused since */
-	__u64 refused_ns;		/* its last refusal; 0: none yet. A refusal shows that the path works and that its agent does not */
-	__u64 distrusted_until_ns;	/* it came and went too often */
+struct probed_gateway {
+	__u64 answered_ns;		/* its last answer; 0: none yet, or it has refused since */
+	__u64 refused_ns;		/* its last refusal; 0: none yet. The path works then, and the gateway's agent does not */
+	__u64 flapping_until_ns;	/* it came and went too often */
 };
 
-/* Key of the array `vitals`: 0. */
-struct vitals {
-	__u64 alive_until_ns;	/* this node answers probes until then, later it refuses; the agent moves it on */
-	__u64 probing_until_ns;	/* this node's agent sends probes until then; past it every gateway counts as alive */
+/* Where a program sent a packet, as far as a simulation has to know. */
+enum departure {
+	DEPARTED_NOT = 0,	/* dropped, taken, or left to the stack */
+	DEPARTED_TO_POD,	/* into the namespace of the pod that `sent_ifindex` belongs to */
+	DEPARTED_INTO_TUNNEL,
+	DEPARTED_BY_DEVICE,	/* out by `sent_ifindex` */
+};
+
+/*
+ * Key of the array `simulated_run`: 0. A simulation writes the first half before each run of a program, and reads the second
+ * half after it.
+ */
+struct simulated_run {
+	__u64 now_ns;			/* what CLOCK_MONOTONIC would say */
+	__u64 random;			/* state of the random numbers; any value is a seed */
+	struct address tunnel_source;	/* of from_overlay: the node that sent the packet */
+	__u32 tunnel_vni;		/* of from_overlay: enum tunnel */
+	__u32 ifindex;			/* the device that the packet came by */
+	__u32 has_own_socket;		/* 1: a socket of the node would take the packet */
+
+	__u32 verdict;			/* enum verdict */
+	__u32 departure;		/* enum departure */
+	__u32 sent_ifindex;
+	__u32 sent_vni;			/* with DEPARTED_INTO_TUNNEL, as the next */
+	__u32 reserved;
+	struct address sent_node;
+};
+
+/* Key of the LPM `simulated_routes`: struct cluster_key. Where the kernel's routes would send a packet. */
+struct simulated_route {
+	__u32 ifindex;
+	__u32 mtu;
+};
+
+/* Key of the array `liveness`: 0. */
+struct liveness {
+	__u64 alive_until_ns;	/* this node answers probes until then, and refuses them later; the agent moves it on */
+	__u64 probing_until_ns;	/* this node's agent is probing until then; later every gateway counts as reachable */
 };
 
 #endif

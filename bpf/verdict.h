@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The end of every journey: counted in one place, reported if it is a drop, and turned into an action of tc.
+ * The end of every journey: it is counted here, reported if it is a drop, and turned into an action of tc
  */
 #ifndef SALLYPORT_VERDICT_H
 #define SALLYPORT_VERDICT_H
@@ -32,12 +32,12 @@ struct {
 	__type(value, __u64);
 } policy_drops SEC(".maps");
 
-/* A type that only a ring buffer or a packet carries is not in BTF unless something of that type exists. */
+/* BTF has a type only if a variable has it. These are of types that only a ring buffer or a packet carries. */
 struct drop *unused_drop __attribute__((unused));
 struct port_pressure *unused_pressure __attribute__((unused));
 struct sweep_record *unused_sweep_record __attribute__((unused));
 
-/* Nor are enums of which only the constants are used; user space reads their names there. */
+/* And these are enums of which the programs use only the constants. User space reads the names of the constants from BTF. */
 union shared_enums {
 	enum limits limits;
 	enum tunnel tunnel;
@@ -47,6 +47,7 @@ union shared_enums {
 	enum mapping_state mapping_state;
 	enum sweep_task sweep_task;
 	enum sweep_answer sweep_answer;
+	enum departure departure;
 } *unused_enums __attribute__((unused));
 
 static __always_inline bool may_report(__u64 now)
@@ -63,11 +64,11 @@ static __always_inline bool may_report(__u64 now)
 	return budget->records++ < drop_records;
 }
 
-/* A flood or a full ring loses records, never the count. */
+/* In a flood, or if the ring is full, records are lost. Counts are never lost. */
 static __noinline void report_drop(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				   enum verdict verdict)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = now_ns();
 	struct drop *drop;
 
 	if (!may_report(now))
@@ -79,12 +80,12 @@ static __noinline void report_drop(struct __sk_buff *skb, const struct packet *p
 	drop->flow = packet->flow;
 	drop->program = program;
 	drop->verdict = verdict;
-	drop->ifindex = skb->ifindex;
+	drop->ifindex = device_of(skb);
 	drop->length = skb->len;
 	bpf_ringbuf_submit(drop, 0);
 }
 
-/* Why new flows of a policy find no way out; the operator's Events and the agent's metrics read it. */
+/* Counts why a new flow of a policy is dropped, for the operator's Events and the agent's metrics. */
 static __noinline enum verdict refuse_flow(__u64 policy, const struct address *egress_ip, enum verdict verdict)
 {
 	struct policy_drop_key key = { .policy = policy, .egress_ip = *egress_ip, .verdict = verdict };
@@ -98,8 +99,8 @@ static __noinline enum verdict refuse_flow(__u64 policy, const struct address *e
 }
 
 /*
- * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be somebody else's;
- * what was sent has its action from the helper that redirected it.
+ * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be of another product. What was sent has been
+ * told its device by a redirecting helper.
  */
 static __always_inline int leave(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				 enum verdict verdict)
@@ -107,6 +108,7 @@ static __always_inline int leave(struct __sk_buff *skb, const struct packet *pac
 	__u32 index = program * VERDICTS + verdict;
 	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
 
+	record_verdict(verdict);
 	if (counter) {
 		counter->packets++;
 		counter->bytes += skb->len;
@@ -115,9 +117,9 @@ static __always_inline int leave(struct __sk_buff *skb, const struct packet *pac
 		report_drop(skb, packet, program, verdict);
 		return TC_ACT_SHOT;
 	}
-	if (verdict >= SENT_TO_POD)
-		return packet->action;
-	return TC_ACT_UNSPEC;
+	if (verdict == TAKEN_PROBE_ANSWER)
+		return TC_ACT_SHOT;
+	return verdict >= SENT_TO_POD ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
 }
 
 #endif

@@ -340,7 +340,7 @@ export class Agent implements LocalApi {
       this.#press(address, refused)
       setTimeout(() => {
         const key = { address, purpose: 'egress' as const }
-        this.#press(address, datapath.tables.pressures.get(key)?.refused ?? refused)
+        this.#press(address, datapath.tables.pool_pressures.get(key)?.refused ?? refused)
       }, burstMs).unref()
     }
   }

@@ -140,17 +140,26 @@ export function tableCodecs(btf: Btf) {
       }),
       value: single(valueTypeOf('policy_drops'), u64),
     },
-    pressures: {
+    pool_pressures: {
       key: poolKeyCodec(btf),
-      value: codec(btf.struct('pressure'), { said_ns: u64, refused: u32 }),
+      value: codec(btf.struct('pool_pressure'), { reported_ns: u64, refused: u32 }),
     },
-    heard: {
-      key: byAddress('heard'),
-      value: codec(btf.struct('heard'), { last_ns: u64, refused_ns: u64, distrusted_until_ns: u64 }),
+    probed_gateways: {
+      key: byAddress('probed_gateways'),
+      value: codec(btf.struct('probed_gateway'), {
+        answered_ns: u64,
+        refused_ns: u64,
+        flapping_until_ns: u64,
+      }),
     },
-    vitals: {
-      key: byNumber('vitals'),
-      value: codec(btf.struct('vitals'), { alive_until_ns: u64, probing_until_ns: u64 }),
+    simulated_run: { key: byNumber('simulated_run'), value: simulatedRunCodec(btf) },
+    simulated_routes: {
+      key: clusterKeyCodec(btf),
+      value: codec(btf.struct('simulated_route'), { ifindex: u32, mtu: u32 }),
+    },
+    liveness: {
+      key: byNumber('liveness'),
+      value: codec(btf.struct('liveness'), { alive_until_ns: u64, probing_until_ns: u64 }),
     },
   }
 }
@@ -440,6 +449,24 @@ function mappingCodec(btf: Btf) {
   })
 }
 
+/** Of a simulation: what a run of a program is told, and what it did. */
+function simulatedRunCodec(btf: Btf) {
+  return codec(btf.struct('simulated_run'), {
+    now_ns: u64,
+    random: u64,
+    tunnel_source: address,
+    tunnel_vni: u32,
+    ifindex: u32,
+    has_own_socket: flag,
+    verdict: named(btf.enumeration('verdict')),
+    departure: named(btf.enumeration('departure')),
+    sent_ifindex: u32,
+    sent_vni: u32,
+    sent_node: address,
+  })
+}
+
+export type SimulatedRun = ReturnType<ReturnType<typeof simulatedRunCodec>['decode']>
 export type Mapping = ReturnType<ReturnType<typeof mappingCodec>['decode']>
 export type FlowKey = ReturnType<ReturnType<typeof flowKeyCodec>['decode']>
 export type PressureRecord = ReturnType<ReturnType<typeof pressureCodec>['decode']>

@@ -7,8 +7,6 @@ export interface TestContext {
   readonly ingressIfindex?: number
   /** The device that the packet came by. It must exist in the caller's network namespace. */
   readonly ifindex?: number
-  /** The five words of skb->cb. */
-  readonly cb?: readonly number[]
   readonly gsoSize?: number
   readonly gsoSegments?: number
 }
@@ -23,7 +21,7 @@ export interface TestResult {
 
 /* Offsets in struct __sk_buff, include/uapi/linux/bpf.h. */
 const contextSize = 192
-const offsets = { mark: 8, ingressIfindex: 36, ifindex: 40, cb: 48, gsoSegments: 164, gsoSize: 176 } as const
+const offsets = { mark: 8, ingressIfindex: 36, ifindex: 40, gsoSegments: 164, gsoSize: 176 } as const
 
 /* Room for what a program may add in front of a packet. */
 const headroom = 256
@@ -47,8 +45,6 @@ export function testRun(
   before.writeUInt32LE(context.ifindex ?? 1, offsets.ifindex)
   before.writeUInt32LE(context.gsoSegments ?? 0, offsets.gsoSegments)
   before.writeUInt32LE(context.gsoSize ?? 0, offsets.gsoSize)
-  for (const [index, word] of (context.cb ?? []).entries())
-    before.writeUInt32LE(word >>> 0, offsets.cb + index * 4)
   const attributes = Buffer.alloc(80)
   attributes.writeUInt32LE(programFd, 0)
   attributes.writeUInt32LE(packet.length, 8)

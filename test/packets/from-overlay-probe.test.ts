@@ -20,7 +20,7 @@ describe('a probe, and what is heard of it', { skip }, () => {
 
   const receive = (vni: number, from = '172.18.0.4') =>
     send(node, 'from_overlay', node.devices.world, probe, { vni, node: from })
-  const lastHeard = () => node.datapath.tables.heard.get(gateway)?.last_ns
+  const lastHeard = () => node.datapath.tables.probed_gateways.get(gateway)?.answered_ns
 
   test('is answered through the tunnel', () => {
     const { verdict, action } = receive(tunnels.probe)
@@ -33,7 +33,11 @@ describe('a probe, and what is heard of it', { skip }, () => {
   })
 
   test('an answer says that the gateway is alive, and goes no further', () => {
-    node.datapath.tables.heard.set(gateway, { last_ns: 1n, refused_ns: 0n, distrusted_until_ns: 0n })
+    node.datapath.tables.probed_gateways.set(gateway, {
+      answered_ns: 1n,
+      refused_ns: 0n,
+      flapping_until_ns: 0n,
+    })
     const before = process.hrtime.bigint()
     const { verdict, action } = receive(tunnels.answer)
     assert.equal(verdict, 'TAKEN_PROBE_ANSWER')
@@ -42,15 +46,15 @@ describe('a probe, and what is heard of it', { skip }, () => {
   })
 
   test('a refusal says at once that it is not', () => {
-    node.datapath.tables.heard.set(gateway, {
-      last_ns: process.hrtime.bigint() + secondNs,
+    node.datapath.tables.probed_gateways.set(gateway, {
+      answered_ns: process.hrtime.bigint() + secondNs,
       refused_ns: 0n,
-      distrusted_until_ns: 0n,
+      flapping_until_ns: 0n,
     })
     const before = process.hrtime.bigint()
     assert.equal(receive(tunnels.refusal).verdict, 'TAKEN_PROBE_ANSWER')
     assert.equal(lastHeard(), 0n)
-    const { refused_ns = 0n } = node.datapath.tables.heard.get(gateway) ?? {}
+    const { refused_ns = 0n } = node.datapath.tables.probed_gateways.get(gateway) ?? {}
     assert.ok(refused_ns >= before, 'a refusal shows that the path works')
   })
 

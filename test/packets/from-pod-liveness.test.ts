@@ -98,15 +98,16 @@ async function arrange(node: NodeUnderTest, given: Given): Promise<void> {
     ]),
   })
   const now = process.hrtime.bigint()
-  const { heard, vitals } = node.datapath.tables
-  if (given.isProbing !== false) vitals.set(0, { alive_until_ns: 0n, probing_until_ns: now + 60n * secondNs })
+  const { probed_gateways: gateways, liveness } = node.datapath.tables
+  if (given.isProbing !== false)
+    liveness.set(0, { alive_until_ns: 0n, probing_until_ns: now + 60n * secondNs })
   for (const each of given.silent ?? [])
-    heard.set(each, { last_ns: now - secondNs, refused_ns: 0n, distrusted_until_ns: 0n })
+    gateways.set(each, { answered_ns: now - secondNs, refused_ns: 0n, flapping_until_ns: 0n })
   for (const each of given.heard ?? [])
-    heard.set(each, {
-      last_ns: now + 60n * secondNs,
+    gateways.set(each, {
+      answered_ns: now + 60n * secondNs,
       refused_ns: 0n,
-      distrusted_until_ns: given.distrusted?.includes(each) ? now + 60n * secondNs : 0n,
+      flapping_until_ns: given.distrusted?.includes(each) ? now + 60n * secondNs : 0n,
     })
 }
 

@@ -67,7 +67,7 @@ export function openNode(knobs: Knobs = {}): NodeUnderTest {
   return { datapath, devices, pinDirectory }
 }
 
-const testKnobs: Knobs = { tunnel_key_in_cb: 1 }
+const testKnobs: Knobs = { simulated_tunnel: 1 }
 
 /** The same node, as another version of the datapath finds it. */
 export function openAgain(node: NodeUnderTest, objectFile?: string): NodeUnderTest {
@@ -177,8 +177,8 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   clear(tables.ports)
   clear(tables.inbound)
   clear(tables.fragments)
-  tables.vitals.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
-  clear(tables.heard)
+  tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
+  clear(tables.probed_gateways)
   await node.datapath.apply(standardTables(node))
 }
 
@@ -207,9 +207,9 @@ export function send(
   tunnel?: TunnelEnd,
   gso?: { readonly gsoSize: number; readonly gsoSegments: number },
 ): Journey {
-  const cb = tunnel === undefined ? {} : { cb: [tunnel.vni, tunnelWord(tunnel.node)] }
+  if (tunnel !== undefined) comeFrom(datapath, tunnel)
   const before = datapath.counts(program)
-  const { action, out } = datapath.testRun(program, packet, { ifindex, ...cb, ...gso })
+  const { action, out } = datapath.testRun(program, packet, { ifindex, ...gso })
   const ended = datapath
     .counts(program)
     .map((count) => ({
@@ -225,7 +225,18 @@ export function send(
   return { verdict: only.verdict, action, out: Buffer.from(out) }
 }
 
-/** The program reads the four bytes as they would stand in a header. */
-function tunnelWord(node: string): number {
-  return Buffer.from(node.split('.').map(Number)).readUInt32LE(0)
+function comeFrom({ tables }: Datapath, { vni, node }: TunnelEnd): void {
+  tables.simulated_run.set(0, {
+    now_ns: 0n,
+    random: 0n,
+    tunnel_source: address(node),
+    tunnel_vni: vni,
+    ifindex: 0,
+    has_own_socket: false,
+    verdict: 'CONTINUE',
+    departure: 'DEPARTED_NOT',
+    sent_ifindex: 0,
+    sent_vni: 0,
+    sent_node: address('::'),
+  })
 }

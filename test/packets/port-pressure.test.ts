@@ -23,8 +23,8 @@ describe('a pool that runs low', { skip }, () => {
   })
   beforeEach(async () => {
     await reset(node)
-    for (const [key] of [...node.datapath.tables.pressures.entries()])
-      node.datapath.tables.pressures.delete(key)
+    for (const [key] of [...node.datapath.tables.pool_pressures.entries()])
+      node.datapath.tables.pool_pressures.delete(key)
   })
 
   /** Opens flows to one destination; the verdicts that came up. */
@@ -42,8 +42,8 @@ describe('a pool that runs low', { skip }, () => {
       assert.ok(source < 60000, 'the pool does not fill')
       open(1, source)
     }
-    for (const [key] of [...node.datapath.tables.pressures.entries()])
-      node.datapath.tables.pressures.delete(key)
+    for (const [key] of [...node.datapath.tables.pool_pressures.entries()])
+      node.datapath.tables.pool_pressures.delete(key)
   }
 
   /** The first record of what `act` does: the ring still holds older ones. */
@@ -58,7 +58,7 @@ describe('a pool that runs low', { skip }, () => {
 
   test('says nothing while it is free', () => {
     open(1)
-    assert.equal(node.datapath.tables.pressures.count(), 0)
+    assert.equal(node.datapath.tables.pool_pressures.count(), 0)
   })
   test('says which address it is of, how hard it was, and that a flow found nothing', async () => {
     fill()
@@ -70,10 +70,13 @@ describe('a pool that runs low', { skip }, () => {
   test('says it once in a while, and counts meanwhile', () => {
     fill()
     open(1)
-    assert.equal(node.datapath.tables.pressures.get(crowded)?.refused, 1)
-    node.datapath.tables.pressures.set(crowded, { said_ns: process.hrtime.bigint() + 10n ** 12n, refused: 0 })
+    assert.equal(node.datapath.tables.pool_pressures.get(crowded)?.refused, 1)
+    node.datapath.tables.pool_pressures.set(crowded, {
+      reported_ns: process.hrtime.bigint() + 10n ** 12n,
+      refused: 0,
+    })
     open(7)
-    assert.equal(node.datapath.tables.pressures.get(crowded)?.refused, 7)
+    assert.equal(node.datapath.tables.pool_pressures.get(crowded)?.refused, 7)
   })
   test('speaks early: flows that found a port after eight tries in vain say so', () => {
     fill()
@@ -82,10 +85,10 @@ describe('a pool that runs low', { skip }, () => {
     node.datapath.tables.ports.delete(taken[0])
     node.datapath.tables.mappings.delete(taken[1])
     for (let source = 40000; source < 40400; source++) {
-      node.datapath.tables.pressures.delete(crowded)
+      node.datapath.tables.pool_pressures.delete(crowded)
       if (open(1, source)[0] !== 'SENT_TO_HOLDER') continue
       const mapping = node.datapath.tables.mappings.get(flowKey({ sourcePort: source }))
-      const said = node.datapath.tables.pressures.get(crowded)
+      const said = node.datapath.tables.pool_pressures.get(crowded)
       if (said !== undefined) {
         assert.equal(said.refused, 0)
         return
@@ -114,7 +117,7 @@ describe('a pool that runs low', { skip }, () => {
     await node.datapath.apply({ ...tables, pools: [] })
     const syn = ipv4('10.244.1.8', '192.0.2.1').tcp(40000, 443, { flags: ['SYN'] })
     assert.equal(send(node, 'from_pod', node.devices.pod8, syn).verdict, 'DROP_NO_FREE_PORT')
-    assert.equal(node.datapath.tables.pressures.count(), 0)
+    assert.equal(node.datapath.tables.pool_pressures.count(), 0)
   })
   test('grows at once by what the agent adds', async () => {
     fill()

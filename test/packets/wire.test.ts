@@ -26,7 +26,7 @@ describe('a frame on a real device', { skip }, () => {
   let node: NodeUnderTest
   let far: Record<'pod7' | 'pod8' | 'pod9' | 'world', number>
   before(() => {
-    node = openNode({ tunnel_key_in_cb: 0 })
+    node = openNode({ simulated_tunnel: 0 })
     using netlink = new Netlink()
     const index = (name: string): number => findDevice(netlink, name)?.index ?? 0
     far = {

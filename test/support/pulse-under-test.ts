@@ -35,22 +35,24 @@ export class PulseUnderTest {
 
   /** For how long others will believe that this node lives; zero or less where they do not. */
   get aliveForMs(): number {
-    const { alive_until_ns = 0n } = this.datapath.tables.vitals.get(0) ?? {}
+    const { alive_until_ns = 0n } = this.datapath.tables.liveness.get(0) ?? {}
     return Number(alive_until_ns - systemClock.monotonicNs()) / 1e6
   }
 
   /** What the kernel says of a gateway that is probed: it answers from now on, or does not. */
   async see(gateway: Address, isHeard: boolean): Promise<void> {
-    const { heard } = this.datapath.tables
-    await until(() => heard.get(gateway) !== undefined)
-    const { distrusted_until_ns = 0n } = heard.get(gateway) ?? {}
-    const last_ns = isHeard ? systemClock.monotonicNs() + hourNs : 0n
-    heard.set(gateway, { last_ns, refused_ns: 0n, distrusted_until_ns })
+    const { probed_gateways: gateways } = this.datapath.tables
+    await until(() => gateways.get(gateway) !== undefined)
+    const { flapping_until_ns = 0n } = gateways.get(gateway) ?? {}
+    const answered_ns = isHeard ? systemClock.monotonicNs() + hourNs : 0n
+    gateways.set(gateway, { answered_ns, refused_ns: 0n, flapping_until_ns })
   }
 
   /** That new flows had better avoid it. */
   isDistrusted(gateway: Address): boolean {
-    return (this.datapath.tables.heard.get(gateway)?.distrusted_until_ns ?? 0n) > systemClock.monotonicNs()
+    return (
+      (this.datapath.tables.probed_gateways.get(gateway)?.flapping_until_ns ?? 0n) > systemClock.monotonicNs()
+    )
   }
 
   /** Its tables hold, whatever happened before: on a busy machine anything may stand still for a while. */

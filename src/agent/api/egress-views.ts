@@ -58,7 +58,7 @@ function namedOrders(tables: Tables): (address: Address) => readonly string[] {
 }
 
 /**
- * The egress IPs that a new flow is given one of, as `choose_egress_ip` in bpf/policy.h chooses: the first of four passes that finds any.
+ * The egress IPs that a new flow is given one of, as `choose_egress_ip` in bpf/holder.h chooses: the first of four passes that finds any.
  * An owner that was away too often lately counts as unreachable there, and as reachable here.
  */
 export function chosenForNewFlows(

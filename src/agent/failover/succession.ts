@@ -78,7 +78,7 @@ export class Succession {
       speak: (lapse) => this.#speak(lapse),
     })
     /* The agent before was stopped in good order, and nobody has missed this node since. */
-    const aliveUntil = datapath.tables.vitals.get(0)?.alive_until_ns ?? 0n
+    const aliveUntil = datapath.tables.liveness.get(0)?.alive_until_ns ?? 0n
     if (aliveUntil > clock.monotonicNs() + timing.aliveNs) this.#pulse.setWell(0)
   }
 

@@ -5,7 +5,7 @@ import { familyOfPrefix, type Prefix, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 
 /** VNI of traffic between pods and nodes: TUNNEL_POD of bpf/types.h. */
-const podTunnelId = 1n
+export const podTunnelId = 1n
 
 /** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */
 export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {

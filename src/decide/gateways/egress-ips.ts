@@ -78,7 +78,7 @@ const ownersByLeases = remembered((leases: readonly PortLease[]) => {
 type Gateways = Pick<Context, 'nodes' | 'policies' | 'exits' | 'interfaces'>
 
 /** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
-const mostHolders = 8
+export const mostHolders = 8
 
 /**
  * Who answers for each egress IP, by tunnel address: the nodes that have the address, by name; then those that a policy

@@ -13,7 +13,7 @@ type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups'>
 type Rules = ReadonlyMap<Prefix, Rule>
 
 /** Most egress IPs of a group that the datapath keeps: MAX_GROUP_MEMBERS of bpf/types.h. */
-const mostMembers = 256
+export const mostMembers = 256
 
 /** A policy that selects a pod, with the gateways that are open to it. */
 interface Choice {

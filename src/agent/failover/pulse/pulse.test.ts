@@ -91,7 +91,7 @@ describe('a node', { skip, timeout: 60_000 }, () => {
   test('knows nothing any more of a gateway that it does not listen for', async () => {
     node.pulse.watch({ gateways: [], witnesses: [], sharesEgressIp: false })
     assert.equal(isSilent(), undefined)
-    await until(() => node.datapath.tables.heard.get(gateway) === undefined)
+    await until(() => node.datapath.tables.probed_gateways.get(gateway) === undefined)
   })
 
   test('counts as alive while its next agent starts, where it is stopped in good order', async () => {

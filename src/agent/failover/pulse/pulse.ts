@@ -38,7 +38,7 @@ export class Pulse {
     this.#options = options
     const data: PulseData = {
       objectFile: datapath.objectFile,
-      maps: { vitals: datapath.tables.vitals.raw, heard: datapath.tables.heard.raw },
+      maps: { vitals: datapath.tables.liveness.raw, heard: datapath.tables.probed_gateways.raw },
       shared: this.#flags.buffer,
       tunnelPort,
     }

@@ -18,8 +18,8 @@ import { type Order, type PulseData, type Report, timing, type Verdict, type Wat
 const { objectFile, maps, shared, tunnelPort } = workerData as PulseData
 const port = parentPort ?? fail('this file is a worker thread of the agent')
 const codecs = tableCodecs(readBtf(objectFile))
-const vitals = new Table(maps.vitals, codecs.vitals.key, codecs.vitals.value)
-const heard = new Table(maps.heard, codecs.heard.key, codecs.heard.value)
+const vitals = new Table(maps.vitals, codecs.liveness.key, codecs.liveness.value)
+const heard = new Table(maps.heard, codecs.probed_gateways.key, codecs.probed_gateways.value)
 const frame = probeFrame(readBtf(objectFile).enumeration('tunnel').get('TUNNEL_PROBE') ?? 0)
 const flags = new Int32Array(shared)
 const datagrams = new Datagrams(tunnelPort)
@@ -88,7 +88,7 @@ function probe(now: bigint): void {
 function askLink(now: bigint): void {
   const [only] = probedSince.keys()
   if (questions === undefined || only === undefined) return
-  const last = heard.get(only)?.last_ns ?? 0n
+  const last = heard.get(only)?.answered_ns ?? 0n
   if (last + timing.askAfterNs > now) linkContact = { ...linkContact, askedSinceNs: 0n }
   else if (questions.ask(only) && linkContact.askedSinceNs === 0n)
     linkContact = { ...linkContact, askedSinceNs: now }
@@ -115,10 +115,10 @@ function noteReach(is: boolean): void {
 }
 
 function contactOf(node: Address, sinceNs: bigint): Contact {
-  const { last_ns = 0n, refused_ns = 0n } = heard.get(node) ?? {}
+  const { answered_ns = 0n, refused_ns = 0n } = heard.get(node) ?? {}
   return {
     sinceNs,
-    answeredNs: last_ns,
+    answeredNs: answered_ns,
     refusedNs: refused_ns,
     distrustedUntilNs: distrusted.get(node) ?? 0n,
   }
@@ -131,7 +131,7 @@ function watch(wanted: Watched): void {
   for (const [known] of [...heard.entries()]) if (!nodes.has(known)) heard.delete(known)
   for (const known of [...verdicts.keys()]) if (!wanted.gateways.includes(known)) verdicts.delete(known)
   for (const node of nodes)
-    if (!probedSince.has(node)) heard.set(node, { last_ns: now, refused_ns: 0n, distrusted_until_ns: 0n })
+    if (!probedSince.has(node)) heard.set(node, { answered_ns: now, refused_ns: 0n, flapping_until_ns: 0n })
   if (watched.gateways.length === 0) goodTicks = 0
   probedSince = new Map([...nodes].map((node) => [node, probedSince.get(node) ?? now]))
   watched = wanted
@@ -160,8 +160,8 @@ function distrust(until: ReadonlyMap<Address, bigint>): void {
   distrusted = until
   for (const gateway of watched.gateways) {
     const entry = heard.get(gateway)
-    if (entry !== undefined && entry.distrusted_until_ns !== (until.get(gateway) ?? 0n))
-      heard.set(gateway, { ...entry, distrusted_until_ns: until.get(gateway) ?? 0n })
+    if (entry !== undefined && entry.flapping_until_ns !== (until.get(gateway) ?? 0n))
+      heard.set(gateway, { ...entry, flapping_until_ns: until.get(gateway) ?? 0n })
   }
 }
 

@@ -1,17 +1,17 @@
-/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * "Fragmentation needed" and "packet too big": what path MTU discovery lives on
+ * "Fragmentation needed" and "packet too big", which path MTU discovery depends on
  *
- * The packet itself becomes the answer: cut to its headers, and new ones put in front. It goes back the way it came, in the
- * name of its destination, which the sender can always route to.
+ * The packet itself becomes the answer: it is cut to its headers, and gets new headers in front. It goes back the way it came. Its
+ * source is the destination of the packet, because that is an address to which the sender has a route.
  */
-#ifndef SALLYPORT_TOOBIG_H
-#define SALLYPORT_TOOBIG_H
+#ifndef SALLYPORT_TOO_BIG_H
+#define SALLYPORT_TOO_BIG_H
 
 enum {
 	QUOTED_TRANSPORT = 8,	/* bytes of the transport header, as RFC 792 asks */
-	QUOTED_TCP = 20,	/* up to its checksum: the kernel cuts nothing before one that the device is to fill in */
-	MAX_QUOTE = 96,		/* bytes; extension headers may be cut */
+	QUOTED_TCP = 20,	/* includes the checksum: if the device is to fill it in, the kernel refuses to cut it off */
+	MAX_QUOTE = 96,		/* bytes; long extension headers are cut */
 	ANSWER_TTL = 64,
 };
 
@@ -34,7 +34,7 @@ static __always_inline __sum16 fold(__s64 sum)
 	return ~folded;
 }
 
-/* Cuts the packet to what is quoted and makes room in front. Returns the sum over the quote, or a negative error. */
+/* Cuts the packet to the quote and makes room in front of it. Returns the sum over the quote, or a negative error. */
 static __noinline __s64 make_room(struct __sk_buff *skb, const struct packet *packet, __u32 quoted, __u32 room)
 {
 	__u8 quote[MAX_QUOTE] = {};
@@ -118,7 +118,7 @@ static __noinline enum verdict become_too_big(struct __sk_buff *skb, const struc
 	return become_too_big6(skb, packet, quoted, mtu);
 }
 
-/* By the device that it came from. */
+/* Sends the answer out by the device that the packet came by. */
 static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu)
 {
 	enum verdict verdict = become_too_big(skb, packet, mtu);
@@ -128,15 +128,15 @@ static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct pack
 		return verdict;
 	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
 		return DROP_INTERNAL;
-	packet->action = bpf_redirect(skb->ifindex, 0);
-	return packet->action == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
+	record_departure(DEPARTED_BY_DEVICE, device_of(skb));
+	return bpf_redirect(skb->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
 }
 
 /*
- * May the sender be told that the way out is too narrow? If the packet may be fragmented he does not expect to be told. The stack
- * would fragment it, but would get it with another source than that of its own, or one that is not translated yet.
+ * Is the sender told that the route is too narrow? The sender of a packet that may be fragmented does not expect it. The stack could
+ * fragment such a packet, but must not see it: it is not translated yet, or has an address that is not the node's own.
  */
-static __always_inline bool is_answered(const struct packet *packet, enum verdict verdict)
+static __always_inline bool expects_too_big(const struct packet *packet, enum verdict verdict)
 {
 	return verdict == DROP_TOO_BIG && packet->dont_fragment;
 }

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stages of from_overlay: a packet comes out of the tunnel
+ *
+ * A packet from an address that is no node of the cluster is dropped. The VNI says what the packet is for.
+ */
+#ifndef SALLYPORT_FROM_OVERLAY_H
+#define SALLYPORT_FROM_OVERLAY_H
+
+/* Where a packet came from. */
+struct tunnel_end {
+	struct address node;
+	__u32 vni;			/* enum tunnel */
+	__u32 slot;			/* the node's, or NO_SLOT */
+};
+
+/* A function of its own: before 6.8 the key would not fit on the stack below all that comes after. */
+static __noinline enum verdict read_tunnel_key(struct __sk_buff *skb, struct tunnel_end *tunnel)
+{
+	struct bpf_tunnel_key key = {};
+	struct simulated_run *run = simulated_tunnel ? this_run() : NULL;
+
+	if (run) {
+		tunnel->node = run->tunnel_source;
+		tunnel->vni = run->tunnel_vni;
+		return CONTINUE;
+	}
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		map_ipv4(&tunnel->node, bpf_htonl(key.remote_ipv4));
+	} else if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) {
+		__builtin_memcpy(&tunnel->node, key.remote_ipv6, sizeof(tunnel->node));
+	} else {
+		return DROP_UNKNOWN_NODE;
+	}
+	tunnel->vni = key.tunnel_id;
+	return CONTINUE;
+}
+
+/* Fills in `node`, `vni` and `slot`. */
+static __noinline enum verdict identify_node(struct __sk_buff *skb, struct tunnel_end *tunnel)
+{
+	enum verdict verdict = skb->vlan_present ? DROP_VLAN : read_tunnel_key(skb, tunnel);
+	struct node *node;
+
+	if (verdict != CONTINUE)
+		return verdict;
+	node = bpf_map_lookup_elem(&nodes, &tunnel->node);
+	if (!node)
+		return DROP_UNKNOWN_NODE;
+	tunnel->slot = node->slot;
+	return CONTINUE;
+}
+
+/* ---- probes ---- */
+
+/* The kernel answers, so that thousands of sources cost no user-space work; but only while the agent is alive. */
+static __noinline enum verdict answer_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+{
+	__u32 key = 0;
+	struct liveness *own = bpf_map_lookup_elem(&liveness, &key);
+	bool is_alive = own && own->alive_until_ns > now_ns();
+
+	return send_to_node(skb, packet, &tunnel->node, is_alive ? TUNNEL_PROBE_ANSWER : TUNNEL_PROBE_REFUSAL,
+			    SENT_PROBE_ANSWER);
+}
+
+/* Only gateways that the agent probes have an entry: answers of others do not count. */
+static __noinline enum verdict note_probe_answer(const struct tunnel_end *tunnel)
+{
+	struct probed_gateway *gateway = bpf_map_lookup_elem(&probed_gateways, &tunnel->node);
+	bool is_refusal = tunnel->vni == TUNNEL_PROBE_REFUSAL;
+
+	if (gateway) {
+		gateway->answered_ns = is_refusal ? 0 : now_ns();
+		if (is_refusal)
+			gateway->refused_ns = now_ns();
+	}
+	return TAKEN_PROBE_ANSWER;
+}
+
+static __always_inline enum verdict take_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+{
+	if (tunnel->vni == TUNNEL_PROBE)
+		return answer_probe(skb, packet, tunnel);
+	if (tunnel->vni == TUNNEL_PROBE_ANSWER || tunnel->vni == TUNNEL_PROBE_REFUSAL)
+		return note_probe_answer(tunnel);
+	return CONTINUE;
+}
+
+/* ---- packets ---- */
+
+/* Nothing that stays on a link travels through a tunnel. */
+static __always_inline enum verdict read_from_overlay(struct __sk_buff *skb, struct packet *packet)
+{
+	enum verdict verdict = parse_any(skb, packet);
+
+	if (packet->is_of_link || (verdict != CONTINUE && verdict < DROP_MALFORMED))
+		return DROP_UNSUPPORTED_PROTOCOL;
+	return verdict;
+}
+
+/* Between pods, and between pods and nodes: addresses are as they were sent. */
+static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struct packet *packet)
+{
+	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+	struct cluster_destination *destination;
+
+	if (pod)
+		return send_to_pod(skb, packet, pod);
+	destination = find_in_cluster(&packet->receiver);
+	if (!destination || destination->kind != CLUSTER_HOST)
+		return DROP_NOT_A_LOCAL_POD;
+	/* Its MAC is the sender's: the stack would take it for somebody else's. */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	return PASS_TO_HOST;
+}
+
+/* Is this port really that node's? */
+static __always_inline enum verdict check_ownership(const struct packet *packet, const struct tunnel_end *tunnel)
+{
+	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
+
+	if (!egress_ip || tunnel->slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
+	    owner_of(egress_ip, packet->flow.source_port) != tunnel->slot)
+		return DROP_NOT_THE_OWNER;
+	note_fragment(packet);
+	return CONTINUE;
+}
+
+/* If the packet is too big for the way out, its sender is told through the tunnel, as if the world had. */
+static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct packet *packet,
+						const struct tunnel_end *tunnel)
+{
+	struct way_out way = {};
+	enum verdict verdict = find_way_out(skb, packet, &packet->sender, &way);
+
+	if (expects_too_big(packet, verdict))
+		return become_too_big(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
+		       send_to_node(skb, packet, &tunnel->node, TUNNEL_RETURN, SENT_TOO_BIG);
+	if (verdict != CONTINUE)
+		return verdict;
+	clamp_mss(skb, packet, way.mtu);
+	return send_to_world(skb, packet, &way, SENT_FORWARDED);
+}
+
+/* What is for another pod's port of an egress IP turns back here (hairpinning, RFC 4787 REQ-9). */
+static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
+					       const struct tunnel_end *tunnel)
+{
+	return check_ownership(packet, tunnel) ?:
+	       return_to_owner(skb, packet) ?:
+	       forward_to_world(skb, packet, tunnel);
+}
+
+static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+{
+	if (tunnel->vni == TUNNEL_POD)
+		return deliver_from_cluster(skb, packet);
+	if (packet->untranslatable)
+		return packet->untranslatable;
+	if (tunnel->vni == TUNNEL_OUTWARD)
+		return forward_outward(skb, packet, tunnel);
+	if (tunnel->vni == TUNNEL_RETURN)
+		return return_from_gateway(skb, packet);
+	return DROP_UNKNOWN_TUNNEL;
+}
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stages of from_pod: a packet leaves a pod of this node
+ *
+ * An established flow keeps its egress IP, whatever has changed since. Only a new flow is asked where it goes: to the cluster,
+ * to the stack, or to the world by the pod's policy set.
+ */
+#ifndef SALLYPORT_FROM_POD_H
+#define SALLYPORT_FROM_POD_H
+
+/* What the stages learn about a packet. Each says which of these it fills in. */
+struct journey {
+	__u64 now;
+	struct pod *pod;
+	struct mapping *mapping;	/* NULL: the flow is new, or the packet cannot be translated */
+	struct rule *rule;		/* of a new flow; NULL: no policy selects it */
+};
+
+static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	return skb->vlan_present ? DROP_VLAN : parse_any(skb, packet);
+}
+
+/* A device belongs to one pod: an address that is not the pod's own is refused, whatever it is. Fills in `pod`. */
+static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet, struct journey *journey)
+{
+	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->sender);
+
+	if (!pod)
+		return DROP_UNKNOWN_POD;
+	if (pod->ifindex != device_of(skb))
+		return DROP_SPOOFED_SOURCE;
+	if (pod->quarantined)
+		return DROP_UNKNOWN_POD;
+	if (packet->is_icmp_error && !same_address(&packet->flow.source, &packet->sender))
+		return DROP_SPOOFED_SOURCE;
+	journey->pod = pod;
+	return CONTINUE;
+}
+
+/*
+ * Would this come out of a node's tunnel as if another node had sent it? Nodes are known by their addresses, and a pod's
+ * datagram gets its node's address on the way out, or from another plugin. Pods may have a tunnel among themselves. Where
+ * the pod's own address stays the source, no node believes the datagram.
+ */
+static __noinline enum verdict refuse_forged_tunnel(const struct packet *packet)
+{
+	struct cluster_destination *destination;
+
+	if (!is_for_tunnel(packet) || bpf_map_lookup_elem(&pods, &packet->receiver))
+		return CONTINUE;
+	destination = find_in_cluster(&packet->receiver);
+	if (destination && !(chained && destination->kind != CLUSTER_STACK))
+		return CONTINUE;
+	return DROP_TUNNEL_PORT;
+}
+
+static __always_inline bool opens_connection(const struct packet *packet)
+{
+	return packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error && !packet->is_later_fragment &&
+	       (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+}
+
+/*
+ * Does the flow's mapping still count? Not if it has expired, belonged to a pod that had the address before, or is closed when a
+ * new connection starts.
+ */
+static __always_inline bool is_current(const struct mapping *mapping, const struct packet *packet,
+				       const struct journey *journey)
+{
+	return !is_expired(mapping, packet->flow.protocol, journey->now) &&
+	       mapping->created_ns >= journey->pod->since_ns &&
+	       !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET));
+}
+
+/* Deletes a mapping that does not count any more, so that the flow starts anew by today's policy. Fills in `mapping`. */
+static __noinline enum verdict find_flow(const struct packet *packet, struct journey *journey)
+{
+	struct mapping *mapping;
+
+	if (packet->untranslatable)
+		return CONTINUE;
+	note_fragment(packet);
+	mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
+	if (!mapping || mapping->reclaimed)
+		return CONTINUE;
+	if (is_current(mapping, packet, journey))
+		journey->mapping = mapping;
+	else
+		delete_stale_mapping(mapping, &packet->flow);
+	return CONTINUE;
+}
+
+#endif

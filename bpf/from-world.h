@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stages of from_world: a packet comes in by a native device
+ *
+ * Only what is for an egress IP's port belongs to the datapath. The rest is the node's own, even if it cannot be read.
+ */
+#ifndef SALLYPORT_FROM_WORLD_H
+#define SALLYPORT_FROM_WORLD_H
+
+static __always_inline enum verdict read_from_world(struct __sk_buff *skb, struct packet *packet)
+{
+	return is_of_vlan(skb) || parse(skb, packet) != CONTINUE ? PASS_NOT_OURS : CONTINUE;
+}
+
+/* On a gateway nearly every other packet comes by the tunnel, and its outer packet passes here first. */
+static __always_inline enum verdict pass_tunnel_packet(const struct packet *packet)
+{
+	struct self *own = this_node();
+
+	if (!own || (is_for_tunnel(packet) && same_address(&packet->receiver, &own->tunnel_address)))
+		return PASS_NOT_OURS;
+	return CONTINUE;
+}
+
+/* The node shares its own address with its own sockets: without a mapping the stack decides. */
+static __always_inline enum verdict return_from_world(struct __sk_buff *skb, struct packet *packet)
+{
+	enum verdict verdict = return_to_owner(skb, packet);
+	struct self *own = this_node();
+
+	if (verdict == DROP_NO_MAPPING && own && is_own_address(own, &packet->receiver))
+		return PASS_NOT_OURS;
+	return verdict;
+}
+
+/* The tunnel listens at all addresses; nodes know it by one. */
+static __always_inline enum verdict refuse_tunnel_packet(const struct packet *packet)
+{
+	return is_for_tunnel(packet) && bpf_map_lookup_elem(&egress_ips, &packet->receiver) ? DROP_TUNNEL_PORT : CONTINUE;
+}
+
+/*
+ * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The stack
+ * would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
+ */
+static __noinline enum verdict refuse_leased_port(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u16 port = bpf_ntohs(packet->flow.destination_port);
+	struct self *own = this_node();
+
+	if (packet->flow.protocol != IPPROTO_TCP && packet->flow.protocol != IPPROTO_UDP)
+		return CONTINUE;
+	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || (port >= FIRST_NODE_PORT && port <= LAST_NODE_PORT))
+		return CONTINUE;
+	if (!own || is_own_address(own, &packet->receiver) || !bpf_map_lookup_elem(&egress_ips, &packet->receiver) ||
+	    has_own_socket(skb, packet))
+		return CONTINUE;
+	return DROP_NO_MAPPING;
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The life of a mapping: when it expires, when another flow may reclaim its port, and how it is deleted
+ *
+ * `mappings` holds a flow's state by the flow as the pod sees it. `ports` leads back to the mapping from the flow as the world
+ * sees it. An entry of `ports` means that a port is taken towards one destination. A program adds it before the mapping and
+ * deletes it after, so that no two flows ever share a port. A flow that wants the port of an old mapping deletes that mapping,
+ * and so does the agent's sweep.
+ *
+ * Exactly one CPU wins the right to delete a mapping, under its lock. All others treat it as deleted. The kernel may give the
+ * memory of a deleted entry to another flow while a program still reads it. So a program copies what it needs first, and uses
+ * the copy only if mapping and port name each other.
+ */
+#ifndef SALLYPORT_MAPPING_H
+#define SALLYPORT_MAPPING_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_MAPPINGS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct mapping);
+} mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_MAPPINGS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct flow_key);
+} ports SEC(".maps");
+
+enum {
+	STATE_FIN_EITHER = STATE_FIN_OUT | STATE_FIN_IN,
+	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
+};
+
+/* A reset or a FIN makes a connection transitory; it does not end it (RFC 5382 REQ-5, RFC 7857). */
+static __always_inline __u64 lifetime_ns(const struct mapping *mapping, __u8 protocol)
+{
+	if (protocol == IPPROTO_UDP)
+		return udp_ns;
+	if (protocol != IPPROTO_TCP)
+		return icmp_ns;
+	if ((mapping->state & STATE_ESTABLISHED) && !(mapping->state & (STATE_FIN_EITHER | STATE_RESET)))
+		return tcp_established_ns;
+	return tcp_transitory_ns;
+}
+
+/* A packet that comes after this time does not belong to the flow any more. */
+static __always_inline bool is_expired(const struct mapping *mapping, __u8 protocol, __u64 now)
+{
+	__u64 last = mapping->last_outward_ns;
+
+	if (mapping->last_inward_ns > last)
+		last = mapping->last_inward_ns;
+	return last + lifetime_ns(mapping, protocol) < now;
+}
+
+/*
+ * May another flow have the port? Yes, if the mapping has expired. Also if the connection was closed cleanly and its far end keeps no
+ * state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
+ */
+static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
+{
+	if (mapping->closed_ns && (mapping->state & STATE_POD_CLOSED_FIRST))
+		return true;
+	if (mapping->closed_ns && mapping->closed_ns + tcp_time_wait_ns < now)
+		return true;
+	return is_expired(mapping, protocol, now);
+}
+
+/* Only this lock keeps two flows from getting one port. */
+static __always_inline bool win_reclaim(struct mapping *mapping)
+{
+	bool won;
+
+	bpf_spin_lock(&mapping->lock);
+	won = !mapping->reclaimed;
+	mapping->reclaimed = 1;
+	bpf_spin_unlock(&mapping->lock);
+	return won;
+}
+
+static __always_inline void fill_port_key(struct flow_key *key, const struct mapping *mapping,
+					  const struct flow_key *flow)
+{
+	*key = *flow;
+	key->source = mapping->egress_ip;
+	key->source_port = mapping->egress_port;
+}
+
+static __always_inline bool same_flow(const struct flow_key *a, const struct flow_key *b)
+{
+	return same_address(&a->source, &b->source) && same_address(&a->destination, &b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       a->protocol == b->protocol;
+}
+
+/* Is this the port of the flow's mapping? Another flow may have taken the port in the meantime. */
+static __noinline bool has_port(const struct mapping *mapping, const struct flow_key *flow, const struct flow_key *key)
+{
+	struct flow_key own;
+
+	fill_port_key(&own, mapping, flow);
+	return same_flow(&own, key);
+}
+
+/* Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. */
+static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key)
+{
+	struct flow_key *taken;
+
+	bpf_map_delete_elem(&mappings, flow);
+	taken = bpf_map_lookup_elem(&ports, key);
+	if (taken && same_flow(taken, flow))
+		bpf_map_delete_elem(&ports, key);
+}
+
+/* For an old mapping of the same flow, so that the flow can start anew under the current policy. */
+static __noinline void delete_stale_mapping(struct mapping *mapping, const struct flow_key *flow)
+{
+	struct flow_key key;
+
+	if (!win_reclaim(mapping))
+		return;
+	fill_port_key(&key, mapping, flow);
+	delete_mapping(flow, &key);
+}
+
+/* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */
+static __noinline bool reclaim(const struct flow_key *key, __u64 now)
+{
+	struct flow_key *taken = bpf_map_lookup_elem(&ports, key), flow;
+	struct mapping *mapping;
+
+	if (!taken)
+		return true;
+	flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, &flow);
+	/* If there is no mapping, another CPU is adding or deleting it right now. The agent's sweep finds leftovers. */
+	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, flow.protocol, now) ||
+	    !win_reclaim(mapping))
+		return false;
+	delete_mapping(&flow, key);
+	return true;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A stage of from_pod: where does a packet go that belongs to no flow yet?
+ *
+ * To the cluster, to the stack, or to the world from the address that the pod's policy set gives it.
+ */
+#ifndef SALLYPORT_NEW_FLOW_H
+#define SALLYPORT_NEW_FLOW_H
+
+/*
+ * Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. The hop limit stays as it
+ * is, because neighbour discovery tells a neighbour by it: another pod would take the sender for the router.
+ */
+static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet)
+{
+	struct cluster_destination *destination;
+	struct address node;
+	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+
+	if (pod && chained)
+		return PASS_TO_STACK;
+	if (pod)
+		return packet->is_of_link ? DROP_UNSUPPORTED_PROTOCOL : send_to_pod(skb, packet, pod);
+	destination = find_in_cluster(&packet->receiver);
+	if (!destination)
+		return CONTINUE;
+	if (destination->kind == CLUSTER_HOST)
+		return PASS_TO_HOST;
+	if (chained || destination->kind != CLUSTER_NODE)
+		return PASS_TO_STACK;
+	if (packet->is_of_link)
+		return DROP_UNSUPPORTED_PROTOCOL;
+	node = destination->node;
+	return send_to_node(skb, packet, &node, TUNNEL_POD, SENT_TO_NODE);
+}
+
+static __noinline enum verdict pass_inbound_reply(const struct packet *packet, const struct journey *journey)
+{
+	if (packet->untranslatable || !is_inbound_reply(packet, journey->pod, journey->now))
+		return CONTINUE;
+	return PASS_REPLY;
+}
+
+/* What no policy selects is left to the other CNI plugin, if there is one. Fills in `rule`. */
+static __noinline enum verdict find_policy(const struct packet *packet, struct journey *journey)
+{
+	journey->rule = find_selecting_rule(journey->pod->policy_set, &packet->receiver);
+	return chained && !journey->rule ? PASS_NOT_SELECTED : CONTINUE;
+}
+
+/*
+ * Replies, and the rest of a connection that has no mapping here, must not open a flow. They may belong to a connection that
+ * came from outside, and its far end would get packets from a stranger.
+ */
+static __noinline enum verdict check_opening(const struct packet *packet, const struct journey *journey)
+{
+	__u8 protocol = packet->flow.protocol;
+	bool may_open = true;
+
+	if (packet->untranslatable)
+		return packet->untranslatable;
+	if (packet->is_icmp_error || packet->is_later_fragment)
+		may_open = false;
+	else if (protocol == IPPROTO_TCP)
+		may_open = opens_connection(packet);
+	else if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		may_open = packet->is_request;
+	return may_open ? CONTINUE : DROP_NO_MAPPING;
+}
+
+static __noinline enum verdict choose_own_address(const struct packet *packet, struct address *egress_ip)
+{
+	struct self *own = this_node();
+
+	if (!own || !(packet->family == 4 ? own->has_masquerade4 : own->has_masquerade6))
+		return DROP_NO_EGRESS_IP;
+	*egress_ip = packet->family == 4 ? own->masquerade4 : own->masquerade6;
+	return CONTINUE;
+}
+
+static __noinline enum verdict choose_address(const struct packet *packet, const struct journey *journey,
+					      struct address *egress_ip)
+{
+	const struct rule *rule = journey->rule;
+
+	if (!rule)
+		return choose_own_address(packet, egress_ip);
+	if (rule->action == RULE_EGRESS)
+		return choose_egress_ip(rule->group, journey->now, egress_ip);
+	return rule->verdict >= DROP_MALFORMED && rule->verdict < VERDICTS ? rule->verdict : DROP_POLICY_INVALID;
+}
+
+static __noinline enum verdict make_flow(const struct packet *packet, const struct journey *journey)
+{
+	enum pool_purpose purpose = journey->rule ? POOL_EGRESS : POOL_MASQUERADE;
+	__u64 policy = journey->rule ? journey->rule->policy : 0;
+	struct address egress_ip = {};
+	enum verdict verdict;
+
+	verdict = choose_address(packet, journey, &egress_ip) ?:
+		  make_mapping(&packet->flow, &egress_ip, policy, purpose, journey->now);
+	return verdict == CONTINUE ? CONTINUE : refuse_flow(policy, &egress_ip, verdict);
+}
+
+/* Another CPU may have deleted the mapping since it was made. Fills in `mapping`. */
+static __noinline enum verdict find_new_mapping(const struct packet *packet, struct journey *journey)
+{
+	struct mapping *mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
+
+	if (!mapping || mapping->reclaimed)
+		return DROP_NO_MAPPING;
+	journey->mapping = mapping;
+	return CONTINUE;
+}
+
+static __always_inline enum verdict open_flow(struct __sk_buff *skb, struct packet *packet, struct journey *journey)
+{
+	if (journey->mapping)
+		return CONTINUE;
+	return send_within_cluster(skb, packet) ?:
+	       pass_inbound_reply(packet, journey) ?:
+	       find_policy(packet, journey) ?:
+	       check_opening(packet, journey) ?:
+	       make_flow(packet, journey) ?:
+	       find_new_mapping(packet, journey);
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A stage of from_pod: the packet gets its flow's egress IP and port, and leaves by the way that leads to the holder now
+ */
+#ifndef SALLYPORT_OUTWARD_H
+#define SALLYPORT_OUTWARD_H
+
+enum way_kind {
+	WAY_WORLD = 1,	/* this node is the holder: out by the kernel's routes */
+	WAY_HOLDER,	/* through the tunnel to the holder */
+	WAY_BACK,	/* this node is the holder, and another pod has the port that the packet is for (hairpinning) */
+};
+
+/* How a packet leaves: decided from the mapping at one time, because another CPU may delete that meanwhile. */
+struct way {
+	__u32 kind;		/* enum way_kind */
+	__u32 is_masqueraded;
+	struct rewrite rewrite;
+	struct address holder;	/* of WAY_HOLDER */
+	struct way_out out;	/* of WAY_WORLD */
+};
+
+static __always_inline void read_mapping(struct way *way, const struct packet *packet, const struct mapping *mapping)
+{
+	way->is_masqueraded = mapping->masqueraded;
+	way->rewrite.from = packet->sender;
+	way->rewrite.to = mapping->egress_ip;
+	way->rewrite.from_port = packet->flow.source_port;
+	way->rewrite.to_port = mapping->egress_port;
+	way->rewrite.side = SIDE_SOURCE;
+}
+
+/* The holder may change from packet to packet; the egress IP does not. Fills in `way`. */
+static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
+					  struct way *way)
+{
+	enum holder holder = HOLDER_SELF;
+	enum verdict verdict;
+
+	read_mapping(way, packet, journey->mapping);
+	if (!way->is_masqueraded)
+		holder = find_holder(&way->rewrite.to, journey->now, &way->holder);
+	if (holder == HOLDER_NONE)
+		return DROP_NO_LIVE_GATEWAY;
+	way->kind = WAY_HOLDER;
+	if (holder == HOLDER_OTHER)
+		return CONTINUE;
+	way->kind = WAY_WORLD;
+	verdict = find_way_out(skb, packet, &way->rewrite.to, &way->out);
+	if (verdict != DROP_NO_ROUTE || find_owner(packet) == NO_SLOT)
+		return verdict;
+	way->kind = WAY_BACK;
+	return CONTINUE;
+}
+
+/* Tells the sender of a packet that is too big for its way. `verdict` is what choose_way() says. */
+static __always_inline enum verdict fit_way(struct __sk_buff *skb, struct packet *packet, const struct way *way,
+				       enum verdict verdict)
+{
+	struct self *own = this_node();
+
+	if (expects_too_big(packet, verdict))
+		return answer_too_big(skb, packet, way->out.mtu ?: SMALLEST_MTU);
+	if (verdict != CONTINUE || way->kind == WAY_WORLD)
+		return verdict;
+	if (!own)
+		return DROP_INTERNAL;
+	return is_too_big(skb, packet, own->tunnel_mtu) ? answer_too_big(skb, packet, own->tunnel_mtu) : CONTINUE;
+}
+
+/* Whichever way a packet goes, replies to an egress IP come through the tunnel. */
+static __always_inline void clamp_outward(struct __sk_buff *skb, const struct packet *packet, const struct way *way)
+{
+	struct self *own = this_node();
+
+	if (way->kind == WAY_WORLD)
+		clamp_mss(skb, packet, way->out.mtu);
+	if (!way->is_masqueraded && own)
+		clamp_mss(skb, packet, own->tunnel_mtu);
+}
+
+static __noinline enum verdict translate(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
+					 const struct way *way)
+{
+	track_outward(journey->mapping, packet, skb->len, journey->now);
+	clamp_outward(skb, packet, way);
+	return rewrite_packet(skb, packet, &way->rewrite);
+}
+
+/* What turns back goes on as the world would have sent it. */
+static __always_inline enum verdict turn_back(struct packet *packet, const struct rewrite *rewrite)
+{
+	packet->sender = rewrite->to;
+	packet->flow.source = rewrite->to;
+	packet->flow.source_port = rewrite->to_port;
+	return CONTINUE;
+}
+
+static __always_inline enum verdict take_way(struct __sk_buff *skb, struct packet *packet, const struct way *way)
+{
+	if (way->kind == WAY_HOLDER)
+		return send_to_node(skb, packet, &way->holder, TUNNEL_OUTWARD, SENT_TO_HOLDER);
+	if (way->kind == WAY_BACK)
+		return turn_back(packet, &way->rewrite);
+	return send_to_world(skb, packet, &way->out, way->is_masqueraded ? SENT_TO_WORLD_MASQUERADED : SENT_TO_WORLD);
+}
+
+static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct packet *packet, struct journey *journey)
+{
+	struct way way = {};
+
+	return fit_way(skb, packet, &way, choose_way(skb, packet, journey, &way)) ?:
+	       translate(skb, packet, journey, &way) ?:
+	       take_way(skb, packet, &way);
+}
+
+#endif

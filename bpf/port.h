@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A new flow gets a port that this node owns, and a mapping
+ */
+#ifndef SALLYPORT_PORT_H
+#define SALLYPORT_PORT_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_EGRESS_IPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct pool_key);
+	__type(value, struct pool);
+} pools SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_EGRESS_IPS);
+	__type(key, struct pool_key);
+	__type(value, struct pool_pressure);
+} pool_pressures SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} pressure SEC(".maps");
+
+/*
+ * Tells the agent, which asks the operator for more ports, that a pool runs low. It is told early, while flows still find ports.
+ * Two CPUs may both report at the same time, which does no harm.
+ */
+static __noinline void report_pressure(const struct pool_key *key, __u32 tries, bool is_refused, __u64 now)
+{
+	struct pool_pressure *known = bpf_map_lookup_elem(&pool_pressures, key), first = { .refused = is_refused };
+	struct port_pressure record = { .time_ns = now, .address = key->address, .tries = tries };
+
+	if (!known) {
+		bpf_map_update_elem(&pool_pressures, key, &first, BPF_NOEXIST);
+		known = bpf_map_lookup_elem(&pool_pressures, key);
+		if (!known)
+			return;
+	} else if (is_refused) {
+		__sync_fetch_and_add(&known->refused, 1);
+	}
+	if (known->reported_ns && known->reported_ns + pressure_interval_ns > now)
+		return;
+	known->reported_ns = now;
+	record.refused = known->refused;
+	bpf_ringbuf_output(&pressure, &record, sizeof(record), 0);
+}
+
+/*
+ * Takes a port of this node towards one destination. Each try is random over all ports that the node owns. Trying one port after the
+ * other would make ports guessable (RFC 6056) and crowd flows together.
+ */
+static __noinline enum verdict take_port(const struct flow_key *flow, struct flow_key *key, __u32 purpose, __u64 now)
+{
+	struct pool_key pool_key = { .address = key->source, .purpose = purpose };
+	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
+	enum verdict verdict = DROP_NO_FREE_PORT;
+	__u32 count = pool ? pool->count : 0, tries = 0;
+	int error;	/* not long: before 6.4 a map's result fills half a register, and would never equal -EEXIST */
+
+	for (int i = 0; i < PORT_TRIES; i++) {
+		__u32 random = random_u32();
+		__u32 block;
+		__u16 port;
+
+		if (!pool || count == 0)
+			break;
+		block = pool->blocks[((random >> PORT_BLOCK_BITS) % count) & (PORT_BLOCKS - 1)];
+		port = block << PORT_BLOCK_BITS | (random & ((1 << PORT_BLOCK_BITS) - 1));
+		key->source_port = bpf_htons(port);
+		error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
+		if (error == -EEXIST && reclaim(key, now))
+			error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
+		if (error != -EEXIST) {
+			verdict = error ? DROP_TABLE_FULL : CONTINUE;
+			break;
+		}
+		tries++;
+	}
+	if (purpose == POOL_EGRESS && (tries >= CROWDED_TRIES || verdict == DROP_NO_FREE_PORT))
+		report_pressure(&pool_key, tries, verdict == DROP_NO_FREE_PORT, now);
+	return verdict;
+}
+
+/* Gives the port back if another CPU has been faster with the same flow, or is still deleting its old mapping. */
+static __noinline enum verdict insert_mapping(const struct flow_key *flow, const struct flow_key *port, __u64 policy,
+					      __u32 purpose, __u64 now)
+{
+	struct mapping mapping = {
+		.egress_ip = port->source,
+		.egress_port = port->source_port,
+		.masqueraded = purpose == POOL_MASQUERADE,
+		.policy = policy,
+		.created_ns = now,
+		.last_outward_ns = now,
+	};
+	int error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
+
+	if (!error)
+		return CONTINUE;
+	bpf_map_delete_elem(&ports, port);
+	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
+}
+
+/* Adds a flow's mapping, with a port that is free towards the flow's destination. */
+__noinline enum verdict make_mapping(const struct flow_key *flow, const struct address *egress_ip, __u64 policy,
+				     __u32 purpose, __u64 now)
+{
+	struct flow_key own_flow, port;
+	enum verdict verdict;
+
+	if (!flow || !egress_ip)
+		return DROP_INTERNAL;
+	own_flow = *flow;
+	port = own_flow;
+	port.source = *egress_ip;
+	verdict = take_port(&own_flow, &port, purpose, now);
+	return verdict == CONTINUE ? insert_mapping(&own_flow, &port, policy, purpose, now) : verdict;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stages of to_pod: a packet that the stack delivers to a pod. Only connections from outside the datapath come this way; in
+ * chained mode, all do.
+ */
+#ifndef SALLYPORT_TO_POD_H
+#define SALLYPORT_TO_POD_H
+
+static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct packet *packet)
+{
+	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
+}
+
+/*
+ * Keeps the connection in `inbound` as the pod will answer it. The table forgets the oldest, so it has no room to lose to
+ * traffic from within the cluster, which no policy ever selects.
+ */
+static __noinline enum verdict keep_inbound(const struct packet *packet)
+{
+	struct inbound connection = { .last_ns = now_ns() };
+	struct flow_key key = packet->flow;
+	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
+
+	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || find_in_cluster(&packet->sender))
+		return PASS_TO_STACK;
+	key.source = packet->flow.destination;
+	key.destination = packet->flow.source;
+	key.source_port = packet->flow.destination_port;
+	key.destination_port = packet->flow.source_port;
+	bpf_map_update_elem(&inbound, &key, &connection, BPF_ANY);
+	return PASS_TO_STACK;
+}
+
+#endif
