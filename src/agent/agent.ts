@@ -355,12 +355,12 @@ export class Agent implements LocalApi {
     const { datapath, clock, log } = this.#options
     try {
       const { removed, used } = this.#sweep.run(datapath)
-      if (removed > 0) log.debug({ removed }, 'expired mappings and stray ports removed')
+      if (removed > 0) log.debug({ removed }, 'deleted expired mappings and stray ports')
       if (!this.#portDemand.sweep(used, clock.monotonicMs())) return
       this.#promising.trigger()
       this.#loop.trigger()
     } catch (error) {
-      log.warn({ err: error }, 'the sweep of expired mappings failed')
+      log.warn({ err: error }, 'deleting expired mappings failed')
     }
   }
 
@@ -400,16 +400,20 @@ export class Agent implements LocalApi {
     ]
     if (!this.#observation.hasSynced)
       problems.push(
-        `the API server has not told everything yet: nothing is changed until it has; missing: ${this.#observation.missing.join(', ')}`,
+        `The agent has not listed ${this.#observation.missing.join(', ')} from the API server yet. It changes nothing until it has.`,
       )
     else if (this.#observation.isStale)
-      problems.push('the API server does not answer: the node goes on with what it knows')
+      problems.push('The API server does not answer. The node continues with what it last received.')
     if (this.#loop.lastError !== undefined)
-      problems.push(`what was decided could not be done: ${this.#loop.lastError.message}`)
+      problems.push(`Applying the tables failed: ${this.#loop.lastError.message}`)
     if (this.#reporting.lastError !== undefined)
-      problems.push(`the report failed: ${this.#reporting.lastError.message}`)
+      problems.push(
+        `Writing the status of EgressNode ${this.#options.self} failed: ${this.#reporting.lastError.message}`,
+      )
     if (this.#tables !== undefined && this.#tables.self.slot === undefined)
-      problems.push('the operator has given this node no slot yet: pods that a policy selects cannot leave')
+      problems.push(
+        'The operator has not given this node a slot yet. Traffic that a policy selects is dropped until it has. Check that the operator runs.',
+      )
     return problems
   }
 
@@ -453,7 +457,7 @@ export class Agent implements LocalApi {
 
   async cni(request: CniRequest): Promise<CniResult | undefined> {
     if (request.command === 'STATUS' && !this.isReady())
-      throw new Refusal(503, this.#problems().join('; ') || 'the tables are not written yet')
+      throw new Refusal(503, this.#problems().join(' ') || 'the agent has not written its tables yet')
     return this.#pods.handle(request)
   }
 

@@ -48,15 +48,14 @@ function readConfiguration(directory: string): {
 } {
   const data = configMapData(readConfigurationDirectory(directory))
   const parsed = parseConfiguration(data)
-  if (!parsed.ok)
-    throw new Error(`the configuration in ${directory} cannot be used: ${parsed.issues.join('; ')}`)
+  if (!parsed.ok) throw new Error(`the configuration in ${directory} is invalid: ${parsed.issues.join('; ')}`)
   return { configuration: parsed.value, data }
 }
 
 async function run(log: Logger, configuration: Configuration, data: Record<string, string>): Promise<void> {
   const signal = shutdownSignal(log)
   const self = options['node-name']
-  if (self === '') throw new Error('the name of this node is not known: set NODE_NAME or give --node-name')
+  if (self === '') throw new Error('the name of this node is unknown: set NODE_NAME or --node-name')
   await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
   const { isChained } = configuration
   enterStage('load the datapath into the kernel', log)
@@ -90,12 +89,12 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     },
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
-  enterStage('open the local API and the port for probes', log)
+  enterStage('open the local API and the health port', log)
   const servers = [
     await serveLocalApi(options.socket, agent),
     await serveHealth(configuration.healthPort, configuration.healthAddress, agent),
   ]
-  enterStage('list what the API server has, and write the tables', log)
+  enterStage('list objects from the API server and write the tables', log)
   const resync = setInterval(() => {
     agent.trigger()
     if (agent.isReady()) chain?.look()
@@ -116,14 +115,16 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
 async function runCleanUp(log: Logger): Promise<void> {
   const signal = shutdownSignal(log)
   if (existsSync(options.socket) && (await isAnswered(options.socket)))
-    throw new Error('an agent runs on this node: it would make anew what is taken away')
+    throw new Error(
+      'an agent still runs on this node: stop it first, because it creates again what is removed',
+    )
   using netlink = new Netlink()
   const done = cleanUp(netlink, {
     pinDirectory: options['pin-directory'],
     stateDirectory: options['state-directory'],
   })
   leaveStages()
-  log.info({ done }, done.length === 0 ? 'there was nothing of ours on this node' : 'the node is clean')
+  log.info({ done }, done.length === 0 ? 'there was nothing to clean up on this node' : 'cleaned this node')
   if (options.stay === undefined) return
   const server = await serveReadiness(Number(options.stay))
   await once(signal, 'abort')

@@ -81,7 +81,7 @@ async function writeLeases(
       metadata: { name: egressAddressName(address) },
       spec,
     } as EgressAddress & KubeObject)
-  log.debug({ egressIP: address, leases: leases.length }, 'leases written')
+  log.debug({ egressIP: address, leases: leases.length }, 'wrote leases')
 }
 
 /** The node where an address belongs, as the nodes themselves say: the first by name that has it. */

@@ -52,22 +52,22 @@ async function applySlot(
         metadata: { name: change.node },
         spec: { slot: change.slot },
       } as KubeObject)
-      log.info({ node: change.node, slot: change.slot }, 'slot given')
+      log.info({ node: change.node, slot: change.slot }, 'granted a slot')
       return
     case 'grant': {
       const { egressNode, slot } = change
       await resource.replace({ ...egressNode, spec: { ...egressNode.spec, slot } } as KubeObject)
-      log.info({ node: egressNode.metadata.name, slot }, 'slot given')
+      log.info({ node: egressNode.metadata.name, slot }, 'granted a slot')
       return
     }
     case 'remove': {
       const { name, uid } = change.egressNode.metadata
       await resource.delete(name, { uid })
-      log.info({ node: name }, 'slot taken back: the node is gone')
+      log.info({ node: name }, 'reclaimed the slot: the node is gone')
       return
     }
     case 'refuse':
-      log.error({ node: change.node }, `no slot: ${change.reason}`)
+      log.error({ node: change.node }, `no slot granted: ${change.reason}`)
   }
 }
 

@@ -49,7 +49,7 @@ export class EventRecorder {
     this.#waiting++
     this.#last = this.#last
       .then(() => this.#write(subject, event))
-      .catch((error: unknown) => this.#held.log.warn({ err: error }, 'an event could not be written'))
+      .catch((error: unknown) => this.#held.log.warn({ err: error }, 'writing an Event failed'))
       .finally(() => this.#waiting--)
   }
 

@@ -137,7 +137,7 @@ const log = createLog('operator', process.env.LOG_LEVEL ?? 'info')
 try {
   enterStage('read the configuration', log)
   const parsed = parseConfiguration(configMapData(readConfigurationDirectory(options['config-directory'])))
-  if (!parsed.ok) throw new Error(`the configuration cannot be used: ${parsed.issues.join('; ')}`)
+  if (!parsed.ok) throw new Error(`the configuration is invalid: ${parsed.issues.join('; ')}`)
   const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, logLevel } = parsed.value
   log.level = logLevel
   await run(log, systemClock, { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs })

@@ -28,7 +28,7 @@ export class StatuslessKinds {
       this.#untilMs.set(kind, nowMs + askAgainMs)
       this.#log.warn(
         { kind: kind.kind },
-        'its definition is another product’s and has no status: what is wrong with a policy stands in Events and in the agents’ status alone',
+        'the CustomResourceDefinition of this kind has no status; only Events and "sallyport status" say what is wrong with its policies',
       )
     }
   }

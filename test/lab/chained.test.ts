@@ -209,7 +209,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.ok(await sourceOf('xwing', cantina), 'within the cluster the other plugin judges')
     const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
     assert.match(status, /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/)
-    assert.match(status, /! pod default\/xwing is selected by NetworkPolicy default\/grounded/)
+    assert.match(status, /! NetworkPolicy default\/grounded restricts pod default\/xwing\./)
     await eventually('the egress policy says so, too', async () =>
       /PodsRefused: what pod default\/xwing sends is dropped: NetworkPolicy default\/grounded/.test(
         await policySays(),

@@ -5,29 +5,29 @@ export interface DropReason {
   readonly remedy: string
 }
 
-const report = 'this should not happen: report it with the output of "sallyport drops"'
+const report = 'report this as a bug, with the output of "sallyport drops"'
 
 export const dropReasons: Readonly<Record<string, DropReason>> = {
-  DROP_MALFORMED: { text: 'Invalid packet', remedy: 'find out who sends truncated or impossible packets' },
+  DROP_MALFORMED: { text: 'Invalid packet', remedy: 'find the sender of truncated or impossible packets' },
   DROP_UNKNOWN_POD: {
-    text: 'Sender is not known yet',
-    remedy: 'wait until the agent is ready; then restart the pod',
+    text: 'Sending pod is not known yet',
+    remedy: 'wait until the agent is ready, then restart the pod',
   },
   DROP_SPOOFED_SOURCE: {
     text: 'Invalid source ip',
-    remedy: 'a pod sends from an address that is not its own: change the program that does',
+    remedy: 'change the program in the pod that sends from an address that is not its own',
   },
   DROP_UNKNOWN_NODE: {
-    text: 'Tunnel packet from an address that is no node of the cluster',
+    text: 'Tunnel packet from an address that is not a cluster node',
     remedy: "compare the nodes' InternalIPs with the addresses that they send from",
   },
   DROP_UNKNOWN_TUNNEL: {
     text: 'Unknown tunnel identifier (VNI)',
-    remedy: 'another product uses the same UDP port: set tunnelPort',
+    remedy: 'set tunnelPort to another port: another product uses this one',
   },
   DROP_NOT_A_LOCAL_POD: {
-    text: 'Tunnel packet for a pod that is not here',
-    remedy: 'none, if the pod has just been deleted',
+    text: 'Tunnel packet for a pod that is not on this node',
+    remedy: 'none needed if the pod was just deleted',
   },
   DROP_NO_GATEWAY: {
     text: 'No egress gateway found',
@@ -36,67 +36,70 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   DROP_NO_EGRESS_IP: {
     text: 'No Egress IP configured',
     remedy:
-      "add an address of this family to the gateway's interface, or change interface or egressIP of the policy",
+      "add an address of this family to the gateway's interface, or change the policy's interface or egressIP",
   },
   DROP_NO_LIVE_GATEWAY: {
     text: 'No reachable gateway',
-    remedy: 'bring a gateway back, or allow the UDP port of the tunnel between the nodes',
+    remedy: 'start a gateway again, or allow the UDP port of the tunnel between nodes',
   },
   DROP_NO_FREE_PORT: {
     text: 'No mapping for NAT masquerade',
-    remedy: 'every port of this node is in use towards that destination: add egress IPs',
+    remedy: 'add egress IPs: all ports of this node are in use towards that destination',
   },
   DROP_TABLE_FULL: {
-    text: 'No room for another mapping',
-    remedy: 'this node has too many flows: spread its pods',
+    text: 'Table of mappings is full',
+    remedy: 'move pods to other nodes: this node has too many flows',
   },
   DROP_NOT_THE_OWNER: {
-    text: 'Source port belongs to another node',
+    text: 'Source port is owned by another node',
     remedy:
-      'wait until the gateway knows the lease; if it lasts, see the condition Unconfirmed of the EgressAddress',
+      'wait until the gateway knows the lease; if this lasts, read the condition Unconfirmed of the EgressAddress',
   },
-  DROP_NO_MAPPING: { text: 'No mapping of this flow', remedy: 'none, if the flow ended or expired' },
+  DROP_NO_MAPPING: {
+    text: 'No mapping for this flow',
+    remedy: 'none needed if the flow has ended or expired',
+  },
   DROP_UNSUPPORTED_PROTOCOL: {
     text: 'Unsupported protocol for NAT masquerade',
     remedy:
-      'only TCP, UDP and ICMP leave by a gateway: exclude the destination from the policy (excludedCIDRs)',
+      'exclude the destination from the policy (excludedCIDRs): gateways forward only TCP, UDP and ICMP',
   },
   DROP_UNKNOWN_FRAGMENT: {
     text: 'First logical datagram fragment not found',
-    remedy: 'fragments arrive out of order: make datagrams smaller',
+    remedy: 'make datagrams smaller: their fragments arrive out of order',
   },
   DROP_TTL_EXCEEDED: {
     text: 'TTL exceeded',
-    remedy: 'none for traceroute; otherwise look for a routing loop',
+    remedy: 'none needed for traceroute; otherwise find the routing loop',
   },
   DROP_NO_ROUTE: {
     text: 'FIB lookup failed',
     remedy: 'add a route to the destination on the node that dropped it',
   },
   DROP_LOOP: {
-    text: 'Two nodes send the packet to each other',
-    remedy: 'wait until both know the same leases',
+    text: 'Forwarding loop between two nodes',
+    remedy: 'wait until both nodes know the same leases',
   },
   DROP_POLICY_INVALID: {
     text: 'Policy cannot be honoured',
-    remedy: "see the policy's Ready condition: kubectl describe",
+    remedy: 'read the condition Ready of the policy with kubectl describe',
   },
   DROP_INTERNAL: { text: 'Internal error of the datapath', remedy: report },
   DROP_NETWORK_POLICY: {
     text: 'Policy denied',
-    remedy: 'a NetworkPolicy restricts the pod: allow all egress there, or set cni.networkPolicies=bypass',
+    remedy: 'allow all egress in the NetworkPolicy that restricts the pod, or set cni.networkPolicies=bypass',
   },
   DROP_TUNNEL_PORT: {
     text: 'Invalid tunnel packet',
-    remedy: "pods send UDP to the tunnel's port, or somebody outside does: set tunnelPort to another port",
+    remedy: "set tunnelPort to another port: pods or outside hosts send UDP to the tunnel's port",
   },
   DROP_VLAN: {
     text: 'Unexpected VLAN tag',
-    remedy: 'a pod sends tagged frames: change the program that does',
+    remedy: 'change the program in the pod that sends tagged frames',
   },
   DROP_TOO_BIG: {
     text: 'Fragmentation needed',
-    remedy: 'lower the MTU of the sender, or raise that of the way out',
+    remedy: 'lower the MTU of the sender, or raise the MTU of the egress device',
   },
 }
 

@@ -59,43 +59,36 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
     })
   }
 
-  counter(
-    'sallyport_packets_total',
-    'Packets by the program and the verdict that their journey ended with.',
-    ['program', 'verdict'],
-    () =>
-      datapath
-        .counts()
-        .map(({ program, verdict, packets }) => [
-          { program: program.toLowerCase(), verdict },
-          Number(packets),
-        ]),
+  counter('sallyport_packets_total', 'Packets by program and final verdict.', ['program', 'verdict'], () =>
+    datapath
+      .counts()
+      .map(({ program, verdict, packets }) => [{ program: program.toLowerCase(), verdict }, Number(packets)]),
   )
   counter(
     'sallyport_refused_flows_total',
-    'Packets of new flows that could not leave, by policy, egress IP and verdict. The egress IP is empty if none was chosen.',
+    'Dropped packets of new flows by policy, egress IP and verdict. The egress IP is empty if none was chosen.',
     ['policy', 'egress_ip', 'verdict'],
     () => refusedFlows(datapath, observe().tables),
   )
-  gauge('sallyport_ready', '1 if the tables hold what was decided, 0 otherwise.', [], () => [
+  gauge('sallyport_ready', '1 if the agent has applied its tables, 0 otherwise.', [], () => [
     [{}, Number(observe().isReady)],
   ])
-  gauge('sallyport_pods', 'Pods of this node that the agent knows.', [], () => [[{}, observe().pods]])
-  gauge('sallyport_policies', 'Egress policies that this node knows.', [], () => [
+  gauge('sallyport_pods', 'Pods on this node that the agent handles.', [], () => [[{}, observe().pods]])
+  gauge('sallyport_policies', 'Egress policies in the tables of this node.', [], () => [
     [{}, observe().tables?.policies.size ?? 0],
   ])
   gauge(
     'sallyport_mappings',
-    'Translated flows in the table of this node, expired ones included.',
+    'Mappings (translated flows) in the table of this node, including expired ones.',
     [],
     () => [[{}, datapath.tables.mappings.count()]],
   )
-  gauge('sallyport_mappings_limit', 'Entries that the table of translated flows has room for.', [], () => [
+  gauge('sallyport_mappings_limit', 'Maximum number of mappings in the table of this node.', [], () => [
     [{}, datapath.tables.mappings.raw.maxEntries],
   ])
   gauge(
     'sallyport_ports_owned',
-    'Ports of each egress IP that this node may use for new flows, floor and leases together.',
+    'Ports of each egress IP that this node may use for new flows, from its floor and its leases.',
     ['egress_ip'],
     () =>
       (observe().tables?.pools ?? []).flatMap(({ address, purpose, blocks }): Value[] =>
@@ -104,14 +97,14 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
   )
   gauge(
     'sallyport_ports_leased',
-    'Ports of each egress IP that this node holds by lease.',
+    'Ports of each egress IP that are leased to this node.',
     ['egress_ip'],
     () =>
       [...observe().leasedBlocks].map(([address, blocks]) => [{ egress_ip: address }, blocks * blockPorts]),
   )
   gauge(
     'sallyport_gateway_reachable',
-    "1 if a gateway answers this node's probes, 0 if it does not; only gateways that this node probes.",
+    '1 if the gateway is reachable from this node, 0 if it is not. Only gateways that this node probes are listed.',
     ['gateway'],
     () => {
       const { heard, unreachable } = observe().hearing
@@ -123,19 +116,19 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
   )
   gauge(
     'sallyport_egress_ip_held',
-    '1 for each egress IP that the agent has put on a device of this node.',
+    '1 for each egress IP that the agent has added to a device of this node.',
     ['egress_ip'],
     () => [...observe().held].map((address) => [{ egress_ip: address }, 1]),
   )
   counter(
     'sallyport_takeovers_total',
-    'Times that this node took over an egress IP of another node.',
+    'Number of times that this node took over an egress IP of another node.',
     [],
     () => [[{}, observe().takeovers.takenOver]],
   )
   counter(
     'sallyport_hand_backs_total',
-    'Times that this node gave up an egress IP that it had taken over.',
+    'Number of times that this node handed back an egress IP that it had taken over.',
     [],
     () => [[{}, observe().takeovers.handedBack]],
   )

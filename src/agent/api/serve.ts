@@ -83,7 +83,7 @@ export async function serveHealth(port: number, address: string, api: LocalApi):
     const known = ['/healthz', '/readyz', '/metrics']
     const answered = known.includes(path)
       ? answer(request, response, api)
-      : Promise.reject(new Refusal(404, 'not here'))
+      : Promise.reject(new Refusal(404, 'the health port has no such path'))
     answered.catch((error: unknown) => refuse(response, error))
   })
   await listen(server, port, address)
@@ -128,7 +128,8 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   let length = 0
   for await (const chunk of request) {
     length += (chunk as Buffer).length
-    if (length > mostRequestBytes) throw new Refusal(413, `a request has ${mostRequestBytes} bytes at most`)
+    if (length > mostRequestBytes)
+      throw new Refusal(413, `the request is larger than ${mostRequestBytes} bytes`)
     chunks.push(chunk as Buffer)
   }
   try {

@@ -51,7 +51,7 @@ export class Comeback {
     if (!isHeard && hasTables()) {
       log.warn(
         { waitedMs: patienceMs },
-        'the API server does not answer: the node goes on with the tables that it has',
+        'the API server does not answer; the node continues with the tables that it has',
       )
       await this.#finish(lapse)
     }

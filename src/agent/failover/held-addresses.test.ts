@@ -99,7 +99,9 @@ describe('addresses of pools on devices', { skip }, () => {
       wanted({ '192.0.2.1': 'net9', '192.0.2.2': 'net0' }),
       held,
     )
-    assert.deepEqual(problems, ['egress IP 192.0.2.1 has no place: there is no interface net9'])
+    assert.deepEqual(problems, [
+      'Egress IP 192.0.2.1 cannot be added to this node: it has no interface net9.',
+    ])
     assert.deepEqual(present(netlink), ['192.0.2.2/32@net0'])
   })
 
@@ -114,7 +116,7 @@ describe('addresses of pools on devices', { skip }, () => {
       held,
     )
     assert.deepEqual(added, ['192.0.2.2'])
-    assert.match(problems[0] ?? '', /^egress IP fd00::1 could not be put on net0: /)
+    assert.match(problems[0] ?? '', /^Egress IP fd00::1 could not be added to device net0: /)
     assert.deepEqual([...held.addresses], ['192.0.2.2'])
   })
 })
@@ -149,7 +151,7 @@ describe('a node is to have', () => {
     { name: 'nothing that no flow can have', is: plan({}, { '192.0.2.1': 'net0' }), expect: [] },
     { name: 'nothing that was given to another node, whatever flows have it', is: plan({ '192.0.2.1': ['other'] }, { '192.0.2.1': 'net0' }, { '192.0.2.1': '10.0.0.1' }), expect: [] },
     { name: 'nothing it never had, however long it lingers', is: plan({}, {}, { '192.0.2.1': '10.0.0.1' }), expect: [] },
-    { name: 'and cannot, without the interface', is: plan({ '192.0.2.1': ['self', 'net9'] }), expect: ['egress IP 192.0.2.1 has no place: there is no interface net9'] },
+    { name: 'and cannot, without the interface', is: plan({ '192.0.2.1': ['self', 'net9'] }), expect: ['Egress IP 192.0.2.1 cannot be added to this node: it has no interface net9.'] },
   ] // biome-ignore format: a table
   for (const { name, is, expect } of cases) test(name, () => assert.deepEqual(is, expect))
 })

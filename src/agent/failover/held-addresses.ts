@@ -97,7 +97,7 @@ export function planHeldAddresses(
     if (device !== undefined) wanted.set(address, device.name)
     else
       problems.push(
-        `egress IP ${address} has no place: ${name === undefined ? 'no interface has a default route' : `there is no interface ${name}`}`,
+        `Egress IP ${address} cannot be added to this node: ${name === undefined ? 'no interface has a default route' : `it has no interface ${name}`}.`,
       )
   }
   return { wanted, problems }
@@ -134,7 +134,7 @@ export function syncHeldAddresses(
   for (const address of held.addresses) {
     const device = held.deviceOf(address)
     if (device === undefined || device === wanted.get(address)) continue
-    const problem = problemOf(`taken away from ${device}`, address, () => {
+    const problem = problemOf(`removed from device ${device}`, address, () => {
       takeAway(netlink, address, indexOf(device))
       held.unmark(address)
     })
@@ -145,11 +145,11 @@ export function syncHeldAddresses(
     if (present.has(address)) continue
     const index = indexOf(device)
     if (index === undefined) {
-      problems.push(`egress IP ${address} has no place: there is no interface ${device}`)
+      problems.push(`Egress IP ${address} cannot be added to this node: it has no interface ${device}.`)
       continue
     }
     held.mark(address, device)
-    const problem = problemOf(`put on ${device}`, address, () =>
+    const problem = problemOf(`added to device ${device}`, address, () =>
       putAddress(netlink, { index, ...wholeAddress(address), hasPrefixRoute: false, isDeprecated: true }),
     )
     if (problem.length === 0) added.push(address)
@@ -165,7 +165,7 @@ function problemOf(what: string, address: Address, act: () => void): readonly st
     act()
     return []
   } catch (error) {
-    return [`egress IP ${address} could not be ${what}: ${error instanceof Error ? error.message : error}`]
+    return [`Egress IP ${address} could not be ${what}: ${error instanceof Error ? error.message : error}`]
   }
 }
 

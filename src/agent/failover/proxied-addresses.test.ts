@@ -71,7 +71,7 @@ describe('an IPv6 egress IP on a device that only holds addresses', { skip }, ()
     const gone = plan('fd00::42').map((each) => ({ ...each, device: 'gone0', index: 4711 }))
     assert.match(
       syncProxiedAddresses(netlink, gone)[0] ?? '',
-      /^nobody answers for egress IP fd00::42 on gone0: /,
+      /^Device gone0 cannot answer for egress IP fd00::42: /,
     )
   })
 })

@@ -44,7 +44,7 @@ export function syncProxiedAddresses(netlink: Netlink, wanted: readonly ProxiedA
       putProxiedNeighbour(netlink, each)
     } catch (error) {
       problems.push(
-        `nobody answers for egress IP ${each.address} on ${each.device}: ${error instanceof Error ? error.message : error}`,
+        `Device ${each.device} cannot answer for egress IP ${each.address}: ${error instanceof Error ? error.message : error}`,
       )
     }
   }

@@ -105,10 +105,10 @@ export class Succession {
   }
 
   #standing(): readonly string[] {
-    if (this.#outsider !== undefined) return [`${this.#outsider}; until then this node holds no egress IP`]
+    if (this.#outsider !== undefined) return [`${this.#outsider} Until then this node holds no egress IP.`]
     if (!this.isCutOff) return []
     return [
-      `this node reaches no other node through the tunnel: let UDP port ${this.#options.tunnelPort} pass between nodes; until then it takes over no egress IP`,
+      `This node reaches no other node through the tunnel. Allow UDP port ${this.#options.tunnelPort} between nodes. Until then this node takes over no egress IP.`,
     ]
   }
 
@@ -139,7 +139,7 @@ export class Succession {
    */
   renounce(why: string): void {
     if (this.#outsider === undefined)
-      this.#options.log.warn(`${why}; this node holds no egress IP until then`)
+      this.#options.log.warn(`${why} Until then this node holds no egress IP.`)
     this.#outsider = why
     this.#pulse.setUnwell()
     this.#pulse.watch(noWatch)
@@ -215,7 +215,7 @@ export class Succession {
     try {
       this.#note(this.#takeover.update(situation))
     } catch (error) {
-      this.#note([`egress IPs could not be moved: ${error instanceof Error ? error.message : error}`])
+      this.#note([`Moving egress IPs failed: ${error instanceof Error ? error.message : error}`])
     }
   }
 

@@ -128,7 +128,7 @@ describe('an egress IP of another', { skip }, () => {
       places: new Map(),
     })
     assert.deepEqual(problems, [
-      'nobody answers for egress IP 203.0.113.9: its gateway is unreachable, and no device of this node is on its link',
+      'The gateway of egress IP 203.0.113.9 is unreachable, and this node cannot take the address over because none of its devices is on the same link.',
     ])
   })
 

@@ -54,7 +54,10 @@ export class Takeover {
       if (device !== undefined) this.#announce(address, device)
       if (!wanted.has(address)) continue
       this.#takenAtMs.set(address, [...this.#recent(address, nowMs), nowMs])
-      log.warn({ egressIP: address, device: device?.name }, 'taken over: its gateway is unreachable')
+      log.warn(
+        { egressIP: address, device: device?.name },
+        'took over the egress IP: its gateway is unreachable',
+      )
     }
     return [...homeless, ...problems, ...this.#answerForOwn(situation)]
   }
@@ -67,7 +70,8 @@ export class Takeover {
     const { problems } = syncHeldAddresses(netlink, new Map(), held)
     const answering = syncProxiedAddresses(netlink, [])
     const given = [...before].filter((address) => !held.addresses.has(address))
-    if (given.length > 0) log.warn({ egressIPs: given }, 'egress IPs given up')
+    if (given.length > 0)
+      log.warn({ egressIPs: given }, 'gave up all egress IPs: this node is not a member of the cluster')
     return [...problems, ...answering]
   }
 
@@ -78,7 +82,7 @@ export class Takeover {
 
   #leave(address: Address): void {
     this.#silence(address)
-    this.#options.log.info({ egressIP: address }, 'handed back')
+    this.#options.log.info({ egressIP: address }, 'handed back the egress IP')
   }
 
   #timesOf(address: Address, nowMs: number): number {
@@ -124,7 +128,7 @@ export class Takeover {
     try {
       announce(device, address)
     } catch (error) {
-      this.#options.log.warn({ err: error, egressIP: address }, 'the announcement failed')
+      this.#options.log.warn({ err: error, egressIP: address }, 'announcing the egress IP failed')
     }
   }
 
@@ -146,7 +150,7 @@ function place(
     if (device !== undefined) placed.set(address, device.name)
     else
       homeless.push(
-        `nobody answers for egress IP ${address}: its gateway is unreachable, and no device of this node is on its link`,
+        `The gateway of egress IP ${address} is unreachable, and this node cannot take the address over because none of its devices is on the same link.`,
       )
   }
   return { placed: new Map([...placed, ...places]), homeless }

@@ -118,7 +118,7 @@ describe('programs on the devices of a node', { skip: privateNamespacesRefused }
     goAhead(better, pod, 'theirs')
     const { problems, repairs } = hookDevices(datapath, wanted)
     assert.deepEqual(problems, [])
-    assert.match(repairs.join(), /^theirs had gone before from_pod on pod, which is first again/)
+    assert.match(repairs.join(), /^other programs ran before from_pod on device pod: theirs\. .* first again/)
     assert.deepEqual(hookDevices(datapath, wanted), well)
   })
 
@@ -129,7 +129,10 @@ describe('programs on the devices of a node', { skip: privateNamespacesRefused }
     const { problems, repairs } = hookDevices(datapath, [...gone, ...wanted.toReversed()])
     assert.deepEqual(repairs, [])
     assert.equal(problems.length, 1)
-    assert.match(problems.join(), /^pod is not watched over: attach to_pod .*its qdisc is ingress/)
+    assert.match(
+      problems.join(),
+      /^Attaching to_pod to device pod failed: attach to_pod .*its qdisc is ingress/,
+    )
     assert.deepEqual(hooked(datapath), ['from_pod pod', 'from_world world'])
   })
 })

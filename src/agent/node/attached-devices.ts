@@ -62,7 +62,8 @@ export function hookDevices(datapath: Datapath, wanted: readonly WantedHook[]): 
       datapath.attach(hook.program, hook.ifindex, hook.direction)
       if (known?.overtakenBy !== undefined) repairs.push(describeOvertaking(hook, known.overtakenBy))
     } catch (error) {
-      if (error instanceof HookTaken) problems.push(`${hook.device} is not watched over: ${error.message}`)
+      if (error instanceof HookTaken)
+        problems.push(`Attaching ${hook.program} to device ${hook.device} failed: ${error.message}`)
       else if (!isKernelError(error, 'ENODEV')) throw error
     }
   }
@@ -75,7 +76,7 @@ function placeOf({ program, ifindex, direction }: Place & { readonly program: st
 }
 
 function describeOvertaking({ program, device }: WantedHook, others: readonly string[]): string {
-  return `${others.join(', ')} had gone before ${program} on ${device}, which is first again: attach others after it`
+  return `other programs ran before ${program} on device ${device}: ${others.join(', ')}. The agent has put ${program} first again. Attach other programs after it.`
 }
 
 /** A device that is no longer native has no egress IPs. A pod's programs stay as long as its device. */

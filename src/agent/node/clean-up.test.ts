@@ -54,10 +54,10 @@ test('a node is as it was before an agent ran there, and what is others’ stays
     const places = { pluginFolders, pinDirectory, stateDirectory }
     const done = cleanUp(netlink, places)
     for (const what of [
-      'devices of pods: 1',
+      'pod devices: 1',
       'egress IPs: 1',
-      'egress IPs that a link answers for: 1',
-      'programs on devices: 1',
+      'proxied neighbours: 1',
+      'attached programs: 1',
       'tunnel devices: 1',
     ])
       assert.ok(done.includes(what), `${what} in ${done.join(', ')}`)

@@ -28,22 +28,22 @@ export function cleanUp(
 ): readonly string[] {
   const done: string[] = []
   const note = (what: string, count: number): void => void (count > 0 && done.push(`${what}: ${count}`))
-  note('files of the CNI plugin', removePlugin(pluginFolders))
+  note('CNI plugin files', removePlugin(pluginFolders))
   const podDevices = listDevices(netlink).filter(isPodDevice)
   for (const { index } of podDevices) deleteDevice(netlink, index)
-  note('devices of pods', podDevices.length)
+  note('pod devices', podDevices.length)
   const held = new HeldAddresses(heldAddressesFile(stateDirectory))
   note('egress IPs', held.addresses.size)
   syncHeldAddresses(netlink, new Map(), held)
   const proxied = listProxiedNeighbours(netlink)
   for (const each of proxied) deleteProxiedNeighbour(netlink, each)
-  note('egress IPs that a link answers for', proxied.length)
-  note('programs on devices', existsSync(pinDirectory) ? removeDatapath(pinDirectory) : 0)
+  note('proxied neighbours', proxied.length)
+  note('attached programs', existsSync(pinDirectory) ? removeDatapath(pinDirectory) : 0)
   const overlay = findDevice(netlink, overlayName)
   if (overlay?.kind === 'vxlan') deleteDevice(netlink, overlay.index)
   note('tunnel devices', overlay?.kind === 'vxlan' ? 1 : 0)
   note('reserved port ranges', releasePorts(reservedPorts.first, reservedPorts.last) ? 1 : 0)
-  note('files of the agent', emptyFolder(stateDirectory))
+  note('agent files', emptyFolder(stateDirectory))
   return done
 }
 

@@ -89,16 +89,17 @@ function judgeKernel({ kernel, machine }: NodeFacts): Finding[] {
   if (!['x64', 'arm64'].includes(machine))
     findings.push({
       level: 'problem',
-      what: `this machine is ${machine}`,
-      remedy: 'x86-64 and arm64 are supported',
+      what: `the CPU architecture of this node is ${machine}`,
+      remedy: 'use a node with x86-64 or arm64',
     })
   if (isOlder(kernel, kernels.oldestTried))
     findings.push({
       level: 'warning',
-      what: `kernel ${kernel} is older than ${kernels.oldestTried}, the oldest that was tried`,
-      remedy: 'an agent that the kernel refuses says so, and does not start',
+      what: `kernel ${kernel} is older than ${kernels.oldestTried}, the oldest kernel that was tested`,
+      remedy: 'upgrade the kernel if the agent does not start',
     })
-  if (findings.length === 0) findings.push({ level: 'fine', what: `kernel ${kernel} has all that is needed` })
+  if (findings.length === 0)
+    findings.push({ level: 'fine', what: `kernel ${kernel} has everything that the datapath needs` })
   return findings
 }
 
@@ -108,40 +109,40 @@ function judgeTunnel({ devices }: NodeFacts, { tunnelPort, mtu }: NodeWishes): F
   if (rival !== undefined)
     findings.push({
       level: 'problem',
-      what: `device ${rival.name} has UDP port ${tunnelPort}, which the tunnel is to have`,
+      what: `device ${rival.name} uses UDP port ${tunnelPort}, which the tunnel needs`,
       remedy:
-        '--set tunnelPort=8473, or another that is free on all nodes and that firewalls between them let pass',
+        'set another port, for example --set tunnelPort=8473, that is free on all nodes and allowed by firewalls between them',
     })
   const foreign = devices.find(({ name, kind }) => name === overlayName && kind !== 'vxlan')
   if (foreign !== undefined)
     findings.push({
       level: 'problem',
-      what: `a device that is no tunnel is called ${overlayName}`,
-      remedy: 'rename it',
+      what: `device ${overlayName} has the name of the tunnel device and is not a VXLAN device`,
+      remedy: 'rename the device',
     })
   const underlays = devices.filter(({ isDefaultRoute }) => isDefaultRoute)
   if (underlays.length === 0)
     findings.push({
       level: 'warning',
       what: 'no device has a default route',
-      remedy: 'name the native devices: --set devices={eth0}',
+      remedy: 'name the native devices, for example --set devices={eth0}',
     })
   for (const { name, mtu: most } of underlays) {
     if (most < leastMtu)
       findings.push({
         level: 'warning',
-        what: `the MTU of ${name} is ${most}, which leaves ${most - 50} in the tunnel`,
-        remedy: 'IPv6 needs 1280 there; raise it if the network allows',
+        what: `device ${name} has MTU ${most}, which leaves ${most - 50} for packets in the tunnel`,
+        remedy: 'raise the MTU if the network allows it, because IPv6 needs 1280 in the tunnel',
       })
     if (mtu > most - 50)
       findings.push({
         level: 'problem',
-        what: `mtu=${mtu} does not fit through ${name} with its ${most}`,
-        remedy: `--set mtu=${most - 50}, or 0 for what fits`,
+        what: `mtu=${mtu} is too large for device ${name}, which has MTU ${most}`,
+        remedy: `use --set mtu=${most - 50}, or --set mtu=0 to derive it from the device`,
       })
   }
   if (findings.length === 0)
-    findings.push({ level: 'fine', what: `the tunnel has UDP port ${tunnelPort} for itself` })
+    findings.push({ level: 'fine', what: `no other device uses UDP port ${tunnelPort} of the tunnel` })
   return findings
 }
 
@@ -153,9 +154,9 @@ function judgePrograms({ programs }: NodeFacts): Finding[] {
       : [
           {
             level: 'warning' as const,
-            what: `other programs hang on ${device}: ${others.join(', ')}`,
+            what: `other programs are attached to device ${device} (${others.join(', ')})`,
             remedy:
-              'ours run before them: another egress gateway, or a datapath of its own, does not see what ours take',
+              "check that they do not need the packets that Sallyport handles, because Sallyport's programs run first",
           },
         ]
   })
@@ -168,14 +169,14 @@ function judgeForwarding({ hasNetfilterOnBridges, bridgesOfPods, rpFilter }: Nod
       level: 'warning',
       what: 'net.ipv4.conf.all.rp_filter is 1 (strict)',
       remedy:
-        'ours is loose on the tunnel device, which counts; set it to 2 if packets of pods vanish on another',
+        'set it to 2 if the kernel drops packets of pods; on the tunnel device the agent has set it to 2',
     })
   if (hasNetfilterOnBridges && bridgesOfPods.length > 0)
     findings.push({
       level: 'warning',
-      what: `netfilter sees what passes the bridges of pods (${bridgesOfPods.join(', ')}): bridge-nf-call-iptables is 1`,
+      what: `bridge-nf-call-iptables is 1, so netfilter handles all traffic on the bridges of pods (${bridgesOfPods.join(', ')})`,
       remedy:
-        'it costs pods up to a third of their throughput; if neither kube-proxy nor NetworkPolicies need it there, set it to 0',
+        'set it to 0 unless kube-proxy or NetworkPolicies need it, because it costs pods up to a third of their throughput',
     })
   return findings
 }

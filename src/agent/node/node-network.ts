@@ -104,7 +104,7 @@ export function ensureOverlay(
   const underlay = devices.find((device) => device.addresses.includes(wanted.tunnelAddress))
   if (underlay === undefined)
     throw new Error(
-      `no device has ${wanted.tunnelAddress}, the address under which the cluster knows this node: is it still starting?`,
+      `no device has ${wanted.tunnelAddress}, this node's address in the cluster: wait until the node's network is up, or correct the kubelet's --node-ip`,
     )
   const mtu = wanted.mtu || underlay.mtu - tunnelOverhead[familyOf(wanted.tunnelAddress)]
   let overlay = findDevice(netlink, overlayName)
@@ -115,12 +115,12 @@ export function ensureOverlay(
   if (overlay === undefined) {
     createVxlan(netlink, { name: overlayName, mtu, port: wanted.port })
     overlay = findDevice(netlink, overlayName)
-    if (overlay === undefined) throw new Error(`device ${overlayName} vanished while it was being made`)
+    if (overlay === undefined) throw new Error(`device ${overlayName} disappeared while the agent created it`)
   }
   if (overlay.mtu !== mtu || !overlay.isUp)
     setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
   if (overlay.mac === undefined)
-    throw new Error(`device ${overlayName} has no MAC: another kind of device has its name`)
+    throw new Error(`device ${overlayName} has no MAC address, so it is not the tunnel: rename or delete it`)
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
 }
 

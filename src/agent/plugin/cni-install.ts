@@ -31,7 +31,7 @@ export function installPlugin(socketPath: string, log: Logger): void {
   const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [plugin] }
   replace(configurationDirectory, ownFiles.standalone, `${JSON.stringify(configuration, null, 2)}\n`, 0o644)
   removeConfiguration('chained')
-  log.info({ file: join(configurationDirectory, ownFiles.standalone) }, 'the CNI plugin is in place')
+  log.info({ file: join(configurationDirectory, ownFiles.standalone) }, 'installed the CNI plugin')
 }
 
 /** A file of ours that nobody removes would have pods wait for an agent that will never come. */
@@ -82,7 +82,10 @@ export class ChainedConfiguration {
   #watch(signal: AbortSignal): void {
     let pause: NodeJS.Timeout | undefined
     const notWatched = (error: unknown): void =>
-      this.#log.warn({ err: error }, `${configurationDirectory} is not watched`)
+      this.#log.warn(
+        { err: error },
+        `watching ${configurationDirectory} failed; the next resync finds what changes there`,
+      )
     try {
       watch(configurationDirectory, { persistent: false, signal }, () => {
         clearTimeout(pause)
@@ -98,7 +101,7 @@ export class ChainedConfiguration {
     try {
       this.problem = this.#chain()
     } catch (error) {
-      this.problem = `pods are not chained: ${error instanceof Error ? error.message : String(error)}`
+      this.problem = `Chaining the CNI plugin failed: ${error instanceof Error ? error.message : String(error)}`
     }
     if (this.problem !== undefined && this.problem !== before) this.#log.warn(this.problem)
   }
@@ -107,13 +110,15 @@ export class ChainedConfiguration {
     const name = chooseNetworkFile(readdirSync(configurationDirectory))
     if (name === undefined) {
       removeConfiguration('chained')
-      return `no other CNI plugin has its network in ${configurationDirectory}: pods cannot start until one has`
+      return `No other CNI plugin has a network configuration in ${configurationDirectory}. Pods cannot start until one has. Install the other CNI plugin.`
     }
     const content = readFileSync(join(configurationDirectory, name), 'utf8')
     const chained = chainNetwork({ name, content }, this.#entry)
     if (replace(configurationDirectory, ownFiles.chained, chained, 0o644))
-      this.#log.info({ network: name, file: ownFiles.chained }, 'the CNI plugin is chained')
-    return name < ownFiles.chained ? `${name} sorts before our file: pods start without us` : undefined
+      this.#log.info({ network: name, file: ownFiles.chained }, 'chained the CNI plugin')
+    return name < ownFiles.chained
+      ? `Network configuration ${name} sorts before ${ownFiles.chained}, so pods start without egress policies. Rename it so that it sorts after.`
+      : undefined
   }
 }
 

@@ -57,8 +57,8 @@ describe('our plugin in another’s network', () => {
   })
 
   test('is chained to nothing that is no network', () => {
-    assert.throws(() => chain('10-half.conflist', '{"plugins": ['), /10-half\.conflist is not JSON/)
+    assert.throws(() => chain('10-half.conflist', '{"plugins": ['), /10-half\.conflist is not valid JSON/)
     for (const odd of [{}, [], 'null', { plugins: [] }, { name: 'x' }])
-      assert.throws(() => chain('10-odd.conflist', odd), /10-odd\.conflist names no plugin/)
+      assert.throws(() => chain('10-odd.conflist', odd), /10-odd\.conflist has neither plugins nor type/)
   })
 })

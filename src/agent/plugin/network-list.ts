@@ -42,11 +42,12 @@ function parseList(file: string, content: string): NetworkList {
   try {
     parsed = JSON.parse(content)
   } catch (cause) {
-    throw new Error(`${file} is not JSON`, { cause })
+    throw new Error(`network configuration ${file} is not valid JSON`, { cause })
   }
   const fields = (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Record<string, unknown>
   if (Array.isArray(fields.plugins) && fields.plugins.length > 0) return fields as NetworkList
-  if (typeof fields.type !== 'string') throw new Error(`${file} names no plugin`)
+  if (typeof fields.type !== 'string')
+    throw new Error(`network configuration ${file} has neither plugins nor type`)
   /* A single plugin's file (.conf). A list is what runtimes make of it themselves. */
   const { cniVersion = '0.2.0', name = '', ...plugin } = fields
   return { cniVersion, name, plugins: [plugin] }

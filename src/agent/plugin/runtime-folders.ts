@@ -58,24 +58,24 @@ export function judgeRuntimeFolders({ binaries, configuration }: RuntimeFolders)
     if (isReadOnly)
       findings.push({
         level: 'problem',
-        what: `the node's folder for ${path} is read-only`,
+        what: `the node's folder that is mounted at ${path} is read-only`,
         remedy:
-          'set cni.binPath and cni.confPath to folders that the runtime reads (bin_dir, conf_dir) and the agent may write',
+          'set cni.binPath and cni.confPath to folders that the container runtime reads (bin_dir, conf_dir) and the agent can write',
       })
   if (binaries.isNoExec)
     findings.push({
       level: 'problem',
-      what: `the node's folder for ${binaries.path} is mounted noexec, so that no CNI plugin runs from it`,
-      remedy: 'mount it with exec, or set cni.binPath to another folder of the runtime (bin_dir)',
+      what: `the node's folder that is mounted at ${binaries.path} has the option noexec, so no CNI plugin in it can run`,
+      remedy: 'mount it with exec, or set cni.binPath to another folder of the container runtime (bin_dir)',
     })
   if (binaries.loopback === 'not executable')
     findings.push({
       level: 'problem',
-      what: `${binaries.path}/loopback cannot be executed, and runtimes call it for every pod`,
-      remedy: 'make it executable, or delete it and restart the agent, which then brings its own',
+      what: `${binaries.path}/loopback is not executable, and container runtimes call it for every pod`,
+      remedy: 'make it executable, or delete it and restart the agent, which then installs its own',
     })
   if (findings.length > 0) return findings
   const whose =
-    binaries.loopback === 'missing' ? 'the agent brings the loopback plugin' : 'a loopback plugin is there'
-  return [{ level: 'fine', what: `the runtime's folders can be used, and ${whose}` }]
+    binaries.loopback === 'missing' ? 'the agent installs the loopback plugin' : 'a loopback plugin exists'
+  return [{ level: 'fine', what: `the folders of the container runtime are usable, and ${whose}` }]
 }

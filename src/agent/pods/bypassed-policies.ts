@@ -20,6 +20,6 @@ export function describeBypass(chains: readonly Chain[], mode: NetworkPolicyMode
     .filter(([, pattern]) => chains.some(({ table, name }) => pattern.test(name) || pattern.test(table)))
     .map(
       ([name]) =>
-        `${name} enforces policies in netfilter, which packets that leave by an egress gateway do not pass: egress rules of ${kinds} do not hold for the destinations of egress policies`,
+        `${name} enforces policies in netfilter, but packets to an egress gateway do not pass netfilter. Egress rules of ${kinds} do not apply to the destinations of egress policies.`,
     )
 }

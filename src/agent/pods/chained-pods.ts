@@ -36,7 +36,9 @@ export class ChainedPods {
   }
 
   get problems(): readonly string[] {
-    const strangers = [...this.#strangers].map(([pod, reason]) => `no policy holds for pod ${pod}: ${reason}`)
+    const strangers = [...this.#strangers].map(
+      ([pod, reason]) => `No egress policy applies to pod ${pod}: ${reason}`,
+    )
     return [...strangers, ...describeBypass(listChains(), this.#options.networkPolicies)]
   }
 
@@ -57,7 +59,7 @@ export class ChainedPods {
       case 'STATUS':
         return undefined
       default:
-        throw new Refusal(400, `the agent knows no CNI command ${String(request.command)}`)
+        throw new Refusal(400, `unknown CNI command ${String(request.command)}`)
     }
     settle().catch(() => {}) /* the loop reports its own failures */
     return undefined
@@ -67,7 +69,10 @@ export class ChainedPods {
     if (!containerId || !interfaceName || netns === undefined || pod === undefined)
       throw new Refusal(400, 'ADD needs containerId, interfaceName, netns and pod')
     if (prevResult === undefined)
-      throw new Refusal(400, 'in chained mode this plugin comes after the one that wires pods, not alone')
+      throw new Refusal(
+        400,
+        'ADD has no prevResult: in chained mode this plugin must come after the plugin that wires pods',
+      )
     await untilKnown(this.#options, pod)
     this.#take({ containerId, interfaceName, pod, result: prevResult }, netns)
     await untilWritten(this.#options, pod)
@@ -80,7 +85,7 @@ export class ChainedPods {
     const { attachments, datapath } = this.#options
     const { wired, device } = attachments.get(containerId) ?? {}
     if (wired === undefined || device === undefined)
-      throw new Refusal(500, `container ${containerId} is gone`)
+      throw new Refusal(500, `container ${containerId} was deleted during ADD`)
     for (const { program, ifindex, direction } of podHooks(wired.ifindex, device))
       datapath.attach(program, ifindex, direction)
   }
@@ -88,7 +93,7 @@ export class ChainedPods {
   #take({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
     const { attachments, netlink, clock } = this.#options
     const addresses = addressesOf(result)
-    if (addresses.length === 0) throw new Refusal(500, 'the plugin before this one gave the pod no address')
+    if (addresses.length === 0) throw new Refusal(500, 'the previous CNI plugin gave the pod no address')
     const { device, wired } = findWire(netlink, netns, interfaceName)
     const isChained = true
     const sinceNs = clock.monotonicNs()
@@ -117,7 +122,9 @@ export class ChainedPods {
     if (netns !== undefined && !existsSync(netns)) return /* what is left of a sandbox that has ended */
     try {
       if (netns === undefined)
-        throw new Error('nobody has kept which namespace is its own: delete it, so that it is made anew')
+        throw new Error(
+          'the container runtime has not recorded its network namespace. Delete the pod so that it is created again.',
+        )
       this.#take(cached, netns)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
@@ -130,7 +137,8 @@ export class ChainedPods {
     const isHooked = this.#options.datapath
       .attachments()
       .some(({ program, ifindex }) => program === 'from_pod' && ifindex === wired?.ifindex)
-    if (!isHooked) throw new Refusal(500, `container ${containerId} has no egress gateway on this node`)
+    if (!isHooked)
+      throw new Refusal(500, `program from_pod is not attached to the device of container ${containerId}`)
     return undefined
   }
 }

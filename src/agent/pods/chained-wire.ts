@@ -16,14 +16,17 @@ export function findWire(
     using own = new Netlink()
     return findDevice(own, interfaceName)
   })
-  if (inside === undefined) throw new Error(`${interfaceName} is not in the pod's namespace ${netns}`)
+  if (inside === undefined)
+    throw new Error(`the pod's network namespace ${netns} has no interface ${interfaceName}`)
   if (inside.kind !== 'veth')
     throw new Error(
-      `${interfaceName} of the pod is ${inside.kind ?? 'hardware'}: chained mode is for plugins that wire pods with veth pairs`,
+      `interface ${interfaceName} of the pod is of kind ${inside.kind ?? 'hardware'}, but chained mode needs a CNI plugin that makes veth pairs`,
     )
   const host = inside.peerIndex === undefined ? undefined : findDevice(netlink, inside.peerIndex)
   if (!isOtherEnd(host, inside))
-    throw new Error(`the other end of the pod's ${interfaceName} is not in this node's own namespace`)
+    throw new Error(
+      `the host end of the pod's interface ${interfaceName} is not in the network namespace of the node`,
+    )
   return { device: host.name, wired: { ifindex: host.index, mac: inside.mac ?? '', hostMac: host.mac ?? '' } }
 }
 

@@ -8,7 +8,7 @@ export function bringUpLoopback(netns: string): readonly string[] {
   return withNetns(netns, () => {
     using netlink = new Netlink()
     const device = findDevice(netlink, 'lo')
-    if (device === undefined) throw new Error(`there is no lo in the namespace ${netns}`)
+    if (device === undefined) throw new Error(`network namespace ${netns} has no device lo`)
     setDevice(netlink, device.index, { isUp: true })
     return listAddresses(netlink)
       .filter(({ index }) => index === device.index)

@@ -19,7 +19,7 @@ export async function untilKnown({ clock, isKnown }: Admission, pod: Attachment[
     if (clock.monotonicMs() > until)
       throw new Refusal(
         503,
-        `pod ${pod.namespace}/${pod.name} is not known to this node's agent yet: the API server may be away`,
+        `the agent has not seen pod ${pod.namespace}/${pod.name} yet: the API server may be unreachable`,
       )
 }
 
@@ -29,7 +29,7 @@ export async function untilWritten({ settle, isKnown }: Admission, pod: Attachme
     await settle()
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new Refusal(503, `the tables could not be written (${reason}); the pod waits`, { cause })
+    throw new Refusal(503, `the pod waits because applying the tables failed: ${reason}`, { cause })
   }
-  if (!isKnown(pod)) throw new Refusal(503, `pod ${pod.namespace}/${pod.name} was deleted meanwhile`)
+  if (!isKnown(pod)) throw new Refusal(503, `pod ${pod.namespace}/${pod.name} was deleted during ADD`)
 }

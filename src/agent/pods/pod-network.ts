@@ -56,7 +56,7 @@ export class PodNetwork {
       case 'STATUS':
         return undefined
       default:
-        throw new Refusal(400, `the agent knows no CNI command ${String(request.command)}`)
+        throw new Refusal(400, `unknown CNI command ${String(request.command)}`)
     }
   }
 
@@ -82,7 +82,7 @@ export class PodNetwork {
   #wire(containerId: string, interfaceName: string, netns: string, pod: Attachment['pod']): Attachment {
     const { attachments, netlink, datapath, clock, mtu } = this.#options
     const size = mtu()
-    if (size === undefined) throw new Refusal(503, "this node's tunnel is not there yet")
+    if (size === undefined) throw new Refusal(503, 'the agent has not created the tunnel device yet')
     const addresses = this.#prefixes().map((prefix) => ({
       address: this.#allocate(prefix),
       router: routerAddress(prefix),
@@ -122,7 +122,7 @@ export class PodNetwork {
     if (chosen === undefined)
       throw new Refusal(
         500,
-        `every address of ${prefix}, this node's pod CIDR, is in use: ${taken.size} pods run here`,
+        `no address is free in pod CIDR ${prefix} of this node: ${taken.size} are in use`,
       )
     this.#lastIndexByPrefix.set(prefix, chosen.index)
     return chosen.address
@@ -142,7 +142,7 @@ export class PodNetwork {
   async #check(containerId: string): Promise<undefined> {
     const attachment = this.#options.attachments.get(containerId)
     const device = attachment && findDevice(this.#options.netlink, attachment.device)
-    if (device === undefined) throw new Refusal(500, `container ${containerId} is not wired on this node`)
+    if (device === undefined) throw new Refusal(500, `container ${containerId} has no device on this node`)
     return undefined
   }
 }
@@ -150,7 +150,10 @@ export class PodNetwork {
 function describe(attachment: Attachment, netns: string, prefixes: readonly Prefix[]): CniResult {
   const { device, interfaceName, wired, addresses } = attachment
   if (wired === undefined)
-    throw new Refusal(500, `container ${attachment.containerId} is half wired; delete and retry`)
+    throw new Refusal(
+      500,
+      `the wiring of container ${attachment.containerId} is incomplete: delete the pod and retry`,
+    )
   return {
     cniVersion: '1.0.0',
     interfaces: [

@@ -11,8 +11,8 @@ const refusal = (pod: string, networkPolicy = 'default/deny') => ({
 test('a refused pod is named with its NetworkPolicy, its egress policy and the way out', () => {
   const [told = '', ...more] = describeRefusals([refusal('xwing')])
   assert.deepEqual(more, [])
-  assert.match(told, /^pod default\/xwing is selected by NetworkPolicy default\/deny/)
-  assert.match(told, /CiliumEgressGatewayPolicy outpost claims/)
+  assert.match(told, /^NetworkPolicy default\/deny restricts pod default\/xwing\./)
+  assert.match(told, /traffic of CiliumEgressGatewayPolicy outpost, /)
   assert.match(told, /cni\.networkPolicies=bypass/)
 })
 
@@ -22,8 +22,8 @@ test('pods that the same objects select share a sentence, and only the first thr
     refusal('f', 'default/n'),
   ])
   assert.equal(told.length, 2)
-  assert.match(told[0] ?? '', /^pods default\/a, default\/b, default\/c, 2 more are selected/)
-  assert.match(told[1] ?? '', /^pod default\/f is/)
+  assert.match(told[0] ?? '', /restricts pods default\/a, default\/b, default\/c, 2 more\./)
+  assert.match(told[1] ?? '', /^NetworkPolicy default\/n restricts pod default\/f\./)
 })
 
 test('where nobody is refused, nothing is said', () => {

@@ -21,6 +21,6 @@ export function describeRefusals(refusals: readonly Refusal[]): readonly string[
 function describeAlike({ networkPolicies, policies }: Refusal, pods: readonly string[]): string {
   const more = pods.length - mostPodsNamed
   const named = [...pods.slice(0, mostPodsNamed), ...(more > 0 ? [`${more} more`] : [])].join(', ')
-  const subject = pods.length === 1 ? `pod ${named} is` : `pods ${named} are`
-  return `${subject} selected by NetworkPolicy ${networkPolicies.join(', ')}, which could not hold for what ${policies.join(', ')} claims: that is dropped; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass`
+  const subject = pods.length === 1 ? `pod ${named}` : `pods ${named}`
+  return `NetworkPolicy ${networkPolicies.join(', ')} restricts ${subject}. It cannot be enforced on traffic of ${policies.join(', ')}, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
 }

@@ -18,7 +18,7 @@ test('pods in the node’s prefixes are no problem', () => {
 test('after the Node was registered again with other prefixes, the pods that kept running are named', () => {
   const pods = [pod('a', '10.244.1.2'), pod('b', '10.244.9.2')]
   const [problem = ''] = strayPodProblems(pods, prefixes('10.244.9.0/24'))
-  assert.match(problem, /pod CIDRs \(10\.244\.9\.0\/24\).*delete default\/a, so that/)
+  assert.match(problem, /pod CIDRs \(10\.244\.9\.0\/24\).*Delete default\/a so that/)
 })
 
 test('of many pods some are named and the others counted', () => {

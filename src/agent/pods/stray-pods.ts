@@ -26,6 +26,6 @@ export function strayPodProblems(
   const names = strays.slice(0, named).map(({ pod }) => `${pod.namespace}/${pod.name}`)
   const more = strays.length > named ? ` and ${strays.length - named} more` : ''
   return [
-    `pods have addresses outside this node's pod CIDRs (${podCIDRs.join(', ')}), and pods of other nodes do not reach them: delete ${names.join(', ')}${more}, so that they get new addresses`,
+    `Pods on this node have addresses outside its pod CIDRs (${podCIDRs.join(', ')}), so pods on other nodes cannot reach them. Delete ${names.join(', ')}${more} so that they get new addresses.`,
   ]
 }

@@ -47,7 +47,8 @@ export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) 
     peer: { name: wire.interfaceName, mtu: wire.mtu, netns: wire.netns },
   })
   const host = findDevice(netlink, wire.device)
-  if (host?.mac === undefined) throw new Error(`device ${wire.device} vanished while its pod was being wired`)
+  if (host?.mac === undefined)
+    throw new Error(`device ${wire.device} disappeared while the agent wired its pod`)
   attach(host.index)
   setDevice(netlink, host.index, { isUp: true })
   const mac = withNetns(wire.netns, () => configureInside(wire, host.mac as string))
@@ -68,7 +69,7 @@ function configureInside(wire: Wire, routerMac: string): string {
   using netlink = new Netlink()
   const device = findDevice(netlink, wire.interfaceName)
   if (device?.mac === undefined)
-    throw new Error(`${wire.interfaceName} is not in the pod's namespace ${wire.netns}`)
+    throw new Error(`the pod's network namespace ${wire.netns} has no interface ${wire.interfaceName}`)
   const { index } = device
   setDevice(netlink, index, { isUp: true })
   for (const { address, router } of wire.addresses) {

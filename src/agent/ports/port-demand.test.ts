@@ -101,7 +101,7 @@ test('a gateway that does not confirm is named after a while, until it has', () 
   assert.deepEqual(node.demand.problems(9_999), [])
   node.look([lease], 7, 'first', 'nothing')
   assert.deepEqual(node.demand.problems(10_000), [
-    'ports of egress IP 172.18.0.42 were leased to this node, which waits for worker3 to confirm that',
+    'This node waits for worker3 to confirm ports of egress IP 172.18.0.42 that the operator leased to it. Check that the agents there run.',
   ])
   node.look([lease], 7)
   assert.deepEqual(node.demand.problems(99_999), [])

@@ -150,7 +150,7 @@ export class PortDemand {
       nowMs - sinceMs < patienceMs
         ? []
         : [
-            `ports of egress IP ${address} were leased to this node, which waits for ${gateways.join(' and ')} to confirm that`,
+            `This node waits for ${gateways.join(' and ')} to confirm ports of egress IP ${address} that the operator leased to it. Check that the agents there run.`,
           ],
     )
   }

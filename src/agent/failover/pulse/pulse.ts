@@ -50,7 +50,7 @@ export class Pulse {
     this.#worker.on('message', (report: Report) => this.#take(report))
     /* Without it the node counts as dead, and judges nobody: the agent had better start anew. */
     this.#worker.on('error', (error) => {
-      log.fatal({ err: error }, 'the thread that probes gateways has failed')
+      log.fatal({ err: error }, 'the thread that probes gateways failed')
       process.exit(1)
     })
     this.#beat = setInterval(() => Atomics.add(this.#flags, 0, 1), beatMs)
@@ -110,12 +110,15 @@ export class Pulse {
       case 'unasked':
         this.#options.log.warn(
           { problem: report.problem },
-          'ARP cannot ask whether the other node is alive: this node takes over nothing from it',
+          'ARP cannot check whether the other node is alive; this node does not take over its egress IPs',
         )
         break
       case 'lapsed':
         this.#lapse = report.lapse
-        this.#options.log.warn({ ms: report.ms }, 'the agent stood still')
+        this.#options.log.warn(
+          { ms: report.ms },
+          'the agent did not run for some time; the node answers no probes until its tables are current',
+        )
         this.#options.onLapse()
         break
       case 'left':
@@ -127,7 +130,7 @@ export class Pulse {
   #noteReach(isCutOff: boolean): void {
     const { clock, log, onChange } = this.#options
     this.#cutOffSinceMs = isCutOff ? clock.monotonicMs() : undefined
-    if (isCutOff) log.warn('this node reaches no other node through the tunnel: it takes over no egress IP')
+    if (isCutOff) log.warn('this node reaches no other node through the tunnel; it takes over no egress IP')
     else log.info('this node reaches other nodes through the tunnel again')
     onChange()
   }

@@ -16,7 +16,7 @@ import { type Order, type PulseData, type Report, timing, type Verdict, type Wat
  */
 
 const { objectFile, maps, shared, tunnelPort } = workerData as PulseData
-const port = parentPort ?? fail('this file is a worker thread of the agent')
+const port = parentPort ?? fail('this file runs only as a worker thread of the agent')
 const codecs = tableCodecs(readBtf(objectFile))
 const vitals = new Table(maps.vitals, codecs.liveness.key, codecs.liveness.value)
 const heard = new Table(maps.heard, codecs.probed_gateways.key, codecs.probed_gateways.value)
