@@ -34,5 +34,5 @@ export async function refuseHelmRelease(
 ): Promise<void> {
   const release = await findHelmRelease(client)
   if (release !== undefined)
-    throw new UserError(`the Helm release ${release} has installed Sallyport. ${remedy(release)}`)
+    throw new UserError(`the Helm release ${release} manages this install. ${remedy(release)}`)
 }

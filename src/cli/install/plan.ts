@@ -21,7 +21,7 @@ export async function renderPlan(manifests: readonly Manifest[]): Promise<string
     return `# Printed without asking a cluster: ${reason}\n# The install leaves definitions of other products unchanged.\n${toYaml(manifests)}`
   }
   if (release !== undefined)
-    return `# The Helm release ${release} has installed Sallyport. "sallyport install" refuses to change it.\n${toYaml(manifests)}`
+    return `# The Helm release ${release} manages this install. "sallyport install" refuses to change it.\n${toYaml(manifests)}`
   const notes = [...foreign].map((manifest) =>
     isSharedDefinition(manifest)
       ? `# ${describe(manifest)} belongs to another product. Sallyport uses it unchanged.\n`

@@ -77,7 +77,7 @@ describe('preflight reports, with a remedy,', () => {
     ['Services partly outside stackCIDRs', { services: { prefixes: ['10.0.0.0/8' as Prefix], addresses: [] } }, chained, /^problem Services have addresses in 10\.0\.0\.0\/8, outside/],
     ['Services with one known address', { services: { prefixes: [], addresses: ['10.43.0.1' as Address] } }, chained, /^problem Services have addresses in 10\.43\.0\.1, outside/],
     ['kube-proxy without another CNI plugin', { daemonSets: ['kube-system/kube-proxy'] }, standalone, /^problem kube-proxy handles Services here.*no DNS.*generic-veth/],
-    ['a Helm release', { helmRelease: 'gateway', dryRuns: [] }, chained, /^warning the Helm release gateway has installed Sallyport.*helm upgrade/],
+    ['a Helm release', { helmRelease: 'gateway', dryRuns: [] }, chained, /^warning the Helm release gateway manages this install: .*helm upgrade/],
     ['an object that the API server refuses', { dryRuns: [{ object: 'customresourcedefinition.apiextensions.k8s.io/x', refusal: 'Forbidden: must not specify', warnings: [] }] }, chained, /^problem the API server refuses customresourcedefinition.*must not specify/],
     ['an object that the API server warns about', { dryRuns: [{ object: 'daemonset.apps/sallyport', refusal: undefined, warnings: ['would violate PodSecurity'] }] }, chained, /^warning the API server warns about daemonset\.apps\/sallyport: would violate/],
     ['a webhook without dry run', { dryRuns: [{ object: 'configmap/c', refusal: 'admission webhook "w" does not support dry run', warnings: [] }] }, chained, /^warning configmap\/c cannot be checked before the install/],

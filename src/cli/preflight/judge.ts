@@ -47,7 +47,7 @@ function judgeRelease({ helmRelease }: ClusterFacts): Finding[] {
   return [
     {
       level: 'warning',
-      what: `the Helm release ${helmRelease} has installed Sallyport`,
+      what: `the Helm release ${helmRelease} manages this install`,
       remedy: 'change it with "helm upgrade", because "sallyport install" refuses to',
     },
   ]
