@@ -8,7 +8,7 @@ import { addressPattern, prefixPattern } from './address-pattern.ts'
 const isAddress = (text: string): boolean => new RegExp(addressPattern).test(text)
 const isPrefix = (text: string): boolean => new RegExp(prefixPattern).test(text)
 
-/** Texts of the characters that addresses are made of, of which many are nearly one. */
+/** Strings that are addresses, or nearly. */
 const group = fc.constantFrom('0', '1', 'ffff', 'db8', '12345', '', 'a', '00', 'g')
 const nearly6 = fc.array(group, { minLength: 1, maxLength: 9 }).map((groups) => groups.join(':'))
 const nearly4 = fc
@@ -18,11 +18,11 @@ const nearly4 = fc
   })
   .map((octets) => octets.join('.'))
 
-/** Groups before an IPv4 part are not counted, and IPv4 in IPv6 has IPv4's lengths for the reader: patterns let more through. */
+/** Of IPv6 addresses with an IPv4 part the patterns accept more than the parser. They do not count the groups before that part. */
 const isMixed = (address: string): boolean =>
   address.includes(':') && (address.includes('.') || (parseAddress(address) ?? '').includes('.'))
 
-test('an address is what the reader reads', () => {
+test('the address pattern accepts the addresses that the parser accepts', () => {
   fc.assert(
     fc.property(fc.oneof(nearly4, nearly6, fc.ipV4(), fc.ipV6()), (text) => {
       if (isMixed(text)) assert.ok(isAddress(text) || parseAddress(text) === undefined)
@@ -32,7 +32,7 @@ test('an address is what the reader reads', () => {
   )
 })
 
-test('a prefix is what the reader reads', () => {
+test('the prefix pattern accepts the prefixes that the parser accepts', () => {
   fc.assert(
     fc.property(
       fc.oneof(nearly4, nearly6, fc.ipV4(), fc.ipV6()),
@@ -47,6 +47,6 @@ test('a prefix is what the reader reads', () => {
   )
 })
 
-test('neither asks CEL for an escape', () => {
+test('the patterns have no character that a CEL string must escape', () => {
   for (const pattern of [addressPattern, prefixPattern]) assert.doesNotMatch(pattern, /[\\']/)
 })

@@ -7,14 +7,14 @@ import {
   egressIpField,
   excludedCidrsField,
   interfaceField,
-  mostEntries,
+  maxEntries,
   selectorsField,
   summaryField,
 } from './policy-fields.ts'
 
 const gatewaySchema = z.object({
   nodeSelector: labelSelectorSchema.describe(
-    'Nodes that can be the gateway. The first match by name is, and the others take over when it is gone.',
+    'Nodes that can be the gateway. The first matching node by name is the gateway. If it is unreachable, the next one takes over.',
   ),
   interface: interfaceField,
   egressIP: egressIpField,
@@ -26,23 +26,28 @@ export const ciliumEgressGatewayPolicySpec = z
     destinationCIDRs: destinationCidrsField,
     excludedCIDRs: excludedCidrsField,
     egressGateway: gatewaySchema.describe(
-      'The gateway that the traffic leaves by. Ignored when egressGateways is not empty.',
+      'The gateway of the selected traffic. Ignored if egressGateways is not empty.',
     ),
     egressGateways: z
       .array(gatewaySchema)
-      .max(mostEntries)
-      .describe('Several gateways that the pods are spread over: each pod always uses the same one.')
+      .max(maxEntries)
+      .describe(
+        'Several gateways. The selected pods are spread over them. Each pod always uses the same one.',
+      )
       .optional(),
   })
-  .describe('Which pods leave to which destinations by which gateway.')
+  .describe('Which pods use which gateway, and for which destinations.')
 
 export const ciliumEgressGatewayPolicyStatus = z
   .object({
-    observedGeneration: z.int().describe('The generation that this status is about.').optional(),
+    observedGeneration: z
+      .int()
+      .describe('The metadata.generation of the policy that this status describes.')
+      .optional(),
     conditions: conditionsField,
     summary: summaryField,
   })
-  .describe('What Sallyport made of the policy.')
+  .describe('Whether the policy is in force, and which gateways it uses.')
 
 export interface CiliumEgressGatewayPolicy {
   readonly apiVersion?: string

@@ -46,7 +46,7 @@ function* walk(schema: Schema, path = ''): Generator<Found> {
 const all = kindNames.flatMap((kind) => [...walk(schemaOf(kind), kinds[kind].kind)])
 
 describe('every definition', () => {
-  test('has the name that an API server asks for', () => {
+  test('is named after its plural and group, as an API server requires', () => {
     assert.deepEqual((renderCrds() as Crd[]).map(({ metadata, spec }) => `${metadata.name} ${spec.versions[0]?.name} ${spec.names.shortNames}`), [
       'ciliumegressgatewaypolicies.cilium.io v2 cegp',
       'isovalentegressgatewaypolicies.isovalent.com v1 iegp',
@@ -55,7 +55,7 @@ describe('every definition', () => {
     ]) // biome-ignore format: one a line
   })
 
-  test('explains each of its fields', () => {
+  test('describes each of its fields', () => {
     const ownFields = all.filter(({ path }) => /\.(spec|status)/.test(path) && !/(\[\]|\{\})$/.test(path))
     assert.ok(ownFields.length > 60)
     assert.deepEqual(
@@ -64,7 +64,7 @@ describe('every definition', () => {
     )
   })
 
-  test('is structural: each value has one type, and no schema says what an API server refuses', () => {
+  test('is structural: each value has one type, and no schema uses a keyword that an API server refuses', () => {
     const refused = [
       '$ref',
       '$schema',
@@ -88,7 +88,7 @@ describe('every definition', () => {
     }
   })
 
-  test('says of metadata no more than that it is an object, and leaves an API server no default to fill in', () => {
+  test('describes metadata only as an object, and leaves no default for an API server to fill in', () => {
     for (const crd of renderCrds() as Crd[]) {
       assert.deepEqual(crd.spec.versions[0]?.schema.openAPIV3Schema.properties?.metadata, { type: 'object' })
       assert.deepEqual(crd.spec.conversion, { strategy: 'None' })
@@ -100,7 +100,7 @@ describe('every definition', () => {
     }
   })
 
-  test('has rules that can be evaluated, on lists and texts with a bound', () => {
+  test('has rules that can be evaluated, on lists with a maximum length', () => {
     const rules = all.flatMap(({ schema }) => schema['x-kubernetes-validations'] ?? [])
     assert.ok(rules.length > 20)
     for (const { rule, messageExpression } of rules) {
@@ -116,9 +116,9 @@ describe('every definition', () => {
   })
 })
 
-/* Half of what an API server allows: the estimate here is not that server's own. */
+/* The limit here is half of what an API server allows, because this estimate is not that server's own. */
 for (const name of kindNames)
-  test(`what the rules of an ${kinds[name].kind} may cost is half of what an API server allows at most`, () => {
+  test(`the rules of kind ${kinds[name].kind} cost at most half of what an API server allows`, () => {
     const rules = estimateRules(schemaOf(name))
     assert.ok(rules.length > 0)
     for (const { path, expression, cost } of rules)
@@ -127,7 +127,7 @@ for (const name of kindNames)
     assert.ok(whole < mostPerDefinition / 2, `all of them cost ${whole}`)
   })
 
-test('azAffinity explains its four modes', () => {
+test('the description of azAffinity names its four modes', () => {
   const { description = '' } = all.find(({ path }) => path.endsWith('.spec.azAffinity'))?.schema ?? {}
   assert.match(
     description as string,
@@ -137,19 +137,19 @@ test('azAffinity explains its four modes', () => {
     assert.ok(`${description}`.includes(` - ${mode}: `), mode)
 })
 
-const sound = {
+const valid = {
   selectors: [{ podSelector: { matchLabels: { org: 'alliance' } } }],
   destinationCIDRs: ['172.18.0.0/16'],
   egressGateway: { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0' },
 }
-const soundGroups = {
-  selectors: sound.selectors,
-  destinationCIDRs: sound.destinationCIDRs,
-  egressGroups: [sound.egressGateway],
+const validGroups = {
+  selectors: valid.selectors,
+  destinationCIDRs: valid.destinationCIDRs,
+  egressGroups: [valid.egressGateway],
   azAffinity: 'localOnlyFirst',
 }
 
-/** What an API server says of an object: `field: message`. */
+/** The errors that an API server finds in an object, as `field: message`. */
 function issues(kind: KindName, spec: object, oldSpec?: object): readonly string[] {
   const object = (of: object) =>
     ({ apiVersion: 'v1', kind: kinds[kind].kind, metadata: { name: 'p' }, spec: of }) as unknown as ApiObject
@@ -159,68 +159,68 @@ function issues(kind: KindName, spec: object, oldSpec?: object): readonly string
     .map(({ field, message }) => `${field}: ${message.replace(/^Invalid value: (?:"[^"]*": )?/, '')}`)
 }
 
-describe('an API server with our definitions', () => {
+describe('an API server with these definitions', () => {
   const cases: readonly { name: string; kind?: KindName; spec: object; expect: readonly string[] }[] = [
-    { name: 'takes a policy as the seed has it', spec: sound, expect: [] },
+    { name: 'accepts the policy of the walkthrough', spec: valid, expect: [] },
     {
-      name: 'takes one with groups',
+      name: 'accepts a policy with groups',
       kind: 'isovalentEgressGatewayPolicy',
-      spec: soundGroups,
+      spec: validGroups,
       expect: [],
     },
     {
-      name: 'takes an empty list of selectors, which selects nothing',
-      spec: { ...sound, selectors: [] },
+      name: 'accepts an empty list of selectors, which selects nothing',
+      spec: { ...valid, selectors: [] },
       expect: [],
     },
     {
-      name: 'takes an egress IP that is IPv6',
-      spec: { ...sound, egressGateway: { nodeSelector: {}, egressIP: 'fc00::1' } },
+      name: 'accepts an IPv6 egress IP',
+      spec: { ...valid, egressGateway: { nodeSelector: {}, egressIP: 'fc00::1' } },
       expect: [],
     },
     {
-      name: 'takes an empty interface beside an egress IP',
-      spec: { ...sound, egressGateway: { nodeSelector: {}, interface: '', egressIP: '10.0.0.1' } },
+      name: 'accepts an empty interface beside an egress IP',
+      spec: { ...valid, egressGateway: { nodeSelector: {}, interface: '', egressIP: '10.0.0.1' } },
       expect: [],
     },
     {
-      name: 'refuses one without destinations',
-      spec: { ...sound, destinationCIDRs: [] },
+      name: 'refuses a policy without destinations',
+      spec: { ...valid, destinationCIDRs: [] },
       expect: ["spec: destinationCIDRs can't be empty"],
     },
     {
-      name: 'refuses one without a gateway',
-      spec: { ...sound, egressGateway: undefined },
+      name: 'refuses a policy without a gateway',
+      spec: { ...valid, egressGateway: undefined },
       expect: ['spec.egressGateway: Required value'],
     },
     {
       name: 'refuses a gateway without a node selector',
-      spec: { ...sound, egressGateway: {} },
+      spec: { ...valid, egressGateway: {} },
       expect: ['spec.egressGateway.nodeSelector: Required value'],
     },
     {
-      name: 'refuses interface and egress IP together',
-      spec: { ...sound, egressGateway: { ...sound.egressGateway, egressIP: '10.0.0.1' } },
+      name: 'refuses a gateway with both an interface and an egress IP',
+      spec: { ...valid, egressGateway: { ...valid.egressGateway, egressIP: '10.0.0.1' } },
       expect: ["spec.egressGateway: gateway configuration can't specify both an interface and an egress IP"],
     },
     {
-      name: 'refuses them together in a list, too',
+      name: 'refuses such a gateway in a list and names its index',
       spec: {
-        ...sound,
-        egressGateways: [sound.egressGateway, { ...sound.egressGateway, egressIP: '10.0.0.1' }],
+        ...valid,
+        egressGateways: [valid.egressGateway, { ...valid.egressGateway, egressIP: '10.0.0.1' }],
       },
       expect: [
         "spec.egressGateways[1]: gateway configuration can't specify both an interface and an egress IP",
       ],
     },
     {
-      name: 'names an egress IP that is none',
-      spec: { ...sound, egressGateway: { nodeSelector: {}, egressIP: '10.0.0' } },
+      name: 'refuses an invalid egress IP and names it',
+      spec: { ...valid, egressGateway: { nodeSelector: {}, egressIP: '10.0.0' } },
       expect: ['spec.egressGateway: failed to parse egress IP 10.0.0'],
     },
     {
-      name: 'names destinations and exclusions that are none, at once',
-      spec: { ...sound, destinationCIDRs: ['10.0.0.0/8', '10.0.0.0/33', 'all'], excludedCIDRs: ['10.0.0.1'] },
+      name: 'refuses invalid destination and excluded CIDRs and names all of them at once',
+      spec: { ...valid, destinationCIDRs: ['10.0.0.0/8', '10.0.0.0/33', 'all'], excludedCIDRs: ['10.0.0.1'] },
       expect: [
         'spec.destinationCIDRs[1]: failed to parse destination CIDR 10.0.0.0/33',
         'spec.destinationCIDRs[2]: failed to parse destination CIDR all',
@@ -228,14 +228,14 @@ describe('an API server with our definitions', () => {
       ],
     },
     {
-      name: 'refuses a node selector alone',
-      spec: { ...sound, selectors: [{ nodeSelector: {} }] },
+      name: 'refuses a selector that has only a node selector',
+      spec: { ...valid, selectors: [{ nodeSelector: {} }] },
       expect: ['spec.selectors[0]: cannot have both nil namespace selector and nil pod selector'],
     },
     {
-      name: 'refuses In without values and Exists with some',
+      name: 'refuses In without values and Exists with values',
       spec: {
-        ...sound,
+        ...valid,
         selectors: [
           {
             podSelector: {
@@ -253,9 +253,9 @@ describe('an API server with our definitions', () => {
       ),
     },
     {
-      name: 'refuses an unknown operator',
+      name: 'refuses an unknown operator of a requirement',
       spec: {
-        ...sound,
+        ...valid,
         selectors: [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'Near' }] } }],
       },
       expect: [
@@ -263,29 +263,31 @@ describe('an API server with our definitions', () => {
       ],
     },
     {
-      name: 'refuses an unknown zone affinity',
+      name: 'refuses an unknown azAffinity and names it',
       kind: 'isovalentEgressGatewayPolicy',
-      spec: { ...soundGroups, azAffinity: 'nearby' },
-      expect: ['spec: azAffinity nearby is none of disabled, localOnly, localOnlyFirst, localPriority'],
+      spec: { ...validGroups, azAffinity: 'nearby' },
+      expect: [
+        'spec: azAffinity has the unknown mode nearby: use disabled, localOnly, localOnlyFirst or localPriority',
+      ],
     },
     {
       name: 'refuses an egress IP beside a pool',
       kind: 'isovalentEgressGatewayPolicy',
       spec: {
-        ...soundGroups,
+        ...validGroups,
         egressGroups: [{ nodeSelector: {}, egressIP: '10.0.0.1' }],
         egressCIDRs: ['10.0.0.0/24'],
       },
       expect: ["spec: egressGroups can't specify an egress IP beside egressCIDRs"],
     },
     {
-      name: 'takes an interface beside a pool: it says where the addresses are put',
+      name: 'accepts an interface beside a pool, where the gateway configures its address',
       kind: 'isovalentEgressGatewayPolicy',
-      spec: { ...soundGroups, egressCIDRs: ['10.0.0.0/24', 'fd00::/64'] },
+      spec: { ...validGroups, egressCIDRs: ['10.0.0.0/24', 'fd00::/64'] },
       expect: [],
     },
     {
-      name: 'refuses a lease below the ports that may be leased',
+      name: 'refuses a lease of ports below 1024',
       kind: 'egressAddress',
       spec: { address: '10.0.0.1', leases: [{ firstPort: 80, blocks: 1, slot: 0 }] },
       expect: [
@@ -296,8 +298,10 @@ describe('an API server with our definitions', () => {
   for (const { name, kind = 'ciliumEgressGatewayPolicy', spec, expect } of cases)
     test(name, () => assert.deepEqual(issues(kind, JSON.parse(JSON.stringify(spec)) as object), expect))
 
-  test('lets no slot be taken away from a node', () => {
-    assert.deepEqual(issues('egressNode', {}, { slot: 3 }), ['spec: a slot is given once and stays'])
+  test('refuses to remove the slot of an EgressNode', () => {
+    assert.deepEqual(issues('egressNode', {}, { slot: 3 }), [
+      'spec: slot cannot be removed after it has been set',
+    ])
     assert.deepEqual(issues('egressNode', { slot: 3 }, {}), [])
   })
 })

@@ -16,18 +16,18 @@ import { kinds, managedByLabel } from './kinds.ts'
 import { requirementRule } from './label-selector.ts'
 import { cidrRule, destinationCidrsRule, gatewayRules, type Rule, selectorsRule } from './policy-fields.ts'
 
-/** What a CustomResourceDefinition says of a kind beside its names. */
+/** Everything in a CustomResourceDefinition except the kind's names. */
 interface Definition {
   readonly description: string
   readonly spec: z.ZodType
   readonly status?: z.ZodType
   readonly isSpecRequired: boolean
-  /** CEL rules by the path of the schema they belong to: '' is the spec itself, `[]` a list's items. */
+  /** CEL rules by the path of their schema. '' is the spec itself, `[]` the items of a list. */
   readonly rules: Readonly<Record<string, readonly Rule[]>>
   readonly columns: readonly PrinterColumn[]
 }
 
-/** Of `kubectl get`. With a priority, of `-o wide` only. */
+/** A column of `kubectl get`. One with a priority appears only with `-o wide`. */
 interface PrinterColumn {
   readonly name: string
   readonly type: string
@@ -53,7 +53,7 @@ const destinationRules: Definition['rules'] = {
   'excludedCIDRs[]': [cidrRule('excluded')],
 }
 
-/** Wherever a label selector stands: its requirements are lists inside it, which the rules reach by their path. */
+/** The rules of the label selectors at these paths. */
 function selectorRules(...paths: readonly string[]): Record<string, readonly Rule[]> {
   return Object.fromEntries(paths.map((path) => [`${path}.matchExpressions[]`, [requirementRule]]))
 }
@@ -66,7 +66,7 @@ const podSelectionRules = {
 const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
   ciliumEgressGatewayPolicy: {
     description:
-      'Lets chosen pods leave the cluster to chosen destinations by one gateway, from its address.',
+      'Sends traffic of selected pods to selected destinations through one gateway. The destinations see its egress IP.',
     spec: ciliumEgressGatewayPolicySpec,
     status: ciliumEgressGatewayPolicyStatus,
     isSpecRequired: true,
@@ -82,7 +82,7 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
   },
   isovalentEgressGatewayPolicy: {
     description:
-      'Lets chosen pods leave the cluster to chosen destinations by groups of gateways that stand in for each other.',
+      'Sends traffic of selected pods to selected destinations through groups of gateways. The destinations see their egress IPs. If a gateway fails, another one takes over its egress IP.',
     spec: isovalentEgressGatewayPolicySpec,
     status: isovalentEgressGatewayPolicyStatus,
     isSpecRequired: true,
@@ -98,12 +98,17 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
   },
   egressNode: {
     description:
-      'A node as Sallyport sees it: its slot, and the addresses that it can lend to pods of any node.',
+      'A node of the cluster: its slot, its network interfaces, and the gateways that it can reach. Sallyport creates one for each node.',
     spec: egressNodeSpec,
     status: egressNodeStatus,
     isSpecRequired: false,
     rules: {
-      '': [{ rule: '!has(oldSelf.slot) || has(self.slot)', message: 'a slot is given once and stays' }],
+      '': [
+        {
+          rule: '!has(oldSelf.slot) || has(self.slot)',
+          message: 'slot cannot be removed after it has been set',
+        },
+      ],
     },
     columns: [
       { name: 'Slot', type: 'integer', jsonPath: '.spec.slot' },
@@ -116,7 +121,8 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     ],
   },
   egressAddress: {
-    description: 'An egress IP: the node where it belongs, and the ports of it that were leased to nodes.',
+    description:
+      'An egress IP, its owner, and the ports that are leased to nodes. Sallyport creates one for each egress IP.',
     spec: egressAddressSpec,
     status: egressAddressStatus,
     isSpecRequired: true,
@@ -164,9 +170,9 @@ function renderSchema({ description, spec, status, rules, isSpecRequired }: Defi
     type: 'object',
     description,
     properties: {
-      apiVersion: { type: 'string', description: 'The version of the schema that the object is written in.' },
-      kind: { type: 'string', description: 'What the object is.' },
-      // An API server knows what metadata is, and refuses a definition that says more of it than this.
+      apiVersion: { type: 'string', description: 'The API group and version of the object.' },
+      kind: { type: 'string', description: 'The kind of the object.' },
+      // An API server defines metadata itself and refuses a definition that describes it further.
       metadata: { type: 'object' },
       spec: withRules(structural(spec), rules),
       ...(status === undefined ? {} : { status: structural(status) }),
@@ -177,7 +183,7 @@ function renderSchema({ description, spec, status, rules, isSpecRequired }: Defi
 
 type Schema = { [key: string]: unknown }
 
-/** OpenAPI as the API server accepts it: no $schema, no additionalProperties beside properties. */
+/** The schema in the form that API servers accept: without $schema, and without additionalProperties beside properties. */
 function structural(type: z.ZodType): Schema {
   const { $schema: _, ...schema } = z.toJSONSchema(type, { target: 'openapi-3.0', io: 'input' }) as Schema
   return clean(schema) as Schema

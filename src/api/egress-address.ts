@@ -5,37 +5,37 @@ import { conditionsField } from './policy-fields.ts'
 export const egressAddressSpec = z
   .object({
     address: z.string().max(64).describe('The egress IP.'),
-    owner: z.string().describe('The node where the address belongs.').optional(),
+    owner: z.string().describe('The name of the node where the egress IP belongs.').optional(),
     leases: z
       .array(
         z.object({
-          firstPort: z.int().min(1024).max(65535).describe('The first port of the lease; a multiple of 16.'),
-          blocks: z.int().min(1).max(4096).describe('How many blocks of 16 ports it has.'),
+          firstPort: z.int().min(1024).max(65535).describe('The first port of the lease, a multiple of 16.'),
+          blocks: z.int().min(1).max(4096).describe('Number of blocks of 16 ports.'),
           slot: z
             .int()
             .min(0)
             .max(16383)
             .describe(
-              'The slot of the node that may use them. `kubectl get egressnodes` names the node of each slot.',
+              'The slot of the node that may use these ports. To find the node, run kubectl get egressnodes.',
             ),
           isEnding: z
             .boolean()
             .describe(
-              'The node has given them back; they are nobody else’s before it has confirmed to know that.',
+              'The node returned these ports. They stay reserved until it confirms having seen this flag.',
             )
             .optional(),
         }),
       )
-      .describe('Ports that were granted to nodes beyond their floor.')
+      .describe('Ports that the operator has leased to nodes, in addition to the floor of each node.')
       .optional(),
   })
-  .describe('Who may use which ports of an egress IP.')
+  .describe('Which node may use which ports of an egress IP.')
 
 export const egressAddressStatus = z
   .object({ conditions: conditionsField })
-  .describe('How the leases of an egress IP are doing.')
+  .describe('The state of the leases of an egress IP.')
 
-/** `sallyport.dev/v1alpha1`, cluster scope: an egress IP. Its name is the address with dots and colons as dashes. */
+/** `sallyport.dev/v1alpha1`, cluster scope: an egress IP. Its name is the address, with dashes for dots and colons. */
 export interface EgressAddress {
   readonly apiVersion?: string
   readonly kind?: string

@@ -9,11 +9,11 @@ export const egressNodeSpec = z
       .min(0)
       .max(16383)
       .describe(
-        'The small stable number that says which ports of every egress IP are this node’s. Given once by the operator.',
+        'A small stable number. It determines which ports of every egress IP this node owns. The operator sets it once.',
       )
       .optional(),
   })
-  .describe('What the operator has given to the node.')
+  .describe('What the operator has assigned to the node.')
 
 export const egressNodeStatus = z
   .object({
@@ -21,37 +21,43 @@ export const egressNodeStatus = z
       .array(
         z.object({
           name: z.string().describe('The name of the network interface.'),
-          alternativeNames: z.array(z.string()).describe('Other names of it.').optional(),
-          addresses: z.array(z.string()).describe('Its addresses, as the kernel lists them.'),
+          alternativeNames: z.array(z.string()).describe('Alternative names of the interface.').optional(),
+          addresses: z
+            .array(z.string())
+            .describe(
+              'The addresses of the interface, in the kernel’s order. Addresses in "added" are not repeated here.',
+            ),
           added: z
             .array(z.string())
             .describe(
-              'Addresses that Sallyport has put there for as long as they are needed; not among addresses.',
+              'Egress IPs that Sallyport has added to the interface. Sallyport removes them when they are no longer needed.',
             )
             .optional(),
           subnets: z
             .array(z.string())
-            .describe('The prefixes of its link: the node can answer for any address of theirs.')
+            .describe('The prefixes of the interface’s link. The node can answer for any address in them.')
             .optional(),
-          isDefaultRoute: z.boolean().describe('The default route leads over it.'),
+          isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
         }),
       )
-      .describe('The network interfaces of the node that the world can reach.')
+      .describe('The network interfaces by which the node is connected to networks outside the cluster.')
       .optional(),
-    heard: z.array(z.string()).describe('Gateways that this node listens for and hears, by name.').optional(),
+    heard: z.array(z.string()).describe('Names of the gateways that answer this node’s probes.').optional(),
     unreachable: z
       .array(z.string())
-      .describe('Gateways that this node listens for and has not heard lately, by name.')
+      .describe('Names of the gateways that do not answer this node’s probes.')
       .optional(),
     tunnelAddress: z
       .string()
       .describe(
-        'The address at which the node’s tunnel ends. Other nodes go on using it while the Node object lists no InternalIP.',
+        'The address of the node’s tunnel endpoint. Other nodes use it if the Node object has no InternalIP.',
       )
       .optional(),
     conditions: z
       .array(condition.omit({ observedGeneration: true }))
-      .describe('Whether the node is connected to the cluster’s other nodes, and why not.')
+      .describe(
+        'The current state of the node. Connected: whether the other nodes of the cluster can reach it.',
+      )
       .optional(),
     version: z.string().describe('The version of the agent.').optional(),
     demand: z
@@ -62,10 +68,10 @@ export const egressNodeStatus = z
             .int()
             .min(0)
             .max(4096)
-            .describe('How many blocks of 16 ports the node wants to hold by lease in total.'),
+            .describe('Total number of leased blocks of 16 ports that the node requests.'),
         }),
       )
-      .describe('What the node needs of egress IPs beyond its floor.')
+      .describe('The port blocks that the node requests from the operator, for each egress IP.')
       .optional(),
     confirmed: z
       .array(
@@ -74,46 +80,48 @@ export const egressNodeStatus = z
           revision: z
             .int()
             .min(0)
-            .describe('The generation of its EgressAddress that the node’s tables hold.'),
+            .describe('The metadata.generation of the EgressAddress that the node has applied.'),
           uid: z.string().describe('The uid of that EgressAddress.').optional(),
         }),
       )
-      .describe('What this node has learned of leases, of the egress IPs that it may answer for.')
+      .describe('The leases that this node has applied, for each egress IP that it may answer for.')
       .optional(),
     released: z
       .array(
         z.object({
           address: z.string().describe('The egress IP.'),
-          firstPort: z.int().min(0).max(65535).describe('The first port.'),
-          blocks: z.int().min(1).max(4096).describe('How many blocks of 16 ports.'),
+          firstPort: z.int().min(0).max(65535).describe('The first port of the lease.'),
+          blocks: z.int().min(1).max(4096).describe('Number of blocks of 16 ports.'),
           revision: z
             .int()
             .min(0)
-            .describe('The generation of the EgressAddress by which the node does without them.'),
+            .describe(
+              'The metadata.generation of the EgressAddress that the node had applied when it released the lease.',
+            ),
           uid: z.string().describe('The uid of that EgressAddress.').optional(),
         }),
       )
-      .describe('Leased ports that the node does not use any more, and gives back.')
+      .describe('Leases that the node no longer uses and returns to the operator.')
       .optional(),
     refused: z
       .array(
         z.object({
-          policy: z.string().describe('Kind and name of the egress policy.'),
+          policy: z.string().describe('The kind and name of the egress policy.'),
           networkPolicies: z
             .array(z.string())
-            .describe('The NetworkPolicies that restrict those pods, as namespace/name.'),
-          pods: z.int().min(1).describe('How many pods of this node.'),
-          example: z.string().describe('One of them, as namespace/name.'),
+            .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
+          pods: z.int().min(1).describe('Number of these pods on this node.'),
+          example: z.string().describe('One of these pods, as namespace/name.'),
         }),
       )
       .describe(
-        'Egress policies of which the node drops what some of its pods send: a NetworkPolicy could not hold for it.',
+        'Egress policies whose traffic the node drops for some of its pods, because a NetworkPolicy restricts these pods and could not be enforced for that traffic.',
       )
       .optional(),
   })
-  .describe('What the agent says of its node.')
+  .describe('What the agent reports about its node.')
 
-/** `sallyport.dev/v1alpha1`, cluster scope: a node as Sallyport sees it. Named like the Node. */
+/** `sallyport.dev/v1alpha1`, cluster scope. It has the name of its Node. */
 export interface EgressNode {
   readonly apiVersion?: string
   readonly kind?: string

@@ -8,7 +8,7 @@ import {
   egressIpField,
   excludedCidrsField,
   interfaceField,
-  mostEntries,
+  maxEntries,
   type Rule,
   selectorsField,
   summaryField,
@@ -17,28 +17,32 @@ import {
 const azAffinityText = `AZAffinity controls the AZ affinity of the gateway nodes to the source pods and allows to select or prefer local (i.e. gateways in the same AZ of a given pod) gateways. 
  4 modes are supported: - disabled: no AZ affinity - localOnly: only local gateway nodes will be selected - localOnlyFirst: only local gateways nodes will be selected until at least one gateway is available in the AZ. When no more local gateways are available, gateways from different AZs will be used - localPriority: local gateways will be picked up first to build the list of active gateways. This mode is supposed to be used in combination with maxGatewayNodes`
 
-/** A rule, not an enumeration: of that `kubectl explain` would make a section that users of this kind do not know. */
+/** A rule, not an enum, because `kubectl explain` prints an enum as a section of its own, which users of this kind do not know. */
 export const azAffinityRule: Rule = {
   rule: "!has(self.azAffinity) || self.azAffinity in ['', 'disabled', 'localOnly', 'localOnlyFirst', 'localPriority']",
-  message: 'azAffinity is none of disabled, localOnly, localOnlyFirst, localPriority',
+  message: 'azAffinity has an unknown mode: use disabled, localOnly, localOnlyFirst or localPriority',
   messageExpression:
-    "'azAffinity ' + self.azAffinity + ' is none of disabled, localOnly, localOnlyFirst, localPriority'",
+    "'azAffinity has the unknown mode ' + self.azAffinity + ': use disabled, localOnly, localOnlyFirst or localPriority'",
 }
 
-/** Which of the two would count? */
+/** A gateway uses one egress IP per address family. With both fields set, it is not clear which. */
 export const poolRule: Rule = {
   rule: "!has(self.egressCIDRs) || size(self.egressCIDRs) == 0 || self.egressGroups.all(g, !has(g.egressIP) || g.egressIP == '')",
   message: "egressGroups can't specify an egress IP beside egressCIDRs",
 }
 
 const egressGroupSchema = z.object({
-  nodeSelector: labelSelectorSchema.describe('Nodes that can be gateways: every match is a candidate.'),
+  nodeSelector: labelSelectorSchema.describe(
+    'Nodes that can be gateways. Every node that matches is a candidate.',
+  ),
   interface: interfaceField,
   egressIP: egressIpField,
   maxGatewayNodes: z
     .int()
     .min(0)
-    .describe('How many gateways are active at most; the others stand by. 0 or absent: all.')
+    .describe(
+      'Maximum number of active gateways. The other gateways stand by. If 0 or absent, all gateways are active.',
+    )
     .optional(),
 })
 
@@ -49,18 +53,21 @@ export const isovalentEgressGatewayPolicySpec = z
     excludedCIDRs: excludedCidrsField,
     egressGroups: z
       .array(egressGroupSchema)
-      .max(mostEntries)
+      .max(maxEntries)
       .describe(
-        'Independent sets of gateways. Connections are spread over the active gateways of all of them.',
+        'Independent groups of gateways. New connections are spread over the active gateways of all groups.',
       ),
     egressCIDRs: egressCidrsField,
     azAffinity: z.string().max(64).describe(azAffinityText).optional(),
   })
-  .describe('Which pods leave to which destinations by which groups of gateways.')
+  .describe('Which pods use which groups of gateways, and for which destinations.')
 
 export const isovalentEgressGatewayPolicyStatus = z
   .object({
-    observedGeneration: z.int().describe('The generation that this status is about.').optional(),
+    observedGeneration: z
+      .int()
+      .describe('The metadata.generation of the policy that this status describes.')
+      .optional(),
     conditions: conditionsField,
     summary: summaryField,
     groupStatuses: z
@@ -68,32 +75,36 @@ export const isovalentEgressGatewayPolicyStatus = z
         z.object({
           activeGatewayIPs: z
             .array(z.string())
-            .describe('Gateways that new connections use, by node IP. Without azAffinity, from every node.')
+            .describe(
+              'Node IPs of the gateways that new connections use. With azAffinity, see activeGatewayIPsByAZ.',
+            )
             .optional(),
           healthyGatewayIPs: z
             .array(z.string())
-            .describe('Gateways that live, by node IP: the active ones, and those that stand by.')
+            .describe('Node IPs of all healthy gateways, active or standing by.')
             .optional(),
           activeGatewayIPsByAZ: z
             .record(z.string(), z.array(z.string()))
-            .describe('Gateways that new connections from each zone use, by node IP.')
+            .describe(
+              'For each zone of the source pods, node IPs of the gateways that their new connections use.',
+            )
             .optional(),
           egressIPByGatewayIP: z
             .record(z.string(), z.string())
             .describe(
-              'The address that each gateway was given from egressCIDRs, by node IP. It stays while other gateways come and go.',
+              'For each gateway, by node IP, its egress IP from egressCIDRs. It does not change when gateways are added or removed.',
             )
             .optional(),
           egressIPv6ByGatewayIP: z
             .record(z.string(), z.string())
-            .describe('The same of the IPv6 prefixes of egressCIDRs.')
+            .describe('For each gateway, by node IP, its IPv6 egress IP from egressCIDRs.')
             .optional(),
         }),
       )
-      .describe('One entry for each of the egressGroups, in their order.')
+      .describe('The gateways of each group, in the order of spec.egressGroups.')
       .optional(),
   })
-  .describe('What Sallyport made of the policy.')
+  .describe('Whether the policy is in force, and which gateways it uses.')
 
 export interface IsovalentEgressGatewayPolicy {
   readonly apiVersion?: string

@@ -1,4 +1,4 @@
-/** A kind that we define, by its names. */
+/** The names of a kind that Sallyport defines. */
 export interface Kind {
   readonly group: string
   readonly version: string
@@ -48,5 +48,5 @@ export const kinds = {
   },
 } as const satisfies Record<string, Kind>
 
-/** The label by which an install tells its own objects from those that another product brought. */
+/** The label by which install and uninstall recognise their own objects. */
 export const managedByLabel = { 'app.kubernetes.io/managed-by': 'sallyport' }

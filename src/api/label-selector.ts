@@ -10,14 +10,16 @@ export const labelSelectorSchema = z
     matchExpressions: z
       .array(
         z.object({
-          key: z.string().describe('The label that the requirement is about.'),
+          key: z.string().describe('The key of the label.'),
           operator: z
             .enum(['In', 'NotIn', 'Exists', 'DoesNotExist'])
-            .describe('How the label relates to the values: In, NotIn, Exists or DoesNotExist.'),
+            .describe('How the label is compared with the values: In, NotIn, Exists or DoesNotExist.'),
           values: z
             .array(z.string().max(63))
             .max(256)
-            .describe('With In and NotIn at least one value; with Exists and DoesNotExist none.')
+            .describe(
+              'The values to compare with. In and NotIn need at least one. Exists and DoesNotExist take none.',
+            )
             .optional(),
         }),
       )
@@ -26,13 +28,13 @@ export const labelSelectorSchema = z
       .optional(),
   })
   .describe(
-    'A label selector: matchLabels and matchExpressions must all hold. An empty selector selects everything.',
+    'A label selector. All requirements of matchLabels and matchExpressions must hold. An empty selector selects everything.',
   )
 
 export type LabelSelector = z.infer<typeof labelSelectorSchema>
 export type LabelRequirement = NonNullable<LabelSelector['matchExpressions']>[number]
 
-/** Of each requirement; Kubernetes' own selectors have the same rule. */
+/** Belongs to each entry of matchExpressions. Kubernetes has the same rule for its own selectors. */
 export const requirementRule = {
   rule: "(self.operator == 'In' || self.operator == 'NotIn') == (has(self.values) && size(self.values) > 0)",
   message: 'In and NotIn need at least one value, Exists and DoesNotExist take none',

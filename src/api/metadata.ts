@@ -1,4 +1,4 @@
-/** The part of every object's metadata that we read or write; `managedFields` and the rest pass through unread. */
+/** The metadata fields that Sallyport reads or writes. It preserves all others. */
 export interface ObjectMeta {
   readonly name: string
   readonly namespace?: string
@@ -22,7 +22,7 @@ export interface OwnerReference {
   readonly blockOwnerDeletion?: boolean
 }
 
-/** A status condition as Kubernetes has them (API conventions, "Typical status properties"). */
+/** A status condition (Kubernetes API conventions, "Typical status properties"). */
 export interface Condition {
   readonly type: string
   readonly status: 'True' | 'False' | 'Unknown'

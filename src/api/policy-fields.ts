@@ -3,63 +3,63 @@ import { addressPattern, prefixPattern } from './address-pattern.ts'
 import { labelSelectorSchema } from './label-selector.ts'
 
 /*
- * What the two policy kinds have in common. Lists and texts have an upper bound each, because an API server refuses rules
- * whose cost it cannot estimate (Kubernetes, "Validation rules: resource use by validation functions").
+ * The fields that both policy kinds have. Every list and string has a maximum length, because an API server refuses
+ * validation rules whose cost it cannot estimate (Kubernetes, "Resource use by validation functions").
  */
 
-/** The longest CIDR is an IPv6 one with an IPv4 part: 45 characters, a slash and three digits. */
+/** The longest CIDR is IPv6 with an IPv4 part: 45 characters, a slash and three digits. */
 const cidrText = z.string().max(49)
 /**
- * An API server refuses a rule that may cost more than 10,000,000. As it counts a pattern that is tried on every item:
+ * An API server refuses a rule whose estimated cost exceeds 10,000,000. Its estimate for a pattern matched on every item:
  *
  *   a tenth of the text, 49 characters of 4 bytes        20
- *   a quarter of the pattern, 693 characters            174
- *   of 1,024 items                                3,563,520
+ *   times a quarter of the pattern, 693 characters      174
+ *   times 1,024 items                             3,563,520
  */
-const mostCidrs = 1024
-export const mostEntries = 256
+const maxCidrs = 1024
+export const maxEntries = 256
 
 export const selectorsField = z
   .array(
     z.object({
       podSelector: labelSelectorSchema
         .describe(
-          'Pods by their labels. The key io.kubernetes.pod.namespace stands for the namespace that the pod is in.',
+          'Selects pods by label. The key io.kubernetes.pod.namespace matches the name of the pod’s namespace.',
         )
         .optional(),
       namespaceSelector: labelSelectorSchema
-        .describe('Namespaces by their labels. An empty selector selects every namespace.')
+        .describe('Selects namespaces by label. An empty selector selects every namespace.')
         .optional(),
       nodeSelector: labelSelectorSchema
         .describe(
-          'Nodes that run the pods, by their labels. It narrows the other selectors and never stands alone.',
+          'Selects, by label, the nodes that run the pods. Set podSelector or namespaceSelector as well.',
         )
         .optional(),
     }),
   )
-  .max(mostEntries)
+  .max(maxEntries)
   .describe(
-    'Which pods the policy applies to. A pod is selected when all selectors of at least one entry match it. An empty list selects nothing.',
+    'The pods that the policy applies to. A pod is selected if all selectors of at least one entry match it. An empty list selects no pod.',
   )
 
 export const destinationCidrsField = z
   .array(cidrText)
-  .max(mostCidrs)
-  .describe('Destinations that the policy applies to, as CIDRs of IPv4 or IPv6.')
+  .max(maxCidrs)
+  .describe('The destinations that the policy applies to, as IPv4 or IPv6 CIDRs.')
 
 export const excludedCidrsField = z
   .array(cidrText)
-  .max(mostCidrs)
+  .max(maxCidrs)
   .describe(
-    "Destinations inside destinationCIDRs that the policy does not apply to: traffic to them leaves with the node's own address.",
+    'Destinations inside destinationCIDRs that the policy does not apply to. Traffic to them leaves with the address of the pod’s node.',
   )
   .optional()
 
 export const egressCidrsField = z
   .array(cidrText)
-  .max(mostCidrs)
+  .max(maxCidrs)
   .describe(
-    'A pool of addresses: each active gateway is given one of each IP family that the pool has, and puts it on the interface of its group, or else on that of its default route. Not together with egressIP. Of prefixes that two policies name, the older policy has the addresses.',
+    'A pool of egress IPs. Each active gateway gets one address of each IP family in the pool. It configures the address on the interface of its group, or else on the interface of its default route. Do not set egressIP as well. If two policies name the same prefix, the older policy uses its addresses.',
   )
   .optional()
 
@@ -67,42 +67,42 @@ export const interfaceField = z
   .string()
   .max(128)
   .describe(
-    'The network interface whose first address becomes the source of the traffic. Alternative names of the interface count. Not together with egressIP.',
+    'The network interface of the gateway, by name or alternative name. Its first address is the egress IP. Do not set egressIP as well.',
   )
   .optional()
 
 export const egressIpField = z
   .string()
   .max(64)
-  .describe('The address that becomes the source of the traffic. Not together with interface.')
+  .describe('The egress IP: the source address that the destinations see. Do not set interface as well.')
   .optional()
 
 export const condition = z.object({
-  type: z.string().describe('What the condition is about, in CamelCase.'),
+  type: z.string().describe('The type of the condition, in CamelCase.'),
   status: z.enum(['True', 'False', 'Unknown']).describe('True, False or Unknown.'),
-  reason: z.string().describe('Why, in one CamelCase word.'),
-  message: z.string().describe('Why, in a sentence for people.'),
+  reason: z.string().describe('The reason for the status, as one CamelCase word for programs.'),
+  message: z.string().describe('The reason for the status, as a sentence for people.'),
   lastTransitionTime: z.string().describe('When the status last changed.'),
   observedGeneration: z
     .int()
-    .describe('The generation of the policy that the condition is about.')
+    .describe('The metadata.generation of the object that the condition describes.')
     .optional(),
 })
 
 export const conditionsField = z
   .array(condition)
-  .describe('What is well with the policy, and what is not.')
+  .describe('The current state of the object. The message of each condition says what to do.')
   .optional()
 
-/** A rule that spans fields, in CEL, with the message that users of these kinds know. */
+/** A validation rule in CEL. The rules of the compatible kinds have the messages that their users know. */
 export interface Rule {
   readonly rule: string
   readonly message: string
-  /** The message with the value that is wrong. */
+  /** Computes the message, so that it can name the invalid value. */
   readonly messageExpression?: string
 }
 
-/** An empty text is as good as none, as it has always been in these kinds. */
+/** An empty string counts as absent, as it always has in these kinds. */
 export const gatewayRules: readonly Rule[] = [
   {
     rule: "!has(self.interface) || self.interface == '' || !has(self.egressIP) || self.egressIP == ''",
@@ -115,7 +115,7 @@ export const gatewayRules: readonly Rule[] = [
   },
 ]
 
-/** Of each entry, so that the field that is told is the entry. */
+/** Belongs to each entry of the list, so that the error names the entry. */
 export const selectorsRule: Rule = {
   rule: 'has(self.podSelector) || has(self.namespaceSelector)',
   message: 'cannot have both nil namespace selector and nil pod selector',
@@ -126,21 +126,21 @@ export const destinationCidrsRule: Rule = {
   message: "destinationCIDRs can't be empty",
 }
 
-/** Of each item, so that the field that is told is the item, and what is said of it needs no second look at the list. */
-export function cidrRule(what: string): Rule {
+/** Belongs to each item of the list, so that the error names the item. */
+export function cidrRule(role: 'destination' | 'excluded' | 'egress'): Rule {
   return {
     rule: `self.matches('${prefixPattern}')`,
-    message: `failed to parse ${what} CIDR`,
-    messageExpression: `'failed to parse ${what} CIDR ' + self`,
+    message: `failed to parse ${role} CIDR`,
+    messageExpression: `'failed to parse ${role} CIDR ' + self`,
   }
 }
 
 export const summaryField = z
   .object({
-    gateways: z.string().describe('The gateways that new connections use, by name, separated by commas.'),
-    egressIPs: z.string().describe('Their egress IPs, separated by commas.'),
+    gateways: z.string().describe('Names of the gateways that new connections use, separated by commas.'),
+    egressIPs: z.string().describe('Egress IPs of these gateways, separated by commas.'),
   })
-  .describe('What the columns of kubectl get show. Programs read groupStatuses and conditions instead.')
+  .describe('What kubectl get shows in its columns. For programs, conditions and groupStatuses are better.')
   .optional()
 
 export type PolicySummary = NonNullable<z.infer<typeof summaryField>>

@@ -2,30 +2,30 @@ import { existsSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { agentSocketPath } from '../agent/api/local-api.ts'
 import { hasKubeconfig } from './kubeconfig/kubeconfig-files.ts'
-import { Complaint } from './user-error.ts'
+import { UserError } from './user-error.ts'
 
 const answerWithinMs = 30_000
 
-/** An agent that was started with another --socket is found by this. */
+/** SALLYPORT_SOCKET names the socket of an agent that was started with another --socket. */
 const socketPath = process.env.SALLYPORT_SOCKET ?? agentSocketPath
 
-/** Are we inside an agent's pod, or on its node? */
+/** Whether this process runs in an agent's pod or on its node. */
 function hasAgent(): boolean {
   return existsSync(socketPath)
 }
 
-/** Somebody with a kubeconfig asks about the cluster, wherever he is: also on a node, where an agent's socket is, too. */
+/** A user with a kubeconfig asks about the cluster, even on a node that has an agent's socket. */
 export function isInAgentPod(): boolean {
   return hasAgent() && !hasKubeconfig()
 }
 
-/** What the agent answers to a GET. */
+/** The agent's answer to a GET request. */
 export async function askAgent<T>(path: string): Promise<T> {
   const incoming = await open(path)
   return JSON.parse(await textOf(incoming)) as T
 }
 
-/** Server-sent events, each a JSON value, until the agent or this process ends. */
+/** The agent's server-sent events, each a JSON value, until the agent or this process stops. */
 export async function* followAgent<T>(path: string): AsyncGenerator<T> {
   let rest = ''
   try {
@@ -37,13 +37,13 @@ export async function* followAgent<T>(path: string): AsyncGenerator<T> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
   }
-  throw new Complaint('the agent has ended')
+  throw new UserError('the agent has stopped: run the command again when the agent is back')
 }
 
 async function open(path: string): Promise<IncomingMessage> {
   if (!hasAgent())
-    throw new Complaint(
-      `no agent runs here (${socketPath} does not exist): run this in an agent's pod, as in kubectl -n kube-system exec -ti POD -- sallyport …`,
+    throw new UserError(
+      `no agent runs here (${socketPath} does not exist): run this command in an agent's pod, for example kubectl -n kube-system exec -ti ds/sallyport -- sallyport …`,
     )
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
     const outgoing = request({ socketPath, path, timeout: answerWithinMs }, (answer) => {
@@ -52,13 +52,13 @@ async function open(path: string): Promise<IncomingMessage> {
     })
     outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer within ${answerWithinMs} ms`)))
     outgoing.on('error', (error) =>
-      reject(new Complaint(`the agent does not answer on ${socketPath}: ${error.message}`)),
+      reject(new UserError(`the agent does not answer on ${socketPath}: ${error.message}`)),
     )
     outgoing.end()
   })
   if (incoming.statusCode === 200) return incoming
-  throw new Complaint(
-    `the agent refused: ${reasonIn(await textOf(incoming)) ?? `HTTP ${incoming.statusCode}`}`,
+  throw new UserError(
+    `the agent answered with an error: ${messageIn(await textOf(incoming)) ?? `HTTP ${incoming.statusCode}`}`,
   )
 }
 
@@ -68,8 +68,8 @@ async function textOf(incoming: IncomingMessage): Promise<string> {
   return text
 }
 
-/** The agent's errors are `{ message }`. */
-function reasonIn(text: string): string | undefined {
+/** The agent answers an error as `{ message }`. */
+function messageIn(text: string): string | undefined {
   try {
     return (JSON.parse(text) as { message?: string }).message
   } catch {

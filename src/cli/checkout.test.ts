@@ -17,12 +17,12 @@ import { version } from '../api/version.ts'
 import { configMapData } from '../install/configuration.ts'
 import { defaultNames } from '../install/manifest.ts'
 import { renderInstall } from '../install/manifests.ts'
-import { refuseHalfBuilt } from './checkout.ts'
+import { refuseIncompleteBuild } from './checkout.ts'
 
 const repository = join(import.meta.dirname, '../..')
 let root = ''
 
-/** A fresh clone: sources and nothing that set-up makes. Its machine has what `tools` holds. */
+/** A fresh clone, before ./setup has run. `tools` holds the programs of its machine. */
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'sallyport-clone-'))
   for (const path of ['bin', 'src', 'setup', 'Makefile', 'package.json'])
@@ -51,7 +51,7 @@ function putNode(script: string): void {
 }
 
 for (const program of ['sallyport', 'sallyport-agent', 'sallyport-operator'])
-  describe(`${program} from a fresh clone says in one sentence what to do`, () => {
+  describe(`${program} from a fresh clone says what to do`, () => {
     test('on a machine without Node.js', () => {
       assert.equal(
         run(program, '--help'),
@@ -67,7 +67,7 @@ for (const program of ['sallyport', 'sallyport-agent', 'sallyport-operator'])
       )
     })
 
-    test('on a machine with a Node.js that will do, but before set-up', () => {
+    test('on a machine with a current Node.js but without npm packages', () => {
       putNode('echo v24.1.0')
       const answer = run(program, '--help')
       assert.match(
@@ -77,23 +77,23 @@ for (const program of ['sallyport', 'sallyport-agent', 'sallyport-operator'])
     })
   })
 
-describe('a checkout with packages and without its datapath', () => {
+describe('a checkout with npm packages and without the compiled datapath', () => {
   beforeEach(() => symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules')))
 
-  test('runs commands that need none', () => {
+  test('runs commands that do not need the datapath', () => {
     assert.equal(run('sallyport', 'version'), `0 sallyport ${version}\n`)
   })
 
-  test('installs no agents that could not start', () => {
-    assert.match(run('sallyport', 'install'), /^1 sallyport: \S+ is not built .*run \S+\/setup first/)
+  test('refuses to install agents that could not start', () => {
+    assert.match(run('sallyport', 'install'), /^1 sallyport: \S+ is not built: .* Run \S+\/setup, or use/)
     const manifests = renderInstall(
       configMapData({ 'image-repository': 'registry.test/sallyport' }),
       defaultNames,
     )
-    refuseHalfBuilt(manifests, root)
+    refuseIncompleteBuild(manifests, root)
   })
 
-  test('has agents that say what is missing', () => {
+  test('has agents that report the missing datapath', () => {
     const answer = run('sallyport-agent', '--node-name', 'n1', '--config-directory', '/nonexistent')
     assert.match(answer, /the compiled datapath \S+sallyport\.bpf\.o does not exist: run make build/)
   })

@@ -40,7 +40,7 @@ function kubeconfig(token: string, url = server.url): string {
 
 const admin = { KUBECONFIG: kubeconfig(server.adminToken) }
 const run = (...words: string[]) => runCommand(words, admin)
-/** What became of each object, by the last word of its line. */
+/** The outcome of each object, from the end of its line. */
 const outcomes = (stdout: string): Record<string, string> =>
   Object.fromEntries([...stdout.matchAll(/^(\S+\/\S+) (.+)$/gm)].map(([, name, outcome]) => [name, outcome]))
 
@@ -63,7 +63,7 @@ async function exists(resource: ResourceName, name: string, namespace?: string):
   }
 }
 
-test('before an install, status and config view say how to install, and fail', async () => {
+test('status and config view fail before an install and say how to install', async () => {
   const [status, view] = [await run('status'), await run('config', 'view')]
   assert.equal(status.code, 1)
   assert.match(status.stdout, /not installed: run "sallyport install"/)
@@ -74,11 +74,11 @@ test('before an install, status and config view say how to install, and fail', a
   })
 })
 
-test('preflight finds the cluster fit, and says what a person may not do', async () => {
+test('preflight succeeds in a suitable cluster, and fails for a user without the rights', async () => {
   const { code, stdout } = await run('preflight')
   assert.equal(code, 0, stdout)
-  assert.match(stdout, /^✓ you may install$/m)
-  assert.match(stdout, /^✓ the API server would take all \d+ objects of the install$/m)
+  assert.match(stdout, /^✓ you have the rights to install$/m)
+  assert.match(stdout, /^✓ the API server accepts all \d+ objects of the install in a dry run$/m)
   assert.equal(await exists(apps('daemonsets'), 'sallyport', 'kube-system'), false, 'nothing is stored')
   const guest = { KUBECONFIG: kubeconfig('guest-token') }
   const refused = await runCommand(['preflight', '-o', 'json'], guest)
@@ -93,22 +93,22 @@ test('a dry run applies nothing', async () => {
   assert.equal(await exists(definitions, policyCrd), false)
 })
 
-test('a dry run without a cluster says that it has not asked one', async () => {
+test('a dry run without a cluster prints the manifests and says that it asked no cluster', async () => {
   const nowhere = { KUBECONFIG: join(directory, 'none') }
   const { code, stdout } = await runCommand(['install', '--dry-run'], nowhere)
   assert.equal(code, 0)
-  assert.match(stdout, /^# No cluster was asked, .*: there is no kubeconfig at /)
+  assert.match(stdout, /^# Printed without asking a cluster: there is no kubeconfig at /)
   assert.match(stdout, new RegExp(`^  name: ${policyCrd}$`, 'm'))
 })
 
-test('a wrong setting applies nothing, names every mistake, and is a mistake of use', async () => {
+test('an install with wrong settings applies nothing, names every mistake and has exit code 2', async () => {
   const { code, stderr } = await run('install', '--set', 'device=eth0', '--set', 'slots=3')
   assert.equal(code, 2)
   assert.match(stderr, /device: did you mean devices\?\nslots: 3 is not/)
   assert.equal(await exists(definitions, policyCrd), false)
 })
 
-test('without the rights nothing is installed, and the right is named', async () => {
+test('an install without the rights fails and says which rights to use', async () => {
   const { code, stderr } = await runCommand(['install'], { KUBECONFIG: kubeconfig('guest-token') })
   assert.equal(code, 1)
   assert.match(stderr, /rights of a cluster administrator/)
@@ -125,7 +125,7 @@ test('an install creates everything, and a second one changes nothing', async ()
   assert.match((await run('config', 'view')).stdout, /^devices +eth\+,net\+$/m)
 })
 
-test('a changed setting changes the ConfigMap, and rolls out pods that have it', async () => {
+test('a changed setting changes the ConfigMap and the pod templates of agents and operators', async () => {
   const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
   const changed = Object.entries(outcomes(stdout)).filter(([, outcome]) => outcome !== 'unchanged')
   assert.deepEqual(
@@ -134,7 +134,7 @@ test('a changed setting changes the ConfigMap, and rolls out pods that have it',
   )
 })
 
-test('an upgrade keeps the settings but for those that are given, and says what no setting is any more', async () => {
+test('an upgrade keeps all settings that are not given, and reports settings that no longer exist', async () => {
   const configMaps = client.resource<KubeObject & { data: Record<string, string> }>({
     group: '',
     version: 'v1',
@@ -154,7 +154,7 @@ test('an upgrade keeps the settings but for those that are given, and says what 
   await configMaps.apply(older, { fieldManager: 'sallyport', force: true })
   const { code, stdout, stderr } = await run('upgrade', '--no-wait', '--set', 'logLevel=debug')
   assert.equal(code, 0, stderr)
-  assert.match(stdout, /setting old-key is none of this version's any more/)
+  assert.match(stdout, /setting old-key does not exist in this version and is removed/)
   const after = (await configMaps.get('sallyport-config', 'kube-system')).data
   const { 'old-key': _, 'image-tag': __, ...kept } = data
   assert.deepEqual(after, { ...kept, 'log-level': 'debug', 'image-tag': version })
@@ -163,13 +163,13 @@ test('an upgrade keeps the settings but for those that are given, and says what 
   await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
 })
 
-test('what was deleted by hand is created again', async () => {
+test('an install creates an object again that was deleted by hand', async () => {
   await client.resource(apps('daemonsets')).delete('sallyport', { namespace: 'kube-system' })
   const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
   assert.equal(outcomes(stdout)['daemonset.apps/sallyport'], 'created')
 })
 
-test('status is well when every pod is available, and until then fails with what is missing', async () => {
+test('status succeeds when every pod is available, and until then fails and says what is missing', async () => {
   const daemonSets = client.resource<KubeObject>(apps('daemonsets'))
   const deployments = client.resource<KubeObject>(apps('deployments'))
   const report = async (ready: number): Promise<void> => {
@@ -180,20 +180,20 @@ test('status is well when every pod is available, and until then fails with what
     await deployments.patch('sallyport-operator', 'merge', { status: replicas }, where)
   }
   await report(4)
-  const ill = await run('status', '--wait', '--wait-duration', '100ms')
-  assert.equal(ill.code, 1)
-  assert.match(ill.stdout, /DaemonSet sallyport: 1 of 5 pods are not ready/)
-  assert.match(ill.stderr, /^sallyport: 4 of 5 ready, sallyport-operator: 2 of 2 ready$/m)
-  assert.match(ill.stderr, /^ {2}DaemonSet sallyport: 1 of 5 pods are not ready$/m)
+  const incomplete = await run('status', '--wait', '--wait-duration', '100ms')
+  assert.equal(incomplete.code, 1)
+  assert.match(incomplete.stdout, /DaemonSet sallyport: 1 of 5 pods are not ready/)
+  assert.match(incomplete.stderr, /^sallyport: 4 of 5 ready, sallyport-operator: 2 of 2 ready$/m)
+  assert.match(incomplete.stderr, /^ {2}DaemonSet sallyport: 1 of 5 pods are not ready$/m)
   const waiting = run('status', '--wait')
   await report(5)
-  const well = await waiting
-  assert.equal(well.code, 0, well.stdout)
-  assert.match(well.stdout, /^DaemonSet +sallyport +Desired: 5, Ready: 5\/5, Available: 5\/5$/m)
-  assert.match(well.stdout, /^Deployment +sallyport-operator +Desired: 2, Ready: 2\/2, Available: 2\/2$/m)
+  const complete = await waiting
+  assert.equal(complete.code, 0, complete.stdout)
+  assert.match(complete.stdout, /^DaemonSet +sallyport +Desired: 5, Ready: 5\/5, Available: 5\/5$/m)
+  assert.match(complete.stdout, /^Deployment +sallyport-operator +Desired: 2, Ready: 2\/2, Available: 2\/2$/m)
 })
 
-test('status fails while a node says that other nodes do not reach it, and names the node and the reason', async () => {
+test('status fails while a node is not connected, and names the node and the reason', async () => {
   const egressNodes = client.resource<KubeObject>(clusterResource(kinds.egressNode))
   await egressNodes.create({
     apiVersion: 'sallyport.dev/v1alpha1',
@@ -214,15 +214,18 @@ test('status fails while a node says that other nodes do not reach it, and names
     },
   })
   await egressNodes.patch('cut-off', 'merge', connected('False'), { subresource: 'status' })
-  const ill = await run('status')
-  assert.equal(ill.code, 1)
-  assert.match(ill.stdout, /node cut-off is not connected: the node reaches no other node through the tunnel/)
+  const disconnected = await run('status')
+  assert.equal(disconnected.code, 1)
+  assert.match(
+    disconnected.stdout,
+    /node cut-off is not connected: the node reaches no other node through the tunnel/,
+  )
   await egressNodes.patch('cut-off', 'merge', connected('True'), { subresource: 'status' })
   assert.equal((await run('status')).code, 0)
   await egressNodes.delete('cut-off')
 })
 
-test('uninstalling keeps the definitions, and purging removes them', async () => {
+test('uninstall keeps the definitions, and uninstall --purge deletes them', async () => {
   const { code, stdout } = await run('uninstall')
   assert.equal(code, 0)
   assert.match(stdout, /The nodes have no CNI plugin now\..*\n.*"cni plugin not initialized"/)
@@ -233,7 +236,7 @@ test('uninstalling keeps the definitions, and purging removes them', async () =>
   assert.equal(await exists(definitions, policyCrd), false)
 })
 
-test('an uninstall where nothing is installed says so', async () => {
+test('uninstall says that nothing is installed', async () => {
   assert.deepEqual(await run('uninstall', '--purge'), {
     code: 0,
     stdout: 'Sallyport is not installed in this cluster: nothing was removed.\n',
@@ -241,7 +244,7 @@ test('an uninstall where nothing is installed says so', async () => {
   })
 })
 
-test('a definition that another product brought is used and left alone, even by a purge', async () => {
+test('a definition of another product is used and never changed or deleted, even by --purge', async () => {
   const theirs = structuredClone(renderCrd('ciliumEgressGatewayPolicy')) as KubeObject & {
     metadata: { labels?: object }
   }
@@ -249,7 +252,10 @@ test('a definition that another product brought is used and left alone, even by 
   await client.resource(definitions).create(theirs)
   const key = `customresourcedefinition.apiextensions.k8s.io/${policyCrd}`
   const plan = (await run('install', '--dry-run')).stdout
-  assert.match(plan, new RegExp(`^# ${key} is another product's: it is used as it is, and left alone$`, 'm'))
+  assert.match(
+    plan,
+    new RegExp(`^# ${key} belongs to another product\\. Sallyport uses it unchanged\\.$`, 'm'),
+  )
   assert.doesNotMatch(plan, new RegExp(`^  name: ${policyCrd}$`, 'm'))
   assert.equal(outcomes((await run('install')).stdout)[key], 'left alone')
   assert.equal(outcomes((await run('uninstall', '--purge')).stdout)[key], 'left alone')
@@ -257,7 +263,7 @@ test('a definition that another product brought is used and left alone, even by 
   assert.deepEqual(after.metadata.labels, { owner: 'another' })
 })
 
-test('preflight is not green where an install would be refused', async () => {
+test('preflight fails if an object of the install belongs to another product', async () => {
   const labels = { owner: 'another' }
   const theirs = { metadata: { name: 'sallyport-config', labels }, data: {} }
   const configMaps = client.resource<KubeObject>({
@@ -272,11 +278,11 @@ test('preflight is not green where an install would be refused', async () => {
   assert.equal(code, 1)
   assert.match(
     stdout,
-    /^✗ the API server refuses configmap\/sallyport-config: there is one already that is not ours/m,
+    /^✗ configmap\/sallyport-config already exists, and another product created it: remove/m,
   )
 })
 
-test('another gateway that has the names already is neither changed nor removed', async () => {
+test('another gateway with the compatible names is neither changed nor deleted', async () => {
   const daemonSets = client.resource<KubeObject>(apps('daemonsets'))
   const labels = { 'k8s-app': 'cilium' }
   const spec = { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: pausing } }
@@ -285,18 +291,18 @@ test('another gateway that has the names already is neither changed nor removed'
   const compatible = { ...admin, SALLYPORT_COMPATIBLE_NAMES: 'cilium' }
   assert.match(
     (await runCommand(['install', '--dry-run'], compatible)).stdout,
-    /^# daemonset\.apps\/cilium is there and not ours: the install ends before it$/m,
+    /^# daemonset\.apps\/cilium already exists, and another product created it\. The install stops here\.$/m,
   )
   const { code, stderr } = await runCommand(['install'], compatible)
   assert.equal(code, 1)
-  assert.match(stderr, /daemonset\.apps\/cilium is there and not ours/)
+  assert.match(stderr, /daemonset\.apps\/cilium already exists, and another product created it/)
   const { stdout } = await run('uninstall', '--purge')
   assert.equal(outcomes(stdout)['daemonset.apps/cilium'], 'left alone')
   assert.equal(outcomes(stdout)['deployment.apps/cilium-operator'], 'deleted')
   assert.deepEqual(await daemonSets.get('cilium', 'kube-system'), before)
 })
 
-test('a server that does not answer is named', async () => {
+test('status names an API server that does not answer', async () => {
   const nobody = kubeconfig(server.adminToken, 'https://127.0.0.1:1')
   const { code, stderr } = await runCommand(['status'], { KUBECONFIG: nobody })
   assert.equal(code, 1)

@@ -19,7 +19,7 @@ writeFileSync(
   }),
 )
 
-test('what a command lacks on this machine is not blamed on the server', async (context) => {
+test('an error on this machine is not reported as an error of the API server', async (context) => {
   const before = process.env.KUBECONFIG
   context.after(() => {
     if (before === undefined) delete process.env.KUBECONFIG
@@ -36,7 +36,7 @@ test('what a command lacks on this machine is not blamed on the server', async (
   await assert.rejects(silent, /https:\/\/mine:6443 does not answer: connect ECONNREFUSED/)
 })
 
-test('in a pod without a kubeconfig a command uses the service account; a kubeconfig that is named comes first', async (context) => {
+test('a command in a pod uses the service account, unless KUBECONFIG is set', async (context) => {
   const before = { ...process.env }
   context.after(() => {
     process.env = before

@@ -2,9 +2,9 @@ import { version } from '../api/version.ts'
 import { type ClusterAccess, inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { hasKubeconfig, usualKubeconfigs } from './kubeconfig/kubeconfig-files.ts'
-import { Complaint } from './user-error.ts'
+import { UserError } from './user-error.ts'
 
-/** Works with the cluster that the person's kubeconfig names: $KUBECONFIG, or ~/.kube/config. */
+/** Runs `work` with a client of the cluster in the user's kubeconfig: $KUBECONFIG, or ~/.kube/config. */
 export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): Promise<T> {
   const access = await readAccess()
   await using client = new KubeClient(access, { userAgent: `sallyport/${version}`, timeoutMs: 20_000 })
@@ -12,14 +12,14 @@ export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): 
     return await work(client)
   } catch (error) {
     throw isFromNetwork(error)
-      ? new Complaint(
-          `${access.server} does not answer: ${error.message}; the kubeconfig's current context names it`,
+      ? new UserError(
+          `the API server ${access.server} does not answer: ${error.message}. Check the current context of your kubeconfig`,
         )
       : error
   }
 }
 
-/** What Node.js, undici and TLS call failures on the way; a file that is missing has a code, too. */
+/** The error codes by which Node.js, undici and TLS report network failures. Other errors, such as a missing file, have codes too. */
 const networkCodes =
   /^(UND_ERR_|ECONN|EHOST|ENET|EPIPE$|EPROTO$|ETIMEDOUT$|ENOTFOUND$|EAI_|ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_)/
 
@@ -28,8 +28,8 @@ function isFromNetwork(error: unknown): error is Error {
 }
 
 /**
- * Reads the files that are named, or those that kubectl would. In a pod without a kubeconfig, its service account. Loaded late: YAML is much for a
- * command that asks an agent.
+ * Reads the given kubeconfigs, or by default those that kubectl reads. A pod without a kubeconfig uses its service account. The YAML parser
+ * is imported only here, because commands that ask an agent do not need it.
  */
 export async function readAccess(...paths: readonly string[]): Promise<ClusterAccess> {
   if (paths.length === 0 && !hasKubeconfig() && process.env.KUBERNETES_SERVICE_HOST !== undefined)

@@ -35,7 +35,7 @@ for (const { name, environment, starts, shown } of cases)
     assert.deepEqual(readCommandName(environment, starts), { shown, isCompleting: false })
   })
 
-test('kubectl asks for completions by a file of its own', () => {
+test('the file name kubectl_complete-sallyport means that kubectl asks for completions', () => {
   const name = readCommandName({}, ['/usr/bin/kubectl_complete-sallyport', ''])
   assert.deepEqual(name, { shown: 'kubectl sallyport', isCompleting: true })
 })

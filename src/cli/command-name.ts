@@ -1,13 +1,14 @@
 import { basename } from 'node:path'
 
 /**
- * What the person typed. kubectl runs `kubectl sallyport` as the file `kubectl-sallyport`, and asks `kubectl_complete-sallyport` for
- * completions. Three things tell the name of that file: bin/sallyport hands it on, a single executable has it in argv0, and Node.js in argv[1].
+ * The name by which the user started this command. kubectl runs `kubectl sallyport` as the file `kubectl-sallyport`, and asks
+ * `kubectl_complete-sallyport` for completions. bin/sallyport passes the file's name in the environment, a single executable has it in
+ * argv0, and the npm package in argv[1].
  */
 export interface CommandName {
-  /** For usage texts. */
+  /** The name that usage texts show. */
   readonly shown: 'sallyport' | 'kubectl sallyport'
-  /** kubectl asks for completions, and does not run a command. */
+  /** Whether kubectl asks for completions instead of running a command. */
   readonly isCompleting: boolean
 }
 
@@ -15,8 +16,8 @@ export function readCommandName(
   environment: NodeJS.ProcessEnv = process.env,
   starts: readonly string[] = [process.argv0, process.argv[1] ?? ''],
 ): CommandName {
-  const handedOn = environment.SALLYPORT_CALLED_AS ?? ''
-  const names = [handedOn, ...starts].map((path) => basename(path))
+  const passedOn = environment.SALLYPORT_CALLED_AS ?? ''
+  const names = [passedOn, ...starts].map((path) => basename(path))
   const isCompleting = names.some((name) => name.startsWith('kubectl_complete-sallyport'))
   const isPlugin = isCompleting || names.some((name) => name.startsWith('kubectl-sallyport'))
   return { shown: isPlugin ? 'kubectl sallyport' : 'sallyport', isCompleting }

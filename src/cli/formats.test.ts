@@ -31,7 +31,7 @@ const status: AgentStatus = {
   problems: [],
 }
 
-test('an agent’s status has the lines that users of other gateways know', () => {
+test('the status of an agent has the lines of cilium status', () => {
   const text = formatAgentStatus(status, {
     'kube-proxy-replacement': 'strict',
     'enable-ipv4-egress-gateway': 'true',
@@ -48,7 +48,7 @@ test('an agent’s status has the lines that users of other gateways know', () =
   assert.match(text, /- 4 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/)
 })
 
-test('kube-proxy replacement is never claimed, whatever was asked for', () => {
+test('the status of an agent never claims kube-proxy replacement, whatever is configured', () => {
   for (const asked of ['strict', 'true', 'false'])
     assert.match(
       formatAgentStatus(status, { 'kube-proxy-replacement': asked }),
@@ -56,14 +56,14 @@ test('kube-proxy replacement is never claimed, whatever was asked for', () => {
     )
 })
 
-test('what is wrong is said after the lines', () => {
+test('the status of an agent ends with its problems', () => {
   assert.match(
     formatAgentStatus({ ...status, drops: [], problems: ['the API server does not answer'] }, {}),
-    /Health: +not well\n {2}! the API server does not answer/,
+    /Health: +problems, listed below\n {2}! the API server does not answer/,
   )
 })
 
-test('columns are as wide as their widest cell, with three blanks between', () => {
+test('columns are as wide as their widest cell, with three spaces between them', () => {
   assert.equal(
     formatColumns([
       ['Source IP', 'Destination CIDR', 'Egress IP', 'Gateway IP'],

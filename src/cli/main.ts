@@ -3,11 +3,11 @@ import { leaveWithReader } from '../runtime/closed-pipe.ts'
 import { readCommandName } from './command-name.ts'
 import { print } from './output.ts'
 import { buildProgram } from './program.ts'
-import { Complaint } from './user-error.ts'
+import { UserError } from './user-error.ts'
 
 leaveWithReader()
 
-/** A function, and no `await` outside of one: a single executable's program is a CommonJS module. */
+/** There is no `await` at top level, because a single executable needs a CommonJS module. */
 async function run(): Promise<void> {
   const name = readCommandName()
   delete process.env.SALLYPORT_CALLED_AS
@@ -27,13 +27,13 @@ async function printCompletion(program: Command, words: readonly string[]): Prom
   print(formatCompletion(complete(program, words)))
 }
 
-/** Says what is wrong, and gives the exit code: 2 where the command was not understood, 1 where it failed. */
+/** Prints the error and returns the exit code: 2 for wrong usage, 1 for a failure. */
 function explain(error: unknown): number {
-  // commander has printed its own by now; help that was asked for is one of these, with exit code 0.
+  // commander has already printed its own errors. It reports --help as one of them, with exit code 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const message = error instanceof Error ? error.message : String(error)
   process.stderr.write(`sallyport: ${message}\n`)
-  return error instanceof Complaint ? error.exitCode : 1
+  return error instanceof UserError ? error.exitCode : 1
 }
 
 void run()

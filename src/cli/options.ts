@@ -1,20 +1,16 @@
 import { type Command, Option } from 'commander'
 
-/** A format that nobody knows is a mistake of use: what reads the answer would stumble over text. */
-export function outputOption(description = 'json for machines'): Option {
+/** An unknown format is a usage error, because a program that expects that format could not parse text. */
+export function outputOption(description = 'print JSON for programs'): Option {
   return new Option('-o, --output <format>', description).choices(['json'])
 }
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
-/** The settings of an install, in the words that Helm has for them. */
+/** Adds the options by which a user gives settings. They have the names of Helm's options. */
 export function takeSettings(command: Command): Command {
   return command
-    .option('--set <path=value>', 'a setting, for example --set mtu=1400; repeat it for more', collect)
-    .option(
-      '--set-json <path=json>',
-      'a setting that is a map or a list, as JSON; repeat it for more',
-      collect,
-    )
-    .option('-f, --values <file>', 'a YAML file with settings')
+    .option('--set <path=value>', 'change a setting, for example --set mtu=1400; can be repeated', collect)
+    .option('--set-json <path=json>', 'change a map or a list, as JSON; can be repeated', collect)
+    .option('-f, --values <file>', 'read settings from a YAML file')
 }

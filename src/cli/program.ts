@@ -12,31 +12,31 @@ import { print, printJson } from './output.ts'
 
 const examples = (name: string): string => {
   const lines = [
-    [`${name} preflight`, 'what would keep an install from working'],
-    [`${name} install --set devices="{eth+,net+}"`, 'install into the cluster of your kubeconfig'],
+    [`${name} preflight`, 'check whether Sallyport can be installed'],
+    [`${name} install --set devices="{eth+,net+}"`, 'install Sallyport in the cluster of your kubeconfig'],
     [`${name} status --wait`, 'wait until everything is ready'],
-    [`${name} upgrade`, 'bring the install to this version, node by node'],
+    [`${name} upgrade`, 'upgrade to the version of this command'],
     [
       'kubectl -n kube-system exec ds/sallyport -- sallyport egress list',
-      'which pods of a node leave by which address',
+      'show which pods of a node use which egress IP',
     ],
-    ['sallyport lab demo', 'see all of it on this machine, from a checkout of the sources'],
+    ['sallyport lab demo', 'try all of it on this machine, from a checkout of the sources'],
   ] as const
   const rows = lines.map(([command, meaning]) => `  ${command.padEnd(67)}${meaning}`)
-  return `\nExamples:\n${rows.join('\n')}\n\nThe help of a command explains its options and settings: ${name} install --help`
+  return `\nExamples:\n${rows.join('\n')}\n\nEach command has help of its own. To see all settings, run: ${name} install --help`
 }
 
 /**
- * What a person types. Each command loads what it needs when it runs: most of them must answer at once. `firstWord` is the command that
- * was asked for.
+ * Builds the commands. Each command imports its code when it runs, so that every command starts quickly. `firstWord` is the command that
+ * the user typed.
  */
 export async function buildProgram(name: string, firstWord: string | undefined): Promise<Command> {
   const program = new Command(name)
     .description(
-      'Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies.',
+      'Sallyport is an egress gateway for Kubernetes. Pods leave the cluster from IP addresses that you choose, and open connections survive the failure of a gateway.',
     )
     .version(`sallyport ${version}`, '--version', 'print the version of this command')
-    .showHelpAfterError('(--help explains)')
+    .showHelpAfterError('(run it with --help to see its usage)')
     .showSuggestionAfterError()
     .exitOverride()
     .enablePositionalOptions()
@@ -48,13 +48,13 @@ export async function buildProgram(name: string, firstWord: string | undefined):
     add(program)
   program
     .command('version')
-    .description('the version of this command')
+    .description('print the version of this command')
     .addOption(outputOption())
     .action(({ output }: { output?: string }) =>
       output === 'json' ? printJson({ version }) : print(`sallyport ${version}`),
     )
-  /* The one import from a rung below: the lab mounts its verbs here, and only when they are asked for. */
+  /* The only import from a lower rung: the commands of the lab, and only if the user asks for them. */
   if (firstWord === 'lab') program.addCommand((await import('../lab/command.ts')).labCommand())
-  else program.command('lab').description('a whole cluster on this Linux machine, for trying things out')
+  else program.command('lab').description('run a whole cluster on this Linux machine, to try Sallyport')
   return program
 }

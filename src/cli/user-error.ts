@@ -1,5 +1,5 @@
-/** A mistake of the user's, or of the world's, that one sentence explains; no stack helps. */
-export class Complaint extends Error {
+/** An error whose message tells the user what to do. It is printed without a stack trace. */
+export class UserError extends Error {
   readonly exitCode: number
   constructor(message: string, exitCode = 1) {
     super(message)

@@ -119,7 +119,7 @@ describe('one file, on a machine without Node.js', () => {
     assert.match((await inCluster('config', 'view')).output, /^port-lease-idle-time\s+7m$/m)
     const status = await inCluster('status', '-o', 'json')
     assert.equal(status.code, 1)
-    assert.equal((JSON.parse(status.output) as { isWell: boolean }).isWell, false)
+    assert.equal((JSON.parse(status.output) as { isReady: boolean }).isReady, false)
   })
 
   test('says in one sentence where commands run that need a node', async () => {

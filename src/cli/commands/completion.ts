@@ -9,18 +9,18 @@ export function addCompletion(program: Command): void {
     .addHelpText(
       'after',
       `
-In the shell that you use now:
+In the current shell:
   bash   source <(sallyport completion bash)         bash 4 or later
   zsh    source <(sallyport completion zsh)          after compinit
   fish   sallyport completion fish | source
 
-In every new shell:
+In all new shells:
   bash   sallyport completion bash > ~/.local/share/bash-completion/completions/sallyport
   zsh    sallyport completion zsh > FOLDER/_sallyport     FOLDER is one of your $fpath
   fish   sallyport completion fish > ~/.config/fish/completions/sallyport.fish
 
-For "kubectl sallyport": put a link named kubectl_complete-sallyport beside kubectl-sallyport in your PATH. kubectl's own
-completion asks it.`,
+For "kubectl sallyport", add a link named kubectl_complete-sallyport to your PATH, beside kubectl-sallyport. kubectl's own
+completion then calls it.`,
     )
     .action(async (shell: 'bash' | 'zsh' | 'fish') => {
       const { completionScripts } = await import('../completion/shells.ts')

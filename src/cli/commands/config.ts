@@ -6,9 +6,9 @@ import { print, printJson } from '../output.ts'
 export function addConfig(program: Command): void {
   program
     .command('config')
-    .description('the configuration in force')
+    .description('show the settings of the install')
     .command('view')
-    .description('print it, one key per line')
+    .description('print all settings, one per line')
     .addOption(outputOption())
     .action(async ({ output }: { readonly output?: string }) => {
       const config = isInAgentPod()

@@ -5,14 +5,17 @@ import type { GivenSettings } from '../install/install.ts'
 import { takeSettings } from '../options.ts'
 import { print } from '../output.ts'
 
-/** Every setting with its default, under the help of the commands that take them. */
+/** The list of settings in the help of the commands that accept them. */
 const settingsHelp = (): string =>
   settings
     .map(({ path, fallback, choices = [], help }) => {
-      const others = choices.length > 1 ? `   (${choices.join(', ')})` : ''
-      return `  ${path}=${fallback}${others}\n      ${help}`
+      const values = choices.length > 1 ? `   (${choices.join(', ')})` : ''
+      return `  ${path}=${fallback}${values}\n      ${help}`
     })
-    .reduce((text, line) => `${text}\n${line}`, '\nSettings and their defaults:')
+    .reduce(
+      (text, line) => `${text}\n${line}`,
+      '\nSettings and their defaults, for --set, --set-json and -f:',
+    )
 
 interface Options extends GivenSettings {
   readonly dryRun?: boolean
@@ -23,9 +26,9 @@ interface Options extends GivenSettings {
 export function addInstall(program: Command): void {
   takeSettings(program.command('install'))
     .description('install Sallyport in the cluster of your kubeconfig')
-    .option('--dry-run', 'print as YAML what the command would apply, and apply nothing')
-    .option('--to <folder>', 'write a folder for kubectl apply -k, and apply nothing')
-    .option('--wait', 'wait until all agents and operators are ready, and say why if one is not')
+    .option('--dry-run', 'print the manifests as YAML, and apply nothing')
+    .option('--to <folder>', 'write the manifests to a folder for kubectl apply -k, and apply nothing')
+    .option('--wait', 'wait until all agents and operators are ready, and print why if they are not')
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, to, wait = false } = options
@@ -36,36 +39,36 @@ export function addInstall(program: Command): void {
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
       }
       if (dryRun) return printPlan(manifests)
-      const { refuseHalfBuilt } = await import('../checkout.ts')
-      refuseHalfBuilt(manifests)
+      const { refuseIncompleteBuild } = await import('../checkout.ts')
+      refuseIncompleteBuild(manifests)
       await applyAll(manifests)
-      if (wait) return untilRolledOut()
-      print(`Installed. "${program.name()} status --wait" waits until all agents are ready.`)
+      if (wait) return waitForAll()
+      print(`Installed. To wait until all agents are ready, run "${program.name()} status --wait".`)
     })
 }
 
 export function addUpgrade(program: Command): void {
   takeSettings(program.command('upgrade'))
     .description(
-      'bring an install to the version of this command, node by node; it keeps your settings, except for those that you give',
+      'upgrade the install to the version of this command, node by node; only the settings that you give change',
     )
-    .option('--dry-run', 'print as YAML what the command would apply, and apply nothing')
-    .option('--no-wait', 'do not wait for the last node')
+    .option('--dry-run', 'print the manifests as YAML, and apply nothing')
+    .option('--no-wait', 'do not wait until all nodes are upgraded')
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, wait = true } = options
       const { planUpgrade } = await import('../install/install.ts')
       const { withCluster } = await import('../cluster.ts')
       const { manifests, dropped } = await withCluster((client) => planUpgrade(client, options))
-      for (const key of dropped) print(`setting ${key} is none of this version's any more: left out`)
+      for (const key of dropped) print(`setting ${key} does not exist in this version and is removed`)
       if (dryRun) return printPlan(manifests)
       const absent = await findAbsent()
       const { despiteAbsentNodes } = await import('../install/rollout.ts')
-      const { refuseHalfBuilt } = await import('../checkout.ts')
-      refuseHalfBuilt(manifests)
+      const { refuseIncompleteBuild } = await import('../checkout.ts')
+      refuseIncompleteBuild(manifests)
       await applyAll(despiteAbsentNodes(manifests, absent))
       if (!wait) return
-      await untilRolledOut()
+      await waitForAll()
       if (absent > 0) await applyAll(manifests.filter(({ kind }) => kind === 'DaemonSet'))
     })
 }
@@ -83,22 +86,22 @@ async function applyAll(manifests: readonly Manifest[]): Promise<void> {
     await refuseHelmRelease(
       client,
       (release) =>
-        `change it with "helm upgrade ${release} CHART --namespace kube-system --reset-then-reuse-values", or remove the release first (docs/helm.md)`,
+        `To change it, run "helm upgrade ${release} CHART --namespace kube-system --reset-then-reuse-values". To replace it, remove the release first (docs/helm.md)`,
     )
     for (const manifest of manifests) print(`${describe(manifest)} ${await applyManifest(client, manifest)}`)
   })
 }
 
-/** Names the nodes that are away, and counts them. */
+/** Prints the nodes whose kubelet does not report, and returns their number. */
 async function findAbsent(): Promise<number> {
   const { withCluster } = await import('../cluster.ts')
   const { describeAbsence, findAbsentNodes } = await import('../trouble/cluster-trouble.ts')
   const absent = await withCluster(findAbsentNodes)
-  for (const node of absent) print(`${describeAbsence(node)}; the upgrade goes on without it`)
+  for (const node of absent) print(`${describeAbsence(node)}. The upgrade continues without it.`)
   return absent.length
 }
 
-async function untilRolledOut(): Promise<void> {
+async function waitForAll(): Promise<void> {
   const { chosenNames } = await import('../install/install.ts')
   const { waitForRollout } = await import('../install/rollout.ts')
   const { withCluster } = await import('../cluster.ts')

@@ -4,31 +4,31 @@ import { askAgent, followAgent } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
-/** What one node's agent tells, asked in its pod. */
+/** Commands that ask the agent of one node, inside its pod. */
 export function addNodeCommands(program: Command): void {
   program
     .command('bpf')
-    .description('in an agent’s pod: the datapath’s tables of its node')
+    .description('in an agent’s pod: show the datapath’s tables on its node')
     .command('egress')
-    .description('which pods leave by which gateway')
+    .description('show which pods use which egress IP and gateway')
     .command('list')
     .alias('ls')
-    .description('the view that users of the compatible policies know')
+    .description('print a row for each pod and destination, in the format of "cilium bpf egress list"')
     .addOption(outputOption())
     .action(listTables)
   program
     .command('egress')
-    .description('in an agent’s pod: what leaves its node by which address')
+    .description('in an agent’s pod: show the egress traffic of its node')
     .command('list')
     .alias('ls')
-    .description('pods of this node, their policies, egress IPs, holders, ports and flows')
+    .description('list the pods that policies select, with their egress IPs, gateways, ports and flows')
     .addOption(outputOption())
     .action(listEgress)
   program
     .command('drops')
     .alias('monitor')
-    .description('in an agent’s pod: packets of its node, as they are dropped')
-    .addOption(outputOption('json: one object a line'))
+    .description('in an agent’s pod: print each packet that its node drops, with the reason')
+    .addOption(outputOption('json: one object per line'))
     .action(followDrops)
 }
 
@@ -53,7 +53,7 @@ async function listTables({ output }: Options): Promise<void> {
 async function listEgress({ output }: Options): Promise<void> {
   const views = await askAgent<EgressView[]>('/v1/egress')
   if (output === 'json') return printJson(views)
-  if (views.length === 0) return void process.stderr.write('No pod of this node is selected by a policy.\n')
+  if (views.length === 0) return void process.stderr.write('No policy selects a pod on this node.\n')
   const { formatColumns } = await import('../columns.ts')
   const header = [
     'Pod',
@@ -61,7 +61,7 @@ async function listEgress({ output }: Options): Promise<void> {
     'Policy',
     'Egress IP',
     'New flows',
-    'Answers now',
+    'Holder',
     'Unreachable',
     'Ports',
     'Flows',
@@ -72,7 +72,7 @@ async function listEgress({ output }: Options): Promise<void> {
 function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressView): string[][] {
   const common = [`${pod.namespace}/${pod.name}`, destination, policy.name]
   if (egressIps.length === 0)
-    return [[...common, action === 'drop' ? `dropped: ${reason}` : "the node's own", '', '', '', '', '']]
+    return [[...common, action === 'drop' ? `dropped: ${reason}` : 'node address', '', '', '', '', '']]
   return egressIps.map(({ address, holder, order, unreachable, takesNewFlows, portsOwned, flows }) => [
     ...common,
     address,
@@ -84,15 +84,15 @@ function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressV
   ])
 }
 
-/** Records that nobody has read wait in the kernel: they come first, and may be old. */
+/** The kernel keeps records until somebody reads them, so the first ones can be older than this command. */
 async function followDrops({ output }: Options): Promise<void> {
   const startedAt = Date.now()
   let age: 'none' | 'earlier' | 'new' = 'none'
   const note = (text: string): void => void (output !== 'json' && process.stderr.write(`${text}\n`))
   for await (const drop of followAgent<DropEvent>('/v1/drops')) {
     const isEarlier = Date.parse(drop.time) < startedAt
-    if (isEarlier && age === 'none') note('Earlier drops, which nobody had read:')
-    if (!isEarlier && age === 'earlier') note('Drops from now on:')
+    if (isEarlier && age === 'none') note('Dropped before this command started:')
+    if (!isEarlier && age === 'earlier') note('Dropped since then:')
     age = isEarlier ? 'earlier' : 'new'
     print(output === 'json' ? JSON.stringify(drop) : lineOf(drop))
   }

@@ -12,11 +12,11 @@ interface Options extends GivenSettings {
 export function addPreflight(program: Command): void {
   takeSettings(program.command('preflight'))
     .description(
-      'check what would keep an install from working, and say what to do; in an agent’s pod, check its node',
+      'check whether Sallyport can be installed, and print what to change; in an agent’s pod, check its node',
     )
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const findings = await (isInAgentPod() ? findOfNode() : findOfCluster(options))
+      const findings = await (isInAgentPod() ? checkNode() : checkCluster(options))
       const { formatFindings } = await import('../../runtime/finding.ts')
       if (options.output === 'json') printJson(findings)
       else print(formatFindings(findings))
@@ -24,7 +24,7 @@ export function addPreflight(program: Command): void {
     })
 }
 
-async function findOfCluster(options: Options): Promise<readonly Finding[]> {
+async function checkCluster(options: Options): Promise<readonly Finding[]> {
   const { cniKeys, configMapData, parseConfiguration } = await import('../../install/configuration.ts')
   const { renderInstall } = await import('../../install/manifests.ts')
   const { chosenNames, readSettings } = await import('../install/install.ts')
@@ -43,8 +43,8 @@ async function findOfCluster(options: Options): Promise<readonly Finding[]> {
   })
 }
 
-/** The running agent's own settings; what it has on the node is ours. */
-async function findOfNode(): Promise<readonly Finding[]> {
+/** Checks with the settings of the running agent. Its own programs and devices on the node count as ours. */
+async function checkNode(): Promise<readonly Finding[]> {
   const { configMapData, parseConfiguration } = await import('../../install/configuration.ts')
   const { gatherNodeFacts, judgeNode } = await import('../../agent/node/node-checks.ts')
   const { defaultObjectFile, defaultPinDirectory } = await import('../../datapath/datapath.ts')

@@ -1,37 +1,42 @@
 import type { Command } from 'commander'
 import type { AgentStatus } from '../../agent/api/local-api.ts'
 import { askAgent, isInAgentPod } from '../agent-socket.ts'
-import type { Look } from '../install/waiting.ts'
+import type { Progress } from '../install/wait-until-done.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import type { ClusterStatus } from '../status/cluster-status.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 
 export function addStatus(program: Command): void {
   program
     .command('status')
-    .description('show the state of the install, and what is wrong; in an agent’s pod, of that agent')
-    .option('--wait', 'wait until everything is ready; exit code 1 if it is not in time')
-    .option('--wait-duration <time>', 'how long to wait, as in 90s or 5m', '5m')
+    .description(
+      'show the state of the install, and what is wrong; in an agent’s pod, show the state of that agent',
+    )
+    .option('--wait', 'wait until everything is ready; if that takes too long, fail with exit code 1')
+    .option('--wait-duration <time>', 'how long to wait, for example 90s or 5m', '5m')
     .addOption(outputOption())
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {
       const { parseDuration } = await import('../../install/configuration.ts')
       const durationMs = parseDuration(options.waitDuration)
       if (durationMs === undefined)
-        throw new Complaint(`${options.waitDuration} is no duration: write 90s or 5m`, 2)
+        throw new UserError(
+          `--wait-duration: ${options.waitDuration} is not a duration: write, for example, 90s or 5m`,
+          2,
+        )
       const waitMs = options.wait ? durationMs : 0
-      const isWell = await (isInAgentPod()
+      const isReady = await (isInAgentPod()
         ? showAgent(waitMs, options.output)
         : showCluster(waitMs, options.output))
-      if (!isWell) process.exitCode = 1
+      if (!isReady) process.exitCode = 1
     })
 }
 
 async function showAgent(waitMs: number, output: string | undefined): Promise<boolean> {
-  const isWell = ({ isReady, problems }: AgentStatus): boolean => isReady && problems.length === 0
-  const describe = (status: AgentStatus): Progress => ({
-    line: `agent of ${status.node}: ${status.isReady ? 'ready' : 'not ready yet'}`,
-    isDone: isWell(status),
+  const isDone = ({ isReady, problems }: AgentStatus): boolean => isReady && problems.length === 0
+  const describe = (status: AgentStatus): StatusProgress => ({
+    line: `agent on node ${status.node}: ${status.isReady ? 'ready' : 'not ready yet'}`,
+    isDone: isDone(status),
     reasons: status.problems,
   })
   const status = await readUntil(waitMs, () => askAgent<AgentStatus>('/v1/status'), describe)
@@ -40,46 +45,46 @@ async function showAgent(waitMs: number, output: string | undefined): Promise<bo
     const { formatAgentStatus } = await import('../status/agent-status.ts')
     print(formatAgentStatus(status, await askAgent('/v1/config')))
   }
-  return waitMs === 0 || isWell(status)
+  return waitMs === 0 || isDone(status)
 }
 
 async function showCluster(waitMs: number, output: string | undefined): Promise<boolean> {
   const { formatClusterStatus, readClusterStatus } = await import('../status/cluster-status.ts')
   const { withCluster } = await import('../cluster.ts')
-  const describe = ({ workloads, errors, isWell }: ClusterStatus): Progress => ({
+  const describe = ({ workloads, errors, isReady }: ClusterStatus): StatusProgress => ({
     line:
       workloads.map(({ name, ready, desired }) => `${name}: ${ready} of ${desired} ready`).join(', ') ||
       'not installed yet',
-    isDone: isWell,
+    isDone: isReady,
     reasons: errors,
   })
   const status = await withCluster((client) => readUntil(waitMs, () => readClusterStatus(client), describe))
   if (output === 'json') printJson(status)
   else print(formatClusterStatus(status))
-  return status.isWell
+  return status.isReady
 }
 
-interface Progress {
+interface StatusProgress {
   readonly line: string
   readonly isDone: boolean
   readonly reasons: readonly string[]
 }
 
-/** The first that is done, or the last that was read in time. Progress goes to standard error: standard output is the status alone. */
+/** The first status that is done, or the last one before the timeout. Progress goes to standard error, so that standard output is the status alone. */
 async function readUntil<T>(
   waitMs: number,
   read: () => Promise<T>,
-  describe: (status: T) => Progress,
+  describe: (status: T) => StatusProgress,
 ): Promise<T> {
   let status = await read()
   if (waitMs === 0 || describe(status).isDone) return status
-  const { waitUntilDone } = await import('../install/waiting.ts')
-  const look = async (): Promise<Look> => {
+  const { waitUntilDone } = await import('../install/wait-until-done.ts')
+  const check = async (): Promise<Progress> => {
     status = await read()
     const { line, isDone, reasons } = describe(status)
-    return { line, isDone, why: async () => reasons }
+    return { line, isDone, reasons: async () => reasons }
   }
-  const tell = (line: string): void => void process.stderr.write(`${line}\n`)
-  await waitUntilDone(look, { print: tell, stuckAfterMs: waitMs, limitMs: waitMs })
+  const printError = (line: string): void => void process.stderr.write(`${line}\n`)
+  await waitUntilDone(check, { print: printError, stallTimeoutMs: waitMs, timeoutMs: waitMs })
   return status
 }

@@ -10,16 +10,21 @@ interface Options {
 export function addUninstall(program: Command): void {
   program
     .command('uninstall')
-    .description(
-      'remove Sallyport from the cluster and from every node; policies stay unless --purge is given',
+    .description('remove Sallyport from the cluster and from every node; without --purge, policies stay')
+    .option('--purge', 'also delete Sallyport’s resource definitions, and with them all egress policies')
+    .option('--yes', 'uninstall even if running pods lose their network')
+    .option(
+      '--abandon-nodes',
+      'do not wait for nodes that do not respond; Sallyport’s files and programs stay there',
     )
-    .option('--purge', 'remove our definitions, too, and with them every policy of these kinds')
-    .option('--yes', 'also where running pods lose their network by it')
-    .option('--abandon-nodes', 'do not insist on nodes that do not answer: they keep what they have of ours')
     .action(async (options: Options) => {
-      const { purge: isPurge = false, yes: isConfirmed = false, abandonNodes: isAbandoning = false } = options
+      const {
+        purge: isPurge = false,
+        yes: isConfirmed = false,
+        abandonNodes: abandonsNodes = false,
+      } = options
       const { uninstall } = await import('../install/uninstall.ts')
       const { withCluster } = await import('../cluster.ts')
-      await withCluster((client) => uninstall(client, { isPurge, isConfirmed, isAbandoning, print }))
+      await withCluster((client) => uninstall(client, { isPurge, isConfirmed, abandonsNodes, print }))
     })
 }

@@ -11,12 +11,12 @@ const values = (line: string): readonly string[] =>
 
 const cases = [
   { name: 'a command is completed by its beginning', line: 'up', expect: ['upgrade'] },
-  { name: 'a command has its commands', line: 'bpf egress ', expect: ['list', 'help'] },
-  { name: 'an alias leads to the same command', line: 'monitor --out', expect: ['--output'] },
-  { name: 'an option has its choices', line: 'status -o ', expect: ['json'] },
-  { name: 'an option with "=" has its choices', line: 'status --output=', expect: ['--output=json'] },
-  { name: 'an argument has its choices', line: 'completion ', expect: ['bash', 'zsh', 'fish'] },
-  { name: 'an argument that is there is not offered again', line: 'completion bash ', expect: [] },
+  { name: 'a command offers its subcommands', line: 'bpf egress ', expect: ['list', 'help'] },
+  { name: 'an alias offers the same options as its command', line: 'monitor --out', expect: ['--output'] },
+  { name: 'an option offers its choices', line: 'status -o ', expect: ['json'] },
+  { name: 'an option with "=" offers its choices', line: 'status --output=', expect: ['--output=json'] },
+  { name: 'an argument offers its choices', line: 'completion ', expect: ['bash', 'zsh', 'fish'] },
+  { name: 'an argument that is already given is not offered again', line: 'completion bash ', expect: [] },
   { name: 'options of other commands are not offered', line: 'status --s', expect: [] },
   {
     name: "an option's value is not taken for a command",
@@ -24,29 +24,29 @@ const cases = [
     expect: ['--to'],
   },
   {
-    name: 'a setting has the values that it may have',
+    name: 'a setting offers its choices',
     line: 'install --set cni.chainingMode=',
     expect: ['cni.chainingMode=none', 'cni.chainingMode=generic-veth'],
   },
   {
-    name: 'a setting that is on or off has both values',
+    name: 'a boolean setting offers true and false',
     line: 'install --set egressGateway.enabled=',
     expect: ['egressGateway.enabled=true', 'egressGateway.enabled=false'],
   },
   {
-    name: 'a setting without choices shows its default',
+    name: 'a setting without choices offers its default',
     line: 'install --set cni.binPath=',
     expect: ['cni.binPath=/opt/cni/bin'],
   },
-  { name: 'a map is set by --set-json', line: 'install --set-json nodeSel', expect: ['nodeSelector='] },
-  { name: 'a map is not set by --set', line: 'install --set nodeSel', expect: [] },
-  { name: 'the lab completes its commands and choices', line: 'lab up --controllers l', expect: ['lab'] },
-  { name: "words after -- are another program's", line: 'lab exec -- kubectl ', expect: [] },
+  { name: '--set-json offers maps', line: 'install --set-json nodeSel', expect: ['nodeSelector='] },
+  { name: '--set does not offer maps', line: 'install --set nodeSel', expect: [] },
+  { name: 'the lab offers its commands and choices', line: 'lab up --controllers l', expect: ['lab'] },
+  { name: 'words after -- are not completed', line: 'lab exec -- kubectl ', expect: [] },
 ]
 
 for (const { name, line, expect } of cases) test(name, () => assert.deepEqual(values(line), expect))
 
-describe('the directive tells the shell', () => {
+describe('the directive tells a shell', () => {
   for (const { name, line, directive } of [
     { name: 'to complete files', line: 'install -f ', directive: directives.default },
     { name: 'to complete folders', line: 'install --to ', directive: directives.folders },
@@ -60,12 +60,12 @@ describe('the directive tells the shell', () => {
     test(name, () => assert.equal(complete(program, line.split(' ')).directive, directive))
 })
 
-test('an answer has a candidate a line, its description after a tab, and the directive last', () => {
+test('a completion has one candidate per line, its description after a tab, and the directive last', () => {
   const candidates = [{ value: 'up', description: 'starts\nit' }, { value: 'down' }]
   assert.equal(formatCompletion({ candidates, directive: 4 }), 'up\tstarts it\ndown\n:4')
 })
 
-test('every option that takes a value has choices, values of its own, or is known to be free text', () => {
+test('every option that takes a value has completions, or is listed as free text', () => {
   const free = ['--wait-duration']
   const unknown = program.commands.flatMap((command) =>
     command.options
@@ -79,5 +79,5 @@ test('every option that takes a value has choices, values of its own, or is know
       })
       .map(({ flags }) => `${command.name()} ${flags}`),
   )
-  assert.deepEqual(unknown, [], 'say in completion/values.ts what it completes')
+  assert.deepEqual(unknown, [], 'add the completions to completion/values.ts')
 })

@@ -6,7 +6,7 @@ export interface Candidate {
   readonly description?: string
 }
 
-/** The numbers are those of kubectl, which asks its plugins in this form; the shell scripts read the same. */
+/** kubectl defines these numbers for the completions of its plugins. The shell scripts use the same ones. */
 export const directives = { default: 0, noSpace: 2, noFiles: 4, folders: 16 } as const
 
 export interface Completion {
@@ -16,7 +16,7 @@ export interface Completion {
 
 const nothing: Completion = { candidates: [], directive: directives.noFiles }
 
-/** What may stand in place of the last word. The words are those after the program's name; the last may be empty. */
+/** Completes the last of `words`, the words after the program's name. The last one may be empty. */
 export function complete(program: Command, words: readonly string[]): Completion {
   const before = words.slice(0, -1)
   const current = words.at(-1) ?? ''
@@ -31,13 +31,13 @@ export function complete(program: Command, words: readonly string[]): Completion
 
 interface Place {
   readonly command: Command
-  /** An option whose value comes next. */
+  /** An option that still needs its value. */
   readonly pending?: Option
-  /** How many words stand there already that are neither command nor option. */
+  /** Number of words so far that are neither command nor option. */
   readonly argumentCount: number
 }
 
-/** Nothing after `--`: those words are another program's. */
+/** Undefined after `--`, because those words belong to another program. */
 function walk(program: Command, words: readonly string[]): Place | undefined {
   let place: Place = { command: program, argumentCount: 0 }
   for (const word of words) {
@@ -66,7 +66,7 @@ function completionAt({ command, pending, argumentCount }: Place, current: strin
   return { candidates: [...commandsOf(command), ...choices], directive: directives.noFiles }
 }
 
-/** `--output=json` is one word, and so is what replaces it. */
+/** `--output=json` is one word, and the completion replaces all of it. */
 function valuesAfterEquals(command: Command, flag: string, current: string): Completion {
   const option = takesValue(optionsOf(command).find(({ long }) => long === flag))
   if (option === undefined) return nothing
@@ -92,7 +92,7 @@ function commandsOf(command: Command): readonly Candidate[] {
     .map((each) => ({ value: each.name(), description: each.description() }))
 }
 
-/** A candidate a line with its description after a tab, and the directive in the last line. */
+/** One candidate per line, with its description after a tab. The directive is the last line. */
 export function formatCompletion({ candidates, directive }: Completion): string {
   const lines = candidates.map(({ value, description }) =>
     description ? `${value}\t${description.replace(/\s+/g, ' ')}` : value,

@@ -1,11 +1,11 @@
 /**
- * A few lines for each shell. They ask the command itself what may come next, by its hidden word `__complete`, so that they fit
- * whatever version is installed. The answer is a candidate a line, then a directive: src/cli/completion/candidates.ts.
+ * A completion script for each shell. The scripts call the hidden command `__complete`, so that they work with any installed version.
+ * It prints one candidate per line and then a directive: src/cli/completion/candidates.ts.
  */
 export const shells = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof shells)[number]
 
-/** Bash splits words at "=" and ":", and replaces only what comes after them. */
+/** Bash splits words at "=" and ":" and replaces only the part after them. */
 const bash = `# bash completion for sallyport
 _sallyport() {
   local typed=\${COMP_LINE:0:COMP_POINT} line directive=0 kept

@@ -2,7 +2,7 @@ import type { Option } from 'commander'
 import { type Setting, settings } from '../../install/configuration.ts'
 import { type Candidate, type Completion, directives } from './candidates.ts'
 
-/** The values that an option may have. Options of the same name take the same in every command. */
+/** The values that an option accepts. Options with the same name accept the same values in every command. */
 export function valuesOf({ long, argChoices }: Option, current: string): Completion {
   if (argChoices) return { candidates: argChoices.map((value) => ({ value })), directive: directives.noFiles }
   switch (long) {
@@ -22,7 +22,7 @@ export function valuesOf({ long, argChoices }: Option, current: string): Complet
 
 const isPlain = ({ kind }: Setting): boolean => kind !== 'map' && kind !== 'object' && kind !== 'objects'
 
-/** First the setting's path, then the values that it may have, or its default as an example. */
+/** Completes the path of a setting, and after "=" its values, or its default as an example. */
 function settingsAt(known: readonly Setting[], current: string): Completion {
   const chosen = known.find(({ path }) => current.startsWith(`${path}=`))
   if (chosen === undefined)

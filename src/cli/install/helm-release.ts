@@ -3,18 +3,18 @@ import { chartAnnotation, configMapName, namespace } from '../../install/manifes
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 import { withRights } from './rights.ts'
 
 const ourDefinitions = new Set(Object.values(kinds).map(({ plural, group }) => `${plural}.${group}`))
 
-/** Whether an install made this object, or the chart and it is a definition: Helm keeps those when a release goes. */
+/** Whether `install` created this object, or it is a definition that the chart created. Helm keeps definitions when a release is removed. */
 export function isOurs({ metadata: { name, labels, annotations } }: KubeObject): boolean {
   if (ourDefinitions.has(name) && annotations?.[chartAnnotation] !== undefined) return true
   return Object.entries(managedByLabel).every(([key, value]) => labels?.[key] === value)
 }
 
-/** The name of the Helm release that Sallyport is installed by; undefined if it is not. */
+/** The name of the Helm release that installed Sallyport. Undefined if none did. */
 export async function findHelmRelease(client: KubeClient): Promise<string | undefined> {
   try {
     const { metadata } = await client.resource(coreResource('configmaps', true)).get(configMapName, namespace)
@@ -27,12 +27,12 @@ export async function findHelmRelease(client: KubeClient): Promise<string | unde
   }
 }
 
-/** Two tools that change the same objects undo each other's settings, so the one that installed them keeps them. */
+/** Two tools that change the same objects undo each other's settings. So only the tool that installed Sallyport may change it. */
 export async function refuseHelmRelease(
   client: KubeClient,
   remedy: (release: string) => string,
 ): Promise<void> {
   const release = await findHelmRelease(client)
   if (release !== undefined)
-    throw new Complaint(`Sallyport is installed by the Helm release ${release}: ${remedy(release)}`)
+    throw new UserError(`the Helm release ${release} manages this install. ${remedy(release)}`)
 }

@@ -13,7 +13,7 @@ import { renderInstall } from '../../install/manifests.ts'
 import { monitorConflict } from '../../install/monitor-manifests.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 import { readConfigMap } from './config-map.ts'
 import { isOurs } from './helm-release.ts'
 import { fitToServer } from './older-servers.ts'
@@ -23,7 +23,7 @@ export function chosenNames(): Names {
   return process.env.SALLYPORT_COMPATIBLE_NAMES === 'cilium' ? compatibleNames : defaultNames
 }
 
-/** The objects of an install with these settings, and what cleans up after it. Every mistake is named at once. */
+/** The objects of an install with these settings, and the DaemonSet that cleans up after it. Reports all mistakes at once. */
 export async function planInstall(
   given: GivenSettings,
 ): Promise<{ readonly manifests: readonly Manifest[]; readonly cleanUp: Manifest }> {
@@ -33,8 +33,8 @@ export async function planInstall(
 }
 
 /**
- * The objects of this version's install with the settings of the one that is there, but for those that are given now.
- * `dropped`: keys that no setting has any more.
+ * The objects of an install of this version. It has the settings of the present install, except for those that are given now.
+ * `dropped`: keys of the present install that this version does not have.
  */
 export async function planUpgrade(
   client: KubeClient,
@@ -45,7 +45,7 @@ export async function planUpgrade(
   const kept = Object.fromEntries(before.filter(([key]) => known.has(key) && key !== imageTagKey))
   const data = configMapData({ ...kept, ...(await readSettings(given, kept)) })
   const parsed = parseConfiguration(data)
-  if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
+  if (!parsed.ok) throw new UserError(parsed.issues.join('\n'), 2)
   refuseConflicts(data)
   return {
     manifests: renderInstall(data, chosenNames()),
@@ -55,10 +55,10 @@ export async function planUpgrade(
 
 function refuseConflicts(data: Readonly<Record<string, string>>): void {
   const conflict = monitorConflict(data)
-  if (conflict !== undefined) throw new Complaint(conflict, 2)
+  if (conflict !== undefined) throw new UserError(conflict, 2)
 }
 
-/** The settings that a person gives to a command: `-f`, `--set` and `--set-json`, in the order in which Helm applies them. */
+/** The settings that a user gives to a command by `-f`, `--set-json` and `--set`. Like in Helm, the later of these wins. */
 export interface GivenSettings {
   readonly values?: string
   readonly set?: readonly string[]
@@ -75,7 +75,7 @@ export async function readSettings(
     return at < 0 ? [each, undefined] : [each.slice(0, at), each.slice(at + 1)]
   })
   const parsed = parseAssignments([...fromFile, ...fromJson, ...assignmentsIn(set)], before)
-  if (!parsed.ok) throw new Complaint(parsed.issues.join('\n'), 2)
+  if (!parsed.ok) throw new UserError(parsed.issues.join('\n'), 2)
   return parsed.value
 }
 
@@ -108,16 +108,16 @@ export function resourceOf({ apiVersion, kind }: Manifest): ResourceName {
 export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
 
 /**
- * Applies one object. A definition that another product brought is used as it is: changing it could break its owner.
- * Anything else of the same name that is not ours ends the install: with compatible names, it may be the other gateway itself.
+ * Applies one object. A definition that another product created stays unchanged, because a change could break that product.
+ * Any other object that another product created stops the install. With compatible names, it may be the other gateway itself.
  */
 export async function applyManifest(client: KubeClient, manifest: Manifest): Promise<Outcome> {
   try {
     const present = await find(client, manifest)
     if (present !== undefined && !isOurs(present)) {
-      if (isUsedAsItIs(manifest)) return 'left alone'
-      throw new Complaint(
-        `${describe(manifest)} is there and not ours: remove it first, or label it app.kubernetes.io/managed-by=sallyport to hand it over`,
+      if (isSharedDefinition(manifest)) return 'left alone'
+      throw new UserError(
+        `${describe(manifest)} already exists, and another product created it. Remove it, or label it app.kubernetes.io/managed-by=sallyport to hand it over to Sallyport`,
       )
     }
     const fitting = await fitToServer(client, manifest)
@@ -128,17 +128,17 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
     return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
   } catch (error) {
     if (manifest.kind === 'ServiceMonitor' && isNotFound(error))
-      throw new Complaint(
+      throw new UserError(
         'the cluster has no kind ServiceMonitor: install the Prometheus Operator first, or set serviceMonitor.enabled=false',
       )
     throw withRights(error)
   }
 }
 
-/** Whoever brought it. */
-export const isUsedAsItIs = ({ kind }: Manifest): boolean => kind === 'CustomResourceDefinition'
+/** Sallyport works with a definition that another product created. */
+export const isSharedDefinition = ({ kind }: Manifest): boolean => kind === 'CustomResourceDefinition'
 
-/** Those that are another's in the cluster. */
+/** The manifests whose objects already exist in the cluster and belong to another product. */
 export async function findForeign(
   client: KubeClient,
   manifests: readonly Manifest[],

@@ -5,7 +5,7 @@ import { kubectlMissing, RunningServer } from '../../lab/apiserver/http/running-
 
 const deploy = join(import.meta.dirname, '../../../deploy')
 
-describe('deploy/ by the real kubectl', { skip: kubectlMissing, timeout: 120_000 }, () => {
+describe('the real kubectl with deploy/', { skip: kubectlMissing, timeout: 120_000 }, () => {
   let server: RunningServer
   before(async () => {
     server = await RunningServer.open()
@@ -18,19 +18,19 @@ describe('deploy/ by the real kubectl', { skip: kubectlMissing, timeout: 120_000
     return stdout
   }
 
-  test('server-side apply after a client-side one meets no conflict, and the other way round', async () => {
+  test('applies it client-side and server-side in turn without a conflict', async () => {
     await kubectl(`apply -k ${deploy}`)
     await kubectl(`apply -k ${deploy} --server-side`)
     await kubectl(`apply -k ${deploy} --server-side --field-manager=gitops`)
     const again = await kubectl(`apply -k ${deploy}`)
-    /* kubectl replaces the selector of a PodDisruptionBudget each time, also when it is the same. */
+    /* kubectl replaces the selector of a PodDisruptionBudget each time, even if it is the same. */
     const changed = again
       .split('\n')
       .filter((line) => / configured$/.test(line) && !line.startsWith('poddisruptionbudget'))
     assert.deepEqual(changed, [])
   })
 
-  test('nothing differs once it is applied', async () => {
+  test('finds no difference after it has been applied', async () => {
     await kubectl(`diff -k ${deploy}`)
     await kubectl(`diff -k ${deploy} --server-side --field-manager=gitops`)
   })

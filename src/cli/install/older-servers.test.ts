@@ -6,7 +6,7 @@ import type { KubeClient } from '../../kube/client.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { applyManifest } from './install.ts'
 
-/** What is sent to a server of a version that has nothing yet. */
+/** The request body that a server of this version receives. */
 async function applied(gitVersion: string): Promise<string> {
   let sent = ''
   const client = {
@@ -32,7 +32,7 @@ describe('a field that came with Kubernetes 1.30', () => {
     ['v1.30.0', true],
     ['v1.33.1+k3s1', true],
   ] as const)
-    test(`${isSent ? 'goes' : 'does not go'} to ${version}`, async () => {
+    test(`is ${isSent ? 'sent' : 'not sent'} to ${version}`, async () => {
       const sent = await applied(version)
       assert.equal(sent.includes('"appArmorProfile"'), isSent)
       assert.match(sent, /"container\.apparmor\.security\.beta\.kubernetes\.io\/clean-up":"unconfined"/)

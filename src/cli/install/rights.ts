@@ -1,8 +1,8 @@
 import { KubeError } from '../../kube/kube-error.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 
-/** A refusal of the API server as a person understands it; any other error as it is. */
+/** Adds the remedy to a "forbidden" error of the API server. Returns any other error unchanged. */
 export function withRights(error: unknown): unknown {
   if (!(error instanceof KubeError) || error.code !== 403) return error
-  return new Complaint(`${error.message}; this needs the rights of a cluster administrator`)
+  return new UserError(`${error.message}. Run the command with the rights of a cluster administrator`)
 }

@@ -27,7 +27,7 @@ const manifests = renderInstall(configMapData({}), defaultNames)
 const workloads = manifests.filter(({ kind }) => kind === 'DaemonSet' || kind === 'Deployment')
 for (const manifest of workloads) await applyManifest(client, manifest)
 
-/** What the cluster's controllers would report. */
+/** Sets the status that the cluster's controllers would report. */
 async function report(plural: string, name: string, counts: object): Promise<void> {
   const workload = client.resource<KubeObject>(apps(plural))
   const { generation } = (await workload.get(name, namespace)).metadata
@@ -36,7 +36,7 @@ async function report(plural: string, name: string, counts: object): Promise<voi
 }
 const reportAgents = (counts: object): Promise<void> => report('daemonsets', 'sallyport', counts)
 
-/** An agent's pod as a kubelet has reported it: status and Events of a pod that was recorded. */
+/** Creates an agent's pod with the recorded status and Events of another pod. */
 async function putPod(name: string, nodeName: string, like?: string): Promise<void> {
   const template = (manifests.find(({ kind }) => kind === 'DaemonSet') as Manifest & PodTemplate).spec
     .template
@@ -71,13 +71,13 @@ async function putNode(name: string, like: KubeObject | undefined): Promise<void
   await nodes.patch(name, 'merge', { status }, { subresource: 'status' })
 }
 
-const pace = { lookMs: 20, whyMs: 50, repeatMs: 400 }
+const intervals = { checkMs: 20, reasonsMs: 50, repeatMs: 400 }
 
 async function roll(
-  stuckAfterMs: number,
+  stallTimeoutMs: number,
 ): Promise<{ readonly lines: readonly string[]; readonly error: string }> {
   const lines: string[] = []
-  const options = { print: (line: string) => void lines.push(line), stuckAfterMs, pace }
+  const options = { print: (line: string) => void lines.push(line), stallTimeoutMs, intervals }
   const error = await waitForRollout(client, defaultNames, options).then(
     () => '',
     (cause: Error) => cause.message,
@@ -92,39 +92,39 @@ beforeEach(async () => {
   await report('deployments', 'sallyport-operator', { replicas: 2, updatedReplicas: 2, availableReplicas: 2 })
 })
 
-test('a rollout that does not get further says why, and goes on saying that it waits', async () => {
+test('a rollout without progress prints the reason and keeps printing that it waits', async () => {
   await putNode('n1', undefined)
   await putPod('sallyport-1', 'n1', 'no-network')
   await reportAgents({ desiredNumberScheduled: 1, updatedNumberScheduled: 1, numberAvailable: 0 })
   const { lines, error } = await roll(1500)
-  assert.match(error, /^sallyport does not get further, for the reasons above/)
+  assert.match(error, /^the rollout of daemonset\/sallyport makes no progress, for the reasons above/)
   assert.ok(lines.includes('sallyport: 1 of 1 updated, 0 available'), lines.join('\n'))
   const why =
-    /^ {2}pod sallyport-1 on n1: container c waits: ContainerCreating; FailedCreatePodSandBox: .*failed to find plugin "no-such-plugin"/
+    /^ {2}pod sallyport-1 on n1: container c is waiting: ContainerCreating; FailedCreatePodSandBox: .*failed to find plugin "no-such-plugin"/
   assert.ok(lines.filter((line) => why.test(line)).length > 1, lines.join('\n'))
-  assert.ok(lines.some((line) => /\(since \d+ s\)$/.test(line)))
+  assert.ok(lines.some((line) => /\(unchanged for \d+ s\)$/.test(line)))
 })
 
-test('a node that is NotReady is named, and the rollout ends when the others are done', async () => {
+test('a rollout names a NotReady node and ends when the other nodes are done', async () => {
   await putNode('n1', undefined)
   await putNode('n2', recorded.nodes[0])
   await putPod('sallyport-1', 'n1')
   await putPod('sallyport-2', 'n2', 'stays')
   await reportAgents({ desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 0 })
   const waiting = await roll(800)
-  assert.match(waiting.error, /does not get further/)
-  const absence = 'node n2 is NotReady: Kubelet stopped posting node status.'
+  assert.match(waiting.error, /makes no progress/)
+  const absence = 'node n2 is NotReady (Kubelet stopped posting node status)'
   assert.ok(waiting.lines.includes(`  ${absence}`), waiting.lines.join('\n'))
   await reportAgents({ desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1 })
   const { lines, error } = await roll(5_000)
   assert.equal(error, '')
   assert.deepEqual(lines.slice(-2), [
-    `${absence}; its agent follows when it returns`,
-    'All agents and operators of the other nodes are of this version and configuration.',
+    `${absence}. Its agent is updated when the node returns.`,
+    'All agents and operators on the other nodes have this version and configuration.',
   ])
 })
 
-test('an agent that a NotReady node had already does not stand for one that another node still lacks', async () => {
+test('an updated agent on a NotReady node does not make up for an outdated agent on another node', async () => {
   for (const name of ['n1', 'n3']) await putNode(name, undefined)
   await putNode('n2', recorded.nodes[0])
   for (const index of [1, 3]) await putPod(`sallyport-${index}`, `n${index}`)
@@ -132,10 +132,10 @@ test('an agent that a NotReady node had already does not stand for one that anot
   /* n1 and n2 have the new one; n3 is available with the old one. */
   await reportAgents({ desiredNumberScheduled: 3, updatedNumberScheduled: 2, numberAvailable: 2 })
   const { error, lines } = await roll(500)
-  assert.match(error, /does not get further/, lines.join('\n'))
+  assert.match(error, /makes no progress/, lines.join('\n'))
 })
 
-test('nodes that are NotReady do not use up what an upgrade may take away', async () => {
+test('NotReady nodes do not use up maxUnavailable of the rolling update', async () => {
   for (const [absent, expected] of [
     [0, 1],
     [2, 3],

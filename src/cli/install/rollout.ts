@@ -2,8 +2,8 @@ import { type Manifest, type Names, namespace } from '../../install/manifest.ts'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { describeAbsence, explainPods, findAbsentNodes, listOwnPods } from '../trouble/cluster-trouble.ts'
 import type { TroubledPod } from '../trouble/pod-trouble.ts'
-import { Complaint } from '../user-error.ts'
-import { type Look, type Pace, waitUntilDone } from './waiting.ts'
+import { UserError } from '../user-error.ts'
+import { type Intervals, type Progress, waitUntilDone } from './wait-until-done.ts'
 
 interface Workload extends KubeObject {
   readonly spec?: {
@@ -16,23 +16,23 @@ interface Workload extends KubeObject {
 
 export interface RolloutOptions {
   readonly print: (line: string) => void
-  readonly stuckAfterMs?: number
-  readonly pace?: Pace
+  readonly stallTimeoutMs?: number
+  readonly intervals?: Intervals
 }
 
-const stuckAfterMs = 300_000
+const stallTimeoutMs = 300_000
 
 const configurationKey = 'sallyport.dev/configuration'
 
-interface Progress {
+interface PodCounts {
   readonly desired: number
   readonly updated: number
   readonly available: number
-  /** Of a DaemonSet's: on nodes that are NotReady. They are neither updated nor available before their node returns. */
+  /** Pods of a DaemonSet on nodes that are NotReady. They can be neither updated nor available before their node returns. */
   readonly absent: number
 }
 
-/** Until every pod is one of the new kind and available, saying how far it is and why it does not get further. */
+/** Waits until every pod is updated and available. Prints the progress, and the reasons if there is none. */
 export async function waitForRollout(
   client: KubeClient,
   { operator, agent }: Names,
@@ -41,9 +41,10 @@ export async function waitForRollout(
   await waitForWorkload(client, 'deployments', operator, options)
   await waitForWorkload(client, 'daemonsets', agent, options)
   const absent = await findAbsentNodes(client)
-  for (const node of absent) options.print(`${describeAbsence(node)}; its agent follows when it returns`)
+  for (const node of absent)
+    options.print(`${describeAbsence(node)}. Its agent is updated when the node returns.`)
   options.print(
-    `All agents and operators ${absent.length > 0 ? 'of the other nodes ' : ''}are of this version and configuration.`,
+    `All agents and operators ${absent.length > 0 ? 'on the other nodes ' : ''}have this version and configuration.`,
   )
 }
 
@@ -51,30 +52,30 @@ async function waitForWorkload(
   client: KubeClient,
   plural: 'deployments' | 'daemonsets',
   name: string,
-  { print, pace, ...options }: RolloutOptions,
+  { print, intervals, ...options }: RolloutOptions,
 ): Promise<void> {
   const workloads = client.resource<Workload>({ group: 'apps', version: 'v1', plural, isNamespaced: true })
-  const look = async (): Promise<Look> => {
+  const check = async (): Promise<Progress> => {
     const workload = await workloads.get(name, namespace)
-    const { desired, updated, available, absent } = await progressOf(client, plural, workload)
+    const { desired, updated, available, absent } = await countPods(client, plural, workload)
     const isSeen = (workload.status?.observedGeneration ?? 0) >= (workload.metadata.generation ?? 0)
-    const away = absent === 0 ? '' : `, ${absent} on NotReady nodes`
+    const notReady = absent === 0 ? '' : `, ${absent} on NotReady nodes`
     return {
       line: isSeen
-        ? `${name}: ${updated} of ${desired} updated, ${available} available${away}`
-        : `${name}: waiting for the cluster's controllers to see the change`,
+        ? `${name}: ${updated} of ${desired} updated, ${available} available${notReady}`
+        : `${name}: waiting until the cluster's controllers notice the change`,
       isDone: isSeen && updated >= desired - absent && available >= desired - absent,
-      why: async () => explainPods(client, podsOf(workload, await listOwnPods(client))),
+      reasons: async () => explainPods(client, podsOf(workload, await listOwnPods(client))),
     }
   }
-  const isDone = await waitUntilDone(look, {
+  const isDone = await waitUntilDone(check, {
     print,
-    stuckAfterMs: options.stuckAfterMs ?? stuckAfterMs,
-    ...(pace === undefined ? {} : { pace }),
+    stallTimeoutMs: options.stallTimeoutMs ?? stallTimeoutMs,
+    ...(intervals === undefined ? {} : { intervals }),
   })
   if (!isDone)
-    throw new Complaint(
-      `${name} does not get further, for the reasons above. Run "sallyport status" to see how it is now`,
+    throw new UserError(
+      `the rollout of ${plural.slice(0, -1)}/${name} makes no progress, for the reasons above. Run "sallyport status" to see the current state`,
     )
 }
 
@@ -83,7 +84,7 @@ function podsOf({ spec }: Workload, pods: readonly TroubledPod[]): readonly Trou
   return pods.filter(({ metadata: { labels } }) => wanted.every(([key, value]) => labels?.[key] === value))
 }
 
-async function progressOf(client: KubeClient, plural: string, workload: Workload): Promise<Progress> {
+async function countPods(client: KubeClient, plural: string, workload: Workload): Promise<PodCounts> {
   const { spec, status = {} } = workload
   if (plural === 'deployments')
     return {
@@ -92,23 +93,23 @@ async function progressOf(client: KubeClient, plural: string, workload: Workload
       available: status.availableReplicas ?? 0,
       absent: 0,
     }
-  const progress = {
+  const counts = {
     desired: status.desiredNumberScheduled ?? 0,
     updated: status.updatedNumberScheduled ?? 0,
     available: status.numberAvailable ?? 0,
   }
-  const isDone = progress.updated >= progress.desired && progress.available >= progress.desired
-  if (isDone) return { ...progress, absent: 0 }
+  const isDone = counts.updated >= counts.desired && counts.available >= counts.desired
+  if (isDone) return { ...counts, absent: 0 }
   const absent = await listAbsent(client, workload)
   const annotation = spec?.template?.metadata?.annotations?.[configurationKey]
   const isCurrent = ({ metadata }: TroubledPod): boolean =>
     metadata.deletionTimestamp === undefined && metadata.annotations?.[configurationKey] === annotation
-  /* One that an absent node had before it went must not stand for one that a present node still lacks. */
-  const updated = progress.updated - absent.filter(isCurrent).length
-  return { ...progress, updated, absent: absent.length }
+  /* An updated pod on an absent node must not make up for a pod that is not yet updated on a present node. */
+  const updated = counts.updated - absent.filter(isCurrent).length
+  return { ...counts, updated, absent: absent.length }
 }
 
-/** Pods of nodes that are away: they can neither end nor become ready. */
+/** The pods on absent nodes. They can neither stop nor become ready. */
 async function listAbsent(client: KubeClient, workload: Workload): Promise<readonly TroubledPod[]> {
   const names = new Set((await findAbsentNodes(client)).map(({ name }) => name))
   if (names.size === 0) return []
@@ -116,8 +117,8 @@ async function listAbsent(client: KubeClient, workload: Workload): Promise<reado
 }
 
 /**
- * The same manifests, for a cluster some of whose nodes are NotReady. Their pods count as unavailable for good, so that they would use
- * up what a rolling update of the DaemonSet may take away, and it would never reach the other nodes.
+ * The same manifests, for a cluster with nodes that are NotReady. Their pods are unavailable and would use up `maxUnavailable`, so that
+ * the rolling update of the DaemonSet would never reach the other nodes.
  */
 export function despiteAbsentNodes(manifests: readonly Manifest[], absent: number): readonly Manifest[] {
   return manifests.map((manifest) => {

@@ -13,38 +13,38 @@ import { coreResource } from '../../kube/cluster-objects.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
 import { describeAbsence, explainPods, findAbsentNodes, listOwnPods } from '../trouble/cluster-trouble.ts'
 import { isPodReady, type TroubledPod } from '../trouble/pod-trouble.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 import { isOurs, refuseHelmRelease } from './helm-release.ts'
 import { applyManifest, describe, resourceOf } from './install.ts'
 import { withRights } from './rights.ts'
-import { type Look, waitUntilDone } from './waiting.ts'
+import { type Progress, waitUntilDone } from './wait-until-done.ts'
 
 export interface UninstallOptions {
   readonly isPurge: boolean
-  /** Pods that have their network from us may lose it. */
+  /** Uninstalls even if running pods lose their network. */
   readonly isConfirmed: boolean
-  /** Nodes that do not answer keep what they have of ours. */
-  readonly isAbandoning: boolean
+  /** Does not wait for nodes that do not respond. They are not cleaned. */
+  readonly abandonsNodes: boolean
   readonly print: (line: string) => void
 }
 
-/** How long nodes may take without any of them getting further. */
-const stuckAfterMs = 120_000
+/** The wait for nodes times out when no node has made progress for this long. */
+const stallTimeoutMs = 120_000
 
 /**
- * First what could make things anew, then what each node has of ours, then the rest. The ConfigMap goes among the last: as
- * long as it is there nodes may have something left, and an uninstall that was broken off goes on where it was.
+ * Removes the workloads first, because they would create objects again. Then it cleans the nodes, and then it removes the rest. The
+ * ConfigMap is among the last. While it exists, an uninstall that was interrupted cleans the nodes again.
  */
 export async function uninstall(client: KubeClient, options: UninstallOptions): Promise<void> {
   const { isPurge, isConfirmed, print } = options
   await refuseHelmRelease(
     client,
     (release) =>
-      `clean the nodes with "helm upgrade ${release} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true", wait until the DaemonSet sallyport-clean-up is ready, then run "helm uninstall ${release} --namespace ${namespace}"`,
+      `To clean the nodes, run "helm upgrade ${release} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true". Wait until the DaemonSet sallyport-clean-up is ready, and run "helm uninstall ${release} --namespace ${namespace}"`,
   )
   const configuration = await readOurs(client, configMapName)
   const isStandalone = configuration?.data?.['cni-chaining-mode'] === 'none'
-  if (isStandalone && !isConfirmed) await refuseToCutOff(client)
+  if (isStandalone && !isConfirmed) await refuseToDisconnect(client)
   const manifests = planUninstall()
   const isWorkload = ({ kind }: Manifest): boolean => kind === 'DaemonSet' || kind === 'Deployment'
   let deleted = 0
@@ -60,8 +60,8 @@ export async function uninstall(client: KubeClient, options: UninstallOptions): 
   else if (isStandalone) print(withoutNetwork)
 }
 
-const withoutNetwork = `The nodes have no CNI plugin now. Until you install another one, no pod with a network of its own starts, and
-"kubectl delete pod" waits for such pods ("cni plugin not initialized"). Pods that still run have no network: delete them then.`
+const withoutNetwork = `The nodes have no CNI plugin now. Install another one. Until then, pods without hostNetwork do not start, and "kubectl delete pod"
+does not finish for them ("cni plugin not initialized"). Running pods have lost their network. Delete them when the other plugin works.`
 
 type ConfigMap = KubeObject & { readonly data?: Readonly<Record<string, string>> }
 
@@ -85,35 +85,35 @@ interface PodObject extends KubeObject {
 
 const pods = (client: KubeClient) => client.resource<PodObject>(coreResource('pods', true))
 
-async function refuseToCutOff(client: KubeClient): Promise<void> {
+async function refuseToDisconnect(client: KubeClient): Promise<void> {
   const { items } = await pods(client).list({})
   const wired = items.filter(
     ({ spec, status }) =>
       spec.hostNetwork !== true && spec.nodeName !== undefined && status?.phase === 'Running',
   )
   if (wired.length === 0) return
-  throw new Complaint(
-    `${wired.length} running pods have their network from Sallyport and lose it: they have to be started anew when the cluster has another CNI plugin. To go on: sallyport uninstall --yes`,
+  throw new UserError(
+    `Sallyport is the CNI plugin of ${wired.length} running pods, and they lose their network. Restart them when the cluster has another CNI plugin. To uninstall anyway, run: sallyport uninstall --yes`,
   )
 }
 
-/** Takes what is ours off every node, by a pod on each that is ready when it is done. */
+/** Cleans every node with a pod that becomes ready when it has removed everything that Sallyport created there. */
 async function cleanNodes(
   client: KubeClient,
   configMap: Readonly<Record<string, string>>,
-  { isAbandoning, print }: UninstallOptions,
+  { abandonsNodes, print }: UninstallOptions,
 ): Promise<void> {
   const manifest = cleanUpDaemonSet(configMap)
   const absent = await findAbsentNodes(client)
   for (const node of absent)
     print(
-      isAbandoning
-        ? `${describeAbsence(node)}; it is left as it is`
-        : `${describeAbsence(node)}; it is waited for. To go on without it: --abandon-nodes`,
+      abandonsNodes
+        ? `${describeAbsence(node)}. It is not cleaned.`
+        : `${describeAbsence(node)}. To continue without it, use --abandon-nodes.`,
     )
-  const abandoned = new Set(isAbandoning ? absent.map(({ name }) => name) : [])
-  const wait = { isAbandoning, abandoned, print }
-  await waitForNodes(client, 'agents and operators to end on', wait, async () => {
+  const abandoned = new Set(abandonsNodes ? absent.map(({ name }) => name) : [])
+  const wait = { abandonsNodes, abandoned, print }
+  await waitForNodes(client, 'agents and operators to stop', wait, async () => {
     const own = await listOwnPods(client)
     return own.filter(({ metadata }) => metadata.labels?.['k8s-app'] !== cleanUpApp)
   })
@@ -139,42 +139,42 @@ async function cleanNodes(
 const cleanUpApp = 'sallyport-clean-up'
 
 interface NodeWait {
-  readonly isAbandoning: boolean
+  readonly abandonsNodes: boolean
   /** Nodes that are not waited for. */
   readonly abandoned: ReadonlySet<string>
   readonly print: (line: string) => void
 }
 
-/** Until no node is left, saying which are and why. `left`: their pods, which are to end or to become ready. */
+/** Waits until `left` returns no pods. It returns the pods that still have to stop, or to become ready. */
 async function waitForNodes(
   client: KubeClient,
-  what: string,
-  { isAbandoning, abandoned, print }: NodeWait,
+  goal: string,
+  { abandonsNodes, abandoned, print }: NodeWait,
   left: () => Promise<readonly TroubledPod[]>,
 ): Promise<void> {
   let pods: readonly TroubledPod[] = []
-  const look = async (): Promise<Look> => {
+  const check = async (): Promise<Progress> => {
     pods = (await left()).filter(({ spec }) => !abandoned.has(spec.nodeName ?? ''))
     return {
-      line: pods.length === 0 ? '' : `waiting for ${what}: ${pods.length} left`,
+      line: pods.length === 0 ? '' : `waiting for ${goal}: ${pods.length} left`,
       isDone: pods.length === 0,
-      why: () =>
+      reasons: () =>
         explainPods(
           client,
           pods.filter(({ metadata }) => metadata.name !== ''),
         ),
     }
   }
-  if (await waitUntilDone(look, { print: (line) => line !== '' && print(line), stuckAfterMs })) return
+  if (await waitUntilDone(check, { print: (line) => line !== '' && print(line), stallTimeoutMs })) return
   const list = [...new Set(pods.map(({ spec }) => spec.nodeName ?? 'no node'))].join(', ')
-  if (!isAbandoning)
-    throw new Complaint(
-      `waited in vain for ${what}: ${list}. Run it again when they are back, or go on without them: --abandon-nodes. "sallyport-agent --clean-up" cleans a node by hand`,
+  if (!abandonsNodes)
+    throw new UserError(
+      `timed out waiting for ${goal} on ${list}. Run the command again when these nodes are back, or continue without them: --abandon-nodes. To clean a node by hand, run "sallyport-agent --clean-up" on it`,
     )
-  print(`left as they are: ${list}`)
+  print(`not cleaned: ${list}`)
 }
 
-/** What an install under any of its names may have made, last applied first. */
+/** Everything that an install under any of its names may have created, in the reverse order of an install. */
 function planUninstall(): Manifest[] {
   const manifests = [defaultNames, compatibleNames].flatMap((names) =>
     renderInstall(configMapData({ 'service-monitor': 'true' }), names),
@@ -184,7 +184,7 @@ function planUninstall(): Manifest[] {
 
 type Removal = 'deleted' | 'kept' | 'left alone' | 'not there'
 
-/** Deletes what is ours. Definitions, and with them everybody's policies, are kept unless asked for. */
+/** Deletes an object if it is ours. Definitions are kept unless `isPurge`, because all policies are deleted with them. */
 async function removeManifest(client: KubeClient, manifest: Manifest, isPurge: boolean): Promise<Removal> {
   const { name, namespace } = manifest.metadata
   const resource = client.resource<KubeObject>(resourceOf(manifest))

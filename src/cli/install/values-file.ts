@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, type ParsedNode, parseDocument } from 'yaml'
 import { type Assignment, isStructuredPath, settings } from '../../install/configuration.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 
-/** Settings in a file: `a: {b: c}` is `--set a.b=c`. Texts are kept as they are written: a tag 1.10 is not 1.1. */
+/** Settings from a file: `a: {b: c}` means `--set a.b=c`. Values stay as they are written: a tag 1.10 does not become 1.1. */
 export function readValues(path: string): readonly Assignment[] {
   const document = parseDocument(readText(path))
   const [error] = document.errors
-  if (error !== undefined) throw new Complaint(`${path} is no YAML: ${error.message}`, 2)
+  if (error !== undefined) throw new UserError(`${path} is not valid YAML: ${error.message}`, 2)
   const { contents } = document
   if (contents === null || (isScalar(contents) && contents.value === null)) return []
-  if (!isMap(contents)) throw new Complaint(`${path} has no settings: write one a line, as in "mtu: 1400"`, 2)
+  if (!isMap(contents))
+    throw new UserError(`${path} has no settings. Write one per line, for example "mtu: 1400"`, 2)
   return flatten(contents, '', document)
 }
 
@@ -18,7 +19,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new Complaint(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, 2)
+    throw new UserError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, 2)
   }
 }
 
@@ -35,12 +36,12 @@ function flatten(node: unknown, path: string, document: Document.Parsed): Assign
     })
   if (isSeq(node)) return [[path, node.items.flatMap((item) => textOf(item) ?? []).join(',')]]
   const value = textOf(node)
-  /* A setting without a value is not set; one that does not exist is a mistake all the same. */
+  /* A known setting without a value counts as absent. An unknown one is an error even without a value. */
   const isKnown = settings.some((each) => each.path === path || each.path.startsWith(`${path}.`))
   return value === undefined && isKnown ? [] : [[path, value]]
 }
 
-/** As it is written; undefined for nothing. */
+/** The scalar as it is written in the file. Undefined for null. */
 function textOf(node: unknown): string | undefined {
   if (!isScalar(node) || node.value === null) return undefined
   return typeof node.value === 'string' ? node.value : (node.source ?? String(node.value))

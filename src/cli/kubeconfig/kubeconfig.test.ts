@@ -17,7 +17,7 @@ interface Parts {
   readonly user?: object
 }
 
-/** A file with one of each, by the file's name. */
+/** Writes a kubeconfig with one context, cluster and user, all with the file's name. */
 function write(name: string, { current, cluster, user }: Parts): string {
   const path = join(directory, name)
   mkdirSync(join(path, '..'), { recursive: true })
@@ -40,20 +40,20 @@ const read = ({ cluster, user }: Parts): Promise<ClusterAccess> =>
     }),
   )
 
-describe('of several kubeconfigs', () => {
-  test('the first that names a context chooses it, wherever it is', async () => {
+describe('several kubeconfigs', () => {
+  test('use the first current context, even if another file defines it', async () => {
     const [first, second] = [write('first', {}), write('second', { current: 'first' })]
     assert.equal((await readAccess(first, second)).server, 'https://first:6443')
     assert.equal((await readAccess(second, first)).server, 'https://first:6443')
   })
 
-  test('one that is not there says nothing', async () => {
+  test('may include files that do not exist', async () => {
     const access = await readAccess(join(directory, 'none'), write('there', { current: 'there' }))
     assert.equal(access.token(), 'there')
     await assert.rejects(readAccess(join(directory, 'none')), /there is no kubeconfig at .*none/)
   })
 
-  test('each names files beside itself', async () => {
+  test('each resolve relative paths against their own folder', async () => {
     const far = write('folder/far', { user: { tokenFile: 'token' } })
     writeFileSync(join(directory, 'folder/token'), 'from the file\n')
     const access = await readAccess(write('near', { current: 'folder/far' }), far)
@@ -61,12 +61,12 @@ describe('of several kubeconfigs', () => {
   })
 })
 
-describe('what a kubeconfig says is honoured', () => {
+describe('the command takes from a kubeconfig', () => {
   for (const [name, parts, expected] of [
     ['how the server’s certificate is checked', { cluster: { 'insecure-skip-tls-verify': true, 'tls-server-name': 'near' } }, { skipsTlsVerify: true, tlsServerName: 'near' }],
-    ['as whom to speak', { user: { token: 't', as: 'jane', 'as-groups': ['staff'] } }, { impersonate: { user: 'jane', groups: ['staff'] } }],
-    ['certificates that are written in it', { cluster: { 'certificate-authority-data': btoa('CA') }, user: { 'client-certificate-data': btoa('CERT'), 'client-key-data': btoa('KEY') } }, { ca: 'CA', clientCertificate: { cert: 'CERT', key: 'KEY' } }],
-    ['a server with a slash at its end', { cluster: { server: 'https://far/k8s/' } }, { server: 'https://far/k8s' }],
+    ['the user and groups to impersonate', { user: { token: 't', as: 'jane', 'as-groups': ['staff'] } }, { impersonate: { user: 'jane', groups: ['staff'] } }],
+    ['inline certificates', { cluster: { 'certificate-authority-data': btoa('CA') }, user: { 'client-certificate-data': btoa('CERT'), 'client-key-data': btoa('KEY') } }, { ca: 'CA', clientCertificate: { cert: 'CERT', key: 'KEY' } }],
+    ['a server URL that ends with a slash', { cluster: { server: 'https://far/k8s/' } }, { server: 'https://far/k8s' }],
   ] as const) // biome-ignore format: a table
     test(name, async () => {
       const { token: _, ...access } = await read(parts)
@@ -74,16 +74,16 @@ describe('what a kubeconfig says is honoured', () => {
     })
 })
 
-describe('what a kubeconfig says and this command cannot do is refused', () => {
+describe('the command refuses a kubeconfig with', () => {
   for (const [name, parts, expected] of [
-    ['a proxy', { cluster: { 'proxy-url': 'http://proxy:3128' } }, /cluster has proxy-url, which this command does not honour/],
+    ['a proxy', { cluster: { 'proxy-url': 'http://proxy:3128' } }, /cluster has proxy-url, which this command does not support/],
     ['a password', { user: { username: 'u', password: 'p' } }, /user has username/],
     ['more than a name and groups to impersonate', { user: { token: 't', as: 'jane', 'as-uid': '1' } }, /user has as-uid/],
   ] as const) // biome-ignore format: a table
     test(name, () => assert.rejects(read(parts), expected))
 })
 
-test('a token that runs out is fetched anew while the command works', async (context) => {
+test('an expired token is renewed while the command runs', async (context) => {
   context.mock.timers.enable({ apis: ['setInterval'] })
   const plugin = join(directory, 'plugin')
   writeFileSync(

@@ -2,24 +2,22 @@ import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import type { ClusterAccess } from '../../kube/access.ts'
-import { Complaint } from '../user-error.ts'
+import { UserError } from '../user-error.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** The parts of a kubeconfig that its current context names; files are named by their whole paths. */
+/** The cluster and the user of a kubeconfig's current context. Paths of files are absolute. */
 export interface Context {
   readonly cluster: Fields
   readonly user: Fields
 }
 
-/** Of several files the first that says something counts, and one that is not there says nothing. */
+/** Of several files that set the same value, the first one wins. Missing files are ignored. */
 export function chooseContext(paths: readonly string[]): Context {
   const configs = paths.filter((path) => existsSync(path)).map(readConfig)
   const where = paths.join(delimiter)
   if (configs.length === 0)
-    throw new Complaint(
-      `there is no kubeconfig at ${where}: set KUBECONFIG, or work in "sallyport lab shell"`,
-    )
+    throw new UserError(`there is no kubeconfig at ${where}: set KUBECONFIG, or use "sallyport lab shell"`)
   const current = configs.map((config) => config['current-context']).find((name) => name)
   const find = (list: string, part: string, name: unknown): Fields | undefined =>
     configs
@@ -30,8 +28,8 @@ export function chooseContext(paths: readonly string[]): Context {
   const cluster = find('clusters', 'cluster', context?.cluster)
   const user = find('users', 'user', context?.user)
   if (cluster?.server === undefined || user === undefined)
-    throw new Complaint(
-      `the kubeconfig ${where} has no current context with a cluster and a user: kubectl config use-context …`,
+    throw new UserError(
+      `the kubeconfig ${where} has no current context with a cluster and a user: choose one with "kubectl config use-context NAME"`,
     )
   return { cluster, user }
 }
@@ -58,20 +56,24 @@ function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null ? (value as Fields) : {}
 }
 
-/** What kubectl honours and this command does not: without it one would be somebody else, or somewhere else. */
-const refused: readonly (readonly [part: keyof Context, field: string, advice: string])[] = [
-  ['cluster', 'proxy-url', 'name a server that this machine reaches by itself'],
-  ['user', 'username', 'Kubernetes has given up passwords: use a token or a certificate'],
-  ['user', 'as-uid', 'impersonate by name and groups'],
-  ['user', 'as-user-extra', 'impersonate by name and groups'],
+/** Fields that kubectl supports and this command does not. To ignore them would mean another user, or another server. */
+const unsupported: readonly (readonly [part: keyof Context, field: string, advice: string])[] = [
+  ['cluster', 'proxy-url', 'set a server that this machine reaches without a proxy'],
+  [
+    'user',
+    'username',
+    'use a token or a certificate, because Kubernetes does not support passwords any more',
+  ],
+  ['user', 'as-uid', 'impersonate by name and groups only'],
+  ['user', 'as-user-extra', 'impersonate by name and groups only'],
 ]
 
 export async function accessOf(context: Context): Promise<ClusterAccess> {
   const { cluster, user } = context
-  for (const [part, field, advice] of refused)
+  for (const [part, field, advice] of unsupported)
     if (context[part][field])
-      throw new Complaint(
-        `the kubeconfig's ${part} has ${field}, which this command does not honour: ${advice}`,
+      throw new UserError(
+        `the kubeconfig's ${part} has ${field}, which this command does not support: ${advice}`,
       )
   const ca = pem(cluster, 'certificate-authority')
   const [cert, key] = [pem(user, 'client-certificate'), pem(user, 'client-key')]
@@ -87,7 +89,7 @@ export async function accessOf(context: Context): Promise<ClusterAccess> {
   } // biome-ignore format: a line a field
 }
 
-/** A file goes before a token that is written down, as in every client of Kubernetes: it is replaced in time. */
+/** Like in every client of Kubernetes, a token file wins over an inline token, because the file is renewed. */
 async function credentialsOf(
   context: Context,
   hasCertificate: boolean,

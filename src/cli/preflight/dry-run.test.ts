@@ -4,28 +4,28 @@ import { serverUnderTest } from '../../../test/support/server-under-test.ts'
 import { configMapData } from '../../install/configuration.ts'
 import { defaultNames, type Manifest } from '../../install/manifest.ts'
 import { renderInstall } from '../../install/manifests.ts'
-import { rehearseInstall } from './dry-run.ts'
+import { dryRunInstall } from './dry-run.ts'
 import { gatherServiceFacts } from './services.ts'
 
 const { client } = await serverUnderTest()
 
-test('an object that the API server refuses is named with its reason, and the others are tried', async () => {
+test('a dry run names an object that the API server refuses, and checks the others', async () => {
   const manifests = renderInstall(configMapData({}), defaultNames).slice(0, 4)
   const [first] = manifests
-  const spoilt = {
+  const invalid = {
     ...first,
     spec: { ...(first as Manifest & { spec: object }).spec, scope: 'Sideways' },
   } as Manifest
-  const rehearsals = await rehearseInstall(client, [spoilt, ...manifests.slice(1)])
-  assert.equal(rehearsals.length, 4)
-  assert.match(rehearsals[0]?.refusal ?? '', /spec\.scope.*Sideways/)
+  const dryRuns = await dryRunInstall(client, [invalid, ...manifests.slice(1)])
+  assert.equal(dryRuns.length, 4)
+  assert.match(dryRuns[0]?.refusal ?? '', /spec\.scope.*Sideways/)
   assert.deepEqual(
-    rehearsals.slice(1).map(({ refusal }) => refusal),
+    dryRuns.slice(1).map(({ refusal }) => refusal),
     [undefined, undefined, undefined],
   )
 })
 
-test('a cluster that tells nothing of its Services leaves the question open', async () => {
+test('the range of Services is unknown if the cluster does not reveal it', async () => {
   const { prefixes } = await gatherServiceFacts(client)
   assert.deepEqual(prefixes, [])
 })

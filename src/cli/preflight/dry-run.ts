@@ -1,38 +1,34 @@
 import type { Manifest } from '../../install/manifest.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import type { Finding } from '../../runtime/finding.ts'
-import { describe, findForeign, isUsedAsItIs, resourceOf } from '../install/install.ts'
+import { describe, findForeign, isSharedDefinition, resourceOf } from '../install/install.ts'
 import { fitToServer } from '../install/older-servers.ts'
 
-/** What the API server says to one object of an install that it is asked to try. */
-export interface Rehearsal {
+/** The API server's answer to the dry run of one object. */
+export interface DryRun {
   readonly object: string
-  /** Undefined: it would take it. */
+  /** The object already exists, and another product created it. */
+  readonly isForeign?: true
+  /** Undefined if the API server accepts the object. */
   readonly refusal: string | undefined
   readonly warnings: readonly string[]
 }
 
-/** Lets the API server try every object of an install, with its schemas, its admission and its rights, and store none. */
-export async function rehearseInstall(
+/** Applies every object of an install as a dry run: the API server checks schemas, admission and rights, and stores nothing. */
+export async function dryRunInstall(
   client: KubeClient,
   manifests: readonly Manifest[],
-): Promise<readonly Rehearsal[]> {
+): Promise<readonly DryRun[]> {
   const foreign = await findForeign(client, manifests)
-  const ours = manifests.filter((manifest) => !(foreign.has(manifest) && isUsedAsItIs(manifest)))
-  const rehearsals: Rehearsal[] = []
-  for (const manifest of ours) rehearsals.push(await rehearse(client, manifest, foreign.has(manifest)))
-  return rehearsals
+  const ours = manifests.filter((manifest) => !(foreign.has(manifest) && isSharedDefinition(manifest)))
+  const dryRuns: DryRun[] = []
+  for (const manifest of ours) dryRuns.push(await dryRun(client, manifest, foreign.has(manifest)))
+  return dryRuns
 }
 
-async function rehearse(client: KubeClient, manifest: Manifest, isForeign: boolean): Promise<Rehearsal> {
+async function dryRun(client: KubeClient, manifest: Manifest, isForeign: boolean): Promise<DryRun> {
   const object = describe(manifest)
-  if (isForeign)
-    return {
-      object,
-      refusal:
-        'there is one already that is not ours: remove it, or label it app.kubernetes.io/managed-by=sallyport',
-      warnings: [],
-    }
+  if (isForeign) return { object, isForeign: true, refusal: undefined, warnings: [] }
   const { name, namespace } = manifest.metadata
   const answer = await client.send({
     method: 'PATCH',
@@ -46,7 +42,7 @@ async function rehearse(client: KubeClient, manifest: Manifest, isForeign: boole
   return { object, refusal: answer.statusCode < 300 ? undefined : messageIn(text), warnings }
 }
 
-/** RFC 9111 had it as `299 - "text"`, which Kubernetes still sends. */
+/** Kubernetes sends warnings in the form of RFC 7234, `299 - "text"`. */
 function textOfWarning(header: string): string {
   return /^\d{3} \S+ "(.*)"/.exec(header)?.[1]?.replaceAll('\\"', '"') ?? header
 }
@@ -59,30 +55,41 @@ function messageIn(text: string): string {
   }
 }
 
-/** Pure. */
-export function judgeRehearsal(rehearsals: readonly Rehearsal[]): Finding[] {
-  const findings = rehearsals.flatMap(({ object, refusal, warnings }): Finding[] => [
+export function judgeDryRuns(dryRuns: readonly DryRun[]): Finding[] {
+  const findings = dryRuns.flatMap(({ object, isForeign, refusal, warnings }): Finding[] => [
+    ...(isForeign ? [judgeForeign(object)] : []),
     ...(refusal === undefined ? [] : [judgeRefusal(object, refusal)]),
     ...warnings.map(
-      (text): Finding => ({ level: 'warning', what: `the API server warns of ${object}: ${text}` }),
+      (text): Finding => ({ level: 'warning', what: `the API server warns about ${object}: ${text}` }),
     ),
   ])
-  if (findings.length > 0 || rehearsals.length === 0) return findings
+  if (findings.length > 0 || dryRuns.length === 0) return findings
   return [
-    { level: 'fine', what: `the API server would take all ${rehearsals.length} objects of the install` },
+    {
+      level: 'fine',
+      what: `the API server accepts all ${dryRuns.length} objects of the install in a dry run`,
+    },
   ]
+}
+
+function judgeForeign(object: string): Finding {
+  return {
+    level: 'problem',
+    what: `${object} already exists, and another product created it`,
+    remedy: 'remove it, or label it app.kubernetes.io/managed-by=sallyport to hand it over to Sallyport',
+  }
 }
 
 function judgeRefusal(object: string, refusal: string): Finding {
   if (/does not support dry run/i.test(refusal))
     return {
       level: 'warning',
-      what: `${object} could not be tried: ${refusal}`,
-      remedy: 'an admission webhook decides only when it is applied',
+      what: `${object} cannot be checked before the install: ${refusal}`,
+      remedy: 'the admission webhook decides during the install',
     }
   return {
     level: 'problem',
     what: `the API server refuses ${object}: ${refusal}`,
-    remedy: 'install would end here, with the objects before it applied',
+    remedy: 'an install stops at this object, after it has applied the objects before it',
   }
 }

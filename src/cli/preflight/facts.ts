@@ -6,35 +6,35 @@ import { coreResource, type KubePod } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { findHelmRelease, isOurs } from '../install/helm-release.ts'
-import { type Rehearsal, rehearseInstall } from './dry-run.ts'
-import { findMissingPlugins, type MissingPlugin } from './sandboxes.ts'
+import { type DryRun, dryRunInstall } from './dry-run.ts'
+import { findMissingPlugins, type MissingPlugin } from './missing-plugins.ts'
 import { gatherServiceFacts, type ServiceFacts } from './services.ts'
 
-/** What of a cluster decides whether Sallyport can be installed, and how. */
+/** The facts about a cluster that decide whether Sallyport can be installed, and how. */
 export interface ClusterFacts {
-  /** As the API server says, `v1.31.2`. */
+  /** The version that the API server reports, for example `v1.31.2`. */
   readonly version: string
-  /** ms that this machine's clock is ahead of the API server's; undefined where it did not say. */
+  /** How far this machine's clock is ahead of the API server's. Undefined if the API server sends no time. */
   readonly clockAheadMs: number | undefined
-  /** What the person may not do and an install has to, in words. */
+  /** The rights that an install needs and the user does not have, for example `create clusterroles`. */
   readonly missingRights: readonly string[]
-  /** Our kinds that others have defined. */
+  /** Definitions of our kinds that another product created. */
   readonly foreignDefinitions: readonly string[]
-  /** Names of DaemonSets that are not ours, with their namespaces. */
+  /** DaemonSets of other products, as namespace/name. */
   readonly daemonSets: readonly string[]
   readonly nodes: readonly NodeFacts[]
-  /** Some of those that have a network of their own. */
+  /** Some of the pods without hostNetwork. */
   readonly pods: readonly PodFacts[]
   readonly services: ServiceFacts
   readonly missingPlugins: readonly MissingPlugin[]
-  /** That Sallyport is installed by. */
+  /** The Helm release that installed Sallyport. */
   readonly helmRelease: string | undefined
-  /** Empty if the rights for it are missing, or if a Helm release holds the objects. */
-  readonly rehearsals: readonly Rehearsal[]
+  /** Empty if the user lacks the rights, or if a Helm release owns the objects. */
+  readonly dryRuns: readonly DryRun[]
 }
 
 export interface PodFacts {
-  /** With its namespace. */
+  /** As namespace/name. */
   readonly name: string
   readonly ips: readonly Address[]
 }
@@ -63,8 +63,8 @@ const named = (group: string, plural: string, isNamespaced = false): ResourceNam
   isNamespaced,
 })
 
-/** What an install writes. */
-const needed = [
+/** The resources that an install creates. */
+const created = [
   named('apiextensions.k8s.io', 'customresourcedefinitions'),
   named('rbac.authorization.k8s.io', 'clusterroles'),
   named('rbac.authorization.k8s.io', 'clusterrolebindings'),
@@ -93,11 +93,11 @@ export async function gatherClusterFacts(
     services: await gatherServiceFacts(client),
     missingPlugins: await unlessForbidden(async () => [...(await findMissingPlugins(client))]),
     helmRelease,
-    rehearsals: canTry ? await rehearseInstall(client, manifests) : [],
+    dryRuns: canTry ? await dryRunInstall(client, manifests) : [],
   }
 }
 
-/** The server's clock is in the head of every answer, in whole seconds. */
+/** Every answer of the API server has its time in the Date header, in whole seconds. */
 async function askVersion(client: KubeClient): Promise<Pick<ClusterFacts, 'version' | 'clockAheadMs'>> {
   const answer = await client.send({ method: 'GET', path: '/version' })
   const { gitVersion = 'unknown' } = (await answer.body.json()) as { readonly gitVersion?: string }
@@ -107,14 +107,14 @@ async function askVersion(client: KubeClient): Promise<Pick<ClusterFacts, 'versi
 
 async function findMissingRights(client: KubeClient): Promise<string[]> {
   const missing: string[] = []
-  for (const { group, plural, isNamespaced } of needed) {
-    const deed = {
+  for (const { group, plural, isNamespaced } of created) {
+    const action = {
       verb: 'create',
       group,
       resource: plural,
       ...(isNamespaced ? { namespace: 'kube-system' } : {}),
     }
-    if (!(await isAllowed(client, deed))) missing.push(`create ${plural}${group === '' ? '' : `.${group}`}`)
+    if (!(await isAllowed(client, action))) missing.push(`create ${plural}${group === '' ? '' : `.${group}`}`)
   }
   return missing
 }
@@ -128,7 +128,7 @@ async function findForeignDefinitions(client: KubeClient): Promise<string[]> {
     .map(({ metadata }) => metadata.name)
 }
 
-/** What a person may not read is left out: preflight says what it can. */
+/** Without the right to list, preflight checks the rest. */
 async function unlessForbidden<T>(list: () => Promise<T[]>): Promise<T[]> {
   try {
     return await list()
@@ -161,7 +161,7 @@ async function listNodes(client: KubeClient): Promise<NodeFacts[]> {
   }))
 }
 
-/** A page says where a plugin takes its addresses from; all pods of a large cluster would be too much to ask for. */
+/** One page is enough to see which addresses the CNI plugin uses. Listing all pods of a large cluster would cost too much. */
 function listSomePods(client: KubeClient): Promise<PodFacts[]> {
   const path = client.resource(coreResource('pods', true)).path()
   return unlessForbidden(async () => {

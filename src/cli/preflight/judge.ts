@@ -2,44 +2,43 @@ import { isOlder, kernels } from '../../datapath/requirements.ts'
 import { parseAddress } from '../../net/address.ts'
 import { contains, overlaps, type Prefix, parsePrefix } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
-import { judgeRehearsal } from './dry-run.ts'
+import { judgeDryRuns } from './dry-run.ts'
 import type { ClusterFacts, NodeFacts } from './facts.ts'
-import { judgeNeighbours } from './neighbours.ts'
-import { judgeMissingPlugins } from './sandboxes.ts'
+import { judgeMissingPlugins } from './missing-plugins.ts'
+import { judgeOtherProducts } from './other-products.ts'
 import { judgeServices } from './services.ts'
 
-/** What an install is to be. */
-export interface Wishes {
+/** The settings of an install that preflight checks against the cluster. */
+export interface PlannedInstall {
   readonly isChained: boolean
   readonly stackCIDRs: readonly Prefix[]
-  /** UDP. */
+  /** A UDP port. */
   readonly tunnelPort: number
-  /** Where the agent is to put CNI plugins on a node. */
+  /** The folder for CNI plugins on each node. */
   readonly binaries: string
-  /** The repository of the image. */
+  /** The image repository. */
   readonly image: string
 }
 
-const oldestCluster = 28
-/** Certificates and tokens are refused by clocks that differ by more. */
-const mostClockMs = 30_000
+const oldestMinorVersion = 28
+/** With a larger difference, certificates and tokens can be invalid. */
+const maxClockSkewMs = 30_000
 
-/** Pure: the same facts have the same findings. */
-export function judgeCluster(facts: ClusterFacts, wishes: Wishes): readonly Finding[] {
+export function judgeCluster(facts: ClusterFacts, planned: PlannedInstall): readonly Finding[] {
   return [
     judgeVersion(facts),
     ...judgeRights(facts),
     ...judgeClock(facts),
-    ...judgeNeighbours(facts, wishes),
+    ...judgeOtherProducts(facts, planned),
     ...judgeDefinitions(facts),
     ...judgeNodes(facts),
-    ...judgeAddresses(facts, wishes),
-    ...judgePods(facts, wishes),
-    ...judgeServices(facts.services, wishes.stackCIDRs),
-    ...judgeMissingPlugins(facts.missingPlugins, wishes.binaries),
+    ...judgeAddresses(facts, planned),
+    ...judgePods(facts, planned),
+    ...judgeServices(facts.services, planned.stackCIDRs),
+    ...judgeMissingPlugins(facts.missingPlugins, planned.binaries),
     ...judgeRelease(facts),
-    ...judgeImage(wishes),
-    ...judgeRehearsal(facts.rehearsals),
+    ...judgeImage(planned),
+    ...judgeDryRuns(facts.dryRuns),
   ]
 }
 
@@ -48,36 +47,36 @@ function judgeRelease({ helmRelease }: ClusterFacts): Finding[] {
   return [
     {
       level: 'warning',
-      what: `Sallyport is installed by the Helm release ${helmRelease}`,
-      remedy: 'change it with helm upgrade: install refuses to touch it',
+      what: `the Helm release ${helmRelease} manages this install`,
+      remedy: 'change it with "helm upgrade", because "sallyport install" refuses to',
     },
   ]
 }
 
-/** No image is published, so the default names one that nodes find only if it was loaded into each of them. */
-function judgeImage({ image }: Wishes): Finding[] {
+/** No image is published. Nodes have the default image only if somebody has loaded it into each of them. */
+function judgeImage({ image }: PlannedInstall): Finding[] {
   if (image.includes('/')) return []
   return [
     {
       level: 'warning',
-      what: `the image ${image} names no registry, so that nodes cannot pull it`,
-      remedy: 'set image.repository to where you pushed it, unless you loaded it into every node',
+      what: `the image ${image} has no registry in its name, so nodes cannot pull it`,
+      remedy: 'push it to a registry and set image.repository, or load it into every node',
     },
   ]
 }
 
 function judgeVersion({ version }: ClusterFacts): Finding {
   const minor = Number(/^v1\.(\d+)/.exec(version)?.[1])
-  if (minor >= oldestCluster) return { level: 'fine', what: `Kubernetes ${version}` }
+  if (minor >= oldestMinorVersion) return { level: 'fine', what: `Kubernetes ${version}` }
   return {
     level: 'problem',
-    what: `the API server is ${version}`,
-    remedy: `Sallyport needs Kubernetes 1.${oldestCluster} or later`,
+    what: `the API server has version ${version}`,
+    remedy: `Sallyport needs Kubernetes 1.${oldestMinorVersion} or later`,
   }
 }
 
 function judgeRights({ missingRights }: ClusterFacts): Finding[] {
-  if (missingRights.length === 0) return [{ level: 'fine', what: 'you may install' }]
+  if (missingRights.length === 0) return [{ level: 'fine', what: 'you have the rights to install' }]
   return [
     {
       level: 'problem',
@@ -88,13 +87,13 @@ function judgeRights({ missingRights }: ClusterFacts): Finding[] {
 }
 
 function judgeClock({ clockAheadMs }: ClusterFacts): Finding[] {
-  if (clockAheadMs === undefined || Math.abs(clockAheadMs) <= mostClockMs) return []
+  if (clockAheadMs === undefined || Math.abs(clockAheadMs) <= maxClockSkewMs) return []
   const direction = clockAheadMs > 0 ? 'ahead of' : 'behind'
   return [
     {
       level: 'warning',
       what: `this machine's clock is ${Math.round(Math.abs(clockAheadMs) / 1000)} s ${direction} the API server's`,
-      remedy: 'set them by NTP: certificates and tokens may be refused',
+      remedy: 'synchronise both by NTP, or the API server may refuse certificates and tokens',
     },
   ]
 }
@@ -102,48 +101,49 @@ function judgeClock({ clockAheadMs }: ClusterFacts): Finding[] {
 function judgeDefinitions({ foreignDefinitions }: ClusterFacts): Finding[] {
   return foreignDefinitions.map((name) => ({
     level: 'fine',
-    what: `${name} is another product's: it is used as it is, and left alone`,
+    what: `${name} belongs to another product, and Sallyport uses it unchanged`,
   }))
 }
 
 function judgeNodes({ nodes }: ClusterFacts): Finding[] {
-  const odd = (isOdd: (node: NodeFacts) => boolean): string =>
+  const namesOf = (has: (node: NodeFacts) => boolean): string =>
     nodes
-      .filter(isOdd)
+      .filter(has)
       .map(({ name }) => name)
       .join(', ')
-  const [old, foreign, untried] = [
-    odd(({ kernel }) => isOlder(kernel, kernels.oldest)),
-    odd(
+  const [old, foreign, untested] = [
+    namesOf(({ kernel }) => isOlder(kernel, kernels.oldest)),
+    namesOf(
       ({ machine, system }) => !['amd64', 'arm64', ''].includes(machine) || !['linux', ''].includes(system),
     ),
-    odd(({ kernel }) => !isOlder(kernel, kernels.oldest) && isOlder(kernel, kernels.oldestTried)),
+    namesOf(({ kernel }) => !isOlder(kernel, kernels.oldest) && isOlder(kernel, kernels.oldestTried)),
   ]
   const findings: Finding[] = []
   if (old !== '')
     findings.push({
       level: 'problem',
       what: `kernels older than ${kernels.oldest} on ${old}`,
-      remedy: 'agents do not start there',
+      remedy: 'upgrade these kernels, because agents do not start there',
     })
   if (foreign !== '')
     findings.push({
       level: 'problem',
-      what: `neither Linux on x86-64 nor on arm64: ${foreign}`,
+      what: `nodes that are not Linux on x86-64 or arm64: ${foreign}`,
       remedy: 'agents do not start there',
     })
-  if (untried !== '')
+  if (untested !== '')
     findings.push({
       level: 'warning',
-      what: `kernels older than ${kernels.oldestTried} on ${untried}`,
-      remedy: 'nobody has tried them: an agent that the kernel refuses says so, and does not start',
+      what: `kernels older than ${kernels.oldestTried} on ${untested}`,
+      remedy:
+        'Sallyport has not been tested on them; if a kernel refuses the programs, its agent reports that and does not start',
     })
   if (findings.length === 0)
-    findings.push({ level: 'fine', what: `${nodes.length} nodes have kernels that will do` })
+    findings.push({ level: 'fine', what: `${nodes.length} nodes have a supported kernel` })
   return findings
 }
 
-function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wishes): Finding[] {
+function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: PlannedInstall): Finding[] {
   const findings: Finding[] = []
   const without = (what: string, isWithout: (node: NodeFacts) => boolean, remedy: string): void => {
     const names = nodes.filter(isWithout).map(({ name }) => name)
@@ -153,7 +153,7 @@ function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wish
   without(
     'InternalIP',
     ({ addresses }) => addresses.length === 0,
-    'the kubelet or the cloud provider has to report one',
+    'configure the kubelet or the cloud provider to report one',
   )
   if (!isChained)
     without(
@@ -169,7 +169,7 @@ function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wish
       if (one.name !== other.name && overlaps(one.prefix, other.prefix))
         findings.push({
           level: 'problem',
-          what: `the pods' prefixes of ${one.name} (${one.prefix}) and ${other.name} (${other.prefix}) overlap`,
+          what: `the pod CIDRs of ${one.name} (${one.prefix}) and ${other.name} (${other.prefix}) overlap`,
           remedy: 'delete one of the nodes and let it join again',
         })
   for (const { name, addresses } of nodes)
@@ -179,23 +179,23 @@ function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Wish
       if (inside !== undefined)
         findings.push({
           level: 'problem',
-          what: `node ${name} (${text}) is inside stackCIDRs (${inside}), the Services' prefix`,
-          remedy: 'give the Services’ real prefix: --set stackCIDRs={…}',
+          what: `node ${name} (${text}) is inside stackCIDRs (${inside}), the range of Services`,
+          remedy: 'set stackCIDRs to the real range of Services: --set stackCIDRs={…}',
         })
     }
   return findings
 }
 
-/** Whoever else wires pods may take their addresses from where he likes: what is not known to be the cluster's, policies claim. */
-function judgePods({ nodes, pods }: ClusterFacts, { stackCIDRs }: Wishes): Finding[] {
+/** Another CNI plugin may assign pod addresses outside the nodes' pod CIDRs. Egress policies would capture traffic to such pods. */
+function judgePods({ nodes, pods }: ClusterFacts, { stackCIDRs }: PlannedInstall): Finding[] {
   const inCluster = [...stackCIDRs, ...nodes.flatMap(({ podCIDRs }) => podCIDRs).flatMap(prefixOf)]
   const stray = pods.find(({ ips }) => ips.some((ip) => !inCluster.some((prefix) => contains(prefix, ip))))
   if (stray === undefined) return []
   return [
     {
       level: 'problem',
-      what: `pod ${stray.name} has an address (${stray.ips.join(', ')}) outside the nodes' spec.podCIDRs and stackCIDRs: an egress policy could claim what is sent to it`,
-      remedy: 'name the prefixes of all pods, and the Services’: --set stackCIDRs={…}',
+      what: `pod ${stray.name} has an address (${stray.ips.join(', ')}) outside the nodes' spec.podCIDRs and outside stackCIDRs, so an egress policy could capture traffic to it`,
+      remedy: 'add the prefixes of all pods to the range of Services: --set stackCIDRs={…}',
     },
   ]
 }

@@ -12,10 +12,10 @@ import {
 } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
 
-/** Which addresses the cluster gives to Services, as far as it tells. */
+/** The addresses of Services, as far as the cluster reveals them. */
 export interface ServiceFacts {
   readonly prefixes: readonly Prefix[]
-  /** Of the Service `kubernetes`, which every cluster has. */
+  /** The addresses of the Service `kubernetes`, which every cluster has. */
   readonly addresses: readonly Address[]
 }
 
@@ -27,7 +27,7 @@ export async function gatherServiceFacts(client: KubeClient): Promise<ServiceFac
   }
 }
 
-/** Kubernetes 1.33 and later keep the ranges as objects. */
+/** Kubernetes 1.33 and later have ServiceCIDR objects. */
 async function listServiceCidrs(client: KubeClient): Promise<readonly Prefix[]> {
   const name = clusterResource({ group: 'networking.k8s.io', version: 'v1', plural: 'servicecidrs' })
   const { items } = await client
@@ -36,11 +36,11 @@ async function listServiceCidrs(client: KubeClient): Promise<readonly Prefix[]> 
   return items.flatMap(({ spec }) => spec?.cidrs ?? []).flatMap((text) => parsePrefix(text) ?? [])
 }
 
-/** Earlier ones name the range when they refuse an address outside of it. Nothing is created: it is a dry run. */
+/** Earlier versions name the range when they refuse an address outside it. A dry run creates nothing. */
 async function provokeRange(client: KubeClient): Promise<readonly Prefix[]> {
   const services = client.resource<KubeObject>(coreResource('services', true))
   const metadata = { name: 'sallyport-preflight', namespace: 'default' }
-  /* TEST-NET-1 (RFC 5737) is no cluster's. */
+  /* No cluster uses TEST-NET-1 (RFC 5737). */
   const spec = { clusterIP: '192.0.2.1', ports: [{ port: 1 }] }
   try {
     await services.create({ apiVersion: 'v1', kind: 'Service', metadata, spec } as KubeObject, {
@@ -53,7 +53,7 @@ async function provokeRange(client: KubeClient): Promise<readonly Prefix[]> {
   }
 }
 
-/** From `The range of valid IPs is 10.96.0.0/12`. */
+/** The ranges in `The range of valid IPs is 10.96.0.0/12`. */
 export function rangesIn(message: string): readonly Prefix[] {
   return [...message.matchAll(/range of valid IPs is ([0-9a-fA-F.:]+\/\d+)/g)].flatMap(
     ([, text = '']) => parsePrefix(text) ?? [],
@@ -71,7 +71,7 @@ async function readOwnService(client: KubeClient): Promise<readonly Address[]> {
   return (spec?.clusterIPs ?? [spec?.clusterIP ?? '']).flatMap((text) => parseAddress(text) ?? [])
 }
 
-/** A cluster that does not know or does not tell leaves the question open. */
+/** Without the resource or the right to read it, the range stays unknown. */
 async function unlessRefused<T>(read: () => Promise<T>, otherwise: T): Promise<T> {
   try {
     return await read()
@@ -81,7 +81,7 @@ async function unlessRefused<T>(read: () => Promise<T>, otherwise: T): Promise<T
   }
 }
 
-/** Pure. An egress policy claims what is sent to a Service outside `stackCIDRs`. */
+/** An egress policy would capture traffic to a Service outside `stackCIDRs`. */
 export function judgeServices(
   { prefixes, addresses }: ServiceFacts,
   stackCIDRs: readonly Prefix[],
@@ -94,12 +94,12 @@ export function judgeServices(
     return [
       {
         level: 'problem',
-        what: `the cluster's Services have ${outside.join(', ')}, outside stackCIDRs (${stackCIDRs.join(', ') || 'empty'}): an egress policy could claim what is sent to them`,
-        remedy: `--set stackCIDRs={${(prefixes.length > 0 ? prefixes : ['the Services’ prefix']).join(',')}}`,
+        what: `Services have addresses in ${outside.join(', ')}, outside stackCIDRs (${stackCIDRs.join(', ') || 'empty'}), so an egress policy could capture traffic to them`,
+        remedy: `set stackCIDRs to the range of Services: --set stackCIDRs={${(prefixes.length > 0 ? prefixes : ['…']).join(',')}}`,
       },
     ]
   if (prefixes.length === 0) return []
-  return [{ level: 'fine', what: `stackCIDRs has the Services' prefix ${prefixes.join(', ')}` }]
+  return [{ level: 'fine', what: `stackCIDRs contains the range of Services, ${prefixes.join(', ')}` }]
 }
 
 function holds(outer: Prefix, inner: Prefix): boolean {

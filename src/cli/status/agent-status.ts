@@ -1,6 +1,6 @@
 import type { AgentStatus, DeviceStatus } from '../../agent/api/local-api.ts'
 
-/** The status of one agent, line by line, in the form that users of other gateways know. Every line says what is true. */
+/** The status of one agent, in the format of `cilium status`. Lines about features that Sallyport does not have say so. */
 export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<string, string>>): string {
   const { devices, podCIDRs, masquerading, slot, tunnel, counts, problems } = status
   const asked = config['kube-proxy-replacement'] ?? 'false'
@@ -25,7 +25,7 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
     ['Pods:', String(counts.pods)],
     ['Mappings:', String(counts.mappings)],
     ['Packets dropped:', describeDrops(status)],
-    ['Health:', status.isReady && problems.length === 0 ? 'OK' : 'not well'],
+    ['Health:', describeHealth(status)],
   ]
   const width = Math.max(...lines.map(([name]) => name.length)) + 2
   return [
@@ -43,6 +43,11 @@ function onOff(isOn: boolean): string {
 
 function describeDevice({ name, addresses, isDirectRouting }: DeviceStatus): string {
   return `${name}    ${addresses.join(' ')}${isDirectRouting ? ' (Direct Routing)' : ''}`
+}
+
+function describeHealth({ isReady, problems }: AgentStatus): string {
+  if (problems.length > 0) return 'problems, listed below'
+  return isReady ? 'OK' : 'not ready'
 }
 
 function describeDrops({ drops }: AgentStatus): string {

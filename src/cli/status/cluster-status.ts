@@ -24,7 +24,7 @@ export interface WorkloadStatus {
 }
 
 export interface ClusterStatus {
-  readonly isWell: boolean
+  readonly isReady: boolean
   readonly isInstalled: boolean
   readonly workloads: readonly WorkloadStatus[]
   readonly images: readonly string[]
@@ -32,7 +32,7 @@ export interface ClusterStatus {
   readonly errors: readonly string[]
 }
 
-/** Both ways of naming an install are looked for. */
+/** Reads the install under the default names and under the compatible names. */
 export async function readClusterStatus(client: KubeClient): Promise<ClusterStatus> {
   const found = (
     await Promise.all([defaultNames, compatibleNames].map((names) => readWorkloads(client, names)))
@@ -52,7 +52,7 @@ export async function readClusterStatus(client: KubeClient): Promise<ClusterStat
   const running = pods.filter(({ status }) => status?.phase === 'Running').length
   return {
     isInstalled: found.length > 0,
-    isWell:
+    isReady:
       found.length > 1 &&
       errors.length === 0 &&
       found.every(({ desired, available }) => desired > 0 && available === desired),

@@ -2,7 +2,7 @@ import { namespace } from '../../install/manifest.ts'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
-import { lastWords } from './log-lines.ts'
+import { lastMessage } from './log-lines.ts'
 import { explainPod, isPodReady, type PodEvent, type TroubledPod, troubledContainer } from './pod-trouble.ts'
 
 interface NodeObject extends KubeObject {
@@ -16,20 +16,20 @@ interface NodeObject extends KubeObject {
   }
 }
 
-/** A node that runs no pods now, with the reason that the cluster gives. */
+/** A node whose kubelet does not report, with the message of its Ready condition. */
 export interface AbsentNode {
   readonly name: string
   readonly reason: string
 }
 
-/** More would scroll the reason that counts off the screen. */
+/** A longer list would scroll the important reasons off the screen. */
 const maxPods = 10
 const maxLogs = 5
 const logLines = 20
 
 /**
- * Nodes whose kubelet does not report. A kubelet that reports itself not ready still starts and ends pods: without any CNI plugin, before
- * an install, it does just that.
+ * The nodes whose Ready condition is Unknown. A kubelet that reports Ready=False still starts and stops pods. Before an install, without
+ * any CNI plugin, all kubelets report that.
  */
 export async function findAbsentNodes(client: KubeClient): Promise<readonly AbsentNode[]> {
   const { items } = await client
@@ -47,7 +47,7 @@ export function absenceOf(status: NodeObject['status']): readonly string[] {
 }
 
 export function describeAbsence({ name, reason }: AbsentNode): string {
-  return `node ${name} is NotReady: ${reason}`
+  return `node ${name} is NotReady (${reason.replace(/\.$/, '')})`
 }
 
 export function listOwnPods(client: KubeClient): Promise<readonly TroubledPod[]> {
@@ -56,7 +56,7 @@ export function listOwnPods(client: KubeClient): Promise<readonly TroubledPod[]>
   return pods.list({ namespace, labelSelector }).then(({ items }) => items)
 }
 
-/** Why these pods are not ready, one sentence each, nodes first. What the person may not read is left out. */
+/** Why these pods are not ready, one sentence each, absent nodes first. Leaves out what the user has no right to read. */
 export async function explainPods(
   client: KubeClient,
   pods: readonly TroubledPod[],
@@ -69,8 +69,8 @@ export async function explainPods(
   const events = present.length === 0 ? [] : await unlessForbidden(listWarnings(client), [])
   const sentences = await Promise.all(
     present.slice(0, maxPods).map(async (pod, index) => {
-      const words = index < maxLogs && isRunning(pod) ? await readLastWords(client, pod) : ''
-      return `${explainPod(pod, events)}${words === '' ? '' : `; its log says: ${words}`}`
+      const message = index < maxLogs && isRunning(pod) ? await readLastMessage(client, pod) : ''
+      return `${explainPod(pod, events)}${message === '' ? '' : `; its last log message is: ${message}`}`
     }),
   )
   const more = present.length - maxPods
@@ -88,15 +88,15 @@ async function listWarnings(client: KubeClient): Promise<readonly PodEvent[]> {
 
 const isRunning = (pod: TroubledPod): boolean => troubledContainer(pod)?.state?.running !== undefined
 
-/** A pod's log is for help only: where it cannot be read, the pod's status stays what is known. */
-async function readLastWords(client: KubeClient, pod: TroubledPod): Promise<string> {
+/** The log only adds to the pod's status, so an error is ignored. */
+async function readLastMessage(client: KubeClient, pod: TroubledPod): Promise<string> {
   const path = client
     .resource(coreResource('pods', true))
     .path(pod.metadata.namespace ?? namespace, pod.metadata.name, 'log')
   const query = { container: troubledContainer(pod)?.name, tailLines: String(logLines) }
   try {
     const answer = await client.open({ method: 'GET', path, query, signal: AbortSignal.timeout(5_000) })
-    return lastWords(await answer.body.text())
+    return lastMessage(await answer.body.text())
   } catch {
     return ''
   }

@@ -4,7 +4,7 @@ import type { KubeClient } from '../../kube/client.ts'
 import { clusterResource } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 
-/** Nodes that say of themselves that other nodes do not reach them, one sentence each. What the person may not read is left out. */
+/** The nodes whose agent reports that other nodes do not reach them, one sentence each. Empty without the right to read them. */
 export async function explainDisconnectedNodes(client: KubeClient): Promise<readonly string[]> {
   return (await listEgressNodes(client)).flatMap(({ metadata: { name }, status }) => {
     const connected = status?.conditions?.find(({ type }) => type === 'Connected')
@@ -12,7 +12,7 @@ export async function explainDisconnectedNodes(client: KubeClient): Promise<read
   })
 }
 
-/** Empty where Sallyport is not installed, or where the person may not read them. */
+/** Empty if Sallyport is not installed, or if the user has no right to read them. */
 async function listEgressNodes(client: KubeClient): Promise<readonly EgressNode[]> {
   try {
     return (await client.resource<EgressNode>(clusterResource(kinds.egressNode)).list()).items

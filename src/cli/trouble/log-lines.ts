@@ -1,12 +1,12 @@
 /**
- * What a process said last, as one sentence. Ours write one JSON object a line; the message of the last warning or error counts more than
- * what came after it.
+ * The most telling message of a log. Sallyport's processes write one JSON object per line. The last warning or error wins over later
+ * messages.
  */
-export function lastWords(log: string): string {
+export function lastMessage(log: string): string {
   const lines = log.split('\n').filter((line) => line.trim() !== '')
   const records = lines.flatMap((line) => recordIn(line) ?? [])
-  const grave = records.findLast(({ level }) => level >= warning) ?? records.at(-1)
-  return grave?.msg ?? lines.at(-1) ?? ''
+  const record = records.findLast(({ level }) => level >= warning) ?? records.at(-1)
+  return record?.msg ?? lines.at(-1) ?? ''
 }
 
 /** pino's number for `warn`. */

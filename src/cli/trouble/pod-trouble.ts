@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../kube/client.ts'
-import { lastWords } from './log-lines.ts'
+import { lastMessage } from './log-lines.ts'
 
 export interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string }
@@ -55,15 +55,15 @@ export function isPodReady({ metadata, status }: TroubledPod): boolean {
 }
 
 /**
- * Why a pod is not ready, as far as its status and its Events say; undefined if it is ready. Most telling first: a container's state names
- * a consequence (`ContainerCreating`, `CrashLoopBackOff`), its last end and the last Warning event name the cause.
+ * Why a pod is not ready, from its status and its Events. Undefined if it is ready. A container's state names only a consequence
+ * (`ContainerCreating`, `CrashLoopBackOff`). Its last termination and the last Warning event name the cause.
  */
 export function explainPod(pod: TroubledPod, events: readonly PodEvent[]): string | undefined {
   if (isPodReady(pod)) return undefined
   const { metadata, spec, status = {} } = pod
-  const where = `pod ${metadata.name} on ${spec.nodeName ?? 'no node yet'}`
+  const where = `pod ${metadata.name} ${spec.nodeName === undefined ? 'without a node' : `on ${spec.nodeName}`}`
   const parts = [
-    ...(metadata.deletionTimestamp === undefined ? [] : ['is being deleted']),
+    ...(metadata.deletionTimestamp === undefined ? [] : ['terminating']),
     ...(status.reason === undefined ? [] : [sentence(status.reason, status.message)]),
     ...schedulingTrouble(pod),
     ...containerTrouble(pod),
@@ -74,7 +74,7 @@ export function explainPod(pod: TroubledPod, events: readonly PodEvent[]): strin
   return `${where}: ${parts.join('; ') || (status.phase ?? 'Pending')}`
 }
 
-/** A line on a terminal, and more than any kubelet's message that was met. */
+/** A few lines on a terminal, and longer than the kubelet messages seen so far. */
 const maxMessageLength = 400
 
 function sentence(reason: string, message: string | undefined): string {
@@ -83,7 +83,7 @@ function sentence(reason: string, message: string | undefined): string {
   return `${reason}: ${text.length > maxMessageLength ? `${text.slice(0, maxMessageLength)}…` : text}`
 }
 
-/** Kubelets add one event for each failure that the state already tells, in almost the same words. */
+/** For each failure, kubelets add an Event that repeats the container's state in almost the same words. */
 function repeats(part: string, { message = '' }: PodEvent): boolean {
   return message !== '' && part.includes(message.replace(/^Error: /, '').trim())
 }
@@ -95,7 +95,7 @@ function schedulingTrouble({ spec, status }: TroubledPod): string[] {
   return [sentence(scheduled.reason ?? 'Unschedulable', scheduled.message)]
 }
 
-/** Of the first container that is not ready: those after it wait for it, or have the same cause. */
+/** Explains the first container that is not ready. The others wait for it, or have the same cause. */
 function containerTrouble(pod: TroubledPod): string[] {
   const container = troubledContainer(pod)
   if (container === undefined) return []
@@ -104,14 +104,14 @@ function containerTrouble(pod: TroubledPod): string[] {
   const { waiting } = state
   return [
     waiting !== undefined
-      ? `container ${name} waits: ${sentence(waiting.reason ?? 'no reason given', waiting.message)}`
+      ? `container ${name} is waiting: ${sentence(waiting.reason ?? 'no reason given', waiting.message)}`
       : state.terminated !== undefined
-        ? `container ${name} has ended with ${describeEnd(state.terminated)}`
-        : `container ${name} runs, but is not ready`,
+        ? `container ${name} has terminated with ${describeTermination(state.terminated)}`
+        : `container ${name} is running but not ready`,
     ...(last === undefined
       ? []
       : [
-          `it ended before (${restartCount} restarts), the last time with ${describeEnd(last.message === waiting?.message ? { ...last, message: '' } : last)}`,
+          `before that (${restartCount} restarts) it terminated with ${describeTermination(last.message === waiting?.message ? { ...last, message: '' } : last)}`,
         ]),
   ]
 }
@@ -123,8 +123,8 @@ export function troubledContainer({ status }: TroubledPod): ContainerStatus | un
   return init ?? status?.containerStatuses?.find(({ ready }) => !ready)
 }
 
-/** The message is what the container wrote last, if its pod says `FallbackToLogsOnError`. */
-function describeEnd({
+/** With `FallbackToLogsOnError`, the message is the end of the container's log. */
+function describeTermination({
   exitCode,
   signal,
   reason,
@@ -133,29 +133,29 @@ function describeEnd({
   const code = signal ? `signal ${signal}` : `exit code ${exitCode ?? 'unknown'}`
   return sentence(
     reason === undefined || reason === 'Error' ? code : `${code} (${reason})`,
-    lastWords(message),
+    lastMessage(message),
   )
 }
 
-/** Of what was overcome: a pod that has a node was scheduled, and one with a running container has its network and its volumes. */
-const overcome = {
+/** Events that no longer count: a pod on a node was scheduled, and a pod with a running container has its network and its volumes. */
+const outdated = {
   byNode: /^FailedScheduling$/,
   byRunning: /^Failed(CreatePodSandBox|Mount|AttachVolume|Scheduling)$/,
 }
 
-/** `Back-off restarting failed container` says nothing that the container's state does not. */
+/** `Back-off restarting failed container` only repeats the container's state. */
 function lastWarning(
   { metadata, spec, status }: TroubledPod,
   events: readonly PodEvent[],
 ): PodEvent | undefined {
   const isRunning = status?.containerStatuses?.some(({ state }) => state?.running !== undefined) ?? false
-  const isOver = (reason: string): boolean =>
+  const isOutdated = (reason: string): boolean =>
     reason === 'BackOff' ||
-    (spec.nodeName !== undefined && overcome.byNode.test(reason)) ||
-    (isRunning && overcome.byRunning.test(reason))
+    (spec.nodeName !== undefined && outdated.byNode.test(reason)) ||
+    (isRunning && outdated.byRunning.test(reason))
   return events
     .filter(({ type, involvedObject }) => type === 'Warning' && involvedObject?.uid === metadata.uid)
-    .filter(({ reason = '' }) => !isOver(reason))
+    .filter(({ reason = '' }) => !isOutdated(reason))
     .toSorted((a, b) => timeOf(a) - timeOf(b))
     .at(-1)
 }

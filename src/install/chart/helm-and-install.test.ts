@@ -13,7 +13,7 @@ const ours = ['--namespace', 'kube-system']
 const workloads = 'get deployments,daemonsets,configmaps -n kube-system -o name'
 const cliEntry = join(repository, 'src/cli/main.ts')
 
-/* Releases and what they hold, on an API server without nodes. */
+/* Releases and their objects, on an API server without nodes. */
 for (const age of ['oldest', 'newest'] as const) {
   const helmPath = join(clientToolsFolder(age), 'helm')
   describe(`the ${age} Helm and install on one cluster`, {
@@ -46,7 +46,7 @@ for (const age of ['oldest', 'newest'] as const) {
     const mtu = (): Promise<string> =>
       kubectl('get cm sallyport-config -n kube-system -o jsonpath={.data.mtu}')
 
-    test('a release is installed, upgraded, rolled back and uninstalled; the definitions and their objects stay', async () => {
+    test('helm installs, upgrades, rolls back and uninstalls a release, and the definitions and policies stay', async () => {
       await helm('install', 'gateway', chart)
       assert.equal(await mtu(), '0')
       const policy = { apiVersion: 'cilium.io/v2', kind: 'CiliumEgressGatewayPolicy', metadata: { name: 'kept' }, spec: { selectors: [{ podSelector: {} }], destinationCIDRs: ['203.0.113.0/24'], egressGateway: { nodeSelector: {} } } }
@@ -61,7 +61,7 @@ for (const age of ['oldest', 'newest'] as const) {
       await helm('install', 'gateway', chart)
     }) // biome-ignore format: one a line
 
-    test('an upgrade changes the definitions, too', async () => {
+    test('helm upgrade changes the definitions as well', async () => {
       const name = 'egressnodes.sallyport.dev'
       await kubectl(`patch crd ${name} --type=json -p [{"op":"replace","path":"/spec/versions/0/additionalPrinterColumns","value":[]}]`)
       const columns = `get crd ${name} -o jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}`
@@ -70,14 +70,17 @@ for (const age of ['oldest', 'newest'] as const) {
       assert.match(await kubectl(columns), /Age/)
     }) // biome-ignore format: one a line
 
-    test('install, upgrade and uninstall refuse to touch a release, and say what to do', async () => {
+    test('install, upgrade and uninstall refuse to change a release, and say what to do', async () => {
       for (const [words, remedy] of [
-        [['install'], /by the Helm release gateway: change it with "helm upgrade gateway/],
+        [
+          ['install'],
+          /the Helm release gateway manages this install\. To change it, run "helm upgrade gateway/,
+        ],
         [
           ['upgrade', '--set', 'mtu=1200'],
-          /by the Helm release gateway: change it with "helm upgrade gateway/,
+          /the Helm release gateway manages this install\. To change it, run "helm upgrade gateway/,
         ],
-        [['uninstall', '--yes'], /clean the nodes with "helm upgrade gateway .* --set cleanUp=true"/],
+        [['uninstall', '--yes'], /To clean the nodes, run "helm upgrade gateway .* --set cleanUp=true"/],
       ] as const) {
         const { code, stderr } = await sallyport(...words)
         assert.equal(code, 1, words.join(' '))
@@ -86,38 +89,38 @@ for (const age of ['oldest', 'newest'] as const) {
       assert.equal(await mtu(), '1300')
       assert.match(
         (await sallyport('install', '--dry-run')).stdout,
-        /^# Sallyport is installed by the Helm release gateway/,
+        /^# The Helm release gateway manages this install\./,
       )
       const { stdout } = await sallyport('preflight')
-      assert.match(stdout, /installed by the Helm release gateway/)
-      assert.doesNotMatch(stdout, /not ours/)
+      assert.match(stdout, /the Helm release gateway manages this install/)
+      assert.doesNotMatch(stdout, /another product created it/)
     })
 
-    test('the clean-up takes the place of agents and operators', async () => {
+    test('cleanUp=true replaces agents and operators with the clean-up DaemonSet', async () => {
       await helm('upgrade', 'gateway', chart, '--reset-then-reuse-values', '--set', 'cleanUp=true')
       const names = await kubectl('get deployments,daemonsets -n kube-system -o name')
       assert.equal(names, 'daemonset.apps/sallyport-clean-up')
       await helm('uninstall', 'gateway')
     })
 
-    test('install takes over the definitions that a release left behind', async () => {
+    test('install takes over the definitions of a removed release', async () => {
       const { code, stdout, stderr } = await sallyport('install')
       assert.equal(code, 0, stderr)
       assert.match(stdout, /egressnodes\.sallyport\.dev configured/)
       assert.doesNotMatch(stdout, /left alone/)
     })
 
-    test('a release does not replace an install without being told to', async () => {
+    test('helm install refuses to replace an install unless --take-ownership is given', async () => {
       assert.match(await helmFails('install', 'gateway', chart), /cannot be imported into the current release: invalid ownership metadata/)
       assert.equal(await kubectl('get ds sallyport -n kube-system -o jsonpath={.metadata.labels}'), '{"app.kubernetes.io/managed-by":"sallyport"}')
       if (age === 'oldest') return
       await helm('install', 'gateway', chart, '--take-ownership', '--force-conflicts')
       assert.equal(await kubectl('get ds sallyport -n kube-system -o jsonpath={.metadata.labels}'), '{"app.kubernetes.io/managed-by":"Helm"}')
-      assert.match((await sallyport('upgrade')).stderr, /by the Helm release gateway/)
+      assert.match((await sallyport('upgrade')).stderr, /the Helm release gateway manages this install/)
       await helm('uninstall', 'gateway')
     }) // biome-ignore format: one a line
 
-    test('a definition of another product is left alone', async () => {
+    test('a release never changes or deletes a definition of another product', async () => {
       await kubectl('delete crd --all')
       await sallyport('uninstall', '--purge', '--yes')
       const foreign = { ...renderCrd('isovalentEgressGatewayPolicy'), metadata: { name: 'isovalentegressgatewaypolicies.isovalent.com', labels: { 'from': 'another-product' } } }
@@ -128,7 +131,7 @@ for (const age of ['oldest', 'newest'] as const) {
       assert.equal(await kubectl('get crd isovalentegressgatewaypolicies.isovalent.com -o jsonpath={.metadata.labels}'), '{"from":"another-product"}')
     }) // biome-ignore format: one a line
 
-    test('a values file with a mistake changes nothing', async () => {
+    test('helm install with an invalid values file changes nothing', async () => {
       const file = server.path('wrong.yaml')
       writeFileSync(file, stringify({ slots: 100 }))
       assert.match(await helmFails('install', 'wrong', chart, '--values', file), /slots/)

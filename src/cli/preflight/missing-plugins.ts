@@ -3,10 +3,10 @@ import { coreResource } from '../../kube/cluster-objects.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import type { PodEvent } from '../trouble/pod-trouble.ts'
 
-/** A plugin that a node's container runtime did not find, by the Events of pods that did not start. */
+/** A CNI plugin that a node's container runtime did not find, according to the Events of pods that did not start. */
 export interface MissingPlugin {
   readonly plugin: string
-  /** Where the runtime looked. */
+  /** The folders that the runtime searched. */
   readonly folders: readonly string[]
   readonly node: string
 }
@@ -22,13 +22,13 @@ export async function findMissingPlugins(client: KubeClient): Promise<readonly M
   return items.flatMap(({ message = '', source }) => missingPluginIn(message, source?.host ?? 'a node') ?? [])
 }
 
-/** Both containerd and CRI-O pass on what libcni says. */
+/** Both containerd and CRI-O pass on the message of libcni. */
 export function missingPluginIn(message: string, node: string): MissingPlugin | undefined {
   const [, plugin, folders = ''] = /failed to find plugin "([^"]+)" in path \[([^\]]*)\]/.exec(message) ?? []
   return plugin === undefined ? undefined : { plugin, folders: folders.split(' '), node }
 }
 
-/** Pure. `binaries`: where the agent is to put plugins. The loopback plugin it brings itself. */
+/** `binaries`: the folder in which the agent installs plugins. It installs the loopback plugin, too. */
 export function judgeMissingPlugins(missing: readonly MissingPlugin[], binaries: string): Finding[] {
   const elsewhere = missing.find(({ folders }) => !folders.includes(binaries))
   if (elsewhere !== undefined)
@@ -36,7 +36,7 @@ export function judgeMissingPlugins(missing: readonly MissingPlugin[], binaries:
       {
         level: 'problem',
         what: `the container runtime of ${elsewhere.node} looks for CNI plugins in ${elsewhere.folders.join(', ')}, not in ${binaries}`,
-        remedy: `--set cni.binPath=${elsewhere.folders[0]}`,
+        remedy: `install Sallyport's plugin there: --set cni.binPath=${elsewhere.folders[0]}`,
       },
     ]
   const others = missing.filter(({ plugin }) => plugin !== 'loopback' && plugin !== 'sallyport-cni')
@@ -44,10 +44,10 @@ export function judgeMissingPlugins(missing: readonly MissingPlugin[], binaries:
     return [
       {
         level: 'warning',
-        what: `pods did not start on ${[...new Set(others.map(({ node }) => node))].join(', ')}: their container runtime found no plugin ${[...new Set(others.map(({ plugin }) => plugin))].join(', ')}`,
-        remedy: 'install it, or remove the CNI configuration that names it',
+        what: `pods did not start on ${[...new Set(others.map(({ node }) => node))].join(', ')}, because the container runtime did not find the CNI plugin ${[...new Set(others.map(({ plugin }) => plugin))].join(', ')}`,
+        remedy: 'install that plugin, or remove the CNI configuration that names it',
       },
     ]
   if (missing.length === 0) return []
-  return [{ level: 'fine', what: 'nodes lack the loopback plugin: the agent brings it' }]
+  return [{ level: 'fine', what: 'nodes lack the loopback plugin, and the agent installs it' }]
 }
