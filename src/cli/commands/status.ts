@@ -15,7 +15,7 @@ export function addStatus(program: Command): void {
     .option('--wait-duration <time>', 'how long to wait, as in 90s or 5m', '5m')
     .addOption(outputOption())
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {
-      const { parseDuration } = await import('../../install/configuration.ts')
+      const { parseDuration } = await import('../../install/settings/duration.ts')
       const durationMs = parseDuration(options.waitDuration)
       if (durationMs === undefined)
         throw new Complaint(`${options.waitDuration} is no duration: write 90s or 5m`, 2)
