@@ -6,7 +6,7 @@ import { after, test } from 'node:test'
 import { runCommand } from '../../test/support/command-under-test.ts'
 import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/api/local-api.ts'
 import { type LocalApi, Refusal, serveLocalApi } from '../agent/api/serve.ts'
-import { settings } from '../install/configuration.ts'
+import { settings } from '../install/settings/settings.ts'
 import { parseAddress } from '../net/address.ts'
 
 /** The agent's real socket, with the answers that a test sets. Other requests are refused. */

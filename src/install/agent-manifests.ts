@@ -1,5 +1,4 @@
 import { managedByLabel } from '../api/kinds.ts'
-import { cniKeys, healthPortKey } from './configuration.ts'
 import {
   configMount,
   configurationAnnotation,
@@ -13,6 +12,7 @@ import {
 } from './manifest.ts'
 import { imageFields, podOptions, pullSecrets } from './pod-options.ts'
 import { withServerDefaults } from './server-defaults.ts'
+import { cniKeys, healthPortKey } from './settings/process-settings.ts'
 
 const bpffs = {
   name: 'bpffs',

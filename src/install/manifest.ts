@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { managedByLabel } from '../api/kinds.ts'
-import { canonicalJson } from './structured-value.ts'
+import { canonicalJson } from './settings/structured-value.ts'
 
 /** What the objects of an install are called. */
 export interface Names {

@@ -1,5 +1,5 @@
-import { healthPortKey } from './configuration.ts'
 import { labelled, type Manifest, type Names, namespace } from './manifest.ts'
+import { healthPortKey } from './settings/process-settings.ts'
 
 export const monitorName = 'sallyport-agent-metrics'
 const monitorLabels = { 'app.kubernetes.io/component': 'agent-metrics' }

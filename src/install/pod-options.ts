@@ -1,5 +1,5 @@
-import { imageTagKey } from './configuration.ts'
-import type { Json } from './structured-value.ts'
+import type { Json } from './settings/structured-value.ts'
+import { imageTagKey } from './settings/workload-settings.ts'
 
 type ConfigMap = Readonly<Record<string, string>>
 type Texts = Readonly<Record<string, string>>

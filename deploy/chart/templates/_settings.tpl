@@ -20,12 +20,12 @@ mtu: {{ .Values.mtu | int64 | quote }}
 slots: {{ .Values.slots | int64 | quote }}
 stack-cidrs: {{ join "," .Values.stackCIDRs | quote }}
 non-masquerade-cidrs: {{ join "," .Values.nonMasqueradeCIDRs | quote }}
+log-level: {{ .Values.logLevel | quote }}
 image-repository: {{ .Values.image.repository | quote }}
 image-tag: {{ (.Values.image.tag | default .Chart.AppVersion) | quote }}
 image-pull-policy: {{ .Values.image.pullPolicy | quote }}
 image-pull-secrets: {{ join "," .Values.image.pullSecrets | quote }}
 operator-replicas: {{ .Values.operator.replicas | int64 | quote }}
-log-level: {{ .Values.logLevel | quote }}
 agent-resources: {{ .Values.resources | toRawJson | quote }}
 agent-node-selector: {{ .Values.nodeSelector | toRawJson | quote }}
 agent-tolerations: {{ .Values.tolerations | toRawJson | quote }}

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { settings } from '../../install/configuration.ts'
 import type { Manifest } from '../../install/manifest.ts'
+import { settings } from '../../install/settings/settings.ts'
 import type { GivenSettings } from '../install/install.ts'
 import { takeSettings } from '../options.ts'
 import { print } from '../output.ts'

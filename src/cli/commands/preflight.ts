@@ -25,7 +25,8 @@ export function addPreflight(program: Command): void {
 }
 
 async function checkCluster(options: Options): Promise<readonly Finding[]> {
-  const { cniKeys, configMapData, parseConfiguration } = await import('../../install/configuration.ts')
+  const { configMapData, parseConfiguration } = await import('../../install/configuration.ts')
+  const { cniKeys } = await import('../../install/settings/process-settings.ts')
   const { renderInstall } = await import('../../install/manifests.ts')
   const { chosenNames, readSettings } = await import('../install/install.ts')
   const { withCluster } = await import('../cluster.ts')

@@ -17,7 +17,7 @@ export function addStatus(program: Command): void {
     .option('--wait-duration <time>', 'how long to wait, for example 90s or 5m', '5m')
     .addOption(outputOption())
     .action(async (options: { wait?: boolean; waitDuration: string; output?: string }) => {
-      const { parseDuration } = await import('../../install/configuration.ts')
+      const { parseDuration } = await import('../../install/settings/duration.ts')
       const durationMs = parseDuration(options.waitDuration)
       if (durationMs === undefined)
         throw new UserError(

@@ -1,5 +1,6 @@
 import type { Option } from 'commander'
-import { type Setting, settings } from '../../install/configuration.ts'
+import type { Setting } from '../../install/settings/setting.ts'
+import { settings } from '../../install/settings/settings.ts'
 import { type Candidate, type Completion, directives } from './candidates.ts'
 
 /** The values that an option accepts. Options with the same name accept the same values in every command. */

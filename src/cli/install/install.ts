@@ -1,16 +1,11 @@
 import { cleanUpDaemonSet } from '../../install/agent-manifests.ts'
-import {
-  type Assignment,
-  assignmentsIn,
-  configMapData,
-  imageTagKey,
-  parseAssignments,
-  parseConfiguration,
-  settings,
-} from '../../install/configuration.ts'
+import { configMapData, parseConfiguration } from '../../install/configuration.ts'
 import { compatibleNames, defaultNames, type Manifest, type Names } from '../../install/manifest.ts'
 import { renderInstall } from '../../install/manifests.ts'
 import { monitorConflict } from '../../install/monitor-manifests.ts'
+import { type Assignment, assignmentsIn, parseAssignments } from '../../install/settings/assignments.ts'
+import { settings } from '../../install/settings/settings.ts'
+import { imageTagKey } from '../../install/settings/workload-settings.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
 import { UserError } from '../user-error.ts'

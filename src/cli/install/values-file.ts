@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, type ParsedNode, parseDocument } from 'yaml'
-import { type Assignment, isStructuredPath, settings } from '../../install/configuration.ts'
+import type { Assignment } from '../../install/settings/assignments.ts'
+import { isStructuredPath, settings } from '../../install/settings/settings.ts'
 import { UserError } from '../user-error.ts'
 
 /** Settings from a file: `a: {b: c}` means `--set a.b=c`. Values stay as they are written: a tag 1.10 does not become 1.1. */

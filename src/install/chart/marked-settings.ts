@@ -1,4 +1,6 @@
-import { imageTagKey, type Setting, settings } from '../configuration.ts'
+import type { Setting } from '../settings/setting.ts'
+import { settings } from '../settings/settings.ts'
+import { imageTagKey } from '../settings/workload-settings.ts'
 
 /*
  * The chart's templates are the manifests of an install whose settings are marks: texts and numbers that occur nowhere else.

@@ -1,5 +1,7 @@
-import { imageTagKey, type Setting, settings } from '../configuration.ts'
-import type { Json } from '../structured-value.ts'
+import type { Setting } from '../settings/setting.ts'
+import { settings } from '../settings/settings.ts'
+import type { Json } from '../settings/structured-value.ts'
+import { imageTagKey } from '../settings/workload-settings.ts'
 import { chartSettings, helpOf } from './values.ts'
 
 type Schema = { readonly [key: string]: Json }
@@ -31,7 +33,7 @@ function nest(leaves: readonly (readonly [path: string, schema: Schema])[]): Sch
   return { type: 'object', additionalProperties: false, properties }
 }
 
-function schemaOf({ key, kind, choices, range, reserved }: Setting): Schema {
+function schemaOf({ key, kind, choices, range, isPowerOfTwo, reserved }: Setting): Schema {
   if (key === imageTagKey) return { type: 'string' }
   if (kind === 'boolean')
     return choices === undefined ? { type: 'boolean' } : { enum: choices.map((each) => each === 'true') }
@@ -44,7 +46,7 @@ function schemaOf({ key, kind, choices, range, reserved }: Setting): Schema {
   }
   switch (kind) {
     case 'integer':
-      return integerSchema(key, range ?? [0, Number.MAX_SAFE_INTEGER])
+      return integerSchema(range ?? [0, Number.MAX_SAFE_INTEGER], isPowerOfTwo)
     case 'duration':
       return { type: 'string', pattern: '^([0-9]+([.][0-9]+)?(ms|s|m|h))+$' }
     case 'path':
@@ -70,8 +72,8 @@ function schemaOf({ key, kind, choices, range, reserved }: Setting): Schema {
   }
 }
 
-function integerSchema(key: string, [minimum, maximum]: readonly [number, number]): Schema {
-  if (key !== 'slots') return { type: 'integer', minimum, maximum }
+function integerSchema([minimum, maximum]: readonly [number, number], isPowerOfTwo = false): Schema {
+  if (!isPowerOfTwo) return { type: 'integer', minimum, maximum }
   const powers = Array.from({ length: 32 }, (_, index) => 2 ** index)
   return { enum: powers.filter((each) => each >= minimum && each <= maximum) }
 }

@@ -1,10 +1,10 @@
 import { kinds } from '../../api/kinds.ts'
 import { cleanUpDaemonSet } from '../agent-manifests.ts'
-import { settings } from '../configuration.ts'
 import { toYaml } from '../kustomization.ts'
 import { chartAnnotation, defaultNames, type Manifest } from '../manifest.ts'
 import { renderInstall } from '../manifests.ts'
 import { withoutNewerFields } from '../server-versions.ts'
+import { settings } from '../settings/settings.ts'
 import { expressionOf, markedConfigMap, unmark } from './marked-settings.ts'
 import { withConditions } from './optional-lines.ts'
 

@@ -1,9 +1,9 @@
 import { kinds } from '../../api/kinds.ts'
 import { version } from '../../api/version.ts'
-import { settings } from '../configuration.ts'
 import { toYaml } from '../kustomization.ts'
 import { chartAnnotation, defaultNames, namespace, withoutRights } from '../manifest.ts'
 import { imageFields, pullSecrets } from '../pod-options.ts'
+import { settings } from '../settings/settings.ts'
 import { configMapLine } from './marked-settings.ts'
 
 /** The files of the chart that are no manifests of an install. */

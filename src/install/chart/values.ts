@@ -1,5 +1,7 @@
-import { imageTagKey, type Setting, settings } from '../configuration.ts'
-import type { Json } from '../structured-value.ts'
+import type { Setting } from '../settings/setting.ts'
+import { settings } from '../settings/settings.ts'
+import type { Json } from '../settings/structured-value.ts'
+import { imageTagKey } from '../settings/workload-settings.ts'
 
 /** A setting that only the chart has. */
 interface ChartSetting {

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  assignmentsIn,
-  configMapData,
-  parseAssignments,
-  parseConfiguration,
-  parseDuration,
-  settings,
-} from './configuration.ts'
+import { parsePrefix } from '../../net/prefix.ts'
+import { configMapData, parseConfiguration } from '../configuration.ts'
+import { assignmentsIn, parseAssignments } from './assignments.ts'
+import { parseDuration } from './duration.ts'
+import { settings } from './settings.ts'
 
 const parseSets = (sets: readonly string[]) => parseAssignments(assignmentsIn(sets))
 
@@ -23,7 +20,7 @@ test('the walkthrough’s five flags are understood', () => {
   const configuration = parseConfiguration(configMapData(parsed.value))
   assert.ok(configuration.ok)
   assert.deepEqual(configuration.value.devices, ['eth+', 'net+'])
-  assert.equal(configuration.value.kubeProxyReplacement, 'strict')
+  assert.equal(parsed.value['kube-proxy-replacement'], 'strict')
 })
 
 test('another CNI plugin’s pods are wired by it; by itself nothing is chained', () => {
@@ -74,6 +71,42 @@ test('a folder of the node is an absolute path', () => {
     assert.equal(parseSets([`cni.binPath=${path}`]).ok, true, path)
   for (const path of ['', '/', 'opt/cni/bin', '/opt/../bin', '/opt//bin', '/opt/bin/', '/opt/a b'])
     assert.equal(parseSets([`cni.confPath=${path}`]).ok, false, path)
+})
+
+test('the ConfigMap’s texts become the values that processes use', () => {
+  const configuration = parseConfiguration({
+    'enable-ipv4-egress-gateway': 'false',
+    'egress-ip-linger-time': '1m30s',
+    'stack-cidrs': '10.96.0.0/12, fd00::/108',
+    'tunnel-port': '8473',
+    'of-another-version': 'is left alone',
+  })
+  assert.ok(configuration.ok)
+  const { enableEgressGateway, egressIpLingerMs, stackCIDRs, tunnelPort, leaseIdleMs } = configuration.value
+  assert.deepEqual([enableEgressGateway, egressIpLingerMs, tunnelPort], [false, 90_000, 8473])
+  assert.deepEqual(stackCIDRs, [parsePrefix('10.96.0.0/12'), parsePrefix('fd00::/108')])
+  assert.equal(leaseIdleMs, 600_000, 'the default of what is not there')
+})
+
+test('each mistake in a ConfigMap is named by its key', () => {
+  assert.deepEqual(
+    parseConfiguration({
+      mtu: '70000',
+      'stack-cidrs': 'a,10.0.0.0/8,b',
+      'port-lease-idle-time': '10',
+      slots: '1e2',
+    }),
+    {
+      ok: false,
+      issues: [
+        'port-lease-idle-time: 10 is no duration: write 500ms, 1s or 2m',
+        'mtu: 70000 is not a whole number from 0 to 65535',
+        'slots: 1e2 is not a whole number from 16 to 2048',
+        'stack-cidrs: a is no CIDR',
+        'stack-cidrs: b is no CIDR',
+      ],
+    },
+  )
 })
 
 test('durations are Go’s', () => {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Assignment, assignmentsIn, configMapData, parseAssignments, settings } from './configuration.ts'
-import { defaultNames, type Manifest } from './manifest.ts'
-import { renderInstall } from './manifests.ts'
-import { monitorConflict } from './monitor-manifests.ts'
+import { configMapData } from '../configuration.ts'
+import { defaultNames, type Manifest } from '../manifest.ts'
+import { renderInstall } from '../manifests.ts'
+import { monitorConflict } from '../monitor-manifests.ts'
+import { type Assignment, assignmentsIn, parseAssignments } from './assignments.ts'
+import { settings } from './settings.ts'
 import { canonicalJson, parseJson } from './structured-value.ts'
 
 interface Workload extends Manifest {
@@ -85,6 +87,7 @@ test('a label by which a workload finds its pods cannot be set', () => {
 test('a structure of the wrong shape is refused, with its setting and what is wrong', () => {
   const wrong: Assignment[] = [
     ['tolerations', '{"key":"a"}'],
+    ['operator.tolerations', '[1]'],
     ['nodeSelector', '{"a":1}'],
     ['affinity', 'none'],
   ]
@@ -92,6 +95,7 @@ test('a structure of the wrong shape is refused, with its setting and what is wr
     ok: false,
     issues: [
       'tolerations: {"key":"a"} is not a list of objects',
+      'operator.tolerations: 1 is not an object',
       'nodeSelector: the value of a is not a text: put it in quotes',
       'affinity: none is not JSON',
     ],

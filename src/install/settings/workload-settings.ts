@@ -1,6 +1,9 @@
-import type { Setting } from './configuration.ts'
+import { version } from '../../api/version.ts'
+import type { Setting } from './setting.ts'
 
 /** What the pods of agents and operators get from an install: image, resources, and where they may run. */
+
+export const imageTagKey = 'image-tag'
 
 const everywhere = [{ operator: 'Exists' }]
 
@@ -18,7 +21,21 @@ const beforeNodesAreReady = [
 /** Labels by which the workloads select their pods. */
 export const selectorLabels: readonly string[] = ['k8s-app', 'name', 'app.kubernetes.io/managed-by']
 
-export const imageSettings: readonly Setting[] = [
+const imageSettings: readonly Setting[] = [
+  {
+    path: 'image.repository',
+    key: 'image-repository',
+    kind: 'word',
+    fallback: 'sallyport',
+    help: 'Image of agents and operators, without its tag.',
+  },
+  {
+    path: 'image.tag',
+    key: imageTagKey,
+    kind: 'word',
+    fallback: version,
+    help: 'Tag of the image. An upgrade sets it to the command’s version.',
+  },
   {
     path: 'image.pullPolicy',
     key: 'image-pull-policy',
@@ -106,6 +123,15 @@ const settingsOf = (
 ]
 
 export const workloadSettings: readonly Setting[] = [
+  ...imageSettings,
+  {
+    path: 'operator.replicas',
+    key: 'operator-replicas',
+    kind: 'integer',
+    fallback: '2',
+    range: [1, 5],
+    help: 'Number of operators. One is active, the others stand by.',
+  },
   ...settingsOf('', 'agent-', 'agent', {
     resources: { requests: { cpu: '50m', memory: '120Mi' } },
     tolerations: everywhere,

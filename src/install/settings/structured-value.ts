@@ -1,7 +1,5 @@
 /** Settings that are maps, lists of objects, or objects: JSON text with sorted keys, so that equal values are equal texts. */
 
-export type Structure = 'map' | 'object' | 'objects'
-
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 type JsonObject = { readonly [key: string]: Json }
 
@@ -14,24 +12,6 @@ export function canonicalJson(value: Json): string {
   if (!isObject(value)) return JSON.stringify(value)
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
   return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`
-}
-
-/** Why this text is no value of a setting; undefined if it is one. */
-export function structureIssue(
-  kind: Structure,
-  text: string,
-  reserved: readonly string[] = [],
-): string | undefined {
-  const value = parseJson(text)
-  if (value === undefined) return `${text} is not JSON`
-  if (kind === 'objects')
-    return Array.isArray(value) && value.every(isObject) ? undefined : `${text} is not a list of objects`
-  if (!isObject(value)) return `${text} is not an object`
-  if (kind === 'object') return undefined
-  const wrong = Object.entries(value).find(([, item]) => typeof item !== 'string')
-  if (wrong !== undefined) return `the value of ${wrong[0]} is not a text: put it in quotes`
-  const taken = Object.keys(value).find((key) => reserved.includes(key))
-  return taken === undefined ? undefined : `${taken} is set by Sallyport`
 }
 
 export function parseJson(text: string): Json | undefined {

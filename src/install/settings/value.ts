@@ -1,0 +1,104 @@
+import { z } from 'zod'
+import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+import { parseDuration } from './duration.ts'
+import type { Setting } from './setting.ts'
+import { canonicalJson, type Json, parseJson } from './structured-value.ts'
+
+/**
+ * Settings are texts: on the command line, in the ConfigMap, and in the files that pods see. A schema here takes the text of one
+ * setting and gives its value, or issues that begin with what was written.
+ */
+
+/** What a text becomes. */
+export type ValueOf<S extends Setting> = S extends { readonly choices: readonly (infer Choice)[] }
+  ? S['kind'] extends 'boolean'
+    ? boolean
+    : Choice
+  : {
+      readonly boolean: boolean
+      readonly integer: number
+      /** In milliseconds. */
+      readonly duration: number
+      readonly word: string
+      readonly path: string
+      readonly list: readonly string[]
+      readonly cidrs: readonly Prefix[]
+      readonly map: Readonly<Record<string, string>>
+      readonly object: { readonly [key: string]: Json }
+      readonly objects: readonly { readonly [key: string]: Json }[]
+    }[S['kind']]
+
+export function valueSchema({ kind, choices, range, isPowerOfTwo, reserved }: Setting): z.ZodType {
+  if (choices !== undefined) {
+    const choice = z.enum(choices, says(`is not possible: ${choices.join(', ')}`))
+    return kind === 'boolean' ? choice.transform((text) => text === 'true') : choice
+  }
+  switch (kind) {
+    case 'boolean':
+      return z.enum(['true', 'false'], says('is neither true nor false')).transform((text) => text === 'true')
+    case 'integer':
+      return integer(range ?? [0, Number.MAX_SAFE_INTEGER], isPowerOfTwo)
+    case 'duration':
+      return z.string().transform(orIssue(parseDuration, 'is no duration: write 500ms, 1s or 2m'))
+    case 'word':
+      return z.string()
+    case 'path':
+      return z.string().regex(/^(\/(?!\.\.?(\/|$))[^/\s]+)+$/, says('is no absolute path'))
+    case 'list':
+      return list
+    case 'cidrs':
+      return list.pipe(z.array(z.string().transform(orIssue(parsePrefix, 'is no CIDR'))))
+    case 'map':
+      return json.pipe(map(reserved))
+    case 'object':
+      return json.pipe(object)
+    case 'objects':
+      return json.pipe(z.array(object, says('is not a list of objects')))
+  }
+}
+
+/** An issue is the text, or the JSON, that was given, and what is wrong with it. */
+const says = (what: string) => ({
+  error: ({ input }: { readonly input?: unknown }) =>
+    `${typeof input === 'string' ? input : canonicalJson(input as Json)} ${what}`,
+})
+
+const orIssue =
+  <T>(parse: (text: string) => T | undefined, what: string) =>
+  (text: string, context: z.RefinementCtx<string>): T => {
+    const value = parse(text)
+    if (value !== undefined) return value
+    context.addIssue(`${text} ${what}`)
+    return z.NEVER
+  }
+
+const integer = ([least, most]: readonly [number, number], isPowerOfTwo = false) =>
+  z
+    .string()
+    .transform((text) => (/^\d+$/.test(text) ? Number(text) : text))
+    .pipe(
+      z
+        .int(says(`is not a whole number from ${least} to ${most}`))
+        .min(least, says(`is not a whole number from ${least} to ${most}`))
+        .max(most, says(`is not a whole number from ${least} to ${most}`)),
+    )
+    .refine((number) => !isPowerOfTwo || Number.isInteger(Math.log2(number)), says('is no power of two'))
+
+const list = z.string().transform((text) => text.split(/[,\s]+/).filter((item) => item !== ''))
+
+const json = z.string().transform(orIssue(parseJson, 'is not JSON'))
+
+const object = z.record(z.string(), z.json(), says('is not an object'))
+
+const map = (reserved: readonly string[] = []) =>
+  z
+    .record(
+      z.string(),
+      z.string({
+        error: ({ path }) => `the value of ${String(path?.at(-1))} is not a text: put it in quotes`,
+      }),
+      says('is not an object'),
+    )
+    .superRefine((value, context) => {
+      for (const key of reserved) if (key in value) context.addIssue(`${key} is set by Sallyport`)
+    })
