@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { runCommand } from '../../test/support/command-under-test.ts'
+import { HttpError } from '../agent/api/http-error.ts'
 import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/api/local-api.ts'
-import { type LocalApi, Refusal, serveLocalApi } from '../agent/api/serve.ts'
+import { type LocalApi, serveLocalApi } from '../agent/api/serve.ts'
 import { settings } from '../install/configuration.ts'
 import { parseAddress } from '../net/address.ts'
 
@@ -14,7 +15,7 @@ let answers: Partial<LocalApi> = {}
 const directory = mkdtempSync(join(tmpdir(), 'sallyport-cli-'))
 const socket = join(directory, 'agent.sock')
 const unchosen = (name: keyof LocalApi) => (): never => {
-  throw new Refusal(503, `no answer to ${name} was chosen`)
+  throw new HttpError(503, `no answer to ${name} was chosen`)
 }
 const api: LocalApi = {
   isReady: () => true,
