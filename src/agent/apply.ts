@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../datapath/datapath.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
+import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
 import type { Route } from '../linux/routes.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
@@ -20,6 +21,13 @@ export interface NetworkSettings {
   readonly isChained: boolean
 }
 
+/** By what this node's kernel is changed. */
+export interface Kernel {
+  readonly datapath: Datapath
+  readonly netlink: Netlink
+  readonly machine: Machine
+}
+
 export interface Applied {
   readonly overlay: Overlay
   readonly nativeDevices: readonly NodeDevice[]
@@ -37,20 +45,20 @@ export interface Decision {
 
 /** Makes the kernel be as decided. Applying twice changes nothing the second time. */
 export class Applier {
-  readonly #held: { readonly datapath: Datapath; readonly netlink: Netlink }
+  readonly #kernel: Kernel
   readonly #settings: NetworkSettings
   #overlay: (Overlay & { readonly tunnelAddress: Address }) | undefined
   #routes: readonly Route[] | undefined
 
-  constructor(held: { datapath: Datapath; netlink: Netlink }, settings: NetworkSettings) {
-    this.#held = held
+  constructor(kernel: Kernel, settings: NetworkSettings) {
+    this.#kernel = kernel
     this.#settings = settings
   }
 
   /** Tables first and programs after, so that no packet meets a program whose tables are empty. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
     const { tables, devices, attachments, lingering } = decision
-    const { datapath } = this.#held
+    const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
     const overlay = this.#prepare(tables.self.tunnelAddress, devices)
     await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
@@ -63,8 +71,8 @@ export class Applier {
   #prepare(tunnelAddress: Address, devices: readonly NodeDevice[]): Overlay {
     if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
     const { tunnelPort: port, mtu } = this.#settings
-    const overlay = ensureOverlay(this.#held.netlink, devices, { port, mtu, tunnelAddress })
-    prepareKernel(this.#settings.isChained, devices.filter(hasIpv6))
+    const overlay = ensureOverlay(this.#kernel.netlink, devices, { port, mtu, tunnelAddress })
+    prepareKernel(this.#kernel.machine, this.#settings.isChained, devices.filter(hasIpv6))
     this.#overlay = { ...overlay, tunnelAddress }
     return overlay
   }
@@ -72,7 +80,7 @@ export class Applier {
   #route(routes: readonly Route[], overlay: Overlay): void {
     if (isDeepStrictEqual(this.#routes, routes)) return
     this.#routes = undefined
-    syncRoutes(this.#held.netlink, overlay.ifindex, routes)
+    syncRoutes(this.#kernel.netlink, overlay.ifindex, routes)
     this.#routes = routes
   }
 }

@@ -7,23 +7,22 @@ import { defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
 import { type Configuration, configMapData, parseConfiguration } from '../install/configuration.ts'
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
+import { linuxMachine } from '../linux/machine.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
+import { systemRandom } from '../runtime/random.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { enterStage, leaveStages } from '../runtime/stages.ts'
-import { Agent } from './agent.ts'
+import { Agent, resyncMs } from './agent.ts'
 import { agentSocketPath } from './api/local-api.ts'
 import { isAnswered, serveHealth, serveLocalApi, serveReadiness } from './api/serve.ts'
+import { proberThread } from './failover/pulse/prober-thread.ts'
 import { cleanUp } from './node/clean-up.ts'
 import { gatherNodeFacts, judgeNode } from './node/node-checks.ts'
 import { ChainedConfiguration, installPlugin } from './plugin/cni-install.ts'
-
-/** How often the tables are compared with what is decided even when nothing is heard of. */
-const resyncMs = 30_000
-const sweepMs = 60_000
 
 const { values: options } = parseArgs({
   options: {
@@ -75,11 +74,15 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     client,
     datapath,
     netlink,
+    machine: linuxMachine,
+    startProber: proberThread(datapath, configuration.tunnelPort, log),
+    networkChanges: watchNetwork,
     configuration,
     configMap: data,
     stateDirectory: options['state-directory'],
     resultCache: options['cni-result-cache'],
     clock: systemClock,
+    random: systemRandom,
     log,
     onReady: () => {
       if (chain === undefined) installPlugin(options.socket, log)
@@ -91,20 +94,17 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   })
   enterStage('open the local API and the health port', log)
   const servers = [
-    await serveLocalApi(options.socket, agent),
-    await serveHealth(configuration.healthPort, configuration.healthAddress, agent),
+    await serveLocalApi(options.socket, agent.api),
+    await serveHealth(configuration.healthPort, configuration.healthAddress, agent.api),
   ]
   enterStage('list objects from the API server and write the tables', log)
-  const resync = setInterval(() => {
-    agent.trigger()
-    if (agent.isReady()) chain?.look()
-  }, resyncMs)
-  const sweep = setInterval(() => agent.sweep(), Math.min(sweepMs, Math.max(configuration.leaseIdleMs, 1000)))
+  const stopLooking = systemClock.every(resyncMs, () => {
+    if (agent.api.isReady()) chain?.look()
+  })
   try {
-    await Promise.all([agent.start(signal), followNetwork(agent, signal)])
+    await agent.start(signal)
   } finally {
-    clearInterval(resync)
-    clearInterval(sweep)
+    stopLooking()
     for (const server of servers) {
       server.close()
       server.closeAllConnections()
@@ -129,10 +129,6 @@ async function runCleanUp(log: Logger): Promise<void> {
   const server = await serveReadiness(Number(options.stay))
   await once(signal, 'abort')
   server.close()
-}
-
-async function followNetwork(agent: Agent, signal: AbortSignal): Promise<void> {
-  for await (const _change of watchNetwork(signal)) agent.trigger()
 }
 
 const log = createLog('agent', process.env.LOG_LEVEL ?? 'info')

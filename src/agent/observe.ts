@@ -18,6 +18,7 @@ import {
 import { type Change, Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
 import type { ObservedPod } from './world.ts'
 
 export const podResource = coreResource('pods', true)
@@ -29,11 +30,15 @@ const networkPolicyResource = {
 }
 export const egressNodeResource = clusterResource(kinds.egressNode)
 
-interface Held {
+export interface ObservationOptions {
   readonly clock: Clock
+  readonly random: Random
   readonly log: Logger
+  /** Something changed that somebody may wait for. */
+  readonly onUrgentChange: () => void
+  /** Something changed that is applied within the interval of background reconciliations. */
   readonly onChange: () => void
-  /** Whether news is to be looked at now, or will do at the next look. */
+  /** Whether a change has to be applied now, or at the next reconciliation, whatever that is for. */
   readonly concerns: {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
@@ -54,21 +59,23 @@ export class Observation {
   readonly #networkPolicies: Mirror<KubeNetworkPolicy, EgressRestriction | undefined> | undefined
   readonly #self: string
 
-  constructor(client: KubeClient, self: string, held: Held) {
-    const { clock, log, onChange, concerns, watchesNetworkPolicies } = held
+  constructor(client: KubeClient, self: string, options: ObservationOptions) {
+    const { clock, random, log, onChange, onUrgentChange, concerns, watchesNetworkPolicies } = options
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
-      options: ListOptions & { readonly mayLag?: boolean } = {},
-      concernsUs: (change: Change<V>) => boolean = () => true,
+      listing: ListOptions & { readonly mayLag?: boolean } = {},
+      isUrgent?: (change: Change<V>) => boolean,
     ) =>
       new Mirror<T, V>(client.resource<T>(name), {
-        ...options,
+        ...listing,
         clock,
+        random,
         log,
         trim,
         onChange: (change) => {
-          if (change === undefined || concernsUs(change)) onChange()
+          if (change === undefined || isUrgent?.(change)) onUrgentChange()
+          else if (isUrgent === undefined) onChange()
         },
       })
     this.#self = self
@@ -132,8 +139,8 @@ export class Observation {
     return this.#all().every((mirror) => mirror.hasSynced)
   }
 
-  /** Resolves when every watch has listed anew: what was heard before may be of another time. A first list is new. */
-  async hearAnew(): Promise<void> {
+  /** Resolves when every watch has listed again: what was known before may be of another time. A first list counts. */
+  async relist(): Promise<void> {
     await Promise.all(this.#all().map((mirror) => (mirror.hasSynced ? mirror.relist() : mirror.synced)))
   }
 

@@ -4,28 +4,29 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { runCommand } from '../../test/support/command-under-test.ts'
+import { HttpError } from '../agent/api/http-error.ts'
 import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/api/local-api.ts'
-import { type LocalApi, Refusal, serveLocalApi } from '../agent/api/serve.ts'
+import { type LocalApi, serveLocalApi } from '../agent/api/serve.ts'
 import { settings } from '../install/settings/settings.ts'
 import { parseAddress } from '../net/address.ts'
 
-/** The agent's real socket, with the answers that a test sets. Other requests are refused. */
+/** The agent's real socket, with answers that a test chooses. What a test does not choose is refused. */
 let answers: Partial<LocalApi> = {}
 const directory = mkdtempSync(join(tmpdir(), 'sallyport-cli-'))
 const socket = join(directory, 'agent.sock')
-const unanswered = (name: keyof LocalApi) => (): never => {
-  throw new Refusal(503, `the test set no answer to ${name}`)
+const unchosen = (name: keyof LocalApi) => (): never => {
+  throw new HttpError(503, `no answer to ${name} was chosen`)
 }
 const api: LocalApi = {
   isReady: () => true,
-  status: () => (answers.status ?? unanswered('status'))(),
-  config: () => (answers.config ?? unanswered('config'))(),
-  compatibleRows: async () => (answers.compatibleRows ?? unanswered('compatibleRows'))(),
-  egress: () => (answers.egress ?? unanswered('egress'))(),
-  drops: (signal) => (answers.drops ?? unanswered('drops'))(signal),
+  status: () => (answers.status ?? unchosen('status'))(),
+  config: () => (answers.config ?? unchosen('config'))(),
+  compatibleRows: async () => (answers.compatibleRows ?? unchosen('compatibleRows'))(),
+  egress: () => (answers.egress ?? unchosen('egress'))(),
+  drops: (signal) => (answers.drops ?? unchosen('drops'))(signal),
   metrics: async () => '',
-  cni: unanswered('cni'),
-  loopback: unanswered('loopback'),
+  cni: unchosen('cni'),
+  loopback: unchosen('loopback'),
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)
@@ -50,7 +51,7 @@ const row: CompatibleEgressRow = {
   GatewayIP: '172.18.0.4',
 }
 
-test('bpf egress list prints the table that users of cilium bpf egress list know', async () => {
+test('bpf egress list prints the table that its users know', async () => {
   answers = { compatibleRows: async () => [row] }
   for (const verb of ['list', 'ls'])
     assert.deepEqual(await run('bpf', 'egress', verb), {
@@ -67,7 +68,7 @@ test('bpf egress list -o json has exactly the four fields', async () => {
   assert.deepEqual(JSON.parse((await run('bpf', 'egress', 'list', '-o', 'json')).stdout), [row])
 })
 
-test('bpf egress list without rows prints a message on standard error, or an empty list as JSON', async () => {
+test('without rows the table says so on standard error, and JSON is an empty list', async () => {
   answers = { compatibleRows: async () => [] }
   assert.deepEqual(await run('bpf', 'egress', 'list'), { code: 0, stdout: '', stderr: 'No entries found.\n' })
   assert.equal((await run('bpf', 'egress', 'list', '-o', 'json')).stdout.trim(), '[]')
@@ -83,7 +84,7 @@ const view: EgressView = {
   ],
 } // biome-ignore format: one line an egress IP
 
-test('egress list has a row for each egress IP, and gives the reason for drops', async () => {
+test('egress list has a row for each egress IP, and says why a pod is not let out', async () => {
   answers = {
     egress: () => [view, { ...view, action: 'drop', reason: 'No egress gateway found', egressIps: [] }],
   }
@@ -96,7 +97,7 @@ test('egress list has a row for each egress IP, and gives the reason for drops',
   assert.match(lines[2] ?? '', /dropped: No egress gateway found$/)
 })
 
-test('egress list shows which egress IPs new flows use, their holders and the unreachable gateways', async () => {
+test('egress list says which egress IPs new flows take, who answers now and who is unreachable', async () => {
   const [first] = view.egressIps
   assert.ok(first)
   const moved = {
@@ -109,16 +110,16 @@ test('egress list shows which egress IPs new flows use, their holders and the un
   const lost = { ...first, unreachable: ['kind-worker3'], takesNewFlows: false }
   answers = { egress: () => [{ ...view, egressIps: [moved, lost] }] }
   const [header = '', ...rows] = (await run('egress', 'list')).stdout.trim().split('\n')
-  assert.match(header, /Egress IP +New flows +Holder +Unreachable +Ports +Flows$/)
+  assert.match(header, /Egress IP +New flows +Answers now +Unreachable +Ports +Flows$/)
   assert.match(rows[0] ?? '', / 172\.18\.0\.42 +no +kind-worker4 +kind-worker3 +112 +3$/)
   assert.match(rows[1] ?? '', / 172\.18\.0\.42 +no +none +kind-worker3 +112 +3$/)
 })
 
-test('--version and version print the same', async () => {
+test('--version and version say the same', async () => {
   assert.deepEqual(await run('--version'), await run('version'))
 })
 
-test('config view prints one key per line, sorted', async () => {
+test('config view prints a key a line, sorted', async () => {
   answers = { config: () => ({ 'tunnel-port': '8472', devices: 'eth+,net+' }) }
   assert.equal((await run('config', 'view')).stdout, 'devices       eth+,net+\ntunnel-port   8472\n')
   const json = (await run('config', 'view', '-o', 'json')).stdout
@@ -134,13 +135,13 @@ for (const command of [
   'egress list',
   'drops',
 ])
-  test(`${command} refuses an unknown output format with exit code 2`, async () => {
+  test(`${command} in a format that it does not know is a mistake of use`, async () => {
     const { code, stdout, stderr } = await run(...command.split(' '), '-o', 'yaml')
     assert.deepEqual({ code, stdout }, { code: 2, stdout: '' })
     assert.match(stderr, /'yaml' is invalid/)
   })
 
-test('the help of install and upgrade explains every setting', async () => {
+test('install and upgrade explain every setting', async () => {
   for (const command of ['install', 'upgrade']) {
     const { stdout } = await run(command, '--help')
     for (const { path, fallback, help } of settings) {
@@ -161,15 +162,15 @@ const drop: DropEvent = {
   length: 60,
 }
 
-test('the drops command prints each drop at once and stops the agent’s reading when it ends', async () => {
+test('drops are printed while more may come', async () => {
   const ended = new AbortController()
-  let isAborted = false
+  let isLetGo = false
   answers = {
     drops: async function* (signal) {
       yield drop
       yield { ...drop, protocol: 'UDP' }
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-      isAborted = true
+      isLetGo = true
     },
   }
   const { stdout } = await runCommand(['drops'], environment, {
@@ -180,12 +181,12 @@ test('the drops command prints each drop at once and stops the agent’s reading
     '2026-01-01T00:00:00.000Z   from_pod   TCP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found (DROP_NO_GATEWAY)',
     '2026-01-01T00:00:00.000Z   from_pod   UDP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found (DROP_NO_GATEWAY)',
   ])
-  for (let tries = 0; tries < 100 && !isAborted; tries++)
+  for (let tries = 0; tries < 100 && !isLetGo; tries++)
     await new Promise((resolve) => setTimeout(resolve, 20))
-  assert.ok(isAborted, 'the agent still reads drops for a command that has ended')
+  assert.ok(isLetGo, 'the agent reads drops for a command that has ended')
 })
 
-test('the drops command separates drops from before it started from new ones', async () => {
+test('drops of a time before the command are told apart from new ones', async () => {
   answers = {
     drops: async function* () {
       yield drop
@@ -193,10 +194,10 @@ test('the drops command separates drops from before it started from new ones', a
     },
   }
   const { stderr } = await run('drops')
-  assert.match(stderr, /^Dropped before this command started:\nDropped since then:\n/)
+  assert.match(stderr, /^Earlier drops, which nobody had read:\nDrops from now on:\n/)
 })
 
-test('status lists each reason for drops once, with a remedy', async () => {
+test('status names each reason for drops once, as metrics do, with a remedy', async () => {
   const drops = [
     { verdict: 'DROP_NO_GATEWAY', reason: 'No egress gateway found', remedy: 'label a node', packets: 12 },
   ]
@@ -206,7 +207,7 @@ test('status lists each reason for drops once, with a remedy', async () => {
   assert.match(stdout, /^ {2}- 12 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/m)
 })
 
-test('the drops command fails with a message when the agent stops', async () => {
+test('the end of the agent is the end of its drops, and is said', async () => {
   answers = {
     drops: async function* () {
       yield drop
@@ -214,7 +215,7 @@ test('the drops command fails with a message when the agent stops', async () => 
   }
   const { code, stderr } = await run('drops')
   assert.equal(code, 1)
-  assert.match(stderr, /sallyport: the agent has stopped: run the command again when the agent is back\n$/)
+  assert.match(stderr, /sallyport: the agent has ended\n$/)
 })
 
 const status: AgentStatus = {
@@ -234,17 +235,17 @@ const status: AgentStatus = {
   problems: [],
 }
 
-test('status --wait waits until the agent is ready', async () => {
+test('status waits for an agent that is not well yet', async () => {
   let asked = 0
   answers = { config: () => ({}), status: () => ({ ...status, isReady: ++asked > 2 }) }
-  const ready = await run('status', '--wait')
-  assert.equal(ready.code, 0)
-  assert.match(ready.stdout, /^Health: +OK$/m)
+  const well = await run('status', '--wait')
+  assert.equal(well.code, 0)
+  assert.match(well.stdout, /^Health: +OK$/m)
   answers = { config: () => ({}), status: () => ({ ...status, problems: ['no slot yet'] }) }
   assert.equal((await run('status', '--wait', '--wait-duration', '100ms')).code, 1)
 })
 
-test('a command with a kubeconfig asks the cluster; in a pod without KUBECONFIG it asks the agent', async () => {
+test('on a node, who has a kubeconfig asks about the cluster; in a pod, where nobody named one, the agent', async () => {
   answers = { config: () => ({ mtu: '1400' }) }
   const home = join(directory, 'home')
   mkdirSync(join(home, '.kube'), { recursive: true })
@@ -255,16 +256,16 @@ test('a command with a kubeconfig asks the cluster; in a pod without KUBECONFIG 
   assert.equal((await runCommand(['config', 'view'], inPod)).stdout, 'mtu   1400\n')
 })
 
-test('an error of the agent is printed in the agent’s words', async () => {
+test('what the agent refuses is said in its own words', async () => {
   answers = {}
   assert.deepEqual(await run('status'), {
     code: 1,
     stdout: '',
-    stderr: 'sallyport: the agent answered with an error: the test set no answer to status\n',
+    stderr: 'sallyport: the agent refused: no answer to status was chosen\n',
   })
 })
 
-test('a command without an agent says where to run it', async () => {
+test('without an agent the command says where to run it', async () => {
   const missing = join(directory, 'none.sock')
   assert.equal(existsSync(missing), false)
   const { code, stderr } = await runCommand(['bpf', 'egress', 'list'], { SALLYPORT_SOCKET: missing })

@@ -1,4 +1,5 @@
 import { Agent, buildConnector, request } from 'undici'
+import { abortAfter, type Clock, systemClock } from '../runtime/clock.ts'
 import type { ClusterAccess } from './access.ts'
 import { KubeError } from './kube-error.ts'
 
@@ -76,6 +77,7 @@ export interface ClientOptions {
   readonly userAgent: string
   /** An answer that has not come whole by then counts as a failure; a watch only has to begin. */
   readonly timeoutMs?: number
+  readonly clock?: Clock
 }
 
 const defaultTimeoutMs = 30_000
@@ -102,8 +104,9 @@ export class KubeClient {
   }
 
   async json(call: Call): Promise<unknown> {
-    const { timeoutMs = defaultTimeoutMs } = this.#options
-    const deadline = AbortSignal.timeout(timeoutMs)
+    const { timeoutMs = defaultTimeoutMs, clock = systemClock } = this.#options
+    using timeout = abortAfter(clock, timeoutMs)
+    const deadline = timeout.signal
     const signal = call.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline])
     try {
       const response = await this.open({ ...call, signal })

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { describe, test } from 'node:test'
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import type { Clock } from '../runtime/clock.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
 import { KubeClient, type KubeObject } from './client.ts'
 import { coreResource } from './cluster-objects.ts'
@@ -44,6 +44,8 @@ class ImpatientClock implements Clock {
   now = (): number => this.nowMs
   monotonicNs = (): bigint => BigInt(this.nowMs) * 1_000_000n
   monotonicMs = (): number => this.nowMs
+  after = systemClock.after
+  every = systemClock.every
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     this.slept.push(ms)
     this.nowMs += ms

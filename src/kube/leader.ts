@@ -1,4 +1,4 @@
-import type { Clock } from '../runtime/clock.ts'
+import { abortAfter, type Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { KubeClient, KubeObject } from './client.ts'
 import { isAlreadyExists, isConflict, isNotFound } from './kube-error.ts'
@@ -64,8 +64,9 @@ export class Leadership {
     const { clock, log } = this.#options
     let known: number | undefined
     while (!signal.aborted) {
+      using deadline = abortAfter(clock, callsForMs)
       try {
-        await this.#try(AbortSignal.any([signal, AbortSignal.timeout(callsForMs)]))
+        await this.#try(AbortSignal.any([signal, deadline.signal]))
       } catch (error) {
         if (!isConflict(error) && !isAlreadyExists(error))
           log.debug({ err: error }, 'the lease could not be read or renewed')
@@ -83,8 +84,9 @@ export class Leadership {
   async release(): Promise<void> {
     if (!this.isLeader) return
     this.#leadsUntilMs = 0
-    const { namespace, name, log } = this.#options
-    const signal = AbortSignal.timeout(callsForMs)
+    const { namespace, name, clock, log } = this.#options
+    using deadline = abortAfter(clock, callsForMs)
+    const { signal } = deadline
     try {
       const lease = await this.#leases.get(name, namespace, signal)
       const spec = { ...lease.spec, holderIdentity: '' }

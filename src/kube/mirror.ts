@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { backoffMs } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import { type Random, systemRandom } from '../runtime/random.ts'
 import type { KubeObject, ListOptions, Resource } from './client.ts'
 import { isGone, KubeError } from './kube-error.ts'
 import { watchOnce } from './watch.ts'
@@ -15,6 +16,7 @@ export interface Change<V> {
 export interface MirrorOptions<T, V> extends ListOptions {
   readonly clock: Clock
   readonly log: Logger
+  readonly random?: Random
   /** What is kept of an object: a node's mirror of many objects must stay small. */
   readonly trim: (object: T) => V
   /** A list may come from the API server's memory: it may lag, but never behind what was seen before. */
@@ -79,7 +81,7 @@ export class Mirror<T extends KubeObject, V> {
 
   /** Until the signal. Never throws. */
   async start(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options
+    const { clock, random = systemRandom } = this.#options
     let failures = 0
     while (!signal.aborted) {
       this.#interruption = new AbortController()
@@ -93,7 +95,7 @@ export class Mirror<T extends KubeObject, V> {
           failures = 0
         })
         /* One that ended before it said anything may do so again, and at once. */
-        if (!hasProgressed) await clock.sleep(backoffMs(failures++, Math.random()), either)
+        if (!hasProgressed) await clock.sleep(backoffMs(failures++, random()), either)
       } catch (error) {
         if (signal.aborted) return
         if (either.aborted) continue
@@ -101,7 +103,7 @@ export class Mirror<T extends KubeObject, V> {
         else this.#noteFailure(error)
         /* Also where everything has to be listed anew: all nodes of a cluster are told so at the same moment. */
         const asked = error instanceof KubeError ? error.retryAfterMs : undefined
-        await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, Math.random())), either)
+        await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, random())), either)
       }
     }
   }
@@ -123,9 +125,9 @@ export class Mirror<T extends KubeObject, V> {
   }
 
   async #watch(signal: AbortSignal, onProgress: () => void): Promise<void> {
-    const { clock, onChange } = this.#options
+    const { clock, random = systemRandom, onChange } = this.#options
     const version = this.#resourceVersion ?? '0'
-    for await (const event of watchOnce(this.#resource, this.#options, version, clock, signal)) {
+    for await (const event of watchOnce(this.#resource, this.#options, version, { clock, random }, signal)) {
       onProgress()
       this.#noteSuccess()
       if (event.type === 'BOOKMARK') {

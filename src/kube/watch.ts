@@ -1,4 +1,5 @@
 import type { Clock } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
 import type { KubeObject, ListOptions, Resource } from './client.ts'
 import { KubeError } from './kube-error.ts'
 
@@ -25,7 +26,7 @@ export async function* watchOnce<T extends KubeObject>(
   resource: Resource<T>,
   options: ListOptions,
   resourceVersion: string,
-  clock: Clock,
+  { clock, random }: { readonly clock: Clock; readonly random: Random },
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent<T>> {
   const path = resource.path(options.namespace)
@@ -38,24 +39,23 @@ export async function* watchOnce<T extends KubeObject>(
       fieldSelector: options.fieldSelector,
       watch: 'true',
       allowWatchBookmarks: 'true',
-      timeoutSeconds: String(Math.round(watchSeconds * (1 + Math.random() / 5))),
+      timeoutSeconds: String(Math.round(watchSeconds * (1 + random() / 5))),
       resourceVersion,
     },
     signal: AbortSignal.any([signal, silence.signal]),
   })
   let lastHeardMs = clock.monotonicMs()
-  const guard = setInterval(() => {
+  const stopGuard = clock.every(5_000, () => {
     if (clock.monotonicMs() - lastHeardMs > silenceMs)
       silence.abort(new Error(`watch ${path}: nothing heard for ${silenceMs / 1000} s`))
-  }, 5_000)
-  guard.unref()
+  })
   try {
     for await (const line of linesOf(response.body, path)) {
       lastHeardMs = clock.monotonicMs()
       yield decodeEvent<T>(line, path)
     }
   } finally {
-    clearInterval(guard)
+    stopGuard()
     response.body.destroy()
   }
 }

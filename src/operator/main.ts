@@ -30,7 +30,7 @@ import { Observation } from './observe.ts'
 
 const resyncMs = 30_000
 /** One object that the API server refuses for good must not keep news of all others waiting. */
-const mostPauseMs = 2_000
+const maxPauseMs = 2_000
 const heartbeatMs = 5_000
 
 const { values: options } = parseArgs({
@@ -75,7 +75,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     clock,
     log,
     minIntervalMs: 100,
-    mostPauseMs,
+    maxPauseMs,
     run: async () => {
       if (!mayAct()) return
       const nowMs = clock.monotonicMs()
@@ -101,7 +101,7 @@ async function run(log: Logger, clock: Clock, settings: Settings): Promise<void>
     name: 'leases',
     clock,
     log,
-    mostPauseMs,
+    maxPauseMs,
     run: async () => {
       if (!mayAct()) return
       const nowMs = clock.monotonicMs()

@@ -1,6 +1,6 @@
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Time is an argument: whoever needs it is handed one of these. */
+/** Time is an argument: whoever needs it is handed one of these. Timers are part of it, so that a test or a simulation decides when they fire. */
 export interface Clock {
   /** Milliseconds since 1970, for people to read. It steps when somebody sets it: nothing is measured by it. */
   now(): number
@@ -10,6 +10,10 @@ export interface Clock {
   monotonicMs(): number
   /** Resolves early, without an error, when the signal comes. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Runs something once. Timers keep no process alive. Call what is returned to stop it. */
+  after(ms: number, run: () => void): () => void
+  /** Runs something again and again, for the first time after `ms`. Call what is returned to stop it. */
+  every(ms: number, run: () => void): () => void
 }
 
 export const systemClock: Clock = {
@@ -18,9 +22,26 @@ export const systemClock: Clock = {
   monotonicMs: () => Number(process.hrtime.bigint() / 1_000_000n),
   sleep: async (ms, signal) => {
     try {
-      await setTimeout(ms, undefined, signal === undefined ? {} : { signal })
+      await sleep(ms, undefined, signal === undefined ? {} : { signal })
     } catch {
       /* woken early */
     }
   },
+  after: (ms, run) => {
+    const timer = setTimeout(run, ms).unref()
+    return () => clearTimeout(timer)
+  },
+  every: (ms, run) => {
+    const timer = setInterval(run, ms).unref()
+    return () => clearInterval(timer)
+  },
+}
+
+/** A signal that comes after `ms` of this clock. Dispose of it when the work is done. */
+export function abortAfter(clock: Clock, ms: number): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController()
+  const stop = clock.after(ms, () =>
+    controller.abort(new DOMException(`not done within ${ms / 1000} s`, 'TimeoutError')),
+  )
+  return { signal: controller.signal, [Symbol.dispose]: stop }
 }

@@ -1,6 +1,7 @@
 import { backoffMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './log.ts'
+import { type Random, systemRandom } from './random.ts'
 
 export interface LoopOptions {
   readonly name: string
@@ -8,10 +9,13 @@ export interface LoopOptions {
   readonly run: () => Promise<void>
   readonly clock: Clock
   readonly log: Logger
+  readonly random?: Random
   /** Triggers that come closer together share one run. */
   readonly minIntervalMs?: number
+  /** The shortest time between the starts of two runs where the second was triggered in the background only; default 0. */
+  readonly backgroundIntervalMs?: number
   /** The longest rest after failures; default 30 s. */
-  readonly mostPauseMs?: number
+  readonly maxPauseMs?: number
 }
 
 interface Waiter {
@@ -20,13 +24,15 @@ interface Waiter {
 }
 
 /**
- * The one reconcile loop. An event says only "look again"; many of them are one run, and a run that takes long is
+ * The one reconcile loop. An event says only "reconcile"; many of them are one run, and a run that takes long is
  * followed by as long a rest, for everything else that the process has to do. The loop alone catches the world's failures:
- * it logs a message once until it changes, and tries again later.
+ * it logs a message once until it changes, and retries later.
  */
 export class Loop {
   readonly #options: LoopOptions
   #isPending = false
+  #isPendingInBackground = false
+  #beganMs = Number.NEGATIVE_INFINITY
   #wake: () => void = () => {}
   #waiters: Waiter[] = []
   #failures = 0
@@ -42,6 +48,12 @@ export class Loop {
     this.#wake()
   }
 
+  /** Nobody waits for this run: it may come as late as `backgroundIntervalMs` after the last one. */
+  triggerInBackground(): void {
+    this.#isPendingInBackground = true
+    this.#wake()
+  }
+
   /** Resolves when a run that began after this call has succeeded; rejects when it failed. */
   settle(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -52,21 +64,22 @@ export class Loop {
 
   /** Until the signal; the run in progress is finished. */
   async start(signal: AbortSignal): Promise<void> {
-    const { clock, minIntervalMs = 0, mostPauseMs = 30_000 } = this.#options
+    const { clock, random = systemRandom, minIntervalMs = 0, maxPauseMs = 30_000 } = this.#options
     const wake = (): void => this.#wake()
     signal.addEventListener('abort', wake)
     try {
       while (!signal.aborted) {
-        await this.#untilTriggered(signal)
+        await this.#untilDue(signal)
         if (signal.aborted) break
-        this.#isPending = false
+        this.#isPending = this.#isPendingInBackground = false
+        this.#beganMs = clock.monotonicMs()
         const began = clock.monotonicNs()
         await this.#runOnce()
         const tookMs = Number(clock.monotonicNs() - began) / 1e6
         const pause =
           this.lastError === undefined
             ? Math.max(minIntervalMs, tookMs)
-            : backoffMs(this.#failures - 1, Math.random(), undefined, mostPauseMs)
+            : backoffMs(this.#failures - 1, random(), undefined, maxPauseMs)
         if (pause > 0 && this.#waiters.length === 0) await clock.sleep(pause, signal)
       }
     } finally {
@@ -75,11 +88,16 @@ export class Loop {
     }
   }
 
-  async #untilTriggered(signal: AbortSignal): Promise<void> {
+  async #untilDue(signal: AbortSignal): Promise<void> {
+    const { clock, backgroundIntervalMs = 0 } = this.#options
     while (!this.#isPending && !signal.aborted) {
+      const dueInMs = this.#beganMs + backgroundIntervalMs - clock.monotonicMs()
+      if (this.#isPendingInBackground && dueInMs <= 0) return
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#wake = resolve
+      const stop = this.#isPendingInBackground ? clock.after(dueInMs, resolve) : () => {}
       await promise
+      stop()
     }
   }
 

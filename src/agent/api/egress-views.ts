@@ -1,3 +1,4 @@
+import type { EgressNode } from '../../api/egress-node.ts'
 import type { Datapath } from '../../datapath/datapath.ts'
 import type { Group, Rule, Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
@@ -5,15 +6,20 @@ import type { Attachment } from '../pods/attachments.ts'
 import { describeVerdict } from './drop-reasons.ts'
 import type { EgressView } from './local-api.ts'
 
-/**
- * What is really in the tables for each pod of this node, with the flows that use it now. `unreachable`: gateways whose probes are
- * not answered, by name.
- */
+/** What is known of gateways, which are named. */
+export interface GatewayKnowledge {
+  /** Those that do not answer this node's probes. */
+  readonly unreachable: ReadonlySet<string>
+  /** By egress IP: the nodes that say that they have put it on a device. */
+  readonly holders: ReadonlyMap<string, ReadonlySet<string>>
+}
+
+/** What is really in the tables for each pod of this node, with the flows that use it now. */
 export function describeEgress(
   tables: Tables,
   attachments: readonly Attachment[],
   datapath: Datapath,
-  unreachable: ReadonlySet<string>,
+  { unreachable, holders }: GatewayKnowledge,
 ): EgressView[] {
   const flows = countFlows(datapath)
   const ordersByIp = namedOrders(tables)
@@ -33,7 +39,7 @@ export function describeEgress(
           const pool = tables.pools.find((each) => each.address === address && each.purpose === 'egress')
           return {
             address,
-            holder: order.find((name) => !unreachable.has(name)) ?? order[0],
+            holder: holderOf(order, unreachable, holders.get(address)),
             order,
             unreachable: order.filter((name) => unreachable.has(name)),
             takesNewFlows: chosen.has(address),
@@ -44,6 +50,35 @@ export function describeEgress(
       }
     })
   })
+}
+
+/**
+ * The gateway that answers for an egress IP now. A successor holds it for a while after its owner is back, so what a reachable
+ * successor says comes before the order.
+ */
+export function holderOf(
+  order: readonly string[],
+  unreachable: ReadonlySet<string>,
+  holders: ReadonlySet<string> = new Set(),
+): string | undefined {
+  const reachable = order.filter((name) => !unreachable.has(name))
+  const successor = reachable.find((name) => name !== order[0] && holders.has(name))
+  return successor ?? reachable[0] ?? order[0]
+}
+
+/** By egress IP, the nodes that have put it on a device: this one by its own knowledge, others by their status. */
+export function holdersOf(
+  egressNodes: readonly EgressNode[],
+  self: { readonly name: string; readonly held: ReadonlySet<Address> },
+): ReadonlyMap<string, ReadonlySet<string>> {
+  const claims = egressNodes
+    .filter(({ metadata }) => metadata.name !== self.name)
+    .flatMap(({ metadata: { name }, status }) =>
+      (status?.interfaces ?? []).flatMap(({ added = [] }) => added.map((address) => ({ address, name }))),
+    )
+  const own = [...self.held].map((address) => ({ address, name: self.name }))
+  const byAddress = Map.groupBy([...claims, ...own], ({ address }) => address as string)
+  return new Map([...byAddress].map(([address, of]) => [address, new Set(of.map(({ name }) => name))]))
 }
 
 function reasonOf(rule: Rule): { readonly reason?: string } {

@@ -2,8 +2,8 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Datapath } from '../../datapath/datapath.ts'
 import type { Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
-import type { Hearing } from '../failover/succession.ts'
-import type { TakeoverCounts } from '../failover/takeover-counts.ts'
+import type { Reachability } from '../failover/failover-views.ts'
+import type { TakeoverCounts } from '../failover/state.ts'
 
 /** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
 const loopDelayEveryMs = 1_000
@@ -14,15 +14,22 @@ export interface Observed {
   readonly pods: number
   /** Undefined before they are decided for the first time. */
   readonly tables: Tables | undefined
-  readonly hearing: Hearing
+  readonly reachability: Reachability
   /** Egress IPs that the agent has put on this node's devices. */
-  readonly held: ReadonlySet<Address>
+  readonly held: Iterable<Address>
   /** Blocks of 16 ports that this node holds by lease, by egress IP. */
   readonly leasedBlocks: ReadonlyMap<Address, number>
   readonly takeovers: TakeoverCounts
 }
 
 type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
+type Define = (name: string, help: string, labelNames: string[], read: () => readonly Value[]) => void
+
+/** Ways to define metrics whose values are read when somebody asks; a counter's sum is counted elsewhere. */
+interface Definitions {
+  readonly gauge: Define
+  readonly counter: Define
+}
 
 /** Everything is read when somebody asks, and nothing is kept that is gone. */
 export function createMetrics(datapath: Datapath, observe: () => Observed): Registry {
@@ -33,32 +40,40 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
     prefix: 'sallyport_agent_',
     eventLoopMonitoringPrecision: loopDelayEveryMs,
   })
-  const gauge = (name: string, help: string, labelNames: string[], read: () => readonly Value[]): void => {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.set(labels, value)
-      },
-    })
+  const definitions: Definitions = {
+    gauge: (name, help, labelNames, read) => {
+      new Gauge({
+        name,
+        help,
+        labelNames,
+        registers,
+        collect() {
+          this.reset()
+          for (const [labels, value] of read()) this.set(labels, value)
+        },
+      })
+    },
+    counter: (name, help, labelNames, read) => {
+      new Counter({
+        name,
+        help,
+        labelNames,
+        registers,
+        collect() {
+          this.reset()
+          for (const [labels, value] of read()) this.inc(labels, value)
+        },
+      })
+    },
   }
-  /** Of sums that are counted elsewhere. */
-  const counter = (name: string, help: string, labelNames: string[], read: () => readonly Value[]): void => {
-    new Counter({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.inc(labels, value)
-      },
-    })
-  }
+  defineTraffic(definitions, datapath, observe)
+  defineNode(definitions, observe)
+  definePorts(definitions, observe)
+  defineFailover(definitions, observe)
+  return registry
+}
 
+function defineTraffic({ counter, gauge }: Definitions, datapath: Datapath, observe: () => Observed): void {
   counter('sallyport_packets_total', 'Packets by program and final verdict.', ['program', 'verdict'], () =>
     datapath
       .counts()
@@ -70,13 +85,6 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
     ['policy', 'egress_ip', 'verdict'],
     () => refusedFlows(datapath, observe().tables),
   )
-  gauge('sallyport_ready', '1 if the agent has applied its tables, 0 otherwise.', [], () => [
-    [{}, Number(observe().isReady)],
-  ])
-  gauge('sallyport_pods', 'Pods on this node that the agent handles.', [], () => [[{}, observe().pods]])
-  gauge('sallyport_policies', 'Egress policies in the tables of this node.', [], () => [
-    [{}, observe().tables?.policies.size ?? 0],
-  ])
   gauge(
     'sallyport_mappings',
     'Mappings (translated flows) in the table of this node, including expired ones.',
@@ -86,6 +94,19 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
   gauge('sallyport_mappings_limit', 'Maximum number of mappings in the table of this node.', [], () => [
     [{}, datapath.tables.mappings.raw.maxEntries],
   ])
+}
+
+function defineNode({ gauge }: Definitions, observe: () => Observed): void {
+  gauge('sallyport_ready', '1 if the agent has applied its tables, 0 otherwise.', [], () => [
+    [{}, Number(observe().isReady)],
+  ])
+  gauge('sallyport_pods', 'Pods on this node that the agent handles.', [], () => [[{}, observe().pods]])
+  gauge('sallyport_policies', 'Egress policies in the tables of this node.', [], () => [
+    [{}, observe().tables?.policies.size ?? 0],
+  ])
+}
+
+function definePorts({ gauge }: Definitions, observe: () => Observed): void {
   gauge(
     'sallyport_ports_owned',
     'Ports of each egress IP that this node may use for new flows, from its floor and its leases.',
@@ -102,14 +123,17 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
     () =>
       [...observe().leasedBlocks].map(([address, blocks]) => [{ egress_ip: address }, blocks * blockPorts]),
   )
+}
+
+function defineFailover({ counter, gauge }: Definitions, observe: () => Observed): void {
   gauge(
     'sallyport_gateway_reachable',
     '1 if the gateway is reachable from this node, 0 if it is not. Only gateways that this node probes are listed.',
     ['gateway'],
     () => {
-      const { heard, unreachable } = observe().hearing
+      const { reachable, unreachable } = observe().reachability
       return [
-        ...heard.map((gateway): Value => [{ gateway }, 1]),
+        ...reachable.map((gateway): Value => [{ gateway }, 1]),
         ...unreachable.map((gateway): Value => [{ gateway }, 0]),
       ]
     },
@@ -132,7 +156,6 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
     [],
     () => [[{}, observe().takeovers.handedBack]],
   )
-  return registry
 }
 
 const blockPorts = 16

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import { HttpError } from './http-error.ts'
 import type {
   AgentStatus,
   CniRequest,
@@ -24,16 +25,7 @@ export interface LocalApi {
   loopback(netns: string): readonly string[]
 }
 
-/** An answer that is not 200. 503 tells the CNI plugin to ask again later. */
-export class Refusal extends Error {
-  readonly status: number
-  constructor(status: number, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.status = status
-  }
-}
-
-const mostRequestBytes = 1 << 20
+const maxRequestBytes = 1 << 20
 
 /**
  * Serves the local API. The socket is for root alone: who may use it may wire pods.
@@ -83,7 +75,7 @@ export async function serveHealth(port: number, address: string, api: LocalApi):
     const known = ['/healthz', '/readyz', '/metrics']
     const answered = known.includes(path)
       ? answer(request, response, api)
-      : Promise.reject(new Refusal(404, 'the health port has no such path'))
+      : Promise.reject(new HttpError(404, 'the health port has no such path'))
     answered.catch((error: unknown) => refuse(response, error))
   })
   await listen(server, port, address)
@@ -119,7 +111,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, { addresses: api.loopback(netns) })
     }
     default:
-      throw new Refusal(404, `the agent has no ${request.method} ${path}`)
+      throw new HttpError(404, `the agent has no ${request.method} ${path}`)
   }
 }
 
@@ -128,14 +120,14 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   let length = 0
   for await (const chunk of request) {
     length += (chunk as Buffer).length
-    if (length > mostRequestBytes)
-      throw new Refusal(413, `the request is larger than ${mostRequestBytes} bytes`)
+    if (length > maxRequestBytes)
+      throw new HttpError(413, `the request is larger than ${maxRequestBytes} bytes`)
     chunks.push(chunk as Buffer)
   }
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'))
   } catch (cause) {
-    throw new Refusal(400, 'the request is not JSON', { cause })
+    throw new HttpError(400, 'the request is not JSON', { cause })
   }
 }
 
@@ -163,7 +155,7 @@ function refuse(response: ServerResponse, error: unknown): void {
     response.destroy()
     return
   }
-  const status = error instanceof Refusal ? error.status : 500
+  const status = error instanceof HttpError ? error.status : 500
   const message = error instanceof Error ? error.message : String(error)
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ message }))
 }

@@ -1,28 +1,22 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
 import { putAddress } from '../../linux/device-addresses.ts'
 import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
 import { check, native } from '../../linux/libc.ts'
+import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
-import { listNodeDevices } from '../node/node-network.ts'
-import { HeldAddresses } from './held-addresses.ts'
-import { type Situation, Takeover } from './takeover.ts'
+import { Announcements } from './announcements.ts'
 
 const skip = privateNamespacesRefused
-const directory = mkdtempSync(join(tmpdir(), 'sallyport-announcements-'))
-after(() => rmSync(directory, { recursive: true }))
 if (!skip) enterPrivateNamespaces()
 
 const ip = (text: string): Address => parseAddress(text) as Address
-const [self, owner] = [ip('192.0.2.11'), ip('192.0.2.12')]
+const self = ip('192.0.2.11')
 
 /** The other end of a link: what of ARP and of neighbour advertisements arrives there. */
 class Wire implements Disposable {
@@ -72,20 +66,11 @@ describe('on the wire', { skip, concurrency: false }, () => {
   let netlink: Netlink
   let index = 0
   let wireIndex = 0
-  let files = 0
   let skippedNs = 0n
-  let takeover: Takeover
+  let announcements: Announcements
   /* Time stands still but for what a test skips: on a busy machine a timer may come as late as after a pause. */
   const startNs = systemClock.monotonicNs()
   const clock = { ...systemClock, monotonicNs: () => startNs + skippedNs }
-  const situation = (orders: Readonly<Record<string, readonly Address[]>>): Situation => ({
-    orders: new Map(Object.entries(orders).map(([text, order]) => [ip(text), order])),
-    self,
-    gateways: new Map([[owner, { isSilent: true, isWitnessed: true, sinceMs: 0 }]]),
-    devices: listNodeDevices(netlink),
-    places: new Map(),
-  })
-
   before(() => {
     netlink = new Netlink()
     createVeth(netlink, { name: 'link0', mtu: 1500, peer: { name: 'wire0', mtu: 1500 } })
@@ -99,13 +84,16 @@ describe('on the wire', { skip, concurrency: false }, () => {
   after(() => netlink[Symbol.dispose]())
   beforeEach(() => {
     skippedNs = 0n
-    const held = new HeldAddresses(join(directory, `${files++}.json`))
-    takeover = new Takeover({ netlink, held, clock, log: createLog('test', 'silent') })
+    announcements = new Announcements({ machine: linuxMachine, clock, log: createLog('test', 'silent') })
   })
+  const announce = (text: string): void => {
+    const { mac } = findDevice(netlink, 'link0') ?? {}
+    announcements.announce(ip(text), { index, mac: mac ?? '' })
+  }
 
-  test('an address that is taken over is announced five times, in each form that neighbours listen for', async () => {
+  test('an address is announced five times, in each form that neighbours listen for', async () => {
     using wire = new Wire(wireIndex)
-    takeover.update(situation({ '192.0.2.42': [owner, self], 'fd00::42': [owner, self] }))
+    for (const each of ['192.0.2.42', 'fd00::42']) announce(each)
     assert.deepEqual(count(await wire.listen(15)), {
       'request 192.0.2.42': 5,
       'reply 192.0.2.42': 5,
@@ -113,30 +101,18 @@ describe('on the wire', { skip, concurrency: false }, () => {
     })
   })
 
-  test('a node that comes back announces its own addresses that it holds, and no others', async () => {
-    using wire = new Wire(wireIndex)
-    takeover.announceOwn(
-      situation({
-        '192.0.2.41': [self, owner],
-        '192.0.2.43': [self, owner] /* its own, and on none of its devices */,
-        '192.0.2.42': [owner, self] /* on its device since it took it over */,
-        '192.0.2.11': [self] /* nobody else ever has it */,
-      }),
-    )
-    assert.deepEqual(count(await wire.listen(10)), { 'request 192.0.2.41': 5, 'reply 192.0.2.41': 5 })
-  })
-
   test('what was decided before a node stood still is not announced after it', async () => {
     using wire = new Wire(wireIndex)
-    takeover.announceOwn(situation({ '192.0.2.41': [self, owner] }))
+    announce('192.0.2.41')
     skippedNs = 10_000_000_000n
     assert.deepEqual(await wire.listen(0), [])
   })
 
-  test('nor when it is known that it did', async () => {
+  test('what is stopped is not announced any more', async () => {
     using wire = new Wire(wireIndex)
-    takeover.announceOwn(situation({ '192.0.2.41': [self, owner] }))
-    takeover.stopAnnouncing()
+    for (const each of ['192.0.2.41', '192.0.2.42']) announce(each)
+    announcements.stop(ip('192.0.2.41'))
+    announcements.stopAll()
     assert.deepEqual(await wire.listen(0), [])
   })
 })

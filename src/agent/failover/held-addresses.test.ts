@@ -62,7 +62,7 @@ describe('addresses of pools on devices', { skip }, () => {
     assert.deepEqual(present(netlink), ['192.0.2.1/32@net1', 'fd00::1/128@net0'])
     syncHeldAddresses(netlink, new Map(), held)
     assert.deepEqual(present(netlink), [])
-    assert.equal(held.addresses.size, 0)
+    assert.equal(held.devices.size, 0)
   })
 
   test('that the agent has put there before it was killed are its own; others never are', () => {
@@ -72,7 +72,7 @@ describe('addresses of pools on devices', { skip }, () => {
     putAddress(netlink, { index: index.net0, address: ip('192.0.2.7'), prefixLength: 24 })
     syncHeldAddresses(netlink, wanted({ '192.0.2.1': 'net0', '192.0.2.7': 'net0' }), new HeldAddresses(path))
     const restarted = new HeldAddresses(path)
-    assert.deepEqual([...restarted.addresses], ['192.0.2.1'])
+    assert.deepEqual([...restarted.devices.keys()], ['192.0.2.1'])
     syncHeldAddresses(netlink, new Map(), restarted)
     assert.deepEqual(present(netlink), ['192.0.2.7/24@net0'])
   })
@@ -87,7 +87,7 @@ describe('addresses of pools on devices', { skip }, () => {
     assert.deepEqual(present(netlink), ['192.0.2.1/32@net0'])
     deleteAddress(netlink, { index: index.net0, address: ip('192.0.2.1'), prefixLength: 32 })
     syncHeldAddresses(netlink, new Map(), held)
-    assert.equal(held.addresses.size, 0)
+    assert.equal(held.devices.size, 0)
   })
 
   test('without their device are a problem in words, and no others’ problem', () => {
@@ -117,7 +117,7 @@ describe('addresses of pools on devices', { skip }, () => {
     )
     assert.deepEqual(added, ['192.0.2.2'])
     assert.match(problems[0] ?? '', /^Egress IP fd00::1 could not be added to device net0: /)
-    assert.deepEqual([...held.addresses], ['192.0.2.2'])
+    assert.deepEqual([...held.devices.keys()], ['192.0.2.2'])
   })
 })
 
@@ -138,7 +138,7 @@ describe('a node is to have', () => {
       { name: 'self', tunnelAddress: ip('10.0.0.1') },
       [device('eth0', true), device('net0')],
       new Map(Object.entries(lingering).map(([text, owner]) => [ip(text), { order: [ip(owner)] }])),
-      { addresses: new Set(held.keys()), deviceOf: (address) => held.get(address) },
+      held,
     )
     return [...[...found.wanted].map(([address, name]) => `${address}@${name}`), ...found.problems]
   }

@@ -26,12 +26,9 @@ export class HeldAddresses {
     this.#devices = new Map(readMarks(path))
   }
 
-  get addresses(): ReadonlySet<Address> {
-    return new Set(this.#devices.keys())
-  }
-
-  deviceOf(address: Address): string | undefined {
-    return this.#devices.get(address)
+  /** By address, the device's name. */
+  get devices(): ReadonlyMap<Address, string> {
+    return new Map(this.#devices)
   }
 
   /** Before the address is put there: an agent that is killed in between must know it for its own. */
@@ -82,14 +79,13 @@ export function planHeldAddresses(
   self: { readonly name: string; readonly tunnelAddress: Address },
   devices: readonly NodeDevice[],
   lingering: ReadonlyMap<Address, Pick<EgressIp, 'order'>>,
-  held: Pick<HeldAddresses, 'addresses' | 'deviceOf'>,
+  held: ReadonlyMap<Address, string>,
 ): HeldPlan {
   const wanted = new Map<Address, string>()
   const problems: string[] = []
-  for (const address of held.addresses) {
-    const device = held.deviceOf(address)
+  for (const [address, device] of held) {
     const isOwn = lingering.get(address)?.order[0] === self.tunnelAddress
-    if (device !== undefined && isOwn && !poolAddresses.has(address)) wanted.set(address, device)
+    if (isOwn && !poolAddresses.has(address)) wanted.set(address, device)
   }
   for (const [address, { node, interface: name }] of poolAddresses) {
     if (node !== self.name) continue
@@ -131,9 +127,8 @@ export function syncHeldAddresses(
   const indexOf = (name: string): number | undefined => devices.find((device) => isNamed(device, name))?.index
   const added: Address[] = []
   const problems: string[] = []
-  for (const address of held.addresses) {
-    const device = held.deviceOf(address)
-    if (device === undefined || device === wanted.get(address)) continue
+  for (const [address, device] of held.devices) {
+    if (device === wanted.get(address)) continue
     const problem = problemOf(`removed from device ${device}`, address, () => {
       takeAway(netlink, address, indexOf(device))
       held.unmark(address)

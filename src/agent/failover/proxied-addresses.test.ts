@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
 import { putAddress } from '../../linux/device-addresses.ts'
 import { createBridge, createVeth, findDevice, setDevice } from '../../linux/devices.ts'
+import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { readSysctl } from '../../linux/sysctl.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
@@ -49,28 +50,28 @@ describe('an IPv6 egress IP on a device that only holds addresses', { skip }, ()
   })
 
   test('is answered for at once, as long as it is wanted', () => {
-    assert.deepEqual(syncProxiedAddresses(netlink, plan('fd00::42')), [])
+    assert.deepEqual(syncProxiedAddresses({ netlink, machine: linuxMachine }, plan('fd00::42')), [])
     assert.equal(proxies().length, 1)
     assert.match(proxies()[0] ?? '', /^fd00::42 dev link0\s+proxy\s+proto 83/)
     assert.equal(readSysctl('net/ipv6/conf/link0/proxy_ndp'), '1')
     assert.equal(readSysctl('net/ipv6/neigh/link0/proxy_delay'), '0')
-    assert.deepEqual(syncProxiedAddresses(netlink, plan('fd00::42')), [])
+    assert.deepEqual(syncProxiedAddresses({ netlink, machine: linuxMachine }, plan('fd00::42')), [])
     assert.equal(proxies().length, 1)
-    assert.deepEqual(syncProxiedAddresses(netlink, []), [])
+    assert.deepEqual(syncProxiedAddresses({ netlink, machine: linuxMachine }, []), [])
     assert.deepEqual(proxies(), [])
   })
 
   test('leaves what somebody else has told the link', () => {
     execFileSync('ip', ['-6', 'neigh', 'add', 'proxy', 'fd00::99', 'dev', 'link0'])
-    syncProxiedAddresses(netlink, plan('fd00::42'))
-    syncProxiedAddresses(netlink, [])
+    syncProxiedAddresses({ netlink, machine: linuxMachine }, plan('fd00::42'))
+    syncProxiedAddresses({ netlink, machine: linuxMachine }, [])
     assert.match(proxies().join(), /^fd00::99 dev link0/)
   })
 
   test('is a problem in words where the device is gone meanwhile', () => {
     const gone = plan('fd00::42').map((each) => ({ ...each, device: 'gone0', index: 4711 }))
     assert.match(
-      syncProxiedAddresses(netlink, gone)[0] ?? '',
+      syncProxiedAddresses({ netlink, machine: linuxMachine }, gone)[0] ?? '',
       /^Device gone0 cannot answer for egress IP fd00::42: /,
     )
   })

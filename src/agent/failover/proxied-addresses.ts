@@ -1,4 +1,5 @@
 import { isKernelError } from '../../linux/libc.ts'
+import type { Machine } from '../../linux/machine.ts'
 import {
   deleteProxiedNeighbour,
   listProxiedNeighbours,
@@ -6,7 +7,6 @@ import {
   putProxiedNeighbour,
 } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'
-import { writeSysctl } from '../../linux/sysctl.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 import { linkOf } from './links.ts'
@@ -33,14 +33,17 @@ export function planProxiedAddresses(
 }
 
 /** Makes the plan true, and takes away what is ours and not in it. What could not be done, in words. */
-export function syncProxiedAddresses(netlink: Netlink, wanted: readonly ProxiedAddress[]): readonly string[] {
+export function syncProxiedAddresses(
+  { netlink, machine }: { readonly netlink: Netlink; readonly machine: Machine },
+  wanted: readonly ProxiedAddress[],
+): readonly string[] {
   const idOf = ({ index, address }: ProxiedNeighbour): string => `${index} ${address}`
   const present = new Map(listProxiedNeighbours(netlink).map((each) => [idOf(each), each]))
   const problems: string[] = []
   for (const each of wanted) {
     if (present.delete(idOf(each))) continue
     try {
-      answerAtOnce(each.device)
+      answerAtOnce(machine, each.device)
       putProxiedNeighbour(netlink, each)
     } catch (error) {
       problems.push(
@@ -58,8 +61,8 @@ export function syncProxiedAddresses(netlink: Netlink, wanted: readonly ProxiedA
 }
 
 /** The kernel lets others go first, for up to 0.8 s: nobody else answers here. */
-function answerAtOnce(device: string): void {
+function answerAtOnce(machine: Machine, device: string): void {
   const reason = `${device} answers for egress IPs that another device has`
-  writeSysctl(`net/ipv6/conf/${device}/proxy_ndp`, '1', reason)
-  writeSysctl(`net/ipv6/neigh/${device}/proxy_delay`, '0', reason)
+  machine.writeSysctl(`net/ipv6/conf/${device}/proxy_ndp`, '1', reason)
+  machine.writeSysctl(`net/ipv6/neigh/${device}/proxy_delay`, '0', reason)
 }

@@ -33,7 +33,7 @@ export function cleanUp(
   for (const { index } of podDevices) deleteDevice(netlink, index)
   note('pod devices', podDevices.length)
   const held = new HeldAddresses(heldAddressesFile(stateDirectory))
-  note('egress IPs', held.addresses.size)
+  note('egress IPs', held.devices.size)
   syncHeldAddresses(netlink, new Map(), held)
   const proxied = listProxiedNeighbours(netlink)
   for (const each of proxied) deleteProxiedNeighbour(netlink, each)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
 import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
+import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts'
 import { listNodeDevices, overlayName, prepareKernel } from './node-network.ts'
@@ -18,9 +19,10 @@ test('IPv6 is forwarded only where it is used, and the node keeps the routes tha
   writeSysctl('net/ipv6/conf/eth0/accept_ra', '1', 'the test begins as a host does')
   const knobs = (): string[] =>
     ['all/forwarding', 'eth0/accept_ra'].map((name) => readSysctl(`net/ipv6/conf/${name}`))
-  prepareKernel(true, [])
+  prepareKernel(linuxMachine, true, [])
   assert.deepEqual(knobs(), ['0', '1'])
   prepareKernel(
+    linuxMachine,
     true,
     listNodeDevices(netlink).filter(({ name }) => name === 'eth0'),
   )

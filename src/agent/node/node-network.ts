@@ -7,9 +7,9 @@ import {
   listDevices,
   setDevice,
 } from '../../linux/devices.ts'
+import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
-import { readSysctl, reservePorts, writeSysctl } from '../../linux/sysctl.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import { type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
@@ -128,17 +128,21 @@ export function ensureOverlay(
 export const reservedPorts = { first: 49152, last: 65535 } as const
 
 /** What the kernel must be told once. Each says what breaks otherwise. */
-export function prepareKernel(isChained: boolean, ipv6Devices: readonly NodeDevice[]): void {
-  writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
-  if (ipv6Devices.length > 0) forwardIpv6(ipv6Devices)
-  writeSysctl(
+export function prepareKernel(
+  machine: Machine,
+  isChained: boolean,
+  ipv6Devices: readonly NodeDevice[],
+): void {
+  machine.writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
+  if (ipv6Devices.length > 0) forwardIpv6(machine, ipv6Devices)
+  machine.writeSysctl(
     `net/ipv4/conf/${overlayName}/rp_filter`,
     '2',
     'packets of other nodes are accepted from the tunnel although their route is another device',
   )
   /* Chained, the node's own address is the stack's, with all its ports. */
   if (!isChained)
-    reservePorts(
+    machine.reservePorts(
       reservedPorts.first,
       reservedPorts.last,
       "the node's own sockets do not take ports that pods leave with",
@@ -146,11 +150,11 @@ export function prepareKernel(isChained: boolean, ipv6Devices: readonly NodeDevi
 }
 
 /** A host that forwards does not listen to routers any more, unless it is told to: it would lose its own default route. */
-function forwardIpv6(devices: readonly NodeDevice[]): void {
+function forwardIpv6(machine: Machine, devices: readonly NodeDevice[]): void {
   for (const { name } of devices) {
     const knob = `net/ipv6/conf/${name}/accept_ra`
-    if (readSysctl(knob) === '1')
-      writeSysctl(knob, '2', 'the node keeps the routes that it has from router advertisements')
+    if (machine.readSysctl(knob) === '1')
+      machine.writeSysctl(knob, '2', 'the node keeps the routes that it has from router advertisements')
   }
-  writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
+  machine.writeSysctl('net/ipv6/conf/all/forwarding', '1', 'a gateway may forward IPv6 for other nodes')
 }

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
 import type { Datapath } from '../../datapath/datapath.ts'
 import type { NetworkPolicyMode } from '../../decide/world.ts'
+import type { Machine } from '../../linux/machine.ts'
 import { listChains } from '../../linux/netfilter.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import { HttpError } from '../api/http-error.ts'
 import type { CniRequest } from '../api/local-api.ts'
-import { Refusal } from '../api/serve.ts'
 import { podHooks } from '../node/attached-devices.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 import type { Attachment, Attachments } from './attachments.ts'
@@ -16,6 +17,7 @@ import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
 export interface ChainedPodsOptions extends Admission {
   readonly datapath: Datapath
   readonly netlink: Netlink
+  readonly machine: Machine
   readonly attachments: Attachments
   /** Where the runtime keeps the results of ADD. */
   readonly resultCache: string
@@ -59,7 +61,7 @@ export class ChainedPods {
       case 'STATUS':
         return undefined
       default:
-        throw new Refusal(400, `unknown CNI command ${String(request.command)}`)
+        throw new HttpError(400, `unknown CNI command ${String(request.command)}`)
     }
     settle().catch(() => {}) /* the loop reports its own failures */
     return undefined
@@ -67,9 +69,9 @@ export class ChainedPods {
 
   async #add({ containerId, interfaceName, netns, pod, prevResult }: CniRequest): Promise<undefined> {
     if (!containerId || !interfaceName || netns === undefined || pod === undefined)
-      throw new Refusal(400, 'ADD needs containerId, interfaceName, netns and pod')
+      throw new HttpError(400, 'ADD needs containerId, interfaceName, netns and pod')
     if (prevResult === undefined)
-      throw new Refusal(
+      throw new HttpError(
         400,
         'ADD has no prevResult: in chained mode this plugin must come after the plugin that wires pods',
       )
@@ -85,16 +87,16 @@ export class ChainedPods {
     const { attachments, datapath } = this.#options
     const { wired, device } = attachments.get(containerId) ?? {}
     if (wired === undefined || device === undefined)
-      throw new Refusal(500, `container ${containerId} was deleted during ADD`)
+      throw new HttpError(500, `container ${containerId} was deleted during ADD`)
     for (const { program, ifindex, direction } of podHooks(wired.ifindex, device))
       datapath.attach(program, ifindex, direction)
   }
 
   #take({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
-    const { attachments, netlink, clock } = this.#options
+    const { attachments, clock } = this.#options
     const addresses = addressesOf(result)
-    if (addresses.length === 0) throw new Refusal(500, 'the previous CNI plugin gave the pod no address')
-    const { device, wired } = findWire(netlink, netns, interfaceName)
+    if (addresses.length === 0) throw new HttpError(500, 'the previous CNI plugin gave the pod no address')
+    const { device, wired } = findWire(this.#options, netns, interfaceName)
     const isChained = true
     const sinceNs = clock.monotonicNs()
     attachments.put({ containerId, interfaceName, pod, addresses, device, wired, isChained, sinceNs })
@@ -138,7 +140,7 @@ export class ChainedPods {
       .attachments()
       .some(({ program, ifindex }) => program === 'from_pod' && ifindex === wired?.ifindex)
     if (!isHooked)
-      throw new Refusal(500, `program from_pod is not attached to the device of container ${containerId}`)
+      throw new HttpError(500, `program from_pod is not attached to the device of container ${containerId}`)
     return undefined
   }
 }

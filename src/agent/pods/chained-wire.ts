@@ -1,6 +1,6 @@
 import { type Device, findDevice } from '../../linux/devices.ts'
-import { Netlink } from '../../linux/netlink.ts'
-import { withNetns } from '../../linux/netns.ts'
+import type { Machine } from '../../linux/machine.ts'
+import type { Netlink } from '../../linux/netlink.ts'
 import type { Wired } from './wire.ts'
 
 /**
@@ -8,14 +8,11 @@ import type { Wired } from './wire.ts'
  * each other by index, and nothing else is as sure to be the way that the pod's packets take.
  */
 export function findWire(
-  netlink: Netlink,
+  { netlink, machine }: { readonly netlink: Netlink; readonly machine: Machine },
   netns: string,
   interfaceName: string,
 ): { readonly device: string; readonly wired: Wired } {
-  const inside = withNetns(netns, () => {
-    using own = new Netlink()
-    return findDevice(own, interfaceName)
-  })
+  const inside = machine.inNamespace(netns, (own) => findDevice(own, interfaceName))
   if (inside === undefined)
     throw new Error(`the pod's network namespace ${netns} has no interface ${interfaceName}`)
   if (inside.kind !== 'veth')

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
 import { findDevice } from '../../linux/devices.ts'
+import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { bringUpLoopback } from './loopback.ts'
 
@@ -15,6 +16,9 @@ test('lo of a new namespace is down, and up afterwards, with its addresses', { s
   }
   assert.equal(isUp(), false)
   for (let times = 0; times < 2; times++)
-    assert.deepEqual([...bringUpLoopback('/proc/thread-self/ns/net')].sort(), ['127.0.0.1/8', '::1/128'])
+    assert.deepEqual([...bringUpLoopback(linuxMachine, '/proc/thread-self/ns/net')].sort(), [
+      '127.0.0.1/8',
+      '::1/128',
+    ])
   assert.equal(isUp(), true)
 })

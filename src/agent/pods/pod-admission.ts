@@ -1,5 +1,5 @@
 import type { Clock } from '../../runtime/clock.ts'
-import { Refusal } from '../api/serve.ts'
+import { HttpError } from '../api/http-error.ts'
 import type { Attachment } from './attachments.ts'
 
 export interface Admission {
@@ -17,7 +17,7 @@ const knownWithinMs = 5_000
 export async function untilKnown({ clock, isKnown }: Admission, pod: Attachment['pod']): Promise<void> {
   for (const until = clock.monotonicMs() + knownWithinMs; !isKnown(pod); await clock.sleep(5))
     if (clock.monotonicMs() > until)
-      throw new Refusal(
+      throw new HttpError(
         503,
         `the agent has not seen pod ${pod.namespace}/${pod.name} yet: the API server may be unreachable`,
       )
@@ -29,7 +29,7 @@ export async function untilWritten({ settle, isKnown }: Admission, pod: Attachme
     await settle()
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new Refusal(503, `the pod waits because applying the tables failed: ${reason}`, { cause })
+    throw new HttpError(503, `the pod waits because applying the tables failed: ${reason}`, { cause })
   }
-  if (!isKnown(pod)) throw new Refusal(503, `pod ${pod.namespace}/${pod.name} was deleted during ADD`)
+  if (!isKnown(pod)) throw new HttpError(503, `pod ${pod.namespace}/${pod.name} was deleted during ADD`)
 }

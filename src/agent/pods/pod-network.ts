@@ -1,20 +1,23 @@
 import type { Datapath } from '../../datapath/datapath.ts'
 import { findDevice } from '../../linux/devices.ts'
+import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import type { Address } from '../../net/address.ts'
 import { contains, familyOfPrefix, type Prefix, prefixLength } from '../../net/prefix.ts'
+import { HttpError } from '../api/http-error.ts'
 import type { CniRequest, CniResult } from '../api/local-api.ts'
-import { Refusal } from '../api/serve.ts'
 import { podHooks } from '../node/attached-devices.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 import type { Attachment, Attachments } from './attachments.ts'
 import { chooseAddress, routerAddress } from './pod-addresses.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
+import { strayPodProblems } from './stray-pods.ts'
 import { hostDeviceName, unwirePod, wirePod } from './wire.ts'
 
 export interface PodNetworkOptions extends Admission {
   readonly datapath: Datapath
   readonly netlink: Netlink
+  readonly machine: Machine
   readonly attachments: Attachments
   /** Of this node, as the API server has given them; undefined until it is known. */
   readonly podCIDRs: () => readonly Prefix[] | undefined
@@ -28,6 +31,10 @@ export class PodNetwork {
 
   constructor(options: PodNetworkOptions) {
     this.#options = options
+  }
+
+  get problems(): readonly string[] {
+    return strayPodProblems(this.#options.attachments.list(), this.#options.podCIDRs())
   }
 
   /** What happened without us: an ADD that was cut off, pods that ended while there was no agent to ask. */
@@ -56,7 +63,7 @@ export class PodNetwork {
       case 'STATUS':
         return undefined
       default:
-        throw new Refusal(400, `unknown CNI command ${String(request.command)}`)
+        throw new HttpError(400, `unknown CNI command ${String(request.command)}`)
     }
   }
 
@@ -64,7 +71,7 @@ export class PodNetwork {
     const { attachments } = this.#options
     const { containerId, interfaceName, netns, pod } = request
     if (!containerId || !interfaceName || netns === undefined || pod === undefined)
-      throw new Refusal(400, 'ADD needs containerId, interfaceName, netns and pod')
+      throw new HttpError(400, 'ADD needs containerId, interfaceName, netns and pod')
     await untilKnown(this.#options, pod)
     const attachment = attachments.get(containerId) ?? this.#wire(containerId, interfaceName, netns, pod)
     await untilWritten(this.#options, pod)
@@ -74,15 +81,15 @@ export class PodNetwork {
   #prefixes(): readonly Prefix[] {
     const prefixes = this.#options.podCIDRs()
     if (prefixes === undefined || prefixes.length === 0)
-      throw new Refusal(503, 'this node has no pod CIDR yet: spec.podCIDRs of its Node object is empty')
+      throw new HttpError(503, 'this node has no pod CIDR yet: spec.podCIDRs of its Node object is empty')
     return prefixes
   }
 
   /** Recorded before it is made: whatever a crash leaves has an owner. */
   #wire(containerId: string, interfaceName: string, netns: string, pod: Attachment['pod']): Attachment {
-    const { attachments, netlink, datapath, clock, mtu } = this.#options
+    const { attachments, netlink, machine, datapath, clock, mtu } = this.#options
     const size = mtu()
-    if (size === undefined) throw new Refusal(503, 'the agent has not created the tunnel device yet')
+    if (size === undefined) throw new HttpError(503, 'the agent has not created the tunnel device yet')
     const addresses = this.#prefixes().map((prefix) => ({
       address: this.#allocate(prefix),
       router: routerAddress(prefix),
@@ -98,7 +105,8 @@ export class PodNetwork {
     }
     attachments.put(begun)
     try {
-      const wired = wirePod(netlink, { netns, interfaceName, device, mtu: size, addresses }, (ifindex) => {
+      const wire = { netns, interfaceName, device, mtu: size, addresses }
+      const wired = wirePod({ netlink, machine }, wire, (ifindex) => {
         for (const { program, direction } of podHooks(ifindex, device))
           datapath.attach(program, ifindex, direction)
       })
@@ -120,7 +128,7 @@ export class PodNetwork {
       this.#lastIndexByPrefix.get(prefix) ?? 0,
     )
     if (chosen === undefined)
-      throw new Refusal(
+      throw new HttpError(
         500,
         `no address is free in pod CIDR ${prefix} of this node: ${taken.size} are in use`,
       )
@@ -142,7 +150,7 @@ export class PodNetwork {
   async #check(containerId: string): Promise<undefined> {
     const attachment = this.#options.attachments.get(containerId)
     const device = attachment && findDevice(this.#options.netlink, attachment.device)
-    if (device === undefined) throw new Refusal(500, `container ${containerId} has no device on this node`)
+    if (device === undefined) throw new HttpError(500, `container ${containerId} has no device on this node`)
     return undefined
   }
 }
@@ -150,7 +158,7 @@ export class PodNetwork {
 function describe(attachment: Attachment, netns: string, prefixes: readonly Prefix[]): CniResult {
   const { device, interfaceName, wired, addresses } = attachment
   if (wired === undefined)
-    throw new Refusal(
+    throw new HttpError(
       500,
       `the wiring of container ${attachment.containerId} is incomplete: delete the pod and retry`,
     )

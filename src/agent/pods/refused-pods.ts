@@ -1,7 +1,7 @@
 import type { Refusal } from '../../decide/tables.ts'
 
 /** More names would not help who reads them. */
-const mostPodsNamed = 3
+const maxPodsNamed = 3
 
 /** One sentence for all pods that the same NetworkPolicies and egress policies select. */
 export function describeRefusals(refusals: readonly Refusal[]): readonly string[] {
@@ -19,8 +19,8 @@ export function describeRefusals(refusals: readonly Refusal[]): readonly string[
 }
 
 function describeAlike({ networkPolicies, policies }: Refusal, pods: readonly string[]): string {
-  const more = pods.length - mostPodsNamed
-  const named = [...pods.slice(0, mostPodsNamed), ...(more > 0 ? [`${more} more`] : [])].join(', ')
+  const more = pods.length - maxPodsNamed
+  const named = [...pods.slice(0, maxPodsNamed), ...(more > 0 ? [`${more} more`] : [])].join(', ')
   const subject = pods.length === 1 ? `pod ${named}` : `pods ${named}`
   return `NetworkPolicy ${networkPolicies.join(', ')} restricts ${subject}. It cannot be enforced on traffic of ${policies.join(', ')}, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
 }

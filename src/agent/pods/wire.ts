@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { putAddress } from '../../linux/device-addresses.ts'
 import { createVeth, deleteDevice, findDevice, setDevice } from '../../linux/devices.ts'
+import type { Machine } from '../../linux/machine.ts'
 import { putNeighbour } from '../../linux/neighbours.ts'
-import { Netlink } from '../../linux/netlink.ts'
-import { withNetns } from '../../linux/netns.ts'
+import type { Netlink } from '../../linux/netlink.ts'
 import { putRoute, type Route } from '../../linux/routes.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
@@ -38,7 +38,11 @@ const everything = { 4: parsePrefix('0.0.0.0/0') as Prefix, 6: parsePrefix('::/0
  * Wires a pod. `attach` hangs the programs on the host side before either end is up: not one packet passes without them.
  * What an ADD that was cut off left behind is replaced.
  */
-export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) => void): Wired {
+export function wirePod(
+  { netlink, machine }: { readonly netlink: Netlink; readonly machine: Machine },
+  wire: Wire,
+  attach: (ifindex: number) => void,
+): Wired {
   const leftover = findDevice(netlink, wire.device)
   if (leftover !== undefined) deleteDevice(netlink, leftover.index)
   createVeth(netlink, {
@@ -51,7 +55,7 @@ export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) 
     throw new Error(`device ${wire.device} disappeared while the agent wired its pod`)
   attach(host.index)
   setDevice(netlink, host.index, { isUp: true })
-  const mac = withNetns(wire.netns, () => configureInside(wire, host.mac as string))
+  const mac = machine.inNamespace(wire.netns, (inside) => configureInside(inside, wire, host.mac as string))
   for (const { address } of wire.addresses) {
     putNeighbour(netlink, { index: host.index, address, mac })
     putRoute(netlink, {
@@ -65,8 +69,7 @@ export function wirePod(netlink: Netlink, wire: Wire, attach: (ifindex: number) 
 }
 
 /** The pod's side: everything goes to the router, whose MAC is that of the host side. */
-function configureInside(wire: Wire, routerMac: string): string {
-  using netlink = new Netlink()
+function configureInside(netlink: Netlink, wire: Wire, routerMac: string): string {
   const device = findDevice(netlink, wire.interfaceName)
   if (device?.mac === undefined)
     throw new Error(`the pod's network namespace ${wire.netns} has no interface ${wire.interfaceName}`)

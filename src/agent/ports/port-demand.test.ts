@@ -5,7 +5,16 @@ import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
 import { resolve } from '../../decide/resolve.ts'
 import type { World } from '../../decide/world.ts'
-import { PortDemand } from './port-demand.ts'
+import { stepPorts } from './port-demand.ts'
+import {
+  ownLeases,
+  type PortEvent,
+  type PortReport,
+  type PortState,
+  portProblems,
+  portReport,
+  startOfPorts,
+} from './port-state.ts'
 
 const ip = address('172.18.0.42')
 const idleMs = 600
@@ -16,17 +25,32 @@ function leased(leases: readonly PortLease[], generation: number, uid: string): 
 
 /** A node of slot 0 at work, in a cluster of which it sees what it is given; the gateway has always confirmed. */
 class Node {
-  demand: PortDemand
+  state: PortState = startOfPorts(idleMs)
   nowMs = 0
   pool: readonly number[] = []
   #status: EgressNode['status'] = {}
 
-  constructor() {
-    this.demand = new PortDemand(idleMs)
+  /** Answers with the kinds of what follows. */
+  step(event: PortEvent, nowMs = this.nowMs): readonly string[] {
+    const { state, effects } = stepPorts(this.state, event, nowMs)
+    this.state = state
+    return effects.map(({ kind }) => kind)
+  }
+
+  press(nowMs: number): readonly string[] {
+    return this.step({ kind: 'pressure', address: ip, refused: 0 }, nowMs)
+  }
+
+  get report(): PortReport {
+    return portReport(this.state)
+  }
+
+  problems(nowMs: number): readonly string[] {
+    return portProblems(this.state, nowMs)
   }
 
   /** `confirmed`: of which object the gateway has. */
-  look(leases: readonly PortLease[], generation: number, uid = 'first', confirmed = uid): void {
+  look(leases: readonly PortLease[], generation: number, uid = 'first', confirmed = uid): readonly string[] {
     const given = world({
       ciliumPolicies: [ciliumPolicy('p')],
       egressAddresses: [leased(leases, generation, uid)],
@@ -41,28 +65,29 @@ class Node {
         ...(each.metadata.name === 'worker' ? this.#status : {}),
       },
     }))
-    const ownLeases = this.demand.observe({ ...given, egressNodes }, this.nowMs)
-    const seen: World = { ...given, egressNodes, ownLeases }
+    this.step({ kind: 'observed', world: { ...given, egressNodes } })
+    const seen: World = { ...given, egressNodes, ownLeases: ownLeases(this.state) }
     const tables = resolve(seen)
     this.pool = tables.pools.find((pool) => pool.address === ip)?.blocks ?? []
-    this.demand.applied(seen, tables, this.nowMs)
-    this.#status = this.demand.status
+    const effects = this.step({ kind: 'applied', world: seen, tables })
+    this.#status = this.report
+    return effects
   }
 
   sweep(afterMs: number, used: readonly number[] = []): void {
     this.nowMs += afterMs
-    this.demand.sweep(new Map([[ip, new Set(used)]]), this.nowMs)
-    this.#status = this.demand.status
+    this.step({ kind: 'swept', used: new Map([[ip, new Set(used)]]) })
+    this.#status = this.report
   }
 
   released() {
-    return this.demand.status.released
+    return this.report.released
   }
 
   /** The process dies, and another one begins: it has its own status and the kernel's pools. */
   restart(): void {
-    this.demand = new PortDemand(idleMs)
-    this.demand.restore([[{ address: ip, purpose: 'egress' }, this.pool]])
+    this.state = startOfPorts(idleMs)
+    this.step({ kind: 'restored', pools: new Map([[ip, this.pool]]) })
   }
 }
 
@@ -98,33 +123,33 @@ describe('an egress IP’s object that was deleted and made anew', () => {
 test('a gateway that does not confirm is named after a while, until it has', () => {
   const node = new Node()
   node.look([lease], 7, 'first', 'nothing')
-  assert.deepEqual(node.demand.problems(9_999), [])
+  assert.deepEqual(node.problems(9_999), [])
   node.look([lease], 7, 'first', 'nothing')
-  assert.deepEqual(node.demand.problems(10_000), [
+  assert.deepEqual(node.problems(10_000), [
     'This node waits for worker3 to confirm ports of egress IP 172.18.0.42 that the operator leased to it. Check that the agents there run.',
   ])
   node.look([lease], 7)
-  assert.deepEqual(node.demand.problems(99_999), [])
+  assert.deepEqual(node.problems(99_999), [])
   node.look([lease], 8, 'first', 'nothing')
-  assert.deepEqual(node.demand.problems(99_999), [], 'nothing new is this node’s')
+  assert.deepEqual(node.problems(99_999), [], 'nothing new is this node’s')
 })
 
 describe('what a node asks for and gives back', () => {
   test('under pressure it asks, and says when it has what it asked for', () => {
     const node = new Node()
     node.look([], 1)
-    assert.equal(node.demand.press(ip, 0, 0), 'asks')
-    assert.deepEqual(node.demand.status.demand, [{ address: ip, blocks: 4 }])
-    assert.equal(node.demand.press(ip, 0, 10), undefined)
-    node.look([lease], 2)
+    assert.deepEqual(node.press(0), ['report'])
+    assert.deepEqual(node.report.demand, [{ address: ip, blocks: 4 }])
+    assert.deepEqual(node.press(10), [])
+    assert.deepEqual(node.look([lease], 2), ['fulfilled', 'report'])
     assert.deepEqual(node.pool, [...blocks, ...floor])
-    assert.equal(node.demand.press(ip, 0, 20), 'asks')
-    assert.deepEqual(node.demand.status.demand, [{ address: ip, blocks: 8 }])
+    assert.deepEqual(node.press(20), ['report'])
+    assert.deepEqual(node.report.demand, [{ address: ip, blocks: 8 }])
   })
 
   test('what is idle leaves the pool, is given back at the look after, and forgotten when it is gone', () => {
     const node = new Node()
-    node.demand.press(ip, 0, 0)
+    node.press(0)
     node.look([lease], 2)
     node.sweep(0)
     node.sweep(idleMs)
@@ -132,7 +157,7 @@ describe('what a node asks for and gives back', () => {
     node.look([lease], 2)
     assert.deepEqual(node.pool, floor)
     node.sweep(1)
-    assert.deepEqual(node.demand.status, {
+    assert.deepEqual(node.report, {
       demand: [],
       confirmed: [],
       released: [{ address: ip, firstPort: 2048, blocks: 4, revision: 2, uid: 'first' }],
@@ -157,19 +182,19 @@ describe('what a node asks for and gives back', () => {
     node.look([lease], 2)
     node.sweep(0)
     node.sweep(idleMs)
-    assert.equal(node.demand.press(ip, 0, node.nowMs), 'keeps')
+    assert.deepEqual(node.press(node.nowMs), ['report', 'reconcile'])
     node.look([lease], 2)
     assert.deepEqual(node.pool, [...blocks, ...floor])
   })
 
   test('an agent that starts anew uses what its node used, and not what it had given back', () => {
     const node = new Node()
-    node.demand.press(ip, 0, 0)
+    node.press(0)
     node.look([lease], 2)
     node.restart()
     node.look([lease], 2)
     assert.deepEqual(node.pool, [...blocks, ...floor])
-    assert.deepEqual(node.demand.status.demand, [{ address: ip, blocks: 4 }])
+    assert.deepEqual(node.report.demand, [{ address: ip, blocks: 4 }])
     node.sweep(0)
     node.sweep(idleMs)
     node.look([lease], 2)

@@ -1,13 +1,5 @@
-import type { EgressNode } from '../../api/egress-node.ts'
-import {
-  moveWindow,
-  neededBlocks,
-  planRelease,
-  raiseWish,
-  type Window,
-  type Wish,
-} from '../../decide/ports/lease-demand.ts'
-import { type AddressLeases, leasesByAddress, rangesOfBlocks } from '../../decide/ports/lease-table.ts'
+import { moveWindow, neededBlocks, planRelease, raiseWish } from '../../decide/ports/lease-demand.ts'
+import { type AddressLeases, leasesByAddress } from '../../decide/ports/lease-table.ts'
 import {
   confirmations,
   egressNodeOf,
@@ -16,272 +8,218 @@ import {
   markInUse,
   releasedBlocks,
   rememberLeases,
-  revisionOf,
   unconfirmedBy,
 } from '../../decide/ports/lease-use.ts'
 import { slotsByNode } from '../../decide/ports/slots.ts'
-import type { Pool, Tables } from '../../decide/tables.ts'
-import type { OwnLeases, World } from '../../decide/world.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
+import {
+  type BlocksByAddress,
+  blocksInUse,
+  type LeaseWorld,
+  ownLeases,
+  type PortEffect,
+  type PortEvent,
+  type PortState,
+  type PortStep,
+  union,
+} from './port-state.ts'
 
-type Status = NonNullable<EgressNode['status']>
-type Promises = { readonly [K in 'demand' | 'confirmed' | 'released']: NonNullable<Status[K]> }
-type Seen = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
+type EventOf<K extends PortEvent['kind']> = Extract<PortEvent, { readonly kind: K }>
 
-/** A wish that has come true. */
-export interface Fulfilled {
-  readonly address: Address
-  readonly blocks: number
-  readonly tookMs: number
+/** What this node requests, uses and gives back of leased ports, as events change it. Time is an argument. */
+export function stepPorts(state: PortState, event: PortEvent, nowMs: number): PortStep {
+  switch (event.kind) {
+    case 'restored':
+      return { state: restore(state, event), effects: [] }
+    case 'observed':
+      return { state: observe(state, event.world, nowMs), effects: [] }
+    case 'applied':
+      return noteApplied(state, event, nowMs)
+    case 'pressure':
+      return notePressure(state, event, nowMs)
+    case 'swept':
+      return noteSwept(state, event.used, nowMs)
+  }
 }
 
-const patienceMs = 10_000
+function restore(state: PortState, { pools }: EventOf<'restored'>): PortState {
+  const since = new Map(
+    [...pools].map(([address, blocks]) => [address, new Map(blocks.map((block) => [block, 0]))]),
+  )
+  return { ...state, since }
+}
 
-type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
+function observe(before: PortState, world: LeaseWorld, nowMs: number): PortState {
+  const read = before.hasReadStatus ? before : readStatus(before, world, nowMs)
+  const state = forgetOthers(read, leasesByAddress(world.egressAddresses))
+  const slot = slotsByNode(world.egressNodes).get(world.self)
+  return { ...state, since: rememberLeases(state.since, world, slot) }
+}
+
+/** What the agent before had requested and given back. */
+function readStatus(state: PortState, world: LeaseWorld, nowMs: number): PortState {
+  const own = egressNodeOf(world)
+  const requests = (own?.status?.demand ?? []).flatMap(({ address: text, blocks }) => {
+    const address = parseAddress(text)
+    return address === undefined ? [] : [[address, { blocks, askedAtMs: nowMs }] as const]
+  })
+  const released = releasedBlocks(own, leasesByAddress(world.egressAddresses))
+  return {
+    ...state,
+    hasReadStatus: true,
+    requests: new Map([...state.requests, ...requests]),
+    released: new Map([...released].map(([address, blocks]) => [address, new Set(blocks.keys())])),
+  }
+}
+
+/** An object that was deleted and created again has other leases, whatever they look like. */
+function forgetOthers(state: PortState, leases: ReadonlyMap<Address, AddressLeases>): PortState {
+  const isSame = ([address]: readonly [Address, unknown]): boolean =>
+    !state.known.has(address) || state.known.get(address)?.uid === leases.get(address)?.uid
+  return {
+    ...state,
+    since: new Map([...state.since].filter(isSame)),
+    leaving: new Map([...state.leaving].filter(isSame)),
+    released: new Map([...state.released].filter(isSame)),
+  }
+}
+
+/** What was given back and is no lease of this node any more is done. */
+function noteApplied(before: PortState, { world, tables }: EventOf<'applied'>, nowMs: number): PortStep {
+  const leases = leasesByAddress(world.egressAddresses)
+  const { slot } = tables.self
+  const ours = new Map(
+    [...leases].map(([address, of]) => [address, new Set(leasedBlocks(of.leases, slot))] as const),
+  )
+  const known: PortState = {
+    ...before,
+    since: markInUse(before.since, world, tables.pools),
+    confirmed: confirmations(world, tables),
+    known: leases,
+    held: new Map([...leases].map(([address, of]) => [address, heldBlocks(of.leases, slot)] as const)),
+    released: intersection(before.released, ours),
+    leaving: intersection(before.leaving, ours),
+  }
+  const unconfirmed = unconfirmedBy({ ...world, ownLeases: ownLeases(known) }, tables)
+  const waiting = new Map(
+    [...unconfirmed].map(([address, gateways]) => {
+      const { sinceMs } = before.waiting.get(address) ?? { sinceMs: nowMs }
+      return [address, { gateways, sinceMs }] as const
+    }),
+  )
+  const { state, effects } = noteFulfilled({ ...known, waiting }, nowMs)
+  return { state, effects: [...effects, { kind: 'report' }] }
+}
+
+function noteFulfilled(state: PortState, nowMs: number): PortStep {
+  const isFulfilled = (address: Address): boolean =>
+    blocksInUse(state, address) >= (state.requests.get(address)?.blocks ?? 0)
+  const done = [...state.unfulfilled].filter(isFulfilled)
+  return {
+    state: {
+      ...state,
+      unfulfilled: new Set([...state.unfulfilled].filter((address) => !done.includes(address))),
+    },
+    effects: done.flatMap((address): PortEffect[] => {
+      const request = state.requests.get(address)
+      if (request === undefined) return []
+      return [{ kind: 'fulfilled', address, blocks: request.blocks, tookMs: nowMs - request.askedAtMs }]
+    }),
+  }
+}
 
 /**
- * What this node asks for, uses and gives back of leased ports. In memory: an agent that starts anew reads from the kernel
- * what is in use, and from its own status what it had asked for and given back.
+ * The node now keeps what it was about to give back, which is for its own tables; or requests more, which is for others; or
+ * neither.
  */
-export class PortDemand {
-  readonly #idleMs: number
-  readonly #wishes = new Map<Address, Wish>()
-  readonly #windows = new Map<Address, Window>()
-  /** Flows that have found no port, ever, as was last heard. */
-  readonly #refused = new Map<Address, number>()
-  /** Addresses of which more was asked for than is in use yet. */
-  readonly #open = new Set<Address>()
-  readonly #usedAtMs = new Map<Address, Map<number, number>>()
-  #since: OwnLeases['since'] = new Map()
-  #leaving: BlocksByAddress = new Map()
-  #released: BlocksByAddress = new Map()
-  #held: ReadonlyMap<Address, readonly number[]> = new Map()
-  /** By which the tables were written. */
-  #known: ReadonlyMap<Address, AddressLeases> = new Map()
-  #confirmed: Promises['confirmed'] = []
-  /** Since when gateways have kept this node from what it has by lease, and which. */
-  #waiting: ReadonlyMap<Address, { readonly gateways: readonly string[]; readonly sinceMs: number }> =
-    new Map()
-  #hasRead = false
-
-  constructor(idleMs: number) {
-    this.#idleMs = idleMs
+function notePressure(before: PortState, { address, refused }: EventOf<'pressure'>, nowMs: number): PortStep {
+  const request = before.requests.get(address)
+  const inUse = blocksInUse(before, address)
+  const known = before.refused.get(address) ?? refused
+  const window = moveWindow(before.windows.get(address), { inUse, refused: Math.min(known, refused), nowMs })
+  const raised = raiseWish(request, { inUse, needed: neededBlocks(window, refused), nowMs })
+  const isRaised = raised.blocks !== request?.blocks
+  const wasLeaving = (before.leaving.get(address)?.size ?? 0) > 0
+  const state: PortState = {
+    ...before,
+    windows: new Map(before.windows).set(address, window),
+    refused: new Map(before.refused).set(address, refused),
+    requests: new Map(before.requests).set(address, raised),
+    unfulfilled: isRaised ? new Set(before.unfulfilled).add(address) : before.unfulfilled,
+    leaving: new Map([...before.leaving].filter(([of]) => of !== address)),
   }
+  const report: PortEffect[] = wasLeaving || isRaised ? [{ kind: 'report' }] : []
+  return { state, effects: wasLeaving ? [...report, { kind: 'reconcile' }] : report }
+}
 
-  /** The pools as the kernel has them from before: what is in them is in use. */
-  restore(pools: Iterable<readonly [Omit<Pool, 'blocks'>, readonly number[]]>): void {
-    this.#since = new Map(
-      [...pools].flatMap(([{ address, purpose }, blocks]) =>
-        purpose === 'egress' ? [[address, new Map(blocks.map((block) => [block, 0]))] as const] : [],
-      ),
+/** Gives back what has been idle. */
+function noteSwept(before: PortState, used: BlocksByAddress, nowMs: number): PortStep {
+  const plans = [...before.held].map(([address, held]) => {
+    const usedHere = usedBlocks(before, address, used)
+    const known = before.usedAtMs.get(address)
+    const usedAtMs = new Map(
+      held.map((block) => [block, usedHere.has(block) ? nowMs : (known?.get(block) ?? nowMs)] as const),
     )
+    const leaving = before.leaving.get(address) ?? new Set<number>()
+    const released = before.released.get(address) ?? new Set<number>()
+    const holding = { held, used: usedHere, usedAtMs, leaving, released }
+    return { address, usedAtMs, release: planRelease(holding, before.idleMs, nowMs) }
+  })
+  const swept: PortState = {
+    ...before,
+    usedAtMs: new Map([
+      ...before.usedAtMs,
+      ...plans.map(({ address, usedAtMs }) => [address, usedAtMs] as const),
+    ]),
+    leaving: new Map(plans.map(({ address, release }) => [address, release.leaving])),
+    released: union(
+      before.released,
+      new Map(plans.map(({ address, release }) => [address, release.released])),
+    ),
   }
-
-  /** What the decision needs to know. Call it before each. */
-  observe(seen: Seen, nowMs: number): OwnLeases {
-    if (!this.#hasRead) this.#read(egressNodeOf(seen)?.status, seen, nowMs)
-    this.#forgetOthers(leasesByAddress(seen.egressAddresses))
-    const slot = slotsByNode(seen.egressNodes).get(seen.self)
-    this.#since = rememberLeases(this.#since, seen, slot)
-    return this.own
-  }
-
-  /** An object that was deleted and made anew has other leases, whatever they look like. */
-  #forgetOthers(known: ReadonlyMap<Address, AddressLeases>): void {
-    const isSame = ([address]: readonly [Address, unknown]): boolean =>
-      !this.#known.has(address) || this.#known.get(address)?.uid === known.get(address)?.uid
-    this.#since = new Map([...this.#since].filter(isSame))
-    this.#leaving = new Map([...this.#leaving].filter(isSame))
-    this.#released = new Map([...this.#released].filter(isSame))
-  }
-
-  /** Ports were asked for, or granted, that are not in use yet. */
-  get isWaiting(): boolean {
-    return (
-      this.#open.size > 0 || [...this.#since.values()].some((blocks) => [...blocks.values()].some(Boolean))
-    )
-  }
-
-  get own(): OwnLeases {
-    return { since: this.#since, leaving: merge(this.#leaving, this.#released) }
-  }
-
-  #read(status: Status | undefined, seen: Seen, nowMs: number): void {
-    this.#hasRead = true
-    for (const { address: text, blocks } of status?.demand ?? []) {
-      const address = parseAddress(text)
-      if (address !== undefined) this.#wishes.set(address, { blocks, askedAtMs: nowMs })
-    }
-    const released = releasedBlocks(egressNodeOf(seen), leasesByAddress(seen.egressAddresses))
-    this.#released = new Map([...released].map(([address, blocks]) => [address, new Set(blocks.keys())]))
-  }
-
-  /**
-   * The kernel holds what was decided by `world`. Whatever was given back and is no lease of this node any more is done.
-   * Returns the wishes that have come true just now.
-   */
-  applied(world: World, tables: Tables, nowMs: number): readonly Fulfilled[] {
-    const leases = leasesByAddress(world.egressAddresses)
-    this.#since = markInUse(this.#since, world, tables.pools)
-    this.#confirmed = confirmations(world, tables)
-    this.#known = leases
-    this.#held = new Map(
-      [...leases].map(([address, of]) => [address, heldBlocks(of.leases, tables.self.slot)] as const),
-    )
-    const ours = new Map(
-      [...leases].map(
-        ([address, of]) => [address, new Set(leasedBlocks(of.leases, tables.self.slot))] as const,
-      ),
-    )
-    this.#released = within(this.#released, ours)
-    this.#leaving = within(this.#leaving, ours)
-    this.#waiting = new Map(
-      [...unconfirmedBy({ ...world, ownLeases: this.own }, tables)].map(([address, gateways]) => {
-        const { sinceMs } = this.#waiting.get(address) ?? { sinceMs: nowMs }
-        return [address, { gateways, sinceMs }] as const
-      }),
-    )
-    return this.#fulfilled(nowMs)
-  }
-
-  /** What a person should know of, in words: a gateway confirms within a second. */
-  problems(nowMs: number): readonly string[] {
-    return [...this.#waiting].flatMap(([address, { gateways, sinceMs }]) =>
-      nowMs - sinceMs < patienceMs
-        ? []
-        : [
-            `This node waits for ${gateways.join(' and ')} to confirm ports of egress IP ${address} that the operator leased to it. Check that the agents there run.`,
-          ],
-    )
-  }
-
-  #fulfilled(nowMs: number): readonly Fulfilled[] {
-    return [...this.#open].flatMap((address) => {
-      const wish = this.#wishes.get(address)
-      if (wish !== undefined && this.#inUse(address) < wish.blocks) return []
-      this.#open.delete(address)
-      return wish === undefined ? [] : [{ address, blocks: wish.blocks, tookMs: nowMs - wish.askedAtMs }]
-    })
-  }
-
-  /**
-   * A pool is crowded; `refused` flows have found no port, ever. The node now keeps what it was about to give back, which is
-   * for its own tables; or asks for more, which is for others; or neither.
-   */
-  press(address: Address, refused: number, nowMs: number): 'keeps' | 'asks' | undefined {
-    const before = this.#wishes.get(address)
-    const inUse = this.#inUse(address)
-    const known = this.#refused.get(address) ?? refused
-    const window = moveWindow(this.#windows.get(address), { inUse, refused: Math.min(known, refused), nowMs })
-    this.#windows.set(address, window)
-    this.#refused.set(address, refused)
-    const wish = raiseWish(before, { inUse, needed: neededBlocks(window, refused), nowMs })
-    const hadLeaving = (this.#leaving.get(address)?.size ?? 0) > 0
-    this.#wishes.set(address, wish)
-    if (wish.blocks !== before?.blocks) this.#open.add(address)
-    this.#leaving = new Map([...this.#leaving].filter(([of]) => of !== address))
-    if (hadLeaving) return 'keeps'
-    return wish.blocks === before?.blocks ? undefined : 'asks'
-  }
-
-  #inUse(address: Address): number {
-    return [...(this.#since.get(address)?.values() ?? [])].filter((since) => since === 0).length
-  }
-
-  /** Gives back what has been idle. `used`: the blocks that flows have. True where something changed. */
-  sweep(used: BlocksByAddress, nowMs: number): boolean {
-    const before = this.#sizes()
-    const plans = [...this.#held].map(([address, held]) => {
-      const usedHere = this.#usedOf(address, used)
-      const usedAtMs = this.#noteUse(address, held, usedHere, nowMs)
-      const leaving = this.#leaving.get(address) ?? new Set<number>()
-      const released = this.#released.get(address) ?? new Set<number>()
-      const holding = { held, used: usedHere, usedAtMs, leaving, released }
-      return [address, planRelease(holding, this.#idleMs, nowMs)] as const
-    })
-    this.#leaving = new Map(plans.map(([address, { leaving }]) => [address, leaving]))
-    this.#released = merge(
-      this.#released,
-      new Map(plans.map(([address, { released }]) => [address, released])),
-    )
-    for (const [address] of plans) this.#lowerWish(address, nowMs)
-    return before !== this.#sizes()
-  }
-
-  #sizes(): string {
-    const sizes = [this.#leaving, this.#released].map((all) => [...all].map(([of, { size }]) => [of, size]))
-    return JSON.stringify(sizes)
-  }
-
-  /** A block that the pool has still (writing it failed) is as good as used. */
-  #usedOf(address: Address, used: BlocksByAddress): ReadonlySet<number> {
-    const since = this.#since.get(address)
-    const inPool = [...(this.#leaving.get(address) ?? [])].filter((block) => since?.get(block) === 0)
-    return new Set([...(used.get(address) ?? []), ...inPool])
-  }
-
-  #noteUse(
-    address: Address,
-    held: readonly number[],
-    used: ReadonlySet<number>,
-    nowMs: number,
-  ): ReadonlyMap<number, number> {
-    const before = this.#usedAtMs.get(address)
-    const after = new Map(
-      held.map((block) => [block, used.has(block) ? nowMs : (before?.get(block) ?? nowMs)] as const),
-    )
-    this.#usedAtMs.set(address, after)
-    return after
-  }
-
-  /** What was given back is not asked for again; nor what nobody could give when it was wanted. */
-  #lowerWish(address: Address, nowMs: number): void {
-    const wish = this.#wishes.get(address)
-    if (wish === undefined) return
-    const released = this.#released.get(address) ?? new Set<number>()
-    const kept = (this.#held.get(address) ?? []).filter((block) => !released.has(block)).length
-    const isOld = nowMs - wish.askedAtMs >= this.#idleMs
-    if (wish.blocks <= kept || (released.size === 0 && !isOld)) return
-    if (kept === 0) this.#wishes.delete(address)
-    else this.#wishes.set(address, { ...wish, blocks: kept })
-  }
-
-  /** What the node says to others. */
-  get status(): Promises {
-    return {
-      demand: [...this.#wishes].map(([address, { blocks }]) => ({ address, blocks })).sort(byAddress),
-      confirmed: this.#confirmed,
-      released: [...this.#released]
-        .flatMap(([address, blocks]) =>
-          rangesOfBlocks(blocks).map((range) => ({
-            address,
-            ...range,
-            ...revisionOf(this.#known.get(address) ?? { revision: 0, uid: undefined }),
-          })),
-        )
-        .sort(byAddress),
-    }
+  const state = plans.reduce((lowered, { address }) => lowerRequest(lowered, address, nowMs), swept)
+  return {
+    state,
+    effects: sizesOf(before) === sizesOf(state) ? [] : [{ kind: 'report' }, { kind: 'reconcile' }],
   }
 }
 
-function byAddress(a: { readonly address: string }, b: { readonly address: string }): number {
-  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0
+function sizesOf({ leaving, released }: PortState): string {
+  return JSON.stringify([leaving, released].map((all) => [...all].map(([of, { size }]) => [of, size])))
 }
 
-function merge(one: BlocksByAddress, other: BlocksByAddress): BlocksByAddress {
-  const merged = new Map<Address, ReadonlySet<number>>()
-  for (const [address, blocks] of [...one, ...other])
-    merged.set(address, new Set([...(merged.get(address) ?? []), ...blocks]))
-  return merged
+/** A block that the pool has still (writing it failed) is as good as used. */
+function usedBlocks(
+  { since, leaving }: PortState,
+  address: Address,
+  used: BlocksByAddress,
+): ReadonlySet<number> {
+  const revisions = since.get(address)
+  const inPool = [...(leaving.get(address) ?? [])].filter((block) => revisions?.get(block) === 0)
+  return new Set([...(used.get(address) ?? []), ...inPool])
 }
 
-function within(some: BlocksByAddress, all: BlocksByAddress): BlocksByAddress {
+/** What was given back is not requested again; nor what nobody could give when it was wanted. */
+function lowerRequest(state: PortState, address: Address, nowMs: number): PortState {
+  const request = state.requests.get(address)
+  if (request === undefined) return state
+  const released = state.released.get(address) ?? new Set<number>()
+  const kept = (state.held.get(address) ?? []).filter((block) => !released.has(block)).length
+  const isOld = nowMs - request.askedAtMs >= state.idleMs
+  if (request.blocks <= kept || (released.size === 0 && !isOld)) return state
+  const requests = new Map(state.requests)
+  if (kept === 0) requests.delete(address)
+  else requests.set(address, { ...request, blocks: kept })
+  return { ...state, requests }
+}
+
+function intersection(some: BlocksByAddress, all: BlocksByAddress): BlocksByAddress {
   return new Map(
     [...some]
-      .map(([address, blocks]) => {
-        const allowed = all.get(address)
-        return [address, new Set([...blocks].filter((block) => allowed?.has(block)))] as const
-      })
+      .map(
+        ([address, blocks]) =>
+          [address, new Set([...blocks].filter((block) => all.get(address)?.has(block)))] as const,
+      )
       .filter(([, blocks]) => blocks.size > 0),
   )
 }

@@ -3,20 +3,30 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { address } from '../../../test/support/world-builder.ts'
 import type { Address } from '../../net/address.ts'
-import { distrustMs, type GatewayLife, handBackAfterMs, planTakeovers, type Taken } from './takeover.ts'
+import {
+  distrustMs,
+  type GatewayReachability,
+  handBackAfterMs,
+  planTakeovers,
+  type Taken,
+} from './takeover.ts'
 
 const ip = address('172.18.0.42')
 const [owner, second, self] = ['172.18.0.4', '172.18.0.3', '172.18.0.2'].map(address) as [
   Address, Address, Address,
 ] // biome-ignore format: three
 const nowMs = 1_000_000
-const silent: GatewayLife = { isSilent: true, isWitnessed: true, sinceMs: nowMs - 400 }
-const unwitnessed: GatewayLife = { ...silent, isWitnessed: false }
-const wellFor = (ms: number): GatewayLife => ({ isSilent: false, isWitnessed: false, sinceMs: nowMs - ms })
+const silent: GatewayReachability = { isUnreachable: true, isWitnessed: true, sinceMs: nowMs - 400 }
+const unwitnessed: GatewayReachability = { ...silent, isWitnessed: false }
+const wellFor = (ms: number): GatewayReachability => ({
+  isUnreachable: false,
+  isWitnessed: false,
+  sinceMs: nowMs - ms,
+})
 
 function holds(
   order: readonly Address[],
-  lives: readonly (readonly [Address, GatewayLife])[],
+  lives: readonly (readonly [Address, GatewayReachability])[],
   { taken, cutOffForMs }: { readonly taken?: Taken; readonly cutOffForMs?: number },
 ): boolean {
   return planTakeovers({

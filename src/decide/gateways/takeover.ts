@@ -1,12 +1,12 @@
 import type { Address } from '../../net/address.ts'
 
 /** What is known of a gateway. Gateways that nobody has judged yet are absent. */
-export interface GatewayLife {
+export interface GatewayReachability {
   /** It does not answer probes, or it is avoided. */
-  readonly isSilent: boolean
+  readonly isUnreachable: boolean
   /** It is silent although this node's own path works: others answered meanwhile. */
   readonly isWitnessed: boolean
-  /** Since when `isSilent` has been as it is. */
+  /** Since when `isUnreachable` has been as it is. */
   readonly sinceMs: number
 }
 
@@ -63,7 +63,7 @@ export interface TakeoverSituation {
   readonly orders: ReadonlyMap<Address, readonly Address[]>
   /** This node's tunnel address. */
   readonly self: Address
-  readonly gateways: ReadonlyMap<Address, GatewayLife>
+  readonly gateways: ReadonlyMap<Address, GatewayReachability>
   readonly taken: ReadonlyMap<Address, Taken>
   /** Since when this node has reached nobody. */
   readonly cutOffSinceMs?: number | undefined
@@ -85,11 +85,11 @@ export function planTakeovers(situation: TakeoverSituation): ReadonlySet<Address
     if (before.length === 0) continue
     const lives = before.map((gateway) => gateways.get(gateway))
     const isNext =
-      cutOffSinceMs === undefined && lives.every((life) => life?.isSilent === true && life.isWitnessed)
+      cutOffSinceMs === undefined && lives.every((life) => life?.isUnreachable === true && life.isWitnessed)
     const already = taken.get(address)
     const isRelieved =
       already !== undefined &&
-      lives.some((life) => life?.isSilent === false && nowMs - life.sinceMs >= handBackAfterMs(already))
+      lives.some((life) => life?.isUnreachable === false && nowMs - life.sinceMs >= handBackAfterMs(already))
     if (isNext || (already !== undefined && !isRelieved)) held.add(address)
   }
   return held

@@ -10,7 +10,7 @@ const [witness, other] = [address('172.18.0.2'), address('172.18.0.5')]
 const ms = 1_000_000n
 const now = 1_000_000n * ms
 const ago = (milliseconds: number): bigint => now - BigInt(milliseconds) * ms
-const probedLongAgo = { sinceNs: ago(60_000), answeredNs: 0n, refusedNs: 0n, distrustedUntilNs: 0n }
+const probedLongAgo = { sinceNs: ago(60_000), answeredNs: 0n, refusedNs: 0n, avoidedUntilNs: 0n }
 const answered = (milliseconds: number): Contact => ({ ...probedLongAgo, answeredNs: ago(milliseconds) })
 const refused = (milliseconds: number): Contact => ({ ...probedLongAgo, refusedNs: ago(milliseconds) })
 const never: Contact = probedLongAgo
@@ -34,7 +34,7 @@ const cases: readonly Case[] = [
   { name: 'a witness that answered two rounds ago is no proof', gateway: answered(9_000), others: [answered(210)], expect: 'wait', isCutOff: false },
   { name: 'a gateway that refuses may be replaced without any witness', gateway: refused(60), others: [never], expect: 'takeover', isCutOff: false },
   { name: 'a refusal that is old shows nothing', gateway: refused(9_000), others: [answered(9_000)], expect: 'wait', isCutOff: true },
-  { name: 'a gateway that is avoided for its many deaths, and answers, may be replaced', gateway: { ...answered(60), distrustedUntilNs: now + ms }, others: [never], expect: 'takeover', isCutOff: false },
+  { name: 'a gateway that is avoided for its many deaths, and answers, may be replaced', gateway: { ...answered(60), avoidedUntilNs: now + ms }, others: [never], expect: 'takeover', isCutOff: false },
   { name: 'answers to an earlier agent show nothing', gateway: { ...never, sinceNs: ago(400) }, others: [{ ...answered(450), sinceNs: ago(400) }], expect: 'wait', isCutOff: true },
   { name: 'the only other node is replaced when ARP finds it dead, too', gateway: answered(500), link: { askedSinceNs: ago(300), answeredNs: 0n }, expect: 'takeover', isCutOff: false },
   { name: 'the only other node is not replaced while it answers ARP', gateway: answered(5_000), link: { askedSinceNs: ago(4_900), answeredNs: ago(100) }, expect: 'wait', isCutOff: true },
@@ -49,7 +49,7 @@ describe('what the answers to probes show', () => {
       const contacts = new Map([[gateway, contact], ...others.map((each, index) => [[witness, other][index] ?? other, each] as const)]) // biome-ignore format: one line
       const reach = judgeReach(contacts, [gateway], link, now)
       const verdict = reach.verdicts.get(gateway)
-      const seen = verdict?.isSilent ? (verdict.isWitnessed ? 'takeover' : 'wait') : 'reachable'
+      const seen = verdict?.isUnreachable ? (verdict.isWitnessed ? 'takeover' : 'wait') : 'reachable'
       assert.deepEqual({ seen, isCutOff: reach.isCutOff }, { seen: expect, isCutOff })
     })
 })
@@ -87,7 +87,7 @@ test('a gateway that dies is noticed as fast with witnesses as without them', ()
         return judgeReach(contacts, [gateway], undefined, BigInt(nowMs) * ms).verdicts.get(gateway)
       }
       const noticed = Array.from({ length: 200 }, (_, index) => diedMs + index * 5).find(
-        (nowMs) => verdictAt(nowMs)?.isSilent,
+        (nowMs) => verdictAt(nowMs)?.isUnreachable,
       )
       assert.equal(noticed !== undefined && verdictAt(noticed)?.isWitnessed, true)
     }),

@@ -1,5 +1,6 @@
 import type { Address } from '../../../net/address.ts'
-import { timing, type Verdict } from './timing.ts'
+import type { Verdict } from './messages.ts'
+import { timing } from './timing.ts'
 
 /*
  * What this node may conclude from the answers to its probes. A gateway that does not answer may be dead, or this node may
@@ -14,7 +15,7 @@ export interface Contact {
   readonly answeredNs: bigint
   readonly refusedNs: bigint
   /** Until when it is avoided because it came and went too often. */
-  readonly distrustedUntilNs: bigint
+  readonly avoidedUntilNs: bigint
 }
 
 /** What ARP says of the only other node of a cluster. */
@@ -56,17 +57,20 @@ export function judgeReach(
   for (const gateway of gateways) {
     const contact = contacts.get(gateway)
     if (contact === undefined) continue
-    const isSilent = isSilentAt(contact, now)
+    const isUnreachable = isUnreachableAt(contact, now)
     const isShown = isAlone ? isLinkSilent(link, now) : isShownByOthers(contact, latest, now)
-    verdicts.set(gateway, { isSilent, isWitnessed: isSilent && (isRecent(contact, now) || isShown) })
+    verdicts.set(gateway, {
+      isUnreachable,
+      isWitnessed: isUnreachable && (isRecent(contact, now) || isShown),
+    })
   }
   const isSomebodyThere = [...contacts.values()].some((contact) => isRecent(contact, now))
   const isCutOff = contacts.size > 0 && !isSomebodyThere && !(isAlone && isLinkSilent(link, now))
   return { verdicts, isCutOff }
 }
 
-function isSilentAt({ sinceNs, answeredNs, refusedNs, distrustedUntilNs }: Contact, now: bigint): boolean {
-  if (distrustedUntilNs > now || refusedNs > answeredNs) return true
+function isUnreachableAt({ sinceNs, answeredNs, refusedNs, avoidedUntilNs }: Contact, now: bigint): boolean {
+  if (avoidedUntilNs > now || refusedNs > answeredNs) return true
   return later(sinceNs, answeredNs) + timing.silenceNs <= now
 }
 

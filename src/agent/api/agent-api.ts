@@ -1,0 +1,153 @@
+import type { Registry } from 'prom-client'
+import { version } from '../../api/version.ts'
+import type { Datapath } from '../../datapath/datapath.ts'
+import { compatibleRows } from '../../decide/status/compatible-rows.ts'
+import type { Configuration } from '../../install/configuration.ts'
+import type { KubeClient } from '../../kube/client.ts'
+import type { KubePod } from '../../kube/cluster-objects.ts'
+import type { Machine } from '../../linux/machine.ts'
+import { parseAddress } from '../../net/address.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { reachabilityOf } from '../failover/failover-views.ts'
+import { podResource, trimPod } from '../observe.ts'
+import { bringUpLoopback } from '../pods/loopback.ts'
+import type { Pods } from '../pods/pods.ts'
+import type { Snapshot } from '../snapshot.ts'
+import { describeEgress, holdersOf } from './egress-views.ts'
+import { HttpError } from './http-error.ts'
+import type {
+  AgentStatus,
+  CniRequest,
+  CniResult,
+  CompatibleEgressRow,
+  DropEvent,
+  EgressView,
+} from './local-api.ts'
+import { createMetrics, type Observed } from './metrics.ts'
+import { describeProblems } from './problems.ts'
+import type { LocalApi } from './serve.ts'
+import { describeDrop, describeStatus } from './views.ts'
+
+export interface AgentApiOptions {
+  readonly self: string
+  readonly client: KubeClient
+  readonly datapath: Datapath
+  readonly machine: Machine
+  readonly clock: Clock
+  readonly configuration: Configuration
+  readonly configMap: Readonly<Record<string, string>>
+  readonly pluginProblems: () => readonly string[]
+}
+
+/** Answers from one snapshot each: a query changes nothing of what the agent knows or does. */
+export class AgentApi implements LocalApi {
+  readonly #options: AgentApiOptions
+  readonly #snapshot: () => Snapshot
+  readonly #pods: Pick<Pods, 'handle'>
+  readonly #metrics: Registry
+
+  constructor(options: AgentApiOptions, snapshot: () => Snapshot, pods: Pick<Pods, 'handle'>) {
+    this.#options = options
+    this.#snapshot = snapshot
+    this.#pods = pods
+    this.#metrics = createMetrics(options.datapath, () => observed(snapshot()))
+  }
+
+  isReady(): boolean {
+    return this.#snapshot().isReady
+  }
+
+  status(): AgentStatus {
+    const { self, datapath, configuration } = this.#options
+    const snapshot = this.#snapshot()
+    return describeStatus({
+      version,
+      node: self,
+      isReady: snapshot.isReady,
+      startedAt: snapshot.startedAt,
+      devices: snapshot.decided?.applied.nativeDevices ?? [],
+      podCIDRs: snapshot.node?.podCIDRs ?? [],
+      tables: snapshot.decided?.tables,
+      overlay: snapshot.decided?.applied.overlay,
+      tunnelPort: configuration.tunnelPort,
+      attachments: snapshot.attachments,
+      datapath,
+      problems: this.#problems(snapshot),
+    })
+  }
+
+  #problems(snapshot: Snapshot): readonly string[] {
+    const { self, clock, configuration, pluginProblems } = this.#options
+    return describeProblems(snapshot, {
+      self,
+      tunnelPort: configuration.tunnelPort,
+      nowMs: clock.monotonicMs(),
+      pluginProblems: pluginProblems(),
+    })
+  }
+
+  config(): Readonly<Record<string, string>> {
+    return this.#options.configMap
+  }
+
+  /** Asks the API server for the pods of all nodes, this once: the agent itself knows its own node's alone. */
+  async compatibleRows(): Promise<readonly CompatibleEgressRow[]> {
+    const { decided } = this.#snapshot()
+    if (decided === undefined) throw new HttpError(503, 'the agent has not written its tables yet')
+    const pods = await this.#options.client.resource<KubePod>(podResource).list()
+    const others = pods.items
+      .filter(({ spec, status }) => spec.nodeName !== this.#options.self && status?.phase === 'Running')
+      .map((pod) => ({
+        ...trimPod(pod),
+        ips: (pod.status?.podIPs ?? []).flatMap(({ ip }) => parseAddress(ip) ?? []),
+      }))
+    return compatibleRows({ ...decided.world, pods: [...decided.world.pods, ...others] })
+  }
+
+  egress(): readonly EgressView[] {
+    const { decided, attachments, failover, nodes } = this.#snapshot()
+    if (decided === undefined) return []
+    const held = new Set(failover.held.keys())
+    return describeEgress(decided.tables, attachments, this.#options.datapath, {
+      unreachable: new Set(reachabilityOf(failover, nodes).unreachable),
+      holders: holdersOf(decided.world.egressNodes, { name: this.#options.self, held }),
+    })
+  }
+
+  async *drops(signal: AbortSignal): AsyncGenerator<DropEvent> {
+    const { datapath, clock } = this.#options
+    for await (const drop of datapath.drops(signal))
+      yield describeDrop(drop, clock.monotonicNs(), clock.now())
+  }
+
+  metrics(): Promise<string> {
+    return this.#metrics.metrics()
+  }
+
+  async cni(request: CniRequest): Promise<CniResult | undefined> {
+    const snapshot = this.#snapshot()
+    if (request.command === 'STATUS' && !snapshot.isReady)
+      throw new HttpError(
+        503,
+        this.#problems(snapshot).join(' ') || 'the agent has not written its tables yet',
+      )
+    return this.#pods.handle(request)
+  }
+
+  loopback(netns: string): readonly string[] {
+    return bringUpLoopback(this.#options.machine, netns)
+  }
+}
+
+/** What metrics tell of a snapshot. */
+function observed({ isReady, attachments, decided, failover, nodes, ports }: Snapshot): Observed {
+  return {
+    isReady,
+    pods: attachments.length,
+    tables: decided?.tables,
+    reachability: reachabilityOf(failover, nodes),
+    held: failover.held.keys(),
+    leasedBlocks: new Map([...ports.since].map(([address, blocks]) => [address, blocks.size])),
+    takeovers: failover.takeovers,
+  }
+}

@@ -1,0 +1,56 @@
+import type { Machine } from '../../linux/machine.ts'
+import type { Address } from '../../net/address.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/log.ts'
+import { timing } from './pulse/timing.ts'
+
+/** Announcements get lost, and some switches and caches ignore the first; ms after the address came. */
+const announceAfterMs = [0, 50, 200, 600, 1_500] as const
+
+export interface AnnouncementsOptions {
+  readonly machine: Pick<Machine, 'announce'>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Tells the nodes on a link, several times, that an address is here now. */
+export class Announcements {
+  readonly #options: AnnouncementsOptions
+  readonly #stops = new Map<Address, readonly (() => void)[]>()
+
+  constructor(options: AnnouncementsOptions) {
+    this.#options = options
+  }
+
+  announce(address: Address, device: { readonly index: number; readonly mac: string }): void {
+    this.stop(address)
+    const { clock } = this.#options
+    const beganNs = clock.monotonicNs()
+    const announceAt = (ms: number): void => {
+      const lateNs = clock.monotonicNs() - beganNs - BigInt(ms) * 1_000_000n
+      /* This node stood still: by now the address may be another node's. */
+      if (lateNs < timing.silenceNs) this.#announceOnce(device, address)
+    }
+    this.#stops.set(
+      address,
+      announceAfterMs.map((ms) => clock.after(ms, () => announceAt(ms))),
+    )
+  }
+
+  #announceOnce(device: { readonly index: number; readonly mac: string }, address: Address): void {
+    try {
+      this.#options.machine.announce(device, address)
+    } catch (error) {
+      this.#options.log.warn({ err: error, egressIP: address }, 'announcing the egress IP failed')
+    }
+  }
+
+  stop(address: Address): void {
+    for (const stop of this.#stops.get(address) ?? []) stop()
+    this.#stops.delete(address)
+  }
+
+  stopAll(): void {
+    for (const address of [...this.#stops.keys()]) this.stop(address)
+  }
+}

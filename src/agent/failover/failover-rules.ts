@@ -1,0 +1,258 @@
+import { isDeepStrictEqual } from 'node:util'
+import {
+  distrustMs,
+  flapMemoryMs,
+  type GatewayReachability,
+  sharesEgressIp,
+  watchedGateways,
+} from '../../decide/gateways/takeover.ts'
+import type { LinkEnd } from '../../linux/arp.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import type { NodeDevice } from '../node/node-network.ts'
+import { planHeldAddresses } from './held-addresses.ts'
+import { linkOf } from './links.ts'
+import { noteMoved, noteProblems, planMoves } from './moves.ts'
+import { type Verdict, type Watched, watchesNobody } from './pulse/messages.ts'
+import { beginRejoin, noteRelisted, noteRelistTimeout, noteSettled, noteSettleFailure } from './rejoin.ts'
+import type { FailoverEffect, FailoverEvent, FailoverState, FailoverStep, Moment } from './state.ts'
+
+type EventOf<K extends FailoverEvent['kind']> = Extract<FailoverEvent, { readonly kind: K }>
+
+/** What follows from an event. Nothing here waits, and nothing is asked: time and everything that is known are arguments. */
+export function stepFailover(state: FailoverState, event: FailoverEvent, now: Moment): FailoverStep {
+  switch (event.kind) {
+    case 'started':
+      return beginRejoin(state)
+    case 'predecessorIsAlive':
+      return { state, effects: [{ kind: 'answerProbes', absence: 0 }] }
+    case 'tablesApplied':
+      return noteTables(state, event, now)
+    case 'membershipLost':
+      return loseMembership(state, event.reason, now)
+    case 'verdicts':
+      return noteVerdicts(state, event.changes, now)
+    case 'reach':
+      return noteReach(state, event.isCutOff, now)
+    case 'linkFailed':
+      return { state, effects: [warning({ problem: event.problem }, linkFailed)] }
+    case 'absent': {
+      const step = beginRejoin({ ...state, absence: event.absence })
+      return { ...step, effects: [warning({ ms: event.ms }, absent), ...step.effects] }
+    }
+    case 'tick':
+      return state.held.size === 0 ? { state, effects: [] } : move(state, now)
+    case 'moved':
+      return noteMoved(state, event.plan, event, now.ms)
+    case 'moveFailed':
+      return noteProblems(state, [`Moving egress IPs failed: ${event.message}`])
+    default:
+      return stepRejoin(state, event, now)
+  }
+}
+
+const absent = 'the agent did not run for some time; the node answers no probes until its tables are current'
+const linkFailed =
+  'ARP cannot check whether the other node is alive; this node does not take over its egress IPs'
+
+function warning(fields: Readonly<Record<string, unknown>>, message: string): FailoverEffect {
+  return { kind: 'log', level: 'warn', fields, message }
+}
+
+function stepRejoin(
+  state: FailoverState,
+  event: EventOf<'relisted' | 'relistTimedOut' | 'settled' | 'settleFailed'>,
+  now: Moment,
+): FailoverStep {
+  const { rejoin } = state
+  if (rejoin?.id !== event.rejoin) return { state, effects: [] }
+  switch (event.kind) {
+    case 'relisted':
+      return noteRelisted(state, rejoin)
+    case 'relistTimedOut':
+      return noteRelistTimeout(state, rejoin, event.hasTables)
+    case 'settled':
+      return noteSettled(state, rejoin, now.ms)
+    case 'settleFailed':
+      return noteSettleFailure(state, rejoin)
+  }
+}
+
+/** One step after another. */
+function andThen(first: FailoverStep, next: (state: FailoverState) => FailoverStep): FailoverStep {
+  const second = next(first.state)
+  return { state: second.state, effects: [...first.effects, ...second.effects] }
+}
+
+function move(state: FailoverState, now: Moment): FailoverStep {
+  const plan = planMoves(state, now.ms)
+  return { state, effects: plan === undefined ? [] : [{ kind: 'move', plan }] }
+}
+
+function beginIf(isDue: boolean): (state: FailoverState) => FailoverStep {
+  return (state) => (isDue ? beginRejoin(state) : { state, effects: [] })
+}
+
+function noteTables(before: FailoverState, event: EventOf<'tablesApplied'>, now: Moment): FailoverStep {
+  const { tables, lingering, devices } = event
+  const { tunnelAddress } = tables.self
+  const { wanted, problems } = planHeldAddresses(
+    tables.poolAddresses,
+    { name: before.node, tunnelAddress },
+    devices,
+    lingering,
+    before.held,
+  )
+  const state: FailoverState = {
+    ...before,
+    tunnelAddress,
+    noMemberBecause: undefined,
+    orders: new Map([...lingering, ...tables.egressIps].map(([address, { order }]) => [address, order])),
+    devices,
+    poolPlaces: wanted,
+    poolProblems: problems,
+  }
+  const hadNoCarrier = new Set(before.devices.flatMap(({ index, hasCarrier }) => (hasCarrier ? [] : [index])))
+  const isLinkBack = ownLinks(state).some(({ index, hasCarrier }) => hasCarrier && hadNoCarrier.has(index))
+  const watched = andThen(
+    watch(state, planWatched(state, event)),
+    beginIf(before.noMemberBecause !== undefined),
+  )
+  return andThen(
+    andThen(watched, (current) => move(current, now)),
+    beginIf(isLinkBack),
+  )
+}
+
+/** Probes are sent to all that may answer for an egress IP that this node's pods use, or that it is itself a successor for. */
+function planWatched(state: FailoverState, { tables, lingering }: EventOf<'tablesApplied'>): Watched {
+  const { orders } = state
+  const self = tables.self.tunnelAddress
+  const grouped = [...tables.groups.values()].flatMap(({ preferred, standby }) => [...preferred, ...standby])
+  const forgotten = [...lingering.keys()].filter((address) => !tables.egressIps.has(address))
+  const gateways = [...watchedGateways(orders, new Set([...grouped, ...forgotten]), self)]
+  const witnesses = tables.witnesses.filter((witness) => !gateways.includes(witness))
+  const shares = sharesEgressIp(orders, self)
+  return {
+    gateways: gateways.toSorted(),
+    witnesses: witnesses.toSorted(),
+    sharesEgressIp: shares,
+    link: shares ? linkTo([...gateways, ...witnesses], state) : undefined,
+  }
+}
+
+/** In a cluster of two nodes, where ARP can ask whether the other one is alive: on the link of its tunnel address. */
+function linkTo(
+  [only, ...others]: readonly Address[],
+  { devices, tunnelAddress }: FailoverState,
+): LinkEnd | undefined {
+  if (only === undefined || others.length > 0 || familyOf(only) !== 4) return undefined
+  const device = linkOf(only, devices)
+  if (device?.mac === undefined || tunnelAddress === undefined) return undefined
+  return { ifindex: device.index, mac: device.mac, address: tunnelAddress }
+}
+
+function watch(state: FailoverState, watched: Watched): FailoverStep {
+  if (isDeepStrictEqual(state.watched, watched)) return { state, effects: [] }
+  const gateways = new Map([...state.gateways].filter(([gateway]) => watched.gateways.includes(gateway)))
+  return {
+    state: { ...state, watched, gateways },
+    effects: [
+      { kind: 'watch', watched },
+      { kind: 'avoid', untilNs: state.avoidedUntilNs },
+    ],
+  }
+}
+
+/** Where the neighbours of this node's own egress IPs are: what other devices do (each pod has one) does not matter. */
+function ownLinks({ orders, devices, tunnelAddress }: FailoverState): readonly NodeDevice[] {
+  return [...orders].flatMap(([address, [owner, ...successors]]) =>
+    owner === tunnelAddress && successors.length > 0 ? (linkOf(address, devices) ?? []) : [],
+  )
+}
+
+/** Others drop what this node sends. It holds nothing, refuses probes, and rejoins as a node that was absent. */
+function loseMembership(before: FailoverState, reason: string, now: Moment): FailoverStep {
+  const isNews = before.noMemberBecause === undefined
+  const state: FailoverState = {
+    ...before,
+    noMemberBecause: reason,
+    poolPlaces: new Map(),
+    poolProblems: [],
+  }
+  const quiet: FailoverStep = {
+    state,
+    effects: [
+      ...(isNews ? [warning({}, `${reason} Until then this node holds no egress IP.`)] : []),
+      { kind: 'refuseProbes' },
+      { kind: 'stopAnnouncing' },
+    ],
+  }
+  return andThen(
+    andThen(quiet, (current) => watch(current, watchesNobody)),
+    (current) => move(current, now),
+  )
+}
+
+/** A node that only uses gateways reaches its only one again at the same moment as all others: what they know is not old for that. */
+function noteReach(before: FailoverState, isCutOff: boolean, now: Moment): FailoverStep {
+  const state = { ...before, cutOffSinceMs: isCutOff ? now.ms : undefined }
+  const log: FailoverEffect = isCutOff
+    ? warning({}, 'this node reaches no other node through the tunnel; it takes over no egress IP')
+    : {
+        kind: 'log',
+        level: 'info',
+        fields: {},
+        message: 'this node reaches other nodes through the tunnel again',
+      }
+  const isBack = before.cutOffSinceMs !== undefined && !isCutOff && ownLinks(state).length > 0
+  const moved = andThen({ state, effects: [log] }, (current) => move(current, now))
+  return andThen(andThen(moved, beginIf(isBack)), reconcile)
+}
+
+function reconcile(state: FailoverState): FailoverStep {
+  return { state, effects: [{ kind: 'reconcile' }] }
+}
+
+function noteVerdicts(
+  before: FailoverState,
+  changes: readonly (readonly [Address, Verdict])[],
+  now: Moment,
+): FailoverStep {
+  const noted = changes
+    .filter(([gateway]) => before.watched?.gateways.includes(gateway))
+    .reduce<FailoverStep>(
+      (step, [gateway, verdict]) => andThen(step, (state) => noteVerdict(state, gateway, verdict, now)),
+      { state: before, effects: [] },
+    )
+  return andThen(
+    andThen(noted, (state) => move(state, now)),
+    reconcile,
+  )
+}
+
+function noteVerdict(before: FailoverState, gateway: Address, verdict: Verdict, now: Moment): FailoverStep {
+  const { isUnreachable } = verdict
+  const known = before.gateways.get(gateway)
+  const isNews = known?.isUnreachable !== isUnreachable
+  const reachability: GatewayReachability = { ...verdict, sinceMs: isNews ? now.ms : known.sinceMs }
+  const state = { ...before, gateways: new Map(before.gateways).set(gateway, reachability) }
+  if (!isNews) return { state, effects: [] }
+  const noted = isUnreachable ? noteUnreachable(state, gateway, now) : { state, effects: [] }
+  if (!isUnreachable && known === undefined) return noted
+  const message = isUnreachable ? 'gateway is unreachable' : 'gateway is reachable again'
+  return {
+    ...noted,
+    effects: [...noted.effects, { kind: 'log', level: 'info', fields: { gateway }, message }],
+  }
+}
+
+/** A gateway that comes and goes is avoided for a while. */
+function noteUnreachable(state: FailoverState, gateway: Address, now: Moment): FailoverStep {
+  const recent = (state.unreachableAtMs.get(gateway) ?? []).filter((atMs) => now.ms - atMs < flapMemoryMs)
+  const times = [...recent, now.ms]
+  const noted = { ...state, unreachableAtMs: new Map(state.unreachableAtMs).set(gateway, times) }
+  const forMs = distrustMs(times.length)
+  if (forMs === 0) return { state: noted, effects: [] }
+  const untilNs = new Map(state.avoidedUntilNs).set(gateway, now.ns + BigInt(forMs) * 1_000_000n)
+  return { state: { ...noted, avoidedUntilNs: untilNs }, effects: [{ kind: 'avoid', untilNs }] }
+}

@@ -1,0 +1,162 @@
+import type { Datapath } from '../../datapath/datapath.ts'
+import type { Machine } from '../../linux/machine.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Logger } from '../../runtime/log.ts'
+import { Announcements } from './announcements.ts'
+import { stepFailover } from './failover-rules.ts'
+import { HeldAddresses, syncHeldAddresses } from './held-addresses.ts'
+import type { MovePlan } from './moves.ts'
+import { syncProxiedAddresses } from './proxied-addresses.ts'
+import { type FromProber, flagIndex, type ProberHandle, type StartProber } from './pulse/messages.ts'
+import { timing } from './pulse/timing.ts'
+import { relistTimeoutMs } from './rejoin.ts'
+import { type FailoverEffect, type FailoverEvent, type FailoverState, startOfFailover } from './state.ts'
+
+export interface FailoverOptions {
+  /** This node's name. */
+  readonly self: string
+  readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips'>
+  readonly netlink: Netlink
+  readonly machine: Machine
+  readonly startProber: StartProber
+  /** What this node has put on its devices, for its next agent: a file. */
+  readonly statePath: string
+  readonly clock: Clock
+  readonly log: Logger
+  /** What the tables depend on has changed. */
+  readonly onChange: () => void
+  /** Resolves when everything has been listed again, however long it takes. */
+  readonly relist: () => Promise<void>
+  /** Resolves when the tables are written as decided after the call. */
+  readonly settle: () => Promise<void>
+}
+
+const tickMs = 1_000
+const beatMs = 500
+
+/** Carries out what `stepFailover` decides: on devices, on the wire, by timers, and through the prober. */
+export class Failover {
+  readonly #options: FailoverOptions
+  readonly #held: HeldAddresses
+  readonly #announcements: Announcements
+  readonly #flags = new Int32Array(new SharedArrayBuffer(8))
+  readonly #prober: ProberHandle
+  readonly #left = Promise.withResolvers<void>()
+  readonly #stopBeat: () => void
+  #state: FailoverState
+
+  constructor(options: FailoverOptions) {
+    const { self, tables, clock, startProber, statePath } = options
+    this.#options = options
+    this.#held = new HeldAddresses(statePath)
+    this.#announcements = new Announcements(options)
+    this.#state = startOfFailover(self, this.#held.devices)
+    this.#prober = startProber({ flags: this.#flags, report: (report) => this.#take(report) })
+    this.#stopBeat = clock.every(beatMs, () => Atomics.add(this.#flags, flagIndex.beat, 1))
+    const aliveUntilNs = tables.liveness.get(0)?.alive_until_ns ?? 0n
+    if (aliveUntilNs > clock.monotonicNs() + timing.aliveNs) this.dispatch({ kind: 'predecessorIsAlive' })
+  }
+
+  /** One moment of it; later ones are other objects. */
+  get state(): FailoverState {
+    return this.#state
+  }
+
+  /** Until the signal. Then the prober leaves in good order: for a minute no other node takes this one's place. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    this.dispatch({ kind: 'started' })
+    while (!signal.aborted) {
+      await clock.sleep(tickMs, signal)
+      this.dispatch({ kind: 'tick' })
+    }
+    this.#stopBeat()
+    this.#prober.send({ kind: 'leave' })
+    await this.#left.promise
+    await this.#prober.stop()
+  }
+
+  dispatch(event: FailoverEvent): void {
+    const { clock } = this.#options
+    const now = { ms: clock.monotonicMs(), ns: clock.monotonicNs() }
+    const { state, effects } = stepFailover(this.#state, event, now)
+    this.#state = state
+    for (const effect of effects) this.#apply(effect)
+  }
+
+  #take(report: FromProber): void {
+    if (report.kind === 'left') this.#left.resolve()
+    else this.dispatch(report)
+  }
+
+  #apply(effect: FailoverEffect): void {
+    switch (effect.kind) {
+      case 'answerProbes':
+        Atomics.store(this.#flags, flagIndex.aliveAfterAbsence, effect.absence + 1)
+        return
+      case 'refuseProbes':
+        Atomics.store(this.#flags, flagIndex.aliveAfterAbsence, 0)
+        return
+      case 'watch':
+      case 'avoid':
+        this.#prober.send(effect)
+        return
+      case 'relist':
+        void this.#relist(effect.rejoin)
+        return
+      case 'settle':
+        void this.#settle(effect.rejoin, effect.afterMs)
+        return
+      case 'move':
+        this.#move(effect.plan)
+        return
+      case 'announce':
+        this.#announcements.announce(effect.address, effect.device)
+        return
+      case 'stopAnnouncing':
+        if (effect.address === undefined) this.#announcements.stopAll()
+        else this.#announcements.stop(effect.address)
+        return
+      case 'reconcile':
+        this.#options.onChange()
+        return
+      case 'log':
+        this.#options.log[effect.level](effect.fields, effect.message)
+    }
+  }
+
+  async #relist(rejoin: number): Promise<void> {
+    const { clock, tables, relist } = this.#options
+    const stop = clock.after(relistTimeoutMs, () => {
+      const hasTables = tables.egress_ips.count() > 0
+      this.dispatch({ kind: 'relistTimedOut', rejoin, hasTables })
+    })
+    await relist()
+    stop()
+    this.dispatch({ kind: 'relisted', rejoin })
+  }
+
+  async #settle(rejoin: number, afterMs: number): Promise<void> {
+    const { clock, settle } = this.#options
+    if (afterMs > 0) await clock.sleep(afterMs)
+    const kind = await settle().then(
+      () => 'settled' as const,
+      () => 'settleFailed' as const /* the loop reports its own failures */,
+    )
+    this.dispatch({ kind, rejoin })
+  }
+
+  /** One address that cannot be moved is a problem in words; a failure to list any is the failure of all. */
+  #move(plan: MovePlan): void {
+    const { netlink } = this.#options
+    try {
+      const { added, problems } = syncHeldAddresses(netlink, plan.placed, this.#held)
+      const unproxied = syncProxiedAddresses(this.#options, plan.proxied)
+      const held = this.#held.devices
+      this.dispatch({ kind: 'moved', plan, added, held, problems: [...problems, ...unproxied] })
+    } catch (error) {
+      this.dispatch({ kind: 'moveFailed', message: error instanceof Error ? error.message : String(error) })
+    }
+  }
+}

@@ -1,0 +1,250 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { LinkEnd } from '../../../linux/arp.ts'
+import type { Address } from '../../../net/address.ts'
+import { type FromProber, type ToProber, type Verdict, type Watched, watchesNobody } from './messages.ts'
+import { type Contact, judgeReach, type LinkContact } from './reach.ts'
+import { timing } from './timing.ts'
+
+/*
+ * The prober keeps this node alive in the eyes of others, and watches them. These are its rules, without a thread, a socket
+ * or a table: the same ones run in the agent's second thread, in tests, and on a simulated clock.
+ * Times are ns of CLOCK_MONOTONIC; 0n is never.
+ */
+
+export interface ProberState {
+  readonly watched: Watched
+  /** Gateways and witnesses, with the time since which each is probed. */
+  readonly probedSinceNs: ReadonlyMap<Address, bigint>
+  readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
+  readonly verdicts: ReadonlyMap<Address, Verdict>
+  readonly isCutOff: boolean
+  /** What ARP says of the only other node; undefined if ARP cannot be asked. */
+  readonly link: LinkContact | undefined
+  readonly aliveUntilNs: bigint
+  readonly lastTickNs: bigint
+  /** Ticks since the last one that was late. */
+  readonly goodTicks: number
+  readonly ticks: number
+  readonly beat: number
+  readonly lastBeatNs: bigint
+  /** When this node was last alive; 0n: not yet, or not since it was absent. */
+  readonly lastAliveNs: bigint
+  readonly absences: number
+  readonly hasLeft: boolean
+}
+
+/** What the agent has written into the flags. */
+export interface AgentFlags {
+  readonly beat: number
+  readonly aliveAfterAbsence: number
+}
+
+/** When a node last answered and last refused. */
+export type Answers = Pick<Contact, 'answeredNs' | 'refusedNs'>
+
+export type ProberEvent =
+  | Exclude<ToProber, { readonly kind: 'leave' }>
+  | { readonly kind: 'leave'; readonly flags: AgentFlags }
+  | {
+      readonly kind: 'tick'
+      readonly flags: AgentFlags
+      /** Of each node that is probed, if anybody is judged or asked by ARP. */
+      readonly answers: ReadonlyMap<Address, Answers>
+      /** The only other node has spoken on the link since the last tick. */
+      readonly hasLinkAnswered: boolean
+    }
+  | { readonly kind: 'linkAsked' }
+  | { readonly kind: 'linkClosed' }
+
+export type ProberEffect =
+  /** Others may believe that this node is alive until then, and this node judges others until then. */
+  | { readonly kind: 'liveness'; readonly aliveUntilNs: bigint; readonly probingUntilNs: bigint }
+  | { readonly kind: 'probe'; readonly nodes: readonly Address[] }
+  | { readonly kind: 'askLink'; readonly node: Address }
+  /** Undefined: close it. */
+  | { readonly kind: 'openLink'; readonly link: LinkEnd | undefined }
+  /** Answers of these nodes and of no others are kept; the fresh ones count as having answered now. */
+  | { readonly kind: 'track'; readonly nodes: ReadonlySet<Address>; readonly fresh: readonly Address[] }
+  | { readonly kind: 'avoid'; readonly untilNs: ReadonlyMap<Address, bigint> }
+  | { readonly kind: 'report'; readonly report: FromProber }
+
+export interface ProberStep {
+  readonly state: ProberState
+  readonly effects: readonly ProberEffect[]
+}
+
+const neverAsked: LinkContact = { askedSinceNs: 0n, answeredNs: 0n }
+
+/** `aliveUntilNs`: as the agent before has left it. */
+export function startOfProber(aliveUntilNs: bigint): ProberState {
+  return {
+    watched: watchesNobody,
+    probedSinceNs: new Map(),
+    avoidedUntilNs: new Map(),
+    verdicts: new Map(),
+    isCutOff: false,
+    link: undefined,
+    aliveUntilNs,
+    lastTickNs: 0n,
+    goodTicks: 0,
+    ticks: 0,
+    beat: -1,
+    lastBeatNs: 0n,
+    lastAliveNs: 0n,
+    absences: 0,
+    hasLeft: false,
+  }
+}
+
+export function stepProber(state: ProberState, event: ProberEvent, nowNs: bigint): ProberStep {
+  if (state.hasLeft) return { state, effects: [] }
+  switch (event.kind) {
+    case 'watch':
+      return watch(state, event.watched, nowNs)
+    case 'avoid': {
+      const untilNs = new Map(
+        state.watched.gateways.map((node) => [node, event.untilNs.get(node) ?? 0n] as const),
+      )
+      return { state: { ...state, avoidedUntilNs: event.untilNs }, effects: [{ kind: 'avoid', untilNs }] }
+    }
+    case 'linkAsked': {
+      const { link } = state
+      const isFirst = link?.askedSinceNs === 0n
+      return { state: isFirst ? { ...state, link: { ...link, askedSinceNs: nowNs } } : state, effects: [] }
+    }
+    case 'linkClosed':
+      return { state: { ...state, link: undefined }, effects: [] }
+    case 'leave':
+      return leave(noteBeat(state, event.flags, nowNs), event.flags, nowNs)
+    case 'tick':
+      return tick(state, event, nowNs)
+  }
+}
+
+function tick(before: ProberState, event: ProberEvent & { kind: 'tick' }, nowNs: bigint): ProberStep {
+  const absent = noteAbsence(before, nowNs)
+  const beaten = noteBeat(absent.state, event.flags, nowNs)
+  const isAlive = isAgentAlive(beaten, event.flags, nowNs)
+  const gapNs = before.lastTickNs === 0n ? 0n : nowNs - before.lastTickNs
+  /* After a gap nobody may be judged before there was time to hear them again. */
+  const goodTicks = gapNs > timing.lateNs ? 0 : before.goodTicks + 1
+  const state: ProberState = {
+    ...beaten,
+    ...(isAlive ? { aliveUntilNs: nowNs + timing.aliveNs, lastAliveNs: nowNs } : {}),
+    lastTickNs: nowNs,
+    goodTicks,
+    ticks: before.ticks + 1,
+    link: noteLink(goodTicks === 0 ? before.link && neverAsked : before.link, event.hasLinkAnswered, nowNs),
+  }
+  const isJudging = state.watched.gateways.length > 0 && goodTicks >= timing.ticksBeforeJudging
+  const vitals = {
+    kind: 'liveness',
+    aliveUntilNs: state.aliveUntilNs,
+    probingUntilNs: isJudging ? nowNs + timing.probingNs : 0n,
+  } as const
+  const probed =
+    before.ticks % timing.ticksPerProbe === 0 ? probe(state, event.answers, nowNs) : nothing(state)
+  const judged = isJudging ? judge(probed.state, event.answers, nowNs) : nothing(probed.state)
+  return { state: judged.state, effects: [...absent.effects, vitals, ...probed.effects, ...judged.effects] }
+}
+
+function nothing(state: ProberState): ProberStep {
+  return { state, effects: [] }
+}
+
+function reported(report: FromProber): ProberEffect {
+  return { kind: 'report', report }
+}
+
+/** This node was silent for so long that others went on without it: it is not alive before its agent says so again. */
+function noteAbsence(state: ProberState, nowNs: bigint): ProberStep {
+  const { lastAliveNs } = state
+  if (lastAliveNs === 0n || nowNs - lastAliveNs <= timing.silenceNs) return nothing(state)
+  const absences = state.absences + 1
+  const ms = Number((nowNs - lastAliveNs) / 1_000_000n)
+  return {
+    state: { ...state, absences, lastAliveNs: 0n },
+    effects: [reported({ kind: 'absent', absence: absences, ms })],
+  }
+}
+
+function noteBeat(state: ProberState, { beat }: AgentFlags, nowNs: bigint): ProberState {
+  return beat === state.beat ? state : { ...state, beat, lastBeatNs: nowNs }
+}
+
+/** The agent moves, and says that its tables hold, knowing of the last absence. */
+function isAgentAlive(state: ProberState, { aliveAfterAbsence }: AgentFlags, nowNs: bigint): boolean {
+  return aliveAfterAbsence === state.absences + 1 && nowNs - state.lastBeatNs < timing.stuckNs
+}
+
+function noteLink(
+  link: LinkContact | undefined,
+  hasAnswered: boolean,
+  nowNs: bigint,
+): LinkContact | undefined {
+  return link && hasAnswered ? { ...link, answeredNs: nowNs } : link
+}
+
+/** In a cluster of two nodes the other one is asked by ARP as soon as it owes an answer to a probe. */
+function probe(state: ProberState, answers: ReadonlyMap<Address, Answers>, nowNs: bigint): ProberStep {
+  const nodes = [...state.probedSinceNs.keys()]
+  const effects: ProberEffect[] = nodes.length === 0 ? [] : [{ kind: 'probe', nodes }]
+  const [only] = nodes
+  if (state.link === undefined || only === undefined) return { state, effects }
+  if ((answers.get(only)?.answeredNs ?? 0n) + timing.askAfterNs > nowNs)
+    return { state: { ...state, link: { ...state.link, askedSinceNs: 0n } }, effects }
+  return { state, effects: [...effects, { kind: 'askLink', node: only }] }
+}
+
+function judge(state: ProberState, answers: ReadonlyMap<Address, Answers>, nowNs: bigint): ProberStep {
+  const contacts = new Map(
+    [...state.probedSinceNs].map(([node, sinceNs]) => {
+      const { answeredNs, refusedNs } = answers.get(node) ?? { answeredNs: 0n, refusedNs: 0n }
+      const avoidedUntilNs = state.avoidedUntilNs.get(node) ?? 0n
+      return [node, { sinceNs, answeredNs, refusedNs, avoidedUntilNs }] as const
+    }),
+  )
+  const { verdicts, isCutOff } = judgeReach(contacts, state.watched.gateways, state.link, nowNs)
+  const changes = [...verdicts].filter(
+    ([gateway, verdict]) => !isDeepStrictEqual(state.verdicts.get(gateway), verdict),
+  )
+  const judged = { ...state, verdicts: new Map([...state.verdicts, ...changes]) }
+  const reach = noteReach(judged, state.watched.sharesEgressIp && isCutOff)
+  const news = changes.length === 0 ? [] : [reported({ kind: 'verdicts', changes })]
+  return { state: reach.state, effects: [...reach.effects, ...news] }
+}
+
+function noteReach(state: ProberState, isCutOff: boolean): ProberStep {
+  if (isCutOff === state.isCutOff) return nothing(state)
+  return { state: { ...state, isCutOff }, effects: [reported({ kind: 'reach', isCutOff })] }
+}
+
+/** A node that is probed for the first time counts as reachable until it had time to answer. */
+function watch(before: ProberState, watched: Watched, nowNs: bigint): ProberStep {
+  const nodes = new Set([...watched.gateways, ...watched.witnesses])
+  const fresh = [...nodes].filter((node) => !before.probedSinceNs.has(node))
+  const link = nodes.size === 1 ? watched.link : undefined
+  const state: ProberState = {
+    ...before,
+    watched,
+    probedSinceNs: new Map([...nodes].map((node) => [node, before.probedSinceNs.get(node) ?? nowNs])),
+    verdicts: new Map([...before.verdicts].filter(([gateway]) => watched.gateways.includes(gateway))),
+    goodTicks: before.watched.gateways.length === 0 ? 0 : before.goodTicks,
+    link: link && neverAsked,
+  }
+  const reach = watched.sharesEgressIp ? nothing(state) : noteReach(state, false)
+  return {
+    state: reach.state,
+    effects: [{ kind: 'track', nodes, fresh }, ...reach.effects, { kind: 'openLink', link }],
+  }
+}
+
+/** A node that is alive stays so for its successor. One that is not adds nothing to what the agent before has left. */
+function leave(before: ProberState, flags: AgentFlags, nowNs: bigint): ProberStep {
+  const isAlive = isAgentAlive(before, flags, nowNs)
+  const aliveUntilNs = isAlive ? nowNs + timing.graceNs : before.aliveUntilNs
+  return {
+    state: { ...before, aliveUntilNs, hasLeft: true },
+    effects: [{ kind: 'liveness', aliveUntilNs, probingUntilNs: 0n }, reported({ kind: 'left' })],
+  }
+}

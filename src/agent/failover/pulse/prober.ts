@@ -1,0 +1,152 @@
+import type { Datapath } from '../../../datapath/datapath.ts'
+import type { LinkEnd } from '../../../linux/arp.ts'
+import type { Address } from '../../../net/address.ts'
+import { type FromProber, flagIndex, type ToProber } from './messages.ts'
+import {
+  type AgentFlags,
+  type Answers,
+  type ProberEffect,
+  type ProberEvent,
+  type ProberState,
+  startOfProber,
+  stepProber,
+} from './prober-rules.ts'
+
+/** Asks by ARP who is alive on a link. */
+export interface LinkQuestioner extends Disposable {
+  /** False if the question could not be sent. */
+  ask(node: Address): boolean
+  /** The addresses that have spoken on the link since the last call. */
+  answers(): ReadonlySet<Address>
+}
+
+/** How probes leave this node. Answers come through the datapath, which notes them in `probed_gateways`. */
+export interface ProbeTransport {
+  send(node: Address): void
+  /** No other nodes are sent to any more. */
+  keepOnly(nodes: ReadonlySet<Address>): void
+  /** Throws if the device cannot be used. */
+  openLink(end: LinkEnd): LinkQuestioner
+}
+
+type Tables = Pick<Datapath['tables'], 'liveness' | 'probed_gateways'>
+
+export interface ProberParts {
+  readonly tables: {
+    readonly liveness: Pick<Tables['liveness'], 'get' | 'set'>
+    readonly probed_gateways: Pick<Tables['probed_gateways'], 'get' | 'set' | 'delete' | 'entries'>
+  }
+  readonly flags: Int32Array
+  readonly transport: ProbeTransport
+  readonly report: (report: FromProber) => void
+  /** Of CLOCK_MONOTONIC. */
+  readonly nowNs: () => bigint
+}
+
+/** Runs the prober's rules on tables and a transport. Call `tick` every `timing.tickMs`. */
+export class Prober {
+  readonly #parts: ProberParts
+  #state: ProberState
+  #link: LinkQuestioner | undefined
+
+  constructor(parts: ProberParts) {
+    this.#parts = parts
+    this.#state = startOfProber(parts.tables.liveness.get(0)?.alive_until_ns ?? 0n)
+  }
+
+  tick(): void {
+    const [only] = this.#state.probedSinceNs.keys()
+    const hasLinkAnswered = only !== undefined && this.#link?.answers().has(only) === true
+    this.#step({ kind: 'tick', flags: this.#flags(), answers: this.#answers(), hasLinkAnswered })
+  }
+
+  take(message: ToProber): void {
+    this.#step(message.kind === 'leave' ? { kind: 'leave', flags: this.#flags() } : message)
+  }
+
+  #step(event: ProberEvent): void {
+    const { state, effects } = stepProber(this.#state, event, this.#parts.nowNs())
+    this.#state = state
+    for (const effect of effects) this.#apply(effect)
+  }
+
+  #flags(): AgentFlags {
+    const { flags } = this.#parts
+    return {
+      beat: Atomics.load(flags, flagIndex.beat),
+      aliveAfterAbsence: Atomics.load(flags, flagIndex.aliveAfterAbsence),
+    }
+  }
+
+  /** Read only if somebody is judged or asked for: each is a system call, twenty times a second. */
+  #answers(): ReadonlyMap<Address, Answers> {
+    const { watched, link, probedSinceNs } = this.#state
+    if (watched.gateways.length === 0 && link === undefined) return new Map()
+    return new Map(
+      [...probedSinceNs.keys()].map((node) => {
+        const { answered_ns = 0n, refused_ns = 0n } = this.#parts.tables.probed_gateways.get(node) ?? {}
+        return [node, { answeredNs: answered_ns, refusedNs: refused_ns }]
+      }),
+    )
+  }
+
+  #apply(effect: ProberEffect): void {
+    const { tables, transport, report } = this.#parts
+    switch (effect.kind) {
+      case 'liveness':
+        tables.liveness.set(0, {
+          alive_until_ns: effect.aliveUntilNs,
+          probing_until_ns: effect.probingUntilNs,
+        })
+        return
+      case 'probe':
+        for (const node of effect.nodes) transport.send(node)
+        return
+      case 'askLink':
+        if (this.#link?.ask(effect.node)) this.#step({ kind: 'linkAsked' })
+        return
+      case 'openLink':
+        this.#openLink(effect.link)
+        return
+      case 'track':
+        this.#track(effect.nodes, effect.fresh)
+        return
+      case 'avoid':
+        this.#avoid(effect.untilNs)
+        return
+      case 'report':
+        report(effect.report)
+    }
+  }
+
+  #openLink(link: LinkEnd | undefined): void {
+    this.#link?.[Symbol.dispose]()
+    this.#link = undefined
+    if (link === undefined) return
+    try {
+      this.#link = this.#parts.transport.openLink(link)
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error)
+      this.#parts.report({ kind: 'linkFailed', problem })
+      this.#step({ kind: 'linkClosed' })
+    }
+  }
+
+  #track(nodes: ReadonlySet<Address>, fresh: readonly Address[]): void {
+    const { tables, transport, nowNs } = this.#parts
+    for (const [known] of [...tables.probed_gateways.entries()])
+      if (!nodes.has(known)) tables.probed_gateways.delete(known)
+    const answeredNow = { answered_ns: nowNs(), refused_ns: 0n, flapping_until_ns: 0n }
+    for (const node of fresh) tables.probed_gateways.set(node, answeredNow)
+    transport.keepOnly(nodes)
+  }
+
+  #avoid(untilNs: ReadonlyMap<Address, bigint>): void {
+    const { probed_gateways: probed } = this.#parts.tables
+    for (const [gateway, until] of untilNs) {
+      const entry = probed.get(gateway)
+      if (entry !== undefined && entry.flapping_until_ns !== until)
+        probed.set(gateway, { ...entry, flapping_until_ns: until })
+    }
+  }
+}

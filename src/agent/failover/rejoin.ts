@@ -1,0 +1,75 @@
+import { announceOwn, planMoves } from './moves.ts'
+import type { FailoverEffect, FailoverState, FailoverStep, Rejoin } from './state.ts'
+
+/*
+ * A node that was absent: started, stopped for a while, cut off. Nobody has waited for it meanwhile: ports were leased that it
+ * does not know of, and addresses went to others. It is quiet until it has relisted everything and its tables hold that.
+ */
+
+/**
+ * How long a node waits for the API server. If it does not answer, little can have changed meanwhile, and a gateway with old
+ * tables is better than none.
+ */
+export const relistTimeoutMs = 3_000
+const settleAgainMs = 1_000
+
+/** It relists once, however many signs there are that it is back. */
+export function beginRejoin(state: FailoverState): FailoverStep {
+  const { rejoin, absence } = state
+  if (rejoin?.isQuiet && rejoin.absence === absence) return { state, effects: [] }
+  const id = state.rejoins + 1
+  const begun: Rejoin = { id, absence, isQuiet: true, isRelisted: false, settling: undefined }
+  return {
+    state: { ...state, rejoin: begun, rejoins: id },
+    effects: [{ kind: 'stopAnnouncing' }, { kind: 'relist', rejoin: id }],
+  }
+}
+
+export function noteRelisted(state: FailoverState, rejoin: Rejoin): FailoverStep {
+  if (rejoin.settling !== undefined)
+    return { state: { ...state, rejoin: { ...rejoin, isRelisted: true } }, effects: [] }
+  return settle(state, { ...rejoin, isRelisted: true, settling: 'relisted' })
+}
+
+/** Without any tables there is nothing to go on with. */
+export function noteRelistTimeout(state: FailoverState, rejoin: Rejoin, hasTables: boolean): FailoverStep {
+  if (!hasTables || rejoin.isRelisted || rejoin.settling !== undefined) return { state, effects: [] }
+  const { state: settling, effects } = settle(state, { ...rejoin, settling: 'old' })
+  const fields = { waitedMs: relistTimeoutMs }
+  const message = 'the API server does not answer; the node continues with the tables that it has'
+  return { state: settling, effects: [{ kind: 'log', level: 'warn', fields, message }, ...effects] }
+}
+
+function settle(state: FailoverState, rejoin: Rejoin, afterMs = 0): FailoverStep {
+  return { state: { ...state, rejoin }, effects: [{ kind: 'settle', rejoin: rejoin.id, afterMs }] }
+}
+
+/** Tables that cannot be written are none to answer probes by. */
+export function noteSettleFailure(state: FailoverState, rejoin: Rejoin): FailoverStep {
+  return settle(state, rejoin, settleAgainMs)
+}
+
+/** The tables hold. After old ones new ones follow, as soon as the API server has answered. */
+export function noteSettled(state: FailoverState, rejoin: Rejoin, nowMs: number): FailoverStep {
+  if (rejoin.settling === 'relisted') return takePart({ ...state, rejoin: undefined }, nowMs)
+  const wanted = {
+    ...rejoin,
+    isQuiet: false,
+    settling: rejoin.isRelisted ? ('relisted' as const) : undefined,
+  }
+  const part = takePart({ ...state, rejoin: wanted }, nowMs)
+  const more = rejoin.isRelisted ? settle(part.state, wanted) : { state: part.state, effects: [] }
+  return { state: more.state, effects: [...part.effects, ...more.effects] }
+}
+
+/** The node answers probes again, and says which addresses are its own. */
+function takePart(state: FailoverState, nowMs: number): FailoverStep {
+  if (state.noMemberBecause !== undefined) return { state, effects: [] }
+  const plan = planMoves(state, nowMs)
+  const effects: FailoverEffect[] = [
+    { kind: 'answerProbes', absence: state.absence },
+    ...(plan === undefined ? [] : [{ kind: 'move', plan } as const]),
+    ...announceOwn(state),
+  ]
+  return { state, effects }
+}

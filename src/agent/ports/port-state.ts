@@ -1,0 +1,148 @@
+import type { EgressNode } from '../../api/egress-node.ts'
+import type { Window, Wish } from '../../decide/ports/lease-demand.ts'
+import { type AddressLeases, rangesOfBlocks } from '../../decide/ports/lease-table.ts'
+import { revisionOf } from '../../decide/ports/lease-use.ts'
+import type { Tables } from '../../decide/tables.ts'
+import type { OwnLeases, World } from '../../decide/world.ts'
+import type { Address } from '../../net/address.ts'
+
+type Status = NonNullable<EgressNode['status']>
+/** What a node reports of leased ports. */
+export type PortReport = { readonly [K in 'demand' | 'confirmed' | 'released']: NonNullable<Status[K]> }
+/** Of the world, what this node's leases depend on. */
+export type LeaseWorld = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
+
+export type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
+
+/**
+ * What this node requests, uses and gives back of leased ports. It is replaced, never changed. In memory alone: an agent that
+ * starts again reads from the kernel what is in use, and from its own status what it had requested and given back.
+ */
+export interface PortState {
+  readonly idleMs: number
+  readonly requests: ReadonlyMap<Address, Wish>
+  readonly windows: ReadonlyMap<Address, Window>
+  /** Flows that have found no port, ever, as the datapath last said. */
+  readonly refused: ReadonlyMap<Address, number>
+  /** Addresses of which more was requested than is in use yet. */
+  readonly unfulfilled: ReadonlySet<Address>
+  readonly usedAtMs: ReadonlyMap<Address, ReadonlyMap<number, number>>
+  readonly since: OwnLeases['since']
+  /** Blocks that nothing new uses any more. */
+  readonly leaving: BlocksByAddress
+  readonly released: BlocksByAddress
+  /** Blocks by lease, without those that are ending. */
+  readonly held: ReadonlyMap<Address, readonly number[]>
+  /** The leases by which the tables were written. */
+  readonly known: ReadonlyMap<Address, AddressLeases>
+  readonly confirmed: PortReport['confirmed']
+  /** Since when gateways have kept this node from what it has by lease, and which. */
+  readonly waiting: ReadonlyMap<Address, { readonly gateways: readonly string[]; readonly sinceMs: number }>
+  readonly hasReadStatus: boolean
+}
+
+export type PortEvent =
+  /** The pools as the kernel has them from the agent before: what is in them is in use. */
+  | { readonly kind: 'restored'; readonly pools: ReadonlyMap<Address, readonly number[]> }
+  /** Every watch has listed. Comes before each decision. */
+  | { readonly kind: 'observed'; readonly world: LeaseWorld }
+  /** The kernel holds what was decided by `world`. */
+  | { readonly kind: 'applied'; readonly world: World; readonly tables: Tables }
+  /** A pool is crowded; `refused` flows have found no port, ever. */
+  | { readonly kind: 'pressure'; readonly address: Address; readonly refused: number }
+  /** `used`: the blocks that flows have. */
+  | { readonly kind: 'swept'; readonly used: BlocksByAddress }
+
+export type PortEffect =
+  /** Somebody waits for what this node says to others. */
+  | { readonly kind: 'report' }
+  /** This node's own tables change. */
+  | { readonly kind: 'reconcile' }
+  /** A request was fulfilled. */
+  | {
+      readonly kind: 'fulfilled'
+      readonly address: Address
+      readonly blocks: number
+      readonly tookMs: number
+    }
+
+export interface PortStep {
+  readonly state: PortState
+  readonly effects: readonly PortEffect[]
+}
+
+export function startOfPorts(idleMs: number): PortState {
+  return {
+    idleMs,
+    requests: new Map(),
+    windows: new Map(),
+    refused: new Map(),
+    unfulfilled: new Set(),
+    usedAtMs: new Map(),
+    since: new Map(),
+    leaving: new Map(),
+    released: new Map(),
+    held: new Map(),
+    known: new Map(),
+    confirmed: [],
+    waiting: new Map(),
+    hasReadStatus: false,
+  }
+}
+
+/** Ports were requested, or granted, that are not in use yet. */
+export function isWaiting({ unfulfilled, since }: PortState): boolean {
+  return unfulfilled.size > 0 || [...since.values()].some((blocks) => [...blocks.values()].some(Boolean))
+}
+
+/** What the decision needs to know. */
+export function ownLeases({ since, leaving, released }: PortState): OwnLeases {
+  return { since, leaving: union(leaving, released) }
+}
+
+/** Blocks that are in use by lease or as the floor. */
+export function blocksInUse({ since }: PortState, address: Address): number {
+  return [...(since.get(address)?.values() ?? [])].filter((revision) => revision === 0).length
+}
+
+/** A gateway confirms within a second. */
+const confirmTimeoutMs = 10_000
+
+/** What a person should know of, one sentence each. */
+export function portProblems({ waiting }: PortState, nowMs: number): readonly string[] {
+  return [...waiting].flatMap(([address, { gateways, sinceMs }]) =>
+    nowMs - sinceMs < confirmTimeoutMs
+      ? []
+      : [
+          `This node waits for ${gateways.join(' and ')} to confirm ports of egress IP ${address} that the operator leased to it. Check that the agents there run.`,
+        ],
+  )
+}
+
+/** What the node says to others. */
+export function portReport({ requests, confirmed, released, known }: PortState): PortReport {
+  return {
+    demand: [...requests].map(([address, { blocks }]) => ({ address, blocks })).sort(byAddress),
+    confirmed,
+    released: [...released]
+      .flatMap(([address, blocks]) =>
+        rangesOfBlocks(blocks).map((range) => ({
+          address,
+          ...range,
+          ...revisionOf(known.get(address) ?? { revision: 0, uid: undefined }),
+        })),
+      )
+      .sort(byAddress),
+  }
+}
+
+function byAddress(a: { readonly address: string }, b: { readonly address: string }): number {
+  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0
+}
+
+export function union(one: BlocksByAddress, other: BlocksByAddress): BlocksByAddress {
+  const both = new Map<Address, ReadonlySet<number>>()
+  for (const [address, blocks] of [...one, ...other])
+    both.set(address, new Set([...(both.get(address) ?? []), ...blocks]))
+  return both
+}

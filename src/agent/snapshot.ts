@@ -1,0 +1,35 @@
+import type { Tables } from '../decide/tables.ts'
+import type { World, WorldNode } from '../decide/world.ts'
+import type { Applied } from './apply.ts'
+import type { FailoverState } from './failover/state.ts'
+import type { Attachment } from './pods/attachments.ts'
+import type { PortState } from './ports/port-state.ts'
+
+/** What was decided last, and by what. */
+export interface Decided {
+  readonly world: World
+  readonly tables: Tables
+  readonly applied: Applied
+}
+
+/** What the agent knows at one moment. Queries read it; nothing that they do changes it. */
+export interface Snapshot {
+  readonly isReady: boolean
+  readonly startedAt: string
+  /** Undefined until the tables were written for the first time. */
+  readonly decided: Decided | undefined
+  readonly failover: FailoverState
+  readonly ports: PortState
+  readonly attachments: readonly Attachment[]
+  /** This node, as the API server has it. */
+  readonly node: WorldNode | undefined
+  readonly nodes: readonly WorldNode[]
+  /** What has never been listed, and why. */
+  readonly missing: readonly string[]
+  /** The API server does not answer. */
+  readonly isStale: boolean
+  /** Why the tables could not be written the last time; undefined if they could. */
+  readonly applyFailure: string | undefined
+  readonly reportFailure: string | undefined
+  readonly podProblems: readonly string[]
+}
