@@ -61,7 +61,7 @@ describe('on a real device', { skip }, () => {
     new Failover({
       self: 'node',
       tables: {
-        vitals: { get: () => undefined },
+        liveness: { get: () => undefined },
         egress_ips: { count: () => 0 },
       } as unknown as Datapath['tables'],
       netlink,
