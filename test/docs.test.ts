@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { test } from 'node:test'
+
+/* The documents name files, headings and tests. A rename must not leave them behind. */
+
+const root = resolve(import.meta.dirname, '..')
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const listTracked = (pattern: string): readonly string[] =>
+  execFileSync('git', ['ls-files', pattern], { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean)
+const documents = [...listTracked(':(glob)*.md'), ...listTracked(':(glob)docs/**/*.md')]
+
+/** As code hosts make them: lower case, punctuation left out, a dash for each space. */
+function anchorsOf(markdown: string): readonly string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+/** Links to files or headings that are not there. */
+function brokenLinks(path: string, markdown: string): string[] {
+  return [...markdown.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+    if (/^[a-z]+:/.test(link)) return []
+    const [file = '', anchor] = link.split('#')
+    const target = file === '' ? path : join(dirname(path), file)
+    if (!existsSync(join(root, target))) return [link]
+    return anchor === undefined || anchorsOf(file === '' ? markdown : read(target)).includes(anchor)
+      ? []
+      : [link]
+  })
+}
+
+/** Files of the repository that are named as code. */
+function missingFiles(markdown: string): string[] {
+  const named = [
+    ...markdown.matchAll(/`((?:src|bpf|test|bench|image|packaging|deploy|docs|bin)\/[\w./-]*)`/g),
+  ]
+  return named.map(([, path = '']) => path).filter((path) => !existsSync(join(root, path)))
+}
+
+test('a broken link, a missing heading and a missing file are found', () => {
+  assert.deepEqual(brokenLinks('README.md', '[a](docs/none.md) [b](#none) [c](#here)\n## Here'), [
+    'docs/none.md',
+    '#none',
+  ])
+  assert.deepEqual(missingFiles('`src/none.ts`, `src/net/`'), ['src/none.ts'])
+})
+
+for (const path of documents)
+  test(`${path} names files and headings that exist`, () => {
+    assert.deepEqual([...brokenLinks(path, read(path)), ...missingFiles(read(path))], [])
+  })
+
+test('docs/rfc.md names tests that exist', () => {
+  const tests = listTracked('test/packets/*.ts').map(read).join('\n')
+  const names = [...read('docs/rfc.md').matchAll(/(?<!\*)\*([^*\n]+)\*(?!\*)/g)].map(([, name = '']) => name)
+  assert.ok(names.length > 20)
+  assert.deepEqual(
+    names.filter(
+      (name) =>
+        !tests.includes(name.replace(/^…/, '').replaceAll("'", "\\'")) &&
+        !tests.includes(name.replace(/^…/, '')),
+    ),
+    [],
+  )
+})
