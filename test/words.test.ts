@@ -3,10 +3,6 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { test } from 'node:test'
-import type { Command } from 'commander'
-import { buildProgram } from '../src/cli/program.ts'
-import { labCommand } from '../src/lab/command.ts'
-import { literalsOf } from './support/literals.ts'
 import { findReplaced } from './support/replaced-words.ts'
 
 /* One thing has one name, in every text that a user reads: docs/glossary.md. */
@@ -41,28 +37,6 @@ function paragraphs(path: string): Passage[] {
   })
 }
 
-/** Of YAML the comments and the descriptions, which run over several lines. */
-function yamlTexts(path: string): Passage[] {
-  const text = read(path)
-    .replace(/\n\s*#/g, '\n')
-    .replace(/^\s*[\w.-]+:(?= |$)/gm, '')
-  return [{ where: path, text: text.replace(/\s+/g, ' ') }]
-}
-
-function literals(path: string): Passage[] {
-  return literalsOf(read(path))
-    .filter(({ text }) => /[a-z] [a-z]/i.test(text))
-    .map(({ line, text }) => ({ where: `${path}:${line}`, text: text.replace(/\s+/g, ' ') }))
-}
-
-function helpOf(command: Command, parents: readonly string[] = []): Passage[] {
-  const words = [...parents, command.name()]
-  let text = ''
-  command.configureOutput({ writeOut: (part) => void (text += part) }).outputHelp()
-  const below = command.commands.flatMap((each) => helpOf(each, words))
-  return [{ where: `${words.join(' ')} --help`, text: text.replace(/\s+/g, ' ') }, ...below]
-}
-
 function complaints(passages: readonly Passage[]): string[] {
   return passages.flatMap(({ where, text }) => findReplaced(text).map((found) => `${where}: ${found}`))
 }
@@ -94,18 +68,6 @@ test('replaced words are found, also across a line break, and their other meanin
     [],
   )
   assert.deepEqual(right.flatMap(findReplaced), [])
-})
-
-test('literals are found in code: strings, templates with values in them, and nothing else', () => {
-  const source = [
-    "const a = 'one two' // 'three four'",
-    "const b = /it's/.test(a) ? 8 / 2 : `five ${wrap({ c: 'six' })} seven ${'eight'}`",
-    '/* "nine" */ const c = "ten"',
-  ]
-  assert.deepEqual(
-    literalsOf(source.join('\n')).map(({ line, text }) => `${line} ${text}`),
-    ['1 one two', '2 six', '2 eight', '2 five … seven …', '3 ten'],
-  )
 })
 
 for (const path of tracked(':(glob)*.md', ':(glob)docs/**/*.md'))
