@@ -56,6 +56,34 @@ for (const path of documents)
     assert.deepEqual([...brokenLinks(path, read(path)), ...missingFiles(read(path))], [])
   })
 
+/** What each kind of name in the documents looks like, and where the name is made. */
+const names: readonly { kind: string; pattern: RegExp; sources: string }[] = [
+  { kind: 'verdicts', pattern: /\b(?:DROP|PASS|SENT)_[A-Z_]+\b/g, sources: 'bpf/types.h' },
+  { kind: 'metrics', pattern: /\bsallyport_[a-z_]+\b/g, sources: ':(glob)src/agent/**/*.ts' },
+]
+for (const { kind, pattern, sources } of names)
+  test(`the documents name ${kind} that exist`, () => {
+    const known = listTracked(sources).map(read).join('\n')
+    const named = new Set(documents.flatMap((path) => read(path).match(pattern) ?? []))
+    assert.ok(named.size > 3)
+    assert.deepEqual(
+      [...named].filter((name) => !known.includes(name)),
+      [],
+    )
+  })
+
+test('docs/failure-modes.md quotes messages that exist', () => {
+  const sources = listTracked(':(glob)src/**/*.ts').map(read).join('\n')
+  const quoted = [...read('docs/failure-modes.md').matchAll(/(?:logs|log says|device) `([^`…]+)/g)]
+  assert.equal(quoted.length, 3)
+  assert.deepEqual(
+    quoted
+      .map(([, message = '']) => message)
+      .filter((message) => !sources.includes(message.replace(/from_pod on /, '').trim())),
+    [],
+  )
+})
+
 test('docs/rfc.md names tests that exist', () => {
   const tests = listTracked('test/packets/*.ts').map(read).join('\n')
   const names = [...read('docs/rfc.md').matchAll(/(?<!\*)\*([^*\n]+)\*(?!\*)/g)].map(([, name = '']) => name)
