@@ -59,6 +59,11 @@ for (const path of documents)
 /** What each kind of name in the documents looks like, and where the name is made. */
 const names: readonly { kind: string; pattern: RegExp; sources: string }[] = [
   { kind: 'verdicts', pattern: /\b(?:DROP|PASS|SENT)_[A-Z_]+\b/g, sources: 'bpf/types.h' },
+  {
+    kind: 'conditions and reasons',
+    pattern: /(?<=(?:condition|reason|Event)s? `)[A-Za-z]+(?=`)/g,
+    sources: ':(glob)src/**/*.ts',
+  },
   { kind: 'metrics', pattern: /\bsallyport_[a-z_]+\b/g, sources: ':(glob)src/agent/**/*.ts' },
 ]
 for (const { kind, pattern, sources } of names)
@@ -72,14 +77,24 @@ for (const { kind, pattern, sources } of names)
     )
   })
 
-test('docs/failure-modes.md quotes messages that exist', () => {
+test('docs/failure-modes.md quotes log messages that exist', () => {
   const sources = listTracked(':(glob)src/**/*.ts').map(read).join('\n')
-  const quoted = [...read('docs/failure-modes.md').matchAll(/(?:logs|log says|device) `([^`…]+)/g)]
-  assert.equal(quoted.length, 3)
+  const quoted = [...read('docs/failure-modes.md').matchAll(/(?:logs|log says) `([^`…]+)/g)]
+  assert.equal(quoted.length, 2)
   assert.deepEqual(
-    quoted
-      .map(([, message = '']) => message)
-      .filter((message) => !sources.includes(message.replace(/from_pod on /, '').trim())),
+    quoted.map(([, message = '']) => message).filter((message) => !sources.includes(message)),
+    [],
+  )
+})
+
+test('ARCHITECTURE.md names maps, fields and programs that exist', () => {
+  const sources = listTracked('bpf').map(read).join('\n')
+  const named = [...read('ARCHITECTURE.md').matchAll(/`([a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)`/g)].map(
+    ([, name = '']) => name,
+  )
+  assert.ok(named.length > 20)
+  assert.deepEqual(
+    named.filter((name) => !new RegExp(`\\b${name}\\b`).test(sources)),
     [],
   )
 })
