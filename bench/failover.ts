@@ -5,7 +5,7 @@ import { repository } from '../src/lab/layout.ts'
 import { missingForLab } from '../src/lab/requirements.ts'
 import { type Death, deaths, setUpCluster } from './deaths.ts'
 import { type Held, holdThrough, wrongSources } from './held.ts'
-import { drawTimelines, type Timeline } from './timeline.ts'
+import { drawFailover } from './picture.ts'
 import { compileTools } from './tools.ts'
 
 /**
@@ -38,10 +38,10 @@ export interface Failover {
 
 const print = (text = ''): void => void process.stdout.write(`${text}\n`)
 
-async function measure(death: Death): Promise<{ result: Failover; timeline: Timeline; held: Held }> {
+async function measure(death: Death): Promise<{ result: Failover; held: Held }> {
   const cluster = await setUpCluster('failover')
   try {
-    const { held, seen, diedMs } = await holdThrough(cluster, death, load)
+    const { held, seen } = await holdThrough(cluster, death, load)
     const result = {
       way: death.way,
       connections: held.connections - held.notOpened,
@@ -51,8 +51,7 @@ async function measure(death: Death): Promise<{ result: Failover; timeline: Time
       newFlowsFailed: held.newFlowsFailed,
       wrongSource: wrongSources(seen),
     }
-    const timeline = { way: death.way, diedAtMs: diedMs - seen.from, lanes: Object.values(seen.macs) }
-    return { result, held, timeline }
+    return { result, held }
   } finally {
     await cluster.remove()
   }
@@ -72,16 +71,14 @@ async function run(): Promise<void> {
   if (missing.length > 0) throw new Error(missing.join('; '))
   compileTools()
   const results: Failover[] = []
-  const timelines: Timeline[] = []
   for (const death of deaths.filter(({ way }) => way.includes(options.ways))) {
     print(styleText('bold', death.way))
-    const { result, timeline, held } = await measure(death)
+    const { result, held } = await measure(death)
     printResult({ result, held })
     results.push(result)
-    timelines.push(timeline)
   }
   writeFileSync(join(options.out, 'failover.json'), `${JSON.stringify(results, null, 2)}\n`)
-  writeFileSync(join(options.out, 'failover.svg'), drawTimelines(timelines))
+  writeFileSync(join(options.out, 'failover.svg'), drawFailover(results))
   print(
     `\nWritten: ${join(options.out, 'failover.json')} and failover.svg. Made by: node bench/failover.ts --connections ${options.connections} --senders ${options.senders} --seconds ${options.seconds}`,
   )

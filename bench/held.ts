@@ -30,11 +30,8 @@ export interface Held {
 
 /** What the far end noticed. */
 export interface Seen {
-  /** ms of the clock that all namespaces of a machine share. */
-  readonly from: number
+  /** Packets by the address that they came from. */
   readonly sources: Readonly<Record<string, number>>
-  /** Packets per 10 ms by the MAC that they came from. */
-  readonly macs: Readonly<Record<string, readonly number[]>>
 }
 
 /** What the outpost tells on a port beside its own. */
@@ -59,7 +56,7 @@ export async function holdThrough(
   cluster: Cluster,
   death: Death,
   { connections, senders, seconds }: Load,
-): Promise<{ held: Held; seen: Seen; diedMs: number }> {
+): Promise<{ held: Held; seen: Seen }> {
   const words = [outpostAddress, ports.base, ports.count, connections, senders, seconds].map(String)
   const [command = '', ...rest] = cluster.inPod([holdBinary, 'run', ...words])
   if (death.isAlone) await leaveAlone(cluster)
@@ -79,11 +76,10 @@ export async function holdThrough(
   })
   await forget(cluster)
   await setTimeout(dieAfterMs)
-  const diedMs = Number(process.hrtime.bigint() / 1_000_000n)
   await death.happen(cluster)
   await ended
   const line = output.split('\n').find((each) => each.startsWith('{')) ?? '{}'
-  return { held: JSON.parse(line) as Held, seen: await seen(cluster), diedMs }
+  return { held: JSON.parse(line) as Held, seen: await seen(cluster) }
 }
 
 /** How many packets came from an address that no policy gave. */

@@ -1,3 +1,5 @@
+import type { Failover } from './failover.ts'
+
 /** One figure of the result file. `ratio` is Sallyport's advantage over the classic gateway: above 1 is better. */
 export interface Result {
   readonly name: string
@@ -9,6 +11,126 @@ export interface Result {
 }
 
 const width = 900
+const colour = {
+  good: '#2b7a5b',
+  bad: '#b3562f',
+  pale: '#a9cfbf',
+  ink: '#1f2933',
+  dim: '#5b6875',
+  line: '#d5dbe1',
+}
+const style = `text{font:14px system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;fill:${colour.ink}}
+.head{font-size:20px;font-weight:600}.huge{font-size:44px;font-weight:700;fill:${colour.good}}.group{font-weight:600}
+.note{font-size:12px;fill:${colour.dim}}.value{font-weight:600}.end{text-anchor:end}.middle{text-anchor:middle}`
+
+function frame(height: number, title: string, parts: readonly string[]): string {
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
+<title>${escapeText(title)}</title>
+<style>${style}</style>
+<rect width="100%" height="100%" fill="#ffffff"/>
+${parts.join('\n')}
+</svg>
+`
+}
+
+const escapeText = (value: string): string => value.replace(/[&<>]/g, (char) => `&#${char.charCodeAt(0)};`)
+
+function text(x: number, y: number, content: string, classes = ''): string {
+  const attribute = classes === '' ? '' : ` class="${classes}"`
+  return `<text x="${x.toFixed(0)}" y="${y.toFixed(0)}"${attribute}>${escapeText(content)}</text>`
+}
+
+function bar(x: number, y: number, length: number, height: number, fill: string): string {
+  return `<rect x="${x}" y="${y}" width="${Math.max(2, length).toFixed(1)}" height="${height}" rx="3" fill="${fill}"/>`
+}
+
+/** What each measured failure is to a reader, in the order in which the picture shows them. */
+const failures: readonly { readonly group: string; readonly labels: Readonly<Record<string, string>> }[] = [
+  {
+    group: 'The gateway fails',
+    labels: {
+      'namespace deleted': 'the whole node disappears',
+      'link cut': 'its network link is cut',
+      "node's processes frozen": 'all its processes freeze',
+      'agent killed': 'its agent is killed',
+    },
+  },
+  {
+    group: 'The gateway fails while API server and operator are down',
+    labels: {
+      'link cut, operator and API server away': 'its network link is cut',
+      "node's processes frozen, operator and API server away": 'all its processes freeze',
+    },
+  },
+  {
+    group: 'Maintenance',
+    labels: {
+      'agents upgraded': 'all agents are upgraded',
+      'node cordoned': 'the node is cordoned',
+      'node unlabelled': 'the node loses its gateway label',
+    },
+  },
+]
+
+const failoverLeft = 310
+const failoverRight = 700
+const axisMs = 500
+
+/** How long open connections pause, and how many break, by what happens to their gateway. */
+export function drawFailover(results: readonly Failover[]): string {
+  const total = (of: (result: Failover) => number): string =>
+    results.reduce((sum, each) => sum + of(each), 0).toLocaleString('en-US')
+  const longestWait = Math.max(...results.map(({ newFlowsDisturbedMs }) => newFlowsDisturbedMs))
+  const opened = total(({ connections }) => connections)
+  const strayed = total(({ wrongSource }) => wrongSource)
+  const failed = total(({ newFlowsFailed }) => newFlowsFailed)
+  const scale = (failoverRight - failoverLeft) / axisMs
+  const title = 'What open connections notice when their gateway fails'
+  const parts = [
+    text(24, 36, title, 'head'),
+    text(24, 92, `${total(({ broken }) => broken)} broken`, 'huge'),
+    text(
+      270,
+      74,
+      `of ${opened} open connections in ${results.length} cases. ${strayed} packets left from another address.`,
+    ),
+    text(270, 94, `New connections: ${failed} failed. The slowest waited ${longestWait} ms.`),
+    text(failoverLeft, 134, 'longest pause of an open connection', 'note'),
+    text(876, 134, 'connections broken', 'note end'),
+  ]
+  let y = 150
+  for (const { group, labels } of failures) {
+    parts.push(text(24, y + 16, group, 'group'))
+    y += 26
+    for (const [way, label] of Object.entries(labels)) {
+      const result = results.find((each) => each.way === way)
+      if (result === undefined) continue
+      const longest = result.stallMs.max
+      parts.push(
+        text(failoverLeft - 14, y + 16, label, 'end'),
+        bar(failoverLeft, y, Math.min(longest, axisMs) * scale, 22, colour.good),
+        text(failoverLeft + Math.min(longest, axisMs) * scale + 8, y + 16, `${longest} ms`, 'value'),
+        text(
+          876,
+          y + 16,
+          `${result.broken.toLocaleString('en-US')} of ${result.connections.toLocaleString('en-US')}`,
+          'value end',
+        ),
+      )
+      y += 30
+    }
+    y += 8
+  }
+  for (let ms = 0; ms <= axisMs; ms += 100) {
+    const x = failoverLeft + ms * scale
+    parts.unshift(
+      `<line x1="${x}" x2="${x}" y1="144" y2="${y}" stroke="${colour.line}"/>`,
+      text(x, y + 18, ms === axisMs ? 'half a second' : `${ms} ms`, 'note middle'),
+    )
+  }
+  return frame(y + 34, title, parts)
+}
+
 const left = 366
 const barHeight = 22
 const gap = 12
@@ -19,28 +141,31 @@ export function drawResults(results: readonly Result[]): string {
   const shown = results.filter(
     (result): result is Result & { ratio: number } => result.ratio !== null && Number.isFinite(result.ratio),
   )
-  const most = Math.max(1.4, ...shown.map(({ ratio }) => ratio))
-  const scale = (width - left - 110) / most
-  const height = top + shown.length * (barHeight + gap) + 44
-  const bars = shown.map(({ name, ratio, sallyport, unit }, index) => {
-    const y = top + index * (barHeight + gap)
-    const color = ratio >= 1 ? '#2b7a5b' : '#b3562f'
-    return `<text x="${left - 12}" y="${y + 16}" text-anchor="end">${name}</text>
-<rect x="${left}" y="${y}" width="${(ratio * scale).toFixed(1)}" height="${barHeight}" rx="3" fill="${color}"/>
-<text x="${(left + ratio * scale + 8).toFixed(1)}" y="${y + 16}" class="value">${ratio.toFixed(2)}<tspan class="raw" dx="8">${format(sallyport)} ${unit}</tspan></text>`
-  })
+  const scale = (width - left - 150) / Math.max(1.4, ...shown.map(({ ratio }) => ratio))
+  const bottom = top + shown.length * (barHeight + gap)
   const line = left + scale
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
-<title>Sallyport against a gateway from the kernel's own parts</title>
-<style>text{font:14px system-ui,sans-serif;fill:#1f2933}.head{font-size:18px;font-weight:600}.note,.raw{font-size:12px;fill:#6b7785}.value{font-weight:600}.raw{font-weight:400}</style>
-<rect width="100%" height="100%" fill="#ffffff"/>
-<text x="24" y="32" class="head">Sallyport against a gateway from the kernel's own parts</text>
-<text x="24" y="52" class="note">policy routing, VXLAN and nftables SNAT = 1; longer is better, also for latencies and CPU</text>
-${bars.join('\n')}
-<line x1="${line}" x2="${line}" y1="${top - 10}" y2="${height - 36}" stroke="#1f2933" stroke-dasharray="3 4"/>
-<text x="${line}" y="${height - 18}" text-anchor="middle" class="note">classic gateway</text>
-</svg>
-`
+  const bars = shown.flatMap(({ name, ratio, sallyport, unit }, index) => {
+    const y = top + index * (barHeight + gap)
+    const after = Math.max(left + ratio * scale, line) + 10
+    return [
+      text(left - 12, y + 16, name, 'end'),
+      bar(left, y, ratio * scale, barHeight, ratio >= 1 ? colour.good : colour.bad),
+      text(after, y + 16, ratio.toFixed(2), 'value'),
+      text(after + 42, y + 16, `${format(sallyport)} ${unit}`, 'note'),
+    ]
+  })
+  return frame(bottom + 44, "Sallyport compared with a gateway made of the kernel's own parts", [
+    text(24, 32, "Sallyport compared with a gateway made of the kernel's own parts", 'head'),
+    text(
+      24,
+      54,
+      'That gateway (policy routing, VXLAN, nftables SNAT) is 1. Longer is better, for latency and CPU time as well.',
+      'note',
+    ),
+    ...bars,
+    `<line x1="${line}" x2="${line}" y1="${top - 10}" y2="${bottom + 8}" stroke="${colour.ink}" stroke-dasharray="3 4"/>`,
+    text(line, bottom + 26, 'the gateway made of kernel parts', 'note middle'),
+  ])
 }
 
 export function format(value: number): string {

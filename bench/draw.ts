@@ -1,0 +1,14 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { drawFailover, drawResults } from './picture.ts'
+
+/** Draws the pictures anew from the figures that are checked in, without measuring anything. */
+const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, name), 'utf8'))
+
+export const pictures: Readonly<Record<string, () => string>> = {
+  'failover.svg': () => drawFailover(read('failover.json')),
+  'results.svg': () => drawResults(read('results.json')),
+}
+
+if (import.meta.main)
+  for (const [name, draw] of Object.entries(pictures)) writeFileSync(join(import.meta.dirname, name), draw())

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { test } from 'node:test'
+
+/* The documents name files, headings and tests. A rename must not leave them behind. */
+
+const root = resolve(import.meta.dirname, '..')
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const listTracked = (pattern: string): readonly string[] =>
+  execFileSync('git', ['ls-files', pattern], { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean)
+const documents = [...listTracked(':(glob)*.md'), ...listTracked(':(glob)docs/**/*.md')]
+
+/** As code hosts make them: lower case, punctuation left out, a dash for each space. */
+function anchorsOf(markdown: string): readonly string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+/** Links to files or headings that are not there. */
+function brokenLinks(path: string, markdown: string): string[] {
+  return [...markdown.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+    if (/^[a-z]+:/.test(link)) return []
+    const [file = '', anchor] = link.split('#')
+    const target = file === '' ? path : join(dirname(path), file)
+    if (!existsSync(join(root, target))) return [link]
+    return anchor === undefined || anchorsOf(file === '' ? markdown : read(target)).includes(anchor)
+      ? []
+      : [link]
+  })
+}
+
+/** Files of the repository that are named as code. */
+function missingFiles(markdown: string): string[] {
+  const named = [
+    ...markdown.matchAll(/`((?:src|bpf|test|bench|image|packaging|deploy|docs|bin)\/[\w./-]*)`/g),
+  ]
+  return named.map(([, path = '']) => path).filter((path) => !existsSync(join(root, path)))
+}
+
+test('a broken link, a missing heading and a missing file are found', () => {
+  assert.deepEqual(brokenLinks('README.md', '[a](docs/none.md) [b](#none) [c](#here)\n## Here'), [
+    'docs/none.md',
+    '#none',
+  ])
+  assert.deepEqual(missingFiles('`src/none.ts`, `src/net/`'), ['src/none.ts'])
+})
+
+for (const path of documents)
+  test(`${path} names files and headings that exist`, () => {
+    assert.deepEqual([...brokenLinks(path, read(path)), ...missingFiles(read(path))], [])
+  })
+
+/** What each kind of name in the documents looks like, and where the name is made. */
+const names: readonly { kind: string; pattern: RegExp; sources: string }[] = [
+  { kind: 'verdicts', pattern: /\b(?:DROP|PASS|SENT)_[A-Z_]+\b/g, sources: 'bpf/types.h' },
+  {
+    kind: 'conditions and reasons',
+    pattern: /(?<=(?:condition|reason|Event)s? `)[A-Za-z]+(?=`)/g,
+    sources: ':(glob)src/**/*.ts',
+  },
+  { kind: 'metrics', pattern: /\bsallyport_[a-z_]+\b/g, sources: ':(glob)src/agent/**/*.ts' },
+]
+for (const { kind, pattern, sources } of names)
+  test(`the documents name ${kind} that exist`, () => {
+    const known = listTracked(sources).map(read).join('\n')
+    const named = new Set(documents.flatMap((path) => read(path).match(pattern) ?? []))
+    assert.ok(named.size > 3)
+    assert.deepEqual(
+      [...named].filter((name) => !known.includes(name)),
+      [],
+    )
+  })
+
+test('docs/failure-modes.md quotes log messages that exist', () => {
+  const sources = listTracked(':(glob)src/**/*.ts').map(read).join('\n')
+  const quoted = [...read('docs/failure-modes.md').matchAll(/(?:logs|log says) `([^`…]+)/g)]
+  assert.equal(quoted.length, 2)
+  assert.deepEqual(
+    quoted.map(([, message = '']) => message).filter((message) => !sources.includes(message)),
+    [],
+  )
+})
+
+test('ARCHITECTURE.md names maps, fields and programs that exist', () => {
+  const sources = listTracked('bpf').map(read).join('\n')
+  const named = [...read('ARCHITECTURE.md').matchAll(/`([a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+)`/g)].map(
+    ([, name = '']) => name,
+  )
+  assert.ok(named.length > 20)
+  assert.deepEqual(
+    named.filter((name) => !new RegExp(`\\b${name}\\b`).test(sources)),
+    [],
+  )
+})
+
+test('docs/rfc.md names tests that exist', () => {
+  const tests = listTracked('test/packets/*.ts').map(read).join('\n')
+  const names = [...read('docs/rfc.md').matchAll(/(?<!\*)\*([^*\n]+)\*(?!\*)/g)].map(([, name = '']) => name)
+  assert.ok(names.length > 20)
+  assert.deepEqual(
+    names.filter(
+      (name) =>
+        !tests.includes(name.replace(/^…/, '').replaceAll("'", "\\'")) &&
+        !tests.includes(name.replace(/^…/, '')),
+    ),
+    [],
+  )
+})
