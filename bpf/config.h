@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Knobs, which user space sets in .rodata before it loads the programs. The verifier takes them for constants, and removes the code
- * that they rule out.
+ * Knobs, which user space sets in .rodata before it loads the programs. The verifier takes them for constants, and removes
+ * the code that they rule out.
  */
 #ifndef SALLYPORT_CONFIG_H
 #define SALLYPORT_CONFIG_H
@@ -16,9 +16,10 @@ const volatile __u64 udp_ns = 300 * SECONDS;
 const volatile __u64 icmp_ns = 60 * SECONDS;
 
 /*
- * How long a connection from outside is kept after its last packet in either direction, if it is not TCP. The stack keeps it for
- * 30 s (nf_conntrack_udp_timeout, nf_conntrack_icmp_timeout). A longer time here would leave a pod's packet to the stack as a
- * reply when the stack does not know the connection any more, and the packet would leave with the pod's own address.
+ * How long a connection from outside is kept after its last packet in either direction, if it is not TCP. The stack keeps
+ * it for 30 s (nf_conntrack_udp_timeout, nf_conntrack_icmp_timeout). A longer time here would leave a pod's packet to the
+ * stack as a reply when the stack does not know the connection any more, and the packet would leave with the pod's own
+ * address.
  */
 const volatile __u64 inbound_udp_ns = 30 * SECONDS;
 const volatile __u64 inbound_icmp_ns = 30 * SECONDS;
@@ -31,12 +32,14 @@ const volatile __u64 inbound_icmp_ns = 30 * SECONDS;
  */
 const volatile __u64 gateway_silence_ns = 350000000ULL;
 
-/* Minimum interval between two records about one pool, so that a flood of connections does not become a flood of records. */
+/*
+ * Minimum interval between two records about one pool, so that a flood of connections does not become a flood of records.
+ */
 const volatile __u64 pressure_interval_ns = 10000000ULL;
 
 /*
- * How many drops a CPU reports in one window. It counts all of them. The ring has one lock for all CPUs: 16,000 records a second
- * hold it for far less than a hundredth of the time, and are more than anyone reads.
+ * How many drops a CPU reports in one window. It counts all of them. The ring has one lock for all CPUs: 16,000 records a
+ * second hold it for far less than a hundredth of the time, and are more than anyone reads.
  */
 const volatile __u32 drop_records = 16;
 const volatile __u64 drop_window_ns = 1000000ULL;
@@ -49,9 +52,9 @@ const volatile __u32 tunnel_port = 8472;
 
 /*
  * A simulation runs whole clusters in one process: each node has programs and maps of its own, loaded from the same object
- * file, and packets travel from program to program by BPF_PROG_TEST_RUN. There are no devices and no routes. Before each run the
- * simulation writes what the machine would have answered into the map `simulated_run`. After the run it finds there the
- * verdict and where the packet was sent. The packet itself comes out of the test run, without its tunnel header.
+ * file, and packets travel from program to program by BPF_PROG_TEST_RUN. There are no devices and no routes. Before each
+ * run the simulation writes what the machine would have answered into the map `simulated_run`. After the run it finds there
+ * the verdict and where the packet was sent. The packet itself comes out of the test run, without its tunnel header.
  *
  * Each knob is off in production, where the verifier removes what it guards.
  */

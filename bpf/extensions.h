@@ -18,8 +18,8 @@ struct extensions {
 };
 
 /*
- * Follows the extension headers to the transport header, or to the payload of a later fragment. RFC 8200 lets a packet carry any
- * number of them. The programs drop a packet with more than MAX_EXTENSION_HEADERS, as many routers do.
+ * Follows the extension headers to the transport header, or to the payload of a later fragment. RFC 8200 lets a packet
+ * carry any number of them. The programs drop a packet with more than MAX_EXTENSION_HEADERS, as many routers do.
  */
 static __noinline enum verdict skip_extensions(struct __sk_buff *skb, struct extensions *at)
 {

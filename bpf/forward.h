@@ -21,8 +21,8 @@ static __always_inline long write_macs(struct __sk_buff *skb, const __u8 *destin
 }
 
 /*
- * Straight into the pod's namespace, past the backlog queue. The packet still has the type that the device it came by gave it, which
- * may be "for another host".
+ * Straight into the pod's namespace, past the backlog queue. The packet still has the type that the device it came by gave
+ * it, which may be "for another host".
  */
 static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet *packet, const struct pod *pod)
 {
@@ -96,7 +96,7 @@ static __always_inline __u32 length_on_wire(struct __sk_buff *skb, const struct 
 	return skb->gso_size + packet->l4_offset - L3_OFFSET + sizeof(struct tcphdr);
 }
 
-/* Is the packet too big for the tunnel, and may nobody fragment it? */
+/* Is the packet too big for the tunnel? One that may be fragmented is not: the kernel fragments it. */
 static __always_inline bool is_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 tunnel_mtu)
 {
 	return (packet->dont_fragment || skb->gso_size) && length_on_wire(skb, packet) > tunnel_mtu;
@@ -110,8 +110,8 @@ struct way_out {
 };
 
 /*
- * Finds the route that the node's own forwarding would take if the packet had the address `source`. This happens before the packet
- * is rewritten, because a packet that is too big is answered with the addresses that its sender knows.
+ * Finds the route that the node's own forwarding would take if the packet had the address `source`. This happens before the
+ * packet is rewritten, because a packet that is too big is answered with the addresses that its sender knows.
  */
 static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct packet *packet,
 					    const struct address *source, struct way_out *way)

@@ -110,12 +110,12 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination || destination->kind != CLUSTER_HOST)
 		return DROP_NOT_A_LOCAL_POD;
-	/* Its MAC is the sender's: the stack would take it for somebody else's. */
+	/* The MAC is not this node's, and the stack would drop the packet as another host's. */
 	bpf_skb_change_type(skb, PACKET_HOST);
 	return PASS_TO_HOST;
 }
 
-/* Is this port really that node's? */
+/* A node may send only from ports that it owns. */
 static __always_inline enum verdict check_ownership(const struct packet *packet, const struct tunnel_end *tunnel)
 {
 	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
@@ -127,7 +127,7 @@ static __always_inline enum verdict check_ownership(const struct packet *packet,
 	return CONTINUE;
 }
 
-/* If the packet is too big for the way out, its sender is told through the tunnel, as if the world had. */
+/* If the packet is too big for the route, the gateway tells its sender through the tunnel, as if the world had answered. */
 static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct packet *packet,
 						const struct tunnel_end *tunnel)
 {
@@ -143,7 +143,7 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 	return send_to_world(skb, packet, &way, SENT_FORWARDED);
 }
 
-/* What is for another pod's port of an egress IP turns back here (hairpinning, RFC 4787 REQ-9). */
+/* A packet for another pod's port of an egress IP turns back here (hairpinning, RFC 4787 REQ-9). */
 static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
 					       const struct tunnel_end *tunnel)
 {

@@ -2,8 +2,8 @@
 /*
  * The stages of from_pod: a packet leaves a pod of this node
  *
- * An established flow keeps its egress IP, whatever has changed since. Only a new flow is asked where it goes: to the cluster,
- * to the stack, or to the world by the pod's policy set.
+ * An established flow keeps its egress IP, whatever has changed since. Only for a new flow the programs decide where it
+ * goes: to the cluster, to the stack, or to the world by the pod's policy set.
  */
 #ifndef SALLYPORT_FROM_POD_H
 #define SALLYPORT_FROM_POD_H
@@ -21,8 +21,9 @@ static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct 
 	return skb->vlan_present ? DROP_VLAN : parse_any(skb, packet);
 }
 
-/* A device belongs to one pod: an address that is not the pod's own is refused, whatever it is. Fills in `pod`. */
-static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet, struct journey *journey)
+/* A device belongs to one pod, which may send only from its own address. Fills in `pod`. */
+static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet,
+						 struct journey *journey)
 {
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->sender);
 
@@ -39,9 +40,9 @@ static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const st
 }
 
 /*
- * Would this come out of a node's tunnel as if another node had sent it? Nodes are known by their addresses, and a pod's
- * datagram gets its node's address on the way out, or from another plugin. Pods may have a tunnel among themselves. Where
- * the pod's own address stays the source, no node believes the datagram.
+ * A node accepts a tunnel packet by the address of the node that sent it. A pod's datagram to the tunnel's port may get the
+ * address of its own node, from this program or from the other CNI plugin, and would be accepted. Pods may run a tunnel
+ * among themselves: the datagram then keeps the pod's address, which no node accepts.
  */
 static __noinline enum verdict refuse_forged_tunnel(const struct packet *packet)
 {
@@ -62,8 +63,8 @@ static __always_inline bool opens_connection(const struct packet *packet)
 }
 
 /*
- * Does the flow's mapping still count? Not if it has expired, belonged to a pod that had the address before, or is closed when a
- * new connection starts.
+ * Does the mapping belong to the packet's flow? It does not if it has expired, if another pod had the address when it was
+ * made, or if it is closed and the packet opens a new connection.
  */
 static __always_inline bool is_current(const struct mapping *mapping, const struct packet *packet,
 				       const struct journey *journey)
@@ -73,7 +74,7 @@ static __always_inline bool is_current(const struct mapping *mapping, const stru
 	       !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET));
 }
 
-/* Deletes a mapping that does not count any more, so that the flow starts anew by today's policy. Fills in `mapping`. */
+/* Deletes a stale mapping, so that the flow starts anew under the current policy. Fills in `mapping`. */
 static __noinline enum verdict find_flow(const struct packet *packet, struct journey *journey)
 {
 	struct mapping *mapping;

@@ -40,8 +40,8 @@ static __always_inline enum verdict refuse_tunnel_packet(const struct packet *pa
 }
 
 /*
- * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The stack
- * would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
+ * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The
+ * stack would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
  */
 static __noinline enum verdict refuse_leased_port(struct __sk_buff *skb, const struct packet *packet)
 {

@@ -67,8 +67,8 @@ enum holder {
 };
 
 /*
- * Which gateway answers for an egress IP now: the first in its order that is this node or reachable, else the first that is flapping.
- * The order is short, and nearly always the first of it, the owner, is the holder.
+ * Which gateway answers for an egress IP now: the first in its order that is this node or reachable, else the first that is
+ * flapping. The order is short, and nearly always the first of it, the owner, is the holder.
  */
 __noinline enum holder find_holder(const struct address *egress_ip, __u64 now, struct address *gateway)
 {

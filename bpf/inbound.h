@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Connections from outside that the stack delivers (NodePort, LoadBalancer, host ports), so that no policy captures their replies
+ * Connections from outside that the stack delivers (NodePort, LoadBalancer, host ports), so that no policy captures their
+ * replies
  */
 #ifndef SALLYPORT_INBOUND_H
 #define SALLYPORT_INBOUND_H
@@ -22,8 +23,8 @@ static __always_inline __u64 inbound_lifetime_ns(__u8 protocol)
 
 /*
  * A pod's packet of a connection that the stack delivers: one that came from outside, or in chained mode one that was open
- * before a policy selected it. With a SYN the pod opens a connection of its own, even if an old one had the same ports. What was
- * delivered before the pod had its address was for its predecessor.
+ * before a policy selected it. With a SYN the pod opens a connection of its own, even if an old one had the same ports.
+ * What was delivered before the pod had its address was for its predecessor.
  */
 static __always_inline bool is_inbound_reply(const struct packet *packet, const struct pod *pod, __u64 now)
 {

@@ -3,8 +3,8 @@
  * What the programs ask the machine besides their tables: the time, random numbers, the device, the tunnel's key, sockets
  * and routes
  *
- * In a simulation, which config.h describes, the map `simulated_run` answers instead. The verifier removes the other half of
- * each function here.
+ * In a simulation, which config.h describes, the map `simulated_run` answers instead. The verifier removes the other half
+ * of each function here.
  */
 #ifndef SALLYPORT_MACHINE_H
 #define SALLYPORT_MACHINE_H
@@ -77,7 +77,9 @@ static __always_inline bool has_simulated_socket(void)
 	return run && run->has_own_socket;
 }
 
-/* Routes of a simulation depend on the destination alone, and every neighbour is known. Its frames have no MAC addresses. */
+/*
+ * Routes of a simulation depend on the destination alone, and every neighbour is known. Its frames have no MAC addresses.
+ */
 static __noinline long look_up_simulated_route(struct bpf_fib_lookup *fib, const struct address *destination)
 {
 	struct cluster_key key = { .prefix_length = 128, .address = *destination };

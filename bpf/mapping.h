@@ -2,14 +2,14 @@
 /*
  * The life of a mapping: when it expires, when another flow may reclaim its port, and how it is deleted
  *
- * `mappings` holds a flow's state by the flow as the pod sees it. `ports` leads back to the mapping from the flow as the world
- * sees it. An entry of `ports` means that a port is taken towards one destination. A program adds it before the mapping and
- * deletes it after, so that no two flows ever share a port. A flow that wants the port of an old mapping deletes that mapping,
- * and so does the agent's sweep.
+ * `mappings` holds a flow's state by the flow as the pod sees it. `ports` leads back to the mapping from the flow as the
+ * world sees it. An entry of `ports` means that a port is taken towards one destination. A program adds it before the
+ * mapping and deletes it after, so that no two flows ever share a port. A flow that wants the port of an old mapping
+ * deletes that mapping, and so does the agent's sweep.
  *
- * Exactly one CPU wins the right to delete a mapping, under its lock. All others treat it as deleted. The kernel may give the
- * memory of a deleted entry to another flow while a program still reads it. So a program copies what it needs first, and uses
- * the copy only if mapping and port name each other.
+ * Exactly one CPU wins the right to delete a mapping, under its lock. All others treat it as deleted. The kernel may give
+ * the memory of a deleted entry to another flow while a program still reads it. So a program copies what it needs first,
+ * and uses the copy only if mapping and port name each other.
  */
 #ifndef SALLYPORT_MAPPING_H
 #define SALLYPORT_MAPPING_H
@@ -58,8 +58,8 @@ static __always_inline bool is_expired(const struct mapping *mapping, __u8 proto
 }
 
 /*
- * May another flow have the port? Yes, if the mapping has expired. Also if the connection was closed cleanly and its far end keeps no
- * state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
+ * May another flow have the port? Yes, if the mapping has expired. Also if the connection was closed cleanly and its far
+ * end keeps no state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
  */
 static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
 {

@@ -23,8 +23,8 @@ static __always_inline void replace_mss(struct __sk_buff *skb, __u32 l4_offset, 
 }
 
 /*
- * Lowers the MSS of a SYN or SYN-ACK, so that neither side sends packets that would have to be fragmented. It stops at the end of the
- * header, because a SYN may carry data (RFC 7413), which may look like an option.
+ * Lowers the MSS of a SYN or SYN-ACK, so that neither side sends packets that would have to be fragmented. It stops at the
+ * end of the header, because a SYN may carry data (RFC 7413), which may look like an option.
  */
 __noinline int lower_mss(struct __sk_buff *skb, __u32 l4_offset, __u32 max_mss)
 {

@@ -49,8 +49,8 @@ static __noinline enum verdict find_policy(const struct packet *packet, struct j
 }
 
 /*
- * Replies, and the rest of a connection that has no mapping here, must not open a flow. They may belong to a connection that
- * came from outside, and its far end would get packets from a stranger.
+ * Only a packet that starts a connection opens a flow. A reply, or a later packet of a connection without a mapping, may
+ * belong to a connection that came from outside. Its far end would get packets from an address that it does not know.
  */
 static __noinline enum verdict check_opening(const struct packet *packet, const struct journey *journey)
 {

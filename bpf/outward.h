@@ -11,7 +11,7 @@ enum way_kind {
 	WAY_BACK,	/* this node is the holder, and another pod has the port that the packet is for (hairpinning) */
 };
 
-/* How a packet leaves: decided from the mapping at one time, because another CPU may delete that meanwhile. */
+/* How a packet leaves. It is read from the mapping only once, because another CPU may delete the mapping at any time. */
 struct way {
 	__u32 kind;		/* enum way_kind */
 	__u32 is_masqueraded;
@@ -47,22 +47,21 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 		return CONTINUE;
 	way->kind = WAY_WORLD;
 	verdict = find_way_out(skb, packet, &way->rewrite.to, &way->out);
+	if (expects_too_big(packet, verdict))
+		return answer_too_big(skb, packet, way->out.mtu ?: SMALLEST_MTU);
 	if (verdict != DROP_NO_ROUTE || find_owner(packet) == NO_SLOT)
 		return verdict;
 	way->kind = WAY_BACK;
 	return CONTINUE;
 }
 
-/* Tells the sender of a packet that is too big for its way. `verdict` is what choose_way() says. */
-static __always_inline enum verdict fit_way(struct __sk_buff *skb, struct packet *packet, const struct way *way,
-				       enum verdict verdict)
+/* Tells the sender of a packet that is too big for the tunnel. A packet that turns back may need the tunnel, too. */
+static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct packet *packet, const struct way *way)
 {
 	struct self *own = this_node();
 
-	if (expects_too_big(packet, verdict))
-		return answer_too_big(skb, packet, way->out.mtu ?: SMALLEST_MTU);
-	if (verdict != CONTINUE || way->kind == WAY_WORLD)
-		return verdict;
+	if (way->kind == WAY_WORLD)
+		return CONTINUE;
 	if (!own)
 		return DROP_INTERNAL;
 	return is_too_big(skb, packet, own->tunnel_mtu) ? answer_too_big(skb, packet, own->tunnel_mtu) : CONTINUE;
@@ -79,15 +78,15 @@ static __always_inline void clamp_outward(struct __sk_buff *skb, const struct pa
 		clamp_mss(skb, packet, own->tunnel_mtu);
 }
 
-static __noinline enum verdict translate(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
-					 const struct way *way)
+static __always_inline enum verdict translate(struct __sk_buff *skb, struct packet *packet,
+					      const struct journey *journey, const struct way *way)
 {
 	track_outward(journey->mapping, packet, skb->len, journey->now);
 	clamp_outward(skb, packet, way);
 	return rewrite_packet(skb, packet, &way->rewrite);
 }
 
-/* What turns back goes on as the world would have sent it. */
+/* From here on the packet looks as if it had come from the world. */
 static __always_inline enum verdict turn_back(struct packet *packet, const struct rewrite *rewrite)
 {
 	packet->sender = rewrite->to;
@@ -109,7 +108,8 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 {
 	struct way way = {};
 
-	return fit_way(skb, packet, &way, choose_way(skb, packet, journey, &way)) ?:
+	return choose_way(skb, packet, journey, &way) ?:
+	       fit_tunnel(skb, packet, &way) ?:
 	       translate(skb, packet, journey, &way) ?:
 	       take_way(skb, packet, &way);
 }

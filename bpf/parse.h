@@ -9,7 +9,9 @@
 
 enum { VLAN_NUMBER = 0xfff };
 
-/* A driver may leave the header in pages, which a program cannot read directly: fetch it then. NULL: the packet is shorter. */
+/*
+ * A driver may leave the header in pages, which a program cannot read directly: fetch it then. NULL: the packet is shorter.
+ */
 static __always_inline void *network_header(struct __sk_buff *skb, __u32 size)
 {
 	void *header = (void *)(long)skb->data + L3_OFFSET;
@@ -94,8 +96,8 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 }
 
 /*
- * Does a frame belong to a VLAN? The device of that VLAN receives it next, without the tag, and has a hook of its own. A tag with
- * the number 0 names no VLAN, only a priority. It is removed here, as the stack would.
+ * Does a frame belong to a VLAN? The device of that VLAN receives it next, without the tag, and has a hook of its own. A
+ * tag with the number 0 names no VLAN, only a priority. It is removed here, as the stack would.
  */
 static __always_inline bool is_of_vlan(struct __sk_buff *skb)
 {
@@ -124,8 +126,8 @@ static __noinline enum verdict parse(struct __sk_buff *skb, struct packet *packe
 }
 
 /*
- * For packets that may travel inside the cluster even if they cannot be translated: those of any protocol, and a fragment whose
- * first is unknown.
+ * For packets that may travel inside the cluster even if they cannot be translated: those of any protocol, and a fragment
+ * whose first is unknown.
  */
 static __always_inline enum verdict parse_any(struct __sk_buff *skb, struct packet *packet)
 {

@@ -26,8 +26,8 @@ struct {
 } pressure SEC(".maps");
 
 /*
- * Tells the agent, which asks the operator for more ports, that a pool runs low. It is told early, while flows still find ports.
- * Two CPUs may both report at the same time, which does no harm.
+ * Tells the agent, which asks the operator for more ports, that a pool runs low. It is told early, while flows still find
+ * ports. Two CPUs may both report at the same time, which does no harm.
  */
 static __noinline void report_pressure(const struct pool_key *key, __u32 tries, bool is_refused, __u64 now)
 {
@@ -50,8 +50,8 @@ static __noinline void report_pressure(const struct pool_key *key, __u32 tries, 
 }
 
 /*
- * Takes a port of this node towards one destination. Each try is random over all ports that the node owns. Trying one port after the
- * other would make ports guessable (RFC 6056) and crowd flows together.
+ * Takes a port of this node towards one destination. Each try is random over all ports that the node owns. Trying one port
+ * after the other would make ports guessable (RFC 6056) and crowd flows together.
  */
 static __noinline enum verdict take_port(const struct flow_key *flow, struct flow_key *key, __u32 purpose, __u64 now)
 {

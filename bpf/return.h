@@ -45,8 +45,8 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 }
 
 /*
- * Does a socket of the node take the packet? Before the agent started, the kernel gave sockets any port. Such a connection must go
- * on, so on the node's own address a socket comes first.
+ * Does a socket of the node take the packet? Before the agent started, the kernel gave sockets any port. Such a connection
+ * must go on, so on the node's own address a socket comes first.
  */
 static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
 {

@@ -93,9 +93,9 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 }
 
 /*
- * An ICMP error embeds a packet of the opposite direction, so its other end is rewritten (RFC 5508 REQ-4). The ICMP checksum covers
- * the embedded bytes. The embedded IPv4 header checksum is corrected. The embedded transport checksum may be cut off, and stays
- * as it is.
+ * An ICMP error embeds a packet of the opposite direction, so its other end is rewritten (RFC 5508 REQ-4). The ICMP
+ * checksum covers the embedded bytes. The embedded IPv4 header checksum is corrected. The embedded transport checksum may
+ * be cut off, and stays as it is.
  */
 static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct packet *packet,
 					const struct rewrite *rewrite)
@@ -108,7 +108,9 @@ static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct pack
 	inner.side = rewrite->side == SIDE_SOURCE ? SIDE_DESTINATION : SIDE_SOURCE;
 	if (rewrite_address(skb, packet->family, packet->inner_l3_offset, &inner))
 		return -1;
-	/* In IPv4 the changes of the embedded address and of its header checksum cancel out. IPv6 has no header checksum. */
+	/*
+	 * In IPv4 the changes of the embedded address and of its header checksum cancel out. IPv6 has no header checksum.
+	 */
 	difference = packet->family == 6 ? address_difference(rewrite) : 0;
 	if (packet->family == 6 && bpf_l4_csum_replace(skb, checksum, 0, difference, 0))
 		return -1;

@@ -6,12 +6,17 @@
  *   pod ── from_overlay ──────── tunnel ────────── from_world ──── world      returning
  *
  * The source node translates and keeps the state; the gateway checks and forwards. A node may be both.
- * A program is a list of stages. A stage returns CONTINUE, which is 0, or ends the journey: `a ?: b` goes on to b only if a
- * said CONTINUE. leave() alone turns an ending into a TC action and a count.
  *
- * The verifier reads a function that is not static by itself, once, and not again for each state of its callers. Those are the
- * functions with loops, which would otherwise take a program to the verifier's limit. Before 6.2 what such a function is given
- * by a pointer is no key or value for a map: it makes a copy.
+ * A program is a list of stages. A stage returns CONTINUE, which is 0, or ends the journey: `a ?: b` goes on to b only if a
+ * returned CONTINUE. leave() alone turns an ending into a count and an action of tc. Short stages that every packet passes
+ * are inlined, because a call costs about 2 ns of some 150.
+ *
+ * The verifier checks a function that is not static only once, instead of once for each state of its callers. The functions
+ * with loops are not static, because a program would reach the verifier's limit otherwise. Before 6.2 the verifier does not
+ * take a pointer argument of such a function for the key or value of a map, so the function makes a copy.
+ *
+ * Before 6.8 each function's stack frame counts in steps of 32 bytes, of which a chain of calls may have 512. Large
+ * variables are in functions beside the deepest chain (docs/decisions/0013).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,7 +69,7 @@
 
 char LICENSE[] SEC("license") = "GPL v2";
 
-/* A packet leaves a pod of this node. What turns back has no other way if no pod has the port. */
+/* A packet leaves a pod of this node. Only a packet that turns back gets as far as return_to_owner(). */
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {

@@ -2,9 +2,9 @@
 /*
  * The stages of sweep: expired mappings whose port no flow has asked for are deleted
  *
- * A node that talks to ever new destinations needs most ports only once, and its tables would fill up. The agent reads the tables,
- * and hands the entries that it saw to this program as a packet of struct sweep_record. Only the program deletes, under the lock
- * that packets take: an entry may have changed since the agent read it.
+ * A node that talks to ever new destinations needs most ports only once, and its tables would fill up. The agent reads the
+ * tables, and hands the entries that it saw to this program as a packet of struct sweep_record. Only the program deletes,
+ * under the lock that packets take: an entry may have changed since the agent read it.
  */
 #ifndef SALLYPORT_SWEEP_H
 #define SALLYPORT_SWEEP_H
@@ -24,8 +24,8 @@ static __noinline enum sweep_answer sweep_mapping(const struct flow_key *flow)
 }
 
 /*
- * If a port has no mapping, a CPU is adding or deleting it right now, which takes microseconds. If the port is still there a sweep
- * later, it is an orphan.
+ * If a port has no mapping, a CPU is adding or deleting it right now, which takes microseconds. If the port is still there
+ * a sweep later, it is an orphan.
  */
 static __noinline enum sweep_answer sweep_port(const struct flow_key *key, bool was_orphan)
 {

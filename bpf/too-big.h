@@ -2,8 +2,8 @@
 /*
  * "Fragmentation needed" and "packet too big", which path MTU discovery depends on
  *
- * The packet itself becomes the answer: it is cut to its headers, and gets new headers in front. It goes back the way it came. Its
- * source is the destination of the packet, because that is an address to which the sender has a route.
+ * The packet itself becomes the answer: it is cut to its headers, and gets new headers in front. It goes back the way it
+ * came. Its source is the destination of the packet, because that is an address to which the sender has a route.
  */
 #ifndef SALLYPORT_TOO_BIG_H
 #define SALLYPORT_TOO_BIG_H
@@ -106,7 +106,7 @@ static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const stru
 	return CONTINUE;
 }
 
-static __noinline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+static __always_inline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 quoted = packet->l4_offset - L3_OFFSET +
 		       (packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error ? QUOTED_TCP : QUOTED_TRANSPORT);
@@ -133,8 +133,9 @@ static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct pack
 }
 
 /*
- * Is the sender told that the route is too narrow? The sender of a packet that may be fragmented does not expect it. The stack could
- * fragment such a packet, but must not see it: it is not translated yet, or has an address that is not the node's own.
+ * Is the sender told that the route is too narrow? The sender of a packet that may be fragmented does not expect it. The
+ * stack could fragment such a packet, but must not see it: it is not translated yet, or has an address that is not the
+ * node's own.
  */
 static __always_inline bool expects_too_big(const struct packet *packet, enum verdict verdict)
 {

@@ -7,8 +7,9 @@
 
 enum {
 	/*
-	 * Bytes that a FIN may be away from what the pod acknowledged, because data is in flight or sent again. Only long, fast paths
-	 * have more in flight; their FINs are ignored. One of 512 forged FINs comes this close: 2 * 4 MiB of 4 GiB.
+	 * Bytes that a FIN may be away from what the pod acknowledged, because data is in flight or sent again. Only long,
+	 * fast paths have more in flight; their FINs are ignored. One of 512 forged FINs comes this close: 2 * 4 MiB of 4
+	 * GiB.
 	 */
 	FIN_DISTANCE = 4 << 20,
 };
@@ -32,8 +33,8 @@ static __always_inline void note_closed(struct mapping *mapping, __u64 now)
 }
 
 /*
- * Two CPUs may handle the two directions of a connection at the same time. A bit of `state` that is lost in that race makes the
- * mapping live longer, never shorter.
+ * Two CPUs may handle the two directions of a connection at the same time. A bit of `state` that is lost in that race makes
+ * the mapping live longer, never shorter.
  */
 static __always_inline void track_outward(struct mapping *mapping, const struct packet *packet, __u32 length,
 					  __u64 now)
@@ -65,8 +66,8 @@ static __always_inline void track_outward(struct mapping *mapping, const struct 
 }
 
 /*
- * A reset from outside changes nothing, because anyone can forge one (RFC 7857 section 2). If both sides close at once, the far end
- * enters TIME_WAIT too, so the pod does not count as the first to close.
+ * A reset from outside changes nothing, because anyone can forge one (RFC 7857 section 2). If both sides close at once, the
+ * far end enters TIME_WAIT too, so the pod does not count as the first to close.
  */
 static __always_inline void track_inward(struct mapping *mapping, const struct packet *packet, __u32 length,
 					 __u64 now)

@@ -26,8 +26,8 @@ static __always_inline bool is_echo(__u8 family, __u8 type, bool *is_request)
 }
 
 /*
- * Reads the packet that an ICMP error embeds, and turns its flow around. RFC 792 promises only eight bytes of its transport header;
- * the ports are in the first four. An error about a later fragment has no ports, so that no flow can be found.
+ * Reads the packet that an ICMP error embeds, and turns its flow around. RFC 792 promises only eight bytes of its transport
+ * header; the ports are in the first four. An error about a later fragment has no ports, so that no flow can be found.
  */
 static __noinline enum verdict parse_embedded(struct __sk_buff *skb, struct packet *packet)
 {
@@ -124,9 +124,9 @@ static __noinline enum verdict parse_icmp(struct __sk_buff *skb, struct packet *
 		return CONTINUE;
 	}
 	/*
-	 * Neighbour discovery and multicast listener reports stay on the link if one of their addresses is link-local, because no
-	 * router forwards those (RFC 4291 section 2.5.6). parse_ipv6() looks at the receiver. With other addresses such a message is
-	 * like any packet without ports, and a pod may send it only from the pod's own address.
+	 * Neighbour discovery and multicast listener reports stay on the link if one of their addresses is link-local,
+	 * because no router forwards those (RFC 4291 section 2.5.6). parse_ipv6() looks at the receiver. With other
+	 * addresses such a message is like any packet without ports, and a pod may send it only from the pod's own address.
 	 */
 	packet->is_of_link = packet->family == 6 && icmp.type >= 130 && icmp.type <= 143;
 	if (packet->is_of_link && is_link_local6(&packet->sender))

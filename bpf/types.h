@@ -2,8 +2,9 @@
 /*
  * Every struct and enum that user space sees. TypeScript reads their layouts from the BTF of the object file.
  *
- * Addresses and ports are in network byte order. Times are nanoseconds of CLOCK_MONOTONIC. Padding is explicit, because the kernel
- * compares map keys byte by byte. Unless a comment says otherwise, the agent writes a table and the programs only read it.
+ * Addresses and ports are in network byte order. Times are nanoseconds of CLOCK_MONOTONIC. Padding is explicit, because the
+ * kernel compares map keys byte by byte. Unless a comment says otherwise, the agent writes a table and the programs only
+ * read it.
  */
 #ifndef SALLYPORT_TYPES_H
 #define SALLYPORT_TYPES_H
@@ -24,7 +25,8 @@ enum limits {
 	PORT_BLOCK_BITS = 4,		/* a block has 16 ports */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: if half of the ports are taken, one flow in 2^32 finds none */
-	CROWDED_TRIES = 8,		/* in vain, before a flow reports pressure: 1 flow in 10 if 3/4 of the ports are taken (0.75^8), 1 in 65,536 if 1/4 are */
+	/* In vain, before a flow reports pressure: 1 flow in 10 if 3/4 of the ports are taken (0.75^8), 1 in 65,536 if 1/4 are. */
+	CROWDED_TRIES = 8,
 	SWEEP_RECORDS = 64,		/* fit into a test run's packet: a page less headers, on any machine */
 	FIRST_EGRESS_PORT = 1024,	/* no node owns lower ones */
 	FIRST_NODE_PORT = 30000,	/* of NodePort Services by default: the stack translates these without a socket */
@@ -162,8 +164,8 @@ struct rule {
 };
 
 /*
- * Key of `groups`: __u64 id. The egress IPs open to a new flow: the preferred ones first, then the standby ones for when no gateway
- * answers for a preferred one.
+ * Key of `groups`: __u64 id. The egress IPs open to a new flow: the preferred ones first, then the standby ones for when no
+ * gateway answers for a preferred one.
  */
 struct group {
 	__u32 count;
@@ -174,8 +176,8 @@ struct group {
 };
 
 /*
- * Key of `egress_ips`: struct address. The gateways that may answer for it, and the owners of its ports. `order` lists tunnel
- * addresses of nodes: the owner first, then the successors.
+ * Key of `egress_ips`: struct address. The gateways that may answer for it, and the owners of its ports. `order` lists
+ * tunnel addresses of nodes: the owner first, then the successors.
  */
 struct egress_ip {
 	__u32 holder_count;
@@ -185,8 +187,8 @@ struct egress_ip {
 };
 
 /*
- * Key of `pools`: the port blocks of an address that this node may use for new flows. A node's own address has
- * two pools: one for masquerading, one for policies that name neither interface nor egress IP.
+ * Key of `pools`: the port blocks of an address that this node may use for new flows. A node's own address has two pools:
+ * one for masquerading, one for policies that name neither interface nor egress IP.
  */
 enum pool_purpose {
 	POOL_EGRESS = 1,
@@ -249,9 +251,9 @@ enum mapping_state {
 };
 
 /*
- * Key of `mappings`: struct flow_key as the pod sends it. `ports` is the reverse: its key is the struct flow_key with the egress IP
- * and port as source, its value the key of the mapping. An entry of `ports` means that the port is taken. The programs alone write
- * both. Counts and times may miss a packet if two CPUs write them at once.
+ * Key of `mappings`: struct flow_key as the pod sends it. `ports` is the reverse: its key is the struct flow_key with the
+ * egress IP and port as source, its value the key of the mapping. An entry of `ports` means that the port is taken. The
+ * programs alone write both. Counts and times may miss a packet if two CPUs write them at once.
  */
 struct mapping {
 	struct bpf_spin_lock lock;	/* for `reclaimed` alone */
@@ -306,7 +308,10 @@ struct fragment_ports {
 	__be16 destination_port;
 };
 
-/* Key of the LRU `inbound`: struct flow_key as the pod will reply. A connection that came from outside. The programs write it. */
+/*
+ * Key of the LRU `inbound`: struct flow_key as the pod will reply. A connection that came from outside. The programs write
+ * it.
+ */
 struct inbound {
 	__u64 last_ns;
 };
@@ -342,8 +347,8 @@ struct drop {
 };
 
 /*
- * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. A pool has one
- * record in 10 ms at most (pressure_interval_ns).
+ * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. A pool
+ * has one record in 10 ms at most (pressure_interval_ns).
  */
 struct port_pressure {
 	__u64 time_ns;
@@ -360,9 +365,9 @@ struct pool_pressure {
 };
 
 /*
- * Key of `probed_gateways`: struct address, a gateway's tunnel address. A gateway without an entry counts as reachable. The agent adds
- * and deletes entries; from_overlay notes each answer. The agent writes a whole entry when a gateway starts or stops flapping. An
- * answer that comes in that moment may be lost; the next one makes up for it.
+ * Key of `probed_gateways`: struct address, a gateway's tunnel address. A gateway without an entry counts as reachable. The
+ * agent adds and deletes entries; from_overlay notes each answer. The agent writes a whole entry when a gateway starts or
+ * stops flapping. An answer that comes in that moment may be lost; the next one makes up for it.
  */
 struct probed_gateway {
 	__u64 answered_ns;		/* its last answer; 0: none yet, or it has refused since */
@@ -379,8 +384,8 @@ enum departure {
 };
 
 /*
- * Key of the array `simulated_run`: 0. A simulation writes the first half before each run of a program, and reads the second
- * half after it.
+ * Key of the array `simulated_run`: 0. A simulation writes the first half before each run of a program, and reads the
+ * second half after it.
  */
 struct simulated_run {
 	__u64 now_ns;			/* what CLOCK_MONOTONIC would say */

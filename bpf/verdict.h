@@ -37,7 +37,9 @@ struct drop *unused_drop __attribute__((unused));
 struct port_pressure *unused_pressure __attribute__((unused));
 struct sweep_record *unused_sweep_record __attribute__((unused));
 
-/* And these are enums of which the programs use only the constants. User space reads the names of the constants from BTF. */
+/*
+ * And these are enums of which the programs use only the constants. User space reads the names of the constants from BTF.
+ */
 union shared_enums {
 	enum limits limits;
 	enum tunnel tunnel;
@@ -99,8 +101,8 @@ static __noinline enum verdict refuse_flow(__u64 policy, const struct address *e
 }
 
 /*
- * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be of another product. What was sent has been
- * told its device by a redirecting helper.
+ * What passes goes on to the next program of this hook (TC_ACT_UNSPEC), which may be of another product. What was sent has
+ * been told its device by a redirecting helper.
  */
 static __always_inline int leave(struct __sk_buff *skb, const struct packet *packet, enum program program,
 				 enum verdict verdict)
