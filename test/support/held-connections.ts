@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
-import { enterCommand } from '../src/lab/machine.ts'
-import { type Cluster, type Death, leaveAlone, ports } from './deaths.ts'
-import { capture, holdBinary } from './tools.ts'
+import { enterCommand } from '../../src/lab/machine.ts'
+import { type Cluster, type Death, leaveAlone, ports } from './gateway-deaths.ts'
+import { capture, holdBinary } from './hold-program.ts'
 
-const dieAfterMs = 3_000
 const outpostAddress = '172.18.0.7'
 export const allowedAddresses = ['172.18.0.42', '172.18.0.43', '172.18.0.44']
 
@@ -14,6 +13,8 @@ export interface Load {
   /** Of those the ones that send a byte every 10 ms. */
   readonly senders: number
   readonly seconds: number
+  /** When the gateway dies, of those seconds. */
+  readonly diesAfterMs: number
 }
 
 /** What the client in the pod noticed. Times in ms. */
@@ -58,7 +59,7 @@ export async function seen(cluster: Cluster): Promise<Seen> {
 export async function holdThrough(
   cluster: Cluster,
   death: Death,
-  { connections, senders, seconds }: Load,
+  { connections, senders, seconds, diesAfterMs }: Load,
 ): Promise<{ held: Held; seen: Seen; diedMs: number }> {
   const words = [outpostAddress, ports.base, ports.count, connections, senders, seconds].map(String)
   const [command = '', ...rest] = cluster.inPod([holdBinary, 'run', ...words])
@@ -78,7 +79,7 @@ export async function holdThrough(
     child.on('close', () => resolve())
   })
   await forget(cluster)
-  await setTimeout(dieAfterMs)
+  await setTimeout(diesAfterMs)
   const diedMs = Number(process.hrtime.bigint() / 1_000_000n)
   await death.happen(cluster)
   await ended
