@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
 import { repository } from '../src/lab/layout.ts'
 import { missingForLab } from '../src/lab/requirements.ts'
-import { type Death, deaths, setUpCluster } from './deaths.ts'
-import { type Held, holdThrough, wrongSources } from './held.ts'
+import { type Death, deaths, setUpCluster } from '../test/support/gateway-deaths.ts'
+import { type Held, holdThrough, wrongSources } from '../test/support/held-connections.ts'
 import { drawFailover } from './picture.ts'
 import { compileTools } from './tools.ts'
 
@@ -24,6 +24,7 @@ const load = {
   connections: Number(options.connections),
   senders: Number(options.senders),
   seconds: Number(options.seconds),
+  diesAfterMs: 3_000,
 }
 
 export interface Failover {

@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
 import { repository } from '../src/lab/layout.ts'
 import { missingForLab } from '../src/lab/requirements.ts'
+import { capture } from '../test/support/hold-program.ts'
 import { endurance, type Measurement, measurements, type Sample } from './measure.ts'
 import { drawResults, format, type Result } from './picture.ts'
 import type { ProgramFigures } from './programs.ts'
-import { capture, compileTools, median } from './tools.ts'
+import { compileTools, median } from './tools.ts'
 import { setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 
 /** Everything in one run on one machine, in turns: these machines are shared, and a figure alone says little. */

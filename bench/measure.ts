@@ -1,4 +1,5 @@
-import { capture, cpuSeconds, loadBinary } from './tools.ts'
+import { capture } from '../test/support/hold-program.ts'
+import { cpuSeconds, loadBinary } from './tools.ts'
 import { outpostAddress, port, type Way } from './ways.ts'
 
 /** One figure of one run of one way. */

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { missingForLab } from '../src/lab/requirements.ts'
-import { capture, compileTools, cpuSeconds, loadBinary } from './tools.ts'
+import { capture } from '../test/support/hold-program.ts'
+import { compileTools, cpuSeconds, loadBinary } from './tools.ts'
 import { outpostAddress, port, setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 
 /**

@@ -1,41 +1,22 @@
-import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from '../src/lab/layout.ts'
 import { run } from '../src/lab/machine.ts'
+import { compileHold } from '../test/support/hold-program.ts'
 
 export const loadBinary = join(repository, 'build/load')
-export const holdBinary = join(repository, 'build/hold')
 export const againObject = join(repository, 'build/again.bpf.o')
 
 /** The load generators, and what test runs need. */
 export function compileTools(): void {
   mkdirSync(join(repository, 'build'), { recursive: true })
-  for (const [binary, source] of [
-    [loadBinary, 'load.c'],
-    [holdBinary, 'hold.c'],
-  ] as const)
-    run('gcc', ['-O2', '-Wall', '-Wextra', '-o', binary, join(repository, 'bench', source)])
+  run('gcc', ['-O2', '-Wall', '-Wextra', '-o', loadBinary, join(repository, 'bench/load.c')])
+  compileHold()
   const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
   run('clang-16', [
     ...['-O2', '-g', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${machine}-linux-gnu`],
     ...['-c', join(repository, 'bench/again.bpf.c'), '-o', againObject],
   ])
-}
-
-/** Runs a command to its end without blocking this process; what it printed. */
-export function capture(words: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  const [command = '', ...rest] = words
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] })
-    let [output, errors] = ['', '']
-    child.stdout.on('data', (chunk) => (output += chunk))
-    child.stderr.on('data', (chunk) => (errors += chunk))
-    child.on('error', reject)
-    child.on('close', (code) =>
-      code === 0 ? resolve(output) : reject(new Error(`${words.join(' ')} failed: ${errors || output}`)),
-    )
-  })
 }
 
 /** Of all CPUs since the machine's start. */

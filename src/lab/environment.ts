@@ -7,6 +7,12 @@ export const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node'))
   ? join(repository, 'node_modules/.bin/node')
   : process.execPath
 
+/** As bin/sallyport has it: compiled once, sources start in half the time. */
+const compileCache = { NODE_COMPILE_CACHE: join(repository, 'build/compile-cache') }
+
+/** Of the lab's own processes. */
+export const daemonEnvironment: NodeJS.ProcessEnv = { ...process.env, ...compileCache }
+
 /** What commands find when they are typed in a lab. */
 export function labEnvironment(name: string): NodeJS.ProcessEnv {
   const paths = labPaths(name)
@@ -16,8 +22,7 @@ export function labEnvironment(name: string): NodeJS.ProcessEnv {
     KUBECONFIG: paths.kubeconfig,
     SALLYPORT_LAB: name,
     SALLYPORT_COMPATIBLE_NAMES: 'cilium',
-    /* As bin/sallyport has it: every command here is a new process. */
-    NODE_COMPILE_CACHE: join(repository, 'build/compile-cache'),
+    ...compileCache,
     TERM: process.env.TERM ?? 'dumb',
     LANG: process.env.LANG ?? 'C.UTF-8',
   }

@@ -6,7 +6,7 @@ import { clientToolsFolder } from './client-tools.ts'
 import { prepareImageStore } from './containerd/image-store.ts'
 import { containerdFolder, fillContainerdFolder, startContainerd } from './containerd/start.ts'
 import type { Credentials } from './credentials.ts'
-import { nodeBinary } from './environment.ts'
+import { daemonEnvironment, nodeBinary } from './environment.ts'
 import { addressesOf, connectToBridge, setUpBridge, startMachine } from './host.ts'
 import {
   apiServerUrl,
@@ -265,7 +265,7 @@ async function startApiServer(state: LabState): Promise<ProcessId> {
   const daemon = startDaemon(
     enterCommand(machine.init.pid, ['net'], words),
     join(paths.logs, 'apiserver.log'),
-    { cgroup: machine.cgroup },
+    { cgroup: machine.cgroup, env: daemonEnvironment },
   )
   await until(
     `the API server answers (see ${join(paths.logs, 'apiserver.log')})`,
@@ -353,6 +353,7 @@ function startControllers(state: LabState): ProcessId {
   ]
   return startDaemon(enterCommand(machine.init.pid, ['net'], words), join(paths.logs, 'controllers.log'), {
     cgroup: machine.cgroup,
+    env: daemonEnvironment,
     stdin: writeCredentials(state, 'controllers'),
   })
 }
@@ -377,7 +378,7 @@ function startKubelet(state: LabState, name: string): ProcessId {
     '--server',
     apiServerUrl(state),
   ]
-  const environment = { ...process.env, LAB_NODE_BIN: paths.nodeBin, LAB_BIN: paths.bin }
+  const environment = { ...daemonEnvironment, LAB_NODE_BIN: paths.nodeBin, LAB_BIN: paths.bin }
   return startDaemon(
     enterCommand(node.machine.init.pid, ['net', 'mount', 'uts', 'pid'], words),
     join(paths.logs, `kubelet-${name}.log`),

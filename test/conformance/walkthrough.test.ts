@@ -4,14 +4,17 @@ import { startLab, stopLab } from '../../src/lab/lab.ts'
 import { loadLab, requireLab } from '../../src/lab/lab-state.ts'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
-import { cannotRun, patienceMs, type } from '../lab/lab-under-test.ts'
+import { cannotRun, hangTimeoutMs, type } from '../lab/lab-under-test.ts'
 import { type GivenCluster, openCluster } from './given-cluster.ts'
 
 /*
  * The whole story of an egress gateway with an API server that is not the lab's: the one that E2E_KUBECONFIG names, or else one
  * in this machine's own network. The nodes, their pods and all traffic are the lab's.
  */
-describe('the walkthrough in a cluster that exists already', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('the walkthrough in a cluster that exists already', {
+  skip: cannotRun,
+  timeout: hangTimeoutMs,
+}, () => {
   let cluster: GivenCluster
   let name: string
 

@@ -6,8 +6,8 @@ import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/
 import {
   cannotRun,
   eventually,
+  hangTimeoutMs,
   labFor,
-  patienceMs,
   processesOf,
   runtime,
   seenByOutpost,
@@ -257,5 +257,5 @@ function chainedTo(plugin: OtherPlugin): void {
 
 for (const plugin of otherPlugins) {
   const skip = cannotRun || missingForPlugin(plugin).join('; ') || false
-  describe(`chained to the ${plugin} plugin`, { skip, timeout: patienceMs }, () => chainedTo(plugin))
+  describe(`chained to the ${plugin} plugin`, { skip, timeout: hangTimeoutMs }, () => chainedTo(plugin))
 }

@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { runInside } from '../../src/lab/host.ts'
+import { restartKubelet, stopLab } from '../../src/lab/lab.ts'
+import { freeze } from '../../src/lab/machine.ts'
 import {
   type Cluster,
   type ClusterPlan,
   comeBack,
   type Death,
   machineOf,
+  renewAgents,
   setUpCluster,
-} from '../../bench/deaths.ts'
-import { type Held, holdThrough, wrongSources } from '../../bench/held.ts'
-import { compileTools } from '../../bench/tools.ts'
-import { runInside } from '../../src/lab/host.ts'
-import { restartKubelet, stopLab } from '../../src/lab/lab.ts'
-import { freeze } from '../../src/lab/machine.ts'
-import { cannotRun, eventually, patienceMs, processesOf } from './lab-under-test.ts'
+} from '../support/gateway-deaths.ts'
+import { type Held, holdThrough, wrongSources } from '../support/held-connections.ts'
+import { compileHold } from '../support/hold-program.ts'
+import { cannotRun, eventually, hangTimeoutMs, processesOf } from './lab-under-test.ts'
 
 /*
  * A node that is cut off from the others, or that they do not know, must not take over what living gateways answer for: the
@@ -22,8 +23,8 @@ import { cannotRun, eventually, patienceMs, processesOf } from './lab-under-test
  */
 
 const inUse = '172.18.0.42'
-/* Long enough for every mistake: each of these once lasted for as long as its cause did. */
-const load = { connections: 300, senders: 30, seconds: 12 }
+/* Six seconds are enough for every mistake: each of these was made within three, and lasted for as long as its cause did. */
+const load = { connections: 300, senders: 30, seconds: 7, diesAfterMs: 1_000 }
 
 const addressesOf = (cluster: Cluster, node: string): string =>
   runInside(machineOf(cluster, node), ['ip', '-o', 'address'])
@@ -130,10 +131,9 @@ const isConnected = (cluster: Cluster, node: string): Promise<void> =>
   )
 
 async function isAtHome(cluster: Cluster, owner = 'gateway1'): Promise<void> {
-  await eventually(
-    `${owner} alone has ${inUse}`,
-    async () => cluster.state.nodes.every(({ name }) => hasAddress(cluster, name) === (name === owner)),
-    330_000,
+  await renewAgents(cluster, ['gateway2'])
+  await eventually(`${owner} alone has ${inUse}`, async () =>
+    cluster.state.nodes.every(({ name }) => hasAddress(cluster, name) === (name === owner)),
   )
 }
 
@@ -159,14 +159,14 @@ async function grantedTo(cluster: Cluster, gateway: string): Promise<string> {
 function clusterFor(name: string, plan: ClusterPlan): { readonly cluster: () => Cluster } {
   let cluster: Cluster | undefined
   before(async () => {
-    compileTools()
+    compileHold()
     cluster = await setUpCluster(name, plan)
   })
   after(() => stopLab(name))
   return { cluster: () => cluster ?? assert.fail('the cluster did not start') }
 }
 
-describe('with two gateways and a source node', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('with two gateways and a source node', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const { cluster } = clusterFor('test-cut-off', { gateways: 2, hasSource: true, addresses: 'interface' })
 
   test('a standby gateway whose tunnel is filtered takes over nothing, and says that it reaches nobody', async () => {
@@ -261,7 +261,7 @@ describe('with two gateways and a source node', { skip: cannotRun, timeout: pati
   })
 })
 
-describe('with three gateways and a pool of addresses', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('with three gateways and a pool of addresses', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const { cluster } = clusterFor('test-cut-off-pool', { gateways: 3, hasSource: true, addresses: 'pool' })
   const others = ['gateway2', 'gateway3']
 
@@ -302,7 +302,7 @@ describe('with three gateways and a pool of addresses', { skip: cannotRun, timeo
   })
 })
 
-describe('with two gateways and no other node', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('with two gateways and no other node', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const { cluster } = clusterFor('test-cut-off-alone', {
     gateways: 2,
     hasSource: false,

@@ -10,12 +10,12 @@ import { availabilitySteps } from '../../src/lab/walkthrough/availability.ts'
 import { runDemo } from '../../src/lab/walkthrough/demo.ts'
 import { succeeds } from '../../src/lab/walkthrough/step.ts'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
-import { cannotRun, patienceMs } from './lab-under-test.ts'
+import { cannotRun, hangTimeoutMs } from './lab-under-test.ts'
 
 const labsOf = (pid: number | undefined): readonly string[] =>
   listLabs().filter((name) => name.startsWith('demo') && loadLab(name)?.startedBy.pid === pid)
 
-describe('the demo', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('the demo', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   test('the demo walks the story’s first half, names a step that fails, and deletes its lab', async () => {
     const story = steps.filter((step) => !availabilitySteps.includes(step))
     const last = { section: 'The end', title: 'A step that fails', command: 'false', expect: succeeds() }

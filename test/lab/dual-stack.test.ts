@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of, walkthroughNodes } from '../../src/lab/layout.ts'
 import { policyFiles } from '../../src/lab/policy-files.ts'
-import { cannotRun, eventually, labFor, patienceMs, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
+import { cannotRun, eventually, hangTimeoutMs, labFor, seenByOutpost, type } from './lab-under-test.ts'
 
 const outpost = `http://[${ipv6Of(7)}]:8000`
 const egress = { 'kind-worker3': ipv6Of(0x42), 'kind-worker4': ipv6Of(0x43) } as const
@@ -17,8 +17,11 @@ const oneAddress = forIPv6('egress-gw-policy.yaml').replace(
 )
 
 /** IPv6 from end to end: pods that have both families, and egress IPs of both. */
-describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-dual-stack', { nodes: dualStack(walkthroughNodes) })
+describe('IPv6', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-dual-stack', {
+    nodes: dualStack(walkthroughNodes),
+    story: { until: 'the outpost' },
+  })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const answers = (pod: string, count = 1): Promise<string> =>
     run(
@@ -28,7 +31,6 @@ describe('IPv6', { skip: cannotRun, timeout: patienceMs }, () => {
     (await run(`kubectl exec xwing -- cat ${streamFile}`)).split('\n')
 
   test('pods have an address of each family, and reach each other by both', async () => {
-    await walkUpTo(lab.state(), 'The outpost')
     const addresses = await run('kubectl get pods -o jsonpath={.items[*].status.podIPs[*].ip}')
     assert.match(addresses, /fd00:10:244:2::/)
     const [ipv4 = '', ipv6 = ''] = (

@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import {
-  cannotRun,
-  eventually,
-  labFor,
-  processesOf,
-  runtime,
-  seenByOutpost,
-  type,
-  walkUpTo,
-} from './lab-under-test.ts'
+import { cannotRun, eventually, labFor, processesOf, runtime, seenByOutpost, type } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
 const startPods = `node ${import.meta.dirname}/start-pods.ts`
 const workers = ['kind-worker', 'kind-worker2']
@@ -21,11 +13,13 @@ const pods = Number(process.env.SALLYPORT_TEST_PODS ?? (runtime === 'containerd'
 
 /** A pod that a policy selects never leaves with another address, from its first packet on. */
 describe('the first packet of a pod', { skip: cannotRun, timeout: 2_400_000 }, () => {
-  const lab = labFor('test-first-packet')
+  const lab = labFor('test-first-packet', {
+    nodes: someNodes('kind-worker', 'kind-worker2', 'kind-worker3'),
+    story: { until: 'the policy' },
+  })
 
   test(`of ${pods} pods started one after another, the outpost sees no other address even once`, async () => {
     const state = lab.state()
-    await walkUpTo(state, 'The policy')
     const before = await seenByOutpost(state)
     await type(state, `${startPods} ${pods} 4`)
     const after = await seenByOutpost(state)

@@ -8,12 +8,12 @@ import {
   cannotRun,
   curlOutpost,
   eventually,
+  hangTimeoutMs,
   labFor,
   ownObjects,
-  patienceMs,
   type,
-  walkUpTo,
 } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
 const helmMissing =
   !existsSync(join(clientToolsFolder('newest'), 'helm')) && 'Helm is missing: ./setup brings it on x86-64'
@@ -36,13 +36,15 @@ spec:
   egressGateway: { nodeSelector: { matchLabels: { egress-gw: "true" } }, egressIP: 172.18.0.42 }
 `
 
-describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout: patienceMs }, () => {
-  const lab = labFor('test-helm')
+describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-helm', {
+    nodes: someNodes('kind-worker', 'kind-worker3'),
+    story: { until: 'the cluster' },
+  })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const helm = (command: string): Promise<string> => run(`helm ${command} --wait --timeout 5m`)
 
   test('an install makes every node Ready', async () => {
-    await walkUpTo(lab.state(), 'The cluster')
     await helm(`install ${release} --set 'devices={eth+,net+}'`)
     await run('kubectl wait --for=condition=Ready node --all --timeout=60s')
     const { items } = JSON.parse(

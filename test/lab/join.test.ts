@@ -7,7 +7,7 @@ import { restartApiServer, startLab, stopLab } from '../../src/lab/lab.ts'
 import { loadLab, requireLab } from '../../src/lab/lab-state.ts'
 import { labPaths, type NodePlan, walkthroughNodes } from '../../src/lab/layout.ts'
 import { isRunning } from '../../src/lab/machine.ts'
-import { cannotRun, eventually, patienceMs, type } from './lab-under-test.ts'
+import { cannotRun, eventually, hangTimeoutMs, type } from './lab-under-test.ts'
 
 const name = 'test-join'
 const nodes: readonly NodePlan[] = walkthroughNodes.filter(({ lastOctet }) => [6, 2].includes(lastOctet))
@@ -18,7 +18,7 @@ const asWebSocket = [
 ].join(' ')
 
 /** Somebody else's cluster: an API server in this machine's own network, which no lab can reach by itself. */
-describe('a lab that joins a cluster', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   let server: RunningServer
   let findings: string[]
 

@@ -8,11 +8,10 @@ import {
   cannotRun,
   curlOutpost,
   eventually,
+  hangTimeoutMs,
   labFor,
-  patienceMs,
   processesOf,
   type,
-  walkUpTo,
 } from './lab-under-test.ts'
 
 const granted = 'Access granted. Your source IP (172.18.0.42) matches an allowed IP.'
@@ -57,11 +56,10 @@ async function assertNewConnections(state: LabState): Promise<void> {
 }
 
 /** Every process may be killed at any moment and started again. */
-describe('killed under traffic', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-killed')
+describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-killed', { story: { until: 'the policy' } })
 
   test('a live connection and new ones, to begin with', async () => {
-    await walkUpTo(lab.state(), 'The policy')
     await startStream(lab.state())
     await assertAlive(lab.state())
   })

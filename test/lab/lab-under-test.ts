@@ -7,8 +7,7 @@ import { type LabOptions, startLab, stopLab } from '../../src/lab/lab.ts'
 import { type LabState, loadLab, requireLab, runtimeNames } from '../../src/lab/lab-state.ts'
 import { missingForContainerd, missingForLab } from '../../src/lab/requirements.ts'
 import { exec } from '../../src/lab/shell.ts'
-import { steps } from '../../src/lab/walkthrough/steps.ts'
-import { walk } from '../../src/lab/walkthrough/walk.ts'
+import { type Story, tellStory } from './story.ts'
 
 /**
  * What runs the containers of the labs under test. Processes are quicker, so they are the default; the same tests run on
@@ -21,20 +20,26 @@ export const cannotRun: string | false =
   [...missingForLab(), ...(runtime === 'containerd' ? missingForContainerd() : [])].join('; ') || false
 
 /** No measure of speed, which on a busy machine is anybody's guess: what hangs must end some day. */
-export const patienceMs = 900_000
+export const hangTimeoutMs = 900_000
+
+export interface LabPlan extends Omit<LabOptions, 'name'> {
+  /** Absent: nothing is installed. */
+  readonly story?: Story
+}
 
 /** A lab for the tests of one file, taken away after them whatever happened. */
 export function labFor(
   name: string,
-  options: Omit<LabOptions, 'name'> = {},
+  { story, ...options }: LabPlan = {},
 ): { readonly state: () => LabState } {
   before(
     async () => {
       if (cannotRun) return
       if (loadLab(name) !== undefined) await stopLab(name)
-      await startLab({ name, runtime, ...options })
+      const state = await startLab({ name, runtime, ...options })
+      if (story !== undefined) await tellStory(state, story)
     },
-    { timeout: patienceMs },
+    { timeout: hangTimeoutMs },
   )
   after(async () => {
     if (loadLab(name) !== undefined) await stopLab(name)
@@ -47,17 +52,6 @@ export async function type(state: LabState, command: string): Promise<string> {
   const { code, output } = await exec(state, ['bash', '-c', command])
   assert.equal(code, 0, `${command}\n${output}`)
   return output.trim()
-}
-
-/** Everything of the walkthrough up to a section, so that a test begins where a reader would be. */
-export async function walkUpTo(state: LabState, lastSection: string): Promise<void> {
-  const last = steps.findLastIndex(({ section }) => section === lastSection)
-  for await (const { step, answer, problem } of walk(
-    state,
-    steps.slice(0, last + 1),
-    new AbortController().signal,
-  ))
-    assert.equal(problem, undefined, `${step.command}\n${answer.text}`)
 }
 
 export const curlOutpost = 'curl -s --max-time 2 http://172.18.0.7:8000'

@@ -4,9 +4,9 @@ import { describe, test } from 'node:test'
 import { startLab, stopLab } from '../../src/lab/lab.ts'
 import { listLabs, requireLab } from '../../src/lab/lab-state.ts'
 import { isRunning } from '../../src/lab/machine.ts'
-import { cannotRun, eventually, labFor, patienceMs, type } from './lab-under-test.ts'
+import { cannotRun, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 
-describe('the lab', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-lab')
 
   test('two labs run side by side, each with its own cluster', async () => {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { repository } from '../../src/lab/layout.ts'
 import { compileOtherVersion } from '../packets/other-version.ts'
-import { cannotRun, labFor, patienceMs, seenByOutpost, type, walkUpTo } from './lab-under-test.ts'
+import { cannotRun, hangTimeoutMs, labFor, seenByOutpost, type } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
 /** Not in /tmp, which nodes have for themselves. */
 const scratch = mkdtempSync(join(repository, 'build/layout-'))
@@ -24,8 +25,11 @@ const stream = (seconds: number): string =>
 const knocking = (seconds: number): string =>
   `kubectl exec xwing -- sh -c 'for i in $(seq 1 ${seconds * 5}); do curl -s --max-time 10 http://172.18.0.7:8000 >/dev/null || echo failed; sleep 0.2; done'`
 
-describe('agents of a version with other layouts', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-layout')
+describe('agents of a version with other layouts', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-layout', {
+    nodes: someNodes('kind-worker', 'kind-worker3'),
+    story: { until: 'the policy' },
+  })
   const run = (words: string): Promise<string> => type(lab.state(), words)
 
   /** Where agents find it: a folder of the node that they mount. */
@@ -41,7 +45,6 @@ describe('agents of a version with other layouts', { skip: cannotRun, timeout: p
   ] as const)
     test(`they ${direction}, node by node: no connection breaks, none leaves with another address`, async () => {
       const state = lab.state()
-      if (direction === 'come') await walkUpTo(state, 'The policy')
       const before = await seenByOutpost(state)
       const sending = run(stream(45))
       const knocked = run(knocking(30))

@@ -7,12 +7,11 @@ import {
   cannotRun,
   curlOutpost,
   eventually,
+  hangTimeoutMs,
   labFor,
-  patienceMs,
   processesOf,
   seenByOutpost,
   type,
-  walkUpTo,
 } from './lab-under-test.ts'
 
 const opener = new URL('open-connections.ts', import.meta.url).pathname
@@ -103,12 +102,11 @@ async function leaderOf(state: LabState): Promise<{ readonly pid: number; readon
 }
 
 /** More connections to one destination than a node’s floor has ports. */
-describe('ports by lease', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-leases')
+describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-leases', { story: { until: 'the policy' } })
 
   test('where nearly every port is another’s, people are told; when none is left, connections wait, and none leaves otherwise', async (t) => {
     const state = lab.state()
-    await walkUpTo(state, 'The policy')
     t.after(() => lease(state, []))
     const { '172.18.0.42': _, ...seenBefore } = await seenByOutpost(state)
     const isTold = async (reason: string): Promise<boolean> =>

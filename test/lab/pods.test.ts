@@ -5,7 +5,7 @@ import { stringify } from 'yaml'
 import { restartKubelet } from '../../src/lab/lab.ts'
 import type { LabState } from '../../src/lab/lab-state.ts'
 import { exec } from '../../src/lab/shell.ts'
-import { cannotRun, eventually, labFor, patienceMs, type } from './lab-under-test.ts'
+import { cannotRun, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 
 /** A network plugin of a few commands: what a kubelet needs of one, and nothing of ours. */
 const plugin = `#!/bin/sh
@@ -43,7 +43,7 @@ const pod = (name: string, spec: object, container: object): object => ({
   },
 })
 
-describe('pods of the lab', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-pods')
   const run = (command: string): Promise<string> => type(lab.state(), command)
 

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { steps } from '../../src/lab/walkthrough/steps.ts'
-import { walk } from '../../src/lab/walkthrough/walk.ts'
 import {
   cannotRun,
   curlOutpost,
   eventually,
+  hangTimeoutMs,
   labFor,
-  patienceMs,
   seenByOutpost,
   type,
 } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
 const policy = `apiVersion: isovalent.com/v1
 kind: IsovalentEgressGatewayPolicy
@@ -35,8 +34,11 @@ const pooled = ['172.18.200.1', '172.18.200.2'] as const
 const gateways = ['kind-worker3', 'kind-worker4'] as const
 
 /** Addresses of a pool: given by the operator, put on interfaces by the gateways, and taken away again. */
-describe('a pool of egress IPs', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-pool')
+describe('a pool of egress IPs', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-pool', {
+    nodes: someNodes('kind-worker', 'kind-worker3', 'kind-worker4'),
+    story: { until: 'the outpost', settings: ['egressGateway.egressIPLingerTime=5s'] },
+  })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const addressesOf = (node: string): Promise<string> =>
     run(`docker exec ${node} ip -br address show dev net0`)
@@ -50,19 +52,6 @@ describe('a pool of egress IPs', { skip: cannotRun, timeout: patienceMs }, () =>
       .filter((address) => (after[address] ?? 0) > (before[address] ?? 0))
       .sort()
   }
-
-  test('an install where addresses do not stay for long, and the outpost', async () => {
-    const last = steps.findLastIndex(({ section }) => section === 'The outpost')
-    const hasty = steps.slice(0, last + 1).map((step) => ({
-      ...step,
-      command: step.command.replace(
-        '--set l7Proxy=false',
-        '--set l7Proxy=false --set egressGateway.egressIPLingerTime=5s',
-      ),
-    }))
-    for await (const { step, answer, problem } of walk(lab.state(), hasty, new AbortController().signal))
-      assert.equal(problem, undefined, `${step.command}\n${answer.text}`)
-  })
 
   test('each gateway is given an address, and puts it on the interface', async () => {
     await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)

@@ -6,20 +6,20 @@ import {
   cannotRun,
   curlOutpost,
   eventually,
+  hangTimeoutMs,
   labFor,
-  patienceMs,
   processesOf,
   runtime,
   type,
-  walkUpTo,
 } from './lab-under-test.ts'
+import { someNodes, tellStory } from './story.ts'
 
 /** Whose image is this machine's files may read them, whoever the repository belongs to. */
 const imageReader = runtime === 'containerd' ? [] : ['DAC_READ_SEARCH']
 
 /** The lab's kubelet gives containers what their manifest says. What agents and operators need and do not ask for shows here. */
-describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-rights')
+describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-rights', { nodes: someNodes('kind-worker', 'kind-worker3', 'kind-worker4') })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const processes = async (program: string): Promise<readonly number[]> => {
     const state = lab.state()
@@ -38,7 +38,7 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
     const typeOf = 'docker exec kind-worker stat -f -c %T /sys/fs/bpf'
     await run('docker exec kind-worker umount /sys/fs/bpf')
     assert.notEqual(await run(typeOf), 'bpf_fs')
-    await walkUpTo(lab.state(), 'The policy')
+    await tellStory(lab.state(), { until: 'the policy' })
     assert.equal(await run(typeOf), 'bpf_fs')
     assert.match(await run('docker exec kind-worker ls /sys/fs/bpf'), /sallyport/)
     const mounts = await run('docker exec kind-worker cat /proc/self/mounts')
@@ -48,7 +48,7 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
   test('an agent has the capabilities that it asks for, in its bounding set, too', async () => {
     const asked = [...capabilitiesOf(await securityOf('daemonset/cilium'))].sort()
     const agents = await processes('agent')
-    assert.equal(agents.length, 5)
+    assert.equal(agents.length, lab.state().nodes.length)
     for (const pid of agents)
       for (const set of ['CapBnd', 'CapEff'] as const)
         assert.deepEqual([...readCapabilities(pid, set)].sort(), asked)

@@ -3,19 +3,29 @@ import { describe, test } from 'node:test'
 import {
   cannotRun,
   curlOutpost,
+  eventually,
+  hangTimeoutMs,
   labFor,
-  patienceMs,
   seenByOutpost,
   type,
-  walkUpTo,
 } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
-describe('two gateways of one policy', { skip: cannotRun, timeout: patienceMs }, () => {
-  const lab = labFor('test-spread')
+describe('two gateways of one policy', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-spread', {
+    nodes: someNodes('kind-worker', 'kind-worker3', 'kind-worker4'),
+    story: { until: 'the outpost' },
+  })
 
   test('share 1,000 connections evenly', async (t) => {
     const state = lab.state()
-    await walkUpTo(state, 'High availability')
+    await type(
+      state,
+      'kubectl apply -f egress-gw-policy-ha.yaml && kubectl wait --for=condition=Ready iegp/outpost-ha --timeout=20s',
+    )
+    await eventually('the policy is in force', async () =>
+      (await type(state, `kubectl exec xwing -- ${curlOutpost}`)).includes('172.18.0.4'),
+    )
     const before = await seenByOutpost(state)
     await type(
       state,

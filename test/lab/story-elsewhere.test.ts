@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import type { Step } from '../../src/lab/walkthrough/step.ts'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
-import { cannotRun, labFor, patienceMs, type } from './lab-under-test.ts'
+import { cannotRun, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 
 /** As a scheduler would that prefers the other worker. */
 const elsewhere = (step: Step): Step => {
@@ -13,7 +13,7 @@ const elsewhere = (step: Step): Step => {
 
 describe('a scheduler that puts the X-Wing on the other worker', {
   skip: cannotRun,
-  timeout: patienceMs,
+  timeout: hangTimeoutMs,
 }, () => {
   const lab = labFor('test-elsewhere')
 

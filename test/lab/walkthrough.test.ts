@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
-import { cannotRun, labFor, patienceMs, runtime, type } from './lab-under-test.ts'
+import { cannotRun, hangTimeoutMs, labFor, runtime, type } from './lab-under-test.ts'
 
 /** The user's document, command by command, against the real operator, agents and datapath. */
-describe('the walkthrough', { skip: cannotRun, timeout: patienceMs }, () => {
+describe('the walkthrough', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-walkthrough')
 
   test('every command gives the answer that the document has', async (context) => {

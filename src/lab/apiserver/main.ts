@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
+import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { Access } from './access/access.ts'
 import { ensureCertificates } from './http/certificates.ts'
@@ -60,4 +61,6 @@ const ports = await Promise.all(
   }),
 )
 if (options['ready-file'] !== undefined) writeFileSync(options['ready-file'], `${ports.join(' ')}\n`)
+/* A lab that is taken away kills its processes, and what they have compiled would be lost. */
+flushCompileCache()
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0))

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
@@ -41,6 +42,8 @@ async function reconcile(): Promise<void> {
   for (const pod of cluster.pods()) if (!pod.spec.nodeName) await schedule(cluster, pod)
 }
 
+/* A lab that is taken away kills its processes, and what they have compiled would be lost. */
+flushCompileCache()
 const timer = setInterval(() => loop.trigger(), lookAgainMs)
 await Promise.all([loop.start(signal), cluster.watch(signal)])
 clearInterval(timer)

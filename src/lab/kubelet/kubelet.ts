@@ -25,7 +25,7 @@ import {
 import type { Allocatable } from './downward.ts'
 import { ConfigProblem, environmentOf, expand } from './environment.ts'
 import { type Container, containersOf, type Pod, type Probe } from './pod-spec.ts'
-import { failureText, type ProbeKind, Probes, type ProbeTarget } from './probes.ts'
+import { eagerPeriodMs, failureText, type ProbeKind, Probes, type ProbeTarget } from './probes.ts'
 import { durationText, restartDelayMs } from './restart-delay.ts'
 import type { ContainerRuntime } from './runtime/runtime.ts'
 import { stateDirectory } from './state-directory.ts'
@@ -51,6 +51,8 @@ export interface KubeletOptions {
 interface Worker {
   isBusy: boolean
   isPending: boolean
+  /** A container is not ready yet, and is asked again before long. */
+  isEager: boolean
   failures: number
   retryAtMs: number
   /** By container: why it does not run. */
@@ -142,11 +144,25 @@ export class Kubelet {
     for (const uid of this.#running.keys()) if (!known.has(uid)) this.#look(uid)
   }
 
+  #isReady(uid: string, { name, readinessProbe }: Container): boolean {
+    return readinessProbe === undefined || this.#probes.hasPassed(uid, name, 'readiness')
+  }
+
+  #lookSoon(uid: string, worker: Worker): void {
+    if (worker.isEager) return
+    worker.isEager = true
+    setTimeout(() => {
+      worker.isEager = false
+      this.#look(uid)
+    }, eagerPeriodMs).unref()
+  }
+
   /** One at a time for each pod; what happens meanwhile makes it look again. */
   #look(uid: string): void {
     const worker = this.#workers.get(uid) ?? {
       isBusy: false,
       isPending: false,
+      isEager: false,
       failures: 0,
       retryAtMs: 0,
       waiting: new Map<string, Waiting>(),
@@ -300,6 +316,7 @@ export class Kubelet {
         else if (isAlive(present)) {
           await this.#recall(pod, container, running)
           await this.#probe(pod, running, container, present)
+          if (!this.#isReady(uid, container)) this.#lookSoon(uid, worker)
         } else await this.#restart(pod, running, container, present, worker)
         if (worker.waiting.get(container.name)?.reason !== 'CrashLoopBackOff')
           worker.waiting.delete(container.name)
@@ -487,8 +504,7 @@ export class Kubelet {
       running,
       waiting: worker.waiting,
       isOver,
-      isReady: ({ name, readinessProbe }) =>
-        readinessProbe === undefined || this.#probes.hasPassed(uid, name, 'readiness'),
+      isReady: (container) => this.#isReady(uid, container),
       hasStarted: ({ name, startupProbe }) =>
         startupProbe === undefined || this.#probes.hasPassed(uid, name, 'startup'),
     })

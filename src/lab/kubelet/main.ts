@@ -1,4 +1,5 @@
 import { watch } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { KubeClient } from '../../kube/client.ts'
 import { systemClock } from '../../runtime/clock.ts'
@@ -69,6 +70,8 @@ const report = (): void => {
 report()
 const heartbeat = setInterval(report, heartbeatMs)
 watch('/etc/cni/net.d', report)
+/* A lab that is taken away kills its processes, and what they have compiled would be lost. */
+flushCompileCache()
 await kubelet.start(signal)
 clearInterval(heartbeat)
 process.exit()

@@ -38,7 +38,7 @@ export function failureText(kind: ProbeKind, why: string): string {
 }
 
 /** Until the first success it is asked more often than the pod says: nobody wants to wait ten seconds in a lab. */
-const eagerPeriodMs = 250
+export const eagerPeriodMs = 250
 
 /** What the probes of this node's containers have found. One failure decides nothing; `failureThreshold` in a row do. */
 export class Probes {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { nodeBinary } from '../environment.ts'
+import { daemonEnvironment, nodeBinary } from '../environment.ts'
 import { controlPlaneOf, type LabState } from '../lab-state.ts'
 import { apiServerPort, ipv4Of, labPaths, repository } from '../layout.ts'
 import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../machine.ts'
@@ -52,7 +52,10 @@ function commandOf(half: 'inside' | 'outside', words: readonly string[]): string
 }
 
 function startHalf(state: LabState, name: string, words: readonly string[]): ProcessId {
-  return startDaemon(words, logOf(state, name), { cgroup: join(state.cgroup, 'host') })
+  return startDaemon(words, logOf(state, name), {
+    cgroup: join(state.cgroup, 'host'),
+    env: daemonEnvironment,
+  })
 }
 
 const logOf = (state: LabState, name: string): string => join(labPaths(state.name).logs, `${name}.log`)

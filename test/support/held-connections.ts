@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
-import { enterCommand } from '../src/lab/machine.ts'
-import { type Cluster, type Death, leaveAlone, ports } from './deaths.ts'
-import { capture, holdBinary } from './tools.ts'
+import { enterCommand } from '../../src/lab/machine.ts'
+import { type Cluster, type Death, leaveAlone, ports } from './gateway-deaths.ts'
+import { capture, holdBinary } from './hold-program.ts'
 
-const dieAfterMs = 3_000
 const outpostAddress = '172.18.0.7'
 export const allowedAddresses = ['172.18.0.42', '172.18.0.43', '172.18.0.44']
 
@@ -14,6 +13,8 @@ export interface Load {
   /** Of those the ones that send a byte every 10 ms. */
   readonly senders: number
   readonly seconds: number
+  /** When the gateway dies, of those seconds. */
+  readonly diesAfterMs: number
 }
 
 /** What the client in the pod noticed. Times in ms. */
@@ -30,8 +31,11 @@ export interface Held {
 
 /** What the far end noticed. */
 export interface Seen {
-  /** Packets by the address that they came from. */
+  /** ms of the clock that all namespaces of a machine share. */
+  readonly from: number
   readonly sources: Readonly<Record<string, number>>
+  /** Packets per 10 ms by the MAC that they came from. */
+  readonly macs: Readonly<Record<string, readonly number[]>>
 }
 
 /** What the outpost tells on a port beside its own. */
@@ -55,8 +59,8 @@ export async function seen(cluster: Cluster): Promise<Seen> {
 export async function holdThrough(
   cluster: Cluster,
   death: Death,
-  { connections, senders, seconds }: Load,
-): Promise<{ held: Held; seen: Seen }> {
+  { connections, senders, seconds, diesAfterMs }: Load,
+): Promise<{ held: Held; seen: Seen; diedMs: number }> {
   const words = [outpostAddress, ports.base, ports.count, connections, senders, seconds].map(String)
   const [command = '', ...rest] = cluster.inPod([holdBinary, 'run', ...words])
   if (death.isAlone) await leaveAlone(cluster)
@@ -75,11 +79,12 @@ export async function holdThrough(
     child.on('close', () => resolve())
   })
   await forget(cluster)
-  await setTimeout(dieAfterMs)
+  await setTimeout(diesAfterMs)
+  const diedMs = Number(process.hrtime.bigint() / 1_000_000n)
   await death.happen(cluster)
   await ended
   const line = output.split('\n').find((each) => each.startsWith('{')) ?? '{}'
-  return { held: JSON.parse(line) as Held, seen: await seen(cluster) }
+  return { held: JSON.parse(line) as Held, seen: await seen(cluster), diedMs }
 }
 
 /** How many packets came from an address that no policy gave. */

@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { dockerRun } from '../src/lab/docker/docker.ts'
-import { type Machine, runInside } from '../src/lab/host.ts'
-import { restartApiServer, startLab, stopApiServer, stopLab } from '../src/lab/lab.ts'
-import { type LabState, loadLab, type RuntimeName, requireLab } from '../src/lab/lab-state.ts'
-import { enterCommand, freeze } from '../src/lab/machine.ts'
-import { exec } from '../src/lab/shell.ts'
-import { holdBinary } from './tools.ts'
+import { dockerRun } from '../../src/lab/docker/docker.ts'
+import { type Machine, runInside } from '../../src/lab/host.ts'
+import { restartApiServer, startLab, stopApiServer, stopLab } from '../../src/lab/lab.ts'
+import { type LabState, loadLab, type RuntimeName, requireLab } from '../../src/lab/lab-state.ts'
+import { enterCommand, freeze, until } from '../../src/lab/machine.ts'
+import { exec } from '../../src/lab/shell.ts'
+import { holdBinary } from './hold-program.ts'
 
 /** A way for a gateway to die, or to be taken away. */
 export interface Death {
@@ -16,6 +16,8 @@ export interface Death {
   readonly undo?: (cluster: Cluster) => unknown
   /** The operators and the API server are away when it happens. */
   readonly isAlone?: boolean
+  /** For how long it goes on, where that is more than a moment. */
+  readonly lastsSeconds?: number
 }
 
 /** A lab with a source node and two gateways, of which one is in use. */
@@ -64,6 +66,7 @@ export const deaths: readonly Death[] = [
   },
   {
     way: 'agents upgraded',
+    lastsSeconds: 10,
     happen: typed('kubectl -n kube-system rollout restart daemonset/cilium'),
     undo: typed('kubectl -n kube-system rollout status daemonset/cilium --timeout=60s'),
   },
@@ -190,6 +193,27 @@ export async function leaveAlone(cluster: Cluster): Promise<void> {
 export async function comeBack(cluster: Cluster): Promise<void> {
   await restartApiServer(cluster.state.name)
   signalOperators(cluster, 'CONT')
+}
+
+/**
+ * Agents remember for ten minutes which gateways were away, and wait longer each time before they trust one again. New agents
+ * remember nothing, so what a test finds does not depend on those before it.
+ */
+export async function renewAgents({ state, type }: Cluster, nodes: readonly string[]): Promise<void> {
+  const agents = 'kubectl -n kube-system get pods -l k8s-app=cilium'
+  const list = async (): Promise<readonly string[]> =>
+    (await type(`${agents} -o 'jsonpath={range .items[*]}{.spec.nodeName} {.metadata.name} {.status.conditions[?(@.type=="Ready")].status} {.metadata.deletionTimestamp}{"\\n"}{end}'`)).split('\n') // biome-ignore format: one line
+  const old = (await list())
+    .filter((line) => nodes.includes(line.split(' ')[0] ?? ''))
+    .map((line) => line.split(' ')[1] ?? '')
+  await type(`kubectl -n kube-system delete pod ${old.join(' ')} --wait=false`)
+  const areReady = async (): Promise<boolean> => {
+    const ready = (await list()).map((line) => line.trim()).filter((line) => line.endsWith(' True'))
+    return (
+      ready.length === state.nodes.length && !ready.some((line) => old.includes(line.split(' ')[1] ?? ''))
+    )
+  }
+  await until('the new agents are ready', areReady, 60_000)
 }
 
 function signalOperators({ state }: Cluster, signal: 'STOP' | 'CONT'): void {
