@@ -20,7 +20,7 @@ const bpfSyscallByArch: Readonly<Record<string, number>> = { x64: 321, arm64: 28
 export function bpf(command: keyof typeof commands, attributes: Buffer, attempted: string): number {
   const number = bpfSyscallByArch[process.arch]
   if (number === undefined)
-    throw new Error(`no bpf(2) on ${process.arch}: Sallyport runs on x86-64 and arm64`)
+    throw new Error(`the number of bpf(2) on ${process.arch} is unknown: Sallyport runs on x86-64 and arm64`)
   return check(attempted, native.syscall(number, commands[command], attributes, attributes.length))
 }
 
@@ -90,7 +90,7 @@ export function queryPrograms({ ifindex, attachType }: DeviceHook): readonly num
   attributes.writeUInt32LE(attachType, 4)
   attributes.writeBigUInt64LE(koffi.address(ids), 16)
   attributes.writeUInt32LE(mostPrograms, 24)
-  bpf('query', attributes, `ask which programs hang at device ${ifindex}`)
+  bpf('query', attributes, `list the programs that are attached to device ${ifindex}`)
   keepAlive(ids)
   return Array.from({ length: attributes.readUInt32LE(24) }, (_, index) => ids.readUInt32LE(4 * index))
 }
@@ -108,7 +108,7 @@ function askAbout(fd: number, info: Buffer, what: string): void {
   attributes.writeUInt32LE(fd, 0)
   attributes.writeUInt32LE(info.length, 4)
   attributes.writeBigUInt64LE(koffi.address(info), 8)
-  bpf('infoByFd', attributes, `ask about ${what}`)
+  bpf('infoByFd', attributes, `get information about ${what}`)
   keepAlive(info)
 }
 

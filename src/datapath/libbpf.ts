@@ -148,7 +148,7 @@ function loadLibrary(): LibraryHandle {
   try {
     return koffi.load('libbpf.so.1')
   } catch (cause) {
-    throw new Error('libbpf.so.1 is missing; install it: apt-get install libbpf1', { cause })
+    throw new Error('libbpf.so.1 is missing: install it with apt-get install libbpf1', { cause })
   }
 }
 

@@ -103,7 +103,7 @@ function setKnobs(object: Handle, btf: Btf, knobs: Knobs): void {
   for (const [name, value] of Object.entries(knobs)) {
     const variable = variables.get(name)
     if (variable === undefined)
-      throw new Error(`the datapath has no knob ${name}; it has ${[...variables.keys()].join(', ')}`)
+      throw new Error(`the object file has no knob ${name}. It has ${[...variables.keys()].join(', ')}.`)
     if (variable.type.size === 8) view.setBigUint64(variable.offset, BigInt(value), true)
     else if (variable.type.size === 4) view.setUint32(variable.offset, Number(value), true)
     else throw new Error(`knob ${name} has ${variable.type.size} bytes, expected 4 or 8`)

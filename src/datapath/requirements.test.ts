@@ -6,7 +6,7 @@ test('kernels from 5.12 on are new enough', () => {
   for (const version of ['5.12.0', '5.15.0-91-generic', '6.1.0-18-amd64', '10.0.1', 'unknown'])
     assert.equal(oldKernel(version), undefined)
   for (const version of ['4.19.0-26-amd64', '5.10.0-46-amd64'])
-    assert.match(oldKernel(version) ?? '', /the kernel is .*: Sallyport needs 5.12 or later/)
+    assert.match(oldKernel(version) ?? '', /kernel .* is too old: upgrade to 5.12 or later/)
 })
 
 test('rights are read from the process, CAP_SYS_ADMIN standing in for CAP_BPF', () => {

@@ -25,12 +25,12 @@ export function missingRequirements(pinDirectory: string, objectFile: string): s
 
 function missingObject(objectFile: string): string | undefined {
   if (existsSync(objectFile)) return undefined
-  return `the compiled datapath ${objectFile} does not exist: run make build, or name another file`
+  return `the compiled datapath ${objectFile} does not exist: run make build, or set --object-file`
 }
 
 export function oldKernel(version: string): string | undefined {
   if (!isOlder(version, kernels.oldest)) return undefined
-  return `the kernel is ${version}: Sallyport needs ${kernels.oldest} or later`
+  return `kernel ${version} is too old: upgrade to ${kernels.oldest} or later`
 }
 
 /** By the first two numbers. A version that nobody can read is nobody's problem yet: the kernel says what it lacks. */
@@ -47,10 +47,10 @@ export function missingRights(status: string): string[] {
     ((effective >> BigInt(capabilities[name])) & 1n) === 1n
   const missing: string[] = []
   if (!has('CAP_BPF') && !has('CAP_SYS_ADMIN'))
-    missing.push('the right CAP_BPF is missing, which loading programs needs: run as root or grant CAP_BPF')
+    missing.push('capability CAP_BPF is missing, which loading programs needs: run as root or grant CAP_BPF')
   if (!has('CAP_NET_ADMIN'))
     missing.push(
-      'the right CAP_NET_ADMIN is missing, which attaching programs needs: run as root or grant CAP_NET_ADMIN',
+      'capability CAP_NET_ADMIN is missing, which attaching programs needs: run as root or grant CAP_NET_ADMIN',
     )
   return missing
 }
@@ -59,5 +59,5 @@ function missingBpffs(directory: string): string | undefined {
   let existing = directory
   while (!existsSync(existing) && existing !== dirname(existing)) existing = dirname(existing)
   if (Number(statfsSync(existing).type) === bpffsMagic) return undefined
-  return `${directory} is not on a BPF file system, so nothing could outlive a restart: mount -t bpf bpf /sys/fs/bpf`
+  return `${directory} is not on a BPF file system, so programs and maps would not survive a restart: run mount -t bpf bpf /sys/fs/bpf`
 }

@@ -31,7 +31,7 @@ export function sweepRun(
     const { out } = testRun(programFd, packet)
     for (const index of chunk.keys()) {
       const answer = answers.get(out.readUInt32LE(recordAt(index) + (answerAt ?? 0)))
-      if (answer === undefined) throw new Error(`the sweep does not say what became of an entry`)
+      if (answer === undefined) throw new Error(`the sweep program returned no result for an entry`)
       said.push(answer as SweepAnswer)
     }
   }

@@ -27,9 +27,9 @@ export interface Context {
 
 export function gatherContext(world: World): Context {
   const self = world.nodes.find(({ name }) => name === world.self)
-  if (self === undefined) throw new Error(`node ${world.self} is not among the cluster's nodes`)
+  if (self === undefined) throw new Error(`the cluster has no Node ${world.self}`)
   if (self.internalIPs.length === 0)
-    throw new Error(`node ${world.self} has no InternalIP in its status.addresses`)
+    throw new Error(`Node ${world.self} has no InternalIP in status.addresses`)
   const policies = withDedicatedAddresses(listPolicies(world), world)
   const nodes = reachableNodes(world.nodes)
   const interfaces = interfacesByNode(world)

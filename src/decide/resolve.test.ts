@@ -662,7 +662,7 @@ describe('the cluster', () => {
     })
   })
   test('cannot be decided about by a node that it does not have', () => {
-    assert.throws(() => resolve(world({ self: 'worker9' })), /worker9 is not among/)
+    assert.throws(() => resolve(world({ self: 'worker9' })), /the cluster has no Node worker9/)
     assert.throws(() => resolve(world({ nodes: [node('worker', {})] })), /worker has no InternalIP/)
   })
 })

@@ -114,7 +114,9 @@ export class KubeClient {
       return text === '' ? undefined : JSON.parse(text)
     } catch (cause) {
       if (!deadline.aborted) throw cause
-      throw new Error(`${call.method} ${call.path}: no whole answer within ${timeoutMs / 1000} s`, { cause })
+      throw new Error(`${call.method} ${call.path}: no complete answer within ${timeoutMs / 1000} s`, {
+        cause,
+      })
     }
   }
 

@@ -69,11 +69,11 @@ export class Leadership {
         await this.#try(AbortSignal.any([signal, deadline.signal]))
       } catch (error) {
         if (!isConflict(error) && !isAlreadyExists(error))
-          log.debug({ err: error }, 'the lease could not be read or renewed')
+          log.debug({ err: error }, 'reading or renewing the leader Lease failed')
       }
       if (known !== this.term) {
         known = this.term
-        log.info({ isLeader: this.isLeader }, this.isLeader ? 'leads' : 'leads no longer')
+        log.info({ isLeader: this.isLeader }, this.isLeader ? 'became the leader' : 'lost the leadership')
         onChange()
       }
       await clock.sleep(renewEveryMs, signal)
@@ -92,7 +92,7 @@ export class Leadership {
       const spec = { ...lease.spec, holderIdentity: '' }
       await this.#leases.replace({ ...lease, spec }, { namespace, signal })
     } catch (error) {
-      log.debug({ err: error }, 'the lease could not be given up: the next leader waits for its end')
+      log.debug({ err: error }, 'releasing the leader Lease failed; the next leader waits until it expires')
     }
   }
 

@@ -170,7 +170,7 @@ export class Mirror<T extends KubeObject, V> {
     const message = error instanceof Error ? error.message : String(error)
     if (message === this.#loggedMessage) return
     this.#loggedMessage = message
-    this.#options.log.warn({ resource: this.#resource.name.plural, err: error }, 'watch failed; trying again')
+    this.#options.log.warn({ resource: this.#resource.name.plural, err: error }, 'the watch failed; retrying')
   }
 }
 

@@ -47,7 +47,7 @@ export async function* watchOnce<T extends KubeObject>(
   let lastHeardMs = clock.monotonicMs()
   const stopGuard = clock.every(5_000, () => {
     if (clock.monotonicMs() - lastHeardMs > silenceMs)
-      silence.abort(new Error(`watch ${path}: nothing heard for ${silenceMs / 1000} s`))
+      silence.abort(new Error(`watch ${path}: the API server sent nothing for ${silenceMs / 1000} s`))
   })
   try {
     for await (const line of linesOf(response.body, path)) {
@@ -72,7 +72,7 @@ async function* linesOf(body: AsyncIterable<Buffer>, path: string): AsyncGenerat
       if (line.trim() !== '') yield line
     }
     if (rest.length > mostLineBytes)
-      throw new Error(`watch ${path}: one event of more than ${mostLineBytes} bytes`)
+      throw new Error(`watch ${path}: an event is larger than ${mostLineBytes} bytes`)
   }
 }
 
@@ -81,13 +81,13 @@ function decodeEvent<T extends KubeObject>(line: string, path: string): WatchEve
   try {
     event = JSON.parse(line)
   } catch (cause) {
-    throw new Error(`watch ${path}: a line that is not JSON`, { cause })
+    throw new Error(`watch ${path}: a line is not valid JSON`, { cause })
   }
   const { type, object } = event
   if (type === 'ERROR') throw new KubeError(`watch ${path}`, Number(object?.code ?? 500), object)
-  if (object?.metadata === undefined) throw new Error(`watch ${path}: an event without an object`)
+  if (object?.metadata === undefined) throw new Error(`watch ${path}: an event has no object`)
   if (type === 'BOOKMARK') return { type, resourceVersion: object.metadata.resourceVersion ?? '' }
   if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED')
-    throw new Error(`watch ${path}: an event of the unknown type ${type}`)
+    throw new Error(`watch ${path}: an event has the unknown type ${type}`)
   return { type, object }
 }

@@ -91,7 +91,7 @@ export function listProxiedNeighbours(netlink: Netlink): ProxiedNeighbour[] {
 /** Adds, or leaves what is there already. The device's proxy_ndp decides whether anybody is answered. */
 export function putProxiedNeighbour(netlink: Netlink, { index, address }: ProxiedNeighbour): void {
   netlink.request(
-    `answer for ${address} on device ${index}`,
+    `add the proxied neighbour ${address} on device ${index}`,
     messageType.newNeighbour,
     messageFlag.create | messageFlag.replace,
     fixedPart(familyNumber(address), index, 0, proxyFlag),
@@ -102,7 +102,7 @@ export function putProxiedNeighbour(netlink: Netlink, { index, address }: Proxie
 
 export function deleteProxiedNeighbour(netlink: Netlink, { index, address }: ProxiedNeighbour): void {
   netlink.request(
-    `answer no more for ${address} on device ${index}`,
+    `delete the proxied neighbour ${address} on device ${index}`,
     messageType.deleteNeighbour,
     0,
     fixedPart(familyNumber(address), index, 0, proxyFlag),

@@ -73,7 +73,8 @@ export class Netlink implements Disposable {
   *#receive(attempted: string, sequence: number): Generator<NetlinkMessage> {
     for (;;) {
       const length = check(attempted, native.recv(this.#fd, received, received.length, truncFlag))
-      if (length > received.length) throw new Error(`${attempted}: an answer of ${length} bytes is too long`)
+      if (length > received.length)
+        throw new Error(`${attempted}: a reply of ${length} bytes is too long for the buffer`)
       for (const message of decodeMessages(Buffer.from(received.subarray(0, length)))) {
         if (message.sequence !== sequence) continue
         throwIfError(attempted, message)

@@ -53,5 +53,5 @@ export function releasePorts(first: number, last: number): boolean {
   const ranges = reservedRanges()
   const others = ranges.filter((range) => range !== `${first}-${last}`)
   if (others.length === ranges.length) return false
-  return writeSysctl(reservedName, others.join(',') || '\n', 'the ports are free for anyone again')
+  return writeSysctl(reservedName, others.join(',') || '\n', 'all sockets may use these ports again')
 }

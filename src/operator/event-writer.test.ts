@@ -31,7 +31,7 @@ test('a change is told of the policy that it is about, with the names of its nod
   })
   of.tellPolicies([change(['172.18.0.4', '172.18.0.3', '172.18.0.5'], [])], statuses, any.nodes, 0)
   assert.deepEqual(told, [
-    'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: gateway worker3 is not heard: new connections avoid it',
+    'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it.',
   ])
 })
 
@@ -81,7 +81,7 @@ test('that a node has no slot is news once, and again after it had one', () => {
   of.tellSlots(refused, nodes)
   of.tellSlots(refused, nodes)
   assert.equal(told.length, 1)
-  assert.match(told[0] ?? '', /^Node worker u NoSlot: all 16 slots are given/)
+  assert.match(told[0] ?? '', /^Node worker u NoSlot: Node worker has no slot: all 16 slots are given/)
   of.tellSlots(new Map(), nodes)
   of.tellSlots(refused, nodes)
   assert.equal(told.length, 2)

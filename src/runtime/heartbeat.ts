@@ -10,7 +10,7 @@ export function keepHeartbeat(file: string, everyMs: number, log: Logger): NodeJ
     try {
       writeFileSync(file, new Date().toISOString())
     } catch (error) {
-      log.warn({ err: error, file }, 'the heartbeat cannot be written: probes will fail')
+      log.warn({ err: error, file }, 'writing the heartbeat file failed; liveness probes will fail')
     }
   }
   beat()

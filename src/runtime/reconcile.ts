@@ -116,7 +116,7 @@ export class Loop {
 
   #succeed(): void {
     const { log, name } = this.#options
-    if (this.lastError !== undefined) log.info({ loop: name }, 'works again')
+    if (this.lastError !== undefined) log.info({ loop: name }, 'reconciliation succeeds again')
     this.#failures = 0
     this.#loggedMessage = undefined
     this.lastError = undefined
@@ -129,6 +129,6 @@ export class Loop {
     this.#isPending = true
     if (this.#loggedMessage === this.lastError.message) return
     this.#loggedMessage = this.lastError.message
-    log.error({ loop: name, err: this.lastError }, 'failed; trying again')
+    log.error({ loop: name, err: this.lastError }, 'reconciliation failed; retrying')
   }
 }

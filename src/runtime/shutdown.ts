@@ -10,7 +10,7 @@ export function shutdownSignal(log: Logger): AbortSignal {
       controller.abort()
     })
   process.on('unhandledRejection', (error) => {
-    log.fatal({ err: error }, 'a bug: a promise that nobody waited for has failed')
+    log.fatal({ err: error }, 'a bug: a promise was rejected and not handled')
     process.exit(1)
   })
   return controller.signal

@@ -43,13 +43,13 @@ for (const program of ['sallyport-agent', 'sallyport-operator'])
     test('that hangs before its first line of code leaves where it stood', () => {
       assert.equal(
         start(program, hang.atOnce).left,
-        'the start did not get further than: Node.js starts and loads the sources\n',
+        'the start stopped at: Node.js starts and loads the sources\n',
       )
     })
 
     test('that hangs later leaves the stage that it logged', () => {
       const { left, stderr } = start(program, hang.readingTheConfiguration)
-      assert.equal(left, 'the start did not get further than: read the configuration')
+      assert.equal(left, 'the start stopped at: read the configuration')
       assert.match(stderr, /"stage":"read the configuration"/)
     })
 

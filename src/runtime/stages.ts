@@ -12,7 +12,7 @@ const terminationLog = process.env.SALLYPORT_TERMINATION_LOG ?? '/dev/terminatio
 
 export function enterStage(stage: string, log?: Logger): void {
   log?.info({ stage }, `start: ${stage}`)
-  write(`the start did not get further than: ${stage}`)
+  write(`the start stopped at: ${stage}`)
 }
 
 /** From now on the container's log tells why it ended. Empty, the file gives way to it (`FallbackToLogsOnError`). */

@@ -205,7 +205,7 @@ describe('with two gateways and a source node', { skip: cannotRun, timeout: hang
     const conditions = await cluster().type(
       `kubectl get iegp failover -o 'jsonpath={.status.conditions[*].message}'`,
     )
-    assert.match(conditions, /no InternalIP in status.addresses of Node gateway1/)
+    assert.match(conditions, /No InternalIP in status.addresses of Node gateway1/)
     assert.equal(await conditionOf(cluster(), 'gateway1'), 'True NoInternalIP')
     await death.undo?.(cluster())
     await isConnected(cluster(), 'gateway1')

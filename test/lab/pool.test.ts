@@ -90,9 +90,9 @@ describe('a pool of egress IPs', { skip: cannotRun, timeout: hangTimeoutMs }, ()
   test('describe tells what happened', async () => {
     const described = await run('kubectl describe isovalentegressgatewaypolicy pooled')
     for (const event of [
-      /Normal\s+EgressIPAllocated\s.*sallyport-operator\s+egress IP 172\.18\.200\.1 given to gateway kind-worker3/,
+      /Normal\s+EgressIPAllocated\s.*sallyport-operator\s+The operator gave egress IP 172\.18\.200\.1 to gateway kind-worker3\./,
       /Normal\s+Ready\s.*kind-worker3 with 172\.18\.200\.1, kind-worker4 with 172\.18\.200\.2/,
-      /Normal\s+EgressIPReleased\s.*egress IP 172\.18\.200\.2 taken back from gateway kind-worker4/,
+      /Normal\s+EgressIPReleased\s.*The operator took egress IP 172\.18\.200\.2 back from gateway kind-worker4\./,
     ])
       assert.match(described, event)
   })

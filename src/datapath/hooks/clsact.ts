@@ -90,10 +90,11 @@ function ensureQdisc(place: Place, { name }: NamedProgram): void {
   const exists = -17
   const result = libbpf().hookCreate(tcHook(place.ifindex, place.direction))
   const attempted = describePlace('attach', name, place)
-  if (result !== exists) checkNegative(attempted, result, 'there is no clsact qdisc, and none can be made')
+  if (result !== exists)
+    checkNegative(attempted, result, 'the device has no clsact qdisc, and creating one failed')
   else if (place.direction === 'egress' && !hasClsact(place))
     throw new HookTaken(
-      `${attempted}: its qdisc is ingress, which ours cannot use: clsact does all that it does`,
+      `${attempted}: its qdisc is ingress, which has no egress hook. Replace it with clsact.`,
     )
 }
 
@@ -108,7 +109,7 @@ function hasClsact({ ifindex }: Place): boolean {
 function taken(place: Place, { name }: NamedProgram, rivals: readonly Filter[]): HookTaken {
   const theirs = rivals.map((filter) => filter.name).join(', ')
   return new HookTaken(
-    `${describePlace('attach', name, place)}: a filter of another (${theirs}) has priority ${priority}, which ours needs: give it a later one`,
+    `${describePlace('attach', name, place)}: filters of another program (${theirs}) have priority ${priority}, which ${name} needs. Give them a later priority.`,
   )
 }
 
@@ -119,5 +120,5 @@ function detach(place: Place, name: string): void {
 function remove({ ifindex, direction }: Place, { handle, priority }: Filter): void {
   const result = libbpf().hookDetach(tcHook(ifindex, direction), tcOptions({ handle, priority }))
   const gone = [-2, -19, -22] /* no such filter, no such device, no such qdisc */
-  if (!gone.includes(result)) checkNegative(`take a filter off device ${ifindex}`, result)
+  if (!gone.includes(result)) checkNegative(`remove a filter from device ${ifindex}`, result)
 }

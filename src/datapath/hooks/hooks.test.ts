@@ -139,7 +139,8 @@ describe('programs on a device', { skip }, () => {
     assert.throws(
       () => hooks.attach(program, load(program, unspecified), ifindex, 'ingress'),
       (error) =>
-        error instanceof HookTaken && /\(theirs\) has priority 1.*give it a later one/.test(error.message),
+        error instanceof HookTaken &&
+        /\(theirs\) have priority 1.*Give them a later priority/.test(error.message),
     )
     const left = clsact.list({ ifindex, direction: 'ingress' })
     assert.deepEqual(

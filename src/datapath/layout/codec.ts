@@ -32,17 +32,15 @@ export function codec<S extends Shape>(layout: StructLayout, shape: S): Codec<Va
     if (kind !== undefined) {
       const field = kind(type)
       if (field === undefined)
-        throw new Error(
-          `struct ${layout.name}: ${name} (${describe(type)}) is not what its codec takes it for`,
-        )
+        throw new Error(`struct ${layout.name}: field ${name} (${describe(type)}) does not match its codec`)
       fields.push({ name, offset, field })
     } else if (!name.startsWith('reserved') && !isSpinLock(type)) {
-      throw new Error(`struct ${layout.name} has a field ${name} that its codec does not name`)
+      throw new Error(`struct ${layout.name} has a field ${name} that its codec lacks`)
     }
   }
   for (const name of Object.keys(shape))
     if (!layout.members.some((member) => member.name === name))
-      throw new Error(`struct ${layout.name} has no field ${name}, which its codec names`)
+      throw new Error(`struct ${layout.name} has no field ${name}, but its codec has one`)
   return structCodec(layout.size, fields)
 }
 
@@ -74,7 +72,7 @@ function structCodec<T>(
 /** A map's key or value that is no struct of several fields but one thing: an address, a number. */
 export function single<T>(type: TypeLayout, kind: FieldKind<T>): Codec<T> {
   const field = kind(type)
-  if (field === undefined) throw new Error(`${describe(type)} is not what its codec takes it for`)
+  if (field === undefined) throw new Error(`${describe(type)} does not match its codec`)
   return {
     size: type.size,
     encodeInto: (buffer, at, value) => field.write(buffer, at, value),

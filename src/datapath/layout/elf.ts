@@ -5,7 +5,7 @@ export function elfSection(file: Buffer, wanted: string): Buffer {
   const found = sections(file).find(({ name }) => name === wanted)
   if (found === undefined)
     throw new Error(
-      `the object file has no section ${wanted}; compile the datapath with debug information: make build`,
+      `the object file has no section ${wanted}: compile the datapath with debug information (make build)`,
     )
   return found.bytes
 }
@@ -23,7 +23,9 @@ export function elfSymbols(file: Buffer): Map<string, number> {
 
 function sections(file: Buffer): { readonly name: string; readonly bytes: Buffer }[] {
   if (file.length < 64 || file.readUInt32BE(0) !== 0x7f454c46 || file[4] !== 2 || file[5] !== 1)
-    throw new Error('this is no 64-bit little-endian ELF file; compile the datapath with: make build')
+    throw new Error(
+      'the object file is not a 64-bit little-endian ELF file: compile the datapath with make build',
+    )
   const headers = Number(file.readBigUInt64LE(0x28))
   const headerSize = file.readUInt16LE(0x3a)
   const names = bytesOf(file, headers + file.readUInt16LE(0x3e) * headerSize)

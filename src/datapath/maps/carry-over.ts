@@ -65,7 +65,8 @@ function planJourney(name: string, pin: string, to: RawMap, btf: Btf): Journey {
   const types = mapTypes(fd)
   const earlier = readTypes(types.btf)
   const layout = btf.maps.get(name)
-  if (layout?.key === undefined || layout.value === undefined) throw new Error(`map ${name} holds nothing`)
+  if (layout?.key === undefined || layout.value === undefined)
+    throw new Error(`map ${name} has no keys and values`)
   return {
     from: { name, fd, keySize: types.keySize, valueSize: types.valueSize, maxEntries: types.maxEntries },
     to,

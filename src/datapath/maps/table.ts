@@ -9,7 +9,7 @@ export class Table<K, V> {
 
   constructor(raw: RawMap, key: Codec<K>, value: Codec<V>) {
     if (key.size !== raw.keySize || value.size !== raw.valueSize)
-      throw new Error(`map ${raw.name}: its codecs are not of its sizes`)
+      throw new Error(`map ${raw.name}: the sizes of its codecs do not match the map`)
     this.raw = raw
     this.key = key
     this.value = value

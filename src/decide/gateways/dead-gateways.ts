@@ -28,10 +28,10 @@ function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders
       const those = addresses.join(' and ')
       const who =
         successor === undefined
-          ? `nobody answers for ${those}: connections with it wait`
-          : `${successor} answers for ${those}`
+          ? `No other gateway can answer for egress IP ${those}, so its connections wait.`
+          : `${successor} answers for egress IP ${those}.`
       return {
-        message: `gateway ${gateway.node.name} is not healthy, and ${who}`,
+        message: `Gateway ${gateway.node.name} is not healthy. ${who}`,
         isAnswered: successor !== undefined,
       }
     })
@@ -43,7 +43,7 @@ export function deadGatewayConditions(served: Served, orders: () => Orders): rea
   const dead = deadGateways(served, orders)
   if (dead.length === 0) return []
   const reason = dead.every(({ isAnswered }) => isAnswered) ? 'AnotherAnswers' : 'NobodyAnswers'
-  const message = dead.map((each) => each.message).join('; ')
+  const message = dead.map((each) => each.message).join(' ')
   return [{ type: 'GatewayUnhealthy', status: 'True', reason, message }]
 }
 

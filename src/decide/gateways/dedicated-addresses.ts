@@ -21,7 +21,7 @@ export function withDedicatedAddresses(policies: readonly Policy[], world: Given
       const owner = choice.by === 'address' ? ownerOf.get(choice.address) : undefined
       if (choice.by !== 'address' || owner === undefined) return []
       return [
-        `egressIP ${choice.address} is node ${owner}'s own address, which in chained mode pods that no policy selects leave with: give the node another`,
+        `egressIP ${choice.address} is node ${owner}'s own address, which the other CNI plugin uses in chained mode. Add another address to the node and set egressIP to it`,
       ]
     })
     return problems.length === 0 ? policy : { ...policy, problems: [...policy.problems, ...problems] }

@@ -24,22 +24,22 @@ export interface Standing {
  */
 export function membershipOf({ self, node, hasEgressNode, addresses }: Standing): Membership {
   if (node === undefined)
-    return no('NodeNotFound', `the cluster has no Node ${self}: register the node again, or stop this agent`)
+    return no('NodeNotFound', `The cluster has no Node ${self}. Register the node again, or stop this agent.`)
   const [address] = node.internalIPs
   if (address === undefined)
     return no(
       'NoInternalIP',
-      `Node ${self} has no InternalIP in status.addresses: check the kubelet's --node-ip, or the cloud provider`,
+      `Node ${self} has no InternalIP in status.addresses. Check the kubelet's --node-ip, or the cloud provider.`,
     )
   if (!addresses.has(address))
     return no(
       'AddressNotOnNode',
-      `the cluster knows Node ${self} by ${address}, and no device of the node has that address: check the kubelet's --node-ip`,
+      `Node ${self} has InternalIP ${address}, but no device of the node has that address. Check the kubelet's --node-ip.`,
     )
   if (!hasEgressNode)
     return no(
       'EgressNodeNotFound',
-      `the cluster has no EgressNode ${self}: the operator creates it, see its log`,
+      `The cluster has no EgressNode ${self}. The operator creates it. Read the operator's log.`,
     )
   return { isMember: true }
 }

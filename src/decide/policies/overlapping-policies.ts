@@ -17,10 +17,10 @@ export function shadowConditions(
       isExcluded ? takesFrom(policy, prefix, own.get(prefix)) : own.has(prefix),
     )
     .sort(([a], [b]) => comparePrefixes(a, b))
-    .map(([prefix, claim]) => `for pods that both select, ${prefix} ${describeClaim(claim)}`)
+    .map(([prefix, claim]) => `For pods that both policies select, ${describeClaim(prefix, claim)}.`)
   return shadows.length === 0
     ? []
-    : [{ type: 'Shadowed', status: 'True', reason: 'OlderPolicyWins', message: shadows.join('; ') }]
+    : [{ type: 'Shadowed', status: 'True', reason: 'OlderPolicyWins', message: shadows.join(' ') }]
 }
 
 /** The most specific prefix counts: an exclusion inside a destination takes a part of it. */
@@ -32,8 +32,8 @@ function takesFrom({ destinations }: Policy, excluded: Prefix, own: Claim | unde
     : !own.isExcluded
 }
 
-function describeClaim({ policy: { kind, name }, isExcluded }: Claim): string {
+function describeClaim(prefix: Prefix, { policy: { kind, name }, isExcluded }: Claim): string {
   return isExcluded
-    ? `is excluded by the older ${kind} ${name}, and leaves as if no policy named it`
-    : `goes by the older ${kind} ${name}`
+    ? `the older ${kind} ${name} excludes ${prefix}, so this traffic leaves as if no policy selected it`
+    : `traffic to ${prefix} follows the older ${kind} ${name}`
 }

@@ -96,7 +96,8 @@ const readIsovalent = remembered((object: IsovalentEgressGatewayPolicy): Policy 
   const groups = Array.isArray(egressGroups) ? egressGroups : []
   if (groups.length === 0) problems.push("egressGroups can't be empty")
   const egressPool = readPrefixes(egressCIDRs, 'egress', problems).filter((prefix) => {
-    if (!canBePool(prefix)) problems.push(`egress CIDR ${prefix} has addresses that no node can have`)
+    if (!canBePool(prefix))
+      problems.push(`egressCIDRs has ${prefix}, which contains addresses that no node can have`)
     return canBePool(prefix)
   })
   const hasPool = listOf(egressCIDRs).length > 0
@@ -117,7 +118,7 @@ const affinities: readonly unknown[] = ['disabled', 'localOnly', 'localOnlyFirst
 function readAffinity(value: unknown, problems: string[]): ZoneAffinity {
   if (value === undefined || value === null || value === '') return 'disabled'
   if (affinities.includes(value)) return value as ZoneAffinity
-  problems.push(`azAffinity ${asText(value)} is none of ${affinities.join(', ')}`)
+  problems.push(`azAffinity ${asText(value)} is unknown: use one of ${affinities.join(', ')}`)
   return 'disabled'
 }
 
@@ -225,13 +226,11 @@ function readAddressChoice(
   if (hasName && hasAddress) return "gateway configuration can't specify both an interface and an egress IP"
   if (granted !== undefined)
     return hasAddress
-      ? "egressGroups can't specify an egress IP beside egressCIDRs"
+      ? "egressGroups can't specify an egress IP together with egressCIDRs"
       : { by: 'pool', interface: hasName ? asText(name) : undefined, granted }
   if (hasName) return { by: 'interface', name: asText(name) }
   if (!hasAddress) return { by: 'defaultRoute' }
   const address = parseAddress(asText(egressIP))
   if (address === undefined) return `failed to parse egress IP ${asText(egressIP)}`
-  return canBeEgressIp(address)
-    ? { by: 'address', address }
-    : `egress IP ${address} is one that no node can have`
+  return canBeEgressIp(address) ? { by: 'address', address } : `no node can have the egress IP ${address}`
 }

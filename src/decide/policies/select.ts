@@ -28,7 +28,7 @@ function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels)
 
 /** What is wrong with a selector that an API server let through, in words; undefined when nothing is. */
 export function selectorProblem(selector: unknown): string | undefined {
-  if (!isMap(selector)) return 'a selector is not an object'
+  if (!isMap(selector)) return 'the selector is not an object'
   const { matchLabels, matchExpressions } = selector
   if (matchLabels !== undefined && !isMap(matchLabels)) return 'matchLabels is not a map'
   if (matchExpressions === undefined) return undefined
@@ -43,7 +43,7 @@ function isMap(value: unknown): value is Record<string, unknown> {
 function requirementProblem(requirement: unknown): string | undefined {
   const { key, operator, values } = (requirement ?? {}) as Record<string, unknown>
   const count = Array.isArray(values) ? values.length : 0
-  if (typeof key !== 'string' || key === '') return 'a requirement names no label'
+  if (typeof key !== 'string' || key === '') return 'a requirement has no key'
   if (operator === 'In' || operator === 'NotIn')
     return count > 0 ? undefined : `the requirement on ${key} has operator ${operator} and no values`
   if (operator === 'Exists' || operator === 'DoesNotExist')

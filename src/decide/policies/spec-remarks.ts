@@ -50,8 +50,8 @@ function hostBitRemarks(field: string, list: unknown): readonly string[] {
   return prefixesOf(list)
     .filter(({ text, prefix }) => parseAddress(text.split('/')[0] ?? '') !== prefixAddress(prefix))
     .map(({ index, text, prefix }) => {
-      const first = field === 'egressCIDRs' ? `, whose addresses begin at ${firstGiven(prefix)}` : ''
-      return `${field}[${index}] ${text} means ${prefix}${first}: write ${prefix}, or the address with ${hostLength(prefix)}`
+      const first = field === 'egressCIDRs' ? `, and the first address given is ${firstGiven(prefix)}` : ''
+      return `${field}[${index}] ${text} means ${prefix}${first}. Write ${prefix}, or the address with ${hostLength(prefix)}.`
     })
 }
 
@@ -68,7 +68,9 @@ function duplicateRemarks(field: string, list: unknown): readonly string[] {
   return prefixesOf(list).flatMap(({ index, prefix }) => {
     const first = seen.get(prefix)
     if (first === undefined) seen.set(prefix, index)
-    return first === undefined ? [] : [`${field}[${index}] repeats ${field}[${first}] ${prefix}: remove one`]
+    return first === undefined
+      ? []
+      : [`${field}[${index}] repeats ${field}[${first}] ${prefix}. Remove one of them.`]
   })
 }
 
@@ -78,7 +80,7 @@ function outsideRemarks(destinations: readonly Read[], exclusions: readonly Read
     .filter(({ prefix }) => !destinations.some((each) => overlaps(each.prefix, prefix)))
     .map(
       ({ index, prefix }) =>
-        `excludedCIDRs[${index}] ${prefix} is outside destinationCIDRs: it excludes nothing`,
+        `excludedCIDRs[${index}] ${prefix} is outside destinationCIDRs and excludes nothing. Remove it.`,
     )
 }
 
@@ -124,7 +126,7 @@ function labelRemarks(field: string, { matchLabels, matchExpressions }: Loose): 
     ...requirements.flatMap(({ values: of }) => itemsOf(of)),
   ]
   const say = (what: string, text: unknown): string =>
-    `${field} has the label ${what} ${JSON.stringify(text)}, which no object can have: correct it`
+    `${field} has the label ${what} ${JSON.stringify(text)}, which no object can have. Correct it.`
   return [
     ...keys.filter((key) => typeof key === 'string' && !isLabelKey(key)).map((key) => say('key', key)),
     ...values

@@ -55,7 +55,7 @@ describe('slots', () => {
     {
       name: 'are refused when all are given',
       plan: [nodes('a', 'b', 'c'), [egressNode('a', 0, []), egressNode('b', 1, [])], 2, new Map(), 0],
-      expect: ['refuse c: all 2 slots are given'],
+      expect: ['refuse c: all 2 slots are in use'],
     },
     {
       name: 'are kept for a node that has just gone',

@@ -31,7 +31,7 @@ export function planSlots(
     if (held.has(name)) continue
     const slot = freeSlot(taken, slots, leased)
     if (slot === undefined) {
-      changes.push({ action: 'refuse', node: name, reason: `all ${slots} slots are given` })
+      changes.push({ action: 'refuse', node: name, reason: `all ${slots} slots are in use` })
       continue
     }
     taken.add(slot)

@@ -69,7 +69,7 @@ describe('of a change is told', () => {
         name: 'that it is back',
         before: { conditions: [well, dead('b answers')] },
         after: { conditions: [well] },
-        expect: ['Normal GatewayHealthy: every gateway is healthy'],
+        expect: ['Normal GatewayHealthy: Every gateway is healthy.'],
       },
       {
         name: 'that pods are refused, and once only',
@@ -118,21 +118,21 @@ describe('of a change is told', () => {
         before: granted({ [east]: '172.18.9.1' }),
         after: granted({ [west]: '172.18.9.1' }),
         expect: [
-          'Normal EgressIPReleased: egress IP 172.18.9.1 taken back from gateway worker3',
-          'Normal EgressIPAllocated: egress IP 172.18.9.1 given to gateway worker4',
+          'Normal EgressIPReleased: The operator took egress IP 172.18.9.1 back from gateway worker3.',
+          'Normal EgressIPAllocated: The operator gave egress IP 172.18.9.1 to gateway worker4.',
         ],
       },
       {
         name: 'that a gateway is gone',
         before: healthy(east, west),
         after: healthy(west),
-        expect: ['Warning GatewayUnhealthy: gateway worker3 is not heard: new connections avoid it'],
+        expect: ['Warning GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it.'],
       },
       {
         name: 'that it is back',
         before: healthy(west),
         after: healthy(east, west),
-        expect: ['Normal GatewayHealthy: gateway worker3 is healthy'],
+        expect: ['Normal GatewayHealthy: Gateway worker3 is healthy.'],
       },
     ]
   for (const { name, before, after, expect } of cases)
@@ -152,7 +152,8 @@ test('a node without a slot is told of', () => {
         {
           type: 'Warning',
           reason: 'NoSlot',
-          message: 'all 512 slots are given: pods of this node that a policy selects cannot leave',
+          message:
+            'Node worker9 has no slot: all 512 slots are given. Traffic of its pods that a policy selects is dropped.',
         },
       ],
     ],

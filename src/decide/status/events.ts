@@ -63,26 +63,30 @@ function deadGatewayEvents(before: StatusSeen, after: StatusSeen): readonly Even
   )
   if (was?.message === is?.message) return []
   return is === undefined
-    ? [{ type: 'Normal', reason: 'GatewayHealthy', message: 'every gateway is healthy' }]
+    ? [{ type: 'Normal', reason: 'GatewayHealthy', message: 'Every gateway is healthy.' }]
     : [{ type: 'Warning', reason: 'GatewayUnhealthy', message: is.message }]
 }
 
 function grantEvents(before: StatusSeen, after: StatusSeen, { names }: NodesSeen): readonly EventText[] {
   const [had, has] = [listGrants(before), listGrants(after)]
-  const tell =
-    (reason: string, verb: string) =>
-    ({ gateway, address }: Grant): EventText => ({
-      type: 'Normal',
-      reason,
-      message: `egress IP ${address} ${verb} gateway ${names.get(gateway) ?? gateway}`,
-    })
+  const nameOf = ({ gateway }: Grant): string => names.get(gateway) ?? gateway
+  const released = [...had].filter(([key]) => !has.has(key)).map(([, grant]) => grant)
+  const allocated = [...has].filter(([key]) => !had.has(key)).map(([, grant]) => grant)
   return [
-    ...[...had]
-      .filter(([key]) => !has.has(key))
-      .map(([, grant]) => tell('EgressIPReleased', 'taken back from')(grant)),
-    ...[...has]
-      .filter(([key]) => !had.has(key))
-      .map(([, grant]) => tell('EgressIPAllocated', 'given to')(grant)),
+    ...released.map(
+      (grant): EventText => ({
+        type: 'Normal',
+        reason: 'EgressIPReleased',
+        message: `The operator took egress IP ${grant.address} back from gateway ${nameOf(grant)}.`,
+      }),
+    ),
+    ...allocated.map(
+      (grant): EventText => ({
+        type: 'Normal',
+        reason: 'EgressIPAllocated',
+        message: `The operator gave egress IP ${grant.address} to gateway ${nameOf(grant)}.`,
+      }),
+    ),
   ]
 }
 
@@ -123,7 +127,7 @@ function healthEvents(
         (ip): EventText => ({
           type: 'Warning',
           reason: 'GatewayUnhealthy',
-          message: `gateway ${name(ip)} is not heard: new connections avoid it`,
+          message: `Gateway ${name(ip)} is not healthy. New connections avoid it.`,
         }),
       ),
     ...[...are]
@@ -132,7 +136,7 @@ function healthEvents(
         (ip): EventText => ({
           type: 'Normal',
           reason: 'GatewayHealthy',
-          message: `gateway ${name(ip)} is healthy`,
+          message: `Gateway ${name(ip)} is healthy.`,
         }),
       ),
   ]
@@ -149,7 +153,7 @@ export function slotEvents(changes: readonly SlotChange[]): ReadonlyMap<string, 
               {
                 type: 'Warning',
                 reason: 'NoSlot',
-                message: `${change.reason}: pods of this node that a policy selects cannot leave`,
+                message: `Node ${change.node} has no slot: ${change.reason}. Traffic of its pods that a policy selects is dropped.`,
               },
             ] as const,
           ]

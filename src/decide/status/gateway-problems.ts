@@ -23,38 +23,43 @@ export function exitProblems(
     if (gateways.length > 0)
       return address.by === 'pool'
         ? poolProblems(active[which] ?? [])
-        : addressProblems(address, gateways, isChained ? ' beside the node’s own, which others use' : '')
-    const effect = isServed ? 'the other gateways serve its pods' : 'until then the traffic is dropped'
+        : addressProblems({ choice: address, field, gateways, isChained })
+    const effect = isServed
+      ? 'The other gateways carry the traffic.'
+      : 'Until then the traffic of the policy is dropped.'
     return {
       reason: 'NoGateway',
-      message: `no node matches ${field}.nodeSelector: label a node, or change the selector; ${effect}`,
+      message: `No node matches ${field}.nodeSelector. Label a node, or change the selector. ${effect}`,
     }
   })
 }
 
-/** `beside` says which addresses do not count. */
-function addressProblems(
-  choice: AddressChoice,
-  gateways: readonly Gateway[],
-  beside: string,
-): readonly Problem[] {
+interface ExitWithGateways {
+  readonly choice: AddressChoice
+  readonly field: string
+  readonly gateways: readonly Gateway[]
+  readonly isChained: boolean
+}
+
+function addressProblems({ choice, field, gateways, isChained }: ExitWithGateways): readonly Problem[] {
   if (choice.by === 'address' && !gateways.some(({ isHolding }) => isHolding)) {
     const names = gateways.map(({ node }) => node.name).join(', ')
     return [
       {
         reason: 'EgressIPNotOnNode',
-        message: `egress IP ${choice.address} is on no interface of ${names}: add it there, or answers will not come back`,
+        message: `Egress IP ${choice.address} is on no interface of ${names}. Add it to an interface there. Until then replies do not come back.`,
       },
     ]
   }
+  const unlessOwn = isChained ? " other than the node's own, which the other CNI plugin uses" : ''
   return gateways
     .filter((gateway) => !hasEgressIp(gateway))
     .map(({ node }) => ({
       reason: 'NoEgressIP',
       message:
         choice.by === 'interface'
-          ? `interface ${choice.name} of node ${node.name} is missing or has no address${beside}`
-          : `node ${node.name} has no interface with a default route${beside && ` that has an address${beside}`}, or its agent does not run`,
+          ? `Interface ${choice.name} of node ${node.name} is missing or has no address${unlessOwn}. Add an address to it, or change ${field}.interface.`
+          : `Node ${node.name} has no interface with a default route and an address${unlessOwn}, or its agent does not run. Check the agent, or name an interface in ${field}.interface.`,
     }))
 }
 
@@ -72,13 +77,17 @@ function poolProblems(gateways: readonly Gateway[]): readonly Problem[] {
   const served = gateways.filter(hasEgressIp)
   if (served.length === 0 && gateways.length > 0)
     return [
-      { reason: 'NoEgressIP', message: 'no gateway has an address of egressCIDRs: the traffic is dropped' },
+      {
+        reason: 'NoEgressIP',
+        message:
+          'No gateway has an address from egressCIDRs. Until one has, the traffic of the policy is dropped.',
+      },
     ]
   return served
     .filter(({ isHolding }) => !isHolding)
     .map(({ node, egressIps }) => ({
       reason: 'EgressIPNotOnNode',
-      message: `egress IP ${Object.values(egressIps).join(' and ')} is not on ${node.name} yet: its agent puts it there, if it runs and the interface exists`,
+      message: `Egress IP ${Object.values(egressIps).join(' and ')} is not on node ${node.name} yet. The agent there adds it when the agent runs and the interface exists.`,
     }))
 }
 
@@ -89,7 +98,7 @@ export function healthProblems({ policy: { spread }, exits, unhealthy }: Served)
   return [
     {
       reason: 'NoHealthyGateway',
-      message: `no gateway is healthy: ${names.join(', ')}; until one is, all are tried`,
+      message: `No gateway is healthy: ${names.join(', ')}. Until one is, new connections try all of them.`,
     },
   ]
 }
@@ -108,6 +117,6 @@ export function zoneProblems({ policy, exits, zones, avoided, unhealthy }: Serve
     )
     .map((zone) => ({
       reason: 'NoGatewayInZone',
-      message: `no healthy gateway in zone ${zone}, and azAffinity is localOnly: pods there cannot leave`,
+      message: `No gateway in zone ${zone} is healthy, and azAffinity is localOnly. Traffic of pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.`,
     }))
 }

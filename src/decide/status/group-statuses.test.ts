@@ -144,7 +144,7 @@ describe('conditions of pools and zones', () => {
       name: 'until the agents have put the addresses there, the policy is not ready',
       world: spread(pooled),
       expect: [
-        'Ready=False EgressIPNotOnNode: egress IP 172.18.9.1 is not on worker3 yet: its agent puts it there, if it runs and the interface exists; egress IP 172.18.9.2 is not on worker4 yet: its agent puts it there, if it runs and the interface exists',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.1 is not on node worker3 yet. The agent there adds it when the agent runs and the interface exists. Egress IP 172.18.9.2 is not on node worker4 yet. The agent there adds it when the agent runs and the interface exists.',
         'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
       ],
     },
@@ -171,16 +171,16 @@ describe('conditions of pools and zones', () => {
         ],
       },
       expect: [
-        'Ready=False NoEgressIP: no gateway has an address of egressCIDRs: the traffic is dropped',
-        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker3, worker4: give more addresses, or limit maxGatewayNodes',
-        'EgressCIDRsOverlap=True OlderPolicyWins: 172.18.9.0/29 overlaps with egressCIDRs of the older policy old, which has the addresses that both name',
+        'Ready=False NoEgressIP: No gateway has an address from egressCIDRs. Until one has, the traffic of the policy is dropped.',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs has no address left for worker3, worker4. Add addresses to egressCIDRs, or lower maxGatewayNodes.',
+        'EgressCIDRsOverlap=True OlderPolicyWins: egressCIDRs 172.18.9.0/29 overlaps with egressCIDRs of the older policy old. The older policy keeps the addresses that both name.',
       ],
     },
     {
       name: 'an address of its own beside a pool',
       world: spread({ ...pooled, egressGroups: [{ ...gateways, egressIP: '172.18.0.42' }] }),
       expect: [
-        "Ready=False Invalid: egressGroups[0]: egressGroups can't specify an egress IP beside egressCIDRs: what it selects is dropped",
+        "Ready=False Invalid: egressGroups[0]: egressGroups can't specify an egress IP together with egressCIDRs. Traffic that the policy selects is dropped.",
         'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
       ],
     },
@@ -188,14 +188,14 @@ describe('conditions of pools and zones', () => {
       name: 'a zone that localOnly leaves without a gateway',
       world: { ...spread({ azAffinity: 'localOnly' }), ...dead('worker3') },
       expect: [
-        'Ready=False NoGatewayInZone: no healthy gateway in zone east, and azAffinity is localOnly: pods there cannot leave',
+        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly. Traffic of pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.',
       ],
     },
     {
       name: 'no gateway that lives',
       world: { ...spread(), ...dead('worker3', 'worker4') },
       expect: [
-        'Ready=False NoHealthyGateway: no gateway is healthy: worker3, worker4; until one is, all are tried',
+        'Ready=False NoHealthyGateway: No gateway is healthy: worker3, worker4. Until one is, new connections try all of them.',
       ],
     },
     {

@@ -14,7 +14,7 @@ describe('the exhaustion of an egress IP', () => {
   })
   test('is there when nothing is left', () => {
     assert.equal(of(0).status, 'True')
-    assert.match(of(0, true).message, /want more/)
+    assert.match(of(0, true).message, /need more/)
   })
   test('is told beforehand, once, and when it has passed', () => {
     const reasons = (was: number, is: number) =>
@@ -43,6 +43,6 @@ test('a gateway is behind that is well and has not confirmed what was leased las
     ],
   })
   assert.deepEqual([...behind], [['172.18.0.42', ['worker3']]])
-  assert.match(gatewayBehind(['worker3'])[0]?.message ?? '', /^worker3 did not confirm/)
+  assert.match(gatewayBehind(['worker3'])[0]?.message ?? '', /^Nodes wait for worker3 to confirm/)
   assert.deepEqual(gatewayBehind([]), [])
 })

@@ -18,23 +18,24 @@ export function exhaustion({
       status: 'True',
       reason: 'NoPortsLeft',
       message: isShort
-        ? 'nodes want more ports than the address has: further connections to the same destination are dropped'
-        : 'every port that can be leased is leased',
+        ? 'Nodes need more ports than this egress IP has. More connections to the same destination are dropped. Add an egress IP, or spread the destinations.'
+        : 'All ports of this egress IP are leased. Add an egress IP, or spread the destinations.',
     }
   if (left * fewLeft < leasable)
     return {
       type,
       status: 'False',
       reason: 'FewPortsLeft',
-      message: 'less than an eighth of the ports is left: add an egress IP, or spread the destinations',
+      message:
+        'Less than an eighth of the ports of this egress IP is left. Add an egress IP, or spread the destinations.',
     }
-  return { type, status: 'False', reason: 'PortsLeft', message: 'there are ports to lease' }
+  return { type, status: 'False', reason: 'PortsLeft', message: 'This egress IP has ports left to lease.' }
 }
 
 /** Present only while gateways are behind for longer than it takes them. */
 export function gatewayBehind(gateways: readonly string[]): readonly TimelessCondition[] {
   if (gateways.length === 0) return []
-  const message = `${gateways.join(' and ')} did not confirm what was leased last, and nodes wait for that: see whether its agent runs and reaches the API server`
+  const message = `Nodes wait for ${gateways.join(' and ')} to confirm the latest leases. Check that the agent there runs and reaches the API server.`
   return [{ type: 'Unconfirmed', status: 'True', reason: 'GatewayBehind', message }]
 }
 
@@ -49,5 +50,5 @@ export function exhaustionEvents(
   const was = before.find(({ type }) => type === after.type)?.reason ?? 'PortsLeft'
   if (was === after.reason) return []
   const type = after.reason === 'PortsLeft' ? 'Normal' : 'Warning'
-  return [{ type, reason: after.reason, message: `egress IP ${address}: ${after.message}` }]
+  return [{ type, reason: after.reason, message: `Egress IP ${address}: ${after.message}` }]
 }

@@ -28,7 +28,7 @@ function connected({ node, membership, isCutOff }: NodeSeen, tunnelPort: number)
       type,
       status: 'False',
       reason: 'ReachesNoNode',
-      message: `the node reaches no other node through the tunnel, and takes over no egress IP: let UDP port ${tunnelPort} pass between nodes`,
+      message: `The node reaches no other node through the tunnel, so it takes over no egress IP. Allow UDP port ${tunnelPort} between nodes.`,
     }
   if (node?.lacksInternalIP)
     return {
@@ -37,11 +37,11 @@ function connected({ node, membership, isCutOff }: NodeSeen, tunnelPort: number)
       reason: 'NoInternalIP',
       message: lacksInternalIP([node]),
     }
-  return { type, status: 'True', reason: 'Connected', message: 'other nodes reach this node' }
+  return { type, status: 'True', reason: 'Connected', message: 'Other nodes reach this node.' }
 }
 
 /** What to say of nodes whose Node object lists no InternalIP. */
 export function lacksInternalIP(nodes: readonly Pick<WorldNode, 'name' | 'internalIPs'>[]): string {
   const known = nodes.map(({ name, internalIPs: [address] }) => `${name} (${address ?? 'no known address'})`)
-  return `no InternalIP in status.addresses of Node ${known.join(', ')}: nodes go on with the last known address; check the kubelet's --node-ip, or the cloud provider`
+  return `No InternalIP in status.addresses of Node ${known.join(', ')}. Other nodes use the last known address, shown in parentheses. Check the kubelet's --node-ip, or the cloud provider.`
 }

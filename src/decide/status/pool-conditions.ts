@@ -17,7 +17,7 @@ export function poolConditions(
     return winner === undefined
       ? []
       : [
-          `${prefix} overlaps with egressCIDRs of the older policy ${winner.name}, which has the addresses that both name`,
+          `egressCIDRs ${prefix} overlaps with egressCIDRs of the older policy ${winner.name}. The older policy keeps the addresses that both name.`,
         ]
   })
   return [
@@ -27,7 +27,7 @@ export function poolConditions(
           type,
           status: 'False',
           reason: 'PoolExhausted',
-          message: `egressCIDRs have no address left for ${names}: give more addresses, or limit maxGatewayNodes`,
+          message: `egressCIDRs has no address left for ${names}. Add addresses to egressCIDRs, or lower maxGatewayNodes.`,
         },
     ...(lost.length === 0
       ? []
@@ -36,7 +36,7 @@ export function poolConditions(
             type: 'EgressCIDRsOverlap',
             status: 'True',
             reason: 'OlderPolicyWins',
-            message: lost.join('; '),
+            message: lost.join(' '),
           } as const,
         ]),
   ]

@@ -52,10 +52,7 @@ export function refusalConditions(
   if (first === undefined) return []
   const pods = reports.reduce((sum, report) => sum + report.pods, 0)
   const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
-  const subject =
-    pods === 1
-      ? `what pod ${first.example} sends is dropped`
-      : `what ${pods} pods send is dropped, ${first.example} among them`
-  const message = `${subject}: NetworkPolicy ${named.slice(0, mostNamed).join(', ')} restricts their egress and could not hold for what this policy claims; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass`
+  const subject = pods === 1 ? `pod ${first.example}` : `${pods} pods, of which ${first.example} is one`
+  const message = `NetworkPolicy ${named.slice(0, mostNamed).join(', ')} restricts ${subject}. It cannot be enforced on traffic of this policy, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
   return [{ type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message }]
 }

@@ -24,24 +24,24 @@ describe('the condition LikelyMistake of a policy', () => {
       says: 'what a prefix with host bits means',
       spec: { destinationCIDRs: ['10.1.2.3/8', 'fd00::1/64'] },
       expect:
-        'destinationCIDRs[0] 10.1.2.3/8 means 10.0.0.0/8: write 10.0.0.0/8, or the address with /32; destinationCIDRs[1] fd00::1/64 means fd00::/64: write fd00::/64, or the address with /128',
+        'destinationCIDRs[0] 10.1.2.3/8 means 10.0.0.0/8. Write 10.0.0.0/8, or the address with /32. destinationCIDRs[1] fd00::1/64 means fd00::/64. Write fd00::/64, or the address with /128.',
     },
     {
       says: 'where the addresses of a pool with host bits begin',
       spec: { egressCIDRs: ['172.30.0.130/28'], egressGroups: [{ nodeSelector: {} }] },
       hasGroups: true,
       expect:
-        'egressCIDRs[0] 172.30.0.130/28 means 172.30.0.128/28, whose addresses begin at 172.30.0.129: write 172.30.0.128/28, or the address with /32',
+        'egressCIDRs[0] 172.30.0.130/28 means 172.30.0.128/28, and the first address given is 172.30.0.129. Write 172.30.0.128/28, or the address with /32.',
     },
     {
       says: 'that a prefix is there twice',
       spec: { destinationCIDRs: ['192.0.2.0/24', '198.51.100.0/24', '192.0.2.0/24'] },
-      expect: 'destinationCIDRs[2] repeats destinationCIDRs[0] 192.0.2.0/24: remove one',
+      expect: 'destinationCIDRs[2] repeats destinationCIDRs[0] 192.0.2.0/24. Remove one of them.',
     },
     {
       says: 'that an exclusion excludes nothing',
       spec: { destinationCIDRs: ['192.0.2.0/24'], excludedCIDRs: ['192.0.2.9/32', '10.0.0.0/8'] },
-      expect: 'excludedCIDRs[1] 10.0.0.0/8 is outside destinationCIDRs: it excludes nothing',
+      expect: 'excludedCIDRs[1] 10.0.0.0/8 is outside destinationCIDRs and excludes nothing. Remove it.',
     },
     {
       says: 'that no object can have a label, in whichever selector it is',
@@ -53,7 +53,7 @@ describe('the condition LikelyMistake of a policy', () => {
         ],
       },
       expect:
-        'selectors[1].namespaceSelector has the label key "not ok!", which no object can have: correct it; selectors[2].podSelector has the label value "not ok!", which no object can have: correct it',
+        'selectors[1].namespaceSelector has the label key "not ok!", which no object can have. Correct it. selectors[2].podSelector has the label value "not ok!", which no object can have. Correct it.',
     },
     {
       says: 'nothing of keys that name the source of a label',
@@ -64,7 +64,7 @@ describe('the condition LikelyMistake of a policy', () => {
       says: 'that a destination is the pods’ own network, or multicast',
       spec: { destinationCIDRs: ['10.244.9.0/25', '239.1.2.0/24', 'ff02::1/128'] },
       expect:
-        "destination 10.244.9.0/25 is in the pods' network 10.244.9.0/24: traffic between pods needs no egress gateway; destination 239.1.2.0/24 is multicast: gateways forward traffic to single hosts only; destination ff02::1/128 is multicast: gateways forward traffic to single hosts only",
+        'destinationCIDRs has 10.244.9.0/25, which is inside the pod network 10.244.9.0/24. Traffic between pods uses no egress gateway. Remove the prefix. destinationCIDRs has 239.1.2.0/24, which is multicast. Gateways forward only unicast traffic. Remove the prefix. destinationCIDRs has ff02::1/128, which is multicast. Gateways forward only unicast traffic. Remove the prefix.',
     },
   ]
   for (const { says, spec, hasGroups, expect } of cases)

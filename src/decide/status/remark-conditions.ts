@@ -14,7 +14,7 @@ export function remarkConditions(
   const pods = nodes.flatMap(({ podCIDRs }) => podCIDRs)
   const all = [...remarks, ...destinations.flatMap((prefix) => destinationRemarks(prefix, pods))]
   if (all.length === 0) return []
-  return [{ type: 'LikelyMistake', status: 'True', reason: 'SeeMessage', message: all.join('; ') }]
+  return [{ type: 'LikelyMistake', status: 'True', reason: 'SeeMessage', message: all.join(' ') }]
 }
 
 /** A destination that is wholly inside a network that egress gateways do not serve. */
@@ -22,11 +22,13 @@ function destinationRemarks(prefix: Prefix, pods: readonly Prefix[]): readonly s
   const isInside = (network: Prefix): boolean =>
     overlaps(network, prefix) && prefixLength(network) <= prefixLength(prefix)
   if (multicast.some(isInside))
-    return [`destination ${prefix} is multicast: gateways forward traffic to single hosts only`]
+    return [
+      `destinationCIDRs has ${prefix}, which is multicast. Gateways forward only unicast traffic. Remove the prefix.`,
+    ]
   const network = pods.find(isInside)
   return network === undefined
     ? []
     : [
-        `destination ${prefix} is in the pods' network ${network}: traffic between pods needs no egress gateway`,
+        `destinationCIDRs has ${prefix}, which is inside the pod network ${network}. Traffic between pods uses no egress gateway. Remove the prefix.`,
       ]
 }

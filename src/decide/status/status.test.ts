@@ -68,7 +68,7 @@ describe('a policy’s status', () => {
       world: { ciliumPolicies: [ciliumPolicy('p', { selectors: [] })] },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'SelectsNothing=True NoSelectors: selectors is empty: the policy selects no pod; podSelector {} would select all of them',
+        'SelectsNothing=True NoSelectors: selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.',
       ],
     },
     {
@@ -83,7 +83,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42',
-        'DropsFamily=True NoIPv6EgressIP: destinationCIDRs has IPv6, and no gateway has an egress IP of it: IPv6 traffic to them is dropped',
+        'DropsFamily=True NoIPv6EgressIP: destinationCIDRs has IPv6 prefixes, but no gateway has an IPv6 egress IP. IPv6 traffic to them is dropped. Add an IPv6 address to a gateway, or remove the prefixes.',
       ],
     },
     {
@@ -98,7 +98,7 @@ describe('a policy’s status', () => {
       world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
       expect: [
         'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
-        'GatewayIdle=True NoEgressIP: interface net0 of node worker3 is missing or has no address; the other gateways have the traffic',
+        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing or has no address. Add an address to it, or change egressGroups[0].interface. The other gateways carry the traffic.',
       ],
     },
     {
@@ -112,8 +112,8 @@ describe('a policy’s status', () => {
         ],
       },
       expect: [
-        'Ready=False EgressIPNotOnNode: egress IP 172.18.9.9 is not on worker3 yet: its agent puts it there, if it runs and the interface exists',
-        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker4: give more addresses, or limit maxGatewayNodes',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.9 is not on node worker3 yet. The agent there adds it when the agent runs and the interface exists.',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs has no address left for worker4. Add addresses to egressCIDRs, or lower maxGatewayNodes.',
       ],
     },
     {
@@ -136,7 +136,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.9.9',
-        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs have no address left for worker4: give more addresses, or limit maxGatewayNodes',
+        'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs has no address left for worker4. Add addresses to egressCIDRs, or lower maxGatewayNodes.',
       ],
     },
     {
@@ -148,7 +148,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'GatewayUnhealthy=True AnotherAnswers: gateway worker3 is not healthy, and worker4 answers for 172.18.0.42 and fc00::42',
+        'GatewayUnhealthy=True AnotherAnswers: Gateway worker3 is not healthy. worker4 answers for egress IP 172.18.0.42 and fc00::42.',
       ],
     },
     {
@@ -158,8 +158,8 @@ describe('a policy’s status', () => {
         nodes: withDead('worker3', 'worker4'),
       },
       expect: [
-        'Ready=False NoHealthyGateway: gateway worker3 is not healthy, and nobody answers for 172.18.0.42: connections with it wait',
-        'GatewayUnhealthy=True NobodyAnswers: gateway worker3 is not healthy, and nobody answers for 172.18.0.42: connections with it wait',
+        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait.',
+        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait.',
       ],
     },
     {
@@ -170,8 +170,8 @@ describe('a policy’s status', () => {
         nodes: withDead('worker3'),
       },
       expect: [
-        'Ready=False NoHealthyGateway: gateway worker3 is not healthy, and nobody answers for 172.18.0.4 and fc00::4: connections with it wait',
-        'GatewayUnhealthy=True NobodyAnswers: gateway worker3 is not healthy, and nobody answers for 172.18.0.4 and fc00::4: connections with it wait',
+        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait.',
+        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait.',
       ],
     },
     {
@@ -197,7 +197,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.0.0/16 is excluded by the older CiliumEgressGatewayPolicy old, and leaves as if no policy named it; for pods that both select, 172.19.1.0/24 is excluded by the older CiliumEgressGatewayPolicy old, and leaves as if no policy named it',
+        'Shadowed=True OlderPolicyWins: For pods that both policies select, the older CiliumEgressGatewayPolicy old excludes 172.18.0.0/16, so this traffic leaves as if no policy selected it. For pods that both policies select, the older CiliumEgressGatewayPolicy old excludes 172.19.1.0/24, so this traffic leaves as if no policy selected it.',
       ],
     },
     {
@@ -214,33 +214,35 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.1.0/24 goes by the older CiliumEgressGatewayPolicy old',
+        'Shadowed=True OlderPolicyWins: For pods that both policies select, traffic to 172.18.1.0/24 follows the older CiliumEgressGatewayPolicy old.',
       ],
     },
     {
       name: 'says that no node matches, and what to do',
       world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
       expect: [
-        'Ready=False NoGateway: no node matches egressGateway.nodeSelector: label a node, or change the selector; until then the traffic is dropped',
+        'Ready=False NoGateway: No node matches egressGateway.nodeSelector. Label a node, or change the selector. Until then the traffic of the policy is dropped.',
       ],
     },
     {
       name: 'says which node lacks the interface',
       world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
-      expect: ['Ready=False NoEgressIP: interface net0 of node worker3 is missing or has no address'],
+      expect: [
+        'Ready=False NoEgressIP: Interface net0 of node worker3 is missing or has no address. Add an address to it, or change egressGateway.interface.',
+      ],
     },
     {
       name: 'says which node has no default route',
       world: { ...gateway({ nodeSelector: gatewayNodes }), egressNodes: [] },
       expect: [
-        'Ready=False NoEgressIP: node worker3 has no interface with a default route, or its agent does not run',
+        'Ready=False NoEgressIP: Node worker3 has no interface with a default route and an address, or its agent does not run. Check the agent, or name an interface in egressGateway.interface.',
       ],
     },
     {
       name: 'says that the egress IP is on no gateway',
       world: gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.99' }),
       expect: [
-        'Ready=False EgressIPNotOnNode: egress IP 172.18.0.99 is on no interface of worker3: add it there, or answers will not come back',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is on no interface of worker3. Add it to an interface there. Until then replies do not come back.',
       ],
     },
     {
@@ -261,7 +263,7 @@ describe('a policy’s status', () => {
         ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['172.18.0.0/33'], excludedCIDRs: ['x'] })],
       },
       expect: [
-        'Ready=False Invalid: failed to parse destination CIDR 172.18.0.0/33: what it selects is dropped; failed to parse excluded CIDR x: what it selects is dropped',
+        'Ready=False Invalid: failed to parse destination CIDR 172.18.0.0/33. Traffic that the policy selects is dropped. failed to parse excluded CIDR x. Traffic that the policy selects is dropped.',
       ],
     },
     {
@@ -269,7 +271,7 @@ describe('a policy’s status', () => {
       world: { ciliumPolicies: [ciliumPolicy('old'), ciliumPolicy('p', { born: 9 })] },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'Shadowed=True OlderPolicyWins: for pods that both select, 172.18.0.0/16 goes by the older CiliumEgressGatewayPolicy old',
+        'Shadowed=True OlderPolicyWins: For pods that both policies select, traffic to 172.18.0.0/16 follows the older CiliumEgressGatewayPolicy old.',
       ],
     },
     {
@@ -294,7 +296,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'PodsRefused=True NetworkPolicy: what 5 pods send is dropped, default/luke among them: NetworkPolicy default/grounded restricts their egress and could not hold for what this policy claims; allow all egress there, exclude the pods from one of the two, or set cni.networkPolicies=bypass',
+        'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts 5 pods, of which default/luke is one. It cannot be enforced on traffic of this policy, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.',
       ],
     },
     {
@@ -310,7 +312,7 @@ describe('a policy’s status', () => {
         ],
       },
       expect: [
-        'Ready=False NoGateway: no node matches egressGateways[1].nodeSelector: label a node, or change the selector; the other gateways serve its pods',
+        'Ready=False NoGateway: No node matches egressGateways[1].nodeSelector. Label a node, or change the selector. The other gateways carry the traffic.',
       ],
     },
   ]
@@ -326,7 +328,7 @@ describe('a policy’s status', () => {
     ],
     ['failed to parse egress IP 1.2.3', { egressGateway: { nodeSelector: {}, egressIP: '1.2.3' } }],
     [
-      'egress IP 224.0.0.9 is one that no node can have',
+      'no node can have the egress IP 224.0.0.9',
       { egressGateway: { nodeSelector: {}, egressIP: '224.0.0.9' } },
     ],
     ['failed to parse destination CIDR all', { destinationCIDRs: ['all'] }],
@@ -337,7 +339,7 @@ describe('a policy’s status', () => {
     test(`knows the mistake "${message}" by the words that users know`, () => {
       assert.match(
         conditions({ ciliumPolicies: [ciliumPolicy('p', spec)] })[0] ?? '',
-        new RegExp(`Invalid: ((egressGateway|selectors\\[0\\]): )?${message}:`),
+        new RegExp(`Invalid: ((egressGateway|selectors\\[0\\]): )?${message}\\. `),
       )
     })
 
@@ -345,7 +347,7 @@ describe('a policy’s status', () => {
     test(`says that no gateway can have the addresses of ${pool}`, () =>
       assert.match(
         conditions({ isovalentPolicies: [isovalentPolicy('p', { egressCIDRs: [pool] })] })[0] ?? '',
-        /Invalid: egress CIDR \S+ has addresses that no node can have:/,
+        /Invalid: egressCIDRs has \S+, which contains addresses that no node can have\. /,
       ))
 
   const strange = { toString: null }

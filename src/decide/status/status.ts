@@ -141,7 +141,10 @@ function readyConditions(
   const idle = ofExits.filter((problem) => isServedByOthers(policy, active, problem))
   const problems = [
     ...policy.problems.map(
-      (message): Problem => ({ reason: 'Invalid', message: `${message}: what it selects is dropped` }),
+      (message): Problem => ({
+        reason: 'Invalid',
+        message: `${message}. Traffic that the policy selects is dropped.`,
+      }),
     ),
     ...ofExits.filter((problem) => !isServedByOthers(policy, active, problem)),
     ...healthProblems(served),
@@ -156,10 +159,10 @@ function readyConditions(
           type: 'Ready',
           status: 'False',
           reason: first.reason,
-          message: problems.map(({ message }) => message).join('; '),
+          message: problems.map(({ message }) => message).join(' '),
         }
   if (idle.length === 0) return [ready]
-  const message = `${idle.map((each) => each.message).join('; ')}; the other gateways have the traffic`
+  const message = `${idle.map((each) => each.message).join(' ')} The other gateways carry the traffic.`
   return [ready, { type: 'GatewayIdle', status: 'True', reason: 'NoEgressIP', message }]
 }
 
@@ -176,7 +179,7 @@ function describeGateways(gateways: readonly Gateway[]): string {
 /** An empty list is allowed, and matches nothing: whoever left it empty may have meant everything. */
 function selectionConditions({ selections, problems }: Policy): readonly TimelessCondition[] {
   if (selections.length > 0 || problems.length > 0) return []
-  const message = 'selectors is empty: the policy selects no pod; podSelector {} would select all of them'
+  const message = 'selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.'
   return [{ type: 'SelectsNothing', status: 'True', reason: 'NoSelectors', message }]
 }
 
@@ -193,6 +196,6 @@ function familyConditions({ destinations }: Policy, exits: Exits): readonly Time
     type: 'DropsFamily',
     status: 'True',
     reason: `NoIPv${family}EgressIP`,
-    message: `destinationCIDRs has IPv${family}, and no gateway has an egress IP of it: IPv${family} traffic to them is dropped`,
+    message: `destinationCIDRs has IPv${family} prefixes, but no gateway has an IPv${family} egress IP. IPv${family} traffic to them is dropped. Add an IPv${family} address to a gateway, or remove the prefixes.`,
   }))
 }
