@@ -1,5 +1,5 @@
-# The image of agents and operators, for those who have a container engine; `make image` builds the same files without one.
-# What belongs inside is in image/contents.ts, for both.
+# Builds the image of agents and operators with a container engine. `make image` builds the same files without one.
+# image/contents.ts lists the contents for both.
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag sallyport:0.1.0 .
 
 FROM node:24-bookworm-slim AS build
@@ -7,7 +7,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends clang-16 libbpf-dev libc6-dev linux-libc-dev make mmdebstrap
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
-# Not `npm ci`, which refuses this lock file: ./setup says why.
+# Not `npm ci`, for the reason in ./setup.
 RUN npm install --no-save --omit=dev
 COPY Makefile fill-cache ./
 COPY bpf bpf
@@ -22,6 +22,6 @@ COPY --from=build /image /
 WORKDIR /opt/sallyport
 ENV SALLYPORT_IMAGE=1 \
     PATH=/opt/sallyport/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# The agent's manifest asks for root; nothing else does.
+# Only the agent runs as root, as its manifest says.
 USER 65532
 CMD ["sallyport", "--help"]

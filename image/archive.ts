@@ -1,6 +1,6 @@
 import { run } from './run.ts'
 
-/** An OCI archive's parts, as its own index describes them. */
+/** The parts of an OCI archive, from its index. */
 export interface Archive {
   readonly digest: string
   readonly layers: readonly { readonly digest: string; readonly size: number }[]

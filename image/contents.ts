@@ -1,9 +1,6 @@
-/**
- * What belongs into the image, for both ways to build it: `make image` and the Dockerfile run lay-out.ts, which reads this list.
- * Everything else stays out.
- */
+/** The contents of the image. `make image` and the Dockerfile both run lay-out.ts, which reads these lists. */
 
-/** Programs and libraries that run: a shell for the probes and the init container, and what Node.js links against. */
+/** Debian packages: a shell for the probes and the init container, and the libraries of Node.js. */
 export const debianPackages = [
   'base-files',
   'base-passwd',
@@ -18,7 +15,7 @@ export const debianPackages = [
   'util-linux',
 ] as const
 
-/** Of these packages: manuals, translations and character sets that no program here asks for. Copyright files stay. */
+/** Files of these packages that no program here uses, such as manuals and translations. Copyright files stay. */
 export const debianLeftOut = [
   'boot',
   'dev/*',
@@ -45,20 +42,20 @@ export const debianLeftOut = [
   'tmp/*',
 ] as const
 
-/** Where the program is in the image. */
+/** The folder of the program in the image. */
 export const home = '/opt/sallyport'
 
-/** Of this repository, relative to it. */
+/** Files of this repository, relative to it. */
 export const sources = ['package.json', 'fill-cache', 'bin', 'src', 'build/sallyport.bpf.o'] as const
 export const sourcesLeftOut = ['src/lab', '**/*.test.ts'] as const
 
-/** Names of commands in the image besides those in bin/: what people type in an agent's pod who come from Cilium. */
+/** Further names of commands in the image. Users of Cilium type `cilium` in an agent's pod. */
 export const commandNames = { cilium: 'sallyport' } as const
 
 /** A laptop's kubeconfig may name a credential plugin, which this package runs. Pods have a token. */
 export const modulesLeftOut = ['@kubernetes/client-node'] as const
 
-/** Of an npm package: what only its developers, and programs that link against it, read. */
+/** Files of npm packages that only developers need, and programs that link against the package. */
 export const moduleFilesLeftOut = [
   '**/*.d.{ts,mts,cts}',
   '**/*.map',
@@ -70,10 +67,10 @@ export const moduleFilesLeftOut = [
   'zod/src/**',
 ] as const
 
-/** How containers run by default. The agent's manifest asks for root; nothing else does. */
+/** The default configuration of containers. Only the agent runs as root, as its manifest says. */
 export const configuration = {
   environment: {
-    /* Container runtimes run the CNI plugin on the node, where none of these files are. */
+    /* Container runtimes run the CNI plugin on the node, which has none of these files. */
     SALLYPORT_IMAGE: '1',
     PATH: `${home}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
   },

@@ -4,8 +4,8 @@ import { debianLeftOut } from './contents.ts'
 import { run } from './run.ts'
 
 /**
- * Lays out Debian packages with all that they depend on. Packages are unpacked and not configured: no script of theirs runs, so
- * the result depends on nothing but the packages. They come from where this machine has its own packages from.
+ * Unpacks Debian packages and their dependencies into a folder. No script of a package runs, so the result depends on the packages only.
+ * They come from the package sources of this machine.
  */
 export function layOutDebian(root: string, packages: readonly string[]): void {
   mkdirSync(root, { recursive: true })
@@ -25,7 +25,7 @@ export function layOutDebian(root: string, packages: readonly string[]): void {
   rmSync(join(root, 'packages'))
   for (const path of globSync([...debianLeftOut], { cwd: root }))
     rmSync(join(root, path), { recursive: true, force: true })
-  /* Nobody becomes root in a container by running a file. */
+  /* Without setuid bits, no file in a container makes a user root. */
   run('find', [root, '-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'a-s', '{}', '+'])
   writeDatabase(root, installed)
   for (const file of ['passwd', 'group'])
@@ -33,9 +33,9 @@ export function layOutDebian(root: string, packages: readonly string[]): void {
       join(root, 'etc', file),
       readFileSync(join(root, `usr/share/base-passwd/${file}.master`), 'utf8').replaceAll(':*:', ':x:'),
     )
-  /* Where runtimes mount what they bring. */
+  /* Mount points for container runtimes. */
   for (const folder of ['dev', 'proc', 'sys', 'run', 'tmp']) mkdirSync(join(root, folder), { recursive: true })
-  /* What base-files' script would do: programs look in both places for one thing, as for /var/run/netns. */
+  /* The links that the script of base-files would create. Programs use both paths, for example /var/run/netns. */
   for (const [link, target] of [
     ['var/run', '/run'],
     ['var/lock', '/run/lock'],
@@ -45,7 +45,7 @@ export function layOutDebian(root: string, packages: readonly string[]): void {
   }
 }
 
-/** The list of packages that scanners for known weaknesses read. */
+/** Writes the list of packages, for vulnerability scanners. */
 function writeDatabase(root: string, installed: string): void {
   const database = join(root, 'var/lib/dpkg')
   rmSync(database, { recursive: true, force: true })
@@ -57,7 +57,7 @@ function writeDatabase(root: string, installed: string): void {
 
 function release(): string {
   const name = /^VERSION_CODENAME=(.+)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
-  if (name === undefined) throw new Error('the image is built on Debian: /etc/os-release names no release')
+  if (name === undefined) throw new Error('the image can only be built on Debian: /etc/os-release has no VERSION_CODENAME')
   return name
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { layOutDebian } from './debian.ts'
 import { run } from './run.ts'
 
-/** What the pods of the walkthrough and of tests type: the lab's nodes know this image by every name that stands for a toolbox. */
+/** The commands that pods of the walkthrough and of tests use. The lab's nodes have this image under the name of every toolbox image. */
 export const toolboxPackages = [
   'base-files',
   'base-passwd',
@@ -23,7 +23,7 @@ export function layOutToolbox(root: string): void {
   layOutDebian(root, toolboxPackages)
 }
 
-/** Holds a pod's namespaces and reaps orphans, and ends when it is told to. */
+/** Holds the namespaces of a pod and reaps orphans until it gets a signal. */
 const pause = `#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

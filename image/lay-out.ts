@@ -10,7 +10,7 @@ export const repository = resolve(import.meta.dirname, '..')
 const isOneOf = (path: string, patterns: readonly string[]): boolean =>
   patterns.some((pattern) => path === pattern || matchesGlob(path, pattern))
 
-/** Our own program and the npm packages that it needs, Node.js among them. */
+/** Copies the program and the npm packages that it needs, with Node.js among them. */
 export function layOutProgram(root: string): void {
   const target = join(root, home)
   mkdirSync(target, { recursive: true })
@@ -40,8 +40,8 @@ export function layOutProgram(root: string): void {
 }
 
 /**
- * What Node.js makes of our sources, made where they will be: it is kept by path. Sources without their types stay, which saves a
- * fifth of the memory. Compiled code goes: it would save a sixth of the start, but no two builds of it are equal.
+ * Fills the compile cache in the root folder itself, because the cache depends on paths. The cached sources without types save a fifth of
+ * the memory. Compiled code is deleted. It would save a sixth of the start-up time, but no two builds of it are equal.
  */
 export function fillCache(root: string): void {
   run('chroot', [root, `${home}/fill-cache`], { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' })
@@ -50,14 +50,14 @@ export function fillCache(root: string): void {
     if (statSync(path).isFile() && isCompiled(readFileSync(path))) rmSync(path)
 }
 
-/** Node.js puts 20 bytes before what it keeps, and V8 begins its code with 0xC0DE and two bytes of its version. */
+/** A cache entry has a header of 20 bytes. V8's compiled code begins with two bytes of its version and 0xC0DE. */
 function isCompiled(kept: Buffer): boolean {
   return kept.readUInt16LE(22) === 0xc0de
 }
 
 if (import.meta.main) {
   const root = process.argv[2]
-  if (root === undefined) throw new Error('lay-out.ts ROOT: where the image’s files are to be laid out is missing')
+  if (root === undefined) throw new Error('the folder for the files of the image is missing: run lay-out.ts FOLDER')
   rmSync(root, { recursive: true, force: true })
   layOutDebian(root, debianPackages)
   layOutProgram(root)

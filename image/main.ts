@@ -1,7 +1,7 @@
 /**
- * `make image`: builds the image of agents and operators, and those that the lab's nodes need besides, as OCI archives in
- * build/image. What is up to date stays. --again builds everything once more, --check builds twice and compares, and
- * --if-possible ends well where the tools are missing.
+ * `make image`: builds the image of agents and operators, and the images of the lab's nodes, as OCI archives in build/image. Archives
+ * that are up to date are kept. --again builds everything again. --check builds twice and compares. --if-possible succeeds even if the
+ * tools are missing.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -26,12 +26,12 @@ const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 interface Build {
   readonly file: string
   readonly reference: string
-  /** What decides whether there is something to do. */
+  /** The files that the archive depends on. */
   readonly inputs: () => readonly string[]
   readonly layOut: (root: string, folder: string) => void
   readonly layers: readonly Layer[]
   readonly settings: readonly string[]
-  /** Of every file in it, seconds since 1970. */
+  /** The time of every file in the image, in seconds since 1970. */
   readonly time: () => number
 }
 
@@ -91,7 +91,7 @@ function tree(paths: readonly string[], leftOut: readonly string[]): readonly st
     .sort()
 }
 
-/** Debian's part takes longest and changes least: it is kept beside the archives. */
+/** The Debian packages take longest and change least, so they are cached beside the archives. */
 function withDebian(root: string, packages: readonly string[], folder: string): void {
   const key = hashOf([join(import.meta.dirname, 'debian.ts')], [...packages, ...debianLeftOut])
   const kept = join(folder, `debian-${key.slice(0, 16)}.tar`)
@@ -111,14 +111,14 @@ function hashOf(files: readonly string[], words: readonly string[]): string {
   return hash.digest('hex')
 }
 
-/** The commit's, in seconds, or the one that SOURCE_DATE_EPOCH says: the time of every file in the image. */
+/** The time of the commit, or SOURCE_DATE_EPOCH, in seconds. */
 function commitTime(): number {
   const given = process.env.SOURCE_DATE_EPOCH
   if (given !== undefined) return Number(given)
   try {
     return Number(run('git', ['-C', repository, 'log', '-1', '--format=%ct']))
   } catch (cause) {
-    const message = 'this is no git checkout, so the image has no time: set SOURCE_DATE_EPOCH to seconds since 1970'
+    const message = 'this is not a git checkout, so the time of the image is unknown: set SOURCE_DATE_EPOCH to seconds since 1970'
     throw new Error(message, { cause })
   }
 }
@@ -147,19 +147,19 @@ function report(folder: string): void {
     print(`${reference.padEnd(36)} ${megabytes(compressedBytes).padStart(9)} compressed  ${digest}`)
   }
   print('')
-  print(`${'of the first, by origin'.padEnd(44)}${'files'.padStart(7)}${'unpacked'.padStart(12)}`)
+  print(`${'contents of the first image'.padEnd(44)}${'files'.padStart(7)}${'unpacked'.padStart(12)}`)
   const origins = JSON.parse(readFileSync(join(folder, 'origins.json'), 'utf8')) as ReturnType<typeof countOrigins>
   for (const { name, files, bytes } of origins)
     print(`${name.padEnd(44)}${String(files).padStart(7)}${megabytes(bytes).padStart(12)}`)
   const sum = (key: 'files' | 'bytes'): number => origins.reduce((total, origin) => total + origin[key], 0)
-  print(`${'altogether'.padEnd(44)}${String(sum('files')).padStart(7)}${megabytes(sum('bytes')).padStart(12)}`)
+  print(`${'total'.padEnd(44)}${String(sum('files')).padStart(7)}${megabytes(sum('bytes')).padStart(12)}`)
 }
 
-/** What keeps an image from being built here, and what to do. */
+/** Why the image cannot be built here, and what to do. Undefined if it can. */
 function missingTools(): string | undefined {
-  if (process.getuid?.() !== 0) return 'only root can lay out and pack its files: run it with sudo'
+  if (process.getuid?.() !== 0) return 'only root can create its files: run the command with sudo'
   const missing = ['buildah', 'mmdebstrap'].filter((tool) => spawnSync(tool, ['--version']).error !== undefined)
-  return missing.length === 0 ? undefined : `apt-get install ${missing.join(' ')}`
+  return missing.length === 0 ? undefined : `${missing.join(' and ')} missing: run apt-get install ${missing.join(' ')}`
 }
 
 const { values: options } = parseArgs({
@@ -178,7 +178,7 @@ function buildAll(folder: string): void {
 
 const missing = missingTools()
 if (missing !== undefined) {
-  print(`image: it cannot be built here: ${missing}`)
+  print(`image: cannot build the image: ${missing}`)
   process.exit(options['if-possible'] ? 0 : 1)
 }
 if (options.again) rmSync(options.folder, { recursive: true, force: true })
@@ -190,7 +190,7 @@ if (options.check) {
   buildAll(second)
   for (const { file, reference } of builds) {
     const [first, again] = [options.folder, second].map((folder) => readArchive(join(folder, file)).digest)
-    print(`${reference}: ${first === again ? 'a second build is equal' : `a second build differs: ${again}`}`)
+    print(`${reference}: ${first === again ? 'the second build is equal' : `the second build differs: ${again}`}`)
     if (first !== again) process.exitCode = 1
   }
   rmSync(second, { recursive: true, force: true })

@@ -10,8 +10,8 @@ interface Locked {
 }
 
 /**
- * The npm packages that run in the image, as paths in the lock file: what package.json depends on, less what stays out, and what
- * those depend on. An optional package that npm did not install is for another machine.
+ * The npm packages in the image, as paths in the lock file: the dependencies of package.json except for those that are left out, and
+ * their own dependencies. An optional package that npm did not install is for another platform.
  */
 export function modulesOf(repository: string): readonly string[] {
   const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as {
@@ -42,7 +42,7 @@ export function modulesOf(repository: string): readonly string[] {
   return [...found].sort()
 }
 
-/** Node.js looks in the importer's own node_modules first, then in those of the folders above it. */
+/** Like Node.js, looks in the importer's own node_modules first, and then in those of the folders above it. */
 function resolve(packages: Readonly<Record<string, Locked>>, from: string, name: string): string | undefined {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules/') - 1))) {
     const path = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`

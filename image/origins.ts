@@ -10,7 +10,7 @@ export interface Origin {
 
 const of = (path: string): string => `${home.slice(1)}/${path}`
 
-/** Where a file of the image is from; the first that fits. */
+/** The origin of a file by its path. The first match counts. */
 const origins: readonly (readonly [name: string, path: string])[] = [
   ['Node.js', of('node_modules/node-linux-')],
   ['npm packages', of('node_modules/')],
@@ -20,7 +20,7 @@ const origins: readonly (readonly [name: string, path: string])[] = [
   ['Debian packages', ''],
 ]
 
-/** Files of a root folder by where they are from, the largest part first. */
+/** Counts the files of a root folder by origin, largest first. */
 export function countOrigins(root: string): readonly Origin[] {
   const counts = new Map(origins.map(([name]) => [name, { files: 0, bytes: 0 }]))
   for (const path of globSync(['**/*', '**/.*/**'], { cwd: root })) {

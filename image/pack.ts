@@ -4,10 +4,10 @@ import { run } from './run.ts'
 
 export interface Layer {
   readonly name: string
-  /** Paths in the root that it holds, and those below them that it leaves to other layers. */
+  /** The paths of the layer in the root folder. `except` lists paths below them that belong to other layers. */
   readonly paths: readonly string[]
   readonly except?: readonly string[]
-  /** Of a working copy, whose owner may let others write; Debian's files keep their modes. */
+  /** The files come from a working copy, which others may be able to write to. Debian's files keep their modes. */
   readonly isOurs?: boolean
 }
 
@@ -15,13 +15,13 @@ export interface Image {
   readonly reference: string
   readonly root: string
   readonly layers: readonly Layer[]
-  /** What `buildah config` is told. */
+  /** Arguments of `buildah config`. */
   readonly settings: readonly string[]
 }
 
 /**
- * Packs a root folder into an OCI archive. The same files and the same time give the same bytes: names are sorted, and every
- * time in it is the given one.
+ * Packs a root folder into an OCI archive. The same files and the same time give the same bytes, because names are sorted and all files
+ * have the given time.
  */
 export function pack(image: Image, folder: string, archive: string, seconds: number): void {
   const storage = join(folder, 'storage')
@@ -62,7 +62,7 @@ function archiveLayer(root: string, { paths, except = [], isOurs = false }: Laye
   ])
 }
 
-/** What buildah keeps may still be mounted after a crash. */
+/** Deletes buildah's storage, which may still be mounted after a crash. */
 function removeStorage(...folders: readonly string[]): void {
   const unmount = 'grep -o " $0[/ ][^ ]*" /proc/mounts | tac | while read -r at; do umount "$at"; done'
   for (const folder of folders) {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 
-/** Runs a command to its end. Throws with the end of what it printed. */
+/** Runs a command and returns its output. If it fails, the error has the end of the output. */
 export function run(command: string, words: readonly string[], env: NodeJS.ProcessEnv = {}): string {
   const { error, status, stdout, stderr } = spawnSync(command, words, {
     encoding: 'utf8',

@@ -1,12 +1,12 @@
 import { repository } from './bundle.ts'
 import { run } from './run.ts'
 
-/** What Sallyport is made of, by npm's packages, in CycloneDX: of the executables, the npm package and the image together. */
+/** The npm packages in the executables, the npm package and the image together, as a CycloneDX document. */
 export function listMaterials(): string {
   const bill = JSON.parse(run('npm', ['sbom', '--sbom-format=cyclonedx', '--omit=dev'], repository)) as Bill
-  // npm calls the whole by the folder that it lies in.
+  // npm names the component after its folder.
   bill.metadata.component.name = 'sallyport'
-  // Where this machine happened to fetch packages from says nothing about them.
+  // The registry of this machine is not a property of the packages.
   for (const part of [bill.metadata.component, ...bill.components])
     part.externalReferences = (part.externalReferences ?? []).filter(({ type }) => type !== 'distribution')
   return `${JSON.stringify(bill, null, 2)}\n`

@@ -4,26 +4,26 @@ import { build, type Plugin } from 'esbuild'
 export const repository = join(import.meta.dirname, '..')
 
 export interface Bundle {
-  /** A CommonJS module: a single executable of Node.js 24 takes no other. */
+  /** A CommonJS module, because a single executable of Node.js 24 accepts no other. */
   readonly code: string
   /** Folders of the npm packages inside, below node_modules. */
   readonly packages: readonly string[]
 }
 
 /**
- * Parts of the command that need a Linux node: they call the C library through koffi, read the compiled datapath, or start the sources
- * as processes. Whoever asks for one gets this sentence instead.
+ * Parts of the command that need a Linux node: they call the C library through koffi, read the compiled datapath, or run the sources as
+ * processes. The bundle replaces each of them with an error.
  */
-const leftOut: readonly { readonly files: RegExp; readonly sentence: string }[] = [
+const leftOut: readonly { readonly files: RegExp; readonly message: string }[] = [
   {
     files: /\/lab\/command\.ts$/,
-    sentence:
-      'the lab runs from a checkout of the sources on a Linux machine: clone the repository, run ./setup there, then bin/sallyport lab',
+    message:
+      'the lab needs a checkout of the sources on a Linux machine: clone the repository, run ./setup there, then run bin/sallyport lab',
   },
   {
-    files: /\/agent\/node-checks\.ts$|\/datapath\/(datapath|netlink)\.ts$/,
-    sentence:
-      "preflight of a node runs in the agent's pod: kubectl -n kube-system exec ds/sallyport -- sallyport preflight; for the cluster, set KUBECONFIG",
+    files: /\/agent\/node\/node-checks\.ts$|\/datapath\/datapath\.ts$|\/linux\/netlink\.ts$/,
+    message:
+      "preflight of a node runs only in the agent's pod: run kubectl -n kube-system exec ds/sallyport -- sallyport preflight. To check the cluster, set KUBECONFIG",
   },
 ]
 
@@ -33,12 +33,12 @@ const leaveOut: Plugin = {
     for (const [index, { files }] of leftOut.entries())
       plugin.onResolve({ filter: files }, () => ({ namespace: 'left-out', path: String(index) }))
     plugin.onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
-      contents: `throw new Error(${JSON.stringify(leftOut[Number(path)]?.sentence)})`,
+      contents: `throw new Error(${JSON.stringify(leftOut[Number(path)]?.message)})`,
     }))
   },
 }
 
-/** The command and its libraries as one module. Node.js runs no TypeScript below node_modules, and one file has no node_modules. */
+/** Bundles the command and its libraries into one module. The npm package needs that, because Node.js runs no TypeScript below node_modules. */
 export async function bundleCommand(): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
     entryPoints: [join(repository, 'src/cli/main.ts')],
@@ -49,9 +49,9 @@ export async function bundleCommand(): Promise<Bundle> {
     platform: 'node',
     target: 'node24',
     format: 'cjs',
-    // A single executable loads nothing but Node.js's own modules, and these only by `require`.
+    // A single executable can only load Node.js's own modules, and only by `require`.
     supported: { 'dynamic-import': false },
-    // Nothing lies beside a bundle, as it does beside the sources: what looks there must find nothing.
+    // There are no sources beside a bundle, so code that looks for them must find nothing.
     define: { 'import.meta.dirname': '"/nonexistent/packaged/sallyport"' },
     legalComments: 'none',
     logLevel: 'silent',
@@ -61,7 +61,7 @@ export async function bundleCommand(): Promise<Bundle> {
   const native = inputs.filter((path) => /node_modules\/koffi\/|\.node$/.test(path))
   if (native.length > 0)
     throw new Error(
-      `the command would need native code: ${native.join(', ')}; import it where it runs, and leave it out here`,
+      `the bundle contains native code: ${native.join(', ')}. Import it with import() where it runs, and add that file to leftOut`,
     )
   return { code: outputFiles[0]?.text ?? '', packages: packagesOf(inputs) }
 }

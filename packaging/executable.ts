@@ -6,13 +6,13 @@ import { run } from './run.ts'
 
 export type Architecture = 'x64' | 'arm64'
 
-/** Where Node.js looks for its program; part of its documentation of single executable applications. */
+/** Where Node.js looks for its program, from its documentation of single executable applications. */
 const resource = 'NODE_SEA_BLOB'
 const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
 
 /**
- * Node.js with the command inside. The blob is the same for every processor: code that one has compiled is left out of it, so that
- * this machine also makes the executables of others.
+ * Writes Node.js with the command inside. The blob has no compiled code, so it is the same for every processor, and this machine can
+ * build the executables of others.
  */
 export function makeExecutable({ code }: Bundle, node: string, target: string): void {
   const folder = `${target}.parts`
@@ -25,11 +25,11 @@ export function makeExecutable({ code }: Bundle, node: string, target: string): 
     settings,
     JSON.stringify({ main: program, output: blob, disableExperimentalSEAWarning: true, useSnapshot: false }),
   )
-  // By the version that it is put into: another one may write it differently.
+  // The blob must be written by the same version of Node.js that reads it.
   run(join(repository, 'node_modules/.bin/node'), ['--experimental-sea-config', settings])
   copyFileSync(node, target)
   chmodSync(target, 0o755)
-  // It warns of sections of Node.js that it does not know, which is of no consequence; `run` keeps that to itself.
+  // postject warns about unknown sections, which does not matter. `run` discards the warnings.
   run(process.execPath, [
     join(repository, 'node_modules/postject/dist/cli.js'),
     target,
@@ -41,7 +41,7 @@ export function makeExecutable({ code }: Bundle, node: string, target: string): 
   rmSync(folder, { recursive: true })
 }
 
-/** The Node.js of a processor, of the version that the lock file has. For another machine's, npm is asked; undefined if it has none. */
+/** The Node.js binary for a processor, of the version in the lock file. Undefined if npm has none. */
 export function nodeFor(architecture: Architecture, folder: string): string | undefined {
   const name = `node-linux-${architecture}`
   const installed = join(repository, 'node_modules', name, 'bin/node')
@@ -49,7 +49,7 @@ export function nodeFor(architecture: Architecture, folder: string): string | un
   return fetchNode(name, folder)
 }
 
-/** npm brings the packages of this machine's processor only; the lock file has the checksum of the others, too. */
+/** npm installs only the package for this machine's processor. The lock file has the checksums of the others as well. */
 function fetchNode(name: string, folder: string): string | undefined {
   const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as Lock
   const locked = lock.packages[`node_modules/${name}`]
@@ -65,7 +65,7 @@ function fetchNode(name: string, folder: string): string | undefined {
   const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
   if (found !== locked.integrity)
     throw new Error(
-      `${name} ${locked.version} has the checksum ${found}, and package-lock.json expects ${locked.integrity}`,
+      `${name} ${locked.version} has the checksum ${found}, but package-lock.json expects ${locked.integrity}`,
     )
   run('tar', ['-xzf', archive, '-C', target, 'package/bin/node'])
   return join(target, 'package/bin/node')

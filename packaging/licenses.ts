@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from './bundle.ts'
 
-/** The licences of the packages inside, as each of them asks those to hand on who hand on its code. */
+/** The licences of the bundled packages, which require that they are distributed with the code. */
 export function collectLicenses(packages: readonly string[]): string {
   return packages.map(licenseOf).join(`\n\n${'-'.repeat(80)}\n\n`)
 }

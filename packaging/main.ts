@@ -1,6 +1,6 @@
 /**
- * `make dist`: all that a release offers besides the image. The command for npm and as one file for each processor, the chart if
- * `make chart` has packed it, the list of what is inside, and checksums of all of these.
+ * `make dist`: builds everything of a release except for the image. These are the npm package, an executable for each processor, the
+ * chart if `make chart` has packed it, the SBOM, and the checksums of all files.
  */
 import { createHash } from 'node:crypto'
 import {
@@ -23,24 +23,25 @@ import { packForNpm } from './npm-package.ts'
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
-const usualFolder = join(repository, 'build/dist')
+const defaultFolder = join(repository, 'build/dist')
 const { values: options } = parseArgs({
   options: {
-    into: { type: 'string', default: usualFolder },
+    into: { type: 'string', default: defaultFolder },
     architectures: { type: 'string', default: 'x64,arm64' },
   },
 })
 const folder = options.into
 
-if (folder !== usualFolder && existsSync(folder)) throw new Error(`${folder} exists: name a new folder`)
+if (folder !== defaultFolder && existsSync(folder))
+  throw new Error(`--into: ${folder} already exists: name a new folder`)
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
-print('making the npm package')
+print('building the npm package')
 const bundle = await bundleCommand()
 packForNpm(bundle, folder)
 for (const architecture of options.architectures.split(',')) addExecutable(architecture as Architecture)
 addChart()
-print('listing materials and checksums')
+print('writing the SBOM and the checksums')
 writeFileSync(join(folder, `sallyport-${version}.cdx.json`), listMaterials())
 const names = readdirSync(folder).sort()
 writeFileSync(join(folder, 'SHA256SUMS'), names.map((name) => `${checksum(name)}  ${name}\n`).join(''))
@@ -52,11 +53,11 @@ for (const name of [...names, 'SHA256SUMS'])
 function addExecutable(architecture: Architecture): void {
   const name = `sallyport-linux-${architecture}`
   const parts = join(folder, '.parts')
-  print(`making ${name}${architecture === process.arch ? '' : ', with a Node.js from npm'}`)
+  print(`building ${name}${architecture === process.arch ? '' : ', with Node.js from npm'}`)
   const node = nodeFor(architecture, parts)
   if (node === undefined || !existsSync(node))
     print(
-      `${name}: left out, because npm brings no package node-linux-${architecture} of the version in package-lock.json`,
+      `${name}: skipped, because npm has no package node-linux-${architecture} of the version in package-lock.json`,
     )
   else makeExecutable(bundle, node, join(folder, name))
   rmSync(parts, { recursive: true, force: true })
@@ -65,7 +66,7 @@ function addExecutable(architecture: Architecture): void {
 function addChart(): void {
   const chart = join(repository, `build/sallyport-${version}.tgz`)
   if (existsSync(chart)) copyFileSync(chart, join(folder, `sallyport-chart-${version}.tgz`))
-  else print(`the chart: left out, because ${chart} does not exist; "make chart" packs it`)
+  else print(`chart: skipped, because ${chart} does not exist: run "make chart"`)
 }
 
 function checksum(name: string): string {

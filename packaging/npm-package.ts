@@ -5,33 +5,34 @@ import { type Bundle, repository } from './bundle.ts'
 import { collectLicenses } from './licenses.ts'
 import { run } from './run.ts'
 
-/** In words that every Node.js reads, back to the oldest: they tell an old one what to do. */
+/** Every version of Node.js can run this file, so that an old one prints what to do. */
 const start = `#!/usr/bin/env node
 'use strict'
 if (parseInt(process.versions.node, 10) < 24) {
   process.stderr.write(
-    'sallyport: Node.js ' + process.versions.node + ' is too old, and 24 or later is needed: install it, or take the sallyport file that brings its own\\n'
+    'sallyport: Node.js ' + process.versions.node + ' is too old, and 24 or later is needed: install it, or use the sallyport executable, which contains Node.js\\n'
   )
   process.exitCode = 1
 } else require('../lib/sallyport.cjs')
 `
 
-/** Node.js tells the program by which of these names it was started. */
+/** The program knows by which of these names it was started. */
 const links = ['kubectl-sallyport', 'kubectl_complete-sallyport']
 
 const readme = `# sallyport
 
-The command of Sallyport, an egress gateway for Kubernetes: pods leave the cluster from addresses that you chose, and keep leaving from them
-when a gateway dies.
+The command line of Sallyport, an egress gateway for Kubernetes. Pods leave the cluster from IP addresses that you choose, and open
+connections survive the failure of a gateway.
 
-    sallyport preflight     what would keep an install from working
-    sallyport install       install into the cluster of your kubeconfig
-    sallyport status        what is installed, and what is wrong
+    sallyport preflight     check whether Sallyport can be installed
+    sallyport install       install Sallyport in the cluster of your kubeconfig
+    sallyport status        show the state of the install, and what is wrong
 
-\`kubectl sallyport\` is the same. \`sallyport completion --help\` says how your shell completes it. Node.js 24 or later is needed.
+\`kubectl sallyport\` runs the same command. \`sallyport completion --help\` explains how to enable completion in your shell. The package
+needs Node.js 24 or later.
 `
 
-/** Packs what a person needs who installs the command by npm, and nothing else. Returns the archive's path. */
+/** Packs the command for npm. Returns the archive's path. */
 export function packForNpm({ code, packages }: Bundle, folder: string): string {
   const root = join(folder, '.npm-package')
   for (const each of ['bin', 'lib']) mkdirSync(join(root, each), { recursive: true })
@@ -49,7 +50,7 @@ export function packForNpm({ code, packages }: Bundle, folder: string): string {
     writeFileSync(join(root, path), content, { mode: path.startsWith('bin/') ? 0o755 : 0o644 })
   run('npm', ['pack', '--silent', '--pack-destination', folder, root])
   rmSync(root, { recursive: true })
-  // The chart's archive has the name that npm chooses.
+  // The archive of the chart has the name that npm chooses, so this one is renamed.
   const archive = join(folder, `sallyport-npm-${version}.tgz`)
   renameSync(join(folder, `sallyport-${version}.tgz`), archive)
   return archive

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { basename } from 'node:path'
 
-/** Runs a program to its end and returns what it printed. An error has the end of what it said. */
+/** Runs a program and returns its output. If it fails, the error has the end of the output. */
 export function run(program: string, words: readonly string[], directory?: string): string {
   const { status, error, stdout, stderr } = spawnSync(program, words, {
     encoding: 'utf8',

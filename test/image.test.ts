@@ -125,7 +125,7 @@ describe('the image', () => {
     const nothing = join(root, 'configuration')
     mkdirSync(nothing)
     const messageOf = (command: string): string => run(command, '--config-directory', nothing).stderr
-    assert.match(messageOf('sallyport-agent'), /the name of this node is not known/)
+    assert.match(messageOf('sallyport-agent'), /the name of this node is unknown/)
     assert.match(messageOf('sallyport-operator'), /expects to run in a pod of the cluster/)
   })
 

@@ -55,7 +55,7 @@ for (const program of ['sallyport', 'sallyport-agent', 'sallyport-operator'])
     test('on a machine without Node.js', () => {
       assert.equal(
         run(program, '--help'),
-        `1 ${program}: Node.js 24 or later is missing: run ${root}/setup, which brings it\n`,
+        `1 ${program}: Node.js 24 or later is missing: run ${root}/setup\n`,
       )
     })
 
@@ -63,17 +63,14 @@ for (const program of ['sallyport', 'sallyport-agent', 'sallyport-operator'])
       putNode('echo v20.11.1')
       assert.equal(
         run(program, '--help'),
-        `1 ${program}: Node.js v20.11.1 is too old, and 24 or later is needed: run ${root}/setup, which brings it\n`,
+        `1 ${program}: Node.js v20.11.1 is too old, and 24 or later is needed: run ${root}/setup\n`,
       )
     })
 
     test('on a machine with a current Node.js but without npm packages', () => {
       putNode('echo v24.1.0')
       const answer = run(program, '--help')
-      assert.match(
-        answer,
-        /^1 \S+: npm packages are missing \(no node_modules\/\w+\): run \S+\/setup first\n$/,
-      )
+      assert.match(answer, /^1 \S+: npm packages are missing \(no node_modules\/\w+\): run \S+\/setup\n$/)
     })
   })
 

@@ -13,8 +13,8 @@ const lines = readFileSync(join(repository, 'client-tools.lock'), 'utf8')
 
 for (const [age = '', name = '', version = '', checksum = '', contents = ''] of lines) {
   const folder = clientToolsFolder(age as ToolAge)
-  test(`the ${age} kubectl and Helm are the versions that client-tools.lock names`, {
-    skip: !existsSync(folder) && 'kubectl and Helm are missing: ./setup brings them on x86-64',
+  test(`the ${age} kubectl and Helm have the versions in client-tools.lock`, {
+    skip: !existsSync(folder) && 'kubectl and Helm are missing: run ./setup on x86-64',
   }, () => {
     const ask = (tool: string, ...words: string[]): string =>
       execFileSync(join(folder, tool), words, { encoding: 'utf8' })
@@ -25,7 +25,7 @@ for (const [age = '', name = '', version = '', checksum = '', contents = ''] of 
     assert.equal(contents, `kubectl-${kubectl.clientVersion.gitVersion.slice(1)},helm-${helm.slice(1)}`)
   })
 
-  test(`the package with the ${age} kubectl is pinned, and is no dependency of Sallyport`, () => {
+  test(`the package with the ${age} kubectl is pinned and not a dependency of Sallyport`, () => {
     assert.match(version, /^\d+\.\d+\.\d+$/)
     assert.match(checksum, /^sha512-[\w+/]{86}==$/)
     assert.doesNotMatch(readFileSync(join(repository, 'package.json'), 'utf8'), new RegExp(name))

@@ -3,23 +3,23 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from './layout.ts'
 
-/** The two ends of what ./setup unpacks: Kubernetes 1.28 with Helm 3, and a recent Kubernetes with Helm 4. */
+/** ./setup unpacks two versions: Kubernetes 1.28 with Helm 3, and a recent Kubernetes with Helm 4. */
 export type ToolAge = 'oldest' | 'newest'
 
-/** The folder that has both tools; client-tools.lock says their versions. */
+/** The folder of both tools. client-tools.lock has their versions. */
 export const clientToolsFolder = (age: ToolAge): string => join(repository, 'build/tools', age)
 
-/** kubectl 1.30 is the first that runs commands in pods over WebSockets, which is all that the lab's API server speaks. */
+/** kubectl 1.30 is the first that runs commands in pods over WebSockets. The lab's API server supports nothing else. */
 const oldestMinorWithWebSockets = 30
 
-/** The recent kubectl of ./setup, or the machine's own where ./setup brings none. Undefined: neither can be used. */
+/** The recent kubectl of ./setup, or else the machine's own. Undefined if neither can be used. */
 export function findKubectl(): string | undefined {
   const unpacked = join(clientToolsFolder('newest'), 'kubectl')
   if (existsSync(unpacked)) return unpacked
   return minorOf('kubectl') >= oldestMinorWithWebSockets ? 'kubectl' : undefined
 }
 
-/** Zero if there is no such command. Throws after ctrl-C, which does not mean that there is none. */
+/** Zero if there is no such command. Throws after ctrl-C, because then it is not known whether there is one. */
 function minorOf(kubectl: string): number {
   const { signal, status, stdout } = spawnSync(kubectl, ['version', '--client', '-o', 'json'], {
     encoding: 'utf8',
@@ -30,9 +30,9 @@ function minorOf(kubectl: string): number {
   return Number.parseInt(minor, 10)
 }
 
-/** Why nothing that needs kubectl can run here; undefined when it can. */
+/** Why commands that need kubectl cannot run here. Undefined if they can. */
 export function kubectlProblem(): string | undefined {
   return findKubectl() === undefined
-    ? `kubectl 1.${oldestMinorWithWebSockets} or later is missing: ./setup brings it on x86-64; elsewhere, install it`
+    ? `kubectl 1.${oldestMinorWithWebSockets} or later is missing: run ./setup on x86-64, or install kubectl`
     : undefined
 }

@@ -6,7 +6,7 @@ import type { LabState } from './lab-state.ts'
 import { unfinishedLab } from './lab-state.ts'
 import { identify } from './machine.ts'
 
-/** Throws instead of ending the process. */
+/** The lab's commands, which throw an error instead of ending the process. */
 function quietLab(): Command {
   const lab = labCommand()
   for (const command of [lab, ...lab.commands])
@@ -16,24 +16,24 @@ function quietLab(): Command {
 
 describe('sallyport lab', () => {
   for (const verb of ['down', 'list', 'status', 'shell', 'exec true', 'up', 'demo'])
-    test(`${verb}, by an ordinary user, does nothing and says that labs are root’s`, async (context) => {
+    test(`${verb} refuses to run for any user but root`, async (context) => {
       context.mock.method(process as { getuid: () => number }, 'getuid', () => 1000)
       await assert.rejects(quietLab().parseAsync(verb.split(' '), { from: 'user' }), {
-        message: 'labs are network namespaces, which only root may make and enter: run it with sudo',
+        message: 'only root can use labs, because they are network namespaces: run the command with sudo',
       })
     })
 
-  test('status in a format that it does not have is refused', async () => {
+  test('status refuses an unknown output format', async () => {
     const words = ['status', '--output', 'yaml']
     await assert.rejects(quietLab().parseAsync(words, { from: 'user' }), /'yaml' is invalid.*json/)
   })
 })
 
-test('a lab that is not complete is being started, or its start was cut short', () => {
+test('the error about an incomplete lab says whether it is still starting', () => {
   const lab = { name: 'mine', startedBy: identify(process.pid) } as LabState
-  assert.equal(unfinishedLab(lab), 'the lab mine is being started at this moment')
+  assert.equal(unfinishedLab(lab), 'the lab mine is still starting')
   assert.equal(
     unfinishedLab({ ...lab, startedBy: { pid: process.pid, startedAt: 'an earlier process' } }),
-    'the lab mine was only half started: "sallyport lab down --name mine" takes it away',
+    'the lab mine started only partly: remove it with "sallyport lab down --name mine"',
   )
 })

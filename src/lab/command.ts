@@ -11,88 +11,92 @@ import { runDemo } from './walkthrough/demo.ts'
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
-type Given = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'> & {
+type UpOptions = Pick<LabOptions, 'kubeconfig' | 'context' | 'controllers'> & {
   readonly cni: 'sallyport' | OtherPlugin
   readonly dualStack?: boolean
   readonly runtime: RuntimeName
 }
 
-const joiningExplained = `
+const joiningHelp = `
 Joining a cluster:
   sallyport lab up --kubeconfig ~/kind.yaml --context kind-kind
 
-  The lab's nodes register there, and "kubectl" in the lab's shell is the kubeconfig's user. The lab itself still
-  reaches nothing but its own network: a relay takes its requests to that one server, and answers exec, attach and
-  logs of pods on the lab's nodes by itself. Whoever comes without a token of the lab has the rights that the server
-  gives them, and no others. "lab down" takes the lab's nodes and the pods on them from that cluster; what else was
-  created there stays. Credential plugins (exec) are not supported: use a kubeconfig with a token or a certificate.`
+  The lab's nodes register in that cluster, and "kubectl" in the lab's shell acts as the kubeconfig's user. The lab
+  itself still reaches only its own network. A relay forwards its requests to that one API server. The relay answers
+  exec, attach and logs of pods on the lab's nodes itself. A request without a token of the lab has only the rights
+  that the API server gives to its sender. "lab down" deletes the lab's nodes, and the pods on them, from that
+  cluster. Everything else that you created there stays. Credential plugins (exec) are not supported: use a
+  kubeconfig with a token or a client certificate.`
 
 /** `sallyport lab …` */
 export function labCommand(): Command {
   const lab = new Command('lab')
-    .description('a whole cluster on this machine, in namespaces, for trying things out')
+    .description('run a whole cluster on this machine, in namespaces, to try Sallyport')
     .enablePositionalOptions()
     .hook('preAction', () => {
       const problem = rootProblem()
       if (problem !== undefined) throw new Error(problem)
     })
   const named = (command: Command): Command =>
-    command.option('--name <name>', 'which lab; several can run side by side', 'lab')
+    command.option('--name <name>', 'the name of the lab; several labs can run side by side', 'lab')
   lab.addHelpText(
     'after',
     `
 Examples:
-  sallyport lab demo                         start a lab, walk the whole story, take it away
-  sallyport lab up && sallyport lab shell    a cluster to type in: kubectl, docker and cilium are there
-  sallyport lab exec kubectl get nodes       one command in it
-  sallyport lab up --kubeconfig ~/kind.yaml  nodes of this machine for a cluster that exists already
-  sallyport lab up --cni ptp                 with pods of another plugin, to which Sallyport is then chained:
+  sallyport lab demo                         start a lab, run the whole walkthrough in it, and remove the lab
+  sallyport lab up && sallyport lab shell    start a lab and open a shell in it, with kubectl, docker and cilium
+  sallyport lab exec kubectl get nodes       run one command in the lab
+  sallyport lab up --kubeconfig ~/kind.yaml  add nodes on this machine to an existing cluster
+  sallyport lab up --cni ptp                 start a lab with another CNI plugin. To chain Sallyport to it, run in the lab:
                                              sallyport install --set cni.chainingMode=generic-veth
-  sallyport lab up --dual-stack              with pods that have an IPv6 address, too
-  sallyport lab up --runtime containerd      with containers of the image that "make image" built, by containerd and runc
-  sallyport lab down                         take it away
+  sallyport lab up --dual-stack              start a lab whose pods have IPv4 and IPv6 addresses
+  sallyport lab up --runtime containerd      run the image that "make image" built, with containerd and runc
+  sallyport lab down                         stop and remove the lab
 
-What runs in a lab can reach the lab's own network and nothing else. Its files are this machine's: nodes, containers and
-pods are root here and write where root may, except for folders of their own (/tmp; on nodes /etc, /opt and /run, too).
-The shell is this machine's altogether, but for the network. Run nothing in a lab that you would not run beside it.`,
+Processes in a lab reach only the lab's own network. They use the files of this machine: nodes, containers and pods run
+as root here and can write wherever root can. Only /tmp is their own, and on nodes also /etc, /opt and /run. The lab's
+shell differs from a shell on this machine only in its network. Run nothing in a lab that you would not run as root here.`,
   )
   named(lab.command('up'))
-    .description('start five nodes, an API server and what belongs to it; no network plugin is installed')
-    .option('--kubeconfig <file>', 'join the API server that it names, instead of starting one')
-    .option('--context <name>', 'which of the kubeconfig’s contexts; its current one by default')
+    .description('start five nodes, an API server and controllers; there is no CNI plugin yet')
+    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig, instead of starting an API server')
+    .option('--context <name>', 'the context of the kubeconfig; by default its current context')
     .addOption(
       new Option(
         '--controllers <whose>',
-        'with --kubeconfig: auto starts the lab’s if none are at work there',
+        'with --kubeconfig: lab starts the lab’s controllers, none does not, auto does if the cluster runs none',
       )
         .choices(['auto', 'lab', 'none'])
         .default('auto'),
     )
-    .addHelpText('after', joiningExplained)
+    .addHelpText('after', joiningHelp)
     .addOption(
-      new Option('--cni <plugin>', 'whose pods: sallyport waits for an install, the others are there already')
+      new Option(
+        '--cni <plugin>',
+        'which CNI plugin the cluster has: sallyport, if you install it, or another one, which is installed now',
+      )
         .choices(['sallyport', ...otherPlugins])
         .default('sallyport'),
     )
     .addOption(
       new Option(
         '--runtime <name>',
-        'what runs containers: processes starts them quickly with this machine’s files; containerd runs the image that "make image" built',
+        'how nodes run containers: processes is quick and uses this machine’s files; containerd runs the image that "make image" built',
       )
         .choices([...runtimeNames])
         .default('processes'),
     )
-    .option('--dual-stack', 'pods with an IPv6 address, too')
-    .action(async ({ name, cni, runtime, dualStack: hasIPv6, ...joining }: { name: string } & Given) => {
+    .option('--dual-stack', 'give pods an IPv6 address as well')
+    .action(async ({ name, cni, runtime, dualStack: hasIPv6, ...joining }: { name: string } & UpOptions) => {
       if (joining.context !== undefined && joining.kubeconfig === undefined)
-        throw new Error('--context chooses in a kubeconfig: give --kubeconfig, too')
+        throw new Error('--context selects a context of a kubeconfig: add --kubeconfig')
       if (hasIPv6 && cni !== 'sallyport')
         throw new Error(
-          `--dual-stack: the lab gives IPv6 addresses to Sallyport’s pods only, not to those of ${cni}`,
+          `--dual-stack cannot be combined with --cni ${cni}: the lab supports IPv6 only for Sallyport’s pods`,
         )
       const aborted = new AbortController()
       for (const signal of ['SIGINT', 'SIGTERM'] as const)
-        process.on(signal, () => aborted.abort(new Error('interrupted; nothing is left behind')))
+        process.on(signal, () => aborted.abort(new Error('interrupted: nothing is left behind')))
       await startLab({
         name,
         ...joining,
@@ -103,31 +107,31 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
         onProgress: (step) => print(`starting ${step} …`),
         onFinding: print,
       })
-      print(`The lab is up. Type "${labVerb('shell', name)}" to work in it.`)
+      print(`The lab is running. To open a shell in it, run "${labVerb('shell', name)}".`)
     })
   named(lab.command('shell'))
-    .description('a shell in the lab, where the walkthrough’s commands work as they are')
+    .description('open a shell in the lab, where the commands of the walkthrough work unchanged')
     .action(({ name }: { name: string }) => {
       process.exitCode = openShell(requireLab(name))
     })
   named(lab.command('exec <command...>'))
-    .description('run one command as if typed in the lab’s shell')
+    .description('run one command as in the lab’s shell')
     .passThroughOptions()
     .action((command: string[], { name }: { name: string }) => {
       process.exitCode = execInherit(requireLab(name), command)
     })
   named(lab.command('status'))
-    .description('what runs')
+    .description('show which nodes, containers and daemons of the lab run')
     .addOption(outputOption())
     .action(({ name, output }: { name: string; output?: string }) => {
       const state = requireLab(name)
       const machines = [...state.nodes, ...state.containers].map(({ name: each, machine }) => ({
         name: each,
-        state: !isRunning(machine.init) ? 'gone' : isFrozen(machine.cgroup) ? 'paused' : 'running',
+        state: !isRunning(machine.init) ? 'stopped' : isFrozen(machine.cgroup) ? 'paused' : 'running',
       }))
       const daemons = Object.entries(state.daemons).map(([each, daemon]) => ({
         name: each,
-        state: isRunning(daemon) ? 'running' : 'gone',
+        state: isRunning(daemon) ? 'running' : 'stopped',
       }))
       if (output === 'json')
         return print(
@@ -137,11 +141,13 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
             2,
           ),
         )
-      if (state.joined !== undefined) print(`joined ${state.joined.server}`)
+      if (state.joined !== undefined) print(`API server: ${state.joined.server}`)
       for (const { name: each, state: how } of [...machines, ...daemons]) print(`${each.padEnd(28)}${how}`)
     })
   named(lab.command('down'))
-    .description('take a lab away: processes, namespaces, files; also one that was only half started')
+    .description(
+      'stop the lab, and remove its processes, namespaces and files, even if it started only partly',
+    )
     .action(async ({ name }: { name: string }) => {
       if (loadLab(name) === undefined) return print(`There is no lab named ${name}.`)
       await stopLab(name)
@@ -149,13 +155,13 @@ The shell is this machine's altogether, but for the network. Run nothing in a la
     })
   lab
     .command('list')
-    .description('the labs of this machine')
+    .description('list the labs on this machine')
     .action(() => {
       for (const name of listLabs()) print(name)
     })
   lab
     .command('demo')
-    .description('walk the story of an egress gateway, command by command, and check every answer')
+    .description('run the walkthrough of an egress gateway, command by command, and check every answer')
     .action(async () => {
       process.exitCode = await runDemo(print)
     })

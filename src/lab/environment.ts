@@ -2,18 +2,18 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { labPaths, repository } from './layout.ts'
 
-/** The Node.js that the package brings, or the one that runs this. */
+/** The Node.js of the npm package, or the one that runs this process. */
 export const nodeBinary = existsSync(join(repository, 'node_modules/.bin/node'))
   ? join(repository, 'node_modules/.bin/node')
   : process.execPath
 
-/** As bin/sallyport has it: compiled once, sources start in half the time. */
+/** As in bin/sallyport: with cached compiled sources, a process starts in half the time. */
 const compileCache = { NODE_COMPILE_CACHE: join(repository, 'build/compile-cache') }
 
-/** Of the lab's own processes. */
+/** The environment of the lab's own processes. */
 export const daemonEnvironment: NodeJS.ProcessEnv = { ...process.env, ...compileCache }
 
-/** What commands find when they are typed in a lab. */
+/** The environment of commands in a lab's shell. */
 export function labEnvironment(name: string): NodeJS.ProcessEnv {
   const paths = labPaths(name)
   return {

@@ -2,67 +2,67 @@ import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
 import { type EventSource, eventObject, type PodEvent } from './pod-events.ts'
 
-interface Told {
+interface RecordedEvent {
   readonly name: string
   count: number
-  /** One after the other: a count must not overtake the event that it counts. */
+  /** Writes happen in order, because the count can be updated only after the Event has been created. */
   written: Promise<unknown>
 }
 
-interface Allowance {
+interface Budget {
   left: number
   refilledMs: number
 }
 
-/** As client-go's recorder: so many events of one object at once, and then one every five minutes. */
+/** The limits of client-go's recorder: 25 events about one object at once, and then one every five minutes. */
 const burst = 25
 const refillMs = 300_000
-const remembered = 1000
+const maxEntries = 1000
 
-/** Tells of pods. What is said again is counted in the event that is there, as real parts of a cluster do it. */
+/** Records Events about pods. Like a real component, it increments the count of an Event that repeats. */
 export class EventRecorder {
   readonly #client: KubeClient
   readonly #source: EventSource
-  readonly #told = new Map<string, Told>()
-  readonly #allowances = new Map<string, Allowance>()
+  readonly #recorded = new Map<string, RecordedEvent>()
+  readonly #budgets = new Map<string, Budget>()
 
   constructor(client: KubeClient, source: EventSource) {
     this.#client = client
     this.#source = source
   }
 
-  /** Stops nothing and waits for nothing: events are for people. */
-  tell(pod: KubeObject, event: PodEvent): void {
+  /** Returns at once and ignores failures, because Events are for people. */
+  record(pod: KubeObject, event: PodEvent): void {
     const { uid = '' } = pod.metadata
     if (!this.#isAllowed(uid, Date.now())) return
     const key = [uid, event.type, event.reason, event.fieldPath ?? '', event.message].join('\n')
-    const known = this.#told.get(key)
-    if (known === undefined) this.#begin(key, pod, event)
+    const known = this.#recorded.get(key)
+    if (known === undefined) this.#create(key, pod, event)
     else this.#count(key, known, pod)
   }
 
   #isAllowed(uid: string, nowMs: number): boolean {
-    const allowance = this.#allowances.get(uid) ?? { left: burst, refilledMs: nowMs }
-    this.#allowances.set(uid, allowance)
-    const refills = Math.floor((nowMs - allowance.refilledMs) / refillMs)
-    allowance.left = Math.min(burst, allowance.left + refills)
-    allowance.refilledMs += refills * refillMs
-    forgetOldest(this.#allowances)
-    if (allowance.left === 0) return false
-    allowance.left--
+    const budget = this.#budgets.get(uid) ?? { left: burst, refilledMs: nowMs }
+    this.#budgets.set(uid, budget)
+    const refills = Math.floor((nowMs - budget.refilledMs) / refillMs)
+    budget.left = Math.min(burst, budget.left + refills)
+    budget.refilledMs += refills * refillMs
+    deleteOldest(this.#budgets)
+    if (budget.left === 0) return false
+    budget.left--
     return true
   }
 
-  #begin(key: string, pod: KubeObject, event: PodEvent): void {
+  #create(key: string, pod: KubeObject, event: PodEvent): void {
     const object = eventObject(this.#source, pod, event)
     const written = this.#events()
       .create(object)
-      .catch(() => this.#told.delete(key))
-    this.#told.set(key, { name: object.metadata.name, count: 1, written })
-    forgetOldest(this.#told)
+      .catch(() => this.#recorded.delete(key))
+    this.#recorded.set(key, { name: object.metadata.name, count: 1, written })
+    deleteOldest(this.#recorded)
   }
 
-  #count(key: string, known: Told, pod: KubeObject): void {
+  #count(key: string, known: RecordedEvent, pod: KubeObject): void {
     known.count++
     const { count, name } = known
     const { namespace = 'default' } = pod.metadata
@@ -70,8 +70,8 @@ export class EventRecorder {
     known.written = known.written.then(() =>
       this.#events()
         .patch(name, 'merge', { count, lastTimestamp }, { namespace })
-        /* It has been taken away meanwhile, or the API server is: it is told anew next time. */
-        .catch(() => this.#told.delete(key)),
+        /* The Event has been deleted, or the API server does not answer. The next one is created again. */
+        .catch(() => this.#recorded.delete(key)),
     )
   }
 
@@ -80,8 +80,7 @@ export class EventRecorder {
   }
 }
 
-/** What was first put in goes first. */
-function forgetOldest(map: Map<string, unknown>): void {
+function deleteOldest(map: Map<string, unknown>): void {
   const [oldest] = map.keys()
-  if (map.size > remembered && oldest !== undefined) map.delete(oldest)
+  if (map.size > maxEntries && oldest !== undefined) map.delete(oldest)
 }

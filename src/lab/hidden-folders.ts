@@ -4,12 +4,12 @@ import { nodeBinary } from './environment.ts'
 import { labsDirectory, repository } from './layout.ts'
 
 /**
- * Nodes, containers and pods have this machine's files. Two folders they see empty: what is put into /tmp stays theirs and goes
- * with them, and what labs keep, credentials among it, is not theirs to read.
+ * Nodes, containers and pods use this machine's files, except for two folders that are empty for them. Each has its own /tmp, which is
+ * deleted with it. None can read the labs' state, which contains credentials.
  */
 export const hiddenFolders = ['/tmp', labsDirectory] as const
 
-/** What runs in a lab needs its own programs, wherever they are. */
+/** The folders of the programs that run in a lab. They stay visible. */
 const programs = [...new Set([repository, join(repository, 'node_modules'), dirname(nodeBinary)])]
   .filter((folder) => existsSync(folder))
   .map((folder) => realpathSync(folder))
@@ -18,8 +18,8 @@ export const isWithin = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(`${folder}/`)
 
 /**
- * Lines of a shell script, for a mount namespace from which nothing spreads: an empty folder over this one, in which the
- * programs, and what else is to be kept of it, are in their places. `scratch` is a folder that nobody else uses.
+ * Lines of a shell script that mount an empty folder over this one. The programs and `kept` are mounted in it, at their places. The
+ * script needs a private mount namespace, and `scratch` must be a folder of its own.
  */
 export function hide(folder: string, scratch: string, kept: readonly string[] = []): string {
   const seen = [...programs, ...kept].filter((path) => isWithin(path, folder))

@@ -14,26 +14,26 @@ import {
   until,
 } from './machine.ts'
 
-/** Something with namespaces of its own: the lab's host, a node, a container. `init` is its first process. */
+/** A set of namespaces: the lab's host, a node or a container. `init` is its first process. */
 export interface Machine {
   readonly name: string
   readonly init: ProcessId
-  /** The process that waits outside for `init`. */
+  /** The parent of `init`, outside the namespaces. */
   readonly keeper: ProcessId
   readonly cgroup: string
 }
 
 interface MachineOptions {
   readonly hasNodeMounts: boolean
-  /** Whether a container runtime works inside: it keeps its containers in the machine's own cgroup. */
+  /** Whether a container runtime runs inside. It puts its containers into the machine's own cgroup. */
   readonly hasCgroups?: boolean
-  /** Folders that stay to be seen where the lab's files are hidden. */
+  /** Folders that stay visible when the lab's files are hidden. */
   readonly keptFolders?: readonly string[]
 }
 
 /**
- * What runs first in new namespaces: mounts of its own, and a shell that stays to reap orphans. The stay begins
- * with a word in a file that says that everything is in place, and that was opened before it was out of sight.
+ * The first process in new namespaces. It mounts its own file systems, writes "ready" to a file, and stays to reap orphans. It opens
+ * that file first, because the mounts hide it.
  */
 function initScript(
   hostname: string,
@@ -71,7 +71,7 @@ while :; do sleep 3600 & wait $!; done
 `
 }
 
-/** New namespaces with their first process in a cgroup of its own. */
+/** Creates namespaces, with their first process in a cgroup of its own. */
 export async function startMachine(
   name: string,
   directory: string,
@@ -105,16 +105,15 @@ export async function startMachine(
   return { name, init: identify(init), keeper, cgroup }
 }
 
-/** Runs a command inside, to its end. */
+/** Runs a command inside the machine and returns what it printed. */
 export function runInside(machine: Machine, words: readonly string[]): string {
   const [command = '', ...rest] = enterCommand(machine.init.pid, ['net', 'mount', 'uts', 'pid'], words)
   return run(command, rest)
 }
 
 /**
- * The lab's host: the bridge that every node hangs on, with the address that the walkthrough's host has there. It forwards
- * nothing and has no way out: what is sent beyond the bridge's network goes nowhere. The bridge is a cable and no more:
- * netfilter stays out of it.
+ * Creates the bridge to which every node is attached, with the address of the walkthrough's host. The host forwards nothing and has
+ * no route beyond the bridge's network. Netfilter is disabled on the bridge, so that it acts like a cable.
  */
 export function setUpBridge(host: Machine): void {
   runInside(host, [
@@ -129,7 +128,7 @@ ip -6 address add ${ipv6Of(1)}/64 dev ${network.bridge} nodad`,
   ])
 }
 
-/** Hangs a machine on the bridge as eth0. */
+/** Attaches the eth0 of a machine to the bridge. */
 export function connectToBridge(host: Machine, machine: Machine, octet: number): void {
   const port = `veth${octet}`
   const [command = '', ...words] = enterCommand(

@@ -18,5 +18,5 @@ describe('images', () => {
     test(`${reference} is ${expect ?? 'not known'}`, () => assert.equal(findImage(reference)?.name, expect))
 
   test('who asks for an unknown one learns which there are', () =>
-    assert.match(unknownImage('nobody/nothing'), /cannot pull nobody\/nothing; it knows .*busybox/))
+    assert.match(unknownImage('nobody/nothing'), /cannot pull nobody\/nothing: use one of .*busybox/))
 })

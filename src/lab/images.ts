@@ -2,15 +2,15 @@ import { version } from '../api/version.ts'
 import { pauseImage } from './containerd/configuration.ts'
 import { repository } from './layout.ts'
 
-/** What an image means here: a program of this machine. Nothing is pulled. */
+/** An image stands for a program of this machine. The lab pulls nothing. */
 export interface Image {
-  /** Without tag or digest. */
+  /** The name without tag or digest. */
   readonly name: string
   readonly command: readonly string[]
-  /** Root where it is not said. */
+  /** Root by default. */
   readonly user?: number
   readonly about: string
-  /** What stands for it on nodes with a container runtime: by this name it is among the archives that `make image` builds. */
+  /** Its name among the archives that `make image` builds, for nodes with a container runtime. */
   readonly archived?: string
 }
 
@@ -18,25 +18,25 @@ const stay = ['sleep', 'infinity']
 const toolbox = 'docker.io/library/toolbox:lab'
 
 export const images: readonly Image[] = [
-  { name: 'docker.io/tgraf/netperf', command: stay, about: 'a toolbox that waits', archived: toolbox },
-  { name: 'docker.io/library/busybox', command: stay, about: 'a toolbox that waits', archived: toolbox },
-  { name: 'docker.io/library/debian', command: stay, about: 'a toolbox that waits', archived: toolbox },
-  { name: 'registry.k8s.io/pause', command: stay, about: 'waits', archived: pauseImage },
+  { name: 'docker.io/tgraf/netperf', command: stay, about: 'a toolbox that sleeps', archived: toolbox },
+  { name: 'docker.io/library/busybox', command: stay, about: 'a toolbox that sleeps', archived: toolbox },
+  { name: 'docker.io/library/debian', command: stay, about: 'a toolbox that sleeps', archived: toolbox },
+  { name: 'registry.k8s.io/pause', command: stay, about: 'sleeps', archived: pauseImage },
   {
     name: 'quay.io/isovalent-dev/egressgw-whatismyip',
     command: [`${repository}/node_modules/.bin/node`, `${repository}/src/lab/outpost.ts`],
-    about: 'the outpost: tells callers their address',
+    about: 'the outpost, which answers with the caller’s address',
   },
   {
     name: 'docker.io/library/sallyport',
     command: [],
     user: 65532,
-    about: 'this very repository',
+    about: 'Sallyport, from this repository',
     archived: `docker.io/library/sallyport:${version}`,
   },
 ]
 
-/** `busybox`, `tgraf/netperf` and full names alike, with any tag. */
+/** Finds an image by a short name (`busybox`, `tgraf/netperf`) or a full one, with any tag. */
 export function findImage(reference: string): Image | undefined {
   const bare = reference.replace(/@.*$/, '').replace(/:[^/:]*$/, '')
   const first = bare.split('/')[0] ?? ''
@@ -46,5 +46,5 @@ export function findImage(reference: string): Image | undefined {
 }
 
 export function unknownImage(reference: string): string {
-  return `the lab cannot pull ${reference}; it knows ${images.map(({ name }) => name).join(', ')}`
+  return `the lab cannot pull ${reference}: use one of ${images.map(({ name }) => name).join(', ')}`
 }

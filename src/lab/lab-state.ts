@@ -3,17 +3,17 @@ import type { Machine } from './host.ts'
 import { apiServerPort, ipv4Of, isLabName, labPaths, labsDirectory, type NodePlan } from './layout.ts'
 import { isRunning, type ProcessId } from './machine.ts'
 
-/** What runs the containers of a lab's nodes: processes of this machine in namespaces, or Debian's containerd and runc. */
+/** How the lab's nodes run containers: as processes of this machine in namespaces, or with Debian's containerd and runc. */
 export const runtimeNames = ['processes', 'containerd'] as const
 export type RuntimeName = (typeof runtimeNames)[number]
 
-/** Everything of a lab that must be found again by a later command, and taken away in the end. */
+/** Everything that a later command must know about a lab, so that it can use and remove it. */
 export interface LabState {
   readonly name: string
   readonly startedAt: string
-  /** Who starts it. A demo's process lives as long as its lab should. */
+  /** The process that started the lab. The process of a demo lives as long as its lab. */
   readonly startedBy: ProcessId
-  /** False until all of it has been started. */
+  /** False until everything has started. */
   readonly isComplete: boolean
   readonly cgroup: string
   readonly runtime: RuntimeName
@@ -22,19 +22,19 @@ export interface LabState {
   readonly containers: readonly LabContainer[]
   readonly daemons: Readonly<Record<string, ProcessId>>
   readonly tokens: Readonly<Record<string, string>>
-  /** Undefined: the lab has an API server of its own. */
+  /** Undefined if the lab has its own API server. */
   readonly joined?: JoinedCluster
 }
 
-/** What a lab that works against somebody else's API server found there. */
+/** The cluster that a lab has joined. */
 export interface JoinedCluster {
   readonly server: string
-  /** Kubelets speak as their nodes; otherwise with the rights of the kubeconfig's user. */
+  /** Whether kubelets impersonate their nodes. Otherwise they act as the kubeconfig's user. */
   readonly impersonatesNodes: boolean
   readonly needsControllers: boolean
 }
 
-/** What `docker run` started. */
+/** A container that `docker run` started. */
 export interface LabContainer {
   readonly id: string
   readonly name: string
@@ -43,12 +43,12 @@ export interface LabContainer {
   readonly environment: readonly string[]
   readonly command: readonly string[]
   readonly machine: Machine
-  /** What it was started for: when this has ended, so has the container. */
+  /** The process of the container's command. When it ends, the container has exited. */
   readonly main: ProcessId
   readonly startedAt: string
 }
 
-/** Undefined: there is none. That it cannot be read is another matter, and thrown. */
+/** Undefined if there is no such lab. Throws if its state cannot be read. */
 export function loadLab(name: string): LabState | undefined {
   try {
     return JSON.parse(readFileSync(labPaths(name).state, 'utf8')) as LabState
@@ -58,7 +58,7 @@ export function loadLab(name: string): LabState | undefined {
   }
 }
 
-/** Written before what it says is relied upon: a lab that dies half-started can be taken away. */
+/** Saved at every step of the start, so that a lab that failed to start can be removed. */
 export function saveLab(state: LabState): void {
   const paths = labPaths(state.name)
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 })
@@ -80,19 +80,19 @@ export function requireLab(name: string): LabState {
   return lab
 }
 
-/** A verb as a person types it for this lab. */
+/** The command line of a verb for this lab. */
 export function labVerb(verb: string, name: string): string {
   return `sallyport lab ${verb}${name === 'lab' ? '' : ` --name ${name}`}`
 }
 
-/** Of a lab that is not complete: what became of it, and what to do. */
+/** Why a lab is not complete, and what to do. */
 export function unfinishedLab({ name, startedBy }: LabState): string {
   return isRunning(startedBy)
-    ? `the lab ${name} is being started at this moment`
-    : `the lab ${name} was only half started: "${labVerb('down', name)}" takes it away`
+    ? `the lab ${name} is still starting`
+    : `the lab ${name} started only partly: remove it with "${labVerb('down', name)}"`
 }
 
-/** Where the API server of the lab listens, its own or the relay to another. */
+/** The node on which the lab's API server or relay listens. */
 export function controlPlaneOf(state: LabState): { machine: Machine; address: string } {
   const node = state.nodes.find(({ isControlPlane }) => isControlPlane) ?? state.nodes[0]
   if (node === undefined) throw new Error('a lab needs a node')

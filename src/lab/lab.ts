@@ -51,23 +51,23 @@ import { exec } from './shell.ts'
 export interface LabOptions {
   readonly name: string
   readonly nodes?: readonly NodePlan[]
-  /** Whose pods are there before anything is installed; by itself nobody's. */
+  /** The CNI plugin that the lab installs. None by default. */
   readonly cni?: OtherPlugin | undefined
   readonly runtime?: RuntimeName
-  /** Before each step, in a few words. */
+  /** Called before each step, with its name. */
   readonly onProgress?: (step: string) => void
-  /** What was found on the way that a person may want to know. */
+  /** Called with facts about the joined cluster that the user should know. */
   readonly onFinding?: (finding: string) => void
   readonly signal?: AbortSignal
-  /** Joins the API server that this file names, instead of starting one. */
+  /** The lab joins the cluster of this kubeconfig, instead of starting an API server. */
   readonly kubeconfig?: string | undefined
-  /** Of the kubeconfig; its current one by default. */
+  /** The context of the kubeconfig. Its current context by default. */
   readonly context?: string | undefined
-  /** Whether a lab that joins a cluster brings controllers; by default, if none are at work there. */
+  /** Whether a lab that joins a cluster starts controllers. By default, it does if the cluster runs none. */
   readonly controllers?: ControllersChoice | undefined
 }
 
-/** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort takes all of it away. */
+/** Starts a lab: namespaces, network, API server, controllers, kubelets. A failure or an abort removes all of it. */
 export async function startLab(options: LabOptions): Promise<LabState> {
   const { name, nodes = walkthroughNodes, onProgress = () => {}, onFinding = () => {}, signal } = options
   const { cni, runtime = 'processes' } = options
@@ -80,7 +80,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
   const present = loadLab(name)
   if (present?.isComplete === false) throw new Error(unfinishedLab(present))
   if (present !== undefined)
-    throw new Error(`a lab named ${name} is there already: "${labVerb('down', name)}" takes it away`)
+    throw new Error(`a lab named ${name} already exists: remove it with "${labVerb('down', name)}"`)
   const cgroup = join(findCgroupRoot(), `sallyport-lab-${name}`)
   const { kubeconfig, context, controllers = 'auto' } = options
   const found =
@@ -113,7 +113,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
       writeFileSync(labPaths(name).joined, JSON.stringify(found.access), { mode: 0o600 })
       for (const each of found.found) onFinding(each)
     }
-    if (runtime === 'containerd') onProgress('containers’ images')
+    if (runtime === 'containerd') onProgress('container images')
     const images = runtime === 'containerd' ? prepareImageStore() : undefined
     onProgress('network')
     const host = await startMachine('server', join(labPaths(name).directory, 'host'), join(cgroup, 'host'), {
@@ -147,7 +147,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
         })
     for (const node of state.nodes)
       keep({ daemons: { ...state.daemons, [`kubelet-${node.name}`]: startKubelet(state, node.name) } })
-    onProgress('nodes that register')
+    onProgress('registration of the nodes')
     await until('every node is registered', async () => (await countNodes(state)) >= nodes.length, 30_000)
     await labelControlPlane(state)
     keep({ isComplete: true })
@@ -158,7 +158,7 @@ export async function startLab(options: LabOptions): Promise<LabState> {
   }
 }
 
-/** Asked from inside: this process has no way into the lab's network, and must not have one. */
+/** Sends the request from inside the lab, because this process cannot reach the lab's network, and must not. */
 async function askApiServer(state: LabState, path: string, more: readonly string[] = []): Promise<string> {
   const { apiServer } = labPaths(state.name)
   const words = ['curl', '-s', '--cacert', join(apiServer, 'ca.crt'), '--header', '@-', ...more]
@@ -168,7 +168,7 @@ async function askApiServer(state: LabState, path: string, more: readonly string
   return output
 }
 
-/** A kubelet may not say of its node that it is the control plane; whoever sets a cluster up does. */
+/** A kubelet must not label its own node as control plane. The installer of a cluster does that. */
 async function labelControlPlane(state: LabState): Promise<void> {
   const patch = JSON.stringify({ metadata: { labels: { [controlPlane]: '' } } })
   const merge = ['--header', 'Content-Type: application/merge-patch+json', '--data', patch]
@@ -191,7 +191,7 @@ function makeTokens(nodes: readonly NodePlan[]): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('hex')]))
 }
 
-/** What users find in the shell: wrappers on the PATH, a kubeconfig, and the walkthrough's two policies. */
+/** Writes the files of the lab's shell: commands on the PATH, a kubeconfig, and the walkthrough's two policies. */
 function prepareFiles(state: LabState): void {
   const { name, tokens } = state
   const paths = labPaths(name)
@@ -231,7 +231,7 @@ function prepareFiles(state: LabState): void {
   writeFileSync(join(paths.home, '.bashrc'), `PS1='\\u@\\h:~# '\ncd ~\n`)
 }
 
-/** Kernels without dummy devices get the nearest that they have: one that holds addresses and carries nothing. */
+/** On kernels without dummy devices, `ip` creates an ifb device instead, which also has addresses and carries no traffic. */
 const standInForDummy = `real=/usr/sbin/ip
 [ -x "$real" ] || real=/sbin/ip
 case " $* " in
@@ -281,7 +281,7 @@ async function startApiServer(state: LabState): Promise<ProcessId> {
   return daemon
 }
 
-/** Whatever answers where the lab's API server is: one of its own, or the relay to the one that it joined. */
+/** Starts the lab's own API server, or the relay to the API server that the lab joined. */
 async function startServing(state: LabState): Promise<Readonly<Record<string, ProcessId>>> {
   const daemons =
     state.joined === undefined ? { apiserver: await startApiServer(state) } : await startRelay(state)
@@ -305,7 +305,7 @@ function writeKubeconfig(state: LabState): void {
   writeFileSync(paths.kubeconfig, stringify(config), { mode: 0o600 })
 }
 
-/** Kills and starts again what answers as the lab's API server; everything goes on from what is on disk. */
+/** Kills the API server or the relay and starts it again. It continues with the state on disk. */
 export async function restartApiServer(name: string): Promise<void> {
   await stopApiServer(name)
   const state = loadLab(name)
@@ -319,7 +319,7 @@ export async function stopApiServer(name: string): Promise<void> {
     if (daemon !== undefined) await endProcess(daemon, 0)
 }
 
-/** What it ran goes on without it, and is its successor's. */
+/** The containers continue to run, and the new kubelet takes them over. */
 export async function restartKubelet(name: string, node: string): Promise<void> {
   const state = loadLab(name)
   const daemon = state?.daemons[`kubelet-${node}`]
@@ -328,7 +328,7 @@ export async function restartKubelet(name: string, node: string): Promise<void> 
   saveLab({ ...state, daemons: { ...state.daemons, [`kubelet-${node}`]: startKubelet(state, node) } })
 }
 
-/** For standard input: everybody reads arguments, and nodes do not see the lab's files. The path of the file. */
+/** Returns a file for the standard input of a process. Other users could read arguments, and nodes do not see the lab's files. */
 function writeCredentials(state: LabState, name: string): string {
   const { apiServer, credentials } = labPaths(state.name)
   const file = join(credentials, `${name}.json`)
@@ -386,7 +386,7 @@ function startKubelet(state: LabState, name: string): ProcessId {
   )
 }
 
-/** Takes a lab away, whole or half: its processes, namespaces, cgroups and files. */
+/** Removes a lab, even if it started only partly: its processes, namespaces, cgroups and files. */
 export async function stopLab(name: string): Promise<void> {
   const state = loadLab(name)
   const paths = labPaths(name)
@@ -394,7 +394,7 @@ export async function stopLab(name: string): Promise<void> {
     for (const { machine } of [...state.nodes, ...state.containers])
       if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
     await removeCgroup(state.cgroup)
-    /* The first process of a namespace ends after all others in it, and with it go its mounts and devices. */
+    /* The first process of a namespace ends after all others in it. Then the kernel removes its mounts and devices. */
     const machines = [...state.nodes, ...state.containers].map(({ machine }) => machine)
     await until('the nodes have ended', () => !machines.some(({ init }) => isRunning(init)), 10_000)
     const rest = [...Object.values(state.daemons), ...(state.host === undefined ? [] : [state.host.keeper])]

@@ -9,6 +9,6 @@ describe('a lab’s name', () => {
       assert.equal(dirname(labPaths(name).directory), labsDirectory))
 
   for (const name of ['', '.', '..', '../labs', 'a/b', '/etc', '-x', 'Lab', 'a b', 'x'.repeat(33)])
-    test(`${JSON.stringify(name)} is none, since what a lab has is taken away by its name`, () =>
-      assert.throws(() => labPaths(name), /is no name for a lab: up to 32/))
+    test(`${JSON.stringify(name)} is refused as the name of a lab, because "lab down" deletes the folder of that name`, () =>
+      assert.throws(() => labPaths(name), /is not a valid name for a lab: use up to 32/))
 })

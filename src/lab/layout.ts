@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 
-/** Where a lab keeps what it knows. Not below /run: nodes have a /run of their own. */
+/** The folder of all labs' state. It is not below /run, because nodes have a /run of their own. */
 export const labsDirectory = '/var/lib/sallyport-lab'
 
 export const repository = resolve(import.meta.dirname, '../..')
@@ -12,7 +12,7 @@ export interface NodePlan {
   readonly isControlPlane: boolean
 }
 
-/** The nodes of the walkthrough, with the addresses that they have there. */
+/** The nodes of the walkthrough, with their addresses. */
 export const walkthroughNodes: readonly NodePlan[] = [
   { name: 'kind-control-plane', lastOctet: 6, podCIDRs: ['10.244.0.0/24'], isControlPlane: true },
   { name: 'kind-worker', lastOctet: 2, podCIDRs: ['10.244.2.0/24'], isControlPlane: false },
@@ -21,7 +21,7 @@ export const walkthroughNodes: readonly NodePlan[] = [
   { name: 'kind-worker4', lastOctet: 3, podCIDRs: ['10.244.3.0/24'], isControlPlane: false },
 ]
 
-/** The same nodes with pods that have an IPv6 address, too. */
+/** The same nodes, with IPv6 addresses for their pods as well. */
 export function dualStack(nodes: readonly NodePlan[]): readonly NodePlan[] {
   return nodes.map((node) => ({
     ...node,
@@ -29,7 +29,7 @@ export function dualStack(nodes: readonly NodePlan[]): readonly NodePlan[] {
   }))
 }
 
-/** Every node's pods, by IPv4. */
+/** The IPv4 addresses of all pods. */
 export const podNetwork = '10.244.0.0/16'
 
 export const network = {
@@ -45,17 +45,17 @@ export const ipv6Of = (octet: number): string => `fc00:f853:ccd:e793::${octet.to
 
 export const apiServerPort = 6443
 
-/** Whose lab a Node belongs to. */
+/** The label of a Node with the name of its lab. */
 export const labLabel = 'sallyport.dev/lab'
 export const kubernetesVersion = 'v1.32.0'
 
 export const isLabName = (text: string): boolean => /^[a-z0-9][a-z0-9-]{0,31}$/.test(text)
 
-/** A lab's folder is taken away with all that is in it, so a name must not lead anywhere else. Throws with what a name is. */
+/** Throws if the name is not valid. A lab's folder is deleted with everything in it, so a name must not lead to another folder. */
 export function labPaths(name: string) {
   if (!isLabName(name))
     throw new Error(
-      `${JSON.stringify(name)} is no name for a lab: up to 32 lower-case letters, digits and dashes, and no dash first`,
+      `${JSON.stringify(name)} is not a valid name for a lab: use up to 32 lower-case letters, digits and dashes, and do not begin with a dash`,
     )
   const directory = join(labsDirectory, name)
   return {
@@ -75,11 +75,11 @@ export function labPaths(name: string) {
   }
 }
 
-/** Of what a lab keeps, that which its nodes and containers have on their PATH. */
+/** The folders of a lab that its nodes and containers have on their PATH. */
 export function keptFolders(name: string): readonly string[] {
   const { bin, nodeBin } = labPaths(name)
   return [bin, nodeBin]
 }
 
-/** The label by which a node shows its role, and the taint that keeps workload away. */
+/** The label of control plane nodes, and the taint that keeps workload away from them. */
 export const controlPlane = 'node-role.kubernetes.io/control-plane'

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
-/** A process that may outlive us: the start time tells it from a later one with the same number. */
+/** A process that may outlive this one. The start time distinguishes it from a later process with the same pid. */
 export interface ProcessId {
   readonly pid: number
   readonly startedAt: string
@@ -22,7 +22,7 @@ export function identify(pid: number): ProcessId {
   return { pid, startedAt: startTime(pid) ?? '' }
 }
 
-/** Field 22 of /proc/pid/stat; the command's name before it may hold anything. */
+/** Field 22 of /proc/pid/stat. The command's name before it may contain spaces and brackets. */
 function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -37,8 +37,8 @@ export function isRunning({ pid, startedAt }: ProcessId): boolean {
   return startTime(pid) === startedAt
 }
 
-/** Asks, then forces. Only a process that is still the one we started. */
-export async function endProcess(process_: ProcessId, patienceMs = 3000): Promise<void> {
+/** Sends SIGTERM, and SIGKILL after the timeout, but only if the process is still the same one. */
+export async function endProcess(process_: ProcessId, timeoutMs = 3000): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     if (!isRunning(process_)) return
     try {
@@ -46,11 +46,11 @@ export async function endProcess(process_: ProcessId, patienceMs = 3000): Promis
     } catch {
       return
     }
-    for (let waited = 0; waited < patienceMs && isRunning(process_); waited += 20) await setTimeout(20)
+    for (let waited = 0; waited < timeoutMs && isRunning(process_); waited += 20) await setTimeout(20)
   }
 }
 
-/** Runs a command to its end. Throws with what it printed. */
+/** Runs a command and returns what it printed. If it fails, the error has its output. */
 export function run(command: string, words: readonly string[], input?: string): string {
   const result = spawnSync(command, words, { encoding: 'utf8', ...(input === undefined ? {} : { input }) })
   if (result.error)
@@ -60,7 +60,7 @@ export function run(command: string, words: readonly string[], input?: string): 
   return result.stdout
 }
 
-/** What goes into which namespaces of a process. The mounts of another are entered last, so paths are looked up there. */
+/** The command that runs `words` in namespaces of a process. nsenter enters the mount namespace last, so paths are resolved there. */
 export function enterCommand(
   pid: number,
   namespaces: readonly ('net' | 'mount' | 'uts' | 'pid' | 'cgroup')[],
@@ -69,7 +69,7 @@ export function enterCommand(
   return ['nsenter', `--target=${pid}`, ...namespaces.map((name) => `--${name}`), '--', ...words]
 }
 
-/** Starts a process that goes on without us; what it prints goes to a file, and what it reads may come from one. */
+/** Starts a process that outlives this one. Its output goes to a file, and its input can come from a file. */
 export function startDaemon(
   words: readonly string[],
   logFile: string,
@@ -91,18 +91,18 @@ export function startDaemon(
   return identify(child.pid)
 }
 
-/** The process puts itself into the group before it becomes what was asked for: nothing of it is ever outside. */
+/** The process enters the cgroup before it executes the command, so that the command never runs outside it. */
 export function inCgroup(directory: string, words: readonly string[]): string[] {
   return ['sh', '-c', 'echo $$ >"$0/cgroup.procs" && exec "$@"', directory, ...words]
 }
 
-/** Where cgroup v2 is mounted, beside v1 as well. */
+/** The mount point of cgroup v2, even if v1 is mounted too. */
 export function findCgroupRoot(): string {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n')
   const found = mounts.map((line) => line.split(' ')).find(([, , type]) => type === 'cgroup2')?.[1]
   if (found === undefined)
     throw new Error(
-      'cgroup v2 is not mounted, which pausing a node needs: mount -t cgroup2 none /sys/fs/cgroup/unified',
+      'cgroup v2 is not mounted, and the lab needs it to pause nodes: run mount -t cgroup2 none /sys/fs/cgroup/unified',
     )
   return found
 }
@@ -119,7 +119,7 @@ export function isFrozen(directory: string): boolean {
   return existsSync(directory) && readFileSync(join(directory, 'cgroup.freeze'), 'utf8').trim() === '1'
 }
 
-/** Ends everything in the group and the groups below it, and removes them. */
+/** Kills everything in the cgroup and the cgroups below it, and removes them. */
 export async function removeCgroup(directory: string): Promise<void> {
   if (!existsSync(directory)) return
   writeFileSync(join(directory, 'cgroup.kill'), '1')
@@ -131,7 +131,7 @@ export async function removeCgroup(directory: string): Promise<void> {
       await setTimeout(30)
     }
   }
-  throw new Error(`the processes in ${directory} do not end`)
+  throw new Error(`the processes in the cgroup ${directory} do not end`)
 }
 
 function removeEmptyTree(directory: string): void {
@@ -140,7 +140,7 @@ function removeEmptyTree(directory: string): void {
   rmdirSync(directory)
 }
 
-/** The first process inside the namespaces that `unshare --fork` made. */
+/** The first process in the namespaces that `unshare --fork` created. */
 export async function childOf(pid: number): Promise<number> {
   for (let tries = 0; tries < 250; tries++) {
     const children = existsSync(`/proc/${pid}`)
@@ -150,16 +150,17 @@ export async function childOf(pid: number): Promise<number> {
     if (child > 0) return child
     await setTimeout(8)
   }
-  throw new Error(`process ${pid} has started no child in its new namespaces`)
+  throw new Error(`process ${pid} did not start a child in its new namespaces`)
 }
 
+/** Waits until the condition holds. `goal` names it in the error, as in `the API server answers`. */
 export async function until(
-  what: string,
-  isSo: () => boolean | Promise<boolean>,
+  goal: string,
+  isTrue: () => boolean | Promise<boolean>,
   timeoutMs: number,
 ): Promise<void> {
   for (const end = Date.now() + timeoutMs; ; await setTimeout(25)) {
-    if (await isSo()) return
-    if (Date.now() > end) throw new Error(`${what}: not after ${timeoutMs / 1000} s`)
+    if (await isTrue()) return
+    if (Date.now() > end) throw new Error(`timed out after ${timeoutMs / 1000} s: ${goal}`)
   }
 }

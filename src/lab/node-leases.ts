@@ -1,6 +1,6 @@
 import type { ResourceName } from '../kube/client.ts'
 
-/** Where kubelets say that they live, and the node controller reads it. */
+/** The namespace of the leases that kubelets renew and the node controller reads. */
 export const leaseNamespace = 'kube-node-lease'
 
 export const nodeLeases: ResourceName = {

@@ -4,22 +4,22 @@ import { resultCache } from './kubelet/cni.ts'
 import type { RuntimeName } from './lab-state.ts'
 import { ipv4Of, type NodePlan, podNetwork } from './layout.ts'
 
-/** Plugins of others that can have a lab's pods, so that Sallyport is chained to them. */
+/** CNI plugins that can connect a lab's pods, so that Sallyport is chained to them. */
 export const otherPlugins = ['ptp', 'bridge'] as const
 export type OtherPlugin = (typeof otherPlugins)[number]
 
-/** Where Debian puts them. */
+/** The folder in which Debian installs them. */
 const binaries = '/usr/lib/cni'
 
 export function missingForPlugin(plugin: OtherPlugin): string[] {
   return existsSync(`${binaries}/${plugin}`)
     ? []
-    : [`${binaries}/${plugin} is missing: apt-get install containernetworking-plugins`]
+    : [`${binaries}/${plugin} is missing: run apt-get install containernetworking-plugins`]
 }
 
 /**
- * A node's network as kindnet makes it: a plugin of the CNI project with addresses from the node's first prefix, a route to
- * each other node's pods over the wire, and masquerading by nftables of what leaves the pods' network.
+ * Sets up a node's network like kindnet: a plugin of the CNI project with addresses from the node's first prefix, a route to each other
+ * node's pods, and masquerading by nftables of traffic that leaves the pods' network.
  */
 export function setUpOtherNetwork(
   machine: Machine,
@@ -28,8 +28,8 @@ export function setUpOtherNetwork(
   plugin: OtherPlugin,
   runtime: RuntimeName,
 ): void {
-  /* A runtime has its own libcni, with a folder of its own for what it remembers. */
-  const remembered =
+  /* A container runtime has its own libcni, with its own folder for results. */
+  const resultFolder =
     runtime === 'containerd'
       ? ''
       : `mkdir -p /var/lib/cni ${resultCache}
@@ -42,7 +42,7 @@ ln -s ${resultCache} /var/lib/cni/results`
     'sh',
     '-ec',
     `ln -s ${binaries}/* /opt/cni/bin/
-${remembered}
+${resultFolder}
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ${routes.join('\n')}
 nft -f - <<'END'

@@ -1,9 +1,9 @@
 import { createServer, type ServerResponse } from 'node:http'
 
 /**
- * The far server of the walkthrough: says from which address it was called, and whether that one is admitted.
- * GET /seen tells how often each address has called, for tests; it does not count itself. GET /stream goes on for five minutes,
- * a line every 50 ms, so that one can see whether a connection lives.
+ * The far server of the walkthrough. It answers with the caller's address, and whether that address is allowed. GET /seen returns how
+ * often each address has called, without counting itself. GET /stream sends a line every 50 ms for five minutes, which shows whether a
+ * connection survives.
  */
 const port = 8000
 const allowed = (process.env.ALLOWED_IP ?? '').split(',').filter((address) => address !== '')
@@ -42,6 +42,6 @@ function streamTo(response: ServerResponse, caller: string): void {
   response.once('close', () => clearInterval(timer))
 }
 
-/* Thousands may come at the same moment: one that finds the queue full is reset. */
+/* Thousands of connections can arrive at once, and the kernel resets those that find the queue full. */
 server.listen({ port, backlog: 4096 })
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0))

@@ -5,17 +5,17 @@ export interface PodEvent {
   readonly type: 'Normal' | 'Warning'
   readonly reason: string
   readonly message: string
-  /** Of the container that it is about, as `spec.containers{name}`. */
+  /** The container that the Event is about, as `spec.containers{name}`. */
   readonly fieldPath?: string
 }
 
-/** Who tells: a part of the cluster, and where it runs. */
+/** The component that reports the Event, and its host. */
 export interface EventSource {
   readonly component: string
   readonly host?: string
 }
 
-/** Tells of a pod what `kubectl describe` shows at its end. For people: that it cannot be written stops nothing. */
+/** Creates an Event about a pod, which `kubectl describe` shows. Events are for people, so a failure is ignored. */
 export async function recordEvent(
   client: KubeClient,
   source: EventSource,
@@ -35,7 +35,7 @@ export function eventObject(source: EventSource, pod: KubeObject, event: PodEven
   const object = {
     apiVersion: 'v1',
     kind: 'Event',
-    /* Several may be told in a millisecond. */
+    /* Several Events can happen in one millisecond. */
     metadata: { name: `${name}.${process.hrtime.bigint().toString(16)}`, namespace },
     involvedObject: {
       apiVersion: 'v1',

@@ -3,7 +3,7 @@ const factors: Readonly<Record<string, number>> = {
   Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40, Pi: 2 ** 50, Ei: 2 ** 60,
 } // biome-ignore format: decimal, then binary
 
-/** `500m`, `1.5`, `1e3`, `128Mi`: a quantity as a number. NaN where it is none. */
+/** A quantity such as `500m`, `1.5`, `1e3` or `128Mi` as a number. NaN if the text is not a quantity. */
 export function parseQuantity(text: string): number {
   const match = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)$/.exec(text)
   if (match === null) return Number.NaN

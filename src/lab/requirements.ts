@@ -13,23 +13,23 @@ const tools = [
   ['curl', 'curl'],
 ] as const
 
-/** Why this user can do nothing with labs, not even see them; undefined for root. */
+/** Why this user cannot use labs, not even see them. Undefined for root. */
 export function rootProblem(): string | undefined {
   return process.getuid?.() === 0
     ? undefined
-    : 'labs are network namespaces, which only root may make and enter: run it with sudo'
+    : 'only root can use labs, because they are network namespaces: run the command with sudo'
 }
 
-/** What keeps a lab from starting here, one sentence each with the remedy; empty when nothing does. */
+/** What a lab needs and this machine lacks, one sentence each with the remedy. */
 export function missingForLab(): string[] {
   const missing: string[] = []
   const problem = rootProblem()
   if (problem !== undefined) missing.push(problem)
   for (const [tool, package_] of tools)
-    if (!isOnPath(tool)) missing.push(`${tool} is missing: apt-get install ${package_}`)
+    if (!isOnPath(tool)) missing.push(`${tool} is missing: run apt-get install ${package_}`)
   if (!readFileSync('/proc/filesystems', 'utf8').includes('\toverlay\n'))
     missing.push(
-      'the kernel has no overlay file system, which nodes need for an /etc of their own: modprobe overlay',
+      'the kernel has no overlay file system, and nodes need it for their own /etc: run modprobe overlay',
     )
   const withoutKubectl = kubectlProblem()
   if (withoutKubectl !== undefined) missing.push(withoutKubectl)
@@ -43,17 +43,17 @@ const runtimeTools = [
   ['runc', 'runc'],
 ] as const
 
-/** What nodes with a container runtime need besides. */
+/** What nodes with a container runtime also need and this machine lacks. */
 export function missingForContainerd(): string[] {
   const missing = runtimeTools
     .filter(([tool]) => !isOnPath(tool))
-    .map(([tool, package_]) => `${tool} is missing: apt-get install ${package_}`)
+    .map(([tool, package_]) => `${tool} is missing: run apt-get install ${package_}`)
   const images = missingImages()
-  const client = hasModule('@grpc/grpc-js') ? [] : ['the npm package @grpc/grpc-js is missing: ./setup']
+  const client = hasModule('@grpc/grpc-js') ? [] : ['the npm package @grpc/grpc-js is missing: run ./setup']
   return [...missing, ...client, ...(images === undefined ? [] : [images])]
 }
 
-/** Packages of development are not everywhere where a lab is. */
+/** A machine that runs labs may not have the packages for development. */
 function hasModule(name: string): boolean {
   try {
     import.meta.resolve(name)
@@ -74,7 +74,7 @@ function isOnPath(tool: string): boolean {
   })
 }
 
-/** There are two tools of this name; the walkthrough means the one that prints YAML. */
+/** Two tools have this name. The walkthrough uses the one that prints YAML. */
 export function hasYamlYq(): boolean {
   const { signal, status, stdout } = spawnSync('yq', ['--version'], { encoding: 'utf8' })
   if (signal !== null) throw new Error('interrupted')

@@ -5,15 +5,15 @@ import { labPaths } from './layout.ts'
 import { enterCommand } from './machine.ts'
 
 /**
- * The lab's host, from where a walkthrough is typed: its network and hostname, this machine's files. What runs here can
- * reach the lab's network and nothing else.
+ * The command that runs `words` on the lab's host, where the user types the walkthrough. It has the host's network and hostname, and
+ * this machine's files. It can reach only the lab's network.
  */
 export function hostCommand(state: LabState, words: readonly string[]): string[] {
   if (state.host === undefined) throw new Error(`the lab ${state.name} is not complete`)
   return enterCommand(state.host.init.pid, ['net', 'uts'], words)
 }
 
-/** A shell, interactive where a person types; its exit code. */
+/** Runs a shell, interactive if standard input is a terminal. Returns its exit code. */
 export function openShell(state: LabState): number {
   const interactive = process.stdin.isTTY ? ['--rcfile', `${labPaths(state.name).home}/.bashrc`, '-i'] : []
   const [command = '', ...words] = hostCommand(state, ['bash', ...interactive])
@@ -26,7 +26,7 @@ export function openShell(state: LabState): number {
   )
 }
 
-/** Runs a command with this terminal; its exit code. */
+/** Runs a command with this terminal. Returns its exit code. */
 export function execInherit(state: LabState, words: readonly string[]): number {
   const [command = '', ...rest] = hostCommand(state, words)
   return (
@@ -43,7 +43,7 @@ export interface ExecResult {
   readonly output: string
 }
 
-/** Runs a command to its end and answers with all that it printed. */
+/** Runs a command and returns its exit code and everything that it printed. */
 export function exec(
   state: LabState,
   words: readonly string[],
@@ -58,7 +58,7 @@ export function exec(
     const child = spawn(command, rest, {
       env: { ...labEnvironment(state.name), ...options.env },
       cwd: labPaths(state.name).home,
-      /* Open and silent, as a person's keyboard is: a terminal that ends at once puts a stray character into the answer. */
+      /* Standard input stays open, because a terminal whose input ends at once adds a stray character to the output. */
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     })

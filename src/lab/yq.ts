@@ -5,8 +5,8 @@ import { leaveWithReader } from '../runtime/closed-pipe.ts'
 leaveWithReader()
 
 /**
- * In a lab on a machine without yq. Debian's package of that name is another tool. The walkthrough asks one thing of yq: to
- * print YAML in its canonical form.
+ * The yq of a lab on a machine without one. Debian's package of that name is another tool. The walkthrough uses yq only to print YAML in
+ * its canonical form.
  */
 const [filter = '.', ...rest] = process.argv.slice(2)
 if (filter !== '.' || rest.length > 0) {

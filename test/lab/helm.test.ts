@@ -16,7 +16,7 @@ import {
 import { someNodes } from './story.ts'
 
 const helmMissing =
-  !existsSync(join(clientToolsFolder('newest'), 'helm')) && 'Helm is missing: ./setup brings it on x86-64'
+  !existsSync(join(clientToolsFolder('newest'), 'helm')) && 'Helm is missing: run ./setup on x86-64'
 const release = `sallyport ${join(repository, 'deploy/chart')} --namespace kube-system`
 const leftovers = `
 for node in $(kubectl get nodes -o name | cut -d/ -f2); do

@@ -72,8 +72,8 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
 
   test('it says what it found there', () => {
     assert.deepEqual(findings, [
-      'kubelets have the rights of their nodes',
-      'no controllers are at work there: the lab starts its own',
+      'the lab’s kubelets act with the rights of their nodes',
+      'the cluster runs no controllers, and the lab starts its own',
     ])
   })
 
@@ -231,7 +231,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
   test('a second lab with nodes of the same names is refused, and takes nothing of the first away', async () => {
     await assert.rejects(
       join('test-join-2'),
-      /kind-control-plane of a lab named test-join \(if it is no more/,
+      /kind-control-plane of a lab named test-join \(if that lab no longer exists/,
     )
     assert.equal(loadLab('test-join-2'), undefined)
     assert.equal((await directly('get nodes -o name')).split('\n').length, 2)
@@ -244,7 +244,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     await eventually('it is gone', async () => !isRunning(relay))
     assert.match(
       await type(requireLab(name), 'kubectl get pods 2>&1 || true'),
-      /the relay of the lab has no answer/,
+      /the API server that the lab joined does not answer/,
     )
     await restartApiServer(name)
     assert.equal(await type(requireLab(name), 'kubectl exec xwing -- hostname'), 'xwing')
@@ -279,7 +279,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
       assert.equal(daemons.controllers, undefined)
       assert.match(
         findings.join(),
-        /at work there: kube-controller-manager, kube-scheduler; the lab starts no controllers/,
+        /the cluster runs kube-controller-manager and kube-scheduler, and the lab starts no controllers/,
       )
     } finally {
       await stopLab('test-join-3')

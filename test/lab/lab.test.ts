@@ -43,7 +43,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       signal: interrupted.signal,
       onProgress: (step) => {
         if (step !== 'API server') return
-        assert.throws(() => requireLab('test-lab-4'), /the lab test-lab-4 is being started/)
+        assert.throws(() => requireLab('test-lab-4'), /the lab test-lab-4 is still starting/)
         interrupted.abort(new Error('enough'))
       },
     })
@@ -179,7 +179,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     const state = lab.state()
     assert.match(
       await type(state, 'docker run -d example.org/nothing 2>&1 || true'),
-      /cannot pull example.org\/nothing; it knows/,
+      /cannot pull example.org\/nothing: use one of/,
     )
   })
 })

@@ -100,8 +100,8 @@ async function run(program: string, words: readonly string[], environment = {}):
 
 const inCluster = (...words: string[]) => run('sallyport', words, { KUBECONFIG: kubeconfig })
 
-describe('one file, on a machine without Node.js', () => {
-  test('says its version', async () => {
+describe('the executable, on a machine without Node.js,', () => {
+  test('prints its version', async () => {
     assert.deepEqual(await run('sallyport', ['version']), { code: 0, output: `sallyport ${version}\n` })
   })
 
@@ -111,7 +111,7 @@ describe('one file, on a machine without Node.js', () => {
     assert.equal(sources.code, 0)
   })
 
-  test('looks at a cluster, installs, and tells the state and the settings', async () => {
+  test('checks a cluster, installs, and prints the state and the settings', async () => {
     const before = await inCluster('preflight')
     assert.match(before.output, /1\.\d+/)
     const install = await inCluster('install', '--set', 'egressGateway.portLeaseIdleTime=7m')
@@ -122,11 +122,11 @@ describe('one file, on a machine without Node.js', () => {
     assert.equal((JSON.parse(status.output) as { isReady: boolean }).isReady, false)
   })
 
-  test('says in one sentence where commands run that need a node', async () => {
+  test('says where to run commands that need a node or the sources', async () => {
     assert.deepEqual(await run('sallyport', ['lab', 'up']), {
       code: 1,
       output:
-        'sallyport: the lab runs from a checkout of the sources on a Linux machine: clone the repository, run ./setup there, then bin/sallyport lab\n',
+        'sallyport: the lab needs a checkout of the sources on a Linux machine: clone the repository, run ./setup there, then run bin/sallyport lab\n',
     })
     const socket = join(folder, 'agent.sock')
     writeFileSync(socket, '')
@@ -134,10 +134,10 @@ describe('one file, on a machine without Node.js', () => {
       SALLYPORT_SOCKET: socket,
       KUBERNETES_SERVICE_HOST: '127.0.0.1',
     })
-    assert.match(onNode.output, /^sallyport: preflight of a node runs in the agent's pod: kubectl [^\n]+\n$/)
+    assert.match(onNode.output, /^sallyport: preflight of a node runs only in the agent's pod: run kubectl [^\n]+\n$/)
   })
 
-  test('needs no library beyond those of its Node.js', () => {
+  test('needs only the libraries of its Node.js', () => {
     const needed = (path: string): string =>
       spawnSync('ldd', [path], { encoding: 'utf8' }).stdout.replace(/0x\w+/g, '')
     assert.equal(needed(join(bin, 'sallyport')), needed(process.execPath))
@@ -145,7 +145,7 @@ describe('one file, on a machine without Node.js', () => {
 })
 
 describe('kubectl', {
-  skip: findKubectl() === undefined && 'no kubectl is here: ./setup brings it on x86-64',
+  skip: findKubectl() === undefined && 'kubectl is missing: run ./setup on x86-64',
 }, () => {
   const kubectl = findKubectl() ?? ''
 
@@ -192,7 +192,7 @@ describe('the npm package', () => {
     assert.equal((await run(program, ['install', '--dry-run'], withNode)).code, 0)
   })
 
-  test('says in one sentence that Node.js is too old', async () => {
+  test('says what to do if Node.js is too old', async () => {
     const older = join(folder, 'older.cjs')
     writeFileSync(older, "Object.defineProperty(process, 'versions', { value: { node: '18.20.4' } })\n")
     const { code, output } = await run(process.execPath, ['--require', older, program, 'status'])

@@ -148,7 +148,7 @@ for (const age of ['oldest', 'newest'] as const) {
     writeFileSync(file, stringify(values))
     return run('template', 'sallyport', chart, '--namespace', 'kube-system', '--values', file, ...words)
   }
-  const skip = !existsSync(helm) && 'Helm is missing: ./setup brings it on x86-64'
+  const skip = !existsSync(helm) && 'Helm is missing: run ./setup on x86-64'
 
   describe(`the ${age} Helm`, { skip }, () => {
     test('finds nothing to complain about', () => {

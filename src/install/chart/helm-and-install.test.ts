@@ -17,7 +17,7 @@ const cliEntry = join(repository, 'src/cli/main.ts')
 for (const age of ['oldest', 'newest'] as const) {
   const helmPath = join(clientToolsFolder(age), 'helm')
   describe(`the ${age} Helm and install on one cluster`, {
-    skip: !existsSync(helmPath) && 'Helm is missing: ./setup brings it on x86-64',
+    skip: !existsSync(helmPath) && 'Helm is missing: run ./setup on x86-64',
     timeout: 300_000,
   }, () => {
     let server: RunningServer

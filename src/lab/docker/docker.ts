@@ -25,12 +25,12 @@ function requireContainer(state: LabState, name: string): LabContainer {
   const container = state.containers.find(({ id }) => id === target.id)
   if (container === undefined)
     throw new Error(
-      `${name} is a node of the lab: "docker pause" freezes it, "sallyport lab down" takes the whole lab away`,
+      `${name} is a node of the lab: freeze it with "docker pause", or remove the whole lab with "sallyport lab down"`,
     )
   return container
 }
 
-/** Runs a command in a node or container, with this terminal, and answers with its exit code. */
+/** Runs a command in a node or container, with this terminal. Returns its exit code. */
 export function dockerExec(
   state: LabState,
   name: string,
@@ -67,7 +67,7 @@ export interface RunOptions {
   readonly command: readonly string[]
 }
 
-/** Starts a container on the lab's network, at the next free address. Answers with its id. */
+/** Starts a container on the lab's network, with the next free address. Returns its id. */
 export async function dockerRun(state: LabState, options: RunOptions): Promise<string> {
   const image = findImage(options.image)
   if (image === undefined) throw new Error(`docker: ${unknownImage(options.image)}`)
@@ -107,7 +107,7 @@ export async function dockerRun(state: LabState, options: RunOptions): Promise<s
   return id
 }
 
-/** What a container is there for, or is there for again. */
+/** Starts the container's command. */
 function startMain(state: LabState, container: Omit<LabContainer, 'main' | 'startedAt'>): LabContainer {
   const { machine, environment, command } = container
   const env = {
@@ -135,12 +135,12 @@ export function dockerPause(state: LabState, name: string, isPaused: boolean): s
   return name
 }
 
-/** Asks the container's process to end, and forces it after so long. */
-export async function dockerStop(state: LabState, name: string, patienceMs: number): Promise<string> {
+/** Sends SIGTERM to the container's process, and SIGKILL after the timeout. */
+export async function dockerStop(state: LabState, name: string, timeoutMs: number): Promise<string> {
   const { main, machine } = requireContainer(state, name)
   if (isFrozen(machine.cgroup)) freeze(machine.cgroup, false)
   const inside = isRunning(main) ? await childOf(main.pid) : undefined
-  if (inside !== undefined) await endProcess(identify(inside), patienceMs)
+  if (inside !== undefined) await endProcess(identify(inside), timeoutMs)
   await endProcess(main)
   return name
 }

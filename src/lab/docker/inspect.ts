@@ -54,7 +54,7 @@ export function inspectNetwork(state: LabState, name: string): object {
 
 const statuses = { running: 'Up', paused: 'Up (Paused)', exited: 'Exited' } as const
 
-/** Those that run; with `isAll` those that have ended, too. */
+/** The running containers. With `isAll`, exited ones as well. */
 export function listContainers(
   state: LabState,
   isAll: boolean,
@@ -69,7 +69,7 @@ export function listContainers(
     }))
 }
 
-/** Of a container what it printed; of a node what its kubelet did. */
+/** The log file of a container, or of a node's kubelet. */
 export function containerLog(state: LabState, name: string): string {
   return logOf(state, findTarget(state, name))
 }

@@ -9,7 +9,7 @@ import { renderTemplate } from './template.ts'
 
 leaveWithReader()
 
-/** `docker` inside a lab: no engine runs; nodes and containers are namespaces of this machine. */
+/** `docker` inside a lab. There is no container engine: nodes and containers are namespaces of this machine. */
 const state = requireLab(process.env.SALLYPORT_LAB ?? 'lab')
 const collect = (value: string, before: string[]): string[] => [...before, value]
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
@@ -19,17 +19,19 @@ const printInspected = (objects: readonly object[], format: string | undefined):
 }
 
 const docker = new Command('docker')
-  .description("The lab's nodes and containers, by the verbs that walkthroughs use.")
+  .description(
+    'Manages the nodes and containers of the lab. Supports only the commands that the walkthrough uses.',
+  )
   .enablePositionalOptions()
-  .showHelpAfterError('("docker --help" lists what the lab’s docker knows)')
+  .showHelpAfterError('("docker --help" lists the commands that the lab’s docker supports)')
 
 docker
   .command('exec <container> <command...>')
   .description('run a command in a node or container')
   .option('-i, --interactive')
   .option('-t, --tty')
-  .option('-d, --detach', 'go on without waiting for it')
-  .option('-e, --env <pair>', 'a variable', collect, [])
+  .option('-d, --detach', 'do not wait for the command')
+  .option('-e, --env <name=value>', 'set an environment variable', collect, [])
   .passThroughOptions()
   .action((container: string, command: string[], { env, detach }: { env: string[]; detach?: boolean }) => {
     const options = { environment: env, isDetached: detach ?? false }
@@ -41,8 +43,8 @@ docker
   .description('start a container on the lab’s network')
   .option('-d, --detach')
   .option('--name <name>')
-  .option('--network <network>', 'only kind', 'kind')
-  .option('-e, --env <pair>', 'a variable', collect, [])
+  .option('--network <network>', 'the lab has only the network kind', 'kind')
+  .option('-e, --env <name=value>', 'set an environment variable', collect, [])
   .passThroughOptions()
   .action(
     async (
@@ -50,10 +52,10 @@ docker
       command: string[],
       options: { detach?: boolean; name?: string; network: string; env: string[] },
     ) => {
-      if (!options.detach) throw new Error('docker: here containers run in the background: add -d')
+      if (!options.detach) throw new Error('docker: the lab runs containers only in the background: add -d')
       if (options.network !== 'kind')
         throw new Error(
-          `docker: Error response from daemon: network ${options.network} not found; the lab has kind`,
+          `docker: Error response from daemon: network ${options.network} not found: use the network kind`,
         )
       print(await dockerRun(state, { name: options.name, image, environment: options.env, command }))
     },
@@ -61,7 +63,7 @@ docker
 
 docker
   .command('inspect <names...>')
-  .description('what is known of a node or container')
+  .description('show the details of a node or container')
   .option('-f, --format <template>')
   .action((names: string[], { format }: { format?: string }) =>
     printInspected(
@@ -70,7 +72,7 @@ docker
     ),
   )
 
-const networks = docker.command('network').description('the lab’s network')
+const networks = docker.command('network').description('show the lab’s network')
 networks
   .command('inspect <names...>')
   .option('-f, --format <template>')
@@ -84,9 +86,9 @@ networks.command('ls').action(() => print('NAME   DRIVER\nkind   bridge'))
 
 docker
   .command('ps')
-  .description('nodes and containers')
-  .option('-a, --all', 'those that have ended, too')
-  .option('-q, --quiet', 'their ids')
+  .description('list nodes and containers')
+  .option('-a, --all', 'list exited ones as well')
+  .option('-q, --quiet', 'print only ids')
   .action(({ all, quiet }: { all?: boolean; quiet?: boolean }) => {
     const listed = listContainers(state, all ?? false)
     if (!quiet) print('CONTAINER ID   IMAGE                                          STATUS        NAMES')
@@ -96,16 +98,16 @@ docker
 
 docker
   .command('images')
-  .description('what containers and pods can be made of')
+  .description('list the images of the lab')
   .action(() => {
     for (const { name, about } of images) print(`${name.padEnd(44)}   ${about}`)
   })
 
 docker
   .command('version')
-  .description('what this is')
+  .description('print the version')
   .action(() =>
-    print(`The docker of Sallyport’s lab, ${version}: no engine, only the verbs of "docker --help".`),
+    print(`The docker of Sallyport’s lab, ${version}. It supports only the commands of "docker --help".`),
   )
 
 for (const [verb, isPaused] of [
@@ -114,14 +116,16 @@ for (const [verb, isPaused] of [
 ] as const)
   docker
     .command(`${verb} <names...>`)
-    .description(isPaused ? 'freeze every process of a node or container' : 'let them go on')
+    .description(
+      isPaused ? 'freeze every process of a node or container' : 'resume a frozen node or container',
+    )
     .action((names: string[]) => {
       for (const name of names) print(dockerPause(state, name, isPaused))
     })
 
-const stopPatienceMs = 10_000
+const stopTimeoutMs = 10_000
 
-/** Of containers; nodes are the lab's own. Each finds the lab as the one before has left it. */
+/** Commands for containers, not for nodes. Each name reads the lab's state again, because the command before may have changed it. */
 const verbs: readonly (readonly [
   string,
   string,
@@ -129,15 +133,15 @@ const verbs: readonly (readonly [
 ])[] = [
   [
     'stop',
-    'ask containers to end, and force them after ten seconds',
-    (lab, name) => dockerStop(lab, name, stopPatienceMs),
+    'stop containers, and kill them after ten seconds',
+    (lab, name) => dockerStop(lab, name, stopTimeoutMs),
   ],
-  ['kill', 'end containers', (lab, name) => dockerStop(lab, name, 0)],
-  ['start', 'start containers that have ended', dockerStart],
+  ['kill', 'kill containers', (lab, name) => dockerStop(lab, name, 0)],
+  ['start', 'start stopped containers', dockerStart],
   [
     'restart',
-    'stop containers and start them',
-    async (lab, name) => dockerStart(lab, await dockerStop(lab, name, stopPatienceMs)),
+    'stop containers and start them again',
+    async (lab, name) => dockerStart(lab, await dockerStop(lab, name, stopTimeoutMs)),
   ],
 ]
 for (const [verb, about, act] of verbs)
@@ -151,18 +155,18 @@ for (const [verb, about, act] of verbs)
 docker
   .command('rm <names...>')
   .description('remove containers')
-  .option('-f, --force', 'end them first')
+  .option('-f, --force', 'kill running containers first')
   .action(async (names: string[], { force }: { force?: boolean }) => {
     for (const name of names) print(await dockerRemove(requireLab(state.name), name, force ?? false))
   })
 
 docker
   .command('logs <name>')
-  .description('what a container has printed, and a node’s kubelet')
-  .option('-f, --follow', 'and what it goes on to print')
+  .description('print the log of a container, or of a node’s kubelet')
+  .option('-f, --follow', 'keep printing new lines')
   .action((name: string, { follow }: { follow?: boolean }) => {
     const words = ['tail', '--lines=+1', ...(follow ? ['--follow'] : []), containerLog(state, name)]
-    /* In our place: whoever ends this command ends what follows the log. */
+    /* tail replaces this process, so that it ends with this command. */
     process.execve?.('/usr/bin/env', ['env', ...words], process.env)
   })
 

@@ -4,7 +4,7 @@ import type { LabContainer, LabState } from '../lab-state.ts'
 import { labPaths } from '../layout.ts'
 import { isFrozen, isRunning, type ProcessId } from '../machine.ts'
 
-/** What the commands need of a node or container. */
+/** A node or container, as the commands use it. */
 export interface Target {
   readonly id: string
   readonly name: string
@@ -40,7 +40,7 @@ export function findTarget(state: LabState, name: string): Target {
   return target
 }
 
-/** As docker’s own engine says it. */
+/** An error in the words of docker’s own engine. */
 export const dockerError = (text: string): Error => new Error(`Error response from daemon: ${text}`)
 
 export function stateOf({ machine, main }: Target): 'running' | 'paused' | 'exited' {
@@ -48,7 +48,7 @@ export function stateOf({ machine, main }: Target): 'running' | 'paused' | 'exit
   return isFrozen(machine.cgroup) ? 'paused' : 'running'
 }
 
-/** Another's name may be that of a process of the lab: ids are nobody else's. */
+/** A container may have the name of a process of the lab, so its log is named after its id. */
 export function logOf(
   state: LabState,
   { id, name, isNode }: { id: string; name: string; isNode?: boolean },

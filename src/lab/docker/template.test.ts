@@ -12,12 +12,12 @@ const network = {
 describe('docker’s templates', () => {
   const cases = [
     {
-      name: 'a list, as the walkthrough asks for it',
+      name: 'a range over a list, as in the walkthrough',
       template: '{{range.IPAM.Config}}{{.Subnet}}, {{end}}',
       expect: '172.18.0.0/16, fc00::/64, ',
     },
     {
-      name: 'a map is ranged over by its values',
+      name: 'a range over the values of a map',
       template: '{{range .Networks}}{{.IPAddress}}{{end}}',
       expect: '172.18.0.7',
     },
@@ -29,30 +29,30 @@ describe('docker’s templates', () => {
       template: '{{range .IPAM.Config}}{{if .Subnet}}x{{end}}{{end}}',
       expect: 'xx',
     },
-    { name: 'escapes of a new line', template: '{{.Name}}\\n', expect: 'kind\n' },
-    { name: 'a field that is not there', template: '{{.Absent.Deeper}}', expect: '<no value>' },
+    { name: 'an escaped new line', template: '{{.Name}}\\n', expect: 'kind\n' },
+    { name: 'a missing field', template: '{{.Absent.Deeper}}', expect: '<no value>' },
   ]
   for (const { name, template, expect } of cases)
     test(name, () => assert.equal(renderTemplate(template, network), expect))
 
   const refused = [
     {
-      name: 'what it does not know',
+      name: 'an unknown function',
       template: '{{len .Networks}}',
-      message: /says "len \.Networks"; known are/,
+      message: /has the action "len \.Networks": use/,
     },
     {
-      name: 'a block of a form that it does not know, whose end is not one too many,',
+      name: 'a range with variables',
       template: '{{range $name, $network := .Networks}}{{$name}}{{end}}',
-      message: /says "range \$name, \$network := \.Networks"; known are/,
+      message: /has the action "range \$name, \$network := \.Networks": use/,
     },
     {
-      name: 'a block without its end',
+      name: 'a range without {{end}}',
       template: '{{range .Networks}}x',
       message: /no \{\{end\}\} for "range \.Networks"/,
     },
-    { name: 'an end without its block', template: 'x{{end}}', message: /an \{\{end\}\} too many/ },
+    { name: 'an {{end}} without a block', template: 'x{{end}}', message: /an \{\{end\}\} without/ },
   ]
   for (const { name, template, message } of refused)
-    test(`${name} is refused`, () => assert.throws(() => renderTemplate(template, network), message))
+    test(`${name} is an error`, () => assert.throws(() => renderTemplate(template, network), message))
 })

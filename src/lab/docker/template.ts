@@ -1,6 +1,6 @@
 /**
  * The part of Go's templates that people use with `docker inspect -f`: text, fields, range, json, if.
- * Throws with the words that it does not know.
+ * Any other action is an error that names it.
  */
 type Node =
   | { readonly kind: 'text'; readonly text: string }
@@ -10,11 +10,11 @@ type Node =
 export function renderTemplate(template: string, data: unknown): string {
   const tokens = template.split(/(\{\{.*?\}\})/).filter((token) => token !== '')
   const { nodes, rest, isEnded } = parse(tokens)
-  if (isEnded || rest.length > 0) throw new Error('the template has an {{end}} too many')
+  if (isEnded || rest.length > 0) throw new Error('the template has an {{end}} without a range or if')
   return render(nodes, data)
 }
 
-/** Up to the end of the block that begins before the first token, or of all. */
+/** Parses up to the {{end}} of the current block, or to the end of the template. */
 function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly string[]; isEnded: boolean } {
   const nodes: Node[] = []
   let rest = tokens
@@ -27,7 +27,7 @@ function parse(tokens: readonly string[]): { nodes: Node[]; rest: readonly strin
     else if (action === 'end') return { nodes, rest, isEnded: true }
     else {
       const block = /^(range|if)\s*(\..*)$/.exec(action)
-      if (block === null && /^(range|if|with|else|define|block)\b/.test(action)) throw unknownWords(action)
+      if (block === null && /^(range|if|with|else|define|block)\b/.test(action)) throw unknownAction(action)
       if (block === null) nodes.push({ kind: 'value', expression: action })
       else {
         const inner = parse(rest)
@@ -58,13 +58,13 @@ function render(nodes: readonly Node[], data: unknown): string {
 function evaluate(expression: string, data: unknown): unknown {
   const json = /^json\s+(.+)$/.exec(expression)
   if (json !== null) return JSON.stringify(evaluate(json[1] ?? '.', data))
-  if (!/^(\.\w*)+$/.test(expression)) throw unknownWords(expression)
+  if (!/^(\.\w*)+$/.test(expression)) throw unknownAction(expression)
   return expression
     .split('.')
     .filter((part) => part !== '')
     .reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], data)
 }
 
-function unknownWords(words: string): Error {
-  return new Error(`the template says "${words}"; known are .Field.Field, json, range, if and end`)
+function unknownAction(action: string): Error {
+  return new Error(`the template has the action "${action}": use .Field.Field, json, range, if and end only`)
 }

@@ -203,7 +203,10 @@ export class Kubelet {
   }
 
   #tell(pod: Pod, event: PodEvent, container?: Container): void {
-    this.#events.tell(pod, container === undefined ? event : { ...event, fieldPath: pathOf(pod, container) })
+    this.#events.record(
+      pod,
+      container === undefined ? event : { ...event, fieldPath: pathOf(pod, container) },
+    )
   }
 
   async #sync(uid: string, worker: Worker): Promise<void> {

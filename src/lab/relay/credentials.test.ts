@@ -21,33 +21,37 @@ const asCaller: Credentials = { as: 'caller' }
 const asKubeconfig: Credentials = { as: 'kubeconfig' }
 const asN1: Credentials = { as: 'node', user: 'system:node:n1', groups: ['system:nodes'] }
 
-describe('as whom a request is forwarded', () => {
+describe('the relay chooses the identity of a request from', () => {
   const cases: readonly {
     name: string
     authorization: readonly string[] | undefined
     mayImpersonate?: boolean
     expect: Credentials
   }[] = [
-    { name: 'without a token: nobody', authorization: undefined, expect: asCaller },
-    { name: 'a token that the lab does not know: as it came', authorization: ['Bearer x'], expect: asCaller },
+    { name: 'no token', authorization: undefined, expect: asCaller },
+    { name: 'an unknown token', authorization: ['Bearer x'], expect: asCaller },
     { name: 'an empty token', authorization: ['Bearer '], expect: asCaller },
     {
-      name: 'the start of a token of the lab',
+      name: 'a prefix of a token of the lab',
       authorization: ['Bearer admin-toke'],
       expect: asCaller,
     },
     { name: 'a token of the lab as a password', authorization: ['Basic admin-token'], expect: asCaller },
     {
-      name: 'two tokens, of which one is the lab’s',
+      name: 'two tokens, one of them the lab’s',
       authorization: ['Bearer x', 'Bearer admin-token'],
       expect: asCaller,
     },
-    { name: 'the admin', authorization: ['Bearer admin-token'], expect: asKubeconfig },
-    { name: 'a scheme has no case', authorization: ['bearer admin-token'], expect: asKubeconfig },
-    { name: 'the controllers', authorization: ['Bearer controllers-token'], expect: asKubeconfig },
-    { name: 'a kubelet is its node', authorization: ['Bearer n1-token'], expect: asN1 },
+    { name: 'the admin token', authorization: ['Bearer admin-token'], expect: asKubeconfig },
     {
-      name: 'a kubelet, where nobody may speak for nodes',
+      name: 'the admin token, with a lower-case scheme',
+      authorization: ['bearer admin-token'],
+      expect: asKubeconfig,
+    },
+    { name: 'the controllers’ token', authorization: ['Bearer controllers-token'], expect: asKubeconfig },
+    { name: 'a kubelet’s token', authorization: ['Bearer n1-token'], expect: asN1 },
+    {
+      name: 'a kubelet’s token, if the user may not impersonate nodes',
       authorization: ['Bearer n1-token'],
       mayImpersonate: false,
       expect: asKubeconfig,
@@ -57,7 +61,7 @@ describe('as whom a request is forwarded', () => {
     test(name, () => assert.deepEqual(credentialsFor(authorization, labTokens, mayImpersonate), expect))
 })
 
-describe('what the joined server is told of the sender', () => {
+describe('the relay forwards', () => {
   const cases: readonly {
     name: string
     headers: Record<string, string[]>
@@ -66,35 +70,41 @@ describe('what the joined server is told of the sender', () => {
     expect: Headers
   }[] = [
     {
-      name: 'the caller’s own words, and none of ours',
+      name: 'the credentials of an unknown caller unchanged',
       headers: { authorization: ['Bearer x'], 'impersonate-user': ['boss'] },
       credentials: asCaller,
       ownToken: 'mine',
       expect: { authorization: ['Bearer x'], 'impersonate-user': ['boss'] },
     },
-    { name: 'nobody stays nobody', headers: {}, credentials: asCaller, ownToken: 'mine', expect: {} },
     {
-      name: 'the kubeconfig’s token in place of the lab’s',
+      name: 'no credentials for a caller without any',
+      headers: {},
+      credentials: asCaller,
+      ownToken: 'mine',
+      expect: {},
+    },
+    {
+      name: 'the kubeconfig’s token instead of the lab’s',
       headers: { authorization: ['Bearer admin-token'], accept: ['*/*'] },
       credentials: asKubeconfig,
       ownToken: 'mine',
       expect: { authorization: ['Bearer mine'], accept: ['*/*'] },
     },
     {
-      name: 'no token, where a client certificate stands for the user',
+      name: 'no token if the user has a client certificate',
       headers: { authorization: ['Bearer admin-token'] },
       credentials: asKubeconfig,
       expect: {},
     },
     {
-      name: 'the admin may speak for others, as kubectl --as does',
+      name: 'impersonation by the admin, as of kubectl --as',
       headers: { authorization: ['Bearer admin-token'], 'impersonate-group': ['a', 'b'] },
       credentials: asKubeconfig,
       ownToken: 'mine',
       expect: { authorization: ['Bearer mine'], 'impersonate-group': ['a', 'b'] },
     },
     {
-      name: 'a kubelet speaks for its node, whatever it says',
+      name: 'a kubelet’s requests as its node, whatever it impersonates',
       headers: {
         authorization: ['Bearer n1-token'],
         'impersonate-user': ['admin'],
@@ -113,19 +123,19 @@ describe('what the joined server is told of the sender', () => {
     test(name, () => assert.deepEqual(withCredentials(headers, credentials, ownToken), expect))
 })
 
-describe('which headers go along', () => {
+describe('the relay forwards headers', () => {
   const upgrade = { connection: ['Upgrade'], upgrade: ['websocket'], host: ['a'], accept: ['*/*'] }
 
-  test('those of one hop stay behind', () =>
+  test('without those of a single hop', () =>
     assert.deepEqual(forwardedHeaders(upgrade, false), { accept: ['*/*'] }))
 
-  test('an upgrade says that it is one', () =>
+  test('with those of an upgrade', () =>
     assert.deepEqual(forwardedHeaders(upgrade, true), {
       connection: ['Upgrade'],
       upgrade: ['websocket'],
       accept: ['*/*'],
     }))
 
-  test('nobody is introduced by a front proxy that is none', () =>
+  test('without those of front proxies', () =>
     assert.deepEqual(forwardedHeaders({ 'x-remote-user': ['admin'], 'x-remote-group': ['g'] }, false), {}))
 })

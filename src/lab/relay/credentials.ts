@@ -1,11 +1,11 @@
 import type { User } from '../apiserver/access/access.ts'
 
 /**
- * As whom a request is forwarded.
+ * The identity with which the relay forwards a request.
  *
- * `caller`: as it came, over a connection that proves nothing. A client certificate there would answer for whoever
- * speaks: the server believes the certificate first, and looks at the token only where there is none.
- * `kubeconfig`: as the person who joined the cluster. `node`: the same, speaking for a node, with a node's rights.
+ * `caller`: unchanged, over a connection without a client certificate. An API server prefers a connection's certificate over a token, so
+ * a certificate would give every caller the rights of the kubeconfig's user.
+ * `kubeconfig`: as the user who joined the cluster. `node`: as that user, impersonating a node.
  */
 export type Credentials =
   | { readonly as: 'caller' }
@@ -15,8 +15,8 @@ export type Credentials =
 export const nodesGroup = 'system:nodes'
 
 /**
- * Only a token that the lab itself gave out stands for the kubeconfig's rights. Everything else, no token at all
- * included, is the joined server's to judge.
+ * Only a token that the lab itself issued gets the rights of the kubeconfig. The joined API server decides about every other token, and
+ * about requests without one.
  */
 export function credentialsFor(
   authorization: readonly string[] | undefined,
@@ -33,18 +33,18 @@ export function credentialsFor(
 
 export type Headers = Readonly<Record<string, readonly string[] | undefined>>
 
-/** Between two hops, not between the ends (RFC 9110, 7.6.1). `host` is the next hop's name. */
-const ofOneHop = ['connection', 'host', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade']
+/** Headers of a single hop, which are not forwarded (RFC 9110, section 7.6.1). `host` names the next hop. */
+const hopByHop = ['connection', 'host', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade']
 
-/** A server that trusts its front proxy believes these; what speaks through the relay is none. */
-const ofFrontProxies = /^x-remote-/
+/** Headers by which a trusted front proxy names the user. Callers of the relay are not front proxies. */
+const frontProxyHeaders = /^x-remote-/
 
-/** `isUpgrade`: the connection itself is what is asked for, and what says so goes along. */
+/** `isUpgrade`: the request upgrades the connection, so the headers about the upgrade are forwarded. */
 export function forwardedHeaders(headers: Headers, isUpgrade: boolean): Record<string, string[]> {
   const isKept = (name: string): boolean => {
-    if (ofFrontProxies.test(name)) return false
+    if (frontProxyHeaders.test(name)) return false
     if (isUpgrade && (name === 'connection' || name === 'upgrade')) return true
-    return !ofOneHop.includes(name)
+    return !hopByHop.includes(name)
   }
   return Object.fromEntries(
     Object.entries(headers).flatMap(([name, values]) =>
@@ -53,7 +53,7 @@ export function forwardedHeaders(headers: Headers, isUpgrade: boolean): Record<s
   )
 }
 
-/** `ownToken` is the kubeconfig's; undefined where a client certificate stands for its user. */
+/** `ownToken` is the token of the kubeconfig. Undefined if its user has a client certificate. */
 export function withCredentials(
   headers: Readonly<Record<string, string[]>>,
   credentials: Credentials,
@@ -63,7 +63,7 @@ export function withCredentials(
   const own = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== 'authorization'))
   if (ownToken !== undefined) own.authorization = [`Bearer ${ownToken}`]
   if (credentials.as === 'kubeconfig') return own
-  /* A kubelet is its node and nobody else, whatever it says. */
+  /* A kubelet acts as its node only, so its own impersonation headers are removed. */
   const asItself = Object.entries(own).filter(([name]) => !name.startsWith('impersonate-'))
   return {
     ...Object.fromEntries(asItself),

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream'
 import { StatusError, statusBody } from '../apiserver/http/status-error.ts'
 import { forwardedHeaders } from './credentials.ts'
 
-/** Passes a request on and its answer back, each as it comes: watches never end. */
+/** Forwards a request and its answer as streams, because watches never end. */
 export function passRequest(
   outgoing: ClientRequest,
   request: IncomingMessage,
@@ -13,7 +13,7 @@ export function passRequest(
   outgoing.on('response', (incoming) => {
     response.writeHead(incoming.statusCode ?? 502, answerHeaders(incoming))
     response.flushHeaders()
-    /* Where the answer is cut off, so is what was passed on of it: half an answer must not look like a whole one. */
+    /* If the answer is cut off, the forwarded one is too, so that it does not look complete. */
     pipeline(incoming, response, () => {})
   })
   response.on('close', () => {
@@ -22,7 +22,7 @@ export function passRequest(
   pipeline(request, outgoing, () => {})
 }
 
-/** Node.js frames the answer anew. */
+/** Without transfer-encoding, because Node.js encodes the answer itself. */
 function answerHeaders(incoming: IncomingMessage): Record<string, string[]> {
   const { 'transfer-encoding': _, ...headers } = forwardedHeaders(incoming.headersDistinct, false)
   return headers
@@ -32,7 +32,7 @@ export function unanswered(error: Error): StatusError {
   return new StatusError(
     503,
     'ServiceUnavailable',
-    `the relay of the lab has no answer from the API server that it joined: ${error.message}`,
+    `the API server that the lab joined does not answer: ${error.message}`,
   )
 }
 

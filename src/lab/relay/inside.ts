@@ -17,8 +17,8 @@ import { passRequest, sendRefusal, unanswered } from './forward.ts'
 import { PodStreams, parsePodStream } from './pod-streams.ts'
 
 /**
- * The half of the relay that the lab sees: where its API server would listen, with a certificate of the lab's own. It has no
- * way out but the socket of the other half, and no rights.
+ * The half of the relay inside the lab. It listens where the lab's API server would, with a certificate of the lab. It reaches only the
+ * socket of the other half, and has no rights.
  */
 const { values: options } = parseArgs({
   options: {
@@ -66,7 +66,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 
 async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   const asked = parsePodStream(request.url)
-  /* Who may read a log may not run commands: what a kubelet upgrades to is chosen here, by what was authorized. */
+  /* A user who may read a log must not run commands, so the kubelet's path is built from the request that was authorized. */
   const isStream = asked !== undefined && asked.subresource !== 'log'
   const call = isStream ? await streams.callFor(asked, request) : undefined
   if (call !== undefined) streamUpgrade(call, request, socket, head)

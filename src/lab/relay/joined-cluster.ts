@@ -9,7 +9,7 @@ import { leaseNamespace, nodeLeases } from '../node-leases.ts'
 import { nodesGroup } from './credentials.ts'
 import { clusterAccessOf, type JoinedAccess, parseKubeconfig } from './kubeconfig.ts'
 
-/** Who runs the cluster's controllers: whoever is found there, the lab, or nobody that the lab has to do with. */
+/** Whether the lab starts its controllers: only if the cluster runs none, always, or never. */
 export type ControllersChoice = 'auto' | 'lab' | 'none'
 
 export interface JoinOptions {
@@ -28,11 +28,11 @@ const freshMs = 60_000
 const controllerLeases = ['kube-controller-manager', 'kube-scheduler']
 
 const kubeletRights = {
-  enough: 'kubelets have the rights of their nodes',
-  noImpersonation: 'kubelets have the rights of the kubeconfig’s user, who may not speak for nodes there',
+  enough: 'the lab’s kubelets act with the rights of their nodes',
+  noImpersonation: 'the lab’s kubelets act as the kubeconfig’s user, who may not impersonate nodes',
 } as const
 
-/** Before anything is started or written: what the kubeconfig says, and whether the lab has a place there. Only reads. */
+/** Reads the kubeconfig and checks whether the lab can join its cluster. It changes nothing. */
 export async function findJoinedCluster(
   options: JoinOptions,
 ): Promise<{ access: JoinedAccess; joined: JoinedCluster; found: readonly string[] }> {
@@ -55,13 +55,13 @@ export async function findJoinedCluster(
       found: [
         kubeletRights[asNodes],
         running.length === 0
-          ? `no controllers are at work there: the lab starts ${needsControllers ? 'its own' : 'none either'}`
-          : `at work there: ${running.join(', ')}; the lab starts ${needsControllers ? 'its own all the same' : 'no controllers'}`,
+          ? `the cluster runs no controllers, and the lab starts ${needsControllers ? 'its own' : 'none'}`
+          : `the cluster runs ${running.join(' and ')}, and the lab starts ${needsControllers ? 'its own controllers as well' : 'no controllers'}`,
       ],
     }
   } catch (error) {
     if (error instanceof KubeError || !isFromNetwork(error)) throw error
-    throw new Error(`${access.server}, which the kubeconfig names, does not answer: ${error.message}`, {
+    throw new Error(`the API server ${access.server} of the kubeconfig does not answer: ${error.message}`, {
       cause: error,
     })
   }
@@ -71,7 +71,7 @@ function isFromNetwork(error: unknown): error is Error {
   return error instanceof Error && 'code' in error
 }
 
-/** A Node that is there already is somebody's, be it of a lab of the same name elsewhere. */
+/** A Node that already exists belongs to somebody, for example to a lab on another machine. */
 async function refuseTakenNames(
   client: KubeClient,
   server: string,
@@ -84,13 +84,13 @@ async function refuseTakenNames(
   const each = taken.map(({ metadata: { name, labels } }) => {
     const lab = labels?.[labLabel]
     return lab === undefined
-      ? `${name}, which is of no lab`
-      : `${name} of a lab named ${lab} (if it is no more: kubectl delete node -l ${labLabel}=${lab})`
+      ? `${name}, which belongs to no lab`
+      : `${name} of a lab named ${lab} (if that lab no longer exists, run kubectl delete node -l ${labLabel}=${lab})`
   })
-  throw new Error(`${server} has nodes with the names that the lab would give its own: ${each.join('; ')}`)
+  throw new Error(`${server} already has nodes with the names of the lab's nodes: ${each.join('; ')}`)
 }
 
-/** Whether the kubeconfig's user may speak for nodes. The lab's kubelets do there what any kubelet may. */
+/** Whether the kubeconfig's user may impersonate nodes. Then the lab's kubelets have the rights of any kubelet. */
 async function nodeRights(
   client: KubeClient,
   plans: readonly NodePlan[],
@@ -101,7 +101,7 @@ async function nodeRights(
   return 'enough'
 }
 
-/** By their leases, and the server's own clock: this machine's may differ. */
+/** The controllers with a current lease, by the API server's clock, because this machine's clock may differ. */
 async function runningControllers(client: KubeClient): Promise<readonly string[]> {
   const running: string[] = []
   for (const name of controllerLeases) {
@@ -116,7 +116,7 @@ async function runningControllers(client: KubeClient): Promise<readonly string[]
   return running
 }
 
-/** Takes back what the lab registered. Its processes have ended, so that nothing registers it anew. */
+/** Deletes the lab's nodes from the cluster. The lab's processes have ended, so that nothing registers the nodes again. */
 export async function leaveJoinedCluster(state: LabState): Promise<void> {
   const { joined } = labPaths(state.name)
   if (state.joined === undefined || !existsSync(joined)) return
@@ -126,13 +126,13 @@ export async function leaveJoinedCluster(state: LabState): Promise<void> {
     for (const { name } of state.nodes) await removeNode(client, name, state.name)
   } catch (cause) {
     throw new Error(
-      `the lab is gone, but its nodes may still be registered at ${access.server} (kubectl delete node -l ${labLabel}=${state.name}): ${cause instanceof Error ? cause.message : cause}`,
+      `the lab has been removed, but its nodes may still be registered at ${access.server}. Run kubectl delete node -l ${labLabel}=${state.name}. The cause: ${cause instanceof Error ? cause.message : cause}`,
       { cause },
     )
   }
 }
 
-/** The node first: no controller starts pods on one that is not there. Then its pods, whose kubelet will confirm nothing. */
+/** Deletes the node first, so that no controller starts pods on it. Then it deletes the pods, which no kubelet will. */
 async function removeNode(client: KubeClient, name: string, lab: string): Promise<void> {
   const node = await client.resource(nodes).get(name).catch(ignoreMissing)
   if (node?.metadata.labels?.[labLabel] !== lab) return

@@ -21,11 +21,11 @@ function kubeconfig(change: { cluster?: object; user?: object; current?: string 
 
 const parse = (text: string, context?: string) => parseKubeconfig(text, '/etc/kube/config', context)
 
-describe('what a kubeconfig gives', () => {
-  test('server and token of its current context', () =>
+describe('the relay reads from a kubeconfig', () => {
+  test('the server and token of its current context', () =>
     assert.deepEqual(parse(kubeconfig()), { access: { server: 'https://far:6443', token: 't' } }))
 
-  test('certificates that are written in it', () => {
+  test('inline certificates', () => {
     const user = { 'client-certificate-data': btoa('CERT'), 'client-key-data': btoa('KEY') }
     const cluster = { 'certificate-authority-data': btoa('CA') }
     assert.deepEqual(parse(kubeconfig({ user, cluster })), {
@@ -38,12 +38,12 @@ describe('what a kubeconfig gives', () => {
     })
   })
 
-  test('a file is found beside the kubeconfig', () =>
+  test('a token file relative to the kubeconfig', () =>
     assert.deepEqual(parse(kubeconfig({ user: { tokenFile: 'token' } })), {
       access: { server: 'https://far:6443', token: 't', tokenFile: '/etc/kube/token' },
     }))
 
-  test('what it says about the server’s certificate', () => {
+  test('the fields about the server’s certificate', () => {
     const cluster = { 'insecure-skip-tls-verify': true, 'tls-server-name': 'near' }
     assert.deepEqual(parse(kubeconfig({ cluster })), {
       access: { server: 'https://far:6443', skipsTlsVerify: true, tlsServerName: 'near', token: 't' },
@@ -51,32 +51,37 @@ describe('what a kubeconfig gives', () => {
   })
 })
 
-describe('what a kubeconfig is refused for', () => {
+describe('the relay refuses a kubeconfig with', () => {
   const cases: readonly { name: string; text: string; context?: string; issue: RegExp }[] = [
     {
       name: 'no current context',
       text: kubeconfig({ current: '' }),
       issue: /no current context: give --con/,
     },
-    { name: 'a context that is not there', text: kubeconfig(), context: 'x', issue: /no context x/ },
-    { name: 'a context without its cluster', text: kubeconfig(), context: 'broken', issue: /not in it/ },
+    { name: 'a missing context', text: kubeconfig(), context: 'x', issue: /no context x/ },
+    {
+      name: 'a context without its cluster',
+      text: kubeconfig(),
+      context: 'broken',
+      issue: /does not define/,
+    },
     { name: 'no credentials', text: kubeconfig(), context: 'unsigned', issue: /neither a token nor/ },
     {
-      name: 'a plugin for credentials',
+      name: 'a credential plugin',
       text: kubeconfig({ user: { exec: { command: 'aws' } } }),
-      issue: /no credential plugins/,
+      issue: /does not run credential plugins/,
     },
     {
-      name: 'plain HTTP, where everybody may do the same',
+      name: 'a plain HTTP server',
       text: kubeconfig({ cluster: { server: 'http://127.0.0.1:8001' } }),
-      issue: /begins with https/,
+      issue: /does not begin with https/,
     },
     {
-      name: 'a proxy on the way',
+      name: 'a proxy',
       text: kubeconfig({ cluster: { 'proxy-url': 'http://proxy' } }),
-      issue: /dials the server itself/,
+      issue: /does not use a proxy/,
     },
-    { name: 'nothing in it', text: '', issue: /no current context/ },
+    { name: 'no content', text: '', issue: /no current context/ },
   ]
   for (const { name, text, context, issue } of cases)
     test(name, () => {
@@ -85,7 +90,7 @@ describe('what a kubeconfig is refused for', () => {
       assert.match(parsed.issues.join('; '), issue)
     })
 
-  test('all that is wrong is said at once', () => {
+  test('several issues, and names all of them at once', () => {
     const parsed = parse(kubeconfig({ user: { exec: {}, as: 'x' }, cluster: { server: 'http://far' } }))
     assert.equal('issues' in parsed && parsed.issues.length, 3)
   })

@@ -3,36 +3,40 @@ import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import type { ClusterAccess } from '../../kube/access.ts'
 
-/** What a kubeconfig says of one context, with what its files held: all that the relay needs, and kept by the lab. */
+/** One context of a kubeconfig, with the contents of its files. The lab stores it for the relay. */
 export interface JoinedAccess {
-  /** https://host:port, and a path where the server is behind one; without a slash at the end. */
+  /** https://host:port, possibly with a path, without a slash at the end. */
   readonly server: string
-  /** PEM; without one, the machine's own roots. */
+  /** PEM. By default, the root certificates of the machine. */
   readonly ca?: string
   readonly skipsTlsVerify?: boolean
   readonly tlsServerName?: string
   readonly token?: string
-  /** Read with every request: such tokens rotate. */
+  /** Read for every request, because such tokens rotate. */
   readonly tokenFile?: string
   readonly clientCertificate?: { readonly cert: string; readonly key: string }
 }
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** What a kubeconfig may hold and the relay cannot honour; each would otherwise be a right or a route that is not there. */
-const refused: readonly (readonly [part: 'cluster' | 'user', field: string, advice: string])[] = [
+/** Fields that the relay does not support. To ignore them would mean another user, or another server. */
+const unsupported: readonly (readonly [part: 'cluster' | 'user', field: string, advice: string])[] = [
   [
     'user',
     'exec',
-    'the relay runs no credential plugins: make a kubeconfig with a token (kubectl create token …)',
+    'the relay does not run credential plugins, so create a kubeconfig with a token (kubectl create token …)',
   ],
-  ['user', 'auth-provider', 'the relay knows no auth providers: make a kubeconfig with a token'],
-  ['user', 'username', 'Kubernetes has given up passwords: make a kubeconfig with a token'],
-  ['user', 'as', 'impersonation is what the relay itself does for kubelets: name a user who acts as itself'],
-  ['cluster', 'proxy-url', 'the relay dials the server itself: name a server that this machine reaches'],
+  ['user', 'auth-provider', 'the relay does not support auth providers, so create a kubeconfig with a token'],
+  ['user', 'username', 'Kubernetes does not support passwords any more, so create a kubeconfig with a token'],
+  ['user', 'as', 'the relay itself impersonates nodes, so use a user without impersonation'],
+  [
+    'cluster',
+    'proxy-url',
+    'the relay does not use a proxy, so set a server that this machine reaches directly',
+  ],
 ]
 
-/** Reads files that the kubeconfig names, relative to itself. `context` is its current one where none is given. */
+/** Also reads the files that the kubeconfig names, relative to its folder. `context` is its current context by default. */
 export function parseKubeconfig(
   text: string,
   path: string,
@@ -52,13 +56,13 @@ export function parseKubeconfig(
     }
   const [cluster, user] = [find('clusters', pair.cluster, 'cluster'), find('users', pair.user, 'user')]
   if (cluster === undefined || user === undefined)
-    return { issues: [`its context ${chosen} names a cluster or a user that is not in it`] }
-  const issues = refused
+    return { issues: [`its context ${chosen} names a cluster or a user that it does not define`] }
+  const issues = unsupported
     .filter(([part, field]) => (part === 'cluster' ? cluster : user)[field] !== undefined)
     .map(([part, field, advice]) => `its ${part} has ${field}: ${advice}`)
-  /* What speaks plain HTTP, as kubectl proxy does, lets everybody do what one may: no rights could be kept apart. */
+  /* With plain HTTP, as from kubectl proxy, every sender has the same rights. */
   if (!/^https:\/\//.test(String(cluster.server ?? '')))
-    issues.push('its server is none that begins with https://')
+    issues.push('its server does not begin with https://')
   return issues.length > 0 ? { issues } : readAccess(cluster, user, dirname(path))
 }
 
@@ -92,7 +96,7 @@ function readAccess(
   }
 }
 
-/** A file goes before a token that is written down, as in every client of Kubernetes. */
+/** Like in every client of Kubernetes, a token file wins over an inline token. */
 export function tokenOf({ token, tokenFile }: JoinedAccess): string | undefined {
   return tokenFile === undefined ? token : readFileSync(tokenFile, 'utf8').trim()
 }

@@ -13,7 +13,7 @@ import { ensureCertificates } from '../apiserver/http/certificates.ts'
 import { until } from '../machine.ts'
 import type { JoinedAccess } from './kubeconfig.ts'
 
-/** What a server saw of a sender. */
+/** The request as the API server received it. */
 interface Seen {
   readonly hasCertificate: boolean
   readonly authorization: string | undefined
@@ -21,10 +21,10 @@ interface Seen {
 }
 
 /**
- * A kubeconfig with a client certificate: Kubernetes believes the certificate of a connection before any token, so a
- * connection that has it must carry nobody else's requests.
+ * With a client certificate in the kubeconfig: Kubernetes prefers a connection's certificate over a token, so a connection with
+ * that certificate must not carry requests of other callers.
  */
-describe('the half of the relay outside, with a client certificate', () => {
+describe('the outside half of the relay, with a client certificate', () => {
   const directory = mkdtempSync(join(tmpdir(), 'relay-test-'))
   const socketPath = join(directory, 'relay.sock')
   let server: Server
@@ -76,12 +76,12 @@ describe('the half of the relay outside, with a client certificate', () => {
         .end()
     })
 
-  test('a token of the lab is the kubeconfig’s user, who has a certificate and no token', async () => {
+  test('sends a request with a token of the lab with the kubeconfig’s certificate', async () => {
     const seen = await ask({ authorization: 'Bearer admin-token' })
     assert.deepEqual(seen, { hasCertificate: true, path: '/clusters/c1/api' })
   })
 
-  test('nobody else travels on a connection that has it, also when one is free', async () => {
+  test('never sends a request of another caller over a connection with that certificate', async () => {
     await ask({ authorization: 'Bearer admin-token' })
     assert.equal((await ask({})).hasCertificate, false)
     const seen = await ask({ authorization: 'Bearer x' })

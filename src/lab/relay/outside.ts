@@ -9,8 +9,8 @@ import { passRequest, sendRefusal, unanswered } from './forward.ts'
 import { type JoinedAccess, tokenOf } from './kubeconfig.ts'
 
 /**
- * The half of the relay that reaches the joined API server, and nothing else. It listens on a socket in the file system,
- * which no network namespace confines, and has the kubeconfig's credentials.
+ * The half of the relay outside the lab. It reaches the joined API server and has the kubeconfig's credentials. It listens on a Unix socket,
+ * which works across network namespaces.
  */
 const { values: options } = parseArgs({
   options: {
@@ -27,7 +27,7 @@ const joined = JSON.parse(readFileSync(options.joined, 'utf8')) as JoinedAccess
 const labTokens = new Map(readTokenFile(options['token-auth-file']))
 const server = new URL(joined.server)
 
-/** Connections are reused, so those that prove who the kubeconfig's user is are kept apart from those that prove nothing. */
+/** Connections are reused, so those with the kubeconfig's client certificate are separate from those without. */
 const tls = {
   keepAlive: true,
   ...(joined.ca === undefined ? {} : { ca: joined.ca }),

@@ -18,7 +18,7 @@ export interface PodStream {
 
 const streamPath = /^\/api\/v1\/namespaces\/([a-z0-9.-]+)\/pods\/([a-z0-9.-]+)\/(exec|attach|log)$/
 
-/** Undefined: something else, which is the joined server's. */
+/** Undefined for any other request. The joined API server answers those. */
 export function parsePodStream(path: string | undefined): PodStream | undefined {
   if (!URL.canParse(path ?? '', 'https://relay')) return undefined
   const url = new URL(path ?? '', 'https://relay')
@@ -28,17 +28,17 @@ export function parsePodStream(path: string | undefined): PodStream | undefined 
 }
 
 interface PodStreamsOptions {
-  /** Of the relay's other half. */
+  /** The socket of the relay's other half. */
   readonly socket: string
-  /** The lab's own, which stands for the kubeconfig's rights. */
+  /** The lab's admin token, which has the rights of the kubeconfig. */
   readonly adminToken: string
   readonly kubeletToken: string
   readonly addressByNode: ReadonlyMap<string, string>
 }
 
 /**
- * exec, attach and logs of pods on the lab's nodes: the joined server could not reach their kubelets, the relay can. Whether
- * the caller may is still the joined server's word.
+ * exec, attach and logs of pods on the lab's nodes. The joined API server cannot reach the lab's kubelets, but the relay can. The joined
+ * API server still authorizes the caller.
  */
 export class PodStreams {
   readonly #options: PodStreamsOptions
@@ -47,7 +47,7 @@ export class PodStreams {
     this.#options = options
   }
 
-  /** Undefined where no node of the lab runs the pod. Throws where the caller may not. */
+  /** Undefined if no node of the lab runs the pod. Throws if the caller is not allowed. */
   async callFor(stream: PodStream, request: IncomingMessage): Promise<KubeletCall | undefined> {
     const { addressByNode, adminToken, kubeletToken } = this.#options
     const { namespace, pod: name } = stream
@@ -65,7 +65,7 @@ export class PodStreams {
     }
   }
 
-  /** With what the caller said of itself: the joined server knows who that is, and what they may. */
+  /** Asks the joined API server with the caller's own credentials. */
   async #authorize({ namespace, pod, subresource }: PodStream, request: IncomingMessage): Promise<void> {
     const verb = subresource === 'log' ? 'get' : 'create'
     const isOfCaller = (header: string): boolean =>

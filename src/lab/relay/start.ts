@@ -7,7 +7,7 @@ import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../
 
 export type RelayProcesses = { readonly relay: ProcessId; readonly 'relay-inside': ProcessId }
 
-/** Both halves: one in this machine's network, one where the lab expects its API server. */
+/** Starts both halves of the relay: one in this machine's network, and one in the lab. */
 export async function startRelay(state: LabState): Promise<RelayProcesses> {
   const paths = labPaths(state.name)
   const ready = join(paths.directory, 'relay.ready')
@@ -17,7 +17,7 @@ export async function startRelay(state: LabState): Promise<RelayProcesses> {
     'the relay is ready',
     () => {
       for (const [name, daemon] of Object.entries(daemons))
-        if (!isRunning(daemon)) throw new Error(`the ${name} has ended: ${lastWords(state, name)}`)
+        if (!isRunning(daemon)) throw new Error(`the process ${name} has ended: ${endOfLog(state, name)}`)
       return existsSync(ready) && existsSync(paths.relaySocket)
     },
     20_000,
@@ -60,6 +60,6 @@ function startHalf(state: LabState, name: string, words: readonly string[]): Pro
 
 const logOf = (state: LabState, name: string): string => join(labPaths(state.name).logs, `${name}.log`)
 
-function lastWords(state: LabState, name: string): string {
+function endOfLog(state: LabState, name: string): string {
   return readFileSync(logOf(state, name), 'utf8').trim().slice(-500)
 }

@@ -1,6 +1,6 @@
 import { all, contains, eachLine, type Step, succeeds, tenTimes, variesOver } from './step.ts'
 
-/** The document's second half: several gateways, zones, and one that fails. */
+/** The second half of the document: several gateways, zones, and a gateway that fails. */
 
 const [east, west] = ['172.18.0.42', '172.18.0.43']
 const anyOf = (...addresses: readonly string[]) =>
@@ -11,56 +11,56 @@ const anyOf = (...addresses: readonly string[]) =>
 const highAvailability: readonly Step[] = [
   {
     section: 'High availability',
-    title: 'As before',
+    title: 'With one gateway, all requests use its egress IP',
     command: tenTimes,
     expect: eachLine(10, anyOf(east)),
   },
   {
     section: 'High availability',
-    title: 'The policy with one gateway goes',
+    title: 'Delete the policy with one gateway',
     command: 'kubectl delete ciliumegressgatewaypolicies outpost',
     expect: contains('ciliumegressgatewaypolicy.cilium.io "outpost" deleted'),
   },
   {
     section: 'High availability',
-    title: 'One with several comes',
+    title: 'Create a policy with several gateways',
     command: 'kubectl apply -f egress-gw-policy-ha.yaml',
     expect: contains('isovalentegressgatewaypolicy.isovalent.com/outpost-ha created'),
   },
   {
     section: 'High availability',
-    title: 'Every agent has it',
+    title: 'Wait until the policy is ready',
     command: 'kubectl wait --for=condition=Ready isovalentegressgatewaypolicies/outpost-ha --timeout=10s',
     expect: contains('condition met'),
   },
   {
     section: 'High availability',
-    title: 'Both addresses are in use',
+    title: 'The requests use both egress IPs',
     command: tenTimes,
     expect: all(eachLine(10, anyOf(east, west)), variesOver(east, west)),
     retryForMs: 5_000,
   },
   {
     section: 'High availability',
-    title: 'One gateway is taken out of the pool',
+    title: 'Remove one gateway from the group',
     command: 'kubectl label node kind-worker3 egress-gw-',
     expect: contains('node/kind-worker3 unlabeled'),
   },
   {
     section: 'High availability',
-    title: 'The other one goes on',
+    title: 'All requests use the other egress IP',
     command: tenTimes,
     expect: eachLine(10, anyOf(west)),
   },
   {
     section: 'High availability',
-    title: 'It is put back',
+    title: 'Add the gateway to the group again',
     command: 'kubectl label node kind-worker3 egress-gw=true',
     expect: contains('node/kind-worker3 labeled'),
   },
   {
     section: 'High availability',
-    title: 'Both addresses are in use again',
+    title: 'The requests use both egress IPs again',
     command: tenTimes,
     expect: all(eachLine(10, anyOf(east, west)), variesOver(east, west)),
     retryForMs: 5_000,
@@ -70,21 +70,21 @@ const highAvailability: readonly Step[] = [
 const zones: readonly Step[] = [
   {
     section: 'Zones',
-    title: 'Two nodes in the east',
+    title: 'Label two nodes with the zone east',
     command: `kubectl label node kind-worker topology.kubernetes.io/zone=east
 kubectl label node kind-worker3 topology.kubernetes.io/zone=east`,
     expect: contains('node/kind-worker labeled', 'node/kind-worker3 labeled'),
   },
   {
     section: 'Zones',
-    title: 'And two in the west',
+    title: 'Label two nodes with the zone west',
     command: `kubectl label node kind-worker2 topology.kubernetes.io/zone=west
 kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
     expect: contains('node/kind-worker2 labeled', 'node/kind-worker4 labeled'),
   },
   {
     section: 'Zones',
-    title: 'All four have a zone',
+    title: 'All four nodes have a zone',
     command: `kubectl get no --show-labels | \\
   grep --color topology.kubernetes.io/zone=`,
     expect: contains(
@@ -96,7 +96,7 @@ kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
   },
   {
     section: 'Zones',
-    title: 'What azAffinity may be',
+    title: 'Show the modes of azAffinity',
     command: 'kubectl explain isovalentegressgatewaypolicies.spec.azAffinity',
     expect: contains(
       /GROUP:\s+isovalent\.com/,
@@ -109,19 +109,19 @@ kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
   },
   {
     section: 'Zones',
-    title: 'The reader adds it to the file',
+    title: 'Add azAffinity to the policy file',
     command: `sed -i 's/^spec:$/spec:\\n  azAffinity: localOnlyFirst/' egress-gw-policy-ha.yaml`,
     expect: succeeds(),
   },
   {
     section: 'Zones',
-    title: 'And applies it',
+    title: 'Apply the file',
     command: 'kubectl apply -f egress-gw-policy-ha.yaml',
     expect: contains('isovalentegressgatewaypolicy.isovalent.com/outpost-ha configured'),
   },
   {
     section: 'Zones',
-    title: 'The policy says which gateways are active, by zone',
+    title: 'The status of the policy lists the active gateways of each zone',
     command: 'kubectl get isovalentegressgatewaypolicies outpost-ha -o yaml | yq',
     expect: contains(
       'azAffinity: localOnlyFirst',
@@ -134,27 +134,27 @@ kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
   },
   {
     section: 'Zones',
-    title: "The X-Wing's node",
+    title: 'Find the node of the X-Wing',
     command: 'kubectl get po xwing -o wide',
     showsNode: true,
     expect: contains(/xwing\s+1\/1\s+Running\s+0\s+\S+\s+10\.244\.\d+\.\d+\s+kind-worker\s/),
   },
   {
     section: 'Zones',
-    title: 'Its zone',
+    title: 'Show the zone of that node',
     command: `kubectl get no kind-worker --show-labels | \\
   grep --color topology.kubernetes.io/zone=`,
     expect: contains(/kind-worker\s.*zone=east/),
   },
   {
     section: 'Zones',
-    title: 'The egress IP of the gateway there',
+    title: 'Show the egress IP of the gateway in that zone',
     command: 'docker exec kind-worker3 ip -br add show dev net0',
     expect: contains(/net0\s+\S+\s+172\.18\.0\.42\/16/),
   },
   {
     section: 'Zones',
-    title: 'All traffic leaves by it',
+    title: 'All requests use that egress IP',
     command: tenTimes,
     expect: eachLine(10, anyOf(east)),
   },
@@ -163,26 +163,26 @@ kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
 const failure: readonly Step[] = [
   {
     section: 'A gateway fails',
-    title: 'The node stands still',
+    title: 'Freeze the gateway',
     command: 'docker pause kind-worker3',
     expect: contains('kind-worker3'),
   },
   {
     section: 'A gateway fails',
-    title: 'All traffic leaves by the other zone',
+    title: 'All requests use the gateway of the other zone',
     typedInMs: 500,
     command: tenTimes,
     expect: eachLine(10, anyOf(west)),
   },
   {
     section: 'A gateway fails',
-    title: 'The node goes on',
+    title: 'Resume the gateway',
     command: 'docker unpause kind-worker3',
     expect: contains('kind-worker3'),
   },
   {
     section: 'A gateway fails',
-    title: 'Traffic is back in its zone',
+    title: 'All requests use the gateway of their own zone again',
     typedInMs: 500,
     command: tenTimes,
     expect: eachLine(10, anyOf(east)),

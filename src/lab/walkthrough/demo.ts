@@ -6,18 +6,18 @@ import type { Step } from './step.ts'
 import { steps } from './steps.ts'
 import { walk } from './walk.ts'
 
-/** A lab of its own, so that it can run beside one that somebody uses, and beside other demos. */
+/** The demo has its own lab, so that it can run beside other labs and demos. */
 async function chooseName(print: (line: string) => void): Promise<string> {
   const earlier = loadLab('demo')
   if (earlier !== undefined && isRunning(earlier.startedBy)) return `demo-${process.pid}`
   if (earlier !== undefined) {
-    print('A lab of an earlier demo is still there: taking it away.')
+    print('Removing the lab of an earlier demo …')
     await stopLab('demo')
   }
   return 'demo'
 }
 
-/** Starts a lab, walks the story in it, and takes it away again, also after ctrl-C. Answers with the exit code. */
+/** Starts a lab, runs the walkthrough in it, and removes the lab, even after ctrl-C. Returns the exit code. */
 export async function runDemo(
   print: (line: string) => void,
   story: readonly Step[] = steps,
@@ -47,12 +47,10 @@ export async function runDemo(
       print(styleText('cyan', `$ ${step.command}`))
       if (answer.text !== '') print(answer.text)
       if (problem !== undefined) failed.push(step)
-      print(
-        problem === undefined ? styleText('green', '✓ as it should be') : styleText('red', `✗ ${problem}`),
-      )
+      print(problem === undefined ? styleText('green', '✓ as expected') : styleText('red', `✗ ${problem}`))
     }
     const seconds = Math.round((Date.now() - startedMs) / 1000)
-    print(`\n${count - failed.length} of ${count} steps are as they should be, in ${seconds} s.`)
+    print(`\n${count - failed.length} of ${count} steps gave the expected answer, in ${seconds} s.`)
     for (const step of failed) print(styleText('red', `✗ ${step.title}`))
     return failed.length === 0 ? 0 : 1
   } catch (error) {
@@ -64,7 +62,7 @@ export async function runDemo(
     return 1
   } finally {
     if (started !== undefined) {
-      print('Taking the lab away …')
+      print('Removing the lab …')
       await stopLab(started.name)
     }
     print('Nothing is left behind.')

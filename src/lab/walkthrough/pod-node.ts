@@ -1,19 +1,19 @@
 import type { Step } from './step.ts'
 
-/** Where the document has the X-Wing. A scheduler may as well put it on the other worker. */
+/** The X-Wing's node in the document. A scheduler can choose the other worker as well. */
 export const writtenNode = 'kind-worker'
 
-/** Either worker by its whole name: `kind-worker3` is neither. */
+/** Matches the names of both workers, but not `kind-worker3`. */
 const workers = /\bkind-worker2?(?![\w-])/g
 
-/** The node in `kubectl get pod -o wide`; undefined where the pod has none yet. */
+/** The node in the output of `kubectl get pod -o wide`. Undefined if the pod has none yet. */
 export function nodeIn(text: string): string | undefined {
   return /\b10\.\d+\.\d+\.\d+\s+(kind-\S+)\s/.exec(text)?.[1]
 }
 
 /**
- * The step as it would be written had the document's cluster put the X-Wing on that node: the two workers change their parts,
- * in what is typed and in what is answered.
+ * The step as the document would have it with the X-Wing on that node. The two workers swap their names in the command and in the
+ * answer.
  */
 export function followedTo(node: string, step: Step): Step {
   if (node === writtenNode) return step

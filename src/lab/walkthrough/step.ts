@@ -1,19 +1,17 @@
-/**
- * The user's walkthrough, command by command, with what each answer must show.
- * Commands are exactly as the document has them; `expect` says what is missing in an answer, or nothing.
- */
+/** A command of the walkthrough, exactly as in the document, with the answer that it must give. */
 export interface Step {
   readonly section: string
-  /** One line for the person who watches. */
+  /** One line that explains the command to the user. */
   readonly title: string
-  /** Run by bash in the lab's shell; variables live on from step to step. */
+  /** Bash runs it in the lab's shell. Variables are kept from step to step. */
   readonly command: string
+  /** Returns what is wrong with the answer. Undefined if nothing is. */
   readonly expect?: (answer: Answer) => string | undefined
-  /** How long the reader needs to type it, where that matters: what fails takes a moment to be noticed. */
+  /** Delay before the command, as if a user typed it. Set where a failure must be detected first. */
   readonly typedInMs?: number
-  /** Its answer shows the X-Wing's node, which the rest of the story is about. */
+  /** The answer shows the X-Wing's node, which later steps use. */
   readonly showsNode?: true
-  /** The walkthrough's reader takes time between commands, and pods take a moment: tried again until it holds. */
+  /** The command is repeated for this long until its answer is right, because pods and policies take a moment. */
   readonly retryForMs?: number
 }
 
@@ -73,7 +71,7 @@ export const tenTimes = `for i in $(seq 1 10); do
     curl --max-time 2 http://172.18.0.7:8000
 done`
 
-/** Each of these answers has come at least once. */
+/** Each part must appear at least once. */
 export function variesOver(...parts: readonly string[]): Expectation {
   return ({ text }) => {
     const missing = parts.filter((part) => !text.includes(part))

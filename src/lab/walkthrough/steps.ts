@@ -13,12 +13,12 @@ import {
   tenTimes,
 } from './step.ts'
 
-/** The document's first half: one gateway. */
+/** The first half of the document: one gateway. */
 
 const preparation: readonly Step[] = [
   {
     section: 'The cluster',
-    title: 'Nodes are there, and NotReady: no network plugin runs yet',
+    title: 'The nodes are NotReady, because there is no CNI plugin yet',
     command: 'kubectl get nodes',
     expect: contains(
       /kind-control-plane\s+NotReady\s+control-plane/,
@@ -30,19 +30,19 @@ const preparation: readonly Step[] = [
   },
   ...['kind-worker3', 'kind-worker4'].map((node) => ({
     section: 'The cluster',
-    title: `Keep workload off ${node}`,
+    title: `Keep other pods off ${node}`,
     command: `kubectl taint node ${node} egress-gw:NoSchedule`,
     expect: contains(`node/${node} tainted`),
   })),
   ...['kind-worker3', 'kind-worker4'].map((node) => ({
     section: 'The cluster',
-    title: `Make ${node} an egress node`,
+    title: `Make ${node} a gateway`,
     command: `kubectl label nodes ${node} egress-gw=true`,
     expect: contains(`node/${node} labeled`),
   })),
   {
     section: 'The cluster',
-    title: "The nodes' network",
+    title: 'Show the network of the nodes',
     command: "docker network inspect -f '{{range.IPAM.Config}}{{.Subnet}}, {{end}}' kind",
     expect: contains('172.18.0.0/16'),
   },
@@ -52,13 +52,13 @@ const preparation: readonly Step[] = [
   ].flatMap(([node, address]) => [
     {
       section: 'The cluster',
-      title: `A device for the egress IP on ${node}`,
+      title: `Create a device for the egress IP on ${node}`,
       command: `docker exec ${node} ip link add net0 type dummy`,
       expect: succeeds(),
     },
     {
       section: 'The cluster',
-      title: `Its address, ${address}`,
+      title: `Add the egress IP ${address} to it`,
       command: `docker exec ${node} ip a add ${address}/16 dev net0`,
       expect: succeeds(),
     },
@@ -68,7 +68,7 @@ const preparation: readonly Step[] = [
 const installation: readonly Step[] = [
   {
     section: 'Install',
-    title: 'Install with the egress gateway',
+    title: 'Install Sallyport with the egress gateway enabled',
     command: `cilium install \\
   --set kubeProxyReplacement=strict \\
   --set egressGateway.enabled=true \\
@@ -79,13 +79,13 @@ const installation: readonly Step[] = [
   },
   {
     section: 'Install',
-    title: 'Wait until all is well',
+    title: 'Wait until all agents are ready',
     command: 'cilium status --wait',
     expect: all(succeeds(), contains(/Desired: 5, Ready: 5\/5, Available: 5\/5/)),
   },
   {
     section: 'Install',
-    title: 'The egress gateway is on',
+    title: 'The egress gateway is enabled',
     command: 'cilium config view | grep egress-gateway',
     expect: contains(
       /egress-gateway-reconciliation-trigger-interval\s+1s/,
@@ -98,13 +98,13 @@ const installation: readonly Step[] = [
   ].flatMap(([number, node, nodeAddress, egressIp, podCidr]) => [
     {
       section: 'Install',
-      title: `The agent's pod on ${node}`,
+      title: `Find the agent's pod on ${node}`,
       command: `CILIUM${number}_POD=$(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=${node} -o name)`,
       expect: succeeds(),
     },
     {
       section: 'Install',
-      title: `It has found eth0 and net0 on ${node}`,
+      title: `The agent has found eth0 and net0 on ${node}`,
       command: `kubectl -n kube-system exec -ti $CILIUM${number}_POD -- cilium status`,
       expect: contains(
         new RegExp(
@@ -121,7 +121,7 @@ const installation: readonly Step[] = [
 const outpost: readonly Step[] = [
   {
     section: 'The outpost',
-    title: 'A server outside the cluster that admits two addresses',
+    title: 'Start a server outside the cluster that grants access to two addresses',
     command: `docker run -d \\
   --name remote-outpost \\
   --network kind \\
@@ -131,21 +131,21 @@ const outpost: readonly Step[] = [
   },
   {
     section: 'The outpost',
-    title: 'Its address',
+    title: 'Find the address of the server',
     command: `OUTPOST=$(docker inspect -f '{{range.NetworkSettings.Networks}}{{.IPAddress}}{{end}}' remote-outpost)
 echo $OUTPOST`,
     expect: contains('172.18.0.7'),
   },
   {
     section: 'The outpost',
-    title: 'From the host it is denied',
+    title: 'The server denies access from the host',
     command: 'curl http://$OUTPOST:8000',
     expect: deniedWith('172.18.0.1'),
     retryForMs: 10_000,
   },
   {
     section: 'The outpost',
-    title: 'An imperial ship',
+    title: 'Start a pod of the empire',
     command: `kubectl run tiefighter \\
   --labels "org=empire,class=tiefighter" \\
   --image docker.io/tgraf/netperf`,
@@ -153,7 +153,7 @@ echo $OUTPOST`,
   },
   {
     section: 'The outpost',
-    title: 'A rebel ship',
+    title: 'Start a pod of the alliance',
     command: `kubectl run xwing \\
   --labels "org=alliance,class=xwing" \\
   --image docker.io/tgraf/netperf`,
@@ -161,14 +161,14 @@ echo $OUTPOST`,
   },
   {
     section: 'The outpost',
-    title: 'Both run',
+    title: 'Both pods run',
     command: 'kubectl get pod --show-labels',
     expect: contains(/tiefighter\s+1\/1\s+Running.*org=empire/, /xwing\s+1\/1\s+Running.*org=alliance/),
     retryForMs: 30_000,
   },
   {
     section: 'The outpost',
-    title: "The Tie Fighter leaves with its node's address",
+    title: 'The Tie Fighter leaves with the address of its node',
     command: 'kubectl exec -ti tiefighter -- curl --max-time 2 http://$OUTPOST:8000',
     expect: deniedWithNodeIp,
   },
@@ -183,13 +183,13 @@ echo $OUTPOST`,
 const policy: readonly Step[] = [
   {
     section: 'The policy',
-    title: 'Alliance ships leave by the egress nodes',
+    title: 'Send traffic of the alliance through the gateways',
     command: 'kubectl apply -f egress-gw-policy.yaml',
     expect: contains('ciliumegressgatewaypolicy.cilium.io/outpost created'),
   },
   {
     section: 'The policy',
-    title: 'The X-Wing is admitted',
+    title: 'The X-Wing is granted access',
     command: curlFrom('xwing'),
     expect: granted('172.18.0.42'),
     retryForMs: 2_000,
@@ -202,7 +202,7 @@ const policy: readonly Step[] = [
   },
   {
     section: 'The policy',
-    title: 'Another rebel ship',
+    title: 'Start another pod of the alliance',
     command: `kubectl run ywing \\
   --labels "org=alliance,class=ywing" \\
   --image docker.io/tgraf/netperf`,
@@ -210,14 +210,14 @@ const policy: readonly Step[] = [
   },
   {
     section: 'The policy',
-    title: 'It runs',
+    title: 'The Y-Wing runs',
     command: 'kubectl get po ywing',
     expect: contains(/ywing\s+1\/1\s+Running/),
     retryForMs: 30_000,
   },
   {
     section: 'The policy',
-    title: 'It is admitted from its first packet on',
+    title: 'The Y-Wing is granted access from its first packet on',
     command: curlFrom('ywing'),
     expect: granted('172.18.0.42'),
   },
@@ -226,21 +226,21 @@ const policy: readonly Step[] = [
 const routing: readonly Step[] = [
   {
     section: 'The routing mechanism',
-    title: "The X-Wing's node",
+    title: 'Find the node of the X-Wing',
     command: 'kubectl get po xwing -o wide',
     showsNode: true,
     expect: contains(/xwing\s+1\/1\s+Running\s+0\s+\S+\s+10\.244\.\d+\.\d+\s+kind-worker2?\s/),
   },
   {
     section: 'The routing mechanism',
-    title: 'The agent on that node',
+    title: 'Find the agent on that node',
     command: `kubectl -n kube-system get po -l k8s-app=cilium \\
   --field-selector spec.nodeName=kind-worker`,
     expect: contains(/NAME\s+READY\s+STATUS/, /cilium-\w+\s+1\/1\s+Running/),
   },
   {
     section: 'The routing mechanism',
-    title: 'What its datapath knows',
+    title: 'Show the egress table of that node',
     command: `kubectl -n kube-system exec -ti $(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=kind-worker -o name) -c cilium-agent -- \\
   cilium bpf egress list`,
     expect: contains(
@@ -250,21 +250,21 @@ const routing: readonly Step[] = [
   },
   {
     section: 'The routing mechanism',
-    title: 'The gateway, for scripts',
+    title: 'Get the address of the gateway from it',
     command: `GATEWAY_IP=$(kubectl -n kube-system exec -ti $(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=kind-worker -o name) -c cilium-agent -- cilium bpf egress list -o json | jq -r '.[0].GatewayIP')
 echo $GATEWAY_IP`,
     expect: contains('172.18.0.4'),
   },
   {
     section: 'The routing mechanism',
-    title: 'Its node',
+    title: 'Find the node with that address',
     command: `EGRESS_NODE=$(kubectl get no  -o json | jq -r ".items[] | select(.status.addresses[].address==\\"$GATEWAY_IP\\").metadata.name")
 echo $EGRESS_NODE`,
     expect: contains('kind-worker3'),
   },
   {
     section: 'The routing mechanism',
-    title: 'There the egress IP is known',
+    title: 'The egress table of the gateway shows the egress IP',
     command: `CILIUM_POD=$(kubectl -n kube-system get po -l k8s-app=cilium --field-selector spec.nodeName=$EGRESS_NODE -o name)
 kubectl -n kube-system exec -ti $CILIUM_POD -c cilium-agent -- \\
   cilium bpf egress list`,
@@ -272,7 +272,7 @@ kubectl -n kube-system exec -ti $CILIUM_POD -c cilium-agent -- \\
   },
   {
     section: 'The routing mechanism',
-    title: 'Ten times out of ten',
+    title: 'All ten requests use the egress IP',
     command: tenTimes,
     expect: eachLine(10, /^Access granted\. Your source IP \(172\.18\.0\.42\) matches an allowed IP\.$/),
   },

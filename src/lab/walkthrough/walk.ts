@@ -10,17 +10,14 @@ import type { Answer, Step } from './step.ts'
 export interface StepResult {
   readonly step: Step
   readonly answer: Answer
-  /** What is not as it should be; undefined when all is. */
+  /** What is wrong with the answer. Undefined if nothing is. */
   readonly problem: string | undefined
 }
 
-/** Variables that live from one command to the next, as they would in one shell. */
+/** Variables that are kept from one command to the next, as in one shell. */
 const variables = ['OUTPOST', 'GATEWAY_IP', 'EGRESS_NODE', 'CILIUM_POD', 'CILIUM3_POD', 'CILIUM4_POD']
 
-/**
- * Runs one command as if it were typed at a terminal: kubectl exec -t wants one. Before each try, the variables are what the
- * last step left.
- */
+/** Runs one command at a terminal, because kubectl exec -t needs one. The variables have the values of the last step. */
 async function runStep(state: LabState, command: string, signal: AbortSignal): Promise<Answer> {
   const directory = labPaths(state.name).directory
   const [script, kept] = [join(directory, 'step.sh'), join(directory, 'step.env')]
@@ -37,10 +34,10 @@ async function runStep(state: LabState, command: string, signal: AbortSignal): P
   return { text: output.replaceAll(escapes, '').trimEnd(), exitCode: code }
 }
 
-/** Carriage returns, and what `grep --color` adds. */
+/** Carriage returns, and the colours of `grep --color`. */
 const escapes = new RegExp(`\\r|${String.fromCharCode(27)}\\[[0-9;]*[mK]`, 'g')
 
-/** Walks the steps in order, and goes on after one that is not as it should be. */
+/** Runs the steps in order. It continues after a wrong answer. */
 export async function* walk(
   state: LabState,
   steps: readonly Step[],

@@ -12,7 +12,7 @@ describe('a kubelet that accepts connections and says nothing, as that of a froz
   before(async () => {
     await new Promise<void>((resolve) => kubelet.listen(0, '127.0.0.1', resolve))
     const { port } = kubelet.address() as AddressInfo
-    call = { host: '127.0.0.1', port, path: '/', token: 'secret', patienceMs: 50 }
+    call = { host: '127.0.0.1', port, path: '/', token: 'secret', timeoutMs: 50 }
   })
   after(() => {
     kubelet.closeAllConnections()

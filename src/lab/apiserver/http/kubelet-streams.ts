@@ -15,7 +15,7 @@ export interface KubeletCall {
   readonly path: string
   readonly token: string
   /** How long until its first word; by default 10 s. */
-  readonly patienceMs?: number
+  readonly timeoutMs?: number
 }
 
 export const defaultKubeletPort = 10250
@@ -46,7 +46,7 @@ function chooseContainer(pod: ApiObject, asked: string | null): string {
 
 /** A node that is frozen accepts connections, by its kernel, and says nothing. */
 function dial(
-  { host, port, path, token, patienceMs = 10_000 }: KubeletCall,
+  { host, port, path, token, timeoutMs = 10_000 }: KubeletCall,
   headers: Record<string, string | string[] | undefined>,
 ): ClientRequest {
   const outgoing = httpRequest({
@@ -57,7 +57,7 @@ function dial(
     agent: false,
     headers: { ...headers, host: `${host}:${port}`, authorization: `Bearer ${token}` },
   })
-  const timer = setTimeout(() => outgoing.destroy(new Error('i/o timeout')), patienceMs)
+  const timer = setTimeout(() => outgoing.destroy(new Error('i/o timeout')), timeoutMs)
   for (const event of ['response', 'upgrade', 'close']) outgoing.once(event, () => clearTimeout(timer))
   return outgoing
 }

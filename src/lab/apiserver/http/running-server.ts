@@ -29,7 +29,7 @@ export const kubectlAge: ToolAge = process.env.SALLYPORT_TEST_KUBECTL === 'oldes
 export const kubectlMissing: string | false =
   kubectlAge === 'newest'
     ? (kubectlProblem() ?? false)
-    : !existsSync(clientToolsFolder('oldest')) && 'kubectl 1.28 is missing: ./setup brings it on x86-64'
+    : !existsSync(clientToolsFolder('oldest')) && 'kubectl 1.28 is missing: run ./setup on x86-64'
 
 /** Why tests that run commands in pods cannot run here; false when they can. */
 export const execMissing: string | false =
