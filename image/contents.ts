@@ -55,9 +55,6 @@ export const sourcesLeftOut = ['src/lab', '**/*.test.ts'] as const
 /** Names of commands in the image besides those in bin/: what people type in an agent's pod who come from Cilium. */
 export const commandNames = { cilium: 'sallyport' } as const
 
-/** A laptop's kubeconfig may name a credential plugin, which this package runs. Pods have a token. */
-export const modulesLeftOut = ['@kubernetes/client-node'] as const
-
 /** Of an npm package: what only its developers, and programs that link against it, read. */
 export const moduleFilesLeftOut = [
   '**/*.d.{ts,mts,cts}',
