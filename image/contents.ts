@@ -52,9 +52,6 @@ export const sourcesLeftOut = ['src/lab', '**/*.test.ts'] as const
 /** Further names of commands in the image. Users of Cilium type `cilium` in an agent's pod. */
 export const commandNames = { cilium: 'sallyport' } as const
 
-/** A laptop's kubeconfig may name a credential plugin, which this package runs. Pods have a token. */
-export const modulesLeftOut = ['@kubernetes/client-node'] as const
-
 /** Files of npm packages that only developers need, and programs that link against the package. */
 export const moduleFilesLeftOut = [
   '**/*.d.{ts,mts,cts}',

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { modulesLeftOut } from './contents.ts'
 
 interface Locked {
   readonly version?: string
@@ -10,8 +9,8 @@ interface Locked {
 }
 
 /**
- * The npm packages in the image, as paths in the lock file: the dependencies of package.json except for those that are left out, and
- * their own dependencies. An optional package that npm did not install is for another platform.
+ * The npm packages in the image, as paths in the lock file: the dependencies of package.json, and their own dependencies. An optional
+ * package that npm did not install is for another platform.
  */
 export function modulesOf(repository: string): readonly string[] {
   const lock = JSON.parse(readFileSync(join(repository, 'package-lock.json'), 'utf8')) as {
@@ -19,7 +18,6 @@ export function modulesOf(repository: string): readonly string[] {
   }
   const found = new Set<string>()
   const add = (from: string, name: string, isOptional: boolean): void => {
-    if ((modulesLeftOut as readonly string[]).includes(name)) return
     const path = resolve(lock.packages, from, name)
     if (path === undefined) {
       if (isOptional) return

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { configuration, home, modulesLeftOut, sources, sourcesLeftOut } from '../image/contents.ts'
+import { configuration, home, sources, sourcesLeftOut } from '../image/contents.ts'
 import { layOutProgram } from '../image/lay-out.ts'
 import { modulesOf } from '../image/modules.ts'
 import { version } from '../src/api/version.ts'
@@ -91,11 +91,9 @@ describe('the image', () => {
 
   test('holds the packages that its programs import, and no others', () => {
     const packages = modulesOf(repository)
-    for (const name of modulesLeftOut) assert.ok(!packages.includes(`node_modules/${name}`), name)
     for (const path of packages) assert.notEqual(lock.packages[path]?.dev, true, `${path} is for development`)
     for (const name of Object.keys(lock.packages['']?.dependencies ?? {}))
-      if (!(modulesLeftOut as readonly string[]).includes(name))
-        assert.ok(packages.includes(`node_modules/${name}`), name)
+      assert.ok(packages.includes(`node_modules/${name}`), name)
     const koffi = packages.filter((path) => path.includes('@koromix/'))
     assert.deepEqual(koffi, [`node_modules/@koromix/koffi-linux-${process.arch}`])
     assert.equal(existsSync(join(root, 'src/lab')), false)

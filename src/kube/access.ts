@@ -7,8 +7,10 @@ export interface ClusterAccess {
   /** PEM, looked at with every connection; without one, the machine's own roots. */
   readonly ca?: string
   /** Asked for with every request: tokens rotate. Undefined: no credentials, or a client certificate. */
-  readonly token: () => string | undefined
-  readonly clientCertificate?: { readonly cert: string; readonly key: string }
+  readonly token: () => string | undefined | Promise<string | undefined>
+  /** Gets another credential after the server refused one with this token. Undefined: there is no other. */
+  readonly renew?: (refused: string | undefined) => Promise<void>
+  readonly clientCertificate?: { readonly cert: string; readonly key: string } | undefined
   /** Whose name the server's certificate has, where it is not the address's. */
   readonly tlsServerName?: string
   readonly skipsTlsVerify?: boolean

@@ -86,14 +86,18 @@ const defaultTimeoutMs = 30_000
 export class KubeClient {
   readonly #access: ClusterAccess
   readonly #options: ClientOptions
-  readonly #dispatcher: Agent
+  #dispatcher: Agent
 
   constructor(access: ClusterAccess, options: ClientOptions) {
     this.#access = access
     this.#options = options
-    this.#dispatcher = new Agent({
-      connect: (target, callback) => buildConnector(connectorOptions(access))(target, callback),
-      headersTimeout: options.timeoutMs ?? defaultTimeoutMs,
+    this.#dispatcher = this.#openPool()
+  }
+
+  #openPool(): Agent {
+    return new Agent({
+      connect: (target, callback) => buildConnector(connectorOptions(this.#access))(target, callback),
+      headersTimeout: this.#options.timeoutMs ?? defaultTimeoutMs,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,
     })
@@ -127,11 +131,26 @@ export class KubeClient {
     throw toError(call, response.statusCode, await response.body.text(), response.headers['retry-after'])
   }
 
-  send({ method, path, query = {}, body, contentType, accept, signal }: Call) {
+  /** With another credential once more, where the server refuses the one that was good until now. */
+  async send(call: Call) {
+    const token = await this.#access.token()
+    const response = await this.#sendAs(token, call)
+    if (response.statusCode !== 401 || this.#access.renew === undefined) return response
+    await response.body.dump()
+    await this.#access.renew(token)
+    if (this.#access.clientCertificate !== undefined) {
+      /* Connections keep the certificate with which they began. */
+      const before = this.#dispatcher
+      this.#dispatcher = this.#openPool()
+      void before.close()
+    }
+    return this.#sendAs(await this.#access.token(), call)
+  }
+
+  #sendAs(token: string | undefined, { method, path, query = {}, body, contentType, accept, signal }: Call) {
     const parameters = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
     const search = new URLSearchParams(parameters).toString()
     const { impersonate } = this.#access
-    const token = this.#access.token()
     return request(`${this.#access.server}${path}${search === '' ? '' : `?${search}`}`, {
       method,
       dispatcher: this.#dispatcher,

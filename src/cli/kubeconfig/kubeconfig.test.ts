@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { setImmediate as turn } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import type { ClusterAccess } from '../../kube/access.ts'
 import { readAccess } from '../cluster.ts'
@@ -59,6 +58,24 @@ describe('several kubeconfigs', () => {
     const access = await readAccess(write('near', { current: 'folder/far' }), far)
     assert.equal(access.token(), 'from the file')
   })
+
+  test('each names a credential plugin beside itself', async () => {
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: './plugin',
+      interactiveMode: 'Never',
+    }
+    const path = write('folder/plugged', { current: 'folder/plugged', user: { exec } })
+    const credential = `{"apiVersion":"${exec.apiVersion}","kind":"ExecCredential","status":{"clientCertificateData":"C","clientKeyData":"K"}}`
+    writeFileSync(join(directory, 'folder/plugin'), `#!/bin/sh\necho '${credential}'`, { mode: 0o755 })
+    const access = await readAccess(path)
+    assert.equal(await access.token(), undefined)
+    assert.deepEqual(access.clientCertificate, { cert: 'C', key: 'K' })
+  })
+})
+
+test('a user without credentials is anonymous', async () => {
+  assert.equal((await read({ user: {} })).token(), undefined)
 })
 
 describe('the command takes from a kubeconfig', () => {
@@ -77,26 +94,9 @@ describe('the command takes from a kubeconfig', () => {
 describe('the command refuses a kubeconfig with', () => {
   for (const [name, parts, expected] of [
     ['a proxy', { cluster: { 'proxy-url': 'http://proxy:3128' } }, /cluster has proxy-url, which this command does not support/],
+    ['an authentication provider', { user: { 'auth-provider': { name: 'oidc' } } }, /user has an auth-provider.*use a credential plugin/],
     ['a password', { user: { username: 'u', password: 'p' } }, /user has username/],
     ['more than a name and groups to impersonate', { user: { token: 't', as: 'jane', 'as-uid': '1' } }, /user has as-uid/],
   ] as const) // biome-ignore format: a table
     test(name, () => assert.rejects(read(parts), expected))
-})
-
-test('an expired token is renewed while the command runs', async (context) => {
-  context.mock.timers.enable({ apis: ['setInterval'] })
-  const plugin = join(directory, 'plugin')
-  writeFileSync(
-    plugin,
-    `#!/bin/sh
-echo x >>${directory}/asked
-echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"'$(wc -l <${directory}/asked)'","expirationTimestamp":"2020-01-01T00:00:00Z"}}'`,
-  )
-  chmodSync(plugin, 0o755)
-  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: plugin, interactiveMode: 'Never' }
-  const access = await read({ user: { exec } })
-  assert.equal(access.token(), '1')
-  context.mock.timers.tick(5_000)
-  while (access.token() === '1') await turn()
-  assert.equal(access.token(), '2')
 })

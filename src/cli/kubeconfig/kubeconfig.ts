@@ -3,8 +3,7 @@ import { delimiter, dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import type { ClusterAccess } from '../../kube/access.ts'
 import { UserError } from '../user-error.ts'
-
-type Fields = Readonly<Record<string, unknown>>
+import { type Fields, fieldsOf } from './fields.ts'
 
 /** The cluster and the user of a kubeconfig's current context. Paths of files are absolute. */
 export interface Context {
@@ -48,12 +47,19 @@ function readConfig(path: string): Fields {
   return {
     ...config,
     clusters: each('clusters', 'cluster', ['certificate-authority']),
-    users: each('users', 'user', ['client-certificate', 'client-key', 'tokenFile']),
+    users: each('users', 'user', ['client-certificate', 'client-key', 'tokenFile']).map((user) =>
+      withLocatedPlugin(user, dirname(path)),
+    ),
   }
 }
 
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {}
+/** A plugin with a slash in its name is beside the kubeconfig, and any other in $PATH. */
+function withLocatedPlugin(entry: Fields, folder: string): Fields {
+  const user = fieldsOf(entry.user)
+  const exec = fieldsOf(user.exec)
+  return typeof exec.command === 'string' && exec.command.includes('/')
+    ? { ...entry, user: { ...user, exec: { ...exec, command: resolve(folder, exec.command) } } }
+    : entry
 }
 
 /** Fields that kubectl supports and this command does not. To ignore them would mean another user, or another server. */
@@ -78,28 +84,37 @@ export async function accessOf(context: Context): Promise<ClusterAccess> {
   const ca = pem(cluster, 'certificate-authority')
   const [cert, key] = [pem(user, 'client-certificate'), pem(user, 'client-key')]
   const { as, 'as-groups': groups } = user
-  return {
+  const access: Omit<ClusterAccess, 'token'> = {
     server: String(cluster.server).replace(/\/+$/, ''),
     ...(ca === undefined ? {} : { ca }),
     ...(cluster['insecure-skip-tls-verify'] === true ? { skipsTlsVerify: true } : {}),
     ...(typeof cluster['tls-server-name'] === 'string' ? { tlsServerName: cluster['tls-server-name'] } : {}),
     ...(typeof as === 'string' ? { impersonate: { user: as, groups: Array.isArray(groups) ? groups.map(String) : [] } } : {}),
     ...(cert === undefined || key === undefined ? {} : { clientCertificate: { cert, key } }),
-    ...(await credentialsOf(context, cert !== undefined)),
   } // biome-ignore format: a line a field
+  /* Descriptors are copied, and not what they say now: a plugin's certificate is another one later. */
+  return Object.defineProperties(
+    access,
+    Object.getOwnPropertyDescriptors(await credentialsOf(context)),
+  ) as ClusterAccess
 }
 
 /** Like in every client of Kubernetes, a token file wins over an inline token, because the file is renewed. */
-async function credentialsOf(
-  context: Context,
-  hasCertificate: boolean,
-): Promise<Pick<ClusterAccess, 'token' | 'clientCertificate'>> {
-  const { token, tokenFile } = context.user
+async function credentialsOf(context: Context): Promise<Pick<ClusterAccess, 'token' | 'clientCertificate'>> {
+  const { token, tokenFile, exec, 'auth-provider': provider } = context.user
   if (typeof tokenFile === 'string') return { token: () => readFileSync(tokenFile, 'utf8').trim() }
   if (typeof token === 'string') return { token: () => token }
-  if (hasCertificate) return { token: () => undefined }
-  const { askPlugin } = await import('./credential-plugin.ts')
-  return askPlugin(context)
+  if (pem(context.user, 'client-certificate') !== undefined) return { token: () => undefined }
+  if (exec !== undefined && exec !== null) {
+    const { credentialPlugin } = await import('./credential-plugin.ts')
+    const { renewedCredential } = await import('./renewed-credential.ts')
+    return renewedCredential(credentialPlugin(context))
+  }
+  if (provider)
+    throw new UserError(
+      'the kubeconfig\'s user has an auth-provider, which this command does not support: use a credential plugin (exec), such as "kubectl oidc-login"',
+    )
+  return { token: () => undefined }
 }
 
 function pem(holder: Fields, name: string): string | undefined {

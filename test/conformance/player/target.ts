@@ -44,7 +44,7 @@ export class Target {
     if (user === 'nobody') return { authorization: 'Bearer nobody' }
     if (user === 'agent' || user === 'operator')
       return { authorization: `Bearer ${await this.tokenOf(user)}` }
-    const token = this.#access.token()
+    const token = await this.#access.token()
     const admin: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
     if (!user.startsWith('node:')) return admin
     return {

@@ -1,0 +1,32 @@
+import type { ClusterAccess } from '../../kube/access.ts'
+import type { Credential } from './credential-plugin.ts'
+
+/**
+ * A plugin's credential while it is good. The plugin is asked again when it has run out, and when the server refuses it: an upgrade
+ * takes longer than most tokens live. Requests that find it out together ask once.
+ */
+export function renewedCredential(
+  ask: () => Promise<Credential>,
+  now: () => number = Date.now,
+): Pick<ClusterAccess, 'token' | 'clientCertificate' | 'renew'> {
+  let credential: Credential | undefined
+  let asking: Promise<Credential> | undefined
+  const renewed = async (): Promise<Credential> => {
+    asking ??= ask().finally(() => {
+      asking = undefined
+    })
+    credential = await asking
+    return credential
+  }
+  const current = async (): Promise<Credential> =>
+    credential !== undefined && now() <= credential.expiresMs ? credential : renewed()
+  return {
+    token: async () => (await current()).token,
+    get clientCertificate() {
+      return credential?.clientCertificate
+    },
+    async renew(refused) {
+      if (credential === undefined || credential.token === refused) await renewed()
+    },
+  }
+}
