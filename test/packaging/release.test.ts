@@ -134,7 +134,10 @@ describe('the executable, on a machine without Node.js,', () => {
       SALLYPORT_SOCKET: socket,
       KUBERNETES_SERVICE_HOST: '127.0.0.1',
     })
-    assert.match(onNode.output, /^sallyport: preflight of a node runs only in the agent's pod: run kubectl [^\n]+\n$/)
+    assert.match(
+      onNode.output,
+      /^sallyport: preflight of a node runs only in the agent's pod: run kubectl [^\n]+\n$/,
+    )
   })
 
   test('needs only the libraries of its Node.js', () => {

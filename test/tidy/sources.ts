@@ -88,7 +88,8 @@ function lateImports(program: Source['program']): readonly Import[] {
     },
     TSImportType({ source, qualifier }) {
       const of = textOf(source)
-      if (of !== undefined) found.push({ of, names: [qualifier?.type === 'Identifier' ? qualifier.name : '*'] })
+      if (of !== undefined)
+        found.push({ of, names: [qualifier?.type === 'Identifier' ? qualifier.name : '*'] })
     },
     NewExpression({ callee, arguments: [file] }) {
       const of = callee.type === 'Identifier' && callee.name === 'URL' ? textOf(file) : undefined

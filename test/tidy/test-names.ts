@@ -2,7 +2,8 @@ import { Visitor } from 'oxc-parser'
 import { isTest, type Source } from './sources.ts'
 
 /** Verbs with which a sentence begins that has lost its subject. */
-const leading = /^(is|are|was|were|has|have|had|does|do|did|can|cannot|may|must|will|would|takes|gets|makes|keeps|says|stays|goes|comes) /
+const leading =
+  /^(is|are|was|were|has|have|had|does|do|did|can|cannot|may|must|will|would|takes|gets|makes|keeps|says|stays|goes|comes) /
 
 /** Names of tests outside a describe, which would be their subject, that are no sentence: too short, or without a subject. */
 export function poorTestNames(sources: readonly Source[]): readonly string[] {

@@ -142,7 +142,10 @@ test('a field that the struct does not have is an error', () => {
 })
 
 test('a field of another size is an error', () => {
-  assert.throws(() => codec(struct('pod', ['ifindex', word]), { ifindex: u16 }), /pod: field ifindex \(__u32\)/)
+  assert.throws(
+    () => codec(struct('pod', ['ifindex', word]), { ifindex: u16 }),
+    /pod: field ifindex \(__u32\)/,
+  )
 })
 
 test('reserved fields and the spin lock go unnamed', () => {
