@@ -110,7 +110,7 @@ test('egress list says which egress IPs new flows take, who answers now and who 
   const lost = { ...first, unreachable: ['kind-worker3'], takesNewFlows: false }
   answers = { egress: () => [{ ...view, egressIps: [moved, lost] }] }
   const [header = '', ...rows] = (await run('egress', 'list')).stdout.trim().split('\n')
-  assert.match(header, /Egress IP +New flows +Answers now +Unreachable +Ports +Flows$/)
+  assert.match(header, /Egress IP +New flows +Holder +Unreachable +Ports +Flows$/)
   assert.match(rows[0] ?? '', / 172\.18\.0\.42 +no +kind-worker4 +kind-worker3 +112 +3$/)
   assert.match(rows[1] ?? '', / 172\.18\.0\.42 +no +none +kind-worker3 +112 +3$/)
 })
@@ -194,7 +194,7 @@ test('drops of a time before the command are told apart from new ones', async ()
     },
   }
   const { stderr } = await run('drops')
-  assert.match(stderr, /^Earlier drops, which nobody had read:\nDrops from now on:\n/)
+  assert.match(stderr, /^Dropped before this command started:\nDropped since then:\n/)
 })
 
 test('status names each reason for drops once, as metrics do, with a remedy', async () => {
@@ -215,7 +215,7 @@ test('the end of the agent is the end of its drops, and is said', async () => {
   }
   const { code, stderr } = await run('drops')
   assert.equal(code, 1)
-  assert.match(stderr, /sallyport: the agent has ended\n$/)
+  assert.match(stderr, /sallyport: the agent has stopped: run the command again when the agent is back\n$/)
 })
 
 const status: AgentStatus = {
@@ -261,7 +261,7 @@ test('what the agent refuses is said in its own words', async () => {
   assert.deepEqual(await run('status'), {
     code: 1,
     stdout: '',
-    stderr: 'sallyport: the agent refused: no answer to status was chosen\n',
+    stderr: 'sallyport: the agent answered with an error: no answer to status was chosen\n',
   })
 })
 

@@ -196,7 +196,7 @@ test('an object file that is none, an unknown knob, and a place that is no BPF f
   skip,
 }, () => {
   assert.throws(() => open({ objectFile: '/nowhere.o' }), /\/nowhere.o does not exist: run make build/)
-  assert.throws(() => open({ objectFile: '/etc/passwd' }), /no 64-bit little-endian ELF file/)
+  assert.throws(() => open({ objectFile: '/etc/passwd' }), /not a 64-bit little-endian ELF file/)
   assert.throws(() => open({ knobs: { no_such_knob: 1 } }), /has no knob no_such_knob. It has .*udp_ns/)
   assert.throws(() => open({ pinDirectory: '/tmp/sallyport' }), /not on a BPF file system.*mount -t bpf/)
 })
