@@ -21,8 +21,8 @@ export interface World {
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
   /** Gateways that this node has not heard lately, by name; and those that it has. */
-  readonly silentNodes?: ReadonlySet<string>
-  readonly heardNodes?: ReadonlySet<string>
+  readonly unreachableNodes?: ReadonlySet<string>
+  readonly reachableNodes?: ReadonlySet<string>
   /** What this node remembers of the ports that were leased to it. */
   readonly ownLeases?: OwnLeases
   readonly settings: Settings

@@ -4,8 +4,8 @@ import { decodeAttributes, messageType, textOf } from '../../linux/netlink-messa
 import { programNameById } from '../bpf-syscall.ts'
 import { libbpf, tcHook, tcOptions } from '../libbpf.ts'
 import {
+  type AttachedProgram,
   describePlace,
-  type Hanging,
   type HookKind,
   HookTaken,
   type NamedProgram,
@@ -22,7 +22,7 @@ export const clsact: HookKind = { list, put, detach }
 const priority = 1
 const handles = [0x5a119047, 0x5a119048] as const
 
-interface Filter extends Hanging {
+interface Filter extends AttachedProgram {
   readonly priority: number
   readonly handle: number
 }

@@ -7,7 +7,7 @@ export interface Place {
 export type Direction = 'ingress' | 'egress'
 
 /** Something at a place that packets run into. */
-export interface Hanging {
+export interface AttachedProgram {
   /** The program's name as the kernel has it; of what is no eBPF program, its kind. */
   readonly name: string
   /** The kernel's id; undefined where it is no eBPF program. */
@@ -20,7 +20,7 @@ export interface Hanging {
  */
 export interface HookKind {
   /** The first to run first; undefined where the kernel has no such hook, none where the device is gone. */
-  list(place: Place): readonly Hanging[] | undefined
+  list(place: Place): readonly AttachedProgram[] | undefined
   /**
    * Hangs a program before everything else. Its earlier load is replaced in place, so that no packet finds the hook empty.
    * Throws HookTaken where that would take away what is another's.

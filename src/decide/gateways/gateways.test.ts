@@ -19,7 +19,7 @@ const spread = (spec: Parameters<typeof isovalentPolicy>[1] = {}): Partial<World
 const limited = [
   { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0', maxGatewayNodes: 1 },
 ]
-const silent = (...names: string[]): Partial<World> => ({ silentNodes: new Set(names) })
+const silent = (...names: string[]): Partial<World> => ({ unreachableNodes: new Set(names) })
 const cordoned = (name: string): Partial<World> => ({
   nodes: world().nodes.map((each) => ({ ...each, isCordoned: each.name === name })),
 })

@@ -4,9 +4,9 @@ import fc from 'fast-check'
 import { address } from '../../../test/support/world-builder.ts'
 import type { Address } from '../../net/address.ts'
 import {
-  distrustMs,
   type GatewayReachability,
   handBackAfterMs,
+  ineligibleForMs,
   planTakeovers,
   type Taken,
 } from './takeover.ts'
@@ -67,7 +67,7 @@ test('waiting grows, and not without end', () => {
     [1, 2, 3, 20].map((times) => handBackAfterMs({ times })),
     [5_000, 10_000, 20_000, 300_000],
   )
-  assert.deepEqual([1, 2, 3, 4, 20].map(distrustMs), [0, 0, 5_000, 10_000, 300_000])
+  assert.deepEqual([1, 2, 3, 4, 20].map(ineligibleForMs), [0, 0, 5_000, 10_000, 300_000])
 })
 
 test('whoever is heard by all: exactly one of those who are alive answers for each address, the first', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { address, ciliumPolicy, pod, world } from '../../../test/support/world-builder.ts'
-import { answerFor } from '../flow-verdicts.ts'
+import { flowVerdict } from '../flow-verdicts.ts'
 import { resolve } from '../resolve.ts'
 import { compatibleRows } from '../status/compatible-rows.ts'
 import { summariseRefusals } from '../status/refusals.ts'
@@ -24,7 +24,7 @@ function chained(networkPolicies: readonly EgressRestriction[], settings: Partia
 }
 
 function outcome(of: World, destination = '172.18.0.7', source = '10.244.1.7'): string {
-  const answer = answerFor(resolve(of), address(source), address(destination))
+  const answer = flowVerdict(resolve(of), address(source), address(destination))
   if (answer.action === 'drop') return answer.reason
   return answer.action === 'egress' ? answer.egressIps.join(' ') : answer.action
 }

@@ -10,13 +10,16 @@ import type { Tables } from '../tables.ts'
  */
 
 /** An object as it was before and as it is now; undefined where it was not there, or is not any more. */
-interface News<T> {
+interface Change<T> {
   readonly before: T | undefined
   readonly after: T | undefined
 }
 
 /** Leases of an address that this node may answer for, or has leases of. `tables`: as they are now. */
-export function concernsTables({ before, after }: News<EgressAddress>, tables: Tables | undefined): boolean {
+export function concernsTables(
+  { before, after }: Change<EgressAddress>,
+  tables: Tables | undefined,
+): boolean {
   if (tables === undefined) return true
   const { slot, tunnelAddress } = tables.self
   return [before, after].some((object) => {
@@ -28,7 +31,7 @@ export function concernsTables({ before, after }: News<EgressAddress>, tables: T
 }
 
 /** What a node confirms and gives back is for those who wait for ports; what it asks for and refuses is for the operator. */
-export function concernsNode({ before, after }: News<EgressNode>, isWaiting: boolean): boolean {
+export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: boolean): boolean {
   if (before === undefined || after === undefined) return true
   const [one, other] = [split(before), split(after)]
   if (!isDeepStrictEqual(one.rest, other.rest)) return true

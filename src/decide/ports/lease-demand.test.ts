@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Holding, moveWindow, neededBlocks, planRelease, raiseWish } from './lease-demand.ts'
+import { type Holding, moveWindow, neededBlocks, planRelease, raiseRequest } from './lease-demand.ts'
 
 describe('a node that runs low', () => {
   const cases: readonly {
@@ -54,7 +54,7 @@ describe('a node that runs low', () => {
     },
   ]
   for (const { name, wish, now, expect } of cases)
-    test(name, () => assert.equal(raiseWish(wish, now).blocks, expect))
+    test(name, () => assert.equal(raiseRequest(wish, now).blocks, expect))
 })
 
 describe('a burst of flows that find no port', () => {
