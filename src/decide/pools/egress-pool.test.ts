@@ -156,7 +156,7 @@ const history = fc.record({
   steps: fc.array(step, { minLength: 2, maxLength: 8 }),
 })
 
-test('whoever comes and goes: no address has two owners, all are of the pool, and who stays active keeps its own', () => {
+test('when gateways come and go, no address has two owners, all are from the pool, and an active gateway keeps its address', () => {
   let kept = 0
   fc.assert(
     fc.property(history, ({ older, prefixes, steps }) => {
