@@ -49,8 +49,8 @@ export function gatherContext(world: World): Context {
 }
 
 /**
- * A node that is cordoned is about to be drained, and its flows with it: what is new goes elsewhere. Whether a gateway is
- * well, this node's own ear knows first; what others say counts where it does not listen.
+ * Nodes that take no new flows: cordoned nodes, because they are about to be drained, and unreachable ones. This node's own
+ * probes are the first to know whether a gateway is reachable. The cluster's view counts for gateways that it does not probe.
  */
 export function ineligibleNodes(
   world: Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes' | 'reachableNodes'>,

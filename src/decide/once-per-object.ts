@@ -1,6 +1,6 @@
 /**
- * Objects of the world never change, they are replaced; and most are the same from one decision to the next. What was worked
- * out of one of them is kept for as long as the object is.
+ * Computes once per object, and keeps the result for as long as the object exists. Objects of the world are replaced, never
+ * changed, and most are the same from one decision to the next.
  */
 export function oncePerObject<K extends object, V>(work: (of: K) => V): (of: K) => V {
   const known = new WeakMap<K, { readonly value: V }>()

@@ -85,7 +85,7 @@ function attach(
   checkNegative(describePlace('attach', program.name, place), result)
 }
 
-/** The qdisc `ingress` takes filters for the way out, too, and puts them on the way in. */
+/** The qdisc `ingress` accepts egress filters too, and runs them at ingress. */
 function ensureQdisc(place: Place, { name }: NamedProgram): void {
   const exists = -17
   const result = libbpf().hookCreate(tcHook(place.ifindex, place.direction))

@@ -15,7 +15,7 @@ export interface AttachedProgram {
 }
 
 /**
- * A way of the kernel's to hang programs on devices. What is ours is known by its name, not by what is remembered of it:
+ * One of the kernel's ways to attach programs to devices. Sallyport's programs are found by name, not from a record:
  * an agent may have been killed between two steps, or somebody may have taken it away.
  */
 export interface HookKind {

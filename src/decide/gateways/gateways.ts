@@ -100,7 +100,7 @@ export interface OpenGateways {
   readonly standby: readonly Gateway[]
 }
 
-/** Nodes that new flows had better avoid, by name: they are not well, or somebody is about to drain them. */
+/** Names of nodes that take no new flows, because they are unhealthy or cordoned. */
 export type IneligibleNodes = ReadonlySet<string>
 
 /**

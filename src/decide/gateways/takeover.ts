@@ -17,8 +17,8 @@ export interface Taken {
 }
 
 /**
- * Whom this node has to listen for: all that may answer for an egress IP that its own pods leave with, or have left with;
- * and all that it stands behind.
+ * The gateways that this node probes: all that may answer for an egress IP that its own pods use or have used, and all that
+ * come before it in an order of gateways.
  */
 export function watchedGateways(
   orders: ReadonlyMap<Address, readonly Address[]>,

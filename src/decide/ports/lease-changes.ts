@@ -5,8 +5,8 @@ import { parseAddress } from '../../net/address.ts'
 import type { Tables } from '../tables.ts'
 
 /*
- * Which news of leases a node has to act on. In a large cluster somebody is always asking, granting or confirming, and nearly
- * all of it is between others: it is seen at the node's next look, whatever that is for.
+ * Which changes of leases a node has to act on at once. In a large cluster some node is always requesting or confirming ports,
+ * and nearly all of that concerns other nodes. The next reconciliation picks it up.
  */
 
 /** An object as it was before and as it is now; undefined where it was not there, or is not any more. */

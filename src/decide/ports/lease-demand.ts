@@ -1,12 +1,12 @@
 import { portsPerBlock } from '../../net/ports.ts'
 
 /*
- * How much a node wants to hold by lease, and what it gives back: for one address each.
+ * How many ports of one egress IP a node requests by lease, and which it releases.
  */
 
 /** The first grant: 64 ports. */
 const firstGrantBlocks = 4
-/** Nobody answers for so long: the operator is away, or there is nothing to give. */
+/** Without a grant for so long, the operator is down or has no ports left, and the node asks again. */
 const requestTimeoutMs = 1_000
 /** As many stay while there are flows: the next burst finds something. */
 const blocksKept = 4

@@ -51,8 +51,8 @@ function confirmedByAll(awaited: Awaited, { address, order, granted }: Candidate
 export type Awaited = ReadonlyMap<Address, EgressNode | undefined>
 
 /**
- * This node itself writes its gateway's table before its pools. Who is silent learns of a lease before it speaks again.
- * Whether a node is well, this node's own ear knows first.
+ * This node is left out because it writes its gateway table before its pools. Unreachable gateways are left out because they
+ * learn of the lease before they answer probes again. This node's own probes are the first to know who is reachable.
  */
 export function awaitedNodes({ world, nodes }: Pick<Context, 'world' | 'nodes'>): Awaited {
   const unhealthy = unhealthyNodes(world)

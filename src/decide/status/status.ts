@@ -48,7 +48,7 @@ export interface PolicyStatus {
   readonly unhealthy: ReadonlySet<string>
 }
 
-/** What is well with each policy and what is not, in words that say what to do. */
+/** The conditions of each policy: what works, what does not, and what to do about it. */
 export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStatus[] {
   const interfaces = interfacesByNode(world)
   const nodes = nodesWithAddress(world.nodes)
@@ -59,7 +59,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   const spoken = addressesInUse(world, policies)
   const claims = new Map<Prefix, Claim>()
   let found: Orders | undefined
-  /** Only where a gateway is dead does anybody ask. */
+  /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   const orders = (): Orders => {
     found ??= ordersByAddress({
       nodes,
