@@ -80,16 +80,16 @@ export function detachProgram({ ifindex, attachType }: DeviceHook, programFd: nu
 }
 
 /** BPF_MPROG_MAX of the kernel: more programs no hook holds. */
-const mostPrograms = 64
+const maxPrograms = 64
 
 /** The kernel's ids of the programs on a hook, the first to run first. */
 export function queryPrograms({ ifindex, attachType }: DeviceHook): readonly number[] {
-  const ids = Buffer.alloc(4 * mostPrograms)
+  const ids = Buffer.alloc(4 * maxPrograms)
   const attributes = Buffer.alloc(64)
   attributes.writeUInt32LE(ifindex, 0)
   attributes.writeUInt32LE(attachType, 4)
   attributes.writeBigUInt64LE(koffi.address(ids), 16)
-  attributes.writeUInt32LE(mostPrograms, 24)
+  attributes.writeUInt32LE(maxPrograms, 24)
   bpf('query', attributes, `list the programs that are attached to device ${ifindex}`)
   keepAlive(ids)
   return Array.from({ length: attributes.readUInt32LE(24) }, (_, index) => ids.readUInt32LE(4 * index))

@@ -5,8 +5,8 @@ import { dirname } from 'node:path'
 const bpffsMagic = 0xcafe4a11
 
 /**
- * Kernels from 5.12 on read functions by themselves that are given pointers; before, none of the programs can be loaded.
- * Those before 6.1 nobody has tried: which programs a kernel accepts, only the kernel says, and the agent with it.
+ * The verifier of kernels since 5.12 checks functions that get pointers on their own. Older kernels load none of the programs.
+ * Kernels before 6.1 are untested: the verifier decides, and the agent reports what it says.
  */
 export const kernels = { oldest: '5.12', oldestTried: '6.1' } as const
 

@@ -18,10 +18,10 @@ export function sweepRun(
   const [entryAt, taskAt, answerAt] = ['entry', 'task', 'answer'].map((name) => offsetOf(layout, name))
   const answers = new Map([...btf.enumeration('sweep_answer')].map(([name, number]) => [number, name]))
   const taskNumber = btf.constant(task)
-  const mostRecords = btf.constant('SWEEP_RECORDS')
+  const maxRecords = btf.constant('SWEEP_RECORDS')
   const said: SweepAnswer[] = []
-  for (let from = 0; from < keys.length; from += mostRecords) {
-    const chunk = keys.slice(from, from + mostRecords)
+  for (let from = 0; from < keys.length; from += maxRecords) {
+    const chunk = keys.slice(from, from + maxRecords)
     const packet = Buffer.alloc(ethernetLength + chunk.length * layout.size)
     const recordAt = (index: number): number => ethernetLength + index * layout.size
     for (const [index, key] of chunk.entries()) {

@@ -1,5 +1,5 @@
 import { interfacesByNode, withDedicatedAddresses } from './gateways/dedicated-addresses.ts'
-import { type Avoided, type Exits, gatewaysByPolicy, reachableNodes } from './gateways/gateways.ts'
+import { type Exits, gatewaysByPolicy, type IneligibleNodes, nodesWithAddress } from './gateways/gateways.ts'
 import { unhealthyNodes } from './gateways/health.ts'
 import { restrictionsOf } from './policies/network-policies.ts'
 import { listPolicies, type Policy } from './policies/policies.ts'
@@ -16,7 +16,7 @@ export interface Context {
   readonly policies: readonly Policy[]
   /** By policy id. */
   readonly exits: ReadonlyMap<bigint, Exits>
-  readonly avoided: Avoided
+  readonly ineligible: IneligibleNodes
   readonly interfaces: ReturnType<typeof interfacesByNode>
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
@@ -31,14 +31,14 @@ export function gatherContext(world: World): Context {
   if (self.internalIPs.length === 0)
     throw new Error(`Node ${world.self} has no InternalIP in status.addresses`)
   const policies = withDedicatedAddresses(listPolicies(world), world)
-  const nodes = reachableNodes(world.nodes)
+  const nodes = nodesWithAddress(world.nodes)
   const interfaces = interfacesByNode(world)
   return {
     world,
     self,
     nodes,
     policies,
-    avoided: avoidedNodes(world),
+    ineligible: ineligibleNodes(world),
     interfaces,
     exits: gatewaysByPolicy(policies, nodes, interfaces),
     slots: slotsByNode(world.egressNodes),
@@ -49,15 +49,15 @@ export function gatherContext(world: World): Context {
 }
 
 /**
- * A node that is cordoned is about to be drained, and its flows with it: what is new goes elsewhere. Whether a gateway is
- * well, this node's own ear knows first; what others say counts where it does not listen.
+ * Nodes that take no new flows: cordoned nodes, because they are about to be drained, and unreachable ones. This node's own
+ * probes are the first to know whether a gateway is reachable. The cluster's view counts for gateways that it does not probe.
  */
-export function avoidedNodes(
-  world: Pick<World, 'nodes' | 'egressNodes' | 'silentNodes' | 'heardNodes'>,
-): Avoided {
+export function ineligibleNodes(
+  world: Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes' | 'reachableNodes'>,
+): IneligibleNodes {
   const cordoned = world.nodes.filter(({ isCordoned }) => isCordoned).map(({ name }) => name)
-  const unwell = [...unhealthyNodes(world)].filter((name) => !world.heardNodes?.has(name))
-  return new Set([...(world.silentNodes ?? []), ...unwell, ...cordoned])
+  const unwell = [...unhealthyNodes(world)].filter((name) => !world.reachableNodes?.has(name))
+  return new Set([...(world.unreachableNodes ?? []), ...unwell, ...cordoned])
 }
 
 /** The policies that select a pod, the oldest first. */

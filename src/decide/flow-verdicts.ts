@@ -3,14 +3,14 @@ import { contains, type Prefix, prefixLength } from '../net/prefix.ts'
 import type { DropReason, Tables } from './tables.ts'
 
 /** What becomes of a pod's new flow to a destination outside the cluster. */
-export type Answer =
+export type FlowVerdict =
   | { readonly action: 'unknownPod' }
   | { readonly action: 'masquerade'; readonly policy: string | undefined }
   | { readonly action: 'egress'; readonly egressIps: readonly Address[]; readonly policy: string | undefined }
   | { readonly action: 'drop'; readonly reason: DropReason; readonly policy: string | undefined }
 
 /** Reads the tables as the datapath does: the pod's policy set, the longest prefix, the group. */
-export function answerFor(tables: Tables, source: Address, destination: Address): Answer {
+export function flowVerdict(tables: Tables, source: Address, destination: Address): FlowVerdict {
   const pod = tables.podsByIp.get(source)
   if (pod === undefined) return { action: 'unknownPod' }
   const rules = tables.rules.get(pod.policySet)

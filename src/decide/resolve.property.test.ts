@@ -13,7 +13,7 @@ import {
 } from '../../test/support/world-builder.ts'
 import type { LabelSelector } from '../api/label-selector.ts'
 import { parseAddress } from '../net/address.ts'
-import { answerFor } from './flow-verdicts.ts'
+import { flowVerdict } from './flow-verdicts.ts'
 import { resolve } from './resolve.ts'
 import type { Tables } from './tables.ts'
 import type { World, WorldPod } from './world.ts'
@@ -160,8 +160,8 @@ const anyWorld: fc.Arbitrary<World> = fc
         const report = egressNode(nodeNames[index]!, index, interfaces)
         return isReported ? [{ ...report, status: { ...report.status, heard, unreachable } }] : []
       }),
-      silentNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.life === 'silent')),
-      heardNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.life === 'heard')),
+      unreachableNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.life === 'silent')),
+      reachableNodes: new Set(nodeNames.filter((_, index) => nodes[index]!.life === 'heard')),
       namespaces: [{ name: 'default', labels: namespaceLabels }],
       pods: podLabels.map((of, index) =>
         pod(`p${index}`, { labels: of, ips: [`10.244.1.${index}`, `fd00::${index}`] }),
@@ -180,7 +180,7 @@ function flows(of: WorldPod): readonly (readonly [source: string, destination: s
 }
 
 function outcome(tables: Tables, source: string, destination: string): string {
-  const answer = answerFor(tables, parseAddress(source)!, parseAddress(destination)!)
+  const answer = flowVerdict(tables, parseAddress(source)!, parseAddress(destination)!)
   if (answer.action === 'egress') return [...answer.egressIps].sort().join(' ')
   return answer.action === 'drop' ? answer.reason : answer.action
 }

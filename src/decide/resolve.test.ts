@@ -11,13 +11,13 @@ import {
   prefix,
   world,
 } from '../../test/support/world-builder.ts'
-import { answerFor } from './flow-verdicts.ts'
+import { flowVerdict } from './flow-verdicts.ts'
 import { resolve } from './resolve.ts'
 import type { World } from './world.ts'
 
 /** What becomes of the pod's flow, in one line: `172.18.0.42`, `masquerade`, `DROP_…`, `unknownPod`. */
 function outcome(of: World, destination: string, source = '10.244.1.7'): string {
-  const answer = answerFor(resolve(of), address(source), address(destination))
+  const answer = flowVerdict(resolve(of), address(source), address(destination))
   switch (answer.action) {
     case 'egress':
       return answer.egressIps.join(' ')

@@ -20,9 +20,9 @@ export interface World {
   readonly networkPolicies?: readonly EgressRestriction[]
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
-  /** Gateways that this node has not heard lately, by name; and those that it has. */
-  readonly silentNodes?: ReadonlySet<string>
-  readonly heardNodes?: ReadonlySet<string>
+  /** By name, the gateways that do not answer this node's probes, and those that do. */
+  readonly unreachableNodes?: ReadonlySet<string>
+  readonly reachableNodes?: ReadonlySet<string>
   /** What this node remembers of the ports that were leased to it. */
   readonly ownLeases?: OwnLeases
   readonly settings: Settings

@@ -122,7 +122,7 @@ function withinHour(slept: readonly number[]): readonly number[] {
 }
 
 describe('a mirror of an API server on its worst days', { timeout: 600_000 }, () => {
-  test('begins the list anew where a page is too old by the time it is asked for', () =>
+  test('starts the list again when a page is too old by the time it is asked for', () =>
     live(
       [list([pod('a')], 'page-2'), gone, list([pod('b')]), watch()],
       ({ requests }) => requests.length === 4,
@@ -133,7 +133,7 @@ describe('a mirror of an API server on its worst days', { timeout: 600_000 }, ()
       },
     ))
 
-  test('lists anew where its version is too old, after a while by chance: other nodes do so, too', () =>
+  test('lists again when its version is too old, after a random delay because other nodes do so too', () =>
     live(
       [list([pod('a'), pod('b')]), tooOld, list([pod('b')]), tooOld, list([pod('b'), pod('c')]), watch()],
       ({ requests }) => requests.length === 6,
@@ -243,7 +243,7 @@ describe('a mirror of an API server on its worst days', { timeout: 600_000 }, ()
       },
     ))
 
-  test('lists anew when asked to, whatever events came together with the one that made somebody ask', () =>
+  test('lists again on request, whatever events came together with the one that caused the request', () =>
     live(
       [
         list([]),

@@ -65,7 +65,7 @@ describe('the client and its mirrors', { timeout: 600_000 }, () => {
     assert.equal(names.filter((name) => name.startsWith('paged-')).length, 12)
   })
 
-  test('a mirror lists anew when it is told to, whatever it has heard, and goes on from there', async () => {
+  test('a mirror lists again on request, whatever it has received, and continues from there', async () => {
     const stop = new AbortController()
     let lists = 0
     const mirror = new Mirror<ConfigMap, string>(maps, {
@@ -89,7 +89,7 @@ describe('the client and its mirrors', { timeout: 600_000 }, () => {
     await running
   })
 
-  test('a mirror tells of a change only where what it keeps has changed', async () => {
+  test('a mirror reports a change only when what it keeps has changed', async () => {
     const stop = new AbortController()
     let told = 0
     const mirror = new Mirror<ConfigMap, { readonly loud: string | undefined }>(maps, {

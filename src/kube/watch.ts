@@ -16,7 +16,7 @@ const watchSeconds = 300
  */
 const silenceMs = 150_000
 
-const mostLineBytes = 16 << 20
+const maxLineBytes = 16 << 20
 
 /**
  * One watch request: events after `resourceVersion` until the server ends it, the signal comes, or it stays silent.
@@ -71,8 +71,8 @@ async function* linesOf(body: AsyncIterable<Buffer>, path: string): AsyncGenerat
       rest = rest.slice(end + 1)
       if (line.trim() !== '') yield line
     }
-    if (rest.length > mostLineBytes)
-      throw new Error(`watch ${path}: an event is larger than ${mostLineBytes} bytes`)
+    if (rest.length > maxLineBytes)
+      throw new Error(`watch ${path}: an event is larger than ${maxLineBytes} bytes`)
   }
 }
 

@@ -12,7 +12,7 @@ const address = (text: string) => parseAddress(text) ?? assert.fail(text)
 const mac = '02:00:5e:00:53:01'
 const [own, there, nowhere] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(address) as [never, never, never]
 
-test('an ARP request names its sender and asks everybody for the target', () => {
+test('an ARP request names its sender and broadcasts the question for the target', () => {
   const frame = arpFrame({
     operation: 'request',
     sender: { mac, address: own },

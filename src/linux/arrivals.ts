@@ -1,20 +1,20 @@
 /**
  * What a callback brings, for a reader that takes it one by one. Where the reader is too slow, the oldest go first:
- * `mostWaiting` bounds the memory.
+ * `maxWaiting` bounds the memory.
  */
 export class Arrivals<T> {
   readonly #waiting: T[] = []
-  readonly #mostWaiting: number
+  readonly #maxWaiting: number
   #wake: () => void = () => {}
 
-  constructor(mostWaiting = Number.POSITIVE_INFINITY) {
-    this.#mostWaiting = mostWaiting
+  constructor(maxWaiting = Number.POSITIVE_INFINITY) {
+    this.#maxWaiting = maxWaiting
   }
 
   push(...items: readonly T[]): void {
     this.#waiting.push(...items)
-    if (this.#waiting.length > this.#mostWaiting)
-      this.#waiting.splice(0, this.#waiting.length - this.#mostWaiting)
+    if (this.#waiting.length > this.#maxWaiting)
+      this.#waiting.splice(0, this.#waiting.length - this.#maxWaiting)
     this.#wake()
   }
 

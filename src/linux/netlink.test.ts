@@ -252,7 +252,7 @@ test('changes are told in the order in which they happen, from the subscription 
   assert.ok(seen.indexOf('device watched up') < seen.indexOf('address 192.0.2.77'))
 })
 
-test('more changes than the socket can hold become one call to list everything anew', {
+test('more changes than the socket can hold become one request to list everything again', {
   skip,
   timeout: 30_000,
 }, async () => {

@@ -52,14 +52,14 @@ export class Netlink implements Disposable {
 
   /** Asks for a list. One that changed while it was read is read again, so that what is returned was true at once. */
   dump(attempted: string, type: number, ...payload: readonly Buffer[]): NetlinkMessage[] {
-    const mostTries = 20
-    for (let tries = 0; tries < mostTries; tries++) {
+    const maxTries = 20
+    for (let tries = 0; tries < maxTries; tries++) {
       const sequence = this.#send(attempted, type, messageFlag.request | messageFlag.dump, payload)
       const messages = [...this.#receive(attempted, sequence)]
       if (!messages.some((message) => message.flags & messageFlag.dumpInterrupted))
         return messages.filter((message) => message.type !== messageType.done)
     }
-    throw new Error(`${attempted}: the list changed ${mostTries} times while it was read`)
+    throw new Error(`${attempted}: the list changed ${maxTries} times while it was read`)
   }
 
   #send(attempted: string, type: number, flags: number, payload: readonly Buffer[]): number {

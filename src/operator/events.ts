@@ -20,9 +20,9 @@ const namespace = 'default'
 const burst = 25
 const refillMs = 300_000
 /** Events that wait for an API server that is away; more are lost. */
-const mostWaiting = 100
+const maxWaiting = 100
 /** Of those the operator knows whether one is told again. */
-const mostRemembered = 1000
+const maxRemembered = 1000
 
 /**
  * Tells people what happened. An event that is told again is counted, not written anew. Nothing waits for an event, and
@@ -45,7 +45,7 @@ export class EventRecorder {
   }
 
   record(subject: Subject, event: EventText): void {
-    if (this.#waiting >= mostWaiting || !this.#spend(subject)) return
+    if (this.#waiting >= maxWaiting || !this.#spend(subject)) return
     this.#waiting++
     this.#last = this.#last
       .then(() => this.#write(subject, event))
@@ -99,7 +99,7 @@ export class EventRecorder {
       involvedObject: subject,
       type,
       reason,
-      message: message.slice(0, mostText),
+      message: message.slice(0, maxText),
       source: { component: 'sallyport-operator' },
       reportingComponent: 'sallyport-operator',
       reportingInstance: this.#held.instance,
@@ -112,7 +112,7 @@ export class EventRecorder {
 }
 
 /** Of an event's message (Kubernetes' own limit). */
-const mostText = 1024
+const maxText = 1024
 
 /** Unlike any other: two events of one moment differ in what they say. A name has 253 characters at most. */
 function eventName(of: string, nowMs: number, key: string): string {
@@ -124,5 +124,5 @@ function remember<V>(map: Map<string, V>, key: string, value: V): void {
   map.delete(key)
   map.set(key, value)
   const [oldest] = map.keys()
-  if (map.size > mostRemembered && oldest !== undefined) map.delete(oldest)
+  if (map.size > maxRemembered && oldest !== undefined) map.delete(oldest)
 }

@@ -5,7 +5,7 @@ import { type Random, systemRandom } from './random.ts'
 
 export interface LoopOptions {
   readonly name: string
-  /** Looks at everything and makes it right. Running twice changes nothing the second time. */
+  /** Brings the actual state to the desired one. Running twice changes nothing the second time. */
   readonly run: () => Promise<void>
   readonly clock: Clock
   readonly log: Logger

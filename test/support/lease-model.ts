@@ -8,7 +8,7 @@ import {
   heldBlocks,
   markInUse,
   releasedBlocks,
-  rememberLeases,
+  trackLeases,
 } from '../../src/decide/ports/lease-use.ts'
 import { goneNodes, planSlots } from '../../src/decide/ports/slot-grants.ts'
 import { slotsByNode } from '../../src/decide/ports/slots.ts'
@@ -183,8 +183,8 @@ export class ModelAgent {
       isovalentPolicies: [isovalentPolicy('spread', { destinationCIDRs: ['203.0.113.0/24'] })],
       egressNodes,
       egressAddresses,
-      silentNodes: silent,
-      heardNodes: new Set([...present].filter((each) => !silent.has(each))),
+      unreachableNodes: silent,
+      reachableNodes: new Set([...present].filter((each) => !silent.has(each))),
       ownLeases: { since: this.#since, leaving: new Map([[egressIp, this.#leaving]]) },
       settings: {
         slots,
@@ -203,7 +203,7 @@ export class ModelAgent {
         releasedBlocks(own, leasesByAddress(this.view.egressAddresses)).get(egressIp)?.keys(),
       )
     this.#isStarted = true
-    this.#since = rememberLeases(this.#since, this.view, this.slot)
+    this.#since = trackLeases(this.#since, this.view, this.slot)
     const seen = this.world(present, silent)
     const tables = resolve(seen)
     this.pool =

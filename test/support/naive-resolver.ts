@@ -118,8 +118,8 @@ function manyGateways({ spec, status }: World['isovalentPolicies'][number]): Nai
 
 function isOpen(world: World, { name, isReady, isCordoned }: WorldNode): boolean {
   const statusOf = (node: string) => world.egressNodes.find(({ metadata }) => metadata.name === node)?.status
-  if (isCordoned || world.silentNodes?.has(name)) return false
-  if (world.heardNodes?.has(name)) return true
+  if (isCordoned || world.unreachableNodes?.has(name)) return false
+  if (world.reachableNodes?.has(name)) return true
   if (isReady === false || statusOf(name)?.interfaces === undefined) return false
   const others = world.nodes.filter((node) => node.name !== name && node.isReady !== false)
   const forIt = others.filter((node) => statusOf(node.name)?.heard?.includes(name))

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
-  distrustMs,
   flapMemoryMs,
   type GatewayReachability,
+  ineligibleForMs,
   sharesEgressIp,
   watchedGateways,
 } from '../../decide/gateways/takeover.ts'
@@ -251,7 +251,7 @@ function noteUnreachable(state: FailoverState, gateway: Address, now: Moment): F
   const recent = (state.unreachableAtMs.get(gateway) ?? []).filter((atMs) => now.ms - atMs < flapMemoryMs)
   const times = [...recent, now.ms]
   const noted = { ...state, unreachableAtMs: new Map(state.unreachableAtMs).set(gateway, times) }
-  const forMs = distrustMs(times.length)
+  const forMs = ineligibleForMs(times.length)
   if (forMs === 0) return { state: noted, effects: [] }
   const untilNs = new Map(state.avoidedUntilNs).set(gateway, now.ns + BigInt(forMs) * 1_000_000n)
   return { state: { ...noted, avoidedUntilNs: untilNs }, effects: [{ kind: 'avoid', untilNs }] }

@@ -1,4 +1,4 @@
-import { moveWindow, neededBlocks, planRelease, raiseWish } from '../../decide/ports/lease-demand.ts'
+import { moveWindow, neededBlocks, planRelease, raiseRequest } from '../../decide/ports/lease-demand.ts'
 import { type AddressLeases, leasesByAddress } from '../../decide/ports/lease-table.ts'
 import {
   confirmations,
@@ -7,7 +7,7 @@ import {
   leasedBlocks,
   markInUse,
   releasedBlocks,
-  rememberLeases,
+  trackLeases,
   unconfirmedBy,
 } from '../../decide/ports/lease-use.ts'
 import { slotsByNode } from '../../decide/ports/slots.ts'
@@ -53,7 +53,7 @@ function observe(before: PortState, world: LeaseWorld, nowMs: number): PortState
   const read = before.hasReadStatus ? before : readStatus(before, world, nowMs)
   const state = forgetOthers(read, leasesByAddress(world.egressAddresses))
   const slot = slotsByNode(world.egressNodes).get(world.self)
-  return { ...state, since: rememberLeases(state.since, world, slot) }
+  return { ...state, since: trackLeases(state.since, world, slot) }
 }
 
 /** What the agent before had requested and given back. */
@@ -137,7 +137,7 @@ function notePressure(before: PortState, { address, refused }: EventOf<'pressure
   const inUse = blocksInUse(before, address)
   const known = before.refused.get(address) ?? refused
   const window = moveWindow(before.windows.get(address), { inUse, refused: Math.min(known, refused), nowMs })
-  const raised = raiseWish(request, { inUse, needed: neededBlocks(window, refused), nowMs })
+  const raised = raiseRequest(request, { inUse, needed: neededBlocks(window, refused), nowMs })
   const isRaised = raised.blocks !== request?.blocks
   const wasLeaving = (before.leaving.get(address)?.size ?? 0) > 0
   const state: PortState = {

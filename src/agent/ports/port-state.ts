@@ -1,5 +1,5 @@
 import type { EgressNode } from '../../api/egress-node.ts'
-import type { Window, Wish } from '../../decide/ports/lease-demand.ts'
+import type { LeaseRequest, Window } from '../../decide/ports/lease-demand.ts'
 import { type AddressLeases, rangesOfBlocks } from '../../decide/ports/lease-table.ts'
 import { revisionOf } from '../../decide/ports/lease-use.ts'
 import type { Tables } from '../../decide/tables.ts'
@@ -20,7 +20,7 @@ export type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
  */
 export interface PortState {
   readonly idleMs: number
-  readonly requests: ReadonlyMap<Address, Wish>
+  readonly requests: ReadonlyMap<Address, LeaseRequest>
   readonly windows: ReadonlyMap<Address, Window>
   /** Flows that have found no port, ever, as the datapath last said. */
   readonly refused: ReadonlyMap<Address, number>

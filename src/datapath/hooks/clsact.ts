@@ -4,8 +4,8 @@ import { decodeAttributes, messageType, textOf } from '../../linux/netlink-messa
 import { programNameById } from '../bpf-syscall.ts'
 import { libbpf, tcHook, tcOptions } from '../libbpf.ts'
 import {
+  type AttachedProgram,
   describePlace,
-  type Hanging,
   type HookKind,
   HookTaken,
   type NamedProgram,
@@ -22,7 +22,7 @@ export const clsact: HookKind = { list, put, detach }
 const priority = 1
 const handles = [0x5a119047, 0x5a119048] as const
 
-interface Filter extends Hanging {
+interface Filter extends AttachedProgram {
   readonly priority: number
   readonly handle: number
 }
@@ -85,7 +85,7 @@ function attach(
   checkNegative(describePlace('attach', program.name, place), result)
 }
 
-/** The qdisc `ingress` takes filters for the way out, too, and puts them on the way in. */
+/** The qdisc `ingress` accepts egress filters too, and runs them at ingress. */
 function ensureQdisc(place: Place, { name }: NamedProgram): void {
   const exists = -17
   const result = libbpf().hookCreate(tcHook(place.ifindex, place.direction))

@@ -7,7 +7,7 @@ export interface Place {
 export type Direction = 'ingress' | 'egress'
 
 /** Something at a place that packets run into. */
-export interface Hanging {
+export interface AttachedProgram {
   /** The program's name as the kernel has it; of what is no eBPF program, its kind. */
   readonly name: string
   /** The kernel's id; undefined where it is no eBPF program. */
@@ -15,12 +15,12 @@ export interface Hanging {
 }
 
 /**
- * A way of the kernel's to hang programs on devices. What is ours is known by its name, not by what is remembered of it:
+ * One of the kernel's ways to attach programs to devices. Sallyport's programs are found by name, not from a record:
  * an agent may have been killed between two steps, or somebody may have taken it away.
  */
 export interface HookKind {
   /** The first to run first; undefined where the kernel has no such hook, none where the device is gone. */
-  list(place: Place): readonly Hanging[] | undefined
+  list(place: Place): readonly AttachedProgram[] | undefined
   /**
    * Hangs a program before everything else. Its earlier load is replaced in place, so that no packet finds the hook empty.
    * Throws HookTaken where that would take away what is another's.

@@ -55,7 +55,7 @@ describe('programs on a device', { skip }, () => {
     const names = () => kind.list(place())?.map(({ name }) => name)
     const open = () => new Hooks(join(bpffs, mechanism), mechanism)
 
-    test(`${mechanism}: ours run before what another has put there, which stays`, () => {
+    test(`${mechanism}: Sallyport's programs run before another product's, which stay`, () => {
       goAhead(mechanism, ifindex, 'theirs')
       const hooks = open()
       hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
@@ -64,7 +64,7 @@ describe('programs on a device', { skip }, () => {
       assert.deepEqual(names(), ['theirs'])
     })
 
-    test(`${mechanism}: one that went ahead of ours is named, and ours go before it again`, () => {
+    test(`${mechanism}: a program that ran first is named, and Sallyport's run before it again`, () => {
       const hooks = open()
       const attachment = hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
       assert.deepEqual(hooks.list(), [attachment])
@@ -76,7 +76,7 @@ describe('programs on a device', { skip }, () => {
       assert.deepEqual(hooks.list(), [attachment])
     })
 
-    test(`${mechanism}: the same program goes before another's`, () => {
+    test(`${mechanism}: the same program is put before another product's`, () => {
       const hooks = open()
       const fd = load(program, unspecified)
       hooks.attach(program, fd, ifindex, 'ingress')

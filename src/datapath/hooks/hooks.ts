@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { isKernelError, native } from '../../linux/libc.ts'
 import { pin, programById } from '../bpf-syscall.ts'
 import { clsact } from './clsact.ts'
-import type { Direction, Hanging, HookKind, Place } from './hook-kind.ts'
+import type { AttachedProgram, Direction, HookKind, Place } from './hook-kind.ts'
 import { tcx } from './tcx.ts'
 
 /**
@@ -137,7 +137,7 @@ export class Hooks {
 
 /** The program at its hook, and the names of what packets meet before it. */
 function look({ mechanism, program, ...place }: Attachment): {
-  readonly found: Hanging | undefined
+  readonly found: AttachedProgram | undefined
   readonly before: readonly string[]
 } {
   const hanging = kinds[mechanism].list(place) ?? []

@@ -8,7 +8,13 @@ import {
   programNameById,
   queryPrograms,
 } from '../bpf-syscall.ts'
-import { describePlace, type Hanging, type HookKind, type NamedProgram, type Place } from './hook-kind.ts'
+import {
+  type AttachedProgram,
+  describePlace,
+  type HookKind,
+  type NamedProgram,
+  type Place,
+} from './hook-kind.ts'
 
 /** The hook of kernel 6.6 and later: a list of programs, of which one that redirects or accepts is the last to run. */
 export const tcx: HookKind = { list, put, detach }
@@ -26,7 +32,7 @@ function hookOf({ ifindex, direction }: Place): DeviceHook {
   return { ifindex, attachType: attachType[direction] }
 }
 
-function list(place: Place): Hanging[] | undefined {
+function list(place: Place): AttachedProgram[] | undefined {
   try {
     return queryPrograms(hookOf(place)).flatMap((id) => {
       const name = programNameById(id)
@@ -74,7 +80,7 @@ function detach(place: Place, name: string): void {
     if (each.name === name) withProgram(each, (fd) => detachProgram(hookOf(place), fd))
 }
 
-function withProgram({ id }: Hanging, work: (fd: number) => void): void {
+function withProgram({ id }: AttachedProgram, work: (fd: number) => void): void {
   const fd = programById(id ?? 0)
   try {
     work(fd)

@@ -213,7 +213,7 @@ export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
 }
 
 /** For lists that are the same objects again and again: each is encoded once. A list must not change after that. */
-export function remembered<T extends object>(kind: FieldKind<T>): FieldKind<T> {
+export function encodedOnce<T extends object>(kind: FieldKind<T>): FieldKind<T> {
   return (type) => {
     const field = kind(type)
     if (field === undefined) return undefined
@@ -233,7 +233,7 @@ export function remembered<T extends object>(kind: FieldKind<T>): FieldKind<T> {
 }
 
 /** The same for whole structs: an object that was encoded before has the same bytes, not to be written to. */
-export function rememberedCodec<T extends object>(inner: Codec<T>): Codec<T> {
+export function encodedOnceCodec<T extends object>(inner: Codec<T>): Codec<T> {
   const known = new WeakMap<T, Buffer>()
   return {
     ...inner,

@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { timing } from '../../agent/failover/pulse/timing.ts'
 import { podTunnelId } from '../../agent/node/tunnel-routes.ts'
-import { mostHolders } from '../../decide/gateways/egress-ips.ts'
-import { mostMembers } from '../../decide/policies/pod-rules.ts'
+import { maxHolders } from '../../decide/gateways/egress-ips.ts'
+import { maxMembers } from '../../decide/policies/pod-rules.ts'
 import type { DropReason } from '../../decide/tables.ts'
 import { settings } from '../../install/settings/settings.ts'
 import { blockBits, portBlocks, regions } from '../../net/ports.ts'
@@ -26,8 +26,8 @@ const constants: Constants = {
   FIRST_EGRESS_PORT: regions.lease.first,
   FIRST_NODE_PORT: regions.nodePorts.first,
   LAST_NODE_PORT: regions.nodePorts.last,
-  MAX_HOLDERS: mostHolders,
-  MAX_GROUP_MEMBERS: mostMembers,
+  MAX_HOLDERS: maxHolders,
+  MAX_GROUP_MEMBERS: maxMembers,
   TUNNEL_POD: podTunnelId,
 }
 

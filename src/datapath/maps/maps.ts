@@ -19,12 +19,12 @@ export interface RawChanges {
 }
 
 /* A call of 4096 small entries holds the event loop for 2 ms; large values shorten the call instead. */
-const mostPerCall = 4096
-const mostBytesPerCall = 1 << 22
+const maxPerCall = 4096
+const maxBytesPerCall = 1 << 22
 
 export function chunkSize(map: RawMap): number {
-  const fitting = Math.floor(mostBytesPerCall / (map.keySize + map.valueSize))
-  return Math.max(1, Math.min(mostPerCall, fitting))
+  const fitting = Math.floor(maxBytesPerCall / (map.keySize + map.valueSize))
+  return Math.max(1, Math.min(maxPerCall, fitting))
 }
 
 export function keyString(key: Buffer): string {

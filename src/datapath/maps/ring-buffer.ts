@@ -5,14 +5,14 @@ import { libbpf } from '../libbpf.ts'
 import type { RawMap } from './maps.ts'
 
 /** How many records wait for a slow reader before the oldest are let go. */
-const mostWaiting = 4096
+const maxWaiting = 4096
 
 /**
  * Records of a ring buffer as they come, until the signal. A reader that is too slow loses the oldest records,
  * as the ring itself does when it is full: what must be exact is counted in a map.
  */
 export async function* readRing<T>(map: RawMap, codec: Codec<T>, signal: AbortSignal): AsyncGenerator<T> {
-  const records = new Arrivals<T>(mostWaiting)
+  const records = new Arrivals<T>(maxWaiting)
   using _ring = openRing(map, (record) => records.push(codec.decode(record)))
   yield* records.until(signal)
 }

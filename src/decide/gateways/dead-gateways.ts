@@ -13,7 +13,7 @@ interface DeadGateway {
   readonly isAnswered: boolean
 }
 
-/** A gateway stays the one whatever happens to it: others answer for its address, where they have its link. */
+/** An unhealthy gateway stays the pod's gateway. A successor on the same link answers for its egress IP. */
 function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders): readonly DeadGateway[] {
   if (policy.spread === 'all') return []
   const names = new Map(exits.flat().map(({ node }) => [tunnelAddressOf(node), node.name]))
@@ -38,7 +38,7 @@ function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders
   })
 }
 
-/** Where its address is answered for, nothing is lost: somebody should know all the same. */
+/** If a successor answers for the address, nothing is lost, and the status still reports the unhealthy gateway. */
 export function deadGatewayConditions(served: Served, orders: () => Orders): readonly TimelessCondition[] {
   const dead = deadGateways(served, orders)
   if (dead.length === 0) return []

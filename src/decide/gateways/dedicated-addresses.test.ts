@@ -8,7 +8,7 @@ import {
   prefix,
   world,
 } from '../../../test/support/world-builder.ts'
-import { answerFor } from '../flow-verdicts.ts'
+import { flowVerdict } from '../flow-verdicts.ts'
 import { resolve } from '../resolve.ts'
 import { explainPolicies } from '../status/status.ts'
 import type { World } from '../world.ts'
@@ -25,7 +25,7 @@ const leaves = (egressGateway: object, more: Partial<World> = {}): World =>
     ...more,
   })
 
-const answer = (of: World) => answerFor(resolve(of), address('10.244.1.7'), address('203.0.113.9'))
+const answer = (of: World) => flowVerdict(resolve(of), address('10.244.1.7'), address('203.0.113.9'))
 const complaint = (of: World) => explainPolicies(of)[0]?.conditions[0]?.message
 
 describe('in chained mode', () => {

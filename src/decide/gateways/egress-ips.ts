@@ -4,7 +4,7 @@ import { blocksOfRange, regions } from '../../net/ports.ts'
 import { contains, parsePrefix } from '../../net/prefix.ts'
 import type { Context } from '../context.ts'
 import { contentId } from '../ids.ts'
-import { remembered } from '../kept-by-object.ts'
+import { oncePerObject } from '../once-per-object.ts'
 import type { Policy } from '../policies/policies.ts'
 import { leasesByAddress } from '../ports/lease-table.ts'
 import { awaitedNodes, usableLeases } from '../ports/lease-use.ts'
@@ -24,15 +24,15 @@ export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressI
 }
 
 /** More than the gateways of a cluster can be put into; orders come and go with them. */
-const mostOrders = 4096
+const maxOrders = 4096
 
 /** The same object where it is the same as before: what it comes to in the kernel is large, and known then. */
-const egressIpsOf = remembered((blockOwner: BlockOwners) => {
+const egressIpsOf = oncePerObject((blockOwner: BlockOwners) => {
   const known = new Map<string, EgressIp>()
   return (order: readonly Address[]): EgressIp => {
     const key = order.join(' ')
     const egressIp = known.get(key) ?? { order, blockOwner }
-    if (known.size > mostOrders) known.clear()
+    if (known.size > maxOrders) known.clear()
     known.set(key, egressIp)
     return egressIp
   }
@@ -64,7 +64,7 @@ function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwne
 
 const noLeases: readonly PortLease[] = []
 
-const ownersByLeases = remembered((leases: readonly PortLease[]) => {
+const ownersByLeases = oncePerObject((leases: readonly PortLease[]) => {
   const known = new Map<string, BlockOwners>()
   return (owner: AddressOwner, slots: number): BlockOwners => {
     const key = `${owner} ${slots}`
@@ -78,7 +78,7 @@ const ownersByLeases = remembered((leases: readonly PortLease[]) => {
 type Gateways = Pick<Context, 'nodes' | 'policies' | 'exits' | 'interfaces'>
 
 /** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
-export const mostHolders = 8
+export const maxHolders = 8
 
 /**
  * Who answers for each egress IP, by tunnel address: the nodes that have the address, by name; then those that a policy
@@ -86,8 +86,8 @@ export const mostHolders = 8
  */
 export function ordersByAddress(context: Gateways): ReadonlyMap<Address, readonly Address[]> {
   const candidates = new Map<Address, Map<string, Candidate>>()
-  const homes = homesOf(context)
-  for (const policy of differentIn(context))
+  const homes = nodesByAddress(context)
+  for (const policy of distinctPolicies(context))
     for (const [address, candidate] of candidatesOf(policy, context)) {
       if ((homes.get(address) ?? candidate.node) !== candidate.node) continue
       const known = candidates.get(address) ?? new Map<string, Candidate>()
@@ -99,12 +99,12 @@ export function ordersByAddress(context: Gateways): ReadonlyMap<Address, readonl
 }
 
 /** A node's own address never moves: whoever took it would answer for the node's kubelet, and could not reach the node. */
-function homesOf({ nodes }: Gateways): ReadonlyMap<Address, WorldNode> {
+function nodesByAddress({ nodes }: Gateways): ReadonlyMap<Address, WorldNode> {
   return new Map(nodes.flatMap((node) => node.internalIPs.map((address) => [address, node] as const)))
 }
 
 /** Of policies with the same gateways one: it says all that the others would. */
-function differentIn({ policies, exits }: Gateways): readonly Policy[] {
+function distinctPolicies({ policies, exits }: Gateways): readonly Policy[] {
   const numbers = new Map<readonly Gateway[], number>()
   const numberOf = (gateways: readonly Gateway[]): number => {
     const number = numbers.get(gateways) ?? numbers.size
@@ -161,7 +161,7 @@ function isOnLinkOf({ interfaces }: Gateways, node: WorldNode, address: Address)
 function orderOf(candidates: readonly Candidate[]): readonly Address[] {
   return candidates
     .toSorted((a, b) => (a.rank < b.rank ? -1 : 1))
-    .slice(0, mostHolders)
+    .slice(0, maxHolders)
     .map(({ node }) => tunnelAddressOf(node))
 }
 
@@ -189,7 +189,7 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
 }
 
 /** Again the same object where it is the same as before. */
-const sameBlocks = remembered((_: BlockOwners) => {
+const sameBlocks = oncePerObject((_: BlockOwners) => {
   let last: readonly number[] = []
   return (blocks: readonly number[]): readonly number[] => {
     const isSame = blocks.length === last.length && blocks.every((block, index) => block === last[index])
@@ -198,7 +198,7 @@ const sameBlocks = remembered((_: BlockOwners) => {
   }
 })
 
-const blocksBySlot = remembered((blockOwner: BlockOwners): ReadonlyMap<number, readonly number[]> => {
+const blocksBySlot = oncePerObject((blockOwner: BlockOwners): ReadonlyMap<number, readonly number[]> => {
   const blocks = new Map<number, number[]>()
   for (const [block, owner] of blockOwner.entries())
     if (typeof owner === 'number') {

@@ -19,7 +19,7 @@ const spread = (spec: Parameters<typeof isovalentPolicy>[1] = {}): Partial<World
 const limited = [
   { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0', maxGatewayNodes: 1 },
 ]
-const silent = (...names: string[]): Partial<World> => ({ silentNodes: new Set(names) })
+const silent = (...names: string[]): Partial<World> => ({ unreachableNodes: new Set(names) })
 const cordoned = (name: string): Partial<World> => ({
   nodes: world().nodes.map((each) => ({ ...each, isCordoned: each.name === name })),
 })
@@ -42,23 +42,23 @@ const floating = {
 /* The pod is in zone east, as 172.18.0.42 is; 172.18.0.43 is in zone west. */
 const cases: readonly { readonly name: string; readonly world: Partial<World>; readonly expect: string }[] = [
   { name: 'all gateways of a policy that spreads', world: spread(), expect: `${east} ${west} |` },
-  { name: 'without one that is not heard, which stands by', world: { ...spread(), ...silent('worker3') }, expect: `${west} | ${east}` },
+  { name: 'without an unreachable gateway, which stands by', world: { ...spread(), ...silent('worker3') }, expect: `${west} | ${east}` },
   { name: 'without one that is cordoned', world: { ...spread(), ...cordoned('worker4') }, expect: `${east} | ${west}` },
-  { name: 'all of them where none is heard: the datapath finds out', world: { ...spread(), ...silent('worker3', 'worker4') }, expect: `${east} ${west} |` },
+  { name: 'all of them when none is reachable, because the datapath finds out', world: { ...spread(), ...silent('worker3', 'worker4') }, expect: `${east} ${west} |` },
   { name: 'as many as are wanted, the others stand by', world: spread({ egressGroups: limited }), expect: `${east} | ${west}` },
-  { name: 'another one in the place of one that is silent', world: { ...spread({ egressGroups: limited }), ...silent('worker3') }, expect: `${west} | ${east}` },
+  { name: 'another gateway in the place of an unreachable one', world: { ...spread({ egressGroups: limited }), ...silent('worker3') }, expect: `${west} | ${east}` },
   { name: 'one that has an address, where the first has none', world: { ...spread({ egressGroups: limited }), ...bare('worker3') }, expect: `${west} |` },
   { name: 'one of another zone with localOnlyFirst, where the local one has no address', world: { ...spread({ azAffinity: 'localOnlyFirst' }), ...bare('worker3') }, expect: `${west} |` },
   { name: 'the only one with an address, though it is cordoned', world: { ...spread({ egressGroups: limited }), ...bare('worker3'), ...cordoned('worker4') }, expect: `${west} |` },
-  { name: 'an address of a pool that is still with a gateway that fell silent', world: { ...spread(floating), ...silent('worker3') }, expect: '192.0.2.1 |' },
+  { name: 'an address of a pool that an unreachable gateway still has', world: { ...spread(floating), ...silent('worker3') }, expect: '192.0.2.1 |' },
   { name: 'an address of a pool that is still with a gateway that is cordoned', world: { ...spread(floating), ...cordoned('worker3') }, expect: '192.0.2.1 |' },
   { name: 'those of the zone alone with localOnly', world: spread({ azAffinity: 'localOnly' }), expect: `${east} |` },
-  { name: 'no other zone with localOnly, also when the local one is silent', world: { ...spread({ azAffinity: 'localOnly' }), ...silent('worker3') }, expect: `${east} |` },
+  { name: 'no other zone with localOnly, even if the local gateway is unreachable', world: { ...spread({ azAffinity: 'localOnly' }), ...silent('worker3') }, expect: `${east} |` },
   { name: 'those of the zone with localOnlyFirst, the others stand by', world: spread({ azAffinity: 'localOnlyFirst' }), expect: `${east} | ${west}` },
-  { name: 'those of other zones with localOnlyFirst when the local one is silent', world: { ...spread({ azAffinity: 'localOnlyFirst' }), ...silent('worker3') }, expect: `${west} | ${east}` },
+  { name: 'those of other zones with localOnlyFirst when the local gateway is unreachable', world: { ...spread({ azAffinity: 'localOnlyFirst' }), ...silent('worker3') }, expect: `${west} | ${east}` },
   { name: 'a full list with localPriority', world: { ...spread({ azAffinity: 'localPriority', egressGroups: limited }), ...silent('worker3') }, expect: `${west} | ${east}` },
   { name: 'the one address of a policy with one gateway', world: { ciliumPolicies: [ciliumPolicy('p')] }, expect: `${east} | ${west} keeps` },
-  { name: 'the same one while its gateway is silent: another answers for it', world: { ciliumPolicies: [ciliumPolicy('p')], ...silent('worker3') }, expect: `${east} | ${west} keeps` },
+  { name: 'the same egress IP while its gateway is unreachable, because its successor answers for it', world: { ciliumPolicies: [ciliumPolicy('p')], ...silent('worker3') }, expect: `${east} | ${west} keeps` },
 ] // biome-ignore format: a table
 
 describe('open to new flows are', () => {

@@ -25,7 +25,7 @@ export const zoneLabel = 'topology.kubernetes.io/zone'
 type Interfaces = readonly NodeInterface[]
 
 /** Those that can be a gateway, by name. A node without an address of its own cannot be reached, so it is none. */
-export function reachableNodes(nodes: readonly WorldNode[]): readonly WorldNode[] {
+export function nodesWithAddress(nodes: readonly WorldNode[]): readonly WorldNode[] {
   return nodes.filter(({ internalIPs }) => internalIPs.length > 0).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
@@ -100,8 +100,8 @@ export interface OpenGateways {
   readonly standby: readonly Gateway[]
 }
 
-/** Nodes that new flows had better avoid, by name: they are not well, or somebody is about to drain them. */
-export type Avoided = ReadonlySet<string>
+/** Names of nodes that take no new flows, because they are unhealthy or cordoned. */
+export type IneligibleNodes = ReadonlySet<string>
 
 /**
  * Which gateways a pod's new flows may use. Under a policy with one gateway a pod has its share of the exits by its
@@ -113,10 +113,10 @@ export function gatewaysForPod(
   exits: Exits,
   pod: WorldPod,
   zone: string | undefined,
-  avoided: Avoided,
+  ineligible: IneligibleNodes,
 ): OpenGateways {
   if (policy.spread === 'all') {
-    const open = exits.map((gateways, which) => openGateways(policy, which, gateways, zone, avoided))
+    const open = exits.map((gateways, which) => openGateways(policy, which, gateways, zone, ineligible))
     return { active: open.flatMap(({ active }) => active), standby: open.flatMap(({ standby }) => standby) }
   }
   const matched = exits.filter((gateways) => gateways.length > 0)
@@ -132,7 +132,7 @@ function firstAddressOf([first]: readonly Gateway[]): Address {
 
 /**
  * The gateways of a group for pods of one zone. One without an egress IP takes nobody's place, but where a pool gives
- * addresses to those in use. Where all are to be avoided none is: the datapath sees for itself who answers, and a gateway
+ * addresses to those in use. Where all are to be ineligible none is: the datapath sees for itself who answers, and a gateway
  * that may be dead is a better guess than none.
  */
 export function openGateways(
@@ -140,12 +140,12 @@ export function openGateways(
   exitIndex: number,
   gateways: readonly Gateway[],
   zone: string | undefined,
-  avoided: Avoided,
+  ineligible: IneligibleNodes,
 ): OpenGateways {
   const isLocal = ({ node }: Gateway): boolean => zone !== undefined && node.labels[zoneLabel] === zone
   const isGiven = policy.exits[exitIndex]?.address.by === 'pool'
   const isUsable = (gateway: Gateway): boolean =>
-    !avoided.has(gateway.node.name) && (isGiven || hasEgressIp(gateway))
+    !ineligible.has(gateway.node.name) && (isGiven || hasEgressIp(gateway))
   const local = gateways.filter(isLocal)
   const localFirst = [...local, ...gateways.filter((gateway) => !isLocal(gateway))]
   const candidates = {
@@ -167,10 +167,10 @@ export function activeAnywhere(
   exitIndex: number,
   gateways: readonly Gateway[],
   zones: ReadonlySet<string | undefined>,
-  avoided: Avoided,
+  ineligible: IneligibleNodes,
 ): readonly Gateway[] {
   const active = new Set(
-    [...zones].flatMap((zone) => openGateways(policy, exitIndex, gateways, zone, avoided).active),
+    [...zones].flatMap((zone) => openGateways(policy, exitIndex, gateways, zone, ineligible).active),
   )
   return gateways.filter((gateway) => active.has(gateway))
 }

@@ -23,15 +23,15 @@ const notReady = (name: string): Partial<World> => ({
 })
 
 const cases: readonly { readonly name: string; readonly world: Partial<World>; readonly expect: string }[] = [
-  { name: 'nobody, where nobody complains', world: {}, expect: '' },
-  { name: 'one whose kubelet is not heard', world: notReady('worker3'), expect: 'worker3' },
-  { name: 'one whose agent has never reported', world: { egressNodes: egressNodes.slice(1) }, expect: 'worker' },
-  { name: 'one that most do not hear', world: reports({ worker: ['-worker3'], worker2: ['-worker3'], worker4: ['worker3'] }), expect: 'worker3' },
-  { name: 'not one that half of them do not hear', world: reports({ worker: ['-worker3'], worker2: ['worker3'] }), expect: '' },
-  { name: 'one that nobody who listens for it hears', world: reports({ worker: ['-worker3'], worker2: ['worker4'], worker4: [] }), expect: 'worker3' },
-  { name: 'not itself by its own word', world: reports({ worker3: ['-worker3'] }), expect: '' },
-  { name: 'not whom a dead node did not hear', world: { ...reports({ worker4: ['-worker3'] }), ...notReady('worker4') }, expect: 'worker4' },
-  { name: 'the one that hears nobody, not those that it does not hear', world: reports({ worker: ['worker2', 'worker3', '-worker4'], worker2: ['worker', 'worker3', '-worker4'], worker3: ['worker', 'worker2', '-worker4'], worker4: ['-worker', '-worker2', '-worker3'] }), expect: 'worker4' },
+  { name: 'no node, if no node reports one as unreachable', world: {}, expect: '' },
+  { name: 'a node whose kubelet does not report', world: notReady('worker3'), expect: 'worker3' },
+  { name: 'a node whose agent has never reported', world: { egressNodes: egressNodes.slice(1) }, expect: 'worker' },
+  { name: 'a node that is unreachable from most others', world: reports({ worker: ['-worker3'], worker2: ['-worker3'], worker4: ['worker3'] }), expect: 'worker3' },
+  { name: 'not a node that is unreachable from half of the others', world: reports({ worker: ['-worker3'], worker2: ['worker3'] }), expect: '' },
+  { name: 'a node that is unreachable from all nodes that probe it', world: reports({ worker: ['-worker3'], worker2: ['worker4'], worker4: [] }), expect: 'worker3' },
+  { name: 'not a node that reports itself as unreachable', world: reports({ worker3: ['-worker3'] }), expect: '' },
+  { name: 'not a node that only a node that is not ready reports as unreachable', world: { ...reports({ worker4: ['-worker3'] }), ...notReady('worker4') }, expect: 'worker4' },
+  { name: 'the node that reaches no other, not those that it does not reach', world: reports({ worker: ['worker2', 'worker3', '-worker4'], worker2: ['worker', 'worker3', '-worker4'], worker3: ['worker', 'worker2', '-worker4'], worker4: ['-worker', '-worker2', '-worker3'] }), expect: 'worker4' },
 ] // biome-ignore format: a table
 
 describe('unhealthy is', () => {

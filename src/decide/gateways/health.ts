@@ -1,9 +1,9 @@
 import type { World } from '../world.ts'
 
 /**
- * Nodes that a gateway had better not be, by name: Kubernetes does not hear their kubelet, their agent has never said
- * anything, or most of the nodes that listen for them do not hear them. One that cannot hear others may itself be the one
- * that is cut off; hence most of them, and only those that are ready.
+ * Unhealthy nodes, by name: their kubelet does not report, their agent has never reported, or they are unreachable from most
+ * of the nodes that probe them. A node that reaches no other may itself be cut off, so a majority is needed, and only nodes
+ * that are ready count.
  */
 export function unhealthyNodes({
   nodes,

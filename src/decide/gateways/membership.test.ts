@@ -16,10 +16,10 @@ describe('a node', () => {
   })
 
   const cases = [
-    { name: 'is no member without a Node object', seen: { node: undefined }, reason: 'NodeNotFound' },
-    { name: 'is no member when nobody knows an address of it', seen: { node: node('worker', {}) }, reason: 'NoInternalIP' },
-    { name: 'is no member when the cluster knows it by an address that it does not have', seen: { node: node('worker', { ips: ['172.18.0.99'] }) }, reason: 'AddressNotOnNode' },
-    { name: 'is no member without an EgressNode', seen: { hasEgressNode: false }, reason: 'EgressNodeNotFound' },
+    { name: 'is not a member without a Node object', seen: { node: undefined }, reason: 'NodeNotFound' },
+    { name: 'is not a member when its Node object has no address', seen: { node: node('worker', {}) }, reason: 'NoInternalIP' },
+    { name: 'is not a member when its Node object lists an address that it does not have', seen: { node: node('worker', { ips: ['172.18.0.99'] }) }, reason: 'AddressNotOnNode' },
+    { name: 'is not a member without an EgressNode', seen: { hasEgressNode: false }, reason: 'EgressNodeNotFound' },
   ] // biome-ignore format: a table
   for (const { name, seen, reason } of cases)
     test(name, () => {

@@ -5,7 +5,7 @@ import type { WorldNode } from '../world.ts'
 /**
  * Nodes with the address that the cluster knows each of them by: the one that its agent uses and has reported, as long as
  * the Node object lists it or lists no InternalIP at all. A Node object may lose its addresses for a moment, or list them
- * in another order; neither is a reason for others to stop believing packets of that node. An InternalIP that replaces the
+ * in another order. Neither is a reason for other nodes to drop the packets of that node. An InternalIP that replaces the
  * reported one is followed at once.
  */
 export function withReportedAddresses<Node extends WorldNode>(

@@ -2,7 +2,7 @@ import type { Address } from '../../net/address.ts'
 
 /** What is known of a gateway. Gateways that nobody has judged yet are absent. */
 export interface GatewayReachability {
-  /** It does not answer probes, or it is avoided. */
+  /** It does not answer probes, or it is ineligible. */
   readonly isUnreachable: boolean
   /** It is silent although this node's own path works: others answered meanwhile. */
   readonly isWitnessed: boolean
@@ -17,8 +17,8 @@ export interface Taken {
 }
 
 /**
- * Whom this node has to listen for: all that may answer for an egress IP that its own pods leave with, or have left with;
- * and all that it stands behind.
+ * The gateways that this node probes: all that may answer for an egress IP that its own pods use or have used, and all that
+ * come before it in an order of gateways.
  */
 export function watchedGateways(
   orders: ReadonlyMap<Address, readonly Address[]>,
@@ -54,7 +54,7 @@ export function handBackAfterMs({ times }: Taken): number {
  * How long a gateway is left alone after its latest death, by the number of its deaths in the last ten minutes. Two are
  * bad luck; one that comes and goes would cost every flow a stall each time.
  */
-export function distrustMs(deaths: number): number {
+export function ineligibleForMs(deaths: number): number {
   return deaths < 3 ? 0 : Math.min(5_000 * 2 ** (deaths - 3), 300_000)
 }
 

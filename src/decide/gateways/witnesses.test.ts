@@ -52,11 +52,11 @@ describe('witnesses', () => {
     assert.deepEqual(witnessesOf('worker3', { nodes: [...nodes].reverse() }), witnessesOf('worker3'))
   })
 
-  test('are nobody for a node that shares no egress IP', () => {
+  test('are empty for a node that shares no egress IP', () => {
     assert.deepEqual(witnessesOf('worker'), [])
   })
 
-  test('are no nodes that are not ready, nor any whose agent has reported nothing', () => {
+  test('exclude nodes that are not ready and nodes whose agent has not reported', () => {
     const { nodes, egressNodes } = large()
     const isExtra = (name: string): boolean => name.startsWith('extra')
     const notReady = nodes.map((each) => (isExtra(each.name) ? { ...each, isReady: false } : each))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { address, ciliumPolicy, pod, world } from '../../../test/support/world-builder.ts'
-import { answerFor } from '../flow-verdicts.ts'
+import { flowVerdict } from '../flow-verdicts.ts'
 import { resolve } from '../resolve.ts'
 import { compatibleRows } from '../status/compatible-rows.ts'
 import { summariseRefusals } from '../status/refusals.ts'
@@ -24,7 +24,7 @@ function chained(networkPolicies: readonly EgressRestriction[], settings: Partia
 }
 
 function outcome(of: World, destination = '172.18.0.7', source = '10.244.1.7'): string {
-  const answer = answerFor(resolve(of), address(source), address(destination))
+  const answer = flowVerdict(resolve(of), address(source), address(destination))
   if (answer.action === 'drop') return answer.reason
   return answer.action === 'egress' ? answer.egressIps.join(' ') : answer.action
 }
@@ -37,7 +37,7 @@ describe('what an egress policy claims of a pod that a NetworkPolicy restricts',
   const cases: readonly { readonly name: string; readonly spec: Spec; readonly expect: string }[] = [
     { name: 'is dropped where nothing may leave', spec: denyAll, expect: refused },
     {
-      name: 'is dropped also where the destination is allowed: nobody enforces the rest',
+      name: 'is dropped also where the destination is allowed, because no plugin enforces the rest',
       spec: { ...denyAll, egress: oneServer },
       expect: refused,
     },
@@ -125,7 +125,7 @@ describe('what an egress policy claims of a pod that a NetworkPolicy restricts',
     assert.equal(outcome(chained(networkPolicy('n', denyAll), { networkPolicies: 'bypass' })), egressIp)
   })
 
-  test('leaves where no other plugin has the network, and nobody enforces them', () => {
+  test('leaves in stand-alone mode, where no plugin enforces them', () => {
     assert.equal(outcome(chained(networkPolicy('n', denyAll), { isChained: false })), egressIp)
   })
 })
@@ -170,7 +170,7 @@ describe('where a NetworkPolicy restricts a pod', () => {
     ])
   })
 
-  test('the compatible view shows no way out for it', () => {
+  test('the compatible view shows no gateway for it', () => {
     const gateways = compatibleRows(withPods(light)).map(({ GatewayIP }) => GatewayIP)
     assert.deepEqual([...new Set(gateways)].sort(), ['Excluded CIDR', 'Not Found'])
   })

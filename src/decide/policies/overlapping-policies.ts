@@ -7,7 +7,7 @@ import { type Claim, claimsByPrefix } from './rules.ts'
  * What a policy says and older ones have the say in. Only where both could select the same pod does it matter; whether they
  * do is not for a status to find out.
  */
-export function shadowConditions(
+export function overlapConditions(
   policy: Policy,
   older: ReadonlyMap<Prefix, Claim>,
 ): readonly TimelessCondition[] {

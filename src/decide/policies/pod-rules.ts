@@ -13,7 +13,7 @@ type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups'>
 type Rules = ReadonlyMap<Prefix, Rule>
 
 /** Most egress IPs of a group that the datapath keeps: MAX_GROUP_MEMBERS of bpf/types.h. */
-export const mostMembers = 256
+export const maxMembers = 256
 
 /** A policy that selects a pod, with the gateways that are open to it. */
 interface Choice {
@@ -47,7 +47,7 @@ function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
   const zone = context.self.labels[zoneLabel]
   return selectingPolicies(context, pod).map((policy) => ({
     policy,
-    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone, context.avoided),
+    gateways: gatewaysForPod(policy, context.exits.get(policy.id) ?? [], pod, zone, context.ineligible),
   }))
 }
 
@@ -114,11 +114,11 @@ function groupOf({ spread }: Policy, { active, standby }: OpenGateways, family: 
     [...new Set(gateways.flatMap(({ egressIps }) => egressIps[family] ?? []))].sort(compareAddresses)
   const [inUse, waiting] = [addressesOf(active), addressesOf(standby)]
   const isServed = inUse.length > 0 || spread === 'one'
-  const preferred = (isServed ? inUse : waiting).slice(0, mostMembers)
+  const preferred = (isServed ? inUse : waiting).slice(0, maxMembers)
   const others = waiting.filter((address) => !preferred.includes(address))
   return {
     preferred,
-    standby: others.slice(0, mostMembers - preferred.length),
+    standby: others.slice(0, maxMembers - preferred.length),
     keepsAddress: spread === 'one',
   }
 }

@@ -6,7 +6,7 @@ import { type Address, parseAddress } from '../../net/address.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
 import { canBeEgressIp, canBePool } from '../gateways/usable-addresses.ts'
 import { contentId } from '../ids.ts'
-import { remembered } from '../kept-by-object.ts'
+import { oncePerObject } from '../once-per-object.ts'
 import type { Grants } from '../pools/egress-pool.ts'
 import { readGrants, withoutForeignGrants } from '../pools/pool-grants.ts'
 import type { World } from '../world.ts'
@@ -74,7 +74,7 @@ export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPol
 
 type Loose = Readonly<Record<string, unknown>>
 
-const readCilium = remembered((object: CiliumEgressGatewayPolicy): Policy => {
+const readCilium = oncePerObject((object: CiliumEgressGatewayPolicy): Policy => {
   const { egressGateway, egressGateways } = (object.spec ?? {}) as Loose
   const hasList = Array.isArray(egressGateways) && egressGateways.length > 0
   const gateways = hasList ? egressGateways : [egressGateway]
@@ -90,7 +90,7 @@ const readCilium = remembered((object: CiliumEgressGatewayPolicy): Policy => {
   }
 })
 
-const readIsovalent = remembered((object: IsovalentEgressGatewayPolicy): Policy => {
+const readIsovalent = oncePerObject((object: IsovalentEgressGatewayPolicy): Policy => {
   const { egressGroups, azAffinity, egressCIDRs } = (object.spec ?? {}) as Loose
   const problems: string[] = []
   const groups = Array.isArray(egressGroups) ? egressGroups : []

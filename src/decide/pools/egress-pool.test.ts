@@ -29,8 +29,12 @@ function group(
 }
 
 /** `gateway: addresses` of each group; `-` before those that got none. */
-function describeGrants(of: EgressPool, groups: readonly PoolGroup[], spokenFor: readonly string[] = []) {
-  const decided = grantFromPool(of, groups, new Set(spokenFor.map(address)))
+function describeGrants(
+  of: EgressPool,
+  groups: readonly PoolGroup[],
+  addressesInUse: readonly string[] = [],
+) {
+  const decided = grantFromPool(of, groups, new Set(addressesInUse.map(address)))
   const lines = decided.groups.flatMap((grants) =>
     [...grants].map(([to, ips]) => `${to.split('.')[3]}: ${Object.values(ips).join(' ')}`),
   )
@@ -41,7 +45,7 @@ interface Case {
   readonly name: string
   readonly pool: EgressPool
   readonly groups: readonly PoolGroup[]
-  readonly spokenFor?: readonly string[]
+  readonly addressesInUse?: readonly string[]
   readonly expect: readonly string[]
 }
 
@@ -110,7 +114,7 @@ const cases: readonly Case[] = [
     name: 'nothing that a node has or a policy names',
     pool: pool(['192.0.2.0/29']),
     groups: [group([2])],
-    spokenFor: ['192.0.2.1', '192.0.2.2'],
+    addressesInUse: ['192.0.2.1', '192.0.2.2'],
     expect: ['2: 192.0.2.3'],
   },
   {
@@ -128,8 +132,8 @@ const cases: readonly Case[] = [
 ]
 
 describe('a pool gives', () => {
-  for (const { name, pool: of, groups, spokenFor, expect } of cases)
-    test(name, () => assert.deepEqual(describeGrants(of, groups, spokenFor), expect))
+  for (const { name, pool: of, groups, addressesInUse, expect } of cases)
+    test(name, () => assert.deepEqual(describeGrants(of, groups, addressesInUse), expect))
 })
 
 /* ---- whatever comes and goes ---- */
@@ -152,7 +156,7 @@ const history = fc.record({
   steps: fc.array(step, { minLength: 2, maxLength: 8 }),
 })
 
-test('whoever comes and goes: no address has two owners, all are of the pool, and who stays active keeps its own', () => {
+test('when gateways come and go, no address has two owners, all are from the pool, and an active gateway keeps its address', () => {
   let kept = 0
   fc.assert(
     fc.property(history, ({ older, prefixes, steps }) => {

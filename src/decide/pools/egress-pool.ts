@@ -54,17 +54,17 @@ function isReservedIn(prefix: Prefix, address: Address): boolean {
 
 /**
  * Which address each gateway of a policy has. What was given before is read first and stays; then addresses are given in
- * the order of the prefixes. `spokenFor` are never given: nodes have them, or policies name them.
+ * the order of the prefixes. `addressesInUse` are never given: nodes have them, or policies name them.
  */
 export function grantFromPool(
   pool: EgressPool,
   groups: readonly PoolGroup[],
-  spokenFor: ReadonlySet<Address>,
+  addressesInUse: ReadonlySet<Address>,
 ): PoolDecision {
   const granted = groups.map(() => new Map<Address, EgressIps>())
   const unserved = new Set<Address>()
   for (const family of new Set(pool.prefixes.map(familyOfPrefix)))
-    for (const { group, gateway, address } of grantFamily(family, pool, groups, spokenFor))
+    for (const { group, gateway, address } of grantFamily(family, pool, groups, addressesInUse))
       if (address === undefined) unserved.add(gateway)
       else granted[group]?.set(gateway, { ...granted[group]?.get(gateway), [family]: address })
   return { groups: granted, unserved }
@@ -81,7 +81,7 @@ function grantFamily(
   family: Family,
   pool: EgressPool,
   groups: readonly PoolGroup[],
-  spokenFor: ReadonlySet<Address>,
+  addressesInUse: ReadonlySet<Address>,
 ): readonly Seat[] {
   const used = new Set<Address>()
   const seat = (group: number, gateway: Address): Seat => {
@@ -95,17 +95,17 @@ function grantFamily(
     .flatMap((group, index) => group.absent.map((gateway) => seat(index, gateway)))
     .filter(({ address }) => address !== undefined)
   const free = freeAddresses(family, pool)
-  for (const each of active) each.address ??= nextFree(free, used, spokenFor) ?? absent.shift()?.address
+  for (const each of active) each.address ??= nextFree(free, used, addressesInUse) ?? absent.shift()?.address
   return [...active, ...absent]
 }
 
 function nextFree(
   free: Iterator<Address>,
   used: Set<Address>,
-  spokenFor: ReadonlySet<Address>,
+  addressesInUse: ReadonlySet<Address>,
 ): Address | undefined {
   for (let next = free.next(); next.done !== true; next = free.next())
-    if (!used.has(next.value) && !spokenFor.has(next.value)) {
+    if (!used.has(next.value) && !addressesInUse.has(next.value)) {
       used.add(next.value)
       return next.value
     }

@@ -1,9 +1,9 @@
 import type { Address } from '../../net/address.ts'
 import {
-  type Avoided,
   activeAnywhere,
   type Exits,
   type Gateway,
+  type IneligibleNodes,
   tunnelAddressOf,
 } from '../gateways/gateways.ts'
 import type { Policy } from '../policies/policies.ts'
@@ -15,8 +15,8 @@ export interface Served {
   readonly policy: Policy
   readonly exits: Exits
   readonly zones: ReadonlySet<string | undefined>
-  readonly avoided: Avoided
-  /** Of those avoided the ones that do not work: who is cordoned still does. By name. */
+  readonly ineligible: IneligibleNodes
+  /** Of those ineligible the ones that do not work: who is cordoned still does. By name. */
   readonly unhealthy: ReadonlySet<string>
 }
 
@@ -25,16 +25,16 @@ export interface Served {
  * A gateway that stands by has none, so that a pool need not be larger than maxGatewayNodes.
  */
 export function grantPool(
-  { policy, exits, zones, avoided }: Omit<Served, 'unhealthy'>,
+  { policy, exits, zones, ineligible }: Omit<Served, 'unhealthy'>,
   pool: EgressPool,
-  spokenFor: ReadonlySet<Address>,
+  addressesInUse: ReadonlySet<Address>,
 ): { readonly policy: Policy; readonly unserved: readonly Gateway[] } {
   if (pool.prefixes.length === 0 || policy.problems.length > 0) return { policy, unserved: [] }
-  const actives = exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, avoided))
+  const actives = exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, ineligible))
   const groups = policy.exits.map(({ address }, which) => {
     const active = actives[which] ?? []
     const absent = (exits[which] ?? []).filter(
-      (gateway) => avoided.has(gateway.node.name) && !active.includes(gateway),
+      (gateway) => ineligible.has(gateway.node.name) && !active.includes(gateway),
     )
     return {
       active: active.map(({ node }) => tunnelAddressOf(node)),
@@ -42,7 +42,7 @@ export function grantPool(
       granted: address.by === 'pool' ? address.granted : new Map(),
     }
   })
-  const decided = grantFromPool(pool, groups, spokenFor)
+  const decided = grantFromPool(pool, groups, addressesInUse)
   const unserved = new Set(actives.flat().filter(({ node }) => decided.unserved.has(tunnelAddressOf(node))))
   return {
     policy: withGrants(policy, (granted, which) => decided.groups[which] ?? granted),

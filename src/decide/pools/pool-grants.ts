@@ -55,7 +55,7 @@ export function withoutForeignGrants(policies: readonly Policy[]): Policy[] {
 }
 
 /** Addresses that no pool may give: nodes have them, or a policy names them. */
-export function spokenFor(
+export function addressesInUse(
   { nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>,
   policies: readonly Policy[],
 ): ReadonlySet<Address> {

@@ -27,13 +27,13 @@ describe('leases of an address concern', () => {
   const concerns = (before: EgressAddress | undefined, after: EgressAddress | undefined) =>
     concernsTables({ before, after }, tables)
 
-  test('who may answer for it', () => assert.equal(concerns(undefined, leased(mine, 1)), true))
-  test('who gets one', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 7)), true))
-  test('who loses one', () => assert.equal(concerns(leased(theirs, 7), leased(theirs)), true))
-  test('who had one of an object that is gone', () =>
+  test('a node that may answer for it', () => assert.equal(concerns(undefined, leased(mine, 1)), true))
+  test('a node that gets one', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 7)), true))
+  test('a node that loses one', () => assert.equal(concerns(leased(theirs, 7), leased(theirs)), true))
+  test('a node that had one of an object that is gone', () =>
     assert.equal(concerns(leased(theirs, 7), undefined), true))
-  test('nobody else', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 2)), false))
-  test('everybody who has decided nothing yet', () =>
+  test('no other node', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 2)), false))
+  test('every node that has no tables yet', () =>
     assert.equal(concernsTables({ before: undefined, after: leased(theirs, 1) }, undefined), true))
 })
 
@@ -45,16 +45,17 @@ describe('what a node says concerns', () => {
   })
   const confirming = saying({ confirmed: [{ address: mine, revision: 2 }] })
 
-  test('those who wait for ports, where it confirms', () =>
+  test('nodes that wait for ports, if it confirms', () =>
     assert.equal(concernsNode({ before: base, after: confirming }, true), true))
-  test('nobody else', () => assert.equal(concernsNode({ before: base, after: confirming }, false), false))
-  test('nobody at all, where it asks', () => {
+  test('no node that waits for no ports', () =>
+    assert.equal(concernsNode({ before: base, after: confirming }, false), false))
+  test('no other node if it only asks for ports', () => {
     const after = saying({ demand: [{ address: mine, blocks: 4 }] })
     assert.equal(concernsNode({ before: base, after }, true), false)
   })
-  test('everybody, where it is about whom it hears', () =>
+  test('every node if it is about which gateways it reaches', () =>
     assert.equal(concernsNode({ before: base, after: saying({ unreachable: ['b'] }) }, false), true))
-  test('everybody, where it comes or goes', () => {
+  test('every node if the object comes or goes', () => {
     assert.equal(concernsNode({ before: undefined, after: base }, false), true)
     assert.equal(concernsNode({ before: base, after: undefined }, false), true)
   })

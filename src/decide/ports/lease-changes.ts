@@ -5,18 +5,21 @@ import { parseAddress } from '../../net/address.ts'
 import type { Tables } from '../tables.ts'
 
 /*
- * Which news of leases a node has to act on. In a large cluster somebody is always asking, granting or confirming, and nearly
- * all of it is between others: it is seen at the node's next look, whatever that is for.
+ * Which changes of leases a node has to act on at once. In a large cluster some node is always requesting or confirming ports,
+ * and nearly all of that concerns other nodes. The next reconciliation picks it up.
  */
 
 /** An object as it was before and as it is now; undefined where it was not there, or is not any more. */
-interface News<T> {
+interface Change<T> {
   readonly before: T | undefined
   readonly after: T | undefined
 }
 
 /** Leases of an address that this node may answer for, or has leases of. `tables`: as they are now. */
-export function concernsTables({ before, after }: News<EgressAddress>, tables: Tables | undefined): boolean {
+export function concernsTables(
+  { before, after }: Change<EgressAddress>,
+  tables: Tables | undefined,
+): boolean {
   if (tables === undefined) return true
   const { slot, tunnelAddress } = tables.self
   return [before, after].some((object) => {
@@ -28,7 +31,7 @@ export function concernsTables({ before, after }: News<EgressAddress>, tables: T
 }
 
 /** What a node confirms and gives back is for those who wait for ports; what it asks for and refuses is for the operator. */
-export function concernsNode({ before, after }: News<EgressNode>, isWaiting: boolean): boolean {
+export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: boolean): boolean {
   if (before === undefined || after === undefined) return true
   const [one, other] = [split(before), split(after)]
   if (!isDeepStrictEqual(one.rest, other.rest)) return true

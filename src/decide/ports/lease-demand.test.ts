@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Holding, moveWindow, neededBlocks, planRelease, raiseWish } from './lease-demand.ts'
+import { type Holding, moveWindow, neededBlocks, planRelease, raiseRequest } from './lease-demand.ts'
 
 describe('a node that runs low', () => {
   const cases: readonly {
@@ -23,7 +23,7 @@ describe('a node that runs low', () => {
       expect: 8,
     },
     {
-      name: 'asks again when nobody has answered for a second',
+      name: 'asks again when the operator has not answered for a second',
       wish: { blocks: 8, askedAtMs: 0 },
       now: { inUse: 6, needed: 0, nowMs: 1000 },
       expect: 12,
@@ -54,7 +54,7 @@ describe('a node that runs low', () => {
     },
   ]
   for (const { name, wish, now, expect } of cases)
-    test(name, () => assert.equal(raiseWish(wish, now).blocks, expect))
+    test(name, () => assert.equal(raiseRequest(wish, now).blocks, expect))
 })
 
 describe('a burst of flows that find no port', () => {
@@ -63,12 +63,12 @@ describe('a burst of flows that find no port', () => {
     const later = moveWindow(begun, { inUse: 60, refused: 2036, nowMs: 999 })
     assert.equal(neededBlocks(later, 2036), 4 + 242)
   })
-  test('counts anew after a second: the same flows try again', () => {
+  test('starts a new count after a second, because the same flows try again', () => {
     const later = moveWindow(begun, { inUse: 125, refused: 2036, nowMs: 1000 })
     assert.equal(neededBlocks(later, 2052), 127)
   })
   test('that is none needs nothing', () => assert.equal(neededBlocks(begun, 100), 0))
-  test('counts anew where the datapath does', () =>
+  test('starts a new count when the datapath does', () =>
     assert.equal(neededBlocks(moveWindow(begun, { inUse: 4, refused: 1, nowMs: 10 }), 17), 6))
 })
 

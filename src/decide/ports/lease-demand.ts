@@ -1,13 +1,13 @@
 import { portsPerBlock } from '../../net/ports.ts'
 
 /*
- * How much a node wants to hold by lease, and what it gives back: for one address each.
+ * How many ports of one egress IP a node requests by lease, and which it releases.
  */
 
 /** The first grant: 64 ports. */
-const leastBlocks = 4
-/** Nobody answers for so long: the operator is away, or there is nothing to give. */
-const patienceMs = 1_000
+const firstGrantBlocks = 4
+/** Without a grant for so long, the operator is down or has no ports left, and the node asks again. */
+const requestTimeoutMs = 1_000
 /** As many stay while there are flows: the next burst finds something. */
 const blocksKept = 4
 
@@ -36,7 +36,7 @@ export function neededBlocks({ refusedBefore, inUseBefore }: Window, refused: nu
     : inUseBefore + Math.ceil((2 * (refused - refusedBefore)) / portsPerBlock)
 }
 
-export interface Wish {
+export interface LeaseRequest {
   /** In blocks, in all. */
   readonly blocks: number
   readonly askedAtMs: number
@@ -46,19 +46,19 @@ export interface Wish {
  * A node that runs low asks for twice what it has. One step per round trip: what was granted must be in use first, or
  * nobody has answered for a while. What the flows need that found no port is no guess, and does not wait.
  */
-export function raiseWish(
-  wish: Wish | undefined,
+export function raiseRequest(
+  request: LeaseRequest | undefined,
   { inUse, needed, nowMs }: { readonly inUse: number; readonly needed: number; readonly nowMs: number },
-): Wish {
-  const before = wish?.blocks ?? 0
-  const isAnswered = wish === undefined || inUse >= before || nowMs - wish.askedAtMs >= patienceMs
-  if (!isAnswered && needed <= before) return wish
-  const blocks = Math.max(leastBlocks, isAnswered ? 2 * inUse : 0, needed, before)
-  return { blocks: Math.min(blocks, mostBlocks), askedAtMs: nowMs }
+): LeaseRequest {
+  const before = request?.blocks ?? 0
+  const isAnswered = request === undefined || inUse >= before || nowMs - request.askedAtMs >= requestTimeoutMs
+  if (!isAnswered && needed <= before) return request
+  const blocks = Math.max(firstGrantBlocks, isAnswered ? 2 * inUse : 0, needed, before)
+  return { blocks: Math.min(blocks, maxBlocks), askedAtMs: nowMs }
 }
 
 /** 1024 to 65535: more does not exist. */
-const mostBlocks = 4032
+const maxBlocks = 4032
 
 export interface Holding {
   /** Blocks by lease, without those that are ending. */

@@ -75,7 +75,7 @@ describe('a demand', () => {
       }),
       [],
     ))
-  test('of a node’s own address is granted from the floors that nobody has, and from nothing else', () => {
+  test('of a node’s own address is granted only from the floors of free slots', () => {
     const [granted] = plan({
       egressNodes: [wanting('a', 0, 4032)],
       nodeAddresses: new Set([address(ip)]),
@@ -153,7 +153,7 @@ test('the leases of a node that is gone for good end', () =>
     [{ firstPort: 4096, blocks: 4, slot: 1 }],
   ))
 
-test('the leases of a slot that has been nobody’s for long end', () =>
+test('the leases of a slot that has long had no node end', () =>
   assert.deepEqual(
     leasesOf({
       egressNodes: [egressNode('a', 1, [])],

@@ -2,7 +2,7 @@ import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import { egressAddressName } from '../../api/egress-address-name.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
-import { remembered } from '../kept-by-object.ts'
+import { oncePerObject } from '../once-per-object.ts'
 import { type Given, leasableBlocks, lendableSlots } from './leasable-blocks.ts'
 import {
   type AddressLeases,
@@ -89,9 +89,9 @@ interface AddressSituation {
   readonly returned: Returned<readonly ReturnedBlock[]>
 }
 
-const listOf = remembered(leasesOfTable)
-const heldIn = remembered(heldBySlot)
-const takenIn = remembered((table: Readonly<LeaseTable>): readonly number[] =>
+const listOf = oncePerObject(leasesOfTable)
+const heldIn = oncePerObject(heldBySlot)
+const takenIn = oncePerObject((table: Readonly<LeaseTable>): readonly number[] =>
   [...table.keys()].filter((block) => table[block] !== undefined),
 )
 
@@ -142,7 +142,7 @@ function leasesElsewhere(
   return new Map([...leases].map(([address, each]) => [address, tableOfLeases(each)]))
 }
 
-const strayAddress = remembered(({ metadata, spec }: EgressAddress): Address | undefined => {
+const strayAddress = oncePerObject(({ metadata, spec }: EgressAddress): Address | undefined => {
   const address = parseAddress(spec.address)
   return address === undefined || metadata.name === egressAddressName(address) ? undefined : address
 })

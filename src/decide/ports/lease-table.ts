@@ -1,7 +1,7 @@
 import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { blockBits, blockOfPort, portBlocks } from '../../net/ports.ts'
-import { remembered } from '../kept-by-object.ts'
+import { oncePerObject } from '../once-per-object.ts'
 
 /** Who has a block by lease. One that is ending is still its node's on the way back, but not for anything new. */
 export interface LeasedBlock {
@@ -24,7 +24,8 @@ export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
 }
 
 /** The same, to be read only. */
-export const leaseTableOf: (leases: readonly PortLease[]) => Readonly<LeaseTable> = remembered(tableOfLeases)
+export const leaseTableOf: (leases: readonly PortLease[]) => Readonly<LeaseTable> =
+  oncePerObject(tableOfLeases)
 
 /** The shortest list that says the same, by port. */
 export function leasesOfTable(table: Readonly<LeaseTable>): PortLease[] {
@@ -75,7 +76,7 @@ export interface AddressLeases {
   readonly uid: string | undefined
 }
 
-const readAddress = remembered(
+const readAddress = oncePerObject(
   (object: EgressAddress): (AddressLeases & { address: Address }) | undefined => {
     const address = parseAddress(object.spec.address)
     const { generation = 0, uid } = object.metadata

@@ -1,9 +1,9 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import type { Context } from '../context.ts'
-import { reachableNodes, tunnelAddressOf } from '../gateways/gateways.ts'
+import { nodesWithAddress, tunnelAddressOf } from '../gateways/gateways.ts'
 import { unhealthyNodes } from '../gateways/health.ts'
-import { remembered } from '../kept-by-object.ts'
+import { oncePerObject } from '../once-per-object.ts'
 import type { Pool, Tables } from '../tables.ts'
 import type { OwnLeases, World } from '../world.ts'
 import { type AddressLeases, blocksOfRanges, leasesByAddress, leaseTableOf } from './lease-table.ts'
@@ -51,16 +51,16 @@ function confirmedByAll(awaited: Awaited, { address, order, granted }: Candidate
 export type Awaited = ReadonlyMap<Address, EgressNode | undefined>
 
 /**
- * This node itself writes its gateway's table before its pools. Who is silent learns of a lease before it speaks again.
- * Whether a node is well, this node's own ear knows first.
+ * This node is left out because it writes its gateway table before its pools. Unreachable gateways are left out because they
+ * learn of the lease before they answer probes again. This node's own probes are the first to know who is reachable.
  */
 export function awaitedNodes({ world, nodes }: Pick<Context, 'world' | 'nodes'>): Awaited {
   const unhealthy = unhealthyNodes(world)
   const said = new Map(world.egressNodes.map((each) => [each.metadata.name, each]))
   return new Map(
     nodes
-      .filter(({ name }) => name !== world.self && !world.silentNodes?.has(name))
-      .filter(({ name }) => world.heardNodes?.has(name) || !unhealthy.has(name))
+      .filter(({ name }) => name !== world.self && !world.unreachableNodes?.has(name))
+      .filter(({ name }) => world.reachableNodes?.has(name) || !unhealthy.has(name))
       .map((node) => [tunnelAddressOf(node), said.get(node.name)]),
   )
 }
@@ -71,7 +71,7 @@ export function confirmedRevision(
   address: Address,
   granted: Pick<AddressLeases, 'uid'>,
 ): number {
-  const said = egressNode && promisesOf(egressNode).get(address)
+  const said = egressNode && confirmationsOf(egressNode).get(address)
   return said !== undefined && isAbout(said, granted) ? said.revision : 0
 }
 
@@ -80,7 +80,7 @@ export function unconfirmedBy(
   world: World,
   { egressIps, self: { slot } }: Pick<Tables, 'egressIps' | 'self'>,
 ): ReadonlyMap<Address, readonly string[]> {
-  const nodes = reachableNodes(world.nodes)
+  const nodes = nodesWithAddress(world.nodes)
   const awaited = awaitedNodes({ world, nodes })
   const { since, leaving } = world.ownLeases ?? { since: new Map(), leaving: new Map() }
   const found = new Map<Address, readonly string[]>()
@@ -117,7 +117,7 @@ export function gatewaysBehind(
   for (const egressNode of world.egressNodes) {
     const { name } = egressNode.metadata
     if (unhealthy.has(name)) continue
-    for (const [address] of promisesOf(egressNode)) {
+    for (const [address] of confirmationsOf(egressNode)) {
       const granted = address && known.get(address)
       if (granted && confirmedRevision(egressNode, address, granted) < granted.revision)
         found.set(address, [...(found.get(address) ?? []), name].sort())
@@ -136,7 +136,7 @@ function isAbout({ uid }: Said, granted: Pick<AddressLeases, 'uid'> | undefined)
   return uid === undefined || uid === granted?.uid
 }
 
-const promisesOf = remembered(
+const confirmationsOf = oncePerObject(
   ({ status }: EgressNode): ReadonlyMap<Address | undefined, Said> =>
     new Map(status?.confirmed?.map(({ address, ...said }) => [parseAddress(address), said])),
 )
@@ -165,7 +165,7 @@ export function egressNodeOf({
 }
 
 /** Forgets leases that are gone, and notes since when there are new ones. */
-export function rememberLeases(
+export function trackLeases(
   since: OwnLeases['since'],
   world: Pick<World, 'egressAddresses'>,
   slot: number | undefined,
@@ -189,7 +189,7 @@ export function leasedBlocks(leases: AddressLeases['leases'], slot: number | und
   return blocksBySlot(leases).get(slot)?.all ?? []
 }
 
-const blocksBySlot = remembered((leases: AddressLeases['leases']) => {
+const blocksBySlot = oncePerObject((leases: AddressLeases['leases']) => {
   const found = new Map<number | undefined, { readonly held: number[]; readonly all: number[] }>()
   for (const [block, entry] of leaseTableOf(leases).entries()) {
     if (entry === undefined) continue

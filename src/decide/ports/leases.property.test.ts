@@ -129,7 +129,7 @@ const step: fc.Arbitrary<{ toString(): string; run: Step }> = fc.oneof(
   say(fc.constantFrom(1, 60, 239, 240), (seconds) => `${seconds} s pass`, (seconds) => (cluster) => {
     cluster.nowMs += seconds * 1_000
   }),
-  say(fc.constantFrom('g' as const, 'h' as const), (of) => `${of} falls silent or is heard again`,
+  say(fc.constantFrom('g' as const, 'h' as const), (of) => `${of} becomes unreachable or reachable again`,
     (of) => (cluster) => {
       if (!cluster.silent.has(of)) {
         cluster.silent.add(of)

@@ -52,8 +52,8 @@ describe('a port of an egress IP', () => {
     port: number
     expect: number | 'self' | undefined
   }[] = [
-    { name: 'below the well-known ones’ end is nobody’s', port: 1023, expect: undefined },
-    { name: 'of the lower half is nobody’s before it is leased', port: 32767, expect: undefined },
+    { name: 'below 1024 has no owner', port: 1023, expect: undefined },
+    { name: 'of the lower half has no owner before it is leased', port: 32767, expect: undefined },
     {
       name: 'of the upper half is a slot’s by arithmetic: the first 64 are slot 0’s',
       port: 32768 + 63,
@@ -118,7 +118,7 @@ describe('a port of an egress IP', () => {
       expect: 3,
     },
     {
-      name: 'is another’s also where there are few slots',
+      name: 'is another node’s even with few slots',
       world: { settings: { ...world().settings, slots: 16 } },
       port: 65535,
       expect: 15,
@@ -143,7 +143,7 @@ describe('a port of a node’s own address', () => {
       ['self', 'self'],
     )
   })
-  test('is nobody else’s for masquerading', () =>
+  test('belongs to this node alone for masquerading', () =>
     assert.equal(ownerOf(own('worker'), '172.18.0.4', 49152), undefined))
   test('is a slot’s from 57344 on, 16 each', () => {
     assert.deepEqual(
@@ -219,7 +219,7 @@ describe('who answers for an egress IP', () => {
     assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.42'), ['172.18.0.4', '172.18.0.3'])
     assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.43'), ['172.18.0.3', '172.18.0.4'])
   })
-  test('is not a gateway on another link: nobody would find it there', () => {
+  test('is not a gateway on another link, where no host would find it', () => {
     const egressNodes = [
       onLink('worker3', 2, '172.18.0.42', ['172.18.0.0/16']),
       onLink('worker4', 3, '192.0.2.43', ['192.0.2.0/24']),

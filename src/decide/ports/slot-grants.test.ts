@@ -48,7 +48,7 @@ describe('slots', () => {
       expect: ['grant a 0'],
     },
     {
-      name: 'are given anew to the younger of two with the same',
+      name: 'are replaced for the younger of two nodes with the same slot',
       plan: [nodes('a', 'b'), [egressNode('b', 0, []), egressNode('a', 0, [])], 512, new Map(), 0],
       expect: ['grant b 1'],
     },
@@ -68,7 +68,7 @@ describe('slots', () => {
       expect: ['remove a'],
     },
     {
-      name: 'are kept while nobody knows since when a node has been gone',
+      name: 'are kept while it is unknown since when a node has been gone',
       plan: [nodes(), [egressNode('a', 0, [])], 512, new Map(), 1e9],
       expect: [],
     },
@@ -82,7 +82,7 @@ describe('slots', () => {
       'create a 1',
       'create b 3',
     ]))
-  test('that have leases are not given: those are somebody’s who may not have heard that the slot is gone', () =>
+  test('that have leases are not granted, because the previous node may not know that its slot is gone', () =>
     assert.deepEqual(plan([nodes('a', 'b'), [], 4, new Map(), 0, leased([0, 5], [1, 2, 3])]), [
       'create a 4',
       'create b 6',

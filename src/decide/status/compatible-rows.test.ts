@@ -72,4 +72,4 @@ test('a group lists every gateway of the pod’s own zone', () => {
   ])
 })
 
-test('nobody is listed where no policy selects', () => assert.deepEqual(rows({}), []))
+test('no pod is listed when no policy selects one', () => assert.deepEqual(rows({}), []))

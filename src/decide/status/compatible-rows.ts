@@ -54,7 +54,7 @@ function listWays(
   const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
   const isHonoured = policy.problems.length === 0 && context.restrictions(pod).length === 0
   const exits = isHonoured ? (context.exits.get(policy.id) ?? []) : []
-  const { active } = gatewaysForPod(policy, exits, pod, zone, context.avoided)
+  const { active } = gatewaysForPod(policy, exits, pod, zone, context.ineligible)
   if (active.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
   return active.map(({ node, egressIps }) => ({
     egressIp: (node.name === context.self.name && egressIps[familyOfPrefix(prefix)]) || none,

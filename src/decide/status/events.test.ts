@@ -48,13 +48,13 @@ describe('of a change is told', () => {
     [
       { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
       {
-        name: 'who answers for a gateway that is dead',
+        name: 'which gateway answers for an unhealthy one',
         before: { conditions: [well] },
         after: { conditions: [well, dead('b answers')] },
         expect: ['Warning GatewayUnhealthy: b answers'],
       },
       {
-        name: 'that somebody else does',
+        name: 'that another gateway answers now',
         before: { conditions: [well, dead('b answers')] },
         after: { conditions: [well, dead('c answers')] },
         expect: ['Warning GatewayUnhealthy: c answers'],
@@ -138,7 +138,7 @@ describe('of a change is told', () => {
   for (const { name, before, after, expect } of cases)
     test(name, () => assert.deepEqual(told(before, after), expect))
 
-  test('nothing of the health of a node that is no gateway any more', () =>
+  test('nothing about the health of a node that is not a gateway any more', () =>
     assert.deepEqual(told(healthy(east, west), healthy(west), [west]), []))
 })
 

@@ -103,14 +103,14 @@ export function healthProblems({ policy: { spread }, exits, unhealthy }: Served)
   ]
 }
 
-export function zoneProblems({ policy, exits, zones, avoided, unhealthy }: Served): readonly Problem[] {
+export function zoneProblems({ policy, exits, zones, ineligible, unhealthy }: Served): readonly Problem[] {
   if (policy.zoneAffinity !== 'localOnly' || exits.flat().length === 0) return []
   return [...zones]
     .filter((zone) => zone !== undefined)
     .sort()
     .filter((zone) =>
       exits.every((gateways, which) =>
-        openGateways(policy, which, gateways, zone, avoided).active.every(({ node }) =>
+        openGateways(policy, which, gateways, zone, ineligible).active.every(({ node }) =>
           unhealthy.has(node.name),
         ),
       ),

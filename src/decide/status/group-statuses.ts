@@ -14,7 +14,13 @@ import type { Served } from '../pools/pool-decisions.ts'
  * For each group the gateways that are in use and those that live, by node IP, in the order of their names. Of an invalid
  * policy none is in use, nor is one without an egress IP.
  */
-export function describeGroups({ policy, exits, zones, avoided, unhealthy }: Served): readonly GroupStatus[] {
+export function describeGroups({
+  policy,
+  exits,
+  zones,
+  ineligible,
+  unhealthy,
+}: Served): readonly GroupStatus[] {
   const isValid = policy.problems.length === 0
   const inUse = (gateways: readonly Gateway[]): string[] =>
     isValid ? nodeIps(gateways.filter(hasEgressIp)) : []
@@ -22,8 +28,8 @@ export function describeGroups({ policy, exits, zones, avoided, unhealthy }: Ser
   return policy.exits.map((exit, which) => {
     const gateways = exits[which] ?? []
     const inZone = (zone: string): string[] =>
-      inUse(openGateways(policy, which, gateways, zone, avoided).active)
-    const chosen = activeAnywhere(policy, which, gateways, zones, avoided)
+      inUse(openGateways(policy, which, gateways, zone, ineligible).active)
+    const chosen = activeAnywhere(policy, which, gateways, zones, ineligible)
     /* One that stands by has no address of a pool yet; one that is to be used and has none cannot be. */
     const unable = new Set(chosen.filter((gateway) => !hasEgressIp(gateway)))
     return {

@@ -28,7 +28,7 @@ describe('the exhaustion of an egress IP', () => {
   })
 })
 
-test('a gateway is behind that is well and has not confirmed what was leased last', () => {
+test('a healthy gateway that has not confirmed the latest lease is behind', () => {
   const confirmed: Readonly<Record<string, number>> = { worker2: 3, worker3: 2, worker4: 1 }
   const { nodes, egressNodes } = world()
   const behind = gatewaysBehind({

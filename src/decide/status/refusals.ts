@@ -19,8 +19,8 @@ export function listRefusals(context: Context): readonly Refusal[] {
 }
 
 /** What a node reports of them is for people: more would say nothing new. */
-const mostReported = 64
-const mostNamed = 3
+const maxReported = 64
+const maxNamed = 3
 
 /** By egress policy, for the node's status. */
 export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
@@ -32,12 +32,12 @@ export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
       policy,
       networkPolicies: [...new Set(those.flatMap(({ networkPolicies }) => networkPolicies))]
         .sort()
-        .slice(0, mostNamed),
+        .slice(0, maxNamed),
       pods: those.length,
       example: those[0]?.pod ?? '',
     }))
     .sort((a, b) => (a.policy < b.policy ? -1 : 1))
-    .slice(0, mostReported)
+    .slice(0, maxReported)
 }
 
 /** Of one egress policy, by what all nodes report. */
@@ -53,6 +53,6 @@ export function refusalConditions(
   const pods = reports.reduce((sum, report) => sum + report.pods, 0)
   const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
   const subject = pods === 1 ? `pod ${first.example}` : `${pods} pods, of which ${first.example} is one`
-  const message = `NetworkPolicy ${named.slice(0, mostNamed).join(', ')} restricts ${subject}. It cannot be enforced on traffic of this policy, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
+  const message = `NetworkPolicy ${named.slice(0, maxNamed).join(', ')} restricts ${subject}. It cannot be enforced on traffic of this policy, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
   return [{ type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message }]
 }

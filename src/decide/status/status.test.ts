@@ -140,7 +140,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says who answers for a dead gateway',
+      name: 'says which gateway answers for an unhealthy one',
       world: {
         ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }),
         egressNodes: onOneLink,
@@ -152,7 +152,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says that nobody does, where all are dead',
+      name: 'says that no gateway answers when all are unhealthy',
       world: {
         ...gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.42' }),
         nodes: withDead('worker3', 'worker4'),
@@ -163,7 +163,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says that nobody does, where the address is the dead node’s own',
+      name: 'says that no gateway answers for the own address of an unhealthy node',
       world: {
         ...gateway({ nodeSelector: gatewayNodes, interface: 'eth0' }),
         egressNodes: onOneLink,
@@ -175,7 +175,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says nothing of a dead node that no pod has for its gateway',
+      name: 'says nothing about an unhealthy node that is not the gateway of any pod',
       world: { ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }), nodes: withDead('worker4') },
       expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
     },

@@ -1,7 +1,7 @@
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
 import { familyOfPrefix, type Prefix } from '../../net/prefix.ts'
-import { avoidedNodes } from '../context.ts'
+import { ineligibleNodes } from '../context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gateways/dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
 import { ordersByAddress } from '../gateways/egress-ips.ts'
@@ -12,15 +12,15 @@ import {
   gatewaysByPolicy,
   gatewaysOf,
   hasEgressIp,
-  reachableNodes,
+  nodesWithAddress,
   zonesOf,
 } from '../gateways/gateways.ts'
 import { unhealthyNodes } from '../gateways/health.ts'
-import { shadowConditions } from '../policies/overlapping-policies.ts'
+import { overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { addClaims, type Claim } from '../policies/rules.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
-import { olderPools, spokenFor } from '../pools/pool-grants.ts'
+import { addressesInUse, olderPools } from '../pools/pool-grants.ts'
 import type { Settings, World, WorldNode } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
 import {
@@ -48,18 +48,18 @@ export interface PolicyStatus {
   readonly unhealthy: ReadonlySet<string>
 }
 
-/** What is well with each policy and what is not, in words that say what to do. */
+/** The conditions of each policy: what works, what does not, and what to do about it. */
 export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStatus[] {
   const interfaces = interfacesByNode(world)
-  const nodes = reachableNodes(world.nodes)
-  const avoided = avoidedNodes(world)
+  const nodes = nodesWithAddress(world.nodes)
+  const ineligible = ineligibleNodes(world)
   const unhealthy = unhealthyNodes(world)
   const zones = zonesOf(nodes)
   const policies = withDedicatedAddresses(listPolicies(world), world)
-  const spoken = spokenFor(world, policies)
+  const spoken = addressesInUse(world, policies)
   const claims = new Map<Prefix, Claim>()
   let found: Orders | undefined
-  /** Only where a gateway is dead does anybody ask. */
+  /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   const orders = (): Orders => {
     found ??= ordersByAddress({
       nodes,
@@ -72,16 +72,20 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   return policies.map((given, index) => {
     const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
     const pool = { prefixes: given.egressPool, olderPrefixes: olderPools(policies, index) }
-    const { policy, unserved } = grantPool({ policy: given, exits: candidates, zones, avoided }, pool, spoken)
+    const { policy, unserved } = grantPool(
+      { policy: given, exits: candidates, zones, ineligible },
+      pool,
+      spoken,
+    )
     const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
-    const served = { policy, exits, zones, avoided, unhealthy }
+    const served = { policy, exits, zones, ineligible, unhealthy }
     const older = policies.slice(0, index)
     const conditions = [
       ...readyConditions(served, orders, world.settings),
       ...selectionConditions(policy),
       ...familyConditions(policy, exits),
       ...poolConditions(policy, unserved, older),
-      ...shadowConditions(policy, claims),
+      ...overlapConditions(policy, claims),
       ...deadGatewayConditions(served, orders),
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
@@ -124,9 +128,9 @@ function matchedGateways({ policy, exits }: Served): Exits {
 
 /** Those that new flows use, by exit. */
 function activeGateways(served: Served): Exits {
-  const { policy, exits, zones, avoided } = served
+  const { policy, exits, zones, ineligible } = served
   if (policy.spread === 'one') return matchedGateways(served)
-  return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, avoided))
+  return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, ineligible))
 }
 
 function readyConditions(
