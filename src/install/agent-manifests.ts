@@ -22,9 +22,9 @@ const bpffs = {
 } as const
 
 /**
- * Folders of the node that the agent works in. Mounts come in from the node and never go out: pins live in the node's own
- * BPF file system, and only privileged containers may mount for others. The kernel's knobs are read-only in a container's
- * own /proc. The container runtime's folders are always the same two here, wherever the node has them.
+ * The node's folders that the agent uses. The agent sees the node's mounts, but the node does not see the agent's, because only privileged
+ * containers may propagate mounts. Sysctls are read-only in a container's own /proc, so the node's are mounted. The two folders of the
+ * container runtime have the same paths in the container, wherever they are on the node.
  */
 const hostFolders = (configMap: Readonly<Record<string, string>>): readonly HostFolder[] => [
   bpffs,
@@ -45,7 +45,7 @@ const hostFolders = (configMap: Readonly<Record<string, string>>): readonly Host
   { name: 'sysctls', path: '/proc/sys/net', mountPath: '/run/host/proc/sys/net', type: 'Directory' },
 ]
 
-/** In chained mode: where the runtime keeps what other plugins made of pods that ran before. */
+/** For chained mode: the folder in which the runtime keeps the results of other plugins for pods that already run. */
 const cniCache = { name: 'cni-cache', path: '/var/lib/cni', type: 'DirectoryOrCreate' } as const
 
 interface HostFolder {
@@ -65,7 +65,7 @@ const mountOf = ({ name, path, mountPath = path, mountPropagation }: HostFolder)
 
 const inNodeNetwork = { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }
 
-/** On every node, whatever its taints. */
+/** Runs on every node, whatever its taints. */
 const everywhere = {
   ...inNodeNetwork,
   priorityClassName: 'system-node-critical',
@@ -73,8 +73,8 @@ const everywhere = {
 }
 
 /**
- * The usual AppArmor profile of container runtimes forbids to write below /sys/fs, and SELinux' usual type all of the node's
- * files: neither asks for capabilities. Before Kubernetes 1.30 AppArmor was asked by an annotation alone.
+ * The default AppArmor profile of container runtimes forbids writes below /sys/fs, and the default SELinux type forbids access to the
+ * node's files, whatever the capabilities. Before Kubernetes 1.30, only an annotation could set the AppArmor profile.
  */
 const unconfined = {
   appArmorProfile: { type: 'Unconfined' },
@@ -85,10 +85,10 @@ const unconfinedAnnotation = (container: string): Readonly<Record<string, string
 })
 
 /**
- * The agent needs BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce addresses, SYS_ADMIN to
- * enter pods' network namespaces, and DAC_OVERRIDE where root does not own the CNI folders (as Kubespray leaves them). It does not ask
- * for SYS_RESOURCE: kernels since 5.11 account maps to the memory cgroup, and a runtime that lacks the capability itself, as on
- * hardened or nested hosts, refuses the whole container.
+ * The agent needs BPF and PERFMON to load programs, NET_ADMIN for devices and routes, NET_RAW to announce addresses, SYS_ADMIN to enter
+ * pods' network namespaces, and DAC_OVERRIDE if root does not own the CNI folders, as with Kubespray. It does not need SYS_RESOURCE,
+ * because kernels since 5.11 account maps to the memory cgroup. A runtime that lacks that capability itself, as on hardened or nested
+ * hosts, would refuse the container.
  */
 const securityContext = {
   runAsUser: 0,
@@ -101,8 +101,8 @@ const securityContext = {
 }
 
 /**
- * systemd mounts the BPF file system on a node, and where there is none, as inside the nodes of kind, nobody does. It has to be
- * the node's: what the agent mounted for itself would end with its container, and every program with it.
+ * Mounts the BPF file system on nodes without systemd, such as the nodes of kind. It must be the node's mount. A mount of the agent would
+ * end with its container, and all programs with it.
  */
 const mountBpffs = (configMap: Readonly<Record<string, string>>): object => ({
   name: 'mount-bpffs',
@@ -121,8 +121,8 @@ const probe = (port: number, path: string, periodSeconds: number, failureThresho
 })
 
 /**
- * A start that hangs is ended, and the container's `lastState` says at which stage it stood. One takes a second on an idle node, ten on a
- * node that is busy starting everything else: two minutes are no start any more.
+ * The kubelet kills an agent that does not start within two minutes. The container's `lastState` then names the stage of the start. A start
+ * takes one second on an idle node, and ten on a busy one.
  */
 export const startup = { periodSeconds: 5, failureThreshold: 24 } as const
 
@@ -179,7 +179,7 @@ export function agentDaemonSet(
 const cleanUpLabels = { 'k8s-app': 'sallyport-clean-up' }
 const cleanUpContainer = 'clean-up'
 
-/** Takes everything of ours off every node, and is ready where that is done. For when no agent runs any more. */
+/** Removes everything of Sallyport from every node. Its pods become ready when they are done. Apply it when no agent runs. */
 export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): Manifest {
   const folders = hostFolders(configMap)
   const healthPort = Number(configMap[healthPortKey])

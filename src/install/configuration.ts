@@ -6,19 +6,19 @@ import type { processSettings } from './settings/process-settings.ts'
 import { settings } from './settings/settings.ts'
 import { type ValueOf, valueSchema } from './settings/value.ts'
 
-/** The settings of an install, in the form that processes use. */
+/** The settings of an install, as agents and operators use them. */
 export interface Configuration {
   readonly enableEgressGateway: boolean
-  /** Patterns of native devices: `eth0`, or `eth+` for every name that begins with eth. Empty: found by themselves. */
+  /** Patterns of native devices: `eth0`, or `eth+` for all names that begin with eth. If empty, the agent finds the devices. */
   readonly devices: readonly string[]
   readonly slots: number
-  /** Another CNI plugin wires the pods; ours comes after it and adds egress. */
+  /** Whether another CNI plugin connects the pods. Sallyport's plugin runs after it. */
   readonly isChained: boolean
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
   readonly healthAddress: string
-  /** Of the pods; 0: what the underlay leaves. */
+  /** The MTU of pods. If 0, the agent derives it from the underlay. */
   readonly mtu: number
   readonly stackCIDRs: readonly Prefix[]
   readonly nonMasqueradeCIDRs: readonly Prefix[]
@@ -28,7 +28,7 @@ export interface Configuration {
   readonly logLevel: string
 }
 
-/** The whole ConfigMap: what was set, and the default of every other setting. */
+/** The data of the whole ConfigMap: the given settings, and the defaults of all others. */
 export function configMapData(set: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(settings.map(({ key, fallback }) => [key, set[key] ?? fallback]))
 }

@@ -16,7 +16,7 @@ const manifests = renderInstall(configMapData({}), defaultNames)
 const cleanUp = cleanUpDaemonSet(configMapData({}))
 const nameOf = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.name}`
 
-test('deploy/ is what the code renders', () => {
+test('deploy/ is up to date with the code', () => {
   const rendered = renderKustomization(manifests, cleanUp)
   const files = readdirSync(deploy, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -31,7 +31,7 @@ test('deploy/ is what the code renders', () => {
     )
 })
 
-test('every manifest is in exactly one file, word for word', () => {
+test('every manifest is in exactly one file, unchanged', () => {
   const read = [...renderKustomization(manifests, cleanUp)]
     .filter(([file]) => !/kustomization\.yaml$|clean-up\.yaml$/.test(file))
     .flatMap(([, text]) => parseAllDocuments(text).map((document) => document.toJS() as Manifest))
@@ -39,9 +39,12 @@ test('every manifest is in exactly one file, word for word', () => {
   assert.deepEqual(read.sort(byName), JSON.parse(JSON.stringify(manifests)).sort(byName))
 })
 
-test('a kind that no file takes is a bug, not a manifest that goes missing', () => {
+test('a manifest of a kind without a file is an error', () => {
   const stray: Manifest = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'stray' } }
-  assert.throws(() => renderKustomization([...manifests, stray], cleanUp), /no file takes a Secret/)
+  assert.throws(
+    () => renderKustomization([...manifests, stray], cleanUp),
+    /no file is defined for the kind Secret/,
+  )
 })
 
 const kubectl = findKubectl()

@@ -14,8 +14,8 @@ const isDefinitionIn =
     kind === 'CustomResourceDefinition' && metadata.name.endsWith(`.${group}`)
 
 /**
- * Which file a manifest goes to. Folders and files are applied in this order. The definitions of policies have a folder of their
- * own: another product may have brought them, and with them go all policies.
+ * The file of each manifest. Folders and files are applied in this order. The definitions of policies are in a folder of their own, so that
+ * users can leave them out: another product may have created them, and deleting them deletes all policies.
  */
 const folders: Readonly<
   Record<string, readonly (readonly [file: string, has: (each: Manifest) => boolean])[]>
@@ -43,16 +43,16 @@ const kustomization = (resources: readonly string[]): string =>
   stringify({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', resources })
 
 /**
- * An install as a folder for `kubectl apply -k`: each file's text by its path. Every manifest is in exactly one. What cleans
- * the nodes is beside them, for after `kubectl delete -k`.
+ * Renders an install as a folder for `kubectl apply -k`: the text of each file by its path. Every manifest is in exactly one file.
+ * clean-up.yaml is not part of the kustomization. Users apply it after `kubectl delete -k`.
  */
 export function renderKustomization(
   manifests: readonly Manifest[],
   cleanUp: Manifest,
 ): ReadonlyMap<string, string> {
   const all = Object.values(folders).flat()
-  const homeless = manifests.find((manifest) => !all.some(([, has]) => has(manifest)))
-  if (homeless !== undefined) throw new Error(`no file takes a ${homeless.kind}`)
+  const unplaced = manifests.find((manifest) => !all.some(([, has]) => has(manifest)))
+  if (unplaced !== undefined) throw new Error(`no file is defined for the kind ${unplaced.kind}`)
   return new Map([
     ['kustomization.yaml', kustomization(Object.keys(folders))],
     ['clean-up.yaml', toYaml([cleanUp])],
@@ -63,7 +63,7 @@ export function renderKustomization(
   ])
 }
 
-/** Answers with the paths that it wrote. Other files of the folder stay as they are. */
+/** Writes the files and returns their paths. It does not touch other files of the folder. */
 export function writeKustomization(
   folder: string,
   manifests: readonly Manifest[],

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { managedByLabel } from '../api/kinds.ts'
 import { canonicalJson } from './settings/structured-value.ts'
 
-/** What the objects of an install are called. */
+/** The names and labels of the objects of an install. */
 export interface Names {
   readonly agent: string
   readonly agentContainer: string
@@ -19,7 +19,7 @@ export const defaultNames: Names = {
   operatorLabels: { name: 'sallyport-operator' },
 }
 
-/** For walkthroughs and scripts that select another gateway's pods by its labels. */
+/** The names and labels of Cilium, for walkthroughs and scripts that select its pods. */
 export const compatibleNames: Names = {
   agent: 'cilium',
   agentContainer: 'cilium-agent',
@@ -30,7 +30,7 @@ export const compatibleNames: Names = {
 
 export const namespace = 'kube-system'
 export const configMapName = 'sallyport-config'
-/** Which operator works: its name is in the Lease. */
+/** The Lease that names the active operator. */
 export const leaderLeaseName = 'sallyport-operator'
 
 export interface Manifest {
@@ -63,11 +63,11 @@ export const configVolume = { name: 'config', configMap: { name: configMapName }
 export const configMount = { name: 'config', mountPath: '/etc/sallyport/config', readOnly: true }
 export const field = (name: string, fieldPath: string): object => ({
   name,
-  /* The API server would fill in the version. It treats a fieldRef as one value, so that the next writer without it conflicts. */
+  /* Without apiVersion, the API server would fill it in, and the next writer without it would get a conflict. */
   valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } },
 })
 
-/** Of a container that needs no right on its node. */
+/** The security context of a container without any rights on its node. */
 export const withoutRights = {
   runAsNonRoot: true,
   runAsUser: 65532,
@@ -76,12 +76,12 @@ export const withoutRights = {
   capabilities: { drop: ['ALL'] },
 } as const
 
-/** Which container kubectl exec and kubectl logs mean if nobody names one. */
+/** The default container of kubectl exec and kubectl logs. */
 export const defaultContainerAnnotation = (container: string): Readonly<Record<string, string>> => ({
   'kubectl.kubernetes.io/default-container': container,
 })
 
-/** Pods of another configuration are other pods: a change of it is rolled out as one of the image is. */
+/** An annotation of pods with a hash of all settings, so that a change of a setting replaces the pods. */
 export function configurationAnnotation(
   configMap: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
@@ -89,5 +89,5 @@ export function configurationAnnotation(
   return { 'sallyport.dev/configuration': createHash('sha256').update(text).digest('hex').slice(0, 16) }
 }
 
-/** The chart's definitions have it. Helm replaces the label by which an install knows its objects, and leaves annotations. */
+/** An annotation of the chart's definitions. Helm replaces the label by which `install` recognises its objects, but keeps annotations. */
 export const chartAnnotation = 'sallyport.dev/definition'

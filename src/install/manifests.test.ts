@@ -91,7 +91,7 @@ const rulesOf = (name: string): readonly Rule[] =>
     .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && metadata.name === name)
     .flatMap((manifest) => manifest.rules as readonly Rule[])
 
-/** `verb group/resource`, for each that a role allows. */
+/** Each right of a role, as `verb group/resource`. */
 function rights(name: string): string[] {
   return rulesOf(name).flatMap(({ apiGroups, resources, verbs }) =>
     apiGroups.flatMap((group) =>
@@ -100,7 +100,7 @@ function rights(name: string): string[] {
   )
 }
 
-test('what others need is applied before them', () => {
+test('an object is applied before the objects that need it', () => {
   const kinds = [...new Set(render().map(({ kind }) => kind))]
   assert.deepEqual(kinds, [
     'CustomResourceDefinition',
@@ -116,12 +116,12 @@ test('what others need is applied before them', () => {
   ])
 })
 
-test('every object says that it is ours, so that uninstall and status find it', () => {
+test('every object has the label by which uninstall and status find it', () => {
   for (const { kind, metadata } of render())
     assert.equal(metadata.labels?.['app.kubernetes.io/managed-by'], 'sallyport', `${kind} ${metadata.name}`)
 })
 
-test('the walkthrough finds the agent by its other name, label and container', () => {
+test('the agent has the names and labels of the walkthrough if compatible names are chosen', () => {
   const agent = find(render(compatibleNames), 'DaemonSet')
   assert.equal(agent.metadata.name, 'cilium')
   assert.equal(agent.spec.template.metadata.labels['k8s-app'], 'cilium')
@@ -132,12 +132,12 @@ test('the walkthrough finds the agent by its other name, label and container', (
 for (const kind of ['Deployment', 'DaemonSet']) {
   const { selector, template } = find(render(), kind).spec
 
-  test(`${kind}: its selector selects its own pods`, () => {
+  test(`the ${kind} selects its own pods`, () => {
     for (const [key, value] of Object.entries(selector.matchLabels))
       assert.equal(template.metadata.labels[key], value)
   })
 
-  test(`${kind}: every mount has its volume, and every volume a mount`, () => {
+  test(`the ${kind} has a volume for every mount, and a mount for every volume`, () => {
     const mounts = template.spec.containers.flatMap(({ volumeMounts }) => volumeMounts)
     assert.deepEqual(
       mounts.map(({ name }) => name),
@@ -145,12 +145,12 @@ for (const kind of ['Deployment', 'DaemonSet']) {
     )
   })
 
-  test(`${kind}: runs on nodes that are not Ready yet`, () => {
+  test(`the ${kind} runs on nodes that are not Ready yet`, () => {
     for (const key of ['node.kubernetes.io/not-ready', 'node.kubernetes.io/network-unavailable'])
       assert.ok(tolerates(template, key), key)
   })
 
-  test(`${kind}: each container says what it needs, and those that stay are looked after`, () => {
+  test(`the ${kind} has resource requests for all containers, and probes for those that keep running`, () => {
     const { containers, initContainers = [] } = template.spec
     for (const { name, resources } of [...containers, ...initContainers]) {
       assert.match(resources?.requests?.cpu ?? '', /^\d+m$/, name)
@@ -162,7 +162,7 @@ for (const kind of ['Deployment', 'DaemonSet']) {
     }
   })
 
-  test(`${kind}: a start that hangs is ended within three minutes, and leaves words`, () => {
+  test(`the ${kind} restarts a container that hangs for three minutes at its start, with a termination message`, () => {
     for (const { name, startupProbe, livenessProbe, terminationMessagePolicy } of template.spec.containers) {
       assert.deepEqual(
         startupProbe?.httpGet ?? startupProbe?.exec,
@@ -174,7 +174,7 @@ for (const kind of ['Deployment', 'DaemonSet']) {
     }
   })
 
-  test(`${kind}: only a container that ends before the others is privileged, and it alone mounts for the node`, () => {
+  test(`the ${kind} has no privileged container except for an init container, which alone propagates mounts`, () => {
     const { containers, initContainers = [] } = template.spec
     for (const { securityContext } of containers) assert.notEqual(securityContext.privileged, true)
     for (const { securityContext, volumeMounts } of [...containers, ...initContainers])
@@ -193,7 +193,7 @@ const tolerates = ({ spec }: Template, key: string): boolean =>
     (toleration) => toleration.operator === 'Exists' && (toleration.key ?? key) === key && !toleration.effect,
   )
 
-test('an agent is on every node, whatever its taints; an operator leaves one that is drained or gone', () => {
+test('an agent tolerates every taint, and an operator leaves a drained or lost node', () => {
   const [agent, operator] = [find(render(), 'DaemonSet'), find(render(), 'Deployment')]
   for (const key of ['node.kubernetes.io/unschedulable', 'node.kubernetes.io/unreachable', 'a/taint']) {
     assert.ok(tolerates(agent.spec.template, key), key)
@@ -202,7 +202,7 @@ test('an agent is on every node, whatever its taints; an operator leaves one tha
   assert.ok(tolerates(operator.spec.template, 'node-role.kubernetes.io/control-plane'))
 })
 
-test('operators are kept on different nodes, and one is always left', () => {
+test('operators prefer different nodes, and a drain leaves one of them', () => {
   for (const names of [defaultNames, compatibleNames]) {
     const manifests = render(names)
     const { labels } = find(manifests, 'Deployment').spec.template.metadata
@@ -220,7 +220,7 @@ test('operators are kept on different nodes, and one is always left', () => {
   }
 })
 
-test('the operator’s probes look for the file that it writes, on a volume of its own', () => {
+test('the operator’s probes read the file that it writes, on its own volume', () => {
   const { containers, volumes } = find(render(), 'Deployment').spec.template.spec
   const [operator] = containers
   assert.ok(operator)
@@ -232,22 +232,22 @@ test('the operator’s probes look for the file that it writes, on a volume of i
   assert.ok(volumes.find(({ name }) => name === mount?.name)?.emptyDir)
 })
 
-test('the replicas of the operator are those of the configuration', () => {
+test('the operator has the configured number of replicas', () => {
   assert.equal(find(render(defaultNames, { 'operator-replicas': '3' }), 'Deployment').spec.replicas, 3)
   assert.equal(find(render(), 'Deployment').spec.replicas, 2)
 })
 
-test('the agent may write nothing but the status of egress nodes', () => {
+test('the agent can write only the status of EgressNodes', () => {
   const writes = rights('sallyport-agent').filter((right) => !/^(get|list|watch) /.test(right))
   assert.deepEqual(writes, ['patch sallyport.dev/egressnodes/status'])
 })
 
-test('no rule is a wildcard, and none reaches secrets', () => {
+test('no role has a wildcard or a right on secrets', () => {
   for (const name of ['sallyport-agent', 'sallyport-operator'])
     for (const right of rights(name)) assert.doesNotMatch(right, /\*|secrets/)
 })
 
-test('leases are the operator’s in its own namespace only', () => {
+test('the operator has rights on leases only in its own namespace', () => {
   const role = render().find(
     ({ kind, rules }) => kind === 'ClusterRole' && JSON.stringify(rules).includes('leases'),
   )
@@ -255,7 +255,7 @@ test('leases are the operator’s in its own namespace only', () => {
   assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
 })
 
-test('of the leases there, others’ among them, the operator may read and change its own only', () => {
+test('the operator can read and update only its own lease', () => {
   const ofLeases = rulesOf('sallyport-operator').filter(({ resources }) => resources.includes('leases'))
   const ofAny = ofLeases.filter(({ resourceNames }) => resourceNames === undefined)
   assert.deepEqual(
@@ -266,7 +266,7 @@ test('of the leases there, others’ among them, the operator may read and chang
   assert.deepEqual(names, ['sallyport-operator'])
 })
 
-test('each capability of the agent is explained to who asks for the security model', () => {
+test('docs explain each capability of the agent', () => {
   const explained = readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8')
   const { add = [], drop } =
     find(render(), 'DaemonSet').spec.template.spec.containers[0]?.securityContext.capabilities ?? {}
@@ -275,13 +275,13 @@ test('each capability of the agent is explained to who asks for the security mod
   for (const capability of add) assert.match(explained, new RegExp(`\\b${capability}\\b`))
 })
 
-test('no container asks for a capability that a hardened host may lack and that no supported kernel needs', () => {
+test('no container has a capability that hardened hosts may lack and no supported kernel needs', () => {
   for (const { spec } of [find(render(), 'DaemonSet'), cleanUpDaemonSet(configMapData({})) as Workload])
     for (const { name, securityContext } of spec.template.spec.containers)
       assert.ok(!securityContext.capabilities?.add?.includes('SYS_RESOURCE'), name)
 })
 
-test('AppArmor and SELinux leave every container alone that works on the node’s files, by the names of any install', () => {
+test('AppArmor and SELinux do not confine containers that use the node’s files, with default and compatible names', () => {
   for (const names of [defaultNames, compatibleNames])
     for (const daemonSet of [
       find(render(names), 'DaemonSet'),
@@ -297,7 +297,7 @@ test('AppArmor and SELinux leave every container alone that works on the node’
     }
 })
 
-test('the container runtime’s folders are where the node has them, and where the agent looks', () => {
+test('the agent mounts the container runtime’s folders from the configured paths', () => {
   const set = { 'cni-bin-path': '/home/kubernetes/bin', 'cni-conf-path': '/var/cni/net.d' }
   const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload
   for (const { spec } of [find(render(defaultNames, set), 'DaemonSet'), cleanUp]) {
@@ -314,7 +314,7 @@ test('the container runtime’s folders are where the node has them, and where t
   }
 })
 
-test('probes ask at the port that the agent and the clean-up are given', () => {
+test('the probes of agent and clean-up use the configured port', () => {
   const set = { 'health-port': '19787' }
   const portsOf = (workload: Workload): unknown[] =>
     [...JSON.stringify(workload).matchAll(/"httpGet":\{[^}]*"port":(\d+)/g)].map(([, port]) => port)
@@ -330,7 +330,7 @@ test('probes ask at the port that the agent and the clean-up are given', () => {
   assert.deepEqual(cleanUp.spec.template.spec.containers[0]?.command?.slice(-2), ['--stay', '19787'])
 })
 
-test('chained alone, the agent may read NetworkPolicies', () => {
+test('the agent can read NetworkPolicies only in chained mode', () => {
   const may = (set: Readonly<Record<string, string>>): boolean =>
     render(defaultNames, set).some(
       ({ kind, metadata, rules }) =>
@@ -342,7 +342,7 @@ test('chained alone, the agent may read NetworkPolicies', () => {
   assert.ok(!may({}))
 })
 
-test('chained, the agent sees what the other plugin has made of pods that ran before', () => {
+test('the agent mounts the CNI result cache of the other plugin only in chained mode', () => {
   const volumesWith = (set: Readonly<Record<string, string>>): string[] =>
     find(render(defaultNames, set), 'DaemonSet').spec.template.spec.volumes.map(({ name }) => name)
   assert.ok(volumesWith({ 'cni-chaining-mode': 'generic-veth' }).includes('cni-cache'))

@@ -33,7 +33,7 @@ const agentRules = [
   { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] },
 ]
 
-/** Chained: a NetworkPolicy that could not hold for what a gateway carries is to be known of. */
+/** In chained mode, the agent must know the NetworkPolicies that cannot be enforced on gateway traffic. */
 const chainedAgentRules = [
   ...agentRules,
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
@@ -56,14 +56,14 @@ const operatorRules = [
   })),
 ]
 
-/** Others' leases are in this namespace, too: kube-scheduler's, kube-controller-manager's. What is created has no name to ask for yet. */
+/** The namespace also has leases of other components, such as kube-scheduler. RBAC cannot restrict `create` to a name. */
 const ofLeases = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] }
 const leaseRules = [
   { ...ofLeases, resourceNames: [leaderLeaseName], verbs: ['get', 'update'] },
   { ...ofLeases, verbs: ['create'] },
 ]
 
-/** Everything of an install, in the order in which it is applied. */
+/** All objects of an install, in the order in which they are applied. */
 export function renderInstall(configMap: Readonly<Record<string, string>>, names: Names): Manifest[] {
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
   return [
@@ -111,7 +111,7 @@ const heartbeat = {
   mount: { name: 'heartbeat', mountPath: '/run/sallyport-operator' },
   file: '/run/sallyport-operator/heartbeat',
 }
-/** Six heartbeats were missed. */
+/** Fails after six missed heartbeats. */
 const heartbeatProbe = (periodSeconds: number, failureThreshold: number): object => ({
   exec: { command: ['sh', '-c', `[ -n "$(find ${heartbeat.file} -newermt '-30 seconds')" ]`] },
   periodSeconds,
@@ -119,7 +119,7 @@ const heartbeatProbe = (periodSeconds: number, failureThreshold: number): object
   failureThreshold,
 })
 
-/** If nodes allow it: the death of one node then leaves an operator. */
+/** Prefers different nodes, so that one operator survives the failure of a node. */
 const onDifferentNodes = (matchLabels: Readonly<Record<string, string>>): object => ({
   podAntiAffinity: {
     preferredDuringSchedulingIgnoredDuringExecution: [

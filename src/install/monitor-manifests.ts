@@ -4,7 +4,7 @@ import { healthPortKey } from './settings/process-settings.ts'
 export const monitorName = 'sallyport-agent-metrics'
 const monitorLabels = { 'app.kubernetes.io/component': 'agent-metrics' }
 
-/** For the Prometheus Operator: it finds pods by Services. The Service has no address of its own, because nobody calls it. */
+/** The Prometheus Operator finds pods by Services. This Service is headless, because it is used for nothing else. */
 export function monitorManifests(
   { agentLabels }: Names,
   configMap: Readonly<Record<string, string>>,
@@ -40,10 +40,10 @@ export function monitorManifests(
   return [withLabels(service, monitorLabels), withLabels(monitor, chosen)]
 }
 
-/** Why these settings cannot hold together; undefined if they can. */
+/** Why these settings exclude each other. Undefined if they do not. */
 export function monitorConflict(configMap: Readonly<Record<string, string>>): string | undefined {
   if (configMap['service-monitor'] !== 'true' || configMap['health-address'] !== '127.0.0.1') return undefined
-  return 'serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1: set health.address to 0.0.0.0 or ::'
+  return 'serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1. Set health.address to 0.0.0.0 or ::'
 }
 
 function withLabels(manifest: Manifest, labels: Readonly<Record<string, string>>): Manifest {

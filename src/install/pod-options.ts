@@ -7,7 +7,7 @@ type Texts = Readonly<Record<string, string>>
 const read = <T>(configMap: ConfigMap, key: string): T => JSON.parse(configMap[key] ?? '{}') as T
 const isEmpty = (value: object): boolean => Object.keys(value).length === 0
 
-/** What the settings of one workload say of its pods. Empty values are left out, as a person leaves them out. */
+/** The fields of a workload's pods that come from settings. Empty values are omitted. */
 export function podOptions(configMap: ConfigMap, workload: 'agent' | 'operator') {
   const of = (key: string): string => `${workload}-${key}`
   const nodeSelector = read<Texts>(configMap, of('node-selector'))
@@ -31,7 +31,7 @@ export function pullSecrets(configMap: ConfigMap): object {
   return names.length === 0 ? {} : { imagePullSecrets: names.map((name) => ({ name })) }
 }
 
-/** The image of a container, and when nodes pull it. */
+/** The image of a container, and its pull policy. */
 export function imageFields(configMap: ConfigMap): {
   readonly image: string
   readonly imagePullPolicy?: string

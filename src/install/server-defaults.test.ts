@@ -75,7 +75,7 @@ for (const [what, set] of [
   ['a ServiceMonitor', { 'service-monitor': 'true', 'health-address': '::' }],
 ] as const)
   for (const names of [defaultNames, compatibleNames])
-    test(`an API server fills nothing into an install with ${what} (${names.agent})`, () => {
+    test(`the manifests of an install with ${what} leave no default for an API server to add (${names.agent})`, () => {
       const data = configMapData(set)
       const manifests = [...renderInstall(data, names), cleanUpDaemonSet(data)]
       const found = manifests.flatMap((manifest) =>
@@ -86,7 +86,7 @@ for (const [what, set] of [
       assert.deepEqual(found, [])
     })
 
-test('the search finds what is missing, and only where it would be filled in', () => {
+test('the check finds a missing field, and only where an API server would add it', () => {
   const object = { spec: { ports: [{ protocol: 'TCP' }, {}] } }
   assert.deepEqual(missing(object, ['spec', 'ports', '*', 'protocol'], 'x'), ['x.spec.ports[1].protocol'])
   assert.deepEqual(missing(object, ['spec', 'volumes', '*', 'configMap'], 'x'), [])

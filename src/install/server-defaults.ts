@@ -1,9 +1,8 @@
 import type { Manifest } from './manifest.ts'
 
 /*
- * What an API server fills into the manifests of an install. They say it themselves: a field that the server filled in belongs to
- * whoever applied first, and the next one to apply the same manifest in another way gets a conflict (409), or a GitOps tool sees
- * a difference in every comparison.
+ * The defaults that an API server would add to the manifests of an install. The manifests contain them already, because a field that the
+ * server adds belongs to the first field manager. The next one would get a conflict (409), or a GitOps tool would always see a difference.
  */
 
 interface Fields {

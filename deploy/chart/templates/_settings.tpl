@@ -1,4 +1,4 @@
-{{/* The data of the ConfigMap: every setting as a text. */}}
+{{/* The data of the ConfigMap: every setting as a string. */}}
 {{- define "sallyport.settings" -}}
 kube-proxy-replacement: {{ .Values.kubeProxyReplacement | quote }}
 enable-ipv4-egress-gateway: {{ .Values.egressGateway.enabled | quote }}
@@ -45,13 +45,13 @@ service-monitor-labels: {{ .Values.serviceMonitor.labels | toRawJson | quote }}
 service-monitor-interval: {{ .Values.serviceMonitor.interval | quote }}
 {{- end }}
 
-{{/* Pods restart when a setting changes. install writes the same value for the same settings. */}}
+{{/* A hash of all settings, so that pods restart when a setting changes. "sallyport install" writes the same hash. */}}
 {{- define "sallyport.fingerprint" -}}
 {{ include "sallyport.settings" . | fromYaml | toRawJson | sha256sum | trunc 16 }}
 {{- end }}
 
-{{/* Not empty if the release brings this definition: a list of the context and the definition's name. */}}
-{{- define "sallyport.bringsDefinition" -}}
+{{/* Not empty if the release creates a definition. The argument is a list of the context and the name of the definition. */}}
+{{- define "sallyport.createsDefinition" -}}
 {{- $root := index . 0 }}
 {{- $name := index . 1 }}
 {{- $options := dict "ciliumegressgatewaypolicies.cilium.io" $root.Values.definitions.cilium "isovalentegressgatewaypolicies.isovalent.com" $root.Values.definitions.isovalent }}
@@ -62,12 +62,12 @@ service-monitor-interval: {{ .Values.serviceMonitor.interval | quote }}
 {{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
 {{- end }}
 
-{{/* Settings that cannot hold together, and the one namespace where Sallyport can be. */}}
+{{/* Fails in any namespace but kube-system, and for settings that exclude each other. */}}
 {{- define "sallyport.check" -}}
 {{- if ne .Release.Namespace "kube-system" }}
-{{- fail "Sallyport runs in the namespace kube-system: add --namespace kube-system" }}
+{{- fail "Sallyport runs only in the namespace kube-system: add --namespace kube-system" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (eq .Values.health.address "127.0.0.1") }}
-{{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1: set health.address to 0.0.0.0 or ::" }}
+{{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1. Set health.address to 0.0.0.0 or ::" }}
 {{- end }}
 {{- end }}

@@ -25,14 +25,17 @@ test('deploy/chart is what the code renders: run "make chart"', () => {
   for (const [file, text] of renderChart()) assert.equal(readFileSync(join(chart, file), 'utf8'), text, file)
 })
 
-test('every setting of install is in values.yaml, with its help', () => {
+test('values.yaml has every setting of install, with its help', () => {
   const values = renderChart().get('values.yaml') ?? ''
   const root = parseAllDocuments(values)[0]
   for (const { path } of settings) assert.ok(root?.hasIn(path.split('.')), path)
-  assert.match(values, /# UDP port of the tunnel\. Let it pass between all nodes\.\ntunnelPort: 8472\n/)
+  assert.match(
+    values,
+    /# UDP port of the tunnel\. Firewalls must allow it between all nodes\.\ntunnelPort: 8472\n/,
+  )
 })
 
-test('lines that a condition decides about stand between if, else and end; others stand alone', () => {
+test('a template has if, else and end around the lines that depend on a condition', () => {
   const full = ['a', 'b', '  c', '  d', 'e']
   assert.deepEqual(
     withConditions(full, [
@@ -127,7 +130,7 @@ const nameOf = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.nam
 const byName = (manifests: readonly Manifest[]): Map<string, Manifest> =>
   new Map(manifests.map((manifest) => [nameOf(manifest), manifest]))
 
-/** Without what only a chart says of a definition, and the hooks of helm test. */
+/** The manifests without the chart's own annotations of definitions, and without the hooks of helm test. */
 function plain(manifests: readonly Labelled[]): Manifest[] {
   return manifests
     .filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === undefined)
@@ -151,14 +154,14 @@ for (const age of ['oldest', 'newest'] as const) {
   const skip = !existsSync(helm) && 'Helm is missing: run ./setup on x86-64'
 
   describe(`the ${age} Helm`, { skip }, () => {
-    test('finds nothing to complain about', () => {
+    test('lints the chart without a finding', () => {
       const { status, stdout } = run('lint', chart, '--strict', '--namespace', 'kube-system')
       assert.equal(status, 0, stdout)
       assert.doesNotMatch(stdout, /WARNING|ERROR/)
     })
 
     for (const [what, values] of Object.entries(valuesFiles))
-      test(`renders what install applies: ${what}`, async () => {
+      test(`renders the same objects as install for ${what}`, async () => {
         const { status, stdout, stderr } = template(values)
         assert.equal(status, 0, stderr)
         const rendered = parseAllDocuments(stdout).map((document) => document.toJS() as Labelled)
@@ -170,7 +173,7 @@ for (const age of ['oldest', 'newest'] as const) {
         for (const [name, manifest] of expected) assert.deepEqual(actual.get(name), manifest, name)
       })
 
-    test('takes --set as install does', async () => {
+    test('treats --set like install', async () => {
       const set = [
         'devices={eth+,net+}',
         'nodeSelector.kubernetes\\.io/os=linux',
@@ -187,13 +190,13 @@ for (const age of ['oldest', 'newest'] as const) {
         )
     })
 
-    test('leaves out what an older Kubernetes does not know', () => {
+    test('omits fields that an older Kubernetes does not know', () => {
       assert.match(template({}, '--kube-version', '1.30.0').stdout, /appArmorProfile/)
       assert.doesNotMatch(template({}, '--kube-version', '1.29.5').stdout, /appArmorProfile/)
       assert.match(template({}, '--kube-version', '1.27.0').stderr, /incompatible with Kubernetes/)
     })
 
-    test('replaces agents and operators with the clean-up of the nodes', () => {
+    test('replaces agents and operators with the clean-up DaemonSet if cleanUp is true', () => {
       const kinds = parseAllDocuments(template({ cleanUp: true }).stdout)
         .map((document) => document.toJS() as Labelled)
         .map(nameOf)
@@ -211,7 +214,7 @@ for (const age of ['oldest', 'newest'] as const) {
       [{ egressGateway: { egressIPLingerTime: 'long' } }, /egressIPLingerTime/],
       [{ podLabels: { 'k8s-app': 'other' } }, /podLabels/],
       [{ image: { tag: 1.1 } }, /tag/],
-      [{ serviceMonitor: { enabled: true } }, /set health\.address to 0\.0\.0\.0/],
+      [{ serviceMonitor: { enabled: true } }, /Set health\.address to 0\.0\.0\.0/],
     ] as const)
       test(`refuses ${JSON.stringify(values)}`, () => {
         const { status, stderr } = template(values)
@@ -219,7 +222,7 @@ for (const age of ['oldest', 'newest'] as const) {
         assert.match(stderr, message)
       })
 
-    test('refuses any other namespace, and says which one to give', () => {
+    test('refuses any namespace but kube-system, and says which one to use', () => {
       const { status, stderr } = run('template', 'sallyport', chart)
       assert.notEqual(status, 0)
       assert.match(stderr, /add --namespace kube-system/)

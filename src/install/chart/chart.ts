@@ -6,7 +6,7 @@ import { renderValues } from './values.ts'
 const origin =
   'Rendered by "make chart" from the sources of "sallyport install". Change those, not this file.'
 
-/** The Helm chart: each file's text by its path. */
+/** Renders the Helm chart: the text of each file by its path. */
 export function renderChart(): ReadonlyMap<string, string> {
   const templates = [...renderTemplates(), ['templates/tests/status.yaml', statusTest()] as const]
   return new Map([

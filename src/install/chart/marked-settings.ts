@@ -3,22 +3,22 @@ import { settings } from '../settings/settings.ts'
 import { imageTagKey } from '../settings/workload-settings.ts'
 
 /*
- * The chart's templates are the manifests of an install whose settings are marks: texts and numbers that occur nowhere else.
- * What stands at a mark in the rendered YAML becomes the expression for that setting.
+ * The chart's templates are rendered from the manifests of an install whose settings are marks, which are strings and numbers that occur
+ * nowhere else. Each mark in the rendered YAML becomes the expression of its setting.
  */
 
 const firstNumber = 970_000
 const textMark = (key: string): string => `__${key}__`
 const numberMark = (index: number): string => String(firstNumber + index)
 
-/** A ConfigMap in which every setting is its mark, and every option is on. */
+/** A ConfigMap in which every setting is its mark, and every option is enabled. */
 export const markedConfigMap: Readonly<Record<string, string>> = Object.fromEntries(
   settings.map(({ key, kind, choices }, index) => [key, markOf(key, kind, index, choices)]),
 )
 
 function markOf(key: string, kind: Setting['kind'], index: number, choices: Setting['choices']): string {
   if (kind === 'boolean') return 'true'
-  /* The manifests branch on it. */
+  /* The manifests depend on its value. */
   if (key === 'cni-chaining-mode') return choices?.at(-1) ?? ''
   if (kind === 'integer') return numberMark(index)
   if (kind === 'objects') return JSON.stringify([{ [textMark(key)]: '' }])
@@ -46,7 +46,7 @@ export function unmark(line: string): string {
   return unmarkValue(line, marked)
 }
 
-/** A value that is one mark becomes one expression; one that holds marks becomes a quoted text, as `"{{ … }}:{{ … }}"`. */
+/** A value that is one mark becomes one expression. A value that contains marks becomes a quoted string: `"{{ … }}:{{ … }}"`. */
 function unmarkValue(line: string, marked: readonly Setting[]): string {
   const [, before = '', value = ''] = /^( *(?:- )?(?:[\w./-]+: )?)(.*)$/.exec(line) ?? []
   const [only] = marked
@@ -66,7 +66,7 @@ function unmarkValue(line: string, marked: readonly Setting[]): string {
 const markIn = (setting: Setting): string =>
   setting.kind === 'integer' ? numberMark(settings.indexOf(setting)) : textMark(setting.key)
 
-/** The setting as the ConfigMap has it, a text. */
+/** The line of a setting in the ConfigMap. */
 export function configMapLine(setting: Setting): string {
   const value = expressionOf(setting)
   const text = {

@@ -1,20 +1,20 @@
-/** Text that depends on conditions: the lines with everything on, and what each condition that is off changes in them. */
+/** Merges variants of a text into one template: the full text, and one variant without each condition. */
 
 export interface Condition {
-  /** In a template. */
+  /** The expression in the template. */
   readonly test: string
-  /** The whole text where it does not hold. */
+  /** The whole text if the condition does not hold. */
   readonly without: readonly string[]
 }
 
 interface Change {
-  /** Lines of the full text that go, from and to (exclusive), and what comes in their place. */
+  /** The lines of the full text to replace, from and to (exclusive), and their replacement. */
   readonly from: number
   readonly to: number
   readonly instead: readonly string[]
 }
 
-/** The full text with `if` around the lines that a condition decides about. */
+/** The full text with `if` around the lines that depend on a condition. */
 export function withConditions(full: readonly string[], conditions: readonly Condition[]): string[] {
   const opening: string[][] = full.map(() => [])
   const closing: string[][] = full.map(() => [])
@@ -31,7 +31,7 @@ export function withConditions(full: readonly string[], conditions: readonly Con
   return full.flatMap((line, index) => [...(opening[index] ?? []), line, ...(closing[index] ?? [])])
 }
 
-/** What has to change in `full` to become `other`, by the longest common subsequence of lines. */
+/** The changes from `full` to `other`, by the longest common subsequence of lines. */
 function changesOf(full: readonly string[], other: readonly string[]): Change[] {
   const lengths = commonLengths(full, other)
   const changes: Change[] = []

@@ -6,7 +6,7 @@ import { chartSettings, helpOf } from './values.ts'
 
 type Schema = { readonly [key: string]: Json }
 
-/** values.schema.json: refuses what `install` refuses, as far as a schema can say it. Patterns are Go's: no look-ahead. */
+/** Renders values.schema.json. It refuses what `install` refuses, as far as a schema can. Go's patterns have no look-ahead. */
 export function renderSchema(): string {
   const leaves: [path: string, schema: Schema][] = [
     ...settings.map((each): [string, Schema] => [
@@ -17,7 +17,7 @@ export function renderSchema(): string {
       path,
       { description: help, ...(schema as Schema) },
     ]),
-    ['global', { description: 'For charts that have this one as a part.', type: 'object' }],
+    ['global', { description: 'For charts that have this chart as a dependency.', type: 'object' }],
   ]
   const root = { $schema: 'http://json-schema.org/draft-07/schema#', title: 'Sallyport', ...nest(leaves) }
   return `${JSON.stringify(root, undefined, 2)}\n`

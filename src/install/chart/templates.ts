@@ -10,7 +10,7 @@ import { withConditions } from './optional-lines.ts'
 
 type ConfigMap = Readonly<Record<string, string>>
 
-/** When a part of the manifests is there, and the ConfigMap or the server's version without which it is not. */
+/** The condition of each optional part of the manifests, with the settings or the server version that leave the part out. */
 const conditions: readonly { readonly test: string; readonly off?: ConfigMap; readonly server?: string }[] = [
   { test: 'eq .Values.cni.chainingMode "generic-veth"', off: { 'cni-chaining-mode': 'none' } },
   { test: '.Values.serviceMonitor.enabled', off: { 'service-monitor': 'false' } },
@@ -22,7 +22,7 @@ const conditions: readonly { readonly test: string; readonly off?: ConfigMap; re
     .map((setting) => ({ test: expressionOf(setting), off: { [setting.key]: setting.fallback } })),
 ]
 
-/** The manifests that a file takes, as a template. */
+/** The manifests of a file, as a template. */
 function templateOf(
   pick: (each: Manifest) => boolean,
   render: (configMap: ConfigMap) => readonly Manifest[],
@@ -50,7 +50,7 @@ const ofKinds =
     names.includes(kind)
 const install = (configMap: ConfigMap): Manifest[] => renderInstall(configMap, defaultNames)
 
-/** Path and text of each template that is made of manifests. */
+/** The path and text of each template with manifests. */
 export function renderTemplates(): ReadonlyMap<string, string> {
   const whileInstalled = (text: string): string => `{{- if not .Values.cleanUp }}\n${text}{{- end }}\n`
   return new Map([
@@ -94,8 +94,8 @@ function configurationTemplate(): string {
 }
 
 /**
- * A definition stays when the release goes, because all policies go with it. One that another product brought is left alone, as
- * install leaves it.
+ * A definition is kept when the release is removed, because all policies would be deleted with it. Like `install`, the chart does not
+ * change a definition that another product created.
  */
 function definitionTemplate(name: string): string {
   const [definition] = install({}).filter(
@@ -104,6 +104,6 @@ function definitionTemplate(name: string): string {
   if (definition === undefined) throw new Error(`no definition is named ${name}`)
   const annotations = { 'helm.sh/resource-policy': 'keep', [chartAnnotation]: 'true' }
   const text = toYaml([{ ...definition, metadata: { ...definition.metadata, annotations } } as Manifest])
-  if (text.includes('{{')) throw new Error(`${name} holds text that Helm would take for an expression`)
-  return `{{- if include "sallyport.bringsDefinition" (list . "${name}") }}\n${text}{{- end }}\n`
+  if (text.includes('{{')) throw new Error(`${name} contains "{{", which Helm would take for an expression`)
+  return `{{- if include "sallyport.createsDefinition" (list . "${name}") }}\n${text}{{- end }}\n`
 }

@@ -6,11 +6,11 @@ import { imageFields, pullSecrets } from '../pod-options.ts'
 import { settings } from '../settings/settings.ts'
 import { configMapLine } from './marked-settings.ts'
 
-/** The files of the chart that are no manifests of an install. */
+/** The files of the chart that are not manifests of an install. */
 
 export const chartYaml = `apiVersion: v2
 name: sallyport
-description: Pods leave the cluster from addresses that you chose, and keep leaving from them when a gateway dies
+description: An egress gateway. Pods leave the cluster from IP addresses that you choose, and open connections survive the failure of a gateway
 type: application
 version: ${version}
 appVersion: "${version}"
@@ -23,18 +23,18 @@ const policyOptions = [
   [`${kinds.isovalentEgressGatewayPolicy.plural}.${kinds.isovalentEgressGatewayPolicy.group}`, 'isovalent'],
 ] as const
 
-export const namedTemplates = `{{/* The data of the ConfigMap: every setting as a text. */}}
+export const namedTemplates = `{{/* The data of the ConfigMap: every setting as a string. */}}
 {{- define "sallyport.settings" -}}
 ${settings.map(configMapLine).join('\n')}
 {{- end }}
 
-{{/* Pods restart when a setting changes. install writes the same value for the same settings. */}}
+{{/* A hash of all settings, so that pods restart when a setting changes. "sallyport install" writes the same hash. */}}
 {{- define "sallyport.fingerprint" -}}
 {{ include "sallyport.settings" . | fromYaml | toRawJson | sha256sum | trunc 16 }}
 {{- end }}
 
-{{/* Not empty if the release brings this definition: a list of the context and the definition's name. */}}
-{{- define "sallyport.bringsDefinition" -}}
+{{/* Not empty if the release creates a definition. The argument is a list of the context and the name of the definition. */}}
+{{- define "sallyport.createsDefinition" -}}
 {{- $root := index . 0 }}
 {{- $name := index . 1 }}
 {{- $options := dict ${policyOptions.map(([name, option]) => `"${name}" $root.Values.definitions.${option}`).join(' ')} }}
@@ -45,19 +45,19 @@ ${settings.map(configMapLine).join('\n')}
 {{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
 {{- end }}
 
-{{/* Settings that cannot hold together, and the one namespace where Sallyport can be. */}}
+{{/* Fails in any namespace but ${namespace}, and for settings that exclude each other. */}}
 {{- define "sallyport.check" -}}
 {{- if ne .Release.Namespace "${namespace}" }}
-{{- fail "Sallyport runs in the namespace ${namespace}: add --namespace ${namespace}" }}
+{{- fail "Sallyport runs only in the namespace ${namespace}: add --namespace ${namespace}" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (eq .Values.health.address "127.0.0.1") }}
-{{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1: set health.address to 0.0.0.0 or ::" }}
+{{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1. Set health.address to 0.0.0.0 or ::" }}
 {{- end }}
 {{- end }}
 `
 
 export const notes = `{{- if .Values.cleanUp }}
-Sallyport is removed from the nodes. When every pod of the DaemonSet sallyport-clean-up is ready, remove the release:
+The pods of the DaemonSet sallyport-clean-up are removing Sallyport from the nodes. Wait until all of them are ready, and remove the release:
 
   kubectl -n ${namespace} rollout status daemonset/sallyport-clean-up
   helm uninstall {{ .Release.Name }} --namespace ${namespace}
@@ -73,15 +73,15 @@ Then label a gateway node and apply a policy:
   kubectl explain isovalentegressgatewaypolicy.spec
 {{- if not .Values.egressGateway.enabled }}
 
-WARNING: egressGateway.enabled is false. No policy is enforced: every pod leaves with the address of its node.
+WARNING: egressGateway.enabled is false. No policy is enforced, and all pods leave with the address of their node.
 {{- end }}
 {{- if eq .Values.cni.chainingMode "none" }}
 
-Sallyport is the only CNI plugin of this cluster (cni.chainingMode is none). If another plugin connects your pods, uninstall this
-release and set cni.chainingMode=generic-veth.
+Sallyport is the only CNI plugin of this cluster, because cni.chainingMode is none. If another CNI plugin connects your pods, uninstall
+this release, and install it again with cni.chainingMode=generic-veth.
 {{- end }}
 
-Before helm uninstall, clean the nodes: helm upgrade {{ .Release.Name }} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true
+Before you run helm uninstall, clean the nodes: helm upgrade {{ .Release.Name }} CHART --namespace ${namespace} --reset-then-reuse-values --set cleanUp=true
 {{- end }}
 `
 
@@ -93,7 +93,7 @@ const hook = (weight: number): object => ({
 const testName = 'sallyport-test'
 const read = ['get', 'list']
 
-/** What \`helm test\` runs: the status of the whole install, read with rights of its own. */
+/** The pod of `helm test`. It reads the status of the whole install, with a service account of its own. */
 export function statusTest(): string {
   const metadata = (weight: number, isNamespaced = true): object => ({
     name: testName,
@@ -126,7 +126,7 @@ export function statusTest(): string {
         name: 'status',
         ...imageFields({ 'image-repository': 'IMAGE', 'image-tag': 'TAG', 'image-pull-policy': 'POLICY' }),
         command: ['sallyport', 'status', '--wait', '--wait-duration', '1m'],
-        /* It asks the cluster, also where it could reach the agent of its node. */
+        /* The pod must ask the cluster, even if it can reach the agent on its node. */
         env: [{ name: 'SALLYPORT_SOCKET', value: '' }],
         securityContext: withoutRights,
       },

@@ -14,27 +14,27 @@ interface ChartSetting {
 export const chartSettings: readonly ChartSetting[] = [
   {
     path: 'definitions.cilium',
-    help: 'Bring the definition of CiliumEgressGatewayPolicy. Helm leaves a definition of another product alone, but helm template cannot see it: set false there.',
+    help: 'Create the definition of CiliumEgressGatewayPolicy. Helm does not replace a definition of another product. helm template cannot detect one, so set false there.',
     fallback: true,
     schema: { type: 'boolean' },
   },
   {
     path: 'definitions.isovalent',
-    help: 'Bring the definition of IsovalentEgressGatewayPolicy.',
+    help: 'Create the definition of IsovalentEgressGatewayPolicy, as for definitions.cilium.',
     fallback: true,
     schema: { type: 'boolean' },
   },
   {
     path: 'cleanUp',
-    help: 'Before helm uninstall: replace agents and operators with pods that remove everything of Sallyport from each node.',
+    help: 'Set it to true before helm uninstall. It replaces agents and operators with pods that remove Sallyport’s files and programs from each node.',
     fallback: false,
     schema: { type: 'boolean' },
   },
 ]
 
-/** What values.yaml says of a setting: its default in the type that Helm users write. */
+/** The default of a setting in values.yaml, with the type that Helm users expect. */
 export function defaultOf({ key, kind, fallback }: Setting): Json {
-  /* Empty, so that `helm upgrade --reuse-values` does not keep the old version's image. */
+  /* An empty default prevents `helm upgrade --reuse-values` from keeping the image of the old version. */
   if (key === imageTagKey) return ''
   switch (kind) {
     case 'boolean':
@@ -54,7 +54,7 @@ export function defaultOf({ key, kind, fallback }: Setting): Json {
 }
 
 export function helpOf({ key, help, choices = [] }: Setting): string {
-  if (key === imageTagKey) return 'Its tag. Empty: the version of the chart.'
+  if (key === imageTagKey) return 'Tag of the image. If empty, the version of the chart.'
   return choices.length > 1 ? `${help} One of: ${choices.join(', ')}.` : help
 }
 
@@ -67,13 +67,13 @@ interface Leaf {
 }
 const isLeaf = (node: Branch | Leaf): node is Leaf => 'help' in node && typeof node.help === 'string'
 
-/** values.yaml: every setting once, with its help as a comment, nested as its path says. */
+/** Renders values.yaml: every setting once, nested by its path, with its help as a comment. */
 export function renderValues(): string {
   const leaves = [
     ...settings.map((each) => ({ path: each.path, help: helpOf(each), value: defaultOf(each) })),
     ...chartSettings.map(({ path, help, fallback }) => ({ path, help, value: fallback })),
   ]
-  const head = `# The settings of Sallyport. "sallyport install --help" explains the same settings by the same names.\n`
+  const head = `# The settings of Sallyport. "sallyport install --help" lists the same settings.\n`
   return `${head}\n${renderBranch(nest(leaves), '').join('\n')}\n`
 }
 
@@ -103,7 +103,7 @@ function renderBranch(branch: Branch, indent: string): string[] {
   )
 }
 
-/** JSON is YAML; plain words need no quotes. */
+/** JSON is valid YAML. Simple words need no quotes. */
 function flow(value: Json): string {
   return typeof value === 'string' &&
     /^[a-z/][\w./-]*$/i.test(value) &&

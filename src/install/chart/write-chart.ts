@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { renderChart } from './chart.ts'
 
-/** Writes the chart to the folder of the first argument, and deletes what was there. */
+/** Writes the chart to the folder of the first argument, after deleting that folder. */
 const [folder] = process.argv.slice(2)
 if (folder === undefined) throw new Error('usage: write-chart.ts FOLDER')
 rmSync(folder, { recursive: true, force: true })

@@ -8,10 +8,10 @@ export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly issues: readonly string[] }
 
-/** A setting by its path, and the text that it is set to. */
+/** The path of a setting, and its value as text. */
 export type Assignment = readonly [path: string, value: string | undefined]
 
-/** `--set a.b=c`, `--set devices={eth+,net+}`; several at once with commas outside braces, as Helm has it. */
+/** Parses `--set a.b=c` and `--set devices={eth+,net+}`. Like in Helm, commas outside braces separate several assignments. */
 export function assignmentsIn(sets: readonly string[]): readonly Assignment[] {
   return sets
     .flatMap((set) => set.match(/(?:\{[^}]*\}|[^,{])+/g) ?? [])
@@ -23,8 +23,8 @@ export function assignmentsIn(sets: readonly string[]): readonly Assignment[] {
 }
 
 /**
- * By the keys of the ConfigMap; of two for one setting the later counts, and objects are merged into what was there before. All
- * issues at once.
+ * Returns the values by ConfigMap key, or all issues at once. Of two assignments to one setting, the later wins. Objects are merged into
+ * the previous value.
  */
 export function parseAssignments(
   assignments: readonly Assignment[],

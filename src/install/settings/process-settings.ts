@@ -3,7 +3,7 @@ import type { Setting } from './setting.ts'
 export const healthPortKey = 'health-port'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
 
-/** What agents and operators go by. The first six are those that users of other gateways bring along. */
+/** The settings that agents and operators read. */
 export const processSettings = [
   {
     path: 'kubeProxyReplacement',
@@ -11,14 +11,14 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Accepted so that existing commands work. Sallyport does not handle Services: kube-proxy, or the other CNI plugin, does.',
+    help: 'Accepted so that existing commands work, and without effect. Sallyport does not handle Services. kube-proxy or the other CNI plugin does.',
   },
   {
     path: 'egressGateway.enabled',
     key: 'enable-ipv4-egress-gateway',
     kind: 'boolean',
     fallback: 'true',
-    help: 'Apply egress policies. If false, every pod leaves with its node’s address.',
+    help: 'Enforce egress policies. If false, all pods leave with the address of their node.',
   },
   {
     path: 'egressGateway.reconciliationTriggerInterval',
@@ -32,14 +32,14 @@ export const processSettings = [
     key: 'egress-ip-linger-time',
     kind: 'duration',
     fallback: '2h4m',
-    help: 'How long nodes keep an egress IP after its last policy is gone, so that open connections can end. Connections that last longer break.',
+    help: 'How long nodes keep an egress IP after no policy uses it any more. Connections that are still open then break.',
   },
   {
     path: 'egressGateway.portLeaseIdleTime',
     key: 'port-lease-idle-time',
     kind: 'duration',
     fallback: '10m',
-    help: 'How long a node keeps leased ports that no connection uses.',
+    help: 'How long a node keeps leased ports that no connection uses. Then it returns them.',
   },
   {
     path: 'bpf.masquerade',
@@ -47,7 +47,7 @@ export const processSettings = [
     kind: 'boolean',
     fallback: 'true',
     choices: ['true'],
-    help: 'Traffic that no policy selects leaves with the node’s address. In chained mode the other CNI plugin does that. Only true is supported.',
+    help: 'Only true is supported: traffic that no policy selects leaves with the address of the node. In chained mode, the other CNI plugin does that.',
   },
   {
     path: 'cni.chainingMode',
@@ -55,7 +55,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'none',
     choices: ['none', 'generic-veth'],
-    help: 'none: Sallyport is the cluster’s CNI plugin. generic-veth: another CNI plugin connects the pods by veth pairs, and Sallyport adds egress. Do not change it while pods run.',
+    help: 'With none, Sallyport is the only CNI plugin. With generic-veth, another CNI plugin connects the pods by veth pairs, and Sallyport adds egress gateways. Do not change it while pods run.',
   },
   {
     path: 'cni.networkPolicies',
@@ -63,21 +63,21 @@ export const processSettings = [
     kind: 'word',
     fallback: 'refuse',
     choices: ['refuse', 'bypass'],
-    help: 'Chained mode: traffic that an egress policy selects goes past NetworkPolicies. refuse: Sallyport drops it if a NetworkPolicy restricts the pod’s egress. bypass: it leaves.',
+    help: 'In chained mode, NetworkPolicies are not enforced on traffic that an egress policy selects. With refuse, Sallyport drops that traffic if a NetworkPolicy restricts the egress of its pod. With bypass, that traffic leaves.',
   },
   {
     path: 'cni.binPath',
     key: cniKeys.binaries,
     kind: 'path',
     fallback: '/opt/cni/bin',
-    help: 'The folder in which the nodes’ container runtime looks for CNI plugins. Do not change it later.',
+    help: 'Folder on each node in which the container runtime looks for CNI plugins. Do not change it after the install.',
   },
   {
     path: 'cni.confPath',
     key: cniKeys.configuration,
     kind: 'path',
     fallback: '/etc/cni/net.d',
-    help: 'The folder in which the container runtime looks for CNI configurations. Do not change it later.',
+    help: 'Folder on each node in which the container runtime looks for CNI configurations. Do not change it after the install.',
   },
   {
     path: 'l7Proxy',
@@ -85,14 +85,14 @@ export const processSettings = [
     kind: 'boolean',
     fallback: 'false',
     choices: ['false'],
-    help: 'Accepted so that existing commands work. Only false is supported: Sallyport has no L7 proxy.',
+    help: 'Accepted so that existing commands work. Only false is supported, because Sallyport has no L7 proxy.',
   },
   {
     path: 'devices',
     key: 'devices',
     kind: 'list',
     fallback: '',
-    help: 'Network devices by which nodes reach the world: names, or beginnings of names with a +, for example {eth+,net+}. Empty: the devices with the node’s address or a default route.',
+    help: 'Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +, for example {eth+,net+}. If empty, Sallyport uses the devices with the node’s address or a default route.',
   },
   {
     path: 'tunnelProtocol',
@@ -108,7 +108,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '8472',
     range: [1, 65535],
-    help: 'UDP port of the tunnel. Let it pass between all nodes.',
+    help: 'UDP port of the tunnel. Firewalls must allow it between all nodes.',
   },
   {
     path: 'health.port',
@@ -116,7 +116,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '9787',
     range: [1, 65535],
-    help: 'TCP port of each node at which the agent answers the kubelet’s probes and serves metrics.',
+    help: 'TCP port on each node on which the agent answers the kubelet’s probes and serves metrics.',
   },
   {
     path: 'health.address',
@@ -124,7 +124,7 @@ export const processSettings = [
     kind: 'word',
     fallback: '127.0.0.1',
     choices: ['127.0.0.1', '0.0.0.0', '::'],
-    help: 'Address at which the agent serves probes and metrics. 127.0.0.1: the node itself. 0.0.0.0 or ::, everyone who reaches the node, by IPv4 or by both families: a Prometheus in the cluster needs that. There is no authentication, and nothing secret.',
+    help: 'Address on which the agent serves probes and metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), everyone who reaches the node can. Prometheus in the cluster needs that. There is no authentication, and the metrics contain no secrets.',
   },
   {
     path: 'mtu',
@@ -132,7 +132,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '0',
     range: [0, 65535],
-    help: 'MTU of pods. 0: the MTU of the nodes’ network, less the tunnel’s headers.',
+    help: 'MTU of pods. If 0, the MTU of the nodes’ network minus the headers of the tunnel.',
   },
   {
     path: 'slots',
@@ -141,21 +141,21 @@ export const processSettings = [
     fallback: '512',
     range: [16, 2048],
     isPowerOfTwo: true,
-    help: 'Number of nodes among which the guaranteed ports of each egress IP are divided: a power of two from 16 to 2048. Above 512, policies that use a node’s own address have leased ports only. Do not change it later.',
+    help: 'Number of slots. Each node gets one. Each slot owns an equal share of the guaranteed ports of every egress IP. Use a power of two from 16 to 2048. Above 512, policies that use a node’s own address have leased ports only. Do not change it after the install.',
   },
   {
     path: 'stackCIDRs',
     key: 'stack-cidrs',
     kind: 'cidrs',
     fallback: '10.96.0.0/12',
-    help: 'Destinations that Sallyport leaves to the kernel and kube-proxy: the range of Services.',
+    help: 'Destinations that Sallyport leaves to the kernel and kube-proxy. Set it to the range of Services.',
   },
   {
     path: 'nonMasqueradeCIDRs',
     key: 'non-masquerade-cidrs',
     kind: 'cidrs',
     fallback: '',
-    help: 'Destinations that pods reach with their own address, by the node’s routes. No policy applies to them.',
+    help: 'Destinations that pods reach with their own address, by the routes of the node. No egress policy applies to them.',
   },
   {
     path: 'logLevel',
@@ -163,6 +163,6 @@ export const processSettings = [
     kind: 'word',
     fallback: 'info',
     choices: ['debug', 'info', 'warn', 'error'],
-    help: 'Least severe level of log messages that agents and operators write.',
+    help: 'Lowest level of the log messages that agents and operators write.',
   },
 ] as const satisfies readonly Setting[]

@@ -1,18 +1,18 @@
-/** A line of the table of settings. */
+/** A setting of an install. */
 export interface Setting {
-  /** As `--set` has it. */
+  /** Its name in `--set` and in values.yaml. */
   readonly path: string
-  /** As the ConfigMap has it, and `config view` prints it. */
+  /** Its name in the ConfigMap and in `config view`. */
   readonly key: string
   readonly kind: Kind
   readonly fallback: string
   readonly help: string
-  /** Only these values are taken. */
+  /** The only accepted values. */
   readonly choices?: readonly string[]
-  /** Of an integer. */
+  /** The minimum and maximum of an integer. */
   readonly range?: readonly [number, number]
   readonly isPowerOfTwo?: boolean
-  /** Keys of a map that a user must not set. */
+  /** Keys of a map that the user must not set. */
   readonly reserved?: readonly string[]
 }
 

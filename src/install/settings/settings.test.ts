@@ -8,7 +8,7 @@ import { settings } from './settings.ts'
 
 const parseSets = (sets: readonly string[]) => parseAssignments(assignmentsIn(sets))
 
-test('the walkthrough’s five flags are understood', () => {
+test('the five settings of the walkthrough are accepted', () => {
   const parsed = parseSets([
     'kubeProxyReplacement=strict',
     'egressGateway.enabled=true',
@@ -23,7 +23,7 @@ test('the walkthrough’s five flags are understood', () => {
   assert.equal(parsed.value['kube-proxy-replacement'], 'strict')
 })
 
-test('another CNI plugin’s pods are wired by it; by itself nothing is chained', () => {
+test('only cni.chainingMode=generic-veth means chained mode', () => {
   for (const [mode, isChained] of [
     ['none', false],
     ['generic-veth', true],
@@ -36,12 +36,12 @@ test('another CNI plugin’s pods are wired by it; by itself nothing is chained'
   assert.equal(parseSets(['cni.chainingMode=calico']).ok, false)
 })
 
-test('several settings stand in one word, with commas outside braces', () => {
+test('one --set has several settings, separated by commas outside braces', () => {
   const parsed = parseSets(['slots=256,devices={eth0,net0},mtu=1400'])
   assert.deepEqual(parsed, { ok: true, value: { slots: '256', devices: 'eth0,net0', mtu: '1400' } })
 })
 
-test('all mistakes are named at once, each with what would be right', () => {
+test('all mistakes in --set are named at once, each with the remedy', () => {
   const parsed = parseSets([
     'egressgateway.enable=true',
     'slots=100',
@@ -53,42 +53,42 @@ test('all mistakes are named at once, each with what would be right', () => {
     ok: false,
     issues: [
       'unknown setting egressgateway.enable: did you mean egressGateway.enabled?',
-      'slots: 100 is no power of two',
+      'slots: 100 is not a power of two',
       'mtu has no value: write mtu=…',
-      'tunnelProtocol: geneve is not possible: vxlan',
-      'stackCIDRs: 10.96.0.0/33 is no CIDR',
+      'tunnelProtocol: geneve is not supported: use vxlan',
+      'stackCIDRs: 10.96.0.0/33 is not a CIDR',
     ],
   })
 })
 
-test('what every setting is by itself can be used', () => {
+test('the default of every setting is valid', () => {
   assert.equal(parseConfiguration(configMapData({})).ok, true)
   assert.equal(new Set(settings.map(({ key }) => key)).size, settings.length, 'no two settings share a key')
 })
 
-test('a folder of the node is an absolute path', () => {
+test('cni.binPath and cni.confPath accept absolute paths only', () => {
   for (const path of ['/home/kubernetes/bin', '/var/lib/rancher/k3s/agent/etc/cni/net.d'])
     assert.equal(parseSets([`cni.binPath=${path}`]).ok, true, path)
   for (const path of ['', '/', 'opt/cni/bin', '/opt/../bin', '/opt//bin', '/opt/bin/', '/opt/a b'])
     assert.equal(parseSets([`cni.confPath=${path}`]).ok, false, path)
 })
 
-test('the ConfigMap’s texts become the values that processes use', () => {
+test('the strings of the ConfigMap become typed values', () => {
   const configuration = parseConfiguration({
     'enable-ipv4-egress-gateway': 'false',
     'egress-ip-linger-time': '1m30s',
     'stack-cidrs': '10.96.0.0/12, fd00::/108',
     'tunnel-port': '8473',
-    'of-another-version': 'is left alone',
+    'of-another-version': 'is ignored',
   })
   assert.ok(configuration.ok)
   const { enableEgressGateway, egressIpLingerMs, stackCIDRs, tunnelPort, leaseIdleMs } = configuration.value
   assert.deepEqual([enableEgressGateway, egressIpLingerMs, tunnelPort], [false, 90_000, 8473])
   assert.deepEqual(stackCIDRs, [parsePrefix('10.96.0.0/12'), parsePrefix('fd00::/108')])
-  assert.equal(leaseIdleMs, 600_000, 'the default of what is not there')
+  assert.equal(leaseIdleMs, 600_000, 'a missing key has its default')
 })
 
-test('each mistake in a ConfigMap is named by its key', () => {
+test('all mistakes in a ConfigMap are named at once, by key', () => {
   assert.deepEqual(
     parseConfiguration({
       mtu: '70000',
@@ -99,17 +99,17 @@ test('each mistake in a ConfigMap is named by its key', () => {
     {
       ok: false,
       issues: [
-        'port-lease-idle-time: 10 is no duration: write 500ms, 1s or 2m',
+        'port-lease-idle-time: 10 is not a duration: write, for example, 500ms, 1s or 2m',
         'mtu: 70000 is not a whole number from 0 to 65535',
         'slots: 1e2 is not a whole number from 16 to 2048',
-        'stack-cidrs: a is no CIDR',
-        'stack-cidrs: b is no CIDR',
+        'stack-cidrs: a is not a CIDR',
+        'stack-cidrs: b is not a CIDR',
       ],
     },
   )
 })
 
-test('durations are Go’s', () => {
+test('parseDuration accepts durations in Go’s format only', () => {
   for (const [text, ms] of [
     ['1s', 1000],
     ['250ms', 250],

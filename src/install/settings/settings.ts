@@ -2,7 +2,7 @@ import { processSettings } from './process-settings.ts'
 import { isStructured, type Setting } from './setting.ts'
 import { workloadSettings } from './workload-settings.ts'
 
-/** All of them, in the order in which help and values.yaml list them. */
+/** All settings, in the order of the help and of values.yaml. */
 export const settings: readonly Setting[] = [...processSettings, ...workloadSettings]
 
 /** Whether a setting is a map, an object or a list of objects. */

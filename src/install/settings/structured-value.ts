@@ -1,4 +1,4 @@
-/** Settings that are maps, lists of objects, or objects: JSON text with sorted keys, so that equal values are equal texts. */
+/** Values of settings that are maps, objects or lists of objects. They are stored as JSON with sorted keys, so that equal values are equal strings. */
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 type JsonObject = { readonly [key: string]: Json }
@@ -6,7 +6,7 @@ type JsonObject = { readonly [key: string]: Json }
 const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** As Go's encoder writes it: keys in the order of their bytes, no spaces. */
+/** JSON as Go's encoder writes it: keys in byte order, no spaces. */
 export function canonicalJson(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (!isObject(value)) return JSON.stringify(value)
@@ -22,7 +22,7 @@ export function parseJson(text: string): Json | undefined {
   }
 }
 
-/** As Helm merges values: objects key by key, null removes a key, anything else replaces. */
+/** Merges values like Helm: objects key by key, null removes a key, any other value replaces. */
 export function mergeStructures(base: Json | undefined, given: Json): Json {
   if (!isObject(given)) return given
   const merged: Record<string, Json> = isObject(base) ? { ...base } : {}
@@ -33,7 +33,7 @@ export function mergeStructures(base: Json | undefined, given: Json): Json {
   return merged
 }
 
-/** `requests.cpu` with 100m is {requests: {cpu: 100m}}; a backslash keeps a dot inside a key: `kubernetes\.io/os`. */
+/** `requests.cpu` and 100m become {requests: {cpu: 100m}}. A backslash before a dot keeps it in the key: `kubernetes\.io/os`. */
 export function nestUnder(path: string, value: Json): Json {
   const keys = path.split(/(?<!\\)\./).map((key) => key.replaceAll('\\.', '.'))
   return keys.reduceRight<Json>((inner, key) => ({ [key]: inner }), value)

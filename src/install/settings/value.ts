@@ -5,11 +5,11 @@ import type { Setting } from './setting.ts'
 import { canonicalJson, type Json, parseJson } from './structured-value.ts'
 
 /**
- * Settings are texts: on the command line, in the ConfigMap, and in the files that pods see. A schema here takes the text of one
- * setting and gives its value, or issues that begin with what was written.
+ * Settings are strings on the command line, in the ConfigMap, and in the files that pods see. Each schema here parses the string of one
+ * setting. Its issues begin with the string.
  */
 
-/** What a text becomes. */
+/** The parsed value of a setting. */
 export type ValueOf<S extends Setting> = S extends { readonly choices: readonly (infer Choice)[] }
   ? S['kind'] extends 'boolean'
     ? boolean
@@ -30,7 +30,7 @@ export type ValueOf<S extends Setting> = S extends { readonly choices: readonly 
 
 export function valueSchema({ kind, choices, range, isPowerOfTwo, reserved }: Setting): z.ZodType {
   if (choices !== undefined) {
-    const choice = z.enum(choices, says(`is not possible: ${choices.join(', ')}`))
+    const choice = z.enum(choices, says(`is not supported: use ${choices.join(', ')}`))
     return kind === 'boolean' ? choice.transform((text) => text === 'true') : choice
   }
   switch (kind) {
@@ -39,15 +39,17 @@ export function valueSchema({ kind, choices, range, isPowerOfTwo, reserved }: Se
     case 'integer':
       return integer(range ?? [0, Number.MAX_SAFE_INTEGER], isPowerOfTwo)
     case 'duration':
-      return z.string().transform(orIssue(parseDuration, 'is no duration: write 500ms, 1s or 2m'))
+      return z
+        .string()
+        .transform(orIssue(parseDuration, 'is not a duration: write, for example, 500ms, 1s or 2m'))
     case 'word':
       return z.string()
     case 'path':
-      return z.string().regex(/^(\/(?!\.\.?(\/|$))[^/\s]+)+$/, says('is no absolute path'))
+      return z.string().regex(/^(\/(?!\.\.?(\/|$))[^/\s]+)+$/, says('is not an absolute path'))
     case 'list':
       return list
     case 'cidrs':
-      return list.pipe(z.array(z.string().transform(orIssue(parsePrefix, 'is no CIDR'))))
+      return list.pipe(z.array(z.string().transform(orIssue(parsePrefix, 'is not a CIDR'))))
     case 'map':
       return json.pipe(map(reserved))
     case 'object':
@@ -57,7 +59,7 @@ export function valueSchema({ kind, choices, range, isPowerOfTwo, reserved }: Se
   }
 }
 
-/** An issue is the text, or the JSON, that was given, and what is wrong with it. */
+/** An issue: the given string or JSON, and what is wrong with it. */
 const says = (what: string) => ({
   error: ({ input }: { readonly input?: unknown }) =>
     `${typeof input === 'string' ? input : canonicalJson(input as Json)} ${what}`,
@@ -72,17 +74,17 @@ const orIssue =
     return z.NEVER
   }
 
-const integer = ([least, most]: readonly [number, number], isPowerOfTwo = false) =>
+const integer = ([min, max]: readonly [number, number], isPowerOfTwo = false) =>
   z
     .string()
     .transform((text) => (/^\d+$/.test(text) ? Number(text) : text))
     .pipe(
       z
-        .int(says(`is not a whole number from ${least} to ${most}`))
-        .min(least, says(`is not a whole number from ${least} to ${most}`))
-        .max(most, says(`is not a whole number from ${least} to ${most}`)),
+        .int(says(`is not a whole number from ${min} to ${max}`))
+        .min(min, says(`is not a whole number from ${min} to ${max}`))
+        .max(max, says(`is not a whole number from ${min} to ${max}`)),
     )
-    .refine((number) => !isPowerOfTwo || Number.isInteger(Math.log2(number)), says('is no power of two'))
+    .refine((number) => !isPowerOfTwo || Number.isInteger(Math.log2(number)), says('is not a power of two'))
 
 const list = z.string().transform((text) => text.split(/[,\s]+/).filter((item) => item !== ''))
 
@@ -95,10 +97,10 @@ const map = (reserved: readonly string[] = []) =>
     .record(
       z.string(),
       z.string({
-        error: ({ path }) => `the value of ${String(path?.at(-1))} is not a text: put it in quotes`,
+        error: ({ path }) => `the value of ${String(path?.at(-1))} is not a string: put it in quotes`,
       }),
       says('is not an object'),
     )
     .superRefine((value, context) => {
-      for (const key of reserved) if (key in value) context.addIssue(`${key} is set by Sallyport`)
+      for (const key of reserved) if (key in value) context.addIssue(`${key} is reserved for Sallyport`)
     })

@@ -38,7 +38,7 @@ function dataOf(assignments: readonly Assignment[]): Record<string, string> {
 const workload = (kind: 'DaemonSet' | 'Deployment', ...assignments: Assignment[]): Workload =>
   renderInstall(dataOf(assignments), defaultNames).find((each) => each.kind === kind) as Workload
 
-test('a default that is an object is written as Go would write it, so that Helm and install agree', () => {
+test('the default of a structured setting is canonical JSON, so that Helm and install render the same', () => {
   for (const { kind, fallback, path } of settings.filter((each) => /^(map|object|objects)$/.test(each.kind)))
     assert.equal(canonicalJson(parseJson(fallback) ?? ''), fallback, `${path} (${kind})`)
 })
@@ -47,7 +47,7 @@ for (const [kind, prefix] of [
   ['DaemonSet', ''],
   ['Deployment', 'operator.'],
 ] as const)
-  test(`the ${kind} has the resources, the place and the labels that its settings say`, () => {
+  test(`the ${kind} has the resources, scheduling and labels of its settings`, () => {
     const affinity = '{"nodeAffinity":{}}'
     const { template, selector } = workload(
       kind,
@@ -77,14 +77,14 @@ for (const [kind, prefix] of [
     assert.ok(!('team' in selector.matchLabels))
   })
 
-test('a label by which a workload finds its pods cannot be set', () => {
+test('podLabels refuses the labels by which a workload selects its pods', () => {
   assert.deepEqual(parseAssignments(assignmentsIn(['podLabels.k8s-app=other'])), {
     ok: false,
-    issues: ['podLabels.k8s-app: k8s-app is set by Sallyport'],
+    issues: ['podLabels.k8s-app: k8s-app is reserved for Sallyport'],
   })
 })
 
-test('a structure of the wrong shape is refused, with its setting and what is wrong', () => {
+test('a structured setting of the wrong shape is refused with its path and the reason', () => {
   const wrong: Assignment[] = [
     ['tolerations', '{"key":"a"}'],
     ['operator.tolerations', '[1]'],
@@ -96,18 +96,18 @@ test('a structure of the wrong shape is refused, with its setting and what is wr
     issues: [
       'tolerations: {"key":"a"} is not a list of objects',
       'operator.tolerations: 1 is not an object',
-      'nodeSelector: the value of a is not a text: put it in quotes',
+      'nodeSelector: the value of a is not a string: put it in quotes',
       'affinity: none is not JSON',
     ],
   })
 })
 
-test('an upgrade merges a map into the one that is installed', () => {
+test('an upgrade merges a map into the installed one', () => {
   const parsed = parseAssignments([['nodeSelector.b', '2']], { 'agent-node-selector': '{"a":"1"}' })
   assert.deepEqual(parsed, { ok: true, value: { 'agent-node-selector': '{"a":"1","b":"2"}' } })
 })
 
-test('a ServiceMonitor selects the Service of the agents, and Prometheus can reach them', () => {
+test('a ServiceMonitor selects the Service of the agents, and needs an address that Prometheus reaches', () => {
   const data = dataOf([
     ['serviceMonitor.enabled', 'true'],
     ['serviceMonitor.labels', '{"release":"prometheus"}'],
@@ -126,7 +126,7 @@ test('a ServiceMonitor selects the Service of the agents, and Prometheus can rea
   assert.match(monitorConflict({ ...data, 'health-address': '127.0.0.1' }) ?? '', /cannot reach/)
 })
 
-test('kubectl exec enters the container that has the sallyport command, without being told', () => {
+test('kubectl exec enters the container with the sallyport command by default', () => {
   const key = 'kubectl.kubernetes.io/default-container'
   for (const kind of ['DaemonSet', 'Deployment'] as const) {
     const { metadata, spec } = workload(kind).spec.template

@@ -1,15 +1,15 @@
 import { version } from '../../api/version.ts'
 import type { Setting } from './setting.ts'
 
-/** What the pods of agents and operators get from an install: image, resources, and where they may run. */
+/** The settings of the pods of agents and operators: image, resources and scheduling. */
 
 export const imageTagKey = 'image-tag'
 
 const everywhere = [{ operator: 'Exists' }]
 
 /**
- * An operator runs before any node is Ready, because an agent without slots drops what policies select. It does not tolerate
- * every taint: a drained node would get it back, and it would stay on a node that is gone.
+ * An operator must run before any node is Ready, because an agent without a slot drops the traffic that policies select. It does not
+ * tolerate every taint. Otherwise it would return to a drained node and stay on a lost one.
  */
 const beforeNodesAreReady = [
   'node.kubernetes.io/not-ready',
@@ -27,14 +27,14 @@ const imageSettings: readonly Setting[] = [
     key: 'image-repository',
     kind: 'word',
     fallback: 'sallyport',
-    help: 'Image of agents and operators, without its tag.',
+    help: 'Image of agents and operators, without the tag.',
   },
   {
     path: 'image.tag',
     key: imageTagKey,
     kind: 'word',
     fallback: version,
-    help: 'Tag of the image. An upgrade sets it to the command’s version.',
+    help: 'Tag of the image. An upgrade sets it to the version of the command.',
   },
   {
     path: 'image.pullPolicy',
@@ -56,7 +56,7 @@ const imageSettings: readonly Setting[] = [
 const settingsOf = (
   prefix: string,
   keyPrefix: string,
-  who: string,
+  workload: 'agent' | 'operator',
   defaults: {
     resources: object
     tolerations: readonly object[]
@@ -69,7 +69,7 @@ const settingsOf = (
     key: `${keyPrefix}resources`,
     kind: 'object',
     fallback: JSON.stringify(defaults.resources),
-    help: `Requests and limits of each ${who}.`,
+    help: `Resource requests and limits of each ${workload}.`,
   },
   {
     path: `${prefix}nodeSelector`,
@@ -77,9 +77,9 @@ const settingsOf = (
     kind: 'map',
     fallback: '{}',
     help:
-      who === 'agent'
-        ? 'Labels of the nodes that get an agent. Pods on other nodes are subject to no policy.'
-        : 'Labels of the nodes that may run an operator.',
+      workload === 'agent'
+        ? 'Labels of the nodes that run an agent. On other nodes, no egress policy is enforced.'
+        : 'Labels of the nodes that can run an operator.',
   },
   {
     path: `${prefix}tolerations`,
@@ -87,9 +87,9 @@ const settingsOf = (
     kind: 'objects',
     fallback: JSON.stringify(defaults.tolerations),
     help:
-      who === 'agent'
-        ? 'Taints that an agent tolerates: all of them by default, so that every node enforces policies.'
-        : 'Taints that an operator tolerates: by default those of a cluster that is starting.',
+      workload === 'agent'
+        ? 'Taints that agents tolerate. By default all of them, so that every node enforces policies.'
+        : 'Taints that operators tolerate. By default those of a cluster that is starting.',
   },
   {
     path: `${prefix}affinity`,
@@ -103,14 +103,14 @@ const settingsOf = (
     key: `${keyPrefix}priority-class-name`,
     kind: 'word',
     fallback: defaults.priorityClassName,
-    help: `PriorityClass of each ${who}.`,
+    help: `PriorityClass of each ${workload}.`,
   },
   {
     path: `${prefix}podAnnotations`,
     key: `${keyPrefix}pod-annotations`,
     kind: 'map',
     fallback: '{}',
-    help: `More annotations of each ${who}'s pod.`,
+    help: `Additional annotations of each ${workload}’s pod.`,
   },
   {
     path: `${prefix}podLabels`,
@@ -118,7 +118,7 @@ const settingsOf = (
     kind: 'map',
     fallback: '{}',
     reserved: selectorLabels,
-    help: `More labels of each ${who}'s pod.`,
+    help: `Additional labels of each ${workload}’s pod.`,
   },
 ]
 
@@ -142,14 +142,14 @@ export const workloadSettings: readonly Setting[] = [
     resources: { requests: { cpu: '20m', memory: '100Mi' } },
     tolerations: beforeNodesAreReady,
     priorityClassName: 'system-cluster-critical',
-    affinity: 'Affinity of each operator. Empty: operators prefer different nodes.',
+    affinity: 'Affinity of each operator. If empty, operators prefer different nodes.',
   }),
   {
     path: 'serviceMonitor.enabled',
     key: 'service-monitor',
     kind: 'boolean',
     fallback: 'false',
-    help: 'Create a Service and a ServiceMonitor, so that the Prometheus Operator scrapes every agent. Set health.address to 0.0.0.0 or :: as well.',
+    help: 'Create a Service and a ServiceMonitor, so that the Prometheus Operator scrapes every agent. Also set health.address to 0.0.0.0 or ::.',
   },
   {
     path: 'serviceMonitor.labels',
@@ -157,7 +157,7 @@ export const workloadSettings: readonly Setting[] = [
     kind: 'map',
     fallback: '{}',
     reserved: ['app.kubernetes.io/managed-by'],
-    help: 'More labels of the ServiceMonitor: those by which your Prometheus selects it.',
+    help: 'Additional labels of the ServiceMonitor. Use those by which your Prometheus selects it.',
   },
   {
     path: 'serviceMonitor.interval',
