@@ -26,7 +26,7 @@ export function longFunctions(sources: readonly Source[], limit = 70): readonly 
       CallExpression({ callee, arguments: given }) {
         const name = callee.type === 'MemberExpression' ? callee.object : callee
         if (name.type === 'Identifier' && /^(describe|test)$/.test(name.name))
-          given.forEach((each) => isBody.add(each))
+          for (const each of given) isBody.add(each)
       },
       VariableDeclarator({ id, init }) {
         if (init && id.type === 'Identifier') names.set(init, id.name)
