@@ -1,27 +1,17 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { test } from 'node:test'
-
-/**
- * The house: which folder may import from which, and why. A folder imports from itself and from those above it here.
- */
-const rungs: readonly (readonly [folder: string, reason: string])[] = [
-  ['net', 'addresses, prefixes and port ranges are values: they import nothing'],
-  ['api', 'kinds are shapes: the command line and a page in a browser import them, so nothing here does I/O'],
-  ['decide', 'decisions are pure: no clock, no I/O, no randomness'],
-  ['runtime', 'the loop knows loops, not gateways'],
-  ['kube', 'a Kubernetes client must not know what a group is'],
-  ['linux', 'netlink, routes and namespaces know no BPF'],
-  ['datapath', 'the kernel as tables never sees a Kubernetes object'],
-  ['install', 'manifests and settings are data: processes read them, and the command line renders them'],
-  ['operator', 'a process: nothing below it may depend on it'],
-  ['agent', 'a process: others talk to it through its local API'],
-  ['cni', 'a process that is started for every pod imports as little as it can'],
-  ['cli', 'the command line asks the agent and never becomes one'],
-  ['lab', 'the lab is for people and tests: nothing imports it'],
-]
+import { ambientUses } from './tidy/ambient.ts'
+import { forbiddenImports, importsOfBench } from './tidy/imports.ts'
+import * as exceptions from './tidy/present-exceptions.ts'
+import { rooms } from './tidy/rooms.ts'
+import { crowdedFolders, longFiles, longFunctions } from './tidy/sizes.ts'
+import { isProduct, readSources } from './tidy/sources.ts'
+import { poorTestNames } from './tidy/test-names.ts'
+import { unreadSettings } from './tidy/unread-settings.ts'
+import { unusedExports } from './tidy/unused-exports.ts'
 
 /** Node.js's own modules that do I/O, which the pure folders stay away from. */
 const impureModules = /^node:(fs|net|http|https|dgram|child_process|worker_threads|timers|os|process|tls|dns)/
@@ -52,28 +42,58 @@ function folderOf(path: string): string {
   return relative(source, path).split('/')[0] ?? ''
 }
 
-test('every folder of src has its rung', () => {
-  const known = rungs.map(([folder]) => folder)
-  assert.deepEqual(
-    readdirSync(source).filter((name) => !known.includes(name)),
-    [],
-    'name the folder in the table above, with the reason for its place',
-  )
+const sources = readSources(root)
+const product = sources.filter(({ path }) => isProduct(path))
+
+/** Equal to a list that only gets shorter: a new offender fails, and so does one that is gone and still excused. */
+const only = (found: readonly string[], excused: Readonly<Record<string, string>>, reason: string): void =>
+  assert.deepEqual([...found].sort(), Object.keys(excused).sort(), reason)
+
+test('a file imports from the rooms that its own may know', () => {
+  const outside = sources.filter(({ path }) => path.startsWith('src/') || path.startsWith('test/'))
+  only(forbiddenImports(outside, rooms), exceptions.imports, 'test/tidy/rooms.ts says why')
 })
 
-for (const [rung, [folder, reason]] of rungs.entries())
-  test(`src/${folder} imports only from itself and the rungs above it`, () => {
-    const allowed = new Set(rungs.slice(0, rung + 1).map(([name]) => name))
-    const wrong = files
-      .filter((path) => folderOf(path) === folder && !path.endsWith('.test.ts'))
-      .flatMap((path) =>
-        importsOf(path)
-          .filter((name) => name.startsWith('.'))
-          .filter((name) => !allowed.has(folderOf(resolve(dirname(path), name))))
-          .map((name) => `${relative(root, path)} imports ${name}`),
-      )
-    assert.deepEqual(wrong, [], reason)
+test('a test imports nothing of the benchmark', () => {
+  only(importsOfBench(sources), exceptions.importsOfBench, 'what both need belongs to test/support')
+})
+
+test('a file has at most 300 lines', () => {
+  only(longFiles(sources), exceptions.longFiles, 'divide it by what it is about')
+})
+
+test('a function has at most 70 lines', () => {
+  only(longFunctions(sources), exceptions.longFunctions, 'a function fits a screen')
+})
+
+test('a folder of src has at most 15 sources', () => {
+  only(crowdedFolders(sources), exceptions.crowdedFolders, 'make folders by concern')
+})
+
+for (const [what, reason] of [
+  ['clock', 'time is an argument'],
+  ['random', 'a simulation replays by its seed: take random from src/runtime/random.ts'],
+  ['timer', 'a test waits for a timer: take a clock'],
+  ['environment', 'where a process begins, its environment is read, and nowhere else'],
+] as const)
+  test(`a function takes its ${what} as an argument`, () => {
+    const relevant = product.filter(({ path }) => what === 'random' || !path.startsWith('src/lab/'))
+    only(ambientUses(relevant, what), exceptions.ambient[what], reason)
   })
+
+test('an export has a reader in another file', () => {
+  const folders = Object.keys(exceptions.foldersWithUnusedExports)
+  const unused = unusedExports(sources).filter((each) => !folders.some((folder) => each.startsWith(folder)))
+  only(unused, {}, 'make it private, or delete it')
+})
+
+test('a test has a sentence for a name', () => {
+  only(poorTestNames(sources), {}, 'at least three words, the subject first')
+})
+
+test('a setting of the processes is read by one', () => {
+  only(unreadSettings(sources), exceptions.unreadSettings, 'a setting that nobody reads has no effect')
+})
 
 test('pure folders import no module that does I/O', () => {
   const wrong = files

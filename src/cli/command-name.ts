@@ -5,7 +5,7 @@ import { basename } from 'node:path'
  * `kubectl_complete-sallyport` for completions. bin/sallyport passes the file's name in the environment, a single executable has it in
  * argv0, and the npm package in argv[1].
  */
-export interface CommandName {
+interface CommandName {
   /** The name that usage texts show. */
   readonly shown: 'sallyport' | 'kubectl sallyport'
   /** Whether kubectl asks for completions instead of running a command. */

@@ -113,7 +113,7 @@ function askAbout(fd: number, info: Buffer, what: string): void {
 }
 
 /** How a map's bytes were laid out by who made it: type ids, and the BTF that has them. */
-export interface MapTypes {
+interface MapTypes {
   readonly btf: Buffer
   readonly key: number
   readonly value: number

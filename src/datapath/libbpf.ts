@@ -42,20 +42,20 @@ interface Libbpf {
   ringFree(ring: Handle): void
 }
 
-export interface BatchOptions {
+interface BatchOptions {
   sz: number
   elem_flags: number
   flags: number
 }
 
-export interface TcHook {
+interface TcHook {
   sz: number
   ifindex: number
   attach_point: number
   parent: number
 }
 
-export interface TcOptions {
+interface TcOptions {
   sz: number
   prog_fd: number
   flags: number

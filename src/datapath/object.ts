@@ -19,7 +19,7 @@ export interface LoadedObject extends Disposable {
   unpinEarlier(): void
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   readonly objectFile: string
   readonly btf: Btf
   readonly pinDirectory: string

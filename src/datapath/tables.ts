@@ -47,7 +47,7 @@ export type ClusterEntry =
   | { readonly kind: 'host' }
   | { readonly kind: 'stack' }
 
-export interface RuleKey {
+interface RuleKey {
   readonly policySet: bigint
   readonly destination: Prefix
 }
@@ -169,7 +169,7 @@ function present(type: TypeLayout | undefined, map: string): TypeLayout {
   return type
 }
 
-export function flowKeyCodec(layout: StructLayout) {
+function flowKeyCodec(layout: StructLayout) {
   return codec(layout, {
     source: address,
     destination: address,

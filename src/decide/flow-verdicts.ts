@@ -3,7 +3,7 @@ import { contains, type Prefix, prefixLength } from '../net/prefix.ts'
 import type { DropReason, Tables } from './tables.ts'
 
 /** What becomes of a pod's new flow to a destination outside the cluster. */
-export type FlowVerdict =
+type FlowVerdict =
   | { readonly action: 'unknownPod' }
   | { readonly action: 'masquerade'; readonly policy: string | undefined }
   | { readonly action: 'egress'; readonly egressIps: readonly Address[]; readonly policy: string | undefined }

@@ -1,7 +1,7 @@
 import { labelled, type Manifest, type Names, namespace } from './manifest.ts'
 import { healthPortKey } from './settings/process-settings.ts'
 
-export const monitorName = 'sallyport-agent-metrics'
+const monitorName = 'sallyport-agent-metrics'
 const monitorLabels = { 'app.kubernetes.io/component': 'agent-metrics' }
 
 /** The Prometheus Operator finds pods by Services. This Service is headless, because it is used for nothing else. */

@@ -1,7 +1,7 @@
 import type { KubeClient } from './client.ts'
 
 /** What somebody wants to do; fields as in `spec.resourceAttributes` of a SelfSubjectAccessReview. */
-export interface Deed {
+interface Deed {
   readonly verb: string
   readonly resource: string
   readonly group?: string

@@ -20,7 +20,7 @@ export interface KubeObject {
   }
 }
 
-export interface KubeList<T> {
+interface KubeList<T> {
   readonly metadata: { readonly resourceVersion?: string; readonly continue?: string }
   readonly items: readonly T[]
 }
@@ -44,9 +44,9 @@ export interface ListOptions {
   readonly notOlderThan?: string
 }
 
-export type PatchType = 'merge' | 'json' | 'strategic' | 'apply'
+type PatchType = 'merge' | 'json' | 'strategic' | 'apply'
 
-export interface WriteOptions {
+interface WriteOptions {
   readonly namespace?: string
   readonly subresource?: string
   readonly fieldManager?: string
@@ -73,7 +73,7 @@ interface Call {
   readonly signal?: AbortSignal
 }
 
-export interface ClientOptions {
+interface ClientOptions {
   readonly userAgent: string
   /** An answer that has not come whole by then counts as a failure; a watch only has to begin. */
   readonly timeoutMs?: number

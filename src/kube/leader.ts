@@ -13,7 +13,7 @@ interface LeaseObject extends KubeObject {
   }
 }
 
-export interface LeaderOptions {
+interface LeaderOptions {
   readonly namespace: string
   readonly name: string
   /** Unique to this process. */

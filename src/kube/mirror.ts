@@ -13,7 +13,7 @@ export interface Change<V> {
   readonly after: V | undefined
 }
 
-export interface MirrorOptions<T, V> extends ListOptions {
+interface MirrorOptions<T, V> extends ListOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly random?: Random

@@ -3,7 +3,7 @@ import type { Random } from '../runtime/random.ts'
 import type { KubeObject, ListOptions, Resource } from './client.ts'
 import { KubeError } from './kube-error.ts'
 
-export type WatchEvent<T> =
+type WatchEvent<T> =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
   | { readonly type: 'BOOKMARK'; readonly resourceVersion: string }
 

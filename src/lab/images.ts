@@ -3,7 +3,7 @@ import { pauseImage } from './containerd/configuration.ts'
 import { repository } from './layout.ts'
 
 /** An image stands for a program of this machine. The lab pulls nothing. */
-export interface Image {
+interface Image {
   /** The name without tag or digest. */
   readonly name: string
   readonly command: readonly string[]

@@ -8,7 +8,7 @@ import { enterCommand } from './machine.ts'
  * The command that runs `words` on the lab's host, where the user types the walkthrough. It has the host's network and hostname, and
  * this machine's files. It can reach only the lab's network.
  */
-export function hostCommand(state: LabState, words: readonly string[]): string[] {
+function hostCommand(state: LabState, words: readonly string[]): string[] {
   if (state.host === undefined) throw new Error(`the lab ${state.name} is not complete`)
   return enterCommand(state.host.init.pid, ['net', 'uts'], words)
 }
@@ -38,7 +38,7 @@ export function execInherit(state: LabState, words: readonly string[]): number {
   )
 }
 
-export interface ExecResult {
+interface ExecResult {
   readonly code: number
   readonly output: string
 }

@@ -9,7 +9,7 @@ const hardware = { ethernet: 1, macLength: 6, ipv4Length: 4 } as const
 const frameLength = 60
 
 /** Whom an ARP packet is from and for (RFC 826). The target's MAC is unknown in a request. */
-export interface ArpPacket {
+interface ArpPacket {
   readonly operation: keyof typeof operations
   readonly sender: { readonly mac: string; readonly address: Address }
   readonly target: { readonly mac?: string; readonly address: Address }

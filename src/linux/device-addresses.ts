@@ -63,7 +63,7 @@ export function decodeDeviceAddress(payload: Buffer): DeviceAddress | undefined 
   }
 }
 
-export interface NewAddress {
+interface NewAddress {
   readonly index: number
   readonly address: Address
   readonly prefixLength: number

@@ -91,7 +91,7 @@ export function decodeDevice(payload: Buffer): Device {
   }
 }
 
-export interface NewDevice {
+interface NewDevice {
   readonly name: string
   readonly mac?: string
   readonly mtu?: number
@@ -169,7 +169,7 @@ export function deleteDevice(netlink: Netlink, index: number): void {
   netlink.request(`delete device ${index}`, messageType.deleteLink, 0, fixedPart(index))
 }
 
-export interface DeviceSettings extends Partial<NewDevice> {
+interface DeviceSettings extends Partial<NewDevice> {
   readonly isUp?: boolean
   /** False where neighbours are never asked for. */
   readonly hasArp?: boolean

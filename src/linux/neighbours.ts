@@ -13,7 +13,7 @@ import { familyNumber, fromKernelBytes, kernelBytes } from './network-address.ts
 import { routeProtocol } from './routes.ts'
 
 /** Which MAC an address has on a device. */
-export interface Neighbour {
+interface Neighbour {
   readonly index: number
   readonly address: Address
   readonly mac: string

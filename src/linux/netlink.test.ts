@@ -180,7 +180,7 @@ test('an IPv6 route through the tunnel', { skip }, () => {
   deleteDevice(netlink, ifindex)
 })
 
-test('permanent neighbours', { skip }, () => {
+test('permanent neighbours are set, listed and removed', { skip }, () => {
   using netlink = new Netlink()
   const { index } = pair(netlink, 'near')
   const neighbour = { index, address: '192.0.2.7' as Address, mac: '02:00:00:00:00:07' }

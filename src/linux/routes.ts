@@ -34,7 +34,7 @@ export interface Route {
   readonly tunnel?: { readonly id: bigint; readonly destination: Address; readonly source?: Address }
 }
 
-export type RouteKind = 'unicast' | 'local' | 'blackhole' | 'unreachable'
+type RouteKind = 'unicast' | 'local' | 'blackhole' | 'unreachable'
 
 const attributeType = {
   destination: 1, device: 4, gateway: 5, priority: 6, source: 7, metrics: 8, table: 15, encapType: 21, encap: 22,

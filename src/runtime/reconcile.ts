@@ -3,7 +3,7 @@ import type { Clock } from './clock.ts'
 import type { Logger } from './log.ts'
 import { type Random, systemRandom } from './random.ts'
 
-export interface LoopOptions {
+interface LoopOptions {
   readonly name: string
   /** Brings the actual state to the desired one. Running twice changes nothing the second time. */
   readonly run: () => Promise<void>

@@ -1,16 +1,14 @@
-import { isTest, type Source } from './sources.ts'
+import type { Source } from './sources.ts'
 
-/**
- * Names of src that no other file of the product, and no tool, imports. A test alone is no reason to export: what only a test
- * needs belongs to test/support.
- */
+/** Names of src that no other file imports. A unit test that reads a part of its neighbour counts as a reader. */
 export function unusedExports(sources: readonly Source[]): readonly string[] {
-  const used = new Set<string>()
-  for (const { path, imports } of sources)
-    if (!isTest(path) && !path.startsWith('test/'))
-      for (const { of, names } of imports) for (const name of names) used.add(`${of} ${name}`)
+  const used = new Set(
+    sources.flatMap(({ imports }) =>
+      imports.flatMap(({ of, names }) => names.map((name) => `${of} ${name}`)),
+    ),
+  )
   return sources
-    .filter(({ path }) => path.startsWith('src/') && !isTest(path))
+    .filter(({ path }) => path.startsWith('src/') && !path.endsWith('.test.ts'))
     .flatMap(({ path, exports }) =>
       used.has(`${path} *`) ? [] : exports.map((name) => `${path} ${name}`).filter((each) => !used.has(each)),
     )

@@ -100,7 +100,7 @@ export function resourceOf({ apiVersion, kind }: Manifest): ResourceName {
   }
 }
 
-export type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
+type Outcome = 'created' | 'configured' | 'unchanged' | 'left alone'
 
 /**
  * Applies one object. A definition that another product created stays unchanged, because a change could break that product.

@@ -14,7 +14,7 @@ interface Workload extends KubeObject {
   readonly status?: Readonly<Record<string, number>>
 }
 
-export interface RolloutOptions {
+interface RolloutOptions {
   readonly print: (line: string) => void
   readonly stallTimeoutMs?: number
   readonly intervals?: Intervals

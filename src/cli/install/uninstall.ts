@@ -19,7 +19,7 @@ import { applyManifest, describe, resourceOf } from './install.ts'
 import { withRights } from './rights.ts'
 import { type Progress, waitUntilDone } from './wait-until-done.ts'
 
-export interface UninstallOptions {
+interface UninstallOptions {
   readonly isPurge: boolean
   /** Uninstalls even if running pods lose their network. */
   readonly isConfirmed: boolean

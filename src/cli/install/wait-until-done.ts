@@ -8,7 +8,7 @@ export interface Progress {
   readonly reasons: () => Promise<readonly string[]>
 }
 
-export interface WaitOptions {
+interface WaitOptions {
   readonly print: (line: string) => void
   /** Gives up after this long without progress. */
   readonly stallTimeoutMs: number

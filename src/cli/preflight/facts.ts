@@ -33,7 +33,7 @@ export interface ClusterFacts {
   readonly dryRuns: readonly DryRun[]
 }
 
-export interface PodFacts {
+interface PodFacts {
   /** As namespace/name. */
   readonly name: string
   readonly ips: readonly Address[]

@@ -15,7 +15,7 @@ type PodObject = TroubledPod & {
   readonly spec: { readonly containers: readonly { readonly image: string }[] }
 }
 
-export interface WorkloadStatus {
+interface WorkloadStatus {
   readonly kind: string
   readonly name: string
   readonly desired: number

@@ -17,7 +17,7 @@ interface NodeObject extends KubeObject {
 }
 
 /** A node whose kubelet does not report, with the message of its Ready condition. */
-export interface AbsentNode {
+interface AbsentNode {
   readonly name: string
   readonly reason: string
 }
@@ -40,7 +40,7 @@ export async function findAbsentNodes(client: KubeClient): Promise<readonly Abse
   )
 }
 
-export function absenceOf(status: NodeObject['status']): readonly string[] {
+function absenceOf(status: NodeObject['status']): readonly string[] {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready')
   if (ready?.status !== 'Unknown') return []
   return [ready.message ?? ready.reason ?? 'its kubelet does not report']

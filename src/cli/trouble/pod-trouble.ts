@@ -1,7 +1,7 @@
 import type { KubeObject } from '../../kube/client.ts'
 import { lastMessage } from './log-lines.ts'
 
-export interface ContainerState {
+interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string }
   readonly running?: object
   readonly terminated?: {
@@ -12,7 +12,7 @@ export interface ContainerState {
   }
 }
 
-export interface ContainerStatus {
+interface ContainerStatus {
   readonly name: string
   readonly ready: boolean
   readonly restartCount?: number

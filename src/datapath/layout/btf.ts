@@ -32,7 +32,7 @@ export interface StructLayout {
   readonly members: readonly Member[]
 }
 
-export interface Member {
+interface Member {
   readonly name: string
   readonly offset: number
   readonly type: TypeLayout
@@ -70,7 +70,7 @@ export function readBtf(objectFile: string): Btf {
 }
 
 /** `symbols` says where each variable stands in its section. */
-export function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>): Btf {
+function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>): Btf {
   const types = parseTypes(section)
   const name = (offset: number): string => stringAt(section, offset)
   const layouts = new LayoutReader(section, types, name, symbols)

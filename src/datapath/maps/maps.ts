@@ -22,7 +22,7 @@ export interface RawChanges {
 const maxPerCall = 4096
 const maxBytesPerCall = 1 << 22
 
-export function chunkSize(map: RawMap): number {
+function chunkSize(map: RawMap): number {
   const fitting = Math.floor(maxBytesPerCall / (map.keySize + map.valueSize))
   return Math.max(1, Math.min(maxPerCall, fitting))
 }
@@ -31,7 +31,7 @@ export function keyString(key: Buffer): string {
   return key.toString('latin1')
 }
 
-export function keyBuffer(key: string): Buffer {
+function keyBuffer(key: string): Buffer {
   return Buffer.from(key, 'latin1')
 }
 

@@ -6,7 +6,7 @@ export type Membership =
   | { readonly isMember: true }
   | { readonly isMember: false; readonly reason: NoMemberReason; readonly message: string }
 
-export type NoMemberReason = 'NodeNotFound' | 'NoInternalIP' | 'AddressNotOnNode' | 'EgressNodeNotFound'
+type NoMemberReason = 'NodeNotFound' | 'NoInternalIP' | 'AddressNotOnNode' | 'EgressNodeNotFound'
 
 /** What this node knows of itself, and what the API server says of it. */
 export interface Standing {

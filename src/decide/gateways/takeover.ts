@@ -58,7 +58,7 @@ export function ineligibleForMs(deaths: number): number {
   return deaths < 3 ? 0 : Math.min(5_000 * 2 ** (deaths - 3), 300_000)
 }
 
-export interface TakeoverSituation {
+interface TakeoverSituation {
   /** By egress IP: who may answer for it, by tunnel address, the owner first. */
   readonly orders: ReadonlyMap<Address, readonly Address[]>
   /** This node's tunnel address. */

@@ -33,13 +33,13 @@ export type AddressChoice =
   | { readonly by: 'pool'; readonly interface: string | undefined; readonly granted: Grants }
 
 /** All of them together; one that is absent asks for nothing. */
-export interface PodSelection {
+interface PodSelection {
   readonly pods: LabelTest | undefined
   readonly namespaces: LabelTest | undefined
   readonly nodes: LabelTest | undefined
 }
 
-export type ZoneAffinity = 'disabled' | 'localOnly' | 'localOnlyFirst' | 'localPriority'
+type ZoneAffinity = 'disabled' | 'localOnly' | 'localOnlyFirst' | 'localPriority'
 
 /** Both kinds of policy in one form. */
 export interface Policy {

@@ -29,7 +29,7 @@ export interface PoolGroup {
   readonly granted: Grants
 }
 
-export interface PoolDecision {
+interface PoolDecision {
   readonly groups: readonly Grants[]
   /** Active gateways that lack an address of a family that the pool has. */
   readonly unserved: ReadonlySet<Address>

@@ -72,7 +72,7 @@ export interface Holding {
   readonly released: ReadonlySet<number>
 }
 
-export interface Release {
+interface Release {
   readonly leaving: ReadonlySet<number>
   readonly released: ReadonlySet<number>
 }

@@ -48,7 +48,7 @@ function confirmedByAll(awaited: Awaited, { address, order, granted }: Candidate
 }
 
 /** By tunnel address: what those nodes say that this node waits for. */
-export type Awaited = ReadonlyMap<Address, EgressNode | undefined>
+type Awaited = ReadonlyMap<Address, EgressNode | undefined>
 
 /**
  * This node is left out because it writes its gateway table before its pools. Unreachable gateways are left out because they
@@ -66,7 +66,7 @@ export function awaitedNodes({ world, nodes }: Pick<Context, 'world' | 'nodes'>)
 }
 
 /** Zero where a node has said nothing of an address, or of another object for it: it knows of no lease. */
-export function confirmedRevision(
+function confirmedRevision(
   egressNode: EgressNode | undefined,
   address: Address,
   granted: Pick<AddressLeases, 'uid'>,

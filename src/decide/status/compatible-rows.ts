@@ -6,7 +6,7 @@ import { type Claim, claimsByPrefix } from '../policies/rules.ts'
 import type { World, WorldPod } from '../world.ts'
 
 /** A row of `bpf egress list`, as its users know it. */
-export interface CompatibleRow {
+interface CompatibleRow {
   readonly SourceIP: string
   readonly DestCIDR: string
   readonly EgressIP: string

@@ -17,7 +17,7 @@ export interface StatusSeen {
 }
 
 /** By node IP. */
-export interface NodesSeen {
+interface NodesSeen {
   readonly names: ReadonlyMap<string, string>
   /** Those that the policy selects now and that are unhealthy. */
   readonly candidates: ReadonlySet<string>

@@ -3,7 +3,7 @@ import type { Membership } from '../gateways/membership.ts'
 import type { WorldNode } from '../world.ts'
 import { mergeConditions, type TimelessCondition } from './conditions.ts'
 
-export interface NodeSeen {
+interface NodeSeen {
   readonly node: Pick<WorldNode, 'name' | 'internalIPs' | 'lacksInternalIP'> | undefined
   readonly membership: Membership
   /** It reaches no other node through the tunnel. */

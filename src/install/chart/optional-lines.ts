@@ -1,6 +1,6 @@
 /** Merges variants of a text into one template: the full text, and one variant without each condition. */
 
-export interface Condition {
+interface Condition {
   /** The expression in the template. */
   readonly test: string
   /** The whole text if the condition does not hold. */

@@ -33,7 +33,7 @@ export const chartSettings: readonly ChartSetting[] = [
 ]
 
 /** The default of a setting in values.yaml, with the type that Helm users expect. */
-export function defaultOf({ key, kind, fallback }: Setting): Json {
+function defaultOf({ key, kind, fallback }: Setting): Json {
   /* An empty default prevents `helm upgrade --reuse-values` from keeping the image of the old version. */
   if (key === imageTagKey) return ''
   switch (kind) {

@@ -17,8 +17,8 @@ export interface Setting {
 }
 
 /** The last three are written as JSON. */
-export type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'path' | 'list' | 'cidrs' | Structure
-export type Structure = 'map' | 'object' | 'objects'
+type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'path' | 'list' | 'cidrs' | Structure
+type Structure = 'map' | 'object' | 'objects'
 
 export const isStructured = (kind: Kind): kind is Structure =>
   kind === 'map' || kind === 'object' || kind === 'objects'

@@ -19,7 +19,7 @@ const beforeNodesAreReady = [
 ].map((key) => ({ key, operator: 'Exists' }))
 
 /** Labels by which the workloads select their pods. */
-export const selectorLabels: readonly string[] = ['k8s-app', 'name', 'app.kubernetes.io/managed-by']
+const selectorLabels: readonly string[] = ['k8s-app', 'name', 'app.kubernetes.io/managed-by']
 
 const imageSettings: readonly Setting[] = [
   {

@@ -8,14 +8,14 @@ import type { NodeLease, NodeObject, PodObject, Workload } from './workload.ts'
 
 export const nodesName = coreResource('nodes', false)
 export const podsName = coreResource('pods', true)
-export const namespacesName = coreResource('namespaces', false)
+const namespacesName = coreResource('namespaces', false)
 export const configMapsName = coreResource('configmaps', true)
 export const serviceAccountsName = coreResource('serviceaccounts', true)
 export const daemonSetsName = apps('daemonsets')
 export const deploymentsName = apps('deployments')
 
 /** The ConfigMap by which pods know the API server's authority. */
-export interface Authority extends KubeObject {
+interface Authority extends KubeObject {
   readonly data?: Readonly<Record<string, string>>
 }
 

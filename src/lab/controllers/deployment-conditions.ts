@@ -8,7 +8,7 @@ export interface DeploymentCondition {
   readonly message: string
 }
 
-export interface DeploymentProgress {
+interface DeploymentProgress {
   readonly isAvailable: boolean
   /** Every pod is of the current template and ready, and no older one is left. */
   readonly isComplete: boolean

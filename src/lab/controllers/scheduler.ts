@@ -5,7 +5,7 @@ import { isNodeReady, type NodeObject, type PodObject, refusal } from './workloa
 
 const source = { component: 'default-scheduler' }
 
-export type Placement =
+type Placement =
   | { readonly kind: 'node'; readonly name: string }
   | { readonly kind: 'none'; readonly message: string }
 

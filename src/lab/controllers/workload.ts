@@ -23,7 +23,7 @@ export interface Taint {
   readonly effect: string
 }
 
-export interface Toleration {
+interface Toleration {
   readonly key?: string
   readonly operator?: string
   readonly value?: string
@@ -67,7 +67,7 @@ export interface Workload extends KubeObject {
   readonly status?: object
 }
 
-export function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
+function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
   return tolerations.some(
     ({ key, operator = 'Equal', value = '', effect }) =>
       (effect === undefined || effect === '' || effect === taint.effect) &&

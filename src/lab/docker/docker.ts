@@ -60,7 +60,7 @@ export function dockerExec(
   return result.status ?? 137
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly name: string | undefined
   readonly image: string
   readonly environment: readonly string[]

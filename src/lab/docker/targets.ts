@@ -5,7 +5,7 @@ import { labPaths } from '../layout.ts'
 import { isFrozen, isRunning, type ProcessId } from '../machine.ts'
 
 /** A node or container, as the commands use it. */
-export interface Target {
+interface Target {
   readonly id: string
   readonly name: string
   readonly image: string

@@ -22,7 +22,7 @@ interface NetworkList {
   readonly plugins: readonly ({ readonly type: string } & Record<string, unknown>)[]
 }
 
-export interface CniResult {
+interface CniResult {
   readonly ips?: readonly { readonly address: string }[]
 }
 

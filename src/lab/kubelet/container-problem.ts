@@ -3,7 +3,7 @@ import { ConfigProblem } from './environment.ts'
 import type { Container } from './pod-spec.ts'
 
 /** What the container's status says, and what is told of it. */
-export interface ContainerProblem {
+interface ContainerProblem {
   readonly reason: string
   readonly message: string
   readonly events: readonly PodEvent[]

@@ -27,7 +27,7 @@ export interface RunningContainer {
   readonly previous?: Omit<RunningContainer, 'restarts' | 'previous'>
 }
 
-export interface Ended {
+interface Ended {
   readonly code: number
   readonly at: string
   /** What it left to say. */

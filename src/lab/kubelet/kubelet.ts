@@ -35,7 +35,7 @@ import { terminationBind, terminationMessage } from './termination-message.ts'
 import { bindsOf } from './volumes/binds.ts'
 import { MountProblem, PodVolumes } from './volumes/pod-volumes.ts'
 
-export interface KubeletOptions {
+interface KubeletOptions {
   readonly nodeName: string
   readonly nodeIP: string
   readonly apiServerHost: string

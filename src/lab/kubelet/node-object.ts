@@ -6,7 +6,7 @@ import { controlPlane, kubernetesVersion, labLabel } from '../layout.ts'
 import { leaseNamespace, nodeLeases } from '../node-leases.ts'
 import { findNetwork } from './cni.ts'
 
-export interface NodeIdentity {
+interface NodeIdentity {
   readonly name: string
   readonly addresses: readonly string[]
   readonly podCIDRs: readonly string[]

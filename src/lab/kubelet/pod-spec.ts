@@ -57,7 +57,7 @@ export interface EnvironmentVariable {
   }
 }
 
-export interface ContainerPort {
+interface ContainerPort {
   readonly name?: string
   readonly containerPort: number
   readonly hostPort?: number

@@ -49,7 +49,7 @@ function endProcessesIn(inode: string): void {
     }
 }
 
-export interface Launch {
+interface Launch {
   readonly pod: Pod
   readonly netns: string | undefined
   readonly command: readonly string[]

@@ -6,7 +6,7 @@ export interface Waiting {
   readonly message?: string
 }
 
-export interface StatusParts {
+interface StatusParts {
   readonly hostIP: string
   /** Of the runtime, before a container's name. */
   readonly scheme: string

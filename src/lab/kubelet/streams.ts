@@ -14,7 +14,7 @@ export interface ContainerHandle extends LogSource {
   readonly previousLogFile: string
 }
 
-export type FindContainer = (namespace: string, pod: string, container: string) => ContainerHandle | undefined
+type FindContainer = (namespace: string, pod: string, container: string) => ContainerHandle | undefined
 
 const protocol = 'v5.channel.k8s.io'
 const channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const

@@ -12,7 +12,7 @@ import { clusterAccessOf, type JoinedAccess, parseKubeconfig } from './kubeconfi
 /** Whether the lab starts its controllers: only if the cluster runs none, always, or never. */
 export type ControllersChoice = 'auto' | 'lab' | 'none'
 
-export interface JoinOptions {
+interface JoinOptions {
   readonly kubeconfig: string
   readonly context?: string | undefined
   readonly controllers: ControllersChoice

@@ -9,7 +9,7 @@ import {
 import { StatusError } from '../apiserver/http/status-error.ts'
 import type { ApiObject } from '../apiserver/objects/api-object.ts'
 
-export interface PodStream {
+interface PodStream {
   readonly namespace: string
   readonly pod: string
   readonly subresource: StreamSubresource

@@ -5,7 +5,7 @@ import { controlPlaneOf, type LabState } from '../lab-state.ts'
 import { apiServerPort, ipv4Of, labPaths, repository } from '../layout.ts'
 import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../machine.ts'
 
-export type RelayProcesses = { readonly relay: ProcessId; readonly 'relay-inside': ProcessId }
+type RelayProcesses = { readonly relay: ProcessId; readonly 'relay-inside': ProcessId }
 
 /** Starts both halves of the relay: one in this machine's network, and one in the lab. */
 export async function startRelay(state: LabState): Promise<RelayProcesses> {

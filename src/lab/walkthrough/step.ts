@@ -21,7 +21,7 @@ export interface Answer {
   readonly exitCode: number
 }
 
-export type Expectation = (answer: Answer) => string | undefined
+type Expectation = (answer: Answer) => string | undefined
 
 export function contains(...parts: readonly (string | RegExp)[]): Expectation {
   return ({ text }) => {

@@ -7,7 +7,7 @@ import { exec } from '../shell.ts'
 import { followedTo, nodeIn, writtenNode } from './pod-node.ts'
 import type { Answer, Step } from './step.ts'
 
-export interface StepResult {
+interface StepResult {
   readonly step: Step
   readonly answer: Answer
   /** What is wrong with the answer. Undefined if nothing is. */

@@ -27,7 +27,7 @@ export interface Attempt {
   readonly fieldSelector?: string
 }
 
-export interface Rule {
+interface Rule {
   readonly verbs: readonly string[]
   readonly apiGroups?: readonly string[]
   readonly resources?: readonly string[]
@@ -46,7 +46,7 @@ interface Binding extends ApiObject {
   readonly subjects?: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[]
 }
 
-export interface Decision {
+interface Decision {
   readonly allowed: boolean
   /** Empty where there is none to tell. */
   readonly reason: string

@@ -9,7 +9,7 @@ export function nodeOf({ name, groups }: User): string | undefined {
 }
 
 /** `true`: it may. A text: it may not, for this reason. Undefined: this is none of a kubelet's requests. */
-export type NodeVerdict = true | string | undefined
+type NodeVerdict = true | string | undefined
 
 const reads = ['get', 'list', 'watch']
 

@@ -6,7 +6,7 @@ import type { User } from './access.ts'
 import { nodeOf } from './node-authorizer.ts'
 
 /** What a request of a kubelet would change. */
-export interface NodeWrite {
+interface NodeWrite {
   readonly kind: ResourceKind
   readonly subresource: string
   readonly verb: 'create' | 'update' | 'delete'

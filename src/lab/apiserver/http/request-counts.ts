@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
-export interface RequestCount {
+interface RequestCount {
   count: number
   /** What was sent in answer, watches included, before encryption. */
   bytes: number

@@ -79,7 +79,7 @@ function decode(part: string): string {
 }
 
 /** What a body is read as: an object of a kind, or a patch. */
-export interface Purpose {
+interface Purpose {
   readonly kind: string
   readonly isPatch: boolean
 }

@@ -7,13 +7,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import { clientToolsFolder, kubectlProblem, type ToolAge } from '../../client-tools.ts'
 
-export interface Outcome {
+interface Outcome {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
 }
 
-export interface Answer {
+interface Answer {
   readonly code: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly text: string
@@ -23,7 +23,7 @@ const readyWithinMs = 20_000
 const pollEveryMs = 20
 
 /** Which kubectl the tests use: the same tests run with the oldest, too. */
-export const kubectlAge: ToolAge = process.env.SALLYPORT_TEST_KUBECTL === 'oldest' ? 'oldest' : 'newest'
+const kubectlAge: ToolAge = process.env.SALLYPORT_TEST_KUBECTL === 'oldest' ? 'oldest' : 'newest'
 
 /** Why tests with kubectl cannot run here; false when they can. */
 export const kubectlMissing: string | false =

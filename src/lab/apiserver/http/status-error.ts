@@ -12,7 +12,7 @@ export class StatusError extends Error {
   }
 }
 
-export interface StatusDetails {
+interface StatusDetails {
   readonly name?: string
   readonly group?: string
   readonly kind?: string

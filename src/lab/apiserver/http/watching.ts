@@ -7,7 +7,7 @@ import { checkWatchOptions, parseVersion } from './list-options.ts'
 import type { Renderer } from './listing.ts'
 import { StatusError, statusBody } from './status-error.ts'
 
-export interface WatchRequest {
+interface WatchRequest {
   readonly kind: ResourceKind
   readonly matches: Predicate
   /** Undefined: objects as they are. */

@@ -11,7 +11,7 @@ export interface ApiObject {
 /** Whether an object is among those that a request asks for. */
 export type Predicate = (object: ApiObject) => boolean
 
-export interface Metadata {
+interface Metadata {
   name: string
   generateName?: string
   namespace?: string
@@ -40,7 +40,6 @@ export interface ManagedFields {
   subresource?: string
 }
 
-export type Json = null | boolean | number | string | Json[] | JsonObject
 export type JsonObject = { [key: string]: unknown }
 
 export function isObject(value: unknown): value is JsonObject {

@@ -1,7 +1,7 @@
 import { type ApiObject, isObject, type JsonObject } from './api-object.ts'
 import type { Store } from './store.ts'
 
-export interface HoldingBudget {
+interface HoldingBudget {
   readonly name: string
   readonly needed: number
   readonly healthy: number

@@ -6,7 +6,7 @@ import { keyOfItem, type ListTypes } from './list-merging.ts'
  * `v:"value"`. A path is in the set if the field itself is owned; fields below it are paths of their own.
  */
 export type FieldSet = ReadonlySet<string>
-export type Path = readonly string[]
+type Path = readonly string[]
 
 const notOwned = ['apiVersion', 'kind']
 const metadataOwned = ['labels', 'annotations', 'finalizers', 'ownerReferences', 'generateName']
@@ -62,7 +62,7 @@ function partsOf(items: readonly unknown[], lists: ListTypes): Map<string, unkno
   )
 }
 
-export interface Changes {
+interface Changes {
   readonly added: FieldSet
   readonly modified: FieldSet
   readonly removed: FieldSet

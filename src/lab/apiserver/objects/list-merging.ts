@@ -6,7 +6,7 @@ import type { ResourceKind } from './resources.ts'
  * How a list is merged with another: item by item, told apart by keys; as a set of values; or not at all. A key that an
  * item lacks has its default.
  */
-export type ListType =
+type ListType =
   | { readonly kind: 'map'; readonly keys: readonly string[]; readonly defaults: JsonObject }
   | { readonly kind: 'set' }
   | { readonly kind: 'atomic' }

@@ -15,7 +15,7 @@ export interface ResourceKind {
   readonly custom?: CustomKind
 }
 
-export interface CustomKind {
+interface CustomKind {
   readonly schema: JsonObject
   readonly columns: readonly Column[]
   readonly hasStatus: boolean

@@ -140,7 +140,7 @@ const spec = struct('CustomResourceDefinitionSpec', {
   preserveUnknownFields: bool,
 })
 
-export interface Decoded {
+interface Decoded {
   /** Paths of what is no field of a definition. They are gone from it now. */
   readonly unknown: readonly string[]
   /** Why it cannot be decoded, in Go's words. */

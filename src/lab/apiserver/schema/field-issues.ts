@@ -1,5 +1,4 @@
 import type { FieldIssue } from '../http/status-error.ts'
-import { isObject } from '../objects/api-object.ts'
 
 export const wrong = (field: string, value: unknown, why: string): FieldIssue => ({
   field,
@@ -31,4 +30,3 @@ export const tooMany = (field: string, count: number, limit: number): FieldIssue
 export const isList = (value: unknown, has: (item: unknown) => boolean): boolean =>
   Array.isArray(value) && value.every(has)
 export const isText = (value: unknown): boolean => typeof value === 'string'
-export const isTextMap = (value: unknown): boolean => isObject(value) && Object.values(value).every(isText)

@@ -20,7 +20,7 @@ const rootFields: Readonly<Record<string, Schema>> = {
 const reserved =
   /^(true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while)$/
 
-export type RuleType = 'bool' | 'string'
+type RuleType = 'bool' | 'string'
 
 /** Undefined: the expression compiles, and yields that type. */
 export function typeProblem(expression: string, schema: Schema, isRoot: boolean): string | undefined {

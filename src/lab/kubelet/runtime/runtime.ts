@@ -69,7 +69,7 @@ export interface ContainerRuntime {
 export const unknownExitCode = 137
 
 /** The command line of a shell that is these words, whatever is in them. */
-export function quote(words: readonly string[]): string {
+function quote(words: readonly string[]): string {
   return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
 }
 

@@ -11,7 +11,7 @@ interface Watched {
   readonly end: AbortController
 }
 
-export interface NamedObjectsOptions {
+interface NamedObjectsOptions {
   readonly client: KubeClient
   readonly clock: Clock
   readonly log: Logger

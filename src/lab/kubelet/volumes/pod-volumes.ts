@@ -23,7 +23,7 @@ export class MountProblem extends Error {
   }
 }
 
-export interface PodVolumesOptions {
+interface PodVolumesOptions {
   readonly client: KubeClient
   readonly clock: Clock
   readonly log: Logger

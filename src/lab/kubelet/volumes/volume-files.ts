@@ -17,7 +17,7 @@ export interface KeyedObject {
   readonly binaryData?: Readonly<Record<string, string>>
 }
 
-export type ObjectKind = 'configmap' | 'secret'
+type ObjectKind = 'configmap' | 'secret'
 
 /** An object's keys as files, in the words of a kubelet where one of `items` is not there. */
 export function filesOfObject(
