@@ -98,13 +98,11 @@ async function runEverything(): Promise<void> {
     )
       .then(() => image)
       .then(() => runAndTell(onContainerd)),
-    image
-      .then(() =>
-        runLane(
-          computing.map((file) => ({ file, givesWay: true })),
-          1,
-        ),
-      )
+    runLane(
+      computing.map((file) => ({ file, givesWay: true })),
+      1,
+    )
+      .then(() => image)
       .then(() =>
         runLane(
           imageTests.map((file) => ({ file, givesWay: true })),
