@@ -6,8 +6,9 @@ help:
 	@echo 'Targets marked with * need root.'
 	@echo 'make demo *        run the walkthrough of an egress gateway in a lab on this machine, then remove the lab'
 	@echo 'make lab *         start a lab without Sallyport, unless it is running, and open a shell in it'
+	@echo 'make test-fast *   run set-up, static checks and the tests that start no lab and no other programs (before each commit)'
 	@echo 'make test          run set-up, static checks and all tests; without root, tests that need it are skipped and say so'
-	@echo 'make test-all *    run make test, 1,000 first packets, and the lab tests on containerd (about an hour and a half)'
+	@echo 'make test-all *    run make test, failover with 10,000 connections, 1,000 first packets, and the lab tests on containerd'
 	@echo 'make e2e * KUBECONFIG=<file>  run the end-to-end tests with nodes of the lab in that cluster'
 	@echo 'make bench *       measure throughput and failover, compared with a gateway of kernel parts and with no gateway'
 	@echo 'make bench-scale * measure the load of agent and operator in clusters of 10, 100 and 1,000 nodes'
@@ -32,16 +33,17 @@ build: build/sallyport.bpf.o
 check: setup
 	@npm run --silent check
 
-# One file at a time, because tests with whole clusters need all cores.
 test: check
-	@node image/main.ts --if-possible
-	@node --test --test-concurrency=1 'src/**/*.test.ts' 'test/**/*.test.ts'
-	@$(call on-containerd,walkthrough)
+	@node test/run.ts
+
+test-fast: check
+	@node test/run.ts --fast
 
 # Lab tests with containers of the image. By default, the lab runs processes instead of containers.
 on-containerd = SALLYPORT_LAB_RUNTIME=containerd node --test --test-concurrency=1 $(patsubst %,test/lab/%.test.ts,$(1))
 
 test-all: test
+	@SALLYPORT_TEST_CONNECTIONS=10000 node --test test/lab/failover.test.ts
 	@SALLYPORT_TEST_PODS=1000 node --test test/lab/first-packet.test.ts
 	@$(call on-containerd,killed rights uninstall layout-upgrade chained first-packet failover)
 
@@ -81,4 +83,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test test-all e2e chart dist demo lab image image-reproducible bench bench-scale clean
+.PHONY: help setup build check test test-fast test-all e2e chart dist demo lab image image-reproducible bench bench-scale clean

@@ -73,7 +73,7 @@ function chainedTo(plugin: OtherPlugin): void {
       await run(`kubectl exec ${name} -- curl -s --max-time 2 ${url} || true`),
     )?.[1]
 
-  test('before Sallyport comes, every pod leaves with its node’s address', async () => {
+  test('before an install, every pod leaves with its node’s address', async () => {
     await run(preparation)
     await run([pod('xwing', 'alliance'), pod('tiefighter', 'empire')].join('\n'))
     await run(server('cantina', 'kind-worker2'))
@@ -82,7 +82,7 @@ function chainedTo(plugin: OtherPlugin): void {
       await eventually('the outpost answers', async () => (await sourceOf(name)) === nodeAddress)
   })
 
-  test('installed, it takes in the pods that run, and a policy holds for them', async () => {
+  test('an install adopts running pods, and a policy applies to them', async () => {
     await run(
       `sallyport install --set 'cni.chainingMode=generic-veth,devices={eth+,net+}' && sallyport status --wait`,
     )
@@ -94,11 +94,11 @@ function chainedTo(plugin: OtherPlugin): void {
     )
   })
 
-  test('what no policy selects still leaves by the other plugin', async () => {
+  test('traffic that no policy selects still leaves through the other CNI plugin', async () => {
     assert.equal(await sourceOf('tiefighter'), nodeAddress)
   })
 
-  test('pods of other nodes see each pod’s own address, also where a policy says 0.0.0.0/0', async () => {
+  test('pods of other nodes see a pod’s own address even if a policy covers 0.0.0.0/0', async () => {
     const cantina = `http://${await run('kubectl get pod cantina -o jsonpath={.status.podIP}')}:8000`
     for (const name of ['xwing', 'tiefighter'])
       assert.equal(
@@ -107,7 +107,7 @@ function chainedTo(plugin: OtherPlugin): void {
       )
   })
 
-  test('a new pod leaves with the egress IP from its first packet on', async () => {
+  test('a new pod’s first packet uses the egress IP', async () => {
     const before = await seenByOutpost(lab.state())
     await run(
       `kubectl run ywing --labels org=alliance --image docker.io/tgraf/netperf --restart=Never --command -- curl -s ${outpost}`,
@@ -119,7 +119,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.deepEqual({ ...after, [egressIp]: 0 }, { ...before, [egressIp]: 0 }, 'no other address was seen')
   })
 
-  test('without its agent a pod waits, and nothing leaves', async () => {
+  test('a pod waits while its node’s agent is stopped, and sends nothing', async () => {
     const [agent] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
     assert.ok(agent)
     const before = await seenByOutpost(lab.state())
@@ -138,7 +138,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.deepEqual({ ...after, [egressIp]: 0 }, { ...before, [egressIp]: 0 }, 'no other address was seen')
   })
 
-  test('an agent that is killed finds its pods again', async () => {
+  test('a restarted agent finds its pods again', async () => {
     const [agent] = await processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
     assert.ok(agent)
     process.kill(agent, 'SIGKILL')
@@ -154,7 +154,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.equal(await sourceOf('xwing'), egressIp)
   })
 
-  test('the other plugin’s file may change, or be written anew: ours follows, and theirs stays theirs', async () => {
+  test('the agent follows changes of the other plugin’s file and never edits it', async () => {
     const theirs = '/etc/cni/net.d/10-lab.conflist'
     assert.deepEqual(plugins(JSON.parse(await run(`docker exec kind-worker cat ${theirs}`))), [plugin])
     await run(
@@ -171,7 +171,7 @@ function chainedTo(plugin: OtherPlugin): void {
     )
   })
 
-  test('a rule of the forward chain holds for what stays with the stack, not for what a policy claims; the status says so', async () => {
+  test('a forward-chain rule applies to unselected traffic only, and the status says so', async () => {
     const rules = `table ip policies {
   chain forward { type filter hook forward priority filter; ip daddr 172.18.0.7 drop; }
 }`
@@ -196,7 +196,7 @@ function chainedTo(plugin: OtherPlugin): void {
   const streamed = async (): Promise<readonly string[]> =>
     (await run('kubectl exec xwing -- cat /run/stream.txt')).split('\n')
 
-  test('when a NetworkPolicy comes, what a policy claims of its pods is dropped and counted; all else goes on', async () => {
+  test('a NetworkPolicy makes the gateway drop and count the egress traffic of its pods, and nothing else', async () => {
     await run(`kubectl exec xwing -- sh -c 'curl -sN ${outpost}/stream >/run/stream.txt 2>&1 </dev/null &'`)
     await eventually('a connection is open', async () => (await streamed()).length > 5)
     await run(`kubectl label pod xwing crew=grounded\n${networkPolicy}`)
@@ -217,7 +217,7 @@ function chainedTo(plugin: OtherPlugin): void {
     )
   })
 
-  test('when it is gone, new connections have the egress IP again', async () => {
+  test('a deleted NetworkPolicy gives new connections the egress IP again', async () => {
     await run('kubectl delete networkpolicy grounded')
     await eventually('the X-Wing leaves', async () => (await sourceOf('xwing')) === egressIp)
     const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
@@ -225,7 +225,7 @@ function chainedTo(plugin: OtherPlugin): void {
     await eventually('so does the egress policy', async () => !/PodsRefused/.test(await policySays()))
   })
 
-  test('an agent that may not read NetworkPolicies changes nothing, and says what it misses', async () => {
+  test('an agent that may not read NetworkPolicies changes nothing and says which right is missing', async () => {
     const rights = await run('kubectl get clusterrole sallyport-agent -o json')
     const { rules } = JSON.parse(rights) as { readonly rules: readonly { readonly resources: string[] }[] }
     const setRules = (kept: typeof rules) =>
@@ -244,7 +244,7 @@ function chainedTo(plugin: OtherPlugin): void {
     await run('sallyport status --wait')
   })
 
-  test('a deleted pod is forgotten, and the others stay', async () => {
+  test('an agent forgets deleted pods and keeps the others', async () => {
     await run('kubectl delete pod xwing awing bwing ywing --wait=true --grace-period=1')
     await eventually('only two are left', async () => {
       return /^Pods: +1$/m.test(

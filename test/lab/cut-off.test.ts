@@ -178,7 +178,7 @@ describe('with two gateways and a source node', { skip: cannotRun, timeout: hang
     await isConnected(cluster(), 'gateway2')
   })
 
-  test('nor does it while operators and API server are away', async () => {
+  test('a standby gateway whose tunnel is filtered takes over nothing while operators and API server are down', async () => {
     const death = { ...tunnelFiltered('gateway2'), isAlone: true }
     await disturbsNobody(cluster(), death, ['gateway2'])
     await death.undo?.(cluster())
@@ -285,7 +285,7 @@ describe('with three gateways and a pool of addresses', { skip: cannotRun, timeo
     await isConnected(cluster(), 'gateway1')
   })
 
-  test('a node that is deleted while it is cut off from the API server takes over nothing either', async () => {
+  test('a node that is deleted while it is cut off from the API server takes over nothing', async () => {
     const address = await grantedTo(cluster(), 'gateway1')
     const cut = 'gateway2'
     const unaware: Death = {
@@ -309,7 +309,7 @@ describe('with two gateways and no other node', { skip: cannotRun, timeout: hang
     addresses: 'interface',
   })
 
-  test('the other gateway takes nothing over while its tunnel is filtered: the holder answers ARP', async () => {
+  test('a gateway whose tunnel is filtered takes over nothing while the holder answers ARP', async () => {
     filter(cluster(), 'gateway2')
     await setTimeout(6_000)
     assert.ok(!hasAddress(cluster(), 'gateway2'))
@@ -318,7 +318,7 @@ describe('with two gateways and no other node', { skip: cannotRun, timeout: hang
     await isConnected(cluster(), 'gateway2')
   })
 
-  test('the other gateway takes over when the holder is switched off: nobody answers ARP', async () => {
+  test('a gateway takes over when the holder is switched off and nothing answers ARP', async () => {
     const { host } = cluster().state
     assert.ok(host)
     const { held, seen } = await holdThrough(

@@ -30,7 +30,7 @@ describe('the demo', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.deepEqual(labsOf(process.pid), [])
   }) // biome-ignore format: one a line
 
-  test('ctrl-C while it starts takes everything away', async () => {
+  test('Ctrl-C during the start deletes the whole lab', async () => {
     const demo = spawn(join(repository, 'bin/sallyport'), ['lab', 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] })
     let printed = ''
     demo.stdout.on('data', (chunk) => {

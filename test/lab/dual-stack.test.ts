@@ -30,7 +30,7 @@ describe('IPv6', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const linesOfStream = async (): Promise<readonly string[]> =>
     (await run(`kubectl exec xwing -- cat ${streamFile}`)).split('\n')
 
-  test('pods have an address of each family, and reach each other by both', async () => {
+  test('pods have an address of each family and reach each other through both', async () => {
     const addresses = await run('kubectl get pods -o jsonpath={.items[*].status.podIPs[*].ip}')
     assert.match(addresses, /fd00:10:244:2::/)
     const [ipv4 = '', ipv6 = ''] = (
@@ -50,11 +50,11 @@ describe('IPv6', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       )
   })
 
-  test('without a policy they leave with their node’s address', async () => {
+  test('a pod without a policy leaves with its node’s IPv6 address', async () => {
     assert.match(await answers('xwing'), new RegExp(`\\(${ipv6Of(2)}\\)`))
   })
 
-  test('a policy for IPv6 whose gateways have no such address drops, and says so', async () => {
+  test('an IPv6 policy whose gateways have no IPv6 address drops traffic and says so', async () => {
     await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
     await eventually('the policy says what is missing', async () =>
       /NoIPv6EgressIP/.test(
@@ -65,7 +65,7 @@ describe('IPv6', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.match(await answers('tiefighter'), new RegExp(`\\(${ipv6Of(5)}\\)`))
   })
 
-  test('with addresses they leave from them, from both, and from no other', async () => {
+  test('new connections use both IPv6 egress IPs and no other address', async () => {
     for (const [node, address] of Object.entries(egress))
       await run(`docker exec ${node} ip -6 address add ${address}/64 dev net0 nodad`)
     await run('kubectl wait --for=condition=Ready iegp/outpost-ha --timeout=20s')
@@ -107,7 +107,7 @@ describe('IPv6', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     for (const line of lines) assert.match(line, isFrom)
   })
 
-  test('much data goes through: no packet is too long for the tunnel', async () => {
+  test('a large upload passes the tunnel', async () => {
     const big = await run(
       `kubectl exec xwing -- sh -c 'head -c 200000 /dev/zero | curl -s -o /dev/null -w "%{http_code}" --max-time 5 --data-binary @- ${outpost}'`,
     )

@@ -101,7 +101,7 @@ describe(`a gateway dies under ${connections} connections`, {
 
   const withReturn = deaths.filter(({ undo }) => undo !== undefined)
   for (const death of [bothClaim, ...withReturn])
-    test(`${death.way}: none breaks, none leaves with another address, no new one fails`, async () => {
+    test(`no connection breaks, changes its address or fails to open (${death.way})`, async () => {
       assert.equal((await dies(death)).newFlowsFailed, 0)
       if (death === bothClaim)
         for (const node of ['gateway1', 'gateway2'])
@@ -109,7 +109,7 @@ describe(`a gateway dies under ${connections} connections`, {
       await recovers(death)
     })
 
-  test('all gateways gone: dropped with a reason that is counted, and well again without a restart', async () => {
+  test('while all gateways are gone, drops are counted with a reason, and traffic resumes without a restart', async () => {
     await dies(allGone)
     const counts = await cluster.type('docker exec source curl -s http://127.0.0.1:9787/metrics')
     assert.match(counts, /verdict="DROP_NO_LIVE_GATEWAY"\} [1-9]/)
@@ -117,7 +117,7 @@ describe(`a gateway dies under ${connections} connections`, {
   })
 
   for (const death of deaths.filter(({ undo }) => undo === undefined))
-    test(`${death.way}: none breaks, and the other gateway answers from then on`, async () => {
+    test(`no connection breaks, and the other gateway stays the holder (${death.way})`, async () => {
       assert.equal((await dies(death)).newFlowsFailed, 0)
       assert.ok(allowedAddresses.includes(await sourceOfNew(cluster)))
       assert.match(addressesOf(cluster, 'gateway2'), new RegExp(`${first}/32`))

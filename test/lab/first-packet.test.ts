@@ -18,7 +18,7 @@ describe('the first packet of a pod', { skip: cannotRun, timeout: 2_400_000 }, (
     story: { until: 'the policy' },
   })
 
-  test(`of ${pods} pods started one after another, the outpost sees no other address even once`, async () => {
+  test(`the first packet of each of ${pods} pods uses the egress IP`, async () => {
     const state = lab.state()
     const before = await seenByOutpost(state)
     await type(state, `${startPods} ${pods} 4`)
@@ -31,7 +31,7 @@ describe('the first packet of a pod', { skip: cannotRun, timeout: 2_400_000 }, (
     assert.deepEqual({ ...after, [egressIp]: 0 }, { ...before, [egressIp]: 0 }, 'no other address was seen')
   })
 
-  test('while the agents are stopped, pods wait and nothing leaves; then they go on', async () => {
+  test('pods wait while the agents are stopped, send nothing, and start afterwards', async () => {
     const state = lab.state()
     const agents = (
       await Promise.all(workers.map((node) => processesOf(state, node, 'src/agent/main.ts')))

@@ -36,7 +36,7 @@ spec:
   egressGateway: { nodeSelector: { matchLabels: { egress-gw: "true" } }, egressIP: 172.18.0.42 }
 `
 
-describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout: hangTimeoutMs }, () => {
+describe('Sallyport installed with Helm', { skip: cannotRun || helmMissing, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-helm', {
     nodes: someNodes('kind-worker', 'kind-worker3'),
     story: { until: 'the cluster' },
@@ -66,7 +66,7 @@ describe('Sallyport by the real Helm', { skip: cannotRun || helmMissing, timeout
     )
   })
 
-  test('helm test passes, and fails while an agent is missing', async () => {
+  test('"helm test" passes, and fails while an agent is missing', async () => {
     assert.match(await run('helm test sallyport -n kube-system --timeout 3m'), /Phase: +Succeeded/)
     await run('kubectl -n kube-system patch ds sallyport --type merge -p \'{"spec":{"template":{"spec":{"containers":[{"name":"sallyport-agent","image":"nowhere:1"}]}}}}\'')
     const failed = await run('helm test sallyport -n kube-system --timeout 3m --logs 2>&1 && echo passed || true')

@@ -63,21 +63,21 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     await server[Symbol.asyncDispose]()
   })
 
-  test('its nodes register there, marked as its own', async () => {
+  test('its nodes register in the joined cluster with the lab’s label', async () => {
     assert.equal(
       await directly(`get nodes -l sallyport.dev/lab=${name} -o name`),
       'node/kind-control-plane\nnode/kind-worker',
     )
   })
 
-  test('it says what it found there', () => {
+  test('the lab reports what it found in the cluster', () => {
     assert.deepEqual(findings, [
       'the lab’s kubelets act with the rights of their nodes',
       'the cluster runs no controllers, and the lab starts its own',
     ])
   })
 
-  test('what admission adds to a pod there, its kubelet brings: a token that the pod can use, and whom to trust', async () => {
+  test('the kubelet mounts what admission adds: a usable token and the CA', async () => {
     const state = requireLab(name)
     await type(
       state,
@@ -106,7 +106,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     )
   })
 
-  test('a volume that the lab does not know is told as a real kubelet tells it', async () => {
+  test('an unsupported volume causes the event that a real kubelet writes', async () => {
     const state = requireLab(name)
     const spec = {
       nodeName: 'kind-worker',
@@ -128,14 +128,14 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     await type(state, 'kubectl delete pod claims speaks --grace-period=1')
   })
 
-  test('Sallyport is installed into it', async () => {
+  test('Sallyport installs into the joined cluster', async () => {
     const state = requireLab(name)
     await type(state, 'cilium install --set operator.replicas=1')
     assert.match(await type(state, 'cilium status --wait'), /OK/)
     assert.match(await directly('-n kube-system get pods -o wide'), /kind-worker/)
   })
 
-  test('a pod runs there; exec and logs reach it, though the joined server could not', async () => {
+  test('exec and logs reach a pod that the joined API server cannot reach', async () => {
     const state = requireLab(name)
     await type(state, 'kubectl run xwing --image docker.io/tgraf/netperf')
     await type(state, 'kubectl wait --for=condition=Ready pod/xwing --timeout=60s')
@@ -145,7 +145,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     assert.match(await type(state, 'kubectl -n kube-system logs ds/cilium --tail=1'), /"name":"agent"/)
   })
 
-  test('a watch goes through as it happens', async () => {
+  test('a watch delivers events through the relay as they happen', async () => {
     await directly('create configmap word')
     let isOver = false
     const watched = type(
@@ -160,7 +160,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     assert.match(await watched, /word-\d+\nword-\d+$/)
   })
 
-  test('a service account has its own rights through the relay, and no more', async () => {
+  test('a service account has exactly its own rights through the relay', async () => {
     const state = requireLab(name)
     await type(
       state,
@@ -181,7 +181,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     )
   })
 
-  test('a kubelet has the rights of a node, and not those of the kubeconfig', async () => {
+  test('a kubelet has the rights of its node, not those of the kubeconfig', async () => {
     const state = requireLab(name)
     const asKubelet = `kubectl --token=${state.tokens['kind-worker']}`
     assert.match(await type(state, `${asKubelet} auth whoami`), /system:node:kind-worker/)
@@ -202,7 +202,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     )
   })
 
-  test('who has no token, or one that nobody knows, is nobody', async () => {
+  test('the relay refuses requests without a valid token', async () => {
     const state = requireLab(name)
     const curl = 'curl -sk -o /dev/null -w %{http_code}'
     const pods = 'https://172.18.0.6:6443/api/v1/namespaces/default/pods'
@@ -213,7 +213,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     assert.equal(await type(state, `${curl} ${asWebSocket} '${pods}/xwing/exec?command=id'`), '403')
   })
 
-  test('a request for a log never becomes a command, however it is made', async () => {
+  test('a log request never runs a command', async () => {
     const state = requireLab(name)
     const log = 'https://172.18.0.6:6443/api/v1/namespaces/default/pods/xwing/log?command=id'
     const admin = `-H "Authorization: Bearer ${state.tokens.admin}"`
@@ -223,12 +223,12 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     )
   })
 
-  test('the lab itself still has no way to the server that it joined', async () => {
+  test('the lab’s network has no route to the joined API server', async () => {
     const state = requireLab(name)
     assert.equal(await type(state, `curl -sk --max-time 5 ${server.url}/version || echo none`), 'none')
   })
 
-  test('a second lab with nodes of the same names is refused, and takes nothing of the first away', async () => {
+  test('a second lab with the same node names is refused and deletes nothing of the first', async () => {
     await assert.rejects(
       join('test-join-2'),
       /kind-control-plane of a lab named test-join \(if that lab no longer exists/,
@@ -237,7 +237,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     assert.equal((await directly('get nodes -o name')).split('\n').length, 2)
   })
 
-  test('a relay that is killed is started again, and everything goes on', async () => {
+  test('a restarted relay serves the lab again', async () => {
     const { relay } = requireLab(name).daemons
     assert.ok(relay)
     process.kill(relay.pid, 'SIGKILL')
@@ -252,7 +252,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     await type(requireLab(name), 'kubectl wait --for=condition=Ready pod/ywing --timeout=60s')
   })
 
-  test('taken away, it leaves neither processes nor nodes nor pods, and what was installed stays', async () => {
+  test('a deleted lab leaves no processes, nodes or pods, and keeps the installed objects', async () => {
     const state = requireLab(name)
     const processes = [...Object.values(state.daemons), ...state.nodes.map(({ machine }) => machine.init)]
     await stopLab(name)
@@ -263,7 +263,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     assert.equal(await directly('-n kube-system get ds cilium -o name'), 'daemonset.apps/cilium')
   })
 
-  test('controllers that are at work there are left to it', async () => {
+  test('the lab starts no controllers where the cluster runs its own', async () => {
     for (const each of ['kube-controller-manager', 'kube-scheduler']) {
       const lease = {
         apiVersion: 'coordination.k8s.io/v1',
@@ -286,7 +286,7 @@ describe('a lab that joins a cluster', { skip: cannotRun, timeout: hangTimeoutMs
     }
   })
 
-  test('a cluster that is gone keeps no lab from being taken away; what may be left there is said', async () => {
+  test('a lab is deleted even if its cluster is gone, and the error names what may be left there', async () => {
     await join('test-join-4')
     await server.kill()
     await assert.rejects(

@@ -56,10 +56,10 @@ async function assertNewConnections(state: LabState): Promise<void> {
 }
 
 /** Every process may be killed at any moment and started again. */
-describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+describe('Sallyport under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-killed', { story: { until: 'the policy' } })
 
-  test('a live connection and new ones, to begin with', async () => {
+  test('established and new connections use the egress IP', async () => {
     await startStream(lab.state())
     await assertAlive(lab.state())
   })
@@ -68,7 +68,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, ()
     ["the source node's agent", 'kind-worker'],
     ["the gateway's agent", 'kind-worker3'],
   ] as const)
-    test(`${who} is killed: no connection notices, and it comes back`, async () => {
+    test(`connections survive when ${who} is killed, and a new agent starts`, async () => {
       const state = lab.state()
       await startStream(state)
       const killed = await processesOf(state, node, 'src/agent/main.ts')
@@ -89,7 +89,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, ()
       await assertAlive(state)
     })
 
-  test('the gateway is drained under traffic: no connection breaks, and it comes back', async () => {
+  test('connections survive a drain of the gateway', async () => {
     const state = lab.state()
     await startStream(state)
     await type(
@@ -103,7 +103,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, ()
     await assertAlive(state)
   })
 
-  test('one node alone does not reach the gateway: its connections go by the successor, those of others stay', async () => {
+  test('a source node that alone cannot reach the gateway uses the successor', async () => {
     const state = lab.state()
     await startStream(state)
     const source = await type(state, 'kubectl get pod xwing -o jsonpath={.spec.nodeName}')
@@ -132,7 +132,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, ()
     await assertAlive(state)
   })
 
-  test('all of our pods are deleted at once: connections go on, old and new, and the pods come back', async () => {
+  test('connections survive when all Sallyport pods are deleted at once', async () => {
     const state = lab.state()
     await startStream(state)
     await type(
@@ -150,7 +150,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, ()
     await assertAlive(state)
   })
 
-  test('the operators are killed: slots stay, and a policy’s status is written again', async () => {
+  test('slots stay when the operators are killed, and a new leader writes the policy’s status', async () => {
     const state = lab.state()
     await startStream(state)
     const slots = 'kubectl get egressnodes -o jsonpath="{range .items[*]}{.metadata.name}={.spec.slot} {end}"'
@@ -176,7 +176,7 @@ describe('killed under traffic', { skip: cannotRun, timeout: hangTimeoutMs }, ()
     await assertAlive(state)
   })
 
-  test('the API server is away: connections go on, old and new; back again, it has lost nothing', async () => {
+  test('connections survive an outage of the API server, and agents follow changes afterwards', async () => {
     const state = lab.state()
     await startStream(state)
     const before = await type(state, 'kubectl get pods -o name')

@@ -23,7 +23,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     }
   })
 
-  test('what is taken away leaves nothing: no process, no cgroup, no file', async () => {
+  test('a deleted lab leaves no process, no cgroup and no file', async () => {
     const state = await startLab({ name: 'test-lab-3' })
     const processes = [
       ...Object.values(state.daemons),
@@ -36,7 +36,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(listLabs().includes('test-lab-3'), false)
   })
 
-  test('a start that is interrupted half-way leaves nothing either', async () => {
+  test('an interrupted start leaves nothing', async () => {
     const interrupted = new AbortController()
     const started = startLab({
       name: 'test-lab-4',
@@ -52,7 +52,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(existsSync(lab.state().cgroup.replace(/test-lab$/, 'test-lab-4')), false)
   })
 
-  test('a node whose kubelet is silent is known to be so', async () => {
+  test('a node whose kubelet stops reporting becomes Unknown', async () => {
     const state = lab.state()
     const lease = 'kubectl -n kube-node-lease get lease kind-worker2 -o jsonpath={.spec.renewTime}'
     const before = Date.parse(await type(state, lease))
@@ -64,7 +64,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     await eventually('and known again', async () => (await type(state, ready)) === 'False')
   })
 
-  test('this machine’s own network has no way into it', () => {
+  test('this machine’s network has no route into the lab', () => {
     const routes = readFileSync('/proc/net/route', 'utf8')
     assert.equal(/\b000012AC\b/.test(routes), false, 'no route to 172.18.0.0/16')
     assert.deepEqual(
@@ -73,7 +73,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     )
   })
 
-  test('a paused node is frozen, and unpaused it goes on', async () => {
+  test('a paused node is frozen and continues when it is unpaused', async () => {
     const state = lab.state()
     await type(state, 'docker pause kind-worker4')
     assert.match(await type(state, 'docker ps'), /Up \(Paused\).*kind-worker4/)
@@ -90,7 +90,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await type(lab.state(), 'kubectl get ns default -o name'), 'namespace/default')
   })
 
-  test('nodes and containers have a /tmp of their own and see nothing of what labs keep', async () => {
+  test('nodes and containers have their own /tmp and do not see the lab’s files', async () => {
     await type(lab.state(), 'docker run -d --name curious --network kind busybox')
     for (const name of ['kind-worker', 'curious']) {
       await type(lab.state(), `docker exec ${name} sh -c 'echo written >/tmp/by-${name}'`)
@@ -100,7 +100,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     await type(lab.state(), 'docker rm -f curious')
   }) // biome-ignore format: one a line
 
-  test('nobody reads a token in the arguments of a process', () => {
+  test('no process has a token in its arguments', () => {
     const state = lab.state()
     const running = readdirSync('/proc').flatMap((pid) => {
       try {
@@ -114,7 +114,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       assert.equal(running.some((words) => words.includes(token)), false, name)
   }) // biome-ignore format: one a line
 
-  test('what cannot be placed, and what waits on a node that is not there, is told and can be deleted', async () => {
+  test('a pod that cannot be scheduled says why and can be deleted', async () => {
     const state = lab.state()
     await type(state, 'kubectl run waiting --image busybox')
     const described = (): Promise<string> => type(state, 'kubectl describe pod waiting')
@@ -127,7 +127,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     await type(state, 'kubectl delete pod waiting nowhere --timeout=20s')
   })
 
-  test('status and list are for machines, too; what is not there is an exit code', async () => {
+  test('status and list have JSON output, and a missing lab is an exit code', async () => {
     const sallyport = (words: string) => type(lab.state(), `sallyport lab ${words}`)
     const { machines, daemons } = JSON.parse(await sallyport('status --name test-lab -o json'))
     assert.deepEqual(new Set([...machines, ...daemons].map(({ state }) => state)), new Set(['running']))
@@ -137,18 +137,18 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await sallyport('down --name test-lab-5'), 'There is no lab named test-lab-5.')
   }) // biome-ignore format: one a line
 
-  test('a script that is piped into the shell has its answers and nothing else', async () => {
+  test('a script piped into the shell prints its answers and nothing else', async () => {
     const script = 'sallyport lab shell --name test-lab <<<"kubectl get ns default -o name" 2>&1'
     assert.equal(await type(lab.state(), script), 'namespace/default')
   })
 
-  test('docker ps, into a pipe whose reader goes, ends without a word', async () => {
+  test('"docker ps" ends silently when the reader of its pipe closes', async () => {
     assert.match(await type(lab.state(), 'docker ps 2>&1 | head -1'), /^CONTAINER ID.*NAMES$/)
     const ids = (await type(lab.state(), 'docker ps -q')).split('\n')
     assert.equal(new Set(ids).size, ids.length)
   })
 
-  test('a container that has ended is told from one that runs, which is removed by force alone', async () => {
+  test('"docker ps" distinguishes exited from running containers, and "rm" removes running ones only by force', async () => {
     const run = (words: string) => type(lab.state(), `docker ${words} 2>&1 || true`)
     assert.match(await run('run -d --name we/ird busybox'), /Invalid container name \(we\/ird\)/)
     await run('run -d --name short --network kind busybox echo said')
@@ -164,7 +164,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.match(await run('frobnicate'), /^error: unknown command 'frobnicate'\n\("docker --help" lists/)
   }) // biome-ignore format: one a line
 
-  test('a container’s network is told by the template that the walkthrough uses', async () => {
+  test('"docker inspect" fills the walkthrough’s template with a container’s address', async () => {
     const state = requireLab('test-lab')
     await type(
       state,
@@ -175,7 +175,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     await type(state, 'docker rm -f outpost')
   })
 
-  test('an image that the lab does not know is explained', async () => {
+  test('an unknown image causes an error that lists the known ones', async () => {
     const state = lab.state()
     assert.match(
       await type(state, 'docker run -d example.org/nothing 2>&1 || true'),

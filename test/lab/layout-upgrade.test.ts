@@ -40,10 +40,10 @@ describe('agents of a version with other layouts', { skip: cannotRun, timeout: h
   }
 
   for (const [direction, change] of [
-    ['come', async () => command('--object-file', await putOnNodes(compileOtherVersion(scratch)))],
-    ['go again', async () => command()],
+    ['an upgrade', async () => command('--object-file', await putOnNodes(compileOtherVersion(scratch)))],
+    ['a downgrade', async () => command()],
   ] as const)
-    test(`they ${direction}, node by node: no connection breaks, none leaves with another address`, async () => {
+    test(`${direction} to other layouts, node by node, breaks no connection and changes no address`, async () => {
       const state = lab.state()
       const before = await seenByOutpost(state)
       const sending = run(stream(45))

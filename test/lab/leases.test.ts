@@ -105,7 +105,7 @@ async function leaderOf(state: LabState): Promise<{ readonly pid: number; readon
 describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-leases', { story: { until: 'the policy' } })
 
-  test('where nearly every port is another’s, people are told; when none is left, connections wait, and none leaves otherwise', async (t) => {
+  test('a scarcity of ports causes Events, and connections without a port wait and never use another address', async (t) => {
     const state = lab.state()
     t.after(() => lease(state, []))
     const { '172.18.0.42': _, ...seenBefore } = await seenByOutpost(state)
@@ -134,7 +134,7 @@ describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.deepEqual(seenAfter, seenBefore)
   })
 
-  test('a pod opens thirty times as many connections as the floor has ports: all are there in the end', async (t) => {
+  test('a pod opens thirty times as many connections as the floor has ports', async (t) => {
     const state = lab.state()
     await startOpening(state, 'xwing', 2000)
     const { opened, failures, openedMs, addresses } = await resultOf(state, 'xwing')
@@ -146,7 +146,7 @@ describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.deepEqual(addresses, { '172.18.0.42': 2000 })
   })
 
-  test('the egress IP’s object says whose the ports are', async () => {
+  test('the EgressAddress names the owners of leased ports', async () => {
     const state = lab.state()
     const ports = await portsOf(state, await slotOf(state, 'kind-worker'))
     assert.ok(ports + floorPorts >= 2000, `${ports} ports by lease`)
@@ -154,13 +154,13 @@ describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(owner, 'kind-worker3')
   })
 
-  test('another node’s pods leave as ever, by its own floor', async () => {
+  test('pods of another node use that node’s floor', async () => {
     const state = lab.state()
     assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
     assert.equal(await portsOf(state, await slotOf(state, 'kind-worker2')), 0)
   })
 
-  test('the leader is killed as a pod wants more: the operator that stood by grants it, and nothing is lost', async () => {
+  test('the standby operator grants ports when the leader is killed during a demand', async () => {
     const state = lab.state()
     const slots = 'kubectl get egressnodes -o jsonpath="{range .items[*]}{.metadata.name}={.spec.slot} {end}"'
     const slotsBefore = await type(state, slots)
@@ -177,7 +177,7 @@ describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.notEqual((await leaderOf(state)).identity, identity)
   })
 
-  test('the operators are killed as a pod wants more: their successors grant it', async (t) => {
+  test('restarted operators grant ports that were demanded meanwhile', async (t) => {
     const state = lab.state()
     const operators = (
       await Promise.all(state.nodes.map(({ name }) => processesOf(state, name, 'src/operator/main.ts')))
@@ -191,7 +191,7 @@ describe('ports by lease', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.deepEqual(addresses, { '172.18.0.42': 3000 })
   })
 
-  test('an agent that starts anew has what its node was using', async () => {
+  test('a restarted agent keeps its node’s leases', async () => {
     const state = lab.state()
     const slot = await slotOf(state, 'kind-worker')
     const before = await portsOf(state, slot)

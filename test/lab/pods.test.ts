@@ -56,7 +56,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await run('kubectl logs on-host'), 'hello from kind-worker')
   })
 
-  test('exec passes on input, both outputs and the exit code', async () => {
+  test('exec forwards input, both outputs and the exit code', async () => {
     const command = [
       'bash',
       '-c',
@@ -85,7 +85,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     await run('kubectl delete pod half-ended --wait=false')
   })
 
-  test('a terminal has the size of the person’s own, as it is when the command looks', async () => {
+  test('a terminal in a pod has the size of the user’s terminal', async () => {
     const inside = `kubectl exec -it on-host -- sh -c "sleep 1; stty size"`
     const answer = await run(`script -qec 'stty rows 33 cols 111; ${inside}' /dev/null </dev/null`)
     assert.match(answer, /33 111/)
@@ -101,7 +101,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await run('kubectl get pod brief -o jsonpath={.status.phase}'), 'Succeeded')
   })
 
-  test('a ConfigMap’s change reaches the files of pods; what a pod has put aside outlives its container', async () => {
+  test('a changed ConfigMap reaches mounted files, and an emptyDir outlives its container', async () => {
     const configMap = (text: string): object => ({
       kind: 'ConfigMap',
       metadata: { name: 'told' },
@@ -139,7 +139,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await run('kubectl exec with-files -- cat /run/aside/folder/file'), 'kept')
   })
 
-  test('a folder that would stay on this machine is refused with the reason', async () => {
+  test('a mount that would create a folder on this machine is refused with the reason', async () => {
     const volumes = [{ name: 'data', emptyDir: {} }]
     const volumeMounts = [{ name: 'data', mountPath: '/no-such-folder' }]
     await apply(lab.state(), pod('astray', { hostNetwork: true, volumes }, { volumeMounts }))
@@ -151,7 +151,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     )
   })
 
-  test('a container that its liveness probe gives up is started again', async () => {
+  test('a container whose liveness probe fails is restarted', async () => {
     const livenessProbe = {
       exec: { command: ['test', '-e', '/run/alive'] },
       periodSeconds: 1,
@@ -169,7 +169,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     )
   })
 
-  test('a container that fails says why, in its own words, and waits longer each time', async () => {
+  test('a failing container reports its termination message and backs off', async () => {
     const command = ['sh', '-c', 'echo no gateway >/dev/termination-log; exit 3']
     await apply(lab.state(), pod('failing', { hostNetwork: true }, { command }))
     const status = `kubectl get pod failing -o 'jsonpath={.status.containerStatuses[0]}'`
@@ -186,7 +186,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(existsSync('/dev/termination-log'), false, 'the machine’s own devices stay as they are')
   })
 
-  test('a start that does not finish is ended by its startup probe, which tells why', async () => {
+  test('a startup probe ends a start that hangs and says why', async () => {
     const startupProbe = { exec: { command: ['sh', '-c', 'echo stuck at maps; false'] }, periodSeconds: 1 }
     await apply(lab.state(), pod('stuck', { hostNetwork: true }, { startupProbe }))
     const status = `kubectl get pod stuck -o 'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].started}'`
@@ -197,7 +197,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     await run('kubectl delete pod failing stuck --grace-period=1')
   })
 
-  test('a volume that is not there keeps a pod waiting, and its event says for what', async () => {
+  test('a pod waits for a missing volume, and its event names the volume', async () => {
     const volumes = [{ name: 'late', secret: { secretName: 'late' } }]
     const volumeMounts = [{ name: 'late', mountPath: '/etc/late' }]
     await apply(lab.state(), pod('waits', { hostNetwork: true, volumes }, { volumeMounts }))
@@ -211,7 +211,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await run('kubectl exec waits -- cat /etc/late/word'), 'here')
   })
 
-  test('with a plugin the node is ready, and a pod starts in the network that ADD made', async () => {
+  test('a node with a CNI plugin is Ready, and a pod starts in the network that ADD made', async () => {
     await run(
       `docker exec kind-worker sh -c 'cat >/opt/cni/bin/plain; chmod +x /opt/cni/bin/plain; ln -s /usr/lib/cni/loopback /opt/cni/bin/' <<'END'\n${plugin}\nEND`,
     )
@@ -228,7 +228,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.match(await run('docker exec kind-worker cat /run/plugin.calls'), /ADD eth0 .*K8S_POD_NAME=alone;/)
   })
 
-  test('a kubelet that is killed leaves its pods alone, and the next one takes them over', async () => {
+  test('pods survive a kubelet restart, and the next kubelet manages them', async () => {
     const first = 'kubectl exec alone -- readlink /proc/self/ns/net'
     const before = await run(first)
     await restartKubelet(lab.state().name, 'kind-worker')
@@ -241,7 +241,7 @@ describe('pods of the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.equal(await run(restarts), '0')
   })
 
-  test('a deleted pod’s network is given back', async () => {
+  test('the kubelet calls DEL for a deleted pod', async () => {
     await run('kubectl delete pod alone --wait=true')
     assert.match(await run('docker exec kind-worker cat /run/plugin.calls'), /DEL eth0 .*K8S_POD_NAME=alone;/)
     assert.equal(await run('docker exec kind-worker ls /run/netns'), '')

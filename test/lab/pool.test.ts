@@ -53,7 +53,7 @@ describe('a pool of egress IPs', { skip: cannotRun, timeout: hangTimeoutMs }, ()
       .sort()
   }
 
-  test('each gateway is given an address, and puts it on the interface', async () => {
+  test('each gateway gets an address of the pool and puts it on the interface', async () => {
     await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
     await run('kubectl wait --for=condition=Ready iegp/pooled --timeout=20s')
     assert.deepEqual(
@@ -67,11 +67,11 @@ describe('a pool of egress IPs', { skip: cannotRun, timeout: hangTimeoutMs }, ()
       assert.match(await addressesOf(node), new RegExp(`${pooled[index]}/32`))
   })
 
-  test('new connections leave with the addresses of the pool, and with no other', async () => {
+  test('new connections use the addresses of the pool and no other', async () => {
     assert.deepEqual(await newConnections(30), pooled)
   })
 
-  test('a node that is no gateway any more loses its address; the other keeps its own', async () => {
+  test('a node that stops being a gateway loses its address, and the other keeps its own', async () => {
     await run('kubectl label node kind-worker4 egress-gw-')
     await eventually(
       'new connections use the other',
@@ -87,7 +87,7 @@ describe('a pool of egress IPs', { skip: cannotRun, timeout: hangTimeoutMs }, ()
     assert.deepEqual(await newConnections(10), [pooled[0]])
   })
 
-  test('describe tells what happened', async () => {
+  test('"kubectl describe" lists the Events of the pool', async () => {
     const described = await run('kubectl describe isovalentegressgatewaypolicy pooled')
     for (const event of [
       /Normal\s+EgressIPAllocated\s.*sallyport-operator\s+The operator gave egress IP 172\.18\.200\.1 to gateway kind-worker3\./,
@@ -97,7 +97,7 @@ describe('a pool of egress IPs', { skip: cannotRun, timeout: hangTimeoutMs }, ()
       assert.match(described, event)
   })
 
-  test('without the policy there are no addresses of it', async () => {
+  test('a deleted policy’s addresses are removed', async () => {
     await run('kubectl delete iegp pooled')
     await eventually(
       'they are gone',

@@ -18,7 +18,7 @@ import { someNodes, tellStory } from './story.ts'
 const imageReader = runtime === 'containerd' ? [] : ['DAC_READ_SEARCH']
 
 /** The lab's kubelet gives containers what their manifest says. What agents and operators need and do not ask for shows here. */
-describe('with the rights of its manifest and no others', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
+describe('the rights in the manifests', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-rights', { nodes: someNodes('kind-worker', 'kind-worker3', 'kind-worker4') })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const processes = async (program: string): Promise<readonly number[]> => {
@@ -34,7 +34,7 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
       ),
     ) as Parameters<typeof capabilitiesOf>[0]
 
-  test('a node without a BPF file system is given one, which is the node’s own', async () => {
+  test('an install mounts a BPF file system on a node that has none', async () => {
     const typeOf = 'docker exec kind-worker stat -f -c %T /sys/fs/bpf'
     await run('docker exec kind-worker umount /sys/fs/bpf')
     assert.notEqual(await run(typeOf), 'bpf_fs')
@@ -45,7 +45,7 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
     assert.equal(mounts.match(/serviceaccount/g), null, 'what else the containers mount is theirs')
   })
 
-  test('an agent has the capabilities that it asks for, in its bounding set, too', async () => {
+  test('an agent has exactly the capabilities that its manifest asks for', async () => {
     const asked = [...capabilitiesOf(await securityOf('daemonset/cilium'))].sort()
     const agents = await processes('agent')
     assert.equal(agents.length, lab.state().nodes.length)
@@ -54,7 +54,7 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
         assert.deepEqual([...readCapabilities(pid, set)].sort(), asked)
   })
 
-  test('an operator is not root, and may do nothing but read what the image would have for it', async () => {
+  test('an operator is not root and has no capability but to read its image', async () => {
     const operators = await processes('operator')
     assert.equal(operators.length, 2)
     for (const pid of operators) {
@@ -71,14 +71,14 @@ describe('with the rights of its manifest and no others', { skip: cannotRun, tim
       assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), new RegExp(`^Seccomp:\\t${filters}$`, 'm'))
   })
 
-  test('nobody writes into the image', async () => {
+  test('an agent cannot write into its image', async () => {
     const attempt = 'for path in / /tmp /usr; do touch $path/written 2>&1; done; true'
     const said = await run(`kubectl -n kube-system exec ds/cilium -- sh -c '${attempt}'`)
     assert.equal(said.match(/Read-only file system/g)?.length, 3, said)
   })
 
   /* It was told: of itself the outpost would ask the silent gateway until the entry fails. */
-  test('a successor’s announcement reaches who knew the silent gateway', async () => {
+  test('a successor’s announcement updates neighbours that knew the dead gateway', async () => {
     const known = `docker exec remote-outpost ip neighbour show 172.18.0.42`
     const macOf = (node: string): Promise<string> =>
       run(`docker exec ${node} cat /sys/class/net/eth0/address`)

@@ -17,7 +17,7 @@ describe('two gateways of one policy', { skip: cannotRun, timeout: hangTimeoutMs
     story: { until: 'the outpost' },
   })
 
-  test('share 1,000 connections evenly', async (t) => {
+  test('two gateways share 1,000 connections evenly', async (t) => {
     const state = lab.state()
     await type(
       state,

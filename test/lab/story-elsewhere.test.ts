@@ -11,13 +11,13 @@ const elsewhere = (step: Step): Step => {
   return { ...step, command: `${step.command} --overrides '{"spec":{"nodeName":"kind-worker2"}}'` }
 }
 
-describe('a scheduler that puts the X-Wing on the other worker', {
+describe('the walkthrough with the X-Wing on the other worker', {
   skip: cannotRun,
   timeout: hangTimeoutMs,
 }, () => {
   const lab = labFor('test-elsewhere')
 
-  test('the story goes on there, with the same answers', async (context) => {
+  test('every command gives the same answer', async (context) => {
     const last = steps.findLastIndex(({ section }) => section === 'The routing mechanism')
     const story = steps.slice(0, last + 1).map(elsewhere)
     for await (const { step, answer, problem } of walk(lab.state(), story, context.signal))

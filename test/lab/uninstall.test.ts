@@ -32,7 +32,7 @@ describe('an uninstall', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   })
   const run = (command: string): Promise<string> => type(lab.state(), command)
 
-  test('an upgrade rolls through all nodes, and the connections of pods go on', async () => {
+  test('an upgrade replaces every agent and breaks no connection', async () => {
     const stream = `for i in $(seq 1 200); do echo $i; sleep 0.1; done | timeout 60 curl -sN -T - --max-time 60 http://172.18.0.7:8000/`
     const sending = run(`kubectl exec xwing -- sh -c '${stream}'`)
     const before = await agentsOf()
@@ -54,12 +54,12 @@ describe('an uninstall', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     ).flat()
   }
 
-  test('it does not take running pods’ network from them without a word', async () => {
+  test('an uninstall refuses while running pods have their network from Sallyport', async () => {
     await assert.rejects(run('cilium uninstall'), /Sallyport is the CNI plugin of \d+ running pods/)
     assert.match(await run(`kubectl exec xwing -- ${curlOutpost}`), /172\.18\.0\.42/)
   })
 
-  test('it leaves nothing on any node, and policies in the cluster', async () => {
+  test('a confirmed uninstall leaves nothing on any node and keeps the policies', async () => {
     assert.notEqual(await run(leftovers), '')
     const said = await run('cilium uninstall --yes')
     assert.match(said, /waiting for nodes to be cleaned/)
@@ -68,11 +68,11 @@ describe('an uninstall', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     assert.notEqual(await run('kubectl get ciliumegressgatewaypolicies -o name'), '')
   })
 
-  test('a second one finds nothing to do', async () => {
+  test('a second uninstall finds nothing to do', async () => {
     assert.doesNotMatch(await run('cilium uninstall --yes'), /waiting|deleted/)
   })
 
-  test('an install brings it all back, for pods that start from then on', async () => {
+  test('a new install serves pods that start afterwards', async () => {
     await run("cilium install --set 'devices={eth+,net+}' && cilium status --wait")
     await run(
       'kubectl delete pod xwing --now && kubectl run xwing --labels org=alliance,class=xwing --image docker.io/tgraf/netperf',

@@ -16,13 +16,13 @@ describe('the walkthrough', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       })
   })
 
-  test('of a pod it is told where it was put, and that it runs', async () => {
+  test('"kubectl describe" says where a pod was scheduled and that it started', async () => {
     const told = await type(lab.state(), 'kubectl describe pod xwing')
     assert.match(told, /Normal +Scheduled .*Successfully assigned default\/xwing to kind-worker/)
     assert.match(told, /Normal +Started .*Container started/)
   })
 
-  test('a pod has a /tmp of its own, and sees nothing of what its kubelet and the lab keep', async () => {
+  test('a pod has its own /tmp and does not see the files of its kubelet and of the lab', async () => {
     const hidden = '/run/kubelet /var/lib/sallyport-lab/*/lab.json /var/lib/sallyport-lab/*/tokens.csv'
     const look = `echo written >/tmp/by-a-pod; ls ${hidden} 2>/dev/null`
     /* A process has an empty folder in its place, a container has no such folder. */

@@ -1,0 +1,141 @@
+/**
+ * Runs the tests, several files at once: what waits beside what computes. Every file still runs alone in its process, and
+ * `node --test FILE` runs one as this does.
+ *
+ *   node test/run.ts                  all tests
+ *   node test/run.ts --fast           those that need neither a lab nor other programs: what to run before each commit
+ *   node test/run.ts --shuffle        the labs' tests in a random order
+ *   node test/run.ts --labs PATTERN   of the labs' tests those whose file has this in its name, and nothing else
+ */
+import { spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { spec } from 'node:test/reporters'
+import { parseArgs } from 'node:util'
+import { addCounts, type Counts, type FileRun, noCounts, runFile } from './support/run-file.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    fast: { type: 'boolean', default: false },
+    shuffle: { type: 'boolean', default: false },
+    labs: { type: 'string' },
+  },
+})
+
+const repository = join(import.meta.dirname, '..')
+const all = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: repository }).sort()
+const imageTests = ['test/image-built.test.ts']
+
+/** Each starts a lab. The longest come first, so that none is left over in the end. */
+const longestFirst = ['cut-off', 'failover', 'leases', 'chained', 'killed', 'first-packet', 'layout-upgrade', 'helm', 'uninstall', 'conformance/walkthrough', 'lab/walkthrough', 'pods', 'lab.test'] // biome-ignore format: one line
+const place = (file: string): number => (longestFirst.findIndex((part) => file.includes(part)) + 100) % 100
+const labFiles = all
+  .filter((file) => file.startsWith('test/lab/') || file === 'test/conformance/walkthrough.test.ts')
+  .sort((a, b) => (options.shuffle ? Math.random() - 0.5 : place(a) - place(b)))
+
+/** They start Helm, kubectl, the command or an API server dozens of times: minutes, where all others together take one. */
+const startsPrograms = (file: string): boolean =>
+  /^src\/(cli\/[^/]*(commands|checkout)|install\/chart\/|lab\/apiserver\/(kubectl|print)|cni\/|runtime\/stages)|^test\/(conformance|packaging|image)/.test(
+    file,
+  )
+
+const computing = all.filter((file) => !labFiles.includes(file) && !imageTests.includes(file))
+
+/** Seconds that the simulation may take, whose budget this is. */
+const simulationSeconds = options.fast ? '40' : '120'
+const environment = { SALLYPORT_SIMULATION_SECONDS: simulationSeconds }
+
+const reporter = spec()
+reporter.pipe(process.stdout)
+let counts: Counts = noCounts
+const startedMs = performance.now()
+
+const tell = (message: string): void =>
+  void reporter.write({ type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } })
+
+async function runAndTell(run: FileRun): Promise<void> {
+  const {
+    events,
+    counts: own,
+    seconds,
+  } = await runFile({ ...run, file: join(repository, run.file), env: { ...environment, ...run.env } })
+  counts = addCounts(counts, own)
+  for (const event of events) reporter.write(event)
+  const where = run.env?.SALLYPORT_LAB_RUNTIME === undefined ? '' : ` on ${run.env.SALLYPORT_LAB_RUNTIME}`
+  tell(`${relative(repository, run.file)}${where}: ${own.tests} tests in ${seconds.toFixed(1)} s`)
+}
+
+/** Each worker of a lane takes the next file when it is done with one. */
+async function runLane(files: readonly FileRun[], atOnce: number): Promise<void> {
+  const waiting = [...files]
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await runAndTell(next)
+  }
+  await Promise.all(Array.from({ length: atOnce }, worker))
+}
+
+/** Tests of the image, and labs on containerd, need it. Where its tools are missing it says so, and they are skipped. */
+async function buildImage(): Promise<void> {
+  const child = spawn('nice', ['-n', '10', process.execPath, 'image/main.ts', '--if-possible'], {
+    cwd: repository,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  if (code === 0) return
+  process.stdout.write(`building the image failed:\n${output}\n`)
+  process.exitCode = 1
+}
+
+async function runEverything(): Promise<void> {
+  const image = buildImage()
+  const onContainerd = { file: 'test/lab/walkthrough.test.ts', env: { SALLYPORT_LAB_RUNTIME: 'containerd' } }
+  await Promise.all([
+    runLane(
+      labFiles.map((file) => ({ file })),
+      2,
+    )
+      .then(() => image)
+      .then(() => runAndTell(onContainerd)),
+    runLane(
+      computing.map((file) => ({ file, givesWay: true })),
+      1,
+    )
+      .then(() => image)
+      .then(() =>
+        runLane(
+          imageTests.map((file) => ({ file, givesWay: true })),
+          1,
+        ),
+      ),
+  ])
+}
+
+if (options.labs !== undefined)
+  await runLane(
+    labFiles.filter((file) => file.includes(options.labs ?? '')).map((file) => ({ file })),
+    2,
+  )
+else if (options.fast) {
+  const [left, kept] = [computing.filter(startsPrograms), computing.filter((file) => !startsPrograms(file))]
+  await runLane(
+    kept.map((file) => ({ file })),
+    2,
+  )
+  tell(`left to "make test": the labs, and ${left.length} files that start other programs`)
+} else await runEverything()
+
+const lines = {
+  tests: counts.tests,
+  suites: counts.suites,
+  pass: counts.passed,
+  fail: counts.failed,
+  cancelled: counts.cancelled,
+  skipped: counts.skipped,
+  todo: counts.todo,
+}
+for (const [name, count] of Object.entries(lines)) tell(`${name} ${count}`)
+tell(`duration_ms ${(performance.now() - startedMs).toFixed(0)}`)
+reporter.end()
+if (counts.failed + counts.cancelled > 0) process.exitCode = 1
