@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Absences } from './absences.ts'
+import { type Absences, noAbsences, noteAbsences } from './absences.ts'
 
 /** Since when `a` is missing, at each moment. */
 function sinceWhen(moments: readonly (readonly [isMissing: boolean, term: number])[]) {
-  const absences = new Absences<string>()
-  return moments.map(([isMissing, term], nowMs) =>
-    absences.update(isMissing ? ['a'] : [], term, nowMs).get('a'),
-  )
+  let absences: Absences<string> = noAbsences()
+  return moments.map(([isMissing, term], nowMs) => {
+    absences = noteAbsences(absences, isMissing ? ['a'] : [], term, nowMs)
+    return absences.sinceMs.get('a')
+  })
 }
 
 const cases = [

@@ -1,13 +1,25 @@
-/** Since when something is missing, as a leader has seen it without a gap. */
-export class Absences<K> {
-  #term: number | undefined
-  #sinceMs: ReadonlyMap<K, number> = new Map()
+/** Since when something is missing, as a leader has seen it without a gap. It is replaced, never changed. */
+export interface Absences<K> {
+  readonly term: number | undefined
+  readonly sinceMs: ReadonlyMap<K, number>
+}
 
-  /** What is missing now. In a new term all is counted anew: it may have come and gone while nobody here looked. */
-  update(missing: readonly K[], term: number | undefined, nowMs: number): ReadonlyMap<K, number> {
-    const before = term === this.#term ? this.#sinceMs : new Map<K, number>()
-    this.#term = term
-    this.#sinceMs = new Map(missing.map((key) => [key, before.get(key) ?? nowMs]))
-    return this.#sinceMs
-  }
+export function noAbsences<K>(): Absences<K> {
+  return { term: undefined, sinceMs: new Map() }
+}
+
+/** `missing`: what is missing now. In a new term all is counted anew: it may have come and gone while nobody here looked. */
+export function noteAbsences<K>(
+  before: Absences<K>,
+  missing: readonly K[],
+  term: number | undefined,
+  nowMs: number,
+): Absences<K> {
+  const known = term === before.term ? before.sinceMs : new Map<K, number>()
+  return { term, sinceMs: new Map(missing.map((key) => [key, known.get(key) ?? nowMs])) }
+}
+
+/** What has been missing for at least so long. */
+export function missingFor<K>({ sinceMs }: Absences<K>, forMs: number, nowMs: number): readonly K[] {
+  return [...sinceMs].flatMap(([key, since]) => (nowMs - since >= forMs ? [key] : []))
 }

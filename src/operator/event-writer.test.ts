@@ -4,9 +4,9 @@ import { isovalentPolicy, world } from '../../test/support/world-builder.ts'
 import { kinds } from '../api/kinds.ts'
 import { slotEvents } from '../decide/status/events.ts'
 import { explainPolicies } from '../decide/status/status.ts'
-import { settleMs, Teller } from './event-writer.ts'
+import { EventWriter, settleMs } from './event-writer.ts'
 
-function teller() {
+function eventWriter() {
   const told: string[] = []
   const recorder = {
     record: (
@@ -14,11 +14,11 @@ function teller() {
       { reason, message }: { reason: string; message: string },
     ) => told.push(`${kind} ${name} ${uid} ${reason}: ${message}`),
   }
-  return { told, teller: new Teller(recorder) }
+  return { told, eventWriter: new EventWriter(recorder) }
 }
 
 test('a change is told of the policy that it is about, with the names of its nodes', () => {
-  const { told, teller: of } = teller()
+  const { told, eventWriter: of } = eventWriter()
   const object = isovalentPolicy('p')
   const dead = world().nodes.map((each) => (each.name === 'worker3' ? { ...each, isReady: false } : each))
   const any = world({ isovalentPolicies: [object], nodes: dead })
@@ -29,7 +29,7 @@ test('a change is told of the policy that it is about, with the names of its nod
     before: { groupStatuses: [{ healthyGatewayIPs: [...before] }] },
     after: { groupStatuses: [{ healthyGatewayIPs: [...after] }] },
   })
-  of.tellPolicies([change(['172.18.0.4', '172.18.0.3', '172.18.0.5'], [])], statuses, any.nodes, 0)
+  of.notePolicies([change(['172.18.0.4', '172.18.0.3', '172.18.0.5'], [])], statuses, any.nodes, 0)
   assert.deepEqual(told, [
     'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it.',
   ])
@@ -40,21 +40,21 @@ const condition = (status: 'True' | 'False', reason: string) => ({
 })
 
 test('a warning that is over within seconds is not told, and neither is that it is over', () => {
-  const { told, teller: of } = teller()
+  const { told, eventWriter: of } = eventWriter()
   const object = isovalentPolicy('p')
   const any = world({ isovalentPolicies: [object] })
   const statuses = explainPolicies(any)
   const [ready, lost] = [condition('True', 'GatewaysFound'), condition('False', 'EgressIPNotOnNode')]
   const change = (before: object, after: object) =>
     [{ kind: kinds.isovalentEgressGatewayPolicy, object, before, after }] as never
-  of.tellPolicies(change(ready, lost), statuses, any.nodes, 0)
-  of.tellPolicies(change(lost, ready), statuses, any.nodes, 1_000)
-  of.tellPolicies([], statuses, any.nodes, 60_000)
+  of.notePolicies(change(ready, lost), statuses, any.nodes, 0)
+  of.notePolicies(change(lost, ready), statuses, any.nodes, 1_000)
+  of.notePolicies([], statuses, any.nodes, 60_000)
   assert.deepEqual(told, [])
-  of.tellPolicies(change(ready, lost), statuses, any.nodes, 60_000)
+  of.notePolicies(change(ready, lost), statuses, any.nodes, 60_000)
   assert.equal(of.dueInMs(61_000), settleMs - 1_000)
-  of.tellPolicies([], statuses, any.nodes, 60_000 + settleMs)
-  of.tellPolicies(change(lost, ready), statuses, any.nodes, 90_000)
+  of.notePolicies([], statuses, any.nodes, 60_000 + settleMs)
+  of.notePolicies(change(lost, ready), statuses, any.nodes, 90_000)
   assert.deepEqual(told, [
     'IsovalentEgressGatewayPolicy p uid-of-p EgressIPNotOnNode: because of EgressIPNotOnNode',
     'IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound',
@@ -62,27 +62,27 @@ test('a warning that is over within seconds is not told, and neither is that it 
 })
 
 test('a new policy tells that it is ready, also when a warning came first and passed', () => {
-  const { told, teller: of } = teller()
+  const { told, eventWriter: of } = eventWriter()
   const object = isovalentPolicy('p')
   const any = world({ isovalentPolicies: [object] })
   const statuses = explainPolicies(any)
   const [ready, lost] = [condition('True', 'GatewaysFound'), condition('False', 'EgressIPNotOnNode')]
   const change = (before: object, after: object) =>
     [{ kind: kinds.isovalentEgressGatewayPolicy, object, before, after }] as never
-  of.tellPolicies(change({}, lost), statuses, any.nodes, 0)
-  of.tellPolicies(change(lost, ready), statuses, any.nodes, 1_000)
+  of.notePolicies(change({}, lost), statuses, any.nodes, 0)
+  of.notePolicies(change(lost, ready), statuses, any.nodes, 1_000)
   assert.deepEqual(told, ['IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound'])
 })
 
 test('that a node has no slot is news once, and again after it had one', () => {
-  const { told, teller: of } = teller()
+  const { told, eventWriter: of } = eventWriter()
   const refused = slotEvents([{ action: 'refuse', node: 'worker', reason: 'all 16 slots are given' }])
   const nodes = [{ name: 'worker', uid: 'u', labels: {}, internalIPs: [], podCIDRs: [], isCordoned: false }]
-  of.tellSlots(refused, nodes)
-  of.tellSlots(refused, nodes)
+  of.noteSlots(refused, nodes)
+  of.noteSlots(refused, nodes)
   assert.equal(told.length, 1)
   assert.match(told[0] ?? '', /^Node worker u NoSlot: Node worker has no slot: all 16 slots are given/)
-  of.tellSlots(new Map(), nodes)
-  of.tellSlots(refused, nodes)
+  of.noteSlots(new Map(), nodes)
+  of.noteSlots(refused, nodes)
   assert.equal(told.length, 2)
 })

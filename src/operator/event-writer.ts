@@ -16,7 +16,7 @@ import type { EventRecorder, Subject } from './events.ts'
 export const settleMs = 5_000
 const passing = new Set(['EgressIPNotOnNode'])
 
-interface Held {
+interface HeldWarning {
   readonly subject: Subject
   readonly event: EventText
   readonly sinceMs: number
@@ -25,10 +25,10 @@ interface Held {
 }
 
 /** Which events follow from what the operator has just written, and about which object. */
-export class Teller {
+export class EventWriter {
   readonly #recorder: Pick<EventRecorder, 'record'>
   /** Warnings that may be over before anybody reads them, by policy. */
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, HeldWarning>()
   /** Nodes of which has been told that they have no slot: it is news once. */
   #withoutSlot: ReadonlySet<string> = new Set()
 
@@ -36,7 +36,7 @@ export class Teller {
     this.#recorder = recorder
   }
 
-  tellPolicies(
+  notePolicies(
     changes: readonly StatusChange[],
     statuses: readonly PolicyStatus[],
     nodes: readonly WorldNode[],
@@ -57,7 +57,7 @@ export class Teller {
         ({ type, status: given }) => type === 'Ready' && given === 'True',
       )
       for (const event of policyEvents(before, after, { names, candidates }))
-        this.#tell(subject, event, { nowMs, wasReady })
+        this.#note(subject, event, { nowMs, wasReady })
     }
     for (const [key, { subject, event, sinceMs }] of this.#held)
       if (nowMs - sinceMs >= settleMs) {
@@ -73,7 +73,7 @@ export class Teller {
   }
 
   /** A warning that passes is held for a while. What follows it in that time, also that all is well again, takes its place. */
-  #tell(
+  #note(
     subject: Subject,
     event: EventText,
     at: { readonly nowMs: number; readonly wasReady: boolean },
@@ -87,7 +87,7 @@ export class Teller {
     else if (!(held?.wasReady && event.reason === 'Ready')) this.#recorder.record(subject, event)
   }
 
-  tellSlots(events: ReadonlyMap<string, EventText>, nodes: readonly TrimmedNode[]): void {
+  noteSlots(events: ReadonlyMap<string, EventText>, nodes: readonly TrimmedNode[]): void {
     for (const [node, event] of events) {
       const uid = nodes.find(({ name }) => name === node)?.uid ?? ''
       if (!this.#withoutSlot.has(node))

@@ -30,7 +30,7 @@ const maxRemembered = 1000
  */
 export class EventRecorder {
   readonly #resource: Pick<Resource<KubeObject>, 'create' | 'patch'>
-  readonly #held: { readonly clock: Clock; readonly log: Logger; readonly instance: string }
+  readonly #options: { readonly clock: Clock; readonly log: Logger; readonly instance: string }
   readonly #written = new Map<string, { readonly name: string; count: number }>()
   readonly #budgets = new Map<string, { tokens: number; atMs: number }>()
   #waiting = 0
@@ -38,10 +38,10 @@ export class EventRecorder {
 
   constructor(
     resource: Pick<Resource<KubeObject>, 'create' | 'patch'>,
-    held: { readonly clock: Clock; readonly log: Logger; readonly instance: string },
+    options: { readonly clock: Clock; readonly log: Logger; readonly instance: string },
   ) {
     this.#resource = resource
-    this.#held = held
+    this.#options = options
   }
 
   record(subject: Subject, event: EventText): void {
@@ -49,7 +49,7 @@ export class EventRecorder {
     this.#waiting++
     this.#last = this.#last
       .then(() => this.#write(subject, event))
-      .catch((error: unknown) => this.#held.log.warn({ err: error }, 'writing an Event failed'))
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'writing an Event failed'))
       .finally(() => this.#waiting--)
   }
 
@@ -59,7 +59,7 @@ export class EventRecorder {
   }
 
   #spend({ kind, name, uid }: Subject): boolean {
-    const nowMs = this.#held.clock.monotonicMs()
+    const nowMs = this.#options.clock.monotonicMs()
     const key = `${kind} ${name} ${uid}`
     const { tokens, atMs } = this.#budgets.get(key) ?? { tokens: burst, atMs: nowMs }
     const refilled = Math.min(burst, tokens + (nowMs - atMs) / refillMs)
@@ -70,7 +70,7 @@ export class EventRecorder {
 
   async #write(subject: Subject, event: EventText): Promise<void> {
     const key = [subject.kind, subject.name, subject.uid, event.type, event.reason, event.message].join(' ')
-    const time = new Date(this.#held.clock.now()).toISOString().replace(/\.\d+/, '')
+    const time = new Date(this.#options.clock.now()).toISOString().replace(/\.\d+/, '')
     const known = this.#written.get(key)
     if (known !== undefined) {
       known.count++
@@ -86,7 +86,7 @@ export class EventRecorder {
         if (!isNotFound(error)) throw error /* the API server forgets events after an hour */
       }
     }
-    const name = eventName(subject.name, this.#held.clock.now(), key)
+    const name = eventName(subject.name, this.#options.clock.now(), key)
     await this.#resource.create(this.#describe(name, subject, event, time), { namespace })
     remember(this.#written, key, { name, count: 1 })
   }
@@ -102,7 +102,7 @@ export class EventRecorder {
       message: message.slice(0, maxText),
       source: { component: 'sallyport-operator' },
       reportingComponent: 'sallyport-operator',
-      reportingInstance: this.#held.instance,
+      reportingInstance: this.#options.instance,
       firstTimestamp: time,
       lastTimestamp: time,
       count: 1,

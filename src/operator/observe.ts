@@ -4,7 +4,7 @@ import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import { kinds } from '../api/kinds.ts'
 import { withReportedAddresses } from '../decide/gateways/node-addresses.ts'
-import type { Settings, World } from '../decide/world.ts'
+import type { Settings } from '../decide/world.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import {
   clusterResource,
@@ -16,6 +16,8 @@ import {
 import { Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import type { OperatorWorld } from './decisions.ts'
 
 /** The operator's watches. Pods are not among them: nothing that it decides depends on one. */
 export class Observation {
@@ -25,9 +27,17 @@ export class Observation {
   readonly #egressNodes
   readonly #egressAddresses
 
-  constructor(client: KubeClient, held: { clock: Clock; log: Logger; onChange: () => void }) {
+  constructor(
+    client: KubeClient,
+    options: {
+      readonly clock: Clock
+      readonly random: Random
+      readonly log: Logger
+      readonly onChange: () => void
+    },
+  ) {
     const mirror = <T extends KubeObject, V>(name: ResourceName, trim: (object: T) => V) =>
-      new Mirror<T, V>(client.resource<T>(name), { ...held, trim })
+      new Mirror<T, V>(client.resource<T>(name), { ...options, trim })
     this.#nodes = mirror(coreResource('nodes', false), trimNode)
     this.#ciliumPolicies = mirror(
       clusterResource(kinds.ciliumEgressGatewayPolicy),
@@ -67,7 +77,7 @@ export class Observation {
     return [...this.#egressNodes.items.values()]
   }
 
-  world(settings: Settings): Omit<World, 'self'> {
+  world(settings: Settings): OperatorWorld {
     return {
       settings,
       nodes: this.nodes,
