@@ -52,7 +52,6 @@ export const longFunctions: Excused = {
   'src/datapath/tables.ts tableCodecs': undivided,
   'src/lab/command.ts labCommand': undivided,
   'src/lab/lab.ts startLab': undivided,
-  'src/operator/main.ts run': undivided,
   'test/lab/chained.test.ts chainedTo': undivided,
 }
 
@@ -88,7 +87,6 @@ export const ambient: Readonly<Record<'clock' | 'random' | 'timer' | 'environmen
     'src/cli/trouble/cluster-trouble.ts': person,
     'src/datapath/datapath.ts': 'it gives the process a turn between batches of a long table',
     'src/datapath/maps/carry-over.ts': 'it gives the process a turn between batches of a long table',
-    'src/operator/main.ts': undivided,
     'src/runtime/clock.ts': 'the clock itself',
     'src/runtime/heartbeat.ts': 'a heartbeat is of the process, not of its world',
   },
