@@ -13,6 +13,7 @@ import { OperatorRun } from './operator-runner.ts'
 import { Kubelet, type PodSpec, type SimulatedPod } from './pods.ts'
 import type { Random } from './random.ts'
 import type { Story } from './story.ts'
+import { readSnapshot, type TableSnapshot } from './table-snapshots.ts'
 import { Traffic, type TrafficListener } from './traffic.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -51,13 +52,13 @@ export class Cluster implements Disposable {
   readonly members = new Map<string, Member>()
   /** By name. */
   readonly operators = new Map<string, OperatorRun>()
+  readonly snapshots = new Map<Machine, TableSnapshot>()
   readonly #machines = new Map<string, Machine>()
   readonly #namespaces = new Map<string, KernelNetwork>()
   readonly #around: AgentSurroundings
   readonly #pool: ProgramPool
   readonly #epochMs: number
   readonly #directory: string
-  readonly #written = new Set<string>()
   readonly #disturbances = new Map<string, number>()
   readonly #disturbed = new Map<string, number>()
 
@@ -112,7 +113,7 @@ export class Cluster implements Disposable {
       configMap,
       directory,
       onApplied: (machine) => {
-        this.#written.add(machine.name)
+        this.snapshots.set(machine, readSnapshot(machine, this.snapshots.get(machine), clock.nowUs))
         listener.onApplied(machine)
       },
     }
@@ -133,8 +134,8 @@ export class Cluster implements Disposable {
   }
 
   /** An agent has written the tables of that machine since it was switched on. */
-  hasTables({ name, isOn }: Machine): boolean {
-    return isOn && this.#written.has(name)
+  hasTables(machine: Machine): boolean {
+    return machine.isOn && this.snapshots.has(machine)
   }
 
   /**
@@ -239,7 +240,7 @@ export class Cluster implements Disposable {
   async switchOff(name: string): Promise<void> {
     const { machine, run, folders } = this.member(name)
     machine.isOn = false
-    this.#written.delete(name)
+    this.snapshots.delete(machine)
     run?.process.kill()
     folders.empty()
     for (const pod of this.pods.filter((each) => each.machine === machine)) await this.kubelet.delete(pod)

@@ -80,9 +80,7 @@ export function strangersAnswerForNothing(cluster: Cluster): Invariant {
         const others = cluster.machines.filter(
           (each) => each !== machine && each.isOn && cluster.hasTables(each),
         )
-        const isKnown = others.some(
-          ({ programs }) => programs.datapath.tables.nodes.get(machine.address) !== undefined,
-        )
+        const isKnown = others.some((each) => cluster.snapshots.get(each)?.slots.has(machine.address))
         const run = cluster.agentOf(machine)
         const isActing = machine.isMoving && run !== undefined && !run.process.isFrozen
         if (isKnown || others.length === 0 || !isActing) unknownSinceUs.delete(machine)

@@ -1,4 +1,3 @@
-import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
@@ -27,10 +26,12 @@ class Reachability {
 
   sample(): void {
     const { machines, clock } = this.#cluster
+    const alive = new Map(machines.map((machine) => [machine, isAlive(machine)]))
     for (const source of machines)
       for (const gateway of machines) {
         const key = `${source.name} ${gateway.name}`
-        const isReachable = this.#isReachable(source, gateway)
+        const isReachable =
+          this.#isReachable(source, gateway) && (source === gateway || alive.get(gateway) === true)
         if (this.#states.get(key)?.isReachable !== isReachable)
           this.#states.set(key, { isReachable, sinceUs: clock.nowUs })
       }
@@ -43,15 +44,21 @@ class Reachability {
     if (wires.isCut('link', gateway.name, 'world')) return false
     if (source === gateway) return true
     if (wires.isCut('tunnel', source.name, gateway.name)) return false
-    if (wires.isCut('tunnel', gateway.name, source.name)) return false
-    const alive = gateway.programs.datapath.tables.vitals.get(0)?.alive_until_ns ?? 0n
-    return alive > gateway.monotonicNs() && gateway.overlay !== undefined
+    return !wires.isCut('tunnel', gateway.name, source.name)
   }
 
   state(source: Machine, gateway: Machine): { isReachable: boolean; sinceUs: number } {
     return this.#states.get(`${source.name} ${gateway.name}`) ?? { isReachable: false, sinceUs: 0 }
   }
 }
+
+function isAlive(gateway: Machine): boolean {
+  if (!gateway.isMoving || gateway.overlay === undefined) return false
+  const alive = gateway.programs.datapath.tables.vitals.get(0)?.alive_until_ns ?? 0n
+  return alive > gateway.monotonicNs()
+}
+
+const unknownOrder = { order: [], sinceUs: 0 } as const
 
 interface Outstanding {
   readonly sequence: number
@@ -62,12 +69,12 @@ interface Outstanding {
 export function establishedFlowsArrive(cluster: Cluster): Invariant {
   const reachability = new Reachability(cluster)
   const outstanding = new Map<Flow, Outstanding[]>()
-  const orders = new OrderHistory(cluster)
   const judge = (flow: Flow, { atUs }: Outstanding): string | undefined => {
     const { egress, pod } = flow
     if (egress === undefined || pod.isGone || !pod.isRunning) return undefined
-    const { order, sinceUs: orderSinceUs } = orders.of(pod.machine, egress.address)
-    const states = order.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
+    const { order, sinceUs: orderSinceUs } = cluster.snapshots.get(pod.machine)?.orders.get(egress.address) ?? unknownOrder
+    const gateways = cluster.machines.filter(({ address }) => order.includes(address))
+    const states = gateways.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
     const reachable = states.filter(({ isReachable }) => isReachable)
     const sinceUs = Math.max(orderSinceUs, cluster.disturbedAtUs(pod.machine), ...states.map((each) => each.sinceUs))
     if (reachable.length === 0 || sinceUs + graceUs > atUs) return undefined
@@ -89,7 +96,6 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
     },
     sample(): string | undefined {
       reachability.sample()
-      orders.sample()
       const { nowUs } = cluster.clock
       for (const [flow, list] of outstanding) {
         const [first] = list
@@ -101,33 +107,5 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
       }
       return undefined
     },
-  }
-}
-
-/** The order of each egress IP as a machine's own table has it, and since when. */
-class OrderHistory {
-  readonly #cluster: Cluster
-  readonly #known = new Map<string, { readonly text: string; readonly order: readonly Machine[]; readonly sinceUs: number }>()
-
-  constructor(cluster: Cluster) {
-    this.#cluster = cluster
-  }
-
-  sample(): void {
-    const byAddress = new Map(this.#cluster.machines.map((machine) => [machine.address, machine]))
-    for (const machine of this.#cluster.machines) {
-      if (!machine.isOn) continue
-      for (const [address, { order }] of machine.programs.datapath.tables.egress_ips.entries()) {
-        const key = `${machine.name} ${address}`
-        const text = order.join(' ')
-        if (this.#known.get(key)?.text === text) continue
-        const machines = order.flatMap((each) => byAddress.get(each) ?? [])
-        this.#known.set(key, { text, order: machines, sinceUs: this.#cluster.clock.nowUs })
-      }
-    }
-  }
-
-  of(machine: Machine, address: Address): { readonly order: readonly Machine[]; readonly sinceUs: number } {
-    return this.#known.get(`${machine.name} ${address}`) ?? { order: [], sinceUs: 0 }
   }
 }

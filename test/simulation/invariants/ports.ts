@@ -1,49 +1,25 @@
-import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
 import type { Machine } from '../machine.ts'
+import type { TableSnapshot } from '../table-snapshots.ts'
 import type { Invariant } from './invariant.ts'
-
-interface Snapshot {
-  /** By egress IP, the blocks that this node may take ports from. */
-  readonly pools: ReadonlyMap<Address, readonly number[]>
-  readonly owners: ReadonlyMap<Address, readonly (number | 'self' | undefined)[]>
-  /** By tunnel address, the slot that this node takes another for. */
-  readonly slots: ReadonlyMap<Address, number | undefined>
-}
-
-function read({ programs }: Machine): Snapshot {
-  const { pools, egress_ips, nodes } = programs.datapath.tables
-  return {
-    pools: new Map(
-      [...pools.entries()].flatMap(([{ address, purpose }, blocks]) =>
-        purpose === 'egress' ? [[address, blocks] as const] : [],
-      ),
-    ),
-    owners: new Map([...egress_ips.entries()].map(([address, { blockOwner }]) => [address, blockOwner])),
-    slots: new Map([...nodes.entries()].map(([address, { slot }]) => [address, slot])),
-  }
-}
 
 /** No port has two owners that gateways would both accept. Looked at whenever an agent has written tables. */
 export function portsHaveOneOwner(cluster: Cluster): Invariant {
-  const snapshots = new Map<Machine, Snapshot>()
   let hasChanged = false
   return {
     name: 'no port has two owners that gateways would both accept',
-    onApplied(machine: Machine): void {
-      snapshots.set(machine, read(machine))
+    onApplied(): void {
       hasChanged = true
     },
     check(): string | undefined {
       if (!hasChanged) return undefined
       hasChanged = false
-      for (const machine of snapshots.keys()) if (!machine.isOn) snapshots.delete(machine)
-      return secondOwner(snapshots)
+      return secondOwner(cluster.snapshots)
     },
   }
 }
 
-function secondOwner(snapshots: ReadonlyMap<Machine, Snapshot>): string | undefined {
+function secondOwner(snapshots: ReadonlyMap<Machine, TableSnapshot>): string | undefined {
   const users = new Map<string, Machine>()
   for (const [machine, { pools }] of snapshots)
     for (const [address, blocks] of pools) {

@@ -5,6 +5,7 @@ import type { World } from '../../../src/decide/world.ts'
 import type { Cluster } from '../cluster.ts'
 import { worldOf, worldPod } from '../cluster-view.ts'
 import type { Machine } from '../machine.ts'
+import { entriesOf } from '../table-snapshots.ts'
 import type { Invariant } from './invariant.ts'
 
 /** After the faults stop, all tables equal the oracle's within a bounded time, and one node per link answers for an address. */
@@ -37,17 +38,17 @@ function compare(cluster: Cluster, world: World, machine: Machine): string | und
   const sortedEntries = <K, V>(entries: Iterable<readonly [K, V]>): string[] =>
     [...entries].map((entry) => describe(entry)).sort()
   const differences: [string, readonly string[], readonly string[]][] = [
-    ['nodes', sortedEntries(tables.nodes.entries()), sortedEntries([...wanted.nodes].map(([at, { slot }]) => [at, { slot }]))],
-    ['groups', sortedEntries(tables.groups.entries()), sortedEntries(wanted.groups)],
-    ['cluster', sortedEntries(tables.cluster.entries()), sortedEntries(wanted.cluster)],
+    ['nodes', sortedEntries(entriesOf(tables.nodes)), sortedEntries([...wanted.nodes].map(([at, { slot }]) => [at, { slot }]))],
+    ['groups', sortedEntries(entriesOf(tables.groups)), sortedEntries(wanted.groups)],
+    ['cluster', sortedEntries(entriesOf(tables.cluster)), sortedEntries(wanted.cluster)],
     [
       'policy sets of pods',
-      sortedEntries([...tables.pods.entries()].map(([at, { policySet, isQuarantined }]) => [at, isQuarantined ? 'quarantined' : policySet])),
+      sortedEntries([...entriesOf(tables.pods)].map(([at, { policySet, isQuarantined }]) => [at, isQuarantined ? 'quarantined' : policySet])),
       sortedEntries([...wanted.podsByIp].map(([at, { policySet }]) => [at, policySet])),
     ],
     [
       'rules',
-      sortedEntries([...tables.rules.entries()].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
+      sortedEntries([...entriesOf(tables.rules)].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
       sortedEntries([...wanted.rules].flatMap(([set, rules]) => [...rules].map(([to, rule]) => [`${set} ${to}`, rule] as const))),
     ],
   ]
