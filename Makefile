@@ -8,6 +8,7 @@ help:
 	@echo 'make lab *         start a lab without Sallyport, unless it is running, and open a shell in it'
 	@echo 'make test          run set-up, static checks and all tests; without root, tests that need it are skipped and say so'
 	@echo 'make test-all *    run make test, 1,000 first packets, and the lab tests on containerd (about an hour and a half)'
+	@echo 'make simulate  runs simulated clusters, a seed each, until stopped, and says how many an hour (root)'
 	@echo 'make e2e * KUBECONFIG=<file>  run the end-to-end tests with nodes of the lab in that cluster'
 	@echo 'make bench *       measure throughput and failover, compared with a gateway of kernel parts and with no gateway'
 	@echo 'make bench-scale * measure the load of agent and operator in clusters of 10, 100 and 1,000 nodes'
@@ -50,6 +51,9 @@ e2e: setup
 	@test -n "$(KUBECONFIG)" || { echo 'KUBECONFIG is missing: run make e2e KUBECONFIG=<file>'; exit 2; }
 	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
 
+simulate: setup build
+	@node test/simulation/run.ts
+
 chart: setup
 	@node src/install/chart/write-chart.ts deploy/chart
 	@build/tools/newest/helm package deploy/chart --destination build
@@ -81,4 +85,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test test-all e2e chart dist demo lab image image-reproducible bench bench-scale clean
+.PHONY: simulate help setup build check test test-all e2e chart dist demo lab image image-reproducible bench bench-scale clean

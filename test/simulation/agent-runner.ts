@@ -1,13 +1,13 @@
 import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Agent } from '../../src/agent/agent.ts'
-import type { FromProber, ProberHandle, ProberOptions, StartProber } from '../../src/agent/failover/pulse/messages.ts'
+import type { FromProber, ProberHandle, ProberOptions } from '../../src/agent/failover/pulse/messages.ts'
 import { Prober, type ProbeTransport } from '../../src/agent/failover/pulse/prober.ts'
 import { timing } from '../../src/agent/failover/pulse/timing.ts'
 import type { Configuration } from '../../src/install/configuration.ts'
+import { Arrivals } from '../../src/linux/arrivals.ts'
 import type { Machine as MachineSeam } from '../../src/linux/machine.ts'
 import type { Address } from '../../src/net/address.ts'
-import { Arrivals } from '../../src/linux/arrivals.ts'
 import { ApiLink, type ApiNetwork } from './api-link.ts'
 import { GuardedDatapath } from './guarded-datapath.ts'
 import { type KernelNetwork, netlinkOf } from './kernel-network.ts'
@@ -152,7 +152,11 @@ export class StateFolders {
   }
 }
 
-function kernelOf(machine: Machine, { network, namespaces }: AgentSurroundings, touch: () => void): MachineSeam {
+function kernelOf(
+  machine: Machine,
+  { network, namespaces }: AgentSurroundings,
+  touch: () => void,
+): MachineSeam {
   return {
     readSysctl: () => '0',
     writeSysctl: () => {

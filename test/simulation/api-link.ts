@@ -113,9 +113,18 @@ export class ApiLink extends KubeClient {
     const isWrite = call.method !== 'GET'
     const refuse = (code: number, reason: string, headers = {}): void =>
       this.#answer(resolve, { code, headers, text: refusal(code, reason, `simulated: ${reason}`) })
-    if (random.percent(faults.throttledPercent)) return refuse(429, 'TooManyRequests', { 'retry-after': '1' })
-    if (isWrite && random.percent(faults.conflictPercent)) return refuse(409, 'Conflict')
-    if (call.query?.watch === 'true') return this.#watch(call, resolve, fail)
+    if (random.percent(faults.throttledPercent)) {
+      refuse(429, 'TooManyRequests', { 'retry-after': '1' })
+      return
+    }
+    if (isWrite && random.percent(faults.conflictPercent)) {
+      refuse(409, 'Conflict')
+      return
+    }
+    if (call.query?.watch === 'true') {
+      this.#watch(call, resolve, fail)
+      return
+    }
     const isLost = isWrite && random.percent(faults.lostAnswerPercent)
     let code = 0
     let headers = {}
@@ -177,7 +186,8 @@ export class ApiLink extends KubeClient {
       const gone = refusal(410, 'Expired', 'too old resource version')
       later(() => resolve({ statusCode: 200, headers: {}, body } as unknown as Response))
       later(() => body.push(Buffer.from(`{"type":"ERROR","object":${gone}}\n`)))
-      return later(() => body.end())
+      later(() => body.end())
+      return
     }
     exchange = network.api.serve(requestOf(call), {
       head: (code, headers) =>

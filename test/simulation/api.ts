@@ -34,12 +34,7 @@ export class SimulatedApi implements Disposable {
     writeFileSync(tokens, `${adminToken},admin,1,"system:masters"\n`)
     this.store = new Store(join(directory, 'data'))
     bootstrap(this.store)
-    this.#server = new ApiServer(
-      this.store,
-      new Access(this.store, directory, tokens),
-      '',
-      bookmarkEveryMs,
-    )
+    this.#server = new ApiServer(this.store, new Access(this.store, directory, tokens), '', bookmarkEveryMs)
   }
 
   /** The kinds of the product. They are served a moment later. */

@@ -23,8 +23,12 @@ export function worldOf(cluster: Cluster): World {
     nodes: withReportedAddresses(nodes.map(trimNode), egressNodes),
     namespaces: [{ name: 'default', labels: {} }],
     pods: pods.map((pod) => worldPod(pod, cluster)),
-    ciliumPolicies: api.objects(kinds.ciliumEgressGatewayPolicy) as unknown as readonly CiliumEgressGatewayPolicy[],
-    isovalentPolicies: api.objects(kinds.isovalentEgressGatewayPolicy) as unknown as readonly IsovalentEgressGatewayPolicy[],
+    ciliumPolicies: api.objects(
+      kinds.ciliumEgressGatewayPolicy,
+    ) as unknown as readonly CiliumEgressGatewayPolicy[],
+    isovalentPolicies: api.objects(
+      kinds.isovalentEgressGatewayPolicy,
+    ) as unknown as readonly IsovalentEgressGatewayPolicy[],
     egressNodes,
     egressAddresses: api.objects(kinds.egressAddress) as unknown as readonly EgressAddress[],
     settings: { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs },

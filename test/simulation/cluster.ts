@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Configuration, configMapData, parseConfiguration } from '../../src/install/configuration.ts'
 import type { Address } from '../../src/net/address.ts'
-import { type AgentSurroundings, AgentRun, StateFolders } from './agent-runner.ts'
+import { AgentRun, type AgentSurroundings, StateFolders } from './agent-runner.ts'
 import { SimulatedApi } from './api.ts'
 import { ApiNetwork } from './api-link.ts'
 import type { KernelNetwork } from './kernel-network.ts'
@@ -87,7 +87,12 @@ export class Cluster implements Disposable {
     this.configuration = parsed.value
     this.api = new SimulatedApi(join(directory, 'api'))
     this.apiNetwork = new ApiNetwork(this.api, clock, random.fork('api'))
-    this.traffic = new Traffic({ clock, random: random.fork('traffic'), network: () => this.network, listener })
+    this.traffic = new Traffic({
+      clock,
+      random: random.fork('traffic'),
+      network: () => this.network,
+      listener,
+    })
     this.network = new Network(clock, random.fork('network'), this.#machines, {
       onWorld: (frame, by) => this.traffic.reachWorld(frame, by),
       onPod: (frame, machine, ifindex) => this.traffic.reachPod(frame, machine, ifindex),
@@ -143,7 +148,10 @@ export class Cluster implements Disposable {
    * Without a machine: of any.
    */
   disturbedAtUs(machine?: Machine): number {
-    const of = machine === undefined ? [...this.#disturbed.values()] : [this.#disturbed.get(machine.name) ?? 0, this.#disturbed.get('*') ?? 0]
+    const of =
+      machine === undefined
+        ? [...this.#disturbed.values()]
+        : [this.#disturbed.get(machine.name) ?? 0, this.#disturbed.get('*') ?? 0]
     return Math.min(this.clock.nowUs, Math.max(0, ...of))
   }
 
@@ -254,7 +262,10 @@ export class Cluster implements Disposable {
   }
 
   startOperator(name: string): void {
-    const time = { monotonicNs: () => BigInt(Math.round(this.clock.nowUs)) * 1000n, epochMs: () => Math.floor(this.#epochMs + this.clock.nowMs) }
+    const time = {
+      monotonicNs: () => BigInt(Math.round(this.clock.nowUs)) * 1000n,
+      epochMs: () => Math.floor(this.#epochMs + this.clock.nowMs),
+    }
     const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs } = this.configuration
     const settings = { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs }
     this.operators.set(name, new OperatorRun(name, time, this.#around, settings))

@@ -1,4 +1,4 @@
-import { Datapath, type Applied } from '../../src/datapath/datapath.ts'
+import { type Applied, Datapath } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
 import { Table } from '../../src/datapath/maps/table.ts'
 import type { SweepAnswer, SweepTask } from '../../src/datapath/sweep-run.ts'

@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs'
-import { decodeDeviceAddress, type DeviceAddress } from '../../src/linux/device-addresses.ts'
+import { type DeviceAddress, decodeDeviceAddress } from '../../src/linux/device-addresses.ts'
 import { KernelError } from '../../src/linux/libc.ts'
 import type { Netlink } from '../../src/linux/netlink.ts'
 import {
@@ -112,24 +112,32 @@ export class KernelNetwork {
     }
     switch (type) {
       case messageType.newLink:
-        return messageFlags & messageFlag.create ? this.#create(payload, fail) : this.#change(payload, fail)
+        messageFlags & messageFlag.create ? this.#create(payload, fail) : this.#change(payload, fail)
+        return
       case messageType.deleteLink:
-        return this.#delete(payload.readInt32LE(4), fail)
+        this.#delete(payload.readInt32LE(4), fail)
+        return
       case messageType.newAddress:
         if (!this.#links.has(payload.readUInt32LE(4))) fail(errno.noDevice)
         this.addressChanges++
-        return this.#put(this.#addresses, addressKey(payload), payload)
+        this.#put(this.#addresses, addressKey(payload), payload)
+        return
       case messageType.deleteAddress:
         this.addressChanges++
-        return this.#remove(this.#addresses, addressKey(payload), () => fail(errno.addressNotAvailable))
+        this.#remove(this.#addresses, addressKey(payload), () => fail(errno.addressNotAvailable))
+        return
       case messageType.newRoute:
-        return this.#put(this.#routes, routeKey(payload), payload)
+        this.#put(this.#routes, routeKey(payload), payload)
+        return
       case messageType.deleteRoute:
-        return this.#remove(this.#routes, routeKey(payload), () => fail(errno.noSuch))
+        this.#remove(this.#routes, routeKey(payload), () => fail(errno.noSuch))
+        return
       case messageType.newNeighbour:
-        return this.#put(this.#neighbours, neighbourKey(payload), payload)
+        this.#put(this.#neighbours, neighbourKey(payload), payload)
+        return
       case messageType.deleteNeighbour:
-        return this.#remove(this.#neighbours, neighbourKey(payload), () => fail(errno.noEntry))
+        this.#remove(this.#neighbours, neighbourKey(payload), () => fail(errno.noEntry))
+        return
       default:
         throw new Error(`${attempted}: the simulated kernel knows no request ${type}`)
     }
@@ -257,7 +265,13 @@ function addressKey(payload: Buffer): string {
 
 function routeKey(payload: Buffer): string {
   const attributes = decodeAttributes(payload.subarray(12))
-  return [payload[0], text(attributes.get(1)), payload[1], text(attributes.get(7 + 8)), text(attributes.get(6))].join()
+  return [
+    payload[0],
+    text(attributes.get(1)),
+    payload[1],
+    text(attributes.get(7 + 8)),
+    text(attributes.get(6)),
+  ].join()
 }
 
 function neighbourKey(payload: Buffer): string {

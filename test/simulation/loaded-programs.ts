@@ -6,15 +6,17 @@ import { type Btf, readBtf } from '../../src/datapath/layout/btf.ts'
 import { libbpf } from '../../src/datapath/libbpf.ts'
 import { readAll } from '../../src/datapath/maps/maps.ts'
 import { type LoadedObject, loadObject } from '../../src/datapath/object.ts'
-import { pressureCodec, type PressureRecord, type TableCodecs, tableCodecs } from '../../src/datapath/tables.ts'
+import {
+  type PressureRecord,
+  pressureCodec,
+  type TableCodecs,
+  tableCodecs,
+} from '../../src/datapath/tables.ts'
 
 const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0 }
 
-/** Maps that keep something from packet to packet, or from agent to agent. */
-const clearedMaps = [
-  'pods', 'rules', 'groups', 'cluster', 'pools', 'egress_ips', 'slots', 'nodes',
-  'mappings', 'ports', 'fragments', 'inbound', 'policy_drops', 'pressures', 'heard', 'simulated_routes',
-] as const // biome-ignore format: names
+/** Arrays, whose entries are there for good: nobody deletes them. */
+const arrays: ReadonlySet<string> = new Set(['self', 'liveness', 'simulated_run', 'counters', 'drop_budgets'])
 
 /**
  * The programs and maps of one machine, in the kernel. To load them costs a second, so a seed takes those of the seed before, emptied.
@@ -89,12 +91,11 @@ export class LoadedPrograms {
   clear(): void {
     this.attachments.length = 0
     this.takePressure()
-    for (const name of clearedMaps) {
-      const raw = this.object.map(name)
-      const keys = [...readAll(raw)].flatMap((chunk) => chunk.map(([key]) => key))
+    for (const [name, { raw }] of Object.entries(this.datapath.tables)) {
+      const keys = arrays.has(name) ? [] : [...readAll(raw)].flatMap((chunk) => chunk.map(([key]) => key))
       for (const key of keys) libbpf().remove(raw.fd, key)
     }
-    this.datapath.tables.vitals.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
+    this.datapath.tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
   }
 }
 

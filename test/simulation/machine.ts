@@ -1,10 +1,10 @@
-import { findDevice } from '../../src/linux/devices.ts'
-import { putAddress } from '../../src/linux/device-addresses.ts'
-import { putRoute } from '../../src/linux/routes.ts'
 import type { Program } from '../../src/datapath/datapath.ts'
 import type { SimulatedRun } from '../../src/datapath/tables.ts'
+import { putAddress } from '../../src/linux/device-addresses.ts'
+import { findDevice } from '../../src/linux/devices.ts'
+import { putRoute } from '../../src/linux/routes.ts'
 import type { Address } from '../../src/net/address.ts'
-import { parsePrefix, type Prefix } from '../../src/net/prefix.ts'
+import { type Prefix, parsePrefix } from '../../src/net/prefix.ts'
 import { KernelNetwork, netlinkOf } from './kernel-network.ts'
 import type { LoadedPrograms } from './loaded-programs.ts'
 import type { MachineTime } from './process.ts'
@@ -17,7 +17,8 @@ const everywhere = parsePrefix('0.0.0.0/0') as Prefix
 const mtu = 1500
 
 /** What became of a packet that a program has seen. */
-export interface Outcome extends Pick<SimulatedRun, 'verdict' | 'departure' | 'sent_ifindex' | 'sent_vni' | 'sent_node'> {
+export interface Outcome
+  extends Pick<SimulatedRun, 'verdict' | 'departure' | 'sent_ifindex' | 'sent_vni' | 'sent_node'> {
   readonly out: Buffer
 }
 
@@ -89,8 +90,14 @@ export class Machine implements MachineTime {
   /** Of its own, on a second device, as an administrator gives it. */
   addOwnAddress(address: Address, device: string): void {
     const index =
-      findDevice(netlinkOf(this.network, () => {}), device)?.index ?? this.network.addDevice(device, mtu)
-    putAddress(netlinkOf(this.network, () => {}), { index, address, prefixLength: linkPrefixLength })
+      findDevice(
+        netlinkOf(this.network, () => {}),
+        device,
+      )?.index ?? this.network.addDevice(device, mtu)
+    putAddress(
+      netlinkOf(this.network, () => {}),
+      { index, address, prefixLength: linkPrefixLength },
+    )
   }
 
   has(address: Address): boolean {
@@ -149,7 +156,10 @@ export class Machine implements MachineTime {
   }
 
   deviceIndex(name: string): number | undefined {
-    return findDevice(netlinkOf(this.network, () => {}), name)?.index
+    return findDevice(
+      netlinkOf(this.network, () => {}),
+      name,
+    )?.index
   }
 
   /** The tunnel's device, since the agent has made it. */

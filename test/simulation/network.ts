@@ -50,7 +50,10 @@ export class Network {
   leavePod(machine: Machine, ifindex: number, bytes: Buffer): void {
     if (!machine.isMoving) return
     const outcome = machine.run('from_pod', ifindex, bytes)
-    if (outcome === undefined) return this.#end(bytes, machine, 'from_pod', 'NOT_ATTACHED')
+    if (outcome === undefined) {
+      this.#end(bytes, machine, 'from_pod', 'NOT_ATTACHED')
+      return
+    }
     this.#listener.onRun(machine)
     this.#follow(machine, 'from_pod', outcome)
   }
@@ -94,12 +97,17 @@ export class Network {
 
   #follow(machine: Machine, program: string, outcome: Outcome): void {
     const { verdict, departure, out } = outcome
-    if (!verdict.startsWith('SENT_')) return this.#end(out, machine, program, verdict)
+    if (!verdict.startsWith('SENT_')) {
+      this.#end(out, machine, program, verdict)
+      return
+    }
     switch (departure) {
       case 'DEPARTED_INTO_TUNNEL':
-        return this.#tunnel(machine, outcome.sent_node, outcome.sent_vni, out)
+        this.#tunnel(machine, outcome.sent_node, outcome.sent_vni, out)
+        return
       case 'DEPARTED_BY_DEVICE':
-        return this.wires.carry('link', machine.name, 'world', () => this.#reachWorld(machine, out))
+        this.wires.carry('link', machine.name, 'world', () => this.#reachWorld(machine, out))
+        return
       case 'DEPARTED_TO_POD': {
         const frame = decodeFrame(out)
         if (frame !== undefined) this.#listener.onPod(frame, machine, outcome.sent_ifindex)

@@ -1,7 +1,7 @@
-import { Operator } from '../../src/operator/operator.ts'
 import type { Settings } from '../../src/decide/world.ts'
-import { ApiLink } from './api-link.ts'
+import { Operator } from '../../src/operator/operator.ts'
 import type { AgentSurroundings } from './agent-runner.ts'
+import { ApiLink } from './api-link.ts'
 import { type MachineTime, SimulatedProcess } from './process.ts'
 
 /** One run of the real operator. It needs nothing of the machine that it runs on but its clock. */

@@ -87,10 +87,19 @@ export class Kubelet {
     const again = (): void => void clock.after(retryMs, () => this.#add(pod))
     if (pod.isGone) return
     const run = agentOf(pod.machine)
-    if (run === undefined || !pod.machine.isMoving) return again()
+    if (run === undefined || !pod.machine.isMoving) {
+      again()
+      return
+    }
     const { containerId, netns, name, uid } = pod
     run.process.deliver(() => {
-      const request = { command: 'ADD', containerId, interfaceName: 'eth0', netns, pod: { namespace, name, uid } }
+      const request = {
+        command: 'ADD',
+        containerId,
+        interfaceName: 'eth0',
+        netns,
+        pod: { namespace, name, uid },
+      }
       run.agent.api.cni(request as Parameters<typeof run.agent.api.cni>[0]).then(
         (result) => {
           if (run.process.isDead || pod.isGone) return again()

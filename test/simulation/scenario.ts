@@ -111,7 +111,11 @@ export async function createPolicy(cluster: Cluster, { kind, name, spec }: Polic
   await cluster.api.ask('POST', paths[kind], { apiVersion: versions[kind], kind, metadata: { name }, spec })
 }
 
-export async function changePolicy(cluster: Cluster, { kind, name }: PolicySpec, patch: object): Promise<void> {
+export async function changePolicy(
+  cluster: Cluster,
+  { kind, name }: PolicySpec,
+  patch: object,
+): Promise<void> {
   cluster.story.tell('admin', `changes ${kind} ${name}: ${JSON.stringify(patch)}`)
   await cluster.api
     .ask('PATCH', `${paths[kind]}/${name}`, patch, 'application/merge-patch+json')

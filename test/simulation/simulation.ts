@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Cluster } from './cluster.ts'
-import { type Fault, drawFault } from './faults/draw.ts'
+import { drawFault, type Fault } from './faults/draw.ts'
 import { invariants } from './invariants/all.ts'
 import { type Invariant, type MakeInvariant, quietMs, samplingMs } from './invariants/invariant.ts'
 import { restartDeviceNumbers } from './kernel-network.ts'
@@ -86,7 +86,7 @@ export class Simulation {
     this.#invariants = (options.invariants ?? invariants).map((make) => make(this.cluster))
   }
 
-  #each(ask: (invariant: Invariant) => string | undefined | void): void {
+  #each(ask: (invariant: Invariant) => unknown): void {
     for (const invariant of this.#invariants) {
       const problem = ask(invariant)
       if (typeof problem === 'string') this.#problem ??= new Broken(invariant.name, problem)
@@ -110,7 +110,8 @@ export class Simulation {
   async run(): Promise<Outcome> {
     const { seed, scenario = drawScenario(this.random.fork('scenario')), play } = this.#options
     const onRejection = (error: unknown): void => {
-      if (!(error instanceof Killed)) this.#problem ??= new Broken('no promise is left behind', describe(error))
+      if (!(error instanceof Killed))
+        this.#problem ??= new Broken('no promise is left behind', describe(error))
     }
     process.on('unhandledRejection', onRejection)
     const outcome = { seed, story: this.story }
@@ -177,4 +178,3 @@ export class Simulation {
 function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
-

@@ -1,5 +1,5 @@
-import type { Table } from '../../src/datapath/maps/table.ts'
 import { libbpf } from '../../src/datapath/libbpf.ts'
+import type { Table } from '../../src/datapath/maps/table.ts'
 import type { Address } from '../../src/net/address.ts'
 import type { Machine } from './machine.ts'
 

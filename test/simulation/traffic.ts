@@ -7,7 +7,11 @@ import type { Random } from './random.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
 /** Servers of the world, of which policies claim some. */
-export const servers = ['203.0.113.9', '203.0.113.10', '198.51.100.7'] as readonly string[] as readonly Address[]
+export const servers = [
+  '203.0.113.9',
+  '203.0.113.10',
+  '198.51.100.7',
+] as readonly string[] as readonly Address[]
 
 /** The world answers after so long. */
 const thinkMs = 1
@@ -86,7 +90,10 @@ export class Traffic {
   /** Keeps the pod's connections busy until it ends. */
   begin(pod: SimulatedPod): void {
     const send = (): void => {
-      if (pod.isGone) return this.#forget(pod)
+      if (pod.isGone) {
+        this.#forget(pod)
+        return
+      }
       this.#clock.after(sendEveryMs, send)
       if (!pod.isRunning) return
       const long = [...this.flows.values()].filter((flow) => flow.pod === pod && flow.isLong)

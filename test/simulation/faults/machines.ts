@@ -83,9 +83,7 @@ export const addresslessNode: MakeFault = (context) => {
       await cluster.setNodeStatus(name, addresses)
     },
     end: async () => {
-      await cluster.setNodeStatus(name, [
-        { type: 'InternalIP', address: cluster.member(name).spec.address },
-      ])
+      await cluster.setNodeStatus(name, [{ type: 'InternalIP', address: cluster.member(name).spec.address }])
       cluster.calm('*')
     },
   }

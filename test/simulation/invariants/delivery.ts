@@ -20,12 +20,20 @@ class Reachability {
   readonly #cluster: Cluster
   readonly #states = new Map<string, { isReachable: boolean; sinceUs: number }>()
 
+  readonly #blindAtUs = new Map<Machine, number>()
+
   constructor(cluster: Cluster) {
     this.#cluster = cluster
   }
 
+  /** When a source last judged nobody, because its agent sends no probes: then every gateway counts as reachable. */
+  blindAtUs(source: Machine): number {
+    return this.#blindAtUs.get(source) ?? 0
+  }
+
   sample(): void {
     const { machines, clock } = this.#cluster
+    for (const machine of machines) if (!isProbing(machine)) this.#blindAtUs.set(machine, clock.nowUs)
     const alive = new Map(machines.map((machine) => [machine, isAlive(machine)]))
     for (const source of machines)
       for (const gateway of machines) {
@@ -52,9 +60,14 @@ class Reachability {
   }
 }
 
+function isProbing(source: Machine): boolean {
+  const until = source.programs.datapath.tables.liveness.get(0)?.probing_until_ns ?? 0n
+  return until > source.monotonicNs()
+}
+
 function isAlive(gateway: Machine): boolean {
   if (!gateway.isMoving || gateway.overlay === undefined) return false
-  const alive = gateway.programs.datapath.tables.vitals.get(0)?.alive_until_ns ?? 0n
+  const alive = gateway.programs.datapath.tables.liveness.get(0)?.alive_until_ns ?? 0n
   return alive > gateway.monotonicNs()
 }
 
@@ -72,12 +85,19 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
   const judge = (flow: Flow, { atUs }: Outstanding): string | undefined => {
     const { egress, pod } = flow
     if (egress === undefined || pod.isGone || !pod.isRunning) return undefined
-    const { order, sinceUs: orderSinceUs } = cluster.snapshots.get(pod.machine)?.orders.get(egress.address) ?? unknownOrder
+    const { order, sinceUs: orderSinceUs } =
+      cluster.snapshots.get(pod.machine)?.orders.get(egress.address) ?? unknownOrder
     const gateways = cluster.machines.filter(({ address }) => order.includes(address))
     const states = gateways.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
     const reachable = states.filter(({ isReachable }) => isReachable)
-    const sinceUs = Math.max(orderSinceUs, cluster.disturbedAtUs(pod.machine), ...states.map((each) => each.sinceUs))
+    const sinceUs = Math.max(
+      orderSinceUs,
+      cluster.disturbedAtUs(pod.machine),
+      ...states.map((each) => each.sinceUs),
+    )
     if (reachable.length === 0 || sinceUs + graceUs > atUs) return undefined
+    const isBlind = reachability.blindAtUs(pod.machine) + graceUs > atUs
+    if (isBlind && reachable.length < states.length) return undefined
     const names = reachable.map(({ gateway }) => gateway.name).join(' ')
     const how = flow.lastEnd === undefined ? '' : `; it ended at ${flow.lastEnd}`
     return `a packet of ${flow.name} with ${egress.address}:${egress.port} did not arrive, although ${names} could be reached for ${((atUs - sinceUs) / 1e6).toFixed(1)} s${how}`
@@ -92,7 +112,11 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
     },
     onArrival(flow: Flow, { sequence }: Frame): undefined {
       const list = outstanding.get(flow)
-      if (list !== undefined) outstanding.set(flow, list.filter((each) => each.sequence > sequence))
+      if (list !== undefined)
+        outstanding.set(
+          flow,
+          list.filter((each) => each.sequence > sequence),
+        )
     },
     sample(): string | undefined {
       reachability.sample()

@@ -23,7 +23,9 @@ function secondOwner(snapshots: ReadonlyMap<Machine, TableSnapshot>): string | u
   const users = new Map<string, Machine>()
   for (const [machine, { pools }] of snapshots)
     for (const [address, blocks] of pools) {
-      const accepting = [...snapshots.values()].filter(({ slots }) => slots.get(machine.address) !== undefined)
+      const accepting = [...snapshots.values()].filter(
+        ({ slots }) => slots.get(machine.address) !== undefined,
+      )
       for (const block of blocks) {
         const isAccepted = accepting.some(
           ({ slots, owners }) => owners.get(address)?.[block] === slots.get(machine.address),

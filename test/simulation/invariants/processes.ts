@@ -7,7 +7,8 @@ export function processesNeverCrash(cluster: Cluster): Invariant {
     name: 'no process crashes',
     sample(): string | undefined {
       for (const { process } of cluster.processes)
-        if (process.crash !== undefined) return `${process.name}: ${process.crash.stack ?? process.crash.message}`
+        if (process.crash !== undefined)
+          return `${process.name}: ${process.crash.stack ?? process.crash.message}`
       return undefined
     },
   }

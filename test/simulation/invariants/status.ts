@@ -8,7 +8,13 @@ import type { Invariant } from './invariant.ts'
 const lagUs = 10_000_000
 
 /** Drops that are about something else than the policy: its status is not about them. */
-const otherDrops = ['DROP_NO_FREE_PORT', 'DROP_TABLE_FULL', 'DROP_UNKNOWN_POD', 'DROP_SPOOFED_SOURCE', 'DROP_NO_MAPPING']
+const otherDrops = [
+  'DROP_NO_FREE_PORT',
+  'DROP_TABLE_FULL',
+  'DROP_UNKNOWN_POD',
+  'DROP_SPOOFED_SOURCE',
+  'DROP_NO_MAPPING',
+]
 
 interface Failing {
   readonly sinceUs: number
@@ -51,7 +57,8 @@ export function readyMeansForwarded(cluster: Cluster): Invariant {
         const since = Math.max(sinceUs, readySinceUs.get(policy) ?? nowUs, cluster.disturbedAtUs())
         if (nowUs - since < lagUs) continue
         if (!cluster.pods.some(({ name }) => what.startsWith(`${name} to `))) failing.delete(what)
-        else return `${policy} says Ready, and packets of ${what} have been dropped for ${((nowUs - sinceUs) / 1e6).toFixed(1)} s: ${verdict}`
+        else
+          return `${policy} says Ready, and packets of ${what} have been dropped for ${((nowUs - sinceUs) / 1e6).toFixed(1)} s: ${verdict}`
       }
       return undefined
     },

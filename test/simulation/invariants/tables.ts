@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Address } from '../../../src/net/address.ts'
 import { resolve } from '../../../src/decide/resolve.ts'
 import type { World } from '../../../src/decide/world.ts'
+import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
 import { worldOf, worldPod } from '../cluster-view.ts'
 import type { Machine } from '../machine.ts'
@@ -38,18 +38,33 @@ function compare(cluster: Cluster, world: World, machine: Machine): string | und
   const sortedEntries = <K, V>(entries: Iterable<readonly [K, V]>): string[] =>
     [...entries].map((entry) => describe(entry)).sort()
   const differences: [string, readonly string[], readonly string[]][] = [
-    ['nodes', sortedEntries(entriesOf(tables.nodes)), sortedEntries([...wanted.nodes].map(([at, { slot }]) => [at, { slot }]))],
+    [
+      'nodes',
+      sortedEntries(entriesOf(tables.nodes)),
+      sortedEntries([...wanted.nodes].map(([at, { slot }]) => [at, { slot }])),
+    ],
     ['groups', sortedEntries(entriesOf(tables.groups)), sortedEntries(wanted.groups)],
     ['cluster', sortedEntries(entriesOf(tables.cluster)), sortedEntries(wanted.cluster)],
     [
       'policy sets of pods',
-      sortedEntries([...entriesOf(tables.pods)].map(([at, { policySet, isQuarantined }]) => [at, isQuarantined ? 'quarantined' : policySet])),
+      sortedEntries(
+        [...entriesOf(tables.pods)].map(([at, { policySet, isQuarantined }]) => [
+          at,
+          isQuarantined ? 'quarantined' : policySet,
+        ]),
+      ),
       sortedEntries([...wanted.podsByIp].map(([at, { policySet }]) => [at, policySet])),
     ],
     [
       'rules',
-      sortedEntries([...entriesOf(tables.rules)].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
-      sortedEntries([...wanted.rules].flatMap(([set, rules]) => [...rules].map(([to, rule]) => [`${set} ${to}`, rule] as const))),
+      sortedEntries(
+        [...entriesOf(tables.rules)].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule]),
+      ),
+      sortedEntries(
+        [...wanted.rules].flatMap(([set, rules]) =>
+          [...rules].map(([to, rule]) => [`${set} ${to}`, rule] as const),
+        ),
+      ),
     ],
   ]
   for (const [name, found, expected] of differences) {
@@ -83,8 +98,7 @@ function oneHolder(cluster: Cluster): string | undefined {
       if (address.startsWith('172.18.')) addresses.add(address)
   for (const address of addresses) {
     const holders = cluster.network.router.holders(address)
-    if (holders.length > 1)
-      return `${holders.map(({ name }) => name).join(' and ')} answer for ${address}`
+    if (holders.length > 1) return `${holders.map(({ name }) => name).join(' and ')} answer for ${address}`
   }
   return undefined
 }
