@@ -27,6 +27,12 @@ export class ApiFaults {
   /** Watches of one kind come late, each by as much; ms by plural. */
   readonly watchLagMs = new Map<string, number>()
 
+  get isActive(): boolean {
+    const percents =
+      this.throttledPercent + this.lostAnswerPercent + this.conflictPercent + this.tooOldPercent
+    return this.cut.size > 0 || this.isDown || this.watchLagMs.size > 0 || percents > 0
+  }
+
   clear(): void {
     this.cut.clear()
     this.watchLagMs.clear()
@@ -47,11 +53,18 @@ export class ApiNetwork {
   readonly clock: VirtualClock
   readonly random: Random
   readonly watches = new Set<OpenWatch>()
+  #troubledAtUs = 0
 
   constructor(api: SimulatedApi, clock: VirtualClock, random: Random) {
     this.api = api
     this.clock = clock
     this.random = random
+  }
+
+  /** When requests or watches were last disturbed: now, while they are. */
+  get troubledAtUs(): number {
+    if (this.faults.isActive) this.#troubledAtUs = this.clock.nowUs
+    return this.#troubledAtUs
   }
 
   isCut(machine: string): boolean {

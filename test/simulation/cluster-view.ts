@@ -51,15 +51,25 @@ export function worldPod({ name, uid, labels, machine, address }: SimulatedPod, 
  * Every address that a pod's flows to a destination may have, whichever gateways live and are in use; or `masquerade`. By the oracle of
  * the property tests, in a world in which every gateway is healthy and in use.
  */
-export function allowedAddresses(world: World, pod: WorldPod, destination: string): readonly string[] {
+export function allowedAddresses(
+  cluster: Cluster,
+  world: World,
+  pod: WorldPod,
+  destination: string,
+): readonly string[] {
   if (!world.nodes.some(({ name }) => name === pod.nodeName)) return []
   const everybody: World = {
     ...world,
     nodes: world.nodes.map((node) => ({ ...node, isReady: true, isCordoned: false })),
-    egressNodes: world.egressNodes.map(({ metadata, spec, status }) => ({
-      metadata,
-      ...(spec === undefined ? {} : { spec }),
-      status: { interfaces: status?.interfaces ?? [] },
+    /* What a node's devices have its agent knows before the API server does. */
+    egressNodes: [...cluster.members.values()].map(({ nodeName, spec }) => ({
+      metadata: { name: nodeName },
+      status: {
+        interfaces: [
+          { name: 'eth0', addresses: [spec.address], isDefaultRoute: true },
+          { name: 'net0', addresses: [...spec.egressAddresses], isDefaultRoute: false },
+        ],
+      },
     })),
     isovalentPolicies: world.isovalentPolicies.map((policy) => {
       const { azAffinity: _, ...spec } = policy.spec

@@ -10,6 +10,7 @@ import { type Outcome, Simulation } from './simulation.ts'
  * node test/simulation/run.ts --seed 7            that seed, with its whole story
  *   --minutes M     of faults, in virtual time
  *   --count N       so many seeds, from --seed on
+ *   --stop          at the first finding
  */
 
 const { values: options } = parseArgs({
@@ -17,6 +18,7 @@ const { values: options } = parseArgs({
     seed: { type: 'string' },
     minutes: { type: 'string', default: '2' },
     count: { type: 'string' },
+    stop: { type: 'boolean', default: false },
     quiet: { type: 'boolean', default: false },
   },
 })
@@ -46,6 +48,7 @@ for (let seed = first; seed < first + count; seed++) {
   virtualMs += outcome.virtualMs
   if (outcome.failure !== undefined) found++
   if (outcome.failure !== undefined || isOne) console.log(describe(outcome, minutes))
+  if (outcome.failure !== undefined && options.stop) break
   const hours = (nowMs() - began) / 3_600_000
   const seeds = seed - first + 1
   if (!isOne)

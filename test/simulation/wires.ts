@@ -43,6 +43,11 @@ export class Wires {
     this.changedAtUs = this.#clock.nowUs
   }
 
+  /** Something is cut at that machine alone, or between it and another. */
+  isCutAt(name: string): boolean {
+    return [...this.#cut.keys()].some((key) => key.split(' ').includes(name))
+  }
+
   isCut(kind: WireKind, from: string, to: string): boolean {
     if (this.#cut.size === 0) return false
     const kinds: readonly WireKind[] = kind === 'tunnel' ? ['tunnel', 'link'] : ['link']

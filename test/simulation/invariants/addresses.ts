@@ -22,7 +22,8 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
         const key = `${pod.uid} ${server}`
         const addresses = known.get(key) ?? new Set()
         known.set(key, addresses)
-        for (const each of allowedAddresses(world, worldPod(pod, cluster), server)) addresses.add(each)
+        for (const each of allowedAddresses(cluster, world, worldPod(pod, cluster), server))
+          addresses.add(each)
       }
   }
   return {

@@ -5,6 +5,7 @@ import { portsHaveOneOwner } from './ports.ts'
 import { processesNeverCrash } from './processes.ts'
 import { readyMeansForwarded } from './status.ts'
 import { tablesConverge } from './tables.ts'
+import { viewsNameTheHolder } from './views.ts'
 
 export const invariants: readonly MakeInvariant[] = [
   onlyPolicyAddresses,
@@ -13,6 +14,7 @@ export const invariants: readonly MakeInvariant[] = [
   establishedFlowsArrive,
   strangersAnswerForNothing,
   readyMeansForwarded,
+  viewsNameTheHolder,
   processesNeverCrash,
   tablesConverge,
 ]

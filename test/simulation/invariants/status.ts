@@ -20,12 +20,15 @@ interface Failing {
   readonly sinceUs: number
   readonly verdict: string
   readonly policy: string
+  readonly machine: Machine
 }
 
 /** No status says Ready while what it describes is dropped. */
 export function readyMeansForwarded(cluster: Cluster): Invariant {
   const failing = new Map<string, Failing>()
   const readySinceUs = new Map<string, number>()
+  /** What one node alone suffers is not the policy's status: that is about what most nodes see. */
+  const impairedAtUs = new Map<Machine, number>()
   const keyOf = (flow: Flow): string => `${flow.pod.name} to ${flow.destination}`
   const noteReady = (): void => {
     const world = worldOf(cluster)
@@ -48,13 +51,20 @@ export function readyMeansForwarded(cluster: Cluster): Invariant {
       const before = failing.get(keyOf(flow))
       const policy = policyOf(worldOf(cluster), worldPod(flow.pod, cluster), flow.destination) ?? ''
       if (before?.policy === policy && before.verdict === verdict) return
-      failing.set(keyOf(flow), { sinceUs: cluster.clock.nowUs, verdict, policy })
+      failing.set(keyOf(flow), { sinceUs: cluster.clock.nowUs, verdict, policy, machine })
     },
     sample(): string | undefined {
       noteReady()
       const { nowUs } = cluster.clock
-      for (const [what, { sinceUs, verdict, policy }] of failing) {
-        const since = Math.max(sinceUs, readySinceUs.get(policy) ?? nowUs, cluster.disturbedAtUs())
+      for (const machine of cluster.machines)
+        if (cluster.network.wires.isCutAt(machine.name)) impairedAtUs.set(machine, nowUs)
+      for (const [what, { sinceUs, verdict, policy, machine }] of failing) {
+        const since = Math.max(
+          sinceUs,
+          readySinceUs.get(policy) ?? nowUs,
+          cluster.disturbedAtUs(),
+          impairedAtUs.get(machine) ?? 0,
+        )
         if (nowUs - since < lagUs) continue
         if (!cluster.pods.some(({ name }) => what.startsWith(`${name} to `))) failing.delete(what)
         else
