@@ -9,6 +9,7 @@ help:
 	@echo 'make test-fast *   run set-up, static checks and the tests that start no lab and no other programs (before each commit)'
 	@echo 'make test          run set-up, static checks and all tests; without root, tests that need it are skipped and say so'
 	@echo 'make test-all *    run make test, failover with 10,000 connections, 1,000 first packets, and the lab tests on containerd'
+	@echo 'make simulate *    simulate clusters with faults, one seed after another, until stopped; print seeds per hour'
 	@echo 'make e2e * KUBECONFIG=<file>  run the end-to-end tests with nodes of the lab in that cluster'
 	@echo 'make bench *       measure throughput and failover, compared with a gateway of kernel parts and with no gateway'
 	@echo 'make bench-scale * measure the load of agent and operator in clusters of 10, 100 and 1,000 nodes'
@@ -52,6 +53,9 @@ e2e: setup
 	@test -n "$(KUBECONFIG)" || { echo 'KUBECONFIG is missing: run make e2e KUBECONFIG=<file>'; exit 2; }
 	@E2E_KUBECONFIG='$(KUBECONFIG)' node --test --test-concurrency=1 'test/conformance/*.test.ts'
 
+simulate: setup build
+	@node test/simulation/run.ts
+
 chart: setup
 	@node src/install/chart/write-chart.ts deploy/chart
 	@build/tools/newest/helm package deploy/chart --destination build
@@ -83,4 +87,4 @@ bench-scale: setup
 clean:
 	rm -rf build
 
-.PHONY: help setup build check test test-fast test-all e2e chart dist demo lab image image-reproducible bench bench-scale clean
+.PHONY: help setup build check test test-fast test-all simulate e2e chart dist demo lab image image-reproducible bench bench-scale clean

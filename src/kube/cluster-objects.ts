@@ -4,7 +4,7 @@ import { type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { KubeObject, ResourceName } from './client.ts'
 
 /** The parts of Kubernetes' own objects that more than one process reads. */
-interface KubeNode extends KubeObject {
+export interface KubeNode extends KubeObject {
   readonly spec?: {
     readonly podCIDR?: string
     readonly podCIDRs?: readonly string[]

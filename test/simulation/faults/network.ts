@@ -1,0 +1,110 @@
+import type { WireKind } from '../wires.ts'
+import { type FaultContext, type MakeFault, seconds } from './fault.ts'
+
+const pickName = ({ cluster, random }: FaultContext): string => random.pick(cluster.machines).name
+
+/** Between two machines, one way or both. */
+export const cutPair: MakeFault = (context) => {
+  const { cluster, random } = context
+  const [from, to] = [pickName(context), pickName(context)]
+  const isBoth = random.percent(50)
+  const kind: WireKind = random.percent(60) ? 'tunnel' : 'link'
+  const forMs = random.within(200, 20_000)
+  if (from === to) return undefined
+  const { wires } = cluster.network
+  return {
+    name: `${kind === 'tunnel' ? 'tunnel packets' : 'packets'} from ${from} to ${to} are lost${isBoth ? ', and the other way' : ''}, for ${seconds(forMs)}`,
+    subject: `wire ${[from, to].sort().join(' ')}`,
+    forMs,
+    begin: () => {
+      wires.cut(kind, from, to)
+      if (isBoth) wires.cut(kind, to, from)
+    },
+    end: () => {
+      wires.mend(kind, from, to)
+      if (isBoth) wires.mend(kind, to, from)
+    },
+  }
+}
+
+/** A firewall that lets no tunnel packet through, one way or both. */
+export const filteredTunnel: MakeFault = (context) => {
+  const { cluster, random } = context
+  const name = pickName(context)
+  const ways = random.pick([['in'], ['out'], ['in', 'out']] as const)
+  const forMs = random.within(500, 25_000)
+  const { wires } = cluster.network
+  const each = (act: (from: string, to: string) => void): void => {
+    for (const way of ways) act(way === 'out' ? name : '*', way === 'out' ? '*' : name)
+  }
+  return {
+    name: `no tunnel packet goes ${ways.join(' or ')} at ${name}, for ${seconds(forMs)}`,
+    subject: `tunnel ${name}`,
+    forMs,
+    begin: () => each((from, to) => wires.cut('tunnel', from, to)),
+    end: () => each((from, to) => wires.mend('tunnel', from, to)),
+  }
+}
+
+/** The network cable. The device notices, or (behind a switch) does not. */
+export const unpluggedMachine: MakeFault = (context) => {
+  const { cluster, random } = context
+  const machine = random.pick(cluster.machines)
+  const { name } = machine
+  const hasCarrier = random.percent(60)
+  const forMs = random.within(500, 25_000)
+  const { wires } = cluster.network
+  return {
+    name: `${name} is cut off from the link${hasCarrier ? '' : ', and its device has no carrier'}, for ${seconds(forMs)}`,
+    subject: `tunnel ${name}`,
+    forMs,
+    begin: () => {
+      wires.cut('link', name, '*')
+      wires.cut('link', '*', name)
+      cluster.apiNetwork.faults.cut.add(name)
+      if (!hasCarrier) machine.network.setCarrier(machine.uplink, false)
+    },
+    end: () => {
+      wires.mend('link', name, '*')
+      wires.mend('link', '*', name)
+      cluster.apiNetwork.faults.cut.delete(name)
+      if (!hasCarrier) machine.network.setCarrier(machine.uplink, true)
+    },
+  }
+}
+
+export const lossyLink: MakeFault = ({ cluster, random }) => {
+  const percent = random.within(2, 40)
+  const forMs = random.within(500, 10_000)
+  return {
+    name: `${percent} % of all packets are lost, for ${seconds(forMs)}`,
+    subject: 'loss',
+    forMs,
+    begin: () => {
+      cluster.network.wires.setLoss(percent)
+      cluster.disturb('*')
+    },
+    end: () => {
+      cluster.network.wires.setLoss(0)
+      cluster.calm('*')
+    },
+  }
+}
+
+export const slowLink: MakeFault = ({ cluster, random }) => {
+  const jitterMs = random.within(2, 60)
+  const forMs = random.within(1_000, 15_000)
+  const { wires } = cluster.network
+  const before = wires.jitterMs
+  return {
+    name: `packets take up to ${jitterMs} ms, for ${seconds(forMs)}`,
+    subject: 'delay',
+    forMs,
+    begin: () => {
+      wires.jitterMs = jitterMs
+    },
+    end: () => {
+      wires.jitterMs = before
+    },
+  }
+}

@@ -1,0 +1,20 @@
+import { flowsKeepTheirAddress, onlyPolicyAddresses, strangersAnswerForNothing } from './addresses.ts'
+import { establishedFlowsArrive } from './delivery.ts'
+import type { MakeInvariant } from './invariant.ts'
+import { portsHaveOneOwner } from './ports.ts'
+import { processesNeverCrash } from './processes.ts'
+import { readyMeansForwarded } from './status.ts'
+import { tablesConverge } from './tables.ts'
+import { viewsNameTheHolder } from './views.ts'
+
+export const invariants: readonly MakeInvariant[] = [
+  onlyPolicyAddresses,
+  flowsKeepTheirAddress,
+  portsHaveOneOwner,
+  establishedFlowsArrive,
+  strangersAnswerForNothing,
+  readyMeansForwarded,
+  viewsNameTheHolder,
+  processesNeverCrash,
+  tablesConverge,
+]

@@ -1,0 +1,135 @@
+import type { Cluster } from '../cluster.ts'
+import type { Frame } from '../frames.ts'
+import type { Machine } from '../machine.ts'
+import type { Flow } from '../traffic.ts'
+import type { Invariant } from './invariant.ts'
+
+/**
+ * How long after a change among an address's gateways packets may still be lost.
+ *
+ *   a death is noticed by the probes         0.45 s
+ *   packets of before the change             0.25 s
+ *   one that is back waits for its agent     0.3 s
+ */
+const graceUs = 1_000_000
+/** A packet that has not arrived by then is lost. */
+const travelUs = 300_000
+
+/** Which gateways a source reaches now: the path is whole in both directions, and the gateway's kernel says that it is alive. */
+class Reachability {
+  readonly #cluster: Cluster
+  readonly #states = new Map<string, { isReachable: boolean; sinceUs: number }>()
+
+  readonly #blindAtUs = new Map<Machine, number>()
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /** When a source last judged nobody, because its agent sends no probes: then every gateway counts as reachable. */
+  blindAtUs(source: Machine): number {
+    return this.#blindAtUs.get(source) ?? 0
+  }
+
+  sample(): void {
+    const { machines, clock } = this.#cluster
+    for (const machine of machines) if (!isProbing(machine)) this.#blindAtUs.set(machine, clock.nowUs)
+    const alive = new Map(machines.map((machine) => [machine, isAlive(machine)]))
+    for (const source of machines)
+      for (const gateway of machines) {
+        const key = `${source.name} ${gateway.name}`
+        const isReachable =
+          this.#isReachable(source, gateway) && (source === gateway || alive.get(gateway) === true)
+        if (this.#states.get(key)?.isReachable !== isReachable)
+          this.#states.set(key, { isReachable, sinceUs: clock.nowUs })
+      }
+  }
+
+  #isReachable(source: Machine, gateway: Machine): boolean {
+    const { wires } = this.#cluster.network
+    if (!source.isMoving || !gateway.isMoving) return false
+    if (!gateway.programs.isAttached('from_world', gateway.uplink)) return false
+    if (wires.isCut('link', gateway.name, 'world')) return false
+    if (source === gateway) return true
+    if (wires.isCut('tunnel', source.name, gateway.name)) return false
+    return !wires.isCut('tunnel', gateway.name, source.name)
+  }
+
+  state(source: Machine, gateway: Machine): { isReachable: boolean; sinceUs: number } {
+    return this.#states.get(`${source.name} ${gateway.name}`) ?? { isReachable: false, sinceUs: 0 }
+  }
+}
+
+function isProbing(source: Machine): boolean {
+  const until = source.programs.datapath.tables.liveness.get(0)?.probing_until_ns ?? 0n
+  return until > source.monotonicNs()
+}
+
+function isAlive(gateway: Machine): boolean {
+  if (!gateway.isMoving || gateway.overlay === undefined) return false
+  const alive = gateway.programs.datapath.tables.liveness.get(0)?.alive_until_ns ?? 0n
+  return alive > gateway.monotonicNs()
+}
+
+const unknownOrder = { order: [], sinceUs: 0 } as const
+
+interface Outstanding {
+  readonly sequence: number
+  readonly atUs: number
+}
+
+/** An established flow's packets arrive whenever any gateway of its address's order is reachable from its source. */
+export function establishedFlowsArrive(cluster: Cluster): Invariant {
+  const reachability = new Reachability(cluster)
+  const outstanding = new Map<Flow, Outstanding[]>()
+  const judge = (flow: Flow, { atUs }: Outstanding): string | undefined => {
+    const { egress, pod } = flow
+    if (egress === undefined || pod.isGone || !pod.isRunning) return undefined
+    const { order, sinceUs: orderSinceUs } =
+      cluster.snapshots.get(pod.machine)?.orders.get(egress.address) ?? unknownOrder
+    const gateways = cluster.machines.filter(({ address }) => order.includes(address))
+    const states = gateways.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
+    const reachable = states.filter(({ isReachable }) => isReachable)
+    const sinceUs = Math.max(
+      orderSinceUs,
+      cluster.disturbedAtUs(pod.machine),
+      ...states.map((each) => each.sinceUs),
+    )
+    if (reachable.length === 0 || sinceUs + graceUs > atUs) return undefined
+    const isBlind = reachability.blindAtUs(pod.machine) + graceUs > atUs
+    if (isBlind && reachable.length < states.length) return undefined
+    const names = reachable.map(({ gateway }) => gateway.name).join(' ')
+    const how = flow.lastEnd === undefined ? '' : `; it ended at ${flow.lastEnd}`
+    return `a packet of ${flow.name} with ${egress.address}:${egress.port} did not arrive, although ${names} could be reached for ${((atUs - sinceUs) / 1e6).toFixed(1)} s${how}`
+  }
+  return {
+    name: 'an established flow’s packets arrive whenever any gateway of its order is reachable from its source',
+    onSent(flow: Flow): void {
+      if (!flow.isLong || !flow.isEstablished) return
+      const list = outstanding.get(flow) ?? []
+      list.push({ sequence: flow.sent, atUs: flow.sentAtUs })
+      outstanding.set(flow, list)
+    },
+    onArrival(flow: Flow, { sequence }: Frame): undefined {
+      const list = outstanding.get(flow)
+      if (list !== undefined)
+        outstanding.set(
+          flow,
+          list.filter((each) => each.sequence > sequence),
+        )
+    },
+    sample(): string | undefined {
+      reachability.sample()
+      const { nowUs } = cluster.clock
+      for (const [flow, list] of outstanding) {
+        const [first] = list
+        if (first === undefined || nowUs - first.atUs < travelUs) continue
+        list.shift()
+        const problem = judge(flow, first)
+        if (problem !== undefined) return problem
+        if (flow.pod.isGone) outstanding.delete(flow)
+      }
+      return undefined
+    },
+  }
+}

@@ -1,0 +1,53 @@
+import { libbpf } from '../../src/datapath/libbpf.ts'
+import type { Table } from '../../src/datapath/maps/table.ts'
+import type { Address } from '../../src/net/address.ts'
+import type { Machine } from './machine.ts'
+
+/** What a machine's tables say of ports, orders and nodes, as its agent has written them last. */
+export interface TableSnapshot {
+  /** By egress IP, the blocks that this node may take ports from. */
+  readonly pools: ReadonlyMap<Address, readonly number[]>
+  readonly owners: ReadonlyMap<Address, readonly (number | 'self' | undefined)[]>
+  /** By egress IP, tunnel addresses, and since when that has been the order. */
+  readonly orders: ReadonlyMap<Address, { readonly order: readonly Address[]; readonly sinceUs: number }>
+  /** By tunnel address, the slot that this node takes another for. */
+  readonly slots: ReadonlyMap<Address, number | undefined>
+}
+
+export function readSnapshot(
+  { programs }: Machine,
+  before: TableSnapshot | undefined,
+  nowUs: number,
+): TableSnapshot {
+  const { pools, egress_ips, nodes } = programs.datapath.tables
+  const egressIps = entriesOf(egress_ips)
+  return {
+    pools: new Map(
+      entriesOf(pools).flatMap(([{ address, purpose }, blocks]) =>
+        purpose === 'egress' ? [[address, blocks] as const] : [],
+      ),
+    ),
+    owners: new Map(egressIps.map(([address, { blockOwner }]) => [address, blockOwner])),
+    orders: new Map(
+      egressIps.map(([address, { order }]) => {
+        const known = before?.orders.get(address)
+        const isSame = known?.order.join() === order.join()
+        return [address, isSame && known !== undefined ? known : { order, sinceUs: nowUs }]
+      }),
+    ),
+    slots: new Map(entriesOf(nodes).map(([address, { slot }]) => [address, slot])),
+  }
+}
+
+/** Key by key: a simulation's tables are small, and a batch is as large as the table could be. */
+export function entriesOf<K, V>({ raw, key, value }: Table<K, V>): (readonly [K, V])[] {
+  const entries: (readonly [K, V])[] = []
+  let last: Buffer | null = null
+  for (;;) {
+    const next: Buffer = Buffer.alloc(raw.keySize)
+    if (libbpf().nextKey(raw.fd, last, next) < 0) return entries
+    last = next
+    const found = Buffer.alloc(raw.valueSize)
+    if (libbpf().lookup(raw.fd, next, found) >= 0) entries.push([key.decode(next), value.decode(found)])
+  }
+}
