@@ -211,7 +211,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.match(status, /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/)
     assert.match(status, /! NetworkPolicy default\/grounded restricts pod default\/xwing\./)
     await eventually('the egress policy says so, too', async () =>
-      /PodsRefused: what pod default\/xwing sends is dropped: NetworkPolicy default\/grounded/.test(
+      /PodsRefused: NetworkPolicy default\/grounded restricts pod default\/xwing\./.test(
         await policySays(),
       ),
     )
@@ -235,7 +235,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.ok(agent)
     process.kill(agent, 'SIGKILL')
     await eventually('it says so', async () =>
-      /missing: networkpolicies \(.*forbidden/.test(
+      /has not listed networkpolicies \(.*forbidden/.test(
         await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status || true`),
       ),
     )
