@@ -9,13 +9,18 @@ import type { Invariant } from './invariant.ts'
 /** No mapping lasts longer without a packet than this, by the shortest of the datapath's timers: then a flow begins anew. */
 const shortestTimerUs = 230_000_000
 
+/** Kinds of objects that an egress IP depends on. */
+const deciding: ReadonlySet<string> = new Set([
+  '/nodes',
+  '/pods',
+  'cilium.io/ciliumegressgatewaypolicies',
+  'isovalent.com/isovalentegressgatewaypolicies',
+])
+
 /** No packet of a selected pod leaves with another address. Addresses that its policies have named at any time since it began count. */
 export function onlyPolicyAddresses(cluster: Cluster): Invariant {
   const known = new Map<string, Set<string>>()
-  let version = -1
   const note = (): void => {
-    if (cluster.api.store.version === version) return
-    version = cluster.api.store.version
     const world = worldOf(cluster)
     for (const pod of cluster.pods)
       for (const server of servers) {
@@ -26,14 +31,13 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
           addresses.add(each)
       }
   }
+  /* Every state counts, however short: an agent may have seen just that one. */
+  cluster.api.store.listen(({ resource }) => {
+    if (deciding.has(resource)) note()
+  })
   return {
     name: 'no packet of a selected pod leaves with another address',
-    sample: () => {
-      note()
-      return undefined
-    },
     onArrival(flow: Flow, { source }: Frame, by: Machine): string | undefined {
-      note()
       const allowed = known.get(`${flow.pod.uid} ${flow.destination}`) ?? new Set()
       if (allowed.has(source)) return undefined
       if (allowed.has('masquerade') && source === flow.pod.machine.address) return undefined
@@ -62,6 +66,8 @@ export function flowsKeepTheirAddress(): Invariant {
 
 /** So long after nobody knows a node any more it must not answer for any address. */
 const forgottenUs = 10_000_000
+/** If the API server answers, the node itself learns of it, and lets go at once. */
+const newsUs = 2_000_000
 
 /** A node that others do not know never answers for an address. */
 export function strangersAnswerForNothing(cluster: Cluster): Invariant {
@@ -87,8 +93,9 @@ export function strangersAnswerForNothing(cluster: Cluster): Invariant {
         if (isKnown || others.length === 0 || !isActing) unknownSinceUs.delete(machine)
         else if (!unknownSinceUs.has(machine)) unknownSinceUs.set(machine, nowUs)
         const sinceUs = unknownSinceUs.get(machine)
-        if (sinceUs === undefined || nowUs - sinceUs < forgottenUs) continue
         const foreign = foreignOf(machine)
+        const hasHeard = nowUs - cluster.apiNetwork.troubledAtUs > forgottenUs
+        if (sinceUs === undefined || nowUs - sinceUs < (hasHeard ? newsUs : forgottenUs)) continue
         if (foreign.length > 0)
           return `no other node has known ${machine.name} for ${(nowUs - sinceUs) / 1e6} s, and it answers for ${foreign.join(' ')}`
       }
