@@ -211,9 +211,7 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.match(status, /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/)
     assert.match(status, /! NetworkPolicy default\/grounded restricts pod default\/xwing\./)
     await eventually('the egress policy says so, too', async () =>
-      /PodsRefused: NetworkPolicy default\/grounded restricts pod default\/xwing\./.test(
-        await policySays(),
-      ),
+      /PodsRefused: NetworkPolicy default\/grounded restricts pod default\/xwing\./.test(await policySays()),
     )
   })
 
