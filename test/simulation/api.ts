@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { renderCrds } from '../../src/api/crd.ts'
 import type { KubeObject, ResourceName } from '../../src/kube/client.ts'
@@ -22,13 +22,11 @@ export interface ApiAnswer {
  * The embedded API server with its store, rules and watches, without sockets. What a test does as an administrator goes straight to
  * it; what agents and operators ask comes through ApiLink, with all that can happen on the way.
  */
-export class SimulatedApi implements Disposable {
+export class SimulatedApi {
   readonly store: Store
   readonly #server: ApiServer
-  readonly #directory: string
 
   constructor(directory: string) {
-    this.#directory = directory
     mkdirSync(directory, { recursive: true })
     const tokens = join(directory, 'tokens.csv')
     writeFileSync(tokens, `${adminToken},admin,1,"system:masters"\n`)
@@ -79,9 +77,5 @@ export class SimulatedApi implements Disposable {
   /** Of one kind, as the API server has them now. */
   objects<T extends ApiObject>({ group, plural }: Pick<ResourceName, 'group' | 'plural'>): readonly T[] {
     return this.store.list(`${group}/${plural}`) as readonly T[]
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.#directory, { recursive: true, force: true })
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Configuration, configMapData, parseConfiguration } from '../../src/install/configuration.ts'
 import type { Address } from '../../src/net/address.ts'
@@ -80,6 +80,8 @@ export class Cluster implements Disposable {
     this.#pool = pool
     this.#epochMs = epochMs
     this.#directory = directory
+    /* Nothing is left there of an earlier run of the same seed. */
+    rmSync(directory, { recursive: true, force: true })
     mkdirSync(directory, { recursive: true })
     const configMap = configMapData(settings)
     const parsed = parseConfiguration(configMap)
@@ -281,6 +283,6 @@ export class Cluster implements Disposable {
   [Symbol.dispose](): void {
     for (const { run } of this.members.values()) if (run?.process.isDead === false) run.process.kill()
     for (const { process } of this.operators.values()) if (!process.isDead) process.kill()
-    this.api[Symbol.dispose]()
+    rmSync(this.#directory, { recursive: true, force: true })
   }
 }
