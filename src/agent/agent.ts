@@ -1,12 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { EgressNode } from '../api/egress-node.ts'
-import { version } from '../api/version.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
-import { nodeConditions } from '../decide/status/node-conditions.ts'
-import { summariseRefusals } from '../decide/status/refusals.ts'
 import type { Settings, World } from '../decide/world.ts'
 import type { Configuration } from '../install/configuration.ts'
 import type { KubeClient, Resource } from '../kube/client.ts'
@@ -30,11 +27,11 @@ import { Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
-import { describeInterfaces, report, withOwnInterfaces } from './report.ts'
+import { describeInterfaces, describeNode, report, withOwnInterfaces } from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
 import { composeWorld } from './world.ts'
 
-export interface AgentOptions {
+interface AgentOptions {
   readonly self: string
   readonly client: KubeClient
   readonly datapath: Datapath
@@ -242,6 +239,7 @@ export class Agent {
         reachableNodes: new Set(reachable),
         unreachableNodes: new Set(unreachable),
         ownLeases: this.#ports.own,
+        lingeringOrders: this.#lingering.orders,
       },
       this.#observation.pods,
       this.#attachments.list(),
@@ -279,23 +277,18 @@ export class Agent {
   async #report(): Promise<void> {
     if (!this.#observation.hasSynced || this.#devices.length === 0) return
     const { clock, configuration } = this.#options
-    const { reachable, unreachable } = reachabilityOf(this.#failover.state, this.#observation.nodes)
-    const egressNode = this.#observation.egressNode
-    const membership = this.#membership()
-    const tables = this.#decided?.tables
-    const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
-    await report(this.#egressNodes, egressNode, {
+    const { egressNode, node, nodes } = this.#observation
+    const status = describeNode({
+      node,
       interfaces: this.#interfaces(),
-      heard: reachable,
-      unreachable,
-      refused: summariseRefusals(tables?.refusals ?? []),
-      version,
-      ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
-      conditions: nodeConditions(
-        { node: this.#observation.node, membership, isCutOff: isCutOff(this.#failover.state) },
-        { before: egressNode?.status?.conditions ?? [], now: new Date(clock.now()).toISOString() },
-        configuration.tunnelPort,
-      ),
+      membership: this.#membership(),
+      reachability: reachabilityOf(this.#failover.state, nodes),
+      isCutOff: isCutOff(this.#failover.state),
+      tables: this.#decided?.tables,
+      tunnelPort: configuration.tunnelPort,
+      before: egressNode?.status?.conditions ?? [],
+      now: new Date(clock.now()).toISOString(),
     })
+    await report(this.#egressNodes, egressNode, status)
   }
 }

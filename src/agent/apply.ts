@@ -12,7 +12,7 @@ import { type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 /** What of the configuration shapes this node's network. */
-export interface NetworkSettings {
+interface NetworkSettings {
   /** Patterns of native devices; empty: those with the tunnel's address or a default route. */
   readonly devices: readonly string[]
   readonly tunnelPort: number
@@ -22,7 +22,7 @@ export interface NetworkSettings {
 }
 
 /** By what this node's kernel is changed. */
-export interface Kernel {
+interface Kernel {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly machine: Machine
@@ -34,7 +34,7 @@ export interface Applied {
   readonly hooks: HookFindings
 }
 
-export interface Decision {
+interface Decision {
   readonly tables: Tables
   readonly devices: readonly NodeDevice[]
   readonly attachments: readonly Attachment[]

@@ -68,7 +68,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   const facts = gatherNodeFacts(netlink, options['pin-directory'], options['object-file'])
   for (const { level, what, remedy } of judgeNode(facts, configuration))
     if (level !== 'fine') log.warn({ remedy }, what)
-  const chain = isChained ? new ChainedConfiguration(options.socket, log) : undefined
+  const chain = isChained ? new ChainedConfiguration(options.socket, systemClock, log) : undefined
   const agent = new Agent({
     self,
     client,

@@ -30,7 +30,7 @@ const networkPolicyResource = {
 }
 export const egressNodeResource = clusterResource(kinds.egressNode)
 
-export interface ObservationOptions {
+interface ObservationOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
@@ -193,7 +193,7 @@ export class Observation {
 }
 
 /** Of a policy's status the agent needs what was given out of a pool; the rest would only wake it. */
-export function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGatewayPolicy>(policy: T): T {
+function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGatewayPolicy>(policy: T): T {
   const { groupStatuses = [] } = (policy.status ?? {}) as { readonly groupStatuses?: readonly GroupStatus[] }
   const grants = groupStatuses.map(({ egressIPByGatewayIP, egressIPv6ByGatewayIP }) => ({
     ...(egressIPByGatewayIP === undefined ? {} : { egressIPByGatewayIP }),

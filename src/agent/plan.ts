@@ -69,6 +69,11 @@ export class Lingering {
     this.#lingerMs = lingerMs
   }
 
+  /** Who may answer for each, as of the last update. */
+  get orders(): ReadonlyMap<Address, readonly Address[]> {
+    return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry.order]))
+  }
+
   /** What is in the kernel from before counts as wanted just now. */
   restore(entries: Iterable<readonly [Address, EgressIp]>, nowMs: number): void {
     for (const [address, entry] of entries) this.#lastWanted.set(address, { entry, atMs: nowMs })

@@ -1,7 +1,15 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
+import type { Condition } from '../api/metadata.ts'
+import { version } from '../api/version.ts'
+import type { Membership } from '../decide/gateways/membership.ts'
+import { nodeConditions } from '../decide/status/node-conditions.ts'
+import { summariseRefusals } from '../decide/status/refusals.ts'
+import type { Tables } from '../decide/tables.ts'
+import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
+import type { Reachability } from './failover/failover-views.ts'
 import type { NodeDevice } from './node/node-network.ts'
 
 /**
@@ -45,6 +53,36 @@ export function withOwnInterfaces(
 }
 
 type Report = NonNullable<EgressNode['status']>
+
+/** What a node knows of itself and of the others. */
+interface NodeKnowledge {
+  readonly node: WorldNode | undefined
+  readonly interfaces: readonly NodeInterface[]
+  readonly membership: Membership
+  readonly reachability: Reachability
+  readonly isCutOff: boolean
+  /** Undefined until they were written for the first time. */
+  readonly tables: Tables | undefined
+  readonly tunnelPort: number
+  readonly before: readonly Condition[]
+  /** RFC 3339. */
+  readonly now: string
+}
+
+/** What others and people are told of a node; its leases apart, which have a report of their own. */
+export function describeNode(known: NodeKnowledge): Report {
+  const { node, interfaces, membership, reachability, isCutOff, tables, before, now } = known
+  const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
+  return {
+    interfaces: [...interfaces],
+    heard: reachability.reachable,
+    unreachable: reachability.unreachable,
+    refused: summariseRefusals(tables?.refusals ?? []),
+    version,
+    ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
+    conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
+  }
+}
 
 /** Writes the status where it differs. Without an object yet (the operator makes it) there is nothing to write to. */
 export async function report(

@@ -25,6 +25,8 @@ export interface World {
   readonly reachableNodes?: ReadonlySet<string>
   /** What this node remembers of the ports that were leased to it. */
   readonly ownLeases?: OwnLeases
+  /** By egress IP that flows may still have: who may answer for it, by tunnel address, as of the last decision. */
+  readonly lingeringOrders?: ReadonlyMap<Address, readonly Address[]>
   readonly settings: Settings
 }
 

@@ -17,12 +17,12 @@ import type { EventRecorder } from './events.ts'
 
 const kind = kinds.egressAddress
 
-export interface ToldAddress {
+interface ToldAddress {
   readonly object: EgressAddress
   readonly events: readonly EventText[]
 }
 
-export interface LeaseWriting {
+interface LeaseWriting {
   readonly world: Pick<World, 'egressNodes'>
   /** By address, the gateways that nodes wait for. */
   readonly behind: ReadonlyMap<Address, readonly string[]>

@@ -88,7 +88,7 @@ export interface StatusChange {
   readonly after: WrittenStatus
 }
 
-export interface StatusWrites {
+interface StatusWrites {
   readonly attempts: Attempts
   readonly statusless: StatuslessKinds
   /** RFC 3339. */

@@ -47,7 +47,7 @@ const seenAfterMs = 60_000
 /** A gateway confirms within a second: one that has not for longer is worth a condition. */
 const confirmTimeoutMs = 10_000
 
-export interface StatusDecision {
+interface StatusDecision {
   readonly memory: Memory
   readonly slots: readonly SlotChange[]
   /** By node. */
@@ -74,7 +74,7 @@ export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusD
   }
 }
 
-export interface LeaseDecision {
+interface LeaseDecision {
   readonly memory: Memory
   readonly plans: readonly AddressPlan[]
   /** By address, the gateways that nodes have waited for too long. */

@@ -16,7 +16,7 @@ import { EventRecorder } from './events.ts'
 import { StatuslessKinds } from './missing-status.ts'
 import { Observation } from './observe.ts'
 
-export interface OperatorOptions {
+interface OperatorOptions {
   readonly client: KubeClient
   readonly clock: Clock
   readonly random: Random

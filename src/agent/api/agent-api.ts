@@ -28,7 +28,7 @@ import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
 import { describeDrop, describeStatus } from './views.ts'
 
-export interface AgentApiOptions {
+interface AgentApiOptions {
   readonly self: string
   readonly client: KubeClient
   readonly datapath: Datapath

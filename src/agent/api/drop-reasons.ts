@@ -1,5 +1,5 @@
 /** What a drop means and what to do about it. Its name is the verdict, in `drops`, in `status`, in metrics and in the docs. */
-export interface DropReason {
+interface DropReason {
   /** In the words that users of other gateways know, if they have them. */
   readonly text: string
   readonly remedy: string

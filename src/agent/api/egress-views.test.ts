@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { egressNode } from '../../../test/support/world-builder.ts'
 import type { Address } from '../../net/address.ts'
-import { chosenForNewFlows } from './egress-views.ts'
+import { chosenForNewFlows, holderOf, holdersOf } from './egress-views.ts'
 
 const [one, two, three] = ['172.18.0.42', '172.18.0.43', '172.18.0.44'] as [Address, Address, Address]
 const orders = new Map<Address, readonly string[]>([
@@ -28,3 +29,22 @@ for (const [name, found, expected] of [
   ['a rule without a group has none', chosenForNewFlows(undefined, orderOf, new Set()), []],
 ] as const) // biome-ignore format: a table
   test(name, () => assert.deepEqual([...found], expected))
+
+const added = (name: string, ...addresses: readonly Address[]) =>
+  egressNode(name, 0, [{ name: 'net0', addresses: [], added: [...addresses], isDefaultRoute: false }])
+const holder = (self: 'w3' | 'w4' | 'w9', held: readonly Address[], unreachable: readonly string[] = []) => {
+  const nodes = [added('w3'), added('w4', one)]
+  const holders = holdersOf(nodes, { name: self, held: new Set(held) })
+  return holderOf(['w3', 'w4'], new Set(unreachable), holders.get(one))
+}
+
+for (const [name, found, expected] of [
+  ['the owner holds an egress IP that no successor has taken over', holderOf(['w3', 'w4'], new Set()), 'w3'],
+  ['a successor that has taken an egress IP over holds it, also while its owner is reachable again', holder('w9', []), 'w4'],
+  ['a successor that has taken an egress IP over and is unreachable does not hold it', holder('w9', [], ['w4']), 'w3'],
+  ['the first reachable successor holds an egress IP before it has reported so', holder('w3', [], ['w3']), 'w4'],
+  ['a node knows what it holds itself before anything was reported', holder('w4', [one]), 'w4'],
+  ['a node knows what it does not hold any more, whatever it has reported', holder('w4', []), 'w3'],
+  ['the owner of an egress IP is named if no gateway is reachable', holder('w9', [], ['w3', 'w4']), 'w3'],
+] as const) // biome-ignore format: a table
+  test(name, () => assert.equal(found, expected))

@@ -7,7 +7,7 @@ import { describeVerdict } from './drop-reasons.ts'
 import type { EgressView } from './local-api.ts'
 
 /** What is known of gateways, which are named. */
-export interface GatewayKnowledge {
+interface GatewayKnowledge {
   /** Those that do not answer this node's probes. */
   readonly unreachable: ReadonlySet<string>
   /** By egress IP: the nodes that say that they have put it on a device. */

@@ -3,7 +3,7 @@ import { describeRefusals } from '../pods/refused-pods.ts'
 import { portProblems } from '../ports/port-state.ts'
 import type { Snapshot } from '../snapshot.ts'
 
-export interface ProblemContext {
+interface ProblemContext {
   readonly self: string
   readonly tunnelPort: number
   readonly nowMs: number

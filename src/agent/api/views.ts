@@ -34,7 +34,7 @@ export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): Dr
   }
 }
 
-export interface StatusParts {
+interface StatusParts {
   readonly version: string
   readonly node: string
   readonly isReady: boolean
@@ -82,7 +82,7 @@ export function describeStatus(parts: StatusParts): AgentStatus {
 }
 
 /** Each reason once, whichever programs dropped for it, most packets first. */
-export function describeDrops(counts: readonly Count[]): AgentStatus['drops'] {
+function describeDrops(counts: readonly Count[]): AgentStatus['drops'] {
   const packets = new Map<string, number>()
   for (const { verdict, packets: more } of counts)
     if (verdict.startsWith('DROP_')) packets.set(verdict, (packets.get(verdict) ?? 0) + Number(more))

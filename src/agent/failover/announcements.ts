@@ -7,7 +7,7 @@ import { timing } from './pulse/timing.ts'
 /** Announcements get lost, and some switches and caches ignore the first; ms after the address came. */
 const announceAfterMs = [0, 50, 200, 600, 1_500] as const
 
-export interface AnnouncementsOptions {
+interface AnnouncementsOptions {
   readonly machine: Pick<Machine, 'announce'>
   readonly clock: Clock
   readonly log: Logger

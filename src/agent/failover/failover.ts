@@ -13,7 +13,7 @@ import { timing } from './pulse/timing.ts'
 import { relistTimeoutMs } from './rejoin.ts'
 import { type FailoverEffect, type FailoverEvent, type FailoverState, startOfFailover } from './state.ts'
 
-export interface FailoverOptions {
+interface FailoverOptions {
   /** This node's name. */
   readonly self: string
   readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips'>

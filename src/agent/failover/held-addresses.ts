@@ -64,7 +64,7 @@ function readMarks(path: string): readonly (readonly [Address, string])[] {
 }
 
 /** What of the addresses is to be where. */
-export interface HeldPlan {
+interface HeldPlan {
   /** By address, the device's name. */
   readonly wanted: ReadonlyMap<Address, string>
   readonly problems: readonly string[]
@@ -106,7 +106,7 @@ function isNamed(
   return name === text || alternativeNames.includes(text)
 }
 
-export interface HeldChange {
+interface HeldChange {
   /** What was not there before. */
   readonly added: readonly Address[]
   /** What could not be done, in words. */

@@ -9,7 +9,7 @@ import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from '../failover
 import { removePlugin } from '../plugin/cni-install.ts'
 import { isPodDevice, overlayName, reservedPorts } from './node-network.ts'
 
-export interface NodePlaces {
+interface NodePlaces {
   /** Where the container runtime looks for plugins, if not in the usual places. */
   readonly pluginFolders?: Parameters<typeof removePlugin>[0]
   readonly pinDirectory: string

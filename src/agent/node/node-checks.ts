@@ -29,7 +29,7 @@ export interface NodeFacts {
   readonly rpFilter: string
 }
 
-export interface NodeWishes {
+interface NodeWishes {
   readonly tunnelPort: number
   readonly mtu: number
 }

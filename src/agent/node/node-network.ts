@@ -60,7 +60,7 @@ function isUsable(address: DeviceAddress): boolean {
 }
 
 /** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
-export function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
+function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
   const names = [device.name, ...device.alternativeNames]
   if (!pattern.endsWith('+')) return names.includes(pattern)
   return names.some((name) => name.startsWith(pattern.slice(0, -1)))

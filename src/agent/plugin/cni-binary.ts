@@ -23,7 +23,7 @@ const pluginName = 'main.mjs'
 /** Container runtimes ask for it by this name, whatever the pods' network is. */
 const loopbackName = 'loopback'
 
-export interface Binary {
+interface Binary {
   /** The container runtime has other files than the agent. */
   readonly isInImage: boolean
   readonly agentSocket: string

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import { installBinary, pluginType, removeBinary } from './cni-binary.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
@@ -35,7 +36,7 @@ export function installPlugin(socketPath: string, log: Logger): void {
 }
 
 /** A file of ours that nobody removes would have pods wait for an agent that will never come. */
-export function removeConfiguration(mode: keyof typeof ownFiles): void {
+function removeConfiguration(mode: keyof typeof ownFiles): void {
   rmSync(join(configurationDirectory, ownFiles[mode]), { force: true })
 }
 
@@ -61,12 +62,14 @@ const writersPauseMs = 50
  */
 export class ChainedConfiguration {
   readonly #entry: PluginEntry
+  readonly #clock: Clock
   readonly #log: Logger
   /** Why pods come without our plugin; undefined when they do not. */
   problem: string | undefined
 
-  constructor(socketPath: string, log: Logger) {
+  constructor(socketPath: string, clock: Clock, log: Logger) {
     this.#entry = entryFor(socketPath)
+    this.#clock = clock
     this.#log = log
   }
 
@@ -80,7 +83,7 @@ export class ChainedConfiguration {
   }
 
   #watch(signal: AbortSignal): void {
-    let pause: NodeJS.Timeout | undefined
+    let stopPause = (): void => {}
     const notWatched = (error: unknown): void =>
       this.#log.warn(
         { err: error },
@@ -88,8 +91,8 @@ export class ChainedConfiguration {
       )
     try {
       watch(configurationDirectory, { persistent: false, signal }, () => {
-        clearTimeout(pause)
-        pause = setTimeout(() => this.look(), writersPauseMs).unref()
+        stopPause()
+        stopPause = this.#clock.after(writersPauseMs, () => this.look())
       }).on('error', notWatched)
     } catch (error) {
       notWatched(error)

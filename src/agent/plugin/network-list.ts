@@ -1,5 +1,5 @@
 /** One of the files in which a container runtime finds networks. */
-export interface NetworkFile {
+interface NetworkFile {
   readonly name: string
   readonly content: string
 }

@@ -8,7 +8,7 @@ export interface RuntimeFolders {
   readonly configuration: MountState
 }
 
-export interface MountState {
+interface MountState {
   readonly path: string
   readonly isReadOnly: boolean
   readonly isNoExec: boolean

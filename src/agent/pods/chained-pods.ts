@@ -14,7 +14,7 @@ import { findWire } from './chained-wire.ts'
 import { addressesOf, type CachedResult, podInterface, readResultCache } from './cni-result.ts'
 import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
 
-export interface ChainedPodsOptions extends Admission {
+interface ChainedPodsOptions extends Admission {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly machine: Machine

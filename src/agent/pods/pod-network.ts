@@ -14,7 +14,7 @@ import { type Admission, untilKnown, untilWritten } from './pod-admission.ts'
 import { strayPodProblems } from './stray-pods.ts'
 import { hostDeviceName, unwirePod, wirePod } from './wire.ts'
 
-export interface PodNetworkOptions extends Admission {
+interface PodNetworkOptions extends Admission {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly machine: Machine

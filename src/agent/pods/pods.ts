@@ -20,7 +20,7 @@ export interface Pods {
   observe(devices: readonly NodeDevice[]): void
 }
 
-export interface PodsOptions {
+interface PodsOptions {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly machine: Machine
@@ -30,7 +30,7 @@ export interface PodsOptions {
 }
 
 /** What the rest of the agent knows. */
-export interface PodsContext {
+interface PodsContext {
   readonly attachments: Attachments
   readonly node: () => WorldNode | undefined
   readonly pod: (namespace: string, name: string) => ObservedPod | undefined

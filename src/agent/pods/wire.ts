@@ -9,7 +9,7 @@ import { type Address, familyOf } from '../../net/address.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
 
 /** A device pair between a pod and this node. */
-export interface Wire {
+interface Wire {
   readonly netns: string
   readonly interfaceName: string
   readonly device: string
@@ -28,7 +28,7 @@ export function hostDeviceName(containerId: string, interfaceName: string): stri
   return `sp${createHash('sha256').update(`${containerId}/${interfaceName}`).digest('hex').slice(0, 12)}`
 }
 
-export function hostPrefix(address: Address): Prefix {
+function hostPrefix(address: Address): Prefix {
   return parsePrefix(`${address}/${familyOf(address) === 4 ? 32 : 128}`) as Prefix
 }
 

@@ -18,7 +18,7 @@ import {
 } from './port-state.ts'
 import { Sweep } from './sweep.ts'
 
-export interface LeasedPortsOptions {
+interface LeasedPortsOptions {
   readonly datapath: Datapath
   /** How long leased ports stay unused before they are given back. */
   readonly idleMs: number

@@ -3,7 +3,7 @@ import { keyString, type RawEntries, readAll } from '../../datapath/maps/maps.ts
 import type { Address } from '../../net/address.ts'
 import { blockOfPort } from '../../net/ports.ts'
 
-export interface Swept {
+interface Swept {
   readonly removed: number
   /** Blocks of ports that flows have, by egress IP. */
   readonly used: ReadonlyMap<Address, ReadonlySet<number>>

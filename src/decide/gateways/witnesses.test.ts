@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { device, egressNode, isovalentPolicy, node, world } from '../../../test/support/world-builder.ts'
+import {
+  address,
+  device,
+  egressNode,
+  isovalentPolicy,
+  node,
+  world,
+} from '../../../test/support/world-builder.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
 import { resolve } from '../resolve.ts'
 import type { World } from '../world.ts'
@@ -66,5 +73,14 @@ describe('witnesses', () => {
     const expected = ['172.18.0.2', '172.18.0.5']
     assert.deepEqual([...witnessesOf('worker3', { nodes: notReady })].sort(), expected)
     assert.deepEqual([...witnessesOf('worker3', { egressNodes: silent })].sort(), expected)
+  })
+
+  test('are there for a node that shares only an egress IP that old flows have, and are not its gateways', () => {
+    const [own, gone, successor] = ['172.18.0.2', '172.18.0.99', '172.18.0.5'].map(address)
+    assert.ok(own && gone && successor)
+    const lingeringOrders = new Map([[address('172.18.0.77'), [gone, successor, own]]])
+    const witnesses = witnessesOf('worker', { lingeringOrders })
+    assert.equal(witnesses.length, 3)
+    assert.ok(!witnesses.includes(successor))
   })
 })

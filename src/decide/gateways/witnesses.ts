@@ -11,7 +11,7 @@ const maxWitnesses = 3
 
 /**
  * Nodes that this node probes besides gateways, by tunnel address: their answers show that it is not the one that is cut
- * off. Only a node that shares an egress IP with others needs them. They follow from names alone, so every node can
+ * off. Only a node that shares an egress IP with others needs them, be it one that only old flows have. They follow from names alone, so every node can
  * work out the witnesses of every other; the first ones are in different zones.
  */
 export function resolveWitnesses(
@@ -19,7 +19,8 @@ export function resolveWitnesses(
   egressIps: ReadonlyMap<Address, EgressIp>,
 ): readonly Address[] {
   const own = tunnelAddressOf(self)
-  const orders = new Map([...egressIps].map(([address, { order }]) => [address, order]))
+  const current = [...egressIps].map(([address, { order }]) => [address, order] as const)
+  const orders = new Map([...(world.lingeringOrders ?? []), ...current])
   if (!sharesEgressIp(orders, own)) return []
   const gateways = watchedGateways(orders, new Set(), own)
   const reporting = new Set(

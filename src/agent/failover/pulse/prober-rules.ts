@@ -68,7 +68,7 @@ export type ProberEffect =
   | { readonly kind: 'avoid'; readonly untilNs: ReadonlyMap<Address, bigint> }
   | { readonly kind: 'report'; readonly report: FromProber }
 
-export interface ProberStep {
+interface ProberStep {
   readonly state: ProberState
   readonly effects: readonly ProberEffect[]
 }

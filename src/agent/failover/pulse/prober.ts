@@ -13,7 +13,7 @@ import {
 } from './prober-rules.ts'
 
 /** Asks by ARP who is alive on a link. */
-export interface LinkQuestioner extends Disposable {
+interface LinkQuestioner extends Disposable {
   /** False if the question could not be sent. */
   ask(node: Address): boolean
   /** The addresses that have spoken on the link since the last call. */
@@ -31,7 +31,7 @@ export interface ProbeTransport {
 
 type Tables = Pick<Datapath['tables'], 'liveness' | 'probed_gateways'>
 
-export interface ProberParts {
+interface ProberParts {
   readonly tables: {
     readonly liveness: Pick<Tables['liveness'], 'get' | 'set'>
     readonly probed_gateways: Pick<Tables['probed_gateways'], 'get' | 'set' | 'delete' | 'entries'>

@@ -25,7 +25,7 @@ export interface LinkContact {
   readonly answeredNs: bigint
 }
 
-export interface Reach {
+interface Reach {
   readonly verdicts: ReadonlyMap<Address, Verdict>
   /** This node reaches nobody, and cannot show that it is not the one that is cut off. */
   readonly isCutOff: boolean
