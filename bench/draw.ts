@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { drawFailover, drawResults } from './picture.ts'
 
-/** Draws the pictures anew from the figures that are checked in, without measuring anything. */
+/** Redraws both pictures from the checked-in measurements. It measures nothing. */
 const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, name), 'utf8'))
 
 export const pictures: Readonly<Record<string, () => string>> = {

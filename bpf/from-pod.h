@@ -74,7 +74,10 @@ static __always_inline bool is_current(const struct mapping *mapping, const stru
 	       !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET));
 }
 
-/* Deletes a stale mapping, so that the flow starts anew under the current policy. Fills in `mapping`. */
+/*
+ * Finds the flow's mapping. Deletes a stale one, so that the current policy decides about the flow again. Fills in
+ * `mapping`.
+ */
 static __noinline enum verdict find_flow(const struct packet *packet, struct journey *journey)
 {
 	struct mapping *mapping;

@@ -40,8 +40,9 @@ static __always_inline enum verdict refuse_tunnel_packet(const struct packet *pa
 }
 
 /*
- * A port of an egress IP that has no owner here may have one all the same: this node's view is older than a lease. The
- * stack would answer with a reset, or "unreachable", and end a connection that goes on when the packet is sent again.
+ * Another node may own the port by a lease that this node has not seen yet. The stack would answer the packet with a reset
+ * or with "unreachable" and end the connection. If this program drops the packet, the sender retransmits it and the
+ * connection continues.
  */
 static __noinline enum verdict refuse_leased_port(struct __sk_buff *skb, const struct packet *packet)
 {

@@ -117,7 +117,7 @@ static __noinline void delete_mapping(const struct flow_key *flow, const struct 
 		bpf_map_delete_elem(&ports, key);
 }
 
-/* For an old mapping of the same flow, so that the flow can start anew under the current policy. */
+/* Deletes the old mapping of a flow. The current policy then decides about the flow's next packet. */
 static __noinline void delete_stale_mapping(struct mapping *mapping, const struct flow_key *flow)
 {
 	struct flow_key key;

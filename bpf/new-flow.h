@@ -41,7 +41,7 @@ static __noinline enum verdict pass_inbound_reply(const struct packet *packet, c
 	return PASS_REPLY;
 }
 
-/* What no policy selects is left to the other CNI plugin, if there is one. Fills in `rule`. */
+/* In chained mode, traffic that no policy selects is left to the other CNI plugin. Fills in `rule`. */
 static __noinline enum verdict find_policy(const struct packet *packet, struct journey *journey)
 {
 	journey->rule = find_selecting_rule(journey->pod->policy_set, &packet->receiver);

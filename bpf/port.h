@@ -26,8 +26,8 @@ struct {
 } pressure SEC(".maps");
 
 /*
- * Tells the agent, which asks the operator for more ports, that a pool runs low. It is told early, while flows still find
- * ports. Two CPUs may both report at the same time, which does no harm.
+ * Reports to the agent that a pool runs low, while flows still find ports. The agent then requests more ports from the
+ * operator. Two CPUs may report at the same time, which does no harm.
  */
 static __noinline void report_pressure(const struct pool_key *key, __u32 tries, bool is_refused, __u64 now)
 {

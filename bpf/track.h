@@ -19,7 +19,10 @@ static __always_inline bool is_after(__u32 a, __u32 b)
 	return (__s32)(a - b) >= 0;
 }
 
-/* Anyone can forge a FIN. One that is ignored makes a mapping live longer, never shorter. */
+/*
+ * Anyone can forge a FIN, so a FIN from outside counts only if its sequence number is near what the pod acknowledged. If
+ * the program ignores a real FIN, the mapping expires later, never earlier.
+ */
 static __always_inline bool is_credible_fin(const struct mapping *mapping, const struct packet *packet)
 {
 	return (packet->tcp_flags & TCP_FIN) && mapping->acknowledged &&

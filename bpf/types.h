@@ -32,7 +32,7 @@ enum limits {
 	FIRST_NODE_PORT = 30000,	/* of NodePort Services by default: the stack translates these without a socket */
 	LAST_NODE_PORT = 32767,
 	MAX_SIMULATED_ROUTES = 256,
-	NO_SLOT = 65535,		/* the owner of a port block that nobody may use */
+	NO_SLOT = 65535,		/* the owner of a port block that no node may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block, which works before the node has a slot */
 };
 

@@ -34,7 +34,7 @@ interface ObservationOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
-  /** Something changed that somebody may wait for. */
+  /** Something changed that a pod or another node may wait for. */
   readonly onUrgentChange: () => void
   /** Something changed that is applied within the interval of background reconciliations. */
   readonly onChange: () => void
@@ -43,7 +43,7 @@ interface ObservationOptions {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
   }
-  /** Chained, where they are not to be bypassed: nobody else needs the right to read them. */
+  /** In chained mode, unless NetworkPolicies are bypassed. Otherwise the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
 }
 

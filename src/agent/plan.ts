@@ -36,7 +36,7 @@ export function planDatapath(
   }
 }
 
-/** A pod that the decision does not know (yet) has an entry all the same: one that lets nothing out. */
+/** A pod that the decision does not know yet gets an entry too: one that drops all its packets. */
 function podEntries(tables: Tables, attachment: Attachment): readonly (readonly [Address, Pod])[] {
   const { wired, pod, sinceNs } = attachment
   if (wired === undefined) return []
@@ -58,8 +58,8 @@ function podEntries(tables: Tables, attachment: Attachment): readonly (readonly 
 }
 
 /**
- * Egress IPs that no policy names any more. Flows that have them go on, here and on other nodes, and nobody can say when
- * the last one ends: they stay for as long as a TCP connection may be silent.
+ * Egress IPs that no policy names any more. Their flows continue, here and on other nodes, and no node knows when the last one
+ * ends. So they stay for as long as a TCP connection may be silent.
  */
 export class Lingering {
   readonly #lastWanted = new Map<Address, { readonly entry: EgressIp; readonly atMs: number }>()

@@ -37,7 +37,7 @@ export function describeInterfaces(
 
 /**
  * This node's own EgressNode with what the node itself knows, which is newer than what it has reported:
- * decisions about its own addresses wait for nobody.
+ * decisions about its own addresses do not wait for the API server.
  */
 export function withOwnInterfaces(
   egressNodes: readonly EgressNode[],
@@ -69,7 +69,7 @@ interface NodeKnowledge {
   readonly now: string
 }
 
-/** What others and people are told of a node; its leases apart, which have a report of their own. */
+/** What a node reports to other nodes and to people. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
   const { node, interfaces, membership, reachability, isCutOff, tables, before, now } = known
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined

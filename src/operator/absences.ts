@@ -8,7 +8,7 @@ export function noAbsences<K>(): Absences<K> {
   return { term: undefined, sinceMs: new Map() }
 }
 
-/** `missing`: what is missing now. In a new term all is counted anew: it may have come and gone while nobody here looked. */
+/** `missing`: what is missing now. A new term starts all times again: something may have come and gone while this process did not lead. */
 export function noteAbsences<K>(
   before: Absences<K>,
   missing: readonly K[],

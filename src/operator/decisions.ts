@@ -21,8 +21,8 @@ export interface Seen {
 }
 
 /**
- * What the operator remembers from one decision to the next; replaced, never changed. A floor is leased if nobody has its slot,
- * and a slot is granted if nobody has leased its floor. These are two objects, and the watches show a write only after a while,
+ * What the operator remembers from one decision to the next; replaced, never changed. A floor is leased if no node has its slot,
+ * and a slot is granted if no node has leased its floor. These are two objects, and the watches show a write only after a while,
  * so what was written last is remembered here.
  */
 export interface Memory {

@@ -41,7 +41,7 @@ export class Operator {
   readonly #eventWriter: EventWriter
   readonly #statusless: StatuslessKinds
   readonly #loop: Loop
-  /** Pods wait for ports: nothing else stands before them in line. */
+  /** Pods wait for ports, so no other work may delay leases. */
   readonly #leaseLoop: Loop
   #memory: Memory = startOfMemory
   #stopDue: () => void = () => {}
@@ -91,7 +91,7 @@ export class Operator {
     }
   }
 
-  /** Nothing is decided before every watch has listed, and by nobody but the leader. */
+  /** Only the leader decides, and only after every watch has listed. */
   async #whileLeading(run: (seen: Seen) => Promise<void>): Promise<void> {
     const { term } = this.#leadership
     if (!this.#observation.hasSynced || term === undefined) return

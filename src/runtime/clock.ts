@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Time is an argument: whoever needs it is handed one of these. Timers are part of it, so that a test or a simulation decides when they fire. */
+/** Time is an argument: code that needs it gets a clock. Timers are part of it, so that a test or a simulation decides when they fire. */
 export interface Clock {
-  /** Milliseconds since 1970, for people to read. It steps when somebody sets it: nothing is measured by it. */
+  /** Milliseconds since 1970, for people to read. It steps when it is set, so no duration is measured by it. */
   now(): number
   /** Nanoseconds of CLOCK_MONOTONIC, the clock that the datapath's times are of. */
   monotonicNs(): bigint

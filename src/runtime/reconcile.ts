@@ -48,7 +48,7 @@ export class Loop {
     this.#wake()
   }
 
-  /** Nobody waits for this run: it may come as late as `backgroundIntervalMs` after the last one. */
+  /** No pod and no node waits for this run: it may come as late as `backgroundIntervalMs` after the last one. */
   triggerInBackground(): void {
     this.#isPendingInBackground = true
     this.#wake()

@@ -14,13 +14,13 @@ type Response = Awaited<ReturnType<KubeClient['send']>>
 export class ApiFaults {
   /** Nothing comes through: requests wait for their deadline, watches are silent. By the name of the process's machine; `*`: of all. */
   readonly cut = new Set<string>()
-  /** Nobody listens: requests fail at once. */
+  /** The server does not listen: requests fail at once. */
   isDown = false
   /** So many in a hundred requests are answered with 429. */
   throttledPercent = 0
   /** So many in a hundred writes happen and their answers are lost. */
   lostAnswerPercent = 0
-  /** So many in a hundred writes are refused as if somebody else had been first. */
+  /** So many in a hundred writes are refused as if another client had been first. */
   conflictPercent = 0
   /** So many in a hundred watches that begin are told that their version is too old. */
   tooOldPercent = 0

@@ -82,7 +82,7 @@ export class KernelNetwork {
     this.#changed()
   }
 
-  /** Takes an address away as somebody else would, with `ip address del`. */
+  /** Removes an address as an administrator would, with `ip address del`. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

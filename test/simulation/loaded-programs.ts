@@ -15,7 +15,7 @@ import {
 
 const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0 }
 
-/** Arrays, whose entries are there for good: nobody deletes them. */
+/** Arrays. Their entries cannot be deleted. */
 const arrays: ReadonlySet<string> = new Set(['self', 'liveness', 'simulated_run', 'counters', 'drop_budgets'])
 
 /**

@@ -24,7 +24,7 @@ export interface Outcome
 
 /**
  * A computer: its kernel with network, programs and maps, and its clocks. Agents come and go on it. It can be off, and it can stand
- * still as a virtual machine does whose host is busy: then nothing on it moves, and its clocks go on all the same.
+ * still as a virtual machine does whose host is busy: then nothing on it moves, but its clocks go on.
  */
 export class Machine implements MachineTime {
   readonly name: string
@@ -76,7 +76,7 @@ export class Machine implements MachineTime {
     return uplink
   }
 
-  /** With an empty kernel. Its monotonic clock begins anew. */
+  /** With an empty kernel. Its monotonic clock starts at zero. */
   boot(): void {
     this.programs.clear()
     this.network = new KernelNetwork(this.#namespaces)
@@ -117,7 +117,7 @@ export class Machine implements MachineTime {
     return Math.floor(this.#epochMs + this.#clock.nowMs)
   }
 
-  /** Somebody sets the time of day. */
+  /** Sets the time of day. */
   setTimeOfDay(byMs: number): void {
     this.#epochMs += byMs
   }

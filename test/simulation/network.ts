@@ -81,7 +81,7 @@ export class Network {
     this.wires.carry('link', from.name, 'world', () => this.router.hear(address, from))
   }
 
-  /** A question of one machine's by ARP; `onAnswer` is called where somebody has the address. */
+  /** A question of one machine's by ARP; `onAnswer` is called if a machine has the address. */
   ask(from: Machine, address: Address, onAnswer: () => void): void {
     const to = this.#ownerOf(address)
     if (to === undefined || !from.isMoving) return

@@ -4,7 +4,7 @@ import { type Story, storyLog } from './story.ts'
 import type { Stop, VirtualClock } from './virtual-clock.ts'
 import { runAs, type TimerOwner } from './virtual-globals.ts'
 
-/** What a process meets that is no more: whoever catches it can do no harm with it. */
+/** What a killed process meets at its next step. Code that catches it can do no harm with it. */
 export class Killed extends Error {}
 
 /** Time as a machine has it: its monotonic clock began at its own start, and the time of day is set by people. */
@@ -31,7 +31,7 @@ export class SimulatedProcess implements TimerOwner {
   #state: 'running' | 'frozen' | 'dead' = 'running'
   #overdue: (() => void)[] = []
   #touchesLeft = Number.POSITIVE_INFINITY
-  /** What it threw that nobody caught. No fault is an excuse for that. */
+  /** What it threw and did not catch. No fault is an excuse for that. */
   crash: Error | undefined
 
   constructor(

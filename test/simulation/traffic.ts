@@ -133,7 +133,7 @@ export class Traffic {
     return flow
   }
 
-  /** The next packet of a flow; of a connection that nobody has answered yet, its SYN again. */
+  /** The next packet of a flow; of a connection that has no answer yet, its SYN again. */
   send(flow: Flow): void {
     const { pod, protocol, sourcePort, destination, id } = flow
     if (pod.address === undefined || pod.ifindex === undefined) return

@@ -77,7 +77,7 @@ export class VirtualClock {
   }
 
   /**
-   * Until nothing moves any more: microtasks have all run when a turn of the event loop begins, and whoever asked for a turn
+   * Until nothing moves any more: microtasks have all run when a turn of the event loop begins, and code that asked for a turn
    * has had it. Nothing in a simulation waits for the machine itself.
    */
   async settle(): Promise<void> {

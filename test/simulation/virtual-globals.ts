@@ -9,7 +9,7 @@ import type { Stop, VirtualClock } from './virtual-clock.ts'
  * process that the call comes from, over every await.
  */
 
-/** Whoever's timers these are may be frozen, or dead. */
+/** The owner of these timers may be frozen, or dead. */
 export interface TimerOwner {
   after(ms: number, run: () => void): Stop
 }

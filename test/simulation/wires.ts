@@ -65,7 +65,7 @@ export class Wires {
 
 /**
  * The router of the link, which knows the MAC of each egress IP as any IPv4 host does (RFC 826): it asks when it does not know, keeps
- * the answer, believes announcements, and asks again when nobody is there any more.
+ * the answer, believes announcements, and asks again when the machine it knew is gone.
  */
 export class Router {
   readonly #clock: VirtualClock

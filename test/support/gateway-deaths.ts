@@ -104,7 +104,7 @@ const groups = (more: string): string =>
 export interface ClusterPlan {
   /** Two or three. */
   readonly gateways: number
-  /** Without it the pod runs on the last gateway, and nobody is there but gateways. */
+  /** Without it the pod runs on the last gateway, and all nodes are gateways. */
   readonly hasSource: boolean
   /** Where egress IPs come from: the gateways' interface, or a pool that begins at 172.18.0.42. */
   readonly addresses: 'interface' | 'pool'

@@ -34,7 +34,7 @@ export function addCounts(a: Counts, b: Counts): Counts {
 export interface FileRun {
   readonly file: string
   readonly env?: Readonly<Record<string, string>>
-  /** It leaves the processors to others: nobody measures how long it takes. */
+  /** It runs at a low priority, because nothing measures how long it takes. */
   readonly givesWay?: boolean
 }
 

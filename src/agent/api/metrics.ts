@@ -8,7 +8,7 @@ import type { TakeoverCounts } from '../failover/state.ts'
 /** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
 const loopDelayEveryMs = 1_000
 
-/** What the agent knows when somebody asks. */
+/** What the agent knows when it is scraped. */
 export interface Observed {
   readonly isReady: boolean
   readonly pods: number
@@ -25,13 +25,13 @@ export interface Observed {
 type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
 type Define = (name: string, help: string, labelNames: string[], read: () => readonly Value[]) => void
 
-/** Ways to define metrics whose values are read when somebody asks; a counter's sum is counted elsewhere. */
+/** Ways to define metrics whose values are read at each scrape. The sum of a counter is kept elsewhere. */
 interface Definitions {
   readonly gauge: Define
   readonly counter: Define
 }
 
-/** Everything is read when somebody asks, and nothing is kept that is gone. */
+/** All values are read at each scrape, so no value outlives what it describes. */
 export function createMetrics(datapath: Datapath, observe: () => Observed): Registry {
   const registry = new Registry()
   const registers = [registry]

@@ -13,9 +13,9 @@ export function heldAddressesFile(stateDirectory: string): string {
 }
 
 /**
- * The addresses that this agent has put on devices of its node, each with the device's name. Only these may it ever take
- * away: what else is there is somebody else's. The kernel can mark an address's maker since 5.18 only; hence a file, which
- * goes at a reboot, as the addresses do.
+ * The addresses that this agent has added to devices of its node, each with the device's name. The agent removes only these:
+ * an administrator or another program configured the others. The kernel can mark who added an address only since 5.18, so a
+ * file lists them. A reboot removes the file and the addresses.
  */
 export class HeldAddresses {
   readonly #path: string
@@ -114,9 +114,9 @@ interface HeldChange {
 }
 
 /**
- * Puts addresses on devices and takes away those that are no longer wanted: give it all that are, whatever for. It takes
- * away its own alone: an address that somebody else has put anywhere on the node is left as it is, wanted or not. Whoever
- * knew another holder of what is added has to be told of this one.
+ * Adds addresses to devices and removes those that are no longer wanted. Pass all wanted addresses. It removes only what the
+ * agent added: an address that an administrator or another program configured on the node stays as it is, wanted or not. The
+ * caller announces what is added, because neighbours may know another holder.
  */
 export function syncHeldAddresses(
   netlink: Netlink,

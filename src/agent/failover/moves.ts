@@ -45,7 +45,7 @@ export function planMoves(state: FailoverState, nowMs: number): MovePlan | undef
   const found = places.flatMap(([address, name]) => (name === undefined ? [] : [[address, name] as const]))
   const own = [...orders.keys()].filter((address) => orders.get(address)?.[0] === self)
   return {
-    /* Those come first whose flows wait for somebody. */
+    /* Addresses that are taken over come first, because their flows have no gateway until then. */
     placed: new Map([...found, ...state.poolPlaces]),
     takenOver,
     before,

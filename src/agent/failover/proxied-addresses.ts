@@ -60,7 +60,7 @@ export function syncProxiedAddresses(
   return problems
 }
 
-/** The kernel lets others go first, for up to 0.8 s: nobody else answers here. */
+/** By default, the kernel waits up to 0.8 s for another host to answer. No other host answers for these addresses. */
 function answerAtOnce(machine: Machine, device: string): void {
   const reason = `${device} answers for egress IPs that another device has`
   machine.writeSysctl(`net/ipv6/conf/${device}/proxy_ndp`, '1', reason)

@@ -2,8 +2,9 @@ import { announceOwn, planMoves } from './moves.ts'
 import type { FailoverEffect, FailoverState, FailoverStep, Rejoin } from './state.ts'
 
 /*
- * A node that was absent: started, stopped for a while, cut off. Nobody has waited for it meanwhile: ports were leased that it
- * does not know of, and addresses went to others. It is quiet until it has relisted everything and its tables hold that.
+ * A node was absent because it was started, stopped for a while, or cut off. Other nodes went on without it: the operator may
+ * have leased ports that it does not know of, and successors hold its addresses. It stays quiet until it has relisted everything
+ * and its tables hold that.
  */
 
 /**

@@ -10,7 +10,7 @@ import type { FromProber, Watched } from './pulse/messages.ts'
  * `stepFailover` holds the rules, and `Failover` carries out the effects.
  */
 
-/** What this node knows. It is replaced, never changed, so whoever reads it sees one moment. */
+/** What this node knows. It is replaced, never changed, so a reader sees one moment. */
 export interface FailoverState {
   readonly node: string
   /** This node's; undefined before its first tables. */
@@ -34,7 +34,7 @@ export interface FailoverState {
   /** When each gateway became unreachable lately. */
   readonly unreachableAtMs: ReadonlyMap<Address, readonly number[]>
   readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
-  /** Since when this node has reached nobody; undefined while it reaches somebody, or asks nobody. */
+  /** Since when this node has reached no other node; undefined while it reaches one, or probes none. */
   readonly cutOffSinceMs: number | undefined
   /** How often this node was absent for so long that others went on without it. */
   readonly absence: number
@@ -63,7 +63,7 @@ export interface Rejoin {
 
 export type FailoverEvent =
   | { readonly kind: 'started' }
-  /** The agent before was stopped in good order, and nobody has missed this node since. */
+  /** The previous agent was stopped in good order, and no other node has taken this one for dead since. */
   | { readonly kind: 'predecessorIsAlive' }
   /** The tables are in the kernel now. */
   | {

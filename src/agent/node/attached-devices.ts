@@ -12,11 +12,11 @@ export interface WantedHook extends Place {
   readonly device: string
 }
 
-/** What was found amiss, one sentence each. */
+/** What was wrong with the programs on devices, one sentence each. */
 export interface HookFindings {
-  /** It stays so until somebody else gives way: packets pass such a device unseen. */
+  /** Lasts until another program gives up its place. Packets pass such a device without meeting ours. */
   readonly problems: readonly string[]
-  /** It is well again: what packets met meanwhile, nobody here knows. */
+  /** Mended. What packets met in the meantime is not known. */
   readonly repairs: readonly string[]
 }
 
@@ -46,9 +46,9 @@ export function podHooks(ifindex: number, device: string): WantedHook[] {
 }
 
 /**
- * Hangs what is wanted: what is new, what somebody took away or went ahead of, and what runs on the tables of another load,
- * because the bpffs that told of it is gone. Attaching again where all is well would cost system calls and nothing else; it
- * is left out. A device that another keeps to itself, or that is gone, holds up no other.
+ * Attaches the wanted programs: new ones, ones that another program removed or got ahead of, and ones that run on the tables of
+ * an earlier load whose bpffs is gone. A program that is attached correctly is left alone, to save the system calls. A device
+ * that refuses a program, or that is gone, does not hold up the others.
  */
 export function hookDevices(datapath: Datapath, wanted: readonly WantedHook[]): HookFindings {
   const present = datapath.attachments()

@@ -95,7 +95,7 @@ export function isPodDevice(device: Device): boolean {
   return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
 }
 
-/** The tunnel's device. One that has another port than is wanted now is made anew; a restart finds it as it was. */
+/** The tunnel's device. It is created again if its port is not the wanted one. After a restart the agent finds it as it was. */
 export function ensureOverlay(
   netlink: Netlink,
   devices: readonly NodeDevice[],
@@ -149,7 +149,7 @@ export function prepareKernel(
     )
 }
 
-/** A host that forwards does not listen to routers any more, unless it is told to: it would lose its own default route. */
+/** A host that forwards does not listen to routers any more, unless a sysctl allows it: it would lose its own default route. */
 function forwardIpv6(machine: Machine, devices: readonly NodeDevice[]): void {
   for (const { name } of devices) {
     const knob = `net/ipv6/conf/${name}/accept_ra`

@@ -102,7 +102,7 @@ export class LeasedPorts {
     }
   }
 
-  /** Somebody waits for each of these: a node for ports, others for what this one confirms. */
+  /** Each report is waited for: this node waits for ports, and other nodes wait for what it confirms. */
   async #report(): Promise<void> {
     await this.#options.clock.sleep(reportTogetherMs)
     await this.#options.report(portReport(this.#state))

@@ -199,7 +199,7 @@ function usedBlocks(
   return new Set([...(used.get(address) ?? []), ...inPool])
 }
 
-/** What was given back is not requested again; nor what nobody could give when it was wanted. */
+/** The request no longer counts what was given back, or what the operator could not grant when it was wanted. */
 function lowerRequest(state: PortState, address: Address, nowMs: number): PortState {
   const request = state.requests.get(address)
   if (request === undefined) return state

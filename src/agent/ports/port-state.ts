@@ -54,7 +54,7 @@ export type PortEvent =
   | { readonly kind: 'swept'; readonly used: BlocksByAddress }
 
 export type PortEffect =
-  /** Somebody waits for what this node says to others. */
+  /** Other nodes or the operator wait for what this node reports. */
   | { readonly kind: 'report' }
   /** This node's own tables change. */
   | { readonly kind: 'reconcile' }

@@ -10,8 +10,8 @@ interface Swept {
 }
 
 /**
- * Has expired mappings removed, and ports that lead to none. The datapath takes an old mapping apart when somebody wants its
- * port; a node that talks to ever new destinations wants most of them never again, and its tables would fill up.
+ * Deletes expired mappings, and ports that lead to none. The programs reclaim an old mapping only when a new flow wants its
+ * port. A node that keeps talking to new destinations never wants most of these ports again, and its tables would fill up.
  *
  * What is over, the kernel's program says, and it alone removes: a port that was free when it was read may be another flow's.
  * In one go, since a block that leaves its pool meanwhile could get a flow that `used` does not know of.

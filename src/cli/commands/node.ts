@@ -84,7 +84,7 @@ function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressV
   ])
 }
 
-/** The kernel keeps records until somebody reads them, so the first ones can be older than this command. */
+/** The kernel keeps records until a command reads them, so the first ones can be older than this command. */
 async function followDrops({ output }: Options): Promise<void> {
   const startedAt = Date.now()
   let age: 'none' | 'earlier' | 'new' = 'none'

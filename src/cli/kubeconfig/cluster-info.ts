@@ -4,7 +4,7 @@ import { type Fields, fieldsOf } from './fields.ts'
 /** The extension of a cluster whose content is for credential plugins alone. */
 const extensionName = 'client.authentication.k8s.io/exec'
 
-/** What a plugin is told of the cluster, where the kubeconfig asks for that: files by their content, because it runs elsewhere. */
+/** What a plugin learns about the cluster if the kubeconfig asks for it. Files become their content, because a plugin may run in another folder. */
 export function clusterInfo(cluster: Fields): Fields {
   const authority = cluster['certificate-authority']
   const data =

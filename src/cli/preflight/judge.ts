@@ -53,7 +53,7 @@ function judgeRelease({ helmRelease }: ClusterFacts): Finding[] {
   ]
 }
 
-/** No image is published. Nodes have the default image only if somebody has loaded it into each of them. */
+/** No image is published. Nodes have the default image only if the user has loaded it into each of them. */
 function judgeImage({ image }: PlannedInstall): Finding[] {
   if (image.includes('/')) return []
   return [

@@ -71,7 +71,7 @@ function isFromNetwork(error: unknown): error is Error {
   return error instanceof Error && 'code' in error
 }
 
-/** A Node that already exists belongs to somebody, for example to a lab on another machine. */
+/** A Node that already exists is in use, for example by a lab on another machine. */
 async function refuseTakenNames(
   client: KubeClient,
   server: string,

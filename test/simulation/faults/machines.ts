@@ -66,7 +66,10 @@ const withoutInternalIp = [
   { what: 'has no address', addresses: [] },
   { what: 'has a Hostname only', addresses: [{ type: 'Hostname', address: 'somewhere' }] },
   { what: 'has an ExternalIP only', addresses: [{ type: 'ExternalIP', address: '198.51.100.99' }] },
-  { what: 'has the InternalIP of nobody', addresses: [{ type: 'InternalIP', address: '172.18.0.99' }] },
+  {
+    what: 'has an InternalIP that no machine has',
+    addresses: [{ type: 'InternalIP', address: '172.18.0.99' }],
+  },
 ] as const
 
 export const addresslessNode: MakeFault = (context) => {
@@ -146,7 +149,7 @@ export const jumpingClock: MakeFault = (context) => {
   const machine = random.pick(cluster.machines)
   const byMs = random.within(-86_400, 86_400) * 1000
   return {
-    name: `somebody sets the time of ${machine.name} by ${seconds(byMs)}`,
+    name: `the time of ${machine.name} is set by ${seconds(byMs)}`,
     subject: `time ${machine.name}`,
     forMs: 1_000,
     begin: () => machine.setTimeOfDay(byMs),

@@ -6,7 +6,7 @@ import type { Machine } from '../machine.ts'
 import { type Flow, servers } from '../traffic.ts'
 import type { Invariant } from './invariant.ts'
 
-/** No mapping lasts longer without a packet than this, by the shortest of the datapath's timers: then a flow begins anew. */
+/** No mapping lasts longer without a packet than this, by the shortest of the datapath's timers: then the flow is a new one. */
 const shortestTimerUs = 230_000_000
 
 /** Kinds of objects that an egress IP depends on. */
@@ -57,14 +57,14 @@ export function flowsKeepTheirAddress(): Invariant {
       lastUs.set(flow, flow.sentAtUs)
       flow.egress = { address: source, port: sourcePort }
       if (before === undefined || idleUs > shortestTimerUs) return undefined
-      /* Nobody answered its SYN: the client begins anew with each, and a reset or its own end may have come between. */
+      /* Its SYN was not answered. Each SYN is a new attempt of the client, and a reset or its own end may have come between. */
       if (before.address === source && before.port === sourcePort) return undefined
       return `${flow.name} had ${before.address}:${before.port} and left ${by.name} with ${source}:${sourcePort}`
     },
   }
 }
 
-/** So long after nobody knows a node any more it must not answer for any address. */
+/** So long after the other nodes have forgotten a node, it must not answer for any address. */
 const forgottenUs = 10_000_000
 /** If the API server answers, the node itself learns of it, and lets go at once. */
 const newsUs = 2_000_000

@@ -26,7 +26,7 @@ class Reachability {
     this.#cluster = cluster
   }
 
-  /** When a source last judged nobody, because its agent sends no probes: then every gateway counts as reachable. */
+  /** When a source last judged no gateway, because its agent sends no probes: then every gateway counts as reachable. */
   blindAtUs(source: Machine): number {
     return this.#blindAtUs.get(source) ?? 0
   }

@@ -76,7 +76,7 @@ function compare(cluster: Cluster, world: World, machine: Machine): string | und
   return compareEgressIps(machine, wanted)
 }
 
-/** Addresses that nobody names any more stay for a while; the others are as wanted. */
+/** Addresses that no policy names any more stay for a while; the others are as wanted. */
 function compareEgressIps(machine: Machine, wanted: ReturnType<typeof resolve>): string | undefined {
   const { tables } = machine.programs.datapath
   for (const [address, { order, blockOwner }] of wanted.egressIps) {

@@ -9,7 +9,7 @@ const repeatUs = 45_000_000
 /** A person asks now and then. */
 const everyUs = 2_000_000
 
-/** Whoever asks an agent which node answers for an egress IP is told the one that does. Asking changes nothing. */
+/** An agent that is asked which node answers for an egress IP names the one that does. The query changes nothing. */
 export function viewsNameTheHolder(cluster: Cluster): Invariant {
   const holderSinceUs = new Map<string, { readonly machine: Machine; readonly sinceUs: number }>()
   let askedAtUs = 0
@@ -23,7 +23,7 @@ export function viewsNameTheHolder(cluster: Cluster): Invariant {
     }
   }
   return {
-    name: 'an agent names the node that answers for an egress IP, whoever owns it',
+    name: 'an agent names the node that answers for an egress IP, even if another node owns it',
     sample(): string | undefined {
       const { nowUs } = cluster.clock
       if (nowUs - askedAtUs < everyUs) return undefined

@@ -36,7 +36,7 @@ export type FromProber =
   | { readonly kind: 'verdicts'; readonly changes: readonly (readonly [Address, Verdict])[] }
   /** The link cannot be asked about the only other node. */
   | { readonly kind: 'linkFailed'; readonly problem: string }
-  /** This node reaches nobody any more, or somebody again. */
+  /** This node no longer reaches any other node, or reaches one again. */
   | { readonly kind: 'reach'; readonly isCutOff: boolean }
   /** The agent stood still for so long that others went on without this node. Absences are counted from 1. */
   | { readonly kind: 'absent'; readonly absence: number; readonly ms: number }

@@ -126,7 +126,7 @@ function tick(before: ProberState, event: ProberEvent & { kind: 'tick' }, nowNs:
   const beaten = noteBeat(absent.state, event.flags, nowNs)
   const isAlive = isAgentAlive(beaten, event.flags, nowNs)
   const gapNs = before.lastTickNs === 0n ? 0n : nowNs - before.lastTickNs
-  /* After a gap nobody may be judged before there was time to hear them again. */
+  /* After a gap, gateways are judged only when they had time to answer again. */
   const goodTicks = gapNs > timing.lateNs ? 0 : before.goodTicks + 1
   const state: ProberState = {
     ...beaten,
@@ -137,7 +137,7 @@ function tick(before: ProberState, event: ProberEvent & { kind: 'tick' }, nowNs:
     link: noteLink(goodTicks === 0 ? before.link && neverAsked : before.link, event.hasLinkAnswered, nowNs),
   }
   const isJudging = state.watched.gateways.length > 0 && goodTicks >= timing.ticksBeforeJudging
-  const vitals = {
+  const liveness = {
     kind: 'liveness',
     aliveUntilNs: state.aliveUntilNs,
     probingUntilNs: isJudging ? nowNs + timing.probingNs : 0n,
@@ -145,7 +145,7 @@ function tick(before: ProberState, event: ProberEvent & { kind: 'tick' }, nowNs:
   const probed =
     before.ticks % timing.ticksPerProbe === 0 ? probe(state, event.answers, nowNs) : nothing(state)
   const judged = isJudging ? judge(probed.state, event.answers, nowNs) : nothing(probed.state)
-  return { state: judged.state, effects: [...absent.effects, vitals, ...probed.effects, ...judged.effects] }
+  return { state: judged.state, effects: [...absent.effects, liveness, ...probed.effects, ...judged.effects] }
 }
 
 function nothing(state: ProberState): ProberStep {

@@ -26,7 +26,7 @@ export function proberThread(datapath: Datapath, tunnelPort: number, log: Logger
       resourceLimits: { maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 2 },
     })
     worker.on('message', (message: FromProber) => report(message))
-    /* Without it the node counts as dead, and judges nobody: the agent had better start again. */
+    /* Without the thread, other nodes take this node for dead, and it judges no gateway. The agent restarts. */
     worker.on('error', (error) => {
       log.fatal({ err: error }, 'the thread that probes gateways failed')
       process.exit(1)

@@ -78,7 +78,7 @@ export class Prober {
     }
   }
 
-  /** Read only if somebody is judged or asked for: each is a system call, twenty times a second. */
+  /** Read only if a gateway is judged or asked for by ARP: each read is a system call, twenty times a second. */
   #answers(): ReadonlyMap<Address, Answers> {
     const { watched, link, probedSinceNs } = this.#state
     if (watched.gateways.length === 0 && link === undefined) return new Map()

@@ -4,8 +4,8 @@ import { timing } from './timing.ts'
 
 /*
  * What this node may conclude from the answers to its probes. A gateway that does not answer may be dead, or this node may
- * be the one that is cut off. Only the answers of others tell which: all are probed at the same moments, so somebody who
- * goes on answering while the gateway does not shows that this node's own path works.
+ * be the one that is cut off. Only the answers of others tell which: all are probed at the same moments, so a node
+ * that keeps answering while the gateway does not shows that this node's own path works.
  */
 
 /** What is known of one node that is probed. Times are nanoseconds of CLOCK_MONOTONIC; 0n is never. */
@@ -27,7 +27,7 @@ export interface LinkContact {
 
 interface Reach {
   readonly verdicts: ReadonlyMap<Address, Verdict>
-  /** This node reaches nobody, and cannot show that it is not the one that is cut off. */
+  /** This node reaches no other node, and cannot show that it is not the one that is cut off. */
   readonly isCutOff: boolean
 }
 
@@ -43,7 +43,7 @@ const linkSilenceNs = 300_000_000n
 
 /**
  * `gateways` are judged; the others among `contacts` are witnesses alone. `link` is about the only other node, in a cluster
- * of two, where nobody can be a witness.
+ * of two, where no third node can be a witness.
  */
 export function judgeReach(
   contacts: ReadonlyMap<Address, Contact>,

@@ -16,7 +16,7 @@ export const timing = {
   silenceNs: 350n * ms,
   /** A node that owes an answer for so long is asked by ARP as well, where the cluster has no other node: two probes. */
   askAfterNs: 150n * ms,
-  /** Past it this node judges nobody. Shorter than the silence: a source that is stuck must not take others for dead. */
+  /** After this time this node judges no gateway. Shorter than the silence: a source that is stuck must not take gateways for dead. */
   probingNs: 250n * ms,
   /** A tick that comes later than this has missed answers. */
   lateNs: 200n * ms,
