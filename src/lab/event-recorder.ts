@@ -1,5 +1,6 @@
 import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
+import { timestamp } from '../runtime/timestamp.ts'
 import { type EventSource, eventObject, type PodEvent } from './pod-events.ts'
 
 interface RecordedEvent {
@@ -66,7 +67,7 @@ export class EventRecorder {
     known.count++
     const { count, name } = known
     const { namespace = 'default' } = pod.metadata
-    const lastTimestamp = new Date().toISOString().replace(/\.\d+/, '')
+    const lastTimestamp = timestamp(Date.now())
     known.written = known.written.then(() =>
       this.#events()
         .patch(name, 'merge', { count, lastTimestamp }, { namespace })

@@ -1,5 +1,6 @@
 import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { coreResource } from '../kube/cluster-objects.ts'
+import { timestamp } from '../runtime/timestamp.ts'
 
 export interface PodEvent {
   readonly type: 'Normal' | 'Warning'
@@ -31,7 +32,7 @@ export async function recordEvent(
 export function eventObject(source: EventSource, pod: KubeObject, event: PodEvent): KubeObject {
   const { name, namespace = 'default', uid, resourceVersion } = pod.metadata
   const { type, reason, message, fieldPath } = event
-  const time = new Date().toISOString().replace(/\.\d+/, '')
+  const time = timestamp(Date.now())
   const object = {
     apiVersion: 'v1',
     kind: 'Event',

@@ -1,4 +1,5 @@
 import { isConflict, isNotFound } from '../../kube/kube-error.ts'
+import { timestamp } from '../../runtime/timestamp.ts'
 import { recordEvent } from '../pod-events.ts'
 import { type Cluster, podsName } from './cluster.ts'
 import { isNodeReady, type NodeObject, type PodObject, refusal } from './workload.ts'
@@ -74,10 +75,7 @@ async function explain(cluster: Cluster, pod: PodObject, message: string): Promi
       observedGeneration: pod.metadata.generation,
       status: 'False',
       lastProbeTime: null,
-      lastTransitionTime:
-        before?.status === 'False'
-          ? before.lastTransitionTime
-          : new Date().toISOString().replace(/\.\d+/, ''),
+      lastTransitionTime: before?.status === 'False' ? before.lastTransitionTime : timestamp(Date.now()),
       reason: 'Unschedulable',
       message,
     },

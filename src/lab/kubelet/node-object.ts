@@ -2,6 +2,7 @@ import { release } from 'node:os'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
+import { timestamp } from '../../runtime/timestamp.ts'
 import { controlPlane, kubernetesVersion, labLabel } from '../layout.ts'
 import { leaseNamespace, nodeLeases } from '../node-leases.ts'
 import { findNetwork } from './cni.ts'
@@ -105,7 +106,7 @@ const statusEveryMs = 60_000
 export async function reportNode(client: KubeClient, identity: NodeIdentity): Promise<void> {
   const now = new Date()
   const node = await findOrRegister(client, identity)
-  const status = nodeStatus(identity, node.status, now.toISOString().replace(/\.\d+/, ''))
+  const status = nodeStatus(identity, node.status, timestamp(now.getTime()))
   if (isWorthWriting(status, node.status, now.getTime()))
     await client
       .resource(coreResource('nodes', false))

@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import { type FieldIssue, invalid, StatusError } from '../http/status-error.ts'
 import { isObject, type JsonObject } from '../objects/api-object.ts'
 import { defaultAudience } from '../objects/token-request.ts'
@@ -21,7 +22,7 @@ export function reviewSubject(user: User): object {
   return {
     kind: 'SelfSubjectReview',
     apiVersion: 'authentication.k8s.io/v1',
-    metadata: { creationTimestamp: new Date().toISOString().replace(/\.\d+/, '') },
+    metadata: { creationTimestamp: timestamp(Date.now()) },
     status: { userInfo: userInfo(user) },
   }
 }

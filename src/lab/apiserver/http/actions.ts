@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import type { Access } from '../access/access.ts'
 import type { ApiObject, JsonObject } from '../objects/api-object.ts'
 import { isObject } from '../objects/api-object.ts'
@@ -36,10 +37,8 @@ export function act(
   }
 }
 
-const timeNow = (): string => new Date().toISOString().replace(/\.\d+/, '')
-
 function condition(type: string, reason: JsonObject = {}): JsonObject {
-  return { type, status: 'True', lastProbeTime: null, lastTransitionTime: timeNow(), ...reason }
+  return { type, status: 'True', lastProbeTime: null, lastTransitionTime: timestamp(Date.now()), ...reason }
 }
 
 /** A condition of a type takes the place of the one before. */

@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import type { ApiObject } from './api-object.ts'
 import { keyOf, type Store } from './store.ts'
 
@@ -79,7 +80,7 @@ export function bootstrap(store: Store): void {
       metadata: {
         ...object.metadata,
         uid: crypto.randomUUID(),
-        creationTimestamp: new Date().toISOString().replace(/\.\d+/, ''),
+        creationTimestamp: timestamp(Date.now()),
       },
     } as ApiObject
     if (store.get(resource, keyOf(full)) === undefined) store.put(resource, keyOf(full), full)

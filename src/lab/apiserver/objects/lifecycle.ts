@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import type { DeleteOptions } from '../http/request.ts'
 import { StatusError } from '../http/status-error.ts'
 import type { ApiObject } from './api-object.ts'
@@ -101,7 +102,7 @@ export class Lifecycle {
     const key = `${namespace}/default`
     if (this.#store.get('/namespaces', namespace) === undefined) return
     if (this.#store.get('/serviceaccounts', key) !== undefined) return
-    const creationTimestamp = new Date().toISOString().replace(/\.\d+/, '')
+    const creationTimestamp = timestamp(Date.now())
     this.#store.put('/serviceaccounts', key, {
       apiVersion: 'v1',
       kind: 'ServiceAccount',
@@ -220,7 +221,7 @@ export class Lifecycle {
     const isGraceful = resource === '/pods' && Boolean(object.spec?.nodeName) && !hasEnded(object)
     const asked = options.gracePeriodSeconds ?? Number(object.spec?.terminationGracePeriodSeconds ?? 30)
     const seconds = isGraceful ? asked : 0
-    const end = new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+/, '')
+    const end = timestamp(Date.now() + seconds * 1000)
     const holds = options.propagation === 'Foreground' && this.#dependents.has(metadata.uid ?? '')
     const { finalizers = [] } = metadata
     return {

@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import type { Access } from '../access/access.ts'
 import { badRequest, conflict, invalid, notFound } from '../http/status-error.ts'
 import { wrong } from '../schema/field-issues.ts'
@@ -30,7 +31,7 @@ export function issueToken(store: Store, access: Access, account: ApiObject, bod
   return {
     kind: 'TokenRequest',
     apiVersion: `${group}/v1`,
-    metadata: { name, namespace, uid, creationTimestamp: new Date(nowMs).toISOString().replace(/\.\d+/, '') },
+    metadata: { name, namespace, uid, creationTimestamp: timestamp(nowMs) },
     spec: { audiences, expirationSeconds: seconds, boundObjectRef: bound ?? null },
     status: { token, expirationTimestamp: expires.replace(/\.\d+/, '') },
   }

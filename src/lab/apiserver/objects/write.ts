@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import type { User } from '../access/access.ts'
 import { restrictNode } from '../access/node-restriction.ts'
 import { requireObject } from '../http/request.ts'
@@ -35,7 +36,6 @@ export interface WriteRequest {
 
 const keyIn = (namespace: string | undefined, name: string): string =>
   namespace === undefined ? name : `${namespace}/${name}`
-const timeNow = (): string => new Date().toISOString().replace(/\.\d+/, '')
 
 export function create(store: Store, request: WriteRequest, body: unknown): ApiObject {
   const object = admit(request, requireObject(body))
@@ -48,7 +48,12 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
   if (kind.custom?.hasStatus || kind.kind === 'CustomResourceDefinition') delete object.status
   fillDefaults(kind, object)
   const { deletionTimestamp: _, deletionGracePeriodSeconds: __, selfLink: ___, ...metadata } = object.metadata
-  object.metadata = { ...metadata, uid: crypto.randomUUID(), creationTimestamp: timeNow(), generation: 1 }
+  object.metadata = {
+    ...metadata,
+    uid: crypto.randomUUID(),
+    creationTimestamp: timestamp(Date.now()),
+    generation: 1,
+  }
   if (!hasGeneration(kind)) delete object.metadata.generation
   dropEmptyMetadata(object)
   /* Who creates a pod owns what it said, and not what admission adds. */
@@ -249,7 +254,7 @@ function withoutForeignParts({ subresource, kind }: WriteRequest, applied: ApiOb
 }
 
 function writerOf({ manager, subresource }: WriteRequest): Writer {
-  return { manager, subresource: subresource === '' ? undefined : subresource, time: timeNow() }
+  return { manager, subresource: subresource === '' ? undefined : subresource, time: timestamp(Date.now()) }
 }
 
 function requireLive(store: Store, { kind, namespace, name }: WriteRequest): ApiObject {

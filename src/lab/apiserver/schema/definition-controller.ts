@@ -1,3 +1,4 @@
+import { timestamp } from '../../../runtime/timestamp.ts'
 import { type ApiObject, isEqual, isObject, type JsonObject } from '../objects/api-object.ts'
 import { trackUpdate } from '../objects/field-ownership.ts'
 import { builtInLists } from '../objects/list-merging.ts'
@@ -49,7 +50,7 @@ export class DefinitionController {
     settled.metadata.managedFields = trackUpdate(
       { ...definition, metadata: { name: key }, spec: {} },
       { ...settled, spec: {}, metadata: { name: key } },
-      { manager: 'kube-apiserver', subresource: 'status', time: now() },
+      { manager: 'kube-apiserver', subresource: 'status', time: timestamp(Date.now()) },
       builtInLists(),
       definition.metadata.managedFields ?? [],
     )
@@ -64,8 +65,6 @@ export function isEstablished(definition: ApiObject): boolean {
 function conditionsOf({ status }: ApiObject): readonly Condition[] {
   return Array.isArray(status?.conditions) ? (status.conditions as Condition[]) : []
 }
-
-const now = (): string => new Date().toISOString().replace(/\.\d+/, '')
 
 function settledStatus(definition: ApiObject, all: readonly ApiObject[]): JsonObject {
   const wanted = namesOf(definition.spec?.names)
@@ -110,7 +109,7 @@ function condition(
 ): Condition {
   const status = isTrue ? 'True' : 'False'
   const before = known.find((each) => each.type === type)
-  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : now()
+  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : timestamp(Date.now())
   return { type, status, lastTransitionTime, reason, message }
 }
 
