@@ -1,30 +1,20 @@
 import type { ServerResponse } from 'node:http'
 import type { ApiObject } from '../objects/api-object.ts'
 
-const texts = new WeakMap<object, string>()
-
-/**
- * The JSON of an object that nobody changes any more. Encoded once, however many watches, lists and the log tell it.
- */
-export function encodeObject(object: ApiObject): string {
-  const known = texts.get(object)
-  if (known !== undefined) return known
-  const text = JSON.stringify(object)
-  texts.set(object, text)
-  return text
+/** Encodes an object once, however many watches, lists and the log need it. Objects of the store never change. */
+function oncePerObject(encode: (object: ApiObject) => string): (object: ApiObject) => string {
+  const texts = new WeakMap<ApiObject, string>()
+  return (object) => {
+    const text = texts.get(object) ?? encode(object)
+    texts.set(object, text)
+    return text
+  }
 }
 
-const itemTexts = new WeakMap<object, string>()
+export const encodeObject = oncePerObject((object) => JSON.stringify(object))
 
-/** The same without the names of its kind, as built-in kinds stand in lists: Go writes them once, at the list. */
-export function encodeItem(object: ApiObject): string {
-  const known = itemTexts.get(object)
-  if (known !== undefined) return known
-  const { apiVersion: _, kind: __, ...item } = object
-  const text = JSON.stringify(item)
-  itemTexts.set(object, text)
-  return text
-}
+/** Leaves out the names of the kind, as lists of built-in kinds do: Go writes them once, at the list. */
+export const encodeItem = oncePerObject(({ apiVersion: _, kind: __, ...item }) => JSON.stringify(item))
 
 export function sendText(
   response: ServerResponse,

@@ -7,10 +7,10 @@ import { labelKeyIssues, labelValueIssues } from './object-metadata.ts'
  * selector that only a lenient server takes is a fault of the client that sent it.
  */
 
-const symbols = ['==', '!=', '=', '!', '<', '>', '(', ')', ','] as const
-type Symbol_ = (typeof symbols)[number]
+const punctuation = ['==', '!=', '=', '!', '<', '>', '(', ')', ','] as const
+type Punctuation = (typeof punctuation)[number]
 type Token =
-  | { readonly kind: Symbol_ | 'word'; readonly text: string }
+  | { readonly kind: Punctuation | 'word'; readonly text: string }
   | { readonly kind: 'end'; readonly text: '' }
 
 const operators = ['in', 'notin', '=', '==', '!=', '<', '>'] as const
@@ -22,11 +22,12 @@ interface Requirement {
   readonly values: readonly string[]
 }
 
+const integer = /^[+-]?\d+$/
 const end: Token = { kind: 'end', text: '' }
 
 function tokensOf(text: string): Token[] {
   const parts = text.match(/==|!=|[=!<>(),]|[^\s=!<>(),]+/g) ?? []
-  return parts.map((part) => ({ kind: symbols.find((symbol) => symbol === part) ?? 'word', text: part }))
+  return parts.map((part) => ({ kind: punctuation.find((each) => each === part) ?? 'word', text: part }))
 }
 
 /** Reads tokens one by one; each method throws the message that apimachinery has for what it did not expect. */
@@ -94,7 +95,7 @@ function checked(requirement: Requirement): Requirement {
   const { key, operator, values } = requirement
   if (operator === '<' || operator === '>')
     for (const value of values)
-      if (!/^[+-]?\d+$/.test(value))
+      if (!isInteger(value))
         throw new Error(
           `values[0]: Invalid value: ${JSON.stringify(value)}: for 'Gt', 'Lt' operators, the value must be an integer`,
         )
@@ -154,5 +155,5 @@ function holds({ key, operator, values }: Requirement, labels: Readonly<Record<s
 }
 
 function isInteger(value: string | undefined): value is string {
-  return value !== undefined && /^[+-]?\d+$/.test(value)
+  return value !== undefined && integer.test(value)
 }
