@@ -4,7 +4,7 @@ import type { Datapath } from '../datapath/datapath.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
-import type { Settings, World } from '../decide/world.ts'
+import type { World } from '../decide/world.ts'
 import type { Configuration } from '../install/configuration.ts'
 import type { KubeClient, Resource } from '../kube/client.ts'
 import type { Machine } from '../linux/machine.ts'
@@ -226,7 +226,7 @@ export class Agent {
 
   /** The world by which this node decides. What it leases depends on what it has seen, so nothing but the loop may call this. */
   #observeWorld(): World {
-    const observed = this.#observation.world(this.#settings())
+    const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })
     const { reachable, unreachable } = reachabilityOf(this.#failover.state, observed.nodes)
     const isEnabled = this.#options.configuration.enableEgressGateway
@@ -258,11 +258,6 @@ export class Agent {
   /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
   #stackAddresses(): readonly Address[] {
     return this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
-  }
-
-  #settings(): Settings {
-    const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs } = this.#options.configuration
-    return { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs }
   }
 
   /** Not the tunnel, not the pods' devices, and apart from the rest what belongs to another node. */

@@ -51,9 +51,8 @@ try {
   enterStage('read the configuration', log)
   const parsed = parseConfiguration(configMapData(readConfigurationDirectory(options['config-directory'])))
   if (!parsed.ok) throw new Error(`the configuration is invalid: ${parsed.issues.join('; ')}`)
-  const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, logLevel } = parsed.value
-  log.level = logLevel
-  await run(log, { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs })
+  log.level = parsed.value.logLevel
+  await run(log, parsed.value)
 } catch (error) {
   leaveStages()
   log.fatal({ err: error }, error instanceof Error ? error.message : String(error))
