@@ -77,10 +77,15 @@ function stepRejoin(
   }
 }
 
-/** One step after another. */
-function andThen(first: FailoverStep, next: (state: FailoverState) => FailoverStep): FailoverStep {
-  const second = next(first.state)
-  return { state: second.state, effects: [...first.effects, ...second.effects] }
+/** One step after another, each on the state that the one before has left. */
+function inOrder(
+  first: FailoverStep,
+  ...others: readonly ((state: FailoverState) => FailoverStep)[]
+): FailoverStep {
+  return others.reduce<FailoverStep>((before, next) => {
+    const { state, effects } = next(before.state)
+    return { state, effects: [...before.effects, ...effects] }
+  }, first)
 }
 
 function move(state: FailoverState, now: Moment): FailoverStep {
@@ -113,12 +118,10 @@ function noteTables(before: FailoverState, event: EventOf<'tablesApplied'>, now:
   }
   const hadNoCarrier = new Set(before.devices.flatMap(({ index, hasCarrier }) => (hasCarrier ? [] : [index])))
   const isLinkBack = ownLinks(state).some(({ index, hasCarrier }) => hasCarrier && hadNoCarrier.has(index))
-  const watched = andThen(
+  return inOrder(
     watch(state, planWatched(state, event)),
     beginIf(before.noMemberBecause !== undefined),
-  )
-  return andThen(
-    andThen(watched, (current) => move(current, now)),
+    (current) => move(current, now),
     beginIf(isLinkBack),
   )
 }
@@ -187,8 +190,9 @@ function loseMembership(before: FailoverState, reason: string, now: Moment): Fai
       { kind: 'stopAnnouncing' },
     ],
   }
-  return andThen(
-    andThen(quiet, (current) => watch(current, watchesNobody)),
+  return inOrder(
+    quiet,
+    (current) => watch(current, watchesNobody),
     (current) => move(current, now),
   )
 }
@@ -205,8 +209,7 @@ function noteReach(before: FailoverState, isCutOff: boolean, now: Moment): Failo
         message: 'this node reaches other nodes through the tunnel again',
       }
   const isBack = before.cutOffSinceMs !== undefined && !isCutOff && ownLinks(state).length > 0
-  const moved = andThen({ state, effects: [log] }, (current) => move(current, now))
-  return andThen(andThen(moved, beginIf(isBack)), reconcile)
+  return inOrder({ state, effects: [log] }, (current) => move(current, now), beginIf(isBack), reconcile)
 }
 
 function reconcile(state: FailoverState): FailoverStep {
@@ -218,14 +221,16 @@ function noteVerdicts(
   changes: readonly (readonly [Address, Verdict])[],
   now: Moment,
 ): FailoverStep {
-  const noted = changes
-    .filter(([gateway]) => before.watched?.gateways.includes(gateway))
-    .reduce<FailoverStep>(
-      (step, [gateway, verdict]) => andThen(step, (state) => noteVerdict(state, gateway, verdict, now)),
-      { state: before, effects: [] },
-    )
-  return andThen(
-    andThen(noted, (state) => move(state, now)),
+  const isWatched = ([gateway]: readonly [Address, Verdict]): boolean =>
+    before.watched?.gateways.includes(gateway) === true
+  return inOrder(
+    { state: before, effects: [] },
+    ...changes.filter(isWatched).map(
+      ([gateway, verdict]) =>
+        (state: FailoverState) =>
+          noteVerdict(state, gateway, verdict, now),
+    ),
+    (state) => move(state, now),
     reconcile,
   )
 }
