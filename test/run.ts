@@ -1,5 +1,5 @@
 /**
- * Runs the tests, several files at once: what waits beside what computes. Every file still runs alone in its process, and
+ * Runs the tests, two files at once: first those that compute, then the labs. Every file still runs alone in its process, and
  * `node --test FILE` runs one as this does.
  *
  *   node test/run.ts                  all tests
@@ -65,8 +65,11 @@ async function runAndTell(run: FileRun): Promise<void> {
   tell(`${relative(repository, run.file)}${where}: ${own.tests} tests in ${seconds.toFixed(1)} s`)
 }
 
+const run = (file: string): FileRun => ({ file })
+const onContainerd = { file: 'test/lab/walkthrough.test.ts', env: { SALLYPORT_LAB_RUNTIME: 'containerd' } }
+
 /** Each worker of a lane takes the next file when it is done with one. */
-async function runLane(files: readonly FileRun[], atOnce: number): Promise<void> {
+async function runLane(files: readonly FileRun[], atOnce = 2): Promise<void> {
   const waiting = [...files]
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await runAndTell(next)
@@ -88,41 +91,20 @@ async function buildImage(): Promise<void> {
   process.exitCode = 1
 }
 
+/** Files that compute have both processors to themselves. In labs, most of the time is waiting, so two labs run at once. */
 async function runEverything(): Promise<void> {
   const image = buildImage()
-  const onContainerd = { file: 'test/lab/walkthrough.test.ts', env: { SALLYPORT_LAB_RUNTIME: 'containerd' } }
-  await Promise.all([
-    runLane(
-      labFiles.map((file) => ({ file })),
-      2,
-    )
-      .then(() => image)
-      .then(() => runAndTell(onContainerd)),
-    runLane(
-      computing.map((file) => ({ file, givesWay: true })),
-      1,
-    )
-      .then(() => image)
-      .then(() =>
-        runLane(
-          imageTests.map((file) => ({ file, givesWay: true })),
-          1,
-        ),
-      ),
-  ])
+  await runLane(computing.map(run))
+  await image
+  await runLane(imageTests.map(run), 1)
+  await runLane([...labFiles.map(run), onContainerd])
 }
 
 if (options.labs !== undefined)
-  await runLane(
-    labFiles.filter((file) => file.includes(options.labs ?? '')).map((file) => ({ file })),
-    2,
-  )
+  await runLane(labFiles.filter((file) => file.includes(options.labs ?? '')).map(run))
 else if (options.fast) {
-  const [left, kept] = [computing.filter(startsPrograms), computing.filter((file) => !startsPrograms(file))]
-  await runLane(
-    kept.map((file) => ({ file })),
-    2,
-  )
+  const left = computing.filter(startsPrograms)
+  await runLane(computing.filter((file) => !startsPrograms(file)).map(run))
   tell(`left to "make test": the labs, and ${left.length} files that start other programs`)
 } else await runEverything()
 

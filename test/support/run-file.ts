@@ -34,8 +34,6 @@ export function addCounts(a: Counts, b: Counts): Counts {
 export interface FileRun {
   readonly file: string
   readonly env?: Readonly<Record<string, string>>
-  /** It runs at a low priority, because nothing measures how long it takes. */
-  readonly givesWay?: boolean
 }
 
 export interface FileResult {
@@ -45,10 +43,8 @@ export interface FileResult {
   readonly seconds: number
 }
 
-const givingWay = 'data:text/javascript,import { setPriority } from "node:os"; setPriority(10)'
-
 /** Runs one test file in a process of its own, by Node.js's test runner. What it says of the whole run is left out. */
-export async function runFile({ file, env = {}, givesWay = false }: FileRun): Promise<FileResult> {
+export async function runFile({ file, env = {} }: FileRun): Promise<FileResult> {
   const startedMs = performance.now()
   const events: TestEvent[] = []
   let counts = noCounts
@@ -56,7 +52,6 @@ export async function runFile({ file, env = {}, givesWay = false }: FileRun): Pr
     files: [file],
     concurrency: 1,
     env: { ...process.env, ...env },
-    execArgv: givesWay ? ['--import', givingWay] : [],
   })
   for await (const event of stream as AsyncIterable<TestEvent>) {
     const data = event.data as { readonly file?: string; readonly nesting?: number; readonly counts?: Counts }

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -83,11 +83,19 @@ export class RunningServer {
       ...['--token-auth-file', this.path('tokens.csv'), '--kubelet-token-file', this.path('kubelet.token')],
       ...['--ready-file', ready, ...this.#moreWords],
     ]
-    const child = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'inherit'] })
+    /* Not our own output: a test runner waits until the last process that has it is gone. */
+    const log = openSync(this.path('server.log'), 'a')
+    const child = spawn(process.execPath, words, { stdio: ['ignore', log, log] })
+    closeSync(log)
     this.#process = child
     const deadline = Date.now() + readyWithinMs
     while (!existsSync(ready) || readFileSync(ready, 'utf8') === '') {
-      if (child.exitCode !== null || Date.now() > deadline) throw new Error('the API server did not start')
+      if (child.exitCode !== null || Date.now() > deadline) {
+        await this.kill()
+        throw new Error(
+          `the API server did not start: ${readFileSync(this.path('server.log'), 'utf8').slice(-2000)}`,
+        )
+      }
       await delay(pollEveryMs)
     }
     this.#port = Number(readFileSync(ready, 'utf8').trim())
