@@ -7,7 +7,7 @@ export const views: Readonly<Record<string, (answer: RecordedAnswer) => Recorded
   reads: asTablesAreRead,
 }
 
-const controllers = /^(kube-controller-manager|controllers|lab-controllers)$/
+const controllers = 'kube-controller-manager'
 const revision = 'deployment.kubernetes.io/revision'
 
 /** The status of a Deployment and its revision are its controller's, and this file is about who applies what. */
@@ -18,7 +18,7 @@ function withoutControllers(answer: RecordedAnswer): RecordedAnswer {
   const metadata = body.metadata as Fields
   const { [revision]: __, ...annotations } = (metadata.annotations ?? {}) as Fields
   const managedFields = ((metadata.managedFields ?? []) as Fields[]).filter(
-    ({ manager }) => !controllers.test(String(manager)),
+    ({ manager }) => manager !== controllers,
   )
   // Its controller may write between two requests, or not.
   const { annotations: ___, resourceVersion: ____, ...others } = metadata
