@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { replaceFile } from '../runtime/replace-file.ts'
 import type { Machine } from './host.ts'
 import { apiServerPort, ipv4Of, isLabName, labPaths, labsDirectory, type NodePlan } from './layout.ts'
 import { isRunning, type ProcessId } from './machine.ts'
@@ -62,8 +63,7 @@ export function loadLab(name: string): LabState | undefined {
 export function saveLab(state: LabState): void {
   const paths = labPaths(state.name)
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 })
-  writeFileSync(`${paths.state}.new`, JSON.stringify(state, null, 2))
-  renameSync(`${paths.state}.new`, paths.state)
+  replaceFile(paths.state, JSON.stringify(state, null, 2))
 }
 
 export function listLabs(): string[] {

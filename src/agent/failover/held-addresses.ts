@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { EgressIp, Tables } from '../../decide/tables.ts'
 import { deleteAddress, listAddresses, putAddress } from '../../linux/device-addresses.ts'
@@ -6,6 +6,7 @@ import { type Device, listDevices } from '../../linux/devices.ts'
 import { isKernelError } from '../../linux/libc.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { type Address, familyOf, parseAddress } from '../../net/address.ts'
+import { replaceFile } from '../../runtime/replace-file.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 
 export function heldAddressesFile(stateDirectory: string): string {
@@ -43,11 +44,9 @@ export class HeldAddresses {
     this.#write()
   }
 
-  /** A reader never sees half a file. */
   #write(): void {
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
-    writeFileSync(`${this.#path}.new`, JSON.stringify(Object.fromEntries(this.#devices)), { mode: 0o600 })
-    renameSync(`${this.#path}.new`, this.#path)
+    replaceFile(this.#path, JSON.stringify(Object.fromEntries(this.#devices)), 0o600)
   }
 }
 

@@ -1,17 +1,8 @@
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { basename, join } from 'node:path'
 import { version } from '../../api/version.ts'
+import { replaceFile } from '../../runtime/replace-file.ts'
 
 export const pluginType = 'sallyport-cni'
 
@@ -56,10 +47,7 @@ const scriptHead = `#!/bin/sh
 
 function writeScript(path: string, script: string): void {
   if (existsSync(path) && readFileSync(path, 'utf8') === script) return
-  writeWhole(path, (unfinished) => {
-    writeFileSync(unfinished, script)
-    chmodSync(unfinished, 0o755)
-  })
+  replaceFile(path, script, 0o755)
 }
 
 /** A link that leads nowhere is somebody's too. */
@@ -88,8 +76,7 @@ export function removeBinary(folder: string): boolean {
 function writePlugin(folder: string): void {
   const path = join(folder, pluginName)
   const source = stripTypeScriptTypes(readFileSync(new URL('../../cni/main.ts', import.meta.url), 'utf8'))
-  if (!existsSync(path) || readFileSync(path, 'utf8') !== source)
-    writeWhole(path, (unfinished) => writeFileSync(unfinished, source))
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== source) replaceFile(path, source)
 }
 
 /** Once a version. */
@@ -99,7 +86,7 @@ function bundleNode(folder: string): void {
   if (!existsSync(stampPath) || readFileSync(stampPath, 'utf8') !== stamp) {
     rmSync(stampPath, { force: true })
     for (const [name, from] of new Map([['node', process.execPath], ...ownLibraries()]))
-      writeWhole(join(folder, name), (unfinished) => copyFileSync(from, unfinished))
+      replaceFile(join(folder, name), { copyOf: from })
     chmodSync(join(folder, 'node'), 0o755)
     writeFileSync(stampPath, stamp)
   }
@@ -109,10 +96,4 @@ function bundleNode(folder: string): void {
 function ownLibraries(): ReadonlyMap<string, string> {
   const loaded = readFileSync('/proc/self/maps', 'utf8').match(/\/\S*\/lib(?:stdc\+\+|gcc_s)\.so\.\S*/g) ?? []
   return new Map(loaded.map((path) => [basename(path).replace(/(\.so\.\d+).*/, '$1'), path]))
-}
-
-/** A plugin that is running keeps the file that it was started from. */
-function writeWhole(path: string, write: (unfinished: string) => void): void {
-  write(`${path}.new`)
-  renameSync(`${path}.new`, path)
 }

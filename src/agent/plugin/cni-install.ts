@@ -1,17 +1,8 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  watch,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
+import { replaceFile } from '../../runtime/replace-file.ts'
 import { installBinary, pluginType, removeBinary } from './cni-binary.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
@@ -125,14 +116,12 @@ export class ChainedConfiguration {
   }
 }
 
-/** Nobody ever sees half a file. False where it was there already. */
+/** False where it was there already. */
 function replace(directory: string, name: string, content: string, mode: number): boolean {
   mkdirSync(directory, { recursive: true })
   const path = join(directory, name)
   if (readIfThere(path) === content) return false
-  writeFileSync(`${path}.new`, content)
-  chmodSync(`${path}.new`, mode)
-  renameSync(`${path}.new`, path)
+  replaceFile(path, content, mode)
   return true
 }
 

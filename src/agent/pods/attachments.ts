@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Address } from '../../net/address.ts'
+import { replaceFile } from '../../runtime/replace-file.ts'
 
 /** A pod that this node's network has: what ADD made and DEL takes away. */
 export interface Attachment {
@@ -43,11 +44,9 @@ export class Attachments {
     return [...this.#byContainer.values()]
   }
 
-  /** Written before it counts; a reader of the directory never sees half a file. */
+  /** Written before it counts. */
   put(attachment: Attachment): void {
-    const path = this.#path(attachment.containerId)
-    writeFileSync(`${path}.new`, encode(attachment), { mode: 0o600 })
-    renameSync(`${path}.new`, path)
+    replaceFile(this.#path(attachment.containerId), encode(attachment), 0o600)
     this.#byContainer.set(attachment.containerId, attachment)
   }
 

@@ -1,14 +1,6 @@
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { replaceFile } from '../../../runtime/replace-file.ts'
 import { encodeObject } from '../http/encoding.ts'
 import type { ApiObject } from './api-object.ts'
 
@@ -169,8 +161,7 @@ export class Store {
     const snapshot = join(this.#directory, 'snapshot.json')
     const log = join(this.#directory, 'log.jsonl')
     const objects = [...this.#objects].map(([resource, list]) => [resource, [...list.values()]])
-    writeFileSync(`${snapshot}.new`, JSON.stringify({ version: this.#version, objects }))
-    renameSync(`${snapshot}.new`, snapshot)
+    replaceFile(snapshot, JSON.stringify({ version: this.#version, objects }))
     if (this.#log >= 0) closeSync(this.#log)
     writeFileSync(log, '')
     this.#log = openSync(log, 'a')
