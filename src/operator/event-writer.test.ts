@@ -81,7 +81,10 @@ test('that a node has no slot is news once, and again after it had one', () => {
   of.noteSlots(refused, nodes)
   of.noteSlots(refused, nodes)
   assert.equal(told.length, 1)
-  assert.match(told[0] ?? '', /^Node worker u NoSlot: Node worker has no slot: all 16 slots are given/)
+  assert.match(
+    told[0] ?? '',
+    /^Node worker u NoSlot: Node worker gets no ports, because all 16 slots are given/,
+  )
   of.noteSlots(new Map(), nodes)
   of.noteSlots(refused, nodes)
   assert.equal(told.length, 2)

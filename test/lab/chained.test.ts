@@ -209,9 +209,11 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.ok(await sourceOf('xwing', cantina), 'within the cluster the other plugin judges')
     const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
     assert.match(status, /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/)
-    assert.match(status, /! NetworkPolicy default\/grounded restricts pod default\/xwing\./)
+    assert.match(status, /! NetworkPolicy default\/grounded restricts the egress of pod default\/xwing\./)
     await eventually('the egress policy says so, too', async () =>
-      /PodsRefused: NetworkPolicy default\/grounded restricts pod default\/xwing\./.test(await policySays()),
+      /PodsRefused: NetworkPolicy default\/grounded restricts the egress of pod default\/xwing\./.test(
+        await policySays(),
+      ),
     )
   })
 

@@ -11,8 +11,8 @@ const refusal = (pod: string, networkPolicy = 'default/deny') => ({
 test('a refused pod is named with its NetworkPolicy, its egress policy and the way out', () => {
   const [told = '', ...more] = describeRefusals([refusal('xwing')])
   assert.deepEqual(more, [])
-  assert.match(told, /^NetworkPolicy default\/deny restricts pod default\/xwing\./)
-  assert.match(told, /traffic of CiliumEgressGatewayPolicy outpost, /)
+  assert.match(told, /^NetworkPolicy default\/deny restricts the egress of pod default\/xwing\./)
+  assert.match(told, /or from CiliumEgressGatewayPolicy outpost, /)
   assert.match(told, /cni\.networkPolicies=bypass/)
 })
 
@@ -22,8 +22,8 @@ test('pods that the same objects select share a sentence, and only the first thr
     refusal('f', 'default/n'),
   ])
   assert.equal(told.length, 2)
-  assert.match(told[0] ?? '', /restricts pods default\/a, default\/b, default\/c, 2 more\./)
-  assert.match(told[1] ?? '', /^NetworkPolicy default\/n restricts pod default\/f\./)
+  assert.match(told[0] ?? '', /restricts the egress of pods default\/a, default\/b, default\/c, 2 more\./)
+  assert.match(told[1] ?? '', /^NetworkPolicy default\/n restricts the egress of pod default\/f\./)
 })
 
 test('where nobody is refused, nothing is said', () => {

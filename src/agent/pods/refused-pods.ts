@@ -22,5 +22,5 @@ function describeAlike({ networkPolicies, policies }: Refusal, pods: readonly st
   const more = pods.length - maxPodsNamed
   const named = [...pods.slice(0, maxPodsNamed), ...(more > 0 ? [`${more} more`] : [])].join(', ')
   const subject = pods.length === 1 ? `pod ${named}` : `pods ${named}`
-  return `NetworkPolicy ${networkPolicies.join(', ')} restricts ${subject}. It cannot be enforced on traffic of ${policies.join(', ')}, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
+  return `NetworkPolicy ${networkPolicies.join(', ')} restricts the egress of ${subject}. Sallyport cannot enforce a NetworkPolicy on traffic that an egress policy selects, so it drops this traffic. Exclude the pods from the NetworkPolicy or from ${policies.join(', ')}, or allow all egress in the NetworkPolicy. To send the traffic without the NetworkPolicy, set cni.networkPolicies=bypass.`
 }

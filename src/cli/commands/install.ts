@@ -28,7 +28,10 @@ export function addInstall(program: Command): void {
     .description('install Sallyport in the cluster of your kubeconfig')
     .option('--dry-run', 'print the manifests as YAML, and apply nothing')
     .option('--to <folder>', 'write the manifests to a folder for kubectl apply -k, and apply nothing')
-    .option('--wait', 'wait until all agents and operators are ready, and print why if they are not')
+    .option(
+      '--wait',
+      'wait until all agents and operators are ready; after five minutes without progress, print why and fail',
+    )
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, to, wait = false } = options
@@ -50,7 +53,7 @@ export function addInstall(program: Command): void {
 export function addUpgrade(program: Command): void {
   takeSettings(program.command('upgrade'))
     .description(
-      'upgrade the install to the version of this command, node by node; only the settings that you give change',
+      'upgrade Sallyport to the version of this command, node by node; all settings keep their values, except those that you give',
     )
     .option('--dry-run', 'print the manifests as YAML, and apply nothing')
     .option('--no-wait', 'do not wait until all nodes are upgraded')

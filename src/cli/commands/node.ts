@@ -18,7 +18,7 @@ export function addNodeCommands(program: Command): void {
     .action(listTables)
   program
     .command('egress')
-    .description('in an agent’s pod: show the egress traffic of its node')
+    .description('in an agent’s pod: show which pods of its node use which egress IP')
     .command('list')
     .alias('ls')
     .description('list the pods that policies select, with their egress IPs, gateways, ports and flows')

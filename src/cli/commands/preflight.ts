@@ -12,6 +12,9 @@ interface Options extends GivenSettings {
 export function addPreflight(program: Command): void {
   takeSettings(program.command('preflight'))
     .description(
+      'Check whether Sallyport can be installed in the cluster of your kubeconfig, and print what to change. In an agent’s pod, check the node of that pod. The exit code is 1 if there are problems. The settings are listed by "install --help".',
+    )
+    .summary(
       'check whether Sallyport can be installed, and print what to change; in an agent’s pod, check its node',
     )
     .addOption(outputOption())

@@ -40,7 +40,7 @@ describe('in chained mode', () => {
   test('the node’s own address is no egress IP: the policy drops, and says why', () => {
     const byDefaultRoute = leaves({ nodeSelector })
     assert.deepEqual(answer(byDefaultRoute), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 'p' })
-    assert.match(complaint(byDefaultRoute) ?? '', /other than the node's own/)
+    assert.match(complaint(byDefaultRoute) ?? '', /The node's own address does not count/)
     const byAddress = leaves({ nodeSelector, egressIP: '172.18.0.4' })
     assert.deepEqual(answer(byAddress), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 'p' })
     assert.match(complaint(byAddress) ?? '', /172\.18\.0\.4 is node worker3's own address/)

@@ -153,7 +153,7 @@ test('a node without a slot is told of', () => {
           type: 'Warning',
           reason: 'NoSlot',
           message:
-            'Node worker9 has no slot: all 512 slots are given. Traffic of its pods that a policy selects is dropped.',
+            'Node worker9 gets no ports, because all 512 slots are given. Traffic that policies select from its pods is dropped. Delete Nodes that no longer exist. The setting slots cannot change after the install.',
         },
       ],
     ],

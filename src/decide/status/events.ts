@@ -153,7 +153,7 @@ export function slotEvents(changes: readonly SlotChange[]): ReadonlyMap<string, 
               {
                 type: 'Warning',
                 reason: 'NoSlot',
-                message: `Node ${change.node} has no slot: ${change.reason}. Traffic of its pods that a policy selects is dropped.`,
+                message: `Node ${change.node} gets no ports, because ${change.reason}. Traffic that policies select from its pods is dropped. Delete Nodes that no longer exist. The setting slots cannot change after the install.`,
               },
             ] as const,
           ]

@@ -26,10 +26,10 @@ export function exitProblems(
         : addressProblems({ choice: address, field, gateways, isChained })
     const effect = isServed
       ? 'The other gateways carry the traffic.'
-      : 'Until then the traffic of the policy is dropped.'
+      : 'Sallyport drops the traffic that the policy selects.'
     return {
       reason: 'NoGateway',
-      message: `No node matches ${field}.nodeSelector. Label a node, or change the selector. ${effect}`,
+      message: `No node matches ${field}.nodeSelector. ${effect} Label a node, or change the selector.`,
     }
   })
 }
@@ -47,19 +47,21 @@ function addressProblems({ choice, field, gateways, isChained }: ExitWithGateway
     return [
       {
         reason: 'EgressIPNotOnNode',
-        message: `Egress IP ${choice.address} is on no interface of ${names}. Add it to an interface there. Until then replies do not come back.`,
+        message: `Egress IP ${choice.address} is on no gateway (${names}). Add it to an interface of one of them. Until then, replies do not reach the pods.`,
       },
     ]
   }
-  const unlessOwn = isChained ? " other than the node's own, which the other CNI plugin uses" : ''
+  const unlessOwn = isChained
+    ? " The node's own address does not count, because the other CNI plugin uses it."
+    : ''
   return gateways
     .filter((gateway) => !hasEgressIp(gateway))
     .map(({ node }) => ({
       reason: 'NoEgressIP',
       message:
         choice.by === 'interface'
-          ? `Interface ${choice.name} of node ${node.name} is missing or has no address${unlessOwn}. Add an address to it, or change ${field}.interface.`
-          : `Node ${node.name} has no interface with a default route and an address${unlessOwn}, or its agent does not run. Check the agent, or name an interface in ${field}.interface.`,
+          ? `Interface ${choice.name} of node ${node.name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.${unlessOwn}`
+          : `Node ${node.name} reports no egress IP. Check that its agent runs. Then add an address to its interface with the default route, or set ${field}.interface.${unlessOwn}`,
     }))
 }
 
@@ -80,14 +82,14 @@ function poolProblems(gateways: readonly Gateway[]): readonly Problem[] {
       {
         reason: 'NoEgressIP',
         message:
-          'No gateway has an address from egressCIDRs. Until one has, the traffic of the policy is dropped.',
+          'No gateway has an address from egressCIDRs, so Sallyport drops the traffic that the policy selects. Check that egressCIDRs has a free address and that a gateway is healthy.',
       },
     ]
   return served
     .filter(({ isHolding }) => !isHolding)
     .map(({ node, egressIps }) => ({
       reason: 'EgressIPNotOnNode',
-      message: `Egress IP ${Object.values(egressIps).join(' and ')} is not on node ${node.name} yet. The agent there adds it when the agent runs and the interface exists.`,
+      message: `Egress IP ${Object.values(egressIps).join(' and ')} is not on node ${node.name} yet. Check that the agent of node ${node.name} runs, and that the gateway’s interface exists. The agent then adds it.`,
     }))
 }
 
@@ -98,7 +100,7 @@ export function healthProblems({ policy: { spread }, exits, unhealthy }: Served)
   return [
     {
       reason: 'NoHealthyGateway',
-      message: `No gateway is healthy: ${names.join(', ')}. Until one is, new connections try all of them.`,
+      message: `No gateway is healthy: ${names.join(', ')}. Nodes still try all of them for new connections. Check these nodes and their agents.`,
     },
   ]
 }
@@ -117,6 +119,6 @@ export function zoneProblems({ policy, exits, zones, ineligible, unhealthy }: Se
     )
     .map((zone) => ({
       reason: 'NoGatewayInZone',
-      message: `No gateway in zone ${zone} is healthy, and azAffinity is localOnly. Traffic of pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.`,
+      message: `No gateway in zone ${zone} is healthy, and azAffinity is localOnly. Traffic that this policy selects from pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.`,
     }))
 }

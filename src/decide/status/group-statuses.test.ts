@@ -144,7 +144,7 @@ describe('conditions of pools and zones', () => {
       name: 'until the agents have put the addresses there, the policy is not ready',
       world: spread(pooled),
       expect: [
-        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.1 is not on node worker3 yet. The agent there adds it when the agent runs and the interface exists. Egress IP 172.18.9.2 is not on node worker4 yet. The agent there adds it when the agent runs and the interface exists.',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.1 is not on node worker3 yet. Check that the agent of node worker3 runs, and that the gateway’s interface exists. The agent then adds it. Egress IP 172.18.9.2 is not on node worker4 yet. Check that the agent of node worker4 runs, and that the gateway’s interface exists. The agent then adds it.',
         'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
       ],
     },
@@ -171,9 +171,9 @@ describe('conditions of pools and zones', () => {
         ],
       },
       expect: [
-        'Ready=False NoEgressIP: No gateway has an address from egressCIDRs. Until one has, the traffic of the policy is dropped.',
+        'Ready=False NoEgressIP: No gateway has an address from egressCIDRs, so Sallyport drops the traffic that the policy selects. Check that egressCIDRs has a free address and that a gateway is healthy.',
         'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs has no address left for worker3, worker4. Add addresses to egressCIDRs, or lower maxGatewayNodes.',
-        'EgressCIDRsOverlap=True OlderPolicyWins: egressCIDRs 172.18.9.0/29 overlaps with egressCIDRs of the older policy old. The older policy keeps the addresses that both name.',
+        'EgressCIDRsOverlap=True OlderPolicyWins: egressCIDRs 172.18.9.0/29 overlaps with egressCIDRs of the older policy old. The older policy keeps the addresses that both name. Remove the overlap from one of them.',
       ],
     },
     {
@@ -188,14 +188,14 @@ describe('conditions of pools and zones', () => {
       name: 'a zone that localOnly leaves without a gateway',
       world: { ...spread({ azAffinity: 'localOnly' }), ...dead('worker3') },
       expect: [
-        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly. Traffic of pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.',
+        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly. Traffic that this policy selects from pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.',
       ],
     },
     {
       name: 'no gateway that lives',
       world: { ...spread(), ...dead('worker3', 'worker4') },
       expect: [
-        'Ready=False NoHealthyGateway: No gateway is healthy: worker3, worker4. Until one is, new connections try all of them.',
+        'Ready=False NoHealthyGateway: No gateway is healthy: worker3, worker4. Nodes still try all of them for new connections. Check these nodes and their agents.',
       ],
     },
     {

@@ -43,6 +43,9 @@ test('a healthy gateway that has not confirmed the latest lease is behind', () =
     ],
   })
   assert.deepEqual([...behind], [['172.18.0.42', ['worker3']]])
-  assert.match(gatewayBehind(['worker3'])[0]?.message ?? '', /^Nodes wait for worker3 to confirm/)
+  assert.match(
+    gatewayBehind(['worker3'])[0]?.message ?? '',
+    /^The latest leases are not confirmed by worker3,/,
+  )
   assert.deepEqual(gatewayBehind([]), [])
 })

@@ -18,8 +18,8 @@ export function exhaustion({
       status: 'True',
       reason: 'NoPortsLeft',
       message: isShort
-        ? 'Nodes need more ports than this egress IP has. More connections to the same destination are dropped. Add an egress IP, or spread the destinations.'
-        : 'All ports of this egress IP are leased. Add an egress IP, or spread the destinations.',
+        ? 'Nodes need more ports than this egress IP has. New connections to a destination are dropped when the node has no free port for it. Add an egress IP to the policy.'
+        : 'All leasable ports of this egress IP are leased. Add an egress IP to the policy.',
     }
   if (left * fewLeft < leasable)
     return {
@@ -27,7 +27,7 @@ export function exhaustion({
       status: 'False',
       reason: 'FewPortsLeft',
       message:
-        'Less than an eighth of the ports of this egress IP is left. Add an egress IP, or spread the destinations.',
+        'Fewer than one eighth of the leasable ports of this egress IP are free. Add an egress IP to the policy.',
     }
   return { type, status: 'False', reason: 'PortsLeft', message: 'This egress IP has ports left to lease.' }
 }
@@ -35,7 +35,7 @@ export function exhaustion({
 /** Present only while gateways are behind for longer than it takes them. */
 export function gatewayBehind(gateways: readonly string[]): readonly TimelessCondition[] {
   if (gateways.length === 0) return []
-  const message = `Nodes wait for ${gateways.join(' and ')} to confirm the latest leases. Check that the agent there runs and reaches the API server.`
+  const message = `The latest leases are not confirmed by ${gateways.join(' and ')}, so nodes do not use them yet. Check that the agent of each gateway named here runs and reaches the API server.`
   return [{ type: 'Unconfirmed', status: 'True', reason: 'GatewayBehind', message }]
 }
 

@@ -17,7 +17,7 @@ export function poolConditions(
     return winner === undefined
       ? []
       : [
-          `egressCIDRs ${prefix} overlaps with egressCIDRs of the older policy ${winner.name}. The older policy keeps the addresses that both name.`,
+          `egressCIDRs ${prefix} overlaps with egressCIDRs of the older policy ${winner.name}. The older policy keeps the addresses that both name. Remove the overlap from one of them.`,
         ]
   })
   return [

@@ -52,7 +52,7 @@ export function refusalConditions(
   if (first === undefined) return []
   const pods = reports.reduce((sum, report) => sum + report.pods, 0)
   const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
-  const subject = pods === 1 ? `pod ${first.example}` : `${pods} pods, of which ${first.example} is one`
-  const message = `NetworkPolicy ${named.slice(0, maxNamed).join(', ')} restricts ${subject}. It cannot be enforced on traffic of this policy, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.`
+  const subject = pods === 1 ? `pod ${first.example}` : `${pods} pods, for example ${first.example}`
+  const message = `NetworkPolicy ${named.slice(0, maxNamed).join(', ')} restricts the egress of ${subject}. Sallyport cannot enforce a NetworkPolicy on traffic that an egress policy selects, so it drops this traffic. Exclude the pods from the NetworkPolicy or from this egress policy, or allow all egress in the NetworkPolicy. To send the traffic without the NetworkPolicy, set cni.networkPolicies=bypass.`
   return [{ type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message }]
 }

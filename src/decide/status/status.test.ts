@@ -98,7 +98,7 @@ describe('a policy’s status', () => {
       world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
       expect: [
         'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
-        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing or has no address. Add an address to it, or change egressGroups[0].interface. The other gateways carry the traffic.',
+        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGroups[0].interface. The other gateways carry the traffic.',
       ],
     },
     {
@@ -112,7 +112,7 @@ describe('a policy’s status', () => {
         ],
       },
       expect: [
-        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.9 is not on node worker3 yet. The agent there adds it when the agent runs and the interface exists.',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.9 is not on node worker3 yet. Check that the agent of node worker3 runs, and that the gateway’s interface exists. The agent then adds it.',
         'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs has no address left for worker4. Add addresses to egressCIDRs, or lower maxGatewayNodes.',
       ],
     },
@@ -221,28 +221,28 @@ describe('a policy’s status', () => {
       name: 'says that no node matches, and what to do',
       world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
       expect: [
-        'Ready=False NoGateway: No node matches egressGateway.nodeSelector. Label a node, or change the selector. Until then the traffic of the policy is dropped.',
+        'Ready=False NoGateway: No node matches egressGateway.nodeSelector. Sallyport drops the traffic that the policy selects. Label a node, or change the selector.',
       ],
     },
     {
       name: 'says which node lacks the interface',
       world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
       expect: [
-        'Ready=False NoEgressIP: Interface net0 of node worker3 is missing or has no address. Add an address to it, or change egressGateway.interface.',
+        'Ready=False NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGateway.interface.',
       ],
     },
     {
       name: 'says which node has no default route',
       world: { ...gateway({ nodeSelector: gatewayNodes }), egressNodes: [] },
       expect: [
-        'Ready=False NoEgressIP: Node worker3 has no interface with a default route and an address, or its agent does not run. Check the agent, or name an interface in egressGateway.interface.',
+        'Ready=False NoEgressIP: Node worker3 reports no egress IP. Check that its agent runs. Then add an address to its interface with the default route, or set egressGateway.interface.',
       ],
     },
     {
       name: 'says that the egress IP is on no gateway',
       world: gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.99' }),
       expect: [
-        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is on no interface of worker3. Add it to an interface there. Until then replies do not come back.',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is on no gateway (worker3). Add it to an interface of one of them. Until then, replies do not reach the pods.',
       ],
     },
     {
@@ -296,7 +296,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts 5 pods, of which default/luke is one. It cannot be enforced on traffic of this policy, so that traffic is dropped. Allow all egress in the NetworkPolicy, exclude the pods from one of the two, or set cni.networkPolicies=bypass.',
+        'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts the egress of 5 pods, for example default/luke. Sallyport cannot enforce a NetworkPolicy on traffic that an egress policy selects, so it drops this traffic. Exclude the pods from the NetworkPolicy or from this egress policy, or allow all egress in the NetworkPolicy. To send the traffic without the NetworkPolicy, set cni.networkPolicies=bypass.',
       ],
     },
     {
@@ -312,7 +312,7 @@ describe('a policy’s status', () => {
         ],
       },
       expect: [
-        'Ready=False NoGateway: No node matches egressGateways[1].nodeSelector. Label a node, or change the selector. The other gateways carry the traffic.',
+        'Ready=False NoGateway: No node matches egressGateways[1].nodeSelector. The other gateways carry the traffic. Label a node, or change the selector.',
       ],
     },
   ]

@@ -31,7 +31,7 @@ test('values.yaml has every setting of install, with its help', () => {
   for (const { path } of settings) assert.ok(root?.hasIn(path.split('.')), path)
   assert.match(
     values,
-    /# UDP port of the tunnel\. Firewalls must allow it between all nodes\.\ntunnelPort: 8472\n/,
+    /# UDP port of the tunnel\. Firewalls must allow it between all nodes\. Choose another port if flannel or Cilium\n# uses 8472\.\ntunnelPort: 8472\n/,
   )
 })
 

@@ -11,7 +11,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Accepted so that existing commands work, and without effect. Sallyport does not handle Services. kube-proxy or the other CNI plugin does.',
+    help: 'This setting has no effect. Sallyport accepts it so that existing commands work. kube-proxy or the other CNI plugin handles Services.',
   },
   {
     path: 'egressGateway.enabled',
@@ -32,7 +32,7 @@ export const processSettings = [
     key: 'egress-ip-linger-time',
     kind: 'duration',
     fallback: '2h4m',
-    help: 'How long nodes keep an egress IP after no policy uses it any more. Connections that are still open then break.',
+    help: 'How long nodes keep an egress IP that no policy uses any more. When this time ends, connections that still use the egress IP break.',
   },
   {
     path: 'egressGateway.portLeaseIdleTime',
@@ -47,7 +47,7 @@ export const processSettings = [
     kind: 'boolean',
     fallback: 'true',
     choices: ['true'],
-    help: 'Only true is supported: traffic that no policy selects leaves with the address of the node. In chained mode, the other CNI plugin does that.',
+    help: 'Traffic that no policy selects leaves with the node’s address. Only true is supported. In chained mode, the other CNI plugin chooses the address.',
   },
   {
     path: 'cni.chainingMode',
@@ -55,7 +55,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'none',
     choices: ['none', 'generic-veth'],
-    help: 'With none, Sallyport is the only CNI plugin. With generic-veth, another CNI plugin connects the pods by veth pairs, and Sallyport adds egress gateways. Do not change it while pods run.',
+    help: 'With none, Sallyport is the only CNI plugin. With generic-veth, another CNI plugin connects the pods by veth pairs, and Sallyport adds egress gateways. To change it, uninstall first.',
   },
   {
     path: 'cni.networkPolicies',
@@ -63,7 +63,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'refuse',
     choices: ['refuse', 'bypass'],
-    help: 'In chained mode, NetworkPolicies are not enforced on traffic that an egress policy selects. With refuse, Sallyport drops that traffic if a NetworkPolicy restricts the egress of its pod. With bypass, that traffic leaves.',
+    help: 'In chained mode, NetworkPolicies are not enforced on traffic that an egress policy selects. With refuse, Sallyport drops that traffic if a NetworkPolicy restricts the egress of its pod. With bypass, Sallyport sends that traffic, and the NetworkPolicy does not restrict it.',
   },
   {
     path: 'cni.binPath',
@@ -85,14 +85,14 @@ export const processSettings = [
     kind: 'boolean',
     fallback: 'false',
     choices: ['false'],
-    help: 'Accepted so that existing commands work. Only false is supported, because Sallyport has no L7 proxy.',
+    help: 'This setting has no effect. Only false is accepted, because Sallyport has no L7 proxy.',
   },
   {
     path: 'devices',
     key: 'devices',
     kind: 'list',
     fallback: '',
-    help: 'Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +, for example {eth+,net+}. If empty, Sallyport uses the devices with the node’s address or a default route.',
+    help: 'Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +, for example {eth+,net+}. By default, devices that have the node’s address or a default route.',
   },
   {
     path: 'tunnelProtocol',
@@ -108,7 +108,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '8472',
     range: [1, 65535],
-    help: 'UDP port of the tunnel. Firewalls must allow it between all nodes.',
+    help: 'UDP port of the tunnel. Firewalls must allow it between all nodes. Choose another port if flannel or Cilium uses 8472.',
   },
   {
     path: 'health.port',
@@ -124,7 +124,7 @@ export const processSettings = [
     kind: 'word',
     fallback: '127.0.0.1',
     choices: ['127.0.0.1', '0.0.0.0', '::'],
-    help: 'Address on which the agent serves probes and metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), everyone who reaches the node can. Prometheus in the cluster needs that. There is no authentication, and the metrics contain no secrets.',
+    help: 'Address on which the agent serves probes and metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), everyone who reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
   },
   {
     path: 'mtu',
@@ -141,14 +141,14 @@ export const processSettings = [
     fallback: '512',
     range: [16, 2048],
     isPowerOfTwo: true,
-    help: 'Number of slots. Each node gets one. Each slot owns an equal share of the guaranteed ports of every egress IP. Use a power of two from 16 to 2048. Above 512, policies that use a node’s own address have leased ports only. Do not change it after the install.',
+    help: 'Number of slots. Each node gets one. Each slot has an equal share of the ports of every egress IP, its floor, which needs no request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is also a node’s own address has no floors: nodes get its ports from the operator only. Do not change it after the install.',
   },
   {
     path: 'stackCIDRs',
     key: 'stack-cidrs',
     kind: 'cidrs',
     fallback: '10.96.0.0/12',
-    help: 'Destinations that Sallyport leaves to the kernel and kube-proxy. Set it to the range of Services.',
+    help: 'Destinations to which egress policies never apply. Set this to the range of your Services. With a wrong value, selected pods may not reach Services.',
   },
   {
     path: 'nonMasqueradeCIDRs',

@@ -27,7 +27,7 @@ const imageSettings: readonly Setting[] = [
     key: 'image-repository',
     kind: 'word',
     fallback: 'sallyport',
-    help: 'Image of agents and operators, without the tag.',
+    help: 'Image of agents and operators, without the tag. Set it: no image is published yet.',
   },
   {
     path: 'image.tag',
@@ -130,7 +130,7 @@ export const workloadSettings: readonly Setting[] = [
     kind: 'integer',
     fallback: '2',
     range: [1, 5],
-    help: 'Number of operators. One is active, the others stand by.',
+    help: 'Number of operators. One operator is active. The others are on standby.',
   },
   ...settingsOf('', 'agent-', 'agent', {
     resources: { requests: { cpu: '50m', memory: '120Mi' } },
