@@ -8,7 +8,7 @@ import { Target } from './target.ts'
 import { views } from './views.ts'
 
 /** A request that says until when it was repeated is repeated here for this long. */
-const patienceMs = 3_000
+const patienceMs = 10_000
 /** For one that is listed: that it is reached all the same would be told. */
 const briefMs = 300
 
