@@ -47,6 +47,12 @@ const volatile __u64 drop_window_ns = 1000000ULL;
 /* 1: chained mode. Another CNI plugin connects the pods, and traffic that no policy selects is left to it. */
 const volatile __u32 chained = 0;
 
+/*
+ * 1: stand-alone beside kube-proxy, which translates Services in the stack. The stack then carries what goes to a pod, in
+ * both directions: it can translate an answer back only if it sees the answer. Not with `chained`.
+ */
+const volatile __u32 services_by_stack = 0;
+
 /* UDP port of the tunnel, host byte order. */
 const volatile __u32 tunnel_port = 8472;
 

@@ -106,12 +106,11 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	struct cluster_destination *destination;
 
 	if (pod)
-		return send_to_pod(skb, packet, pod);
+		return services_by_stack ? pass_to_stack(skb) : send_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination || destination->kind != CLUSTER_HOST)
 		return DROP_NOT_A_LOCAL_POD;
-	/* The MAC is not this node's, and the stack would drop the packet as another host's. */
-	bpf_skb_change_type(skb, PACKET_HOST);
+	pass_to_stack(skb);
 	return PASS_TO_HOST;
 }
 

@@ -19,17 +19,21 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 
 	if (pod && chained)
 		return PASS_TO_STACK;
+	if (pod && packet->is_of_link)
+		return DROP_UNSUPPORTED_PROTOCOL;
 	if (pod)
-		return packet->is_of_link ? DROP_UNSUPPORTED_PROTOCOL : send_to_pod(skb, packet, pod);
+		return services_by_stack ? PASS_TO_STACK : send_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination)
 		return CONTINUE;
 	if (destination->kind == CLUSTER_HOST)
 		return PASS_TO_HOST;
-	if (chained || destination->kind != CLUSTER_NODE)
+	if (chained || destination->kind == CLUSTER_STACK)
 		return PASS_TO_STACK;
 	if (packet->is_of_link)
 		return DROP_UNSUPPORTED_PROTOCOL;
+	if (services_by_stack && destination->kind == CLUSTER_PODS)
+		return PASS_TO_STACK;
 	node = destination->node;
 	return send_to_node(skb, packet, &node, TUNNEL_POD, SENT_TO_NODE);
 }

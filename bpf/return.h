@@ -13,6 +13,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
 	struct mapping *mapping;
+	bool through_stack;
 	enum verdict verdict;
 	struct pod *pod;
 
@@ -35,13 +36,14 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	rewrite.to = flow.source;
 	rewrite.from_port = key.source_port;
 	rewrite.to_port = flow.source_port;
+	through_stack = services_by_stack && mapping->through_stack;
 	track_inward(mapping, packet, skb->len, now);
 	if (!mapping->masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
 	if (verdict != CONTINUE)
 		return verdict;
-	return send_to_pod(skb, packet, pod);
+	return through_stack ? pass_to_stack(skb) : send_to_pod(skb, packet, pod);
 }
 
 /*

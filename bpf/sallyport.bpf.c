@@ -65,6 +65,7 @@
 #include "to-pod.h"
 #include "from-overlay.h"
 #include "from-world.h"
+#include "to-world.h"
 #include "sweep.h"
 
 char LICENSE[] SEC("license") = "GPL v2";
@@ -125,6 +126,25 @@ int from_world(struct __sk_buff *skb)
 			       PASS_NOT_OURS;
 
 	return leave(skb, &packet, FROM_WORLD, verdict);
+}
+
+/* The stack sends a packet out by a native device. Attached only beside kube-proxy. */
+SEC("tc")
+int to_world(struct __sk_buff *skb)
+{
+	struct journey journey = { .now = now_ns() };
+	struct packet packet = {};
+	enum verdict verdict = read_to_world(skb, &packet) ?:
+			       identify_sender(&packet, &journey) ?:
+			       refuse_forged_tunnel(&packet) ?:
+			       find_flow(&packet, &journey) ?:
+			       open_flow(skb, &packet, &journey) ?:
+			       return_through_stack(&journey) ?:
+			       translate_outward(skb, &packet, &journey) ?:
+			       return_to_owner(skb, &packet) ?:
+			       DROP_NO_ROUTE;
+
+	return leave(skb, &packet, TO_WORLD, verdict);
 }
 
 /* The agent hands in entries of the tables that may have expired. It runs on no device. */

@@ -118,7 +118,7 @@ static __always_inline enum verdict become_too_big(struct __sk_buff *skb, const 
 	return become_too_big6(skb, packet, quoted, mtu);
 }
 
-/* Sends the answer out by the device that the packet came by. */
+/* Sends the answer out by the device that the packet came by, or back in by the device that it was about to leave by. */
 static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu)
 {
 	enum verdict verdict = become_too_big(skb, packet, mtu);
@@ -129,7 +129,8 @@ static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct pack
 	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
 		return DROP_INTERNAL;
 	record_departure(DEPARTED_BY_DEVICE, device_of(skb));
-	return bpf_redirect(skb->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TOO_BIG : DROP_INTERNAL;
+	return bpf_redirect(skb->ifindex, packet->is_leaving ? BPF_F_INGRESS : 0) == TC_ACT_REDIRECT ? SENT_TOO_BIG :
+													DROP_INTERNAL;
 }
 
 /*

@@ -107,6 +107,7 @@ enum program {
 	TO_POD,
 	FROM_OVERLAY,
 	FROM_WORLD,
+	TO_WORLD,
 	PROGRAMS,
 };
 
@@ -133,14 +134,15 @@ struct cluster_key {
 };
 
 enum cluster_kind {
-	CLUSTER_NODE = 1,	/* another node or its pods, through the tunnel; in chained mode the node alone, by the stack */
+	CLUSTER_NODE = 1,	/* another node, through the tunnel; in chained mode by the stack */
 	CLUSTER_HOST,		/* this node itself */
 	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
+	CLUSTER_PODS,		/* pods of another node, through the tunnel */
 };
 
 struct cluster_destination {
 	__u32 kind;		/* enum cluster_kind */
-	struct address node;	/* with CLUSTER_NODE: where the tunnel ends */
+	struct address node;	/* with CLUSTER_NODE and CLUSTER_PODS: where the tunnel ends */
 };
 
 /* Key of the LPM `rules`: which rule a destination has in a policy set. */
@@ -257,7 +259,8 @@ enum mapping_state {
  */
 struct mapping {
 	struct bpf_spin_lock lock;	/* for `reclaimed` alone */
-	__u32 reclaimed;		/* 1: a CPU deletes the mapping */
+	__u16 reclaimed;		/* 1: a CPU deletes the mapping */
+	__u16 through_stack;		/* 1: the stack translated the destination, and must see the replies */
 	struct address egress_ip;
 	__be16 egress_port;
 	__u8 state;			/* enum mapping_state, or-ed */

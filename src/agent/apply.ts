@@ -19,6 +19,7 @@ interface NetworkSettings {
   /** Of the pods; 0: what the underlay leaves. */
   readonly mtu: number
   readonly isChained: boolean
+  readonly servicesByStack: boolean
 }
 
 /** By what this node's kernel is changed. */
@@ -63,7 +64,7 @@ export class Applier {
     const overlay = this.#prepare(tables.self.tunnelAddress, devices)
     await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
     const nativeDevices = selectNativeDevices(devices, this.#settings.devices, tables.self.tunnelAddress)
-    const hooks = hookDevices(datapath, planHooks(overlay, nativeDevices, attachments))
+    const hooks = hookDevices(datapath, planHooks(overlay, nativeDevices, attachments, this.#settings))
     this.#route(tunnelRoutes(tables, overlay), overlay)
     return { overlay, nativeDevices, hooks }
   }

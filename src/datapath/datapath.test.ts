@@ -58,7 +58,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
       [77n, { preferred: [a('172.18.0.42')], standby: [a('172.18.0.43')], keepsAddress: true }],
     ]),
     cluster: new Map([
-      [p('10.244.1.0/24'), { kind: 'node', tunnelAddress: a('172.18.0.4') }],
+      [p('10.244.1.0/24'), { kind: 'pods', tunnelAddress: a('172.18.0.4') }],
       [p('172.18.0.3/32'), { kind: 'host' }],
       [p('fd00::/64'), { kind: 'stack' }],
     ]),

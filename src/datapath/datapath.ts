@@ -31,7 +31,7 @@ import {
 } from './tables.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
 
-export const programs = ['from_pod', 'to_pod', 'from_overlay', 'from_world'] as const
+export const programs = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world'] as const
 export type Program = (typeof programs)[number]
 
 export interface DatapathOptions {

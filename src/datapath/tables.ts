@@ -43,7 +43,7 @@ export interface Pod {
 }
 
 export type ClusterEntry =
-  | { readonly kind: 'node'; readonly tunnelAddress: Address }
+  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address }
   | { readonly kind: 'host' }
   | { readonly kind: 'stack' }
 
@@ -256,10 +256,12 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
     inner,
     (entry: ClusterEntry) => {
       if (entry.kind === 'node') return { kind: 'CLUSTER_NODE', node: entry.tunnelAddress }
+      if (entry.kind === 'pods') return { kind: 'CLUSTER_PODS', node: entry.tunnelAddress }
       return { kind: entry.kind === 'host' ? 'CLUSTER_HOST' : 'CLUSTER_STACK', node: nowhere }
     },
     (entry) => {
       if (entry.kind === 'CLUSTER_NODE') return { kind: 'node', tunnelAddress: entry.node }
+      if (entry.kind === 'CLUSTER_PODS') return { kind: 'pods', tunnelAddress: entry.node }
       return { kind: entry.kind === 'CLUSTER_HOST' ? 'host' : 'stack' }
     },
   )
@@ -434,6 +436,7 @@ function mappingCodec(btf: Btf) {
     egress_port: port,
     state: flags(btf.enumeration('mapping_state')),
     masqueraded: flag,
+    through_stack: flag,
     fin_out_end: u32,
     fin_in_end: u32,
     acknowledged: u32,

@@ -17,11 +17,12 @@ export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Pre
   const others = nodes.filter(({ name }) => name !== self.name).reverse()
   for (const node of [...others, self]) {
     const isSelf = node.name === self.name
-    const elsewhere: ClusterDestination = { kind: 'node', tunnelAddress: tunnelAddressOf(node) }
+    const tunnelAddress = tunnelAddressOf(node)
+    const byStack = isSelf || world.settings.isChained
     for (const prefix of node.podCIDRs)
-      cluster.set(prefix, isSelf || world.settings.isChained ? { kind: 'stack' } : elsewhere)
+      cluster.set(prefix, byStack ? { kind: 'stack' } : { kind: 'pods', tunnelAddress })
     for (const address of node.internalIPs)
-      cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : elsewhere)
+      cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : { kind: 'node', tunnelAddress })
   }
   return cluster
 }

@@ -641,7 +641,7 @@ describe('the cluster', () => {
     }),
   )
   test('is pods and nodes elsewhere, by the tunnel', () => {
-    assert.deepEqual(cluster.get(prefix('10.244.2.0/24')), { kind: 'node', tunnelAddress: '172.18.0.5' })
+    assert.deepEqual(cluster.get(prefix('10.244.2.0/24')), { kind: 'pods', tunnelAddress: '172.18.0.5' })
     assert.deepEqual(cluster.get(prefix('fc00::5/128')), { kind: 'node', tunnelAddress: '172.18.0.5' })
   })
   test('is this node itself', () => {

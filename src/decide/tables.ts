@@ -40,7 +40,8 @@ export interface Group {
 }
 
 export type ClusterDestination =
-  | { readonly kind: 'node'; readonly tunnelAddress: Address }
+  /** An address of another node, or the pods of another node. */
+  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address }
   | { readonly kind: 'host' }
   | { readonly kind: 'stack' }
 

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { NetworkPolicyMode } from '../decide/world.ts'
 import type { Prefix } from '../net/prefix.ts'
 import type { Parsed } from './settings/assignments.ts'
-import type { processSettings } from './settings/process-settings.ts'
+import { type processSettings, replacesKubeProxy } from './settings/process-settings.ts'
 import { settings } from './settings/settings.ts'
 import { type ValueOf, valueSchema } from './settings/value.ts'
 
@@ -14,6 +14,8 @@ export interface Configuration {
   readonly slots: number
   /** Whether another CNI plugin connects the pods. Sallyport's plugin runs after it. */
   readonly isChained: boolean
+  /** Stand-alone beside kube-proxy: what goes to a pod passes through the node's stack, which translates Services. */
+  readonly servicesByStack: boolean
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
@@ -55,6 +57,8 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       devices: values.devices,
       slots: values.slots,
       isChained: values['cni-chaining-mode'] !== 'none',
+      servicesByStack:
+        values['cni-chaining-mode'] === 'none' && !replacesKubeProxy(values['kube-proxy-replacement']),
       networkPolicies: values['cni-network-policies'],
       tunnelPort: values['tunnel-port'],
       healthPort: values['health-port'],

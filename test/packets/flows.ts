@@ -48,6 +48,7 @@ export function established(flow: Flow = {}): (node: NodeUnderTest) => undefined
       egress_port: egressPort,
       state: ['STATE_REPLIED', 'STATE_ESTABLISHED'],
       masqueraded: false,
+      through_stack: false,
       fin_out_end: 0,
       fin_in_end: 0,
       acknowledged: 0,

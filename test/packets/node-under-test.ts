@@ -138,11 +138,11 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
       egressIps.map((ip, index) => [BigInt(index + 1), { preferred: [ip], standby: [], keepsAddress: false }]),
     ),
     cluster: new Map([
-      [prefix('10.244.2.0/24'), { kind: 'node', tunnelAddress: other }],
+      [prefix('10.244.2.0/24'), { kind: 'pods', tunnelAddress: other }],
       [prefix('172.18.0.3/32'), { kind: 'host' }],
       [prefix('172.18.0.4/32'), { kind: 'node', tunnelAddress: other }],
       [prefix('2001:db8::3/128'), { kind: 'host' }],
-      [prefix('fd00:2::/64'), { kind: 'node', tunnelAddress: other }],
+      [prefix('fd00:2::/64'), { kind: 'pods', tunnelAddress: other }],
       [prefix('10.96.0.0/12'), { kind: 'stack' }],
     ]),
     rules: new Map([

@@ -27,16 +27,19 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
   ] as readonly Partial<Attachment>[] as readonly Attachment[]
   const native = [{ index: 2, name: 'eth0' }] as readonly Partial<NodeDevice>[] as readonly NodeDevice[]
   const overlay = { ifindex: 3, mac: '02:00:00:00:00:03', mtu: 1450 }
+  const planned = (servicesByStack: boolean): string[] =>
+    planHooks(overlay, native, pods, { servicesByStack }).map(({ program, device }) => `${program} ${device}`)
+  assert.deepEqual(planned(false), [
+    'from_overlay sallyport',
+    'from_world eth0',
+    'to_pod ours',
+    'from_pod ours',
+    'to_pod theirs',
+    'from_pod theirs',
+  ])
   assert.deepEqual(
-    planHooks(overlay, native, pods).map(({ program, device }) => `${program} ${device}`),
-    [
-      'from_overlay sallyport',
-      'from_world eth0',
-      'to_pod ours',
-      'from_pod ours',
-      'to_pod theirs',
-      'from_pod theirs',
-    ],
+    planned(true).filter((hook) => !planned(false).includes(hook)),
+    ['to_world eth0'],
   )
 })
 

@@ -24,17 +24,22 @@ export function planHooks(
   overlay: Overlay,
   nativeDevices: readonly NodeDevice[],
   attachments: readonly Attachment[],
+  { servicesByStack }: { readonly servicesByStack: boolean },
 ): WantedHook[] {
   return [
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },
-    ...nativeDevices.map(
-      ({ index, name }) =>
-        ({ program: 'from_world', ifindex: index, direction: 'ingress', device: name }) as const,
-    ),
+    ...nativeDevices.flatMap((device) => nativeHooks(device, servicesByStack)),
     ...attachments.flatMap(({ wired, device }) =>
       wired === undefined ? [] : podHooks(wired.ifindex, device),
     ),
   ]
+}
+
+/** Outwards only where kube-proxy may have sent a pod's packet to an address outside the cluster. */
+function nativeHooks({ index: ifindex, name: device }: NodeDevice, servicesByStack: boolean): WantedHook[] {
+  const inward: WantedHook = { program: 'from_world', ifindex, direction: 'ingress', device }
+  const outward: WantedHook = { program: 'to_world', ifindex, direction: 'egress', device }
+  return servicesByStack ? [inward, outward] : [inward]
 }
 
 /** Both directions: what the stack delivers to a pod tells which of its packets are answers. */
@@ -81,6 +86,6 @@ function describeOvertaking({ program, device }: WantedHook, others: readonly st
 
 /** A device that is no longer native has no egress IPs. A pod's programs stay as long as its device. */
 function isLeftOver(hook: HookAttachment, wanted: readonly WantedHook[]): boolean {
-  const isNodes = hook.program === 'from_world' || hook.program === 'from_overlay'
-  return isNodes && !wanted.some((each) => placeOf(each) === placeOf(hook))
+  const isPods = hook.program === 'from_pod' || hook.program === 'to_pod'
+  return !isPods && !wanted.some((each) => placeOf(each) === placeOf(hook))
 }

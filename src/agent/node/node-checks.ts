@@ -34,7 +34,7 @@ interface NodeWishes {
   readonly mtu: number
 }
 
-const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world']
+const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world']
 /** IPv6 asks for 1,280 of each link (RFC 8200 section 5), and the tunnel takes at most 70 of it. */
 const leastMtu = 1350
 

@@ -1,16 +1,19 @@
 import type { Tables } from '../../decide/tables.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { deleteRoute, listRoutes, putRoute, type Route } from '../../linux/routes.ts'
-import { familyOfPrefix, type Prefix, prefixLength } from '../../net/prefix.ts'
+import { familyOfPrefix } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 
 /** VNI of traffic between pods and nodes: TUNNEL_POD of bpf/types.h. */
 export const podTunnelId = 1n
 
-/** How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. */
+/**
+ * How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. Nodes reach each other by the underlay,
+ * which the tunnel itself needs.
+ */
 export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   return [...tables.cluster].flatMap(([prefix, destination]) => {
-    if (destination.kind !== 'node' || isOneAddress(prefix)) return []
+    if (destination.kind !== 'pods') return []
     const source = familyOfPrefix(prefix) === 4 ? tables.self.masquerade4 : tables.self.masquerade6
     return [
       {
@@ -24,11 +27,6 @@ export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
       },
     ]
   })
-}
-
-/** A node's own: nodes reach each other by the underlay, which the tunnel itself needs. */
-function isOneAddress(prefix: Prefix): boolean {
-  return prefixLength(prefix) === (familyOfPrefix(prefix) === 4 ? 32 : 128)
 }
 
 /** Makes `desired` the routes into the tunnel over one device, and touches none that is right already. */

@@ -31,13 +31,14 @@ const suitable: ClusterFacts = {
 }
 const chained: PlannedInstall = {
   isChained: true,
+  servicesByStack: false,
   stackCIDRs: ['10.96.0.0/12' as Prefix],
   tunnelPort: 8472,
   binaries: '/opt/cni/bin',
   image: 'registry.example.com/sallyport',
 }
 /** Sallyport as the only CNI plugin, with an unknown component that handles Services. */
-const standalone: PlannedInstall = { ...chained, isChained: false }
+const standalone: PlannedInstall = { ...chained, isChained: false, servicesByStack: true }
 const noService = /there is no DaemonSet kube-proxy/
 
 /** A finding that the table below does not test. */
@@ -76,7 +77,7 @@ describe('preflight reports, with a remedy,', () => {
     ['Services outside stackCIDRs', { services: { prefixes: ['172.20.0.0/16' as Prefix], addresses: ['172.20.0.1' as Address] } }, chained, /^problem Services have addresses in 172\.20\.0\.0\/16, 172\.20\.0\.1, outside stackCIDRs \(10\.96\.0\.0\/12\).*--set stackCIDRs=\{172\.20\.0\.0\/16\}/],
     ['Services partly outside stackCIDRs', { services: { prefixes: ['10.0.0.0/8' as Prefix], addresses: [] } }, chained, /^problem Services have addresses in 10\.0\.0\.0\/8, outside/],
     ['Services with one known address', { services: { prefixes: [], addresses: ['10.43.0.1' as Address] } }, chained, /^problem Services have addresses in 10\.43\.0\.1, outside/],
-    ['kube-proxy without another CNI plugin', { daemonSets: ['kube-system/kube-proxy'] }, standalone, /^problem kube-proxy handles Services here.*no DNS.*generic-veth/],
+    ['kube-proxy, and an install that replaces it', { daemonSets: ['kube-system/kube-proxy'] }, { ...standalone, servicesByStack: false }, /^problem kube-proxy handles Services here.*no DNS.*kubeProxyReplacement=false/],
     ['a Helm release', { helmRelease: 'gateway', dryRuns: [] }, chained, /^warning the Helm release gateway manages this install: .*helm upgrade/],
     ['an object that the API server refuses', { dryRuns: [{ object: 'customresourcedefinition.apiextensions.k8s.io/x', refusal: 'Forbidden: must not specify', warnings: [] }] }, chained, /^problem the API server refuses customresourcedefinition.*must not specify/],
     ['an object that the API server warns about', { dryRuns: [{ object: 'daemonset.apps/sallyport', refusal: undefined, warnings: ['would violate PodSecurity'] }] }, chained, /^warning the API server warns about daemonset\.apps\/sallyport: would violate/],

@@ -35,33 +35,35 @@ const otherProducts: readonly OtherProduct[] = [
 
 export function judgeOtherProducts(
   { daemonSets }: ClusterFacts,
-  { isChained, tunnelPort }: PlannedInstall,
+  { isChained, servicesByStack, tunnelPort }: PlannedInstall,
 ): Finding[] {
   const present = otherProducts.filter(({ pattern }) => daemonSets.some((name) => pattern.test(name)))
   return [
     ...present.flatMap((product) => judgeOtherProduct(product, tunnelPort)),
     ...judgeNetwork(present[0]?.name, isChained),
-    ...judgeProxy(daemonSets, isChained),
+    ...judgeProxy(daemonSets, isChained || servicesByStack),
   ]
 }
 
-/** In chained mode, the other plugin carries pods' traffic to Services, as before. */
-function judgeProxy(daemonSets: readonly string[], isChained: boolean): Finding[] {
+/** kube-proxy translates Services in the node's stack, so pods reach them only if their packets pass through it. */
+function judgeProxy(daemonSets: readonly string[], isStackUsed: boolean): Finding[] {
   const isThere = daemonSets.some((name) => /\/kube-proxy/.test(name))
-  if (isChained) return isThere ? [{ level: 'fine', what: 'kube-proxy handles Services' }] : []
+  if (isThere && isStackUsed) return [{ level: 'fine', what: 'kube-proxy handles Services' }]
   if (isThere)
     return [
       {
         level: 'problem',
-        what: 'kube-proxy handles Services here, but without another CNI plugin its answers do not reach pods, so pods have no DNS',
-        remedy: 'chain Sallyport to another CNI plugin: --set cni.chainingMode=generic-veth',
+        what: 'kube-proxy handles Services here, but with this value of kubeProxyReplacement packets pass it by, so pods have no Services and no DNS',
+        remedy: 'leave Services to kube-proxy: --set kubeProxyReplacement=false',
       },
     ]
   return [
     {
       level: 'warning',
       what: 'there is no DaemonSet kube-proxy, and Sallyport does not handle Services',
-      remedy: 'run something else on each node that does, or pods cannot reach Services such as DNS',
+      remedy: isStackUsed
+        ? 'run kube-proxy, or pods cannot reach Services such as DNS. k3s and others run it in a process of their own, which preflight does not see'
+        : 'pods cannot reach Services such as DNS. If they need to: run kube-proxy, and --set kubeProxyReplacement=false',
     },
   ]
 }

@@ -9,7 +9,7 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
     ['Kernel:', status.kernel],
     [
       'KubeProxyReplacement:',
-      `False   [${devices.map(describeDevice).join(', ')}]${isAsked ? `   (${asked} was asked for; Services are not handled in the datapath)` : ''}`,
+      `False   [${devices.map(describeDevice).join(', ')}]${isAsked ? `   (${asked} was asked for, but Sallyport does not translate Services yet: pods cannot reach them)` : ''}`,
     ],
     [
       'Masquerading:',

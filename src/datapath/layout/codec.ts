@@ -143,11 +143,15 @@ const flag8 = number<boolean>(1, {
   read: (buffer, at) => buffer.readUInt8(at) !== 0,
   write: (buffer, at, value) => void buffer.writeUInt8(value ? 1 : 0, at),
 })
+const flag16 = number<boolean>(2, {
+  read: (buffer, at) => buffer.readUInt16LE(at) !== 0,
+  write: (buffer, at, value) => void buffer.writeUInt16LE(value ? 1 : 0, at),
+})
 const flag32 = number<boolean>(4, {
   read: (buffer, at) => buffer.readUInt32LE(at) !== 0,
   write: (buffer, at, value) => void buffer.writeUInt32LE(value ? 1 : 0, at),
 })
-export const flag: FieldKind<boolean> = (type) => flag8(type) ?? flag32(type)
+export const flag: FieldKind<boolean> = (type) => flag8(type) ?? flag16(type) ?? flag32(type)
 
 /** A u64 in two u32, low half first: where alignment to eight would pad the key of a trie. */
 export const u64Halves: FieldKind<bigint> = (type) =>

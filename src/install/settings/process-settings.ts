@@ -1,5 +1,10 @@
 import type { Setting } from './setting.ts'
 
+/** `strict` is Cilium's older word for `true`; the other words mean that kube-proxy stays. */
+export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
+  return kubeProxyReplacement === 'true' || kubeProxyReplacement === 'strict'
+}
+
 export const healthPortKey = 'health-port'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
 
@@ -11,7 +16,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'This setting has no effect. Sallyport accepts it so that existing commands work. kube-proxy or the other CNI plugin handles Services.',
+    help: 'Whether the cluster has no kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services: Sallyport does not translate them yet. In chained mode this setting has no effect.',
   },
   {
     path: 'egressGateway.enabled',

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The stages of to_world: the stack sends a packet out by a native device
+ *
+ * Beside kube-proxy the stack translates a Service's address into that of an endpoint. If the endpoint is outside the
+ * cluster, the packet comes here with its pod's own address. It leaves as if the pod had sent it to the endpoint itself, and
+ * the replies go back to the stack, which knows the Service. The kernel calls this program after the stack's own rules.
+ */
+#ifndef SALLYPORT_TO_WORLD_H
+#define SALLYPORT_TO_WORLD_H
+
+static __always_inline enum verdict read_to_world(struct __sk_buff *skb, struct packet *packet)
+{
+	if (is_of_vlan(skb) || parse_any(skb, packet) != CONTINUE)
+		return PASS_NOT_OURS;
+	packet->is_leaving = 1;
+	return CONTINUE;
+}
+
+/* from_pod has seen that the pod sent the packet. Fills in `pod`. */
+static __always_inline enum verdict identify_sender(const struct packet *packet, struct journey *journey)
+{
+	journey->pod = bpf_map_lookup_elem(&pods, &packet->sender);
+	if (!journey->pod)
+		return PASS_NOT_OURS;
+	return journey->pod->quarantined ? DROP_UNKNOWN_POD : CONTINUE;
+}
+
+/* Before the first packet leaves, and so before any reply. */
+static __always_inline enum verdict return_through_stack(const struct journey *journey)
+{
+	journey->mapping->through_stack = 1;
+	return CONTINUE;
+}
+
+#endif
