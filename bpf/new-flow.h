@@ -8,7 +8,8 @@
 #define SALLYPORT_NEW_FLOW_H
 
 /*
- * Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. The hop limit stays as it
+ * Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. Beside kube-proxy the stack
+ * sees all of it. It routes a packet for a pod into the tunnel, and one for a node to to_world, which tunnels it. The hop limit stays as it
  * is, because neighbour discovery tells a neighbour by it: another pod would take the sender for the router.
  */
 static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet)
@@ -32,7 +33,7 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 		return PASS_TO_STACK;
 	if (packet->is_of_link)
 		return DROP_UNSUPPORTED_PROTOCOL;
-	if (services_by_stack && destination->kind == CLUSTER_PODS)
+	if (services_by_stack && !packet->is_leaving)
 		return PASS_TO_STACK;
 	node = destination->node;
 	return send_to_node(skb, packet, &node, TUNNEL_POD, SENT_TO_NODE);

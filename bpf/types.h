@@ -137,7 +137,7 @@ enum cluster_kind {
 	CLUSTER_NODE = 1,	/* another node, through the tunnel; in chained mode by the stack */
 	CLUSTER_HOST,		/* this node itself */
 	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
-	CLUSTER_PODS,		/* pods of another node, through the tunnel */
+	CLUSTER_PODS,		/* pods of another node, through the tunnel: the node has a route to them */
 };
 
 struct cluster_destination {

@@ -31,10 +31,13 @@ const scopes = new Map([
 ] as const)
 const fixedLength = 8
 
-function fixedPart(family: number, prefixLength: number, index: number): Buffer {
+const hostScope = 254
+
+function fixedPart(family: number, prefixLength: number, index: number, scope = 0): Buffer {
   const fixed = Buffer.alloc(fixedLength)
   fixed.writeUInt8(family, 0)
   fixed.writeUInt8(prefixLength, 1)
+  fixed.writeUInt8(scope, 3)
   fixed.writeUInt32LE(index, 4)
   return fixed
 }
@@ -71,12 +74,14 @@ interface NewAddress {
   readonly hasPrefixRoute?: boolean
   /** Of IPv6: the node's own sockets do not choose it by themselves. */
   readonly isDeprecated?: boolean
+  /** No socket of the node chooses it, and it counts as no way to the node. */
+  readonly isOfHost?: boolean
 }
 
 /** Adds, or leaves what is there already. IPv6 skips duplicate address detection: we know whose address it is. */
 export function putAddress(
   netlink: Netlink,
-  { index, address, prefixLength, hasPrefixRoute, isDeprecated = false }: NewAddress,
+  { index, address, prefixLength, hasPrefixRoute, isDeprecated = false, isOfHost = false }: NewAddress,
 ): void {
   const isLent = isDeprecated && familyNumber(address) === addressFamily.ipv6
   const flags = flag.noDad | (hasPrefixRoute === false ? flag.noPrefixRoute : 0)
@@ -84,7 +89,7 @@ export function putAddress(
     `add ${address}/${prefixLength} to device ${index}`,
     messageType.newAddress,
     messageFlag.create | messageFlag.replace,
-    fixedPart(familyNumber(address), prefixLength, index),
+    fixedPart(familyNumber(address), prefixLength, index, isOfHost ? hostScope : 0),
     attribute(attributeType.local, kernelBytes(address)),
     attribute(attributeType.address, kernelBytes(address)),
     attributeU32(attributeType.flags, flags),

@@ -1,4 +1,4 @@
-import { type DeviceAddress, listAddresses } from '../../linux/device-addresses.ts'
+import { type DeviceAddress, listAddresses, putAddress } from '../../linux/device-addresses.ts'
 import {
   createVxlan,
   type Device,
@@ -95,6 +95,12 @@ export function isPodDevice(device: Device): boolean {
   return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
 }
 
+/**
+ * Nobody sends to it or from it: the "IPv4 dummy address" of RFC 7600. By a device without an address the kernel accepts
+ * packets only from sources that it would reach by the same device, even if rp_filter is 2.
+ */
+const dummyAddress = '192.0.0.8' as Address
+
 /** The tunnel's device. It is created again if its port is not the wanted one. After a restart the agent finds it as it was. */
 export function ensureOverlay(
   netlink: Netlink,
@@ -119,6 +125,7 @@ export function ensureOverlay(
   }
   if (overlay.mtu !== mtu || !overlay.isUp)
     setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
+  putAddress(netlink, { index: overlay.index, address: dummyAddress, prefixLength: 32, isOfHost: true })
   if (overlay.mac === undefined)
     throw new Error(`device ${overlayName} has no MAC address, so it is not the tunnel: rename or delete it`)
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
