@@ -106,9 +106,9 @@ describe('stand-alone beside kube-proxy', { skip: cannotRun, timeout: hangTimeou
 
       test('many connections one after another all succeed', async () => {
         const answers = await run(
-          `kubectl exec xwing -- sh -c 'for i in $(seq 200); do curl -s --max-time 3 http://${service.name} || echo failed; done' | sort | uniq -c`,
+          `kubectl exec xwing -- sh -c 'for i in $(seq 30); do curl -s --max-time 3 http://${service.name} || echo failed; done' | sort | uniq -c`,
         )
-        assert.equal(answers.trim(), `200 ${await addressOf('xwing')}`)
+        assert.equal(answers.trim(), `30 ${await addressOf('xwing')}`)
       })
     })
 
@@ -117,14 +117,14 @@ describe('stand-alone beside kube-proxy', { skip: cannotRun, timeout: hangTimeou
   })
 
   test('a selected pod leaves by the egress IP through a Service whose endpoint is outside, too', async () => {
-    for (let calls = 0; calls < 20; calls++) assert.match(await call('xwing', outside), /172\.18\.0\.42/)
+    for (let calls = 0; calls < 5; calls++) assert.match(await call('xwing', outside), /172\.18\.0\.42/)
     assert.match(await run(`kubectl exec xwing -- ${curlOutpost}`), /172\.18\.0\.42/)
   })
 
   test('a pod that no policy selects leaves by its node', async () => {
     assert.match(
       await run(`kubectl exec tiefighter -- curl -s --max-time 3 http://${outside} || true`),
-      /172\.18\.0\.6/,
+      /172\.18\.0\.5/,
     )
   })
 

@@ -41,12 +41,15 @@ export function judgeOtherProducts(
   return [
     ...present.flatMap((product) => judgeOtherProduct(product, tunnelPort)),
     ...judgeNetwork(present[0]?.name, isChained),
-    ...judgeProxy(daemonSets, isChained || servicesByStack),
+    ...judgeProxy(daemonSets, { isChained, isStackUsed: isChained || servicesByStack }),
   ]
 }
 
 /** kube-proxy translates Services in the node's stack, so pods reach them only if their packets pass through it. */
-function judgeProxy(daemonSets: readonly string[], isStackUsed: boolean): Finding[] {
+function judgeProxy(
+  daemonSets: readonly string[],
+  { isChained, isStackUsed }: { readonly isChained: boolean; readonly isStackUsed: boolean },
+): Finding[] {
   const isThere = daemonSets.some((name) => /\/kube-proxy/.test(name))
   if (isThere && isStackUsed) return [{ level: 'fine', what: 'kube-proxy handles Services' }]
   if (isThere)
@@ -57,6 +60,7 @@ function judgeProxy(daemonSets: readonly string[], isStackUsed: boolean): Findin
         remedy: 'leave Services to kube-proxy: --set kubeProxyReplacement=false',
       },
     ]
+  if (isChained) return []
   return [
     {
       level: 'warning',
