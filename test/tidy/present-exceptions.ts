@@ -24,7 +24,6 @@ export const longFiles: Excused = {
   'src/api/crd.test.ts': table,
   'src/cli/cluster-commands.test.ts': table,
   'src/datapath/datapath.test.ts': undivided,
-  'src/datapath/tables.ts': undivided,
   'src/decide/ports/port-owners.test.ts': table,
   'src/decide/resolve.test.ts': table,
   'src/decide/status/status.test.ts': table,
@@ -48,7 +47,6 @@ export const longFiles: Excused = {
 }
 
 export const longFunctions: Excused = {
-  'src/datapath/tables.ts tableCodecs': undivided,
   'src/lab/command.ts labCommand': undivided,
   'src/lab/lab.ts startLab': undivided,
   'test/lab/chained.test.ts chainedTo': undivided,
