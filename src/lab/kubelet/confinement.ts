@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { findImage } from '../images.ts'
 import { repository } from '../layout.ts'
+import { findImage } from '../programs/images.ts'
 import type { Container, Pod, SecurityContext } from './pod-spec.ts'
 
 /** What container runtimes leave to a container that asks for nothing (OCI's and containerd's default). */

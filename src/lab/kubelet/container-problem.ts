@@ -1,4 +1,4 @@
-import type { PodEvent } from '../pod-events.ts'
+import type { PodEvent } from '../cluster/pod-events.ts'
 import { ConfigProblem } from './environment.ts'
 import type { Container } from './pod-spec.ts'
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isRunning, type ProcessId } from '../machine.ts'
+import { isRunning, type ProcessId } from '../machines/machine.ts'
 import type { Container, Pod } from './pod-spec.ts'
 import { stateDirectory } from './state-directory.ts'
 

@@ -1,4 +1,4 @@
-import { parseQuantity } from '../quantity.ts'
+import { parseQuantity } from '../cluster/quantity.ts'
 import type { Container, Pod } from './pod-spec.ts'
 import type { DownwardItem, ResourceFieldRef } from './volumes/volume-spec.ts'
 

@@ -10,8 +10,8 @@ import {
   statSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { hide, isWithin } from '../hidden-folders.ts'
-import { identify, type ProcessId } from '../machine.ts'
+import { hide, isWithin } from '../machines/hidden-folders.ts'
+import { identify, type ProcessId } from '../machines/machine.ts'
 import { confine, protectFiles } from './confinement.ts'
 import type { Pod, SecurityContext } from './pod-spec.ts'
 import { stateDirectory } from './state-directory.ts'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
-import { clientToolsFolder, kubectlProblem, type ToolAge } from '../../client-tools.ts'
+import { clientToolsFolder, kubectlProblem, type ToolAge } from '../../programs/client-tools.ts'
 
 interface Outcome {
   readonly code: number

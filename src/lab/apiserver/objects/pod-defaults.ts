@@ -1,4 +1,4 @@
-import { canonicalQuantity } from '../../quantity.ts'
+import { canonicalQuantity } from '../../cluster/quantity.ts'
 import { isObject, type JsonObject } from './api-object.ts'
 
 /** What a real API server fills in of a pod's spec, in a pod and in a template of pods alike. */

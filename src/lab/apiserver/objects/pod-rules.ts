@@ -1,4 +1,4 @@
-import { parseQuantity } from '../../quantity.ts'
+import { parseQuantity } from '../../cluster/quantity.ts'
 import { badRequest, type FieldIssue } from '../http/status-error.ts'
 import { missing, wrong } from '../schema/field-issues.ts'
 import { type ApiObject, isEqual, isObject, type JsonObject } from './api-object.ts'

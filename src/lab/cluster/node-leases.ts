@@ -1,4 +1,4 @@
-import type { ResourceName } from '../kube/client.ts'
+import type { ResourceName } from '../../kube/client.ts'
 
 /** The namespace of the leases that kubelets renew and the node controller reads. */
 export const leaseNamespace = 'kube-node-lease'

@@ -1,6 +1,6 @@
-import { version } from '../api/version.ts'
-import { pauseImage } from './containerd/configuration.ts'
-import { repository } from './layout.ts'
+import { version } from '../../api/version.ts'
+import { pauseImage } from '../containerd/configuration.ts'
+import { repository } from '../layout.ts'
 
 /** An image stands for a program of this machine. The lab pulls nothing. */
 interface Image {
@@ -24,7 +24,7 @@ export const images: readonly Image[] = [
   { name: 'registry.k8s.io/pause', command: stay, about: 'sleeps', archived: pauseImage },
   {
     name: 'quay.io/isovalent-dev/egressgw-whatismyip',
-    command: [`${repository}/node_modules/.bin/node`, `${repository}/src/lab/outpost.ts`],
+    command: [`${repository}/node_modules/.bin/node`, `${repository}/src/lab/programs/outpost.ts`],
     about: 'the outpost, which answers with the caller’s address',
   },
   {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parseAllDocuments } from 'yaml'
-import { leaveWithReader } from '../runtime/closed-pipe.ts'
+import { leaveWithReader } from '../../runtime/closed-pipe.ts'
 
 leaveWithReader()
 

@@ -1,6 +1,6 @@
-import type { KubeClient, KubeObject } from '../kube/client.ts'
-import { coreResource } from '../kube/cluster-objects.ts'
-import { timestamp } from '../runtime/timestamp.ts'
+import type { KubeClient, KubeObject } from '../../kube/client.ts'
+import { coreResource } from '../../kube/cluster-objects.ts'
+import { timestamp } from '../../runtime/timestamp.ts'
 
 export interface PodEvent {
   readonly type: 'Normal' | 'Warning'

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { repository } from '../layout.ts'
 import { clientToolsFolder, type ToolAge } from './client-tools.ts'
-import { repository } from './layout.ts'
 
 const lines = readFileSync(join(repository, 'client-tools.lock'), 'utf8')
   .split('\n')

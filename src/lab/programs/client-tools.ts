@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { repository } from './layout.ts'
+import { repository } from '../layout.ts'
 
 /** ./setup unpacks two versions: Kubernetes 1.28 with Helm 3, and a recent Kubernetes with Helm 4. */
 export type ToolAge = 'oldest' | 'newest'

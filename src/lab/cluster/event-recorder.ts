@@ -1,6 +1,6 @@
-import type { KubeClient, KubeObject } from '../kube/client.ts'
-import { coreResource } from '../kube/cluster-objects.ts'
-import { timestamp } from '../runtime/timestamp.ts'
+import type { KubeClient, KubeObject } from '../../kube/client.ts'
+import { coreResource } from '../../kube/cluster-objects.ts'
+import { timestamp } from '../../runtime/timestamp.ts'
 import { type EventSource, eventObject, type PodEvent } from './pod-events.ts'
 
 interface RecordedEvent {

@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { nodeBinary } from './environment.ts'
-import { labsDirectory, repository } from './layout.ts'
+import { nodeBinary } from '../environment.ts'
+import { labsDirectory, repository } from '../layout.ts'
 
 /**
  * Nodes, containers and pods use this machine's files, except for two folders that are empty for them. Each has its own /tmp, which is

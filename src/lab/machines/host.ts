@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ipv4Of, ipv6Of, type NodePlan, network } from '../layout.ts'
 import { hiddenFolders, hide } from './hidden-folders.ts'
-import { ipv4Of, ipv6Of, type NodePlan, network } from './layout.ts'
 import {
   childOf,
   enterCommand,

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
+import { resultCache } from '../kubelet/cni.ts'
+import type { RuntimeName } from '../lab-state.ts'
+import { ipv4Of, type NodePlan, podNetwork } from '../layout.ts'
 import { type Machine, runInside } from './host.ts'
-import { resultCache } from './kubelet/cni.ts'
-import type { RuntimeName } from './lab-state.ts'
-import { ipv4Of, type NodePlan, podNetwork } from './layout.ts'
 
 /** CNI plugins that can connect a lab's pods, so that Sallyport is chained to them. */
 export const otherPlugins = ['ptp', 'bridge'] as const
