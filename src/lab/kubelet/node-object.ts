@@ -5,7 +5,7 @@ import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
 import { timestamp } from '../../runtime/timestamp.ts'
 import { leaseNamespace, nodeLeases } from '../cluster/node-leases.ts'
 import { controlPlane, kubernetesVersion, labLabel } from '../layout.ts'
-import { findNetwork } from './cni.ts'
+import { findNetwork } from './sandbox/cni.ts'
 
 interface NodeIdentity {
   readonly name: string

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { identify } from '../machines/machine.ts'
-import type { RunningContainer, RunningPod } from './containers.ts'
+import type { RunningContainer, RunningPod } from './containers/running-pods.ts'
 import { type ContainerStatus, containersOf, type Pod, type PodStatus } from './pod-spec.ts'
 import { podStatus, type Waiting } from './status.ts'
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { resultCache } from '../kubelet/cni.ts'
+import { resultCache } from '../kubelet/sandbox/cni.ts'
 import type { RuntimeName } from '../lab-state.ts'
 import { ipv4Of, type NodePlan, podNetwork } from '../layout.ts'
 import { type Machine, runInside } from './host.ts'

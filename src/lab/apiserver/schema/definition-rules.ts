@@ -1,6 +1,6 @@
 import type { FieldIssue } from '../http/status-error.ts'
 import { type ApiObject, isEqual, isObject, type JsonObject } from '../objects/api-object.ts'
-import { subdomainRule } from '../objects/object-metadata.ts'
+import { subdomainRule } from '../objects/rules/object-metadata.ts'
 import { forbidden, missing, tooMany, unsupported, wrong } from './field-issues.ts'
 import { structuralIssues } from './structural-schema.ts'
 import { validationRuleIssues } from './validation-rules.ts'

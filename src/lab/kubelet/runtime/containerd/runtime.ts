@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { containerdNamespace, containerdSocket } from '../../../containerd/configuration.ts'
 import { identify, isRunning, run } from '../../../machines/machine.ts'
 import { findImage, unknownImage } from '../../../programs/images.ts'
-import { ImageProblem } from '../../container-problem.ts'
-import { logDirectory, type RunningContainer, type RunningPod } from '../../containers.ts'
+import { ImageProblem } from '../../containers/container-problem.ts'
+import type { CommandResult } from '../../containers/probes.ts'
+import { logDirectory, type RunningContainer, type RunningPod } from '../../containers/running-pods.ts'
 import type { Container, Pod } from '../../pod-spec.ts'
-import type { CommandResult } from '../../probes.ts'
 import {
   type ContainerRuntime,
   type ContainerStart,
