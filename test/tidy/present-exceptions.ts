@@ -5,8 +5,6 @@
 type Excused = Readonly<Record<string, string>>
 
 export const imports: Excused = {
-  'src/cli/commands/preflight.ts imports src/agent/node/node-checks.ts':
-    'in a pod of the agent, preflight checks the node as the agent does when it starts',
   'src/cli/program.ts imports src/lab/command.ts':
     'a checkout has the command "lab"; it is loaded only there',
   'src/lab/command.ts imports src/cli/options.ts': 'the command "lab" takes --output as all commands do',
