@@ -29,8 +29,6 @@ export const longFiles: Excused = {
   'src/kube/client.ts': undivided,
   'src/kube/hardship.test.ts': table,
   'src/lab/apiserver/kubectl.test.ts': table,
-  'src/lab/apiserver/schema/definition-rules.ts': undivided,
-  'src/lab/apiserver/schema/structural-schema.ts': undivided,
   'test/conformance/requests.test.ts': table,
   'test/lab/cut-off.test.ts': undivided,
   'test/packets/from-pod-cases.ts': table,
