@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from '../src/lab/layout.ts'
-import { run } from '../src/lab/machine.ts'
+import { run } from '../src/lab/machines/machine.ts'
 import { compileHold } from '../test/support/hold-program.ts'
 
 export const loadBinary = join(repository, 'build/load')

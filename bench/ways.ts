@@ -1,11 +1,24 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { dockerRun } from '../src/lab/docker/docker.ts'
-import { connectToBridge, type Machine, runInside, setUpBridge, startMachine } from '../src/lab/host.ts'
 import { startLab, stopLab } from '../src/lab/lab.ts'
 import { loadLab, requireLab } from '../src/lab/lab-state.ts'
 import { labsDirectory } from '../src/lab/layout.ts'
-import { enterCommand, findCgroupRoot, inCgroup, removeCgroup, run, startDaemon } from '../src/lab/machine.ts'
+import {
+  connectToBridge,
+  type Machine,
+  runInside,
+  setUpBridge,
+  startMachine,
+} from '../src/lab/machines/host.ts'
+import {
+  enterCommand,
+  findCgroupRoot,
+  inCgroup,
+  removeCgroup,
+  run,
+  startDaemon,
+} from '../src/lab/machines/machine.ts'
 import { exec } from '../src/lab/shell.ts'
 import { loadBinary } from './tools.ts'
 

@@ -44,6 +44,7 @@ function newAgent(): Agent {
     log: createLog('test', 'silent'),
     onReady: () => {},
     pluginProblems: () => [],
+    checkNode: () => [],
   })
 }
 

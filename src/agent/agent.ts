@@ -11,6 +11,7 @@ import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
 import type { Address } from '../net/address.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Finding } from '../runtime/finding.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Loop } from '../runtime/reconcile.ts'
@@ -52,6 +53,8 @@ interface AgentOptions {
   readonly onReady: () => void
   /** What keeps pods from coming to us, one sentence each. */
   readonly pluginProblems: () => readonly string[]
+  /** Whether this node can do what Sallyport needs. */
+  readonly checkNode: () => readonly Finding[]
 }
 
 /** How often the tables are compared with what is decided although nothing has changed. */

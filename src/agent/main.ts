@@ -12,6 +12,7 @@ import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
+import type { Finding } from '../runtime/finding.ts'
 import { createLog, type Logger } from '../runtime/log.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
@@ -69,9 +70,9 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   })
   enterStage('check this node', log)
   using netlink = new Netlink()
-  const facts = gatherNodeFacts(netlink, options['pin-directory'], options['object-file'])
-  for (const { level, what, remedy } of judgeNode(facts, configuration))
-    if (level !== 'fine') log.warn({ remedy }, what)
+  const checkNode = (): readonly Finding[] =>
+    judgeNode(gatherNodeFacts(netlink, options['pin-directory'], options['object-file']), configuration)
+  for (const { level, what, remedy } of checkNode()) if (level !== 'fine') log.warn({ remedy }, what)
   const chain = isChained ? new ChainedConfiguration(options.socket, systemClock, log) : undefined
   const agent = new Agent({
     self,
@@ -94,6 +95,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       flushCompileCache()
       leaveStages()
     },
+    checkNode,
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
   enterStage('open the local API and the health port', log)

@@ -1,5 +1,5 @@
 import type { Desired } from '../datapath/desired.ts'
-import type { Pod } from '../datapath/tables.ts'
+import type { Pod } from '../datapath/tables/policy-tables.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './pods/attachments.ts'

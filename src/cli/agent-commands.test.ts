@@ -21,6 +21,7 @@ const api: LocalApi = {
   isReady: () => true,
   status: () => (answers.status ?? unchosen('status'))(),
   config: () => (answers.config ?? unchosen('config'))(),
+  findings: () => (answers.findings ?? unchosen('findings'))(),
   compatibleRows: async () => (answers.compatibleRows ?? unchosen('compatibleRows'))(),
   egress: () => (answers.egress ?? unchosen('egress'))(),
   drops: (signal) => (answers.drops ?? unchosen('drops'))(signal),

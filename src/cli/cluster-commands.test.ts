@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stringify } from 'yaml'
 import { runCommand } from '../../test/support/command-under-test.ts'
+import { RunningServer } from '../../test/support/running-server.ts'
 import { renderCrd } from '../api/crd.ts'
 import { kinds } from '../api/kinds.ts'
 import { version } from '../api/version.ts'
 import { KubeClient, type KubeObject, type ResourceName } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
 import { isNotFound } from '../kube/kube-error.ts'
-import { RunningServer } from '../lab/apiserver/http/running-server.ts'
 
 const server = await RunningServer.open(['guest-token,guest,2'])
 const client = new KubeClient(

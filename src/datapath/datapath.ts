@@ -20,15 +20,14 @@ import { Table } from './maps/table.ts'
 import { type Knobs, type LoadedObject, loadObject } from './object.ts'
 import { missingRequirements } from './requirements.ts'
 import { type SweepAnswer, type SweepTask, sweepRun } from './sweep-run.ts'
+import type { TableCodec } from './tables/map-layout.ts'
 import {
   type DropRecord,
   dropCodec,
   type PressureRecord,
   pressureCodec,
-  type TableCodec,
-  type TableCodecs,
-  tableCodecs,
-} from './tables.ts'
+} from './tables/observation-tables.ts'
+import { type TableCodecs, tableCodecs } from './tables/table-codecs.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
 
 export const programs = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world'] as const

@@ -1,23 +1,16 @@
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { keyString, type RawEntries } from './maps/maps.ts'
-import type {
-  ClusterEntry,
-  EgressIpEntry,
-  GroupEntry,
-  Pod,
-  PoolKey,
-  RuleEntry,
-  SelfEntry,
-  TableCodec,
-  TableCodecs,
-} from './tables.ts'
+import type { TableCodec } from './tables/map-layout.ts'
+import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
+import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
+import type { TableCodecs } from './tables/table-codecs.ts'
 
 /** All that the agent's tables must hold: the answer of `resolve`, with the devices that only the node knows. */
 export interface Desired {
   readonly self: SelfEntry
   /** By tunnel address. */
-  readonly nodes: ReadonlyMap<Address, { readonly slot: number | undefined }>
+  readonly nodes: ReadonlyMap<Address, NodeEntry>
   readonly egressIps: ReadonlyMap<Address, EgressIpEntry>
   readonly pools: readonly (PoolKey & { readonly blocks: readonly number[] })[]
   readonly groups: ReadonlyMap<bigint, GroupEntry>

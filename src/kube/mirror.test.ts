@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { RunningServer } from '../lab/apiserver/http/running-server.ts'
+import { RunningServer } from '../../test/support/running-server.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
 import { KubeClient, type KubeObject, type Resource } from './client.ts'

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { labCommand } from './command.ts'
 import type { LabState } from './lab-state.ts'
 import { unfinishedLab } from './lab-state.ts'
-import { identify } from './machine.ts'
+import { identify } from './machines/machine.ts'
 
 /** The lab's commands, which throw an error instead of ending the process. */
 function quietLab(): Command {

@@ -3,8 +3,8 @@ import { outputOption } from '../cli/options.ts'
 import { type LabOptions, startLab, stopLab } from './lab.ts'
 import { labVerb, listLabs, loadLab, type RuntimeName, requireLab, runtimeNames } from './lab-state.ts'
 import { dualStack, walkthroughNodes } from './layout.ts'
-import { isFrozen, isRunning } from './machine.ts'
-import { type OtherPlugin, otherPlugins } from './other-network.ts'
+import { isFrozen, isRunning } from './machines/machine.ts'
+import { type OtherPlugin, otherPlugins } from './machines/other-network.ts'
 import { rootProblem } from './requirements.ts'
 import { execInherit, openShell } from './shell.ts'
 import { runDemo } from './walkthrough/demo.ts'
@@ -28,20 +28,7 @@ Joining a cluster:
   cluster. Everything else that you created there stays. Credential plugins (exec) are not supported: use a
   kubeconfig with a token or a client certificate.`
 
-/** `sallyport lab …` */
-export function labCommand(): Command {
-  const lab = new Command('lab')
-    .description('run a whole cluster on this machine, in namespaces, to try Sallyport')
-    .enablePositionalOptions()
-    .hook('preAction', () => {
-      const problem = rootProblem()
-      if (problem !== undefined) throw new Error(problem)
-    })
-  const named = (command: Command): Command =>
-    command.option('--name <name>', 'the name of the lab; several labs can run side by side', 'lab')
-  lab.addHelpText(
-    'after',
-    `
+const examples = `
 Examples:
   sallyport lab demo                         start a lab, run the whole walkthrough in it, and remove the lab
   sallyport lab up && sallyport lab shell    start a lab and open a shell in it, with kubectl, docker and cilium
@@ -55,9 +42,42 @@ Examples:
 
 Processes in a lab reach only the lab's own network. They use the files of this machine: nodes, containers and pods run
 as root here and can write wherever root can. Only /tmp is their own, and on nodes also /etc, /opt and /run. The lab's
-shell differs from a shell on this machine only in its network. Run nothing in a lab that you would not run as root here.`,
-  )
-  named(lab.command('up'))
+shell differs from a shell on this machine only in its network. Run nothing in a lab that you would not run as root here.`
+
+/** `sallyport lab …` */
+export function labCommand(): Command {
+  const lab = new Command('lab')
+    .description('run a whole cluster on this machine, in namespaces, to try Sallyport')
+    .enablePositionalOptions()
+    .addHelpText('after', examples)
+    .hook('preAction', () => {
+      const problem = rootProblem()
+      if (problem !== undefined) throw new Error(problem)
+    })
+  addUp(lab)
+  addShell(lab)
+  addStatus(lab)
+  addDown(lab)
+  lab
+    .command('list')
+    .description('list the labs on this machine')
+    .action(() => {
+      for (const name of listLabs()) print(name)
+    })
+  lab
+    .command('demo')
+    .description('run the walkthrough of an egress gateway, command by command, and check every answer')
+    .action(async () => {
+      process.exitCode = await runDemo(print)
+    })
+  return lab
+}
+
+const named = (lab: Command, usage: string): Command =>
+  lab.command(usage).option('--name <name>', 'the name of the lab; several labs can run side by side', 'lab')
+
+function addUp(lab: Command): void {
+  named(lab, 'up')
     .description('start five nodes, an API server and controllers; there is no CNI plugin yet')
     .option('--kubeconfig <file>', 'join the cluster of this kubeconfig, instead of starting an API server')
     .option('--context <name>', 'the context of the kubeconfig; by default its current context')
@@ -87,40 +107,54 @@ shell differs from a shell on this machine only in its network. Run nothing in a
         .default('processes'),
     )
     .option('--dual-stack', 'give pods an IPv6 address as well')
-    .action(async ({ name, cni, runtime, dualStack: hasIPv6, ...joining }: { name: string } & UpOptions) => {
-      if (joining.context !== undefined && joining.kubeconfig === undefined)
-        throw new Error('--context selects a context of a kubeconfig: add --kubeconfig')
-      if (hasIPv6 && cni !== 'sallyport')
-        throw new Error(
-          `--dual-stack cannot be combined with --cni ${cni}: the lab supports IPv6 only for Sallyport’s pods`,
-        )
-      const aborted = new AbortController()
-      for (const signal of ['SIGINT', 'SIGTERM'] as const)
-        process.on(signal, () => aborted.abort(new Error('interrupted: nothing is left behind')))
-      await startLab({
-        name,
-        ...joining,
-        cni: cni === 'sallyport' ? undefined : cni,
-        runtime,
-        nodes: hasIPv6 ? dualStack(walkthroughNodes) : walkthroughNodes,
-        signal: aborted.signal,
-        onProgress: (step) => print(`starting ${step} …`),
-        onFinding: print,
-      })
-      print(`The lab is running. To open a shell in it, run "${labVerb('shell', name)}".`)
-    })
-  named(lab.command('shell'))
+    .action(up)
+}
+
+async function up({
+  name,
+  cni,
+  runtime,
+  dualStack: hasIPv6,
+  ...joining
+}: { name: string } & UpOptions): Promise<void> {
+  if (joining.context !== undefined && joining.kubeconfig === undefined)
+    throw new Error('--context selects a context of a kubeconfig: add --kubeconfig')
+  if (hasIPv6 && cni !== 'sallyport')
+    throw new Error(
+      `--dual-stack cannot be combined with --cni ${cni}: the lab supports IPv6 only for Sallyport’s pods`,
+    )
+  const aborted = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => aborted.abort(new Error('interrupted: nothing is left behind')))
+  await startLab({
+    name,
+    ...joining,
+    cni: cni === 'sallyport' ? undefined : cni,
+    runtime,
+    nodes: hasIPv6 ? dualStack(walkthroughNodes) : walkthroughNodes,
+    signal: aborted.signal,
+    onProgress: (step) => print(`starting ${step} …`),
+    onFinding: print,
+  })
+  print(`The lab is running. To open a shell in it, run "${labVerb('shell', name)}".`)
+}
+
+function addShell(lab: Command): void {
+  named(lab, 'shell')
     .description('open a shell in the lab, where the commands of the walkthrough work unchanged')
     .action(({ name }: { name: string }) => {
       process.exitCode = openShell(requireLab(name))
     })
-  named(lab.command('exec <command...>'))
+  named(lab, 'exec <command...>')
     .description('run one command as in the lab’s shell')
     .passThroughOptions()
     .action((command: string[], { name }: { name: string }) => {
       process.exitCode = execInherit(requireLab(name), command)
     })
-  named(lab.command('status'))
+}
+
+function addStatus(lab: Command): void {
+  named(lab, 'status')
     .description('show which nodes, containers and daemons of the lab run')
     .addOption(outputOption())
     .action(({ name, output }: { name: string; output?: string }) => {
@@ -144,7 +178,10 @@ shell differs from a shell on this machine only in its network. Run nothing in a
       if (state.joined !== undefined) print(`API server: ${state.joined.server}`)
       for (const { name: each, state: how } of [...machines, ...daemons]) print(`${each.padEnd(28)}${how}`)
     })
-  named(lab.command('down'))
+}
+
+function addDown(lab: Command): void {
+  named(lab, 'down')
     .description(
       'stop the lab, and remove its processes, namespaces and files, even if it started only partly',
     )
@@ -153,17 +190,4 @@ shell differs from a shell on this machine only in its network. Run nothing in a
       await stopLab(name)
       print('Nothing is left behind.')
     })
-  lab
-    .command('list')
-    .description('list the labs on this machine')
-    .action(() => {
-      for (const name of listLabs()) print(name)
-    })
-  lab
-    .command('demo')
-    .description('run the walkthrough of an egress gateway, command by command, and check every answer')
-    .action(async () => {
-      process.exitCode = await runDemo(print)
-    })
-  return lab
 }

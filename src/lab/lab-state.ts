@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { replaceFile } from '../runtime/replace-file.ts'
-import type { Machine } from './host.ts'
 import { apiServerPort, ipv4Of, isLabName, labPaths, labsDirectory, type NodePlan } from './layout.ts'
-import { isRunning, type ProcessId } from './machine.ts'
+import type { Machine } from './machines/host.ts'
+import { isRunning, type ProcessId } from './machines/machine.ts'
 
 /** How the lab's nodes run containers: as processes of this machine in namespaces, or with Debian's containerd and runc. */
 export const runtimeNames = ['processes', 'containerd'] as const

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { kubectlProblem } from './client-tools.ts'
 import { missingImages } from './containerd/image-store.ts'
+import { kubectlProblem } from './programs/client-tools.ts'
 
 const tools = [
   ['ip', 'iproute2'],

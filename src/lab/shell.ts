@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { labEnvironment } from './environment.ts'
 import type { LabState } from './lab-state.ts'
 import { labPaths } from './layout.ts'
-import { enterCommand } from './machine.ts'
+import { enterCommand } from './machines/machine.ts'
 
 /**
  * The command that runs `words` on the lab's host, where the user types the walkthrough. It has the host's network and hostname, and

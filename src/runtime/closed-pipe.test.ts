@@ -27,7 +27,7 @@ test('who has something to tidy up does so as after ctrl-C', () => {
 
 for (const [name, words] of [
   ['sallyport', 'cli/main.ts version'],
-  ['yq in a lab', 'lab/yq.ts'],
+  ['yq in a lab', 'lab/programs/yq.ts'],
 ] as const)
   test(`${name} leaves so`, () => {
     const pipeline = `echo 'a: 1' | "$0" ../${words} | true`

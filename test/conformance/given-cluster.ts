@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { readAccess } from '../../src/cli/cluster.ts'
 import { KubeClient } from '../../src/kube/client.ts'
-import { RunningServer } from '../../src/lab/apiserver/http/running-server.ts'
+import { RunningServer } from '../support/running-server.ts'
 
 /** The cluster that E2E_KUBECONFIG names, or else the lab's own API server. */
 export interface GivenCluster {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { version } from '../../src/api/version.ts'
-import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/other-network.ts'
+import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/machines/other-network.ts'
 import {
   cannotRun,
   eventually,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { runInside } from '../../src/lab/host.ts'
-import { restartKubelet, stopLab } from '../../src/lab/lab.ts'
-import { freeze } from '../../src/lab/machine.ts'
+import { restartKubelet } from '../../src/lab/daemons/controllers-and-kubelets.ts'
+import { stopLab } from '../../src/lab/lab.ts'
+import { runInside } from '../../src/lab/machines/host.ts'
+import { freeze } from '../../src/lab/machines/machine.ts'
 import {
   type Cluster,
   type ClusterPlan,

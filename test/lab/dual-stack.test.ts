@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of, walkthroughNodes } from '../../src/lab/layout.ts'
-import { policyFiles } from '../../src/lab/policy-files.ts'
+import { policyFiles } from '../../src/lab/programs/policy-files.ts'
 import { cannotRun, eventually, hangTimeoutMs, labFor, seenByOutpost, type } from './lab-under-test.ts'
 
 const outpost = `http://[${ipv6Of(7)}]:8000`

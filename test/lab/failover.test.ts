@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { runInside } from '../../src/lab/host.ts'
 import { stopLab } from '../../src/lab/lab.ts'
+import { runInside } from '../../src/lab/machines/host.ts'
 import {
   type Cluster,
   comeBack,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { clientToolsFolder } from '../../src/lab/client-tools.ts'
 import { repository } from '../../src/lab/layout.ts'
+import { clientToolsFolder } from '../../src/lab/programs/client-tools.ts'
 import {
   cannotRun,
   curlOutpost,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import type { EgressNode } from '../../src/api/egress-node.ts'
-import { restartApiServer, stopApiServer } from '../../src/lab/lab.ts'
+import { restartApiServer, stopApiServer } from '../../src/lab/daemons/api-server.ts'
 import type { LabState } from '../../src/lab/lab-state.ts'
 import {
   cannotRun,

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { startLab, stopLab } from '../../src/lab/lab.ts'
 import { listLabs, requireLab } from '../../src/lab/lab-state.ts'
-import { isRunning } from '../../src/lab/machine.ts'
+import { isRunning } from '../../src/lab/machines/machine.ts'
 import { cannotRun, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 
 describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/confinement.ts'
+import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/containers/confinement.ts'
 import {
   cannotRun,
   curlOutpost,

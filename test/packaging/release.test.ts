@@ -17,8 +17,8 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { stringify } from 'yaml'
 import { version } from '../../src/api/version.ts'
-import { RunningServer } from '../../src/lab/apiserver/http/running-server.ts'
-import { findKubectl } from '../../src/lab/client-tools.ts'
+import { findKubectl } from '../../src/lab/programs/client-tools.ts'
+import { RunningServer } from '../support/running-server.ts'
 
 /* What `make dist` makes is tried as a new user would: in an empty folder, with nothing of this repository in reach. */
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { DropRecord } from '../../src/datapath/tables.ts'
+import type { DropRecord } from '../../src/datapath/tables/observation-tables.ts'
 import { openNode, reset, skip } from './node-under-test.ts'
 import { ipv4 } from './packet.ts'
 

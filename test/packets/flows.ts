@@ -1,4 +1,4 @@
-import type { FlowKey, Mapping } from '../../src/datapath/tables.ts'
+import type { FlowKey, Mapping } from '../../src/datapath/tables/flow-tables.ts'
 import { type NodeUnderTest, ourPorts } from './node-under-test.ts'
 import { address, protocolNumber } from './packet.ts'
 

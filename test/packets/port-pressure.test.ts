@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
-import type { PressureRecord } from '../../src/datapath/tables.ts'
+import type { PressureRecord } from '../../src/datapath/tables/observation-tables.ts'
 import { flowKey } from './flows.ts'
 import {
   type NodeUnderTest,

@@ -81,6 +81,7 @@ export class AgentRun {
           log: this.process.log,
           onReady: () => story.tell(this.process.name, 'is ready: its tables are written'),
           pluginProblems: () => [],
+          checkNode: () => [],
         }),
     )
     story.tell(this.process.name, `starts as node ${nodeName}`)

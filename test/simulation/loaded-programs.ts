@@ -6,12 +6,8 @@ import { type Btf, readBtf } from '../../src/datapath/layout/btf.ts'
 import { libbpf } from '../../src/datapath/libbpf.ts'
 import { readAll } from '../../src/datapath/maps/maps.ts'
 import { type LoadedObject, loadObject } from '../../src/datapath/object.ts'
-import {
-  type PressureRecord,
-  pressureCodec,
-  type TableCodecs,
-  tableCodecs,
-} from '../../src/datapath/tables.ts'
+import { type PressureRecord, pressureCodec } from '../../src/datapath/tables/observation-tables.ts'
+import { type TableCodecs, tableCodecs } from '../../src/datapath/tables/table-codecs.ts'
 
 const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0 }
 

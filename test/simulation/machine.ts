@@ -1,5 +1,5 @@
 import type { Program } from '../../src/datapath/datapath.ts'
-import type { SimulatedRun } from '../../src/datapath/tables.ts'
+import type { SimulatedRun } from '../../src/datapath/tables/simulated-tables.ts'
 import { putAddress } from '../../src/linux/device-addresses.ts'
 import { findDevice } from '../../src/linux/devices.ts'
 import { putRoute } from '../../src/linux/routes.ts'

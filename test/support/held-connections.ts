@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
-import { enterCommand } from '../../src/lab/machine.ts'
+import { enterCommand } from '../../src/lab/machines/machine.ts'
 import { type Cluster, type Death, leaveAlone, ports } from './gateway-deaths.ts'
 import { capture, holdBinary } from './hold-program.ts'
 

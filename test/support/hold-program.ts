@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from '../../src/lab/layout.ts'
-import { run } from '../../src/lab/machine.ts'
+import { run } from '../../src/lab/machines/machine.ts'
 
 /** The program that holds connections, and serves them: `hold.c`. */
 export const holdBinary = join(repository, 'build/hold')

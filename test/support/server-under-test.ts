@@ -1,6 +1,6 @@
 import { after } from 'node:test'
 import { KubeClient } from '../../src/kube/client.ts'
-import { RunningServer } from '../../src/lab/apiserver/http/running-server.ts'
+import { RunningServer } from './running-server.ts'
 
 /** The lab's API server and a client with all rights, for the tests of one file. Both are closed after them. */
 export async function serverUnderTest(

@@ -35,6 +35,14 @@ test('an import that the matrix does not allow is found in every form', () => {
   )
 })
 
+test('an inner room that may import its outer room may not import the rooms beside it', () => {
+  const inner = { 'src/a': {}, 'src/a/one': { 'src/a': 'because' }, 'src/a/two': {} }
+  const found = (of: string) =>
+    forbiddenImports(sampleTree({ 'src/a/one/x.ts': `import { y } from '${of}'` }), inner)
+  assert.deepEqual(found('../y.ts'), [])
+  assert.deepEqual(found('../two/y.ts'), ['src/a/one/x.ts imports src/a/two/y.ts'])
+})
+
 test('a test that imports the benchmark is found', () => {
   const sample = { 'test/lab/x.test.ts': `import '../../bench/x.ts'`, 'bench/y.ts': `import './x.ts'` }
   assert.deepEqual(importsOfBench(sampleTree(sample)), ['test/lab/x.test.ts imports bench/x.ts'])

@@ -5,13 +5,65 @@ const kinds = 'kinds are shapes'
 const decisions = 'it carries out what was decided'
 const loop = 'clocks, logs and the loop are the same in every process'
 const client = 'it talks to the API server'
+const subjects = 'policies and nodes are what is decided about'
+const world = 'the world and the tables are what every decision reads and fills'
 const tested = 'a support of tests builds what the tests drive'
 
 /** Which room may import which, and why. Nothing of src imports a test or the benchmark: they are in no row. */
 export const rooms: Matrix = {
   'src/net': {},
   'src/api': { 'src/net': values },
-  'src/decide': { 'src/net': values, 'src/api': 'policies and nodes are what is decided about' },
+  /* In the folder itself: the world, the tables, and resolve, which asks every room for its part of them. */
+  'src/decide': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide/policies': 'resolve needs the valid policies and the rules of each pod',
+    'src/decide/gateways': 'resolve needs the gateways of each policy, and the order for each egress IP',
+    'src/decide/ports': 'the context holds the nodes by slot',
+    'src/decide/pools': 'the tables hold the addresses of pools',
+    'src/decide/status': 'resolve records what it refused',
+  },
+  'src/decide/policies': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide': world,
+    'src/decide/gateways':
+      'a pod’s rules name the gateways that are open to it, and a policy may name only usable addresses',
+    'src/decide/pools': 'a policy’s addresses can come from an egress pool',
+    'src/decide/status': 'an overlap of two policies is a condition of the later one',
+  },
+  'src/decide/gateways': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide': world,
+    'src/decide/policies': 'a gateway is a node that a policy selects',
+    'src/decide/ports': 'the table of an egress IP says who owns each port',
+    'src/decide/pools': 'a pool’s addresses are given to gateways',
+    'src/decide/status': 'a dead gateway is a condition of its policy',
+  },
+  'src/decide/ports': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide': world,
+    'src/decide/gateways':
+      'a lease is used when every gateway that may answer for the address has confirmed it',
+  },
+  'src/decide/pools': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide': world,
+    'src/decide/policies': 'the pool belongs to a policy',
+    'src/decide/gateways': 'only active gateways get addresses',
+  },
+  'src/decide/status': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide': 'a status shows what was decided about the world',
+    'src/decide/policies': 'a policy’s status',
+    'src/decide/gateways': 'it says which gateways a policy has, and what is wrong with them',
+    'src/decide/ports': 'slots and leases that were granted or refused',
+    'src/decide/pools': 'addresses that a pool gave, or lacked',
+  },
   'src/runtime': {},
   'src/kube': { 'src/net': values, 'src/api': kinds, 'src/runtime': loop },
   'src/linux': { 'src/net': values },

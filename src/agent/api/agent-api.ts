@@ -8,6 +8,7 @@ import type { KubePod } from '../../kube/cluster-objects.ts'
 import type { Machine } from '../../linux/machine.ts'
 import { parseAddress } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import type { Finding } from '../../runtime/finding.ts'
 import { reachabilityOf } from '../failover/failover-views.ts'
 import { podResource, trimPod } from '../observe.ts'
 import { bringUpLoopback } from '../pods/loopback.ts'
@@ -37,6 +38,7 @@ interface AgentApiOptions {
   readonly configuration: Configuration
   readonly configMap: Readonly<Record<string, string>>
   readonly pluginProblems: () => readonly string[]
+  readonly checkNode: () => readonly Finding[]
 }
 
 /** Answers from one snapshot each: a query changes nothing of what the agent knows or does. */
@@ -88,6 +90,10 @@ export class AgentApi implements LocalApi {
 
   config(): Readonly<Record<string, string>> {
     return this.#options.configMap
+  }
+
+  findings(): readonly Finding[] {
+    return this.#options.checkNode()
   }
 
   /** Asks the API server for the pods of all nodes, this once: the agent itself knows its own node's alone. */

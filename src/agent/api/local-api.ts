@@ -7,6 +7,7 @@ import type { Address } from '../../net/address.ts'
  *   GET  /readyz           204 when every watch has finished its first list and the tables are written, else 503
  *   GET  /v1/status        AgentStatus
  *   GET  /v1/config        Record<string, string>: the configuration in force, by its ConfigMap keys
+ *   GET  /v1/findings      Finding[]: what a check of this node finds now
  *   GET  /v1/bpf/egress    CompatibleEgressRow[]
  *   GET  /v1/egress        EgressView[]
  *   GET  /v1/drops         server-sent events, one DropEvent each

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import type { Finding } from '../../runtime/finding.ts'
 import { HttpError } from './http-error.ts'
 import type {
   AgentStatus,
@@ -17,6 +18,7 @@ export interface LocalApi {
   isReady(): boolean
   status(): AgentStatus
   config(): Readonly<Record<string, string>>
+  findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
   egress(): readonly EgressView[]
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
@@ -93,6 +95,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, api.status())
     case 'GET /v1/config':
       return sendJson(response, api.config())
+    case 'GET /v1/findings':
+      return sendJson(response, api.findings())
     case 'GET /v1/bpf/egress':
       return sendJson(response, await api.compatibleRows())
     case 'GET /v1/egress':

@@ -1,6 +1,6 @@
 import { hostname, release } from 'node:os'
 import type { Count, Datapath } from '../../datapath/datapath.ts'
-import type { DropRecord } from '../../datapath/tables.ts'
+import type { DropRecord } from '../../datapath/tables/observation-tables.ts'
 import type { Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import { type NodeDevice, overlayName } from '../node/node-network.ts'

@@ -19,7 +19,9 @@ export function addPreflight(program: Command): void {
     )
     .addOption(outputOption())
     .action(async (options: Options) => {
-      const findings = await (isInAgentPod() ? checkNode() : checkCluster(options))
+      const findings = await (isInAgentPod()
+        ? askAgent<readonly Finding[]>('/v1/findings')
+        : checkCluster(options))
       const { formatFindings } = await import('../../runtime/finding.ts')
       if (options.output === 'json') printJson(findings)
       else print(formatFindings(findings))
@@ -45,16 +47,4 @@ async function checkCluster(options: Options): Promise<readonly Finding[]> {
     binaries: data[cniKeys.binaries] ?? '',
     image: data['image-repository'] ?? '',
   })
-}
-
-/** Checks with the settings of the running agent. Its own programs and devices on the node count as ours. */
-async function checkNode(): Promise<readonly Finding[]> {
-  const { configMapData, parseConfiguration } = await import('../../install/configuration.ts')
-  const { gatherNodeFacts, judgeNode } = await import('../../agent/node/node-checks.ts')
-  const { defaultObjectFile, defaultPinDirectory } = await import('../../datapath/datapath.ts')
-  const { Netlink } = await import('../../linux/netlink.ts')
-  const parsed = parseConfiguration(configMapData(await askAgent<Record<string, string>>('/v1/config')))
-  if (!parsed.ok) throw new Error(parsed.issues.join('; '))
-  using netlink = new Netlink()
-  return judgeNode(gatherNodeFacts(netlink, defaultPinDirectory, defaultObjectFile), parsed.value)
 }

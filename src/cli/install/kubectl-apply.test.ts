@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { kubectlMissing, RunningServer } from '../../lab/apiserver/http/running-server.ts'
+import { kubectlMissing, RunningServer } from '../../../test/support/running-server.ts'
 
 const deploy = join(import.meta.dirname, '../../../deploy')
 

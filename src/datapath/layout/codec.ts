@@ -16,33 +16,47 @@ interface Field<T> {
 }
 
 /** How a field looks; says whether the layout fits, or undefined where it does not. */
-type FieldKind<T> = (type: TypeLayout) => Field<T> | undefined
+export type FieldKind<T> = (type: TypeLayout) => Field<T> | undefined
 
 type Shape = Readonly<Record<string, FieldKind<unknown>>>
 type ValueOf<S extends Shape> = { -readonly [K in keyof S]: S[K] extends FieldKind<infer T> ? T : never }
 
 /**
- * Throws where the shape names a field that the struct does not have, forgets one that it has, or sees one
- * as something of another size. Only `reserved` fields and the kernel's spin lock go unnamed; they are zero.
+ * Throws if the shape names a field that the struct does not have, lacks one that it has, or sees one
+ * as something of another size. Only `reserved` fields and the kernel's spin lock have no name; they are zero.
  */
-export function codec<S extends Shape>(layout: StructLayout, shape: S): Codec<ValueOf<S>> {
+export function codec<S extends Shape>(
+  layout: StructLayout,
+  shape: S,
+  nameOf: (member: string) => string = (member) => member,
+): Codec<ValueOf<S>> {
   const fields: { name: keyof S & string; offset: number; field: Field<unknown> }[] = []
-  for (const { name, offset, type } of layout.members) {
+  for (const { name: member, offset, type } of layout.members) {
+    const name = nameOf(member)
     const kind = Object.hasOwn(shape, name) ? shape[name] : undefined
     if (kind !== undefined) {
       const field = kind(type)
       if (field === undefined)
-        throw new Error(`struct ${layout.name}: field ${name} (${describe(type)}) does not match its codec`)
+        throw new Error(`struct ${layout.name}: field ${member} (${describe(type)}) does not match its codec`)
       fields.push({ name, offset, field })
-    } else if (!name.startsWith('reserved') && !isSpinLock(type)) {
-      throw new Error(`struct ${layout.name} has a field ${name} that its codec lacks`)
+    } else if (!member.startsWith('reserved') && !isSpinLock(type)) {
+      throw new Error(`struct ${layout.name} has a field ${member} that its codec lacks`)
     }
   }
   for (const name of Object.keys(shape))
-    if (!layout.members.some((member) => member.name === name))
+    if (!layout.members.some((member) => nameOf(member.name) === name))
       throw new Error(`struct ${layout.name} has no field ${name}, but its codec has one`)
   return structCodec(layout.size, fields)
 }
+
+/** As `codec`, with the names of TypeScript: `policySet` is `policy_set` in C. `called` has names that differ more. */
+export const record = <S extends Shape>(
+  layout: StructLayout,
+  shape: S,
+  called: Readonly<Record<string, keyof S & string>> = {},
+): Codec<Readonly<ValueOf<S>>> => codec(layout, shape, (member) => called[member] ?? camelCase(member))
+
+const camelCase = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
 
 function structCodec<T>(
   size: number,

@@ -3,10 +3,10 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { stringify } from 'yaml'
+import { RunningServer } from '../../../test/support/running-server.ts'
 import { renderCrd } from '../../api/crd.ts'
-import { RunningServer } from '../../lab/apiserver/http/running-server.ts'
-import { clientToolsFolder } from '../../lab/client-tools.ts'
 import { repository } from '../../lab/layout.ts'
+import { clientToolsFolder } from '../../lab/programs/client-tools.ts'
 
 const chart = join(repository, 'deploy/chart')
 const ours = ['--namespace', 'kube-system']

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { WebSocketServer } from 'ws'
 import { stringify } from 'yaml'
+import { execMissing, kubectlMissing, RunningServer } from '../../../test/support/running-server.ts'
 import { renderCrds } from '../../api/crd.ts'
-import { execMissing, kubectlMissing, RunningServer } from './http/running-server.ts'
 
 const skip = kubectlMissing
 let server: RunningServer

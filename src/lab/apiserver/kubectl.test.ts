@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, describe, test } from 'node:test'
 import { WebSocketServer } from 'ws'
+import { execMissing, kubectlMissing, RunningServer } from '../../../test/support/running-server.ts'
 import { renderCrds } from '../../api/crd.ts'
-import { execMissing, kubectlMissing, RunningServer } from './http/running-server.ts'
 
 const policy = (name: string, spec: object): string =>
   JSON.stringify({ apiVersion: 'cilium.io/v2', kind: 'CiliumEgressGatewayPolicy', metadata: { name }, spec })

@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { repository } from '../layout.ts'
-import { run } from '../machine.ts'
+import { run } from '../machines/machine.ts'
 import { containerdConfiguration, containerdNamespace, containerdSocket } from './configuration.ts'
 
 const archives = ['sallyport.tar', 'toolbox.tar', 'pause.tar'].map((name) =>

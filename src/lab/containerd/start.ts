@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Machine } from '../host.ts'
 import { labPaths } from '../layout.ts'
-import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../machine.ts'
+import type { Machine } from '../machines/host.ts'
+import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../machines/machine.ts'
 import { containerdConfiguration, containerdSocket } from './configuration.ts'
 import { copyImageStore } from './image-store.ts'
 

@@ -3,7 +3,7 @@ import { coreResource } from '../../kube/cluster-objects.ts'
 import { Mirror } from '../../kube/mirror.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
-import { leaseNamespace, nodeLeases } from '../node-leases.ts'
+import { leaseNamespace, nodeLeases } from '../cluster/node-leases.ts'
 import type { NodeLease, NodeObject, PodObject, Workload } from './workload.ts'
 
 export const nodesName = coreResource('nodes', false)

@@ -1,6 +1,6 @@
 import { isConflict, isNotFound } from '../../kube/kube-error.ts'
 import { timestamp } from '../../runtime/timestamp.ts'
-import { recordEvent } from '../pod-events.ts'
+import { recordEvent } from '../cluster/pod-events.ts'
 import { type Cluster, podsName } from './cluster.ts'
 import { isNodeReady, type NodeObject, type PodObject, refusal } from './workload.ts'
 

@@ -2,10 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectToBridge, startMachine } from '../host.ts'
-import { findImage, unknownImage } from '../images.ts'
 import { type LabContainer, type LabState, saveLab } from '../lab-state.ts'
 import { keptFolders, labPaths, network, repository } from '../layout.ts'
+import { connectToBridge, startMachine } from '../machines/host.ts'
 import {
   childOf,
   endProcess,
@@ -17,7 +16,8 @@ import {
   isRunning,
   removeCgroup,
   startDaemon,
-} from '../machine.ts'
+} from '../machines/machine.ts'
+import { findImage, unknownImage } from '../programs/images.ts'
 import { dockerError, findTarget, logOf, stateOf, targetsOf } from './targets.ts'
 
 function requireContainer(state: LabState, name: string): LabContainer {

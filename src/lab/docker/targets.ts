@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { LabContainer, LabState } from '../lab-state.ts'
 import { labPaths } from '../layout.ts'
-import { isFrozen, isRunning, type ProcessId } from '../machine.ts'
+import { isFrozen, isRunning, type ProcessId } from '../machines/machine.ts'
 
 /** A node or container, as the commands use it. */
 interface Target {

@@ -3,9 +3,9 @@ import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
 import { timestamp } from '../../runtime/timestamp.ts'
+import { leaseNamespace, nodeLeases } from '../cluster/node-leases.ts'
 import { controlPlane, kubernetesVersion, labLabel } from '../layout.ts'
-import { leaseNamespace, nodeLeases } from '../node-leases.ts'
-import { findNetwork } from './cni.ts'
+import { findNetwork } from './sandbox/cni.ts'
 
 interface NodeIdentity {
   readonly name: string

@@ -1,4 +1,4 @@
-import { containersDue, type RunningContainer, type RunningPod } from './containers.ts'
+import { containersDue, type RunningContainer, type RunningPod } from './containers/running-pods.ts'
 import type { Container, ContainerStatus, Pod, PodStatus } from './pod-spec.ts'
 
 export interface Waiting {

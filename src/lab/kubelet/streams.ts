@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { followLog, type LogSource, readText, tailOf } from './container-log.ts'
+import { followLog, type LogSource, readText, tailOf } from './containers/container-log.ts'
 
 /** What exec, attach and logs need to know of a container. Only what runs can be entered; its log can be read afterwards, too. */
 export interface ContainerHandle extends LogSource {

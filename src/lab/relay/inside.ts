@@ -11,7 +11,7 @@ import {
   streamLog,
   streamUpgrade,
   toStatusError,
-} from '../apiserver/http/kubelet-streams.ts'
+} from '../apiserver/http/kubelets/kubelet-streams.ts'
 import { forwardedHeaders } from './credentials.ts'
 import { passRequest, sendRefusal, unanswered } from './forward.ts'
 import { PodStreams, parsePodStream } from './pod-streams.ts'

@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
 import { ensureCertificates } from '../apiserver/http/certificates.ts'
-import { until } from '../machine.ts'
+import { until } from '../machines/machine.ts'
 import type { JoinedAccess } from './kubeconfig.ts'
 
 /** The request as the API server received it. */

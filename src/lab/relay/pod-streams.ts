@@ -5,7 +5,7 @@ import {
   type KubeletCall,
   kubeletPath,
   type StreamSubresource,
-} from '../apiserver/http/kubelet-streams.ts'
+} from '../apiserver/http/kubelets/kubelet-streams.ts'
 import { StatusError } from '../apiserver/http/status-error.ts'
 import type { ApiObject } from '../apiserver/objects/api-object.ts'
 

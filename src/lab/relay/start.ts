@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { daemonEnvironment, nodeBinary } from '../environment.ts'
+import { endOfLog, logOf, programWords } from '../daemons/program.ts'
+import { daemonEnvironment } from '../environment.ts'
 import { controlPlaneOf, type LabState } from '../lab-state.ts'
-import { apiServerPort, ipv4Of, labPaths, repository } from '../layout.ts'
-import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../machine.ts'
+import { apiServerPort, ipv4Of, labPaths } from '../layout.ts'
+import { enterCommand, isRunning, type ProcessId, startDaemon, until } from '../machines/machine.ts'
 
 type RelayProcesses = { readonly relay: ProcessId; readonly 'relay-inside': ProcessId }
 
@@ -31,7 +32,7 @@ function startOutside(state: LabState): ProcessId {
     ...['--joined', paths.joined, '--token-auth-file', paths.tokens, '--socket', paths.relaySocket],
     ...(state.joined?.impersonatesNodes ? ['--impersonate-nodes'] : []),
   ]
-  return startHalf(state, 'relay', commandOf('outside', words))
+  return startHalf(state, 'relay', programWords('relay/outside.ts', words))
 }
 
 function startInside(state: LabState, ready: string): ProcessId {
@@ -43,12 +44,11 @@ function startInside(state: LabState, ready: string): ProcessId {
     ...['--kubelet-token-file', paths.kubeletToken, '--ready-file', ready],
     ...state.nodes.flatMap(({ name, lastOctet }) => ['--node', `${name}=${ipv4Of(lastOctet)}`]),
   ]
-  return startHalf(state, 'relay-inside', enterCommand(machine.init.pid, ['net'], commandOf('inside', words)))
-}
-
-function commandOf(half: 'inside' | 'outside', words: readonly string[]): string[] {
-  const file = `${repository}/src/lab/relay/${half}.ts`
-  return [nodeBinary, '--disable-warning=ExperimentalWarning', file, ...words]
+  return startHalf(
+    state,
+    'relay-inside',
+    enterCommand(machine.init.pid, ['net'], programWords('relay/inside.ts', words)),
+  )
 }
 
 function startHalf(state: LabState, name: string, words: readonly string[]): ProcessId {
@@ -56,10 +56,4 @@ function startHalf(state: LabState, name: string, words: readonly string[]): Pro
     cgroup: join(state.cgroup, 'host'),
     env: daemonEnvironment,
   })
-}
-
-const logOf = (state: LabState, name: string): string => join(labPaths(state.name).logs, `${name}.log`)
-
-function endOfLog(state: LabState, name: string): string {
-  return readFileSync(logOf(state, name), 'utf8').trim().slice(-500)
 }

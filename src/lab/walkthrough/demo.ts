@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import { startLab, stopLab } from '../lab.ts'
 import { type LabState, loadLab } from '../lab-state.ts'
-import { isRunning } from '../machine.ts'
+import { isRunning } from '../machines/machine.ts'
 import type { Step } from './step.ts'
 import { steps } from './steps.ts'
 import { walk } from './walk.ts'

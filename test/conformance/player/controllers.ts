@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import type { RunningServer } from '../../../src/lab/apiserver/http/running-server.ts'
+import type { RunningServer } from '../../support/running-server.ts'
 
 const main = join(import.meta.dirname, '../../../src/lab/controllers/main.ts')
 

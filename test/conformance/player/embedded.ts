@@ -1,4 +1,4 @@
-import { RunningServer } from '../../../src/lab/apiserver/http/running-server.ts'
+import { RunningServer } from '../../support/running-server.ts'
 import { startControllers } from './controllers.ts'
 import { givens } from './given.ts'
 import { readListed } from './listed.ts'

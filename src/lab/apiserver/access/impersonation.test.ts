@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { kubectlMissing, RunningServer } from '../http/running-server.ts'
+import { kubectlMissing, RunningServer } from '../../../../test/support/running-server.ts'
 
 const server = await RunningServer.open(['guest-token,guest,2'])
 after(() => server[Symbol.asyncDispose]())

@@ -1,5 +1,5 @@
 import { type ApiObject, isObject, type JsonObject } from '../objects/api-object.ts'
-import { objectsIn } from '../objects/pod-defaults.ts'
+import { objectsIn } from '../objects/pods/pod-defaults.ts'
 import type { Store } from '../objects/store.ts'
 import type { Attempt, User } from './access.ts'
 

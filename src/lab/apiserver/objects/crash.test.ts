@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { connect } from 'node:tls'
-import { RunningServer } from '../http/running-server.ts'
+import { RunningServer } from '../../../../test/support/running-server.ts'
 
 const maps = '/api/v1/namespaces/default/configmaps'
 let server: RunningServer

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { stringify } from 'yaml'
+import { kubectlMissing, RunningServer } from '../../../../test/support/running-server.ts'
 import { renderCrds } from '../../../api/crd.ts'
 import { defaultNames } from '../../../install/manifest.ts'
 import { renderInstall } from '../../../install/manifests.ts'
-import { kubectlMissing, RunningServer } from '../http/running-server.ts'
 
 /** What clients rely on in the answers of a server: refusals, discovery, descriptions, watches, dry runs. */
 const skip = kubectlMissing

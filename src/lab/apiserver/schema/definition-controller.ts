@@ -1,7 +1,7 @@
 import { timestamp } from '../../../runtime/timestamp.ts'
 import { type ApiObject, isEqual, isObject, type JsonObject } from '../objects/api-object.ts'
-import { trackUpdate } from '../objects/field-ownership.ts'
-import { builtInLists } from '../objects/list-merging.ts'
+import { trackUpdate } from '../objects/ownership/field-ownership.ts'
+import { builtInLists } from '../objects/ownership/list-merging.ts'
 import { keyOf, type Store } from '../objects/store.ts'
 
 const resource = 'apiextensions.k8s.io/customresourcedefinitions'

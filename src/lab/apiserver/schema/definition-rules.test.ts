@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ApiObject } from '../objects/api-object.ts'
-import { fillDefaults } from '../objects/defaults.ts'
 import type { ResourceKind } from '../objects/resources.ts'
+import { fillDefaults } from '../objects/writes/defaults.ts'
 import { definitionIssues } from './definition-rules.ts'
 
 const withMetadata = (metadata: object): ApiObject =>

@@ -1,17 +1,13 @@
 import type { FieldIssue } from '../http/status-error.ts'
-import { type ApiObject, isEqual, isObject, type JsonObject } from '../objects/api-object.ts'
-import { subdomainRule } from '../objects/object-metadata.ts'
-import { forbidden, missing, tooMany, unsupported, wrong } from './field-issues.ts'
-import { structuralIssues } from './structural-schema.ts'
-import { validationRuleIssues } from './validation-rules.ts'
+import { type ApiObject, isObject, type JsonObject } from '../objects/api-object.ts'
+import { subdomainRule } from '../objects/rules/object-metadata.ts'
+import { forbidden, missing, unsupported, wrong } from './field-issues.ts'
+import { versionPartIssues } from './version-parts.ts'
 
 const label = /^[a-z]([-a-z0-9]*[a-z0-9])?$/
 const labelRule = `a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-const columnTypes = 'must be one of boolean,date,integer,number,string'
-const columnFormats = ['byte', 'date', 'date-time', 'double', 'float', 'int32', 'int64', 'password']
 const approval = 'api-approved.kubernetes.io'
-const maxSelectableFields = 8
 
 /** What is wrong with a CustomResourceDefinition: its schemas are trusted later by all that walks through them. */
 export function definitionIssues(definition: ApiObject, live?: ApiObject): FieldIssue[] {
@@ -38,10 +34,7 @@ export function definitionIssues(definition: ApiObject, live?: ApiObject): Field
           ),
         ]
       : []),
-    ...schemasIssues(versions),
-    ...partIssues(versions, 'additionalPrinterColumns', columnsIssues),
-    ...partIssues(versions, 'subresources', scaleIssues),
-    ...selectableIssues(versions),
+    ...versionPartIssues(versions),
   ]
   return live === undefined ? issues : [...issues, ...changeIssues(spec, live.spec ?? {}, status)]
 }
@@ -181,106 +174,6 @@ function conversionIssues(conversion: unknown): FieldIssue[] {
         ]),
     ...(Array.isArray(reviews) && reviews.length > 0 ? [] : [missing(versions)]),
   ]
-}
-
-/** What all versions have alike is named as if it were the definition's. */
-function partIssues(
-  versions: readonly JsonObject[],
-  part: string,
-  issuesOf: (value: unknown, field: string) => FieldIssue[],
-): FieldIssue[] {
-  const isShared = versions.every((version) => isEqual(version[part], versions[0]?.[part]))
-  if (isShared) return versions.length === 0 ? [] : issuesOf(versions[0]?.[part], `spec.${part}`)
-  return versions.flatMap((version, index) => issuesOf(version[part], `spec.versions[${index}].${part}`))
-}
-
-function schemasIssues(versions: readonly JsonObject[]): FieldIssue[] {
-  const schemas = versions.map(({ schema }) => (isObject(schema) ? schema.openAPIV3Schema : undefined))
-  const isShared = schemas.every((schema) => isEqual(schema, schemas[0]))
-  const absent = schemas.flatMap((schema, index) =>
-    isObject(schema) ? [] : [missing(`spec.versions[${index}].schema.openAPIV3Schema`)],
-  )
-  return [
-    ...absent,
-    ...schemas.flatMap((schema, index) => {
-      if (!isObject(schema) || (isShared && index > 0)) return []
-      const field = isShared
-        ? 'spec.validation.openAPIV3Schema'
-        : `spec.versions[${index}].schema.openAPIV3Schema`
-      const issues = structuralIssues(schema, field)
-      return issues.length > 0 ? issues : validationRuleIssues(schema, field)
-    }),
-  ]
-}
-
-function columnsIssues(columns: unknown, field: string): FieldIssue[] {
-  return ((columns ?? []) as JsonObject[]).flatMap(({ name, type, format, jsonPath }, index) => {
-    const at = `${field}[${index}]`
-    const issues: FieldIssue[] = []
-    if (!name) issues.push(missing(`${at}.name`))
-    if (!type) issues.push(missing(`${at}.type`, `: ${columnTypes}`))
-    else if (!columnTypes.split(/[ ,]/).slice(4).includes(String(type)))
-      issues.push(wrong(`${at}.type`, type, columnTypes))
-    if (format && !columnFormats.includes(String(format)))
-      issues.push(wrong(`${at}.format`, format, `must be one of ${columnFormats.join()}`))
-    if (!jsonPath) issues.push(missing(`${at}.JSONPath`))
-    else if (!String(jsonPath).startsWith('.'))
-      issues.push(wrong(`${at}.JSONPath`, jsonPath, 'must be a simple json path starting with .'))
-    return issues
-  })
-}
-
-function scaleIssues(subresources: unknown, field: string): FieldIssue[] {
-  const scale = isObject(subresources) ? subresources.scale : undefined
-  if (!isObject(scale)) return []
-  const at = `${field}.scale`
-  const { labelSelectorPath: labels } = scale
-  const pathIssues = (name: string, under: string): FieldIssue[] => {
-    const path = scale[name]
-    if (!path) return [missing(`${at}.${name}`)]
-    return String(path).startsWith(`${under}.`)
-      ? []
-      : [wrong(`${at}.${name}`, path, `should be a json path under ${under}`)]
-  }
-  return [
-    ...pathIssues('specReplicasPath', '.spec'),
-    ...pathIssues('statusReplicasPath', '.status'),
-    ...(labels && !/^\.(spec|status)\./.test(String(labels))
-      ? [wrong(`${at}.labelSelectorPath`, labels, 'should be a json path under either .spec or .status')]
-      : []),
-  ]
-}
-
-function selectableIssues(versions: readonly JsonObject[]): FieldIssue[] {
-  const schema = isObject(versions[0]?.schema) ? versions[0].schema.openAPIV3Schema : undefined
-  return partIssues(versions, 'selectableFields', (list, field) => {
-    const fields = (list ?? []) as JsonObject[]
-    const paths = fields.map(({ jsonPath }) => jsonPath)
-    return [
-      ...(fields.length > maxSelectableFields ? [tooMany(field, fields.length, maxSelectableFields)] : []),
-      ...paths.flatMap((path, index) => {
-        const at = `${field}[${index}].jsonPath`
-        if (!path) return [missing(at)]
-        if (paths.indexOf(path) < index)
-          return [
-            { field: at, reason: 'FieldValueDuplicate', message: `Duplicate value: ${JSON.stringify(path)}` },
-          ]
-        const why = selectableProblem(String(path), schema)
-        return why === undefined ? [] : [wrong(at, path, why)]
-      }),
-    ]
-  })
-}
-
-function selectableProblem(path: string, schema: unknown): string | undefined {
-  if (!path.startsWith('.')) return `is an invalid path: expected [ or . but got: ${path.split('.')[0]}`
-  let at: unknown = schema
-  for (const name of path.slice(1).split('.'))
-    at = isObject(at) && isObject(at.properties) ? at.properties[name] : undefined
-  if (!isObject(at)) return 'is an invalid path: does not refer to a valid field'
-  return /^(string|boolean|integer)$/.test(String(at.type))
-    ? undefined
-    : 'must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.'
 }
 
 function changeIssues(spec: JsonObject, before: JsonObject, status: JsonObject): FieldIssue[] {

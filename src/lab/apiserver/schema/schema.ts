@@ -1,6 +1,6 @@
 import type { FieldIssue } from '../http/status-error.ts'
 import { type ApiObject, isEqual, isObject, type JsonObject } from '../objects/api-object.ts'
-import { keyOfItem, listTypeOf } from '../objects/list-merging.ts'
+import { keyOfItem, listTypeOf } from '../objects/ownership/list-merging.ts'
 import { checkRules } from './cel.ts'
 
 /** A structural schema, as a CustomResourceDefinition has it: the parts of OpenAPI that Kubernetes allows. */

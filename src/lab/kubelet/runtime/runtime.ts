@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
-import type { RunningContainer, RunningPod } from '../containers.ts'
+import type { CommandResult } from '../containers/probes.ts'
+import type { RunningContainer, RunningPod } from '../containers/running-pods.ts'
 import type { Container, Pod } from '../pod-spec.ts'
-import type { CommandResult } from '../probes.ts'
 import type { Bind } from '../volumes/binds.ts'
 
 /** What holds a pod's namespaces while its containers come and go. */

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { isWithin } from '../../hidden-folders.ts'
+import { isWithin } from '../../machines/hidden-folders.ts'
 import type { Container, Pod } from '../pod-spec.ts'
 import { requireInside } from './volume-files.ts'
 import type { Volume, VolumeMount } from './volume-spec.ts'

@@ -1,4 +1,4 @@
-import { type Allocatable, downwardText } from '../downward.ts'
+import { type Allocatable, downwardText } from '../containers/downward.ts'
 import type { Pod } from '../pod-spec.ts'
 import type { NamedObjects } from './named-objects.ts'
 import type { Tokens } from './tokens.ts'

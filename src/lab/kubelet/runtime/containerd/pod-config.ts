@@ -1,4 +1,4 @@
-import { securityOf } from '../../confinement.ts'
+import { securityOf } from '../../containers/confinement.ts'
 import { type Container, containersOf, type Pod, type SecurityContext } from '../../pod-spec.ts'
 import type { Bind } from '../../volumes/binds.ts'
 import type { ContainerStart } from '../runtime.ts'

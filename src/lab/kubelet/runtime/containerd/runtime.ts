@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { containerdNamespace, containerdSocket } from '../../../containerd/configuration.ts'
-import { findImage, unknownImage } from '../../../images.ts'
-import { identify, isRunning, run } from '../../../machine.ts'
-import { ImageProblem } from '../../container-problem.ts'
-import { logDirectory, type RunningContainer, type RunningPod } from '../../containers.ts'
+import { identify, isRunning, run } from '../../../machines/machine.ts'
+import { findImage, unknownImage } from '../../../programs/images.ts'
+import { ImageProblem } from '../../containers/container-problem.ts'
+import type { CommandResult } from '../../containers/probes.ts'
+import { logDirectory, type RunningContainer, type RunningPod } from '../../containers/running-pods.ts'
 import type { Container, Pod } from '../../pod-spec.ts'
-import type { CommandResult } from '../../probes.ts'
 import {
   type ContainerRuntime,
   type ContainerStart,

@@ -1,0 +1,64 @@
+import type { Btf } from '../layout/btf.ts'
+import { address, codec, named, u32, u64 } from '../layout/codec.ts'
+import { flowKeyCodec } from './flow-tables.ts'
+import { type Decoded, soleKey, soleValue } from './map-layout.ts'
+import { poolKeyCodec } from './port-tables.ts'
+
+/** What the programs count and see: packets, drops, ports that were taken, gateways that answered. */
+export const observationTables = (btf: Btf) => ({
+  counters: {
+    key: soleKey(btf, 'counters', u32),
+    value: codec(btf.struct('counter'), { packets: u64, bytes: u64 }),
+  },
+  drop_budgets: {
+    key: soleKey(btf, 'drop_budgets', u32),
+    value: codec(btf.struct('drop_budget'), { since_ns: u64, records: u64 }),
+  },
+  policy_drops: {
+    key: codec(btf.struct('policy_drop_key'), {
+      policy: u64,
+      egress_ip: address,
+      verdict: named(btf.enumeration('verdict')),
+    }),
+    value: soleValue(btf, 'policy_drops', u64),
+  },
+  pool_pressures: {
+    key: poolKeyCodec(btf),
+    value: codec(btf.struct('pool_pressure'), { reported_ns: u64, refused: u32 }),
+  },
+  probed_gateways: {
+    key: soleKey(btf, 'probed_gateways', address),
+    value: codec(btf.struct('probed_gateway'), {
+      answered_ns: u64,
+      refused_ns: u64,
+      flapping_until_ns: u64,
+    }),
+  },
+  liveness: {
+    key: soleKey(btf, 'liveness', u32),
+    value: codec(btf.struct('liveness'), { alive_until_ns: u64, probing_until_ns: u64 }),
+  },
+})
+
+/** One record of the ring buffer `drops`. */
+export function dropCodec(btf: Btf) {
+  const flow = flowKeyCodec(btf)
+  return codec(btf.struct('drop'), {
+    time_ns: u64,
+    flow: (type) =>
+      type.kind === 'struct' && type.name === 'flow_key'
+        ? { read: (buffer, at) => flow.decode(buffer, at), write: flow.encodeInto }
+        : undefined,
+    program: named(btf.enumeration('program')),
+    verdict: named(btf.enumeration('verdict')),
+    ifindex: u32,
+    length: u32,
+  })
+}
+
+/** One record of the ring buffer `pressure`. */
+export const pressureCodec = (btf: Btf) =>
+  codec(btf.struct('port_pressure'), { time_ns: u64, address, tries: u32, refused: u32 })
+
+export type DropRecord = Decoded<typeof dropCodec>
+export type PressureRecord = Decoded<typeof pressureCodec>

@@ -1,0 +1,173 @@
+import type { Address } from '../../net/address.ts'
+import { type Prefix, parsePrefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
+import type { Btf } from '../layout/btf.ts'
+import {
+  address,
+  array,
+  type Codec,
+  codec,
+  flag,
+  mac,
+  named,
+  record,
+  seenAs,
+  u32,
+  u64,
+  u64Halves,
+} from '../layout/codec.ts'
+import { type Decoded, soleKey } from './map-layout.ts'
+
+/** A pod's policy set, where a policy set sends a destination, and which egress IPs that leaves from. */
+export const policyTables = (btf: Btf) => ({
+  pods: { key: soleKey(btf, 'pods', address), value: podCodec(btf) },
+  cluster: { key: clusterKeyCodec(btf), value: clusterCodec(btf) },
+  rules: { key: ruleKeyCodec(btf), value: ruleCodec(btf) },
+  groups: { key: soleKey(btf, 'groups', u64), value: groupCodec(btf) },
+})
+
+export type Pod = Decoded<typeof podCodec>
+
+export type ClusterEntry =
+  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address }
+  | { readonly kind: 'host' }
+  | { readonly kind: 'stack' }
+
+interface RuleKey {
+  readonly policySet: bigint
+  readonly destination: Prefix
+}
+
+export type RuleEntry =
+  | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }
+  | { readonly action: 'exclude'; readonly policy: bigint }
+  | { readonly action: 'drop'; readonly reason: string; readonly policy: bigint }
+
+export interface GroupEntry {
+  readonly preferred: readonly Address[]
+  /** Used if no holder of a preferred one is reachable. */
+  readonly standby: readonly Address[]
+  readonly keepsAddress: boolean
+}
+
+const podCodec = (btf: Btf) =>
+  record(
+    btf.struct('pod'),
+    {
+      /** 0n: no policy selects it. */
+      policySet: u64,
+      /** CLOCK_MONOTONIC, when the pod got the address. An older mapping belongs to the pod that had it before. */
+      sinceNs: u64,
+      /** The host side of its veth. */
+      ifindex: u32,
+      mac,
+      hostMac: mac,
+      /** Its entries are not complete: everything that leaves is dropped. */
+      isQuarantined: flag,
+    },
+    { quarantined: 'isQuarantined' },
+  )
+
+/** Tries compare the 128 bits from the left. An IPv4 prefix is 96 bits longer there than as people write it. */
+function prefixFrom(from: Address, length128: number): Prefix {
+  const isIpv4 = !from.includes(':') && length128 >= 96
+  const prefix = parsePrefix(isIpv4 ? `${from}/${length128 - 96}` : `${from}/${length128}`)
+  if (prefix === undefined) throw new Error(`a trie holds the impossible prefix ${from}/${length128}`)
+  return prefix
+}
+
+export function clusterKeyCodec(btf: Btf): Codec<Prefix> {
+  const inner = codec(btf.struct('cluster_key'), { prefix_length: u32, address })
+  return seenAs(
+    inner,
+    (prefix: Prefix) => ({ prefix_length: prefixLength128(prefix), address: prefixAddress(prefix) }),
+    (key) => prefixFrom(key.address, key.prefix_length),
+  )
+}
+
+function clusterCodec(btf: Btf): Codec<ClusterEntry> {
+  const kinds = btf.enumeration('cluster_kind')
+  const inner = codec(btf.struct('cluster_destination'), { kind: named(kinds), node: address })
+  /* The bytes hold `::` where there is no node. Nobody reads it there. */
+  const nowhere = '::' as Address
+  return seenAs(
+    inner,
+    (entry: ClusterEntry) => {
+      if (entry.kind === 'node') return { kind: 'CLUSTER_NODE', node: entry.tunnelAddress }
+      if (entry.kind === 'pods') return { kind: 'CLUSTER_PODS', node: entry.tunnelAddress }
+      return { kind: entry.kind === 'host' ? 'CLUSTER_HOST' : 'CLUSTER_STACK', node: nowhere }
+    },
+    (entry) => {
+      if (entry.kind === 'CLUSTER_NODE') return { kind: 'node', tunnelAddress: entry.node }
+      if (entry.kind === 'CLUSTER_PODS') return { kind: 'pods', tunnelAddress: entry.node }
+      return { kind: entry.kind === 'CLUSTER_HOST' ? 'host' : 'stack' }
+    },
+  )
+}
+
+const policySetBits = 64
+
+function ruleKeyCodec(btf: Btf): Codec<RuleKey> {
+  const inner = codec(btf.struct('rule_key'), {
+    prefix_length: u32,
+    policy_set: u64Halves,
+    destination: address,
+  })
+  return seenAs(
+    inner,
+    (key: RuleKey) => ({
+      prefix_length: policySetBits + prefixLength128(key.destination),
+      policy_set: key.policySet,
+      destination: prefixAddress(key.destination),
+    }),
+    (key) => ({
+      policySet: key.policy_set,
+      destination: prefixFrom(key.destination, key.prefix_length - policySetBits),
+    }),
+  )
+}
+
+function ruleCodec(btf: Btf): Codec<RuleEntry> {
+  const inner = codec(btf.struct('rule'), {
+    group: u64,
+    policy: u64,
+    action: named(btf.enumeration('rule_action')),
+    verdict: named(btf.enumeration('verdict')),
+  })
+  return seenAs(
+    inner,
+    (rule: RuleEntry) => ({
+      group: rule.action === 'egress' ? rule.group : 0n,
+      policy: rule.policy,
+      action: { egress: 'RULE_EGRESS', exclude: 'RULE_EXCLUDE', drop: 'RULE_DROP' }[rule.action],
+      verdict: rule.action === 'drop' ? rule.reason : 'CONTINUE',
+    }),
+    (rule) => {
+      if (rule.action === 'RULE_EGRESS') return { action: 'egress', group: rule.group, policy: rule.policy }
+      if (rule.action === 'RULE_EXCLUDE') return { action: 'exclude', policy: rule.policy }
+      return { action: 'drop', reason: rule.verdict, policy: rule.policy }
+    },
+  )
+}
+
+function groupCodec(btf: Btf): Codec<GroupEntry> {
+  const inner = record(btf.struct('group'), {
+    count: u32,
+    preferred: u32,
+    keepsAddress: flag,
+    egressIps: array(address),
+  })
+  return seenAs(
+    inner,
+    ({ preferred, standby, keepsAddress }: GroupEntry) => ({
+      count: preferred.length + standby.length,
+      preferred: preferred.length,
+      keepsAddress,
+      egressIps: [...preferred, ...standby],
+    }),
+    ({ count, preferred, keepsAddress, egressIps }) => ({
+      preferred: egressIps.slice(0, preferred),
+      standby: egressIps.slice(preferred, count),
+      keepsAddress,
+    }),
+  )
+}

@@ -1,0 +1,135 @@
+import type { Address } from '../../net/address.ts'
+import type { Btf } from '../layout/btf.ts'
+import {
+  address,
+  array,
+  type Codec,
+  codec,
+  encodedOnce,
+  encodedOnceCodec,
+  fieldSeenAs,
+  flag,
+  mac,
+  named,
+  record,
+  seenAs,
+  u16,
+  u32,
+} from '../layout/codec.ts'
+import { type Decoded, soleKey, soleValue } from './map-layout.ts'
+
+/** Which node owns which port of an egress IP, and which of them this node takes for new flows. */
+export const portTables = (btf: Btf) => ({
+  egress_ips: { key: soleKey(btf, 'egress_ips', address), value: encodedOnceCodec(egressIpCodec(btf)) },
+  pools: { key: poolKeyCodec(btf), value: encodedOnceCodec(poolCodec(btf)) },
+  nodes: { key: soleKey(btf, 'nodes', address), value: nodeCodec(btf) },
+  slots: { key: soleKey(btf, 'slots', u32), value: soleValue(btf, 'slots', address) },
+  self: { key: soleKey(btf, 'self', u32), value: selfCodec(btf) },
+})
+
+export interface EgressIpEntry {
+  /** Tunnel addresses, the owner first. */
+  readonly order: readonly Address[]
+  /** By block of 16 ports: the slot that owns it, or this very node, whatever its slot. */
+  readonly blockOwner: readonly (number | 'self' | undefined)[]
+}
+
+export interface PoolKey {
+  readonly address: Address
+  readonly purpose: 'egress' | 'masquerade'
+}
+
+export type NodeEntry = Decoded<typeof nodeCodec>
+
+type Masquerade = 'masquerade4' | 'masquerade6' | 'hasMasquerade4' | 'hasMasquerade6'
+
+export interface SelfEntry extends Omit<Decoded<typeof selfFields>, Masquerade> {
+  readonly masquerade4: Address | undefined
+  readonly masquerade6: Address | undefined
+}
+
+/** A node's slot, which it may not have yet. */
+function slot(btf: Btf) {
+  const none = btf.constant('NO_SLOT')
+  return fieldSeenAs(
+    u32,
+    (value: number | undefined) => value ?? none,
+    (value) => (value === none ? undefined : value),
+  )
+}
+
+function egressIpCodec(btf: Btf): Codec<EgressIpEntry> {
+  const noSlot = btf.constant('NO_SLOT')
+  const thisNode = btf.constant('THIS_NODE')
+  const owner = fieldSeenAs(
+    u16,
+    (value: number | 'self' | undefined) => (value === 'self' ? thisNode : (value ?? noSlot)),
+    (value) => (value === noSlot ? undefined : value === thisNode ? 'self' : value),
+  )
+  const inner = record(btf.struct('egress_ip'), {
+    holderCount: u32,
+    order: array(address),
+    blockOwner: encodedOnce(array(owner)),
+  })
+  return seenAs(
+    inner,
+    ({ order, blockOwner }: EgressIpEntry) => ({ holderCount: order.length, order, blockOwner }),
+    ({ holderCount, order, blockOwner }) => ({ order: order.slice(0, holderCount), blockOwner }),
+  )
+}
+
+export function poolKeyCodec(btf: Btf): Codec<PoolKey> {
+  const inner = codec(btf.struct('pool_key'), { address, purpose: named(btf.enumeration('pool_purpose')) })
+  return seenAs(
+    inner,
+    (key: PoolKey) => ({
+      address: key.address,
+      purpose: key.purpose === 'egress' ? 'POOL_EGRESS' : 'POOL_MASQUERADE',
+    }),
+    (key) => ({ address: key.address, purpose: key.purpose === 'POOL_EGRESS' ? 'egress' : 'masquerade' }),
+  )
+}
+
+function poolCodec(btf: Btf): Codec<readonly number[]> {
+  const inner = codec(btf.struct('pool'), { count: u32, blocks: array(u16) })
+  return seenAs(
+    inner,
+    (blocks: readonly number[]) => ({ count: blocks.length, blocks }),
+    (pool) => pool.blocks.slice(0, pool.count),
+  )
+}
+
+const nodeCodec = (btf: Btf) => record(btf.struct('node'), { slot: slot(btf) })
+
+const selfFields = (btf: Btf) =>
+  record(btf.struct('self'), {
+    tunnelAddress: address,
+    masquerade4: address,
+    masquerade6: address,
+    hasMasquerade4: flag,
+    hasMasquerade6: flag,
+    slot: slot(btf),
+    overlayIfindex: u32,
+    /** Largest inner IP packet that the tunnel carries whole. */
+    tunnelMtu: u32,
+    overlayMac: mac,
+  })
+
+function selfCodec(btf: Btf): Codec<SelfEntry> {
+  const nowhere = '::' as Address
+  return seenAs(
+    selfFields(btf),
+    ({ masquerade4, masquerade6, ...self }: SelfEntry) => ({
+      ...self,
+      masquerade4: masquerade4 ?? nowhere,
+      masquerade6: masquerade6 ?? nowhere,
+      hasMasquerade4: masquerade4 !== undefined,
+      hasMasquerade6: masquerade6 !== undefined,
+    }),
+    ({ masquerade4, masquerade6, hasMasquerade4, hasMasquerade6, ...self }) => ({
+      ...self,
+      masquerade4: hasMasquerade4 ? masquerade4 : undefined,
+      masquerade6: hasMasquerade6 ? masquerade6 : undefined,
+    }),
+  )
+}

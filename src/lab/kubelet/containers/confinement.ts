@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs'
+import { repository } from '../../layout.ts'
+import { findImage } from '../../programs/images.ts'
+import type { Container, Pod, SecurityContext } from '../pod-spec.ts'
+
+/** What container runtimes leave to a container that asks for nothing (OCI's and containerd's default). */
+const usualCapabilities = [
+  'AUDIT_WRITE',
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'MKNOD',
+  'NET_BIND_SERVICE',
+  'NET_RAW',
+  'SETFCAP',
+  'SETGID',
+  'SETPCAP',
+  'SETUID',
+  'SYS_CHROOT',
+]
+
+/**
+ * An image's files can be read by whoever runs in it. Here they are this machine's, and the repository may be somebody's
+ * alone: who may not read everything by what the pod says is let read, and no more.
+ */
+const imageReader = 'DAC_READ_SEARCH'
+
+/** What the container says, else its pod, else its image. */
+export function securityOf(pod: Pod, container: Container): SecurityContext {
+  const runAsUser = findImage(container.image)?.user ?? 0
+  return { runAsUser, ...pod.spec.securityContext, ...container.securityContext }
+}
+
+/** Why a container cannot be started as its pod says. */
+export function securityProblem({ runAsNonRoot, runAsUser = 0 }: SecurityContext): string | undefined {
+  return runAsNonRoot && runAsUser === 0 ? 'container has runAsNonRoot and image will run as root' : undefined
+}
+
+/** The words that run a command with the rights of a container, and with none that its pod does not say. */
+export function confine(security: SecurityContext, command: readonly string[]): string[] {
+  const { runAsUser = 0, runAsGroup = 0, allowPrivilegeEscalation = true } = security
+  const capabilities = capabilitiesOf(security)
+  const kept = capabilities.has('DAC_OVERRIDE') ? capabilities : new Set([...capabilities, imageReader])
+  const of = (names: Iterable<string>): string =>
+    ['-all', ...[...names].map((name) => `+${name.toLowerCase()}`)].join()
+  /* Who is not root keeps over exec only what is ambient, and a capability of a pod's is not. */
+  const ambient = runAsUser === 0 || !kept.has(imageReader) ? [] : [imageReader]
+  return [
+    'setpriv',
+    `--bounding-set=${of(kept)}`,
+    `--inh-caps=${of(ambient)}`,
+    `--ambient-caps=${of(ambient)}`,
+    `--reuid=${runAsUser}`,
+    `--regid=${runAsGroup}`,
+    '--clear-groups',
+    ...(allowPrivilegeEscalation ? [] : ['--no-new-privs']),
+    '--',
+    ...command,
+  ]
+}
+
+/** As runtimes work them out: all or the usual ones, less what is dropped, and what is added. What this machine lacks cannot be given. */
+export function capabilitiesOf({ privileged, capabilities = {} }: SecurityContext): ReadonlySet<string> {
+  const { add = [], drop = [] } = capabilities
+  const here = machineCapabilities()
+  if (privileged || add.includes('ALL')) return here
+  const start = drop.includes('ALL') ? [] : usualCapabilities
+  const wanted = new Set([...start.filter((name) => !drop.includes(name)), ...add])
+  return new Set([...wanted].filter((name) => here.has(name)))
+}
+
+/** By number, capabilities(7). */
+const names =
+  `CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT
+SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`.split(/\s+/)
+
+/** One set of a process, by name: its line of /proc/PID/status. */
+export function readCapabilities(pid: number | 'self', set: 'CapBnd' | 'CapEff'): ReadonlySet<string> {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const bits = BigInt(`0x${new RegExp(`^${set}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`)
+  return new Set(names.filter((_, bit) => ((bits >> BigInt(bit)) & 1n) === 1n))
+}
+
+const machineCapabilities = (): ReadonlySet<string> => readCapabilities('self', 'CapBnd')
+
+/**
+ * Shell lines that make a container's file system what it would be in an image, after its volumes are in place: the kernel's knobs
+ * are read-only, and the root file system where the pod says so. A mount that is in it already stays as it is.
+ */
+export function protectFiles({ privileged, readOnlyRootFilesystem }: SecurityContext): string[] {
+  const kernel = privileged ? [] : ['/proc/sys', '/sys']
+  const image = readOnlyRootFilesystem ? ['/etc', '/opt', '/run', '/tmp', '/var', repository] : []
+  return [
+    ...[...kernel, ...image].flatMap((path) => [
+      `mount --rbind ${path} ${path}`,
+      `mount -o remount,bind,ro ${path}`,
+    ]),
+    ...(readOnlyRootFilesystem ? ['mount -o remount,bind,ro /'] : []),
+  ]
+}
