@@ -18,14 +18,14 @@ export const processSettings = [
     key: 'enable-ipv4-egress-gateway',
     kind: 'boolean',
     fallback: 'true',
-    help: 'Enforce egress policies. If false, all pods leave with the address of their node.',
+    help: 'Enforce egress policies. If false, all traffic leaves as if there were no policies.',
   },
   {
     path: 'egressGateway.reconciliationTriggerInterval',
     key: 'egress-gateway-reconciliation-trigger-interval',
     kind: 'duration',
     fallback: '1s',
-    help: 'Minimum interval between background reconciliations.',
+    help: 'Minimum interval between background reconciliations. A change of a policy, a label or a node can wait this long before it takes effect. New pods do not wait.',
   },
   {
     path: 'egressGateway.egressIPLingerTime',
