@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who is who: this node and its pods, the other nodes, and the destinations that belong to the cluster
+ * The tables that identify addresses: this node and its pods, the other nodes, and the destinations that belong to the cluster
  *
  * The agent writes these tables. The programs only read them.
  */

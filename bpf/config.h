@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Knobs, which user space sets in .rodata before it loads the programs. The verifier takes them for constants, and removes
- * the code that they rule out.
+ * Settings, which user space writes to .rodata before it loads the programs. The verifier treats them as constants, and removes
+ * the code that cannot run with them.
  */
 #ifndef SALLYPORT_CONFIG_H
 #define SALLYPORT_CONFIG_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of from_overlay: a packet comes out of the tunnel
+ * The stages of from_overlay: a packet that arrived through the tunnel
  *
- * A packet from an address that is no node of the cluster is dropped. The VNI says what the packet is for.
+ * The program drops packets from addresses that are not cluster nodes. The VNI says what the packet is for.
  */
 #ifndef SALLYPORT_FROM_OVERLAY_H
 #define SALLYPORT_FROM_OVERLAY_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of from_pod: a packet leaves a pod of this node
+ * The stages of from_pod: a packet that leaves a pod of this node
  *
- * An established flow keeps its egress IP, whatever has changed since. Only for a new flow the programs decide where it
- * goes: to the cluster, to the stack, or to the world by the pod's policy set.
+ * An established flow keeps its egress IP, even if policies have changed. Where a new flow goes, to the cluster, to the stack or
+ * to the world, depends on its destination and on the pod's policy set.
  */
 #ifndef SALLYPORT_FROM_POD_H
 #define SALLYPORT_FROM_POD_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of from_world: a packet comes in by a native device
+ * The stages of from_world: a packet that arrived by a native device
  *
- * Only what is for an egress IP's port belongs to the datapath. The rest is the node's own, even if it cannot be read.
+ * The program handles only packets for a port of an egress IP. All others go to the node's stack, malformed ones too.
  */
 #ifndef SALLYPORT_FROM_WORLD_H
 #define SALLYPORT_FROM_WORLD_H

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the programs ask the machine besides their tables: the time, random numbers, the device, the tunnel's key, sockets
- * and routes
+ * What the programs ask the kernel: the time, random numbers, the device, the tunnel's key, sockets and routes
  *
- * In a simulation, which config.h describes, the map `simulated_run` answers instead. The verifier removes the other half
- * of each function here.
+ * In a simulation (config.h), the map `simulated_run` answers instead. The verifier removes the half of each function that is
+ * not used.
  */
 #ifndef SALLYPORT_MACHINE_H
 #define SALLYPORT_MACHINE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A stage of from_pod: where does a packet go that belongs to no flow yet?
+ * A stage of from_pod: it decides where a packet without a flow goes
  *
  * To the cluster, to the stack, or to the world from the address that the pod's policy set gives it.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A stage of from_pod: the packet gets its flow's egress IP and port, and leaves by the way that leads to the holder now
+ * A stage of from_pod: it translates the packet to its flow's egress IP and port, and sends it towards the present holder
  */
 #ifndef SALLYPORT_OUTWARD_H
 #define SALLYPORT_OUTWARD_H

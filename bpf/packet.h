@@ -2,8 +2,8 @@
 /*
  * What the programs know about a packet, and how they handle its addresses
  *
- * An ICMP error counts as part of the flow that it speaks about. Its `flow` is that of its embedded packet, turned around,
- * so that every later stage finds the same mapping and the same port owner as for any other packet of that direction.
+ * An ICMP error belongs to the flow of the packet that it contains. Its `flow` is the reversed flow of that packet, so that
+ * every later stage finds the same mapping and the same port owner as for any other packet of that direction.
  */
 #ifndef SALLYPORT_PACKET_H
 #define SALLYPORT_PACKET_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Bytes become a struct packet, or the packet is malformed
+ * Parses a packet into struct packet, or finds it malformed
  *
  * Only the headers here, rewrite.h, mss.h, forward.h and too-big.h know which address family a packet has.
  */

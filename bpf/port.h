@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A new flow gets a port that this node owns, and a mapping
+ * Finds a free port of this node for a new flow, and makes the flow's mapping
  */
 #ifndef SALLYPORT_PORT_H
 #define SALLYPORT_PORT_H

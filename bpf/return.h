@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A packet for a port of an egress IP goes to the node that owns the port, and there into the pod
+ * Sends a packet for a port of an egress IP to the node that owns the port, and there into the pod
  */
 #ifndef SALLYPORT_RETURN_H
 #define SALLYPORT_RETURN_H

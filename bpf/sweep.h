@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of sweep: expired mappings whose port no flow has asked for are deleted
+ * The stages of sweep: it deletes expired mappings that no flow has reclaimed
  *
- * A node that talks to ever new destinations needs most ports only once, and its tables would fill up. The agent reads the
+ * A node with ever new destinations uses most ports only once, so its tables would fill up. The agent reads the
  * tables, and hands the entries that it saw to this program as a packet of struct sweep_record. Only the program deletes,
  * under the lock that packets take: an entry may have changed since the agent read it.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of to_pod: a packet that the stack delivers to a pod. Only connections from outside the datapath come this
- * way; in chained mode, all do.
+ * The stages of to_pod: a packet that the stack delivers to a pod. In stand-alone mode, these are connections from outside the
+ * datapath only. In chained mode, all connections except translated ones.
  */
 #ifndef SALLYPORT_TO_POD_H
 #define SALLYPORT_TO_POD_H

@@ -2,8 +2,8 @@
 /*
  * "Fragmentation needed" and "packet too big", which path MTU discovery depends on
  *
- * The packet itself becomes the answer: it is cut to its headers, and gets new headers in front. It goes back the way it
- * came. Its source is the destination of the packet, because that is an address to which the sender has a route.
+ * The program turns the packet itself into the answer: it cuts the payload, adds new headers in front, and sends it back. The
+ * source of the answer is the destination of the packet, because the sender has a route to that address.
  */
 #ifndef SALLYPORT_TOO_BIG_H
 #define SALLYPORT_TOO_BIG_H

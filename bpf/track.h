@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What each packet of a flow says about the flow: whether it is established, closing or closed
+ * Follows the state of a flow by its packets: established, closing or closed
  */
 #ifndef SALLYPORT_TRACK_H
 #define SALLYPORT_TRACK_H

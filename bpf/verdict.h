@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The end of every journey: it is counted here, reported if it is a drop, and turned into an action of tc
+ * The end of every journey: counts the verdict, reports a drop, and turns the verdict into an action of tc
  */
 #ifndef SALLYPORT_VERDICT_H
 #define SALLYPORT_VERDICT_H

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
+import { conditionReasons } from '../src/decide/status/condition-reasons.ts'
 
 /* The documents name files, headings and tests. A rename must not leave them behind. */
 
@@ -85,6 +86,62 @@ test('docs/failure-modes.md quotes log messages that exist', () => {
     quoted.map(([, message = '']) => message).filter((message) => !sources.includes(message)),
     [],
   )
+})
+
+/** Rows that only one of two lists has. */
+function differences(written: readonly string[], known: readonly string[]): readonly string[] {
+  return [
+    ...written.filter((each) => !known.includes(each)).map((each) => `not in the code: ${each}`),
+    ...known.filter((each) => !written.includes(each)).map((each) => `not in the page: ${each}`),
+  ]
+}
+
+/** By heading: the condition and the reason of each row. */
+function conditionRows(page: string): readonly string[] {
+  return page.split(/^## /m).flatMap((section) => {
+    const rows = [...section.matchAll(/^\| `([\w./]+)` \| (?:True|False) \| `(\w+)` \|/gm)]
+    return rows.map(([, type, reason]) => `${section.split('\n')[0]}: ${type} ${reason}`)
+  })
+}
+
+test('docs/conditions.md explains every condition and reason of the code, and no others', () => {
+  const { policy, egressNode, egressAddress } = conditionReasons
+  const known = Object.entries({ Policies: policy, EgressNodes: egressNode, EgressAddresses: egressAddress })
+    .flatMap(([section, types]) =>
+      Object.entries<readonly string[]>(types).map((each) => [section, ...each] as const),
+    )
+    .flatMap(([section, type, reasons]) => reasons.map((reason) => `${section}: ${type} ${reason}`))
+  const page = read('docs/conditions.md')
+  assert.ok(known.length > 25)
+  assert.deepEqual(differences(conditionRows(page), known), [])
+  const row = /^\| `Shadowed` .*\n/m
+  const renamed = page.replace(row, '| `Hidden` | True | `OlderPolicyWins` | | |\n')
+  assert.deepEqual(differences(conditionRows(renamed), known), [
+    'not in the code: Policies: Hidden OlderPolicyWins',
+    'not in the page: Policies: Shadowed OlderPolicyWins',
+  ])
+})
+
+test('every condition and reason that docs/conditions.md explains is written somewhere', () => {
+  const sources = listTracked(':(glob)src/decide/**/*.ts')
+    .filter((path) => !path.endsWith('.test.ts') && !path.endsWith('condition-reasons.ts'))
+    .map(read)
+    .join('\n')
+  const names = Object.values(conditionReasons).flatMap((types) => Object.entries(types).flat(2))
+  assert.deepEqual(
+    names.filter((name) => !sources.includes(`'${name}'`)),
+    [],
+  )
+})
+
+test('docs/conditions.md explains every Event', () => {
+  const [, section = ''] = read('docs/conditions.md').split('## Events')
+  const rows = [...section.matchAll(/^\| (`.*?) \| (?:Normal|Warning) \|/gm)]
+  const written = rows.flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name))
+  const source = read('src/decide/status/events.ts')
+  const literals = [...source.matchAll(/reason: '(\w+)'/g)].map(([, name = '']) => name)
+  const ofConditions = ['PodsRefused', 'PoolExhausted', ...conditionReasons.egressAddress.Exhausted]
+  assert.deepEqual(differences(written, [...new Set([...literals, ...ofConditions])]), [])
 })
 
 test('ARCHITECTURE.md names maps, fields and programs that exist', () => {

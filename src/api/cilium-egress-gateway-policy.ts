@@ -44,7 +44,9 @@ export const ciliumEgressGatewayPolicyStatus = z
       .int()
       .describe('The metadata.generation of the policy that this status describes.')
       .optional(),
-    conditions: conditionsField,
+    conditions: conditionsField.describe(
+      'The current state of the policy. Ready: whether it is in force. Shadowed: an older policy decides for some of its destinations. The message of each condition says what to do. docs/conditions.md explains all types.',
+    ),
     summary: summaryField,
   })
   .describe('Whether the policy is in force, and which gateways it uses.')

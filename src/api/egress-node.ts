@@ -42,10 +42,13 @@ export const egressNodeStatus = z
       )
       .describe('The network interfaces by which the node is connected to networks outside the cluster.')
       .optional(),
-    heard: z.array(z.string()).describe('Names of the gateways that answer this node’s probes.').optional(),
+    heard: z
+      .array(z.string())
+      .describe('Names of the gateways that this node reaches: they answer its probes.')
+      .optional(),
     unreachable: z
       .array(z.string())
-      .describe('Names of the gateways that do not answer this node’s probes.')
+      .describe('Names of the gateways that this node does not reach: they do not answer its probes.')
       .optional(),
     tunnelAddress: z
       .string()
@@ -56,7 +59,7 @@ export const egressNodeStatus = z
     conditions: z
       .array(condition.omit({ observedGeneration: true }))
       .describe(
-        'The current state of the node. Connected: whether the other nodes of the cluster can reach it.',
+        'The current state of the node. Connected: whether the other nodes of the cluster can reach it. The message says what to do.',
       )
       .optional(),
     version: z.string().describe('The version of the agent.').optional(),

@@ -52,7 +52,7 @@ const row: CompatibleEgressRow = {
   GatewayIP: '172.18.0.4',
 }
 
-test('bpf egress list prints the table that its users know', async () => {
+test('bpf egress list prints the table of cilium bpf egress list', async () => {
   answers = { compatibleRows: async () => [row] }
   for (const verb of ['list', 'ls'])
     assert.deepEqual(await run('bpf', 'egress', verb), {
@@ -85,7 +85,7 @@ const view: EgressView = {
   ],
 } // biome-ignore format: one line an egress IP
 
-test('egress list has a row for each egress IP, and says why a pod is not let out', async () => {
+test('egress list has a row for each egress IP, and says why a pod’s traffic is dropped', async () => {
   answers = {
     egress: () => [view, { ...view, action: 'drop', reason: 'No egress gateway found', egressIps: [] }],
   }
@@ -116,11 +116,11 @@ test('egress list says which egress IPs new flows take, who answers now and who 
   assert.match(rows[1] ?? '', / 172\.18\.0\.42 +no +none +kind-worker3 +112 +3$/)
 })
 
-test('--version and version say the same', async () => {
+test('--version and version print the same', async () => {
   assert.deepEqual(await run('--version'), await run('version'))
 })
 
-test('config view prints a key a line, sorted', async () => {
+test('config view prints one key per line, sorted', async () => {
   answers = { config: () => ({ 'tunnel-port': '8472', devices: 'eth+,net+' }) }
   assert.equal((await run('config', 'view')).stdout, 'devices       eth+,net+\ntunnel-port   8472\n')
   const json = (await run('config', 'view', '-o', 'json')).stdout
@@ -136,7 +136,7 @@ for (const command of [
   'egress list',
   'drops',
 ])
-  test(`${command} in a format that it does not know is a mistake of use`, async () => {
+  test(`${command} refuses an unknown output format as a usage error`, async () => {
     const { code, stdout, stderr } = await run(...command.split(' '), '-o', 'yaml')
     assert.deepEqual({ code, stdout }, { code: 2, stdout: '' })
     assert.match(stderr, /'yaml' is invalid/)
@@ -163,7 +163,7 @@ const drop: DropEvent = {
   length: 60,
 }
 
-test('drops are printed while more may come', async () => {
+test('drops prints each record as soon as it arrives', async () => {
   const ended = new AbortController()
   let isLetGo = false
   answers = {
@@ -187,7 +187,7 @@ test('drops are printed while more may come', async () => {
   assert.ok(isLetGo, 'the agent reads drops for a command that has ended')
 })
 
-test('drops of a time before the command are told apart from new ones', async () => {
+test('drops separates records from before the command started from new ones', async () => {
   answers = {
     drops: async function* () {
       yield drop
@@ -208,7 +208,7 @@ test('status names each reason for drops once, as metrics do, with a remedy', as
   assert.match(stdout, /^ {2}- 12 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/m)
 })
 
-test('the end of the agent is the end of its drops, and is said', async () => {
+test('drops ends when the agent stops, and says so', async () => {
   answers = {
     drops: async function* () {
       yield drop
@@ -236,7 +236,7 @@ const status: AgentStatus = {
   problems: [],
 }
 
-test('status waits for an agent that is not well yet', async () => {
+test('status waits for an agent that is not ready yet', async () => {
   let asked = 0
   answers = { config: () => ({}), status: () => ({ ...status, isReady: ++asked > 2 }) }
   const well = await run('status', '--wait')
@@ -246,7 +246,7 @@ test('status waits for an agent that is not well yet', async () => {
   assert.equal((await run('status', '--wait', '--wait-duration', '100ms')).code, 1)
 })
 
-test('on a node, who has a kubeconfig asks about the cluster; in a pod, where nobody named one, the agent', async () => {
+test('a user with a kubeconfig asks the cluster, even on a node, and a pod without one asks the agent', async () => {
   answers = { config: () => ({ mtu: '1400' }) }
   const home = join(directory, 'home')
   mkdirSync(join(home, '.kube'), { recursive: true })
@@ -257,7 +257,7 @@ test('on a node, who has a kubeconfig asks about the cluster; in a pod, where no
   assert.equal((await runCommand(['config', 'view'], inPod)).stdout, 'mtu   1400\n')
 })
 
-test('what the agent refuses is said in its own words', async () => {
+test('an error of the agent is printed with the agent’s own message', async () => {
   answers = {}
   assert.deepEqual(await run('status'), {
     code: 1,

@@ -16,7 +16,7 @@ test('an IPv4 address is announced by a gratuitous ARP request', () => {
   assert.equal(frame.subarray(32, 42).toString('hex'), '000000000000ac12002a')
 })
 
-test('and by a reply, whose target is the sender', () => {
+test('an IPv4 address is also announced by a reply, whose target is the sender', () => {
   const frame = gratuitousArp(mac, address('172.18.0.42'), 'reply')
   assert.equal(frame.subarray(14, 42).toString('hex'), `0001080006040002${'02005e005301ac12002a'.repeat(2)}`)
 })

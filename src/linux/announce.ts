@@ -16,7 +16,7 @@ function allNodes(): Buffer {
   return bytes
 }
 
-/** Tells everyone on a device's link, once, that an address is at its MAC now. */
+/** Announces once, to all hosts on a device's link, that an address is at the device's MAC now. */
 export function announce(device: { readonly index: number; readonly mac: string }, address: Address): void {
   const frames =
     familyOf(address) === 4
@@ -32,8 +32,8 @@ export function announce(device: { readonly index: number; readonly mac: string 
 }
 
 /**
- * RFC 5227 section 3: sender and target the address itself. Caches that know it take the new MAC, from a request; some take
- * it from a reply alone.
+ * RFC 5227 section 3: sender and target are the address itself. Hosts that know the address take the new MAC from the request. Some
+ * take it only from a reply.
  */
 export function gratuitousArp(mac: string, address: Address, form: (typeof arpForms)[number]): Buffer {
   const target = form === 'reply' ? { mac, address } : { address }
@@ -59,7 +59,7 @@ export function unsolicitedNeighbour(mac: string, address: Address): Buffer {
   return Buffer.concat([ethernet(nodesOnLink.mac, sender, etherType.ipv6), header, icmp])
 }
 
-/** RFC 8200 section 8.1: over the pseudo header and the message, whose own checksum is zero here. */
+/** RFC 8200 section 8.1: over the pseudo header and the message. The message's checksum field is still zero. */
 function checksum(addresses: Buffer, icmp: Buffer): number {
   const pseudo = Buffer.alloc(8)
   pseudo.writeUInt32BE(icmp.length, 0)

@@ -25,7 +25,7 @@ test('an ARP request names its sender and broadcasts the question for the target
   assert.equal(arpSender(frame), own)
 })
 
-test('frames of other kinds, cut frames and address probes have no sender', () => {
+test('other frames, truncated frames and address probes have no sender', () => {
   const frame = arpFrame({ operation: 'reply', sender: { mac, address: own }, target: { mac, address: own } })
   const otherKind = Buffer.from(frame)
   otherKind.writeUInt16BE(0x0800, 12)
@@ -52,7 +52,7 @@ describe('a neighbour', { skip }, () => {
     netlink[Symbol.dispose]()
   })
 
-  test('that is there answers, and one that is not does not', async () => {
+  test('that is present answers, and an absent one does not', async () => {
     const { index, mac: near = '' } = findDevice(netlink, 'near0') ?? assert.fail('near0')
     using questions = new LinkQuestions({ ifindex: index, mac: near, address: own })
     assert.deepEqual(questions.answers(), new Set())
@@ -65,7 +65,7 @@ describe('a neighbour', { skip }, () => {
     assert.deepEqual(seen, new Set([there]))
   })
 
-  test('cannot be asked by a device that is gone', () => {
+  test('cannot be asked by a deleted device', () => {
     assert.throws(() => new LinkQuestions({ ifindex: 4_000_000, mac, address: own }), { code: 'ENODEV' })
   })
 })

@@ -8,14 +8,14 @@ const operations = { request: 1, reply: 2 } as const
 const hardware = { ethernet: 1, macLength: 6, ipv4Length: 4 } as const
 const frameLength = 60
 
-/** Whom an ARP packet is from and for (RFC 826). The target's MAC is unknown in a request. */
+/** Sender and target of an ARP packet (RFC 826). A request does not know the target's MAC. */
 interface ArpPacket {
   readonly operation: keyof typeof operations
   readonly sender: { readonly mac: string; readonly address: Address }
   readonly target: { readonly mac?: string; readonly address: Address }
 }
 
-/** A whole frame, sent to everybody on the link. */
+/** The whole broadcast frame. */
 export function arpFrame({ operation, sender, target }: ArpPacket): Buffer {
   const arp = Buffer.alloc(28)
   arp.writeUInt16BE(hardware.ethernet, 0)
@@ -33,7 +33,7 @@ function pad(frame: Buffer): Buffer {
   return Buffer.concat([frame, Buffer.alloc(Math.max(frameLength - frame.length, 0))])
 }
 
-/** The IPv4 address that says in an ARP packet that it is there, in a request too; undefined for any other frame. */
+/** The sender's IPv4 address in an ARP request or reply. Undefined for any other frame, and for an address probe (sender 0.0.0.0). */
 export function arpSender(frame: Uint8Array): Address | undefined {
   if (frame.length < 42) return undefined
   const view = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
@@ -46,29 +46,29 @@ export function arpSender(frame: Uint8Array): Address | undefined {
   return isArp && sender.some((byte) => byte !== 0) ? fromKernelBytes(sender) : undefined
 }
 
-/** Where questions about the neighbours of a link are asked, and with which address. */
+/** The device and the address from which neighbours are asked. */
 export interface LinkEnd {
   readonly ifindex: number
   readonly mac: string
   readonly address: Address
 }
 
-/** The frames that one call of `answers` reads at most: a link with a flood of ARP must not hold up its caller. */
+/** How many frames one call of `answers` reads. A flood of ARP must not delay its caller. */
 const maxFrames = 64
 
-/** Asks by ARP who is alive on a link. Nothing waits: questions are sent, answers are collected when somebody asks for them. */
+/** Finds out by ARP which addresses are present on a link. No call blocks: `ask` sends, and `answers` reads what has arrived. */
 export class LinkQuestions implements Disposable {
   readonly #end: LinkEnd
   readonly #fd: number
   readonly #buffer = Buffer.alloc(128)
 
-  /** Throws a KernelError, for example where the device is gone. */
+  /** Throws a KernelError, for example if the device does not exist. */
   constructor(end: LinkEnd) {
     this.#end = end
     this.#fd = openPacketSocket(end.ifindex, etherType.arp)
   }
 
-  /** False where the question could not be sent. */
+  /** Returns false if the request could not be sent. */
   ask(address: Address): boolean {
     const { mac, address: own } = this.#end
     const frame = arpFrame({
@@ -79,7 +79,7 @@ export class LinkQuestions implements Disposable {
     return native.send(this.#fd, frame, frame.length, 0) === frame.length
   }
 
-  /** The addresses that have spoken on the link since the last call. */
+  /** The addresses that sent ARP packets on the link since the last call. */
   answers(): ReadonlySet<Address> {
     const found = new Set<Address>()
     for (let frames = 0; frames < maxFrames; frames++) {

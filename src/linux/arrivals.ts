@@ -1,6 +1,6 @@
 /**
- * What a callback brings, for a reader that takes it one by one. Where the reader is too slow, the oldest go first:
- * `maxWaiting` bounds the memory.
+ * A queue between a callback and a reader that takes one item at a time. If more than `maxWaiting` items wait, the oldest ones are
+ * discarded.
  */
 export class Arrivals<T> {
   readonly #waiting: T[] = []

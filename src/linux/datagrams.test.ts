@@ -16,7 +16,7 @@ for (const [type, host] of [
   ['udp4', '127.0.0.1'],
   ['udp6', '::1'],
 ] as const)
-  test(`what is sent to ${host} arrives there, each time`, async () => {
+  test(`every datagram to ${host} arrives`, async () => {
     const socket = await listen(type, host)
     using datagrams = new Datagrams(socket.address().port)
     const to = parseAddress(host) as Address
@@ -32,7 +32,7 @@ for (const [type, host] of [
     socket.close()
   })
 
-test('what cannot be sent is told, and the next is sent', async () => {
+test('a datagram that cannot be sent is reported, and the next one is sent', async () => {
   const socket = await listen('udp4', '127.0.0.1')
   using datagrams = new Datagrams(socket.address().port)
   const to = parseAddress('127.0.0.1') as Address

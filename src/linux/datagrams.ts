@@ -7,8 +7,8 @@ const closeOnExec = 0x80000
 const dontWait = 0x40
 
 /**
- * UDP that is only sent, many times to the same few places. Nothing is queued, and no event of the loop is spent on it:
- * ten times a second that would be a good part of what an agent at rest does.
+ * Sends UDP datagrams, again and again to the same few addresses. It calls the kernel directly, without a queue and without the event
+ * loop. An agent probes each gateway ten times a second, and with node:dgram this would be a large part of its load at rest.
  */
 export class Datagrams implements Disposable {
   readonly #port: number
@@ -19,14 +19,14 @@ export class Datagrams implements Disposable {
     this.#port = port
   }
 
-  /** False where it could not be sent: no route, a full queue. What is not there cannot be told from what is lost later. */
+  /** Returns false if the kernel did not take the datagram, for example without a route. The caller treats it as a lost one. */
   send(bytes: Buffer, to: Address): boolean {
     const place = this.#place(to)
     const fd = this.#socket(to)
     return fd >= 0 && native.sendto(fd, bytes, bytes.length, dontWait, place, place.length) === bytes.length
   }
 
-  /** Below zero where there is none to be had: in a kernel that lacks the family, or just now. */
+  /** Negative if the kernel gives no socket, for example because it lacks the address family. */
   #socket(to: Address): number {
     const family = familyNumber(to)
     const known = this.#sockets.get(family)
@@ -49,7 +49,7 @@ export class Datagrams implements Disposable {
     return place
   }
 
-  /** The places that are not sent to any more are forgotten. */
+  /** Forgets all other addresses. */
   keepOnly(addresses: ReadonlySet<Address>): void {
     for (const known of this.#places.keys()) if (!addresses.has(known)) this.#places.delete(known)
   }

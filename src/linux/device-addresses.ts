@@ -10,13 +10,13 @@ import {
 } from './netlink-message.ts'
 import { familyNumber, fromKernelBytes, kernelBytes } from './network-address.ts'
 
-/** An address that a device has. */
+/** An address on a device. */
 export interface DeviceAddress {
   readonly index: number
   readonly address: Address
   readonly prefixLength: number
   readonly scope: 'global' | 'site' | 'link' | 'host'
-  /** Duplicate address detection has not finished: nobody can use it yet. */
+  /** The address cannot be used yet, because duplicate address detection has not finished. */
   readonly isTentative: boolean
   readonly isDeprecated: boolean
 }
@@ -42,7 +42,7 @@ function fixedPart(family: number, prefixLength: number, index: number, scope = 
   return fixed
 }
 
-/** In the kernel's order: what it lists first is what it prefers. */
+/** In the kernel's order, which is its order of preference. */
 export function listAddresses(netlink: Netlink): DeviceAddress[] {
   return netlink
     .dump('list addresses', messageType.getAddress, fixedPart(addressFamily.any, 0, 0))
@@ -52,7 +52,7 @@ export function listAddresses(netlink: Netlink): DeviceAddress[] {
 
 export function decodeDeviceAddress(payload: Buffer): DeviceAddress | undefined {
   const attributes = decodeAttributes(payload.subarray(fixedLength))
-  /* On a point-to-point device ADDRESS is the far end; LOCAL is ours wherever it is given. */
+  /* On a point-to-point device, ADDRESS is the far end. If LOCAL is present, it is this node's address. */
   const bytes = attributes.get(attributeType.local) ?? attributes.get(attributeType.address)
   if (bytes === undefined) return undefined
   const flags = attributes.get(attributeType.flags)?.readUInt32LE(0) ?? payload.readUInt8(2)
@@ -70,15 +70,15 @@ interface NewAddress {
   readonly index: number
   readonly address: Address
   readonly prefixLength: number
-  /** False: the address comes without a route to its prefix. */
+  /** If false, the kernel adds no route to the address's prefix. */
   readonly hasPrefixRoute?: boolean
-  /** Of IPv6: the node's own sockets do not choose it by themselves. */
+  /** IPv6 only: the node's own sockets do not use it unless they ask for it. */
   readonly isDeprecated?: boolean
   /** No socket of the node chooses it, and it counts as no way to the node. */
   readonly isOfHost?: boolean
 }
 
-/** Adds, or leaves what is there already. IPv6 skips duplicate address detection: we know whose address it is. */
+/** Adds the address, or keeps it. IPv6 skips duplicate address detection, because Sallyport decides which node has the address. */
 export function putAddress(
   netlink: Netlink,
   { index, address, prefixLength, hasPrefixRoute, isDeprecated = false, isOfHost = false }: NewAddress,
@@ -97,10 +97,10 @@ export function putAddress(
   )
 }
 
-/** struct ifa_cacheinfo: seconds that the address is preferred, and valid; then two times that the kernel sets. */
+/** struct ifa_cacheinfo: for how many seconds the address is preferred and valid, and two times that the kernel sets. */
 const validButNotPreferred = Buffer.from('00000000ffffffff0000000000000000', 'hex')
 
-/** Fails with EADDRNOTAVAIL where the device does not have it. */
+/** Fails with EADDRNOTAVAIL if the device does not have the address. */
 export function deleteAddress(netlink: Netlink, { index, address, prefixLength }: NewAddress): void {
   netlink.request(
     `delete ${address}/${prefixLength} from device ${index}`,

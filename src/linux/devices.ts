@@ -20,17 +20,17 @@ export interface Device {
   readonly index: number
   readonly name: string
   readonly alternativeNames: readonly string[]
-  /** `veth`, `vxlan`, `bridge` …; hardware has none. */
+  /** `veth`, `vxlan`, `bridge` and so on. Hardware devices have none. */
   readonly kind: string | undefined
   readonly mac: string | undefined
   readonly mtu: number
   readonly isUp: boolean
   readonly isLoopback: boolean
   readonly hasCarrier: boolean
-  /** Of a veth: the other end's index, in whatever namespace that is. */
+  /** For a veth device: the index of the other end, which can be in another namespace. */
   readonly peerIndex: number | undefined
   readonly masterIndex: number | undefined
-  /** Of a VXLAN device: its UDP port. */
+  /** For a VXLAN device: its UDP port. */
   readonly vxlanPort: number | undefined
 }
 
@@ -57,7 +57,7 @@ export function listDevices(netlink: Netlink): Device[] {
     .map(({ payload }) => decodeDevice(payload))
 }
 
-/** By name, an alternative one too, or by index. */
+/** Finds a device by name, alternative name or index. */
 export function findDevice(netlink: Netlink, wanted: string | number): Device | undefined {
   return listDevices(netlink).find(
     (device) =>
@@ -98,8 +98,8 @@ interface NewDevice {
 }
 
 /**
- * A VXLAN device whose remote end, VNI and the rest are given with every packet (`external`): one device for all
- * nodes. IPv6 underlays send no UDP checksum, so that is accepted.
+ * Adds a VXLAN device that gets the remote address and the VNI with every packet (`external`), so that one device serves all nodes.
+ * IPv6 underlays send no UDP checksum, so the device accepts packets without one.
  */
 export function createVxlan(netlink: Netlink, device: NewDevice & { readonly port: number }): void {
   const data = nested(
@@ -112,7 +112,7 @@ export function createVxlan(netlink: Netlink, device: NewDevice & { readonly por
   create(netlink, `create the VXLAN device ${device.name}`, 'vxlan', device, data)
 }
 
-/** A pair of devices. `peer.netns` puts the other end straight into another namespace, under its name there. */
+/** Adds a veth pair. With `peer.netns`, the kernel creates the other end in that namespace, under its name there. */
 export function createVeth(
   netlink: Netlink,
   device: NewDevice & { readonly peer: NewDevice & { readonly netns?: string } },
@@ -135,7 +135,7 @@ export function createVeth(
   }
 }
 
-/** A bridge without spanning tree, as the kernel makes it by default. */
+/** Adds a bridge with the kernel's defaults, without spanning tree. */
 export function createBridge(netlink: Netlink, device: NewDevice): void {
   create(netlink, `create the bridge ${device.name}`, 'bridge', device)
 }
@@ -171,15 +171,15 @@ export function deleteDevice(netlink: Netlink, index: number): void {
 
 interface DeviceSettings extends Partial<NewDevice> {
   readonly isUp?: boolean
-  /** False where neighbours are never asked for. */
+  /** If false, the device never asks for neighbours (ARP). */
   readonly hasArp?: boolean
-  /** A namespace's path, to move the device there. */
+  /** The path of the namespace to move the device to. */
   readonly netns?: string
-  /** Index of the bridge that it becomes a port of. */
+  /** The index of the bridge that gets the device as a port. */
   readonly master?: number
 }
 
-/** Changes only what is named. A device that is renamed or moved must be down. */
+/** Changes only the given properties. A device must be down to be renamed or moved. */
 export function setDevice(netlink: Netlink, index: number, settings: DeviceSettings): void {
   const { isUp, hasArp, netns, master } = settings
   const change = (isUp === undefined ? 0 : deviceFlag.up) | (hasArp === undefined ? 0 : deviceFlag.noArp)

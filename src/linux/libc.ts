@@ -2,12 +2,12 @@ import { getSystemErrorName } from 'node:util'
 import koffi, { type LibraryHandle } from 'koffi'
 
 /**
- * The few calls into the kernel that Node.js does not have. All of them are synchronous: they run on this
- * thread, in whatever network namespace it is in at that moment (see netns.ts).
+ * System calls that Node.js does not offer. All of them are synchronous. They run on this thread, in the network namespace that the thread
+ * is in at that moment (netns.ts).
  */
 const libc = koffi.load('libc.so.6')
 
-/** Calls in this folder check their arguments' types here; koffi itself returns any. */
+/** Gives the calls types, because koffi returns `any`. */
 export function foreign<Args extends unknown[], Result>(
   library: LibraryHandle,
   definition: string,
@@ -66,7 +66,7 @@ export const native = {
   ),
 }
 
-/** The world's failure, with the kernel's own word for it. `code` is ENOENT, EPERM and so on. */
+/** A system call that failed, with the kernel's own message. `code` is ENOENT, EPERM and so on. */
 export class KernelError extends Error {
   readonly code: string
 
@@ -90,13 +90,13 @@ export function isKernelError(error: unknown, ...codes: string[]): boolean {
   return error instanceof KernelError && codes.includes(error.code)
 }
 
-/** For calls that answer -1 and leave the reason in errno. */
+/** For calls that return -1 and set errno. */
 export function check(attempted: string, result: number): number {
   if (result < 0) throw new KernelError(attempted, koffi.errno())
   return result
 }
 
-/** For libbpf, which answers -errno itself. */
+/** For libbpf, which returns -errno. */
 export function checkNegative(attempted: string, result: number, detail?: string): number {
   if (result < 0) throw new KernelError(attempted, -result, detail)
   return result

@@ -4,14 +4,14 @@ import { Netlink } from './netlink.ts'
 import { withNetns } from './netns.ts'
 import { readSysctl, reservePorts, writeSysctl } from './sysctl.ts'
 
-/** What of a machine's kernel is not reached by netlink in its own network namespace. A simulated node has another one. */
+/** The parts of a machine's kernel that netlink in its own network namespace does not reach. The simulation has its own implementation. */
 export interface Machine {
   readSysctl(name: string): string
-  /** False if it had the value already. `reason` becomes part of the error. */
+  /** Returns false if the value was set already. `reason` becomes part of the error. */
   writeSysctl(name: string, value: string, reason: string): boolean
-  /** Keeps the machine's own sockets from taking these ports unasked. False if they were kept already. */
+  /** Keeps the kernel from choosing these ports for the machine's own sockets. Returns false if they were reserved already. */
   reservePorts(first: number, last: number, reason: string): boolean
-  /** Tells everyone on a device's link, once, that an address is at its MAC now. */
+  /** Announces once, to all hosts on a device's link, that an address is at the device's MAC now. */
   announce(device: { readonly index: number; readonly mac: string }, address: Address): void
   /** Runs `work`, which must be synchronous, with a netlink socket of another network namespace. */
   inNamespace<T>(netns: string, work: (netlink: Netlink) => T): T

@@ -12,14 +12,14 @@ import {
 import { familyNumber, fromKernelBytes, kernelBytes } from './network-address.ts'
 import { routeProtocol } from './routes.ts'
 
-/** Which MAC an address has on a device. */
+/** The MAC of an address on a device's link. */
 interface Neighbour {
   readonly index: number
   readonly address: Address
   readonly mac: string
 }
 
-/** An address that a device answers for to its neighbours, although another device has it, or none. */
+/** An address that a device answers for, although it is on another device of the node, or on none. */
 export type ProxiedNeighbour = Omit<Neighbour, 'mac'>
 
 const attributeType = { address: 1, mac: 2, protocol: 12 } as const
@@ -36,7 +36,7 @@ function fixedPart(family: number, index: number, state: number, flags = 0): Buf
   return fixed
 }
 
-/** Permanent: it is never asked for and never forgotten. */
+/** Adds a permanent entry: the kernel never asks for it and never removes it. */
 export function putNeighbour(netlink: Netlink, { index, address, mac }: Neighbour): void {
   netlink.request(
     `add the neighbour ${address} on device ${index}`,
@@ -58,7 +58,7 @@ export function deleteNeighbour(netlink: Netlink, { index, address }: Omit<Neigh
   )
 }
 
-/** Permanent ones, of all devices. */
+/** Lists the permanent entries of all devices. */
 export function listNeighbours(netlink: Netlink): Neighbour[] {
   return netlink
     .dump('list neighbours', messageType.getNeighbour, fixedPart(0, 0, 0))
@@ -75,7 +75,7 @@ function decodeNeighbour(payload: Buffer): Neighbour | undefined {
   return { index: payload.readInt32LE(4), address: fromKernelBytes(address), mac: macText(mac) }
 }
 
-/** Of IPv6, those that carry our routes' mark. */
+/** Lists the IPv6 entries that Sallyport added, recognised by the protocol number of its routes. */
 export function listProxiedNeighbours(netlink: Netlink): ProxiedNeighbour[] {
   return netlink
     .dump('list proxied neighbours', messageType.getNeighbour, fixedPart(addressFamily.ipv6, 0, 0, proxyFlag))
@@ -88,7 +88,7 @@ export function listProxiedNeighbours(netlink: Netlink): ProxiedNeighbour[] {
     })
 }
 
-/** Adds, or leaves what is there already. The device's proxy_ndp decides whether anybody is answered. */
+/** Adds the entry, or keeps it. The device answers only if its sysctl proxy_ndp is 1. */
 export function putProxiedNeighbour(netlink: Netlink, { index, address }: ProxiedNeighbour): void {
   netlink.request(
     `add the proxied neighbour ${address} on device ${index}`,

@@ -2,7 +2,7 @@ import { isKernelError } from './libc.ts'
 import { Netlink } from './netlink.ts'
 import { decodeAttributes, textOf } from './netlink-message.ts'
 
-/** A chain of nftables; what iptables-nft has made is among them, what iptables-legacy has made is not. */
+/** A chain of nftables. Chains of iptables-nft are among them, chains of iptables-legacy are not. */
 export interface Chain {
   readonly table: string
   readonly name: string
@@ -14,7 +14,7 @@ const getChain = (10 << 8) | 4
 const chainAttribute = { table: 1, name: 3 } as const
 const fixedLength = 4
 
-/** All chains of all families, in the namespace of this thread. None where the kernel has no nftables. */
+/** All chains of all families in this thread's network namespace. Empty if the kernel has no nftables. */
 export function listChains(): readonly Chain[] {
   try {
     using netlink = new Netlink(undefined, netfilterProtocol)

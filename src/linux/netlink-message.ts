@@ -1,5 +1,5 @@
 /**
- * rtnetlink's messages as bytes: a header, a fixed part, and attributes, which nest and are padded to four.
+ * Encodes and decodes messages of rtnetlink: a header, a fixed part, and attributes, which can be nested and are padded to four bytes.
  * Format: RFC 3549 and include/uapi/linux/{netlink,rtnetlink}.h.
  */
 export interface NetlinkMessage {
@@ -74,7 +74,7 @@ export function* decodeMessages(buffer: Buffer): Generator<NetlinkMessage> {
   }
 }
 
-/** An attribute ready to be sent, padding included; `undefined` stands for one that is not wanted. */
+/** An encoded attribute with its padding. If the value is undefined, there is no attribute. */
 export function attribute(type: number, value: Uint8Array): Buffer {
   const buffer = Buffer.alloc(aligned(4 + value.length))
   buffer.writeUInt16LE(4 + value.length, 0)
@@ -113,7 +113,7 @@ export function attributeText(type: number, value: string): Buffer {
   return attribute(type, Buffer.from(`${value}\0`))
 }
 
-/** Attributes by type; of one that comes several times, the last. */
+/** The attributes by type. If one occurs several times, the last counts. */
 export function decodeAttributes(buffer: Buffer): Map<number, Buffer> {
   return new Map(eachAttribute(buffer))
 }

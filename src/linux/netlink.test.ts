@@ -78,7 +78,7 @@ test('a device is found by an alternative name', { skip }, () => {
   deleteDevice(netlink, index)
 })
 
-test('a VXLAN device whose far end comes with each packet', { skip }, () => {
+test('a VXLAN device is external: each packet has its own remote address', { skip }, () => {
   using netlink = new Netlink()
   createVxlan(netlink, { name: 'tunnel', port: 8472, mac: '02:00:00:00:00:01', mtu: 1450 })
   const device = findDevice(netlink, 'tunnel')
@@ -133,7 +133,7 @@ test('addresses of both families are added, listed and deleted; adding twice is 
   deleteDevice(netlink, index)
 })
 
-test('routes of every form come back as they were put, and go', { skip }, () => {
+test('routes of every form are listed as they were added, and deleted', { skip }, () => {
   using netlink = new Netlink()
   const { index } = pair(netlink, 'routed')
   putAddress(netlink, { index, address: '192.0.2.1' as Address, prefixLength: 24 })
@@ -164,7 +164,7 @@ test('routes of every form come back as they were put, and go', { skip }, () => 
   deleteDevice(netlink, tunnel)
 })
 
-test('an IPv6 route through the tunnel', { skip }, () => {
+test('an IPv6 route leads through the tunnel', { skip }, () => {
   using netlink = new Netlink()
   createVxlan(netlink, { name: 'encap6', port: 8473 })
   const ifindex = findDevice(netlink, 'encap6')?.index ?? 0
@@ -192,7 +192,7 @@ test('permanent neighbours are set, listed and removed', { skip }, () => {
   deleteDevice(netlink, index)
 })
 
-test('a pair whose other end is in another namespace, seen from a socket that stays there', {
+test('a veth pair has its other end in another namespace, as a socket that stays there shows', {
   skip,
 }, async () => {
   const other = spawn('unshare', ['-n', 'sh', '-c', 'echo ready; read line'], {
@@ -219,13 +219,13 @@ test('a pair whose other end is in another namespace, seen from a socket that st
   await ended
 })
 
-test('withNetns refuses what is not synchronous, and comes back after an exception', { skip }, () => {
+test('withNetns refuses asynchronous work, and returns to its namespace after an exception', { skip }, () => {
   const own = '/proc/thread-self/ns/net'
   assert.throws(() => withNetns(own, async () => {}), /must be synchronous/)
   assert.throws(() => withNetns(own, () => { throw new Error('inside') }), /inside/) // biome-ignore format: short
 })
 
-test('changes are told in the order in which they happen, from the subscription on', { skip }, async () => {
+test('changes are reported in their order, from the subscription on', { skip }, async () => {
   using netlink = new Netlink()
   const ended = new AbortController()
   const changes = watchNetwork(ended.signal)

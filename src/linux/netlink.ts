@@ -16,22 +16,22 @@ const solSocket = 1
 const solNetlink = 270
 const option = { receiveTimeout: 20, receiveBufferForce: 33, addMembership: 1, capAck: 10, extendedAck: 11, strictCheck: 12 } as const // biome-ignore format: numbers of two headers
 
-/* The kernel fills at most 32 KiB per message of a dump. One for all sockets: what has come is copied before anybody else asks. */
+/* The kernel fills at most 32 KiB per message of a dump. All sockets share the buffer, because each message is copied before the next call. */
 const received = Buffer.alloc(1 << 18)
 const truncFlag = 0x20
 
-/** Waiting for the kernel's own lock can take long on a busy machine; an answer that never comes must not hang us. */
+/** On a busy machine, waiting for the kernel's lock can take seconds. Without a limit, a lost answer would block this thread for ever. */
 const receiveTimeoutS = 10
 
 /**
- * A connection to the kernel's rtnetlink, or to another of its netlink protocols, of the network namespace that it was opened in, for good.
- * Calls are synchronous: the kernel has answered when sending returns.
+ * A socket to rtnetlink, or to another netlink protocol. It stays in the network namespace in which it was opened. Calls are synchronous,
+ * because the kernel answers before `send` returns.
  */
 export class Netlink implements Disposable {
   readonly #fd: number
   #sequence = 0
 
-  /** In the namespace at `netns`, or in this thread's own. */
+  /** Opens the socket in the namespace at `netns`, or in this thread's own. */
   constructor(netns?: string, protocol = 0) {
     const open = (): number => openSocket(0, protocol)
     this.#fd = netns === undefined ? open() : withNetns(netns, open)
@@ -44,13 +44,13 @@ export class Netlink implements Disposable {
     native.close(this.#fd)
   }
 
-  /** Asks for one thing to be done. `attempted` goes into the error with the kernel's own explanation. */
+  /** Sends one request and waits for its acknowledgement. An error contains `attempted` and the kernel's explanation. */
   request(attempted: string, type: number, flags: number, ...payload: readonly Buffer[]): void {
     const sequence = this.#send(attempted, type, flags | messageFlag.request | messageFlag.ack, payload)
     for (const message of this.#receive(attempted, sequence)) if (message.type === messageType.error) return
   }
 
-  /** Asks for a list. One that changed while it was read is read again, so that what is returned was true at once. */
+  /** Requests a list. If it changed while it was read, it is read again, so that the result is consistent. */
   dump(attempted: string, type: number, ...payload: readonly Buffer[]): NetlinkMessage[] {
     const maxTries = 20
     for (let tries = 0; tries < maxTries; tries++) {
@@ -69,7 +69,7 @@ export class Netlink implements Disposable {
     return this.#sequence
   }
 
-  /** Up to the end of the answer: the acknowledgement, or the end of the list. Leftovers of a failed call are skipped. */
+  /** Reads until the acknowledgement or the end of the list. Skips messages that are left from a failed call. */
   *#receive(attempted: string, sequence: number): Generator<NetlinkMessage> {
     for (;;) {
       const length = check(attempted, native.recv(this.#fd, received, received.length, truncFlag))
@@ -91,7 +91,7 @@ function throwIfError(attempted: string, message: NetlinkMessage): void {
   if (errno > 0) throw new KernelError(attempted, errno, explanation(message))
 }
 
-/** What the kernel says beside the number, as "Device does not exist". */
+/** The kernel's explanation of an error, such as "Device does not exist". */
 function explanation({ type, flags, payload }: NetlinkMessage): string | undefined {
   if (!(flags & messageFlag.ackAttributes)) return undefined
   const errorThenHeader = 4 + 16
@@ -111,7 +111,7 @@ export function openSocket(flags: number, protocol = 0): number {
   return fd
 }
 
-/** Subscribes a socket to changes; a large buffer, since a burst that does not fit costs a full listing. */
+/** Subscribes a socket to changes. Its buffer is large, because everything must be listed again after a burst that does not fit. */
 export function subscribe(fd: number, groups: readonly number[]): void {
   const size = Buffer.alloc(4)
   size.writeUInt32LE(8 << 20)

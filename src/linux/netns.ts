@@ -6,11 +6,11 @@ const cloneNewnet = 0x40000000
 let home: number | undefined
 
 /**
- * Runs `work` with this thread in another network namespace. Sockets, spawned children and every
- * synchronous call made meanwhile belong there, and sockets stay there for good.
+ * Runs `work` with this thread in another network namespace. Synchronous calls, new sockets and spawned processes belong to that namespace.
+ * The sockets stay there.
  *
- * Only what is synchronous: a promise would go on in the wrong namespace without a word, so returning one
- * throws. For the same reason never make net.connect, fetch or fs.promises calls inside.
+ * `work` must be synchronous, because asynchronous work would continue in this thread's own namespace. If it returns a promise, this function
+ * throws. Calls such as net.connect, fetch and fs.promises would go unnoticed: do not make them in `work`.
  */
 export function withNetns<T>(path: string, work: () => T): T {
   home ??= openSync('/proc/thread-self/ns/net', 'r')
@@ -26,7 +26,7 @@ export function withNetns<T>(path: string, work: () => T): T {
       throw new TypeError('withNetns: what runs inside must be synchronous')
     return result
   } finally {
-    /* Going on in a stranger's namespace would send its packets out of the wrong door. */
+    /* If the thread cannot return, all later calls would act on the wrong namespace. */
     if (native.setns(home, cloneNewnet) < 0) process.abort()
   }
 }

@@ -3,7 +3,7 @@ import { addressFamily } from './netlink-message.ts'
 
 const mappedPrefix = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 
-/** As the kernel's network code has it: four bytes or sixteen. */
+/** An address as the kernel's structs contain it: four bytes or sixteen. */
 export function kernelBytes(address: Address): Uint8Array {
   const bytes = addressBytes(address)
   return address.includes(':') ? bytes : bytes.subarray(12)

@@ -8,7 +8,7 @@ import { decodeMessages, messageType, type NetlinkMessage } from './netlink-mess
 import { withNetns } from './netns.ts'
 import { decodeRoute, type Route } from './routes.ts'
 
-/** What happened to a namespace's network. `resync`: more happened than could be told; list everything anew. */
+/** A change in a network namespace. `resync`: changes were lost, so the reader must list everything again. */
 export type NetworkChange =
   | { readonly kind: 'device'; readonly isGone: boolean; readonly device: Device }
   | { readonly kind: 'address'; readonly isGone: boolean; readonly address: DeviceAddress }
@@ -20,8 +20,8 @@ const nonBlocking = 0x800
 const errnos = { eagain: 11, enobufs: 105 } as const
 
 /**
- * Changes as they happen, in this thread's network namespace or the one at `netns`, until the signal. The subscription
- * is in place when this returns: list after that, and nothing falls in between. Whoever calls it must iterate.
+ * The changes in this thread's network namespace, or in the one at `netns`, until the signal. The subscription begins before this function
+ * returns, so a caller that lists afterwards misses nothing. The caller must iterate, because that closes the socket at the end.
  */
 export function watchNetwork(signal: AbortSignal, netns?: string): AsyncGenerator<NetworkChange> {
   const open = (): number => openSocket(nonBlocking)

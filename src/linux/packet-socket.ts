@@ -11,8 +11,8 @@ export const etherType = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const
 export const broadcastMac = Buffer.alloc(6, 0xff)
 
 /**
- * A socket that sends whole frames by one device, and receives those of one Ethernet type; without a type it receives nothing.
- * It never blocks. The caller closes it. Throws a KernelError.
+ * Opens a socket that sends whole frames by one device, and receives frames of one Ethernet type. Without a type it receives none. It never
+ * blocks. The caller closes it. Throws a KernelError.
  */
 export function openPacketSocket(ifindex: number, receives?: number): number {
   const fd = check(

@@ -20,17 +20,17 @@ export interface Route {
   readonly kind: RouteKind
   readonly via?: Address
   readonly ifindex?: number
-  /** The address that packets of the node's own sockets get. */
+  /** The source address of packets from the node's own sockets. */
   readonly source?: Address
   /** Default: the main table. */
   readonly table?: number
   readonly metric?: number
   readonly mtu?: number
-  /** Reached directly over the device: `link`. Beyond a router: `global`. */
+  /** `link`: destinations are on the device's link. `global`: they are behind a router. */
   readonly scope?: 'global' | 'link' | 'host'
-  /** The router is on the device even if no route says so. */
+  /** The router counts as reachable on the device, even if no route leads to it. */
   readonly isOnLink?: boolean
-  /** Into the tunnel: what an `external` VXLAN device is told about each packet. */
+  /** For a route into an `external` VXLAN device: the tunnel's addresses and VNI. */
   readonly tunnel?: { readonly id: bigint; readonly destination: Address; readonly source?: Address }
 }
 
@@ -46,10 +46,10 @@ const kinds: Readonly<Record<RouteKind, number>> = { unicast: 1, local: 2, black
 const scopes = { global: 0, link: 253, host: 254 } as const
 const mainTable = 254
 const onLinkFlag = 4
-const tunnelKeyFlag = 4 /* TUNNEL_KEY: the id counts */
+const tunnelKeyFlag = 4 /* TUNNEL_KEY: the id is valid */
 const tunnelTtl = 64
 
-/** Marks our routes: `ip route show proto 83`. No registered routing daemon has this number. */
+/** The protocol number of Sallyport's routes: `ip route show proto 83`. No registered routing daemon uses it. */
 export const routeProtocol = 83
 
 const fixedLength = 12
@@ -103,18 +103,18 @@ function encodeTunnel({ id, destination, source }: NonNullable<Route['tunnel']>)
   ]
 }
 
-/** Adds the route, or puts it in the place of one with the same destination, table and metric. */
+/** Adds the route, or replaces the one with the same destination, table and metric. */
 export function putRoute(netlink: Netlink, route: Route): void {
   const flags = messageFlag.create | messageFlag.replace
   netlink.request(`add the route to ${route.destination}`, messageType.newRoute, flags, ...encode(route))
 }
 
-/** Fails with ESRCH where there is no such route. */
+/** Fails with ESRCH if there is no such route. */
 export function deleteRoute(netlink: Netlink, route: Route): void {
   netlink.request(`delete the route to ${route.destination}`, messageType.deleteRoute, 0, ...encode(route))
 }
 
-/** Routes of one table, or of one device in it; kinds that this module does not make are left out. */
+/** The routes of one table, or of one device in it. Leaves out kinds of routes that this module cannot describe. */
 export function listRoutes(
   netlink: Netlink,
   { family, table = mainTable, ifindex }: { family: 4 | 6; table?: number; ifindex?: number },
@@ -173,7 +173,7 @@ function decodeTunnel(encap: Buffer | undefined): Route['tunnel'] {
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> }
 
-/** Absent and undefined are two things to exactOptionalPropertyTypes, and to whoever compares routes. */
+/** Leaves out undefined properties, because exactOptionalPropertyTypes and comparisons of routes tell them from absent ones. */
 function withoutUndefined<T extends object>(value: T): Defined<T> {
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as Defined<T>
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** In a container that is not privileged /proc/sys is read-only, and what may be written is mounted from the node. */
+/** /proc/sys is read-only in a container that is not privileged. There, the agent's manifest mounts the node's /proc/sys. */
 const folders = ['/run/host/proc/sys', '/proc/sys']
 
 function pathOf(name: string): string {
@@ -10,14 +10,14 @@ function pathOf(name: string): string {
   )
 }
 
-/** Names are as sysctl(8) has them but with slashes: a device's name may hold a dot. */
+/** Names have slashes instead of the dots of sysctl(8), because the name of a device can contain a dot. */
 export function readSysctl(name: string): string {
   return readFileSync(pathOf(name), 'utf8').trim()
 }
 
 /**
- * Sets a knob of the kernel, of the network namespace that this thread is in, and says whether it had to be changed.
- * `reason` becomes part of the error: whoever reads it has to decide whether to set it by hand.
+ * Sets a sysctl in this thread's network namespace. Returns whether it had to be changed. `reason` becomes part of the error, so that the
+ * user can decide whether to set it by hand.
  */
 export function writeSysctl(name: string, value: string, reason: string): boolean {
   try {
@@ -31,14 +31,14 @@ export function writeSysctl(name: string, value: string, reason: string): boolea
 
 const reservedName = 'net/ipv4/ip_local_reserved_ports'
 
-/** As `ip_local_reserved_ports` lists them: `49152-65535,80`. */
+/** The ranges in `ip_local_reserved_ports`, for example `49152-65535` and `80`. */
 function reservedRanges(): string[] {
   return readSysctl(reservedName)
     .split(',')
     .filter((range) => range !== '')
 }
 
-/** The node's own sockets do not take these ports by themselves. False where that was so already. */
+/** Keeps the kernel from choosing these ports for the node's own sockets. Returns false if they were reserved already. */
 export function reservePorts(first: number, last: number, reason: string): boolean {
   const ranges = reservedRanges()
   const covered = ranges.some((range) => {
@@ -48,7 +48,7 @@ export function reservePorts(first: number, last: number, reason: string): boole
   return covered ? false : writeSysctl(reservedName, [...ranges, `${first}-${last}`].join(','), reason)
 }
 
-/** The same range, given back; others, also those that it is part of, stay. False where it was not reserved. */
+/** Removes exactly this range. Larger ranges that contain it stay. Returns false if it was not reserved. */
 export function releasePorts(first: number, last: number): boolean {
   const ranges = reservedRanges()
   const others = ranges.filter((range) => range !== `${first}-${last}`)

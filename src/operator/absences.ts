@@ -1,4 +1,4 @@
-/** Since when something is missing, as a leader has seen it without a gap. It is replaced, never changed. */
+/** Since when each key has been missing without interruption, as far as this leader has seen. Never modified: a new one replaces it. */
 export interface Absences<K> {
   readonly term: number | undefined
   readonly sinceMs: ReadonlyMap<K, number>
@@ -8,7 +8,7 @@ export function noAbsences<K>(): Absences<K> {
   return { term: undefined, sinceMs: new Map() }
 }
 
-/** `missing`: what is missing now. A new term starts all times again: something may have come and gone while this process did not lead. */
+/** `missing`: the keys that are missing now. A new term starts all times again, because a key may have been there while another process led. */
 export function noteAbsences<K>(
   before: Absences<K>,
   missing: readonly K[],
@@ -19,7 +19,7 @@ export function noteAbsences<K>(
   return { term, sinceMs: new Map(missing.map((key) => [key, known.get(key) ?? nowMs])) }
 }
 
-/** What has been missing for at least so long. */
+/** The keys that have been missing for at least `forMs`. */
 export function missingFor<K>({ sinceMs }: Absences<K>, forMs: number, nowMs: number): readonly K[] {
   return [...sinceMs].flatMap(([key, since]) => (nowMs - since >= forMs ? [key] : []))
 }

@@ -24,17 +24,18 @@ interface ToldAddress {
 
 interface LeaseWriting {
   readonly world: Pick<World, 'egressNodes'>
-  /** By address, the gateways that nodes wait for. */
+  /** The gateways that nodes wait for, by address. */
   readonly behind: ReadonlyMap<Address, readonly string[]>
   readonly attempts: Attempts
-  /** As conditions tell it. */
+  /** RFC 3339. */
   readonly now: string
   readonly log: Logger
 }
 
 /**
- * Writes what changes, and only on the object that it was worked out from: what is refused is worked out anew when the
- * watch brings the newer object. Leases first, all of them: somebody is waiting. Returns what people should hear.
+ * Writes changed leases and conditions, each only if its object has not changed since it was read. After a conflict, the watch
+ * brings the newer object and the decision is made again. All leases come first, because nodes wait for them. Returns the Events
+ * to record.
  */
 export async function applyLeases(
   client: KubeClient,
@@ -47,7 +48,7 @@ export async function applyLeases(
   )
   const told: ToldAddress[] = []
   for (const { object, ...plan } of plans) {
-    /* Of an object that was written just now the watch will say more. */
+    /* An object that was just written gets its conditions when the watch brings it back. */
     if (object === undefined || plan.isChanged) continue
     const before = object.status?.conditions ?? []
     const after = exhaustion(plan)
@@ -84,7 +85,7 @@ async function writeLeases(
   log.debug({ egressIP: address, leases: leases.length }, 'wrote leases')
 }
 
-/** The node where an address belongs, as the nodes themselves say: the first by name that has it. */
+/** The owner of an address: the first node by name that reports it on an interface. */
 function ownerOf({ egressNodes }: Pick<World, 'egressNodes'>, address: string): string | undefined {
   const having = (key: 'addresses' | 'added'): string[] =>
     egressNodes

@@ -46,7 +46,7 @@ const policy: IsovalentEgressGatewayPolicy = {
   metadata: { ...isovalentPolicy('p').metadata, resourceVersion: '7' },
 }
 
-test('a status is written on the very object that it was worked out from', async () => {
+test('a status is written only if its object has not changed since it was read', async () => {
   const { patches, changes } = await write(policy)
   assert.equal(patches[0]?.metadata.resourceVersion, '7')
   assert.deepEqual(patches[0]?.status.groupStatuses?.[0]?.egressIPByGatewayIP, {
@@ -56,7 +56,7 @@ test('a status is written on the very object that it was worked out from', async
   assert.equal(changes.length, 1)
 })
 
-test('a status that says the same is not written again, whatever the order of its fields and whoever adds some', async () => {
+test('an unchanged status is not written again, in any order of its fields, and with fields of other writers', async () => {
   const { patches } = await write(policy)
   const sorted = JSON.parse(JSON.stringify(patches[0]?.status), (_key, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -67,14 +67,14 @@ test('a status that says the same is not written again, whatever the order of it
   assert.deepEqual([again.patches, again.changes], [[], []])
 })
 
-test('what the API server refuses because the object has changed has not happened', async () => {
+test('a write that the API server refuses because the object has changed has no effect', async () => {
   const { patches, changes } = await write(policy, () => {
     throw new KubeError('patch', 409, { reason: 'Conflict' })
   })
   assert.deepEqual([patches.length, changes], [1, []])
 })
 
-test('a status that is refused keeps no other policy from its own, is told of, and changes nothing that is told', async () => {
+test('a refused status is reported, prevents no other policy’s status, and causes no Event', async () => {
   const client = {
     resource: () => ({
       patch: async (name: string) => {
@@ -100,7 +100,7 @@ test('a status that is refused keeps no other policy from its own, is told of, a
   assert.throws(() => attempts.finish(), /patch: old is too long; and 1 more/)
 })
 
-test('a kind that another product has defined without a status is asked once in ten minutes, not once a policy', async () => {
+test('a kind that another product defined without a status gets one request in ten minutes, not one for each policy', async () => {
   let [asked, nowMs] = [0, 0]
   const client = {
     resource: () => ({
@@ -123,7 +123,7 @@ test('a kind that another product has defined without a status is asked once in 
   assert.equal(await pass(), 2)
 })
 
-test('a policy that is deleted meanwhile says nothing of its kind', async () => {
+test('a policy that was deleted meanwhile does not make its kind count as one without status', async () => {
   const gone = { reason: 'NotFound', details: { name: 'p' } }
   const { patches } = await write(policy, () => {
     throw new KubeError('patch', 404, gone)
@@ -131,7 +131,7 @@ test('a policy that is deleted meanwhile says nothing of its kind', async () => 
   assert.equal(patches.length, 1)
 })
 
-test('an EgressNode is removed only as the one that was read: its node may have come back with another', async () => {
+test('an EgressNode is deleted only if its uid is the one that was read, because its node may have returned with a new one', async () => {
   const asked: unknown[] = []
   const client = {
     resource: () => ({ delete: async (...words: unknown[]) => void asked.push(words) }),

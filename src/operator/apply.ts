@@ -16,8 +16,8 @@ import type { Logger } from '../runtime/log.ts'
 import type { StatuslessKinds } from './missing-status.ts'
 
 /**
- * Writes slots. Every write is refused where the object has changed meanwhile, so two operators that both believe to lead
- * cannot give one object two slots; that two objects have one slot is seen by every agent, and the older keeps it.
+ * Writes slots. The API server refuses a write if the object has changed since it was read, so two operators that both believe
+ * that they lead cannot overwrite each other's slot. If two objects get the same slot, every agent sees it, and the older keeps it.
  */
 export async function applySlots(
   client: KubeClient,
@@ -30,7 +30,7 @@ export async function applySlots(
     await attempts.make(() => unlessChanged(() => applySlot(resource, change, log)))
 }
 
-/** Who has changed the object meanwhile has been heard of by then. */
+/** Ignores a conflict: the watch brings the change that caused it, and the decision is made again. */
 export async function unlessChanged(write: () => Promise<void>): Promise<void> {
   try {
     await write()
@@ -80,7 +80,7 @@ interface WrittenStatus {
 
 type StatusHolder = KubeObject & { readonly status?: WrittenStatus }
 
-/** A policy whose status was written, with what it said before. */
+/** A policy whose status was written, with the status before and after. */
 export interface StatusChange {
   readonly kind: Kind
   readonly object: StatusHolder
@@ -96,9 +96,9 @@ interface StatusWrites {
 }
 
 /**
- * Writes the status of policies where it differs, and only on the object that it was worked out from: what a status gives
- * out of a pool is given once. The oldest is first, so that what it takes from a younger one is nobody else's meanwhile;
- * one that the API server refuses is no reason to leave the younger ones without theirs. Returns those that were written.
+ * Writes each status that changed, and only if its policy has not changed since it was read. A status also grants addresses of
+ * a pool, and no address may be granted twice. The oldest policy comes first, so that an address that it takes from a younger one
+ * is not granted twice in between. If the API server refuses one status, the others are still written. Returns the written ones.
  */
 export async function applyPolicyStatus(
   client: KubeClient,

@@ -47,7 +47,7 @@ describe('a slot', () => {
     assert.deepEqual([...later.memory.slotsGrantedAtMs.keys()], [])
   })
 
-  test('is taken back when its node has been missing for four minutes of one term', () => {
+  test('is reclaimed when its node has been missing for four minutes of one term', () => {
     const gone = (term: number) => seen([], [egressNode('a', 0, [])], { term })
     const first = decideStatus(startOfMemory, gone(1), 0)
     assert.deepEqual(first.slots, [])
@@ -62,7 +62,7 @@ describe('a slot', () => {
     assert.deepEqual(otherTerm.slots, [])
   })
 
-  test('is not taken back while something is leased to it; both decisions count the same absence', () => {
+  test('is not reclaimed while it has leases, and both decisions count the same absence', () => {
     const gone = seen([], [egressNode('a', 0, [])], { leases: [{ firstPort: 2048, blocks: 4, slot: 0 }] })
     const leases = decideLeases(startOfMemory, gone, 0)
     assert.equal(
@@ -78,7 +78,7 @@ describe('a slot', () => {
     )
   })
 
-  test('that is not to be had is an event for its node', () => {
+  test('that cannot be granted causes an Event for its node', () => {
     const base = seen(['a'], [])
     const full = { ...base, world: { ...base.world, settings: { ...base.world.settings, slots: 0 } } }
     const decision = decideStatus(startOfMemory, full, 0)
@@ -87,7 +87,7 @@ describe('a slot', () => {
 })
 
 describe('a lease', () => {
-  test('is granted on demand, and decided in the same way again until the watches show it', () => {
+  test('is granted on demand, and granted alike again until the watches show it', () => {
     const asking = seen(['a'], [demanding('a', 0, 4)])
     const first = decideLeases(startOfMemory, asking, 0)
     const again = decideLeases(first.memory, asking, 1_000)
@@ -95,7 +95,7 @@ describe('a lease', () => {
     assert.deepEqual(again.plans, first.plans)
   })
 
-  test('of a slot that nobody has ends after four minutes', () => {
+  test('of a slot without a node ends after four minutes', () => {
     const orphaned = seen([], [], { leases: [{ firstPort: 29936, blocks: 4, slot: 7 }] })
     const first = decideLeases(startOfMemory, orphaned, 0)
     assert.equal(
@@ -109,7 +109,7 @@ describe('a lease', () => {
     )
   })
 
-  test('a decision changes nothing of what it was given', () => {
+  test('is decided without modifying the input', () => {
     const before = structuredClone(startOfMemory)
     decideLeases(startOfMemory, seen(['a'], [demanding('a', 0, 4)]), 0)
     decideStatus(startOfMemory, seen(['a'], []), 0)

@@ -13,10 +13,10 @@ import { type Absences, missingFor, noAbsences, noteAbsences } from './absences.
 
 export type OperatorWorld = Omit<World, 'self' | 'nodes'> & { readonly nodes: readonly TrimmedNode[] }
 
-/** What a leader sees. */
+/** What the leader decides from. */
 export interface Seen {
   readonly world: OperatorWorld
-  /** Which time it is that this process leads. */
+  /** Counts how often this process has become the leader. */
   readonly term: number | undefined
 }
 
@@ -42,20 +42,20 @@ export const startOfMemory: Memory = {
   floorsLeasedAtMs: new Map(),
 }
 
-/** The watches have seen by then what this process has written. */
+/** By then, the watches have delivered everything that this process wrote. */
 const seenAfterMs = 60_000
-/** A gateway confirms within a second: one that has not for longer is worth a condition. */
+/** A gateway normally confirms within a second. After this time, a condition names it. */
 const confirmTimeoutMs = 10_000
 
 interface StatusDecision {
   readonly memory: Memory
   readonly slots: readonly SlotChange[]
-  /** By node. */
+  /** By the name of the node. */
   readonly slotEvents: ReadonlyMap<string, EventText>
   readonly statuses: readonly PolicyStatus[]
 }
 
-/** The slots of nodes, and the status of policies. */
+/** Decides the slots of nodes and the status of policies. */
 export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusDecision {
   const { world } = seen
   const memory = noteMissingNodes(before, seen, nowMs)
@@ -77,11 +77,11 @@ export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusD
 interface LeaseDecision {
   readonly memory: Memory
   readonly plans: readonly AddressPlan[]
-  /** By address, the gateways that nodes have waited for too long. */
+  /** The gateways that nodes have waited for too long, by address. */
   readonly behind: ReadonlyMap<Address, readonly string[]>
 }
 
-/** The leases of ports. */
+/** Decides the leases of ports. */
 export function decideLeases(before: Memory, seen: Seen, nowMs: number): LeaseDecision {
   const { world, term } = seen
   const known = noteMissingNodes(before, seen, nowMs)
@@ -121,7 +121,7 @@ export function decideLeases(before: Memory, seen: Seen, nowMs: number): LeaseDe
   }
 }
 
-/** Nodes that have an EgressNode and no Node. */
+/** The names of EgressNodes without a Node. */
 function noteMissingNodes(memory: Memory, { world, term }: Seen, nowMs: number): Memory {
   const present = new Set(world.nodes.map(({ name }) => name))
   const names = world.egressNodes.map(({ metadata }) => metadata.name).filter((name) => !present.has(name))
@@ -148,7 +148,7 @@ function recent(times: ReadonlyMap<number, number>, nowMs: number): ReadonlyMap<
   return new Map([...times].filter(([, atMs]) => nowMs - atMs <= seenAfterMs))
 }
 
-/** They share their addresses with their own sockets. */
+/** Nodes' own addresses, whose ports the nodes' sockets use too. */
 function nodeAddressesOf({ nodes }: OperatorWorld): ReadonlySet<Address> {
   return new Set(nodes.flatMap(({ internalIPs }) => internalIPs))
 }

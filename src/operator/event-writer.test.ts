@@ -17,7 +17,7 @@ function eventWriter() {
   return { told, eventWriter: new EventWriter(recorder) }
 }
 
-test('a change is told of the policy that it is about, with the names of its nodes', () => {
+test('an Event is about the policy that changed, and names its nodes', () => {
   const { told, eventWriter: of } = eventWriter()
   const object = isovalentPolicy('p')
   const dead = world().nodes.map((each) => (each.name === 'worker3' ? { ...each, isReady: false } : each))
@@ -39,7 +39,7 @@ const condition = (status: 'True' | 'False', reason: string) => ({
   conditions: [{ type: 'Ready', status, reason, message: `because of ${reason}` }],
 })
 
-test('a warning that is over within seconds is not told, and neither is that it is over', () => {
+test('a warning that is over within seconds causes no Event, neither at its beginning nor at its end', () => {
   const { told, eventWriter: of } = eventWriter()
   const object = isovalentPolicy('p')
   const any = world({ isovalentPolicies: [object] })
@@ -61,7 +61,7 @@ test('a warning that is over within seconds is not told, and neither is that it 
   ])
 })
 
-test('a new policy tells that it is ready, also when a warning came first and passed', () => {
+test('a new policy has an Event when it is ready, even if a warning came first and passed', () => {
   const { told, eventWriter: of } = eventWriter()
   const object = isovalentPolicy('p')
   const any = world({ isovalentPolicies: [object] })
@@ -74,7 +74,7 @@ test('a new policy tells that it is ready, also when a warning came first and pa
   assert.deepEqual(told, ['IsovalentEgressGatewayPolicy p uid-of-p Ready: because of GatewaysFound'])
 })
 
-test('that a node has no slot is news once, and again after it had one', () => {
+test('a node without a slot has one Event, and another one if it loses its slot again', () => {
   const { told, eventWriter: of } = eventWriter()
   const refused = slotEvents([{ action: 'refuse', node: 'worker', reason: 'all 16 slots are given' }])
   const nodes = [{ name: 'worker', uid: 'u', labels: {}, internalIPs: [], podCIDRs: [], isCordoned: false }]

@@ -6,8 +6,8 @@ import type { StatusChange } from './apply.ts'
 import type { EventRecorder, Subject } from './events.ts'
 
 /**
- * How long a warning is held that may be over at once. An egress IP moves from one node to another, and until their agents have
- * told it, no node has it:
+ * How long a warning is delayed if it may be over soon. When an egress IP moves from one node to another, no node seems to have
+ * it until both agents have reported it:
  *
  *   an agent reports its interfaces         1 s
  *   the policy's status follows             1 s
@@ -20,16 +20,16 @@ interface HeldWarning {
   readonly subject: Subject
   readonly event: EventText
   readonly sinceMs: number
-  /** The policy was ready before: being ready again within the time is no news. */
+  /** The policy was ready before. If it is ready again within the delay, there is no Event at all. */
   readonly wasReady: boolean
 }
 
-/** Which events follow from what the operator has just written, and about which object. */
+/** Records the Events that follow from what the operator has just written. */
 export class EventWriter {
   readonly #recorder: Pick<EventRecorder, 'record'>
-  /** Warnings that may be over before anybody reads them, by policy. */
+  /** Delayed warnings, by policy. */
   readonly #held = new Map<string, HeldWarning>()
-  /** Nodes of which has been told that they have no slot: it is news once. */
+  /** Nodes that already have an Event because they have no slot. */
   #withoutSlot: ReadonlySet<string> = new Set()
 
   constructor(recorder: Pick<EventRecorder, 'record'>) {
@@ -66,13 +66,13 @@ export class EventWriter {
       }
   }
 
-  /** How long until a warning that is held is due; undefined: none is held. */
+  /** How long until the next delayed warning is due. Undefined if there is none. */
   dueInMs(nowMs: number): number | undefined {
     const since = [...this.#held.values()].map(({ sinceMs }) => sinceMs)
     return since.length === 0 ? undefined : Math.max(0, Math.min(...since) + settleMs - nowMs)
   }
 
-  /** A warning that passes is held for a while. What follows it in that time, also that all is well again, takes its place. */
+  /** Delays a warning that may be over soon. The next Event about the same readiness replaces it. */
   #note(
     subject: Subject,
     event: EventText,

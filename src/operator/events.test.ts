@@ -51,7 +51,7 @@ function recorder(events: Events) {
   }
 }
 
-test('an event names its object as describe looks for it, in the namespace where an API server takes it', async () => {
+test('an Event names its object as kubectl describe expects it, in the namespace that API servers accept', async () => {
   const events = new Events()
   const { recorder: told } = recorder(events)
   told.record(subject, event('gateways found'))
@@ -63,7 +63,7 @@ test('an event names its object as describe looks for it, in the namespace where
   assert.deepEqual([written?.count, written?.lastTimestamp], [1, '2026-01-01T00:00:00Z'])
 })
 
-test('what is told again is counted; what differs is another event', async () => {
+test('a repeated Event is counted, and a different one is written', async () => {
   const events = new Events()
   const { recorder: told, pass } = recorder(events)
   for (const message of ['a', 'b', 'a']) {
@@ -80,7 +80,7 @@ test('what is told again is counted; what differs is another event', async () =>
   )
 })
 
-test('an event that the API server has forgotten is written anew', async () => {
+test('an Event that the API server has deleted is written again', async () => {
   const events = new Events()
   const { recorder: told } = recorder(events)
   told.record(subject, event('a'))
@@ -94,7 +94,7 @@ test('an event that the API server has forgotten is written anew', async () => {
   )
 })
 
-test('one object has a burst of 25, then one in five minutes; another object is not held up by it', async () => {
+test('one object has 25 Events at once, then one in five minutes, and does not delay another object', async () => {
   const events = new Events()
   const { recorder: told, pass } = recorder(events)
   for (let index = 0; index < 40; index++) told.record(subject, event(`${index}`))
@@ -110,7 +110,7 @@ test('one object has a burst of 25, then one in five minutes; another object is 
   )
 })
 
-test('an event that cannot be written is lost, and the next one is not', async () => {
+test('an Event that cannot be written is lost, and the next one is written', async () => {
   const events = new Events()
   const { recorder: told } = recorder(events)
   events.isAway = true

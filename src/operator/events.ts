@@ -5,7 +5,7 @@ import { isNotFound } from '../kube/kube-error.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 
-/** The object that an event is about. None of ours is in a namespace. */
+/** The object that an Event is about. It has no namespace. */
 export interface Subject {
   readonly apiVersion: string
   readonly kind: string
@@ -13,20 +13,20 @@ export interface Subject {
   readonly uid: string
 }
 
-/** Events of objects without a namespace are in this one: an API server takes them in no other. */
+/** API servers accept Events about objects without a namespace in this namespace only. */
 const namespace = 'default'
 
-/** As client-go's own filter has it: a burst of 25 for each object, then one in five minutes. */
+/** The limits of client-go: 25 Events at once for each object, then one in five minutes. */
 const burst = 25
 const refillMs = 300_000
-/** Events that wait for an API server that is away; more are lost. */
+/** How many Events wait for an unreachable API server. Further ones are lost. */
 const maxWaiting = 100
-/** Of those the operator knows whether one is told again. */
+/** How many Events are remembered, to count their repetitions. */
 const maxRemembered = 1000
 
 /**
- * Tells people what happened. An event that is told again is counted, not written anew. Nothing waits for an event, and
- * one that cannot be written is lost: what it says stands in a status, too.
+ * Writes Events. A repeated Event is counted instead of written again. No other work waits for an Event. One that cannot be
+ * written is lost, because the object's status says the same.
  */
 export class EventRecorder {
   readonly #resource: Pick<Resource<KubeObject>, 'create' | 'patch'>
@@ -53,7 +53,7 @@ export class EventRecorder {
       .finally(() => this.#waiting--)
   }
 
-  /** Resolves when all that was recorded is written, or lost. */
+  /** Resolves when every recorded Event is written or lost. */
   async flush(): Promise<void> {
     await this.#last
   }
@@ -83,7 +83,7 @@ export class EventRecorder {
         )
         return
       } catch (error) {
-        if (!isNotFound(error)) throw error /* the API server forgets events after an hour */
+        if (!isNotFound(error)) throw error /* the API server deletes Events after an hour */
       }
     }
     const name = eventName(subject.name, this.#options.clock.now(), key)
@@ -111,15 +111,15 @@ export class EventRecorder {
   }
 }
 
-/** Of an event's message (Kubernetes' own limit). */
+/** Kubernetes' limit for the message of an Event. */
 const maxText = 1024
 
-/** Unlike any other: two events of one moment differ in what they say. A name has 253 characters at most. */
+/** A unique name: two Events of the same moment differ in their key. Names have at most 253 characters. */
 function eventName(of: string, nowMs: number, key: string): string {
   return `${of.slice(0, 200).replace(/[-.]+$/, '')}.${contentId(String(nowMs), key).toString(16)}`
 }
 
-/** The oldest goes when there are too many. */
+/** Adds an entry, and removes the oldest one if there are too many. */
 function remember<V>(map: Map<string, V>, key: string, value: V): void {
   map.delete(key)
   map.set(key, value)

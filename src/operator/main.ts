@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
   options: {
     'config-directory': { type: 'string', default: '/etc/sallyport/config' },
     namespace: { type: 'string', default: process.env.POD_NAMESPACE ?? 'kube-system' },
-    /** Written to while this process moves, for probes. */
+    /** The file that this process writes while it makes progress. The kubelet's probes read it. */
     'heartbeat-file': { type: 'string' },
     identity: { type: 'string', default: `${process.env.POD_NAME ?? hostname()}_${process.pid}` },
   },

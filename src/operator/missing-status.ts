@@ -3,10 +3,10 @@ import { isUnknownPath } from '../kube/kube-error.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 
-/** Definitions change seldom; asking for each policy, each time something happens, would be a request a policy for ever. */
+/** How long a kind counts as one without status. Definitions seldom change, and a failing request for each policy would be wasted. */
 const askAgainMs = 600_000
 
-/** Kinds whose definition is another product's and has no status: nothing can be said on their objects. */
+/** Kinds whose definition another product created without a status, so that no status can be written. */
 export class StatuslessKinds {
   readonly #clock: Clock
   readonly #log: Logger
@@ -17,7 +17,7 @@ export class StatuslessKinds {
     this.#log = log
   }
 
-  /** Writes where the kind has a status, as far as is known. */
+  /** Calls `write`, unless the kind is known to have no status. */
   async unlessStatusless(kind: Kind, write: () => Promise<void>): Promise<void> {
     const nowMs = this.#clock.monotonicMs()
     if (nowMs < (this.#untilMs.get(kind) ?? 0)) return

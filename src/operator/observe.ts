@@ -19,7 +19,7 @@ import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { OperatorWorld } from './decisions.ts'
 
-/** The operator's watches. Pods are not among them: nothing that it decides depends on one. */
+/** The operator's watches. It watches no pods, because no decision depends on a pod. */
 export class Observation {
   readonly #nodes
   readonly #ciliumPolicies

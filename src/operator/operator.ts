@@ -22,17 +22,17 @@ interface OperatorOptions {
   readonly random: Random
   readonly log: Logger
   readonly settings: Settings
-  /** Of the lease by which one of several operators leads. */
+  /** The namespace of the Lease that names the leader. */
   readonly namespace: string
-  /** Unlike any other process's. */
+  /** Unique among all operators. */
   readonly identity: string
 }
 
 const resyncMs = 30_000
-/** One object that the API server refuses for good must not keep news of all others waiting. */
+/** A short maximum, because one object that the API server always refuses must not delay all others. */
 const maxPauseMs = 2_000
 
-/** Grants slots and ports, and writes what policies are worth: observes, decides, applies. */
+/** Observes, decides and applies: slots, leases, and the status of policies. */
 export class Operator {
   readonly #options: OperatorOptions
   readonly #observation: Observation
@@ -74,7 +74,7 @@ export class Operator {
     this.#leaseLoop.trigger()
   }
 
-  /** Until the signal. Then another operator may lead at once. */
+  /** Runs until the signal, and then releases the Lease, so that another operator can lead at once. */
   async start(signal: AbortSignal): Promise<void> {
     const stopResync = this.#options.clock.every(resyncMs, () => this.#trigger())
     try {
@@ -114,7 +114,7 @@ export class Operator {
     attempts.finish()
   }
 
-  /** A warning is held for a while, and written unless it is over by then. */
+  /** Runs the loop again when the next delayed warning is due. */
   #reconcileWhenDue(): void {
     const { clock } = this.#options
     this.#stopDue()

@@ -13,7 +13,9 @@ export function addNodeCommands(program: Command): void {
     .description('show which pods use which egress IP and gateway')
     .command('list')
     .alias('ls')
-    .description('print a row for each pod and destination, in the format of "cilium bpf egress list"')
+    .description(
+      'in an agent’s pod: print a row for each pod and destination, in the format of "cilium bpf egress list"',
+    )
     .addOption(outputOption())
     .action(listTables)
   program
@@ -21,7 +23,9 @@ export function addNodeCommands(program: Command): void {
     .description('in an agent’s pod: show which pods of its node use which egress IP')
     .command('list')
     .alias('ls')
-    .description('list the pods that policies select, with their egress IPs, gateways, ports and flows')
+    .description(
+      'in an agent’s pod: list the pods of its node that policies select, with their egress IPs, the gateway that answers for each now, unreachable gateways, ports and flows',
+    )
     .addOption(outputOption())
     .action(listEgress)
   program

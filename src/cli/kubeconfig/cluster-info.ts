@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Fields, fieldsOf } from './fields.ts'
 
-/** The extension of a cluster whose content is for credential plugins alone. */
+/** The extension of a cluster that kubeconfigs use to pass configuration to credential plugins. */
 const extensionName = 'client.authentication.k8s.io/exec'
 
 /** What a plugin learns about the cluster if the kubeconfig asks for it. Files become their content, because a plugin may run in another folder. */

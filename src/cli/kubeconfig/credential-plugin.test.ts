@@ -34,20 +34,20 @@ const question = (): { readonly spec: Readonly<Record<string, unknown>> } =>
 describe('a credential plugin answers', () => {
   for (const [name, status, expected] of [
     ['a token', { token: 't' }, { token: 't', clientCertificate: undefined, expiresMs: Number.POSITIVE_INFINITY }],
-    ['a token with its end', { token: 't', expirationTimestamp: '1970-01-01T00:00:02Z' }, { token: 't', clientCertificate: undefined, expiresMs: 2_000 }],
-    ['an end in a zone of its own', { token: 't', expirationTimestamp: '1970-01-01T01:00:02+01:00' }, { token: 't', clientCertificate: undefined, expiresMs: 2_000 }],
+    ['a token with an expiry', { token: 't', expirationTimestamp: '1970-01-01T00:00:02Z' }, { token: 't', clientCertificate: undefined, expiresMs: 2_000 }],
+    ['an expiry with a time zone', { token: 't', expirationTimestamp: '1970-01-01T01:00:02+01:00' }, { token: 't', clientCertificate: undefined, expiresMs: 2_000 }],
     ['a certificate', { clientCertificateData: 'C', clientKeyData: 'K' }, { token: undefined, clientCertificate: { cert: 'C', key: 'K' }, expiresMs: Number.POSITIVE_INFINITY }],
   ] as const) // biome-ignore format: a table
     test(name, async () => assert.deepEqual(await ask(exec(credential(status))), expected))
 
-  test('in the environment that the kubeconfig gives it', async () => {
+  test('with the environment variables of the kubeconfig', async () => {
     const env = [{ name: 'ANSWER', value: credential({ token: 'from the environment' }) }]
     assert.equal((await ask(exec('', { env }))).token, 'from the environment')
   })
 })
 
-describe('a credential plugin is asked', () => {
-  test('in the version of the kubeconfig, and of the cluster only where that says so', async () => {
+describe('the request to a credential plugin', () => {
+  test('has the version of the kubeconfig, and describes the cluster only if the kubeconfig asks for it', async () => {
     await ask(exec(credential({ token: 't' }, v1beta1), { apiVersion: v1beta1 }))
     assert.deepEqual(question(), {
       apiVersion: v1beta1,
@@ -56,7 +56,7 @@ describe('a credential plugin is asked', () => {
     })
   })
 
-  test('with the cluster’s authority and the content of its extension', async () => {
+  test('has the cluster’s certificate authority and the content of its extension', async () => {
     const authority = join(directory, 'ca.crt')
     writeFileSync(authority, 'CA')
     await ask(exec(credential({ token: 't' }), { provideClusterInfo: true }), {
@@ -78,12 +78,12 @@ describe('a credential plugin is asked', () => {
     ['IfAvailable', false, false],
     ['Always', true, true],
   ] as const)
-    test(`${interactiveMode} ${isTerminal ? 'in' : 'without'} a terminal: interactive is ${expected}`, async () => {
+    test(`has interactive=${expected} for ${interactiveMode} ${isTerminal ? 'in' : 'without'} a terminal`, async () => {
       await ask(exec(credential({ token: 't' }), { interactiveMode }), {}, isTerminal)
       assert.equal(question().spec.interactive, expected)
     })
 
-  test('interactively by default in v1beta1', async () => {
+  test('is interactive by default in v1beta1', async () => {
     const user = exec(credential({ token: 't' }, v1beta1), {
       apiVersion: v1beta1,
       interactiveMode: undefined,
@@ -93,18 +93,18 @@ describe('a credential plugin is asked', () => {
   })
 })
 
-describe('a person is told what is wrong with a credential plugin', () => {
+describe('an error explains', () => {
   for (const [name, user, expected] of [
     ['an old version', exec('', { apiVersion: 'client.authentication.k8s.io/v1alpha1' }), /exec\.apiVersion cannot be used.*v1 and .*v1beta1 are supported/],
     ['no interactiveMode in v1', exec('', { interactiveMode: undefined }), /no interactiveMode: write Never/],
     ['a plugin that needs a terminal', exec('', { interactiveMode: 'Always' }), /run this in a terminal/],
     ['a plugin that is not installed', exec('', { command: 'sallyport-no-such-plugin', installHint: 'Install it from the shop.' }), /sallyport-no-such-plugin does not run: .*ENOENT\nInstall it from the shop\./],
     ['a plugin that fails', exec('', { env: [{ name: 'CODE', value: '3' }] }), /failed with code 3/],
-    ['an answer that is no JSON', exec('hello'), /answered no ExecCredential/],
-    ['another version than was asked for', exec(credential({ token: 't' }, v1beta1)), /answered .*v1beta1, and the kubeconfig asks for .*v1$/],
+    ['an answer that is not JSON', exec('hello'), /answered no ExecCredential/],
+    ['an answer in another version than requested', exec(credential({ token: 't' }, v1beta1)), /answered .*v1beta1, and the kubeconfig asks for .*v1$/],
     ['no credential', exec(credential({})), /neither a token nor a certificate/],
     ['a certificate without its key', exec(credential({ clientCertificateData: 'C' })), /a certificate without its key/],
-    ['an end that is no time', exec(credential({ token: 't', expirationTimestamp: 'soon' })), /status\.expirationTimestamp/],
+    ['an expiry that is not a time', exec(credential({ token: 't', expirationTimestamp: 'soon' })), /status\.expirationTimestamp/],
   ] as const) // biome-ignore format: a table
     test(name, () => assert.rejects(async () => ask(user), expected))
 })

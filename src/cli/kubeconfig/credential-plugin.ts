@@ -6,8 +6,8 @@ import { clusterInfo } from './cluster-info.ts'
 import type { Context } from './kubeconfig.ts'
 
 /*
- * Credential plugins, as client.authentication.k8s.io describes them: a program that is asked by KUBERNETES_EXEC_INFO and answers
- * an ExecCredential on its standard output. Errors, and questions to the person, are between the plugin and the terminal.
+ * Credential plugins, as client.authentication.k8s.io describes them. The plugin is a program that gets its request in the variable
+ * KUBERNETES_EXEC_INFO and prints an ExecCredential. Its error messages, and its questions to the user, go to the terminal directly.
  */
 
 const versions = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const
@@ -44,7 +44,7 @@ const credentialFields = z.object({
 export interface Credential {
   readonly token: string | undefined
   readonly clientCertificate: { readonly cert: string; readonly key: string } | undefined
-  /** Infinity: the plugin names no end. */
+  /** Infinity if the plugin names no expiry. */
   readonly expiresMs: number
 }
 

@@ -1,4 +1,4 @@
-/** An object of a kubeconfig, of which nothing is known yet. */
+/** An object of a kubeconfig before its fields are checked. */
 export type Fields = Readonly<Record<string, unknown>>
 
 export function fieldsOf(value: unknown): Fields {

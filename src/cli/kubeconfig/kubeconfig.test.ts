@@ -78,9 +78,9 @@ test('a user without credentials is anonymous', async () => {
   assert.equal((await read({ user: {} })).token(), undefined)
 })
 
-describe('the command takes from a kubeconfig', () => {
+describe('the command reads from a kubeconfig', () => {
   for (const [name, parts, expected] of [
-    ['how the server’s certificate is checked', { cluster: { 'insecure-skip-tls-verify': true, 'tls-server-name': 'near' } }, { skipsTlsVerify: true, tlsServerName: 'near' }],
+    ['how to check the server’s certificate', { cluster: { 'insecure-skip-tls-verify': true, 'tls-server-name': 'near' } }, { skipsTlsVerify: true, tlsServerName: 'near' }],
     ['the user and groups to impersonate', { user: { token: 't', as: 'jane', 'as-groups': ['staff'] } }, { impersonate: { user: 'jane', groups: ['staff'] } }],
     ['inline certificates', { cluster: { 'certificate-authority-data': btoa('CA') }, user: { 'client-certificate-data': btoa('CERT'), 'client-key-data': btoa('KEY') } }, { ca: 'CA', clientCertificate: { cert: 'CERT', key: 'KEY' } }],
     ['a server URL that ends with a slash', { cluster: { server: 'https://far/k8s/' } }, { server: 'https://far/k8s' }],

@@ -62,7 +62,7 @@ function withLocatedPlugin(entry: Fields, folder: string): Fields {
     : entry
 }
 
-/** Fields that kubectl supports and this command does not. To ignore them would mean another user, or another server. */
+/** Fields that kubectl supports and this command does not. Without them, requests would come from another user, or go to another server. */
 const unsupported: readonly (readonly [part: keyof Context, field: string, advice: string])[] = [
   ['cluster', 'proxy-url', 'set a server that this machine reaches without a proxy'],
   [
@@ -92,7 +92,7 @@ export async function accessOf(context: Context): Promise<ClusterAccess> {
     ...(typeof as === 'string' ? { impersonate: { user: as, groups: Array.isArray(groups) ? groups.map(String) : [] } } : {}),
     ...(cert === undefined || key === undefined ? {} : { clientCertificate: { cert, key } }),
   } // biome-ignore format: a line a field
-  /* Descriptors are copied, and not what they say now: a plugin's certificate is another one later. */
+  /* Copies the getters, not their present values, because a plugin's certificate changes when it is renewed. */
   return Object.defineProperties(
     access,
     Object.getOwnPropertyDescriptors(await credentialsOf(context)),

@@ -19,7 +19,7 @@ function plugin() {
   return { state, credential }
 }
 
-test('a plugin is asked again only when its credential has run out', async () => {
+test('a plugin runs again only when its credential has expired', async () => {
   const { state, credential } = plugin()
   assert.equal(await credential.token(), '1')
   state.nowMs = 1_000
@@ -29,13 +29,13 @@ test('a plugin is asked again only when its credential has run out', async () =>
   assert.equal(credential.clientCertificate?.cert, '2')
 })
 
-test('requests that begin together ask once', async () => {
+test('simultaneous requests run the plugin once', async () => {
   const { state, credential } = plugin()
   await Promise.all([credential.token(), credential.token(), credential.token()])
   assert.equal(state.asked, 1)
 })
 
-test('a token that another request has replaced already is not replaced again', async () => {
+test('a token that another request has already renewed is not renewed again', async () => {
   const { state, credential } = plugin()
   const token = await credential.token()
   await Promise.all([credential.renew?.(token), credential.renew?.(token)])
@@ -43,7 +43,7 @@ test('a token that another request has replaced already is not replaced again', 
   assert.equal(state.asked, 2)
 })
 
-test('a request that the server refuses is made once more with another credential', async () => {
+test('a request that the server refuses is repeated once with a renewed credential', async () => {
   const seen: string[] = []
   let good = 'Bearer 2'
   const server = createServer(({ headers }, response) => {

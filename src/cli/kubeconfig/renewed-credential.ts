@@ -2,8 +2,8 @@ import type { ClusterAccess } from '../../kube/access.ts'
 import type { Credential } from './credential-plugin.ts'
 
 /**
- * A plugin's credential while it is good. The plugin is asked again when it has run out, and when the server refuses it: an upgrade
- * takes longer than most tokens live. Requests that find it out together ask once.
+ * A credential that its plugin renews: when it has expired, or when the server refuses it. An upgrade can take longer than a token is
+ * valid. Simultaneous requests share one renewal.
  */
 export function renewedCredential(
   ask: () => Promise<Credential>,

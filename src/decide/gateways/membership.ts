@@ -1,4 +1,5 @@
 import type { Address } from '../../net/address.ts'
+import type { ReasonOf } from '../status/condition-reasons.ts'
 import type { WorldNode } from '../world.ts'
 
 /** Whether the cluster knows this node as the node itself does. Without that nobody accepts its packets. */
@@ -6,7 +7,7 @@ export type Membership =
   | { readonly isMember: true }
   | { readonly isMember: false; readonly reason: NoMemberReason; readonly message: string }
 
-type NoMemberReason = 'NodeNotFound' | 'NoInternalIP' | 'AddressNotOnNode' | 'EgressNodeNotFound'
+type NoMemberReason = Exclude<ReasonOf<'Connected'>, 'Connected' | 'ReachesNoNode'>
 
 /** What this node knows of itself, and what the API server says of it. */
 export interface Standing {

@@ -3,12 +3,15 @@ import { blockOfPort, blocksOfRange, blocksPerSlot, type PortRange, regions } fr
 import type { AddressLeases } from './lease-table.ts'
 
 /**
- * Slots that are given next, whose floors are not leased: they are for nodes that are yet to come. With five nodes and
- * 512 slots that leaves 64,512 - 32 x 64 = 62,464 ports to use, 97 %.
+ * How many of the next slots keep their floors, for nodes that will join.
+ *
+ *   ports of an egress IP, 1024 to 65535         64,512
+ *   floors of 32 of 512 slots, 64 ports each      2,048
+ *   left to five nodes                           62,464   97 %
  */
 const slotsLeftAlone = 32
 
-/** What is given out so far. */
+/** The slots that are in use. */
 export interface Given {
   readonly slots: number
   readonly taken: ReadonlySet<number>
@@ -23,8 +26,8 @@ export function lendableSlots({ slots, taken, withLeasedFloor }: Given): Readonl
 }
 
 /**
- * Blocks of an address that may be leased, the next to go first: from the top down, NodePorts after the others, and last
- * the floors of slots that nobody has. Of a node's own address only what the node's sockets do not use.
+ * The blocks of an address that can be leased, in the order in which they are granted: from the highest port down, NodePorts
+ * after the others, and floors of unused slots last. Of a node's own address, only blocks that its sockets do not use.
  */
 export function leasableBlocks(
   isNodeAddress: boolean,
@@ -45,7 +48,7 @@ export function leasableBlocks(
   ]
 }
 
-/** Slots of whose floor something has been leased, of any address. */
+/** Slots with a floor of which another slot leases a part, of any address. */
 export function slotsWithLeasedFloor(
   leases: ReadonlyMap<Address, AddressLeases>,
   nodeAddresses: ReadonlySet<Address>,

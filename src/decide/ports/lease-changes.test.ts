@@ -28,16 +28,17 @@ describe('leases of an address concern', () => {
     concernsTables({ before, after }, tables)
 
   test('a node that may answer for it', () => assert.equal(concerns(undefined, leased(mine, 1)), true))
-  test('a node that gets one', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 7)), true))
-  test('a node that loses one', () => assert.equal(concerns(leased(theirs, 7), leased(theirs)), true))
-  test('a node that had one of an object that is gone', () =>
+  test('a node that gets a lease', () =>
+    assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 7)), true))
+  test('a node that loses a lease', () => assert.equal(concerns(leased(theirs, 7), leased(theirs)), true))
+  test('a node that had a lease in a deleted object', () =>
     assert.equal(concerns(leased(theirs, 7), undefined), true))
   test('no other node', () => assert.equal(concerns(leased(theirs, 1), leased(theirs, 1, 2)), false))
   test('every node that has no tables yet', () =>
     assert.equal(concernsTables({ before: undefined, after: leased(theirs, 1) }, undefined), true))
 })
 
-describe('what a node says concerns', () => {
+describe('a report of a node concerns', () => {
   const base = egressNode('a', 1, [])
   const saying = (status: EgressNode['status']): EgressNode => ({
     ...base,
@@ -47,15 +48,15 @@ describe('what a node says concerns', () => {
 
   test('nodes that wait for ports, if it confirms', () =>
     assert.equal(concernsNode({ before: base, after: confirming }, true), true))
-  test('no node that waits for no ports', () =>
+  test('no node without a need for ports', () =>
     assert.equal(concernsNode({ before: base, after: confirming }, false), false))
-  test('no other node if it only asks for ports', () => {
+  test('no other node if it only demands ports', () => {
     const after = saying({ demand: [{ address: mine, blocks: 4 }] })
     assert.equal(concernsNode({ before: base, after }, true), false)
   })
   test('every node if it is about which gateways it reaches', () =>
     assert.equal(concernsNode({ before: base, after: saying({ unreachable: ['b'] }) }, false), true))
-  test('every node if the object comes or goes', () => {
+  test('every node if the object is created or deleted', () => {
     assert.equal(concernsNode({ before: undefined, after: base }, false), true)
     assert.equal(concernsNode({ before: base, after: undefined }, false), true)
   })

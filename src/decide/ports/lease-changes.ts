@@ -9,13 +9,13 @@ import type { Tables } from '../tables.ts'
  * and nearly all of that concerns other nodes. The next reconciliation picks it up.
  */
 
-/** An object as it was before and as it is now; undefined where it was not there, or is not any more. */
+/** An object before and after a change. Undefined if it did not exist then. */
 interface Change<T> {
   readonly before: T | undefined
   readonly after: T | undefined
 }
 
-/** Leases of an address that this node may answer for, or has leases of. `tables`: as they are now. */
+/** Whether this node may answer for the address, or leases ports of it. `tables`: the present ones. */
 export function concernsTables(
   { before, after }: Change<EgressAddress>,
   tables: Tables | undefined,
@@ -30,7 +30,7 @@ export function concernsTables(
   })
 }
 
-/** What a node confirms and gives back is for those who wait for ports; what it asks for and refuses is for the operator. */
+/** What a node confirms and releases matters to nodes that wait for ports. What it demands and refuses matters to the operator only. */
 export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: boolean): boolean {
   if (before === undefined || after === undefined) return true
   const [one, other] = [split(before), split(after)]

@@ -11,13 +11,13 @@ describe('a node that runs low', () => {
   }[] = [
     { name: 'asks for 64 ports first', now: { inUse: 0, needed: 0, nowMs: 0 }, expect: 4 },
     {
-      name: 'asks for twice what it has when that is in use',
+      name: 'asks for twice its ports when all of them are in use',
       wish: { blocks: 4, askedAtMs: 0 },
       now: { inUse: 4, needed: 0, nowMs: 20 },
       expect: 8,
     },
     {
-      name: 'asks for no more before what it asked for is in use',
+      name: 'asks for no more while granted ports are unused',
       wish: { blocks: 8, askedAtMs: 0 },
       now: { inUse: 4, needed: 0, nowMs: 999 },
       expect: 8,
@@ -35,19 +35,19 @@ describe('a node that runs low', () => {
       expect: 64,
     },
     {
-      name: 'asks for what the flows need that found no port',
+      name: 'asks for enough ports for the flows that found none',
       wish: { blocks: 4, askedAtMs: 0 },
       now: { inUse: 4, needed: 125, nowMs: 20 },
       expect: 125,
     },
     {
-      name: 'asks for that at once, whatever it asked for before',
+      name: 'asks for these at once, even while an earlier request is open',
       wish: { blocks: 8, askedAtMs: 0 },
       now: { inUse: 4, needed: 125, nowMs: 20 },
       expect: 125,
     },
     {
-      name: 'does not ask for more than there is',
+      name: 'never asks for more ports than exist',
       wish: { blocks: 3000, askedAtMs: 0 },
       now: { inUse: 3000, needed: 0, nowMs: 20 },
       expect: 4032,
@@ -59,7 +59,7 @@ describe('a node that runs low', () => {
 
 describe('a burst of flows that find no port', () => {
   const begun = moveWindow(undefined, { inUse: 4, refused: 100, nowMs: 0 })
-  test('adds up for a second, whatever is granted meanwhile', () => {
+  test('is counted for a second, even if ports are granted meanwhile', () => {
     const later = moveWindow(begun, { inUse: 60, refused: 2036, nowMs: 999 })
     assert.equal(neededBlocks(later, 2036), 4 + 242)
   })
@@ -67,12 +67,12 @@ describe('a burst of flows that find no port', () => {
     const later = moveWindow(begun, { inUse: 125, refused: 2036, nowMs: 1000 })
     assert.equal(neededBlocks(later, 2052), 127)
   })
-  test('that is none needs nothing', () => assert.equal(neededBlocks(begun, 100), 0))
+  test('of zero flows needs no ports', () => assert.equal(neededBlocks(begun, 100), 0))
   test('starts a new count when the datapath does', () =>
     assert.equal(neededBlocks(moveWindow(begun, { inUse: 4, refused: 1, nowMs: 10 }), 17), 6))
 })
 
-describe('what is idle', () => {
+describe('a block that is idle', () => {
   const ages = (blocks: readonly number[], atMs: number) => new Map(blocks.map((block) => [block, atMs]))
   const holding = (parts: Partial<Holding>): Holding => ({
     held: [],
@@ -89,24 +89,24 @@ describe('what is idle', () => {
   }
   test('for long enough leaves the pool', () =>
     assert.deepEqual(plan({ held: blocks, usedAtMs: ages(blocks, 400) }), { leaving: blocks, released: [] }))
-  test('for a short while stays', () =>
+  test('for a short time stays', () =>
     assert.deepEqual(plan({ held: blocks, usedAtMs: ages(blocks, 401) }), { leaving: [], released: [] }))
   test('leaves from the lowest port up, and the last four stay while there are flows', () =>
     assert.deepEqual(
       plan({ held: blocks.toReversed(), usedAtMs: ages(blocks, 0), used: new Set([2048]) }).leaving,
       [64, 65],
     ))
-  test('is given back when it had left the pool by the look before', () =>
+  test('is released when it had left the pool before', () =>
     assert.deepEqual(
       plan({ held: blocks, usedAtMs: ages(blocks, 0), used: new Set([2048]), leaving: new Set([64]) }),
       { leaving: [65], released: [64] },
     ))
-  test('is not given back while a flow has it', () =>
+  test('is not released while a flow uses it', () =>
     assert.deepEqual(
       plan({ held: blocks, usedAtMs: ages(blocks, 999), used: new Set([64]), leaving: new Set([64]) }),
       { leaving: [64], released: [] },
     ))
-  test('stays given back until the lease is gone', () => {
+  test('stays released until the lease has ended', () => {
     assert.deepEqual(plan({ held: blocks, released: new Set([69]) }).released, [69])
     assert.deepEqual(plan({ held: [64], released: new Set([69]) }).released, [])
   })

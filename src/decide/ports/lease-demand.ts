@@ -6,15 +6,15 @@ import { portsPerBlock } from '../../net/ports.ts'
 
 /** The first grant: 64 ports. */
 const firstGrantBlocks = 4
-/** Without a grant for so long, the operator is down or has no ports left, and the node asks again. */
+/** After this time without a grant, the operator is down or has no ports left, and the node asks again. */
 const requestTimeoutMs = 1_000
-/** As many stay while there are flows: the next burst finds something. */
+/** This many blocks stay while there are flows, for the next burst. */
 const blocksKept = 4
 
-/** What a pool has refused within a second: those flows try again later, and then count anew. */
+/** Counts the flows that find no port, for one second. The same flows try again later and would be counted twice. */
 export interface Window {
   readonly sinceMs: number
-  /** Flows that had found no port when it began, ever. */
+  /** The pool's total of refused flows when the window began. */
   readonly refusedBefore: number
   readonly inUseBefore: number
 }
@@ -29,7 +29,7 @@ export function moveWindow(
   return isOpen ? window : { sinceMs: nowMs, refusedBefore: refused, inUseBefore: inUse }
 }
 
-/** Blocks with which half would have stayed free, towards one destination: ports are tried at random. */
+/** The blocks of which these flows would take half. Ports are tried at random, so a fuller pool would refuse too many. */
 export function neededBlocks({ refusedBefore, inUseBefore }: Window, refused: number): number {
   return refused === refusedBefore
     ? 0
@@ -37,14 +37,14 @@ export function neededBlocks({ refusedBefore, inUseBefore }: Window, refused: nu
 }
 
 export interface LeaseRequest {
-  /** In blocks, in all. */
+  /** The total number of blocks, not an increase. */
   readonly blocks: number
   readonly askedAtMs: number
 }
 
 /**
- * A node that runs low asks for twice what it has. One step per round trip: what was granted must be in use first, or
- * nobody has answered for a while. What the flows need that found no port is no guess, and does not wait.
+ * A node that runs low asks for twice the blocks that it uses. It raises the request only when it uses what it was granted, or
+ * when the operator has not answered for a while. `needed` is counted and not guessed, so it is requested at once.
  */
 export function raiseRequest(
   request: LeaseRequest | undefined,
@@ -57,17 +57,17 @@ export function raiseRequest(
   return { blocks: Math.min(blocks, maxBlocks), askedAtMs: nowMs }
 }
 
-/** 1024 to 65535: more does not exist. */
+/** All blocks of ports 1024 to 65535. */
 const maxBlocks = 4032
 
 export interface Holding {
-  /** Blocks by lease, without those that are ending. */
+  /** The leased blocks, without those that are ending. */
   readonly held: readonly number[]
-  /** Blocks that flows have now, leased or not. */
+  /** The blocks with ports of open flows, leased or not. */
   readonly used: ReadonlySet<number>
-  /** When a flow was last seen to have the block. */
+  /** When a flow last used the block. */
   readonly usedAtMs: ReadonlyMap<number, number>
-  /** Blocks that nothing new uses any more. */
+  /** The blocks that new flows no longer use. */
   readonly leaving: ReadonlySet<number>
   readonly released: ReadonlySet<number>
 }
@@ -78,8 +78,8 @@ interface Release {
 }
 
 /**
- * What has been idle for long leaves the pool, from the lowest port up, as it was granted from the top down; what has left
- * the pool by the look before and has no flow now is given back.
+ * Which leased blocks leave the pool, and which are released. A block leaves when it has been idle for `idleMs`, the lowest port
+ * first, because blocks are granted from the highest port down. It is released at a later call, when no flow uses it.
  */
 export function planRelease(holding: Holding, idleMs: number, nowMs: number): Release {
   const { used, usedAtMs } = holding

@@ -50,7 +50,7 @@ describe('a demand', () => {
     assert.deepEqual(leasesOf({ egressNodes: [wanting('a', 0, 4)] }), [
       { firstPort: 30000 - 64, blocks: 4, slot: 0 },
     ]))
-  test('counts what the node has already; neighbouring ranges become one', () =>
+  test('includes the blocks that the node already leases, and neighbouring ranges are merged', () =>
     assert.deepEqual(
       leasesOf({
         egressNodes: [wanting('a', 0, 8)],
@@ -58,7 +58,7 @@ describe('a demand', () => {
       }),
       [{ firstPort: 29872, blocks: 8, slot: 0 }],
     ))
-  test('that is met changes nothing', () =>
+  test('that is already met changes nothing', () =>
     assert.equal(
       plan({
         egressNodes: [wanting('a', 0, 4)],
@@ -66,7 +66,7 @@ describe('a demand', () => {
       })[0]?.isChanged,
       false,
     ))
-  test('of a node that is not there is granted nothing', () =>
+  test('of a deleted node is granted nothing', () =>
     assert.deepEqual(plan({ egressNodes: [wanting('a', 0, 4)], present: new Set() }), []))
   test('of a node without a slot is granted nothing', () =>
     assert.deepEqual(
@@ -84,14 +84,14 @@ describe('a demand', () => {
     assert.equal(granted?.leases[0]?.blocks, 512 - 33)
     assert.equal(granted?.isShort, true)
   })
-  test('of five nodes together comes to 95 % of all ports of an address', () => {
+  test('of five nodes together can get 95 % of all ports of an address', () => {
     const egressNodes = [0, 1, 2, 3, 4].map((slot) => wanting(`n${slot}`, slot, 806))
     const { leases = [], left } = plan({ egressNodes })[0]!
     const ports = leases.reduce((sum, { blocks }) => sum + blocks * 16, 5 * 64)
     assert.ok(ports >= 0.95 * 64512, `${ports} of 64512 ports`)
     assert.equal(left, 0)
   })
-  test('is met for those who have least first', () => {
+  test('of the node with the fewest blocks is met first', () => {
     const held = leased([{ firstPort: 16384, blocks: 100, slot: 0 }])
     const { leases = [] } = plan({
       egressNodes: [wanting('a', 0, 4032), wanting('b', 1, 1000)],
@@ -102,32 +102,32 @@ describe('a demand', () => {
   })
 })
 
-describe('what a node gives back', () => {
+describe('a block that a node releases', () => {
   const lease = { firstPort: 2048, blocks: 4, slot: 0 }
   const returned = (revision: number) =>
     said('a', 0, { released: [{ address: ip, firstPort: 2048, blocks: 2, revision }] })
   const ending = { firstPort: 2048, blocks: 2, slot: 0, isEnding: true }
   const rest = { firstPort: 2080, blocks: 2, slot: 0 }
-  test('is marked first', () =>
+  test('is first marked as ending', () =>
     assert.deepEqual(leasesOf({ egressNodes: [returned(7)], egressAddresses: [leased([lease], 7)] }), [
       ending,
       rest,
     ]))
-  test('stays marked while the node does not know of the mark', () =>
+  test('stays marked until the node has seen the mark', () =>
     assert.deepEqual(leasesOf({ egressNodes: [returned(7)], egressAddresses: [leased([ending, rest], 8)] }), [
       ending,
       rest,
     ]))
-  test('is free when it does', () =>
+  test('is free when the node has seen the mark', () =>
     assert.deepEqual(leasesOf({ egressNodes: [returned(8)], egressAddresses: [leased([ending, rest], 8)] }), [
       rest,
     ]))
-  test('is nothing where it was another object’s, of the same name', () => {
+  test('is ignored if an earlier object of the same name leased it', () => {
     const known = { address: ip, firstPort: 2048, blocks: 2, revision: 8, uid: 'of the one before' }
     const egressNodes = [said('a', 0, { released: [known] })]
     assert.deepEqual(leasesOf({ egressNodes, egressAddresses: [leased([ending, rest], 8)] }), [ending, rest])
   })
-  test('is nothing where another node has it', () =>
+  test('is ignored if another node leases it', () =>
     assert.equal(
       plan({
         egressNodes: [returned(7), egressNode('b', 1, [])],
@@ -137,7 +137,7 @@ describe('what a node gives back', () => {
     ))
 })
 
-test('the leases of a node that is gone for good end', () =>
+test('the leases of a deleted node end', () =>
   assert.deepEqual(
     leasesOf({
       egressNodes: [egressNode('a', 0, []), egressNode('b', 1, [])],
@@ -153,7 +153,7 @@ test('the leases of a node that is gone for good end', () =>
     [{ firstPort: 4096, blocks: 4, slot: 1 }],
   ))
 
-test('the leases of a slot that has long had no node end', () =>
+test('the leases of a slot without a node end after a while', () =>
   assert.deepEqual(
     leasesOf({
       egressNodes: [egressNode('a', 1, [])],
@@ -163,7 +163,7 @@ test('the leases of a slot that has long had no node end', () =>
     [],
   ))
 
-test('a table says the same as the list that it was made of', () => {
+test('a table of leases becomes the same list again', () => {
   const leases = [
     { firstPort: 1024, blocks: 3, slot: 5 },
     { firstPort: 1072, blocks: 1, slot: 5, isEnding: true },

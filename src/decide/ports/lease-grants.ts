@@ -16,39 +16,39 @@ import {
 import { releasedBlocks } from './lease-use.ts'
 import { slotsByNode } from './slots.ts'
 
-/** What the operator grants by. */
+/** Everything from which the operator decides about leases. */
 export interface LeaseSituation {
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
-  /** Names of the nodes that are there: others are given nothing. */
+  /** Names of the nodes that exist. Only they get leases. */
   readonly present: ReadonlySet<string>
-  /** Names of the nodes that have been gone for so long that what they had may be others'. */
+  /** Names of the nodes that have been deleted for so long that their ports are free. */
   readonly gone: ReadonlySet<string>
-  /** Slots that have leases and were nobody's for as long. */
+  /** Slots with leases that have belonged to no node for the same time. */
   readonly orphaned: ReadonlySet<number>
-  /** Addresses that nodes share with their own sockets. */
+  /** Nodes' own addresses, whose ports the nodes' sockets use too. */
   readonly nodeAddresses: ReadonlySet<Address>
   readonly given: Given
 }
 
-/** What becomes of the leases of one address. */
+/** The leases of one address, as they should be. */
 export interface AddressPlan {
   readonly address: Address
   /** The object, if there is one. */
   readonly object: EgressAddress | undefined
   readonly leases: readonly PortLease[]
   readonly isChanged: boolean
-  /** Blocks that can be leased in all, and those of them that are left. */
+  /** How many blocks can be leased at all, and how many of them are free. */
   readonly leasable: number
   readonly left: number
-  /** Some node wants more than there is. */
+  /** Some node demands more than it can get. */
   readonly isShort: boolean
 }
 
 /**
- * Who may use which further ports of which address. Every fact that a port changes hands by only ever becomes truer (a
- * node gave a block back; it has confirmed to know that the block is ending), and the object is written only as it was
- * read: an operator that acts on what it knew a while ago hands nothing to two nodes.
+ * Which node leases which ports of which address. A block changes its owner only because of facts that cannot become untrue:
+ * its node released it, and then confirmed that it saw the block marked as ending. An object is written only if it has not
+ * changed since it was read. So an operator with old data cannot give a block to two nodes.
  */
 export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
   const { egressAddresses, given, nodeAddresses } = situation
@@ -76,7 +76,7 @@ export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
 }
 
 interface Leasable {
-  /** The next to go first. */
+  /** The block that is granted next comes first. */
   readonly inOrder: readonly number[]
   readonly all: ReadonlySet<number>
 }
@@ -95,7 +95,7 @@ const takenIn = oncePerObject((table: Readonly<LeaseTable>): readonly number[] =
   [...table.keys()].filter((block) => table[block] !== undefined),
 )
 
-/** Most addresses are as they were when they were looked at last: those are seen through at a glance. */
+/** For most addresses nothing has changed. They take the short path, which builds no table. */
 function planAddress(situation: AddressSituation): Omit<AddressPlan, 'address'> {
   const { object, leasable, elsewhere, wanted, returned } = situation
   const before = leaseTableOf(object?.spec.leases ?? none)
@@ -129,7 +129,7 @@ function isSame(one: LeasedBlock | undefined, other: LeasedBlock | undefined): b
   return one === other || (one?.slot === other?.slot && one?.isEnding === other?.isEnding)
 }
 
-/** Another object for the same address is somebody's own doing; what it leases is not free. */
+/** Leases in objects whose name is not that of their address. A user may have created them. Their blocks are not free. */
 function leasesElsewhere(
   egressAddresses: readonly EgressAddress[],
 ): ReadonlyMap<Address, Readonly<LeaseTable>> {
@@ -149,7 +149,7 @@ const strayAddress = oncePerObject(({ metadata, spec }: EgressAddress): Address 
 
 interface Demand {
   readonly slot: number
-  /** In all. */
+  /** The total that the node demands. */
   readonly blocks: number
 }
 
@@ -174,12 +174,12 @@ function demandsByAddress({ egressNodes, present }: LeaseSituation): ReadonlyMap
 interface ReturnedBlock {
   readonly slot: number
   readonly block: number
-  /** The revision of the address's leases that its node knew. */
+  /** The revision of the leases that the node knew when it released the block. */
   readonly knownRevision: number
 }
 
 interface Returned<Blocks> {
-  /** Slots of nodes that are gone, with all that they had. */
+  /** Slots of deleted nodes, whose leases all end. */
   readonly gone: ReadonlySet<number>
   readonly blocks: Blocks
 }
@@ -206,8 +206,8 @@ function returnedBlocks(
 }
 
 /**
- * A block that its node gives back is marked first. It is free when the node gives it back knowing of the mark: an agent
- * that was started anew meanwhile, and knew nothing of what its predecessor gave back, knows by then.
+ * A released block is first marked as ending. It is free when the node releases it again in a revision that has the mark. An
+ * agent that restarted in between does not know what it released before, but it sees the mark.
  */
 function takeBack(table: LeaseTable, { gone, blocks }: AddressSituation['returned'], revision: number): void {
   if (gone.size > 0)
@@ -220,7 +220,7 @@ function takeBack(table: LeaseTable, { gone, blocks }: AddressSituation['returne
   }
 }
 
-/** Who has least comes first. Returns what is left. */
+/** Nodes with the fewest blocks come first. Returns the blocks that are still free. */
 function grant(table: LeaseTable, free: readonly number[], demands: readonly Demand[]): readonly number[] {
   let left = free
   const heldNow = heldBySlot(table)
@@ -235,7 +235,7 @@ function grant(table: LeaseTable, free: readonly number[], demands: readonly Dem
   return left
 }
 
-/** How many blocks each slot has to use. */
+/** The number of blocks that each slot leases, without those that are ending. */
 function heldBySlot(table: Readonly<LeaseTable>): ReadonlyMap<number, number> {
   const held = new Map<number, number>()
   for (const entry of table)

@@ -3,16 +3,16 @@ import { type Address, parseAddress } from '../../net/address.ts'
 import { blockBits, blockOfPort, portBlocks } from '../../net/ports.ts'
 import { oncePerObject } from '../once-per-object.ts'
 
-/** Who has a block by lease. One that is ending is still its node's on the way back, but not for anything new. */
+/** The lease of a block. If it is ending, replies still go to its node, but new flows may not use it. */
 export interface LeasedBlock {
   readonly slot: number
   readonly isEnding: boolean
 }
 
-/** By block. */
+/** The lease of each block. */
 export type LeaseTable = (LeasedBlock | undefined)[]
 
-/** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
+/** If two leases contain a block, the first one in the list counts. A port must never have two owners. */
 export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
   const table: LeaseTable = new Array(portBlocks).fill(undefined)
   for (const { firstPort, blocks, slot, isEnding = false } of leases.toReversed()) {
@@ -23,11 +23,11 @@ export function tableOfLeases(leases: readonly PortLease[]): LeaseTable {
   return table
 }
 
-/** The same, to be read only. */
+/** The same table for the same list, shared and read-only. */
 export const leaseTableOf: (leases: readonly PortLease[]) => Readonly<LeaseTable> =
   oncePerObject(tableOfLeases)
 
-/** The shortest list that says the same, by port. */
+/** The shortest list of leases for this table, sorted by port. */
 export function leasesOfTable(table: Readonly<LeaseTable>): PortLease[] {
   const leases: { firstPort: number; blocks: number; slot: number; isEnding?: boolean }[] = []
   for (const [block, entry] of table.entries()) {
@@ -45,7 +45,7 @@ export function leasesOfTable(table: Readonly<LeaseTable>): PortLease[] {
   return leases
 }
 
-/** The blocks of ranges as they stand in a status, which may say anything. */
+/** The blocks of the ranges in a status. They can be out of bounds. */
 export function blocksOfRanges(
   ranges: readonly { readonly firstPort: number; readonly blocks: number }[],
 ): ReadonlySet<number> {
@@ -56,7 +56,7 @@ export function blocksOfRanges(
   )
 }
 
-/** The shortest list of ranges that has all the blocks. */
+/** The shortest list of ranges with these blocks. */
 export function rangesOfBlocks(blocks: Iterable<number>): { firstPort: number; blocks: number }[] {
   const ranges: { firstPort: number; blocks: number }[] = []
   for (const block of [...blocks].sort((a, b) => a - b)) {
@@ -67,12 +67,12 @@ export function rangesOfBlocks(blocks: Iterable<number>): { firstPort: number; b
   return ranges
 }
 
-/** What an EgressAddress says of one address. */
+/** The leases of one address. */
 export interface AddressLeases {
   readonly leases: readonly PortLease[]
   /** Grows with every change of the leases. */
   readonly revision: number
-  /** Revisions of an object that was deleted and made anew say nothing about this one. */
+  /** The object's uid. Revisions of an earlier object of the same name do not count. */
   readonly uid: string | undefined
 }
 
@@ -84,7 +84,7 @@ const readAddress = oncePerObject(
   },
 )
 
-/** Two objects for one address are read as one, the older first: every node must read them alike. */
+/** Two objects for one address are read as one, the older first. Every node must read them in the same order. */
 export function leasesByAddress(objects: readonly EgressAddress[]): ReadonlyMap<Address, AddressLeases> {
   const found = new Map<Address, AddressLeases>()
   for (const object of objects.toSorted(byAge)) {

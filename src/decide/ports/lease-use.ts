@@ -9,22 +9,22 @@ import type { OwnLeases, World } from '../world.ts'
 import { type AddressLeases, blocksOfRanges, leasesByAddress, leaseTableOf } from './lease-table.ts'
 
 /*
- * When a leased block may be used. Its node takes it when every gateway that may answer for the address has confirmed
- * that its tables hold the lease, and keeps it until it gives it back. A gateway that comes back later learns of the
- * lease before it answers probes.
+ * When a node may use a leased block. It uses the block once every gateway that may answer for the address has confirmed that
+ * its tables contain the lease, and until it releases the block. A gateway that was unreachable relists before it answers
+ * probes, so it knows the lease too.
  */
 
 interface Candidate {
   readonly address: Address
-  /** Who may answer for it, by tunnel address. */
+  /** The tunnel addresses of the gateways that may answer for it. */
   readonly order: readonly Address[]
-  /** The blocks that are this node's, leased or not. */
+  /** The blocks that this node owns, by floor or by lease. */
   readonly owned: readonly number[]
   readonly granted: AddressLeases
   readonly slot: number
 }
 
-/** Of the blocks that a node owns, those that it may take ports from. */
+/** The blocks of `owned` that the node may take ports from now. */
 export function usableLeases(world: World, awaited: Awaited, candidate: Candidate): readonly number[] {
   const { address, owned, granted, slot } = candidate
   const { since, leaving } = world.ownLeases ?? { since: new Map(), leaving: new Map() }
@@ -39,7 +39,7 @@ export function usableLeases(world: World, awaited: Awaited, candidate: Candidat
   })
 }
 
-/** The latest revision that all of an order have confirmed for whom this node has to wait. */
+/** The latest revision that every gateway has confirmed, of those in the order that this node waits for. */
 function confirmedByAll(awaited: Awaited, { address, order, granted }: Candidate): number {
   const revisions = order
     .filter((gateway) => awaited.has(gateway))
@@ -47,7 +47,7 @@ function confirmedByAll(awaited: Awaited, { address, order, granted }: Candidate
   return Math.min(...revisions, Number.MAX_SAFE_INTEGER)
 }
 
-/** By tunnel address: what those nodes say that this node waits for. */
+/** The nodes that this node waits for, by tunnel address, with what they report. */
 type Awaited = ReadonlyMap<Address, EgressNode | undefined>
 
 /**
@@ -65,7 +65,7 @@ export function awaitedNodes({ world, nodes }: Pick<Context, 'world' | 'nodes'>)
   )
 }
 
-/** Zero where a node has said nothing of an address, or of another object for it: it knows of no lease. */
+/** Zero if the node has confirmed nothing for the address, or only for an earlier object of the same address. */
 function confirmedRevision(
   egressNode: EgressNode | undefined,
   address: Address,
@@ -75,7 +75,7 @@ function confirmedRevision(
   return said !== undefined && isAbout(said, granted) ? said.revision : 0
 }
 
-/** Who keeps this node from ports that it has by lease: by address, the gateways that have not confirmed them, by name. */
+/** The names of the gateways whose missing confirmation keeps this node from using its leased ports, by address. */
 export function unconfirmedBy(
   world: World,
   { egressIps, self: { slot } }: Pick<Tables, 'egressIps' | 'self'>,
@@ -88,7 +88,7 @@ export function unconfirmedBy(
     const newest = heldBlocks(granted.leases, slot)
       .filter((block) => !leaving.get(address)?.has(block))
       .reduce((most, block) => Math.max(most, since.get(address)?.get(block) ?? granted.revision), 0)
-    if (newest === 0) continue /* all is in use: nearly always */
+    if (newest === 0) continue /* the usual case: all leases are in use */
     const order = egressIps.get(address)?.order ?? []
     const behind = nodes.filter((node) => {
       const gateway = tunnelAddressOf(node)
@@ -105,8 +105,8 @@ export function unconfirmedBy(
 }
 
 /**
- * Gateways that have not confirmed what was leased last, though they are well and have confirmed something before: by
- * address, their names. Whoever wants ports waits for them.
+ * The names of healthy gateways that have confirmed earlier leases of an address but not the latest ones, by address. Nodes
+ * with new leases wait for them.
  */
 export function gatewaysBehind(
   world: Pick<World, 'nodes' | 'egressNodes' | 'egressAddresses'>,
@@ -131,7 +131,7 @@ interface Said {
   readonly uid?: string | undefined
 }
 
-/** An agent of the version before does not say which object it means. */
+/** Agents of the previous version report no uid. */
 function isAbout({ uid }: Said, granted: Pick<AddressLeases, 'uid'> | undefined): boolean {
   return uid === undefined || uid === granted?.uid
 }
@@ -141,7 +141,7 @@ const confirmationsOf = oncePerObject(
     new Map(status?.confirmed?.map(({ address, ...said }) => [parseAddress(address), said])),
 )
 
-/** What a node says that it gives back of leases: by address and block, the revision by which it does without it. */
+/** The blocks that a node has released, by address, with the revision that it knew when it released each. */
 export function releasedBlocks(
   egressNode: EgressNode | undefined,
   known: ReadonlyMap<Address, Pick<AddressLeases, 'uid'>>,
@@ -164,7 +164,7 @@ export function egressNodeOf({
   return egressNodes.find(({ metadata }) => metadata.name === self)
 }
 
-/** Forgets leases that are gone, and notes since when there are new ones. */
+/** Forgets leases that have ended, and remembers the revision in which each new one appeared. */
 export function trackLeases(
   since: OwnLeases['since'],
   world: Pick<World, 'egressAddresses'>,
@@ -179,12 +179,12 @@ export function trackLeases(
   )
 }
 
-/** Blocks that a slot has by lease, without those that are ending. */
+/** The blocks that a slot leases, without those that are ending. */
 export function heldBlocks(leases: AddressLeases['leases'], slot: number | undefined): readonly number[] {
   return blocksBySlot(leases).get(slot)?.held ?? []
 }
 
-/** With those that are ending. */
+/** The blocks that a slot leases, including those that are ending. */
 export function leasedBlocks(leases: AddressLeases['leases'], slot: number | undefined): readonly number[] {
   return blocksBySlot(leases).get(slot)?.all ?? []
 }
@@ -202,8 +202,8 @@ const blocksBySlot = oncePerObject((leases: AddressLeases['leases']) => {
 })
 
 /**
- * The pools are in the kernel: their blocks are in use and need nobody's confirmation any more. Those that are out of use
- * need it anew: meanwhile others may have come to answer for the address.
+ * Notes the pools that were written to the kernel. Their blocks are in use and need no further confirmation. A block that left
+ * its pool needs confirmations again, because other gateways may answer for the address by now.
  */
 export function markInUse(
   since: OwnLeases['since'],
@@ -228,7 +228,7 @@ export function markInUse(
 
 type Confirmation = { address: string; revision: number; uid?: string }
 
-/** What a gateway can say for certain once its tables are written, of every address that it may answer for. */
+/** What this node can confirm after its tables were written: the revision of every address that it may answer for. */
 export function confirmations(world: World, tables: Tables): Confirmation[] {
   const { tunnelAddress } = tables.self
   return [...leasesByAddress(world.egressAddresses)]
@@ -237,7 +237,7 @@ export function confirmations(world: World, tables: Tables): Confirmation[] {
     .sort((a, b) => (a.address < b.address ? -1 : 1))
 }
 
-/** As it stands in a status. */
+/** The fields of a status that name a revision. */
 export function revisionOf({ revision, uid }: Omit<AddressLeases, 'leases'>): {
   revision: number
   uid?: string

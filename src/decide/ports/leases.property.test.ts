@@ -160,7 +160,7 @@ function act(cluster: Cluster, of: Name, what: (agent: ModelAgent) => void): voi
   if (cluster.present.has(of)) what(cluster.agent(of))
 }
 
-test('no port is ever in the pools of two nodes, and what a node uses its gateways forward', () => {
+test('no port is ever in the pools of two nodes, and gateways forward every port that a node uses', () => {
   const seen = new Set<string>()
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
@@ -178,7 +178,7 @@ test('no port is ever in the pools of two nodes, and what a node uses its gatewa
     assert.ok(seen.has(what), `the sequences are too tame: never ${what}`)
 })
 
-test('when all is quiet, every node has what it wants, as far as there is enough', () => {
+test('after the last change, every node has the ports that it demands, if there are enough', () => {
   const wishes = fc.tuple(...names.map(() => fc.integer({ min: 0, max: 900 })))
   fc.assert(
     fc.property(fc.array(step, { maxLength: 20 }), wishes, (steps, wanted) => {
@@ -210,7 +210,7 @@ function sameEverywhere({ egressIps, groups, rules, nodes, poolAddresses, polici
   return { egressIps: new Map(shared), groups, rules, nodes, poolAddresses, policies }
 }
 
-test('two agents that see the same decide the same', () => {
+test('two agents with the same objects decide the same', () => {
   let seen = 0
   fc.assert(
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {

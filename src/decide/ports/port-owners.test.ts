@@ -55,34 +55,34 @@ describe('a port of an egress IP', () => {
     { name: 'below 1024 has no owner', port: 1023, expect: undefined },
     { name: 'of the lower half has no owner before it is leased', port: 32767, expect: undefined },
     {
-      name: 'of the upper half is a slot’s by arithmetic: the first 64 are slot 0’s',
+      name: 'of the upper half belongs to a slot: the first 64 to slot 0',
       port: 32768 + 63,
       expect: 0,
     },
     {
-      name: 'of the upper half is a slot’s by arithmetic: the next are slot 1’s',
+      name: 'of the upper half belongs to a slot: the next 64 to slot 1',
       port: 32768 + 64,
       expect: 1,
     },
     {
-      name: 'of the upper half is a slot’s by arithmetic: the last are slot 511’s',
+      name: 'of the upper half belongs to a slot: the last 64 to slot 511',
       port: 65535,
       expect: 511,
     },
     {
-      name: 'that is leased is the lessee’s',
+      name: 'that is leased belongs to the lessee',
       world: { egressAddresses: [leased('172.18.0.42', [{ firstPort: 1024, blocks: 2, slot: 3 }])] },
       port: 1055,
       expect: 3,
     },
     {
-      name: 'after a lease is not',
+      name: 'after the end of a lease does not',
       world: { egressAddresses: [leased('172.18.0.42', [{ firstPort: 1024, blocks: 2, slot: 3 }])] },
       port: 1056,
       expect: undefined,
     },
     {
-      name: 'is the lessee’s also against the arithmetic',
+      name: 'in the floor of another slot belongs to the lessee',
       world: { egressAddresses: [leased('172.18.0.42', [{ firstPort: 65520, blocks: 1, slot: 3 }])] },
       port: 65535,
       expect: 3,
@@ -94,7 +94,7 @@ describe('a port of an egress IP', () => {
       expect: undefined,
     },
     {
-      name: 'that is leased twice is the first lessee’s',
+      name: 'that is leased twice belongs to the first lessee',
       world: {
         egressAddresses: [
           leased('172.18.0.42', [
@@ -107,7 +107,7 @@ describe('a port of an egress IP', () => {
       expect: 3,
     },
     {
-      name: 'that two objects lease is that of the older one, in whatever order they came',
+      name: 'that two objects lease belongs to the lessee of the older object, in any order',
       world: {
         egressAddresses: [
           leased('172.18.0.42', [{ firstPort: 2048, blocks: 1, slot: 1 }], 'b', '2026-02-02T00:00:00Z'),
@@ -118,7 +118,7 @@ describe('a port of an egress IP', () => {
       expect: 3,
     },
     {
-      name: 'is another node’s even with few slots',
+      name: 'belongs to another node even with few slots',
       world: { settings: { ...world().settings, slots: 16 } },
       port: 65535,
       expect: 15,
@@ -135,9 +135,9 @@ describe('a port of a node’s own address', () => {
     ],
   }
   const own = (self: string, more: Partial<World> = {}) => world({ ...byRoute, self, ...more })
-  test('is the kernel’s below 49152', () =>
+  test('below 49152 is left to the node’s sockets', () =>
     assert.equal(ownerOf(own('worker3'), '172.18.0.4', 49151), undefined))
-  test('is its own for masquerading up to 57343', () => {
+  test('up to 57343 is for masquerading', () => {
     assert.deepEqual(
       [49152, 57343].map((port) => ownerOf(own('worker3'), '172.18.0.4', port)),
       ['self', 'self'],
@@ -145,13 +145,13 @@ describe('a port of a node’s own address', () => {
   })
   test('belongs to this node alone for masquerading', () =>
     assert.equal(ownerOf(own('worker'), '172.18.0.4', 49152), undefined))
-  test('is a slot’s from 57344 on, 16 each', () => {
+  test('from 57344 on belongs to a slot, 16 ports each', () => {
     assert.deepEqual(
       [57344, 57359, 57360, 65535].map((port) => ownerOf(own('worker'), '172.18.0.4', port)),
       [0, 0, 1, 511],
     )
   })
-  test('is leased only where the node’s sockets are kept out', () => {
+  test('is leased only if the node’s sockets do not use it', () => {
     const egressAddresses = [leased('172.18.0.4', [{ firstPort: 1024, blocks: 4032, slot: 3 }])]
     const owners = [1024, 49151, 49152, 57344, 65535].map((port) =>
       ownerOf(own('worker3', { egressAddresses }), '172.18.0.4', port),
@@ -180,7 +180,7 @@ describe('a node’s pools', () => {
     const byName = pools(resolve(world({ ...policy, egressAddresses })))
     assert.deepEqual(byName.get('172.18.0.42 egress'), [2048, 2064, 32768, 32784, 32800, 32816])
   })
-  test('are for masquerading alone while it has no slot', () => {
+  test('are only for masquerading while it has no slot', () => {
     const byName = pools(resolve(world({ ...policy, egressNodes: [] })))
     assert.deepEqual([...byName.keys()], ['172.18.0.2 masquerade', 'fc00::2 masquerade'])
   })
@@ -198,11 +198,11 @@ describe('who answers for an egress IP', () => {
   })
   test('is the node whose interface gives it', () =>
     assert.deepEqual(orderOf(policy, '172.18.0.42'), ['172.18.0.4']))
-  test('is the node that has the given one, before those that a policy would have it on', () => {
+  test('is the node with the given address, before the nodes that a policy names for it', () => {
     assert.deepEqual(orderOf(given('172.18.0.43'), '172.18.0.43'), ['172.18.0.3', '172.18.0.4'])
     assert.deepEqual(orderOf(given('172.18.0.42'), '172.18.0.42'), ['172.18.0.4', '172.18.0.3'])
   })
-  test('is each of two nodes that have it, the first by name before', () => {
+  test('is each of two nodes with the address, the first by name first', () => {
     const egressNodes = world().egressNodes.map((each) =>
       each.metadata.name === 'worker4' ? egressNode('worker4', 3, [device('net0', ['172.18.0.42'])]) : each,
     )
@@ -226,7 +226,7 @@ describe('who answers for an egress IP', () => {
     ]
     assert.deepEqual(orderOf({ ...policy, egressNodes }, '172.18.0.42'), ['172.18.0.4'])
   })
-  test('is never another for a node’s own address, on whatever link it is', () => {
+  test('is never another node for a node’s own address', () => {
     const onDefaultRoute = (name: string, slot: number, ip: string) =>
       egressNode(name, slot, [device('eth0', [ip], { subnets: ['172.18.0.0/16'], isDefaultRoute: true })])
     const egressNodes = [
@@ -287,7 +287,7 @@ const anyAddresses = fc.array(
   { maxLength: 3 },
 )
 
-test('no two nodes may use one port of an egress IP, and every gateway knows whose each is', () => {
+test('no two nodes may use the same port of an egress IP, and every gateway knows the owner of each', () => {
   const anyWorld = fc.tuple(anySlots, anyAddresses, fc.boolean()).map(([slots, addresses, byRoute]) => {
     const nodes: EgressNode[] = world().egressNodes.map((each, index) =>
       egressNode(each.metadata.name, slots[index], each.status?.interfaces ?? []),

@@ -8,13 +8,13 @@ import {
   regions,
 } from '../../net/ports.ts'
 
-/** By block: the slot that owns it, this very node whatever its slot, or nobody. */
+/** The owner of each block: a slot, this node itself (for masquerading), or none. */
 export type BlockOwners = readonly (number | 'self' | undefined)[]
 
-/** Whose address it is decides which of its ports may be used: a node's own sockets use the others. */
+/** Whether the address is a node's own. Then the node's sockets use most of its ports. */
 export type AddressOwner = 'nobody' | 'thisNode' | 'anotherNode'
 
-/** Which slot owns each block of an address: the floor, and the leases, which beat it. */
+/** Which slot owns each block of an address. A lease takes precedence over a floor. */
 export function blockOwners(owner: AddressOwner, slots: number, leases: readonly PortLease[]): BlockOwners {
   const owners: (number | 'self' | undefined)[] = new Array(portBlocks).fill(undefined)
   const isFree = owner === 'nobody'
@@ -24,7 +24,7 @@ export function blockOwners(owner: AddressOwner, slots: number, leases: readonly
   return owners
 }
 
-/** Slots are few in a small cluster: the floors of those not given out are leased, too. */
+/** The floors are part of it, because floors of unused slots are leased, too. */
 const leasable: PortRange = { first: regions.lease.first, last: regions.floor.last }
 
 function fillFloor(owners: (number | 'self' | undefined)[], region: PortRange, slots: number): void {
@@ -34,7 +34,7 @@ function fillFloor(owners: (number | 'self' | undefined)[], region: PortRange, s
     for (let block = 0; block < each; block++) owners[first + slot * each + block] = slot
 }
 
-/** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
+/** If two leases contain a block, the first one in the list counts. A port must never have two owners. */
 function fillLeases(
   owners: (number | 'self' | undefined)[],
   region: PortRange,

@@ -28,7 +28,7 @@ function plan(of: Parameters<typeof planSlots>): readonly string[] {
 describe('slots', () => {
   const cases: readonly { name: string; plan: Parameters<typeof planSlots>; expect: readonly string[] }[] = [
     {
-      name: 'are given from the bottom up, in the order of names',
+      name: 'are granted from the lowest up, in the order of names',
       plan: [nodes('b', 'a'), [], 512, new Map(), 0],
       expect: ['create a 0', 'create b 1'],
     },
@@ -43,7 +43,7 @@ describe('slots', () => {
       expect: [],
     },
     {
-      name: 'are given to an object that has none',
+      name: 'are granted to an object without one',
       plan: [nodes('a'), [egressNode('a', undefined, [])], 512, new Map(), 0],
       expect: ['grant a 0'],
     },
@@ -53,22 +53,22 @@ describe('slots', () => {
       expect: ['grant b 1'],
     },
     {
-      name: 'are refused when all are given',
+      name: 'are refused when all are in use',
       plan: [nodes('a', 'b', 'c'), [egressNode('a', 0, []), egressNode('b', 1, [])], 2, new Map(), 0],
       expect: ['refuse c: all 2 slots are in use'],
     },
     {
-      name: 'are kept for a node that has just gone',
+      name: 'are kept for a node that was just deleted',
       plan: [nodes('b'), [egressNode('a', 0, [])], 512, gone('a', 1000), 1000 + nodeGoneForMs - 1],
       expect: ['create b 1'],
     },
     {
-      name: 'are taken back from a node that has been gone for four minutes',
+      name: 'are reclaimed four minutes after a node was deleted',
       plan: [nodes(), [egressNode('a', 0, [])], 512, gone('a', 1000), 1000 + nodeGoneForMs],
       expect: ['remove a'],
     },
     {
-      name: 'are kept while it is unknown since when a node has been gone',
+      name: 'are kept while it is unknown when a node was deleted',
       plan: [nodes(), [egressNode('a', 0, [])], 512, new Map(), 1e9],
       expect: [],
     },
@@ -77,7 +77,7 @@ describe('slots', () => {
     withLeases: new Set(withLeases),
     withLeasedFloor: new Set(withLeasedFloor),
   })
-  test('whose floor has been leased away are not given', () =>
+  test('whose floor is leased to another slot are not granted', () =>
     assert.deepEqual(plan([nodes('a', 'b'), [], 4, new Map(), 0, leased([], [0, 2])]), [
       'create a 1',
       'create b 3',
@@ -87,9 +87,9 @@ describe('slots', () => {
       'create a 4',
       'create b 6',
     ]))
-  test('are beyond the floor when every floor that is left has been leased', () =>
+  test('have no floor when every remaining floor is leased', () =>
     assert.deepEqual(plan([nodes('a'), [], 4, new Map(), 0, leased([], [0, 1, 2, 3])]), ['create a 4']))
-  test('are not taken back before the leases of the node have ended', () =>
+  test('are not reclaimed before the leases of the node have ended', () =>
     assert.deepEqual(
       plan([nodes(), [egressNode('a', 0, [])], 4, gone('a', 0), nodeGoneForMs, leased([0], [])]),
       [],
@@ -97,7 +97,7 @@ describe('slots', () => {
   for (const { name, plan: of, expect } of cases) test(name, () => assert.deepEqual(plan(of), expect))
 })
 
-test('whatever nodes come and go, no two have one slot, and none changes', () => {
+test('no two nodes have the same slot, and no slot changes, in whatever order nodes are created and deleted', () => {
   const steps = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd', 'e'), fc.boolean()), { maxLength: 30 })
   fc.assert(
     fc.property(steps, (all) => {

@@ -1,19 +1,19 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 import { freeSlot, type LeasedSlots, slotsByNode } from './slots.ts'
 
-/** What the operator has to write so that every node has its slot. */
+/** A write of the operator, so that every node has a slot. */
 export type SlotChange =
   | { readonly action: 'create'; readonly node: string; readonly uid: string; readonly slot: number }
   | { readonly action: 'grant'; readonly egressNode: EgressNode; readonly slot: number }
   | { readonly action: 'remove'; readonly egressNode: EgressNode }
   | { readonly action: 'refuse'; readonly node: string; readonly reason: string }
 
-/** How long a node must have been gone before its ports may be another's: its packets may still be on their way. */
+/** How long a node must have been deleted before its ports are free. It may still run and send packets. */
 export const nodeGoneForMs = 240_000
 
 /**
- * Slots are read before any is given, given once, from the bottom up, and taken back when the Node has been gone for four
- * minutes. `goneSinceMs` says since when a node has been missing, by name.
+ * Grants each node the lowest free slot, once. Reclaims the slot of a node that was deleted four minutes ago. `goneSinceMs`: when
+ * each missing node was first seen missing, by name.
  */
 export function planSlots(
   nodes: readonly { readonly name: string; readonly uid: string }[],
@@ -49,7 +49,7 @@ export function planSlots(
   return changes
 }
 
-/** Nodes that have been gone for long enough that what they had may be others'. Their leases end before their slots do. */
+/** Nodes that were deleted long enough ago for their ports to be free. Their leases end first, and then their slots. */
 export function goneNodes(
   nodes: readonly { readonly name: string }[],
   egressNodes: readonly EgressNode[],

@@ -1,8 +1,8 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 
 /**
- * Which slot each node has. Should two claim one (an object that somebody edited), the older keeps it and the other
- * has none: a port must never have two owners.
+ * The slot of each node. If two EgressNodes have the same slot because a user edited one, the older one keeps it and the other
+ * node has none. A port must never have two owners.
  */
 export function slotsByNode(egressNodes: readonly EgressNode[]): ReadonlyMap<string, number> {
   const taken = new Set<number>()
@@ -17,19 +17,20 @@ export function slotsByNode(egressNodes: readonly EgressNode[]): ReadonlyMap<str
   return slots
 }
 
-/** Slots that leases have to do with. */
+/** Slots that cannot be granted, because of leases. */
 export interface LeasedSlots {
-  /** Those that have leases. */
+  /** Slots with leases. */
   readonly withLeases: ReadonlySet<number>
-  /** Those of whose floor something has been leased. */
+  /** Slots with a floor of which another slot leases a part. */
   readonly withLeasedFloor: ReadonlySet<number>
 }
 
 /**
- * The lowest free slot, or undefined when all are given: slots are given from the bottom up. One whose floor has been
- * leased away is not given: with two objects to look at, its node could take the floor for its own before it knows of the
- * lease. When only such slots are left, a node gets a number beyond the floor, and all its ports by lease. Nor is one given
- * that has leases still: they are those of a node whose EgressNode is gone, and that may not have heard of it.
+ * The lowest free slot. Undefined if all are in use. Two kinds of slots are not free:
+ *
+ * - Another slot leases a part of its floor. Slot and lease are in two objects, so a new node could use its floor before it
+ *   knows the lease. If only such slots are left, a node gets a number without a floor, and all its ports by lease.
+ * - It has leases of a node whose EgressNode was deleted. That node may not know yet that it was deleted.
  */
 export function freeSlot(
   taken: ReadonlySet<number>,
@@ -43,7 +44,7 @@ export function freeSlot(
   }
 }
 
-/** Slots that have leases and are nobody's, as after an EgressNode was deleted by hand. */
+/** Slots with leases that belong to no node, for example because a user deleted the EgressNode. */
 export function orphanedSlots(
   { withLeases }: LeasedSlots,
   egressNodes: readonly EgressNode[],

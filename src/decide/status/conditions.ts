@@ -1,8 +1,15 @@
 import type { Condition } from '../../api/metadata.ts'
+import type { ConditionType, ReasonOf } from './condition-reasons.ts'
 
-export type TimelessCondition = Omit<Condition, 'lastTransitionTime'>
+/** A condition as it is decided. Its type allows only the reasons that the condition has. */
+export type TimelessCondition = {
+  readonly [Type in ConditionType]: Omit<Condition, 'lastTransitionTime' | 'type' | 'reason'> & {
+    readonly type: Type
+    readonly reason: ReasonOf<Type>
+  }
+}[ConditionType]
 
-/** A condition's time changes with its status alone. */
+/** lastTransitionTime changes only if the condition's status changes. */
 export function mergeConditions(
   before: readonly Condition[],
   after: readonly TimelessCondition[],

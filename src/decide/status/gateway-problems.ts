@@ -2,11 +2,12 @@ import { type Exits, type Gateway, hasEgressIp, openGateways } from '../gateways
 import type { AddressChoice, Policy } from '../policies/policies.ts'
 import type { Served } from '../pools/pool-decisions.ts'
 import type { Settings } from '../world.ts'
+import type { ReasonOf } from './condition-reasons.ts'
 
 /** Why a policy is not ready, and what to do. */
 export interface Problem {
   /** One word in CamelCase, for programs. */
-  readonly reason: string
+  readonly reason: ReasonOf<'Ready'>
   readonly message: string
 }
 

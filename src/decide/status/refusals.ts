@@ -1,7 +1,7 @@
 import type { EgressNode, RefusedPods } from '../../api/egress-node.ts'
-import type { Condition } from '../../api/metadata.ts'
 import { type Context, selectingPolicies } from '../context.ts'
 import type { Refusal } from '../tables.ts'
+import type { TimelessCondition } from './conditions.ts'
 
 /** Who is dropped for a NetworkPolicy's sake, in words that a person can follow. */
 export function listRefusals(context: Context): readonly Refusal[] {
@@ -44,7 +44,7 @@ export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
 export function refusalConditions(
   policy: { readonly kind: string; readonly name: string },
   egressNodes: readonly EgressNode[],
-): readonly Omit<Condition, 'lastTransitionTime'>[] {
+): readonly TimelessCondition[] {
   const reports = egressNodes.flatMap(({ status }) =>
     (status?.refused ?? []).filter((each) => each.policy === `${policy.kind} ${policy.name}`),
   )

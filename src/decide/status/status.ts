@@ -199,7 +199,7 @@ function familyConditions({ destinations }: Policy, exits: Exits): readonly Time
   return missing.map((family) => ({
     type: 'DropsFamily',
     status: 'True',
-    reason: `NoIPv${family}EgressIP`,
+    reason: family === 4 ? 'NoIPv4EgressIP' : 'NoIPv6EgressIP',
     message: `destinationCIDRs has IPv${family} prefixes, but no gateway has an IPv${family} egress IP. IPv${family} traffic to them is dropped. Add an IPv${family} address to a gateway, or remove the prefixes.`,
   }))
 }

@@ -73,7 +73,7 @@ Then label a gateway node and apply a policy:
   kubectl explain isovalentegressgatewaypolicy.spec
 {{- if not .Values.egressGateway.enabled }}
 
-WARNING: egressGateway.enabled is false. No policy is enforced, and all pods leave with the address of their node.
+WARNING: egressGateway.enabled is false. No policy is enforced: all traffic leaves as if there were no policies.
 {{- end }}
 {{- if eq .Values.cni.chainingMode "none" }}
 

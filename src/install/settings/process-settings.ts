@@ -23,14 +23,14 @@ export const processSettings = [
     key: 'enable-ipv4-egress-gateway',
     kind: 'boolean',
     fallback: 'true',
-    help: 'Enforce egress policies. If false, all pods leave with the address of their node.',
+    help: 'Enforce egress policies. If false, all traffic leaves as if there were no policies.',
   },
   {
     path: 'egressGateway.reconciliationTriggerInterval',
     key: 'egress-gateway-reconciliation-trigger-interval',
     kind: 'duration',
     fallback: '1s',
-    help: 'Minimum interval between background reconciliations.',
+    help: 'Minimum interval between background reconciliations. A change of a policy, a label or a node can wait this long before it takes effect. New pods do not wait.',
   },
   {
     path: 'egressGateway.egressIPLingerTime',
@@ -129,7 +129,7 @@ export const processSettings = [
     kind: 'word',
     fallback: '127.0.0.1',
     choices: ['127.0.0.1', '0.0.0.0', '::'],
-    help: 'Address on which the agent serves probes and metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), everyone who reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
+    help: 'Address on which the agent serves probes and metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), every host that reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
   },
   {
     path: 'mtu',
@@ -146,7 +146,7 @@ export const processSettings = [
     fallback: '512',
     range: [16, 2048],
     isPowerOfTwo: true,
-    help: 'Number of slots. Each node gets one. Each slot has an equal share of the ports of every egress IP, its floor, which needs no request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is also a node’s own address has no floors: nodes get its ports from the operator only. Do not change it after the install.',
+    help: 'Number of slots. Each node gets one. Each slot has an equal share of the ports of every egress IP, its floor, which needs no request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors. Nodes lease all its ports from the operator. Do not change it after the install.',
   },
   {
     path: 'stackCIDRs',

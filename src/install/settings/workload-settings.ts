@@ -89,7 +89,7 @@ const settingsOf = (
     help:
       workload === 'agent'
         ? 'Taints that agents tolerate. By default all of them, so that every node enforces policies.'
-        : 'Taints that operators tolerate. By default those of a cluster that is starting.',
+        : 'Taints that operators tolerate. By default, taints of nodes that are starting, and of control-plane nodes.',
   },
   {
     path: `${prefix}affinity`,
