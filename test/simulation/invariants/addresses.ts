@@ -1,10 +1,11 @@
+import type { World } from '../../../src/decide/world.ts'
 import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
 import { allowedAddresses, worldOf, worldPod } from '../cluster-view.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
 import { type Flow, servers } from '../traffic.ts'
-import type { Invariant } from './invariant.ts'
+import { type Invariant, newsUs } from './invariant.ts'
 
 /** No mapping lasts longer without a packet than this, by the shortest of the datapath's timers: then the flow is a new one. */
 const shortestTimerUs = 230_000_000
@@ -17,12 +18,53 @@ const deciding: ReadonlySet<string> = new Set([
   'isovalent.com/isovalentegressgatewaypolicies',
 ])
 
-/** No packet of a selected pod leaves with another address. Addresses that its policies have named at any time since it began count. */
+/** States of some objects that an agent may still take for the present one. */
+class RecentStates<T> {
+  #states: { readonly text: string; readonly id: number; readonly value: T; lastUs: number }[] = []
+  #made = 0
+
+  note(value: T, nowUs: number): void {
+    const text = JSON.stringify(value)
+    const [last] = this.#states.slice(-1)
+    if (last !== undefined) last.lastUs = nowUs
+    if (last?.text !== text) this.#states.push({ text, id: ++this.#made, value, lastUs: nowUs })
+    this.#states = this.#states.filter(({ lastUs }) => nowUs - lastUs <= newsUs)
+  }
+
+  get all(): readonly { readonly id: number; readonly value: T }[] {
+    return this.#states
+  }
+}
+
+/**
+ * No packet of a selected pod leaves with another address. Addresses that its policies have named at any time since it began count.
+ * Watches are not in step: an agent may know policies of now and nodes of a minute ago.
+ */
 export function onlyPolicyAddresses(cluster: Cluster): Invariant {
   const known = new Map<string, Set<string>>()
+  const seen = new Set<string>()
+  const nodes = new RecentStates<Pick<World, 'nodes'>>()
+  const policies = new RecentStates<Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>>()
   const note = (): void => {
     const world = worldOf(cluster)
-    for (const pod of cluster.pods)
+    const { ciliumPolicies, isovalentPolicies } = world
+    nodes.note({ nodes: world.nodes }, cluster.clock.nowUs)
+    policies.note(
+      {
+        ciliumPolicies: ciliumPolicies.map(withoutStatus),
+        isovalentPolicies: isovalentPolicies.map(withoutStatus),
+      },
+      cluster.clock.nowUs,
+    )
+    for (const each of nodes.all)
+      for (const other of policies.all)
+        allow({ ...world, ...each.value, ...other.value }, `${each.id} ${other.id}`)
+  }
+  const allow = (world: World, id: string): void => {
+    for (const pod of cluster.pods) {
+      const state = `${pod.uid} ${id}`
+      if (seen.has(state)) continue
+      seen.add(state)
       for (const server of servers) {
         const key = `${pod.uid} ${server}`
         const addresses = known.get(key) ?? new Set()
@@ -30,6 +72,7 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
         for (const each of allowedAddresses(cluster, world, worldPod(pod, cluster), server))
           addresses.add(each)
       }
+    }
   }
   /* Every state counts, however short: an agent may have seen just that one. */
   cluster.api.store.listen(({ resource }) => {
@@ -44,6 +87,19 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
       return `${flow.name} left ${by.name} with ${source}; allowed: ${[...allowed].join(' ') || 'nothing'}`
     },
   }
+}
+
+/** Of a policy's status, what was given out of a pool is the only thing that decides. */
+function withoutStatus<
+  T extends { readonly spec: object; readonly metadata: object; readonly status?: object },
+>({ metadata, status, ...policy }: T): T {
+  const { name, uid, creationTimestamp } = metadata as {
+    name: string
+    uid: string
+    creationTimestamp: string
+  }
+  const { groupStatuses } = (status ?? {}) as { groupStatuses?: unknown }
+  return { ...policy, metadata: { name, uid, creationTimestamp }, status: { groupStatuses } } as unknown as T
 }
 
 /** An established flow keeps its address and its port. */
@@ -67,17 +123,20 @@ export function flowsKeepTheirAddress(): Invariant {
 /** So long after the other nodes have forgotten a node, it must not answer for any address. */
 const forgottenUs = 10_000_000
 /** If the API server answers, the node itself learns of it, and lets go at once. */
-const newsUs = 2_000_000
+const heardUs = 2_000_000
 
 /** A node that others do not know never answers for an address. */
 export function strangersAnswerForNothing(cluster: Cluster): Invariant {
   const unknownSinceUs = new Map<Machine, number>()
-  const foreignOf = (machine: Machine): readonly Address[] => {
+  /** What belongs to the node out of a pool counts once the node can have heard that it is a stranger. */
+  const foreignOf = (machine: Machine, hasHeard: boolean): readonly Address[] => {
     const { spec } = cluster.member(machine.name)
     const own = new Set([spec.address, ...spec.egressAddresses])
+    const orders = cluster.snapshots.get(machine)?.orders
     return machine.network.addresses
       .map(({ address }) => address)
       .filter((address) => address.startsWith('172.18.') && !own.has(address))
+      .filter((address) => hasHeard || orders?.get(address)?.order[0] !== machine.address)
   }
   return {
     name: 'a node that others do not know never answers for an address',
@@ -93,9 +152,9 @@ export function strangersAnswerForNothing(cluster: Cluster): Invariant {
         if (isKnown || others.length === 0 || !isActing) unknownSinceUs.delete(machine)
         else if (!unknownSinceUs.has(machine)) unknownSinceUs.set(machine, nowUs)
         const sinceUs = unknownSinceUs.get(machine)
-        const foreign = foreignOf(machine)
-        const hasHeard = nowUs - cluster.apiNetwork.troubledAtUs > forgottenUs
-        if (sinceUs === undefined || nowUs - sinceUs < (hasHeard ? newsUs : forgottenUs)) continue
+        const hasHeard = nowUs - cluster.apiNetwork.troubledAtUs > newsUs
+        if (sinceUs === undefined || nowUs - sinceUs < (hasHeard ? heardUs : forgottenUs)) continue
+        const foreign = foreignOf(machine, hasHeard)
         if (foreign.length > 0)
           return `no other node has known ${machine.name} for ${(nowUs - sinceUs) / 1e6} s, and it answers for ${foreign.join(' ')}`
       }

@@ -1,17 +1,9 @@
 import type { Cluster } from '../cluster.ts'
 import type { Machine } from '../machine.ts'
-import type { Invariant } from './invariant.ts'
+import { type Invariant, newsUs } from './invariant.ts'
 
 /** What an agent shows of another node comes over the API server, and may be as old. */
 const lagUs = 10_000_000
-/**
- * So long after the last trouble, news travel again.
- *
- *   a connection that was forgotten is noticed                      40 s
- *   or a request that waits in vain is repeated (30 s), and its loop has a rest
- *   the new one begins, and its answer comes                        10 s
- */
-const repeatUs = 50_000_000
 /** A person asks now and then. */
 const everyUs = 2_000_000
 
@@ -49,7 +41,7 @@ export function viewsNameTheHolder(cluster: Cluster): Invariant {
       if (nowUs - askedAtUs < everyUs) return undefined
       askedAtUs = nowUs
       note()
-      const isQuiet = nowUs - Math.max(cluster.disturbedAtUs(), cluster.apiNetwork.troubledAtUs) > repeatUs
+      const isQuiet = nowUs - Math.max(cluster.disturbedAtUs(), cluster.apiNetwork.troubledAtUs) > newsUs
       const stillWrong = new Map<string, number>()
       const asked = cluster.agents[rounds++ % Math.max(1, cluster.agents.length)]
       for (const run of cluster.agents) {
