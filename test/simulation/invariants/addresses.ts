@@ -1,40 +1,15 @@
 import type { World } from '../../../src/decide/world.ts'
 import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
-import { allowedAddresses, worldOf, worldPod } from '../cluster-view.ts'
+import { allowedAddresses, worldPod } from '../cluster-view.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
 import { type Flow, servers } from '../traffic.ts'
 import { type Invariant, newsUs } from './invariant.ts'
+import { RecentWorlds } from './recent-worlds.ts'
 
 /** No mapping lasts longer without a packet than this, by the shortest of the datapath's timers: then the flow is a new one. */
 const shortestTimerUs = 230_000_000
-
-/** Kinds of objects that an egress IP depends on. */
-const deciding: ReadonlySet<string> = new Set([
-  '/nodes',
-  '/pods',
-  'cilium.io/ciliumegressgatewaypolicies',
-  'isovalent.com/isovalentegressgatewaypolicies',
-])
-
-/** States of some objects that an agent may still take for the present one. */
-class RecentStates<T> {
-  #states: { readonly text: string; readonly id: number; readonly value: T; lastUs: number }[] = []
-  #made = 0
-
-  note(value: T, nowUs: number): void {
-    const text = JSON.stringify(value)
-    const [last] = this.#states.slice(-1)
-    if (last !== undefined) last.lastUs = nowUs
-    if (last?.text !== text) this.#states.push({ text, id: ++this.#made, value, lastUs: nowUs })
-    this.#states = this.#states.filter(({ lastUs }) => nowUs - lastUs <= newsUs)
-  }
-
-  get all(): readonly { readonly id: number; readonly value: T }[] {
-    return this.#states
-  }
-}
 
 /**
  * No packet of a selected pod leaves with another address. Addresses that its policies have named at any time since it began count.
@@ -43,22 +18,9 @@ class RecentStates<T> {
 export function onlyPolicyAddresses(cluster: Cluster): Invariant {
   const known = new Map<string, Set<string>>()
   const seen = new Set<string>()
-  const nodes = new RecentStates<Pick<World, 'nodes'>>()
-  const policies = new RecentStates<Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>>()
+  const worlds = new RecentWorlds(cluster)
   const note = (): void => {
-    const world = worldOf(cluster)
-    const { ciliumPolicies, isovalentPolicies } = world
-    nodes.note({ nodes: world.nodes }, cluster.clock.nowUs)
-    policies.note(
-      {
-        ciliumPolicies: ciliumPolicies.map(withoutStatus),
-        isovalentPolicies: isovalentPolicies.map(withoutStatus),
-      },
-      cluster.clock.nowUs,
-    )
-    for (const each of nodes.all)
-      for (const other of policies.all)
-        allow({ ...world, ...each.value, ...other.value }, `${each.id} ${other.id}`)
+    for (const { id, world } of worlds.since(cluster.clock.nowUs - newsUs)) allow(world, id)
   }
   const allow = (world: World, id: string): void => {
     for (const pod of cluster.pods) {
@@ -74,10 +36,7 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
       }
     }
   }
-  /* Every state counts, however short: an agent may have seen just that one. */
-  cluster.api.store.listen(({ resource }) => {
-    if (deciding.has(resource)) note()
-  })
+  worlds.listen(note)
   return {
     name: 'no packet of a selected pod leaves with another address',
     onArrival(flow: Flow, { source }: Frame, by: Machine): string | undefined {
@@ -87,19 +46,6 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
       return `${flow.name} left ${by.name} with ${source}; allowed: ${[...allowed].join(' ') || 'nothing'}`
     },
   }
-}
-
-/** Of a policy's status, what was given out of a pool is the only thing that decides. */
-function withoutStatus<
-  T extends { readonly spec: object; readonly metadata: object; readonly status?: object },
->({ metadata, status, ...policy }: T): T {
-  const { name, uid, creationTimestamp } = metadata as {
-    name: string
-    uid: string
-    creationTimestamp: string
-  }
-  const { groupStatuses } = (status ?? {}) as { groupStatuses?: unknown }
-  return { ...policy, metadata: { name, uid, creationTimestamp }, status: { groupStatuses } } as unknown as T
 }
 
 /** An established flow keeps its address and its port. */

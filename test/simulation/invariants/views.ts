@@ -46,11 +46,7 @@ export function viewsNameTheHolder(cluster: Cluster): Invariant {
       const asked = cluster.agents[rounds++ % Math.max(1, cluster.agents.length)]
       for (const run of cluster.agents) {
         if (!run.process.isRunning) continue
-        if (run === asked)
-          run.process.enter(() => {
-            run.agent.api.status()
-            run.agent.api.compatibleRows().catch(() => {})
-          })
+        if (run === asked) run.askEverything()
         for (const view of run.process.enter(() => run.agent.api.egress()))
           for (const { address, holder, unreachable } of view.egressIps) {
             const known = holderSinceUs.get(address)
