@@ -11,7 +11,7 @@ import { drawScenario, pool } from './scenario.ts'
 import { type Outcome, Simulation } from './simulation.ts'
 
 /** How long new seeds are begun, in real time; `make simulate` continues until it is stopped. */
-const budgetMs = Number(process.env.SALLYPORT_SIMULATION_SECONDS ?? '100') * 1000
+const budgetMs = Number(process.env.SALLYPORT_SIMULATION_SECONDS ?? '90') * 1000
 const minutes = 1
 /** Seeds that are known to pass. Others are for `make simulate`, whose findings a person reads before they fail a change. */
 const lastSeed = 10
