@@ -22,7 +22,7 @@ import { Failover } from './failover/failover.ts'
 import { isCutOff, reachabilityOf } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
 import type { StartProber } from './failover/pulse/messages.ts'
-import { listNodeDevices, type NodeDevice, withoutPods } from './node/node-network.ts'
+import { listNodeDevices, type NodeDevice, withoutAdded, withoutPods } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
 import { Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
@@ -78,6 +78,7 @@ export class Agent {
   /** All devices, until something may have changed them. */
   #network: readonly NodeDevice[] | undefined
   #devices: readonly NodeDevice[] = []
+  #ownDevices: readonly NodeDevice[] = []
   #decided: Decided | undefined
 
   constructor(options: AgentOptions) {
@@ -213,12 +214,19 @@ export class Agent {
     const attachments = this.#attachments.list()
     const devices = withoutPods(this.#network, attachments)
     this.#devices = devices
+    this.#ownDevices = withoutAdded(devices, new Set(this.#failover.state.held.keys()))
     const world = this.#observeWorld()
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
     const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
-    const applied = await this.#applier.apply({ tables, devices, attachments, lingering, isNetworkKnown })
+    const applied = await this.#applier.apply({
+      tables,
+      devices: this.#ownDevices,
+      attachments,
+      lingering,
+      isNetworkKnown,
+    })
     for (const repair of applied.hooks.repairs) log.warn(repair)
     this.#ports.dispatch({ kind: 'applied', world, tables })
     if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', tables, lingering, devices })
@@ -254,7 +262,7 @@ export class Agent {
       self: this.#options.self,
       node: this.#observation.node,
       hasEgressNode: this.#observation.egressNode !== undefined,
-      addresses: new Set(this.#devices.flatMap(({ addresses }) => addresses)),
+      addresses: new Set(this.#ownDevices.flatMap(({ addresses }) => addresses)),
     })
   }
 

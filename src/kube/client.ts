@@ -1,6 +1,7 @@
 import { Agent, buildConnector, request } from 'undici'
 import { abortAfter, type Clock, systemClock } from '../runtime/clock.ts'
 import type { ClusterAccess } from './access.ts'
+import { keepAliveMs } from './keep-alive.ts'
 import { KubeError } from './kube-error.ts'
 
 /** What every object has; kinds add spec and status. */
@@ -80,7 +81,7 @@ interface ClientOptions {
   readonly clock?: Clock
 }
 
-const defaultTimeoutMs = 30_000
+export const defaultTimeoutMs = 30_000
 
 /** A thin client: JSON over HTTP/1.1, one keep-alive pool. Failures are KubeErrors, or the network's own errors. */
 export class KubeClient {
@@ -176,6 +177,8 @@ export class KubeClient {
 /** Read for each connection: a cluster's authority and certificates are replaced while processes run. */
 function connectorOptions({ ca, clientCertificate, tlsServerName, skipsTlsVerify }: ClusterAccess) {
   return {
+    keepAlive: true,
+    keepAliveInitialDelay: keepAliveMs,
     ...(ca === undefined ? {} : { ca }),
     ...(tlsServerName === undefined ? {} : { servername: tlsServerName }),
     ...(skipsTlsVerify ? { rejectUnauthorized: false } : {}),

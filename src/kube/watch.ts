@@ -11,8 +11,8 @@ type WatchEvent<T> =
 const watchSeconds = 300
 
 /**
- * How long a watch may be silent. Bookmarks come about once a minute, so twice that is a connection that somebody on
- * the way has forgotten.
+ * How long a watch may be silent. Bookmarks come about once a minute, so more than twice that is a watch that a proxy on the way no
+ * longer forwards: the proxy itself answers keep-alive probes.
  */
 const silenceMs = 150_000
 

@@ -23,6 +23,9 @@ const messageMs = 0.1
 /** Netlink tells of changes of devices, several of them together. */
 const noticeMs = 0.5
 
+/** The kubelet's probes begin before an agent has listed anything. */
+const earlyQueriesMs = [0.1, 3, 20]
+
 export interface AgentSurroundings {
   readonly clock: VirtualClock
   readonly random: Random
@@ -86,6 +89,17 @@ export class AgentRun {
     )
     story.tell(this.process.name, `starts as node ${nodeName}`)
     this.process.run((signal) => this.agent.start(signal))
+    for (const afterMs of earlyQueriesMs) this.process.after(afterMs, () => this.askEverything())
+  }
+
+  /** As people and probes do. A query changes nothing, whenever it comes. */
+  askEverything(): void {
+    this.process.enter(() => {
+      this.agent.api.isReady()
+      this.agent.api.status()
+      this.agent.api.egress()
+      this.agent.api.compatibleRows().catch(() => {})
+    })
   }
 
   #startProber({ flags, report }: ProberOptions, around: AgentSurroundings): ProberHandle {

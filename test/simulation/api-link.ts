@@ -1,19 +1,19 @@
 import type { ClusterAccess } from '../../src/kube/access.ts'
-import { KubeClient } from '../../src/kube/client.ts'
+import { defaultTimeoutMs, KubeClient } from '../../src/kube/client.ts'
 import { adminToken, type SimulatedApi } from './api.ts'
-import type { ApiExchange } from './api-exchange.ts'
 import { ByteStream } from './byte-stream.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { Random } from './random.ts'
 import type { VirtualClock } from './virtual-clock.ts'
+import { WatchConnection } from './watch-connection.ts'
 
 type Call = Parameters<KubeClient['send']>[0]
 type Response = Awaited<ReturnType<KubeClient['send']>>
 
 /** What happens to requests between processes and the API server. All off: a healthy network. */
 export class ApiFaults {
-  /** Nothing comes through: requests wait for their deadline, watches are silent. By the name of the process's machine; `*`: of all. */
-  readonly cut = new Set<string>()
+  /** Nothing comes through: requests wait for their deadline, watches are silent. Since when, by machine; `*`: of all. */
+  readonly cut = new Map<string, number>()
   /** The server does not listen: requests fail at once. */
   isDown = false
   /** So many in a hundred requests are answered with 429. */
@@ -41,18 +41,13 @@ export class ApiFaults {
   }
 }
 
-interface OpenWatch {
-  readonly machine: string
-  break(why: string): void
-}
-
 /** All connections to the API server. */
 export class ApiNetwork {
   readonly faults = new ApiFaults()
   readonly api: SimulatedApi
   readonly clock: VirtualClock
   readonly random: Random
-  readonly watches = new Set<OpenWatch>()
+  readonly watches = new Set<WatchConnection>()
   #troubledAtUs = 0
 
   constructor(api: SimulatedApi, clock: VirtualClock, random: Random) {
@@ -71,10 +66,25 @@ export class ApiNetwork {
     return this.faults.cut.has(machine) || this.faults.cut.has('*')
   }
 
-  /** Of one machine, or of all. */
-  breakWatches(machine?: string): void {
-    for (const watch of [...this.watches])
-      if (machine === undefined || watch.machine === machine) watch.break('connection reset by peer')
+  /** `*`: all machines. */
+  cut(machine: string): void {
+    this.faults.cut.set(machine, this.clock.nowUs)
+  }
+
+  /** Connections of before go on, if nothing on the way has forgotten them. */
+  mend(machine: string, forgets: boolean): void {
+    const cutMs = (this.clock.nowUs - (this.faults.cut.get(machine) ?? this.clock.nowUs)) / 1000
+    this.faults.cut.delete(machine)
+    for (const watch of [...this.watches]) {
+      if (machine !== '*' && watch.machine !== machine) continue
+      /* A kernel that gets no answer waits twice as long each time: its next try comes before the cut's time has passed again. */
+      if (forgets) watch.forget()
+      else watch.resume(this.random.next() * cutMs)
+    }
+  }
+
+  breakWatches(): void {
+    for (const watch of [...this.watches]) watch.break('connection reset by peer')
   }
 
   /** One way, in ms. */
@@ -110,8 +120,8 @@ export class ApiLink extends KubeClient {
       const fail = (error: unknown): void => this.#process.deliver(() => reject(error as Error))
       if (signal?.aborted) return fail(signal.reason)
       signal?.addEventListener('abort', () => fail(signal.reason))
-      const isDeaf = network.isCut(this.#machine)
-      if (isDeaf) return /* and waits for its deadline */
+      network.clock.after(defaultTimeoutMs, () => fail(new Error('Headers Timeout Error')))
+      if (network.isCut(this.#machine)) return
       network.clock.after(network.travelMs(), () => {
         if (faults.isDown) return fail(new Error('connect ECONNREFUSED'))
         if (this.#process.isDead) return
@@ -135,7 +145,7 @@ export class ApiLink extends KubeClient {
       return
     }
     if (call.query?.watch === 'true') {
-      this.#watch(call, resolve, fail)
+      this.#watch(call, resolve)
       return
     }
     const isLost = isWrite && random.percent(faults.lostAnswerPercent)
@@ -170,46 +180,39 @@ export class ApiLink extends KubeClient {
   }
 
   /** Lines reach the client in their order, later than they were sent, and watches of two kinds not in step. */
-  #watch(call: Call, resolve: (response: Response) => void, fail: (error: unknown) => void): void {
+  #watch(call: Call, resolve: (response: Response) => void): void {
     const network = this.#network
     const { faults, clock } = network
     const plural = call.path.split('/').at(-1) ?? ''
-    const body = new ByteStream(() => end('the client is gone'))
-    let lastUs = 0
-    let exchange: ApiExchange | undefined
-    const later = (run: () => void): void => {
-      const lagMs = faults.watchLagMs.get(plural) ?? 0
-      lastUs = Math.max(lastUs + 1, clock.nowUs + (network.travelMs() + lagMs) * 1000)
-      clock.after((lastUs - clock.nowUs) / 1000, () => {
-        if (!network.isCut(this.#machine)) this.#process.deliver(run)
-      })
-    }
-    const open: OpenWatch = { machine: this.#machine, break: (why) => later(() => end(why)) }
-    const end = (why: string): void => {
-      network.watches.delete(open)
-      body.fail(new Error(why))
-      exchange?.abandon()
-    }
-    network.watches.add(open)
-    call.signal?.addEventListener('abort', () => {
-      end('aborted')
-      fail(call.signal?.reason)
+    const connection = new WatchConnection({
+      machine: this.#machine,
+      process: this.#process,
+      clock,
+      isCut: () => network.isCut(this.#machine),
+      onEnd: () => network.watches.delete(connection),
     })
+    const { body } = connection
+    const later = (run: () => void): void =>
+      connection.carry(network.travelMs() + (faults.watchLagMs.get(plural) ?? 0), run)
+    network.watches.add(connection)
+    let hasHead = false
+    clock.after(defaultTimeoutMs, () => hasHead || connection.abort())
+    const begin = (code: number, headers: object): void => {
+      hasHead = true
+      resolve({ statusCode: code, headers, body } as unknown as Response)
+    }
+    call.signal?.addEventListener('abort', () => connection.abort())
     if (network.random.percent(faults.tooOldPercent)) {
       const gone = refusal(410, 'Expired', 'too old resource version')
-      later(() => resolve({ statusCode: 200, headers: {}, body } as unknown as Response))
+      later(() => begin(200, {}))
       later(() => body.push(Buffer.from(`{"type":"ERROR","object":${gone}}\n`)))
       later(() => body.end())
       return
     }
-    exchange = network.api.serve(requestOf(call), {
-      head: (code, headers) =>
-        later(() => resolve({ statusCode: code, headers, body } as unknown as Response)),
+    connection.exchange = network.api.serve(requestOf(call), {
+      head: (code, headers) => later(() => begin(code, headers)),
       text: (text) => later(() => body.push(Buffer.from(text))),
-      end: () => {
-        network.watches.delete(open)
-        later(() => body.end())
-      },
+      end: () => later(() => body.end()),
     })
   }
 }

@@ -1,5 +1,6 @@
 import { type Applied, Datapath } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
+import { readAll } from '../../src/datapath/maps/maps.ts'
 import { Table } from '../../src/datapath/maps/table.ts'
 import type { SweepAnswer, SweepTask } from '../../src/datapath/sweep-run.ts'
 import type { PressureRecord } from '../../src/datapath/tables/observation-tables.ts'
@@ -23,6 +24,12 @@ class GuardedTable<K, V> extends Table<K, V> {
   override delete(key: K): boolean {
     this.#touch()
     return super.delete(key)
+  }
+
+  /** By key: the kernel's own order is another one in every map that it makes. */
+  override *entries(): Generator<readonly [K, V]> {
+    const entries = [...readAll(this.raw)].flat().sort(([a], [b]) => a.compare(b))
+    for (const [key, value] of entries) yield [this.key.decode(key), this.value.decode(value)]
   }
 }
 

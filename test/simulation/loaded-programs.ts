@@ -4,15 +4,16 @@ import { Datapath, defaultObjectFile } from '../../src/datapath/datapath.ts'
 import type { Attachment } from '../../src/datapath/hooks/hooks.ts'
 import { type Btf, readBtf } from '../../src/datapath/layout/btf.ts'
 import { libbpf } from '../../src/datapath/libbpf.ts'
-import { readAll } from '../../src/datapath/maps/maps.ts'
+import { type RawMap, readAll } from '../../src/datapath/maps/maps.ts'
 import { type LoadedObject, loadObject } from '../../src/datapath/object.ts'
 import { type PressureRecord, pressureCodec } from '../../src/datapath/tables/observation-tables.ts'
 import { type TableCodecs, tableCodecs } from '../../src/datapath/tables/table-codecs.ts'
 
 const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0 }
 
-/** Arrays. Their entries cannot be deleted. */
+/** Entries of arrays cannot be deleted, only be zero. Those of `perCpu` have a value for each CPU. */
 const arrays: ReadonlySet<string> = new Set(['self', 'liveness', 'simulated_run', 'counters', 'drop_budgets'])
+const perCpu: ReadonlySet<string> = new Set(['counters', 'drop_budgets'])
 
 /**
  * The programs and maps of one machine, in the kernel. To load them costs a second, so a seed takes those of the seed before, emptied.
@@ -88,11 +89,24 @@ export class LoadedPrograms {
     this.attachments.length = 0
     this.takePressure()
     for (const [name, { raw }] of Object.entries(this.datapath.tables)) {
-      const keys = arrays.has(name) ? [] : [...readAll(raw)].flatMap((chunk) => chunk.map(([key]) => key))
-      for (const key of keys) libbpf().remove(raw.fd, key)
+      if (arrays.has(name)) fillWithZeros(raw, perCpu.has(name))
+      else for (const key of keysOf(raw)) libbpf().remove(raw.fd, key)
     }
-    this.datapath.tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
   }
+}
+
+function fillWithZeros({ fd, maxEntries, valueSize }: RawMap, isPerCpu: boolean): void {
+  const size = isPerCpu ? ((valueSize + 7) & ~7) * libbpf().possibleCpus() : valueSize
+  const zeros = Buffer.alloc(size)
+  const key = Buffer.alloc(4)
+  for (let index = 0; index < maxEntries; index++) {
+    key.writeUInt32LE(index)
+    libbpf().update(fd, key, zeros, 0)
+  }
+}
+
+function keysOf(raw: RawMap): Buffer[] {
+  return [...readAll(raw)].flatMap((chunk) => chunk.map(([key]) => key))
 }
 
 function isAttached(attachments: readonly Attachment[], wanted: string, index: number): boolean {

@@ -84,7 +84,7 @@ function spread(random: Random): PolicySpec {
   }
 }
 
-function pool(random: Random): PolicySpec {
+export function pool(random: Random): PolicySpec {
   return {
     kind: 'IsovalentEgressGatewayPolicy',
     name: 'pool',

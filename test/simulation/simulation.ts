@@ -15,9 +15,9 @@ import { installVirtualTime } from './virtual-globals.ts'
 /** When every simulation begins, for people: a cluster's objects have dates. */
 const epochMs = 1_800_000_000_000
 /** A cluster that starts undisturbed has everything in place by then. */
-const startMs = 20_000
+const startMs = 5_000
 
-const settleTries = 10
+const settleTries = 30
 const settlePauseMs = 1_000
 
 export interface SimulationOptions {

@@ -1,3 +1,4 @@
+import type { Codec } from '../../src/datapath/layout/codec.ts'
 import { libbpf } from '../../src/datapath/libbpf.ts'
 import type { Table } from '../../src/datapath/maps/table.ts'
 import type { Address } from '../../src/net/address.ts'
@@ -39,6 +40,22 @@ export function readSnapshot(
   }
 }
 
+/** Values that were decoded before, by their bytes: most are the same from one snapshot to the next. */
+const decoded = new WeakMap<Codec<unknown>, Map<string, unknown>>()
+const maxDecoded = 1000
+
+function decodeOnce<V>(codec: Codec<V>, bytes: Buffer): V {
+  const known = decoded.get(codec) ?? new Map<string, unknown>()
+  decoded.set(codec, known)
+  const text = bytes.toString('latin1')
+  const before = known.get(text) as V | undefined
+  if (before !== undefined) return before
+  if (known.size >= maxDecoded) known.clear()
+  const value = codec.decode(bytes)
+  known.set(text, value)
+  return value
+}
+
 /** Key by key: a simulation's tables are small, and a batch is as large as the table could be. */
 export function entriesOf<K, V>({ raw, key, value }: Table<K, V>): (readonly [K, V])[] {
   const entries: (readonly [K, V])[] = []
@@ -48,6 +65,6 @@ export function entriesOf<K, V>({ raw, key, value }: Table<K, V>): (readonly [K,
     if (libbpf().nextKey(raw.fd, last, next) < 0) return entries
     last = next
     const found = Buffer.alloc(raw.valueSize)
-    if (libbpf().lookup(raw.fd, next, found) >= 0) entries.push([key.decode(next), value.decode(found)])
+    if (libbpf().lookup(raw.fd, next, found) >= 0) entries.push([key.decode(next), decodeOnce(value, found)])
   }
 }

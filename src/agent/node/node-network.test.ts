@@ -5,7 +5,8 @@ import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
 import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts'
-import { listNodeDevices, overlayName, prepareKernel } from './node-network.ts'
+import type { Address } from '../../net/address.ts'
+import { listNodeDevices, type NodeDevice, overlayName, prepareKernel, withoutAdded } from './node-network.ts'
 
 const skip = privateNamespacesRefused
 if (!skip) enterPrivateNamespaces()
@@ -27,4 +28,10 @@ test('IPv6 is forwarded only where it is used, and the node keeps the routes tha
     listNodeDevices(netlink).filter(({ name }) => name === 'eth0'),
   )
   assert.deepEqual(knobs(), ['1', '2'])
+})
+
+test('an egress IP that the agent has added is none of the node’s own addresses', () => {
+  const device = { name: 'eth0', addresses: ['172.18.0.2', '172.18.0.97'] } as unknown as NodeDevice
+  const [own] = withoutAdded([device], new Set(['172.18.0.97' as Address]))
+  assert.deepEqual(own?.addresses, ['172.18.0.2'])
 })

@@ -81,6 +81,17 @@ export function selectNativeDevices(
   return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
 }
 
+/** The node's own addresses, without egress IPs that the agent has added: those go to another node some day. */
+export function withoutAdded(
+  devices: readonly NodeDevice[],
+  added: ReadonlySet<Address>,
+): readonly NodeDevice[] {
+  return devices.map((device) => ({
+    ...device,
+    addresses: device.addresses.filter((address) => !added.has(address)),
+  }))
+}
+
 /** What is a pod's is no way out of the node, and its addresses are none of the node's. */
 export function withoutPods(
   devices: readonly NodeDevice[],

@@ -15,7 +15,7 @@ export interface Standing {
   /** Its Node object, with the reported address where that has none. */
   readonly node: WorldNode | undefined
   readonly hasEgressNode: boolean
-  /** Every address on its devices. */
+  /** Every address on its devices, without the egress IPs that the agent has added. */
   readonly addresses: ReadonlySet<Address>
 }
 
@@ -35,7 +35,7 @@ export function membershipOf({ self, node, hasEgressNode, addresses }: Standing)
   if (!addresses.has(address))
     return no(
       'AddressNotOnNode',
-      `Node ${self} has InternalIP ${address}, but no device of the node has that address. Check the kubelet's --node-ip.`,
+      `Node ${self} has InternalIP ${address}, but that is not an address of the node's own. Check the kubelet's --node-ip.`,
     )
   if (!hasEgressNode)
     return no(

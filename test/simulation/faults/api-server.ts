@@ -4,23 +4,22 @@ import { type MakeFault, seconds } from './fault.ts'
 export const absentServer: MakeFault = ({ cluster, random }) => {
   const forMs = random.within(1_000, 60_000)
   const isSilent = random.percent(50)
-  const { faults } = cluster.apiNetwork
+  const { apiNetwork } = cluster
   return {
     name: `the API server is away for ${seconds(forMs)}, and ${isSilent ? 'requests wait in vain' : 'connections are refused'}`,
     subject: 'api',
     forMs,
     begin: () => {
-      if (isSilent) faults.cut.add('*')
+      if (isSilent) apiNetwork.cut('*')
       else {
-        faults.isDown = true
-        cluster.apiNetwork.breakWatches()
+        apiNetwork.faults.isDown = true
+        apiNetwork.breakWatches()
       }
     },
     end: () => {
-      faults.cut.delete('*')
-      faults.isDown = false
-      /* What was open when the silence began is no longer known at the other end. */
-      if (isSilent) cluster.apiNetwork.breakWatches()
+      apiNetwork.faults.isDown = false
+      /* The server has started anew, and knows no connection of before. */
+      if (isSilent) apiNetwork.mend('*', true)
     },
   }
 }
@@ -29,18 +28,13 @@ export const nodeCutFromServer: MakeFault = ({ cluster, random }) => {
   const names = [...cluster.machines.map(({ name }) => name), ...cluster.operators.keys()]
   const name = random.pick(names)
   const forMs = random.within(1_000, 60_000)
-  const { faults } = cluster.apiNetwork
+  const forgets = random.percent(50)
   return {
-    name: `${name} does not reach the API server for ${seconds(forMs)}`,
+    name: `${name} does not reach the API server for ${seconds(forMs)}${forgets ? ', and its connections are forgotten' : ''}`,
     subject: `tunnel ${name}`,
     forMs,
-    begin: () => {
-      faults.cut.add(name)
-    },
-    end: () => {
-      faults.cut.delete(name)
-      cluster.apiNetwork.breakWatches(name)
-    },
+    begin: () => cluster.apiNetwork.cut(name),
+    end: () => cluster.apiNetwork.mend(name, forgets),
   }
 }
 

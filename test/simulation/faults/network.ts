@@ -61,13 +61,13 @@ export const unpluggedMachine: MakeFault = (context) => {
     begin: () => {
       wires.cut('link', name, '*')
       wires.cut('link', '*', name)
-      cluster.apiNetwork.faults.cut.add(name)
+      cluster.apiNetwork.cut(name)
       if (!hasCarrier) machine.network.setCarrier(machine.uplink, false)
     },
     end: () => {
       wires.mend('link', name, '*')
       wires.mend('link', '*', name)
-      cluster.apiNetwork.faults.cut.delete(name)
+      cluster.apiNetwork.mend(name, false)
       if (!hasCarrier) machine.network.setCarrier(machine.uplink, true)
     },
   }

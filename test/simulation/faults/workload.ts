@@ -1,4 +1,4 @@
-import { changePolicy, createPolicy, deletePolicy } from '../scenario.ts'
+import { changePolicy, cilium, createPolicy, deletePolicy } from '../scenario.ts'
 import { type MakeFault, seconds } from './fault.ts'
 
 export const comingPod: MakeFault = ({ cluster, random }) => {
@@ -72,5 +72,19 @@ export const deletedPolicy: MakeFault = ({ cluster, scenario, random }) => {
     forMs,
     begin: () => deletePolicy(cluster, policy),
     end: () => createPolicy(cluster, policy),
+  }
+}
+
+/** One that nobody had before, and that is gone in the end. */
+export const passingPolicy: MakeFault = ({ cluster, random }) => {
+  const name = `passing-${Math.round(cluster.clock.nowMs)}`
+  const policy = cilium(random.pick(['free', 'payments', 'billing']), name)
+  const forMs = random.within(1_000, 30_000)
+  return {
+    name: `policy ${name} exists for ${seconds(forMs)}`,
+    subject: 'passing policy',
+    forMs,
+    begin: () => createPolicy(cluster, policy),
+    end: () => deletePolicy(cluster, policy),
   }
 }

@@ -1,28 +1,32 @@
+import type { World } from '../../../src/decide/world.ts'
 import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
-import { allowedAddresses, worldOf, worldPod } from '../cluster-view.ts'
+import { allowedAddresses, worldPod } from '../cluster-view.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
 import { type Flow, servers } from '../traffic.ts'
-import type { Invariant } from './invariant.ts'
+import { type Invariant, newsUs } from './invariant.ts'
+import { RecentWorlds } from './recent-worlds.ts'
 
 /** No mapping lasts longer without a packet than this, by the shortest of the datapath's timers: then the flow is a new one. */
 const shortestTimerUs = 230_000_000
 
-/** Kinds of objects that an egress IP depends on. */
-const deciding: ReadonlySet<string> = new Set([
-  '/nodes',
-  '/pods',
-  'cilium.io/ciliumegressgatewaypolicies',
-  'isovalent.com/isovalentegressgatewaypolicies',
-])
-
-/** No packet of a selected pod leaves with another address. Addresses that its policies have named at any time since it began count. */
+/**
+ * No packet of a selected pod leaves with another address. Addresses that its policies have named at any time since it began count.
+ * Watches are not in step: an agent may know policies of now and nodes of a minute ago.
+ */
 export function onlyPolicyAddresses(cluster: Cluster): Invariant {
   const known = new Map<string, Set<string>>()
+  const seen = new Set<string>()
+  const worlds = new RecentWorlds(cluster)
   const note = (): void => {
-    const world = worldOf(cluster)
-    for (const pod of cluster.pods)
+    for (const { id, world } of worlds.since(cluster.clock.nowUs - newsUs)) allow(world, id)
+  }
+  const allow = (world: World, id: string): void => {
+    for (const pod of cluster.pods) {
+      const state = `${pod.uid} ${id}`
+      if (seen.has(state)) continue
+      seen.add(state)
       for (const server of servers) {
         const key = `${pod.uid} ${server}`
         const addresses = known.get(key) ?? new Set()
@@ -30,11 +34,9 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
         for (const each of allowedAddresses(cluster, world, worldPod(pod, cluster), server))
           addresses.add(each)
       }
+    }
   }
-  /* Every state counts, however short: an agent may have seen just that one. */
-  cluster.api.store.listen(({ resource }) => {
-    if (deciding.has(resource)) note()
-  })
+  worlds.listen(note)
   return {
     name: 'no packet of a selected pod leaves with another address',
     onArrival(flow: Flow, { source }: Frame, by: Machine): string | undefined {
@@ -67,17 +69,20 @@ export function flowsKeepTheirAddress(): Invariant {
 /** So long after the other nodes have forgotten a node, it must not answer for any address. */
 const forgottenUs = 10_000_000
 /** If the API server answers, the node itself learns of it, and lets go at once. */
-const newsUs = 2_000_000
+const heardUs = 2_000_000
 
 /** A node that others do not know never answers for an address. */
 export function strangersAnswerForNothing(cluster: Cluster): Invariant {
   const unknownSinceUs = new Map<Machine, number>()
-  const foreignOf = (machine: Machine): readonly Address[] => {
+  /** What belongs to the node out of a pool counts once the node can have heard that it is a stranger. */
+  const foreignOf = (machine: Machine, hasHeard: boolean): readonly Address[] => {
     const { spec } = cluster.member(machine.name)
     const own = new Set([spec.address, ...spec.egressAddresses])
+    const orders = cluster.snapshots.get(machine)?.orders
     return machine.network.addresses
       .map(({ address }) => address)
       .filter((address) => address.startsWith('172.18.') && !own.has(address))
+      .filter((address) => hasHeard || orders?.get(address)?.order[0] !== machine.address)
   }
   return {
     name: 'a node that others do not know never answers for an address',
@@ -93,9 +98,9 @@ export function strangersAnswerForNothing(cluster: Cluster): Invariant {
         if (isKnown || others.length === 0 || !isActing) unknownSinceUs.delete(machine)
         else if (!unknownSinceUs.has(machine)) unknownSinceUs.set(machine, nowUs)
         const sinceUs = unknownSinceUs.get(machine)
-        const foreign = foreignOf(machine)
-        const hasHeard = nowUs - cluster.apiNetwork.troubledAtUs > forgottenUs
-        if (sinceUs === undefined || nowUs - sinceUs < (hasHeard ? newsUs : forgottenUs)) continue
+        const hasHeard = nowUs - cluster.apiNetwork.troubledAtUs > newsUs
+        if (sinceUs === undefined || nowUs - sinceUs < (hasHeard ? heardUs : forgottenUs)) continue
+        const foreign = foreignOf(machine, hasHeard)
         if (foreign.length > 0)
           return `no other node has known ${machine.name} for ${(nowUs - sinceUs) / 1e6} s, and it answers for ${foreign.join(' ')}`
       }

@@ -1,6 +1,7 @@
 import { flowsKeepTheirAddress, onlyPolicyAddresses, strangersAnswerForNothing } from './addresses.ts'
 import { establishedFlowsArrive } from './delivery.ts'
 import type { MakeInvariant } from './invariant.ts'
+import { newFlowsFollowPolicies } from './new-flows.ts'
 import { portsHaveOneOwner } from './ports.ts'
 import { processesNeverCrash } from './processes.ts'
 import { readyMeansForwarded } from './status.ts'
@@ -10,6 +11,7 @@ import { viewsNameTheHolder } from './views.ts'
 export const invariants: readonly MakeInvariant[] = [
   onlyPolicyAddresses,
   flowsKeepTheirAddress,
+  newFlowsFollowPolicies,
   portsHaveOneOwner,
   establishedFlowsArrive,
   strangersAnswerForNothing,

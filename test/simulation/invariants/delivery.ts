@@ -2,7 +2,7 @@ import type { Cluster } from '../cluster.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
 import type { Flow } from '../traffic.ts'
-import type { Invariant } from './invariant.ts'
+import { type Invariant, newsUs } from './invariant.ts'
 
 /**
  * How long after a change among an address's gateways packets may still be lost.
@@ -51,8 +51,16 @@ class Reachability {
     if (!gateway.programs.isAttached('from_world', gateway.uplink)) return false
     if (wires.isCut('link', gateway.name, 'world')) return false
     if (source === gateway) return true
+    if (!this.#knows(gateway, source)) return false
     if (wires.isCut('tunnel', source.name, gateway.name)) return false
     return !wires.isCut('tunnel', gateway.name, source.name)
+  }
+
+  /** A gateway forwards for nodes that it knows. It may not have heard of one yet, if the API server was away. */
+  #knows(gateway: Machine, source: Machine): boolean {
+    const { apiNetwork, clock, snapshots } = this.#cluster
+    if (clock.nowUs - apiNetwork.troubledAtUs > newsUs) return true
+    return snapshots.get(gateway)?.slots.has(source.address) === true
   }
 
   state(source: Machine, gateway: Machine): { isReachable: boolean; sinceUs: number } {
