@@ -9,6 +9,7 @@ import type { Logger } from '../../runtime/log.ts'
 import { EventRecorder } from '../event-recorder.ts'
 import { apiServerPort } from '../layout.ts'
 import type { PodEvent } from '../pod-events.ts'
+import { isSameJson } from '../same-json.ts'
 import { findNetwork } from './cni.ts'
 import { securityOf, securityProblem } from './confinement.ts'
 import { problemOf } from './container-problem.ts'
@@ -511,7 +512,7 @@ export class Kubelet {
       hasStarted: ({ name, startupProbe }) =>
         startupProbe === undefined || this.#probes.hasPassed(uid, name, 'startup'),
     })
-    if (JSON.stringify(status) === JSON.stringify(pod.status)) return
+    if (isSameJson(status, pod.status)) return
     const { name, namespace = 'default' } = pod.metadata
     await this.#pods
       .patch(
