@@ -27,7 +27,7 @@ const all = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: repositor
 const imageTests = ['test/image-built.test.ts']
 
 /** Each starts a lab. The longest come first, so that none is left over in the end. */
-const longestFirst = ['cut-off', 'failover', 'leases', 'chained', 'killed', 'first-packet', 'layout-upgrade', 'helm', 'uninstall', 'conformance/walkthrough', 'lab/walkthrough', 'pods', 'lab.test'] // biome-ignore format: one line
+const longestFirst = ['cut-off', 'failover', 'chained', 'killed', 'leases', 'helm', 'gateways', 'layout-upgrade', 'uninstall', 'conformance/walkthrough', 'lab/walkthrough', 'first-packet', 'pods', 'lab.test'] // biome-ignore format: one line
 const place = (file: string): number => (longestFirst.findIndex((part) => file.includes(part)) + 100) % 100
 const labFiles = all
   .filter((file) => file.startsWith('test/lab/') || file === 'test/conformance/walkthrough.test.ts')
@@ -43,7 +43,11 @@ const computing = all.filter((file) => !labFiles.includes(file) && !imageTests.i
 
 /** Seconds that the simulation may take, whose budget this is. */
 const simulationSeconds = options.fast ? '40' : '120'
-const environment = { SALLYPORT_SIMULATION_SECONDS: simulationSeconds }
+const environment = {
+  SALLYPORT_SIMULATION_SECONDS: simulationSeconds,
+  /* Each file loads the same sources again. An entry is used only for the source that it was made from. */
+  NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(repository, 'build/test-cache'),
+}
 
 const reporter = spec()
 reporter.pipe(process.stdout)

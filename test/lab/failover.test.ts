@@ -91,7 +91,7 @@ describe(`a gateway dies under ${connections} connections`, {
   const recovers = async (death: Death): Promise<void> => {
     await death.undo?.(cluster)
     if (death.isAlone) await comeBack(cluster)
-    await renewAgents(cluster, ['gateway2', 'source'])
+    if (!death.isForgotten) await renewAgents(cluster, ['gateway2', 'source'])
     await eventually(
       'the gateway has its address for itself, and new flows',
       async () =>
