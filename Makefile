@@ -41,12 +41,12 @@ test-fast: check
 	@node test/run.ts --fast
 
 # Lab tests with containers of the image. By default, the lab runs processes instead of containers.
-on-containerd = SALLYPORT_LAB_RUNTIME=containerd node --test --test-concurrency=1 $(patsubst %,test/lab/%.test.ts,$(1))
+on-containerd = SALLYPORT_TEST_PODS=100 SALLYPORT_LAB_RUNTIME=containerd node --test --test-concurrency=1 $(patsubst %,test/lab/%.test.ts,$(1))
 
 test-all: test
 	@SALLYPORT_TEST_CONNECTIONS=10000 node --test test/lab/failover.test.ts
 	@SALLYPORT_TEST_PODS=1000 node --test test/lab/first-packet.test.ts
-	@$(call on-containerd,killed rights uninstall layout-upgrade chained first-packet failover)
+	@$(call on-containerd,killed gateways uninstall layout-upgrade chained first-packet failover)
 
 # Use a cluster that you can spare, because the tests install and uninstall Sallyport there.
 e2e: setup

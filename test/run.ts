@@ -27,7 +27,7 @@ const all = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: repositor
 const imageTests = ['test/image-built.test.ts']
 
 /** Each starts a lab. The longest come first, so that none is left over in the end. */
-const longestFirst = ['cut-off', 'failover', 'leases', 'chained', 'killed', 'first-packet', 'layout-upgrade', 'helm', 'uninstall', 'conformance/walkthrough', 'lab/walkthrough', 'pods', 'lab.test'] // biome-ignore format: one line
+const longestFirst = ['cut-off', 'failover', 'chained', 'killed', 'leases', 'helm', 'gateways', 'layout-upgrade', 'uninstall', 'conformance/walkthrough', 'lab/walkthrough', 'first-packet', 'pods', 'lab.test'] // biome-ignore format: one line
 const place = (file: string): number => (longestFirst.findIndex((part) => file.includes(part)) + 100) % 100
 const labFiles = all
   .filter((file) => file.startsWith('test/lab/') || file === 'test/conformance/walkthrough.test.ts')
@@ -35,15 +35,23 @@ const labFiles = all
 
 /** They start Helm, kubectl, the command or an API server dozens of times: minutes, where all others together take one. */
 const startsPrograms = (file: string): boolean =>
-  /^src\/(cli\/[^/]*(commands|checkout)|install\/chart\/|lab\/apiserver\/(kubectl|print)|cni\/|runtime\/stages)|^test\/(conformance|packaging|image)/.test(
+  /^src\/(cli\/([^/]*(commands|checkout)|install\/(kubectl-apply|rollout|uninstall)|preflight\/dry-run)|install\/chart\/|lab\/apiserver\/(kubectl|print)|cni\/|runtime\/stages)|^test\/(conformance|packaging|image)/.test(
     file,
   )
 
-const computing = all.filter((file) => !labFiles.includes(file) && !imageTests.includes(file))
+/** The simulation takes all its seconds on one processor. At the end, the other processor would have nothing to do. */
+const isLong = (file: string): boolean => file.startsWith('test/simulation/') || file.includes('fuzz')
+const computing = all
+  .filter((file) => !labFiles.includes(file) && !imageTests.includes(file))
+  .sort((a, b) => Number(isLong(b)) - Number(isLong(a)))
 
 /** Seconds that the simulation may take, whose budget this is. */
 const simulationSeconds = options.fast ? '40' : '120'
-const environment = { SALLYPORT_SIMULATION_SECONDS: simulationSeconds }
+const environment = {
+  SALLYPORT_SIMULATION_SECONDS: simulationSeconds,
+  /* Each file loads the same sources again. An entry is used only for the source that it was made from. */
+  NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(repository, 'build/test-cache'),
+}
 
 const reporter = spec()
 reporter.pipe(process.stdout)
@@ -68,11 +76,19 @@ async function runAndTell(run: FileRun): Promise<void> {
 const run = (file: string): FileRun => ({ file })
 const onContainerd = { file: 'test/lab/walkthrough.test.ts', env: { SALLYPORT_LAB_RUNTIME: 'containerd' } }
 
+interface LaneRun extends FileRun {
+  /** What the file needs. */
+  readonly after?: Promise<void>
+}
+
 /** Each worker of a lane takes the next file when it is done with one. */
-async function runLane(files: readonly FileRun[], atOnce = 2): Promise<void> {
+async function runLane(files: readonly LaneRun[], atOnce = 2): Promise<void> {
   const waiting = [...files]
   const worker = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await runAndTell(next)
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      await next.after
+      await runAndTell(next)
+    }
   }
   await Promise.all(Array.from({ length: atOnce }, worker))
 }
@@ -91,13 +107,16 @@ async function buildImage(): Promise<void> {
   process.exitCode = 1
 }
 
-/** Files that compute have both processors to themselves. In labs, most of the time is waiting, so two labs run at once. */
+/**
+ * Files that compute have both processors to themselves. In labs, much of the time is waiting, so two labs run at once. What needs the
+ * image comes after the longest labs, because by then it is built.
+ */
 async function runEverything(): Promise<void> {
   const image = buildImage()
+  const needImage = [...imageTests.map(run), onContainerd].map((each) => ({ ...each, after: image }))
+  const labs = labFiles.map(run)
   await runLane(computing.map(run))
-  await image
-  await runLane(imageTests.map(run), 1)
-  await runLane([...labFiles.map(run), onContainerd])
+  await runLane([...labs.slice(0, 6), ...needImage, ...labs.slice(6)])
 }
 
 if (options.labs !== undefined)

@@ -19,7 +19,7 @@ import { shutdownSignal } from '../runtime/shutdown.ts'
 import { enterStage, leaveStages } from '../runtime/stages.ts'
 import { Agent, resyncMs } from './agent.ts'
 import { agentSocketPath } from './api/local-api.ts'
-import { isAnswered, serveHealth, serveLocalApi, serveReadiness } from './api/serve.ts'
+import { isAnswered, serveCleaned, serveHealth, serveLocalApi } from './api/serve.ts'
 import { proberThread } from './failover/pulse/prober-thread.ts'
 import { cleanUp } from './node/clean-up.ts'
 import { gatherNodeFacts, judgeNode } from './node/node-checks.ts'
@@ -132,7 +132,7 @@ async function runCleanUp(log: Logger): Promise<void> {
   leaveStages()
   log.info({ done }, done.length === 0 ? 'there was nothing to clean up on this node' : 'cleaned this node')
   if (options.stay === undefined) return
-  const server = await serveReadiness(Number(options.stay))
+  const server = await serveCleaned(Number(options.stay))
   await once(signal, 'abort')
   server.close()
 }

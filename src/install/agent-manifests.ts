@@ -12,7 +12,7 @@ import {
 } from './manifest.ts'
 import { imageFields, podOptions, pullSecrets } from './pod-options.ts'
 import { withServerDefaults } from './server-defaults.ts'
-import { cniKeys, healthPortKey } from './settings/process-settings.ts'
+import { cleanedPath, cniKeys, healthPortKey } from './settings/process-settings.ts'
 
 const bpffs = {
   name: 'bpffs',
@@ -193,7 +193,7 @@ export function cleanUpDaemonSet(configMap: Readonly<Record<string, string>>): M
         ...imageFields(configMap),
         command: ['sallyport-agent', '--clean-up', '--stay', String(healthPort)],
         resources: { requests: { cpu: '50m', memory: '60Mi' } },
-        readinessProbe: probe(healthPort, '/readyz', 1),
+        readinessProbe: probe(healthPort, cleanedPath, 1),
         terminationMessagePolicy: 'FallbackToLogsOnError',
         securityContext,
         volumeMounts: folders.map(mountOf),

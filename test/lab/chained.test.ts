@@ -13,6 +13,7 @@ import {
   seenByOutpost,
   type,
 } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
 const outpost = 'http://172.18.0.7:8000'
 const nodeAddress = '172.18.0.2'
@@ -65,7 +66,10 @@ const plugins = ({ plugins }: { readonly plugins: readonly { readonly type: stri
   plugins.map(({ type: each }) => each)
 
 function chainedTo(plugin: OtherPlugin): void {
-  const lab = labFor(`test-chained-${plugin}`, { cni: plugin })
+  const lab = labFor(`test-chained-${plugin}`, {
+    nodes: someNodes('kind-worker', 'kind-worker2', 'kind-worker3'),
+    cni: plugin,
+  })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const isReady = (name: string) => run(`kubectl wait --for=condition=Ready pod/${name} --timeout=30s`)
   const sourceOf = async (name: string, url = outpost): Promise<string | undefined> =>

@@ -66,14 +66,17 @@ export async function seenByOutpost(state: LabState): Promise<Record<string, num
   return JSON.parse(await type(state, `${curlOutpost}/seen`)) as Record<string, number>
 }
 
+/** The pauses grow, because to find out takes a process or two. */
 export async function eventually(
   what: string,
   isSo: () => Promise<boolean>,
   timeoutMs = 60_000,
 ): Promise<void> {
-  for (const end = Date.now() + timeoutMs; ; await setTimeout(200)) {
+  const end = Date.now() + timeoutMs
+  for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 1.25, 500)) {
     if (await isSo()) return
     assert.ok(Date.now() < end, `${what}: not within ${timeoutMs / 1000} s`)
+    await setTimeout(pauseMs)
   }
 }
 

@@ -5,12 +5,13 @@ import { startLab, stopLab } from '../../src/lab/lab.ts'
 import { listLabs, requireLab } from '../../src/lab/lab-state.ts'
 import { isRunning } from '../../src/lab/machines/machine.ts'
 import { cannotRun, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
+import { someNodes } from './story.ts'
 
 describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-lab')
 
   test('two labs run side by side, each with its own cluster', async () => {
-    const other = await startLab({ name: 'test-lab-2' })
+    const other = await startLab({ name: 'test-lab-2', nodes: someNodes('kind-worker') })
     try {
       await type(
         other,
@@ -24,7 +25,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   })
 
   test('a deleted lab leaves no process, no cgroup and no file', async () => {
-    const state = await startLab({ name: 'test-lab-3' })
+    const state = await startLab({ name: 'test-lab-3', nodes: someNodes('kind-worker') })
     const processes = [
       ...Object.values(state.daemons),
       ...state.nodes.map(({ machine }) => machine.init),
@@ -40,6 +41,7 @@ describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     const interrupted = new AbortController()
     const started = startLab({
       name: 'test-lab-4',
+      nodes: someNodes('kind-worker'),
       signal: interrupted.signal,
       onProgress: (step) => {
         if (step !== 'API server') return

@@ -17,13 +17,13 @@ const command = (...words: string[]): string =>
     { op: 'replace', path: '/spec/template/spec/containers/0/command', value: ['sallyport-agent', ...words] },
   ])}' && ${rolledOut}`
 
-/** Sends a line every 100 ms on one connection, and prints what the outpost answers to all of it. */
-const stream = (seconds: number): string =>
-  `kubectl exec xwing -- sh -c 'for i in $(seq 1 ${seconds * 10}); do echo $i; sleep 0.1; done | curl -sN -T - --max-time ${seconds * 2} http://172.18.0.7:8000/'`
+/** Sends a line every 100 ms on one connection until the file is there, and prints what the outpost answers to all of it. */
+const stream = (end: string): string =>
+  `kubectl exec xwing -- sh -c 'until [ -e ${end} ]; do date; sleep 0.1; done | curl -sN -T - --max-time 300 http://172.18.0.7:8000/'`
 
-/** New connections all the time, each of which has to be answered. */
-const knocking = (seconds: number): string =>
-  `kubectl exec xwing -- sh -c 'for i in $(seq 1 ${seconds * 5}); do curl -s --max-time 10 http://172.18.0.7:8000 >/dev/null || echo failed; sleep 0.2; done'`
+/** New connections until the file is there, each of which has to be answered. */
+const knocking = (end: string): string =>
+  `kubectl exec xwing -- sh -c 'until [ -e ${end} ]; do curl -s --max-time 10 http://172.18.0.7:8000 >/dev/null || echo failed; sleep 0.2; done'`
 
 describe('agents of a version with other layouts', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-layout', {
@@ -46,9 +46,11 @@ describe('agents of a version with other layouts', { skip: cannotRun, timeout: h
     test(`${direction} to other layouts, node by node, breaks no connection and changes no address`, async () => {
       const state = lab.state()
       const before = await seenByOutpost(state)
-      const sending = run(stream(45))
-      const knocked = run(knocking(30))
+      const end = `/run/end-of-${direction.replace(' ', '-')}`
+      const sending = run(stream(end))
+      const knocked = run(knocking(end))
       await run(await change())
+      await run(`kubectl exec xwing -- touch ${end}`)
       assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
       assert.equal(await knocked, '')
       const { '172.18.0.42': _, ...others } = await seenByOutpost(state)

@@ -33,7 +33,8 @@ describe('an uninstall', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const run = (command: string): Promise<string> => type(lab.state(), command)
 
   test('an upgrade replaces every agent and breaks no connection', async () => {
-    const stream = `for i in $(seq 1 200); do echo $i; sleep 0.1; done | timeout 60 curl -sN -T - --max-time 60 http://172.18.0.7:8000/`
+    const end = '/run/end-of-upgrade'
+    const stream = `until [ -e ${end} ]; do date; sleep 0.1; done | curl -sN -T - --max-time 300 http://172.18.0.7:8000/`
     const sending = run(`kubectl exec xwing -- sh -c '${stream}'`)
     const before = await agentsOf()
     assert.match(await run('cilium upgrade --set logLevel=debug'), /cilium: 3 of 3 updated, 3 available/)
@@ -44,6 +45,7 @@ describe('an uninstall', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       'every agent is a new one',
     )
     assert.match(await run('cilium config view'), /^log-level +debug$/m)
+    await run(`kubectl exec xwing -- touch ${end}`)
     assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
   })
 

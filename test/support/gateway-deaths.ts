@@ -17,6 +17,8 @@ export interface Death {
   readonly undo?: (cluster: Cluster) => unknown
   /** The operators and the API server are away when it happens. */
   readonly isAlone?: boolean
+  /** No agent found a gateway unreachable, or all agents are new. */
+  readonly isForgotten?: boolean
   /** For how long it goes on, where that is more than a moment. */
   readonly lastsSeconds?: number
 }
@@ -67,17 +69,20 @@ export const deaths: readonly Death[] = [
   },
   {
     way: 'agents upgraded',
+    isForgotten: true,
     lastsSeconds: 10,
     happen: typed('kubectl -n kube-system rollout restart daemonset/cilium'),
     undo: typed('kubectl -n kube-system rollout status daemonset/cilium --timeout=60s'),
   },
   {
     way: 'node unlabelled',
+    isForgotten: true,
     happen: typed(`kubectl label node ${gatewayInUse} egress-gw-`),
     undo: typed(`kubectl label node ${gatewayInUse} egress-gw=true`),
   },
   {
     way: 'node cordoned',
+    isForgotten: true,
     happen: typed(`kubectl cordon ${gatewayInUse}`),
     undo: typed(`kubectl uncordon ${gatewayInUse}`),
   },
@@ -198,24 +203,47 @@ export async function comeBack(cluster: Cluster): Promise<void> {
 
 /**
  * Agents remember for ten minutes which gateways were away, and wait longer each time before they trust one again. New agents
- * remember nothing, so what a test finds does not depend on those before it.
+ * remember nothing, so what a test finds does not depend on those before it. A deleted pod's successor starts at once; a killed
+ * container would wait longer each time. The nodes are asked, not the API server, because each kubectl costs as much as a process.
  */
-export async function renewAgents({ state, type }: Cluster, nodes: readonly string[]): Promise<void> {
-  const agents = 'kubectl -n kube-system get pods -l k8s-app=cilium'
-  const list = async (): Promise<readonly string[]> =>
-    (await type(`${agents} -o 'jsonpath={range .items[*]}{.spec.nodeName} {.metadata.name} {.status.conditions[?(@.type=="Ready")].status} {.metadata.deletionTimestamp}{"\\n"}{end}'`)).split('\n') // biome-ignore format: one line
-  const old = (await list())
+export async function renewAgents(cluster: Cluster, nodes: readonly string[]): Promise<void> {
+  const old = new Map(nodes.map((node) => [node, agentsOn(cluster, node)]))
+  const pods = await cluster.type(
+    `kubectl -n kube-system get pods -l k8s-app=cilium -o 'jsonpath={range .items[*]}{.spec.nodeName} {.metadata.name}{"\\n"}{end}'`,
+  )
+  const names = pods
+    .split('\n')
     .filter((line) => nodes.includes(line.split(' ')[0] ?? ''))
     .map((line) => line.split(' ')[1] ?? '')
-  await type(`kubectl -n kube-system delete pod ${old.join(' ')} --wait=false`)
-  const areReady = async (): Promise<boolean> => {
-    const ready = (await list()).map((line) => line.trim()).filter((line) => line.endsWith(' True'))
-    return (
-      ready.length === state.nodes.length && !ready.some((line) => old.includes(line.split(' ')[1] ?? ''))
+  await cluster.type(`kubectl -n kube-system delete pod ${names.join(' ')} --wait=false`)
+  for (const node of nodes)
+    await until(
+      `${node} has a new agent that is ready`,
+      () => hasNewAgent(cluster, node, old.get(node) ?? []),
+      60_000,
     )
-  }
-  await until('the new agents are ready', areReady, 60_000)
 }
+
+const agentsOn = (cluster: Cluster, node: string): readonly string[] =>
+  inNode(cluster, node, 'pgrep -f "src/[a]gent/main.ts" || true')
+    .split('\n')
+    .filter((pid) => pid !== '')
+
+/** The agents share the node's network and its port: only when the old one has ended is it the new one that answers. */
+function hasNewAgent(cluster: Cluster, node: string, old: readonly string[]): boolean {
+  const present = agentsOn(cluster, node)
+  if (present.length === 0 || present.some((pid) => old.includes(pid))) return false
+  return (
+    inNode(
+      cluster,
+      node,
+      'curl -sf --max-time 1 -o /dev/null http://127.0.0.1:9787/readyz && echo ready || true',
+    ) === 'ready'
+  )
+}
+
+const inNode = (cluster: Cluster, node: string, script: string): string =>
+  runInside(machineOf(cluster, node), ['sh', '-c', script]).trim()
 
 function signalOperators({ state }: Cluster, signal: 'STOP' | 'CONT'): void {
   for (const { machine } of state.nodes)

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import { cleanedPath } from '../../install/settings/process-settings.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import { HttpError } from './http-error.ts'
 import type {
@@ -56,9 +57,9 @@ export function isAnswered(socketPath: string): Promise<boolean> {
   })
 }
 
-/** Says that it is ready, on the node's loopback, and nothing else. */
-export async function serveReadiness(port: number): Promise<Server> {
-  const server = createServer((_request, response) => sendNothing(response, 204))
+/** Says on the node's loopback that the clean-up is done, and nothing else. */
+export async function serveCleaned(port: number): Promise<Server> {
+  const server = createServer(({ url }, response) => sendNothing(response, url === cleanedPath ? 204 : 404))
   await listen(server, port, '127.0.0.1')
   return server
 }

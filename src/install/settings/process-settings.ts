@@ -6,6 +6,12 @@ export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
 }
 
 export const healthPortKey = 'health-port'
+
+/**
+ * The clean-up answers at the agent's port. While an old agent still stops, it must not answer for the clean-up: the pod would count as
+ * done before it began. So this is none of the agent's paths.
+ */
+export const cleanedPath = '/cleaned'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
 
 /** The settings that agents and operators read. */

@@ -1,5 +1,6 @@
 import type { ResourceName } from '../../kube/client.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
+import { isSameJson } from '../cluster/same-json.ts'
 import { type Cluster, podsName } from './cluster.ts'
 import { isOwnedBy, type PodObject, podOf, type Workload } from './workload.ts'
 
@@ -48,7 +49,7 @@ export class OwnedPods {
   }
 
   async report(name: ResourceName, workload: Workload, status: object): Promise<void> {
-    if (JSON.stringify(workload.status) === JSON.stringify(status)) return
+    if (isSameJson(workload.status, status)) return
     const { name: object, namespace = '' } = workload.metadata
     await this.#cluster.client
       .resource(name)

@@ -6,6 +6,7 @@ import { Mirror } from '../../kube/mirror.ts'
 import { backoffMs } from '../../runtime/backoff.ts'
 import { EventRecorder } from '../cluster/event-recorder.ts'
 import type { PodEvent } from '../cluster/pod-events.ts'
+import { isSameJson } from '../cluster/same-json.ts'
 import { PodContainers } from './containers/pod-containers.ts'
 import { isAlive, logFileOf, RunningPods } from './containers/running-pods.ts'
 import { type Container, containersOf, type Pod } from './pod-spec.ts'
@@ -224,7 +225,7 @@ export class Kubelet {
       isReady: (container) => probing.isReady(uid, container),
       hasStarted: (container) => probing.hasStarted(uid, container),
     })
-    if (JSON.stringify(status) === JSON.stringify(pod.status)) return
+    if (isSameJson(status, pod.status)) return
     const { name, namespace = 'default' } = pod.metadata
     const options = { namespace, subresource: 'status', fieldManager: 'kubelet' } as const
     await this.#pods.patch(name, 'merge', { metadata: { uid }, status }, options).catch(ignoreNotFound)

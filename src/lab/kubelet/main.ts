@@ -24,7 +24,8 @@ const { values: options } = parseArgs({
   },
 })
 
-const heartbeatMs = 5_000
+/** As a real kubelet. */
+const heartbeatMs = 10_000
 
 /** Labs without it do without its packages. */
 async function connectToContainerd(): Promise<ContainerRuntime> {

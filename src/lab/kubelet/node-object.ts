@@ -4,6 +4,7 @@ import { coreResource } from '../../kube/cluster-objects.ts'
 import { isAlreadyExists, isNotFound } from '../../kube/kube-error.ts'
 import { timestamp } from '../../runtime/timestamp.ts'
 import { leaseNamespace, nodeLeases } from '../cluster/node-leases.ts'
+import { isSameJson } from '../cluster/same-json.ts'
 import { controlPlane, kubernetesVersion, labLabel } from '../layout.ts'
 import { findNetwork } from './sandbox/cni.ts'
 
@@ -132,11 +133,13 @@ async function findOrRegister(
 
 /** Everybody who watches nodes is woken by their statuses; a heartbeat is for the node controller alone. */
 function isWorthWriting(status: object, written: object | undefined, nowMs: number): boolean {
-  const withoutTimes = (of: object | undefined): string =>
-    JSON.stringify(of, (key, value: unknown) => (key === 'lastHeartbeatTime' ? undefined : value))
+  const withoutTimes = (of: object | undefined): unknown =>
+    JSON.parse(
+      JSON.stringify(of ?? {}, (key, value: unknown) => (key === 'lastHeartbeatTime' ? undefined : value)),
+    )
   const heartbeats = (written as { conditions?: { lastHeartbeatTime?: string }[] } | undefined)?.conditions
   const writtenMs = Date.parse(heartbeats?.[0]?.lastHeartbeatTime ?? '') || 0
-  return withoutTimes(status) !== withoutTimes(written) || nowMs - writtenMs > statusEveryMs
+  return !isSameJson(withoutTimes(status), withoutTimes(written)) || nowMs - writtenMs > statusEveryMs
 }
 
 async function renewLease(client: KubeClient, name: string, now: Date): Promise<void> {

@@ -153,14 +153,19 @@ export async function childOf(pid: number): Promise<number> {
   throw new Error(`process ${pid} did not start a child in its new namespaces`)
 }
 
-/** Waits until the condition holds. `goal` names it in the error, as in `the API server answers`. */
+/**
+ * Waits until the condition holds. `goal` names it in the error, as in `the API server answers`. Often it takes a process to find out,
+ * so the pauses grow.
+ */
 export async function until(
   goal: string,
   isTrue: () => boolean | Promise<boolean>,
   timeoutMs: number,
 ): Promise<void> {
-  for (const end = Date.now() + timeoutMs; ; await setTimeout(25)) {
+  const end = Date.now() + timeoutMs
+  for (let pauseMs = 25; ; pauseMs = Math.min(pauseMs * 1.2, 200)) {
     if (await isTrue()) return
     if (Date.now() > end) throw new Error(`timed out after ${timeoutMs / 1000} s: ${goal}`)
+    await setTimeout(pauseMs)
   }
 }

@@ -95,10 +95,7 @@ export function protectFiles({ privileged, readOnlyRootFilesystem }: SecurityCon
   const kernel = privileged ? [] : ['/proc/sys', '/sys']
   const image = readOnlyRootFilesystem ? ['/etc', '/opt', '/run', '/tmp', '/var', repository] : []
   return [
-    ...[...kernel, ...image].flatMap((path) => [
-      `mount --rbind ${path} ${path}`,
-      `mount -o remount,bind,ro ${path}`,
-    ]),
+    ...[...kernel, ...image].map((path) => `mount -o rbind,ro ${path} ${path}`),
     ...(readOnlyRootFilesystem ? ['mount -o remount,bind,ro /'] : []),
   ]
 }

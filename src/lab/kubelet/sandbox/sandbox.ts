@@ -9,13 +9,14 @@ import {
   rmSync,
   statSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { hide, isWithin } from '../../machines/hidden-folders.ts'
 import { identify, type ProcessId } from '../../machines/machine.ts'
 import { confine, protectFiles } from '../containers/confinement.ts'
 import type { Pod, SecurityContext } from '../pod-spec.ts'
 import { stateDirectory } from '../state-directory.ts'
 import type { Bind } from '../volumes/binds.ts'
+import { mountPoints, mountsHolding, propagationOf } from './mounts.ts'
 
 /** Namespaces of its own for a pod's network; bound at a path so that it lives without a process. */
 export function makeNetns(id: string): string {
@@ -71,9 +72,10 @@ export function launch(container: Launch): ProcessId {
   const scratch = join(stateDirectory, 'scratch')
   mkdirSync(scratch, { recursive: true })
   const hasOwnTmp = !binds.some(({ source }) => isWithin(source, '/tmp'))
+  const shared = sharedMounts(binds)
   const script = [
     'set -e',
-    ...separateMounts(binds),
+    ...(shared.length === 0 ? [] : separateMounts(shared)),
     ...(hasOwnTmp ? [hide('/tmp', scratch)] : []),
     ...(binds.some(({ target }) => isWithin(target, '/dev')) ? ownDevices(scratch) : []),
     ...(netns === undefined ? [] : [`hostname ${pod.metadata.name}`]),
@@ -82,7 +84,13 @@ export function launch(container: Launch): ProcessId {
     ...protectFiles(security),
     'exec "$@"',
   ].join('\n')
-  const unshare = ['unshare', '--mount', '--propagation=unchanged', ...(netns === undefined ? [] : ['--uts'])]
+  const propagation = shared.length === 0 ? 'slave' : 'unchanged'
+  const unshare = [
+    'unshare',
+    '--mount',
+    `--propagation=${propagation}`,
+    ...(netns === undefined ? [] : ['--uts']),
+  ]
   const enter = netns === undefined ? [] : ['nsenter', `--net=${netns}`, '--']
   const confined = confine(security, command)
   const [first = '', ...rest] = [...enter, ...unshare, '--', 'sh', '-c', script, 'container', ...confined]
@@ -117,26 +125,32 @@ function ownDevices(scratch: string): string[] {
 function bindLines({ source, target, isReadOnly }: Bind): string[] {
   const [from, to] = [quote(source), quote(target)]
   const place = statSync(source).isDirectory()
-    ? `mkdir -p ${to}`
-    : `mkdir -p "$(dirname ${to})"; [ -e ${to} ] || : >${to}`
-  return [place, `mount --rbind ${from} ${to}`, ...(isReadOnly ? [`mount -o remount,bind,ro ${to}`] : [])]
+    ? `[ -d ${to} ] || mkdir -p ${to}`
+    : `[ -e ${to} ] || { mkdir -p ${quote(dirname(target))}; : >${to}; }`
+  return [place, `mount -o ${isReadOnly ? 'rbind,ro' : 'rbind'} ${from} ${to}`]
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 
-/**
- * From here on the node's mounts come in and none goes out, but for mounts that hold a folder which is to be the node's. What
- * another mount covers cannot be named, nor reached.
- */
-function separateMounts(binds: readonly Bind[]): string[] {
+/** The mounts of the node that hold a folder which is to be the node's. */
+function sharedMounts(binds: readonly Bind[]): readonly string[] {
   const shared = binds.filter(({ propagation }) => propagation === 'Bidirectional')
-  if (shared.length === 0) return ['mount --make-rslave /']
-  return [
-    `kept=$(${shared.map(({ source }) => `findmnt --noheadings --output TARGET --target ${source}`).join('; ')})`,
-    `findmnt --noheadings --list --output TARGET | while read -r mount; do
-  echo "$kept" | grep -qxF "$mount" || mount --make-slave "$mount" 2>/dev/null || true
-done`,
-  ]
+  return shared.length === 0
+    ? []
+    : mountsHolding(
+        shared.map(({ source }) => source),
+        mountPoints(),
+      )
+}
+
+/**
+ * From here on the node's mounts come in and none goes out, except for the shared ones. A mount that another mount covers cannot
+ * be named, nor reached.
+ */
+function separateMounts(shared: readonly string[]): string[] {
+  return propagationOf(mountPoints(), shared).map(
+    ([mount, propagation]) => `mount --make-${propagation} ${quote(mount)} 2>/dev/null || true`,
+  )
 }
 
 function signalNumber(signal: string): number {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { KubeClient } from '../../../kube/client.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 import type { Logger } from '../../../runtime/log.ts'
+import { isWithin } from '../../machines/hidden-folders.ts'
 import type { Allocatable } from '../containers/downward.ts'
 import { containersOf, type Pod } from '../pod-spec.ts'
 import { type Owner, writeAtomically } from './atomic-directory.ts'
@@ -49,6 +50,8 @@ export class PodVolumes {
   readonly #pods = new Map<string, Pod>()
   /** By pod: what is ready, by the volume's name. A path of the node is looked at once, and not again while its pod runs. */
   readonly #ready = new Map<string, Map<string, string>>()
+  /** By folder: what this kubelet wrote there last. The same again is not compared with the disk each second. */
+  readonly #written = new Map<string, VolumeFiles>()
 
   constructor(options: PodVolumesOptions) {
     const { client, clock, allocatable, authority, directory } = options
@@ -93,7 +96,9 @@ export class PodVolumes {
     this.#ready.delete(uid)
     this.#sources.tokens.forget(uid)
     this.#forgetUnusedObjects()
-    rmSync(this.#volumesOf(uid), { recursive: true, force: true })
+    const folder = this.#volumesOf(uid)
+    for (const written of this.#written.keys()) if (isWithin(written, folder)) this.#written.delete(written)
+    rmSync(folder, { recursive: true, force: true })
   }
 
   async #prepare(pod: Pod, volume: Volume): Promise<string> {
@@ -104,10 +109,12 @@ export class PodVolumes {
       makeEmpty(directory, pod)
       return directory
     }
-    const files = await projectFiles(pod, volume, this.#sources)
-    if (files === undefined) throw unknownVolume(name)
-    const owner = ownerOf(pod)
-    writeAtomically(directory, readableByGroup(pod, files), owner)
+    const projected = await projectFiles(pod, volume, this.#sources)
+    if (projected === undefined) throw unknownVolume(name)
+    const files = readableByGroup(pod, projected)
+    if (isSame(files, this.#written.get(directory))) return directory
+    writeAtomically(directory, files, ownerOf(pod))
+    this.#written.set(directory, files)
     return directory
   }
 
@@ -127,6 +134,14 @@ export class PodVolumes {
     this.#sources.configMaps.keepOnly(used.configMaps)
     this.#sources.secrets.keepOnly(used.secrets)
   }
+}
+
+function isSame(files: VolumeFiles, others: VolumeFiles | undefined): boolean {
+  if (others?.size !== files.size) return false
+  return [...files].every(([path, { content, mode }]) => {
+    const other = others.get(path)
+    return other?.mode === mode && other.content.equals(content)
+  })
 }
 
 /** A real kubelet leaves a volume alone that no container mounts, be its source there or not. */
