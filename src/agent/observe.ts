@@ -239,5 +239,6 @@ export function trimPod({ metadata, spec }: KubePod): ObservedPod {
     labels: metadata.labels ?? {},
     nodeName: spec.nodeName ?? '',
     hostNetwork: spec.hostNetwork ?? false,
+    ...(spec.serviceAccountName === undefined ? {} : { serviceAccount: spec.serviceAccountName }),
   }
 }

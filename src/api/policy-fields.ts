@@ -24,7 +24,7 @@ export const selectorsField = z
     z.object({
       podSelector: labelSelectorSchema
         .describe(
-          'Selects pods by label. The key io.kubernetes.pod.namespace matches the name of the pod’s namespace.',
+          'Selects pods by label. The key io.kubernetes.pod.namespace matches the name of the pod’s namespace, io.cilium.k8s.namespace.labels.KEY a label of that namespace, and io.cilium.k8s.policy.serviceaccount the pod’s service account.',
         )
         .optional(),
       namespaceSelector: labelSelectorSchema

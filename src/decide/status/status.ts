@@ -1,6 +1,6 @@
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
-import { familyOfPrefix, type Prefix } from '../../net/prefix.ts'
+import { familyOfPrefix } from '../../net/prefix.ts'
 import { ineligibleNodes } from '../context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gateways/dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
@@ -16,9 +16,8 @@ import {
   zonesOf,
 } from '../gateways/gateways.ts'
 import { unhealthyNodes } from '../gateways/health.ts'
-import { overlapConditions } from '../policies/overlapping-policies.ts'
+import { addClaims, type OlderClaims, overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
-import { addClaims, type Claim } from '../policies/rules.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools } from '../pools/pool-grants.ts'
 import type { Settings, World, WorldNode } from '../world.ts'
@@ -57,7 +56,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   const zones = zonesOf(nodes)
   const policies = withDedicatedAddresses(listPolicies(world), world)
   const spoken = addressesInUse(world, policies)
-  const claims = new Map<Prefix, Claim>()
+  const claims: OlderClaims = new Map()
   let found: Orders | undefined
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   const orders = (): Orders => {
