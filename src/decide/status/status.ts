@@ -20,15 +20,17 @@ import { addClaims, type OlderClaims, overlapConditions } from '../policies/over
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools } from '../pools/pool-grants.ts'
-import type { Settings, World, WorldNode } from '../world.ts'
+import type { World, WorldNode } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
 import {
+  type ExitsSeen,
   exitProblems,
   healthProblems,
   isServedByOthers,
   type Problem,
   zoneProblems,
 } from './gateway-problems.ts'
+import { routedConditions } from './given-addresses.ts'
 import { describeGroups } from './group-statuses.ts'
 import { lacksInternalIP } from './node-conditions.ts'
 import { poolConditions } from './pool-conditions.ts'
@@ -56,6 +58,11 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
   const zones = zonesOf(nodes)
   const policies = withDedicatedAddresses(listPolicies(world), world)
   const spoken = addressesInUse(world, policies)
+  const reported = new Map(
+    world.egressNodes.flatMap(({ metadata, status }) =>
+      status?.interfaces === undefined ? [] : [[metadata.name, status.interfaces] as const],
+    ),
+  )
   const claims: OlderClaims = new Map()
   let found: Orders | undefined
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
@@ -79,8 +86,17 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
     const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
     const served = { policy, exits, zones, ineligible, unhealthy }
     const older = policies.slice(0, index)
+    const seen: ExitsSeen = {
+      policy,
+      matched: matchedGateways(served),
+      active: activeGateways(served),
+      isChained: world.settings.isChained,
+      interfaces,
+      reported,
+    }
     const conditions = [
-      ...readyConditions(served, orders, world.settings),
+      ...readyConditions(served, orders, seen),
+      ...routedConditions(seen),
       ...selectionConditions(policy),
       ...familyConditions(policy, exits),
       ...poolConditions(policy, unserved, older),
@@ -98,7 +114,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
         generation === undefined
           ? conditions
           : conditions.map((condition) => ({ ...condition, observedGeneration: generation })),
-      summary: summarise(activeGateways(served).flat()),
+      summary: summarise(seen.active.flat()),
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
       unhealthy,
     }
@@ -135,12 +151,10 @@ function activeGateways(served: Served): Exits {
 function readyConditions(
   served: Served,
   orders: () => Orders,
-  settings: Settings,
+  seen: ExitsSeen,
 ): readonly TimelessCondition[] {
-  const { policy } = served
-  const matched = matchedGateways(served)
-  const active = activeGateways(served)
-  const ofExits = exitProblems(policy, matched, active, settings)
+  const { policy, active } = seen
+  const ofExits = exitProblems(seen)
   const idle = ofExits.filter((problem) => isServedByOthers(policy, active, problem))
   const problems = [
     ...policy.problems.map(
@@ -164,9 +178,10 @@ function readyConditions(
           reason: first.reason,
           message: problems.map(({ message }) => message).join(' '),
         }
-  if (idle.length === 0) return [ready]
+  const [idleFirst] = idle
+  if (idleFirst === undefined) return [ready]
   const message = `${idle.map((each) => each.message).join(' ')} The other gateways carry the traffic.`
-  return [ready, { type: 'GatewayIdle', status: 'True', reason: 'NoEgressIP', message }]
+  return [ready, { type: 'GatewayIdle', status: 'True', reason: idleFirst.reason, message }]
 }
 
 function describeGateways(gateways: readonly Gateway[]): string {
