@@ -103,6 +103,16 @@ export const egressNodeStatus = z
       )
       .describe('Leases that the node no longer uses and returns to the operator.')
       .optional(),
+    selected: z
+      .array(
+        z.object({
+          policy: z.string().describe('The kind and name of the egress policy.'),
+          pods: z.int().min(1).describe('Number of pods on this node that the policy selects.'),
+          families: z.array(z.enum(['IPv4', 'IPv6'])).describe('The IP families of these pods.'),
+        }),
+      )
+      .describe('Egress policies that select pods on this node.')
+      .optional(),
     refused: z
       .array(
         z.object({
@@ -131,4 +141,5 @@ export interface EgressNode {
 }
 
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
+export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

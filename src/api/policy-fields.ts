@@ -139,6 +139,11 @@ export const summaryField = z
   .object({
     gateways: z.string().describe('Names of the gateways that new connections use, separated by commas.'),
     egressIPs: z.string().describe('Egress IPs of these gateways, separated by commas.'),
+    pods: z
+      .int()
+      .min(0)
+      .describe('Number of running pods that the policy selects, as the nodes have reported it.')
+      .optional(),
   })
   .describe('What kubectl get shows in its columns. For programs, conditions and groupStatuses are better.')
   .optional()

@@ -5,6 +5,7 @@ import {
   device,
   egressNode,
   isovalentPolicy,
+  prefix,
   world,
 } from '../../../test/support/world-builder.ts'
 import type { World } from '../world.ts'
@@ -44,15 +45,18 @@ test('the summary names the gateways that new connections use, with their egress
   assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p')] }), {
     gateways: 'worker3',
     egressIPs: '172.18.0.42, fc00::42',
+    pods: 0,
   })
   assert.deepEqual(summaryOf({ isovalentPolicies: [isovalentPolicy('p')] }), {
     gateways: 'worker3, worker4',
     egressIPs: '172.18.0.42, fc00::42, 172.18.0.43, fc00::43',
+    pods: 0,
   })
   const egressGateway = { nodeSelector: { matchLabels: { no: 'such' } } } as never
   assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p', { egressGateway })] }), {
     gateways: '',
     egressIPs: '',
+    pods: 0,
   })
 })
 
@@ -68,12 +72,16 @@ describe('a policy’s status', () => {
       world: { ciliumPolicies: [ciliumPolicy('p', { selectors: [] })] },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'SelectsNothing=True NoSelectors: selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.',
+        'SelectsNoPods=True NoSelectors: selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.',
       ],
     },
     {
       name: 'says that a family is dropped that no gateway has an egress IP of',
       world: {
+        nodes: world().nodes.map((each) => ({
+          ...each,
+          podCIDRs: [prefix('10.244.0.0/16'), prefix('fd00::/64')],
+        })),
         ciliumPolicies: [
           ciliumPolicy('p', {
             destinationCIDRs: ['0.0.0.0/0', '::/0'],
