@@ -22,7 +22,7 @@ export function describeInterfaces(
 ): NodeInterface[] {
   return devices
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => {
+    .map(({ name, alternativeNames, addresses, subnets, routers = [], isDefaultRoute }) => {
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
@@ -30,6 +30,7 @@ export function describeInterfaces(
         addresses: addresses.filter((address) => !held.has(address)),
         ...(added.length === 0 ? {} : { added }),
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
+        ...(routers.length === 0 ? {} : { routers: [...routers] }),
         isDefaultRoute,
       }
     })

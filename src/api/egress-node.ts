@@ -37,6 +37,12 @@ export const egressNodeStatus = z
             .array(z.string())
             .describe('The prefixes of the interface’s link. The node can answer for any address in them.')
             .optional(),
+          routers: z
+            .array(z.string())
+            .describe(
+              'The routers of the default routes that use this interface. A pool never gives their addresses to gateways.',
+            )
+            .optional(),
           isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
         }),
       )

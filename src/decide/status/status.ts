@@ -1,5 +1,6 @@
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
+import type { Address } from '../../net/address.ts'
 import { ineligibleNodes } from '../context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gateways/dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
@@ -19,7 +20,7 @@ import { addClaims, type OlderClaims, overlapConditions } from '../policies/over
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { podFamilies, policyKey, selectedBy, sumSelected } from '../policies/selected-pods.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
-import { addressesInUse, olderPools } from '../pools/pool-grants.ts'
+import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
 import {
@@ -57,6 +58,7 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly policies: readonly Policy[]
   readonly interfaces: ExitsSeen['interfaces']
   readonly reported: ExitsSeen['reported']
+  readonly reserved: ReadonlySet<Address>
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
@@ -123,6 +125,7 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     zones: zonesOf(nodes),
     ineligible: ineligibleNodes(world),
     unhealthy: unhealthyNodes(world),
+    reserved: reservedAddresses(world),
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
     orders,
@@ -137,7 +140,11 @@ function explainExits(
   const { policies, nodes, interfaces, reported, zones, ineligible, unhealthy, orders, world } = known
   const given = policies[index] as Policy
   const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
-  const pool = { prefixes: given.egressPool, olderPrefixes: olderPools(policies, index) }
+  const pool = {
+    prefixes: given.egressPool,
+    olderPrefixes: olderPools(policies, index),
+    reserved: known.reserved,
+  }
   const granted = { policy: given, exits: candidates, zones, ineligible }
   const { policy, unserved } = grantPool(granted, pool, known.addressesInUse)
   const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
