@@ -85,7 +85,10 @@ function merge(a: Constraint, b: Constraint): Constraint | undefined {
 function areCompatible(a: Constraint, b: Constraint): boolean {
   if (a.isPresent !== undefined && b.isPresent !== undefined && a.isPresent !== b.isPresent) return false
   const listed = a.allowed ?? b.allowed
-  return listed === undefined || [...listed].some((value) => admits(a, value) && admits(b, value))
+  if (listed === undefined) return true
+  /* Asked for each pair of policies: no list is made for it. */
+  for (const value of listed) if (admits(a, value) && admits(b, value)) return true
+  return false
 }
 
 function admits({ allowed, forbidden }: Constraint, value: string): boolean {
