@@ -30,7 +30,12 @@ export function labelKey(selector: LabelOwner, written: string): LabelKey {
   return { of: 'pod', key }
 }
 
-/** Every pod has a service account, and a namespace with a name. */
-export function isAlwaysPresent({ of, key }: LabelKey): boolean {
-  return of === 'namespace' ? key === namespaceNameLabel : of === 'pod' && key === serviceAccountKey
+/**
+ * Whether a label is always there, or never; undefined: either. Every pod has a service account, and a namespace with a name.
+ * A key with another source than Kubernetes has a colon, which no label has.
+ */
+export function presenceOf({ of, key }: LabelKey): boolean | undefined {
+  if (key.includes(':')) return false
+  const isGiven = of === 'namespace' ? key === namespaceNameLabel : of === 'pod' && key === serviceAccountKey
+  return isGiven ? true : undefined
 }

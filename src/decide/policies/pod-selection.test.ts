@@ -147,6 +147,15 @@ test('800 policies with namespaces of their own and equal destinations do not sh
   )
 })
 
+test('a policy for what is not a pod shadows no other', () => {
+  const hosts = ciliumPolicy('hosts', { selectors: [withLabel('reserved:host', '')] })
+  const statuses = explainPolicies(world({ ciliumPolicies: [hosts, ciliumPolicy('p', { born: 1 })] }))
+  assert.deepEqual(
+    statuses.flatMap(({ conditions }) => conditions.filter(({ type }) => type === 'Shadowed')),
+    [],
+  )
+})
+
 test('of several older policies the one that can select the same pods is named', () => {
   const inNamespace = (name: string, born: number, ...namespaces: string[]) =>
     ciliumPolicy(name, {

@@ -1,6 +1,6 @@
 import type { LabelSelector } from '../../api/label-selector.ts'
 import type { Labels } from '../world.ts'
-import { isAlwaysPresent, type LabelOwner, labelKey } from './label-keys.ts'
+import { type LabelOwner, labelKey, presenceOf } from './label-keys.ts'
 import { type LabelTest, meets, requirementsOf } from './select.ts'
 
 /** The labels that decide whether a policy selects a pod. */
@@ -43,7 +43,7 @@ export function readPodSelection(selectors: Selectors): PodSelection {
   for (const { of, key, requirement } of asked) {
     const name = `${of} ${key}`
     const known = constraints.get(name) ?? {
-      isPresent: isAlwaysPresent({ of, key }) ? true : undefined,
+      isPresent: presenceOf({ of, key }),
       allowed: undefined,
       forbidden: none,
     }
