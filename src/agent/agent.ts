@@ -1,5 +1,4 @@
-import { isDeepStrictEqual } from 'node:util'
-import type { EgressNode } from '../api/egress-node.ts'
+import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
@@ -24,11 +23,12 @@ import { heldAddressesFile } from './failover/held-addresses.ts'
 import type { StartProber } from './failover/pulse/messages.ts'
 import { listNodeDevices, type NodeDevice, withoutAdded, withoutPods } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
+import { PacedReport } from './paced-report.ts'
 import { Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
-import { describeInterfaces, describeNode, report, withOwnInterfaces } from './report.ts'
+import { describeInterfaces, describeNode, isReportedAlike, report, withOwnInterfaces } from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
 import { composeWorld } from './world.ts'
 
@@ -75,6 +75,7 @@ export class Agent {
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #applier: Applier
+  readonly #selectedPods: PacedReport<readonly SelectedPods[]>
   /** All devices, until something may have changed them. */
   #network: readonly NodeDevice[] | undefined
   #devices: readonly NodeDevice[] = []
@@ -135,6 +136,7 @@ export class Agent {
       backgroundIntervalMs: configuration.reconciliationIntervalMs,
     })
     this.#reporting = new Loop({ ...loops, name: 'report', run: () => this.#report(), minIntervalMs: 1000 })
+    this.#selectedPods = new PacedReport({ clock, random, onDue: () => this.#reporting.trigger() })
     this.api = new AgentApi(options, () => this.snapshot, this.#pods)
   }
 
@@ -230,7 +232,7 @@ export class Agent {
     for (const repair of applied.hooks.repairs) log.warn(repair)
     this.#ports.dispatch({ kind: 'applied', world, tables })
     if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', tables, lingering, devices })
-    if (!isDeepStrictEqual(tables.refusals, this.#decided?.tables.refusals)) this.#reporting.trigger()
+    if (!isReportedAlike(tables, this.#decided?.tables)) this.#reporting.trigger()
     if (this.#decided === undefined) onReady()
     this.#decided = { world, tables, applied }
   }
@@ -291,6 +293,11 @@ export class Agent {
       reachability: reachabilityOf(this.#failover.state, nodes),
       isCutOff: isCutOff(this.#failover.state),
       tables: this.#decided?.tables,
+      selected: this.#selectedPods.next(
+        this.#decided?.tables.selected ?? [],
+        egressNode?.status?.selected,
+        nodes.length,
+      ),
       tunnelPort: configuration.tunnelPort,
       before: egressNode?.status?.conditions ?? [],
       now: new Date(clock.now()).toISOString(),

@@ -202,11 +202,12 @@ function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGateway
   return { ...policy, metadata: trimMetadata(policy.metadata), status: { groupStatuses: grants } }
 }
 
-/** What others ask for and refuse is the operator's to know. */
+/** What others ask for, select and refuse is the operator's to know. */
 function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, refused, ...rest } = status ?? {}
+  const { demand, selected, refused, ...rest } = status ?? {}
   const own = {
     ...(demand === undefined ? {} : { demand }),
+    ...(selected === undefined ? {} : { selected }),
     ...(refused === undefined ? {} : { refused }),
   }
   return {
@@ -239,5 +240,6 @@ export function trimPod({ metadata, spec }: KubePod): ObservedPod {
     labels: metadata.labels ?? {},
     nodeName: spec.nodeName ?? '',
     hostNetwork: spec.hostNetwork ?? false,
+    ...(spec.serviceAccountName === undefined ? {} : { serviceAccount: spec.serviceAccountName }),
   }
 }

@@ -20,6 +20,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     nodes: new Map(),
     witnesses: [],
     policies: new Map(),
+    selected: [],
     refusals: [],
     self: {
       tunnelAddress: address('172.18.0.2'),

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
+import type { EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
 import type { Condition } from '../api/metadata.ts'
 import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
@@ -22,7 +22,7 @@ export function describeInterfaces(
 ): NodeInterface[] {
   return devices
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => {
+    .map(({ name, alternativeNames, addresses, subnets, routers = [], isDefaultRoute }) => {
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
@@ -30,6 +30,7 @@ export function describeInterfaces(
         addresses: addresses.filter((address) => !held.has(address)),
         ...(added.length === 0 ? {} : { added }),
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
+        ...(routers.length === 0 ? {} : { routers: [...routers] }),
         isDefaultRoute,
       }
     })
@@ -63,6 +64,8 @@ interface NodeKnowledge {
   readonly isCutOff: boolean
   /** Undefined until they were written for the first time. */
   readonly tables: Tables | undefined
+  /** How many pods each policy selects here, if it is time to report it. */
+  readonly selected: readonly SelectedPods[]
   readonly tunnelPort: number
   readonly before: readonly Condition[]
   /** RFC 3339. */
@@ -71,17 +74,24 @@ interface NodeKnowledge {
 
 /** What a node reports to other nodes and to people. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
-  const { node, interfaces, membership, reachability, isCutOff, tables, before, now } = known
+  const { node, interfaces, membership, reachability, isCutOff, tables, selected, before, now } = known
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
   return {
     interfaces: [...interfaces],
     heard: reachability.reachable,
     unreachable: reachability.unreachable,
+    selected: [...selected],
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
     conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
   }
+}
+
+/** Whether two decisions come to the same report. */
+export function isReportedAlike(after: Tables, before: Tables | undefined): boolean {
+  const reported = (tables: Tables | undefined) => [tables?.refusals, tables?.selected]
+  return isDeepStrictEqual(reported(after), reported(before))
 }
 
 /** Writes the status where it differs. Without an object yet (the operator makes it) there is nothing to write to. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { address, world } from '../../test/support/world-builder.ts'
+import { trimPod } from './observe.ts'
 import type { Attachment } from './pods/attachments.ts'
 import { composeWorld, type ObservedPod } from './world.ts'
 
@@ -60,4 +61,10 @@ describe('a pod has the addresses that this node gave it', () => {
   test('and none that nobody has told of yet', () => {
     assert.deepEqual(addresses([], [attachment('ghost', 'a', '10.244.1.5')]), {})
   })
+})
+
+test('a pod keeps its service account, by which policies may select it', () => {
+  const metadata = { name: 'xwing', namespace: 'default', uid: 'uid', labels: {} }
+  const spec = { nodeName: 'worker', serviceAccountName: 'pilot' }
+  assert.equal(trimPod({ metadata, spec }).serviceAccount, 'pilot')
 })

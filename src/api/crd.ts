@@ -43,6 +43,7 @@ const policyColumns: readonly PrinterColumn[] = [
   text('Ready', ready('status')),
   text('Gateway', '.status.summary.gateways'),
   text('Egress IP', '.status.summary.egressIPs'),
+  { name: 'Pods', type: 'integer', jsonPath: '.status.summary.pods' },
   wide(text('Reason', ready('reason'))),
   wide(text('Destinations', '.spec.destinationCIDRs')),
   age,

@@ -37,6 +37,12 @@ export const egressNodeStatus = z
             .array(z.string())
             .describe('The prefixes of the interface’s link. The node can answer for any address in them.')
             .optional(),
+          routers: z
+            .array(z.string())
+            .describe(
+              'The routers of the default routes that use this interface. A pool never gives their addresses to gateways.',
+            )
+            .optional(),
           isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
         }),
       )
@@ -106,6 +112,16 @@ export const egressNodeStatus = z
       )
       .describe('Leases that the node no longer uses and returns to the operator.')
       .optional(),
+    selected: z
+      .array(
+        z.object({
+          policy: z.string().describe('The kind and name of the egress policy.'),
+          pods: z.int().min(1).describe('Number of pods on this node that the policy selects.'),
+          families: z.array(z.enum(['IPv4', 'IPv6'])).describe('The IP families of these pods.'),
+        }),
+      )
+      .describe('Egress policies that select pods on this node.')
+      .optional(),
     refused: z
       .array(
         z.object({
@@ -134,4 +150,5 @@ export interface EgressNode {
 }
 
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
+export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

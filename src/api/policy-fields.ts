@@ -24,7 +24,7 @@ export const selectorsField = z
     z.object({
       podSelector: labelSelectorSchema
         .describe(
-          'Selects pods by label. The key io.kubernetes.pod.namespace matches the name of the pod’s namespace.',
+          'Selects pods by label. The key io.kubernetes.pod.namespace matches the name of the pod’s namespace, io.cilium.k8s.namespace.labels.KEY a label of that namespace, and io.cilium.k8s.policy.serviceaccount the pod’s service account.',
         )
         .optional(),
       namespaceSelector: labelSelectorSchema
@@ -139,6 +139,11 @@ export const summaryField = z
   .object({
     gateways: z.string().describe('Names of the gateways that new connections use, separated by commas.'),
     egressIPs: z.string().describe('Egress IPs of these gateways, separated by commas.'),
+    pods: z
+      .int()
+      .min(0)
+      .describe('Number of running pods that the policy selects, as the nodes have reported it.')
+      .optional(),
   })
   .describe('What kubectl get shows in its columns. For programs, conditions and groupStatuses are better.')
   .optional()

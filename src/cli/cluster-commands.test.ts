@@ -163,6 +163,26 @@ test('an upgrade keeps all settings that are not given, and reports settings tha
   await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')
 })
 
+test('an upgrade and an install refuse to change what connections and pods depend on, unless forced', async () => {
+  const given = ['--set', 'devices={eth+,net+}', '--set', 'mtu=1400']
+  for (const command of ['upgrade', 'install']) {
+    const slots = await run(command, ...given, '--set', 'slots=256')
+    assert.equal(slots.code, 1)
+    assert.match(
+      slots.stderr,
+      /slots is 512 in this install and would become 256\. Every node then owns other ports .* break\. To keep it, add --set slots=512\. To change it, add --force\./,
+    )
+    const mode = await run(command, ...given, '--set', 'cni.chainingMode=generic-veth')
+    assert.match(mode.stderr, /cni\.chainingMode is none in this install and would become generic-veth\./)
+  }
+  const forced = await run('upgrade', '--no-wait', '--force', '--set', 'slots=256')
+  assert.equal(forced.code, 0, forced.stderr)
+  const unaware = await run('install', ...given)
+  assert.match(unaware.stderr, /slots is 256 in this install and would become 512\./)
+  const back = await run('install', ...given, '--force')
+  assert.equal(back.code, 0, back.stderr)
+})
+
 test('an install creates an object again that was deleted by hand', async () => {
   await client.resource(apps('daemonsets')).delete('sallyport', { namespace: 'kube-system' })
   const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')

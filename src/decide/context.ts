@@ -1,7 +1,9 @@
 import { interfacesByNode, withDedicatedAddresses } from './gateways/dedicated-addresses.ts'
 import { type Exits, gatewaysByPolicy, type IneligibleNodes, nodesWithAddress } from './gateways/gateways.ts'
 import { unhealthyNodes } from './gateways/health.ts'
+import { namespaceNameLabel, serviceAccountKey } from './policies/label-keys.ts'
 import { restrictionsOf } from './policies/network-policies.ts'
+import type { Subject } from './policies/pod-selection.ts'
 import { listPolicies, type Policy } from './policies/policies.ts'
 import { slotsByNode } from './ports/slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
@@ -63,15 +65,10 @@ export function ineligibleNodes(
 /** The policies that select a pod, the oldest first. */
 export function selectingPolicies(context: Context, pod: WorldPod): readonly Policy[] {
   if (pod.hostNetwork) return []
-  const podLabels = { ...pod.labels, 'io.kubernetes.pod.namespace': pod.namespace }
-  const namespaceLabels = context.namespaceLabels.get(pod.namespace) ?? {}
-  const nodeLabels = context.nodeLabels.get(pod.nodeName) ?? {}
-  return context.policies.filter(({ selections }) =>
-    selections.some(
-      ({ pods, namespaces, nodes }) =>
-        (pods === undefined || pods(podLabels)) &&
-        (namespaces === undefined || namespaces(namespaceLabels)) &&
-        (nodes === undefined || nodes(nodeLabels)),
-    ),
-  )
+  const subject: Subject = {
+    pod: { ...pod.labels, [serviceAccountKey]: pod.serviceAccount ?? 'default' },
+    namespace: { ...context.namespaceLabels.get(pod.namespace), [namespaceNameLabel]: pod.namespace },
+    node: context.nodeLabels.get(pod.nodeName) ?? {},
+  }
+  return context.policies.filter(({ selections }) => selections.some(({ selects }) => selects(subject)))
 }

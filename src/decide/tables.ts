@@ -1,3 +1,4 @@
+import type { SelectedPods } from '../api/egress-node.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 
@@ -24,6 +25,8 @@ export interface Tables {
   readonly witnesses: readonly Address[]
   /** By policy id: what a person calls it. */
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
+  /** For people: by policy, how many of this node's pods it selects. */
+  readonly selected: readonly SelectedPods[]
   /** For people: pods whose packets are dropped because NetworkPolicies could not hold for them; by pod. */
   readonly refusals: readonly Refusal[]
   readonly self: Self

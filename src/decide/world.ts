@@ -61,6 +61,8 @@ export interface WorldPod {
   readonly name: string
   readonly namespace: string
   readonly labels: Labels
+  /** Undefined: the one named default. */
+  readonly serviceAccount?: string
   readonly nodeName: string
   readonly ips: readonly Address[]
   readonly hostNetwork: boolean

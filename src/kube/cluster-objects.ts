@@ -17,7 +17,11 @@ export interface KubeNode extends KubeObject {
 }
 
 export interface KubePod extends KubeObject {
-  readonly spec: { readonly nodeName?: string; readonly hostNetwork?: boolean }
+  readonly spec: {
+    readonly nodeName?: string
+    readonly hostNetwork?: boolean
+    readonly serviceAccountName?: string
+  }
   readonly status?: { readonly phase?: string; readonly podIPs?: readonly { readonly ip: string }[] }
 }
 

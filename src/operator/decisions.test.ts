@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { address, egressNode, world } from '../../test/support/world-builder.ts'
+import { address, ciliumPolicy, egressNode, world } from '../../test/support/world-builder.ts'
 import type { PortLease } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
 import { decideLeases, decideStatus, type OperatorWorld, type Seen, startOfMemory } from './decisions.ts'
@@ -114,5 +114,43 @@ describe('a lease', () => {
     decideLeases(startOfMemory, seen(['a'], [demanding('a', 0, 4)]), 0)
     decideStatus(startOfMemory, seen(['a'], []), 0)
     assert.deepEqual(startOfMemory, before)
+  })
+})
+
+describe('a policy that selects no pod', () => {
+  const counting = (
+    ...selected: { policy: string; pods: number; families: ['IPv4'] }[]
+  ): readonly EgressNode[] => [{ ...egressNode('a', 0, []), status: { interfaces: [], selected } }]
+  const some = { policy: 'CiliumEgressGatewayPolicy p', pods: 1, families: ['IPv4'] as ['IPv4'] }
+  const of = (egressNodes: readonly EgressNode[], term = 1, isTold = false): Seen => {
+    const base = seen(['a'], egressNodes, { term })
+    const policy = ciliumPolicy('p')
+    const conditions = [
+      { type: 'SelectsNoPods', status: 'True' as const, reason: 'r', message: 'm', lastTransitionTime: 't' },
+    ]
+    const told = isTold ? { ...policy, status: { conditions } } : policy
+    return { ...base, world: { ...base.world, ciliumPolicies: [told] } }
+  }
+  const isTold = (decision: ReturnType<typeof decideStatus>): boolean =>
+    decision.statuses.some(({ conditions }) => conditions.some(({ type }) => type === 'SelectsNoPods'))
+
+  test('is told when the nodes had time to report their pods', () => {
+    const first = decideStatus(startOfMemory, of(counting()), 0)
+    assert.equal(isTold(first), false)
+    const early = decideStatus(first.memory, of(counting()), 15_000)
+    assert.equal(isTold(early), false)
+    assert.equal(isTold(decideStatus(early.memory, of(counting()), 15_100)), true)
+  })
+
+  test('is not told while a node has not counted, or has a pod', () => {
+    for (const nodes of [[egressNode('a', 0, [])], counting(some)]) {
+      const first = decideStatus(startOfMemory, of(nodes), 0)
+      assert.equal(isTold(decideStatus(first.memory, of(nodes), 60_000)), false)
+    }
+  })
+
+  test('is not told again by another leader, and no longer where it selects one', () => {
+    assert.equal(isTold(decideStatus(startOfMemory, of(counting(), 7, true), 0)), true)
+    assert.equal(isTold(decideStatus(startOfMemory, of(counting(some), 7, true), 0)), false)
   })
 })

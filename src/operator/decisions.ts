@@ -1,3 +1,6 @@
+import { kinds } from '../api/kinds.ts'
+import { listPolicies } from '../decide/policies/policies.ts'
+import { policiesWithoutPods, policyKey } from '../decide/policies/selected-pods.ts'
 import { slotsWithLeasedFloor } from '../decide/ports/leasable-blocks.ts'
 import { type AddressPlan, planLeases } from '../decide/ports/lease-grants.ts'
 import { leasesByAddress } from '../decide/ports/lease-table.ts'
@@ -30,6 +33,8 @@ export interface Memory {
   readonly orphanedSlots: Absences<number>
   /** Addresses with leases that gateways have not confirmed. */
   readonly unconfirmed: Absences<Address>
+  /** Policies that select no pod, by kind and name. */
+  readonly withoutPods: Absences<string>
   readonly slotsGrantedAtMs: ReadonlyMap<number, number>
   readonly floorsLeasedAtMs: ReadonlyMap<number, number>
 }
@@ -38,6 +43,7 @@ export const startOfMemory: Memory = {
   missingNodes: noAbsences(),
   orphanedSlots: noAbsences(),
   unconfirmed: noAbsences(),
+  withoutPods: noAbsences(),
   slotsGrantedAtMs: new Map(),
   floorsLeasedAtMs: new Map(),
 }
@@ -46,6 +52,10 @@ export const startOfMemory: Memory = {
 const seenAfterMs = 60_000
 /** A gateway normally confirms within a second. After this time, a condition names it. */
 const confirmTimeoutMs = 10_000
+
+/** Before a new policy, or new pods, are said not to match: the agents report their pods with a delay (agent/paced-report.ts). */
+const countedAfterMs = 15_000
+const countedPerNodeMs = 100
 
 interface StatusDecision {
   readonly memory: Memory
@@ -62,16 +72,38 @@ export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusD
   const leased = leasedSlots(memory, world, nowMs)
   const { sinceMs } = memory.missingNodes
   const slots = planSlots(world.nodes, world.egressNodes, world.settings.slots, sinceMs, nowMs, leased)
+  const unselecting = policiesWithoutPods(world, listPolicies(world))
+  const withoutPods = noteAbsences(memory.withoutPods, unselecting, seen.term, nowMs)
   const granted = slots.flatMap((change) => ('slot' in change ? [[change.slot, nowMs] as const] : []))
   return {
     memory: {
       ...memory,
+      withoutPods,
       slotsGrantedAtMs: new Map([...recent(memory.slotsGrantedAtMs, nowMs), ...granted]),
     },
     slots,
     slotEvents: slotEvents(slots),
-    statuses: explainPolicies(world),
+    statuses: explainPolicies(world, withoutPodsForLong(world, withoutPods, nowMs)),
   }
+}
+
+/** A policy that was said to select no pod, and still selects none, is no news for another leader. */
+function withoutPodsForLong(
+  world: OperatorWorld,
+  withoutPods: Absences<string>,
+  nowMs: number,
+): ReadonlySet<string> {
+  const waitMs = countedAfterMs + countedPerNodeMs * world.nodes.length
+  const told = [
+    ...world.ciliumPolicies.map((policy) => ({ kind: kinds.ciliumEgressGatewayPolicy.kind, policy })),
+    ...world.isovalentPolicies.map((policy) => ({ kind: kinds.isovalentEgressGatewayPolicy.kind, policy })),
+  ]
+    .filter(({ policy }) => policy.status?.conditions?.some(({ type }) => type === 'SelectsNoPods'))
+    .map(({ kind, policy }) => policyKey({ kind, name: policy.metadata.name }))
+  return new Set([
+    ...missingFor(withoutPods, waitMs, nowMs),
+    ...told.filter((key) => withoutPods.sinceMs.has(key)),
+  ])
 }
 
 interface LeaseDecision {

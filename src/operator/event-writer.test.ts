@@ -89,3 +89,31 @@ test('a node without a slot has one Event, and another one if it loses its slot 
   of.noteSlots(refused, nodes)
   assert.equal(told.length, 2)
 })
+
+test('a change of the egress IP names what happened to the gateway', () => {
+  const object = isovalentPolicy('p')
+  const statusWith = (gateways: string, egressIPs: string) => ({ summary: { gateways, egressIPs } })
+  const nodesAfter = {
+    'Node worker3 was deleted.': world().nodes.filter(({ name }) => name !== 'worker3'),
+    'No nodeSelector of the policy matches node worker3 now.': world().nodes.map((each) =>
+      each.name === 'worker3' ? { ...each, labels: {} } : each,
+    ),
+    'Node worker3 is cordoned.': world().nodes.map((each) =>
+      each.name === 'worker3' ? { ...each, isCordoned: true } : each,
+    ),
+  }
+  for (const [why, nodes] of Object.entries(nodesAfter)) {
+    const { told, eventWriter: of } = eventWriter()
+    const statuses = explainPolicies(world({ isovalentPolicies: [object], nodes }))
+    const change = {
+      kind: kinds.isovalentEgressGatewayPolicy,
+      object,
+      before: statusWith('worker3, worker4', '172.18.0.42, 172.18.0.43'),
+      after: statusWith('worker4', '172.18.0.43'),
+    }
+    of.notePolicies([change], statuses, nodes, 0)
+    assert.deepEqual(told, [
+      `IsovalentEgressGatewayPolicy p uid-of-p EgressIPChanged: New connections leave with 172.18.0.43 (worker4). Before, they left with 172.18.0.42, 172.18.0.43 (worker3, worker4). ${why}`,
+    ])
+  }
+})

@@ -56,7 +56,8 @@ export class EventWriter {
       const wasReady = (before.conditions ?? []).some(
         ({ type, status: given }) => type === 'Ready' && given === 'True',
       )
-      for (const event of policyEvents(before, after, { names, candidates }))
+      const whyNot = (gateway: string): string | undefined => explainLoss(gateway, nodes, status)
+      for (const event of policyEvents(before, after, { names, candidates, whyNot }))
         this.#note(subject, event, { nowMs, wasReady })
     }
     for (const [key, { subject, event, sinceMs }] of this.#held)
@@ -95,4 +96,18 @@ export class EventWriter {
     }
     this.#withoutSlot = new Set(events.keys())
   }
+}
+
+/** Why a node that was a gateway of a policy is none for new connections. */
+function explainLoss(
+  name: string,
+  nodes: readonly WorldNode[],
+  status: PolicyStatus | undefined,
+): string | undefined {
+  const node = nodes.find((each) => each.name === name)
+  if (node === undefined) return `Node ${name} was deleted.`
+  if (!status?.policy.exits.some(({ selectsNode }) => selectsNode(node.labels)))
+    return `No nodeSelector of the policy matches node ${name} now.`
+  if (status.unhealthy.has(name)) return `Gateway ${name} is not healthy.`
+  return node.isCordoned ? `Node ${name} is cordoned.` : undefined
 }

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
+import { address, prefix } from '../../../test/support/world-builder.ts'
+import { putAddress } from '../../linux/device-addresses.ts'
 import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
 import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
+import { putRoute } from '../../linux/routes.ts'
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts'
 import type { Address } from '../../net/address.ts'
 import { listNodeDevices, type NodeDevice, overlayName, prepareKernel, withoutAdded } from './node-network.ts'
@@ -34,4 +37,18 @@ test('an egress IP that the agent has added is none of the node’s own addresse
   const device = { name: 'eth0', addresses: ['172.18.0.2', '172.18.0.97'] } as unknown as NodeDevice
   const [own] = withoutAdded([device], new Set(['172.18.0.97' as Address]))
   assert.deepEqual(own?.addresses, ['172.18.0.2'])
+})
+
+test('a device has the router of its default route, and no other one', { skip }, () => {
+  using netlink = new Netlink()
+  createVeth(netlink, { name: 'net0', mtu: 1500, peer: { name: 'router', mtu: 1500 } })
+  const index = findDevice(netlink, 'net0')?.index ?? 0
+  setDevice(netlink, index, { isUp: true })
+  setDevice(netlink, findDevice(netlink, 'router')?.index ?? 0, { isUp: true })
+  putAddress(netlink, { index, address: address('192.0.2.2'), prefixLength: 24 })
+  const routes = { kind: 'unicast', ifindex: index } as const
+  putRoute(netlink, { ...routes, destination: prefix('0.0.0.0/0'), via: address('192.0.2.1') })
+  putRoute(netlink, { ...routes, destination: prefix('198.51.100.0/24'), via: address('192.0.2.9') })
+  const found = listNodeDevices(netlink).find(({ name }) => name === 'net0')
+  assert.deepEqual([found?.isDefaultRoute, found?.routers], [true, ['192.0.2.1']])
 })

@@ -25,18 +25,17 @@ export interface NodeDevice extends Device {
   readonly addresses: readonly Address[]
   /** The prefixes that its addresses make on-link. */
   readonly subnets: readonly Prefix[]
+  /** Of its default routes. */
+  readonly routers?: readonly Address[]
   readonly isDefaultRoute: boolean
 }
 
 /** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
-  const defaults = new Set(
-    ([4, 6] as const)
-      .flatMap((family) => listRoutes(netlink, { family }))
-      .filter((route) => prefixLength(route.destination) === 0 && route.kind === 'unicast')
-      .map((route) => route.ifindex),
-  )
+  const defaults = ([4, 6] as const)
+    .flatMap((family) => listRoutes(netlink, { family }))
+    .filter((route) => prefixLength(route.destination) === 0 && route.kind === 'unicast')
   return listDevices(netlink)
     .filter((device) => !device.isLoopback)
     .map((device) => {
@@ -45,7 +44,10 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
         ...device,
         addresses: own.map(({ address }) => address),
         subnets: [...new Set(own.flatMap(subnetOf))],
-        isDefaultRoute: defaults.has(device.index),
+        routers: [
+          ...new Set(defaults.flatMap(({ ifindex, via }) => (ifindex === device.index && via ? via : []))),
+        ],
+        isDefaultRoute: defaults.some(({ ifindex }) => ifindex === device.index),
       }
     })
 }

@@ -21,7 +21,13 @@ interface Options extends GivenSettings {
   readonly dryRun?: boolean
   readonly to?: string
   readonly wait?: boolean
+  readonly force?: boolean
 }
+
+const forceOption = [
+  '--force',
+  'change settings that must not change after the install, and break connections or pods',
+] as const
 
 export function addInstall(program: Command): void {
   takeSettings(program.command('install'))
@@ -32,11 +38,12 @@ export function addInstall(program: Command): void {
       '--wait',
       'wait until all agents and operators are ready; after five minutes without progress, print why and fail',
     )
+    .option(...forceOption)
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
-      const { dryRun = false, to, wait = false } = options
+      const { dryRun = false, to, wait = false, force = false } = options
       const { planInstall } = await import('../install/install.ts')
-      const { manifests, cleanUp } = await planInstall(options)
+      const { data, manifests, cleanUp } = await planInstall(options)
       if (to !== undefined) {
         const { writeKustomization } = await import('../../install/kustomization.ts')
         return print(writeKustomization(to, manifests, cleanUp).join('\n'))
@@ -44,6 +51,7 @@ export function addInstall(program: Command): void {
       if (dryRun) return printPlan(manifests)
       const { refuseIncompleteBuild } = await import('../checkout.ts')
       refuseIncompleteBuild(manifests)
+      if (!force) await refuseFixed(data)
       await applyAll(manifests)
       if (wait) return waitForAll()
       print(`Installed. To wait until all agents are ready, run "${program.name()} status --wait".`)
@@ -57,6 +65,7 @@ export function addUpgrade(program: Command): void {
     )
     .option('--dry-run', 'print the manifests as YAML, and apply nothing')
     .option('--no-wait', 'do not wait until all nodes are upgraded')
+    .option(...forceOption)
     .addHelpText('after', settingsHelp)
     .action(async (options: Options) => {
       const { dryRun = false, wait = true } = options
@@ -74,6 +83,12 @@ export function addUpgrade(program: Command): void {
       await waitForAll()
       if (absent > 0) await applyAll(manifests.filter(({ kind }) => kind === 'DaemonSet'))
     })
+}
+
+async function refuseFixed(data: Readonly<Record<string, string>>): Promise<void> {
+  const { withCluster } = await import('../cluster.ts')
+  const { refuseFixedChanges } = await import('../install/fixed-settings.ts')
+  await withCluster((client) => refuseFixedChanges(client, data))
 }
 
 async function printPlan(manifests: readonly Manifest[]): Promise<void> {

@@ -10,6 +10,7 @@ import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
 import { UserError } from '../user-error.ts'
 import { readConfigMap } from './config-map.ts'
+import { fixedChanges } from './fixed-settings.ts'
 import { isOurs } from './helm-release.ts'
 import { fitToServer } from './older-servers.ts'
 import { withRights } from './rights.ts'
@@ -19,12 +20,14 @@ export function chosenNames(): Names {
 }
 
 /** The objects of an install with these settings, and the DaemonSet that cleans up after it. Reports all mistakes at once. */
-export async function planInstall(
-  given: GivenSettings,
-): Promise<{ readonly manifests: readonly Manifest[]; readonly cleanUp: Manifest }> {
+export async function planInstall(given: GivenSettings): Promise<{
+  readonly data: Readonly<Record<string, string>>
+  readonly manifests: readonly Manifest[]
+  readonly cleanUp: Manifest
+}> {
   const data = configMapData(await readSettings(given))
   refuseConflicts(data)
-  return { manifests: renderInstall(data, chosenNames()), cleanUp: cleanUpDaemonSet(data) }
+  return { data, manifests: renderInstall(data, chosenNames()), cleanUp: cleanUpDaemonSet(data) }
 }
 
 /**
@@ -33,7 +36,7 @@ export async function planInstall(
  */
 export async function planUpgrade(
   client: KubeClient,
-  given: GivenSettings,
+  given: GivenSettings & { readonly force?: boolean },
 ): Promise<{ readonly manifests: readonly Manifest[]; readonly dropped: readonly string[] }> {
   const known = new Set(settings.map(({ key }) => key))
   const before = Object.entries(await readConfigMap(client))
@@ -42,6 +45,8 @@ export async function planUpgrade(
   const parsed = parseConfiguration(data)
   if (!parsed.ok) throw new UserError(parsed.issues.join('\n'), 2)
   refuseConflicts(data)
+  const changes = given.force ? [] : fixedChanges(Object.fromEntries(before), data)
+  if (changes.length > 0) throw new UserError(changes.join('\n'))
   return {
     manifests: renderInstall(data, chosenNames()),
     dropped: before.flatMap(([key]) => (known.has(key) ? [] : [key])),

@@ -40,7 +40,10 @@ describe('in chained mode', () => {
   test('the node’s own address is no egress IP: the policy drops, and says why', () => {
     const byDefaultRoute = leaves({ nodeSelector })
     assert.deepEqual(answer(byDefaultRoute), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 'p' })
-    assert.match(complaint(byDefaultRoute) ?? '', /The node's own address does not count/)
+    assert.match(
+      complaint(byDefaultRoute) ?? '',
+      /Interface eth0 of node worker3 has only the node's own address .* Add another address to the interface\.$/,
+    )
     const byAddress = leaves({ nodeSelector, egressIP: '172.18.0.4' })
     assert.deepEqual(answer(byAddress), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 'p' })
     assert.match(complaint(byAddress) ?? '', /172\.18\.0\.4 is node worker3's own address/)

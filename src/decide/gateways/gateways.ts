@@ -51,15 +51,22 @@ export function gatewaysByPolicy(
   return new Map(policies.map(({ id, exits }) => [id, exits.map(find)]))
 }
 
-/** All nodes that an exit selects, of nodes that are reachable and sorted. */
+/** All nodes that an exit selects, of nodes that are reachable and sorted. A node that has the given egress IP is first. */
 export function gatewaysOf(
   exit: Exit,
   nodes: readonly WorldNode[],
   interfaces: ReadonlyMap<string, Interfaces>,
 ): readonly Gateway[] {
-  return nodes
+  const gateways = nodes
     .filter(({ labels }) => exit.selectsNode(labels))
     .map((node) => ({ node, ...addressesOf(exit.address, node, interfaces.get(node.name) ?? []) }))
+  return exit.address.by === 'address' ? [...holdersOf(gateways), ...gateways.filter(isNoHolder)] : gateways
+}
+
+const isNoHolder = ({ isHolding }: Gateway): boolean => !isHolding
+
+function holdersOf(gateways: readonly Gateway[]): readonly Gateway[] {
+  return gateways.filter(({ isHolding }) => isHolding)
 }
 
 function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Omit<Gateway, 'node'> {
@@ -75,12 +82,14 @@ function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfa
         addresses.some((text) => parseAddress(text) === choice.address),
       ),
     }
-  const found = interfaces.find(({ name, alternativeNames, isDefaultRoute }) =>
-    choice.by === 'interface'
-      ? name === choice.name || (alternativeNames ?? []).includes(choice.name)
-      : isDefaultRoute,
+  const found = interfaces.find((each) =>
+    choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
   )
   return { egressIps: firstAddresses(found?.addresses ?? []), isHolding: true }
+}
+
+export function isCalled({ name, alternativeNames = [] }: NodeInterface, called: string): boolean {
+  return name === called || alternativeNames.includes(called)
 }
 
 /** First IPv4, and first IPv6 that is not link-local. */
@@ -157,7 +166,10 @@ export function openGateways(
   const usable = candidates.some(isUsable) ? candidates.filter(isUsable) : candidates
   const usableLocal = usable.filter(isLocal)
   const eligible = policy.zoneAffinity === 'localOnlyFirst' && usableLocal.length > 0 ? usableLocal : usable
-  const active = eligible.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? eligible.length)
+  /* All packets with a given egress IP go to the node that has it. */
+  const holders = policy.exits[exitIndex]?.address.by === 'address' ? holdersOf(eligible) : []
+  const serving = holders.length > 0 ? holders : eligible
+  const active = serving.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? serving.length)
   return { active, standby: candidates.filter((gateway) => !active.includes(gateway)) }
 }
 

@@ -1,21 +1,32 @@
 import { comparePrefixes, contains, type Prefix, prefixAddress, prefixLength } from '../../net/prefix.ts'
 import type { TimelessCondition } from '../status/conditions.ts'
+import { canSelectSamePod } from './pod-selection.ts'
 import type { Policy } from './policies.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
 
-/**
- * What a policy says and older ones have the say in. Only where both could select the same pod does it matter; whether they
- * do is not for a status to find out.
- */
-export function overlapConditions(
-  policy: Policy,
-  older: ReadonlyMap<Prefix, Claim>,
-): readonly TimelessCondition[] {
+/** What older policies say of each prefix, the oldest first. */
+export type OlderClaims = Map<Prefix, Claim[]>
+
+export function addClaims(older: OlderClaims, policy: Policy): void {
+  for (const [prefix, claim] of claimsByPrefix([policy])) {
+    const known = older.get(prefix)
+    if (known === undefined) older.set(prefix, [claim])
+    else known.push(claim)
+  }
+}
+
+/** What a policy says and older ones decide, where one pod can be selected by both. */
+export function overlapConditions(policy: Policy, older: OlderClaims): readonly TimelessCondition[] {
   const own = claimsByPrefix([policy])
   const shadows = [...older]
-    .filter(([prefix, { isExcluded }]) =>
-      isExcluded ? takesFrom(policy, prefix, own.get(prefix)) : own.has(prefix),
-    )
+    .flatMap(([prefix, claims]) => {
+      const winner = claims.find(
+        ({ policy: other, isExcluded }) =>
+          (isExcluded ? takesFrom(policy, prefix, own.get(prefix)) : own.has(prefix)) &&
+          canSelectSamePod(other.selections, policy.selections),
+      )
+      return winner === undefined ? [] : [[prefix, winner] as const]
+    })
     .sort(([a], [b]) => comparePrefixes(a, b))
     .map(([prefix, claim]) => `For pods that both policies select, ${describeClaim(prefix, claim)}.`)
   return shadows.length === 0

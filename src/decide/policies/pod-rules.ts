@@ -8,8 +8,9 @@ import type { Group, Rule, Tables } from '../tables.ts'
 import type { WorldPod } from '../world.ts'
 import type { Policy } from './policies.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
+import { countSelected } from './selected-pods.ts'
 
-type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups'>
+type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups' | 'selected'>
 type Rules = ReadonlyMap<Prefix, Rule>
 
 /** Most egress IPs of a group that the datapath keeps: MAX_GROUP_MEMBERS of bpf/types.h. */
@@ -30,17 +31,19 @@ export function resolvePods(context: Context): PodTables {
   const rules = new Map<bigint, Rules>()
   const groups = new Map<bigint, Group>()
   const setsByChoice = new Map<string, bigint>()
+  const selecting: (readonly [WorldPod, readonly Policy[]])[] = []
   for (const pod of context.world.pods) {
     if (pod.hostNetwork || pod.nodeName !== context.self.name) continue
     if (!context.namespaceLabels.has(pod.namespace)) continue
     const choices = chooseGateways(context, pod)
+    selecting.push([pod, choices.map(({ policy }) => policy)])
     const isRefused = context.restrictions(pod).length > 0
     const key = [isRefused, ...choices.map(choiceKey)].join(' ')
     const policySet = setsByChoice.get(key) ?? enterRules(choices, isRefused, rules, groups)
     setsByChoice.set(key, policySet)
     for (const address of pod.ips) podsByIp.set(address, { policySet, podUid: pod.uid })
   }
-  return { podsByIp, rules, groups }
+  return { podsByIp, rules, groups, selected: countSelected(selecting) }
 }
 
 function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {

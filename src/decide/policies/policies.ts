@@ -10,7 +10,8 @@ import { oncePerObject } from '../once-per-object.ts'
 import type { Grants } from '../pools/egress-pool.ts'
 import { readGrants, withoutForeignGrants } from '../pools/pool-grants.ts'
 import type { World } from '../world.ts'
-import { asText, type LabelTest, labelTest, selectorProblem } from './select.ts'
+import { type PodSelection, readPodSelection, type Selectors } from './pod-selection.ts'
+import { asText, type LabelTest, selectorProblem } from './select.ts'
 import { specRemarks } from './spec-remarks.ts'
 
 /** Where traffic may leave: the nodes, and which of their addresses. */
@@ -31,13 +32,6 @@ export type AddressChoice =
   | { readonly by: 'defaultRoute' }
   /** What the operator has given, on the named interface or else that of the default route. */
   | { readonly by: 'pool'; readonly interface: string | undefined; readonly granted: Grants }
-
-/** All of them together; one that is absent asks for nothing. */
-interface PodSelection {
-  readonly pods: LabelTest | undefined
-  readonly namespaces: LabelTest | undefined
-  readonly nodes: LabelTest | undefined
-}
 
 type ZoneAffinity = 'disabled' | 'localOnly' | 'localOnlyFirst' | 'localPriority'
 
@@ -178,15 +172,18 @@ function readSelections(value: unknown, problems: string[]): PodSelection[] {
       problems.push(`${field}: cannot have both nil namespace selector and nil pod selector`)
       return []
     }
-    const given = { podSelector, namespaceSelector, nodeSelector }
-    const [pods, namespaces, nodes] = Object.entries(given).map(([name, selector]) =>
-      isAbsent(selector) ? undefined : readSelector(selector, `${field}.${name}`),
+    const given = Object.entries({ podSelector, namespaceSelector, nodeSelector }).filter(
+      ([, selector]) => !isAbsent(selector),
     )
-    const failed = [pods, namespaces, nodes].find((each) => typeof each === 'string')
-    if (failed === undefined)
-      return [{ pods: pods as LabelTest, namespaces: namespaces as LabelTest, nodes: nodes as LabelTest }]
-    problems.push(failed)
-    return []
+    const problem = given
+      .map(([name, selector]) => describeProblem(selector, `${field}.${name}`))
+      .find((each) => each !== undefined)
+    if (problem !== undefined) {
+      problems.push(problem)
+      return []
+    }
+    const selectors = given.map(([name, selector]) => [name.replace('Selector', ''), selector])
+    return [readPodSelection(Object.fromEntries(selectors) as Selectors)]
   })
 }
 
@@ -194,17 +191,24 @@ function isAbsent(value: unknown): boolean {
   return value === undefined || value === null
 }
 
-/** The test, or what is wrong. */
-function readSelector(selector: unknown, field: string): LabelTest | string {
+function describeProblem(selector: unknown, field: string): string | undefined {
   const problem = selectorProblem(selector)
-  return problem === undefined ? labelTest(selector as LabelSelector) : `${field}: ${problem}`
+  return problem && `${field}: ${problem}`
+}
+
+/** The test, or what is wrong. Keys may have their source in front. */
+function readNodeSelector(selector: unknown, field: string): LabelTest | string {
+  const problem = describeProblem(selector, field)
+  if (problem !== undefined) return problem
+  const { selects } = readPodSelection({ node: selector as LabelSelector })
+  return (labels) => selects({ pod: {}, namespace: {}, node: labels })
 }
 
 function readExit(value: unknown, field: string, problems: string[], granted?: Grants): Exit[] {
   const { nodeSelector, interface: name, egressIP, maxGatewayNodes } = (value ?? {}) as Loose
   const selectsNode = isAbsent(nodeSelector)
     ? `${field} can't be empty`
-    : readSelector(nodeSelector, `${field}.nodeSelector`)
+    : readNodeSelector(nodeSelector, `${field}.nodeSelector`)
   const choice = readAddressChoice(name, egressIP, granted)
   const address = typeof choice === 'string' ? `${field}: ${choice}` : choice
   const failed = [selectsNode, address].filter((each) => typeof each === 'string')

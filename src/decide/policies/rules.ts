@@ -13,16 +13,13 @@ export interface Claim {
  */
 export function claimsByPrefix(policies: readonly Policy[]): ReadonlyMap<Prefix, Claim> {
   const claims = new Map<Prefix, Claim>()
-  for (const policy of policies) addClaims(claims, policy)
+  for (const policy of policies) {
+    for (const prefix of effectiveExclusions(policy))
+      if (!claims.has(prefix)) claims.set(prefix, { policy, isExcluded: true })
+    for (const prefix of policy.destinations)
+      if (!claims.has(prefix)) claims.set(prefix, { policy, isExcluded: false })
+  }
   return claims
-}
-
-/** Adds what a policy says that is younger than all that have said something already. */
-export function addClaims(claims: Map<Prefix, Claim>, policy: Policy): void {
-  for (const prefix of effectiveExclusions(policy))
-    if (!claims.has(prefix)) claims.set(prefix, { policy, isExcluded: true })
-  for (const prefix of policy.destinations)
-    if (!claims.has(prefix)) claims.set(prefix, { policy, isExcluded: false })
 }
 
 /**

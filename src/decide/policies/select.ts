@@ -4,15 +4,25 @@ import type { Labels } from '../world.ts'
 /** A selector, taken apart once: with many policies and nodes each is asked a million times. */
 export type LabelTest = (labels: Labels) => boolean
 
-/** Does a selector match? Kubernetes' rules: a label that is absent is "not in" any values. */
-export function labelTest({ matchLabels = {}, matchExpressions = [] }: LabelSelector): LabelTest {
-  const required = Object.entries(matchLabels)
-  return (labels) =>
-    required.every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every((requirement) => meets(requirement, labels))
+/** Does a selector match the labels of a node, or of a pod where no policy of ours selects it? */
+export function labelTest(selector: LabelSelector): LabelTest {
+  const requirements = requirementsOf(selector)
+  return (labels) => requirements.every((requirement) => meets(requirement, labels))
 }
 
-function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels): boolean {
+/** All that a selector asks for, in one form. */
+export function requirementsOf({
+  matchLabels = {},
+  matchExpressions = [],
+}: LabelSelector): readonly LabelRequirement[] {
+  const required = Object.entries(matchLabels).map(
+    ([key, value]): LabelRequirement => ({ key, operator: 'In', values: [value] }),
+  )
+  return [...required, ...matchExpressions]
+}
+
+/** Kubernetes' rules: a label that is absent is "not in" any values. */
+export function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels): boolean {
   const value = labels[key]
   switch (operator) {
     case 'In':

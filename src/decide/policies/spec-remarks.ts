@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { parseAddress } from '../../net/address.ts'
 import {
   addressAt,
@@ -8,6 +9,9 @@ import {
   prefixAddress,
   prefixLength,
 } from '../../net/prefix.ts'
+
+import { keyRemark } from './key-remarks.ts'
+import type { LabelOwner } from './label-keys.ts'
 
 /*
  * What a policy says that is likely a mistake, although it can be honoured. Policies come from clusters where nobody objected to
@@ -28,6 +32,7 @@ export function specRemarks(spec: Loose): readonly string[] {
     ...lists.flatMap((field) => hostBitRemarks(field, spec[field])),
     ...lists.flatMap((field) => duplicateRemarks(field, spec[field])),
     ...outsideRemarks(destinations ?? [], exclusions ?? []),
+    ...ignoredGatewayRemarks(spec),
     ...selectorsOf(spec).flatMap(([field, selector]) => labelRemarks(field, selector)),
   ]
 }
@@ -84,6 +89,16 @@ function outsideRemarks(destinations: readonly Read[], exclusions: readonly Read
     )
 }
 
+/** The schema demands egressGateway also beside egressGateways: a copy of an entry is what a user writes who knows that. */
+function ignoredGatewayRemarks({ egressGateway, egressGateways }: Loose): readonly string[] {
+  const list = itemsOf(egressGateways)
+  const isMeant = !isMap(egressGateway) || list.some((each) => isDeepStrictEqual(each, egressGateway))
+  if (list.length === 0 || isMeant) return []
+  return [
+    'egressGateway is ignored, because egressGateways has entries. To use it as well, add it to egressGateways. Otherwise make it a copy of egressGateways[0].',
+  ]
+}
+
 /** Every selector of a policy with the field that it stands in. */
 function selectorsOf({ selectors, egressGateway, egressGateways, egressGroups }: Loose): [string, Loose][] {
   const exits: [string, unknown][] = [
@@ -106,8 +121,8 @@ function selectorsOf({ selectors, egressGateway, egressGateways, egressGroups }:
 /** What Kubernetes accepts in an object's labels (k8s.io/apimachinery, pkg/api/validate/content). */
 const namePart = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)$/
 const prefixPart = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-/** Keys that stand for something else than a label have a source in front of them. */
-const sourced = /^(k8s|any|reserved|cidr|container):/
+/** The key of a label may have a source in front, which is not part of it. */
+const sourced = /^[a-z0-9-]+:/
 
 function isLabelKey(key: string): boolean {
   const parts = key.replace(sourced, '').split('/')
@@ -132,5 +147,19 @@ function labelRemarks(field: string, { matchLabels, matchExpressions }: Loose): 
     ...values
       .filter((each) => typeof each === 'string' && !isLabelValue(each))
       .map((each) => say('value', each)),
+    ...askedKeys(labels, requirements).flatMap((key) => keyRemark(field, ownerOf(field), key) ?? []),
   ]
+}
+
+/** Keys of labels that must be there. */
+function askedKeys(labels: readonly [string, unknown][], requirements: readonly Loose[]): readonly string[] {
+  const asked = requirements.filter(({ operator }) => operator === 'In' || operator === 'Exists')
+  return [...labels.map(([key]) => key), ...asked.map(({ key }) => key)].filter(
+    (key) => typeof key === 'string',
+  )
+}
+
+/** Whose labels a selector is about: its field ends with `podSelector`, `namespaceSelector` or `nodeSelector`. */
+function ownerOf(field: string): LabelOwner {
+  return field.split('.').at(-1)?.replace('Selector', '') as LabelOwner
 }

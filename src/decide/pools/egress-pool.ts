@@ -18,6 +18,8 @@ export type Grants = ReadonlyMap<Address, EgressIps>
 export interface EgressPool {
   readonly prefixes: readonly Prefix[]
   readonly olderPrefixes: readonly Prefix[]
+  /** Addresses that mean something else on a link of a node. */
+  readonly reserved?: ReadonlySet<Address>
 }
 
 /** The gateways of one group, by node IP. */
@@ -35,8 +37,9 @@ interface PoolDecision {
   readonly unserved: ReadonlySet<Address>
 }
 
-export function isOfPool({ prefixes, olderPrefixes }: EgressPool, address: Address): boolean {
+export function isOfPool({ prefixes, olderPrefixes, reserved }: EgressPool, address: Address): boolean {
   return (
+    !reserved?.has(address) &&
     prefixes.some((prefix) => contains(prefix, address) && !isReservedIn(prefix, address)) &&
     !olderPrefixes.some((prefix) => contains(prefix, address))
   )
@@ -50,6 +53,11 @@ function isReservedIn(prefix: Prefix, address: Address): boolean {
   const isIpv4 = familyOfPrefix(prefix) === 4
   if (prefixLength(prefix) >= (isIpv4 ? 31 : 127)) return false
   return address === prefixAddress(prefix) || (isIpv4 && address === lastAddress(prefix))
+}
+
+/** The addresses of a prefix that no host has. */
+export function reservedOf(prefix: Prefix): readonly Address[] {
+  return [prefixAddress(prefix), lastAddress(prefix)].filter((address) => isReservedIn(prefix, address))
 }
 
 /**
@@ -113,14 +121,17 @@ function nextFree(
 }
 
 /** In order. Steps over an older policy's prefix at once: inside a /64 there may be 2^63 addresses of one. */
-function* freeAddresses(family: Family, { prefixes, olderPrefixes }: EgressPool): Generator<Address> {
+function* freeAddresses(
+  family: Family,
+  { prefixes, olderPrefixes, reserved }: EgressPool,
+): Generator<Address> {
   for (const prefix of prefixes.filter((each) => familyOfPrefix(each) === family)) {
     const end = addressToBigint(lastAddress(prefix))
     for (let at = addressToBigint(prefixAddress(prefix)); at <= end; at++) {
       const address = addressFromBigint(at)
       const older = olderPrefixes.find((each) => contains(each, address))
       if (older !== undefined) at = addressToBigint(lastAddress(older))
-      else if (!isReservedIn(prefix, address)) yield address
+      else if (!isReservedIn(prefix, address) && !reserved?.has(address)) yield address
     }
   }
 }

@@ -1,9 +1,9 @@
 import { type Address, familyOf, parseAddress } from '../../net/address.ts'
-import type { Prefix } from '../../net/prefix.ts'
+import { type Prefix, parsePrefix } from '../../net/prefix.ts'
 import type { Policy } from '../policies/policies.ts'
 import { asText } from '../policies/select.ts'
 import type { World } from '../world.ts'
-import { type EgressIps, type Grants, isOfPool } from './egress-pool.ts'
+import { type EgressIps, type Grants, isOfPool, reservedOf } from './egress-pool.ts'
 
 /*
  * What was given from egressCIDRs is kept in the policy's own status, in the fields that users of this kind know: every
@@ -52,6 +52,14 @@ export function withoutForeignGrants(policies: readonly Policy[]): Policy[] {
       (granted) => new Map([...granted].map(([gateway, ips]) => [gateway, keepOurs(ips)])),
     )
   })
+}
+
+/** Addresses that no gateway may have, whatever a pool contains: of routers, and those of a node's link that no host has. */
+export function reservedAddresses({ egressNodes }: Pick<World, 'egressNodes'>): ReadonlySet<Address> {
+  const interfaces = egressNodes.flatMap(({ status }) => status?.interfaces ?? [])
+  const routers = interfaces.flatMap(({ routers: of = [] }) => of.flatMap((text) => parseAddress(text) ?? []))
+  const links = interfaces.flatMap(({ subnets = [] }) => subnets.flatMap((text) => parsePrefix(text) ?? []))
+  return new Set([...routers, ...links.flatMap(reservedOf)])
 }
 
 /** Addresses that no pool may give: nodes have them, or a policy names them. */

@@ -65,6 +65,24 @@ test('a policy that drops has no gateway', () => {
   )
 })
 
+for (const [of, policies] of [
+  [
+    'a policy with one gateway',
+    (exit: object) => ({ ciliumPolicies: [ciliumPolicy('p', { egressGateway: exit as never })] }),
+  ],
+  [
+    'a policy with groups',
+    (exit: object) => ({ isovalentPolicies: [isovalentPolicy('p', { egressGroups: [exit as never] })] }),
+  ],
+] as const)
+  test(`the gateway of ${of} is the node that has its egressIP, not the first that matches`, () => {
+    const exit = { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, egressIP: '172.18.0.43' }
+    const pods = [ships[1]!]
+    assert.deepEqual(rows({ ...policies(exit), pods, self: 'worker4' }), [
+      '10.244.1.254 172.18.0.0/16 172.18.0.43 172.18.0.3',
+    ])
+  })
+
 test('a group lists every gateway of the pod’s own zone', () => {
   assert.deepEqual(rows({ isovalentPolicies: [isovalentPolicy('p', { azAffinity: 'localOnly' })] }), [
     '10.244.1.254 172.18.0.0/16 0.0.0.0 172.18.0.4',

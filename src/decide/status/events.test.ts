@@ -38,15 +38,72 @@ function told(
   after: StatusSeen,
   candidates: readonly string[] = [east, west],
 ): readonly string[] {
-  return policyEvents(before, after, { names, candidates: new Set(candidates) }).map(
+  const whyNot = (name: string): string | undefined =>
+    name === 'worker3' ? 'Gateway worker3 is not healthy.' : undefined
+  return policyEvents(before, after, { names, candidates: new Set(candidates), whyNot }).map(
     ({ type, reason, message }) => `${type} ${reason}: ${message}`,
   )
 }
+
+const leaving = (gateways: string, egressIPs: string, observedGeneration = 1): StatusSeen => ({
+  conditions: [well],
+  summary: { gateways, egressIPs },
+  observedGeneration,
+})
 
 describe('of a change is told', () => {
   const cases: readonly { name: string; before: StatusSeen; after: StatusSeen; expect: readonly string[] }[] =
     [
       { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
+      {
+        name: 'that connections leave with the address of another gateway, and why',
+        before: leaving('worker3', '172.18.0.42'),
+        after: leaving('worker4', '172.18.0.43'),
+        expect: [
+          'Normal EgressIPChanged: New connections leave with 172.18.0.43 (worker4). Before, they left with 172.18.0.42 (worker3). Gateway worker3 is not healthy. Node worker4 is a gateway now.',
+        ],
+      },
+      {
+        name: 'that a gateway is back with its address',
+        before: leaving('worker4', '172.18.0.43'),
+        after: leaving('worker3, worker4', '172.18.0.42, 172.18.0.43'),
+        expect: [
+          'Normal EgressIPChanged: New connections leave with 172.18.0.42, 172.18.0.43 (worker3, worker4). Before, they left with 172.18.0.43 (worker4). Node worker3 is a gateway now.',
+        ],
+      },
+      {
+        name: 'that the address of a gateway is another',
+        before: leaving('worker4', '172.18.0.43'),
+        after: leaving('worker4', '172.18.0.44'),
+        expect: [
+          'Normal EgressIPChanged: New connections leave with 172.18.0.44 (worker4). Before, they left with 172.18.0.43 (worker4). The addresses of worker4 changed.',
+        ],
+      },
+      {
+        name: 'that an edit of the policy changed the address',
+        before: leaving('worker4', '172.18.0.43', 1),
+        after: leaving('worker4', '172.18.0.44', 2),
+        expect: [
+          'Normal EgressIPChanged: New connections leave with 172.18.0.44 (worker4). Before, they left with 172.18.0.43 (worker4). The policy was changed.',
+        ],
+      },
+      {
+        name: 'nothing of an address that is the same, or the first, or the last',
+        before: leaving('worker4', ''),
+        after: leaving('worker3', '172.18.0.42'),
+        expect: [],
+      },
+      {
+        name: 'that no pod matches, once',
+        before: { conditions: [well] },
+        after: {
+          conditions: [
+            well,
+            { type: 'SelectsNoPods', status: 'True', reason: 'NoPodMatches', message: 'none' },
+          ],
+        },
+        expect: ['Warning SelectsNoPods: none'],
+      },
       {
         name: 'which gateway answers for an unhealthy one',
         before: { conditions: [well] },

@@ -1,6 +1,8 @@
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../../api/metadata.ts'
+import type { PolicySummary } from '../../api/policy-fields.ts'
 import type { SlotChange } from '../ports/slot-grants.ts'
+import { addressEvents } from './address-events.ts'
 
 /** What `kubectl describe` shows at the end of an object. */
 export interface EventText {
@@ -14,20 +16,25 @@ export interface EventText {
 export interface StatusSeen {
   readonly conditions?: readonly Pick<Condition, 'type' | 'status' | 'reason' | 'message'>[] | undefined
   readonly groupStatuses?: readonly GroupStatus[] | undefined
+  readonly summary?: PolicySummary | undefined
+  readonly observedGeneration?: number | undefined
 }
 
 /** By node IP. */
-interface NodesSeen {
+export interface NodesSeen {
   readonly names: ReadonlyMap<string, string>
   /** Those that the policy selects now and that are unhealthy. */
   readonly candidates: ReadonlySet<string>
+  /** By node name, why the node is no gateway for new connections; undefined where it may be one. */
+  readonly whyNot: (name: string) => string | undefined
 }
 
 /** What of a change a person would want to know. Nothing, where only the words of a status differ. */
 export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: NodesSeen): readonly EventText[] {
   return [
     ...conditionEvents(before, after),
-    ...refusalEvents(before, after),
+    ...onceEvents(before, after),
+    ...addressEvents(before, after, nodes),
     ...deadGatewayEvents(before, after),
     ...grantEvents(before, after, nodes),
     ...healthEvents(before, after, nodes),
@@ -50,10 +57,15 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
 }
 
 /** Told once: which pods they are changes all the time. */
-function refusalEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
-  const type = 'PodsRefused'
-  const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
-  return was !== undefined || is === undefined ? [] : [{ type: 'Warning', reason: type, message: is.message }]
+const toldOnce = ['PodsRefused', 'SelectsNoPods'] as const
+
+function onceEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
+  return toldOnce.flatMap((type): readonly EventText[] => {
+    const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
+    return was !== undefined || is === undefined
+      ? []
+      : [{ type: 'Warning', reason: type, message: is.message }]
+  })
 }
 
 /** Of a policy with one gateway for each pod: who answers in its place, and when it is back. */

@@ -1,8 +1,9 @@
-import { type Exits, type Gateway, hasEgressIp, openGateways } from '../gateways/gateways.ts'
+import type { NodeInterface } from '../../api/egress-node.ts'
+import { type Exits, type Gateway, hasEgressIp, isCalled, openGateways } from '../gateways/gateways.ts'
 import type { AddressChoice, Policy } from '../policies/policies.ts'
 import type { Served } from '../pools/pool-decisions.ts'
-import type { Settings } from '../world.ts'
 import type { ReasonOf } from './condition-reasons.ts'
+import { whereaboutsOf, whereaboutsProblems } from './given-addresses.ts'
 
 /** Why a policy is not ready, and what to do. */
 export interface Problem {
@@ -11,68 +12,69 @@ export interface Problem {
   readonly message: string
 }
 
-/** An entry of several that matches no node does not count; the others have its pods. */
-export function exitProblems(
-  policy: Policy,
-  matched: Exits,
-  active: Exits,
-  { isChained }: Pick<Settings, 'isChained'>,
-): readonly Problem[] {
+/** What nodes report, and how the policy is served by it. */
+export interface ExitsSeen {
+  readonly policy: Policy
+  /** Of each exit, the gateways that pods use by its rules. */
+  readonly matched: Exits
+  /** Of these, those that new flows use. */
+  readonly active: Exits
+  readonly isChained: boolean
+  /** By node, without addresses that no egress IP can be. */
+  readonly interfaces: ReadonlyMap<string, Interfaces>
+  /** By node, as they were reported. */
+  readonly reported: ReadonlyMap<string, Interfaces>
+}
+
+type Interfaces = readonly NodeInterface[]
+
+export function exitProblems(seen: ExitsSeen): readonly Problem[] {
+  const { policy, matched, active } = seen
   const isServed = matched.some((gateways) => gateways.length > 0)
+  const effect = isServed ? '' : ' Sallyport drops the traffic that the policy selects.'
   return policy.exits.flatMap(({ address, field }, which) => {
     const gateways = matched[which] ?? []
-    if (gateways.length > 0)
-      return address.by === 'pool'
-        ? poolProblems(active[which] ?? [])
-        : addressProblems({ choice: address, field, gateways, isChained })
-    const effect = isServed
-      ? 'The other gateways carry the traffic.'
-      : 'Sallyport drops the traffic that the policy selects.'
-    return {
-      reason: 'NoGateway',
-      message: `No node matches ${field}.nodeSelector. ${effect} Label a node, or change the selector.`,
-    }
+    if (gateways.length === 0)
+      return {
+        reason: 'NoGateway',
+        message: `No node matches ${field}.nodeSelector.${effect} Label a node, or change the selector.`,
+      }
+    if (address.by === 'pool') return poolProblems(active[which] ?? [])
+    if (address.by === 'address') return whereaboutsProblems(whereaboutsOf(address.address, gateways, seen))
+    return gateways
+      .filter((gateway) => !hasEgressIp(gateway))
+      .map((gateway) => ({ reason: 'NoEgressIP', message: explainNoAddress(gateway, address, field, seen) }))
   })
 }
 
-interface ExitWithGateways {
-  readonly choice: AddressChoice
-  readonly field: string
-  readonly gateways: readonly Gateway[]
-  readonly isChained: boolean
+/** The one reason for which a gateway has no egress IP, and its remedy. */
+function explainNoAddress(
+  { node: { name } }: Gateway,
+  choice: AddressChoice,
+  field: string,
+  { isChained, reported }: ExitsSeen,
+): string {
+  const interfaces = reported.get(name)
+  if (interfaces === undefined)
+    return `Node ${name} has not reported its interfaces yet. Check that its agent runs.`
+  const device = interfaces.find((each) =>
+    choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
+  )
+  if (device !== undefined && isChained && device.addresses.length > 0)
+    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. Add another address to the interface.`
+  return choice.by === 'interface'
+    ? `Interface ${choice.name} of node ${name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.`
+    : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`
 }
 
-function addressProblems({ choice, field, gateways, isChained }: ExitWithGateways): readonly Problem[] {
-  if (choice.by === 'address' && !gateways.some(({ isHolding }) => isHolding)) {
-    const names = gateways.map(({ node }) => node.name).join(', ')
-    return [
-      {
-        reason: 'EgressIPNotOnNode',
-        message: `Egress IP ${choice.address} is on no gateway (${names}). Add it to an interface of one of them. Until then, replies do not reach the pods.`,
-      },
-    ]
-  }
-  const unlessOwn = isChained
-    ? " The node's own address does not count, because the other CNI plugin uses it."
-    : ''
-  return gateways
-    .filter((gateway) => !hasEgressIp(gateway))
-    .map(({ node }) => ({
-      reason: 'NoEgressIP',
-      message:
-        choice.by === 'interface'
-          ? `Interface ${choice.name} of node ${node.name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.${unlessOwn}`
-          : `Node ${node.name} reports no egress IP. Check that its agent runs. Then add an address to its interface with the default route, or set ${field}.interface.${unlessOwn}`,
-    }))
-}
-
-/** Of a policy that spreads connections: gateways without an egress IP, beside others that have the traffic. */
+/** Gateways that are no use, beside others that have the traffic: pods do not count on an exit that matches no node. */
 export function isServedByOthers(
   { spread }: Pick<Policy, 'spread'>,
   active: Exits,
   { reason }: Problem,
 ): boolean {
-  return spread === 'all' && reason === 'NoEgressIP' && active.flat().some(hasEgressIp)
+  const isIdle = reason === 'NoGateway' || (spread === 'all' && reason === 'NoEgressIP')
+  return isIdle && active.flat().some(hasEgressIp)
 }
 
 /** With addresses from a pool only those count that are to have one; the others stand by with none. */

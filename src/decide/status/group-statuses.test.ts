@@ -237,3 +237,28 @@ describe('what every node makes of what was given', () => {
     assert.equal(rule(tables)?.action, 'drop')
   })
 })
+
+test('a pool gives no address of a router, and none that no host of a link has, even if it was given before', () => {
+  const links = [
+    device('eth0', ['172.18.0.4'], {
+      isDefaultRoute: true,
+      subnets: ['172.18.0.0/29'],
+      routers: ['172.18.0.1'],
+    }),
+    device('net0', ['192.0.2.9'], { subnets: ['172.18.0.8/30'] }),
+  ]
+  const of = explain({
+    ...spread({
+      egressGroups: [gateways],
+      egressCIDRs: ['172.18.0.0/28'],
+      groupStatuses: [{ egressIPByGatewayIP: { [east]: '172.18.0.1', [west]: '172.18.0.6' } }],
+    }),
+    egressNodes: world().egressNodes.map((each) =>
+      each.metadata.name === 'worker3' ? egressNode('worker3', 2, links) : each,
+    ),
+  })
+  assert.deepEqual(of.groupStatuses?.[0]?.egressIPByGatewayIP, {
+    [east]: '172.18.0.9',
+    [west]: '172.18.0.6',
+  })
+})

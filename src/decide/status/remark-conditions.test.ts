@@ -61,6 +61,87 @@ describe('the condition LikelyMistake of a policy', () => {
       expect: undefined,
     },
     {
+      says: 'which key is likely meant where no pod, namespace or node has it',
+      spec: {
+        selectors: [
+          {
+            podSelector: {
+              matchLabels: {
+                'reserved:host': '',
+                'container:x': 'y',
+                'k8s:io.cilium.k8s.policy.cluster': 'a',
+              },
+              matchExpressions: [
+                { key: 'io.cilium.k8s.policy.serviceAccount', operator: 'Exists' },
+                { key: 'io.cilium.k8s.namespace.label.team', operator: 'In', values: ['a'] },
+                { key: 'kubernetes.io/metadata.name', operator: 'Exists' },
+                { key: 'io.kubernetes.pod.name', operator: 'Exists' },
+                { key: 'topology.kubernetes.io/zone', operator: 'Exists' },
+              ],
+            },
+            namespaceSelector: {
+              matchLabels: {
+                'io.kubernetes.pod.namespace': 'a',
+                'k8s:io.cilium.k8s.namespace.labels.team': 'b',
+              },
+            },
+          },
+        ],
+        egressGateway: { nodeSelector: { matchLabels: { 'node:egress-gw': 'true' } } },
+      },
+      expect: [
+        'selectors[0].podSelector has the key "reserved:host", which no pod has. A policy selects only pods, and no host-network pods. Remove it.',
+        'selectors[0].podSelector has the key "container:x", which no pod has. Write x.',
+        'selectors[0].podSelector has the key "k8s:io.cilium.k8s.policy.cluster", which no pod has. Sallyport knows no cluster names. Remove it.',
+        'selectors[0].podSelector has the key "io.cilium.k8s.policy.serviceAccount", which no pod has. Write io.cilium.k8s.policy.serviceaccount.',
+        'selectors[0].podSelector has the key "io.cilium.k8s.namespace.label.team", which no pod has. Write io.cilium.k8s.namespace.labels.team.',
+        'selectors[0].podSelector has the key "kubernetes.io/metadata.name", which no pod has. Write io.kubernetes.pod.namespace.',
+        'selectors[0].podSelector has the key "io.kubernetes.pod.name", which no pod has. Write io.kubernetes.pod.namespace.',
+        'selectors[0].podSelector has the key "topology.kubernetes.io/zone", which no pod has. Nodes have it: move it to nodeSelector.',
+        'selectors[0].namespaceSelector has the key "io.kubernetes.pod.namespace", which no namespace has. Write kubernetes.io/metadata.name.',
+        'selectors[0].namespaceSelector has the key "k8s:io.cilium.k8s.namespace.labels.team", which no namespace has. Write team.',
+        'egressGateway.nodeSelector has the key "node:egress-gw", which no node has. Write egress-gw.',
+      ].join(' '),
+    },
+    {
+      says: 'nothing of a key that must be absent, or that Cilium knows',
+      spec: {
+        selectors: [
+          {
+            podSelector: {
+              matchLabels: {
+                'k8s:io.kubernetes.pod.namespace': 'a',
+                'io.cilium.k8s.namespace.labels.team': 'b',
+                'any:io.cilium.k8s.policy.serviceaccount': 'c',
+              },
+              matchExpressions: [{ key: 'reserved:host', operator: 'DoesNotExist' }],
+            },
+          },
+        ],
+      },
+      expect: undefined,
+    },
+    {
+      says: 'that egressGateway is ignored beside egressGateways',
+      spec: {
+        egressGateway: { nodeSelector: {}, interface: 'net0' },
+        egressGateways: [{ nodeSelector: {}, interface: 'net1' }],
+      },
+      expect:
+        'egressGateway is ignored, because egressGateways has entries. To use it as well, add it to egressGateways. Otherwise make it a copy of egressGateways[0].',
+    },
+    {
+      says: 'nothing of an egressGateway that is a copy of an entry of egressGateways',
+      spec: {
+        egressGateway: { nodeSelector: {}, interface: 'net1' },
+        egressGateways: [
+          { nodeSelector: {}, interface: 'net0' },
+          { interface: 'net1', nodeSelector: {} },
+        ],
+      },
+      expect: undefined,
+    },
+    {
       says: 'that a destination is the pods’ own network, or multicast',
       spec: { destinationCIDRs: ['10.244.9.0/25', '239.1.2.0/24', 'ff02::1/128'] },
       expect:

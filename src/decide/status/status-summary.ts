@@ -2,11 +2,12 @@ import type { PolicySummary } from '../../api/policy-fields.ts'
 import type { Gateway } from '../gateways/gateways.ts'
 
 /** What the columns of `kubectl get` show of a policy: a column prints one text, not a list. */
-export function summarise(gateways: readonly Gateway[]): PolicySummary {
+export function summarise(gateways: readonly Gateway[], pods: number): PolicySummary {
   const join = (texts: readonly (string | undefined)[]): string =>
     [...new Set(texts.filter((text) => text !== undefined))].join(', ')
   return {
     gateways: join(gateways.map(({ node }) => node.name)),
     egressIPs: join(gateways.flatMap(({ egressIps }) => [egressIps[4], egressIps[6]])),
+    pods,
   }
 }

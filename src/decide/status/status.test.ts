@@ -5,6 +5,7 @@ import {
   device,
   egressNode,
   isovalentPolicy,
+  prefix,
   world,
 } from '../../../test/support/world-builder.ts'
 import type { World } from '../world.ts'
@@ -44,15 +45,18 @@ test('the summary names the gateways that new connections use, with their egress
   assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p')] }), {
     gateways: 'worker3',
     egressIPs: '172.18.0.42, fc00::42',
+    pods: 0,
   })
   assert.deepEqual(summaryOf({ isovalentPolicies: [isovalentPolicy('p')] }), {
     gateways: 'worker3, worker4',
     egressIPs: '172.18.0.42, fc00::42, 172.18.0.43, fc00::43',
+    pods: 0,
   })
   const egressGateway = { nodeSelector: { matchLabels: { no: 'such' } } } as never
   assert.deepEqual(summaryOf({ ciliumPolicies: [ciliumPolicy('p', { egressGateway })] }), {
     gateways: '',
     egressIPs: '',
+    pods: 0,
   })
 })
 
@@ -68,12 +72,16 @@ describe('a policy’s status', () => {
       world: { ciliumPolicies: [ciliumPolicy('p', { selectors: [] })] },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'SelectsNothing=True NoSelectors: selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.',
+        'SelectsNoPods=True NoSelectors: selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.',
       ],
     },
     {
       name: 'says that a family is dropped that no gateway has an egress IP of',
       world: {
+        nodes: world().nodes.map((each) => ({
+          ...each,
+          podCIDRs: [prefix('10.244.0.0/16'), prefix('fd00::/64')],
+        })),
         ciliumPolicies: [
           ciliumPolicy('p', {
             destinationCIDRs: ['0.0.0.0/0', '::/0'],
@@ -232,17 +240,84 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says which node has no default route',
+      name: 'says which node has reported nothing',
       world: { ...gateway({ nodeSelector: gatewayNodes }), egressNodes: [] },
       expect: [
-        'Ready=False NoEgressIP: Node worker3 reports no egress IP. Check that its agent runs. Then add an address to its interface with the default route, or set egressGateway.interface.',
+        'Ready=False NoEgressIP: Node worker3 has not reported its interfaces yet. Check that its agent runs.',
       ],
     },
     {
-      name: 'says that the egress IP is on no gateway',
-      world: gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.99' }),
+      name: 'says which node has no default route',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes }),
+        egressNodes: world().egressNodes.map((each) =>
+          each.metadata.name === 'worker3'
+            ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])])
+            : each,
+        ),
+      },
       expect: [
-        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is on no gateway (worker3). Add it to an interface of one of them. Until then, replies do not reach the pods.',
+        'Ready=False NoEgressIP: Node worker3 has no address on an interface with a default route. Add a default route, or set egressGateway.interface.',
+      ],
+    },
+    {
+      name: 'says that no node answers for an egress IP of the gateways’ own network',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.99' }),
+        egressNodes: onOneLink,
+      },
+      expect: [
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is on no gateway (worker3), and 172.18.0.0/16 is a network that they are connected to. No node answers there for the address, so replies do not reach the pods. Add it to an interface of one of them.',
+      ],
+    },
+    {
+      name: 'remarks that an egress IP of another network has to be routed to the gateway',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, egressIP: '192.0.2.99' }),
+        egressNodes: onOneLink,
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 192.0.2.99',
+        'Routed=True OnNoInterface: Egress IP 192.0.2.99 is on no interface. Replies arrive if the network routes 192.0.2.99 to gateway worker3. Otherwise add it to an interface of the gateway.',
+      ],
+    },
+    {
+      name: 'names the node that has the egress IP, whichever matches first',
+      world: {
+        ...gateway({ nodeSelector: gatewayNodes, egressIP: '172.18.0.43' }),
+        egressNodes: onOneLink,
+      },
+      expect: ['Ready=True GatewaysFound: worker4 with 172.18.0.43'],
+    },
+    {
+      name: 'says nothing false of the second of two policies with one egress IP',
+      world: {
+        ciliumPolicies: [
+          ciliumPolicy('first', {
+            destinationCIDRs: ['192.0.2.0/24'],
+            egressGateway: { nodeSelector: gatewayNodes, egressIP: '172.18.0.43' },
+          }),
+          ciliumPolicy('p', {
+            born: 1,
+            egressGateway: { nodeSelector: {}, egressIP: '172.18.0.43' },
+          }),
+        ],
+        egressNodes: onOneLink,
+      },
+      expect: ['Ready=True GatewaysFound: worker4 with 172.18.0.43'],
+    },
+    {
+      name: 'says that the egress IP is on a node that the selector does not match',
+      world: {
+        ...gateway({
+          nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'worker3' } },
+          egressIP: '172.18.0.43',
+        }),
+        egressNodes: onOneLink,
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.43',
+        'Routed=True OnAnotherNode: Egress IP 172.18.0.43 is on node worker4, which egressGateway.nodeSelector does not match. Replies arrive there, and that node sends them on. Change the selector so that it matches the node.',
       ],
     },
     {
@@ -312,7 +387,8 @@ describe('a policy’s status', () => {
         ],
       },
       expect: [
-        'Ready=False NoGateway: No node matches egressGateways[1].nodeSelector. The other gateways carry the traffic. Label a node, or change the selector.',
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'GatewayIdle=True NoGateway: No node matches egressGateways[1].nodeSelector. Label a node, or change the selector. The other gateways carry the traffic.',
       ],
     },
   ]

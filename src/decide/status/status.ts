@@ -1,6 +1,6 @@
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
-import { familyOfPrefix, type Prefix } from '../../net/prefix.ts'
+import type { Address } from '../../net/address.ts'
 import { ineligibleNodes } from '../context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gateways/dead-gateways.ts'
 import { interfacesByNode, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
@@ -16,25 +16,28 @@ import {
   zonesOf,
 } from '../gateways/gateways.ts'
 import { unhealthyNodes } from '../gateways/health.ts'
-import { overlapConditions } from '../policies/overlapping-policies.ts'
+import { addClaims, type OlderClaims, overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
-import { addClaims, type Claim } from '../policies/rules.ts'
+import { podFamilies, policyKey, selectedBy, sumSelected } from '../policies/selected-pods.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
-import { addressesInUse, olderPools } from '../pools/pool-grants.ts'
-import type { Settings, World, WorldNode } from '../world.ts'
+import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
+import type { World, WorldNode } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
 import {
+  type ExitsSeen,
   exitProblems,
   healthProblems,
   isServedByOthers,
   type Problem,
   zoneProblems,
 } from './gateway-problems.ts'
+import { routedConditions } from './given-addresses.ts'
 import { describeGroups } from './group-statuses.ts'
 import { lacksInternalIP } from './node-conditions.ts'
 import { poolConditions } from './pool-conditions.ts'
 import { refusalConditions } from './refusals.ts'
 import { remarkConditions } from './remark-conditions.ts'
+import { familyConditions, selectionConditions } from './selection-conditions.ts'
 import { summarise } from './status-summary.ts'
 
 /** What a policy's status says, without the times that the writer adds. */
@@ -48,45 +51,38 @@ export interface PolicyStatus {
   readonly unhealthy: ReadonlySet<string>
 }
 
-/** The conditions of each policy: what works, what does not, and what to do about it. */
-export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStatus[] {
-  const interfaces = interfacesByNode(world)
-  const nodes = nodesWithAddress(world.nodes)
-  const ineligible = ineligibleNodes(world)
-  const unhealthy = unhealthyNodes(world)
-  const zones = zonesOf(nodes)
-  const policies = withDedicatedAddresses(listPolicies(world), world)
-  const spoken = addressesInUse(world, policies)
-  const claims = new Map<Prefix, Claim>()
-  let found: Orders | undefined
+/** What the statuses of all policies follow from, worked out once. */
+interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
+  readonly world: Omit<World, 'self'>
+  readonly nodes: readonly WorldNode[]
+  readonly policies: readonly Policy[]
+  readonly interfaces: ExitsSeen['interfaces']
+  readonly reported: ExitsSeen['reported']
+  readonly reserved: ReadonlySet<Address>
+  readonly addressesInUse: ReturnType<typeof addressesInUse>
+  readonly selected: ReturnType<typeof sumSelected>
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
-  const orders = (): Orders => {
-    found ??= ordersByAddress({
-      nodes,
-      policies,
-      interfaces,
-      exits: gatewaysByPolicy(policies, nodes, interfaces),
-    })
-    return found
-  }
-  return policies.map((given, index) => {
-    const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
-    const pool = { prefixes: given.egressPool, olderPrefixes: olderPools(policies, index) }
-    const { policy, unserved } = grantPool(
-      { policy: given, exits: candidates, zones, ineligible },
-      pool,
-      spoken,
-    )
-    const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
-    const served = { policy, exits, zones, ineligible, unhealthy }
-    const older = policies.slice(0, index)
-    const conditions = [
-      ...readyConditions(served, orders, world.settings),
-      ...selectionConditions(policy),
-      ...familyConditions(policy, exits),
-      ...poolConditions(policy, unserved, older),
+  readonly orders: () => Orders
+}
+
+/**
+ * The conditions of each policy: what works, what does not, and what to do about it. `withoutPods`: policies that have selected
+ * no pod for a while, by kind and name.
+ */
+export function explainPolicies(
+  world: Omit<World, 'self'>,
+  withoutPods: ReadonlySet<string> = new Set(),
+): readonly PolicyStatus[] {
+  const known = gatherKnown(world)
+  const claims: OlderClaims = new Map()
+  return known.policies.map((_, index) => {
+    const { served, conditions, summary } = explainExits(known, index)
+    const { policy, exits } = served
+    const all = [
+      ...conditions,
+      ...selectionConditions(policy, withoutPods.has(policyKey(policy))),
+      ...familyConditions(policy, exits, podFamilies(selectedBy(known.selected, policy), world.nodes)),
       ...overlapConditions(policy, claims),
-      ...deadGatewayConditions(served, orders),
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
       ...remarkConditions(policy, world),
@@ -97,13 +93,80 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       policy,
       conditions:
         generation === undefined
-          ? conditions
-          : conditions.map((condition) => ({ ...condition, observedGeneration: generation })),
-      summary: summarise(activeGateways(served).flat()),
+          ? all
+          : all.map((condition) => ({ ...condition, observedGeneration: generation })),
+      summary,
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
-      unhealthy,
+      unhealthy: known.unhealthy,
     }
   })
+}
+
+function gatherKnown(world: Omit<World, 'self'>): Known {
+  const interfaces = interfacesByNode(world)
+  const nodes = nodesWithAddress(world.nodes)
+  const policies = withDedicatedAddresses(listPolicies(world), world)
+  let found: Orders | undefined
+  const orders = (): Orders => {
+    const exits = (): ReadonlyMap<bigint, Exits> => gatewaysByPolicy(policies, nodes, interfaces)
+    found ??= ordersByAddress({ nodes, policies, interfaces, exits: exits() })
+    return found
+  }
+  return {
+    world,
+    nodes,
+    policies,
+    interfaces,
+    reported: new Map(
+      world.egressNodes.flatMap(({ metadata, status }) =>
+        status?.interfaces === undefined ? [] : [[metadata.name, status.interfaces] as const],
+      ),
+    ),
+    zones: zonesOf(nodes),
+    ineligible: ineligibleNodes(world),
+    unhealthy: unhealthyNodes(world),
+    reserved: reservedAddresses(world),
+    addressesInUse: addressesInUse(world, policies),
+    selected: sumSelected(world),
+    orders,
+  }
+}
+
+/** Where the traffic of a policy leaves, with what its pool gives to gateways here. */
+function explainExits(
+  known: Known,
+  index: number,
+): Pick<PolicyStatus, 'conditions' | 'summary'> & { readonly served: Served } {
+  const { policies, nodes, interfaces, reported, zones, ineligible, unhealthy, orders, world } = known
+  const given = policies[index] as Policy
+  const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
+  const pool = {
+    prefixes: given.egressPool,
+    olderPrefixes: olderPools(policies, index),
+    reserved: known.reserved,
+  }
+  const granted = { policy: given, exits: candidates, zones, ineligible }
+  const { policy, unserved } = grantPool(granted, pool, known.addressesInUse)
+  const exits = policy.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
+  const served = { policy, exits, zones, ineligible, unhealthy }
+  const seen: ExitsSeen = {
+    policy,
+    matched: matchedGateways(served),
+    active: activeGateways(served),
+    isChained: world.settings.isChained,
+    interfaces,
+    reported,
+  }
+  return {
+    served,
+    conditions: [
+      ...readyConditions(served, orders, seen),
+      ...routedConditions(seen),
+      ...poolConditions(policy, unserved, policies.slice(0, index)),
+      ...deadGatewayConditions(served, orders),
+    ],
+    summary: summarise(seen.active.flat(), selectedBy(known.selected, policy).pods),
+  }
 }
 
 /** Pods of any node may be selected, and any node may be a gateway: all policies say it. */
@@ -133,15 +196,15 @@ function activeGateways(served: Served): Exits {
   return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, ineligible))
 }
 
+const idleReasons = ['NoEgressIP', 'NoGateway', 'EgressIPNotOnNode'] as const
+
 function readyConditions(
   served: Served,
   orders: () => Orders,
-  settings: Settings,
+  seen: ExitsSeen,
 ): readonly TimelessCondition[] {
-  const { policy } = served
-  const matched = matchedGateways(served)
-  const active = activeGateways(served)
-  const ofExits = exitProblems(policy, matched, active, settings)
+  const { policy, active } = seen
+  const ofExits = exitProblems(seen)
   const idle = ofExits.filter((problem) => isServedByOthers(policy, active, problem))
   const problems = [
     ...policy.problems.map(
@@ -165,9 +228,11 @@ function readyConditions(
           reason: first.reason,
           message: problems.map(({ message }) => message).join(' '),
         }
-  if (idle.length === 0) return [ready]
+  const [idleFirst] = idle
+  if (idleFirst === undefined) return [ready]
   const message = `${idle.map((each) => each.message).join(' ')} The other gateways carry the traffic.`
-  return [ready, { type: 'GatewayIdle', status: 'True', reason: 'NoEgressIP', message }]
+  const reason = idleReasons.find((each) => each === idleFirst.reason) ?? 'NoEgressIP'
+  return [ready, { type: 'GatewayIdle', status: 'True', reason, message }]
 }
 
 function describeGateways(gateways: readonly Gateway[]): string {
@@ -178,28 +243,4 @@ function describeGateways(gateways: readonly Gateway[]): string {
         `${node.name} with ${[egressIps[4], egressIps[6]].filter((each) => each !== undefined).join(' and ')}`,
     )
   return [...new Set(lines)].join(', ')
-}
-
-/** An empty list is allowed, and matches nothing: whoever left it empty may have meant everything. */
-function selectionConditions({ selections, problems }: Policy): readonly TimelessCondition[] {
-  if (selections.length > 0 || problems.length > 0) return []
-  const message = 'selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.'
-  return [{ type: 'SelectsNothing', status: 'True', reason: 'NoSelectors', message }]
-}
-
-/** Who lists both families may have one of them alone; that the other's traffic is dropped has to be said. */
-function familyConditions({ destinations }: Policy, exits: Exits): readonly TimelessCondition[] {
-  const gateways = exits.flat().filter(hasEgressIp)
-  const missing = ([4, 6] as const).filter(
-    (family) =>
-      destinations.some((prefix) => familyOfPrefix(prefix) === family) &&
-      gateways.length > 0 &&
-      gateways.every(({ egressIps }) => egressIps[family] === undefined),
-  )
-  return missing.map((family) => ({
-    type: 'DropsFamily',
-    status: 'True',
-    reason: family === 4 ? 'NoIPv4EgressIP' : 'NoIPv6EgressIP',
-    message: `destinationCIDRs has IPv${family} prefixes, but no gateway has an IPv${family} egress IP. IPv${family} traffic to them is dropped. Add an IPv${family} address to a gateway, or remove the prefixes.`,
-  }))
 }

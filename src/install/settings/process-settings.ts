@@ -66,6 +66,8 @@ export const processSettings = [
     kind: 'word',
     fallback: 'none',
     choices: ['none', 'generic-veth'],
+    costOfChange:
+      'Running pods then lose their network or their egress IPs until they are restarted, and new pods wait until each node has a CNI configuration for the new mode.',
     help: 'With none, Sallyport is the only CNI plugin. With generic-veth, another CNI plugin connects the pods by veth pairs, and Sallyport adds egress gateways. To change it, uninstall first.',
   },
   {
@@ -152,6 +154,8 @@ export const processSettings = [
     fallback: '512',
     range: [16, 2048],
     isPowerOfTwo: true,
+    costOfChange:
+      'Every node then owns other ports of each egress IP, so all open connections through egress gateways break.',
     help: 'Number of slots. Each node gets one. Each slot has an equal share of the ports of every egress IP, its floor, which needs no request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors. Nodes lease all its ports from the operator. Do not change it after the install.',
   },
   {

@@ -12,6 +12,8 @@ export interface Setting {
   /** The minimum and maximum of an integer. */
   readonly range?: readonly [number, number]
   readonly isPowerOfTwo?: boolean
+  /** What breaks if it changes after the install, as a sentence. */
+  readonly costOfChange?: string
   /** Keys of a map that the user must not set. */
   readonly reserved?: readonly string[]
 }

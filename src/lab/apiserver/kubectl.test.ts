@@ -98,7 +98,7 @@ describe('kubectl', { skip: kubectlMissing, timeout: 600_000 }, () => {
     assert.equal(await run('get cegp outpost -o jsonpath={.metadata.generation}'), '2')
     assert.equal(await run('apply -f -', policy('outpost', good)), `${name} configured`)
     assert.equal(await run('get cegp outpost -o jsonpath={.spec.excludedCIDRs}'), '')
-    const summary = { gateways: 'kind-worker3', egressIPs: '172.18.0.42' }
+    const summary = { gateways: 'kind-worker3', egressIPs: '172.18.0.42', pods: 7 }
     const ready = {
       type: 'Ready',
       status: 'True',
@@ -110,7 +110,7 @@ describe('kubectl', { skip: kubectlMissing, timeout: 600_000 }, () => {
     await run(`patch cegp outpost --subresource status --type merge -p ${status}`)
     assert.match(
       await run('get cegp'),
-      /^NAME +READY +GATEWAY +EGRESS IP +AGE\noutpost +True +kind-worker3 +172\.18\.0\.42 +\d/,
+      /^NAME +READY +GATEWAY +EGRESS IP +PODS +AGE\noutpost +True +kind-worker3 +172\.18\.0\.42 +7 +\d/,
     )
     assert.match(
       await run('get cegp -o wide'),

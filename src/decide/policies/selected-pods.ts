@@ -1,0 +1,82 @@
+import type { EgressNode, SelectedPods } from '../../api/egress-node.ts'
+import { type Family, familyOf } from '../../net/address.ts'
+import { familyOfPrefix } from '../../net/prefix.ts'
+import type { World, WorldPod } from '../world.ts'
+import type { Policy } from './policies.ts'
+
+type Named = Pick<Policy, 'kind' | 'name'>
+type FamilyName = SelectedPods['families'][number]
+
+const familyName = (family: Family): FamilyName => `IPv${family}`
+
+export const policyKey = ({ kind, name }: Named): string => `${kind} ${name}`
+
+/** By policy, how many of a node's pods it selects: the nodes count, because no process watches the pods of all. */
+export function countSelected(
+  pods: readonly (readonly [WorldPod, readonly Named[]])[],
+): readonly SelectedPods[] {
+  const counts = new Map<string, { pods: number; readonly families: Set<FamilyName> }>()
+  for (const [{ ips }, policies] of pods)
+    for (const policy of policies) {
+      const count = counts.get(policyKey(policy)) ?? { pods: 0, families: new Set() }
+      counts.set(policyKey(policy), count)
+      count.pods++
+      for (const ip of ips) count.families.add(familyName(familyOf(ip)))
+    }
+  return [...counts]
+    .map(([policy, { pods: number, families }]) => ({ policy, pods: number, families: [...families].sort() }))
+    .sort((a, b) => (a.policy < b.policy ? -1 : 1))
+}
+
+/** Of a policy, by what all nodes report. */
+interface Selected {
+  readonly pods: number
+  readonly families: ReadonlySet<FamilyName>
+}
+
+interface Reports {
+  /** By kind and name. */
+  readonly byPolicy: ReadonlyMap<string, Selected>
+  /** Every node with an agent has counted. */
+  readonly isComplete: boolean
+}
+
+const nothing: Selected = { pods: 0, families: new Set() }
+
+/** A node that is gone has no pods, although its last report may still be there. */
+export function sumSelected({ nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>): Reports {
+  const present = new Set(nodes.map(({ name }) => name))
+  const reports = egressNodes.filter(({ metadata }) => present.has(metadata.name))
+  const byPolicy = new Map<string, Selected>()
+  for (const { policy, pods, families } of reports.flatMap(({ status }) => status?.selected ?? [])) {
+    const { pods: before, families: known } = byPolicy.get(policy) ?? nothing
+    byPolicy.set(policy, { pods: before + pods, families: new Set([...known, ...families]) })
+  }
+  const withAgent = reports.filter(({ status }: EgressNode) => status?.interfaces !== undefined)
+  const isComplete = withAgent.length > 0 && withAgent.every(({ status }) => status?.selected !== undefined)
+  return { byPolicy, isComplete }
+}
+
+export function selectedBy({ byPolicy }: Reports, policy: Named): Selected {
+  return byPolicy.get(policyKey(policy)) ?? nothing
+}
+
+/** Policies that have selectors, and select no pod of any node. */
+export function policiesWithoutPods(
+  world: Pick<World, 'nodes' | 'egressNodes'>,
+  policies: readonly Policy[],
+): readonly string[] {
+  const reports = sumSelected(world)
+  if (!reports.isComplete) return []
+  return policies
+    .filter((policy) => policy.selections.length > 0 && selectedBy(reports, policy).pods === 0)
+    .map(policyKey)
+}
+
+/** The families that the pods of a policy have; before it selects one, those that the nodes give to their pods. */
+export function podFamilies({ pods, families }: Selected, nodes: World['nodes']): ReadonlySet<FamilyName> {
+  if (pods > 0) return families
+  return new Set(
+    nodes.flatMap(({ podCIDRs }) => podCIDRs.map((prefix) => familyName(familyOfPrefix(prefix)))),
+  )
+}

@@ -1,0 +1,30 @@
+import type { EventText, NodesSeen, StatusSeen } from './events.ts'
+
+/**
+ * The egress IPs of new connections have changed: from which to which, and why. That there are none now, or were none before, is
+ * what Ready says.
+ */
+export function addressEvents(
+  before: StatusSeen,
+  after: StatusSeen,
+  { whyNot }: Pick<NodesSeen, 'whyNot'>,
+): readonly EventText[] {
+  const [was, is] = [before.summary, after.summary]
+  if (!was?.egressIPs || !is?.egressIPs || was.egressIPs === is.egressIPs) return []
+  const [had, has] = [was.gateways, is.gateways].map((names) => names.split(', ')) as [string[], string[]]
+  const lost = had.filter((name) => !has.includes(name))
+  const gained = has.filter((name) => !had.includes(name))
+  const reasons = [
+    ...(before.observedGeneration === after.observedGeneration ? [] : ['The policy was changed.']),
+    ...lost.flatMap((name) => whyNot(name) ?? []),
+    ...gained.map((name) => `Node ${name} is a gateway now.`),
+  ]
+  const why = reasons.length > 0 ? reasons.join(' ') : `The addresses of ${is.gateways} changed.`
+  return [
+    {
+      type: 'Normal',
+      reason: 'EgressIPChanged',
+      message: `New connections leave with ${is.egressIPs} (${is.gateways}). Before, they left with ${was.egressIPs} (${was.gateways}). ${why}`,
+    },
+  ]
+}

@@ -1,0 +1,54 @@
+import { familyOfPrefix } from '../../net/prefix.ts'
+import { type Exits, hasEgressIp } from '../gateways/gateways.ts'
+import type { Policy } from '../policies/policies.ts'
+import type { TimelessCondition } from './conditions.ts'
+
+/** A policy that selects nothing, whatever was meant: its pods leave as if there were no policy. */
+export function selectionConditions(
+  { selections, problems }: Policy,
+  isWithoutPods: boolean,
+): readonly TimelessCondition[] {
+  if (problems.length > 0) return []
+  const type = 'SelectsNoPods'
+  if (selections.length === 0)
+    return [
+      {
+        type,
+        status: 'True',
+        reason: 'NoSelectors',
+        message: 'selectors is empty, so the policy selects no pod. Use podSelector {} to select all pods.',
+      },
+    ]
+  if (!isWithoutPods) return []
+  return [
+    {
+      type,
+      status: 'True',
+      reason: 'NoPodMatches',
+      message:
+        'No running pod matches selectors. Compare them with the output of kubectl get pods -A --show-labels. Host-network pods are never selected.',
+    },
+  ]
+}
+
+/** Policies of both families may have gateways of one; that the other's traffic is dropped has to be said if pods have it. */
+export function familyConditions(
+  { destinations }: Policy,
+  exits: Exits,
+  ofPods: ReadonlySet<string>,
+): readonly TimelessCondition[] {
+  const gateways = exits.flat().filter(hasEgressIp)
+  const missing = ([4, 6] as const).filter(
+    (family) =>
+      ofPods.has(`IPv${family}`) &&
+      destinations.some((prefix) => familyOfPrefix(prefix) === family) &&
+      gateways.length > 0 &&
+      gateways.every(({ egressIps }) => egressIps[family] === undefined),
+  )
+  return missing.map((family) => ({
+    type: 'DropsFamily',
+    status: 'True',
+    reason: family === 4 ? 'NoIPv4EgressIP' : 'NoIPv6EgressIP',
+    message: `destinationCIDRs has IPv${family} prefixes, but no gateway has an IPv${family} egress IP. IPv${family} traffic to them is dropped. Add an IPv${family} address to a gateway, or remove the prefixes.`,
+  }))
+}
