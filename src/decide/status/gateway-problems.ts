@@ -2,7 +2,7 @@ import { type Exits, type Gateway, hasEgressIp, openGateways } from '../gateways
 import type { AddressChoice, Policy } from '../policies/policies.ts'
 import type { Served } from '../pools/pool-decisions.ts'
 import type { Settings } from '../world.ts'
-import type { ReasonOf } from './condition-reasons.ts'
+import type { ReasonOf } from './conditions.ts'
 
 /** Why a policy is not ready, and what to do. */
 export interface Problem {
