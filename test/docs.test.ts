@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
-import { conditionReasons } from '../src/decide/status/condition-reasons.ts'
+import { conditionReasons } from '../src/decide/status/conditions.ts'
 
 /* The documents name files, headings and tests. A rename must not leave them behind. */
 
@@ -124,7 +124,7 @@ test('docs/conditions.md explains every condition and reason of the code, and no
 
 test('every condition and reason that docs/conditions.md explains is written somewhere', () => {
   const sources = listTracked(':(glob)src/decide/**/*.ts')
-    .filter((path) => !path.endsWith('.test.ts') && !path.endsWith('condition-reasons.ts'))
+    .filter((path) => !path.endsWith('.test.ts') && !path.endsWith('/conditions.ts'))
     .map(read)
     .join('\n')
   const names = Object.values(conditionReasons).flatMap((types) => Object.entries(types).flat(2))
@@ -138,8 +138,8 @@ test('docs/conditions.md explains every Event', () => {
   const [, section = ''] = read('docs/conditions.md').split('## Events')
   const rows = [...section.matchAll(/^\| (`.*?) \| (?:Normal|Warning) \|/gm)]
   const written = rows.flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name))
-  const source = read('src/decide/status/events.ts')
-  const literals = [...source.matchAll(/reason: '(\w+)'/g)].map(([, name = '']) => name)
+  const sources = listTracked(':(glob)src/decide/status/*events.ts').map(read).join('\n')
+  const literals = [...sources.matchAll(/reason: '(\w+)'/g)].map(([, name = '']) => name)
   const ofConditions = ['PodsRefused', 'PoolExhausted', ...conditionReasons.egressAddress.Exhausted]
   assert.deepEqual(differences(written, [...new Set([...literals, ...ofConditions])]), [])
 })

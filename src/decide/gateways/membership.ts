@@ -1,5 +1,5 @@
 import type { Address } from '../../net/address.ts'
-import type { ReasonOf } from '../status/condition-reasons.ts'
+import type { ReasonOf } from '../status/conditions.ts'
 import type { WorldNode } from '../world.ts'
 
 /** Whether the cluster knows this node as the node itself does. Without that nobody accepts its packets. */
