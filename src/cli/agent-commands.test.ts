@@ -142,6 +142,17 @@ for (const command of [
     assert.match(stderr, /'yaml' is invalid/)
   })
 
+test('preflight beside an agent prints what the agent finds on its node', async () => {
+  answers = {
+    findings: () => [{ level: 'problem', what: 'no device has a default route', remedy: 'name one' }],
+  }
+  const { code, stdout } = await run('preflight')
+  assert.deepEqual(
+    { code, stdout: stdout.trim() },
+    { code: 1, stdout: '✗ no device has a default route: name one' },
+  )
+})
+
 test('install and upgrade explain every setting', async () => {
   for (const command of ['install', 'upgrade']) {
     const { stdout } = await run(command, '--help')

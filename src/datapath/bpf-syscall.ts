@@ -46,7 +46,7 @@ export function getPinned(path: string): number {
   return fd
 }
 
-/** A place on a device where programs hang; the attach type is of enum bpf_attach_type. */
+/** A hook of a device. The attach type is of enum bpf_attach_type. */
 export interface DeviceHook {
   readonly ifindex: number
   readonly attachType: number
@@ -102,7 +102,7 @@ export function programById(id: number): number {
   return bpf('programFdById', attributes, `open program ${id}`)
 }
 
-/** What the kernel says of what a descriptor is of: as much as fits. `info` may hold addresses of further buffers. */
+/** The kernel's information about the object of a descriptor, as much as fits. `info` may hold addresses of further buffers. */
 function askAbout(fd: number, info: Buffer, what: string): void {
   const attributes = Buffer.alloc(16)
   attributes.writeUInt32LE(fd, 0)
@@ -180,7 +180,7 @@ export function programNameById(id: number): string | undefined {
 
 const classifierType = 3
 
-/** A program for tc that looks at no packet and says the same of each: `return action`. */
+/** A program for tc that returns the same action for every packet. */
 export function loadVerdict(name: string, action: number): number {
   const instructions = Buffer.alloc(16)
   instructions.writeUInt8(0xb7, 0) /* r0 = action */

@@ -98,7 +98,7 @@ interface Loaded {
 }
 
 export class Datapath implements AsyncDisposable {
-  /** What was loaded: whoever reads the maps by himself has to know their layouts. */
+  /** The object that was loaded. A reader of the raw maps needs their layouts. */
   readonly objectFile: string
   readonly tables: Tables
   readonly btf: Btf
@@ -149,7 +149,7 @@ export class Datapath implements AsyncDisposable {
     const known = this.#actual.get(name)
     if (known !== undefined) return known
     const { raw } = this.tables[name]
-    /* An array has its one entry from the start, all zero: it counts as absent, and nobody can delete it. */
+    /* An array has its one entry from the start. If it is all zero, it counts as absent. It cannot be deleted. */
     const entries = name === 'self' ? new Map<string, Buffer>() : readEntries(raw)
     this.#actual.set(name, entries)
     return entries

@@ -174,7 +174,7 @@ function captureLog(library: LibraryHandle): void {
   foreign<[bigint], void>(library, 'void *libbpf_set_print(libbpf_print_fn_t *callback)')(print)
 }
 
-/** What libbpf said since this was last asked. */
+/** The messages of libbpf since the last call. */
 export function takeLibbpfLog(): string {
   return logLines.splice(0).join('\n')
 }

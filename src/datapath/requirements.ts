@@ -33,7 +33,7 @@ export function oldKernel(version: string): string | undefined {
   return `kernel ${version} is too old: upgrade to ${kernels.oldest} or later`
 }
 
-/** By the first two numbers. A version that nobody can read is nobody's problem yet: the kernel says what it lacks. */
+/** Compares the first two numbers. A version that cannot be parsed is not older: the kernel itself refuses what it lacks. */
 export function isOlder(version: string, than: string): boolean {
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(version) ?? []
   if (major === undefined || minor === undefined) return false

@@ -1,7 +1,7 @@
 import koffi from 'koffi'
 import { bpf, keepAlive } from './bpf-syscall.ts'
 
-/** What a program's context says before a test run. */
+/** The context of a program before a test run. */
 export interface TestContext {
   readonly mark?: number
   readonly ingressIfindex?: number

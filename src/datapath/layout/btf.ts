@@ -3,7 +3,7 @@ import { elfSection, elfSymbols } from './elf.ts'
 
 /**
  * The C side's structs, enums and maps as the compiler laid them out, read from the object file that is
- * about to be loaded. Nothing is written down twice: what bpf/types.h says is what TypeScript encodes.
+ * about to be loaded. No layout is written down twice: TypeScript encodes what bpf/types.h defines.
  * Format: Documentation/bpf/btf.rst of the kernel.
  */
 export interface Btf {
@@ -69,7 +69,7 @@ export function readBtf(objectFile: string): Btf {
   return parseBtf(elfSection(file, '.BTF'), elfSymbols(file))
 }
 
-/** `symbols` says where each variable stands in its section. */
+/** `symbols` gives the place of each variable in its section. */
 function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>): Btf {
   const types = parseTypes(section)
   const name = (offset: number): string => stringAt(section, offset)

@@ -15,7 +15,7 @@ interface Field<T> {
   write(buffer: Buffer, at: number, value: T): void
 }
 
-/** How a field looks; says whether the layout fits, or undefined where it does not. */
+/** How a field is read and written. Undefined if the layout does not fit. */
 export type FieldKind<T> = (type: TypeLayout) => Field<T> | undefined
 
 type Shape = Readonly<Record<string, FieldKind<unknown>>>

@@ -76,7 +76,7 @@ function planJourney(name: string, pin: string, to: RawMap, btf: Btf): Journey {
   }
 }
 
-/** A map that is full has no room for more, and the flow starts anew: nothing leaves by it otherwise. */
+/** If the new map is full, the flow loses its entry: its next packet is translated as that of a new flow. */
 function putAnew(
   { to, key: convertKey, value: convertValue, put }: Journey,
   key: Buffer,

@@ -158,7 +158,7 @@ export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer
   }
 }
 
-/** For kinds of map whose batch calls came to the kernel later: an LPM trie before 5.14, say. */
+/** For kinds of map without batch calls in older kernels, for example an LPM trie before 5.14. */
 function* walk(map: RawMap): Generator<readonly (readonly [key: Buffer, value: Buffer])[]> {
   let key: Buffer | null = null
   for (;;) {

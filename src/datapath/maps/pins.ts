@@ -50,7 +50,7 @@ export class Pins {
   }
 }
 
-/** All of them, whoever has made them. */
+/** All pins, including those of other programs. */
 export function unpinAll(directory: string): void {
   for (const pin of readdirSync(directory)) unlinkSync(join(directory, pin))
   rmdirSync(directory)

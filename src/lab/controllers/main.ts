@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
   },
 })
 
-/** Silence is no event: whether nodes are still heard is looked at by the clock. */
+/** A missing Lease causes no event, so a timer checks all nodes. */
 const lookAgainMs = 5_000
 
 const log = createLog('controllers', 'info')

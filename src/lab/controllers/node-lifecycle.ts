@@ -1,9 +1,9 @@
 import { type Cluster, nodesName } from './cluster.ts'
 
-/** A node whose kubelet has been silent for so long is not ready. */
+/** A node is not ready if its kubelet has not renewed its Lease for this long. */
 const heartbeatGraceMs = 40_000
 
-/** Says of nodes that nobody hears from that nobody knows how they are. */
+/** Sets the conditions of nodes without a recent Lease to Unknown. */
 export async function judgeNodes(cluster: Cluster, nowMs: number): Promise<void> {
   for (const node of cluster.nodesByName()) {
     const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')

@@ -42,7 +42,7 @@ function isSameOwner(a: PodObject, b: PodObject): boolean {
   return a.metadata.ownerReferences?.[0]?.uid === b.metadata.ownerReferences?.[0]?.uid
 }
 
-/** Gives a pod its node, or says in its status why it has none. */
+/** Binds a pod to a node, or writes into its status why no node fits. */
 export async function schedule(cluster: Cluster, pod: PodObject): Promise<void> {
   if (pod.metadata.deletionTimestamp !== undefined) return
   const placement = place(pod, cluster.nodesByName(), cluster.pods())

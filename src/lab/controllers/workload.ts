@@ -76,7 +76,7 @@ function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
   )
 }
 
-/** May the pod be there at all? What keeps it away is said in the scheduler's words. */
+/** Whether the pod may run on the node. The reasons against it are in the scheduler's words. */
 export function refusal(pod: Pick<PodObject, 'spec'>, node: NodeObject): string | undefined {
   const { tolerations = [], nodeSelector = {} } = pod.spec
   if (Object.entries(nodeSelector).some(([key, value]) => node.metadata.labels?.[key] !== value))

@@ -20,7 +20,7 @@ interface NodeIdentity {
 }
 
 const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64'] ?? process.arch
-/** What each of the lab's nodes says that it has. */
+/** The resources that each of the lab's nodes reports. */
 export const nodeResources = { cpu: '2', memory: '4Gi', pods: '110' }
 
 /** A kubelet may taint its node when it registers it. The label of the same name it may not set: the lab does. */
@@ -103,7 +103,7 @@ function nodeStatus({ name, addresses, runtime }: NodeIdentity, previous: unknow
 /** How often a status is written in which nothing but its time is new. */
 const statusEveryMs = 60_000
 
-/** Registers the node where it is not there yet, and says how it is: in its status what has changed, in its Lease that it lives. */
+/** Registers the node if it is missing, updates its status if it has changed, and renews its Lease. */
 export async function reportNode(client: KubeClient, identity: NodeIdentity): Promise<void> {
   const now = new Date()
   const node = await findOrRegister(client, identity)

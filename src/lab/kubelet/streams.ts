@@ -19,7 +19,7 @@ type FindContainer = (namespace: string, pod: string, container: string) => Cont
 const protocol = 'v5.channel.k8s.io'
 const channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const
 
-/** The kubelet's own port: exec, attach and logs, for whoever has the token, which is the API server. */
+/** The kubelet's port: exec, attach and logs for the API server, which has the token. */
 export function serveStreams(token: string, find: FindContainer): Server {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -59,7 +59,7 @@ function parseStream(request: IncomingMessage, token: string, find: FindContaine
     : (404 as const)
 }
 
-/** Attach: what the container prints from now on. Its standard input is closed, and who wants to type is told so. */
+/** Attach: the output of the container from now on. Its standard input is closed, and a user who wants to type is told so. */
 async function showOutput(webSocket: WebSocket, container: ContainerHandle, url: URL): Promise<void> {
   const finish = (status: object): void => {
     if (webSocket.readyState !== webSocket.OPEN) return

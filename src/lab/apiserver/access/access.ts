@@ -35,7 +35,7 @@ interface Rule {
   readonly nonResourceURLs?: readonly string[]
 }
 
-/** Of system:masters, whatever roles say. */
+/** The group system:masters has all rights, without any role. */
 const everything: readonly Rule[] = [
   { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
   { verbs: ['*'], nonResourceURLs: ['*'] },
@@ -57,7 +57,7 @@ interface Grant {
   readonly reason: string
 }
 
-/** What a token says, signed. */
+/** The signed claims of a token. */
 interface Claims {
   readonly jti: string
   readonly sub: string
@@ -90,7 +90,7 @@ export class Access {
     this.#key = readFileSync(keyFile)
   }
 
-  /** Undefined: nobody that is known. */
+  /** Undefined if the user is unknown. */
   authenticate(authorization: string | undefined, nowMs: number): User | undefined {
     const token = /^Bearer (.+)$/i.exec(authorization ?? '')?.[1]
     if (token === undefined) return undefined

@@ -3,7 +3,7 @@ import { objectsIn } from '../objects/pods/pod-defaults.ts'
 import type { Store } from '../objects/store.ts'
 import type { Attempt, User } from './access.ts'
 
-/** The node whose kubelet asks; undefined where somebody else does. */
+/** The node whose kubelet asks. Undefined if the user is not a kubelet. */
 export function nodeOf({ name, groups }: User): string | undefined {
   return groups.includes('system:nodes') ? /^system:node:(.+)$/.exec(name)?.[1] : undefined
 }

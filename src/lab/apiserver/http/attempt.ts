@@ -11,7 +11,7 @@ const verbsByMethod: Readonly<Record<string, string>> = {
 
 const onCollections: Readonly<Record<string, string>> = { get: 'list', delete: 'deletecollection' }
 
-/** Anything but a no is a yes, as in apimachinery. */
+/** Any value except `false` and `0` means true, as in apimachinery. */
 export function isWatch({ searchParams }: URL): boolean {
   const watch = searchParams.get('watch')
   return watch !== null && !['false', '0'].includes(watch)
@@ -27,7 +27,7 @@ export function attemptOf(
   const several = single === 'get' && isWatch(url) ? 'watch' : (onCollections[single] ?? single)
   const verb = name === '' ? several : single
   const selector = verb === 'list' || verb === 'watch' ? url.searchParams.get('fieldSelector') : null
-  /* A list of what has one name is that object. */
+  /* A list that selects one name asks for that object. */
   const selected = /^metadata\.name=([^,]+)$/.exec(selector ?? '')?.[1] ?? ''
   return {
     verb,
@@ -46,7 +46,7 @@ export function pathAttempt(method: string, path: string): Attempt {
   return { verb, group: '', resource: '', subresource: '', namespace: '', name: '', path }
 }
 
-/** What a request for a resource that is not served would be: whoever may not have it is told that, and no more. */
+/** The attempt for a resource that is not served. A user without the right to it learns only that the right is missing. */
 export function attemptAt(method: string, path: string): Attempt {
   const match =
     /^\/(?:api|apis\/([^/]+))\/[^/]+(?:\/namespaces\/([^/]+))?\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(

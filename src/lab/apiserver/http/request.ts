@@ -54,7 +54,7 @@ export function parseTarget(path: string, catalog: Catalog): Target | undefined 
     ? [parts[1], parts[2], parts[3], parts[4], ...parts.slice(5)]
     : [undefined, ...parts]
   const kind = catalog.find(group, version, plural)
-  // Groups that definitions bring are served apart, and say it in another way.
+  // Groups of CustomResourceDefinitions answer a missing kind with another text.
   if (kind === undefined && !isBuiltInGroup(group, version)) return undefined
   if (kind === undefined || more.length > 0) throw nothingThere()
   if (subresource !== '' && !kind.subresources.includes(subresource)) throw nothingThere()
@@ -78,7 +78,7 @@ function decode(part: string): string {
   throw badRequest(`${part} is not a valid part of a path`)
 }
 
-/** What a body is read as: an object of a kind, or a patch. */
+/** Whether a body is an object of a kind, or a patch. */
 interface Purpose {
   readonly kind: string
   readonly isPatch: boolean
@@ -138,7 +138,7 @@ function isDeeperThan(value: unknown, levels: number): boolean {
   return levels === 0 || Object.values(value).some((below) => isDeeperThan(below, levels - 1))
 }
 
-/** What a body must be before anything else is looked at. */
+/** Throws if a body is not an object with metadata. */
 export function requireObject(body: unknown): ApiObject {
   if (!isObject(body)) throw badRequest('the request body is not an object')
   if (body.metadata === undefined || body.metadata === null) body.metadata = {}
@@ -154,7 +154,7 @@ export interface DeleteOptions {
   readonly resourceVersion: string | undefined
 }
 
-/** Clients say them in the body, in the query, or not at all. */
+/** Clients send them in the body or in the query, if at all. */
 export function parseDeleteOptions(body: unknown, { searchParams }: URL): DeleteOptions {
   const given = isObject(body) ? body : {}
   const preconditions = isObject(given.preconditions) ? given.preconditions : {}

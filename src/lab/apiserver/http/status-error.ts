@@ -1,4 +1,4 @@
-/** A refusal, as a Kubernetes Status object says it: kubectl's behaviour hangs on the reason. */
+/** An error that is sent as a Kubernetes Status object. kubectl's behaviour depends on the reason. */
 export class StatusError extends Error {
   readonly code: number
   readonly reason: string

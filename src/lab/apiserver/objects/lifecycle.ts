@@ -190,7 +190,7 @@ export class Lifecycle {
     }
   }
 
-  /** Marks it, or removes it where nothing holds it. A running pod has until its kubelet says that it has ended. */
+  /** Marks the object, or removes it if nothing holds it. A running pod stays until its kubelet reports its end. */
   delete(resource: string, object: ApiObject, options: Partial<DeleteOptions> = {}): ApiObject {
     const { name } = object.metadata
     if (resource === '/namespaces' && lastingNamespaces.includes(name))

@@ -13,7 +13,7 @@ export function scaleOf({ metadata, spec, status }: ApiObject): object {
   }
 }
 
-/** The object with what a Scale says. */
+/** The object with the replicas of a Scale. */
 export function withScale(object: ApiObject, scale: unknown): object {
   const spec = isObject(scale) && isObject(scale.spec) ? scale.spec : {}
   if (!Number.isInteger(spec.replicas) || Number(spec.replicas) < 0)

@@ -14,7 +14,7 @@ export interface Change {
   readonly previous?: ApiObject
 }
 
-/** How many changes a watch can go back: older ones are "too old" and the client lists anew. */
+/** How many changes a watch can go back. An older version is "too old", and the client must relist. */
 const rememberedChanges = 20_000
 const compactAfterBytes = 64 << 20
 

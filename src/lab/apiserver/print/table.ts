@@ -41,7 +41,7 @@ export function readJsonPath(object: unknown, path: string): unknown {
   return value
 }
 
-/** `includeObject` says how much of each object goes along: kubectl computes labels and namespaces from it. */
+/** `includeObject` is how much of each object is sent with its row. kubectl computes labels and namespaces from it. */
 export function renderTable(
   kind: ResourceKind,
   objects: readonly ApiObject[],

@@ -5,7 +5,7 @@ import { builtInLists } from '../objects/ownership/list-merging.ts'
 import { keyOf, type Store } from '../objects/store.ts'
 
 const resource = 'apiextensions.k8s.io/customresourcedefinitions'
-/** A definition is served a moment after it was made: whoever uses it at once is told that it is not there. */
+/** A definition is served a moment after it was created. A client that uses it at once gets NotFound. */
 const settleAfterMs = 10
 
 interface Names {

@@ -4,7 +4,7 @@ import { missing, unsupported, wrong } from './field-issues.ts'
 
 const listTypes = ['atomic', 'set', 'map']
 
-/** How items of a list are told apart, and whether the schema says enough for it. */
+/** Checks that the schema of a list defines how its items are identified. */
 export function listIssues(schema: JsonObject, field: string): FieldIssue[] {
   const { type, 'x-kubernetes-list-type': listType } = schema
   const keysField = 'x-kubernetes-list-map-keys'

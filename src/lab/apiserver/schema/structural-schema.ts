@@ -24,7 +24,7 @@ const unsupportedFields = [
 const implicit =
   'must not specify anything other than name and generateName, but metadata is implicitly specified'
 
-/** What may not be said inside allOf, anyOf, oneOf and not, and how an API server says it. */
+/** The fields that allOf, anyOf, oneOf and not must not contain, with the API server's message. */
 const outsideOnly: Readonly<Record<string, string>> = {
   type: 'must be empty to be structural',
   description: 'must be empty to be structural',

@@ -27,13 +27,13 @@ const usualCapabilities = [
  */
 const imageReader = 'DAC_READ_SEARCH'
 
-/** What the container says, else its pod, else its image. */
+/** From the container, or else its pod, or else its image. */
 export function securityOf(pod: Pod, container: Container): SecurityContext {
   const runAsUser = findImage(container.image)?.user ?? 0
   return { runAsUser, ...pod.spec.securityContext, ...container.securityContext }
 }
 
-/** Why a container cannot be started as its pod says. */
+/** Why a container cannot be started with the settings of its pod. */
 export function securityProblem({ runAsNonRoot, runAsUser = 0 }: SecurityContext): string | undefined {
   return runAsNonRoot && runAsUser === 0 ? 'container has runAsNonRoot and image will run as root' : undefined
 }

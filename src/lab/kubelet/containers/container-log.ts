@@ -43,7 +43,7 @@ export function tailOf(log: Buffer, lines: number): Buffer {
   return log.subarray(start)
 }
 
-/** What is written from a byte on, until the container has ended and all is told, or until the signal. */
+/** The log from a byte on, until the container has ended and all of it is sent, or until the signal. */
 export async function* followLog(
   { logFile, isAlive, decode }: LogSource,
   from: number,

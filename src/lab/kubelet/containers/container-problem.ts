@@ -2,7 +2,7 @@ import type { PodEvent } from '../../cluster/pod-events.ts'
 import type { Container } from '../pod-spec.ts'
 import { ConfigProblem } from './environment.ts'
 
-/** What the container's status says, and what is told of it. */
+/** The reason in the container's status, and the Events about it. */
 interface ContainerProblem {
   readonly reason: string
   readonly message: string

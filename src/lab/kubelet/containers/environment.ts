@@ -7,10 +7,10 @@ import { type Allocatable, fieldOf, type PodAddresses, resourceOf } from './down
 
 type Environment = Readonly<Record<string, string>>
 
-/** What a pod says cannot be had: its container waits, and says for what. */
+/** The pod refers to something that is missing. Its container waits and reports what is missing. */
 export class ConfigProblem extends Error {}
 
-/** A container's environment as its pod says it, each variable after those that it may refer to. */
+/** The environment of a container. Each variable comes after those that it may refer to. */
 export async function environmentOf(
   client: KubeClient,
   pod: Pod,

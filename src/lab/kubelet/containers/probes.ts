@@ -37,7 +37,7 @@ export function failureText(kind: ProbeKind, why: string): string {
   return `${kind.charAt(0).toUpperCase()}${kind.slice(1)} probe failed: ${why}`
 }
 
-/** Until the first success it is asked more often than the pod says: nobody wants to wait ten seconds in a lab. */
+/** Until its first success, a probe is sent more often than the pod asks for, so that a lab starts quickly. */
 export const eagerPeriodMs = 250
 
 /** What the probes of this node's containers have found. One failure decides nothing; `failureThreshold` in a row do. */

@@ -15,12 +15,12 @@ export interface ContainerStart {
   readonly pod: Pod
   readonly running: RunningPod
   readonly container: Container
-  /** As the pod says them, with their variables' values; undefined where the image's are meant. */
+  /** From the pod, with the values of variables. Undefined: use those of the image. */
   readonly command: readonly string[] | undefined
   readonly args: readonly string[] | undefined
   /** How often it was started before. */
   readonly restarts: number
-  /** What the pod says of its environment; what an image or a machine has besides is the runtime's matter. */
+  /** The environment of the pod's spec. The runtime adds that of the image or the machine. */
   readonly env: Readonly<Record<string, string>>
   readonly binds: readonly Bind[]
   readonly logFile: string
@@ -53,13 +53,13 @@ export interface ContainerRuntime {
   startContainer(start: ContainerStart): Promise<RunningContainer>
   /** Tells when a container has ended, and how; for those that an earlier kubelet started, too. */
   watchContainer(container: RunningContainer, onExit: (code: number) => void): void
-  /** Of a container whose process is gone. */
+  /** The exit code of a container whose process has ended. */
   exitCode(container: RunningContainer): Promise<number>
   /** Asks it to end, and forces it to after a while. */
   stopContainer(container: RunningContainer, graceSeconds: number): Promise<void>
   /** Runs a command to its end, for no longer than that. */
   execSync(execution: Execution, timeoutMs: number): Promise<CommandResult>
-  /** A process whose standard streams are the command's; its exit code, too. With a terminal, it is run under `script`. */
+  /** A process with the standard streams and the exit code of the command. With a terminal, it runs under `script`. */
   exec(execution: Execution, hasTerminal: boolean): ChildProcess
   /** What was printed, of what a log file holds. Lines that are not finished may be held back. */
   readonly decodeLog: (raw: Buffer) => { readonly text: Buffer; readonly consumed: number }
@@ -68,7 +68,7 @@ export interface ContainerRuntime {
 /** Of a container that somebody else started, and nobody saw end. */
 export const unknownExitCode = 137
 
-/** The command line of a shell that is these words, whatever is in them. */
+/** These words as a command line for a shell. */
 function quote(words: readonly string[]): string {
   return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
 }

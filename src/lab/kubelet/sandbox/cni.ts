@@ -93,7 +93,7 @@ async function callPlugins(
   return result
 }
 
-/** A plugin is told what it says that it can serve, and nothing else. */
+/** A plugin gets only the capabilities that its configuration names. */
 function runtimeConfigFor(capabilities: unknown, { spec }: Pod): object {
   if (!(capabilities as { portMappings?: boolean } | undefined)?.portMappings) return {}
   const portMappings = spec.containers.flatMap(({ ports = [] }) =>

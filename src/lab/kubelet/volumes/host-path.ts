@@ -13,7 +13,7 @@ const kinds: Readonly<Record<string, readonly [is: (file: Stats) => boolean, wor
   BlockDevice: [(file) => file.isBlockDevice(), 'a block device'],
 }
 
-/** The path on the node, made or checked as its type says. */
+/** The path on the node, created or checked by its type. */
 export function prepareHostPath({ path, type = '' }: HostPathSource): string {
   const asked = type.replace('OrCreate', '')
   const makesIt = type === '' || type.endsWith('OrCreate')
@@ -34,7 +34,7 @@ export function prepareHostPath({ path, type = '' }: HostPathSource): string {
   return path
 }
 
-/** For whatever the lab would have to make, and cannot take away again. */
+/** The lab would have to create this, and could not remove it again. */
 export function requireOwn(path: string): void {
   if (existsSync(path) || ownFolders.some((folder) => path.startsWith(`${folder}/`))) return
   throw new Error(

@@ -32,7 +32,7 @@ export class NamedObjects {
     this.#options = options
   }
 
-  /** Undefined: there is none of that name. Any other failure is thrown as the API server said it. */
+  /** Undefined if there is no object with that name. Throws any other error of the API server. */
   async find(namespace: string, name: string): Promise<KeyedObject | undefined> {
     const key = `${namespace}/${name}`
     const { mirror } = this.#watched.get(key) ?? this.#watch(namespace, name)

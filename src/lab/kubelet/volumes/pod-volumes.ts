@@ -149,7 +149,7 @@ function mountedVolumes(pod: Pod): ReadonlySet<string> {
   return new Set(containersOf(pod).flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name)))
 }
 
-/** A pod that waits for a volume of an unknown kind waits for ever: the Event is all that says why. */
+/** A pod with a volume of an unknown kind waits forever. Only the Event says why. */
 function unknownVolume(name: string): MountProblem {
   return new MountProblem(
     name,

@@ -101,7 +101,7 @@ function filesOfPod(
   )
 }
 
-/** Where the token gets an owner of its own, nobody else may read it. */
+/** If the token has an owner of its own, no other user may read it. */
 async function tokenFile(
   pod: Pod,
   source: TokenSource,

@@ -15,7 +15,7 @@ import {
   toStatusError,
 } from './kubelet-streams.ts'
 
-/** The kubelet that runs the pod, and what it is asked there. */
+/** The kubelet that runs the pod, and the request for it. */
 function callFor(server: ApiServer, target: Target, subresource: StreamSubresource, url: URL): KubeletCall {
   const { namespace = '', name = '' } = target
   const pod = server.store.get('/pods', `${namespace}/${name}`)

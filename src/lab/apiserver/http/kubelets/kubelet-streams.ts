@@ -44,7 +44,7 @@ function chooseContainer(pod: ApiObject, asked: string | null): string {
   return chosen
 }
 
-/** A node that is frozen accepts connections, by its kernel, and says nothing. */
+/** The kernel of a frozen node accepts connections, but no process answers. */
 function dial(
   { host, port, path, token, timeoutMs = 10_000 }: KubeletCall,
   headers: Record<string, string | string[] | undefined>,

@@ -12,7 +12,7 @@ import { badRequest, StatusError } from '../status-error.ts'
 
 const success = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }
 
-/** What is created below an object and is not kept: a token, a pod's place, its eviction. */
+/** Subresources that are created and not stored: a token, a binding, an eviction. */
 export function act(
   store: Store,
   lifecycle: Lifecycle,
@@ -41,7 +41,7 @@ function condition(type: string, reason: JsonObject = {}): JsonObject {
   return { type, status: 'True', lastProbeTime: null, lastTransitionTime: timestamp(Date.now()), ...reason }
 }
 
-/** A condition of a type takes the place of the one before. */
+/** Replaces the condition of the same type. */
 function withCondition({ status = {} }: ApiObject, added: JsonObject): JsonObject {
   const others = objectsIn(status.conditions).filter(({ type }) => type !== added.type)
   return { ...status, conditions: [...others, added] }
@@ -63,7 +63,7 @@ function bind(store: Store, pod: ApiObject, { name }: JsonObject): object {
   return success
 }
 
-/** A pod that has not begun, or has ended, is no loss to anybody. */
+/** Deletes the pod, unless its disruption budget forbids that. */
 function evict(store: Store, lifecycle: Lifecycle, pod: ApiObject, given: JsonObject, url: URL): object {
   const metadata = isObject(given.metadata) ? given.metadata : {}
   if (metadata.name !== pod.metadata.name)

@@ -37,7 +37,7 @@ export function parseVersion(text: string | null): number | undefined {
   return Number(text)
 }
 
-/** Of a watch, where only one that begins with initial events says how old these may be. */
+/** The options of a watch. Only a watch with initial events may say how old these may be. */
 export function checkWatchOptions(parameters: URLSearchParams): void {
   const match = parameters.get('resourceVersionMatch') ?? ''
   const asksForInitial = parameters.has('sendInitialEvents')

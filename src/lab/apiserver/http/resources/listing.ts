@@ -26,7 +26,7 @@ export function rendererOf(request: IncomingMessage, url: URL, { kind }: Target)
     let hasColumns = false
     return {
       list: table,
-      /* A watch says once what its columns are. */
+      /* A watch sends its columns once. */
       one: (object) => {
         const row = table([object], { resourceVersion: object.metadata.resourceVersion })
         const event = hasColumns ? { ...row, columnDefinitions: null } : row

@@ -19,7 +19,7 @@ interface WatchRequest {
 const usualSeconds = 1800
 /** setTimeout counts in 31 bits of milliseconds. */
 const mostSeconds = 2_000_000
-/** A client that does not read is let go before its backlog eats the memory; it lists anew. */
+/** A client that does not read is disconnected before its backlog fills the memory. It relists. */
 const mostBacklogBytes = 64 << 20
 
 /** Streams changes until the time is over or the client goes. Headers go out at once: clients wait for them. */

@@ -1,7 +1,7 @@
 import { forbidden, unsupported, wrong } from '../../schema/field-issues.ts'
 import { type FieldIssue, invalid } from '../status-error.ts'
 
-/** What a query says about a write, by the kind of options that an API server reads it as. */
+/** The kind of options in the query of a write, by method. */
 const kinds: Readonly<Record<string, string>> = {
   POST: 'CreateOptions',
   PUT: 'UpdateOptions',

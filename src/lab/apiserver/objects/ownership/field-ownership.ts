@@ -27,7 +27,7 @@ interface Owner extends Omit<ManagedFields, 'fieldsV1'> {
   readonly fields: FieldSet
 }
 
-/** What managedFields of an object that nobody has applied is taken for, once somebody applies. */
+/** The first apply treats the fields of an object without managedFields as owned by this manager. */
 const unknownManager = 'before-first-apply'
 
 function readOwners(entries: readonly ManagedFields[]): Owner[] {
@@ -55,7 +55,7 @@ function minus(fields: FieldSet, ...others: readonly FieldSet[]): Set<string> {
   return new Set([...fields].filter((path) => !others.some((other) => other.has(path))))
 }
 
-/** After any write but an apply: who wrote owns the fields that changed, and nobody owns what is gone. */
+/** After any write except an apply: the writer owns the fields that changed, and removed fields have no owner. */
 export function trackUpdate(
   before: ApiObject,
   after: ApiObject,
@@ -126,7 +126,7 @@ export function applyConfiguration(
   return result
 }
 
-/** Fields of an object that nobody owns belong to somebody unknown: an apply must not take them silently. */
+/** Fields without an owner belong to an unknown manager, so that an apply does not take them silently. */
 function knownOwners(live: ApiObject, time: string, lists: ListTypes, empty: ApiObject): ManagedFields[] {
   const { managedFields = [] } = live.metadata
   if (managedFields.length > 0) return managedFields

@@ -20,7 +20,7 @@ function ownable({ metadata, ...rest }: ApiObject): JsonObject {
   return Object.fromEntries([...body, ['metadata', Object.fromEntries(kept)]])
 }
 
-/** Every field that an applied object says. */
+/** Every field that an applied object sets. */
 export function fieldsOf(object: ApiObject, lists: ListTypes): Set<string> {
   const fields = new Set<string>()
   collect(ownable(object), [], lists, fields)

@@ -61,7 +61,7 @@ const atomicMaps = new Set([
   'roleRef',
 ])
 
-/** `ports` of a container are told apart by containerPort, those of a Service by port. */
+/** `ports` of a container are identified by containerPort, those of a Service by port. */
 function builtInType(field: string, items: readonly unknown[]): ListType {
   if (field !== 'ports') return Object.hasOwn(builtInTypes, field) ? (builtInTypes[field] ?? atomic) : atomic
   const isContainers = items.some((item) => isObject(item) && 'containerPort' in item)
@@ -82,7 +82,7 @@ export function builtInLists(field = ''): ListTypes {
   }
 }
 
-/** By what the definition says, and nothing else. */
+/** Reads only the definition. */
 function customLists(schema: Schema | undefined): ListTypes {
   return {
     of: (items) => usable(listTypeOf(schema), items),

@@ -126,7 +126,7 @@ const gated = {
 
 const appArmorAnnotation = 'container.apparmor.security.beta.kubernetes.io/'
 
-/** What was an annotation before Kubernetes 1.30 is a field now, and the annotation is still heard. */
+/** This was an annotation before Kubernetes 1.30. It is a field now, and the annotation still works. */
 function followAppArmorAnnotations(pod: ApiObject, spec: JsonObject, warn: (text: string) => void): void {
   for (const [key, value] of Object.entries(pod.metadata.annotations ?? {})) {
     if (!key.startsWith(appArmorAnnotation)) continue

@@ -54,7 +54,7 @@ function fillContainer(container: JsonObject, usesHostNetwork: boolean): void {
   if (isObject(container.resources)) fillResources(container.resources)
 }
 
-/** `latest`, said or meant, is fetched every time. */
+/** The tag `latest`, also as the default, is pulled each time. */
 function pullPolicy(image: string): string {
   if (image.includes('@')) return 'IfNotPresent'
   const tag = /:([^:/]+)$/.exec(image)?.[1] ?? 'latest'

@@ -99,7 +99,7 @@ function bindingIssues({ roleRef, subjects }: ApiObject): FieldIssue[] {
   return issues
 }
 
-/** What is settled once: how a pod runs, what a binding gives, and a ConfigMap that says so of itself. */
+/** Fields that cannot change: most of a pod's spec, the role of a binding, and an immutable ConfigMap. */
 export function changeIssues(kind: ResourceKind, live: ApiObject, object: ApiObject): FieldIssue[] {
   if (kind.kind === 'ConfigMap') return configMapChangeIssues(live, object)
   if (kind.kind === 'Pod') return podChangeIssues(live, object)

@@ -6,7 +6,7 @@ import { objectsIn } from '../pods/pod-defaults.ts'
 /** Cluster-wide objects have their events here. */
 const clusterEventNamespaces: readonly unknown[] = ['default', 'kube-system']
 
-/** An event is in the namespace of what it is about. */
+/** An Event is in the namespace of the object that it is about. */
 export function eventIssues({ metadata, involvedObject }: ApiObject): FieldIssue[] {
   const { namespace = '' } = isObject(involvedObject) ? involvedObject : {}
   const { namespace: own } = metadata
@@ -16,7 +16,7 @@ export function eventIssues({ metadata, involvedObject }: ApiObject): FieldIssue
 
 const microTime = /\.\d{6}(Z|[+-]\d\d:\d\d)$/
 
-/** Leaders and kubelets are told apart by fractions of a second: times without them cannot be read at all. */
+/** A Lease's times have fractions of a second. A time without them cannot be parsed. */
 export function leaseIssues({ spec = {} }: ApiObject): FieldIssue[] {
   for (const field of ['renewTime', 'acquireTime']) {
     const time = spec[field]
@@ -54,7 +54,7 @@ export function priorityIssues({ metadata: { name } }: ApiObject): FieldIssue[] 
   ]
 }
 
-/** A rule says of what it gives rights, or it gives none. */
+/** A rule must name the resources or paths to which it gives rights. */
 export function ruleIssues(rules: unknown): FieldIssue[] {
   const isEmpty = (list: unknown): boolean => !Array.isArray(list) || list.length === 0
   return objectsIn(rules).flatMap((rule, index) => {

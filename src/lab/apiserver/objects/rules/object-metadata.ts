@@ -132,7 +132,7 @@ export function labelKeyIssues(key: string): string[] {
   )
 }
 
-/** `tooManyParts`: what is said of a key with more than one slash. */
+/** `tooManyParts`: the message for a key with more than one slash. */
 function partIssues(key: string, tooManyParts: string): string[] {
   const parts = key.split('/')
   if (parts.length > 2) return [tooManyParts]
@@ -204,7 +204,7 @@ export function generatedBase(generateName: string): string {
   return generateName.slice(0, maxGenerated)
 }
 
-/** What nobody may change once it is there. */
+/** Metadata that no update may change. */
 export function immutableIssues(live: ApiObject, object: ApiObject): FieldIssue[] {
   return (['uid', 'deletionTimestamp'] as const).flatMap((field) => {
     const value = object.metadata[field]

@@ -99,7 +99,7 @@ function issuesOf(
   return subresource === 'status' ? issues.filter(isOfStatus).map(withoutStatus) : issues
 }
 
-/** An API server says this of custom objects twice, too. */
+/** A real API server repeats this message for custom objects, too. */
 const isOfFinalizers = ({ field, reason }: FieldIssue): boolean =>
   field === 'metadata.finalizers' && reason === 'FieldValueForbidden'
 
@@ -110,7 +110,7 @@ function withoutStatus(issue: FieldIssue): FieldIssue {
   return { ...issue, message: issue.message.replace(/\bstatus\.(\S+ in body )/, '$1') }
 }
 
-/** What a client sent that no update may change. An API server says it twice. */
+/** Fields that no update may change. A real API server repeats the message. */
 export function refuseImmutable(request: WriteRequest, live: ApiObject, object: ApiObject): void {
   const { kind } = request
   const issues = immutableIssues(live, object)

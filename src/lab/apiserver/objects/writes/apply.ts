@@ -70,7 +70,7 @@ const apiVersion = ({ group, version }: ResourceKind): string =>
   group === '' ? version : `${group}/${version}`
 const groupVersion = (text = ''): string => (text.includes('/') ? text : `/${text}`)
 
-/** An apply of the status says nothing of the rest, and the other way round. */
+/** An apply of the status changes only the status. Any other apply does not change it. */
 function withoutForeignParts({ subresource, kind }: WriteRequest, applied: ApiObject): ApiObject {
   const { status, ...rest } = applied
   const { apiVersion: version, metadata } = applied

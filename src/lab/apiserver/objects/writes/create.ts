@@ -33,7 +33,7 @@ export function create(store: Store, request: WriteRequest, body: unknown): ApiO
   }
   if (!hasGeneration(kind)) delete object.metadata.generation
   dropEmptyMetadata(object)
-  /* Who creates a pod owns what it said, and not what admission adds. */
+  /* The creator of a pod owns the fields that it sent, and not those that admission adds. */
   if (!request.isApply)
     object.metadata.managedFields = trackUpdate(
       written(request, emptyObject(kind)),

@@ -64,7 +64,7 @@ export function fillDefaults(kind: ResourceKind, object: ApiObject): void {
   }
 }
 
-/** A template says the same of its pods as a pod of itself. */
+/** A pod template has the same defaults as a pod. */
 function fillWorkload(object: ApiObject, defaults: JsonObject): void {
   object.spec = { ...defaults, ...object.spec }
   const template = object.spec.template
@@ -73,7 +73,7 @@ function fillWorkload(object: ApiObject, defaults: JsonObject): void {
   if (isObject(template.spec)) fillPodSpec(template.spec)
 }
 
-/** What a rollout does where its owner says nothing, or only half of it. */
+/** The defaults of a rollout, also if its owner sets only some of its fields. */
 function withRollout(object: ApiObject, field: string, rollingUpdate: JsonObject): void {
   const strategy = isObject(object.spec?.[field]) ? object.spec[field] : {}
   const type = strategy.type ?? 'RollingUpdate'
@@ -82,7 +82,7 @@ function withRollout(object: ApiObject, field: string, rollingUpdate: JsonObject
   object.spec = { ...object.spec, [field]: { ...strategy, type, ...filled } }
 }
 
-/** A policy that says nothing of egress leaves it alone. */
+/** A NetworkPolicy without egress rules does not restrict egress. */
 function fillNetworkPolicy(policy: ApiObject): void {
   const spec = policy.spec ?? {}
   policy.spec = spec

@@ -11,7 +11,7 @@ const mediaTypes = {
 const objectPatch = 'map[string]interface {}'
 const listPatch = '[]handlers.jsonPatchOp'
 
-/** By the request's media type. Strategic merge needs Go types, which custom kinds have none of. */
+/** Chooses by the request's media type. Strategic merge needs Go types, which custom kinds lack. */
 export function applyPatch(type: string, base: unknown, patch: unknown, isCustom: boolean): unknown {
   if (type === mediaTypes.json)
     return Array.isArray(patch) ? jsonPatch(base, patch) : refuseDecoding(patch, listPatch)
@@ -51,7 +51,7 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return result
 }
 
-/** All that an API server says of a step that fails. */
+/** A real API server gives no details of a step that fails. */
 function refused(): StatusError {
   return new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request')
 }

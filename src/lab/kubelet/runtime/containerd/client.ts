@@ -8,7 +8,7 @@ type Service = new (
   access: ReturnType<typeof credentials.createInsecure>,
 ) => Record<string, Method>
 
-/** The runtime does not know what it was asked about. */
+/** The runtime does not know the container or the sandbox. */
 export const isUnknown = (error: unknown): boolean => (error as ServiceError).code === status.NOT_FOUND
 
 export const isTimeout = (error: unknown): boolean =>

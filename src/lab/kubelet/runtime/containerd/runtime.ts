@@ -134,7 +134,7 @@ export class ContainerdRuntime implements ContainerRuntime {
     this.#watches.set(id, timer)
   }
 
-  /** The process is gone before the runtime says so. */
+  /** The process ends before the runtime reports that. */
   async exitCode({ id = '' }: Pick<RunningContainer, 'id'>): Promise<number> {
     for (let tries = 0; tries < 50; tries++, await sleep(watchEveryMs)) {
       const { status } = await this.#status(id).catch((error: unknown) => {
