@@ -58,7 +58,7 @@ enum verdict {
 	PASS_TO_HOST,			/* a pod talks to its own node */
 	PASS_TO_STACK,			/* a destination that is left to the stack (Services, pods of another CNI plugin) */
 	PASS_REPLY,			/* a pod replies to a connection that came from outside */
-	PASS_LINK_LOCAL,		/* ARP, neighbour discovery, multicast listener reports */
+	PASS_LINK_LOCAL,		/* it stays on the link: ARP, neighbour discovery, multicast with a TTL of 1 */
 	PASS_NOT_SELECTED,		/* no policy selects it, and it is left to the other CNI plugin */
 
 	/* Sent on */
@@ -98,6 +98,7 @@ enum verdict {
 	DROP_TUNNEL_PORT,		/* a datagram to the tunnel's port that would pass for a node's, or that comes from outside */
 	DROP_VLAN,			/* it has a VLAN tag, which would lead into another network */
 	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
+	DROP_MULTICAST,			/* it could leave the link, and gateways forward only unicast */
 	VERDICTS,
 };
 
@@ -134,12 +135,13 @@ struct cluster_key {
 
 enum cluster_kind {
 	CLUSTER_NODE = 1,	/* another node or its pods, through the tunnel; in chained mode the node alone, by the stack */
-	CLUSTER_HOST,		/* this node itself */
+	CLUSTER_HOST,		/* this node itself: each of its addresses */
 	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
 };
 
 struct cluster_destination {
 	__u32 kind;		/* enum cluster_kind */
+	__u32 carries_flows;	/* 1: an egress IP, whose ports with an owner belong to flows of pods and not to the node */
 	struct address node;	/* with CLUSTER_NODE: where the tunnel ends */
 };
 

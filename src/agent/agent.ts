@@ -21,7 +21,7 @@ import { Failover } from './failover/failover.ts'
 import { isCutOff, reachabilityOf } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
 import type { StartProber } from './failover/pulse/messages.ts'
-import { listNodeDevices, type NodeDevice, withoutPods } from './node/node-network.ts'
+import { type NodeDevice, type NodeNetwork, observeNetwork, withoutPods } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
 import { Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
@@ -72,8 +72,8 @@ export class Agent {
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #applier: Applier
-  /** All devices, until something may have changed them. */
-  #network: readonly NodeDevice[] | undefined
+  /** Undefined once something may have changed it. */
+  #network: NodeNetwork | undefined
   #devices: readonly NodeDevice[] = []
   #decided: Decided | undefined
 
@@ -205,12 +205,13 @@ export class Agent {
     const { netlink, clock, log, onReady } = this.#options
     if (!this.#observation.hasSynced) return
     const isNetworkKnown = this.#network !== undefined
-    this.#network ??= listNodeDevices(netlink)
-    this.#pods.observe(this.#network)
+    const network = this.#network ?? observeNetwork(netlink)
+    this.#network = network
+    this.#pods.observe(network.devices)
     const attachments = this.#attachments.list()
-    const devices = withoutPods(this.#network, attachments)
+    const devices = withoutPods(network.devices, attachments)
     this.#devices = devices
-    const world = this.#observeWorld()
+    const world = this.#observeWorld(network)
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
@@ -225,7 +226,7 @@ export class Agent {
   }
 
   /** The world by which this node decides. What it leases depends on what it has seen, so nothing but the loop may call this. */
-  #observeWorld(): World {
+  #observeWorld({ ownAddresses }: NodeNetwork): World {
     const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })
     const { reachable, unreachable } = reachabilityOf(this.#failover.state, observed.nodes)
@@ -238,6 +239,7 @@ export class Agent {
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
         reachableNodes: new Set(reachable),
         unreachableNodes: new Set(unreachable),
+        ownAddresses,
         ownLeases: this.#ports.own,
         lingeringOrders: this.#lingering.orders,
       },

@@ -43,8 +43,8 @@ export interface Pod {
 }
 
 export type ClusterEntry =
-  | { readonly kind: 'node'; readonly tunnelAddress: Address }
-  | { readonly kind: 'host' }
+  | { readonly kind: 'node'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
+  | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' }
 
 interface RuleKey {
@@ -249,18 +249,24 @@ function clusterKeyCodec(btf: Btf): Codec<Prefix> {
 
 function clusterCodec(btf: Btf): Codec<ClusterEntry> {
   const kinds = btf.enumeration('cluster_kind')
-  const inner = codec(btf.struct('cluster_destination'), { kind: named(kinds), node: address })
+  const inner = codec(btf.struct('cluster_destination'), {
+    kind: named(kinds),
+    carries_flows: flag,
+    node: address,
+  })
   /* `::` stands in the bytes where there is no node; no one reads it there. */
   const nowhere = '::' as Address
   return seenAs(
     inner,
     (entry: ClusterEntry) => {
-      if (entry.kind === 'node') return { kind: 'CLUSTER_NODE', node: entry.tunnelAddress }
-      return { kind: entry.kind === 'host' ? 'CLUSTER_HOST' : 'CLUSTER_STACK', node: nowhere }
+      const carries_flows = entry.kind !== 'stack' && entry.carriesFlows === true
+      if (entry.kind === 'node') return { kind: 'CLUSTER_NODE', carries_flows, node: entry.tunnelAddress }
+      return { kind: entry.kind === 'host' ? 'CLUSTER_HOST' : 'CLUSTER_STACK', carries_flows, node: nowhere }
     },
     (entry) => {
-      if (entry.kind === 'CLUSTER_NODE') return { kind: 'node', tunnelAddress: entry.node }
-      return { kind: entry.kind === 'CLUSTER_HOST' ? 'host' : 'stack' }
+      const flows = entry.carries_flows ? { carriesFlows: true as const } : {}
+      if (entry.kind === 'CLUSTER_NODE') return { kind: 'node', tunnelAddress: entry.node, ...flows }
+      return entry.kind === 'CLUSTER_HOST' ? { kind: 'host', ...flows } : { kind: 'stack' }
     },
   )
 }

@@ -25,7 +25,7 @@ export function resolve(world: World): Tables {
     egressIps,
     pools: resolvePools(context, egressIps),
     poolAddresses: resolvePoolAddresses(context),
-    cluster: resolveCluster(context),
+    cluster: resolveCluster(context, egressIps),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),

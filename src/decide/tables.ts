@@ -39,9 +39,10 @@ export interface Group {
   readonly keepsAddress: boolean
 }
 
+/** `carriesFlows`: an egress IP. Packets for its ports that have an owner belong to flows of pods, not to the node. */
 export type ClusterDestination =
-  | { readonly kind: 'node'; readonly tunnelAddress: Address }
-  | { readonly kind: 'host' }
+  | { readonly kind: 'node'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
+  | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' }
 
 export type Rule =

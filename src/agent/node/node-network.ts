@@ -10,8 +10,8 @@ import {
 import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
-import { type Address, familyOf } from '../../net/address.ts'
-import { type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import { type Address, familyOf, isLinkLocal } from '../../net/address.ts'
+import { lastAddress, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
 
@@ -26,6 +26,32 @@ export interface NodeDevice extends Device {
   /** The prefixes that its addresses make on-link. */
   readonly subnets: readonly Prefix[]
   readonly isDefaultRoute: boolean
+}
+
+/** What the agent knows of its node's network until something changes it. */
+export interface NodeNetwork {
+  readonly devices: readonly NodeDevice[]
+  readonly ownAddresses: readonly Address[]
+}
+
+export function observeNetwork(netlink: Netlink): NodeNetwork {
+  return { devices: listNodeDevices(netlink), ownAddresses: listOwnAddresses(netlink) }
+}
+
+/**
+ * Every address at which the kernel delivers a packet to this node, whatever device has it, and the broadcast addresses of
+ * its subnets. Not loopback, which no packet on a wire may name, and not fe80::/10, which means another host on each link.
+ */
+export function listOwnAddresses(netlink: Netlink): Address[] {
+  const addresses = listAddresses(netlink).filter(
+    ({ scope, isTentative, address }) => scope !== 'host' && !isTentative && !isLinkLocal(address),
+  )
+  return [...new Set(addresses.flatMap((each) => [each.address, ...broadcastOf(each)]))]
+}
+
+function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address[] {
+  const subnet = parsePrefix(`${address}/${prefixLength}`)
+  return subnet === undefined || familyOf(address) === 6 || prefixLength > 30 ? [] : [lastAddress(subnet)]
 }
 
 /** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
