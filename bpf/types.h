@@ -183,7 +183,7 @@ struct group {
  */
 struct egress_ip {
 	__u32 holder_count;
-	__u32 reserved;
+	__u32 ifindex;		/* the only device by which its packets leave this node; 0: the kernel's routes choose one */
 	struct address order[MAX_HOLDERS];
 	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT or THIS_NODE; indexed by port >> PORT_BLOCK_BITS */
 };

@@ -65,6 +65,8 @@ export interface GroupEntry {
 }
 
 export interface EgressIpEntry {
+  /** The only device by which its packets leave this node. Default: the kernel's routes choose one. */
+  readonly ifindex?: number
   /** Tunnel addresses, the owner first. */
   readonly order: readonly Address[]
   /** By block of 16 ports: the slot that owns it, or this very node, whatever its slot. */
@@ -348,6 +350,7 @@ function egressIpCodec(btf: Btf, noSlot: number): Codec<EgressIpEntry> {
   )
   const inner = codec(btf.struct('egress_ip'), {
     holder_count: u32,
+    ifindex: u32,
     order: array(address),
     block_owner: encodedOnce(array(owner)),
   })
@@ -355,10 +358,12 @@ function egressIpCodec(btf: Btf, noSlot: number): Codec<EgressIpEntry> {
     inner,
     (entry: EgressIpEntry) => ({
       holder_count: entry.order.length,
+      ifindex: entry.ifindex ?? 0,
       order: entry.order,
       block_owner: entry.blockOwner,
     }),
     (entry) => ({
+      ...(entry.ifindex === 0 ? {} : { ifindex: entry.ifindex }),
       order: entry.order.slice(0, entry.holder_count),
       blockOwner: entry.block_owner,
     }),

@@ -29,6 +29,7 @@ export function device(changes: Partial<NodeDevice> = {}): NodeDevice {
     addresses: [self],
     subnets: [parsePrefix('192.0.2.0/24') as Prefix],
     isDefaultRoute: true,
+    defaultMetrics: { 4: 0 },
     peerIndex: undefined,
     masterIndex: undefined,
     vxlanPort: undefined,

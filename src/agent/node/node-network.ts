@@ -10,7 +10,7 @@ import {
 import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
-import { type Address, familyOf, isLinkLocal } from '../../net/address.ts'
+import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
 import { lastAddress, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
@@ -25,8 +25,13 @@ export interface NodeDevice extends Device {
   readonly addresses: readonly Address[]
   /** The prefixes that its addresses make on-link. */
   readonly subnets: readonly Prefix[]
+  /** It has the default route with the lowest metric, of either family. */
   readonly isDefaultRoute: boolean
+  /** By family, the metric of its default route. */
+  readonly defaultMetrics: DefaultMetrics
 }
+
+type DefaultMetrics = { readonly [F in Family]?: number }
 
 /** What the agent knows of its node's network until something changes it. */
 export interface NodeNetwork {
@@ -57,12 +62,8 @@ function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address
 /** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
-  const defaults = new Set(
-    ([4, 6] as const)
-      .flatMap((family) => listRoutes(netlink, { family }))
-      .filter((route) => prefixLength(route.destination) === 0 && route.kind === 'unicast')
-      .map((route) => route.ifindex),
-  )
+  const defaults = listDefaultRoutes(netlink)
+  const preferred = new Set([4, 6].map((family) => defaults.find((each) => each.family === family)?.ifindex))
   return listDevices(netlink)
     .filter((device) => !device.isLoopback)
     .map((device) => {
@@ -71,9 +72,24 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
         ...device,
         addresses: own.map(({ address }) => address),
         subnets: [...new Set(own.flatMap(subnetOf))],
-        isDefaultRoute: defaults.has(device.index),
+        isDefaultRoute: preferred.has(device.index),
+        defaultMetrics: Object.fromEntries(
+          defaults
+            .filter(({ ifindex }) => ifindex === device.index)
+            .toReversed()
+            .map(({ family, metric }) => [family, metric]),
+        ),
       }
     })
+}
+
+/** The lowest metric first, which is the one that the kernel would use. */
+function listDefaultRoutes(netlink: Netlink) {
+  return ([4, 6] as const)
+    .flatMap((family) => listRoutes(netlink, { family }).map((route) => ({ ...route, family })))
+    .filter(({ destination, kind }) => prefixLength(destination) === 0 && kind === 'unicast')
+    .map(({ family, ifindex, metric = 0 }) => ({ family, ifindex, metric }))
+    .toSorted((a, b) => a.metric - b.metric)
 }
 
 function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {
@@ -83,28 +99,6 @@ function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Pre
 
 function isUsable(address: DeviceAddress): boolean {
   return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
-}
-
-/** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
-function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
-  const names = [device.name, ...device.alternativeNames]
-  if (!pattern.endsWith('+')) return names.includes(pattern)
-  return names.some((name) => name.startsWith(pattern.slice(0, -1)))
-}
-
-/**
- * The devices by which the world reaches this node: those that the configuration names, or without any the one with the
- * tunnel's address and those of default routes.
- */
-export function selectNativeDevices(
-  devices: readonly NodeDevice[],
-  patterns: readonly string[],
-  tunnelAddress: Address,
-): NodeDevice[] {
-  const native = devices.filter((device) => device.name !== overlayName)
-  if (patterns.length > 0)
-    return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
-  return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
 }
 
 /** What is a pod's is no way out of the node, and its addresses are none of the node's. */
