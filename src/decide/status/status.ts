@@ -36,6 +36,7 @@ import { poolConditions } from './pool-conditions.ts'
 import { refusalConditions } from './refusals.ts'
 import { remarkConditions } from './remark-conditions.ts'
 import { summarise } from './status-summary.ts'
+import { unservedDestinationConditions } from './unserved-destinations.ts'
 
 /** What a policy's status says, without the times that the writer adds. */
 export interface PolicyStatus {
@@ -90,6 +91,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
       ...remarkConditions(policy, world),
+      ...unservedDestinationConditions(policy, world),
     ]
     addClaims(claims, policy)
     const { generation } = policy
