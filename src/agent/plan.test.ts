@@ -15,6 +15,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     rules: new Map(),
     groups: new Map(),
     egressIps: new Map(),
+    ownerless: new Set(),
     pools: [],
     poolAddresses: new Map(),
     nodes: new Map(),

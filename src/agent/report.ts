@@ -22,7 +22,9 @@ export function describeInterfaces(
 ): NodeInterface[] {
   return devices
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, subnets, isDefaultRoute }) => {
+    .map((device) => {
+      const { name, alternativeNames, addresses, subnets, isDefaultRoute } = device
+      const problem = interfaceProblem(device)
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
@@ -31,8 +33,17 @@ export function describeInterfaces(
         ...(added.length === 0 ? {} : { added }),
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
         isDefaultRoute,
+        ...(problem === undefined ? {} : { problem }),
       }
     })
+}
+
+/** A dummy device only holds addresses: packets with them leave and come in by another one. */
+function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInterface['problem'] {
+  if (kind === 'dummy' || kind === 'ifb') return undefined
+  if (mac === undefined) return 'NoEthernetHeader'
+  if (!isUp) return 'Down'
+  return hasCarrier ? undefined : 'NoCarrier'
 }
 
 /**

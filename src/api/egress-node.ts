@@ -38,6 +38,10 @@ export const egressNodeStatus = z
             .describe('The prefixes of the interface’s link. The node can answer for any address in them.')
             .optional(),
           isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
+          problem: z
+            .enum(['Down', 'NoCarrier', 'NoEthernetHeader'])
+            .describe('Why no egress traffic can use the interface now.')
+            .optional(),
         }),
       )
       .describe('The network interfaces by which the node is connected to networks outside the cluster.')

@@ -15,6 +15,8 @@ export interface Tables {
   /** By group id. */
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
+  /** Egress IPs whose owner is alive, but not the interface that has them: the first in the order takes them over. */
+  readonly ownerless: ReadonlySet<Address>
   readonly pools: readonly Pool[]
   /** Addresses from the pools of policies, each with the node that is to have it on its interface. */
   readonly poolAddresses: ReadonlyMap<Address, PoolAddress>

@@ -31,6 +31,7 @@ import {
   zoneProblems,
 } from './gateway-problems.ts'
 import { describeGroups } from './group-statuses.ts'
+import { outageConditions, outageProblems } from './interface-conditions.ts'
 import { lacksInternalIP } from './node-conditions.ts'
 import { poolConditions } from './pool-conditions.ts'
 import { refusalConditions } from './refusals.ts'
@@ -92,6 +93,7 @@ export function explainPolicies(world: Omit<World, 'self'>): readonly PolicyStat
       ...addressConditions(world.nodes),
       ...remarkConditions(policy, world),
       ...unservedDestinationConditions(policy, world),
+      ...outageConditions(served, orders),
     ]
     addClaims(claims, policy)
     const { generation } = policy
@@ -154,6 +156,7 @@ function readyConditions(
     ),
     ...ofExits.filter((problem) => !isServedByOthers(policy, active, problem)),
     ...healthProblems(served),
+    ...outageProblems(served, orders),
     ...deadGatewayProblems(served, orders),
     ...zoneProblems(served),
   ]
