@@ -79,10 +79,9 @@ static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct pa
 	return bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct iphdr, ttl), &ttl, 1, 0);
 }
 
-static __always_inline void fill_fib(struct bpf_fib_lookup *fib, struct __sk_buff *skb, const struct packet *packet,
+static __always_inline void fill_fib(struct bpf_fib_lookup *fib, const struct packet *packet,
 				     const struct address *source)
 {
-	fib->ifindex = device_of(skb);
 	fib->l4_protocol = packet->flow.protocol;
 	if (packet->family == 4) {
 		fib->family = AF_INET;
@@ -119,11 +118,12 @@ struct way_out {
 };
 
 /*
- * Finds the route that the node's own forwarding would take if the packet had the address `source`. This happens before the
- * packet is rewritten, because a packet that is too big is answered with the addresses that its sender knows.
+ * Finds the route that the node's own forwarding would take if the packet had the address `source`. If the packet must leave
+ * by the device `bound`, only routes of that device count. This happens before the packet is rewritten, because a packet that
+ * is too big is answered with the addresses that its sender knows.
  */
 static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct packet *packet,
-					    const struct address *source, struct way_out *way)
+					    const struct address *source, __u32 bound, struct way_out *way)
 {
 	__u32 length = length_on_wire(skb, packet);
 	struct bpf_fib_lookup fib = { .tot_len = length };
@@ -131,8 +131,12 @@ static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct 
 
 	if (packet->ttl <= 1)
 		return DROP_TTL_EXCEEDED;
-	fill_fib(&fib, skb, packet, source);
-	result = look_up_route(skb, &fib, &packet->receiver);
+	fill_fib(&fib, packet, source);
+	fib.ifindex = bound ?: device_of(skb);
+	result = look_up_route(skb, &fib, &packet->receiver, bound ? BPF_FIB_LOOKUP_OUTPUT : 0);
+	/* For IPv6 the kernel prefers routes of the device, and takes one of another device if that has a lower metric. */
+	if (bound && fib.ifindex != bound)
+		return DROP_NO_ROUTE;
 	/* The kernel puts the MTU in the length's place, but not before 5.12, nor if it does not know the neighbour. */
 	way->mtu = fib.mtu_result == (__u16)length ? 0 : fib.mtu_result;
 	way->ifindex = fib.ifindex;

@@ -12,6 +12,7 @@ struct tunnel_end {
 	struct address node;
 	__u32 vni;			/* enum tunnel */
 	__u32 slot;			/* the node's, or NO_SLOT */
+	__u32 bound;			/* of an outward packet: the device that it must leave by; 0: any */
 };
 
 /* A function of its own: before 6.8 the key would not fit on the stack below all that comes after. */
@@ -114,14 +115,15 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	return PASS_TO_HOST;
 }
 
-/* A node may send only from ports that it owns. */
-static __always_inline enum verdict check_ownership(const struct packet *packet, const struct tunnel_end *tunnel)
+/* A node may send only from ports that it owns. Fills in `bound`. */
+static __always_inline enum verdict check_ownership(const struct packet *packet, struct tunnel_end *tunnel)
 {
 	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
 
 	if (!egress_ip || tunnel->slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
 	    owner_of(egress_ip, packet->flow.source_port) != tunnel->slot)
 		return DROP_NOT_THE_OWNER;
+	tunnel->bound = egress_ip->ifindex;
 	note_fragment(packet);
 	return CONTINUE;
 }
@@ -131,7 +133,7 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 						const struct tunnel_end *tunnel)
 {
 	struct way_out way = {};
-	enum verdict verdict = find_way_out(skb, packet, &packet->sender, &way);
+	enum verdict verdict = find_way_out(skb, packet, &packet->sender, tunnel->bound, &way);
 
 	if (expects_too_big(packet, verdict))
 		return become_too_big(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
@@ -144,14 +146,14 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 
 /* A packet for another pod's port of an egress IP turns back here (hairpinning, RFC 4787 REQ-9). */
 static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
-					       const struct tunnel_end *tunnel)
+					       struct tunnel_end *tunnel)
 {
 	return check_ownership(packet, tunnel) ?:
 	       return_to_owner(skb, packet) ?:
 	       forward_to_world(skb, packet, tunnel);
 }
 
-static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct packet *packet, struct tunnel_end *tunnel)
 {
 	if (tunnel->vni == TUNNEL_POD)
 		return deliver_from_cluster(skb, packet);

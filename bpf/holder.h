@@ -112,6 +112,14 @@ static __always_inline __u32 owner_of(const struct egress_ip *egress_ip, __be16 
 	return egress_ip->block_owner[bpf_ntohs(port) >> PORT_BLOCK_BITS];
 }
 
+/* The device by which packets from the egress IP must leave this node; 0: any. */
+static __always_inline __u32 device_of_egress_ip(const struct address *egress_ip)
+{
+	struct egress_ip *entry = bpf_map_lookup_elem(&egress_ips, egress_ip);
+
+	return entry ? entry->ifindex : 0;
+}
+
 enum rank {
 	PREFERRED,
 	STANDBY,

@@ -94,11 +94,11 @@ static __noinline long look_up_simulated_route(struct bpf_fib_lookup *fib, const
 }
 
 static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_lookup *fib,
-					  const struct address *destination)
+					  const struct address *destination, __u32 flags)
 {
 	if (simulated_host)
 		return look_up_simulated_route(fib, destination);
-	return bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
+	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
 }
 
 /* ---- what a simulation learns ---- */

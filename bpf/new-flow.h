@@ -7,6 +7,12 @@
 #ifndef SALLYPORT_NEW_FLOW_H
 #define SALLYPORT_NEW_FLOW_H
 
+/* Is the packet for a port of an egress IP that some flow may have? Then it turns back at the holder, not in the node's stack. */
+static __always_inline bool is_for_flow(const struct cluster_destination *destination, const struct packet *packet)
+{
+	return destination->carries_flows && find_owner(packet) != NO_SLOT;
+}
+
 /*
  * Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. Beside kube-proxy the stack
  * sees all of it. It routes a packet for a pod into the tunnel, and one for a node to to_world, which tunnels it. The hop limit stays as it
@@ -25,7 +31,7 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	if (pod)
 		return services_by_stack ? PASS_TO_STACK : send_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
-	if (!destination)
+	if (!destination || is_for_flow(destination, packet))
 		return CONTINUE;
 	if (destination->kind == CLUSTER_HOST)
 		return PASS_TO_HOST;
@@ -46,11 +52,22 @@ static __noinline enum verdict pass_inbound_reply(const struct packet *packet, c
 	return PASS_REPLY;
 }
 
-/* In chained mode, traffic that no policy selects is left to the other CNI plugin. Fills in `rule`. */
+/*
+ * In chained mode, traffic that no policy selects is left to the other CNI plugin. No policy selects what no router forwards.
+ * Multicast with a TTL of 1 stays on the link, too. With a larger one a multicast router on this node could let it out with
+ * another address, so it is dropped if a policy claims it. Fills in `rule`.
+ */
 static __noinline enum verdict find_policy(const struct packet *packet, struct journey *journey)
 {
-	journey->rule = find_selecting_rule(journey->pod->policy_set, &packet->receiver);
-	return chained && !journey->rule ? PASS_NOT_SELECTED : CONTINUE;
+	bool is_for_many = is_multicast(&packet->receiver);
+
+	if (is_for_many && packet->ttl <= 1)
+		return PASS_LINK_LOCAL;
+	if (!is_near(&packet->receiver))
+		journey->rule = find_selecting_rule(journey->pod->policy_set, &packet->receiver);
+	if (chained && !journey->rule)
+		return PASS_NOT_SELECTED;
+	return is_for_many ? DROP_MULTICAST : CONTINUE;
 }
 
 /*

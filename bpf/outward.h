@@ -36,6 +36,7 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 {
 	enum holder holder = HOLDER_SELF;
 	enum verdict verdict;
+	__u32 bound;
 
 	read_mapping(way, packet, journey->mapping);
 	if (!way->is_masqueraded)
@@ -46,7 +47,12 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 	if (holder == HOLDER_OTHER)
 		return CONTINUE;
 	way->kind = WAY_WORLD;
-	verdict = find_way_out(skb, packet, &way->rewrite.to, &way->out);
+	bound = way->is_masqueraded ? 0 : device_of_egress_ip(&way->rewrite.to);
+	if (bound && find_owner(packet) != NO_SLOT) {
+		way->kind = WAY_BACK;
+		return CONTINUE;
+	}
+	verdict = find_way_out(skb, packet, &way->rewrite.to, bound, &way->out);
 	if (expects_too_big(packet, verdict))
 		return answer_too_big(skb, packet, way->out.mtu ?: SMALLEST_MTU);
 	if (verdict != DROP_NO_ROUTE || find_owner(packet) == NO_SLOT)

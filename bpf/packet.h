@@ -75,4 +75,21 @@ static __always_inline bool is_link_local6(const struct address *address)
 	return (address->words[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
+static __always_inline bool is_multicast(const struct address *address)
+{
+	if (is_ipv4(address))
+		return (address->words[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000);
+	return (address->words[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+}
+
+/* Addresses that no router forwards to: 169.254.0.0/16 and 127.0.0.0/8, fe80::/10 and ::1. */
+static __always_inline bool is_near(const struct address *address)
+{
+	if (is_ipv4(address))
+		return (address->words[3] & bpf_htonl(0xffff0000)) == bpf_htonl(0xa9fe0000) ||
+		       (address->words[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return is_link_local6(address) ||
+	       (!(address->words[0] | address->words[1] | address->words[2]) && address->words[3] == bpf_htonl(1));
+}
+
 #endif

@@ -58,7 +58,7 @@ enum verdict {
 	PASS_TO_HOST,			/* a pod talks to its own node */
 	PASS_TO_STACK,			/* a destination that is left to the stack (Services, pods of another CNI plugin) */
 	PASS_REPLY,			/* a pod replies to a connection that came from outside */
-	PASS_LINK_LOCAL,		/* ARP, neighbour discovery, multicast listener reports */
+	PASS_LINK_LOCAL,		/* it stays on the link: ARP, neighbour discovery, multicast with a TTL of 1 */
 	PASS_NOT_SELECTED,		/* no policy selects it, and it is left to the other CNI plugin */
 
 	/* Sent on */
@@ -98,6 +98,7 @@ enum verdict {
 	DROP_TUNNEL_PORT,		/* a datagram to the tunnel's port that would pass for a node's, or that comes from outside */
 	DROP_VLAN,			/* it has a VLAN tag, which would lead into another network */
 	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
+	DROP_MULTICAST,			/* it could leave the link, and gateways forward only unicast */
 	VERDICTS,
 };
 
@@ -135,13 +136,14 @@ struct cluster_key {
 
 enum cluster_kind {
 	CLUSTER_NODE = 1,	/* another node, through the tunnel; in chained mode by the stack */
-	CLUSTER_HOST,		/* this node itself */
+	CLUSTER_HOST,		/* this node itself: each of its addresses */
 	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
 	CLUSTER_PODS,		/* pods of another node, through the tunnel: the node has a route to them */
 };
 
 struct cluster_destination {
 	__u32 kind;		/* enum cluster_kind */
+	__u32 carries_flows;	/* 1: an egress IP, whose ports with an owner belong to flows of pods and not to the node */
 	struct address node;	/* with CLUSTER_NODE and CLUSTER_PODS: where the tunnel ends */
 };
 
@@ -183,7 +185,7 @@ struct group {
  */
 struct egress_ip {
 	__u32 holder_count;
-	__u32 reserved;
+	__u32 ifindex;		/* the only device by which its packets leave this node; 0: the kernel's routes choose one */
 	struct address order[MAX_HOLDERS];
 	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT or THIS_NODE; indexed by port >> PORT_BLOCK_BITS */
 };

@@ -1,27 +1,25 @@
 import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
-import type { Datapath } from '../datapath/datapath.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { World } from '../decide/world.ts'
-import type { Configuration } from '../install/configuration.ts'
-import type { KubeClient, Resource } from '../kube/client.ts'
-import type { Machine } from '../linux/machine.ts'
-import type { Netlink } from '../linux/netlink.ts'
+import type { Resource } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Finding } from '../runtime/finding.ts'
-import type { Logger } from '../runtime/log.ts'
-import type { Random } from '../runtime/random.ts'
 import { Loop } from '../runtime/reconcile.ts'
+import type { AgentOptions } from './agent-options.ts'
 import { AgentApi } from './api/agent-api.ts'
 import type { LocalApi } from './api/serve.ts'
 import { Applier } from './apply.ts'
 import { Failover } from './failover/failover.ts'
 import { isCutOff, reachabilityOf } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
-import type { StartProber } from './failover/pulse/messages.ts'
-import { listNodeDevices, type NodeDevice, withoutAdded, withoutPods } from './node/node-network.ts'
+import {
+  type NodeDevice,
+  type NodeNetwork,
+  observeNetwork,
+  withoutAdded,
+  withoutPods,
+} from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
 import { PacedReport } from './paced-report.ts'
 import { Lingering } from './plan.ts'
@@ -31,31 +29,6 @@ import { LeasedPorts } from './ports/leased-ports.ts'
 import { describeInterfaces, describeNode, isReportedAlike, report, withOwnInterfaces } from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
 import { composeWorld } from './world.ts'
-
-interface AgentOptions {
-  readonly self: string
-  readonly client: KubeClient
-  readonly datapath: Datapath
-  readonly netlink: Netlink
-  readonly machine: Machine
-  readonly startProber: StartProber
-  /** One item each time that the node's devices, addresses or routes may have changed. */
-  readonly networkChanges: (signal: AbortSignal) => AsyncIterable<unknown>
-  readonly configuration: Configuration
-  readonly configMap: Readonly<Record<string, string>>
-  readonly stateDirectory: string
-  /** Where the container runtime keeps what CNI plugins made. */
-  readonly resultCache: string
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Logger
-  /** The tables are written for the first time: pods can come. Called again if it fails, and until then nothing is ready. */
-  readonly onReady: () => void
-  /** What keeps pods from coming to us, one sentence each. */
-  readonly pluginProblems: () => readonly string[]
-  /** Whether this node can do what Sallyport needs. */
-  readonly checkNode: () => readonly Finding[]
-}
 
 /** How often the tables are compared with what is decided although nothing has changed. */
 export const resyncMs = 30_000
@@ -76,8 +49,8 @@ export class Agent {
   readonly #startedAt: string
   readonly #applier: Applier
   readonly #selectedPods: PacedReport<readonly SelectedPods[]>
-  /** All devices, until something may have changed them. */
-  #network: readonly NodeDevice[] | undefined
+  /** Undefined once something may have changed it. */
+  #network: NodeNetwork | undefined
   #devices: readonly NodeDevice[] = []
   #ownDevices: readonly NodeDevice[] = []
   #decided: Decided | undefined
@@ -211,13 +184,14 @@ export class Agent {
     const { netlink, clock, log, onReady } = this.#options
     if (!this.#observation.hasSynced) return
     const isNetworkKnown = this.#network !== undefined
-    this.#network ??= listNodeDevices(netlink)
-    this.#pods.observe(this.#network)
+    const network = this.#network ?? observeNetwork(netlink)
+    this.#network = network
+    this.#pods.observe(network.devices)
     const attachments = this.#attachments.list()
-    const devices = withoutPods(this.#network, attachments)
+    const devices = withoutPods(network.devices, attachments)
     this.#devices = devices
     this.#ownDevices = withoutAdded(devices, new Set(this.#failover.state.held.keys()))
-    const world = this.#observeWorld()
+    const world = this.#observeWorld(network)
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
@@ -238,7 +212,7 @@ export class Agent {
   }
 
   /** The world by which this node decides. What it leases depends on what it has seen, so nothing but the loop may call this. */
-  #observeWorld(): World {
+  #observeWorld({ ownAddresses }: NodeNetwork): World {
     const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })
     const { reachable, unreachable } = reachabilityOf(this.#failover.state, observed.nodes)
@@ -251,6 +225,7 @@ export class Agent {
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
         reachableNodes: new Set(reachable),
         unreachableNodes: new Set(unreachable),
+        ownAddresses,
         ownLeases: this.#ports.own,
         lingeringOrders: this.#lingering.orders,
       },

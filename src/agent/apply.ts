@@ -6,14 +6,15 @@ import type { Netlink } from '../linux/netlink.ts'
 import type { Route } from '../linux/routes.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
-import { ensureOverlay, type NodeDevice, prepareKernel, selectNativeDevices } from './node/node-network.ts'
+import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
+import { ensureOverlay, type NodeDevice, prepareKernel } from './node/node-network.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
 import { type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 /** What of the configuration shapes this node's network. */
 interface NetworkSettings {
-  /** Patterns of native devices; empty: those with the tunnel's address or a default route. */
+  /** Patterns of native devices; empty: those with the tunnel's address or a default route. Those with an egress IP always are. */
   readonly devices: readonly string[]
   readonly tunnelPort: number
   /** Of the pods; 0: what the underlay leaves. */
@@ -62,8 +63,15 @@ export class Applier {
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
     const overlay = this.#prepare(tables.self.tunnelAddress, devices)
-    await datapath.apply(planDatapath(tables, attachments, overlay, lingering))
-    const nativeDevices = selectNativeDevices(devices, this.#settings.devices, tables.self.tunnelAddress)
+    await datapath.apply(
+      planDatapath(tables, attachments, overlay, { lingering, bound: boundDevices(devices) }),
+    )
+    const nativeDevices = selectNativeDevices(
+      devices,
+      this.#settings.devices,
+      tables.self.tunnelAddress,
+      (address) => tables.egressIps.has(address) || lingering.has(address),
+    )
     const hooks = hookDevices(datapath, planHooks(overlay, nativeDevices, attachments, this.#settings))
     this.#route(tunnelRoutes(tables, overlay), overlay)
     return { overlay, nativeDevices, hooks }

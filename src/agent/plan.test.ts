@@ -15,6 +15,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     rules: new Map(),
     groups: new Map(),
     egressIps: new Map(),
+    ownerless: new Set(),
     pools: [],
     poolAddresses: new Map(),
     nodes: new Map(),
@@ -43,12 +44,14 @@ function attachment(uid: string, ip: string, isWired = true): Attachment {
   }
 }
 
+const none = { lingering: new Map(), bound: new Map() }
+
 test('a pod has the policy set that was decided for it', () => {
   const plan = planDatapath(
     tables([['10.244.1.2', 42n, 'a']]),
     [attachment('a', '10.244.1.2')],
     overlay,
-    new Map(),
+    none,
   )
   assert.deepEqual(
     [...plan.pods.values()].map(({ policySet, isQuarantined }) => ({ policySet, isQuarantined })),
@@ -57,7 +60,7 @@ test('a pod has the policy set that was decided for it', () => {
 })
 
 test('a pod that the decision does not know has an entry that lets nothing out', () => {
-  const plan = planDatapath(tables([]), [attachment('a', '10.244.1.2')], overlay, new Map())
+  const plan = planDatapath(tables([]), [attachment('a', '10.244.1.2')], overlay, none)
   assert.equal(plan.pods.get(address('10.244.1.2'))?.isQuarantined, true)
 })
 
@@ -66,7 +69,7 @@ test('what was decided for the predecessor of an address is not its successor’
     tables([['10.244.1.2', 42n, 'gone']]),
     [attachment('new', '10.244.1.2')],
     overlay,
-    new Map(),
+    none,
   )
   assert.equal(plan.pods.get(address('10.244.1.2'))?.isQuarantined, true)
 })
@@ -76,9 +79,23 @@ test('a pod that is not wired yet has no entry: without one the datapath drops',
     tables([['10.244.1.2', 42n, 'a']]),
     [attachment('a', '10.244.1.2', false)],
     overlay,
-    new Map(),
+    none,
   )
   assert.equal(plan.pods.size, 0)
+})
+
+test('an egress IP leaves by the device that it is bound to now, whatever the kernel held before', () => {
+  const entry = (ifindex: number) => ({ order: [], blockOwner: [], ifindex })
+  const [first, second] = [address('172.18.0.42'), address('172.18.0.43')]
+  const lingering = new Map([
+    [first, entry(3)],
+    [second, entry(3)],
+  ])
+  const { egressIps } = planDatapath(tables([]), [], overlay, { lingering, bound: new Map([[second, 4]]) })
+  assert.deepEqual(
+    [first, second].map((each) => egressIps.get(each)?.ifindex),
+    [undefined, 4],
+  )
 })
 
 test('an egress IP stays for as long as a connection may be silent, and then goes', () => {

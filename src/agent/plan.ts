@@ -12,12 +12,20 @@ export interface Overlay {
   readonly mtu: number
 }
 
+/** What only this node knows of egress IPs. */
+interface NodeEgressIps {
+  /** Those that no policy names any more, while flows may have them. */
+  readonly lingering: ReadonlyMap<Address, EgressIp>
+  /** Those whose packets must leave by one device: its index. */
+  readonly bound: ReadonlyMap<Address, number>
+}
+
 /** What the kernel's tables must hold: the decision, with the devices that only this node knows. */
 export function planDatapath(
   tables: Tables,
   attachments: readonly Attachment[],
   overlay: Overlay,
-  lingering: ReadonlyMap<Address, EgressIp>,
+  { lingering, bound }: NodeEgressIps,
 ): Desired {
   return {
     self: {
@@ -27,7 +35,12 @@ export function planDatapath(
       tunnelMtu: overlay.mtu,
     },
     nodes: tables.nodes,
-    egressIps: new Map([...lingering, ...tables.egressIps]),
+    egressIps: new Map(
+      [...lingering, ...tables.egressIps].map(([address, { order, blockOwner }]) => {
+        const ifindex = bound.get(address)
+        return [address, { order, blockOwner, ...(ifindex === undefined ? {} : { ifindex }) }]
+      }),
+    ),
     pools: tables.pools,
     groups: tables.groups,
     cluster: tables.cluster,

@@ -22,7 +22,9 @@ export function describeInterfaces(
 ): NodeInterface[] {
   return devices
     .filter(({ addresses }) => addresses.length > 0)
-    .map(({ name, alternativeNames, addresses, subnets, routers = [], isDefaultRoute }) => {
+    .map((device) => {
+      const { name, alternativeNames, addresses, subnets, routers = [], isDefaultRoute } = device
+      const problem = interfaceProblem(device)
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
@@ -32,8 +34,17 @@ export function describeInterfaces(
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
         ...(routers.length === 0 ? {} : { routers: [...routers] }),
         isDefaultRoute,
+        ...(problem === undefined ? {} : { problem }),
       }
     })
+}
+
+/** A dummy device only holds addresses: packets with them leave and come in by another one. */
+function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInterface['problem'] {
+  if (kind === 'dummy' || kind === 'ifb') return undefined
+  if (mac === undefined) return 'NoEthernetHeader'
+  if (!isUp) return 'Down'
+  return hasCarrier ? undefined : 'NoCarrier'
 }
 
 /**

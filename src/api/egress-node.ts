@@ -44,6 +44,10 @@ export const egressNodeStatus = z
             )
             .optional(),
           isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
+          problem: z
+            .enum(['Down', 'NoCarrier', 'NoEthernetHeader'])
+            .describe('Why no egress traffic can use the interface now.')
+            .optional(),
         }),
       )
       .describe('The network interfaces by which the node is connected to networks outside the cluster.')

@@ -1,30 +1,75 @@
-import { type Address, familyOf } from '../net/address.ts'
-import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import { type Address, familyOf, isLinkLocal, parseAddress } from '../net/address.ts'
+import { contains, type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
 import type { ClusterDestination, Tables } from './tables.ts'
+import type { WorldNode } from './world.ts'
 
 /**
  * Destinations that no policy applies to. What is in this node's own pod CIDR but is none of its pods goes to the stack,
  * which refuses it. In chained mode the stack knows the way to all of them; nodes are told from pods all the same, because no
  * pod may speak to a node's tunnel.
  */
-export function resolveCluster({ world, nodes, self }: Context): ReadonlyMap<Prefix, ClusterDestination> {
+export function resolveCluster(
+  context: Context,
+  egressIps: Tables['egressIps'],
+): ReadonlyMap<Prefix, ClusterDestination> {
+  const { world, nodes, self } = context
   const cluster = new Map<Prefix, ClusterDestination>()
+  const lingering = world.lingeringOrders
+  const withFlows = (address: Address): { readonly carriesFlows?: true } =>
+    egressIps.has(address) || lingering?.has(address) ? { carriesFlows: true } : {}
   for (const prefix of [...world.settings.stackCIDRs, ...world.settings.nonMasqueradeCIDRs])
     cluster.set(prefix, { kind: 'stack' })
   /* What two nodes claim is this node's own, or else the first's by name. */
   const others = nodes.filter(({ name }) => name !== self.name).reverse()
+  for (const node of others)
+    for (const address of secondAddresses(node, context))
+      cluster.set(hostPrefix(address), {
+        kind: 'node',
+        tunnelAddress: tunnelAddressOf(node),
+        ...withFlows(address),
+      })
   for (const node of [...others, self]) {
     const isSelf = node.name === self.name
     const tunnelAddress = tunnelAddressOf(node)
     const byStack = isSelf || world.settings.isChained
     for (const prefix of node.podCIDRs)
       cluster.set(prefix, byStack ? { kind: 'stack' } : { kind: 'pods', tunnelAddress })
+    if (isSelf)
+      for (const address of world.ownAddresses ?? [])
+        cluster.set(hostPrefix(address), { kind: 'host', ...withFlows(address) })
     for (const address of node.internalIPs)
       cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : { kind: 'node', tunnelAddress })
   }
   return cluster
+}
+
+/**
+ * Another node's addresses besides its InternalIPs, if they are on a link with an InternalIP of it or on a link of this node.
+ * An address from elsewhere (of a private bridge, or a public one that the node has for itself) may be another host's to this
+ * node. Packets for it would leave with another address than their policy's.
+ */
+function secondAddresses(node: WorldNode, { interfaces, self }: Context): readonly Address[] {
+  const own = linksOf(interfaces.get(self.name))
+  const links = linksOf(interfaces.get(node.name)).filter((link) =>
+    node.internalIPs.some((address) => contains(link, address)),
+  )
+  return (interfaces.get(node.name) ?? [])
+    .flatMap(({ addresses, added = [] }) => [...addresses, ...added])
+    .flatMap((text) => parseAddress(text) ?? [])
+    .filter((address) => !isNear(address) && [...own, ...links].some((link) => contains(link, address)))
+}
+
+function linksOf(interfaces: ReturnType<Context['interfaces']['get']>): readonly Prefix[] {
+  return (interfaces ?? []).flatMap(({ subnets = [] }) => subnets).flatMap((text) => parsePrefix(text) ?? [])
+}
+
+const linkLocal4 = parsePrefix('169.254.0.0/16')
+
+/** The same address means another host on each link. */
+function isNear(address: Address): boolean {
+  return isLinkLocal(address) || (linkLocal4 !== undefined && contains(linkLocal4, address))
 }
 
 function hostPrefix(address: Address): Prefix {

@@ -648,6 +648,41 @@ describe('the cluster', () => {
     assert.deepEqual(cluster.get(prefix('172.18.0.2/32')), { kind: 'host' })
     assert.deepEqual(cluster.get(prefix('fc00::2/128')), { kind: 'host' })
   })
+  test('is every address of this node, whatever else claims it', () => {
+    const ownAddresses = ['169.254.20.10', '172.18.0.100', '172.18.0.42', '172.18.255.255'].map(address)
+    const { cluster: own } = resolve(world({ ciliumPolicies: [ciliumPolicy('outpost')], ownAddresses }))
+    for (const each of ['169.254.20.10/32', '172.18.0.100/32', '172.18.255.255/32'])
+      assert.deepEqual(own.get(prefix(each)), { kind: 'host' })
+    assert.deepEqual(own.get(prefix('172.18.0.42/32')), { kind: 'host', carriesFlows: true })
+  })
+  test('is what other nodes have on links that they share, and nothing that may be another host’s', () => {
+    const [first, ...others] = world().egressNodes
+    assert.ok(first)
+    const elsewhere = egressNode('worker2', 1, [
+      device('eth0', ['172.18.0.5', '172.18.0.101', 'fe80::5'], { subnets: ['172.18.0.0/16'] }),
+      device('eth1', ['192.168.50.5'], { subnets: ['192.168.50.0/24'] }),
+      device('docker0', ['172.17.0.1'], { subnets: ['172.17.0.0/16'] }),
+      device('anycast0', ['8.8.8.8', '169.254.20.10']),
+    ])
+    const own = egressNode('worker', 0, [
+      device('eth0', ['172.18.0.2'], { subnets: ['172.18.0.0/16', '169.254.0.0/16'] }),
+      device('eth1', ['192.168.50.2'], { subnets: ['192.168.50.0/24'] }),
+    ])
+    const gateways = others.filter(({ metadata }) => metadata.name !== 'worker2')
+    const { cluster: known } = resolve(
+      world({ ciliumPolicies: [ciliumPolicy('outpost')], egressNodes: [own, elsewhere, ...gateways] }),
+    )
+    const tunnelled = { kind: 'node', tunnelAddress: '172.18.0.5' }
+    assert.deepEqual(known.get(prefix('172.18.0.101/32')), tunnelled)
+    assert.deepEqual(known.get(prefix('192.168.50.5/32')), tunnelled)
+    assert.deepEqual(known.get(prefix('172.18.0.42/32')), {
+      kind: 'node',
+      tunnelAddress: '172.18.0.4',
+      carriesFlows: true,
+    })
+    for (const each of ['172.17.0.1/32', '8.8.8.8/32', '169.254.20.10/32', 'fe80::5/128'])
+      assert.equal(known.get(prefix(each)), undefined)
+  })
   test('is what the stack knows: Services, its own absent pods, what leaves as it is', () => {
     for (const each of ['10.96.0.0/12', '10.244.1.0/24', '192.168.0.0/16'])
       assert.deepEqual(cluster.get(prefix(each)), { kind: 'stack' })

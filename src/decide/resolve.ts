@@ -3,6 +3,7 @@ import { resolveCluster, resolveNodes } from './cluster.ts'
 import { type Context, gatherContext } from './context.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './gateways/egress-ips.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
+import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
@@ -23,9 +24,10 @@ export function resolve(world: World): Tables {
   return {
     ...resolvePods(context),
     egressIps,
+    ownerless: ownerlessAddresses(context.exits),
     pools: resolvePools(context, egressIps),
     poolAddresses: resolvePoolAddresses(context),
-    cluster: resolveCluster(context),
+    cluster: resolveCluster(context, egressIps),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),

@@ -16,6 +16,8 @@ export interface Tables {
   /** By group id. */
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
+  /** Egress IPs whose owner is alive, but not the interface that has them: the first in the order takes them over. */
+  readonly ownerless: ReadonlySet<Address>
   readonly pools: readonly Pool[]
   /** Addresses from the pools of policies, each with the node that is to have it on its interface. */
   readonly poolAddresses: ReadonlyMap<Address, PoolAddress>
@@ -42,10 +44,11 @@ export interface Group {
   readonly keepsAddress: boolean
 }
 
+/** `carriesFlows`: an egress IP. Packets for its ports that have an owner belong to flows of pods, not to the node. */
 export type ClusterDestination =
   /** An address of another node, or the pods of another node. */
-  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address }
-  | { readonly kind: 'host' }
+  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
+  | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' }
 
 export type Rule =

@@ -23,6 +23,8 @@ export interface World {
   /** By name, the gateways that do not answer this node's probes, and those that do. */
   readonly unreachableNodes?: ReadonlySet<string>
   readonly reachableNodes?: ReadonlySet<string>
+  /** Of the agent: every address at which its own node's kernel delivers a packet to the node, broadcast addresses among them. */
+  readonly ownAddresses?: readonly Address[]
   /** What this node remembers of the ports that were leased to it. */
   readonly ownLeases?: OwnLeases
   /** By egress IP that flows may still have: who may answer for it, by tunnel address, as of the last decision. */

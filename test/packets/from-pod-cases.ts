@@ -228,6 +228,11 @@ export const cases: readonly Case[] = [
     verdict: 'DROP_NO_ROUTE',
   },
   {
+    name: 'multicast that a router could forward, which gateways do not',
+    packet: pod('239.1.1.1').udp(40000, 1900),
+    verdict: 'DROP_MULTICAST',
+  },
+  {
     name: 'the last hop of a packet',
     packet: pod('198.51.100.9', { timeToLive: 1 }).udp(40000, 53),
     verdict: 'DROP_TTL_EXCEEDED',

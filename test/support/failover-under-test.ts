@@ -29,6 +29,7 @@ export function device(changes: Partial<NodeDevice> = {}): NodeDevice {
     addresses: [self],
     subnets: [parsePrefix('192.0.2.0/24') as Prefix],
     isDefaultRoute: true,
+    defaultMetrics: { 4: 0 },
     peerIndex: undefined,
     masterIndex: undefined,
     vxlanPort: undefined,
@@ -43,8 +44,13 @@ function egressIpsOf(orders: Orders): ReadonlyMap<Address, EgressIp> {
 }
 
 /** As much of the tables as failover reads. */
-export function tablesWith(orders: Orders, witnesses: readonly Address[] = []): Tables {
+export function tablesWith(
+  orders: Orders,
+  witnesses: readonly Address[] = [],
+  ownerless: readonly Address[] = [],
+): Tables {
   return {
+    ownerless: new Set(ownerless),
     self: { tunnelAddress: self },
     egressIps: egressIpsOf(orders),
     groups: new Map(),
@@ -116,8 +122,13 @@ export class FailoverUnderTest {
     return this
   }
 
-  apply(orders: Orders, devices: readonly NodeDevice[] = [device()]): void {
-    this.step({ kind: 'tablesApplied', tables: tablesWith(orders), lingering: new Map(), devices })
+  apply(
+    orders: Orders,
+    devices: readonly NodeDevice[] = [device()],
+    ownerless: readonly Address[] = [],
+  ): void {
+    const tables = tablesWith(orders, [], ownerless)
+    this.step({ kind: 'tablesApplied', tables, lingering: new Map(), devices })
   }
 
   relisted(rejoin: number = this.state.rejoins): void {

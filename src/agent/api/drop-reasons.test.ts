@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { defaultObjectFile } from '../../datapath/datapath.ts'
 import { readBtf } from '../../datapath/layout/btf.ts'
@@ -19,4 +19,14 @@ test('every drop of the datapath has a text and a remedy, and no two the same te
 test('a drop is named by its verdict, in the same words everywhere', () => {
   assert.equal(describeVerdict('DROP_NO_GATEWAY'), 'No egress gateway found (DROP_NO_GATEWAY)')
   assert.equal(describeVerdict('DROP_OF_TOMORROW'), 'DROP_OF_TOMORROW (DROP_OF_TOMORROW)')
+})
+
+test('docs/networks.md lists every reason in these words', () => {
+  const text = readFileSync(new URL('../../../docs/networks.md', import.meta.url), 'utf8')
+  const listed = text.split('\n').filter((line) => line.startsWith('| `DROP_'))
+  const expected = Object.entries(dropReasons).map(
+    ([name, { text: meaning, remedy }]) =>
+      `| \`${name}\` | ${meaning} | ${remedy.charAt(0).toUpperCase()}${remedy.slice(1)}. |`,
+  )
+  assert.deepEqual(listed, expected)
 })

@@ -101,6 +101,10 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     text: 'Fragmentation needed',
     remedy: 'lower the MTU of the sender, or raise the MTU of the egress device',
   },
+  DROP_MULTICAST: {
+    text: 'Multicast beyond the link',
+    remedy: 'send with a TTL of 1, or exclude the group from the policy (excludedCIDRs)',
+  },
 }
 
 export function dropReason(verdict: string): DropReason {

@@ -112,6 +112,7 @@ function noteTables(before: FailoverState, event: EventOf<'tablesApplied'>, now:
     tunnelAddress,
     noMemberBecause: undefined,
     orders: new Map([...lingering, ...tables.egressIps].map(([address, { order }]) => [address, order])),
+    ownerless: tables.ownerless,
     devices,
     poolPlaces: wanted,
     poolProblems: problems,

@@ -31,7 +31,7 @@ function planNothing(state: FailoverState): MovePlan {
 /** Undefined while nothing may be moved: a node that was absent decides nothing by what it knew before. */
 export function planMoves(state: FailoverState, nowMs: number): MovePlan | undefined {
   if (state.noMemberBecause !== undefined) return planNothing(state)
-  const { tunnelAddress: self, orders, devices, gateways, cutOffSinceMs, rejoin } = state
+  const { tunnelAddress: self, orders, ownerless, devices, gateways, cutOffSinceMs, rejoin } = state
   if (self === undefined || rejoin?.isQuiet) return undefined
   const before = foreignAddresses(state)
   const taken = new Map(
@@ -40,7 +40,7 @@ export function planMoves(state: FailoverState, nowMs: number): MovePlan | undef
       { times: Math.max(recentTakeovers(state, address, nowMs).length, 1) },
     ]),
   )
-  const takenOver = planTakeovers({ orders, self, gateways, taken, cutOffSinceMs, nowMs })
+  const takenOver = planTakeovers({ orders, ownerless, self, gateways, taken, cutOffSinceMs, nowMs })
   const places = [...takenOver].map((address) => [address, linkOf(address, devices)?.name] as const)
   const found = places.flatMap(([address, name]) => (name === undefined ? [] : [[address, name] as const]))
   const own = [...orders.keys()].filter((address) => orders.get(address)?.[0] === self)

@@ -19,6 +19,8 @@ export interface FailoverState {
   readonly noMemberBecause: string | undefined
   /** By egress IP: who may answer for it, by tunnel address, the owner first. */
   readonly orders: ReadonlyMap<Address, readonly Address[]>
+  /** Those whose owner is alive, but not the interface that has them. */
+  readonly ownerless: ReadonlySet<Address>
   readonly devices: readonly NodeDevice[]
   /** By address from a pool that is this node's own, its device's name. */
   readonly poolPlaces: ReadonlyMap<Address, string>
@@ -133,6 +135,7 @@ export function startOfFailover(node: string, held: ReadonlyMap<Address, string>
     tunnelAddress: undefined,
     noMemberBecause: undefined,
     orders: new Map(),
+    ownerless: new Set(),
     devices: [],
     poolPlaces: new Map(),
     poolProblems: [],

@@ -2,14 +2,21 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
 import { address, prefix } from '../../../test/support/world-builder.ts'
-import { putAddress } from '../../linux/device-addresses.ts'
+import { deleteAddress, putAddress } from '../../linux/device-addresses.ts'
 import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
 import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { putRoute } from '../../linux/routes.ts'
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts'
 import type { Address } from '../../net/address.ts'
-import { listNodeDevices, type NodeDevice, overlayName, prepareKernel, withoutAdded } from './node-network.ts'
+import {
+  listNodeDevices,
+  listOwnAddresses,
+  type NodeDevice,
+  overlayName,
+  prepareKernel,
+  withoutAdded,
+} from './node-network.ts'
 
 const skip = privateNamespacesRefused
 if (!skip) enterPrivateNamespaces()
@@ -31,6 +38,23 @@ test('IPv6 is forwarded only where it is used, and the node keeps the routes tha
     listNodeDevices(netlink).filter(({ name }) => name === 'eth0'),
   )
   assert.deepEqual(knobs(), ['1', '2'])
+})
+
+test('the node’s own addresses are those of all its devices, and they are current', { skip }, () => {
+  using netlink = new Netlink()
+  const loopback = findDevice(netlink, 'lo')?.index ?? 0
+  const eth0 = findDevice(netlink, 'eth0')?.index ?? 0
+  setDevice(netlink, loopback, { isUp: true })
+  const vip = { index: loopback, address: address('172.18.0.100'), prefixLength: 32 }
+  putAddress(netlink, { index: eth0, address: address('172.18.0.2'), prefixLength: 16 })
+  putAddress(netlink, { index: eth0, address: address('fc00::2'), prefixLength: 64 })
+  putAddress(netlink, { index: loopback, address: address('169.254.20.10'), prefixLength: 32 })
+  const before = ['169.254.20.10', '172.18.0.2', '172.18.255.255', 'fc00::2']
+  assert.deepEqual(listOwnAddresses(netlink).toSorted(), before)
+  putAddress(netlink, vip)
+  assert.deepEqual(listOwnAddresses(netlink).toSorted(), [...before, '172.18.0.100'].toSorted())
+  deleteAddress(netlink, vip)
+  assert.deepEqual(listOwnAddresses(netlink).toSorted(), before)
 })
 
 test('an egress IP that the agent has added is none of the node’s own addresses', () => {

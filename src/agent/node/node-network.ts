@@ -10,8 +10,8 @@ import {
 import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
-import { type Address, familyOf } from '../../net/address.ts'
-import { type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
+import { lastAddress, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
 
@@ -27,15 +27,45 @@ export interface NodeDevice extends Device {
   readonly subnets: readonly Prefix[]
   /** Of its default routes. */
   readonly routers?: readonly Address[]
+  /** It has the default route with the lowest metric, of either family. */
   readonly isDefaultRoute: boolean
+  /** By family, the metric of its default route. */
+  readonly defaultMetrics: DefaultMetrics
+}
+
+type DefaultMetrics = { readonly [F in Family]?: number }
+
+/** What the agent knows of its node's network until something changes it. */
+export interface NodeNetwork {
+  readonly devices: readonly NodeDevice[]
+  readonly ownAddresses: readonly Address[]
+}
+
+export function observeNetwork(netlink: Netlink): NodeNetwork {
+  return { devices: listNodeDevices(netlink), ownAddresses: listOwnAddresses(netlink) }
+}
+
+/**
+ * Every address at which the kernel delivers a packet to this node, whatever device has it, and the broadcast addresses of
+ * its subnets. Not loopback, which no packet on a wire may name, and not fe80::/10, which means another host on each link.
+ */
+export function listOwnAddresses(netlink: Netlink): Address[] {
+  const addresses = listAddresses(netlink).filter(
+    ({ scope, isTentative, address }) => scope !== 'host' && !isTentative && !isLinkLocal(address),
+  )
+  return [...new Set(addresses.flatMap((each) => [each.address, ...broadcastOf(each)]))]
+}
+
+function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address[] {
+  const subnet = parsePrefix(`${address}/${prefixLength}`)
+  return subnet === undefined || familyOf(address) === 6 || prefixLength > 30 ? [] : [lastAddress(subnet)]
 }
 
 /** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
-  const defaults = ([4, 6] as const)
-    .flatMap((family) => listRoutes(netlink, { family }))
-    .filter((route) => prefixLength(route.destination) === 0 && route.kind === 'unicast')
+  const defaults = listDefaultRoutes(netlink)
+  const preferred = new Set([4, 6].map((family) => defaults.find((each) => each.family === family)?.ifindex))
   return listDevices(netlink)
     .filter((device) => !device.isLoopback)
     .map((device) => {
@@ -47,9 +77,24 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
         routers: [
           ...new Set(defaults.flatMap(({ ifindex, via }) => (ifindex === device.index && via ? via : []))),
         ],
-        isDefaultRoute: defaults.some(({ ifindex }) => ifindex === device.index),
+        isDefaultRoute: preferred.has(device.index),
+        defaultMetrics: Object.fromEntries(
+          defaults
+            .filter(({ ifindex }) => ifindex === device.index)
+            .toReversed()
+            .map(({ family, metric }) => [family, metric]),
+        ),
       }
     })
+}
+
+/** The lowest metric first, which is the one that the kernel would use. */
+function listDefaultRoutes(netlink: Netlink) {
+  return ([4, 6] as const)
+    .flatMap((family) => listRoutes(netlink, { family }).map((route) => ({ ...route, family })))
+    .filter(({ destination, kind }) => prefixLength(destination) === 0 && kind === 'unicast')
+    .map(({ family, ifindex, via, metric = 0 }) => ({ family, ifindex, via, metric }))
+    .toSorted((a, b) => a.metric - b.metric)
 }
 
 function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {
@@ -59,28 +104,6 @@ function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Pre
 
 function isUsable(address: DeviceAddress): boolean {
   return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
-}
-
-/** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
-function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
-  const names = [device.name, ...device.alternativeNames]
-  if (!pattern.endsWith('+')) return names.includes(pattern)
-  return names.some((name) => name.startsWith(pattern.slice(0, -1)))
-}
-
-/**
- * The devices by which the world reaches this node: those that the configuration names, or without any the one with the
- * tunnel's address and those of default routes.
- */
-export function selectNativeDevices(
-  devices: readonly NodeDevice[],
-  patterns: readonly string[],
-  tunnelAddress: Address,
-): NodeDevice[] {
-  const native = devices.filter((device) => device.name !== overlayName)
-  if (patterns.length > 0)
-    return native.filter((device) => patterns.some((pattern) => matchesPattern(device, pattern)))
-  return native.filter((device) => device.isDefaultRoute || device.addresses.includes(tunnelAddress))
 }
 
 /** The node's own addresses, without egress IPs that the agent has added: those go to another node some day. */

@@ -153,19 +153,15 @@ export const port = number<number>(2, {
   write: (buffer, at, value) => void buffer.writeUInt16BE(value, at),
 })
 
-const flag8 = number<boolean>(1, {
-  read: (buffer, at) => buffer.readUInt8(at) !== 0,
-  write: (buffer, at, value) => void buffer.writeUInt8(value ? 1 : 0, at),
-})
-const flag16 = number<boolean>(2, {
-  read: (buffer, at) => buffer.readUInt16LE(at) !== 0,
-  write: (buffer, at, value) => void buffer.writeUInt16LE(value ? 1 : 0, at),
-})
-const flag32 = number<boolean>(4, {
-  read: (buffer, at) => buffer.readUInt32LE(at) !== 0,
-  write: (buffer, at, value) => void buffer.writeUInt32LE(value ? 1 : 0, at),
-})
-export const flag: FieldKind<boolean> = (type) => flag8(type) ?? flag16(type) ?? flag32(type)
+export const flag: FieldKind<boolean> = (type) => {
+  const raw = u8(type) ?? u16(type) ?? u32(type)
+  return (
+    raw && {
+      read: (...from) => raw.read(...from) !== 0,
+      write: (buffer, at, is) => raw.write(buffer, at, Number(is)),
+    }
+  )
+}
 
 /** A u64 in two u32, low half first: where alignment to eight would pad the key of a trie. */
 export const u64Halves: FieldKind<bigint> = (type) =>

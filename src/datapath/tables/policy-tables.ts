@@ -28,8 +28,8 @@ export const policyTables = (btf: Btf) => ({
 export type Pod = Decoded<typeof podCodec>
 
 export type ClusterEntry =
-  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address }
-  | { readonly kind: 'host' }
+  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
+  | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' }
 
 interface RuleKey {
@@ -84,22 +84,33 @@ export function clusterKeyCodec(btf: Btf): Codec<Prefix> {
   )
 }
 
+const clusterKinds = [
+  ['node', 'CLUSTER_NODE'],
+  ['pods', 'CLUSTER_PODS'],
+  ['host', 'CLUSTER_HOST'],
+  ['stack', 'CLUSTER_STACK'],
+] as const
+
 function clusterCodec(btf: Btf): Codec<ClusterEntry> {
-  const kinds = btf.enumeration('cluster_kind')
-  const inner = codec(btf.struct('cluster_destination'), { kind: named(kinds), node: address })
-  /* The bytes hold `::` where there is no node. Nobody reads it there. */
+  const inner = codec(btf.struct('cluster_destination'), {
+    kind: named(btf.enumeration('cluster_kind')),
+    carries_flows: flag,
+    node: address,
+  })
+  /* `::` stands in the bytes where there is no node; no one reads it there. */
   const nowhere = '::' as Address
   return seenAs(
     inner,
-    (entry: ClusterEntry) => {
-      if (entry.kind === 'node') return { kind: 'CLUSTER_NODE', node: entry.tunnelAddress }
-      if (entry.kind === 'pods') return { kind: 'CLUSTER_PODS', node: entry.tunnelAddress }
-      return { kind: entry.kind === 'host' ? 'CLUSTER_HOST' : 'CLUSTER_STACK', node: nowhere }
-    },
+    (entry: ClusterEntry) => ({
+      kind: clusterKinds.find(([kind]) => kind === entry.kind)?.[1] ?? 'CLUSTER_STACK',
+      carries_flows: entry.kind !== 'stack' && entry.carriesFlows === true,
+      node: 'tunnelAddress' in entry ? entry.tunnelAddress : nowhere,
+    }),
     (entry) => {
-      if (entry.kind === 'CLUSTER_NODE') return { kind: 'node', tunnelAddress: entry.node }
-      if (entry.kind === 'CLUSTER_PODS') return { kind: 'pods', tunnelAddress: entry.node }
-      return { kind: entry.kind === 'CLUSTER_HOST' ? 'host' : 'stack' }
+      const kind = clusterKinds.find(([, name]) => name === entry.kind)?.[0] ?? 'stack'
+      if (kind === 'stack') return { kind }
+      const flows = entry.carries_flows ? { carriesFlows: true as const } : {}
+      return kind === 'host' ? { kind, ...flows } : { kind, tunnelAddress: entry.node, ...flows }
     },
   )
 }

@@ -28,6 +28,8 @@ export const portTables = (btf: Btf) => ({
 })
 
 export interface EgressIpEntry {
+  /** The only device by which its packets leave this node. Default: the kernel's routes choose one. */
+  readonly ifindex?: number
   /** Tunnel addresses, the owner first. */
   readonly order: readonly Address[]
   /** By block of 16 ports: the slot that owns it, or this very node, whatever its slot. */
@@ -68,13 +70,23 @@ function egressIpCodec(btf: Btf): Codec<EgressIpEntry> {
   )
   const inner = record(btf.struct('egress_ip'), {
     holderCount: u32,
+    ifindex: u32,
     order: array(address),
     blockOwner: encodedOnce(array(owner)),
   })
   return seenAs(
     inner,
-    ({ order, blockOwner }: EgressIpEntry) => ({ holderCount: order.length, order, blockOwner }),
-    ({ holderCount, order, blockOwner }) => ({ order: order.slice(0, holderCount), blockOwner }),
+    ({ ifindex = 0, order, blockOwner }: EgressIpEntry) => ({
+      holderCount: order.length,
+      ifindex,
+      order,
+      blockOwner,
+    }),
+    ({ holderCount, ifindex, order, blockOwner }) => ({
+      ...(ifindex === 0 ? {} : { ifindex }),
+      order: order.slice(0, holderCount),
+      blockOwner,
+    }),
   )
 }
 

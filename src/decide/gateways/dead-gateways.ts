@@ -1,7 +1,7 @@
 import type { Address } from '../../net/address.ts'
 import type { Served } from '../pools/pool-decisions.ts'
 import type { TimelessCondition } from '../status/conditions.ts'
-import type { Problem } from '../status/gateway-problems.ts'
+import type { Problem } from '../status/policy-conditions/gateway-problems.ts'
 import { tunnelAddressOf } from './gateways.ts'
 
 /** Who may answer for each egress IP, by tunnel address, the owner first. */

@@ -89,6 +89,10 @@ export function ordersByAddress(context: Gateways): ReadonlyMap<Address, readonl
   const homes = nodesByAddress(context)
   for (const policy of distinctPolicies(context))
     for (const [address, candidate] of candidatesOf(policy, context)) {
+      if (candidate.isOut) {
+        if (!candidates.has(address)) candidates.set(address, new Map())
+        continue
+      }
       if ((homes.get(address) ?? candidate.node) !== candidate.node) continue
       const known = candidates.get(address) ?? new Map<string, Candidate>()
       candidates.set(address, known)
@@ -123,20 +127,22 @@ function distinctPolicies({ policies, exits }: Gateways): readonly Policy[] {
 interface Candidate {
   readonly node: WorldNode
   readonly rank: string
+  /** Its interface carries no traffic: a successor answers in its place, or nobody. */
+  readonly isOut: boolean
 }
 
 function* candidatesOf(policy: Policy, context: Gateways): Generator<readonly [Address, Candidate]> {
   const gateways = (context.exits.get(policy.id) ?? []).flat()
-  for (const { node, egressIps, isHolding } of gateways)
+  for (const { node, egressIps, isHolding, outage } of gateways)
     for (const address of [egressIps[4], egressIps[6]])
       if (address !== undefined) {
-        yield [
-          address,
-          { node, rank: isHolding ? `0 ${node.name}` : `1 ${successorRank(policy, address, node)}` },
-        ]
+        const rank = isHolding ? `0 ${node.name}` : `1 ${successorRank(policy, address, node)}`
+        yield [address, { node, rank, isOut: outage !== undefined }]
         for (const other of gateways)
-          if (other.node !== node && isOnLinkOf(context, other.node, address))
-            yield [address, { node: other.node, rank: `2 ${successorRank(policy, address, other.node)}` }]
+          if (other.node !== node && isOnLinkOf(context, other.node, address)) {
+            const rank = `2 ${successorRank(policy, address, other.node)}`
+            yield [address, { node: other.node, rank, isOut: false }]
+          }
       }
 }
 
@@ -150,11 +156,13 @@ function successorRank({ spread }: Policy, address: Address, { name }: WorldNode
 }
 
 function isOnLinkOf({ interfaces }: Gateways, node: WorldNode, address: Address): boolean {
-  return (interfaces.get(node.name) ?? []).some(({ subnets = [] }) =>
-    subnets.some((text) => {
-      const subnet = parsePrefix(text)
-      return subnet !== undefined && contains(subnet, address)
-    }),
+  return (interfaces.get(node.name) ?? []).some(
+    ({ problem, subnets = [] }) =>
+      problem === undefined &&
+      subnets.some((text) => {
+        const subnet = parsePrefix(text)
+        return subnet !== undefined && contains(subnet, address)
+      }),
   )
 }
 

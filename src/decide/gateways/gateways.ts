@@ -4,6 +4,7 @@ import { fnv1a32 } from '../ids.ts'
 import type { AddressChoice, Exit, Policy } from '../policies/policies.ts'
 import type { EgressIps } from '../pools/egress-pool.ts'
 import type { WorldNode, WorldPod } from '../world.ts'
+import { type Outage, outageOf } from './outages.ts'
 
 /** A node that a policy selects, with the address of each family that traffic leaves with there. */
 export interface Gateway {
@@ -11,6 +12,8 @@ export interface Gateway {
   readonly egressIps: EgressIps
   /** The node has these addresses now. A given egress IP may not have come yet, or have moved. */
   readonly isHolding: boolean
+  /** Its interface carries no traffic now. */
+  readonly outage?: Outage
 }
 
 export function hasEgressIp({ egressIps }: Gateway): boolean {
@@ -59,7 +62,7 @@ export function gatewaysOf(
 ): readonly Gateway[] {
   const gateways = nodes
     .filter(({ labels }) => exit.selectsNode(labels))
-    .map((node) => ({ node, ...addressesOf(exit.address, node, interfaces.get(node.name) ?? []) }))
+    .map((node) => gatewayOf(exit.address, node, interfaces.get(node.name) ?? []))
   return exit.address.by === 'address' ? [...holdersOf(gateways), ...gateways.filter(isNoHolder)] : gateways
 }
 
@@ -67,6 +70,15 @@ const isNoHolder = ({ isHolding }: Gateway): boolean => !isHolding
 
 function holdersOf(gateways: readonly Gateway[]): readonly Gateway[] {
   return gateways.filter(({ isHolding }) => isHolding)
+}
+
+/** Without an Ethernet header no program sees the replies, so such an interface has no egress IP. */
+function gatewayOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Gateway {
+  const addresses = addressesOf(choice, node, interfaces)
+  const outage = outageOf(addresses.egressIps, interfaces)
+  if (outage === undefined) return { node, ...addresses }
+  const egressIps = outage.problem === 'NoEthernetHeader' ? {} : addresses.egressIps
+  return { node, ...addresses, egressIps, outage }
 }
 
 function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Omit<Gateway, 'node'> {
@@ -154,7 +166,7 @@ export function openGateways(
   const isLocal = ({ node }: Gateway): boolean => zone !== undefined && node.labels[zoneLabel] === zone
   const isGiven = policy.exits[exitIndex]?.address.by === 'pool'
   const isUsable = (gateway: Gateway): boolean =>
-    !ineligible.has(gateway.node.name) && (isGiven || hasEgressIp(gateway))
+    !ineligible.has(gateway.node.name) && gateway.outage === undefined && (isGiven || hasEgressIp(gateway))
   const local = gateways.filter(isLocal)
   const localFirst = [...local, ...gateways.filter((gateway) => !isLocal(gateway))]
   const candidates = {

@@ -67,6 +67,8 @@ interface TakeoverSituation {
   readonly taken: ReadonlyMap<Address, Taken>
   /** Since when this node has reached nobody. */
   readonly cutOffSinceMs?: number | undefined
+  /** Those that no owner answers for, although it is alive: its interface carries no traffic. */
+  readonly ownerless?: ReadonlySet<Address>
   readonly nowMs: number
 }
 
@@ -82,7 +84,10 @@ export function planTakeovers(situation: TakeoverSituation): ReadonlySet<Address
   if (cutOffSinceMs !== undefined && nowMs - cutOffSinceMs >= giveUpAfterMs) return held
   for (const [address, order] of orders) {
     const before = order.slice(0, Math.max(order.indexOf(self), 0))
-    if (before.length === 0) continue
+    if (before.length === 0) {
+      if (order[0] === self && situation.ownerless?.has(address)) held.add(address)
+      continue
+    }
     const lives = before.map((gateway) => gateways.get(gateway))
     const isNext =
       cutOffSinceMs === undefined && lives.every((life) => life?.isUnreachable === true && life.isWitnessed)

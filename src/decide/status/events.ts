@@ -36,6 +36,7 @@ export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: Nodes
     ...onceEvents(before, after),
     ...addressEvents(before, after, nodes),
     ...deadGatewayEvents(before, after),
+    ...outageEvents(before, after),
     ...grantEvents(before, after, nodes),
     ...healthEvents(before, after, nodes),
   ]
@@ -77,6 +78,22 @@ function deadGatewayEvents(before: StatusSeen, after: StatusSeen): readonly Even
   return is === undefined
     ? [{ type: 'Normal', reason: 'GatewayHealthy', message: 'Every gateway is healthy.' }]
     : [{ type: 'Warning', reason: 'GatewayUnhealthy', message: is.message }]
+}
+
+/** Which interface carries no traffic, who answers in its place, and when all are back. */
+function outageEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
+  const type = 'InterfaceUnusable'
+  const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
+  if (was?.message === is?.message) return []
+  return is === undefined
+    ? [
+        {
+          type: 'Normal',
+          reason: 'InterfacesUsable',
+          message: 'The interfaces of all gateways carry traffic.',
+        },
+      ]
+    : [{ type: 'Warning', reason: type, message: is.message }]
 }
 
 function grantEvents(before: StatusSeen, after: StatusSeen, { names }: NodesSeen): readonly EventText[] {

@@ -23,6 +23,8 @@ import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
+import { describeGroups } from './group-statuses.ts'
+import { lacksInternalIP } from './node-conditions.ts'
 import {
   type ExitsSeen,
   exitProblems,
@@ -30,14 +32,14 @@ import {
   isServedByOthers,
   type Problem,
   zoneProblems,
-} from './gateway-problems.ts'
-import { routedConditions } from './given-addresses.ts'
-import { describeGroups } from './group-statuses.ts'
-import { lacksInternalIP } from './node-conditions.ts'
-import { poolConditions } from './pool-conditions.ts'
+} from './policy-conditions/gateway-problems.ts'
+import { routedConditions } from './policy-conditions/given-addresses.ts'
+import { outageConditions, outageProblems } from './policy-conditions/interface-conditions.ts'
+import { poolConditions } from './policy-conditions/pool-conditions.ts'
+import { remarkConditions } from './policy-conditions/remark-conditions.ts'
+import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
+import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
 import { refusalConditions } from './refusals.ts'
-import { remarkConditions } from './remark-conditions.ts'
-import { familyConditions, selectionConditions } from './selection-conditions.ts'
 import { summarise } from './status-summary.ts'
 
 /** What a policy's status says, without the times that the writer adds. */
@@ -86,6 +88,8 @@ export function explainPolicies(
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
       ...remarkConditions(policy, world),
+      ...unservedDestinationConditions(policy, world),
+      ...outageConditions(served, known.orders),
     ]
     addClaims(claims, policy)
     const { generation } = policy
@@ -215,6 +219,7 @@ function readyConditions(
     ),
     ...ofExits.filter((problem) => !isServedByOthers(policy, active, problem)),
     ...healthProblems(served),
+    ...outageProblems(served, orders),
     ...deadGatewayProblems(served, orders),
     ...zoneProblems(served),
   ]

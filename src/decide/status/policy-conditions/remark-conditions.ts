@@ -1,7 +1,7 @@
-import { overlaps, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
-import type { Policy } from '../policies/policies.ts'
-import type { World } from '../world.ts'
-import type { TimelessCondition } from './conditions.ts'
+import { overlaps, type Prefix, parsePrefix, prefixLength } from '../../../net/prefix.ts'
+import type { Policy } from '../../policies/policies.ts'
+import type { World } from '../../world.ts'
+import type { TimelessCondition } from '../conditions.ts'
 
 const multicast = (['224.0.0.0/4', 'ff00::/8'] as const).map((text) => parsePrefix(text) as Prefix)
 

@@ -1,7 +1,7 @@
-import { comparePrefixes, overlaps } from '../../net/prefix.ts'
-import type { Gateway } from '../gateways/gateways.ts'
-import type { Policy } from '../policies/policies.ts'
-import type { TimelessCondition } from './conditions.ts'
+import { comparePrefixes, overlaps } from '../../../net/prefix.ts'
+import type { Gateway } from '../../gateways/gateways.ts'
+import type { Policy } from '../../policies/policies.ts'
+import type { TimelessCondition } from '../conditions.ts'
 
 /** The words of the first are those that users of this kind know. */
 export function poolConditions(

@@ -1,7 +1,7 @@
-import { familyOfPrefix } from '../../net/prefix.ts'
-import { type Exits, hasEgressIp } from '../gateways/gateways.ts'
-import type { Policy } from '../policies/policies.ts'
-import type { TimelessCondition } from './conditions.ts'
+import { familyOfPrefix } from '../../../net/prefix.ts'
+import { type Exits, hasEgressIp } from '../../gateways/gateways.ts'
+import type { Policy } from '../../policies/policies.ts'
+import type { TimelessCondition } from '../conditions.ts'
 
 /** A policy that selects nothing, whatever was meant: its pods leave as if there were no policy. */
 export function selectionConditions(

@@ -1,7 +1,7 @@
-import { type Address, parseAddress } from '../../net/address.ts'
-import { contains, type Prefix, parsePrefix } from '../../net/prefix.ts'
-import type { Gateway } from '../gateways/gateways.ts'
-import type { TimelessCondition } from './conditions.ts'
+import { type Address, parseAddress } from '../../../net/address.ts'
+import { contains, type Prefix, parsePrefix } from '../../../net/prefix.ts'
+import type { Gateway } from '../../gateways/gateways.ts'
+import type { TimelessCondition } from '../conditions.ts'
 import type { ExitsSeen, Problem } from './gateway-problems.ts'
 
 /** Where an address is that a policy gives by egressIP. */

@@ -1,8 +1,8 @@
-import type { NodeInterface } from '../../api/egress-node.ts'
-import { type Exits, type Gateway, hasEgressIp, isCalled, openGateways } from '../gateways/gateways.ts'
-import type { AddressChoice, Policy } from '../policies/policies.ts'
-import type { Served } from '../pools/pool-decisions.ts'
-import type { ReasonOf } from './conditions.ts'
+import type { NodeInterface } from '../../../api/egress-node.ts'
+import { type Exits, type Gateway, hasEgressIp, isCalled, openGateways } from '../../gateways/gateways.ts'
+import type { AddressChoice, Policy } from '../../policies/policies.ts'
+import type { Served } from '../../pools/pool-decisions.ts'
+import type { ReasonOf } from '../conditions.ts'
 import { whereaboutsOf, whereaboutsProblems } from './given-addresses.ts'
 
 /** Why a policy is not ready, and what to do. */

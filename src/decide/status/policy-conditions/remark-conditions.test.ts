@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ciliumPolicy, isovalentPolicy, node, world } from '../../../test/support/world-builder.ts'
-import { explainPolicies } from './status.ts'
+import { ciliumPolicy, isovalentPolicy, node, world } from '../../../../test/support/world-builder.ts'
+import { explainPolicies } from '../status.ts'
 
 function remarks(spec: object, isWithGroups = false): string | undefined {
   const policies = isWithGroups

@@ -1,0 +1,54 @@
+import type { Device } from '../../linux/devices.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import { type NodeDevice, overlayName } from './node-network.ts'
+
+/** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
+function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
+  const names = [device.name, ...device.alternativeNames]
+  if (!pattern.endsWith('+')) return names.includes(pattern)
+  return names.some((name) => name.startsWith(pattern.slice(0, -1)))
+}
+
+/**
+ * The devices by which the world reaches this node: those that the configuration names, or without any the one with the
+ * tunnel's address and those of default routes. And always those that have an egress IP, because replies come in there.
+ */
+export function selectNativeDevices(
+  devices: readonly NodeDevice[],
+  patterns: readonly string[],
+  tunnelAddress: Address,
+  isEgressIp: (address: Address) => boolean,
+): NodeDevice[] {
+  const isWanted = (device: NodeDevice): boolean =>
+    patterns.length > 0
+      ? patterns.some((pattern) => matchesPattern(device, pattern))
+      : Object.keys(device.defaultMetrics).length > 0 || device.addresses.includes(tunnelAddress)
+  return devices.filter(
+    (device) => device.name !== overlayName && (isWanted(device) || device.addresses.some(isEgressIp)),
+  )
+}
+
+/**
+ * The device by which packets from an address must leave this node: the one that has the address, if it has a default route
+ * of its own and is not the device that the kernel would choose anyway. A device without a default route, such as a dummy
+ * device, only holds the address, and the kernel's routes say where its packets leave.
+ */
+export function boundDevices(devices: readonly NodeDevice[]): ReadonlyMap<Address, number> {
+  const lowest = { 4: lowestMetric(devices, 4), 6: lowestMetric(devices, 6) }
+  return new Map(
+    devices.flatMap(({ index, addresses, defaultMetrics }) =>
+      addresses.flatMap((address) => {
+        const family = familyOf(address)
+        const metric = defaultMetrics[family]
+        const isBound = metric !== undefined && lowest[family]?.index !== index
+        return isBound ? [[address, index] as const] : []
+      }),
+    ),
+  )
+}
+
+function lowestMetric(devices: readonly NodeDevice[], family: 4 | 6): NodeDevice | undefined {
+  return devices
+    .filter(({ defaultMetrics }) => defaultMetrics[family] !== undefined)
+    .toSorted((a, b) => (a.defaultMetrics[family] ?? 0) - (b.defaultMetrics[family] ?? 0))[0]
+}

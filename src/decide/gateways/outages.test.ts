@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  address,
+  ciliumPolicy,
+  device,
+  egressNode,
+  isovalentPolicy,
+  world,
+} from '../../../test/support/world-builder.ts'
+import type { NodeInterface } from '../../api/egress-node.ts'
+import { resolve } from '../resolve.ts'
+import { explainPolicies } from '../status/status.ts'
+import type { World } from '../world.ts'
+import { planTakeovers } from './takeover.ts'
+
+const [first, second] = ['172.18.0.42', '172.18.0.43'].map(address) as [never, never]
+const [worker3, worker4] = ['172.18.0.4', '172.18.0.3'].map(address)
+
+/** Both gateways have an egress IP on net0; that of worker3 is as given. */
+function gateways(net0: Partial<NodeInterface>, subnets: string[], parts: Partial<World> = {}): World {
+  const others = world().egressNodes.filter(({ metadata: { name } }) => !/[34]$/.test(name))
+  return world({
+    ciliumPolicies: [ciliumPolicy('one')],
+    egressNodes: [
+      ...others,
+      egressNode('worker3', 2, [device('net0', ['172.18.0.42'], { subnets, ...net0 })]),
+      egressNode('worker4', 3, [device('net0', ['172.18.0.43'], { subnets })]),
+    ],
+    ...parts,
+  })
+}
+
+const link = ['172.18.0.0/16']
+const all = { ciliumPolicies: [], isovalentPolicies: [isovalentPolicy('all')] }
+
+function flows(of: World) {
+  const { groups, egressIps } = resolve(of)
+  const [group] = [...groups.values()]
+  return {
+    preferred: group?.preferred,
+    standby: group?.standby,
+    order: egressIps.get(first)?.order,
+  }
+}
+
+describe('a gateway whose interface carries no traffic', () => {
+  for (const problem of ['Down', 'NoCarrier'] as const) {
+    test(`${problem}: under a policy with one gateway its successor answers for the egress IP`, () => {
+      const { preferred, order } = flows(gateways({ problem }, link))
+      assert.deepEqual([preferred, order], [[first], [worker4]])
+      assert.deepEqual([...resolve(gateways({ problem }, link)).ownerless], [first])
+    })
+    test(`${problem}: under a policy with groups new flows use the others, established ones the successor`, () => {
+      const { preferred, order } = flows(gateways({ problem }, link, all))
+      assert.deepEqual([preferred, order], [[second], [worker4]])
+    })
+    test(`${problem}: if nobody else is on its link, new flows use another match`, () => {
+      const { preferred, standby, order } = flows(gateways({ problem }, []))
+      assert.deepEqual([preferred, standby, order], [[first], [second], []])
+    })
+  }
+  test('without an Ethernet header it has no egress IP: the policy drops, or uses the others', () => {
+    assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link)).preferred, undefined)
+    assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link, all)).preferred, [second])
+  })
+  test('its egress IP is its own again as soon as the interface is back', () => {
+    const of = gateways({}, link)
+    assert.deepEqual(flows(of).order, [worker3, worker4])
+    assert.deepEqual([...resolve(of).ownerless], [])
+  })
+})
+
+describe('a status says which interface carries no traffic', () => {
+  const conditionsOf = (of: World) => {
+    const [status] = explainPolicies(of)
+    const find = (type: string) => status?.conditions.find((each) => each.type === type)
+    return { ready: find('Ready'), unusable: find('InterfaceUnusable') }
+  }
+  test('and who answers in its place', () => {
+    const { ready, unusable } = conditionsOf(gateways({ problem: 'NoCarrier' }, link))
+    assert.equal(ready?.status, 'True')
+    assert.equal(unusable?.reason, 'NoCarrier')
+    assert.equal(
+      unusable?.message,
+      'Interface net0 of node worker3 has no carrier. Check its cable, or the other end of it. Node worker4 answers for its egress IP.',
+    )
+  })
+  test('and that the policy is not ready if nobody does', () => {
+    const alone = gateways({ problem: 'Down' }, link)
+    const { ready } = conditionsOf({
+      ...alone,
+      nodes: alone.nodes.map((each) => (each.name === 'worker4' ? { ...each, labels: {} } : each)),
+    })
+    assert.deepEqual([ready?.status, ready?.reason], ['False', 'InterfaceDown'])
+    assert.match(ready?.message ?? '', /Sallyport drops the traffic/)
+  })
+  test('and that one without an Ethernet header cannot be used', () => {
+    const { ready, unusable } = conditionsOf(gateways({ problem: 'NoEthernetHeader' }, link))
+    assert.deepEqual([ready?.status, unusable?.reason], ['False', 'NoEthernetHeader'])
+    assert.match(
+      unusable?.message ?? '',
+      /net0 of node worker3 has no Ethernet header.*Use another interface\.$/,
+    )
+  })
+  test('and nothing while all do', () => {
+    assert.equal(conditionsOf(gateways({}, link)).unusable, undefined)
+  })
+})
+
+test('the first in the order takes over an address whose owner has no interface for it, and no other node does', () => {
+  const takes = (self: string, ownerless: readonly string[]) =>
+    planTakeovers({
+      orders: new Map([[first, [worker4, worker3]]]) as never,
+      ownerless: new Set(ownerless) as never,
+      self: address(self),
+      gateways: new Map(),
+      taken: new Map(),
+      nowMs: 0,
+    }).has(first)
+  assert.equal(takes('172.18.0.3', ['172.18.0.42']), true)
+  assert.equal(takes('172.18.0.3', []), false)
+  assert.equal(takes('172.18.0.4', ['172.18.0.42']), false)
+})

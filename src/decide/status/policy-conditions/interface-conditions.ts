@@ -1,0 +1,68 @@
+import type { Orders } from '../../gateways/dead-gateways.ts'
+import { type Gateway, tunnelAddressOf } from '../../gateways/gateways.ts'
+import type { Outage } from '../../gateways/outages.ts'
+import type { Served } from '../../pools/pool-decisions.ts'
+import type { TimelessCondition } from '../conditions.ts'
+import type { Problem } from './gateway-problems.ts'
+
+/** A gateway of a policy whose interface carries no traffic, and what becomes of its egress IPs. */
+interface Affected {
+  readonly problem: Outage['problem']
+  readonly message: string
+  readonly isServed: boolean
+}
+
+const texts: Readonly<Record<Outage['problem'], string>> = {
+  Down: 'is down. Set it up',
+  NoCarrier: 'has no carrier. Check its cable, or the other end of it',
+  NoEthernetHeader: 'has no Ethernet header, which Sallyport needs. Use another interface',
+}
+
+const readyReasons = {
+  Down: 'InterfaceDown',
+  NoCarrier: 'InterfaceNoCarrier',
+  NoEthernetHeader: 'InterfaceNoEthernetHeader',
+} as const
+
+function affectedGateways({ exits }: Served, orders: () => Orders): readonly Affected[] {
+  const gateways = exits.flat()
+  const names = new Map(gateways.map(({ node }) => [tunnelAddressOf(node), node.name]))
+  const hasOthers = gateways.some(({ outage }) => outage === undefined)
+  return gateways.flatMap((gateway): readonly Affected[] => {
+    const { node, outage } = gateway
+    if (outage === undefined) return []
+    const successors = successorsOf(gateway, orders).map((each) => names.get(each) ?? each)
+    const isServed = hasOthers || successors.length > 0
+    const message = `Interface ${outage.interface} of node ${node.name} ${texts[outage.problem]}.`
+    /* It has no egress IP, and NoEgressIP says what follows from that. */
+    if (outage.problem === 'NoEthernetHeader') return [{ problem: outage.problem, message, isServed: true }]
+    return [{ problem: outage.problem, message: `${message} ${effectOf(successors, isServed)}`, isServed }]
+  })
+}
+
+function effectOf(successors: readonly string[], isServed: boolean): string {
+  if (successors.length > 0)
+    return `Node ${[...new Set(successors)].join(' and ')} answers for its egress IP.`
+  return isServed
+    ? 'New connections use other gateways.'
+    : 'Sallyport drops the traffic that the policy selects.'
+}
+
+function successorsOf({ egressIps }: Gateway, orders: () => Orders) {
+  return Object.values(egressIps).flatMap((address) => orders().get(address)?.slice(0, 1) ?? [])
+}
+
+export function outageConditions(served: Served, orders: () => Orders): readonly TimelessCondition[] {
+  const affected = affectedGateways(served, orders)
+  const [first] = affected
+  if (first === undefined) return []
+  const message = [...new Set(affected.map((each) => each.message))].join(' ')
+  return [{ type: 'InterfaceUnusable', status: 'True', reason: first.problem, message }]
+}
+
+/** Where nobody else has the traffic, the policy is not ready. */
+export function outageProblems(served: Served, orders: () => Orders): readonly Problem[] {
+  return affectedGateways(served, orders)
+    .filter(({ isServed }) => !isServed)
+    .map(({ problem, message }) => ({ reason: readyReasons[problem], message }))
+}
