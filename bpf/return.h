@@ -25,7 +25,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 		return DROP_NO_MAPPING;
 	flow = *taken;
 	mapping = bpf_map_lookup_elem(&mappings, &flow);
-	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, key.protocol, now))
+	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, &key, now))
 		return DROP_NO_MAPPING;
 	pod = bpf_map_lookup_elem(&pods, &flow.source);
 	if (!pod || mapping->created_ns < pod->since_ns)
@@ -35,7 +35,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	rewrite.to = flow.source;
 	rewrite.from_port = key.source_port;
 	rewrite.to_port = flow.source_port;
-	track_inward(mapping, packet, skb->len, now);
+	track_inward(mapping, packet, &flow.source, skb->len, now);
 	if (!mapping->masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);

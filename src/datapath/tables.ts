@@ -8,6 +8,7 @@ import {
   codec,
   encodedOnce,
   encodedOnceCodec,
+  type FieldKind,
   fieldSeenAs,
   flag,
   flags,
@@ -140,6 +141,10 @@ export function tableCodecs(btf: Btf) {
       }),
       value: single(valueTypeOf('policy_drops'), u64),
     },
+    pod_flows: {
+      key: codec(btf.struct('pod_flows_key'), { pod: address, egress_ip: address }),
+      value: single(valueTypeOf('pod_flows'), u32),
+    },
     pool_pressures: {
       key: poolKeyCodec(btf),
       value: codec(btf.struct('pool_pressure'), { reported_ns: u64, refused: u32 }),
@@ -179,15 +184,20 @@ function flowKeyCodec(layout: StructLayout) {
   })
 }
 
+/** A flow_key inside of another struct. */
+function flowKeyField(btf: Btf): FieldKind<FlowKey> {
+  const flow = flowKeyCodec(btf.struct('flow_key'))
+  return (type) =>
+    type.kind === 'struct' && type.name === 'flow_key'
+      ? { read: (buffer, at) => flow.decode(buffer, at), write: flow.encodeInto }
+      : undefined
+}
+
 /** One record of the ring buffer `drops`. */
 export function dropCodec(btf: Btf) {
-  const flow = flowKeyCodec(btf.struct('flow_key'))
   return codec(btf.struct('drop'), {
     time_ns: u64,
-    flow: (type) =>
-      type.kind === 'struct' && type.name === 'flow_key'
-        ? { read: (buffer, at) => flow.decode(buffer, at), write: flow.encodeInto }
-        : undefined,
+    flow: flowKeyField(btf),
     program: named(btf.enumeration('program')),
     verdict: named(btf.enumeration('verdict')),
     ifindex: u32,
@@ -195,9 +205,14 @@ export function dropCodec(btf: Btf) {
   })
 }
 
-/** One record of the ring buffer `pressure`. */
+/** One record of the ring buffer `pressures`. */
 export function pressureCodec(btf: Btf) {
-  return codec(btf.struct('port_pressure'), { time_ns: u64, address, tries: u32, refused: u32 })
+  return codec(btf.struct('port_pressure'), {
+    time_ns: u64,
+    port: flowKeyField(btf),
+    tries: u32,
+    refused: u32,
+  })
 }
 
 function podCodec(btf: Btf): Codec<Pod> {

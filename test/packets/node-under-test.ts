@@ -175,6 +175,7 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   const { tables } = node.datapath
   clear(tables.mappings)
   clear(tables.ports)
+  clear(tables.pod_flows)
   clear(tables.inbound)
   clear(tables.fragments)
   tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })

@@ -101,6 +101,10 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     text: 'Fragmentation needed',
     remedy: 'lower the MTU of the sender, or raise the MTU of the egress device',
   },
+  DROP_POD_LIMIT: {
+    text: 'Pod has too many connections',
+    remedy: 'let the pod open fewer connections at once, or raise egressGateway.maxPortsPerPod',
+  },
 }
 
 export function dropReason(verdict: string): DropReason {

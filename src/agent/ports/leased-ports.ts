@@ -111,7 +111,8 @@ export class LeasedPorts {
   /** A burst is over before its second record is due: how many flows it cost stands in the table. */
   async #followPressure(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    for await (const { address, refused } of datapath.pressure(signal)) {
+    for await (const { port, refused } of datapath.pressure(signal)) {
+      const address = port.source
       this.dispatch({ kind: 'pressure', address, refused })
       clock.after(burstMs, () =>
         this.dispatch({ kind: 'pressure', address, refused: this.#refused(address) ?? refused }),

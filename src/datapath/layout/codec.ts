@@ -16,7 +16,7 @@ interface Field<T> {
 }
 
 /** How a field looks; says whether the layout fits, or undefined where it does not. */
-type FieldKind<T> = (type: TypeLayout) => Field<T> | undefined
+export type FieldKind<T> = (type: TypeLayout) => Field<T> | undefined
 
 type Shape = Readonly<Record<string, FieldKind<unknown>>>
 type ValueOf<S extends Shape> = { -readonly [K in keyof S]: S[K] extends FieldKind<infer T> ? T : never }
