@@ -85,6 +85,11 @@ static __always_inline bool is_this_node(const struct self *own, __u32 owner)
 	return owner == own->slot || owner == THIS_NODE;
 }
 
+static __always_inline bool is_nobodys(__u32 owner)
+{
+	return owner == NO_SLOT || owner == LEFT_TO_STACK;
+}
+
 /* The owner of the port that the packet is for, NO_SLOT if the port has none or the address is no egress IP. */
 static __always_inline __u32 find_owner(const struct packet *packet)
 {
@@ -121,7 +126,7 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 	__u32 owner = find_owner(packet);
 	struct self *own = this_node();
 
-	if (!own || owner == NO_SLOT)
+	if (!own || is_nobodys(owner))
 		return CONTINUE;
 	if (is_misleading_error(packet))
 		return DROP_MALFORMED;
@@ -134,7 +139,7 @@ static __noinline enum verdict return_from_gateway(struct __sk_buff *skb, struct
 	__u32 owner = find_owner(packet);
 	struct self *own = this_node();
 
-	if (!own || owner == NO_SLOT)
+	if (!own || is_nobodys(owner))
 		return DROP_NO_MAPPING;
 	if (is_misleading_error(packet))
 		return DROP_MALFORMED;

@@ -18,7 +18,7 @@ enum limits {
 	GROUP_TRIES = 16,		/* egress IPs that a new flow tries, by rank and kind of gateway */
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
-	MAX_NODES = 16384,		/* and slots: less than THIS_NODE and NO_SLOT */
+	MAX_NODES = 16384,		/* and slots: less than LEFT_TO_STACK, THIS_NODE and NO_SLOT */
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
@@ -33,11 +33,10 @@ enum limits {
 	KEPT_PORT = 3,			/* those whose two lowest bits are set: one in four of each block */
 	SWEEP_RECORDS = 64,		/* fit into a test run's packet: a page less headers, on any machine */
 	FIRST_EGRESS_PORT = 1024,	/* no node owns lower ones */
-	FIRST_NODE_PORT = 30000,	/* of NodePort Services by default: the stack translates these without a socket */
-	LAST_NODE_PORT = 32767,
 	MAX_SIMULATED_ROUTES = 256,
 	NO_SLOT = 65535,		/* the owner of a port block that no node may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block, which works before the node has a slot */
+	LEFT_TO_STACK = 65533,		/* the owner of a block that no node will ever own: NodePorts, servers, external IPs */
 };
 
 /* What a tunnel packet carries. The value is its VXLAN network identifier. */
@@ -188,7 +187,7 @@ struct egress_ip {
 	__u32 holder_count;
 	__u32 reserved;
 	struct address order[MAX_HOLDERS];
-	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT or THIS_NODE; indexed by port >> PORT_BLOCK_BITS */
+	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT, THIS_NODE or LEFT_TO_STACK; indexed by port >> PORT_BLOCK_BITS */
 };
 
 /*

@@ -61,7 +61,11 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   await using datapath = openDatapath({
     pinDirectory: options['pin-directory'],
     objectFile: options['object-file'],
-    knobs: { chained: isChained ? 1 : 0, tunnel_port: configuration.tunnelPort },
+    knobs: {
+      chained: isChained ? 1 : 0,
+      tunnel_port: configuration.tunnelPort,
+      max_ports_per_pod: configuration.maxPortsPerPod,
+    },
   })
   enterStage('check this node', log)
   using netlink = new Netlink()

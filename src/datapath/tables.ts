@@ -68,8 +68,8 @@ export interface GroupEntry {
 export interface EgressIpEntry {
   /** Tunnel addresses, the owner first. */
   readonly order: readonly Address[]
-  /** By block of 16 ports: the slot that owns it, or this very node, whatever its slot. */
-  readonly blockOwner: readonly (number | 'self' | undefined)[]
+  /** By block of 16 ports: the slot that owns it; this very node, whatever its slot; or the stack, whatever comes. */
+  readonly blockOwner: readonly (number | 'self' | 'stack' | undefined)[]
 }
 
 export interface PoolKey {
@@ -350,10 +350,14 @@ function groupCodec(btf: Btf): Codec<GroupEntry> {
 
 function egressIpCodec(btf: Btf, noSlot: number): Codec<EgressIpEntry> {
   const thisNode = btf.constant('THIS_NODE')
+  const leftToStack = btf.constant('LEFT_TO_STACK')
+  const numbers = { self: thisNode, stack: leftToStack }
+  const names = new Map([[noSlot, undefined], [thisNode, 'self' as const], [leftToStack, 'stack' as const]]) // biome-ignore format: short
   const owner = fieldSeenAs(
     u16,
-    (value: number | 'self' | undefined) => (value === 'self' ? thisNode : (value ?? noSlot)),
-    (slot) => (slot === noSlot ? undefined : slot === thisNode ? 'self' : slot),
+    (value: EgressIpEntry['blockOwner'][number]) =>
+      typeof value === 'string' ? numbers[value] : (value ?? noSlot),
+    (slot) => (names.has(slot) ? names.get(slot) : slot),
   )
   const inner = codec(btf.struct('egress_ip'), {
     holder_count: u32,

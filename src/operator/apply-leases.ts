@@ -66,13 +66,17 @@ export async function applyLeases(
 
 async function writeLeases(
   resource: Resource<EgressAddress & KubeObject>,
-  { address, object, leases, isChanged }: AddressPlan,
+  { address, object, leases, isChanged, isShort, returns }: AddressPlan,
   world: Pick<World, 'egressNodes'>,
   log: Logger,
 ): Promise<void> {
   if (!isChanged) return
   const owner = ownerOf(world, address)
-  const spec = { address, ...(owner === undefined ? {} : { owner }), leases: [...leases] }
+  const shortage = {
+    ...(isShort ? { isShort } : {}),
+    ...(returns.length > 0 ? { returns: [...returns] } : {}),
+  }
+  const spec = { address, ...(owner === undefined ? {} : { owner }), leases: [...leases], ...shortage }
   if (object !== undefined) await resource.replace({ ...object, spec } as EgressAddress & KubeObject)
   else
     await resource.create({

@@ -23,12 +23,13 @@ export function lendableSlots({ slots, taken, withLeasedFloor }: Given): Readonl
 }
 
 /**
- * Blocks of an address that may be leased, the next to go first: from the top down, NodePorts after the others, and last
- * the floors of slots that nobody has. Of a node's own address only what the node's sockets do not use.
+ * Blocks of an address that may be leased, the next to go first: from the top down. Many firewalls admit only ports from
+ * 32768 on, so the floors of slots that nobody has go before the lower half. Of a node's own address only what the node's
+ * sockets do not use.
  */
 export function leasableBlocks(
   isNodeAddress: boolean,
-  slots: number,
+  { slots, usable }: { readonly slots: number; readonly usable: ReadonlySet<number> },
   lendable: ReadonlySet<number>,
 ): number[] {
   const region: PortRange = isNodeAddress ? regions.shared : regions.floor
@@ -36,13 +37,8 @@ export function leasableBlocks(
     const slot = slotOfFloor(region, slots, block)
     return slot === undefined || lendable.has(slot)
   })
-  const isNodePort = new Set(blocksOfRange(regions.nodePorts))
-  const lease = isNodeAddress ? [] : blocksOfRange(regions.lease)
-  return [
-    ...lease.filter((block) => !isNodePort.has(block)).reverse(),
-    ...lease.filter((block) => isNodePort.has(block)).reverse(),
-    ...floors.reverse(),
-  ]
+  const lower = isNodeAddress ? [] : blocksOfRange(regions.lease)
+  return [...floors.reverse(), ...lower.reverse()].filter((block) => usable.has(block))
 }
 
 /** Slots of whose floor something has been leased, of any address. */
