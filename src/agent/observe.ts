@@ -204,10 +204,11 @@ function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGateway
 
 /** What others ask for and refuse is the operator's to know. */
 function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, refused, ...rest } = status ?? {}
+  const { demand, refused, heaviest, ...rest } = status ?? {}
   const own = {
     ...(demand === undefined ? {} : { demand }),
     ...(refused === undefined ? {} : { refused }),
+    ...(heaviest === undefined ? {} : { heaviest }),
   }
   return {
     metadata: trimMetadata(metadata),

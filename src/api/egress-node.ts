@@ -103,6 +103,18 @@ export const egressNodeStatus = z
       )
       .describe('Leases that the node no longer uses and returns to the operator.')
       .optional(),
+    heaviest: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          pod: z.string().describe('The pod, as namespace/name.'),
+          connections: z.int().min(0).describe('Number of its connections, rounded to two digits.'),
+        }),
+      )
+      .describe(
+        'The pod of this node with most connections, for each egress IP of which nodes request more ports than are free.',
+      )
+      .optional(),
     refused: z
       .array(
         z.object({

@@ -5,7 +5,12 @@ import { kinds } from '../api/kinds.ts'
 import type { AddressPlan } from '../decide/ports/lease-grants.ts'
 import { mergeConditions } from '../decide/status/conditions.ts'
 import type { EventText } from '../decide/status/events.ts'
-import { exhaustion, exhaustionEvents, gatewayBehind } from '../decide/status/lease-conditions.ts'
+import {
+  exhaustion,
+  exhaustionEvents,
+  gatewayBehind,
+  heaviestPod,
+} from '../decide/status/lease-conditions.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, Resource } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
@@ -50,7 +55,7 @@ export async function applyLeases(
     /* Of an object that was written just now the watch will say more. */
     if (object === undefined || plan.isChanged) continue
     const before = object.status?.conditions ?? []
-    const after = exhaustion(plan)
+    const after = exhaustion({ ...plan, heaviest: heaviestPod(plan.address, world.egressNodes) })
     const conditions = mergeConditions(before, [after, ...gatewayBehind(behind.get(plan.address) ?? [])], now)
     if (isDeepStrictEqual(before, conditions)) continue
     const write = async (): Promise<void> => {

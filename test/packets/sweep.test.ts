@@ -39,7 +39,8 @@ describe('the sweep of what nobody wants any more', { skip }, () => {
       [40000],
     )
     assert.equal(node.datapath.tables.ports.count(), 1)
-    const use = { flows: new Map([[blockOfPort(ourPorts.first), 1]]), most: 1 }
+    const heaviest = { pod: address('10.244.1.7'), connections: 1 }
+    const use = { flows: new Map([[blockOfPort(ourPorts.first), 1]]), most: 1, heaviest }
     assert.deepEqual(uses, new Map([[address('172.18.0.42'), use]]))
   })
 

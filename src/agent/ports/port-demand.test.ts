@@ -163,6 +163,7 @@ describe('what a node asks for and gives back', () => {
     assert.deepEqual(node.report, {
       demand: [],
       confirmed: [],
+      heaviest: [],
       released: [{ address: ip, firstPort: 2048, blocks: 4, revision: 2, uid: 'first' }],
     })
     node.look([{ ...lease, isEnding: true }], 3)

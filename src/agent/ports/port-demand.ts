@@ -117,6 +117,11 @@ function noteApplied(before: PortState, { world, tables }: EventOf<'applied'>, n
       [...tables.groups.values()].flatMap(({ preferred, standby }) => [...preferred, ...standby]),
     ),
     usable: usableBlocks(world.settings.ports),
+    podNames: new Map(
+      world.pods.flatMap(({ namespace, name, ips }) =>
+        ips.map((of) => [of, `${namespace}/${name}`] as const),
+      ),
+    ),
   }
   const unconfirmed = unconfirmedBy({ ...world, ownLeases: ownLeases(known) }, tables)
   const waiting = new Map(

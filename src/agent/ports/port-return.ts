@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { blocksForFlows, planRelease } from '../../decide/ports/lease-demand.ts'
 import type { Address } from '../../net/address.ts'
 import {
@@ -60,17 +61,32 @@ export function noteSwept(
     ),
   }
   const lowered = plans.reduce((lower, { address }) => lowerRequest(lower, address, nowMs), swept)
-  const state = [...before.short.keys()].reduce(
+  const needed = [...before.short.keys()].reduce(
     (lower, address) => requestNeeded(lower, address, uses.get(address)?.most ?? 0, nowMs),
     lowered,
   )
+  const state = { ...needed, heaviest: heaviestPods(before, uses) }
   if (sizesOf(before) !== sizesOf(state))
     return { state, effects: [{ kind: 'report' }, { kind: 'reconcile' }] }
-  return { state, effects: state.requests === before.requests ? [] : [{ kind: 'report' }] }
+  const isSaid = state.requests === before.requests && isDeepStrictEqual(state.heaviest, before.heaviest)
+  return { state, effects: isSaid ? [] : [{ kind: 'report' }] }
 }
 
 function sizesOf({ leaving, released }: PortState): string {
   return JSON.stringify([leaving, released].map((all) => [...all].map(([of, { size }]) => [of, size])))
+}
+
+/** Two digits: a status that changed with each connection would wake the operator for each. */
+function heaviestPods(
+  { short, podNames }: PortState,
+  uses: ReadonlyMap<Address, AddressUse>,
+): PortState['heaviest'] {
+  return [...short.keys()].sort().flatMap((address) => {
+    const { pod, connections } = uses.get(address)?.heaviest ?? {}
+    const name = pod && podNames.get(pod)
+    if (name === undefined || connections === undefined) return []
+    return [{ address, pod: name, connections: Number(connections.toPrecision(2)) }]
+  })
 }
 
 /** While nodes want more than there is, this one asks for no more than its flows need. */

@@ -8,7 +8,9 @@ import type { Address } from '../../net/address.ts'
 
 type Status = NonNullable<EgressNode['status']>
 /** What a node reports of leased ports. */
-export type PortReport = { readonly [K in 'demand' | 'confirmed' | 'released']: NonNullable<Status[K]> }
+export type PortReport = {
+  readonly [K in 'demand' | 'confirmed' | 'released' | 'heaviest']: NonNullable<Status[K]>
+}
 /** Of the world, what this node's leases depend on. */
 export type LeaseWorld = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
 
@@ -18,6 +20,8 @@ export interface AddressUse {
   readonly flows: ReadonlyMap<number, number>
   /** How many go to the destination that most go to. */
   readonly most: number
+  /** The pod that has most of them. */
+  readonly heaviest?: { readonly pod: Address; readonly connections: number }
 }
 
 export type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
@@ -55,6 +59,9 @@ export interface PortState {
   readonly wanted: ReadonlySet<Address>
   /** Blocks that new flows may have. */
   readonly usable: ReadonlySet<number>
+  readonly podNames: ReadonlyMap<Address, string>
+  /** Of addresses of which nodes want more than there is. */
+  readonly heaviest: PortReport['heaviest']
 }
 
 export type PortEvent =
@@ -113,6 +120,8 @@ export function startOfPorts(idleMs: number): PortState {
     short: new Map(),
     wanted: new Set(),
     usable: new Set(),
+    podNames: new Map(),
+    heaviest: [],
   }
 }
 
@@ -151,10 +160,11 @@ export function portProblems({ waiting }: PortState, nowMs: number): readonly st
 }
 
 /** What the node says to others. */
-export function portReport({ requests, confirmed, released, known }: PortState): PortReport {
+export function portReport({ requests, confirmed, released, known, heaviest }: PortState): PortReport {
   return {
     demand: [...requests].map(([address, { blocks }]) => ({ address, blocks })).sort(byAddress),
     confirmed,
+    heaviest,
     released: [...released]
       .flatMap(([address, blocks]) =>
         rangesOfBlocks(blocks).map((range) => ({

@@ -1,6 +1,6 @@
 import type { Datapath } from '../../datapath/datapath.ts'
 import { keyString, type RawEntries, readAll } from '../../datapath/maps/maps.ts'
-import type { Address } from '../../net/address.ts'
+import { type Address, addressFromBytes } from '../../net/address.ts'
 import { blockOfPort } from '../../net/ports.ts'
 import type { AddressUse } from './port-state.ts'
 
@@ -63,17 +63,19 @@ function sweepMappings(datapath: Datapath): Swept {
         continue
       }
       const { egress_ip: egressIp, egress_port: port } = mappings.value.decode(value)
-      const of = counts.get(egressIp) ?? { flows: new Map(), destinations: new Map() }
+      const of = counts.get(egressIp) ?? { flows: new Map(), destinations: new Map(), pods: new Map() }
       counts.set(egressIp, of)
       increase(of.flows, blockOfPort(port))
       increase(of.destinations, destinationIn(key))
+      increase(of.pods, podIn(key))
     }
   }
   const uses = new Map(
-    [...counts].map(([address, { flows, destinations }]) => {
-      let most = 0
-      for (const count of destinations.values()) most = Math.max(most, count)
-      return [address, { flows, most }] as const
+    [...counts].map(([address, { flows, destinations, pods }]) => {
+      const [, most] = largest(destinations)
+      const [pod, connections] = largest(pods)
+      const heaviest = { pod: addressFromBytes(Buffer.from(pod, 'latin1')), connections }
+      return [address, { flows, most, heaviest }] as const
     }),
   )
   return { removed, uses }
@@ -82,10 +84,22 @@ function sweepMappings(datapath: Datapath): Swept {
 interface Counts {
   readonly flows: Map<number, number>
   readonly destinations: Map<string, number>
+  readonly pods: Map<string, number>
+}
+
+function largest(counts: ReadonlyMap<string, number>): readonly [string, number] {
+  let found: readonly [string, number] = ['', 0]
+  for (const entry of counts) if (entry[1] > found[1]) found = entry
+  return found
 }
 
 function increase<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+/** Of a struct flow_key: the pod's address. */
+function podIn(key: Buffer): string {
+  return key.toString('latin1', 0, 16)
 }
 
 /** Of a struct flow_key: all but the pod's address and port. */

@@ -12,7 +12,7 @@ import {
  * By block: the slot that owns it, this very node whatever its slot, or nobody. `stack`: no node may ever own it, and what
  * comes for it is left to the stack.
  */
-export type BlockOwner = number | 'self' | 'stack' | undefined
+type BlockOwner = number | 'self' | 'stack' | undefined
 export type BlockOwners = readonly BlockOwner[]
 
 /** Whose address it is decides which of its ports may be used: a node's own sockets use the others. */
