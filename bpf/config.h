@@ -16,6 +16,14 @@ const volatile __u64 udp_ns = 300 * SECONDS;
 const volatile __u64 icmp_ns = 60 * SECONDS;
 
 /*
+ * A resolver asks each question from a fresh port, so the usual time would hold hundreds of ports for one busy pod. RFC
+ * 4787 REQ-5 allows a shorter one for a well-known port. An answered question needs its port only for answers that were
+ * sent twice. Resolvers ask again after 5 s, and give up long before 20 s.
+ */
+const volatile __u64 dns_answered_ns = 5 * SECONDS;
+const volatile __u64 dns_unanswered_ns = 20 * SECONDS;
+
+/*
  * How long a connection from outside is kept after its last packet in either direction, if it is not TCP. The stack keeps
  * it for 30 s (nf_conntrack_udp_timeout, nf_conntrack_icmp_timeout). A longer time here would leave a pod's packet to the
  * stack as a reply when the stack does not know the connection any more, and the packet would leave with the pod's own
@@ -43,6 +51,9 @@ const volatile __u64 pressure_interval_ns = 10000000ULL;
  */
 const volatile __u32 drop_records = 16;
 const volatile __u64 drop_window_ns = 1000000ULL;
+
+/* Open flows that a pod may have of one egress IP. 0: no limit. */
+const volatile __u32 max_ports_per_pod = 0;
 
 /* 1: chained mode. Another CNI plugin connects the pods, and traffic that no policy selects is left to it. */
 const volatile __u32 chained = 0;

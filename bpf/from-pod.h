@@ -69,7 +69,7 @@ static __always_inline bool opens_connection(const struct packet *packet)
 static __always_inline bool is_current(const struct mapping *mapping, const struct packet *packet,
 				       const struct journey *journey)
 {
-	return !is_expired(mapping, packet->flow.protocol, journey->now) &&
+	return !is_expired(mapping, &packet->flow, journey->now) &&
 	       mapping->created_ns >= journey->pod->since_ns &&
 	       !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET));
 }

@@ -51,7 +51,7 @@ static __noinline enum verdict refuse_leased_port(struct __sk_buff *skb, const s
 
 	if (packet->flow.protocol != IPPROTO_TCP && packet->flow.protocol != IPPROTO_UDP)
 		return CONTINUE;
-	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || (port >= FIRST_NODE_PORT && port <= LAST_NODE_PORT))
+	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || find_owner(packet) == LEFT_TO_STACK)
 		return CONTINUE;
 	if (!own || is_own_address(own, &packet->receiver) || !bpf_map_lookup_elem(&egress_ips, &packet->receiver) ||
 	    has_own_socket(skb, packet))

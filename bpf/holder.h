@@ -106,7 +106,7 @@ static __noinline bool is_owner_reachable(const struct address *egress_ip, __u64
 		reachability_of(&entry->order[0], now) == REACHABLE);
 }
 
-/* The slot whose node may use a port of the address, NO_SLOT or THIS_NODE. */
+/* The slot whose node may use a port of the address, NO_SLOT, THIS_NODE or LEFT_TO_STACK. */
 static __always_inline __u32 owner_of(const struct egress_ip *egress_ip, __be16 port)
 {
 	return egress_ip->block_owner[bpf_ntohs(port) >> PORT_BLOCK_BITS];

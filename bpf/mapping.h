@@ -30,44 +30,66 @@ struct {
 	__type(value, struct flow_key);
 } ports SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_POD_FLOWS);
+	__type(key, struct pod_flows_key);
+	__type(value, __u32);
+} pod_flows SEC(".maps");
+
 enum {
 	STATE_FIN_EITHER = STATE_FIN_OUT | STATE_FIN_IN,
 	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
 };
 
-/* A reset or a FIN makes a connection transitory; it does not end it (RFC 5382 REQ-5, RFC 7857). */
-static __always_inline __u64 lifetime_ns(const struct mapping *mapping, __u8 protocol)
+static __always_inline __u64 udp_lifetime_ns(const struct mapping *mapping, __be16 destination_port)
 {
-	if (protocol == IPPROTO_UDP)
+	if (destination_port != bpf_htons(DNS_PORT))
 		return udp_ns;
-	if (protocol != IPPROTO_TCP)
+	return mapping->packets_in < mapping->packets_out ? dns_unanswered_ns : dns_answered_ns;
+}
+
+/* A reset or a FIN makes a connection transitory; it does not end it (RFC 5382 REQ-5, RFC 7857). */
+static __always_inline __u64 lifetime_ns(const struct mapping *mapping, const struct flow_key *flow)
+{
+	if (flow->protocol == IPPROTO_UDP)
+		return udp_lifetime_ns(mapping, flow->destination_port);
+	if (flow->protocol != IPPROTO_TCP)
 		return icmp_ns;
 	if ((mapping->state & STATE_ESTABLISHED) && !(mapping->state & (STATE_FIN_EITHER | STATE_RESET)))
 		return tcp_established_ns;
 	return tcp_transitory_ns;
 }
 
-/* A packet that comes after this time does not belong to the flow any more. */
-static __always_inline bool is_expired(const struct mapping *mapping, __u8 protocol, __u64 now)
+/* A packet that comes after this time does not belong to the flow any more. `flow`: as the pod or the world sees it. */
+static __always_inline bool is_expired(const struct mapping *mapping, const struct flow_key *flow, __u64 now)
 {
 	__u64 last = mapping->last_outward_ns;
 
 	if (mapping->last_inward_ns > last)
 		last = mapping->last_inward_ns;
-	return last + lifetime_ns(mapping, protocol) < now;
+	return last + lifetime_ns(mapping, flow) < now;
+}
+
+/* The pod is gone, or another has its address: no packet will ever use the mapping again. `flow`: as the pod sees it. */
+static __always_inline bool is_abandoned(const struct mapping *mapping, const struct flow_key *flow)
+{
+	struct pod *pod = bpf_map_lookup_elem(&pods, &flow->source);
+
+	return !pod || mapping->created_ns < pod->since_ns;
 }
 
 /*
- * May another flow have the port? Yes, if the mapping has expired. Also if the connection was closed cleanly and its far
+ * May another flow have the port? Yes, if the mapping has expired or its pod is gone. Also if the connection was closed cleanly and its far
  * end keeps no state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
  */
-static __noinline bool is_reclaimable(const struct mapping *mapping, __u8 protocol, __u64 now)
+static __noinline bool is_reclaimable(const struct mapping *mapping, const struct flow_key *flow, __u64 now)
 {
 	if (mapping->closed_ns && (mapping->state & STATE_POD_CLOSED_FIRST))
 		return true;
 	if (mapping->closed_ns && mapping->closed_ns + tcp_time_wait_ns < now)
 		return true;
-	return is_expired(mapping, protocol, now);
+	return is_expired(mapping, flow, now) || is_abandoned(mapping, flow);
 }
 
 /* Only this lock keeps two flows from getting one port. */
@@ -106,10 +128,37 @@ static __noinline bool has_port(const struct mapping *mapping, const struct flow
 	return same_flow(&own, key);
 }
 
-/* Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. */
-static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key)
+static __noinline void count_flow(const struct address *pod, const struct address *egress_ip)
+{
+	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
+	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key), one = 1;
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	else
+		bpf_map_update_elem(&pod_flows, &key, &one, BPF_NOEXIST);
+}
+
+/* A flow that was never counted must not make the count wrap around. */
+static __noinline void uncount_flow(const struct address *pod, const struct address *egress_ip)
+{
+	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
+	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key);
+
+	if (count && *count > 0)
+		__sync_fetch_and_add(count, -1);
+}
+
+/*
+ * Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. A flow that
+ * was closed is not counted any more.
+ */
+static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key, bool was_open)
 {
 	struct flow_key *taken;
+
+	if (was_open)
+		uncount_flow(&flow->source, &key->source);
 
 	bpf_map_delete_elem(&mappings, flow);
 	taken = bpf_map_lookup_elem(&ports, key);
@@ -125,7 +174,7 @@ static __noinline void delete_stale_mapping(struct mapping *mapping, const struc
 	if (!win_reclaim(mapping))
 		return;
 	fill_port_key(&key, mapping, flow);
-	delete_mapping(flow, &key);
+	delete_mapping(flow, &key, mapping->closed_ns == 0);
 }
 
 /* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */
@@ -139,10 +188,10 @@ static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 	flow = *taken;
 	mapping = bpf_map_lookup_elem(&mappings, &flow);
 	/* If there is no mapping, another CPU is adding or deleting it right now. The agent's sweep finds leftovers. */
-	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, flow.protocol, now) ||
+	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, &flow, now) ||
 	    !win_reclaim(mapping))
 		return false;
-	delete_mapping(&flow, key);
+	delete_mapping(&flow, key, mapping->closed_ns == 0);
 	return true;
 }
 

@@ -23,20 +23,21 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);
-} pressure SEC(".maps");
+} pressures SEC(".maps");
 
 /*
  * Reports to the agent that a pool runs low, while flows still find ports. The agent then requests more ports from the
  * operator. Two CPUs may report at the same time, which does no harm.
  */
-static __noinline void report_pressure(const struct pool_key *key, __u32 tries, bool is_refused, __u64 now)
+static __noinline void report_pressure(const struct flow_key *port, __u32 tries, bool is_refused, __u64 now)
 {
-	struct pool_pressure *known = bpf_map_lookup_elem(&pool_pressures, key), first = { .refused = is_refused };
-	struct port_pressure record = { .time_ns = now, .address = key->address, .tries = tries };
+	struct pool_key key = { .address = port->source, .purpose = POOL_EGRESS };
+	struct pool_pressure *known = bpf_map_lookup_elem(&pool_pressures, &key), first = { .refused = is_refused };
+	struct port_pressure *record;
 
 	if (!known) {
-		bpf_map_update_elem(&pool_pressures, key, &first, BPF_NOEXIST);
-		known = bpf_map_lookup_elem(&pool_pressures, key);
+		bpf_map_update_elem(&pool_pressures, &key, &first, BPF_NOEXIST);
+		known = bpf_map_lookup_elem(&pool_pressures, &key);
 		if (!known)
 			return;
 	} else if (is_refused) {
@@ -45,15 +46,35 @@ static __noinline void report_pressure(const struct pool_key *key, __u32 tries, 
 	if (known->reported_ns && known->reported_ns + pressure_interval_ns > now)
 		return;
 	known->reported_ns = now;
-	record.refused = known->refused;
-	bpf_ringbuf_output(&pressure, &record, sizeof(record), 0);
+	record = bpf_ringbuf_reserve(&pressures, sizeof(*record), 0);
+	if (!record)
+		return;
+	record->time_ns = now;
+	record->port = *port;
+	record->tries = tries;
+	record->refused = known->refused;
+	bpf_ringbuf_submit(record, 0);
+}
+
+/*
+ * Nobody can starve a quiet pod: one port in four of each block is kept for pods that have few flows of the address. Such
+ * a pod tries all ports first, and then those that are kept.
+ */
+static __always_inline __u16 suit_port(__u16 port, bool has_few, __u32 random, int try)
+{
+	if (has_few)
+		return try < CROWDED_TRIES ? port : port | KEPT_PORT;
+	if ((port & KEPT_PORT) == KEPT_PORT)
+		return port - 1 - (random >> 16) % KEPT_PORT;
+	return port;
 }
 
 /*
  * Takes a port of this node towards one destination. Each try is random over all ports that the node owns. Trying one port
  * after the other would make ports guessable (RFC 6056) and crowd flows together.
  */
-static __noinline enum verdict take_port(const struct flow_key *flow, struct flow_key *key, __u32 purpose, __u64 now)
+static __noinline enum verdict take_port(const struct flow_key *flow, struct flow_key *key, __u32 purpose, bool has_few,
+					 __u64 now)
 {
 	struct pool_key pool_key = { .address = key->source, .purpose = purpose };
 	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
@@ -70,7 +91,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 			break;
 		block = pool->blocks[((random >> PORT_BLOCK_BITS) % count) & (PORT_BLOCKS - 1)];
 		port = block << PORT_BLOCK_BITS | (random & ((1 << PORT_BLOCK_BITS) - 1));
-		key->source_port = bpf_htons(port);
+		key->source_port = bpf_htons(suit_port(port, has_few, random, i));
 		error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
 		if (error == -EEXIST && reclaim(key, now))
 			error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
@@ -81,7 +102,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 		tries++;
 	}
 	if (purpose == POOL_EGRESS && (tries >= CROWDED_TRIES || verdict == DROP_NO_FREE_PORT))
-		report_pressure(&pool_key, tries, verdict == DROP_NO_FREE_PORT, now);
+		report_pressure(key, tries, verdict == DROP_NO_FREE_PORT, now);
 	return verdict;
 }
 
@@ -99,10 +120,32 @@ static __noinline enum verdict insert_mapping(const struct flow_key *flow, const
 	};
 	int error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
 
-	if (!error)
+	if (!error) {
+		count_flow(&flow->source, &port->source);
 		return CONTINUE;
+	}
 	bpf_map_delete_elem(&ports, port);
 	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
+}
+
+static __noinline __u32 flows_of(const struct address *pod, const struct address *egress_ip)
+{
+	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
+	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key);
+
+	return count ? *count : 0;
+}
+
+/*
+ * Flows that have expired count until the agent's sweep. So the program tells the agent when three of four flows that the
+ * pod may have are in use, and the agent sweeps at once.
+ */
+static __always_inline bool is_at_limit(const struct flow_key *port, __u32 flows, __u64 now)
+{
+	if (!max_ports_per_pod || flows < max_ports_per_pod - max_ports_per_pod / 4)
+		return false;
+	report_pressure(port, 0, false, now);
+	return flows >= max_ports_per_pod;
 }
 
 /* Adds a flow's mapping, with a port that is free towards the flow's destination. */
@@ -111,13 +154,17 @@ __noinline enum verdict make_mapping(const struct flow_key *flow, const struct a
 {
 	struct flow_key own_flow, port;
 	enum verdict verdict;
+	__u32 flows;
 
 	if (!flow || !egress_ip)
 		return DROP_INTERNAL;
 	own_flow = *flow;
 	port = own_flow;
 	port.source = *egress_ip;
-	verdict = take_port(&own_flow, &port, purpose, now);
+	flows = flows_of(&own_flow.source, &port.source);
+	if (purpose == POOL_EGRESS && is_at_limit(&port, flows, now))
+		return DROP_POD_LIMIT;
+	verdict = take_port(&own_flow, &port, purpose, flows < FEW_FLOWS, now);
 	return verdict == CONTINUE ? insert_mapping(&own_flow, &port, policy, purpose, now) : verdict;
 }
 

@@ -26,7 +26,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 		return DROP_NO_MAPPING;
 	flow = *taken;
 	mapping = bpf_map_lookup_elem(&mappings, &flow);
-	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, key.protocol, now))
+	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, &key, now))
 		return DROP_NO_MAPPING;
 	pod = bpf_map_lookup_elem(&pods, &flow.source);
 	if (!pod || mapping->created_ns < pod->since_ns)
@@ -37,7 +37,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	rewrite.from_port = key.source_port;
 	rewrite.to_port = flow.source_port;
 	through_stack = services_by_stack && mapping->through_stack;
-	track_inward(mapping, packet, skb->len, now);
+	track_inward(mapping, packet, &flow.source, skb->len, now);
 	if (!mapping->masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
@@ -87,6 +87,11 @@ static __always_inline bool is_this_node(const struct self *own, __u32 owner)
 	return owner == own->slot || owner == THIS_NODE;
 }
 
+static __always_inline bool is_nobodys(__u32 owner)
+{
+	return owner == NO_SLOT || owner == LEFT_TO_STACK;
+}
+
 /* The owner of the port that the packet is for, NO_SLOT if the port has none or the address is no egress IP. */
 static __always_inline __u32 find_owner(const struct packet *packet)
 {
@@ -123,7 +128,7 @@ static __noinline enum verdict return_to_owner(struct __sk_buff *skb, struct pac
 	__u32 owner = find_owner(packet);
 	struct self *own = this_node();
 
-	if (!own || owner == NO_SLOT)
+	if (!own || is_nobodys(owner))
 		return CONTINUE;
 	if (is_misleading_error(packet))
 		return DROP_MALFORMED;
@@ -136,7 +141,7 @@ static __noinline enum verdict return_from_gateway(struct __sk_buff *skb, struct
 	__u32 owner = find_owner(packet);
 	struct self *own = this_node();
 
-	if (!own || owner == NO_SLOT)
+	if (!own || is_nobodys(owner))
 		return DROP_NO_MAPPING;
 	if (is_misleading_error(packet))
 		return DROP_MALFORMED;

@@ -16,10 +16,10 @@ static __noinline enum sweep_answer sweep_mapping(const struct flow_key *flow)
 
 	if (!mapping)
 		return SWEPT_REMOVED;
-	if (!is_expired(mapping, flow->protocol, now_ns()) || !win_reclaim(mapping))
+	if ((!is_expired(mapping, flow, now_ns()) && !is_abandoned(mapping, flow)) || !win_reclaim(mapping))
 		return SWEPT_KEPT;
 	fill_port_key(&key, mapping, flow);
-	delete_mapping(flow, &key);
+	delete_mapping(flow, &key, mapping->closed_ns == 0);
 	return SWEPT_REMOVED;
 }
 
@@ -53,6 +53,8 @@ __noinline int sweep_one(struct __sk_buff *skb, __u32 offset)
 		return 0;
 	if (record.task == SWEEP_MAPPING)
 		answer = sweep_mapping(&record.entry);
+	else if (record.task == SWEEP_TAKEN)
+		answer = reclaim(&record.entry, now_ns()) ? SWEPT_REMOVED : SWEPT_KEPT;
 	else
 		answer = sweep_port(&record.entry, record.task == SWEEP_ORPHAN);
 	bpf_skb_store_bytes(skb, offset + offsetof(struct sweep_record, answer), &answer, sizeof(record.answer), 0);

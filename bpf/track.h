@@ -29,10 +29,13 @@ static __always_inline bool is_credible_fin(const struct mapping *mapping, const
 	       packet->sequence - mapping->acknowledged + FIN_DISTANCE <= 2 * FIN_DISTANCE;
 }
 
-static __always_inline void note_closed(struct mapping *mapping, __u64 now)
+/* A closed connection is not one of the pod's flows any more. Two CPUs may see the end at once: one of them counts. */
+static __always_inline void note_closed(struct mapping *mapping, const struct address *pod, __u64 now)
 {
-	if (!mapping->closed_ns && (mapping->state & STATE_CLOSED) == STATE_CLOSED)
-		mapping->closed_ns = now;
+	if (mapping->closed_ns || (mapping->state & STATE_CLOSED) != STATE_CLOSED)
+		return;
+	if (__sync_val_compare_and_swap(&mapping->closed_ns, 0, now) == 0)
+		uncount_flow(pod, &mapping->egress_ip);
 }
 
 /*
@@ -64,7 +67,7 @@ static __always_inline void track_outward(struct mapping *mapping, const struct 
 	if ((mapping->state & STATE_FIN_IN) && (packet->tcp_flags & TCP_ACK) &&
 	    is_after(packet->acknowledged, mapping->fin_in_end)) {
 		mapping->state |= STATE_FIN_IN_ACKED;
-		note_closed(mapping, now);
+		note_closed(mapping, &packet->flow.source, now);
 	}
 }
 
@@ -72,8 +75,8 @@ static __always_inline void track_outward(struct mapping *mapping, const struct 
  * A reset from outside changes nothing, because anyone can forge one (RFC 7857 section 2). If both sides close at once, the
  * far end enters TIME_WAIT too, so the pod does not count as the first to close.
  */
-static __always_inline void track_inward(struct mapping *mapping, const struct packet *packet, __u32 length,
-					 __u64 now)
+static __always_inline void track_inward(struct mapping *mapping, const struct packet *packet,
+					 const struct address *pod, __u32 length, __u64 now)
 {
 	mapping->packets_in++;
 	mapping->bytes_in += length;
@@ -93,7 +96,7 @@ static __always_inline void track_inward(struct mapping *mapping, const struct p
 	if ((mapping->state & STATE_FIN_OUT) && (packet->tcp_flags & TCP_ACK) &&
 	    is_after(packet->acknowledged, mapping->fin_out_end)) {
 		mapping->state |= STATE_FIN_OUT_ACKED;
-		note_closed(mapping, now);
+		note_closed(mapping, pod, now);
 	}
 }
 

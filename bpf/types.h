@@ -18,7 +18,7 @@ enum limits {
 	GROUP_TRIES = 16,		/* egress IPs that a new flow tries, by rank and kind of gateway */
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
-	MAX_NODES = 16384,		/* and slots: less than THIS_NODE and NO_SLOT */
+	MAX_NODES = 16384,		/* and slots: less than LEFT_TO_STACK, THIS_NODE and NO_SLOT */
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
@@ -27,13 +27,16 @@ enum limits {
 	PORT_TRIES = 32,		/* independent: if half of the ports are taken, one flow in 2^32 finds none */
 	/* In vain, before a flow reports pressure: 1 flow in 10 if 3/4 of the ports are taken (0.75^8), 1 in 65,536 if 1/4 are. */
 	CROWDED_TRIES = 8,
+	DNS_PORT = 53,
+	MAX_POD_FLOWS = 16384,		/* pods of this node, times the egress IPs that they use */
+	FEW_FLOWS = 16,			/* of one pod and address: with fewer, it may have the ports that are kept for quiet pods */
+	KEPT_PORT = 3,			/* those whose two lowest bits are set: one in four of each block */
 	SWEEP_RECORDS = 64,		/* fit into a test run's packet: a page less headers, on any machine */
 	FIRST_EGRESS_PORT = 1024,	/* no node owns lower ones */
-	FIRST_NODE_PORT = 30000,	/* of NodePort Services by default: the stack translates these without a socket */
-	LAST_NODE_PORT = 32767,
 	MAX_SIMULATED_ROUTES = 256,
 	NO_SLOT = 65535,		/* the owner of a port block that no node may use */
 	THIS_NODE = 65534,		/* the owner of a masquerading block, which works before the node has a slot */
+	LEFT_TO_STACK = 65533,		/* the owner of a block that no node will ever own: NodePorts, servers, external IPs */
 };
 
 /* What a tunnel packet carries. The value is its VXLAN network identifier. */
@@ -99,6 +102,7 @@ enum verdict {
 	DROP_VLAN,			/* it has a VLAN tag, which would lead into another network */
 	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
 	DROP_MULTICAST,			/* it could leave the link, and gateways forward only unicast */
+	DROP_POD_LIMIT,			/* the pod has as many flows of the egress IP as a pod may have */
 	VERDICTS,
 };
 
@@ -187,7 +191,7 @@ struct egress_ip {
 	__u32 holder_count;
 	__u32 ifindex;		/* the only device by which its packets leave this node; 0: the kernel's routes choose one */
 	struct address order[MAX_HOLDERS];
-	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT or THIS_NODE; indexed by port >> PORT_BLOCK_BITS */
+	__u16 block_owner[PORT_BLOCKS];	/* slot, NO_SLOT, THIS_NODE or LEFT_TO_STACK; indexed by port >> PORT_BLOCK_BITS */
 };
 
 /*
@@ -285,6 +289,7 @@ enum sweep_task {
 	SWEEP_MAPPING = 1,	/* a key of `mappings`: delete it and its port if it has expired */
 	SWEEP_PORT,		/* a key of `ports`: is there a mapping that has this port? */
 	SWEEP_ORPHAN,		/* a port that had no mapping a sweep ago: delete it if it still has none */
+	SWEEP_TAKEN,		/* a key of `ports`: does a flow have it that does not give it up to another? */
 };
 
 enum sweep_answer {
@@ -352,12 +357,21 @@ struct drop {
 };
 
 /*
- * One record of the ring buffer `pressure`: a pool of POOL_EGRESS runs low on free ports towards some destination. A pool
- * has one record in 10 ms at most (pressure_interval_ns).
+ * Key of the LRU `pod_flows`. Value: __u32, how many flows of the egress IP the pod has open. The programs write it. It may
+ * be too low, never for long too high: flows that an earlier version made are not in it, and an entry may be evicted.
+ */
+struct pod_flows_key {
+	struct address pod;
+	struct address egress_ip;
+};
+
+/*
+ * One record of the ring buffer `pressures`: a pool of POOL_EGRESS runs low on free ports towards some destination, or a
+ * pod comes close to its limit. A pool has one record in 10 ms at most (pressure_interval_ns).
  */
 struct port_pressure {
 	__u64 time_ns;
-	struct address address;
+	struct flow_key port;	/* a key of `ports`: the last that was tried */
 	__u32 tries;		/* of this flow, in vain */
 	__u32 refused;		/* flows that found no port, as in struct pool_pressure */
 };

@@ -66,6 +66,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       chained: Number(isChained),
       services_by_stack: Number(configuration.servicesByStack),
       tunnel_port: configuration.tunnelPort,
+      max_ports_per_pod: configuration.maxPortsPerPod,
     },
   })
   enterStage('check this node', log)

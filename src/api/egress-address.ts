@@ -28,6 +28,23 @@ export const egressAddressSpec = z
       )
       .describe('Ports that the operator has leased to nodes, in addition to the floor of each node.')
       .optional(),
+    isShort: z
+      .boolean()
+      .describe(
+        'Nodes request more ports than are free. All nodes now request only what their connections need.',
+      )
+      .optional(),
+    returns: z
+      .array(
+        z.object({
+          slot: z.int().min(0).max(16383).describe('The slot of the node.'),
+          blocks: z.int().min(1).max(4096).describe('Number of blocks of 16 ports.'),
+        }),
+      )
+      .describe(
+        'Leased blocks that nodes must return, because other nodes lack them. Open connections keep their ports until they end.',
+      )
+      .optional(),
   })
   .describe('Which node may use which ports of an egress IP.')
 

@@ -126,6 +126,18 @@ export const egressNodeStatus = z
       )
       .describe('Egress policies that select pods on this node.')
       .optional(),
+    heaviest: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          pod: z.string().describe('The pod, as namespace/name.'),
+          connections: z.int().min(0).describe('Number of its connections, rounded to two digits.'),
+        }),
+      )
+      .describe(
+        'The pod of this node with most connections, for each egress IP of which nodes request more ports than are free.',
+      )
+      .optional(),
     refused: z
       .array(
         z.object({

@@ -222,7 +222,7 @@ export class Datapath implements AsyncDisposable {
 
   /** Pools of egress IPs as they run low on free ports, until the signal. */
   pressure(signal: AbortSignal): AsyncGenerator<PressureRecord> {
-    return readRing({ ...this.#object.map('pressure') }, pressureCodec(this.btf), signal)
+    return readRing({ ...this.#object.map('pressures') }, pressureCodec(this.btf), signal)
   }
 
   /** Has entries of a table judged, and removed under the lock that packets take; an answer for each key, in their order. */

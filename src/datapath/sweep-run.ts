@@ -2,7 +2,7 @@ import type { Btf, StructLayout } from './layout/btf.ts'
 import { testRun } from './test-run.ts'
 
 /** As bpf/types.h has them. */
-export type SweepTask = 'SWEEP_MAPPING' | 'SWEEP_PORT' | 'SWEEP_ORPHAN'
+export type SweepTask = 'SWEEP_MAPPING' | 'SWEEP_PORT' | 'SWEEP_ORPHAN' | 'SWEEP_TAKEN'
 export type SweepAnswer = 'SWEPT_KEPT' | 'SWEPT_REMOVED' | 'SWEPT_ORPHAN'
 
 const ethernetLength = 14

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {
   address,
+  allPorts,
   ciliumPolicy,
   device,
   egressNode,
@@ -637,6 +638,7 @@ describe('the cluster', () => {
         networkPolicies: 'refuse',
         stackCIDRs: [prefix('10.96.0.0/12')],
         nonMasqueradeCIDRs: [prefix('192.168.0.0/16')],
+        ports: allPorts,
       },
     }),
   )

@@ -77,7 +77,7 @@ export interface EgressIp {
    * By block (16 ports each, index = port >> 4): the slot that owns it, or undefined. `self` is this very node, whether it
    * has a slot or not: the blocks that it masquerades with. Length 4096.
    */
-  readonly blockOwner: readonly (number | 'self' | undefined)[]
+  readonly blockOwner: readonly (number | 'self' | 'stack' | undefined)[]
 }
 
 export interface PoolAddress {

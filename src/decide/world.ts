@@ -4,6 +4,7 @@ import type { EgressNode } from '../api/egress-node.ts'
 import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { LabelSelector } from '../api/label-selector.ts'
 import type { Address } from '../net/address.ts'
+import type { PortSettings } from '../net/ports.ts'
 import type { Prefix } from '../net/prefix.ts'
 
 /** What one process knows of the cluster: an immutable snapshot of its watches, trimmed to what decisions need. */
@@ -91,6 +92,8 @@ export interface Settings {
   readonly networkPolicies: NetworkPolicyMode
   /** Prefixes that stay with the kernel's stack: Services, and pods that another CNI routes. */
   readonly stackCIDRs: readonly Prefix[]
+  /** Ports of egress IPs that flows may have. Whose a port is does not depend on it. */
+  readonly ports: PortSettings
   /** Destinations that leave untranslated, by the kernel's own routes. */
   readonly nonMasqueradeCIDRs: readonly Prefix[]
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { NetworkPolicyMode } from '../decide/world.ts'
+import type { PortSettings } from '../net/ports.ts'
 import type { Prefix } from '../net/prefix.ts'
 import type { Parsed } from './settings/assignments.ts'
 import { type processSettings, replacesKubeProxy } from './settings/process-settings.ts'
@@ -24,6 +25,9 @@ export interface Configuration {
   readonly mtu: number
   readonly stackCIDRs: readonly Prefix[]
   readonly nonMasqueradeCIDRs: readonly Prefix[]
+  readonly ports: PortSettings
+  /** 0: no limit. */
+  readonly maxPortsPerPod: number
   readonly reconciliationIntervalMs: number
   readonly egressIpLingerMs: number
   readonly leaseIdleMs: number
@@ -66,6 +70,8 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       mtu: values.mtu,
       stackCIDRs: values['stack-cidrs'],
       nonMasqueradeCIDRs: values['non-masquerade-cidrs'],
+      ports: { range: values['port-range'], excluded: values['excluded-ports'] },
+      maxPortsPerPod: values['max-ports-per-pod'],
       reconciliationIntervalMs: values['egress-gateway-reconciliation-trigger-interval'],
       egressIpLingerMs: values['egress-ip-linger-time'],
       leaseIdleMs: values['port-lease-idle-time'],

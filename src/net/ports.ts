@@ -18,9 +18,29 @@ export const regions = {
   masquerade: { first: 49152, last: 57343 },
   /** Of a node's own address: the floor in miniature, for policies that name neither interface nor egress IP. */
   shared: { first: 57344, last: 65535 },
-  /** Kubernetes' default for NodePorts, which a node answers on all its addresses. */
-  nodePorts: { first: 30000, last: 32767 },
 } as const
+
+/** Which ports of egress IPs flows may have. */
+export interface PortSettings {
+  readonly range: PortRange
+  readonly excluded: readonly PortRange[]
+}
+
+/** `30000-32767`, or one port. Undefined if the text is not a range of ports from 1 to 65535. */
+export function parsePortRange(text: string): PortRange | undefined {
+  const [, firstText, lastText = firstText] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? []
+  const [first, last] = [Number(firstText), Number(lastText)]
+  return first >= 1 && first <= last && last <= 65535 ? { first, last } : undefined
+}
+
+/** Blocks all of whose ports flows may have. */
+export function usableBlocks({ range, excluded }: PortSettings): ReadonlySet<number> {
+  const first = blockOfPort(range.first + portsPerBlock - 1)
+  const past = blockOfPort(range.last + 1)
+  const blocks = new Set(Array.from({ length: Math.max(past - first, 0) }, (_, index) => first + index))
+  for (const each of excluded) for (const block of blocksOfRange(each)) blocks.delete(block)
+  return blocks
+}
 
 export function blockOfPort(port: number): number {
   return port >> blockBits

@@ -5,7 +5,12 @@ import { kinds } from '../api/kinds.ts'
 import type { AddressPlan } from '../decide/ports/lease-grants.ts'
 import { mergeConditions } from '../decide/status/conditions.ts'
 import type { EventText } from '../decide/status/events.ts'
-import { exhaustion, exhaustionEvents, gatewayBehind } from '../decide/status/lease-conditions.ts'
+import {
+  exhaustion,
+  exhaustionEvents,
+  gatewayBehind,
+  heaviestPod,
+} from '../decide/status/lease-conditions.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient, KubeObject, Resource } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
@@ -51,7 +56,7 @@ export async function applyLeases(
     /* An object that was just written gets its conditions when the watch brings it back. */
     if (object === undefined || plan.isChanged) continue
     const before = object.status?.conditions ?? []
-    const after = exhaustion(plan)
+    const after = exhaustion({ ...plan, heaviest: heaviestPod(plan.address, world.egressNodes) })
     const conditions = mergeConditions(before, [after, ...gatewayBehind(behind.get(plan.address) ?? [])], now)
     if (isDeepStrictEqual(before, conditions)) continue
     const write = async (): Promise<void> => {
@@ -67,13 +72,17 @@ export async function applyLeases(
 
 async function writeLeases(
   resource: Resource<EgressAddress & KubeObject>,
-  { address, object, leases, isChanged }: AddressPlan,
+  { address, object, leases, isChanged, isShort, returns }: AddressPlan,
   world: Pick<World, 'egressNodes'>,
   log: Logger,
 ): Promise<void> {
   if (!isChanged) return
   const owner = ownerOf(world, address)
-  const spec = { address, ...(owner === undefined ? {} : { owner }), leases: [...leases] }
+  const shortage = {
+    ...(isShort ? { isShort } : {}),
+    ...(returns.length > 0 ? { returns: [...returns] } : {}),
+  }
+  const spec = { address, ...(owner === undefined ? {} : { owner }), leases: [...leases], ...shortage }
   if (object !== undefined) await resource.replace({ ...object, spec } as EgressAddress & KubeObject)
   else
     await resource.create({

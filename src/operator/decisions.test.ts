@@ -91,7 +91,7 @@ describe('a lease', () => {
     const asking = seen(['a'], [demanding('a', 0, 4)])
     const first = decideLeases(startOfMemory, asking, 0)
     const again = decideLeases(first.memory, asking, 1_000)
-    assert.deepEqual(first.plans[0]?.leases, [{ firstPort: 30000 - 64, blocks: 4, slot: 0 }])
+    assert.deepEqual(first.plans[0]?.leases, [{ firstPort: 65536 - 64, blocks: 4, slot: 0 }])
     assert.deepEqual(again.plans, first.plans)
   })
 

@@ -12,6 +12,7 @@ import { explainPolicies, type PolicyStatus } from '../decide/status/status.ts'
 import type { World } from '../decide/world.ts'
 import type { TrimmedNode } from '../kube/cluster-objects.ts'
 import type { Address } from '../net/address.ts'
+import { usableBlocks } from '../net/ports.ts'
 import { type Absences, missingFor, noAbsences, noteAbsences } from './absences.ts'
 
 export type OperatorWorld = Omit<World, 'self' | 'nodes'> & { readonly nodes: readonly TrimmedNode[] }
@@ -131,6 +132,7 @@ export function decideLeases(before: Memory, seen: Seen, nowMs: number): LeaseDe
     orphaned: new Set(missingFor(orphaned, nodeGoneForMs, nowMs)),
     present: new Set(nodes.map(({ name }) => name)),
     nodeAddresses: nodeAddressesOf(world),
+    usable: usableBlocks(settings.ports),
     given: {
       slots: settings.slots,
       taken: new Set([...granted, ...recent(known.slotsGrantedAtMs, nowMs).keys()]),

@@ -110,7 +110,8 @@ function makeRoutes(netlink: Netlink, world: number): void {
 export function standardTables({ devices }: NodeUnderTest): Desired {
   const self = address('172.18.0.3')
   const other = address('172.18.0.4')
-  const owners: ('self' | number | undefined)[] = Array.from({ length: 4096 })
+  const owners: ('self' | 'stack' | number | undefined)[] = Array.from({ length: 4096 })
+  owners.fill('stack', 30000 >> 4, 32768 >> 4)
   owners[fourBlocks.ours] = 1
   owners[fourBlocks.ofSlot2] = 2
   owners[fourBlocks.ofNobodysSlot] = 9
@@ -175,6 +176,7 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   const { tables } = node.datapath
   clear(tables.mappings)
   clear(tables.ports)
+  clear(tables.pod_flows)
   clear(tables.inbound)
   clear(tables.fragments)
   tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })

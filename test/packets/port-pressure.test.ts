@@ -63,7 +63,7 @@ describe('a pool that runs low', { skip }, () => {
   test('says which address it is of, how hard it was, and that a flow found nothing', async () => {
     fill()
     const record = await firstRecord(() => assert.deepEqual(open(1), ['DROP_NO_FREE_PORT']))
-    assert.equal(record.address, '172.18.0.42')
+    assert.equal(record.port.source, '172.18.0.42')
     assert.equal(record.tries, 32)
     assert.equal(record.refused, 1)
   })
@@ -110,7 +110,7 @@ describe('a pool that runs low', { skip }, () => {
       pools: tables.pools.filter(({ purpose }) => purpose !== 'egress'),
     })
     const record = await firstRecord(() => assert.deepEqual(open(1), ['DROP_NO_FREE_PORT']))
-    assert.deepEqual([record.address, record.tries, record.refused], ['172.18.0.42', 0, 1])
+    assert.deepEqual([record.port.source, record.tries, record.refused], ['172.18.0.42', 0, 1])
   })
   test('for masquerading asks for nothing: nobody can give it more', async () => {
     const tables = standardTables(node)

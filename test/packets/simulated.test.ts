@@ -102,6 +102,8 @@ describe('nodes without devices', { skip }, () => {
   })
 
   beforeEach(async () => {
+    for (const [key] of [...nodes.source.tables.pod_flows.entries()])
+      nodes.source.tables.pod_flows.delete(key)
     for (const table of [nodes.source.tables.mappings, nodes.source.tables.ports])
       for (const [key] of [...table.entries()]) table.delete(key)
     await nodes.source.apply(tablesOf(1))
@@ -153,6 +155,8 @@ describe('nodes without devices', { skip }, () => {
 
   test('the same seed gives the same port', () => {
     const portOf = (random: bigint) => {
+      for (const [key] of [...nodes.source.tables.pod_flows.entries()])
+        nodes.source.tables.pod_flows.delete(key)
       for (const table of [nodes.source.tables.mappings, nodes.source.tables.ports])
         for (const [key] of [...table.entries()]) table.delete(key)
       return dissect(open({ random }).out).sourcePort

@@ -32,14 +32,16 @@ describe('the sweep of what nobody wants any more', { skip }, () => {
   test('removes expired flows with their ports, and keeps the others', () => {
     fillWithOldFlows()
     established({ sourcePort: 40000, destination: '203.0.113.10' })(node)
-    const { removed, used } = new Sweep().run(node.datapath)
+    const { removed, uses } = new Sweep().run(node.datapath)
     assert.equal(removed, portCount)
     assert.deepEqual(
       [...node.datapath.tables.mappings.entries()].map(([{ source_port }]) => source_port),
       [40000],
     )
     assert.equal(node.datapath.tables.ports.count(), 1)
-    assert.deepEqual(used, new Map([[address('172.18.0.42'), new Set([blockOfPort(ourPorts.first)])]]))
+    const heaviest = { pod: address('10.244.1.7'), connections: 1 }
+    const use = { flows: new Map([[blockOfPort(ourPorts.first), 1]]), most: 1, heaviest }
+    assert.deepEqual(uses, new Map([[address('172.18.0.42'), use]]))
   })
 
   test('takes no port from a flow that came after the tables were read', () => {

@@ -268,8 +268,8 @@ export class Cluster implements Disposable {
       monotonicNs: () => BigInt(Math.round(this.clock.nowUs)) * 1000n,
       epochMs: () => Math.floor(this.#epochMs + this.clock.nowMs),
     }
-    const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs } = this.configuration
-    const settings = { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs }
+    const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, ports } = this.configuration
+    const settings = { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, ports }
     this.operators.set(name, new OperatorRun(name, time, this.#around, settings))
   }
 

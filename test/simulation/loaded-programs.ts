@@ -42,7 +42,7 @@ export class LoadedPrograms {
       this.#pressed.push(codec.decode(Buffer.from(koffi.view(data, Number(size)).slice(0))))
       return 0
     }, 'ring_buffer_sample_fn *')
-    this.#ring = libbpf().ringNew(object.map('pressure').fd, take, null, null)
+    this.#ring = libbpf().ringNew(object.map('pressures').fd, take, null, null)
   }
 
   /** What a Datapath is made of: its hooks are those of the simulated devices. `touch` comes before every change. */

@@ -8,7 +8,7 @@ import type { Machine } from './machine.ts'
 export interface TableSnapshot {
   /** By egress IP, the blocks that this node may take ports from. */
   readonly pools: ReadonlyMap<Address, readonly number[]>
-  readonly owners: ReadonlyMap<Address, readonly (number | 'self' | undefined)[]>
+  readonly owners: ReadonlyMap<Address, readonly (number | 'self' | 'stack' | undefined)[]>
   /** By egress IP, tunnel addresses, and since when that has been the order. */
   readonly orders: ReadonlyMap<Address, { readonly order: readonly Address[]; readonly sinceUs: number }>
   /** By tunnel address, the slot that this node takes another for. */

@@ -14,8 +14,10 @@ import { goneNodes, planSlots } from '../../src/decide/ports/slot-grants.ts'
 import { slotsByNode } from '../../src/decide/ports/slots.ts'
 import { resolve } from '../../src/decide/resolve.ts'
 import type { OwnLeases, World } from '../../src/decide/world.ts'
+import { usableBlocks } from '../../src/net/ports.ts'
 import {
   address,
+  allPorts,
   ciliumPolicy,
   device,
   egressNode,
@@ -143,7 +145,7 @@ export class ModelAgent {
   #isStarted = false
   /** The kernel's tables: they outlive the agent. */
   pool: readonly number[] = []
-  blockOwner: readonly (number | 'self' | undefined)[] = []
+  blockOwner: readonly (number | 'self' | 'stack' | undefined)[] = []
   /** Who it sends to, as it knows. */
   order: readonly string[] = []
 
@@ -192,6 +194,7 @@ export class ModelAgent {
         networkPolicies: 'refuse',
         stackCIDRs: [],
         nonMasqueradeCIDRs: [],
+        ports: allPorts,
       },
     })
   }
@@ -298,6 +301,7 @@ export class ModelOperator {
       gone: new Set(gone),
       orphaned: new Set(),
       nodeAddresses: new Set(),
+      usable: usableBlocks(allPorts),
       given: { slots, taken, withLeasedFloor },
     })
     for (const { object, leases: planned, isChanged } of plans)

@@ -18,6 +18,12 @@ export function prefix(text: string): Prefix {
   return parsePrefix(text) ?? fail(`${text} is no prefix`)
 }
 
+/** As by default. */
+export const allPorts = {
+  range: { first: 1024, last: 65535 },
+  excluded: [{ first: 30000, last: 32767 }],
+}
+
 function fail(message: string): never {
   throw new TypeError(message)
 }
@@ -171,6 +177,7 @@ export function world(parts: Partial<World> = {}): World {
       networkPolicies: 'refuse',
       stackCIDRs: [prefix('10.96.0.0/12')],
       nonMasqueradeCIDRs: [],
+      ports: allPorts,
     },
     ...parts,
   }

@@ -5,6 +5,9 @@ enable-ipv4-egress-gateway: {{ .Values.egressGateway.enabled | quote }}
 egress-gateway-reconciliation-trigger-interval: {{ .Values.egressGateway.reconciliationTriggerInterval | quote }}
 egress-ip-linger-time: {{ .Values.egressGateway.egressIPLingerTime | quote }}
 port-lease-idle-time: {{ .Values.egressGateway.portLeaseIdleTime | quote }}
+port-range: {{ .Values.egressGateway.portRange | quote }}
+excluded-ports: {{ .Values.egressGateway.excludedPorts | quote }}
+max-ports-per-pod: {{ .Values.egressGateway.maxPortsPerPod | int64 | quote }}
 enable-bpf-masquerade: {{ .Values.bpf.masquerade | quote }}
 cni-chaining-mode: {{ .Values.cni.chainingMode | quote }}
 cni-network-policies: {{ .Values.cni.networkPolicies | quote }}

@@ -105,6 +105,10 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     text: 'Multicast beyond the link',
     remedy: 'send with a TTL of 1, or exclude the group from the policy (excludedCIDRs)',
   },
+  DROP_POD_LIMIT: {
+    text: 'Pod has too many connections',
+    remedy: 'let the pod open fewer connections at once, or raise egressGateway.maxPortsPerPod',
+  },
 }
 
 export function dropReason(verdict: string): DropReason {

@@ -5,8 +5,10 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import { Loop } from '../../runtime/reconcile.ts'
+import { measureFullness } from './fullness.ts'
 import { stepPorts } from './port-demand.ts'
 import {
+  isPressed,
   isWaiting,
   ownLeases,
   type PortEffect,
@@ -33,6 +35,8 @@ interface LeasedPortsOptions {
 
 const maxSweepMs = 60_000
 const minSweepMs = 1_000
+/** When others wait for ports, or a pod comes close to its limit. */
+const sweepAgainMs = 100
 
 /** Pressure on several pools, and what several addresses' tables hold, go out together. */
 const reportTogetherMs = 2
@@ -46,6 +50,9 @@ export class LeasedPorts {
   readonly #sweep = new Sweep()
   readonly #reporting: Loop
   #state: PortState
+  #isSweepDue = false
+  #sweptAtMs = Number.NEGATIVE_INFINITY
+  #sweepTookMs = 0
 
   constructor(options: LeasedPortsOptions) {
     this.#options = options
@@ -74,10 +81,14 @@ export class LeasedPorts {
     this.dispatch({ kind: 'restored', pools: new Map(pools) })
     const sweepMs = Math.min(maxSweepMs, Math.max(idleMs, minSweepMs))
     const stopSweep = clock.every(sweepMs, () => this.#runSweep())
+    const stopPressed = clock.every(minSweepMs, () => {
+      if (isPressed(this.#state)) this.#sweepSoon()
+    })
     try {
       await Promise.all([this.#reporting.start(signal), this.#followPressure(signal)])
     } finally {
       stopSweep()
+      stopPressed()
     }
   }
 
@@ -95,6 +106,9 @@ export class LeasedPorts {
       case 'reconcile':
         this.#options.onChange()
         return
+      case 'sweep':
+        this.#sweepSoon()
+        return
       case 'fulfilled': {
         const { address: egressIP, blocks, tookMs } = effect
         this.#options.log.info({ egressIP, blocks, tookMs }, 'ports leased')
@@ -110,12 +124,16 @@ export class LeasedPorts {
 
   /** A burst is over before its second record is due: how many flows it cost stands in the table. */
   async #followPressure(signal: AbortSignal): Promise<void> {
-    const { datapath, clock } = this.#options
-    for await (const { address, refused } of datapath.pressure(signal)) {
-      this.dispatch({ kind: 'pressure', address, refused })
-      clock.after(burstMs, () =>
-        this.dispatch({ kind: 'pressure', address, refused: this.#refused(address) ?? refused }),
-      )
+    const { datapath, clock, random } = this.#options
+    for await (const { port, refused } of datapath.pressure(signal)) {
+      const address = port.source
+      const press = (refusedNow: number): void => {
+        const fullness = measureFullness(datapath, port, random)
+        this.dispatch({ kind: 'pressure', address, refused: refusedNow, fullness })
+      }
+      press(refused)
+      clock.after(burstMs, () => press(this.#refused(address) ?? refused))
+      this.#sweepSoon()
     }
   }
 
@@ -123,12 +141,25 @@ export class LeasedPorts {
     return this.#options.datapath.tables.pool_pressures.get({ address, purpose: 'egress' })?.refused
   }
 
+  /** Sweeps take at most a tenth of the time: a node may have half a million flows. */
+  #sweepSoon(): void {
+    if (this.#isSweepDue) return
+    this.#isSweepDue = true
+    const { clock } = this.#options
+    const nextMs = this.#sweptAtMs + Math.max(sweepAgainMs, 9 * this.#sweepTookMs)
+    clock.after(Math.max(nextMs - clock.monotonicMs(), 0), () => this.#runSweep())
+  }
+
   #runSweep(): void {
-    const { datapath, log } = this.#options
+    const { datapath, clock, log } = this.#options
+    const startMs = clock.monotonicMs()
+    this.#isSweepDue = false
     try {
-      const { removed, used } = this.#sweep.run(datapath)
+      const { removed, uses } = this.#sweep.run(datapath)
+      this.#sweptAtMs = clock.monotonicMs()
+      this.#sweepTookMs = this.#sweptAtMs - startMs
       if (removed > 0) log.debug({ removed }, 'deleted expired mappings and stray ports')
-      this.dispatch({ kind: 'swept', used })
+      this.dispatch({ kind: 'swept', uses })
     } catch (error) {
       log.warn({ err: error }, 'deleting expired mappings failed')
     }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { address, ciliumPolicy, world } from '../../../test/support/world-builder.ts'
 import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
+import type { Fullness } from '../../decide/ports/lease-demand.ts'
 import { resolve } from '../../decide/resolve.ts'
 import type { World } from '../../decide/world.ts'
 import { stepPorts } from './port-demand.ts'
@@ -28,6 +29,7 @@ class Node {
   state: PortState = startOfPorts(idleMs)
   nowMs = 0
   pool: readonly number[] = []
+  fullness: Fullness = { taken: 64, size: 64 }
   #status: EgressNode['status'] = {}
 
   /** Answers with the kinds of what follows. */
@@ -38,7 +40,7 @@ class Node {
   }
 
   press(nowMs: number): readonly string[] {
-    return this.step({ kind: 'pressure', address: ip, refused: 0 }, nowMs)
+    return this.step({ kind: 'pressure', address: ip, refused: 0, fullness: this.fullness }, nowMs)
   }
 
   get report(): PortReport {
@@ -76,7 +78,8 @@ class Node {
 
   sweep(afterMs: number, used: readonly number[] = []): void {
     this.nowMs += afterMs
-    this.step({ kind: 'swept', used: new Map([[ip, new Set(used)]]) })
+    const flows = new Map(used.map((block) => [block, 1]))
+    this.step({ kind: 'swept', uses: new Map([[ip, { flows, most: used.length }]]) })
     this.#status = this.report
   }
 
@@ -160,6 +163,7 @@ describe('what a node asks for and gives back', () => {
     assert.deepEqual(node.report, {
       demand: [],
       confirmed: [],
+      heaviest: [],
       released: [{ address: ip, firstPort: 2048, blocks: 4, revision: 2, uid: 'first' }],
     })
     node.look([{ ...lease, isEnding: true }], 3)

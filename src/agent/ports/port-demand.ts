@@ -1,4 +1,10 @@
-import { moveWindow, neededBlocks, planRelease, raiseRequest } from '../../decide/ports/lease-demand.ts'
+import {
+  blocksForFlows,
+  isCrowded,
+  moveWindow,
+  neededBlocks,
+  raiseRequest,
+} from '../../decide/ports/lease-demand.ts'
 import { type AddressLeases, leasesByAddress } from '../../decide/ports/lease-table.ts'
 import {
   confirmations,
@@ -12,16 +18,18 @@ import {
 } from '../../decide/ports/lease-use.ts'
 import { slotsByNode } from '../../decide/ports/slots.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
+import { blockOfPort, usableBlocks } from '../../net/ports.ts'
+import { blocksToReturn, noteSwept } from './port-return.ts'
 import {
   type BlocksByAddress,
   blocksInUse,
+  isPressed,
   type LeaseWorld,
   ownLeases,
   type PortEffect,
   type PortEvent,
   type PortState,
   type PortStep,
-  union,
 } from './port-state.ts'
 
 type EventOf<K extends PortEvent['kind']> = Extract<PortEvent, { readonly kind: K }>
@@ -38,7 +46,7 @@ export function stepPorts(state: PortState, event: PortEvent, nowMs: number): Po
     case 'pressure':
       return notePressure(state, event, nowMs)
     case 'swept':
-      return noteSwept(state, event.used, nowMs)
+      return noteSwept(state, event.uses, nowMs)
   }
 }
 
@@ -99,6 +107,21 @@ function noteApplied(before: PortState, { world, tables }: EventOf<'applied'>, n
     held: new Map([...leases].map(([address, of]) => [address, heldBlocks(of.leases, slot)] as const)),
     released: intersection(before.released, ours),
     leaving: intersection(before.leaving, ours),
+    poolSizes: new Map(
+      tables.pools.flatMap(({ address, purpose, blocks }) =>
+        purpose === 'egress' ? [[address, blocks.length] as const] : [],
+      ),
+    ),
+    short: shortages(leases, slot),
+    wanted: new Set(
+      [...tables.groups.values()].flatMap(({ preferred, standby }) => [...preferred, ...standby]),
+    ),
+    usable: usableBlocks(world.settings.ports),
+    podNames: new Map(
+      world.pods.flatMap(({ namespace, name, ips }) =>
+        ips.map((of) => [of, `${namespace}/${name}`] as const),
+      ),
+    ),
   }
   const unconfirmed = unconfirmedBy({ ...world, ownLeases: ownLeases(known) }, tables)
   const waiting = new Map(
@@ -107,8 +130,45 @@ function noteApplied(before: PortState, { world, tables }: EventOf<'applied'>, n
       return [address, { gateways, sinceMs }] as const
     }),
   )
-  const { state, effects } = noteFulfilled({ ...known, waiting }, nowMs)
-  return { state, effects: [...effects, { kind: 'report' }] }
+  const { state, effects } = noteFulfilled(requestFirst({ ...known, waiting }, slot, nowMs), nowMs)
+  const sweep: PortEffect[] =
+    isPressed(state) && pressOf(state) !== pressOf(before) ? [{ kind: 'sweep' }] : []
+  return { state, effects: [...effects, { kind: 'report' }, ...sweep] }
+}
+
+/** Of which addresses nodes want more than there is, and what this node is to return. */
+function shortages(
+  leases: ReadonlyMap<Address, AddressLeases>,
+  slot: number | undefined,
+): ReadonlyMap<Address, number> {
+  return new Map(
+    [...leases]
+      .filter(([, { isShort }]) => isShort)
+      .map(([address, { returns = [] }]) => [
+        address,
+        returns.reduce((sum, each) => sum + (each.slot === slot ? each.blocks : 0), 0),
+      ]),
+  )
+}
+
+/** What others ask for, and what has left the pools for it: after a change of these, blocks may be free to return. */
+function pressOf({ short, poolSizes }: PortState): string {
+  return JSON.stringify([...short].map(([address, blocks]) => [address, blocks, poolSizes.get(address)]))
+}
+
+/** A node without a floor must not wait for its first flow to find no port. */
+function requestFirst(state: PortState, slot: number | undefined, nowMs: number): PortState {
+  if (slot === undefined) return state
+  const missing = [...state.wanted].filter(
+    (address) => !state.poolSizes.has(address) && (state.requests.get(address)?.blocks ?? 0) === 0,
+  )
+  if (missing.length === 0) return state
+  const first = raiseRequest(undefined, { inUse: 0, needed: 0, isCrowded: true, nowMs })
+  return {
+    ...state,
+    requests: new Map([...state.requests, ...missing.map((address) => [address, first] as const)]),
+    unfulfilled: new Set([...state.unfulfilled, ...missing]),
+  }
 }
 
 function noteFulfilled(state: PortState, nowMs: number): PortStep {
@@ -132,85 +192,33 @@ function noteFulfilled(state: PortState, nowMs: number): PortStep {
  * The node now keeps what it was about to give back, which is for its own tables; or requests more, which is for others; or
  * neither.
  */
-function notePressure(before: PortState, { address, refused }: EventOf<'pressure'>, nowMs: number): PortStep {
+function notePressure(
+  before: PortState,
+  { address, refused, fullness }: EventOf<'pressure'>,
+  nowMs: number,
+): PortStep {
   const request = before.requests.get(address)
   const inUse = blocksInUse(before, address)
   const known = before.refused.get(address) ?? refused
   const window = moveWindow(before.windows.get(address), { inUse, refused: Math.min(known, refused), nowMs })
-  const raised = raiseRequest(request, { inUse, needed: neededBlocks(window, refused), nowMs })
-  const isRaised = raised.blocks !== request?.blocks
-  const wasLeaving = (before.leaving.get(address)?.size ?? 0) > 0
+  const crowded = isCrowded(fullness)
+  const floor = blockOfPort(fullness.size) - inUse
+  const forFlows = crowded ? blocksForFlows(fullness.taken) - floor : 0
+  const needed = Math.max(neededBlocks(window, refused), forFlows)
+  const raised = raiseRequest(request, { inUse, needed, isCrowded: crowded, nowMs })
+  const isRaised = raised.blocks !== (request?.blocks ?? 0)
+  const leaving = blocksToReturn(before, address)
+  const wasLeaving = (before.leaving.get(address)?.size ?? 0) > leaving.size
   const state: PortState = {
     ...before,
     windows: new Map(before.windows).set(address, window),
     refused: new Map(before.refused).set(address, refused),
-    requests: new Map(before.requests).set(address, raised),
+    requests: raised.blocks === 0 ? before.requests : new Map(before.requests).set(address, raised),
     unfulfilled: isRaised ? new Set(before.unfulfilled).add(address) : before.unfulfilled,
-    leaving: new Map([...before.leaving].filter(([of]) => of !== address)),
+    leaving: new Map(before.leaving).set(address, leaving),
   }
   const report: PortEffect[] = wasLeaving || isRaised ? [{ kind: 'report' }] : []
   return { state, effects: wasLeaving ? [...report, { kind: 'reconcile' }] : report }
-}
-
-/** Gives back what has been idle. */
-function noteSwept(before: PortState, used: BlocksByAddress, nowMs: number): PortStep {
-  const plans = [...before.held].map(([address, held]) => {
-    const usedHere = usedBlocks(before, address, used)
-    const known = before.usedAtMs.get(address)
-    const usedAtMs = new Map(
-      held.map((block) => [block, usedHere.has(block) ? nowMs : (known?.get(block) ?? nowMs)] as const),
-    )
-    const leaving = before.leaving.get(address) ?? new Set<number>()
-    const released = before.released.get(address) ?? new Set<number>()
-    const holding = { held, used: usedHere, usedAtMs, leaving, released }
-    return { address, usedAtMs, release: planRelease(holding, before.idleMs, nowMs) }
-  })
-  const swept: PortState = {
-    ...before,
-    usedAtMs: new Map([
-      ...before.usedAtMs,
-      ...plans.map(({ address, usedAtMs }) => [address, usedAtMs] as const),
-    ]),
-    leaving: new Map(plans.map(({ address, release }) => [address, release.leaving])),
-    released: union(
-      before.released,
-      new Map(plans.map(({ address, release }) => [address, release.released])),
-    ),
-  }
-  const state = plans.reduce((lowered, { address }) => lowerRequest(lowered, address, nowMs), swept)
-  return {
-    state,
-    effects: sizesOf(before) === sizesOf(state) ? [] : [{ kind: 'report' }, { kind: 'reconcile' }],
-  }
-}
-
-function sizesOf({ leaving, released }: PortState): string {
-  return JSON.stringify([leaving, released].map((all) => [...all].map(([of, { size }]) => [of, size])))
-}
-
-/** A block that the pool has still (writing it failed) is as good as used. */
-function usedBlocks(
-  { since, leaving }: PortState,
-  address: Address,
-  used: BlocksByAddress,
-): ReadonlySet<number> {
-  const revisions = since.get(address)
-  const inPool = [...(leaving.get(address) ?? [])].filter((block) => revisions?.get(block) === 0)
-  return new Set([...(used.get(address) ?? []), ...inPool])
-}
-
-/** The request no longer counts what was given back, or what the operator could not grant when it was wanted. */
-function lowerRequest(state: PortState, address: Address, nowMs: number): PortState {
-  const request = state.requests.get(address)
-  if (request === undefined) return state
-  const released = state.released.get(address) ?? new Set<number>()
-  const kept = (state.held.get(address) ?? []).filter((block) => !released.has(block)).length
-  const isOld = nowMs - request.askedAtMs >= state.idleMs
-  if (request.blocks <= kept || (released.size === 0 && !isOld)) return state
-  const requests = new Map(state.requests)
-  if (kept === 0) requests.delete(address)
-  else requests.set(address, { ...request, blocks: kept })
-  return { ...state, requests }
 }
 
 function intersection(some: BlocksByAddress, all: BlocksByAddress): BlocksByAddress {

@@ -1,5 +1,5 @@
 import type { EgressNode } from '../../api/egress-node.ts'
-import type { LeaseRequest, Window } from '../../decide/ports/lease-demand.ts'
+import type { Fullness, LeaseRequest, Window } from '../../decide/ports/lease-demand.ts'
 import { type AddressLeases, rangesOfBlocks } from '../../decide/ports/lease-table.ts'
 import { revisionOf } from '../../decide/ports/lease-use.ts'
 import type { Tables } from '../../decide/tables.ts'
@@ -8,9 +8,21 @@ import type { Address } from '../../net/address.ts'
 
 type Status = NonNullable<EgressNode['status']>
 /** What a node reports of leased ports. */
-export type PortReport = { readonly [K in 'demand' | 'confirmed' | 'released']: NonNullable<Status[K]> }
+export type PortReport = {
+  readonly [K in 'demand' | 'confirmed' | 'released' | 'heaviest']: NonNullable<Status[K]>
+}
 /** Of the world, what this node's leases depend on. */
 export type LeaseWorld = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
+
+/** What flows have of an egress IP. */
+export interface AddressUse {
+  /** By block, how many. */
+  readonly flows: ReadonlyMap<number, number>
+  /** How many go to the destination that most go to. */
+  readonly most: number
+  /** The pod that has most of them. */
+  readonly heaviest?: { readonly pod: Address; readonly connections: number }
+}
 
 export type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
 
@@ -39,6 +51,17 @@ export interface PortState {
   /** Since when gateways have kept this node from what it has by lease, and which. */
   readonly waiting: ReadonlyMap<Address, { readonly gateways: readonly string[]; readonly sinceMs: number }>
   readonly hasReadStatus: boolean
+  /** Blocks of each pool, leased or not. */
+  readonly poolSizes: ReadonlyMap<Address, number>
+  /** Addresses of which nodes want more than there is, and how many blocks this node is to return. */
+  readonly short: ReadonlyMap<Address, number>
+  /** Addresses that new flows of this node's pods may have. */
+  readonly wanted: ReadonlySet<Address>
+  /** Blocks that new flows may have. */
+  readonly usable: ReadonlySet<number>
+  readonly podNames: ReadonlyMap<Address, string>
+  /** Of addresses of which nodes want more than there is. */
+  readonly heaviest: PortReport['heaviest']
 }
 
 export type PortEvent =
@@ -48,16 +71,22 @@ export type PortEvent =
   | { readonly kind: 'observed'; readonly world: LeaseWorld }
   /** The kernel holds what was decided by `world`. */
   | { readonly kind: 'applied'; readonly world: World; readonly tables: Tables }
-  /** A pool is crowded; `refused` flows have found no port, ever. */
-  | { readonly kind: 'pressure'; readonly address: Address; readonly refused: number }
-  /** `used`: the blocks that flows have. */
-  | { readonly kind: 'swept'; readonly used: BlocksByAddress }
+  /** A pool may be crowded towards a destination; `refused` flows have found no port, ever. */
+  | {
+      readonly kind: 'pressure'
+      readonly address: Address
+      readonly refused: number
+      readonly fullness: Fullness
+    }
+  | { readonly kind: 'swept'; readonly uses: ReadonlyMap<Address, AddressUse> }
 
 export type PortEffect =
   /** Other nodes or the operator wait for what this node reports. */
   | { readonly kind: 'report' }
   /** This node's own tables change. */
   | { readonly kind: 'reconcile' }
+  /** Others lack ports: find out what flows have now. */
+  | { readonly kind: 'sweep' }
   /** A request was fulfilled. */
   | {
       readonly kind: 'fulfilled'
@@ -87,12 +116,23 @@ export function startOfPorts(idleMs: number): PortState {
     confirmed: [],
     waiting: new Map(),
     hasReadStatus: false,
+    poolSizes: new Map(),
+    short: new Map(),
+    wanted: new Set(),
+    usable: new Set(),
+    podNames: new Map(),
+    heaviest: [],
   }
 }
 
 /** Ports were requested, or granted, that are not in use yet. */
 export function isWaiting({ unfulfilled, since }: PortState): boolean {
   return unfulfilled.size > 0 || [...since.values()].some((blocks) => [...blocks.values()].some(Boolean))
+}
+
+/** Other nodes lack ports that this one may have too many of. */
+export function isPressed({ short, held }: PortState): boolean {
+  return [...short.keys()].some((address) => (held.get(address)?.length ?? 0) > 0)
 }
 
 /** What the decision needs to know. */
@@ -120,10 +160,11 @@ export function portProblems({ waiting }: PortState, nowMs: number): readonly st
 }
 
 /** What the node says to others. */
-export function portReport({ requests, confirmed, released, known }: PortState): PortReport {
+export function portReport({ requests, confirmed, released, known, heaviest }: PortState): PortReport {
   return {
     demand: [...requests].map(([address, { blocks }]) => ({ address, blocks })).sort(byAddress),
     confirmed,
+    heaviest,
     released: [...released]
       .flatMap(([address, blocks]) =>
         rangesOfBlocks(blocks).map((range) => ({
@@ -145,4 +186,9 @@ export function union(one: BlocksByAddress, other: BlocksByAddress): BlocksByAdd
   for (const [address, blocks] of [...one, ...other])
     both.set(address, new Set([...(both.get(address) ?? []), ...blocks]))
   return both
+}
+
+/** Blocks of the pool that no lease is for. */
+export function floorBlocks(state: PortState, address: Address): number {
+  return Math.max((state.poolSizes.get(address) ?? 0) - blocksInUse(state, address), 0)
 }

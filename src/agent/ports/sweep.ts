@@ -1,12 +1,13 @@
 import type { Datapath } from '../../datapath/datapath.ts'
 import { keyString, type RawEntries, readAll } from '../../datapath/maps/maps.ts'
-import type { Address } from '../../net/address.ts'
+import { type Address, addressFromBytes } from '../../net/address.ts'
 import { blockOfPort } from '../../net/ports.ts'
+import type { AddressUse } from './port-state.ts'
 
 interface Swept {
   readonly removed: number
-  /** Blocks of ports that flows have, by egress IP. */
-  readonly used: ReadonlyMap<Address, ReadonlySet<number>>
+  /** By egress IP. */
+  readonly uses: ReadonlyMap<Address, AddressUse>
 }
 
 /**
@@ -14,15 +15,15 @@ interface Swept {
  * port. A node that keeps talking to new destinations never wants most of these ports again, and its tables would fill up.
  *
  * What is over, the kernel's program says, and it alone removes: a port that was free when it was read may be another flow's.
- * In one go, since a block that leaves its pool meanwhile could get a flow that `used` does not know of.
+ * In one go, since a block that leaves its pool meanwhile could get a flow that `uses` does not know of.
  */
 export class Sweep {
   /** Ports without a mapping, as the last sweep saw them. */
   #orphans: RawEntries = new Map()
 
   run(datapath: Datapath): Swept {
-    const { removed, used } = sweepMappings(datapath)
-    return { removed: removed + this.#sweepPorts(datapath), used }
+    const { removed, uses } = sweepMappings(datapath)
+    return { removed: removed + this.#sweepPorts(datapath), uses }
   }
 
   #sweepPorts(datapath: Datapath): number {
@@ -49,22 +50,59 @@ export class Sweep {
 
 function sweepMappings(datapath: Datapath): Swept {
   const { mappings } = datapath.tables
-  const used = new Map<Address, Set<number>>()
+  const counts = new Map<Address, Counts>()
   let removed = 0
   for (const chunk of readAll(mappings.raw)) {
     const answers = datapath.sweep(
       'SWEEP_MAPPING',
       chunk.map(([key]) => key),
     )
-    for (const [index, [, value]] of chunk.entries()) {
+    for (const [index, [key, value]] of chunk.entries()) {
       if (answers[index] === 'SWEPT_REMOVED') {
         removed++
         continue
       }
       const { egress_ip: egressIp, egress_port: port } = mappings.value.decode(value)
-      const blocks = used.get(egressIp) ?? new Set()
-      used.set(egressIp, blocks.add(blockOfPort(port)))
+      const of = counts.get(egressIp) ?? { flows: new Map(), destinations: new Map(), pods: new Map() }
+      counts.set(egressIp, of)
+      increase(of.flows, blockOfPort(port))
+      increase(of.destinations, destinationIn(key))
+      increase(of.pods, podIn(key))
     }
   }
-  return { removed, used }
+  const uses = new Map(
+    [...counts].map(([address, { flows, destinations, pods }]) => {
+      const [, most] = largest(destinations)
+      const [pod, connections] = largest(pods)
+      const heaviest = { pod: addressFromBytes(Buffer.from(pod, 'latin1')), connections }
+      return [address, { flows, most, heaviest }] as const
+    }),
+  )
+  return { removed, uses }
+}
+
+interface Counts {
+  readonly flows: Map<number, number>
+  readonly destinations: Map<string, number>
+  readonly pods: Map<string, number>
+}
+
+function largest(counts: ReadonlyMap<string, number>): readonly [string, number] {
+  let found: readonly [string, number] = ['', 0]
+  for (const entry of counts) if (entry[1] > found[1]) found = entry
+  return found
+}
+
+function increase<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+/** Of a struct flow_key: the pod's address. */
+function podIn(key: Buffer): string {
+  return key.toString('latin1', 0, 16)
+}
+
+/** Of a struct flow_key: all but the pod's address and port. */
+function destinationIn(key: Buffer): string {
+  return key.toString('latin1', 16, 32) + key.toString('latin1', 34)
 }

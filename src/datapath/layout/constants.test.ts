@@ -24,8 +24,6 @@ const constants: Constants = {
   PORT_BLOCK_BITS: blockBits,
   PORT_BLOCKS: portBlocks,
   FIRST_EGRESS_PORT: regions.lease.first,
-  FIRST_NODE_PORT: regions.nodePorts.first,
-  LAST_NODE_PORT: regions.nodePorts.last,
   MAX_HOLDERS: maxHolders,
   MAX_GROUP_MEMBERS: maxMembers,
   TUNNEL_POD: podTunnelId,

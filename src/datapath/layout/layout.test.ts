@@ -23,7 +23,7 @@ test('every field of every shared struct has a codec of its size', { skip }, () 
 
 test('every map of the object file has codecs', { skip }, () => {
   const btf = readBtf(defaultObjectFile)
-  const known = [...Object.keys(tableCodecs(btf)), 'drops', 'pressure']
+  const known = [...Object.keys(tableCodecs(btf)), 'drops', 'pressures']
   assert.deepEqual([...btf.maps.keys()].toSorted(), known.toSorted())
 })
 

@@ -1,5 +1,5 @@
 import type { Btf } from '../layout/btf.ts'
-import { address, codec, flag, flags, port, u8, u32, u64 } from '../layout/codec.ts'
+import { address, codec, type FieldKind, flag, flags, port, u8, u32, u64 } from '../layout/codec.ts'
 import type { Decoded } from './map-layout.ts'
 
 /** What the programs remember of flows. They write these tables, the agent reads them. */
@@ -24,7 +24,7 @@ export function flowTables(btf: Btf) {
 export type Mapping = Decoded<typeof mappingCodec>
 export type FlowKey = Decoded<typeof flowKeyCodec>
 
-export const flowKeyCodec = (btf: Btf) =>
+const flowKeyCodec = (btf: Btf) =>
   codec(btf.struct('flow_key'), {
     source: address,
     destination: address,
@@ -32,6 +32,15 @@ export const flowKeyCodec = (btf: Btf) =>
     destination_port: port,
     protocol: u8,
   })
+
+/** A flow_key inside another struct. */
+export function flowKeyField(btf: Btf): FieldKind<FlowKey> {
+  const flow = flowKeyCodec(btf)
+  return (type) =>
+    type.kind === 'struct' && type.name === 'flow_key'
+      ? { read: (buffer, at) => flow.decode(buffer, at), write: flow.encodeInto }
+      : undefined
+}
 
 const mappingCodec = (btf: Btf) =>
   codec(btf.struct('mapping'), {

@@ -1,6 +1,6 @@
 import type { Btf } from '../layout/btf.ts'
 import { address, codec, named, u32, u64 } from '../layout/codec.ts'
-import { flowKeyCodec } from './flow-tables.ts'
+import { flowKeyField } from './flow-tables.ts'
 import { type Decoded, soleKey, soleValue } from './map-layout.ts'
 import { poolKeyCodec } from './port-tables.ts'
 
@@ -22,6 +22,10 @@ export const observationTables = (btf: Btf) => ({
     }),
     value: soleValue(btf, 'policy_drops', u64),
   },
+  pod_flows: {
+    key: codec(btf.struct('pod_flows_key'), { pod: address, egress_ip: address }),
+    value: soleValue(btf, 'pod_flows', u32),
+  },
   pool_pressures: {
     key: poolKeyCodec(btf),
     value: codec(btf.struct('pool_pressure'), { reported_ns: u64, refused: u32 }),
@@ -42,13 +46,9 @@ export const observationTables = (btf: Btf) => ({
 
 /** One record of the ring buffer `drops`. */
 export function dropCodec(btf: Btf) {
-  const flow = flowKeyCodec(btf)
   return codec(btf.struct('drop'), {
     time_ns: u64,
-    flow: (type) =>
-      type.kind === 'struct' && type.name === 'flow_key'
-        ? { read: (buffer, at) => flow.decode(buffer, at), write: flow.encodeInto }
-        : undefined,
+    flow: flowKeyField(btf),
     program: named(btf.enumeration('program')),
     verdict: named(btf.enumeration('verdict')),
     ifindex: u32,
@@ -56,9 +56,9 @@ export function dropCodec(btf: Btf) {
   })
 }
 
-/** One record of the ring buffer `pressure`. */
+/** One record of the ring buffer `pressures`. */
 export const pressureCodec = (btf: Btf) =>
-  codec(btf.struct('port_pressure'), { time_ns: u64, address, tries: u32, refused: u32 })
+  codec(btf.struct('port_pressure'), { time_ns: u64, port: flowKeyField(btf), tries: u32, refused: u32 })
 
 export type DropRecord = Decoded<typeof dropCodec>
 export type PressureRecord = Decoded<typeof pressureCodec>

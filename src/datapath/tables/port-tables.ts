@@ -32,8 +32,8 @@ export interface EgressIpEntry {
   readonly ifindex?: number
   /** Tunnel addresses, the owner first. */
   readonly order: readonly Address[]
-  /** By block of 16 ports: the slot that owns it, or this very node, whatever its slot. */
-  readonly blockOwner: readonly (number | 'self' | undefined)[]
+  /** By block of 16 ports: the slot that owns it; this very node, whatever its slot; or the stack, whatever comes. */
+  readonly blockOwner: readonly (number | 'self' | 'stack' | undefined)[]
 }
 
 export interface PoolKey {
@@ -61,12 +61,16 @@ function slot(btf: Btf) {
 }
 
 function egressIpCodec(btf: Btf): Codec<EgressIpEntry> {
-  const noSlot = btf.constant('NO_SLOT')
-  const thisNode = btf.constant('THIS_NODE')
+  const [noSlot, thisNode, leftToStack] = ['NO_SLOT', 'THIS_NODE', 'LEFT_TO_STACK'].map((name) =>
+    btf.constant(name),
+  ) as [number, number, number]
+  const numbers = { self: thisNode, stack: leftToStack }
+  const names = new Map([[noSlot, undefined], [thisNode, 'self' as const], [leftToStack, 'stack' as const]]) // biome-ignore format: short
   const owner = fieldSeenAs(
     u16,
-    (value: number | 'self' | undefined) => (value === 'self' ? thisNode : (value ?? noSlot)),
-    (value) => (value === noSlot ? undefined : value === thisNode ? 'self' : value),
+    (value: EgressIpEntry['blockOwner'][number]) =>
+      typeof value === 'string' ? numbers[value] : (value ?? noSlot),
+    (slot) => (names.has(slot) ? names.get(slot) : slot),
   )
   const inner = record(btf.struct('egress_ip'), {
     holderCount: u32,

@@ -1,6 +1,6 @@
 import type { PortLease } from '../../api/egress-address.ts'
 import { type Address, familyOf } from '../../net/address.ts'
-import { blocksOfRange, regions } from '../../net/ports.ts'
+import { blocksOfRange, regions, usableBlocks } from '../../net/ports.ts'
 import { contains, parsePrefix } from '../../net/prefix.ts'
 import type { Context } from '../context.ts'
 import { contentId } from '../ids.ts'
@@ -8,9 +8,9 @@ import { oncePerObject } from '../once-per-object.ts'
 import type { Policy } from '../policies/policies.ts'
 import { leasesByAddress } from '../ports/lease-table.ts'
 import { awaitedNodes, usableLeases } from '../ports/lease-use.ts'
-import { type AddressOwner, type BlockOwners, blockOwners } from '../ports/port-owners.ts'
+import { type AddressOwner, type BlockOwners, blockOwners, type PortLayout } from '../ports/port-owners.ts'
 import type { EgressIp, Pool } from '../tables.ts'
-import type { WorldNode } from '../world.ts'
+import type { Settings, WorldNode } from '../world.ts'
 import { type Gateway, tunnelAddressOf } from './gateways.ts'
 
 /** Every egress IP of every policy, whoever uses it: any node may be asked to answer for one. And this node's own. */
@@ -47,8 +47,9 @@ export function masqueradeAddresses({ self, world }: Context): readonly Address[
 }
 
 /** Most addresses have no leases: these share one table. */
-function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwners {
-  const { slots } = world.settings
+function portOwnersIn(context: Context): (address: Address) => BlockOwners {
+  const { world, self } = context
+  const layout = layoutOf(context)
   const leases = leasesByAddress(world.egressAddresses)
   const nodeAddresses = new Set(world.nodes.flatMap(({ internalIPs }) => internalIPs))
   const ownAddresses = new Set(self.internalIPs)
@@ -58,17 +59,33 @@ function portOwnersIn({ world, self }: Context): (address: Address) => BlockOwne
       : nodeAddresses.has(address)
         ? 'anotherNode'
         : 'nobody'
-    return ownersByLeases(leases.get(address)?.leases ?? noLeases)(owner, slots)
+    return ownersByLeases(leases.get(address)?.leases ?? noLeases)(owner, layout)
   }
 }
+
+interface KnownLayout extends PortLayout {
+  /** Equal layouts have equal keys. */
+  readonly key: string
+}
+
+/** Which slots are taken matters only if some of their floors are not usable. */
+function layoutOf({ world: { settings }, slots: slotsByNode }: Context): KnownLayout {
+  const usable = usableIn(settings)
+  const isWhole = blocksOfRange(regions.floor).every((block) => usable.has(block))
+  const taken = new Set(isWhole ? [] : slotsByNode.values())
+  const key = JSON.stringify([settings.slots, settings.ports, [...taken].sort()])
+  return { slots: settings.slots, taken, usable, key }
+}
+
+const usableIn = oncePerObject(({ ports }: Settings) => usableBlocks(ports))
 
 const noLeases: readonly PortLease[] = []
 
 const ownersByLeases = oncePerObject((leases: readonly PortLease[]) => {
   const known = new Map<string, BlockOwners>()
-  return (owner: AddressOwner, slots: number): BlockOwners => {
-    const key = `${owner} ${slots}`
-    const owners = known.get(key) ?? blockOwners(owner, slots, leases)
+  return (owner: AddressOwner, layout: KnownLayout): BlockOwners => {
+    const key = `${owner} ${layout.key}`
+    const owners = known.get(key) ?? blockOwners(owner, layout, leases)
     known.set(key, owners)
     return owners
   }
@@ -184,8 +201,9 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
   if (slot === undefined) return pools
   const leases = leasesByAddress(context.world.egressAddresses)
   const awaited = awaitedNodes(context)
+  const usable = usableIn(context.world.settings)
   for (const [address, { blockOwner, order }] of egressIps) {
-    const owned = blocksBySlot(blockOwner).get(slot) ?? []
+    const owned = (blocksBySlot(blockOwner).get(slot) ?? []).filter((block) => usable.has(block))
     const granted = leases.get(address)
     const blocks =
       granted === undefined

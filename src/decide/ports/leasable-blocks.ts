@@ -26,12 +26,13 @@ export function lendableSlots({ slots, taken, withLeasedFloor }: Given): Readonl
 }
 
 /**
- * The blocks of an address that can be leased, in the order in which they are granted: from the highest port down, NodePorts
- * after the others, and floors of unused slots last. Of a node's own address, only blocks that its sockets do not use.
+ * Blocks of an address that may be leased, the next to go first: from the top down. Many firewalls admit only ports from
+ * 32768 on, so the floors of slots that nobody has go before the lower half. Of a node's own address only what the node's
+ * sockets do not use.
  */
 export function leasableBlocks(
   isNodeAddress: boolean,
-  slots: number,
+  { slots, usable }: { readonly slots: number; readonly usable: ReadonlySet<number> },
   lendable: ReadonlySet<number>,
 ): number[] {
   const region: PortRange = isNodeAddress ? regions.shared : regions.floor
@@ -39,13 +40,8 @@ export function leasableBlocks(
     const slot = slotOfFloor(region, slots, block)
     return slot === undefined || lendable.has(slot)
   })
-  const isNodePort = new Set(blocksOfRange(regions.nodePorts))
-  const lease = isNodeAddress ? [] : blocksOfRange(regions.lease)
-  return [
-    ...lease.filter((block) => !isNodePort.has(block)).reverse(),
-    ...lease.filter((block) => isNodePort.has(block)).reverse(),
-    ...floors.reverse(),
-  ]
+  const lower = isNodeAddress ? [] : blocksOfRange(regions.lease)
+  return [...floors.reverse(), ...lower.reverse()].filter((block) => usable.has(block))
 }
 
 /** Slots with a floor of which another slot leases a part, of any address. */

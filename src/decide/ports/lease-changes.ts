@@ -39,6 +39,6 @@ export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: b
 }
 
 function split({ metadata, spec, status = {} }: EgressNode) {
-  const { demand: _demand, refused: _refused, confirmed, released, ...rest } = status
+  const { demand: _demand, refused: _refused, heaviest: _heaviest, confirmed, released, ...rest } = status
   return { rest: { metadata, spec, rest }, promises: { confirmed, released } }
 }

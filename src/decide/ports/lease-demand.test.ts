@@ -6,7 +6,7 @@ describe('a node that runs low', () => {
   const cases: readonly {
     name: string
     wish?: { blocks: number; askedAtMs: number }
-    now: { inUse: number; needed: number; nowMs: number }
+    now: { inUse: number; needed: number; isCrowded?: boolean; nowMs: number }
     expect: number
   }[] = [
     { name: 'asks for 64 ports first', now: { inUse: 0, needed: 0, nowMs: 0 }, expect: 4 },
@@ -35,7 +35,19 @@ describe('a node that runs low', () => {
       expect: 64,
     },
     {
-      name: 'asks for enough ports for the flows that found none',
+      name: 'asks for 1,024 ports more when it has many',
+      wish: { blocks: 1000, askedAtMs: 0 },
+      now: { inUse: 1000, needed: 0, nowMs: 20 },
+      expect: 1064,
+    },
+    {
+      name: 'asks for nothing more when its ports are free, whatever one flow has met',
+      wish: { blocks: 8, askedAtMs: 0 },
+      now: { inUse: 8, needed: 0, isCrowded: false, nowMs: 20 },
+      expect: 8,
+    },
+    {
+      name: 'asks for what the flows need that found no port',
       wish: { blocks: 4, askedAtMs: 0 },
       now: { inUse: 4, needed: 125, nowMs: 20 },
       expect: 125,
@@ -48,13 +60,13 @@ describe('a node that runs low', () => {
     },
     {
       name: 'never asks for more ports than exist',
-      wish: { blocks: 3000, askedAtMs: 0 },
-      now: { inUse: 3000, needed: 0, nowMs: 20 },
+      wish: { blocks: 4000, askedAtMs: 0 },
+      now: { inUse: 4000, needed: 0, nowMs: 20 },
       expect: 4032,
     },
   ]
   for (const { name, wish, now, expect } of cases)
-    test(name, () => assert.equal(raiseRequest(wish, now).blocks, expect))
+    test(name, () => assert.equal(raiseRequest(wish, { isCrowded: true, ...now }).blocks, expect))
 })
 
 describe('a burst of flows that find no port', () => {

@@ -42,18 +42,46 @@ export interface LeaseRequest {
   readonly askedAtMs: number
 }
 
+/** A pool is crowded towards a destination if more than 5 of 8 ports are taken there: of 32 tries one in 3 million fails. */
+export function isCrowded({ taken, size }: Fullness): boolean {
+  return size === 0 || taken * 8 > size * 5
+}
+
+/** How full a pool is towards one destination, in ports. */
+export interface Fullness {
+  readonly taken: number
+  readonly size: number
+}
+
+/** Blocks with which half of the ports would be free towards the destination that has most. */
+export function blocksForFlows(flows: number): number {
+  return Math.ceil((2 * flows) / portsPerBlock)
+}
+
+/** A large node grows by no more than so many blocks at a time: 1,024 ports. */
+const maxStepBlocks = 64
+
 /**
- * A node that runs low asks for twice the blocks that it uses. It raises the request only when it uses what it was granted, or
- * when the operator has not answered for a while. `needed` is counted and not guessed, so it is requested at once.
+ * A node that runs low asks for twice what it has, a large one for 1,024 ports more. One step per round trip: what was granted must be in use first, or
+ * nobody has answered for a while. What the flows need that found no port is no guess, and does not wait.
  */
+interface Situation {
+  readonly inUse: number
+  readonly needed: number
+  readonly isCrowded: boolean
+  readonly nowMs: number
+}
+
 export function raiseRequest(
   request: LeaseRequest | undefined,
-  { inUse, needed, nowMs }: { readonly inUse: number; readonly needed: number; readonly nowMs: number },
+  { inUse, needed, isCrowded, nowMs }: Situation,
 ): LeaseRequest {
   const before = request?.blocks ?? 0
+  if (!isCrowded && needed <= before) return request ?? { blocks: 0, askedAtMs: nowMs }
   const isAnswered = request === undefined || inUse >= before || nowMs - request.askedAtMs >= requestTimeoutMs
   if (!isAnswered && needed <= before) return request
-  const blocks = Math.max(firstGrantBlocks, isAnswered ? 2 * inUse : 0, needed, before)
+  const step = Math.min(inUse, maxStepBlocks)
+  const blocks = Math.max(firstGrantBlocks, isAnswered && isCrowded ? inUse + step : 0, needed, before)
   return { blocks: Math.min(blocks, maxBlocks), askedAtMs: nowMs }
 }
 
@@ -70,6 +98,14 @@ export interface Holding {
   /** The blocks that new flows no longer use. */
   readonly leaving: ReadonlySet<number>
   readonly released: ReadonlySet<number>
+  /** How many flows each block has. */
+  readonly flows?: ReadonlyMap<number, number>
+  /** Blocks that new flows may not have any more. */
+  readonly unusable?: ReadonlySet<number>
+  /** How many blocks other nodes lack. */
+  readonly asked?: number
+  /** Without these the node has no port of the address. */
+  readonly isAllThereIs?: boolean
 }
 
 interface Release {
@@ -78,23 +114,26 @@ interface Release {
 }
 
 /**
- * Which leased blocks leave the pool, and which are released. A block leaves when it has been idle for `idleMs`, the lowest port
- * first, because blocks are granted from the highest port down. It is released at a later call, when no flow uses it.
+ * What has been idle for long leaves the pool, from the lowest port up, as it was granted from the top down; what has left
+ * the pool by the look before and has no flow now is given back. What others lack leaves at once: blocks with the fewest
+ * flows first, which keep their ports until they end.
  */
 export function planRelease(holding: Holding, idleMs: number, nowMs: number): Release {
-  const { used, usedAtMs } = holding
+  const { used, usedAtMs, flows, unusable, asked = 0, isAllThereIs = false } = holding
   const held = [...holding.held].sort((a, b) => a - b)
   const released = held.filter(
     (block) => holding.released.has(block) || (holding.leaving.has(block) && !used.has(block)),
   )
   const isReleased = new Set(released)
   const rest = held.filter((block) => !isReleased.has(block))
-  const kept = used.size > 0 ? blocksKept : 0
-  const leaving = rest
-    .slice(0, Math.max(rest.length - kept, 0))
-    .filter(
-      (block) =>
-        holding.leaving.has(block) || (!used.has(block) && nowMs - (usedAtMs.get(block) ?? nowMs) >= idleMs),
-    )
-  return { leaving: new Set(leaving), released: isReleased }
+  const kept = used.size > 0 || isAllThereIs ? blocksKept : 0
+  const isIdle = (block: number): boolean =>
+    holding.leaving.has(block) || (!used.has(block) && nowMs - (usedAtMs.get(block) ?? nowMs) >= idleMs)
+  const idle = rest.slice(0, Math.max(rest.length - kept, 0)).filter(isIdle)
+  const leaving = new Set([...idle, ...rest.filter((block) => unusable?.has(block))])
+  const others = rest.filter((block) => !leaving.has(block))
+  others.sort((a, b) => (flows?.get(a) ?? 0) - (flows?.get(b) ?? 0))
+  const lacking = asked - released.length - leaving.size
+  for (const block of others.slice(0, Math.max(lacking, 0))) leaving.add(block)
+  return { leaving, released: isReleased }
 }

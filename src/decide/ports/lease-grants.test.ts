@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { address, egressNode } from '../../../test/support/world-builder.ts'
+import { address, allPorts, egressNode } from '../../../test/support/world-builder.ts'
 import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
+import { usableBlocks } from '../../net/ports.ts'
 import { slotsWithLeasedFloor } from './leasable-blocks.ts'
 import { type AddressPlan, type LeaseSituation, planLeases } from './lease-grants.ts'
 import { leasesByAddress, leasesOfTable, tableOfLeases } from './lease-table.ts'
@@ -34,6 +35,7 @@ function plan(parts: Partial<LeaseSituation>): readonly AddressPlan[] {
     gone: new Set(),
     orphaned: new Set(),
     nodeAddresses: new Set(),
+    usable: usableBlocks(allPorts),
     given: {
       slots,
       taken: new Set(egressNodes.flatMap(({ spec }) => spec?.slot ?? [])),
@@ -46,17 +48,17 @@ function plan(parts: Partial<LeaseSituation>): readonly AddressPlan[] {
 const leasesOf = (parts: Partial<LeaseSituation>) => plan(parts)[0]?.leases
 
 describe('a demand', () => {
-  test('is granted from the top down, below the NodePorts', () =>
+  test('is granted from the top down', () =>
     assert.deepEqual(leasesOf({ egressNodes: [wanting('a', 0, 4)] }), [
-      { firstPort: 30000 - 64, blocks: 4, slot: 0 },
+      { firstPort: 65536 - 64, blocks: 4, slot: 0 },
     ]))
   test('includes the blocks that the node already leases, and neighbouring ranges are merged', () =>
     assert.deepEqual(
       leasesOf({
         egressNodes: [wanting('a', 0, 8)],
-        egressAddresses: [leased([{ firstPort: 29936, blocks: 4, slot: 0 }])],
+        egressAddresses: [leased([{ firstPort: 65472, blocks: 4, slot: 0 }])],
       }),
-      [{ firstPort: 29872, blocks: 8, slot: 0 }],
+      [{ firstPort: 65408, blocks: 8, slot: 0 }],
     ))
   test('that is already met changes nothing', () =>
     assert.equal(
@@ -84,14 +86,34 @@ describe('a demand', () => {
     assert.equal(granted?.leases[0]?.blocks, 512 - 33)
     assert.equal(granted?.isShort, true)
   })
-  test('of five nodes together can get 95 % of all ports of an address', () => {
+  test('of five nodes together comes to 95 % of all ports of an address but NodePorts', () => {
     const egressNodes = [0, 1, 2, 3, 4].map((slot) => wanting(`n${slot}`, slot, 806))
     const { leases = [], left } = plan({ egressNodes })[0]!
     const ports = leases.reduce((sum, { blocks }) => sum + blocks * 16, 5 * 64)
-    assert.ok(ports >= 0.95 * 64512, `${ports} of 64512 ports`)
+    assert.ok(ports >= 0.95 * 61744, `${ports} of 61744 ports`)
     assert.equal(left, 0)
   })
-  test('of the node with the fewest blocks is met first', () => {
+  test('reaches below 32768 only when nothing above is free', () => {
+    const above = 2048 - 37 * 4
+    const lowest = (blocks: number): number =>
+      Math.min(
+        ...(
+          leasesOf({
+            egressNodes: [0, 1, 2, 3, 4].map((slot) => wanting(`n${slot}`, slot, slot === 0 ? blocks : 0)),
+          }) ?? []
+        ).map(({ firstPort }) => firstPort),
+      )
+    assert.ok(lowest(above) >= 32768, `${lowest(above)}`)
+    assert.equal(lowest(above + 1), 29984, 'the NodePorts are left out')
+  })
+  test('is never granted a port that is excluded or out of range, however short ports are', () => {
+    const ports = { range: { first: 40000, last: 65535 }, excluded: [{ first: 50000, last: 50100 }] }
+    const [granted] = plan({ egressNodes: [wanting('a', 0, 4032)], usable: usableBlocks(ports) })
+    const blocks = tableOfLeases(granted?.leases ?? []).flatMap((entry, block) => (entry ? [block] : []))
+    assert.equal(granted?.isShort, true)
+    assert.ok(blocks.every((block) => block >= 2500 && (block < 3125 || block > 3131)))
+  })
+  test('is met for those who have least first', () => {
     const held = leased([{ firstPort: 16384, blocks: 100, slot: 0 }])
     const { leases = [] } = plan({
       egressNodes: [wanting('a', 0, 4032), wanting('b', 1, 1000)],

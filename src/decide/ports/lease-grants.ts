@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import { egressAddressName } from '../../api/egress-address-name.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { oncePerObject } from '../once-per-object.ts'
+import { type Demand, planReturns, type Return } from './fair-shares.ts'
 import { type Given, leasableBlocks, lendableSlots } from './leasable-blocks.ts'
 import {
   type AddressLeases,
@@ -29,6 +31,8 @@ export interface LeaseSituation {
   /** Nodes' own addresses, whose ports the nodes' sockets use too. */
   readonly nodeAddresses: ReadonlySet<Address>
   readonly given: Given
+  /** Blocks that new flows may have. */
+  readonly usable: ReadonlySet<number>
 }
 
 /** The leases of one address, as they should be. */
@@ -43,6 +47,8 @@ export interface AddressPlan {
   readonly left: number
   /** Some node demands more than it can get. */
   readonly isShort: boolean
+  /** What nodes with more than their share are to return then. */
+  readonly returns: readonly Return[]
 }
 
 /**
@@ -51,12 +57,12 @@ export interface AddressPlan {
  * changed since it was read. So an operator with old data cannot give a block to two nodes.
  */
 export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
-  const { egressAddresses, given, nodeAddresses } = situation
+  const { egressAddresses, given, nodeAddresses, usable } = situation
   const demands = demandsByAddress(situation)
   const elsewhere = leasesElsewhere(egressAddresses)
   const lendable = lendableSlots(given)
   const leasable = (isNodeAddress: boolean): Leasable => {
-    const inOrder = leasableBlocks(isNodeAddress, given.slots, lendable)
+    const inOrder = leasableBlocks(isNodeAddress, { slots: given.slots, usable }, lendable)
     return { inOrder, all: new Set(inOrder) }
   }
   const [ofEgressIp, ofNodeAddress] = [leasable(false), leasable(true)]
@@ -100,26 +106,36 @@ function planAddress(situation: AddressSituation): Omit<AddressPlan, 'address'> 
   const { object, leasable, elsewhere, wanted, returned } = situation
   const before = leaseTableOf(object?.spec.leases ?? none)
   const outcome = { object, leasable: leasable.inOrder.length }
-  if (returned.gone.size === 0 && returned.blocks.length === 0 && isMet(wanted, heldIn(before))) {
+  const { isShort: wasShort = false, returns: asked = nothing } = object?.spec ?? {}
+  const isQuiet = returned.gone.size === 0 && returned.blocks.length === 0 && !wasShort && asked.length === 0
+  if (isQuiet && isMet(wanted, heldIn(before))) {
     const taken = new Set([...takenIn(before), ...(elsewhere === undefined ? [] : takenIn(elsewhere))])
     const left = outcome.leasable - [...taken].filter((block) => leasable.all.has(block)).length
-    return { ...outcome, leases: listOf(before), isChanged: false, left, isShort: false }
+    return { ...outcome, leases: listOf(before), isChanged: false, left, isShort: false, returns: nothing }
   }
   const table = [...before]
   takeBack(table, returned, object?.metadata.generation ?? 0)
   const free = leasable.inOrder.filter(
     (block) => table[block] === undefined && elsewhere?.[block] === undefined,
   )
+  const left = grant(table, free, wanted).length
+  const held = heldBySlot(table)
+  const isShort = !isMet(wanted, held)
+  const ending = table.filter((entry) => entry?.isEnding).length
+  const returns = isShort ? planReturns(wanted, held, left + ending) : nothing
+  const areLeasesChanged = table.some((entry, block) => !isSame(entry, before[block]))
   return {
     ...outcome,
-    left: grant(table, free, wanted).length,
+    left,
     leases: leasesOfTable(table),
-    isChanged: table.some((entry, block) => !isSame(entry, before[block])),
-    isShort: !isMet(wanted, heldBySlot(table)),
+    isChanged: areLeasesChanged || isShort !== wasShort || !isDeepStrictEqual(returns, asked),
+    isShort,
+    returns,
   }
 }
 
 const none: readonly PortLease[] = []
+const nothing: readonly Return[] = []
 
 function isMet(wanted: readonly Demand[], held: ReadonlyMap<number, number>): boolean {
   return wanted.every(({ slot, blocks }) => (held.get(slot) ?? 0) >= blocks)
@@ -146,12 +162,6 @@ const strayAddress = oncePerObject(({ metadata, spec }: EgressAddress): Address 
   const address = parseAddress(spec.address)
   return address === undefined || metadata.name === egressAddressName(address) ? undefined : address
 })
-
-interface Demand {
-  readonly slot: number
-  /** The total that the node demands. */
-  readonly blocks: number
-}
 
 function demandsByAddress({ egressNodes, present }: LeaseSituation): ReadonlyMap<Address, readonly Demand[]> {
   const slots = slotsByNode(egressNodes)

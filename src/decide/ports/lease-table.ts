@@ -2,6 +2,7 @@ import type { EgressAddress, PortLease } from '../../api/egress-address.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { blockBits, blockOfPort, portBlocks } from '../../net/ports.ts'
 import { oncePerObject } from '../once-per-object.ts'
+import type { Return } from './fair-shares.ts'
 
 /** The lease of a block. If it is ending, replies still go to its node, but new flows may not use it. */
 export interface LeasedBlock {
@@ -74,13 +75,18 @@ export interface AddressLeases {
   readonly revision: number
   /** The object's uid. Revisions of an earlier object of the same name do not count. */
   readonly uid: string | undefined
+  /** Nodes want more than there is. */
+  readonly isShort?: boolean
+  /** What slots are to return. */
+  readonly returns?: readonly Return[]
 }
 
 const readAddress = oncePerObject(
   (object: EgressAddress): (AddressLeases & { address: Address }) | undefined => {
     const address = parseAddress(object.spec.address)
     const { generation = 0, uid } = object.metadata
-    return address && { address, leases: object.spec.leases ?? [], revision: generation, uid }
+    const { leases = [], isShort = false, returns = [] } = object.spec
+    return address && { address, leases, revision: generation, uid, isShort, returns }
   },
 )
 

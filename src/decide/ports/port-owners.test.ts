@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import {
   address,
+  allPorts,
   ciliumPolicy,
   device,
   egressNode,
@@ -12,7 +13,7 @@ import {
 } from '../../../test/support/world-builder.ts'
 import type { EgressAddress } from '../../api/egress-address.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
-import { portBlocks } from '../../net/ports.ts'
+import { type PortSettings, portBlocks } from '../../net/ports.ts'
 import { resolve } from '../resolve.ts'
 import type { Tables } from '../tables.ts'
 import type { World } from '../world.ts'
@@ -28,7 +29,7 @@ function leased(
   return { metadata: { name, creationTimestamp: born }, spec: { address: text, leases: [...leases] } }
 }
 
-function ownerOf(of: World, egressIp: string, port: number): number | 'self' | undefined {
+function ownerOf(of: World, egressIp: string, port: number): number | 'self' | 'stack' | undefined {
   return resolve(of).egressIps.get(address(egressIp))?.blockOwner[port >> 4]
 }
 
@@ -42,6 +43,10 @@ function pools(tables: Tables): ReadonlyMap<string, readonly number[]> {
   )
 }
 
+function restricted(ports: Partial<PortSettings>): Partial<World> {
+  return { settings: { ...world().settings, ports: { ...allPorts, ...ports } } }
+}
+
 const policy = { ciliumPolicies: [ciliumPolicy('p')] }
 
 describe('a port of an egress IP', () => {
@@ -50,10 +55,39 @@ describe('a port of an egress IP', () => {
     world?: Partial<World>
     ip?: string
     port: number
-    expect: number | 'self' | undefined
+    expect: number | 'self' | 'stack' | undefined
   }[] = [
-    { name: 'below 1024 has no owner', port: 1023, expect: undefined },
-    { name: 'of the lower half has no owner before it is leased', port: 32767, expect: undefined },
+    { name: 'below 1024 is left to the stack', port: 1023, expect: 'stack' },
+    { name: 'that is a NodePort is left to the stack', port: 30000, expect: 'stack' },
+    { name: 'that is the last NodePort is left to the stack', port: 32767, expect: 'stack' },
+    { name: 'of the lower half has no owner before it is leased', port: 29999, expect: undefined },
+    {
+      name: 'that is excluded is left to the stack, with its block of 16',
+      world: restricted({ excluded: [{ first: 65500, last: 65500 }] }),
+      port: 65488,
+      expect: 'stack',
+    },
+    {
+      name: 'outside the range is left to the stack',
+      world: restricted({ range: { first: 32768, last: 60999 } }),
+      port: 61008,
+      expect: 'stack',
+    },
+    {
+      name: 'that is excluded stays the owner’s whose flows may have it',
+      world: restricted({ excluded: [{ first: 32768, last: 32768 + 127 }] }),
+      port: 32768 + 64,
+      expect: 1,
+    },
+    {
+      name: 'that is excluded stays the lessee’s whose flows may have it',
+      world: {
+        ...restricted({ range: { first: 32768, last: 65535 } }),
+        egressAddresses: [leased('172.18.0.42', [{ firstPort: 2048, blocks: 1, slot: 3 }])],
+      },
+      port: 2048,
+      expect: 3,
+    },
     {
       name: 'of the upper half belongs to a slot: the first 64 to slot 0',
       port: 32768 + 63,
@@ -91,7 +125,7 @@ describe('a port of an egress IP', () => {
       name: 'below 1024 cannot be leased',
       world: { egressAddresses: [leased('172.18.0.42', [{ firstPort: 1008, blocks: 2, slot: 3 }])] },
       port: 1010,
-      expect: undefined,
+      expect: 'stack',
     },
     {
       name: 'that is leased twice belongs to the first lessee',
@@ -341,4 +375,25 @@ function slotOf(nodes: Tables['nodes'], name: string): number | undefined {
 test('a table of owners has an entry for every block', () => {
   for (const { blockOwner } of resolve(world(policy)).egressIps.values())
     assert.equal(blockOwner.length, portBlocks)
+})
+
+test('a node makes no flow with a port that is excluded, be it of its floor or leased', () => {
+  const of = (ports: Partial<PortSettings>) =>
+    pools(
+      resolve(
+        world({
+          ...policy,
+          ...restricted(ports),
+          egressAddresses: [leased('172.18.0.42', [{ firstPort: 2048, blocks: 2, slot: 1 }])],
+        }),
+      ),
+    ).get('172.18.0.42 egress')
+  const whole = of({})
+  const port = whole?.find((each) => each >= 32768) ?? 0
+  const excluded = of({ excluded: [{ first: port + 8, last: port + 8 }] })
+  assert.deepEqual(
+    excluded,
+    whole?.filter((each) => each !== port),
+  )
+  assert.deepEqual(of({ range: { first: 49152, last: 65535 } })?.filter((port) => port < 49152) ?? [], [])
 })

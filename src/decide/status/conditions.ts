@@ -44,7 +44,7 @@ const egressNodeConditions = {
 } as const
 
 const egressAddressConditions = {
-  Exhausted: ['PortsLeft', 'FewPortsLeft', 'NoPortsLeft'],
+  Exhausted: ['PortsLeft', 'FewPortsLeft', 'NoPortsLeft', 'PodHoldsMost'],
   Unconfirmed: ['GatewayBehind'],
 } as const
 

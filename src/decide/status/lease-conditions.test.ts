@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { world } from '../../../test/support/world-builder.ts'
+import { address, world } from '../../../test/support/world-builder.ts'
 import { gatewaysBehind } from '../ports/lease-use.ts'
-import { exhaustion, exhaustionEvents, gatewayBehind } from './lease-conditions.ts'
+import { exhaustion, exhaustionEvents, gatewayBehind, heaviestPod } from './lease-conditions.ts'
 
 const of = (left: number, isShort = false) => exhaustion({ leasable: 800, left, isShort })
 
@@ -15,6 +15,19 @@ describe('the exhaustion of an egress IP', () => {
   test('is there when nothing is left', () => {
     assert.equal(of(0).status, 'True')
     assert.match(of(0, true).message, /need more/)
+  })
+  test('names the pod that has most connections, and its node', () => {
+    const { egressNodes } = world()
+    const said = egressNodes.map((each, index) => ({
+      ...each,
+      status: { heaviest: [{ address: '172.18.0.42', pod: `shop/pod-${index}`, connections: 100 * index }] },
+    }))
+    const heaviest = heaviestPod(address('172.18.0.42'), said)
+    assert.equal(heaviest?.node, egressNodes.at(-1)?.metadata.name)
+    const { status, reason, message } = exhaustion({ leasable: 800, left: 0, isShort: true, heaviest })
+    assert.deepEqual([status, reason], ['True', 'PodHoldsMost'])
+    assert.match(message, new RegExp(`Pod shop/pod-${egressNodes.length - 1} on node ${heaviest?.node} has`))
+    assert.equal(exhaustion({ leasable: 800, left: 9, isShort: false, heaviest }).status, 'False')
   })
   test('is told beforehand, once, and when it has passed', () => {
     const reasons = (was: number, is: number) =>

@@ -1,3 +1,5 @@
+import type { EgressNode } from '../../api/egress-node.ts'
+import { type Address, parseAddress } from '../../net/address.ts'
 import type { AddressPlan } from '../ports/lease-grants.ts'
 import type { TimelessCondition } from './conditions.ts'
 import type { EventText } from './events.ts'
@@ -5,20 +7,50 @@ import type { EventText } from './events.ts'
 /** People are told while there is still something left: less than an eighth. */
 const fewLeft = 8
 
+const needMore =
+  'Nodes need more ports than this egress IP has. New connections to a destination are dropped when the node has no free port for it.'
+
+interface HeaviestPod {
+  /** namespace/name */
+  readonly pod: string
+  readonly node: string
+  readonly connections: number
+}
+
+/** The pod with most connections of an egress IP, as the nodes say. */
+export function heaviestPod(address: Address, egressNodes: readonly EgressNode[]): HeaviestPod | undefined {
+  const all = egressNodes.flatMap(({ metadata, status }) =>
+    (status?.heaviest ?? [])
+      .filter((each) => parseAddress(each.address) === address)
+      .map(({ pod, connections }) => ({ pod, connections, node: metadata.name })),
+  )
+  return all.sort((a, b) => b.connections - a.connections || (a.pod < b.pod ? -1 : 1))[0]
+}
+
 /** How much of an egress IP is left to lease. The words change at thresholds alone, so that the status does, too. */
 export function exhaustion({
   leasable,
   left,
   isShort,
-}: Pick<AddressPlan, 'leasable' | 'left' | 'isShort'>): TimelessCondition {
+  heaviest,
+}: Pick<AddressPlan, 'leasable' | 'left' | 'isShort'> & {
+  readonly heaviest?: HeaviestPod | undefined
+}): TimelessCondition {
   const type = 'Exhausted'
+  if (isShort && heaviest !== undefined)
+    return {
+      type,
+      status: 'True',
+      reason: 'PodHoldsMost',
+      message: `${needMore} Pod ${heaviest.pod} on node ${heaviest.node} has most connections, about ${heaviest.connections}. Let it open fewer, set egressGateway.maxPortsPerPod, or add an egress IP to the policy.`,
+    }
   if (left === 0)
     return {
       type,
       status: 'True',
       reason: 'NoPortsLeft',
       message: isShort
-        ? 'Nodes need more ports than this egress IP has. New connections to a destination are dropped when the node has no free port for it. Add an egress IP to the policy.'
+        ? `${needMore} Add an egress IP to the policy.`
         : 'All leasable ports of this egress IP are leased. Add an egress IP to the policy.',
     }
   if (left * fewLeft < leasable)

@@ -53,6 +53,10 @@ function schemaOf({ key, kind, choices, range, isPowerOfTwo, reserved }: Setting
       return { type: 'string', pattern: '^(/([^/\\s.][^/\\s]*|[.][^/\\s.][^/\\s]*|[.][.][^/\\s]+))+$' }
     case 'list':
       return { type: 'array', items: { type: 'string', pattern: '^[^,\\s]+$' } }
+    case 'portRange':
+      return { type: 'string', pattern: portRangePattern }
+    case 'portRanges':
+      return { type: 'array', items: { type: ['integer', 'string'], pattern: portRangePattern } }
     case 'cidrs':
       return { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f:.]+/[0-9]{1,3}$' } }
     case 'map':
@@ -71,6 +75,8 @@ function schemaOf({ key, kind, choices, range, isPowerOfTwo, reserved }: Setting
       return { type: 'string' }
   }
 }
+
+const portRangePattern = '^[0-9]{1,5}(-[0-9]{1,5})?$'
 
 function integerSchema([minimum, maximum]: readonly [number, number], isPowerOfTwo = false): Schema {
   if (!isPowerOfTwo) return { type: 'integer', minimum, maximum }

@@ -43,6 +43,7 @@ function defaultOf({ key, kind, fallback }: Setting): Json {
       return Number(fallback)
     case 'list':
     case 'cidrs':
+    case 'portRanges':
       return fallback.split(',').filter((item) => item !== '')
     case 'map':
     case 'object':

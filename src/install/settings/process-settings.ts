@@ -53,6 +53,28 @@ export const processSettings = [
     help: 'How long a node keeps leased ports that no connection uses. Then it returns them.',
   },
   {
+    path: 'egressGateway.portRange',
+    key: 'port-range',
+    kind: 'portRange',
+    fallback: '1024-65535',
+    help: 'Source ports that connections may have at an egress IP. Ports from 32768 on are used first. If your firewall admits only these, set 32768-65535. If you change the range, open connections keep their ports.',
+  },
+  {
+    path: 'egressGateway.excludedPorts',
+    key: 'excluded-ports',
+    kind: 'portRanges',
+    fallback: '30000-32767',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. Ports are excluded in blocks of 16. The default is the range of NodePorts. If you add to it, keep that range.',
+  },
+  {
+    path: 'egressGateway.maxPortsPerPod',
+    key: 'max-ports-per-pod',
+    kind: 'integer',
+    fallback: '0',
+    range: [0, 64512],
+    help: 'Open connections that one pod may have at one egress IP. Sallyport drops new connections beyond it. If 0, there is no limit. In any case, a pod cannot use the quarter of the ports that each node keeps for pods with fewer than 16 connections.',
+  },
+  {
     path: 'bpf.masquerade',
     key: 'enable-bpf-masquerade',
     kind: 'boolean',

@@ -19,7 +19,17 @@ export interface Setting {
 }
 
 /** The last three are written as JSON. */
-type Kind = 'boolean' | 'integer' | 'duration' | 'word' | 'path' | 'list' | 'cidrs' | Structure
+type Kind =
+  | 'boolean'
+  | 'integer'
+  | 'duration'
+  | 'word'
+  | 'path'
+  | 'list'
+  | 'cidrs'
+  | 'portRange'
+  | 'portRanges'
+  | Structure
 type Structure = 'map' | 'object' | 'objects'
 
 export const isStructured = (kind: Kind): kind is Structure =>

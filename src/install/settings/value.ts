@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type PortRange, parsePortRange, regions } from '../../net/ports.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
 import { parseDuration } from './duration.ts'
 import type { Setting } from './setting.ts'
@@ -23,6 +24,8 @@ export type ValueOf<S extends Setting> = S extends { readonly choices: readonly 
       readonly path: string
       readonly list: readonly string[]
       readonly cidrs: readonly Prefix[]
+      readonly portRange: PortRange
+      readonly portRanges: readonly PortRange[]
       readonly map: Readonly<Record<string, string>>
       readonly object: { readonly [key: string]: Json }
       readonly objects: readonly { readonly [key: string]: Json }[]
@@ -50,6 +53,13 @@ export function valueSchema({ kind, choices, range, isPowerOfTwo, reserved }: Se
       return list
     case 'cidrs':
       return list.pipe(z.array(z.string().transform(orIssue(parsePrefix, 'is not a CIDR'))))
+    case 'portRange':
+      return portRange.refine(
+        ({ first, last }) => first >= regions.lease.first && last - first >= minPorts,
+        `is not a range of at least ${minPorts} ports from ${regions.lease.first} on`,
+      )
+    case 'portRanges':
+      return list.pipe(z.array(portRange))
     case 'map':
       return json.pipe(map(reserved))
     case 'object':
@@ -87,6 +97,13 @@ const integer = ([min, max]: readonly [number, number], isPowerOfTwo = false) =>
     .refine((number) => !isPowerOfTwo || Number.isInteger(Math.log2(number)), says('is not a power of two'))
 
 const list = z.string().transform((text) => text.split(/[,\s]+/).filter((item) => item !== ''))
+
+/** With fewer, a cluster of a hundred nodes has no block for each. */
+const minPorts = 4096
+
+const portRange = z
+  .string()
+  .transform(orIssue(parsePortRange, 'is not a port or a range of ports: write, for example, 32768-65535'))
 
 const json = z.string().transform(orIssue(parseJson, 'is not JSON'))
 

@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
+import { listOwnAddresses } from '../../../src/agent/node/node-network.ts'
 import { resolve } from '../../../src/decide/resolve.ts'
 import type { World } from '../../../src/decide/world.ts'
 import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
 import { worldOf, worldPod } from '../cluster-view.ts'
+import { netlinkOf } from '../kernel-network.ts'
 import type { Machine } from '../machine.ts'
 import { entriesOf } from '../table-snapshots.ts'
 import type { Invariant } from './invariant.ts'
@@ -31,6 +33,10 @@ function compare(cluster: Cluster, world: World, machine: Machine): string | und
   const wanted = resolve({
     ...world,
     self: run.nodeName,
+    lingeringOrders: new Map(
+      [...entriesOf(tables.egress_ips)].map(([address, { order }]) => [address, order]),
+    ),
+    ownAddresses: listOwnAddresses(netlinkOf(machine.network, () => {})),
     pods: cluster.pods
       .filter((pod) => pod.machine === machine && pod.address !== undefined)
       .map((pod) => worldPod(pod, cluster)),

@@ -1,0 +1,132 @@
+import { isDeepStrictEqual } from 'node:util'
+import { blocksForFlows, planRelease } from '../../decide/ports/lease-demand.ts'
+import type { Address } from '../../net/address.ts'
+import {
+  type AddressUse,
+  type BlocksByAddress,
+  floorBlocks,
+  type PortState,
+  type PortStep,
+  union,
+} from './port-state.ts'
+
+/** Of what is leaving, what goes also if this node runs low: because others lack it, or because no new flow may have it. */
+export function blocksToReturn(
+  { leaving, released, short, usable }: PortState,
+  address: Address,
+): ReadonlySet<number> {
+  const all = [...(leaving.get(address) ?? [])]
+  const asked = Math.max((short.get(address) ?? 0) - (released.get(address)?.size ?? 0), 0)
+  return new Set([...all.slice(0, asked), ...all.filter((block) => !usable.has(block))])
+}
+
+/** Gives back what has been idle, and what others lack. */
+export function noteSwept(
+  before: PortState,
+  uses: ReadonlyMap<Address, AddressUse>,
+  nowMs: number,
+): PortStep {
+  const used = new Map([...uses].map(([address, { flows }]) => [address, new Set(flows.keys())] as const))
+  const plans = [...before.held].map(([address, held]) => {
+    const usedHere = usedBlocks(before, address, used)
+    const known = before.usedAtMs.get(address)
+    const usedAtMs = new Map(
+      held.map((block) => [block, usedHere.has(block) ? nowMs : (known?.get(block) ?? nowMs)] as const),
+    )
+    const leaving = before.leaving.get(address) ?? new Set<number>()
+    const released = before.released.get(address) ?? new Set<number>()
+    const holding = {
+      held,
+      used: usedHere,
+      usedAtMs,
+      leaving,
+      released,
+      flows: uses.get(address)?.flows ?? new Map(),
+      unusable: new Set(held.filter((block) => !before.usable.has(block))),
+      asked: before.short.get(address) ?? 0,
+      isAllThereIs: before.wanted.has(address) && floorBlocks(before, address) === 0,
+    }
+    return { address, usedAtMs, release: planRelease(holding, before.idleMs, nowMs) }
+  })
+  const swept: PortState = {
+    ...before,
+    usedAtMs: new Map([
+      ...before.usedAtMs,
+      ...plans.map(({ address, usedAtMs }) => [address, usedAtMs] as const),
+    ]),
+    leaving: new Map(plans.map(({ address, release }) => [address, release.leaving])),
+    released: union(
+      before.released,
+      new Map(plans.map(({ address, release }) => [address, release.released])),
+    ),
+  }
+  const lowered = plans.reduce((lower, { address }) => lowerRequest(lower, address, nowMs), swept)
+  const needed = [...before.short.keys()].reduce(
+    (lower, address) => requestNeeded(lower, address, uses.get(address)?.most ?? 0, nowMs),
+    lowered,
+  )
+  const state = { ...needed, heaviest: heaviestPods(before, uses) }
+  if (sizesOf(before) !== sizesOf(state))
+    return { state, effects: [{ kind: 'report' }, { kind: 'reconcile' }] }
+  const isSaid = state.requests === before.requests && isDeepStrictEqual(state.heaviest, before.heaviest)
+  return { state, effects: isSaid ? [] : [{ kind: 'report' }] }
+}
+
+function sizesOf({ leaving, released }: PortState): string {
+  return JSON.stringify([leaving, released].map((all) => [...all].map(([of, { size }]) => [of, size])))
+}
+
+/** Two digits: a status that changed with each connection would wake the operator for each. */
+function heaviestPods(
+  { short, podNames }: PortState,
+  uses: ReadonlyMap<Address, AddressUse>,
+): PortState['heaviest'] {
+  return [...short.keys()].sort().flatMap((address) => {
+    const { pod, connections } = uses.get(address)?.heaviest ?? {}
+    const name = pod && podNames.get(pod)
+    if (name === undefined || connections === undefined) return []
+    return [{ address, pod: name, connections: Number(connections.toPrecision(2)) }]
+  })
+}
+
+/** While nodes want more than there is, this one asks for no more than its flows need. */
+function requestNeeded(state: PortState, address: Address, most: number, nowMs: number): PortState {
+  const request = state.requests.get(address)
+  if (request === undefined || nowMs - request.askedAtMs < settledAfterMs) return state
+  const floor = floorBlocks(state, address)
+  const isAllThereIs = state.wanted.has(address) && floor === 0
+  const blocks = Math.max(blocksForFlows(most) - floor, isAllThereIs ? 1 : 0)
+  if (blocks >= request.blocks) return state
+  const requests = new Map(state.requests)
+  if (blocks === 0) requests.delete(address)
+  else requests.set(address, { ...request, blocks })
+  return { ...state, requests, unfulfilled: new Set([...state.unfulfilled].filter((of) => of !== address)) }
+}
+
+/** A burst that was refused comes again within a second, and is counted then. */
+const settledAfterMs = 2_000
+
+/** A block that the pool has still (writing it failed) is as good as used. */
+function usedBlocks(
+  { since, leaving }: PortState,
+  address: Address,
+  used: BlocksByAddress,
+): ReadonlySet<number> {
+  const revisions = since.get(address)
+  const inPool = [...(leaving.get(address) ?? [])].filter((block) => revisions?.get(block) === 0)
+  return new Set([...(used.get(address) ?? []), ...inPool])
+}
+
+/** The request no longer counts what was given back, or what the operator could not grant when it was wanted. */
+function lowerRequest(state: PortState, address: Address, nowMs: number): PortState {
+  const request = state.requests.get(address)
+  if (request === undefined) return state
+  const released = state.released.get(address) ?? new Set<number>()
+  const kept = (state.held.get(address) ?? []).filter((block) => !released.has(block)).length
+  const isOld = nowMs - request.askedAtMs >= state.idleMs
+  if (request.blocks <= kept || (released.size === 0 && !isOld)) return state
+  const requests = new Map(state.requests)
+  if (kept === 0) requests.delete(address)
+  else requests.set(address, { ...request, blocks: kept })
+  return { ...state, requests }
+}
