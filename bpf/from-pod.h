@@ -88,10 +88,14 @@ static __noinline enum verdict find_flow(const struct packet *packet, struct jou
 	mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
 	if (!mapping || mapping->reclaimed)
 		return CONTINUE;
-	if (is_current(mapping, packet, journey))
+	if (is_current(mapping, packet, journey)) {
+		/* The pod may send to an endpoint itself after it has sent there through a Service. */
+		if (services_by_stack && mapping->through_stack && !packet->is_leaving)
+			mapping->through_stack = 0;
 		journey->mapping = mapping;
-	else
+	} else {
 		delete_stale_mapping(mapping, &packet->flow);
+	}
 	return CONTINUE;
 }
 

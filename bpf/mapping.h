@@ -133,31 +133,40 @@ static __noinline void count_flow(const struct address *pod, const struct addres
 	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
 	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key), one = 1;
 
-	if (count)
+	if (count && (__s32)*count >= 0)
 		__sync_fetch_and_add(count, 1);
 	else
-		bpf_map_update_elem(&pod_flows, &key, &one, BPF_NOEXIST);
+		bpf_map_update_elem(&pod_flows, &key, &one, BPF_ANY);
 }
 
-/* A flow that was never counted must not make the count wrap around. */
+/*
+ * Two flows that were never counted may end at the same time, and take the count below zero. A reader takes such a count
+ * for zero, and the next flow starts at one.
+ */
 static __noinline void uncount_flow(const struct address *pod, const struct address *egress_ip)
 {
 	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
 	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key);
 
-	if (count && *count > 0)
+	if (count && (__s32)*count > 0)
 		__sync_fetch_and_add(count, -1);
+}
+
+/* Of the flows of egress IPs, a pod's open ones are counted. */
+static __always_inline bool is_counted(const struct mapping *mapping)
+{
+	return !mapping->closed_ns && !mapping->masqueraded;
 }
 
 /*
  * Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. A flow that
  * was closed is not counted any more.
  */
-static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key, bool was_open)
+static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key, bool was_counted)
 {
 	struct flow_key *taken;
 
-	if (was_open)
+	if (was_counted)
 		uncount_flow(&flow->source, &key->source);
 
 	bpf_map_delete_elem(&mappings, flow);
@@ -174,7 +183,7 @@ static __noinline void delete_stale_mapping(struct mapping *mapping, const struc
 	if (!win_reclaim(mapping))
 		return;
 	fill_port_key(&key, mapping, flow);
-	delete_mapping(flow, &key, mapping->closed_ns == 0);
+	delete_mapping(flow, &key, is_counted(mapping));
 }
 
 /* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */
@@ -191,7 +200,7 @@ static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, &flow, now) ||
 	    !win_reclaim(mapping))
 		return false;
-	delete_mapping(&flow, key, mapping->closed_ns == 0);
+	delete_mapping(&flow, key, is_counted(mapping));
 	return true;
 }
 

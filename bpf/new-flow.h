@@ -10,7 +10,7 @@
 /* Is the packet for a port of an egress IP that some flow may have? Then it turns back at the holder, not in the node's stack. */
 static __always_inline bool is_for_flow(const struct cluster_destination *destination, const struct packet *packet)
 {
-	return destination->carries_flows && find_owner(packet) != NO_SLOT;
+	return destination->carries_flows && !is_nobodys(find_owner(packet));
 }
 
 /*

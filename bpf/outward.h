@@ -48,14 +48,14 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 		return CONTINUE;
 	way->kind = WAY_WORLD;
 	bound = way->is_masqueraded ? 0 : device_of_egress_ip(&way->rewrite.to);
-	if (bound && find_owner(packet) != NO_SLOT) {
+	if (bound && !is_nobodys(find_owner(packet))) {
 		way->kind = WAY_BACK;
 		return CONTINUE;
 	}
 	verdict = find_way_out(skb, packet, &way->rewrite.to, bound, &way->out);
 	if (expects_too_big(packet, verdict))
 		return answer_too_big(skb, packet, way->out.mtu ?: SMALLEST_MTU);
-	if (verdict != DROP_NO_ROUTE || find_owner(packet) == NO_SLOT)
+	if (verdict != DROP_NO_ROUTE || is_nobodys(find_owner(packet)))
 		return verdict;
 	way->kind = WAY_BACK;
 	return CONTINUE;

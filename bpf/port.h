@@ -120,6 +120,8 @@ static __noinline enum verdict insert_mapping(const struct flow_key *flow, const
 	};
 	int error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
 
+	if (!error && purpose != POOL_EGRESS)
+		return CONTINUE;
 	if (!error) {
 		count_flow(&flow->source, &port->source);
 		return CONTINUE;
@@ -133,7 +135,7 @@ static __noinline __u32 flows_of(const struct address *pod, const struct address
 	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
 	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key);
 
-	return count ? *count : 0;
+	return count && (__s32)*count > 0 ? *count : 0;
 }
 
 /*

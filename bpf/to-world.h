@@ -17,12 +17,20 @@ static __always_inline enum verdict read_to_world(struct __sk_buff *skb, struct 
 	return CONTINUE;
 }
 
+/* Has the stack translated a packet of another node's pod, whose policies this node does not know? */
+static __always_inline bool is_of_other_nodes_pod(const struct packet *packet)
+{
+	struct cluster_destination *sender = find_in_cluster(&packet->sender);
+
+	return sender && sender->kind == CLUSTER_PODS && !find_in_cluster(&packet->receiver);
+}
+
 /* from_pod has seen that the pod sent the packet. Fills in `pod`. */
 static __always_inline enum verdict identify_sender(const struct packet *packet, struct journey *journey)
 {
 	journey->pod = bpf_map_lookup_elem(&pods, &packet->sender);
 	if (!journey->pod)
-		return PASS_NOT_OURS;
+		return is_of_other_nodes_pod(packet) ? DROP_UNKNOWN_POD : PASS_NOT_OURS;
 	return journey->pod->quarantined ? DROP_UNKNOWN_POD : CONTINUE;
 }
 

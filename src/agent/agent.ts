@@ -198,7 +198,8 @@ export class Agent {
     const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
     const applied = await this.#applier.apply({
       tables,
-      devices: this.#ownDevices,
+      devices,
+      ownDevices: this.#ownDevices,
       attachments,
       lingering,
       isNetworkKnown,

@@ -39,6 +39,8 @@ export interface Applied {
 interface Decision {
   readonly tables: Tables
   readonly devices: readonly NodeDevice[]
+  /** The same, without the egress IPs that the agent added to them. */
+  readonly ownDevices: readonly NodeDevice[]
   readonly attachments: readonly Attachment[]
   readonly lingering: ReadonlyMap<Address, EgressIp>
   /** Nothing has touched the node's network since the last time: what was made of it then stands. */
@@ -59,10 +61,10 @@ export class Applier {
 
   /** Tables first and programs after, so that no packet meets a program whose tables are empty. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
-    const { tables, devices, attachments, lingering } = decision
+    const { tables, devices, ownDevices, attachments, lingering } = decision
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
-    const overlay = this.#prepare(tables.self.tunnelAddress, devices)
+    const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
     await datapath.apply(
       planDatapath(tables, attachments, overlay, { lingering, bound: boundDevices(devices) }),
     )
@@ -72,7 +74,10 @@ export class Applier {
       tables.self.tunnelAddress,
       (address) => tables.egressIps.has(address) || lingering.has(address),
     )
-    const hooks = hookDevices(datapath, planHooks(overlay, nativeDevices, attachments, this.#settings))
+    const hooks = hookDevices(
+      datapath,
+      planHooks({ overlay, devices, nativeDevices, attachments }, this.#settings),
+    )
     this.#route(tunnelRoutes(tables, overlay), overlay)
     return { overlay, nativeDevices, hooks }
   }

@@ -44,11 +44,11 @@ describe('questions to a DNS server', { skip }, () => {
 
   /*
    * 60 questions a second, each from a fresh port, and each is answered. A question has its port for 5 s: 300 ports. With
-   * the time of other UDP flows the 512 ports would be gone after 9 s.
+   * the time of other UDP flows the 768 ports would be gone after 13 s.
    */
   test('a busy pod needs as many ports as it asks questions in five seconds', async () => {
     const tables = standardTables(node)
-    const blocks = Array.from({ length: 32 }, (_, index) => 2048 + index)
+    const blocks = Array.from({ length: 48 }, (_, index) => 2048 + index)
     const blockOwner = Array.from({ length: 4096 }, (_, block) => (blocks.includes(block) ? 1 : undefined))
     const order = tables.egressIps.get(egressIp)?.order ?? []
     await node.datapath.apply({

@@ -111,6 +111,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
   const self = address('172.18.0.3')
   const other = address('172.18.0.4')
   const owners: ('self' | 'stack' | number | undefined)[] = Array.from({ length: 4096 })
+  owners.fill('stack', 0, 1024 >> 4)
   owners.fill('stack', 30000 >> 4, 32768 >> 4)
   owners[fourBlocks.ours] = 1
   owners[fourBlocks.ofSlot2] = 2

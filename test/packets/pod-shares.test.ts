@@ -53,7 +53,8 @@ describe('pods of one node that share its ports', { skip }, () => {
   test('what is kept for quiet pods is a quarter of the ports', () => {
     open('7', 1000)
     assert.ok(flowsOf('10.244.1.7') >= (floorPorts * 3) / 4, `${flowsOf('10.244.1.7')} flows`)
-    assert.ok(flowsOf('10.244.1.7') <= (floorPorts * 3) / 4 + 4, `${flowsOf('10.244.1.7')} flows`)
+    /* Its first 16 flows may have taken some of the ports that are kept. */
+    assert.ok(flowsOf('10.244.1.7') <= (floorPorts * 3) / 4 + 12, `${flowsOf('10.244.1.7')} flows`)
   })
 
   test('the ports of a deleted pod are free at once', async () => {

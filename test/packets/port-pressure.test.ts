@@ -80,7 +80,8 @@ describe('a pool that runs low', { skip }, () => {
   })
   test('speaks early: flows that found a port after eight tries in vain say so', () => {
     fill()
-    const [taken] = [...node.datapath.tables.ports.entries()]
+    /* A pod with many flows gets no port that is kept for others: the last of every four. */
+    const taken = [...node.datapath.tables.ports.entries()].find(([port]) => port.source_port % 4 !== 3)
     assert.ok(taken)
     node.datapath.tables.ports.delete(taken[0])
     node.datapath.tables.mappings.delete(taken[1])

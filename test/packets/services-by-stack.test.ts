@@ -147,12 +147,24 @@ describe('kube-proxy translates Services in the stack', { skip }, () => {
     for (const packet of [
       ipv4('172.18.0.3', outside).tcp(40000, 443, syn),
       ipv4('172.18.0.42', outside).tcp(ourPorts.first, 443, syn),
-      ipv4('10.244.2.9', outside).tcp(40000, 443, syn),
     ]) {
       const journey = toWorld(packet)
       assert.equal(journey.verdict, 'PASS_NOT_OURS')
       assert.deepEqual(journey.out, packet)
     }
+  })
+
+  test('a pod of another node does not leave here, whose policies this node does not know', () => {
+    const packet = ipv4('10.244.2.9', outside).tcp(40000, 443, syn)
+    assert.equal(toWorld(packet).verdict, 'DROP_UNKNOWN_POD')
+  })
+
+  test('a pod that sends to the endpoint itself gets its replies without the stack', () => {
+    const { out } = toWorld(ipv4('10.244.1.7', '198.51.100.9').udp(40000, 53))
+    const reply = ipv4('198.51.100.9', '172.18.0.43').udp(53, dissect(out).sourcePort ?? 0)
+    assert.equal(fromWorld(reply).verdict, 'PASS_TO_STACK')
+    fromPod(ipv4('10.244.1.7', '198.51.100.9').udp(40000, 53))
+    assert.equal(fromWorld(reply).verdict, 'SENT_TO_POD')
   })
 
   test('a pod whose policies are not known yet sends nothing', () => {

@@ -26,9 +26,13 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
     { device: 'half-wired' },
   ] as readonly Partial<Attachment>[] as readonly Attachment[]
   const native = [{ index: 2, name: 'eth0' }] as readonly Partial<NodeDevice>[] as readonly NodeDevice[]
+  const storage = { index: 4, name: 'eth1' } as unknown as NodeDevice
+  const devices = [...native, { index: 3, name: 'sallyport' } as unknown as NodeDevice, storage]
   const overlay = { ifindex: 3, mac: '02:00:00:00:00:03', mtu: 1450 }
   const planned = (servicesByStack: boolean): string[] =>
-    planHooks(overlay, native, pods, { servicesByStack }).map(({ program, device }) => `${program} ${device}`)
+    planHooks({ overlay, devices, nativeDevices: native, attachments: pods }, { servicesByStack }).map(
+      ({ program, device }) => `${program} ${device}`,
+    )
   assert.deepEqual(planned(false), [
     'from_overlay sallyport',
     'from_world eth0',
@@ -39,7 +43,7 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
   ])
   assert.deepEqual(
     planned(true).filter((hook) => !planned(false).includes(hook)),
-    ['to_world eth0'],
+    ['to_world eth0', 'to_world eth1'],
   )
 })
 

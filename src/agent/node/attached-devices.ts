@@ -20,27 +20,38 @@ export interface HookFindings {
   readonly repairs: readonly string[]
 }
 
+interface Attachable {
+  readonly overlay: Overlay
+  /** All but those of pods. */
+  readonly devices: readonly NodeDevice[]
+  readonly nativeDevices: readonly NodeDevice[]
+  readonly attachments: readonly Attachment[]
+}
+
+/**
+ * to_world is on every device, because kube-proxy may send a pod's packet to an address outside the cluster by any of them.
+ */
 export function planHooks(
-  overlay: Overlay,
-  nativeDevices: readonly NodeDevice[],
-  attachments: readonly Attachment[],
+  { overlay, devices, nativeDevices, attachments }: Attachable,
   { servicesByStack }: { readonly servicesByStack: boolean },
 ): WantedHook[] {
+  const outward = servicesByStack ? devices.filter((device) => device.index !== overlay.ifindex) : []
   return [
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },
-    ...nativeDevices.flatMap((device) => nativeHooks(device, servicesByStack)),
+    ...nativeDevices.map(({ index, name }) => hook('from_world', index, 'ingress', name)),
+    ...outward.map(({ index, name }) => hook('to_world', index, 'egress', name)),
     ...attachments.flatMap(({ wired, device }) =>
       wired === undefined ? [] : podHooks(wired.ifindex, device),
     ),
   ]
 }
 
-/** Outwards only where kube-proxy may have sent a pod's packet to an address outside the cluster. */
-function nativeHooks({ index: ifindex, name: device }: NodeDevice, servicesByStack: boolean): WantedHook[] {
-  const inward: WantedHook = { program: 'from_world', ifindex, direction: 'ingress', device }
-  const outward: WantedHook = { program: 'to_world', ifindex, direction: 'egress', device }
-  return servicesByStack ? [inward, outward] : [inward]
-}
+const hook = (
+  program: Program,
+  ifindex: number,
+  direction: WantedHook['direction'],
+  device: string,
+): WantedHook => ({ program, ifindex, direction, device })
 
 /** Both directions: what the stack delivers to a pod tells which of its packets are answers. */
 export function podHooks(ifindex: number, device: string): WantedHook[] {

@@ -73,6 +73,7 @@ export function configMapLine(setting: Setting): string {
     integer: `${value} | int64 | quote`,
     list: `join "," ${value} | quote`,
     cidrs: `join "," ${value} | quote`,
+    portRanges: `join "," ${value} | quote`,
     map: `${value} | toRawJson | quote`,
     object: `${value} | toRawJson | quote`,
     objects: `${value} | toRawJson | quote`,
