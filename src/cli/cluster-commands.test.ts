@@ -264,6 +264,18 @@ test('uninstall says that nothing is installed', async () => {
   })
 })
 
+test('a first install may choose what cannot change later', async () => {
+  const { code, stderr } = await run(
+    'install',
+    '--set',
+    'cni.chainingMode=generic-veth',
+    '--set',
+    'slots=256',
+  )
+  assert.equal(code, 0, stderr)
+  await run('uninstall', '--purge')
+})
+
 test('a definition of another product is used and never changed or deleted, even by --purge', async () => {
   const theirs = structuredClone(renderCrd('ciliumEgressGatewayPolicy')) as KubeObject & {
     metadata: { labels?: object }

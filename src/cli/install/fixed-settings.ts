@@ -17,9 +17,9 @@ export function fixedChanges(before: Data, after: Data): readonly string[] {
   })
 }
 
-/** Before an install over one that is there: it has only the settings that are given now. */
+/** Before an install over one that is there: it has only the settings that are given now. A first install may choose. */
 export async function refuseFixedChanges(client: KubeClient, after: Data): Promise<void> {
-  const before = await readConfigMap(client, {}).catch((error: unknown) => {
+  const before = await readConfigMap(client, after).catch((error: unknown) => {
     throw withRights(error)
   })
   const changes = fixedChanges(before, after)
