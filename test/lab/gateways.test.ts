@@ -39,7 +39,7 @@ spec:
 
 /** New connections by one process, because a thousand processes would cost more than everything else. The number is not sent. */
 const open125 =
-  'curl -s -o /dev/null --max-time 2 --header "Connection: close" "http://172.18.0.7:8000/#[1-125]"'
+  'curl -s -o /dev/null --max-time 10 --header "Connection: close" "http://172.18.0.7:8000/#[1-125]"'
 
 const pooled = ['172.18.200.1', '172.18.200.2'] as const
 const gateways = ['kind-worker3', 'kind-worker4'] as const
