@@ -6,7 +6,7 @@ egress-gateway-reconciliation-trigger-interval: {{ .Values.egressGateway.reconci
 egress-ip-linger-time: {{ .Values.egressGateway.egressIPLingerTime | quote }}
 port-lease-idle-time: {{ .Values.egressGateway.portLeaseIdleTime | quote }}
 port-range: {{ .Values.egressGateway.portRange | quote }}
-excluded-ports: {{ .Values.egressGateway.excludedPorts | quote }}
+excluded-ports: {{ join "," .Values.egressGateway.excludedPorts | quote }}
 max-ports-per-pod: {{ .Values.egressGateway.maxPortsPerPod | int64 | quote }}
 enable-bpf-masquerade: {{ .Values.bpf.masquerade | quote }}
 cni-chaining-mode: {{ .Values.cni.chainingMode | quote }}
