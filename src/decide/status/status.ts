@@ -200,8 +200,6 @@ function activeGateways(served: Served): Exits {
   return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, ineligible))
 }
 
-const idleReasons = ['NoEgressIP', 'NoGateway', 'EgressIPNotOnNode'] as const
-
 function readyConditions(
   served: Served,
   orders: () => Orders,
@@ -236,8 +234,7 @@ function readyConditions(
   const [idleFirst] = idle
   if (idleFirst === undefined) return [ready]
   const message = `${idle.map((each) => each.message).join(' ')} The other gateways carry the traffic.`
-  const reason = idleReasons.find((each) => each === idleFirst.reason) ?? 'NoEgressIP'
-  return [ready, { type: 'GatewayIdle', status: 'True', reason, message }]
+  return [ready, { type: 'GatewayIdle', status: 'True', reason: idleFirst.reason, message }]
 }
 
 function describeGateways(gateways: readonly Gateway[]): string {

@@ -67,12 +67,18 @@ function explainNoAddress(
     : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`
 }
 
-/** Gateways that are no use, beside others that have the traffic: pods do not count on an exit that matches no node. */
+/** Of a gateway that carries no traffic while others do. */
+interface IdleProblem extends Problem {
+  readonly reason: ReasonOf<'GatewayIdle'>
+}
+
+/** Whether other gateways carry the traffic: pods do not depend on an exit that matches no node. */
 export function isServedByOthers(
   { spread }: Pick<Policy, 'spread'>,
   active: Exits,
-  { reason }: Problem,
-): boolean {
+  problem: Problem,
+): problem is IdleProblem {
+  const { reason } = problem
   const isIdle = reason === 'NoGateway' || (spread === 'all' && reason === 'NoEgressIP')
   return isIdle && active.flat().some(hasEgressIp)
 }

@@ -18,11 +18,8 @@ const texts: Readonly<Record<Outage['problem'], string>> = {
   NoEthernetHeader: 'has no Ethernet header, which Sallyport needs. Use another interface',
 }
 
-const readyReasons = {
-  Down: 'InterfaceDown',
-  NoCarrier: 'InterfaceNoCarrier',
-  NoEthernetHeader: 'InterfaceNoEthernetHeader',
-} as const
+/** Without an Ethernet header there is no egress IP, and NoEgressIP says what follows from that. */
+const readyReasons = { Down: 'InterfaceDown', NoCarrier: 'InterfaceNoCarrier' } as const
 
 function affectedGateways({ exits }: Served, orders: () => Orders): readonly Affected[] {
   const gateways = exits.flat()
@@ -34,9 +31,9 @@ function affectedGateways({ exits }: Served, orders: () => Orders): readonly Aff
     const successors = successorsOf(gateway, orders).map((each) => names.get(each) ?? each)
     const isServed = hasOthers || successors.length > 0
     const message = `Interface ${outage.interface} of node ${node.name} ${texts[outage.problem]}.`
-    /* It has no egress IP, and NoEgressIP says what follows from that. */
-    if (outage.problem === 'NoEthernetHeader') return [{ problem: outage.problem, message, isServed: true }]
-    return [{ problem: outage.problem, message: `${message} ${effectOf(successors, isServed)}`, isServed }]
+    const { problem } = outage
+    if (problem === 'NoEthernetHeader') return [{ problem, message, isServed }]
+    return [{ problem, message: `${message} ${effectOf(successors, isServed)}`, isServed }]
   })
 }
 
@@ -62,7 +59,7 @@ export function outageConditions(served: Served, orders: () => Orders): readonly
 
 /** Where nobody else has the traffic, the policy is not ready. */
 export function outageProblems(served: Served, orders: () => Orders): readonly Problem[] {
-  return affectedGateways(served, orders)
-    .filter(({ isServed }) => !isServed)
-    .map(({ problem, message }) => ({ reason: readyReasons[problem], message }))
+  return affectedGateways(served, orders).flatMap(({ problem, message, isServed }) =>
+    isServed || problem === 'NoEthernetHeader' ? [] : [{ reason: readyReasons[problem], message }],
+  )
 }
