@@ -80,8 +80,8 @@ static __always_inline bool is_abandoned(const struct mapping *mapping, const st
 }
 
 /*
- * May another flow have the port? Yes, if the mapping has expired or its pod is gone. Also if the connection was closed cleanly and its far
- * end keeps no state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
+ * May another flow have the port? Yes, if the mapping has expired or its pod is gone. Also if the connection was closed
+ * cleanly and its far end keeps no state of it, because the pod closed first, or because the far end's TIME_WAIT is over.
  */
 static __noinline bool is_reclaimable(const struct mapping *mapping, const struct flow_key *flow, __u64 now)
 {
@@ -128,11 +128,23 @@ static __noinline bool has_port(const struct mapping *mapping, const struct flow
 	return same_flow(&own, key);
 }
 
-static __noinline void count_flow(const struct address *pod, const struct address *egress_ip)
+/* Masqueraded flows have a count of their own: the node's address may be an egress IP, too. */
+static __always_inline void fill_pod_flows_key(struct pod_flows_key *key, const struct address *pod,
+					       const struct address *egress_ip, bool is_masqueraded)
 {
-	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
-	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key), one = 1;
+	struct address none = {};
 
+	key->pod = *pod;
+	key->egress_ip = is_masqueraded ? none : *egress_ip;
+}
+
+static __noinline void count_flow(const struct address *pod, const struct mapping *mapping)
+{
+	struct pod_flows_key key;
+	__u32 *count, one = 1;
+
+	fill_pod_flows_key(&key, pod, &mapping->egress_ip, mapping->masqueraded);
+	count = bpf_map_lookup_elem(&pod_flows, &key);
 	if (count && (__s32)*count >= 0)
 		__sync_fetch_and_add(count, 1);
 	else
@@ -143,32 +155,28 @@ static __noinline void count_flow(const struct address *pod, const struct addres
  * Two flows that were never counted may end at the same time, and take the count below zero. A reader takes such a count
  * for zero, and the next flow starts at one.
  */
-static __noinline void uncount_flow(const struct address *pod, const struct address *egress_ip)
+static __noinline void uncount_flow(const struct address *pod, const struct mapping *mapping)
 {
-	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
-	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key);
+	struct pod_flows_key key;
+	__u32 *count;
 
+	fill_pod_flows_key(&key, pod, &mapping->egress_ip, mapping->masqueraded);
+	count = bpf_map_lookup_elem(&pod_flows, &key);
 	if (count && (__s32)*count > 0)
 		__sync_fetch_and_add(count, -1);
-}
-
-/* Of the flows of egress IPs, a pod's open ones are counted. */
-static __always_inline bool is_counted(const struct mapping *mapping)
-{
-	return !mapping->closed_ns && !mapping->masqueraded;
 }
 
 /*
  * Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. A flow that
  * was closed is not counted any more.
  */
-static __noinline void delete_mapping(const struct flow_key *flow, const struct flow_key *key, bool was_counted)
+static __always_inline void delete_mapping(const struct mapping *mapping, const struct flow_key *flow,
+					    const struct flow_key *key)
 {
 	struct flow_key *taken;
 
-	if (was_counted)
-		uncount_flow(&flow->source, &key->source);
-
+	if (!mapping->closed_ns)
+		uncount_flow(&flow->source, mapping);
 	bpf_map_delete_elem(&mappings, flow);
 	taken = bpf_map_lookup_elem(&ports, key);
 	if (taken && same_flow(taken, flow))
@@ -183,7 +191,7 @@ static __noinline void delete_stale_mapping(struct mapping *mapping, const struc
 	if (!win_reclaim(mapping))
 		return;
 	fill_port_key(&key, mapping, flow);
-	delete_mapping(flow, &key, is_counted(mapping));
+	delete_mapping(mapping, flow, &key);
 }
 
 /* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */
@@ -200,7 +208,7 @@ static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 	if (!mapping || !has_port(mapping, &flow, key) || !is_reclaimable(mapping, &flow, now) ||
 	    !win_reclaim(mapping))
 		return false;
-	delete_mapping(&flow, key, is_counted(mapping));
+	delete_mapping(mapping, &flow, key);
 	return true;
 }
 

@@ -120,21 +120,21 @@ static __noinline enum verdict insert_mapping(const struct flow_key *flow, const
 	};
 	int error = bpf_map_update_elem(&mappings, flow, &mapping, BPF_NOEXIST);
 
-	if (!error && purpose != POOL_EGRESS)
-		return CONTINUE;
 	if (!error) {
-		count_flow(&flow->source, &port->source);
+		count_flow(&flow->source, &mapping);
 		return CONTINUE;
 	}
 	bpf_map_delete_elem(&ports, port);
 	return error == -EEXIST ? CONTINUE : DROP_TABLE_FULL;
 }
 
-static __noinline __u32 flows_of(const struct address *pod, const struct address *egress_ip)
+static __noinline __u32 flows_of(const struct address *pod, const struct address *egress_ip, __u32 purpose)
 {
-	struct pod_flows_key key = { .pod = *pod, .egress_ip = *egress_ip };
-	__u32 *count = bpf_map_lookup_elem(&pod_flows, &key);
+	struct pod_flows_key key;
+	__u32 *count;
 
+	fill_pod_flows_key(&key, pod, egress_ip, purpose == POOL_MASQUERADE);
+	count = bpf_map_lookup_elem(&pod_flows, &key);
 	return count && (__s32)*count > 0 ? *count : 0;
 }
 
@@ -163,7 +163,7 @@ __noinline enum verdict make_mapping(const struct flow_key *flow, const struct a
 	own_flow = *flow;
 	port = own_flow;
 	port.source = *egress_ip;
-	flows = flows_of(&own_flow.source, &port.source);
+	flows = flows_of(&own_flow.source, &port.source, purpose);
 	if (purpose == POOL_EGRESS && is_at_limit(&port, flows, now))
 		return DROP_POD_LIMIT;
 	verdict = take_port(&own_flow, &port, purpose, flows < FEW_FLOWS, now);

@@ -19,7 +19,7 @@ static __noinline enum sweep_answer sweep_mapping(const struct flow_key *flow)
 	if ((!is_expired(mapping, flow, now_ns()) && !is_abandoned(mapping, flow)) || !win_reclaim(mapping))
 		return SWEPT_KEPT;
 	fill_port_key(&key, mapping, flow);
-	delete_mapping(flow, &key, is_counted(mapping));
+	delete_mapping(mapping, flow, &key);
 	return SWEPT_REMOVED;
 }
 

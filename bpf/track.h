@@ -34,8 +34,8 @@ static __always_inline void note_closed(struct mapping *mapping, const struct ad
 {
 	if (mapping->closed_ns || (mapping->state & STATE_CLOSED) != STATE_CLOSED)
 		return;
-	if (__sync_val_compare_and_swap(&mapping->closed_ns, 0, now) == 0 && !mapping->masqueraded)
-		uncount_flow(pod, &mapping->egress_ip);
+	if (__sync_val_compare_and_swap(&mapping->closed_ns, 0, now) == 0)
+		uncount_flow(pod, mapping);
 }
 
 /*

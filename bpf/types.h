@@ -362,7 +362,7 @@ struct drop {
  */
 struct pod_flows_key {
 	struct address pod;
-	struct address egress_ip;
+	struct address egress_ip;	/* zero: flows that no policy selects. The node's own address may be an egress IP, too. */
 };
 
 /*

@@ -78,6 +78,32 @@ describe('a limit of ports per pod', { skip }, () => {
     )
   })
 
+  test('does not count flows that no policy selects, if the egress IP is the node’s own address', async () => {
+    const own = address('172.18.0.3')
+    const tables = standardTables(node)
+    const [entry, other] = [tables.egressIps.get(own), tables.egressIps.get(egressIp)]
+    assert.ok(entry && other)
+    const blockOwner = entry.blockOwner.map((is, block) => is ?? other.blockOwner[block])
+    const pool = tables.pools.find((each) => each.address === egressIp)
+    assert.ok(pool)
+    await node.datapath.apply({
+      ...tables,
+      egressIps: new Map([...tables.egressIps, [own, { ...entry, blockOwner }]]),
+      pools: [...tables.pools, { ...pool, address: own }],
+      groups: new Map([...tables.groups, [1n, { preferred: [own], standby: [], keepsAddress: false }]]),
+    })
+    const masqueraded = (sourcePort: number): string =>
+      send(
+        node,
+        'from_pod',
+        node.devices.pod7,
+        ipv4('10.244.1.7', '192.0.2.1').tcp(sourcePort, 443, { flags: ['SYN'] }),
+      ).verdict
+    for (let flow = 0; flow < limit; flow++)
+      assert.equal(masqueraded(20_000 + flow), 'SENT_TO_WORLD_MASQUERADED')
+    assert.equal(out(30_000), 'SENT_TO_WORLD')
+  })
+
   test('tells the agent before the pod is at its limit', () => {
     const { pool_pressures: pressures } = node.datapath.tables
     const key = { address: egressIp, purpose: 'egress' as const }

@@ -6,12 +6,12 @@ import { type NodeUnderTest, openNode, reset, send, skip, standardTables } from 
 import { address, ipv4 } from './packet.ts'
 
 const egressIp = address('172.18.0.42')
-/** As many as a node's floor has: 64 ports. */
-const blocks = [2048, 2051, 2052, 2053]
-const floorPorts = 64
+/** So many that the first flows of a flood, which may have any port, leave enough of those that are kept. */
+const blocks = [2048, ...Array.from({ length: 15 }, (_, index) => 2051 + index)]
+const poolPorts = 256
 
 /** Two pods of one policy, and the node's ports of the egress IP. */
-function tablesWithFloor(node: NodeUnderTest): Desired {
+function tablesWithPool(node: NodeUnderTest): Desired {
   const tables = standardTables(node)
   const quiet = tables.pods.get(address('10.244.1.8'))
   assert.ok(quiet)
@@ -29,7 +29,7 @@ describe('pods of one node that share its ports', { skip }, () => {
   })
   beforeEach(async () => {
     await reset(node)
-    await node.datapath.apply(tablesWithFloor(node))
+    await node.datapath.apply(tablesWithPool(node))
   })
 
   function open(pod: '7' | '8', count: number, from = 20_000): readonly string[] {
@@ -52,14 +52,38 @@ describe('pods of one node that share its ports', { skip }, () => {
 
   test('what is kept for quiet pods is a quarter of the ports', () => {
     open('7', 1000)
-    assert.ok(flowsOf('10.244.1.7') >= (floorPorts * 3) / 4, `${flowsOf('10.244.1.7')} flows`)
+    assert.ok(flowsOf('10.244.1.7') >= (poolPorts * 3) / 4, `${flowsOf('10.244.1.7')} flows`)
     /* Its first 16 flows may have taken some of the ports that are kept. */
-    assert.ok(flowsOf('10.244.1.7') <= (floorPorts * 3) / 4 + 12, `${flowsOf('10.244.1.7')} flows`)
+    assert.ok(flowsOf('10.244.1.7') <= (poolPorts * 3) / 4 + 12, `${flowsOf('10.244.1.7')} flows`)
+  })
+
+  test('a quarter is kept of the ports that pods without a policy leave with, too', async () => {
+    const own = address('172.18.0.3')
+    const ownBlocks = Array.from({ length: 4 }, (_, index) => 3072 + index)
+    const tables = standardTables(node)
+    const entry = tables.egressIps.get(own)
+    assert.ok(entry)
+    const blockOwner = entry.blockOwner.map((is, block) => (ownBlocks.includes(block) ? 'self' : is))
+    await node.datapath.apply({
+      ...tables,
+      egressIps: new Map([...tables.egressIps, [own, { ...entry, blockOwner }]]),
+      pools: tables.pools.map((pool) => (pool.address === own ? { ...pool, blocks: ownBlocks } : pool)),
+    })
+    const leave = (pod: 7 | 8, sourcePort: number): string =>
+      send(
+        node,
+        'from_pod',
+        node.devices[`pod${pod}`],
+        ipv4(`10.244.1.${pod}`, '192.0.2.1').tcp(sourcePort, 443, { flags: ['SYN'] }),
+      ).verdict
+    const flood = Array.from({ length: 300 }, (_, index) => leave(8, 20_000 + index))
+    assert.ok(flood.includes('DROP_NO_FREE_PORT'), 'the flood was too small')
+    for (let flow = 0; flow < 3; flow++) assert.equal(leave(7, 30_000 + flow), 'SENT_TO_WORLD_MASQUERADED')
   })
 
   test('the ports of a deleted pod are free at once', async () => {
     open('7', 300)
-    const tables = tablesWithFloor(node)
+    const tables = tablesWithPool(node)
     await node.datapath.apply({
       ...tables,
       pods: new Map([...tables.pods].filter(([ip]) => ip !== '10.244.1.7')),
@@ -70,7 +94,7 @@ describe('pods of one node that share its ports', { skip }, () => {
   test('the sweep deletes the mappings of a deleted pod', async () => {
     open('7', 30)
     open('8', 3)
-    const tables = tablesWithFloor(node)
+    const tables = tablesWithPool(node)
     await node.datapath.apply({
       ...tables,
       pods: new Map([...tables.pods].filter(([ip]) => ip !== '10.244.1.7')),
@@ -83,7 +107,7 @@ describe('pods of one node that share its ports', { skip }, () => {
 
   test('flows of another pod that had the address before are nobody’s', async () => {
     open('7', 30)
-    const tables = tablesWithFloor(node)
+    const tables = tablesWithPool(node)
     const successor = tables.pods.get(address('10.244.1.7'))
     assert.ok(successor)
     await node.datapath.apply({

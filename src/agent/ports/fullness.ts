@@ -8,7 +8,7 @@ import type { Random } from '../../runtime/random.ts'
 const maxSamples = 256
 
 /** KEPT_PORT of bpf/types.h: one port in four is kept for pods with few flows. */
-const keptPort = 3
+export const keptPort = 3
 
 /**
  * How full a pool is towards one destination. The kernel keeps no count: the agent looks at some of the ports. Those that

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { timing } from '../../agent/failover/pulse/timing.ts'
 import { podTunnelId } from '../../agent/node/tunnel-routes.ts'
+import { keptPort } from '../../agent/ports/fullness.ts'
 import { maxHolders } from '../../decide/gateways/egress-ips.ts'
 import { maxMembers } from '../../decide/policies/pod-rules.ts'
 import type { DropReason } from '../../decide/tables.ts'
@@ -27,6 +28,7 @@ const constants: Constants = {
   MAX_HOLDERS: maxHolders,
   MAX_GROUP_MEMBERS: maxMembers,
   TUNNEL_POD: podTunnelId,
+  KEPT_PORT: keptPort,
 }
 
 /** Defaults of bpf/config.h. */
