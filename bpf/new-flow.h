@@ -7,16 +7,17 @@
 #ifndef SALLYPORT_NEW_FLOW_H
 #define SALLYPORT_NEW_FLOW_H
 
-/* Is the packet for a port of an egress IP that some flow may have? Then it turns back at the holder, not in the node's stack. */
+/* May a flow own the packet's destination port? Then the holder sends the packet back to that flow's pod (hairpinning). */
 static __always_inline bool is_for_flow(const struct cluster_destination *destination, const struct packet *packet)
 {
 	return destination->carries_flows && !is_nobodys(find_owner(packet));
 }
 
 /*
- * Pods, nodes and Services of the cluster: no policy applies to them, and nothing is translated. Beside kube-proxy the stack
- * sees all of it. It routes a packet for a pod into the tunnel, and one for a node to to_world, which tunnels it. The hop limit stays as it
- * is, because neighbour discovery tells a neighbour by it: another pod would take the sender for the router.
+ * Sends a packet to a pod, a node or a Service of the cluster. No policy applies to these destinations, and the program does
+ * not translate the packet. Beside kube-proxy, the stack forwards all such packets: those for pods into the tunnel, those for
+ * nodes through to_world, which puts them into the tunnel. The program does not change the hop limit, because a pod that gets a
+ * neighbour discovery message with a hop limit of 255 takes its sender for a neighbour.
  */
 static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet)
 {
@@ -53,9 +54,10 @@ static __noinline enum verdict pass_inbound_reply(const struct packet *packet, c
 }
 
 /*
- * In chained mode, traffic that no policy selects is left to the other CNI plugin. No policy selects what no router forwards.
- * Multicast with a TTL of 1 stays on the link, too. With a larger one a multicast router on this node could let it out with
- * another address, so it is dropped if a policy claims it. Fills in `rule`.
+ * Finds the rule of the pod's policy set for the destination. In chained mode, the program leaves packets that no policy
+ * selects to the other CNI plugin. No policy selects link-local and loopback destinations. A multicast packet with a TTL of 1
+ * stays on the link. One with a larger TTL is dropped if a policy selects it, because a multicast router on this node could
+ * forward it with another address. Fills in `rule`.
  */
 static __noinline enum verdict find_policy(const struct packet *packet, struct journey *journey)
 {

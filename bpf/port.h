@@ -57,8 +57,9 @@ static __noinline void report_pressure(const struct flow_key *port, __u32 tries,
 }
 
 /*
- * Nobody can starve a quiet pod: one port in four of each block is kept for pods that have few flows of the address. Such
- * a pod tries all ports first, and then those that are kept.
+ * One port in four of each block is kept for pods with few flows of the address, so that no other pod can take all ports. For
+ * a pod with few flows, the first tries are among all ports of the pool, the later ones among the kept ports. For other pods,
+ * all tries are among the ports that are not kept.
  */
 static __always_inline __u16 suit_port(__u16 port, bool has_few, __u32 random, int try)
 {

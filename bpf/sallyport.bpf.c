@@ -128,7 +128,7 @@ int from_world(struct __sk_buff *skb)
 	return leave(skb, &packet, FROM_WORLD, verdict);
 }
 
-/* The stack sends a packet out by a native device. Attached only beside kube-proxy. */
+/* The stack sends a packet out by a device of the node. Attached only beside kube-proxy. */
 SEC("tc")
 int to_world(struct __sk_buff *skb)
 {

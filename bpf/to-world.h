@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stages of to_world: the stack sends a packet out by a native device
+ * The stages of to_world: a packet that the stack sends out by a device of the node
  *
  * Beside kube-proxy the stack translates a Service's address into that of an endpoint. If the endpoint is outside the
  * cluster, the packet comes here with its pod's own address. It leaves as if the pod had sent it to the endpoint itself, and

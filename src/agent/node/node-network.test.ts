@@ -57,7 +57,7 @@ test('the node’s own addresses are those of all its devices, and they are curr
   assert.deepEqual(listOwnAddresses(netlink).toSorted(), before)
 })
 
-test('an egress IP that the agent has added is none of the node’s own addresses', () => {
+test('egress IPs that the agent added do not count as the node’s own addresses', () => {
   const device = { name: 'eth0', addresses: ['172.18.0.2', '172.18.0.97'] } as unknown as NodeDevice
   const [own] = withoutAdded([device], new Set(['172.18.0.97' as Address]))
   assert.deepEqual(own?.addresses, ['172.18.0.2'])

@@ -144,7 +144,7 @@ describe('a node that has nearly all ports of an egress IP', () => {
     assert.ok(cluster.portsOf('worker2') >= 120, `${cluster.portsOf('worker2')} ports`)
   })
 
-  test('returns what its flows do not need, not more than is asked for', () => {
+  test('returns no more blocks than requested, and none that open flows use', () => {
     const cluster = hoarded()
     const before = cluster.portsOf('worker')
     const flows = cluster.flows.get('worker')!

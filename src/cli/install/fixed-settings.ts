@@ -17,7 +17,10 @@ export function fixedChanges(before: Data, after: Data): readonly string[] {
   })
 }
 
-/** Before an install over one that is there: it has only the settings that are given now. A first install may choose. */
+/**
+ * Refuses an install that would change such a setting of an existing install. Settings that the user does not give get their
+ * defaults, which is a change, too. Without an existing install, every value is allowed.
+ */
 export async function refuseFixedChanges(client: KubeClient, after: Data): Promise<void> {
   const before = await readConfigMap(client, after).catch((error: unknown) => {
     throw withRights(error)

@@ -14,7 +14,7 @@ export const simulatedTables = (btf: Btf) => ({
 
 export type SimulatedRun = Decoded<typeof simulatedRunCodec>
 
-/** What a run of a program is told, and what it did. */
+/** Input and result of one run of a program in a simulation: clock, device and tunnel before it, verdict and destination after it. */
 const simulatedRunCodec = (btf: Btf) =>
   codec(btf.struct('simulated_run'), {
     now_ns: u64,

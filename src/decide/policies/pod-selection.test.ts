@@ -52,8 +52,12 @@ describe('a key in a form that Cilium knows', () => {
     ['a namespace’s label may be asked not to exist', withExpression(`${team}s`, 'DoesNotExist'), true],
     ['a namespace is selected by name', withLabel(namespace, 'empire'), true],
     ['a namespace may have its source in front', withLabel(`k8s:${namespace}`, 'empire'), true],
-    ['a namespace is one of several', withExpression(namespace, 'In', 'default', 'empire'), true],
-    ['a namespace is none of several', withExpression(namespace, 'NotIn', 'default', 'empire'), false],
+    ['In selects a namespace of the list', withExpression(namespace, 'In', 'default', 'empire'), true],
+    [
+      'NotIn does not select a namespace of the list',
+      withExpression(namespace, 'NotIn', 'default', 'empire'),
+      false,
+    ],
     ['a namespace always exists', withExpression(namespace, 'Exists'), true],
     ['a namespace is never absent', withExpression(namespace, 'DoesNotExist'), false],
     [
