@@ -63,10 +63,9 @@ export function gatewaysOf(
   const gateways = nodes
     .filter(({ labels }) => exit.selectsNode(labels))
     .map((node) => gatewayOf(exit.address, node, interfaces.get(node.name) ?? []))
-  return exit.address.by === 'address' ? [...holdersOf(gateways), ...gateways.filter(isNoHolder)] : gateways
+  if (exit.address.by !== 'address') return gateways
+  return gateways.toSorted((a, b) => Number(b.isHolding) - Number(a.isHolding))
 }
-
-const isNoHolder = ({ isHolding }: Gateway): boolean => !isHolding
 
 function holdersOf(gateways: readonly Gateway[]): readonly Gateway[] {
   return gateways.filter(({ isHolding }) => isHolding)

@@ -26,9 +26,9 @@ export function lendableSlots({ slots, taken, withLeasedFloor }: Given): Readonl
 }
 
 /**
- * Blocks of an address that may be leased, the next to go first: from the top down. Many firewalls admit only ports from
- * 32768 on, so the floors of slots that nobody has go before the lower half. Of a node's own address only what the node's
- * sockets do not use.
+ * The blocks of an address that can be leased, in the order in which they are granted: from the highest port down. Floors of
+ * unused slots come before the lower half of the ports, because many firewalls admit only ports from 32768 on. Of a node's own
+ * address, only blocks that its sockets do not use.
  */
 export function leasableBlocks(
   isNodeAddress: boolean,

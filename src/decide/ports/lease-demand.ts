@@ -61,10 +61,6 @@ export function blocksForFlows(flows: number): number {
 /** A large node grows by no more than so many blocks at a time: 1,024 ports. */
 const maxStepBlocks = 64
 
-/**
- * A node that runs low asks for twice what it has, a large one for 1,024 ports more. One step per round trip: what was granted must be in use first, or
- * nobody has answered for a while. What the flows need that found no port is no guess, and does not wait.
- */
 interface Situation {
   readonly inUse: number
   readonly needed: number
@@ -72,6 +68,11 @@ interface Situation {
   readonly nowMs: number
 }
 
+/**
+ * A node that runs low requests twice the blocks that it uses, but at most 64 blocks more. It raises the request only when it
+ * uses what it was granted, or when the operator has not answered for a while. `needed` is counted and not guessed, so it is
+ * requested at once.
+ */
 export function raiseRequest(
   request: LeaseRequest | undefined,
   { inUse, needed, isCrowded, nowMs }: Situation,
@@ -114,9 +115,9 @@ interface Release {
 }
 
 /**
- * What has been idle for long leaves the pool, from the lowest port up, as it was granted from the top down; what has left
- * the pool by the look before and has no flow now is given back. What others lack leaves at once: blocks with the fewest
- * flows first, which keep their ports until they end.
+ * Which leased blocks leave the pool, and which are released. A block leaves when it has been idle for `idleMs`, the lowest port
+ * first, because blocks are granted from the highest port down. If other nodes lack blocks, that many leave at once, those with
+ * the fewest flows first. A block is released at a later call, when no flow uses it.
  */
 export function planRelease(holding: Holding, idleMs: number, nowMs: number): Release {
   const { used, usedAtMs, flows, unusable, asked = 0, isAllThereIs = false } = holding
