@@ -170,6 +170,21 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
         assert.match(await addressesOf(node), new RegExp(`${pooled[index]}/32`))
     })
 
+    /* An agent hears of what it changes itself. If it repeats that, it reconciles again and again and never rests. */
+    test('agents repeat no change to the network of a node where nothing happens', async () => {
+      const heard = await Promise.all(
+        ['kind-worker', ...gateways].map(async (node) => {
+          const listen = `timeout 4 ip monitor link address route & sleep 1; ip route add blackhole 192.0.2.1; sleep 1; ip route del blackhole 192.0.2.1; wait`
+          return (await run(`docker exec ${node} sh -c '${listen}'`)).trim().split('\n')
+        }),
+      )
+      const ours = ['blackhole 192.0.2.1', 'Deleted blackhole 192.0.2.1']
+      assert.deepEqual(
+        heard.map((lines) => lines.map((line) => line.trim())),
+        heard.map(() => ours),
+      )
+    })
+
     test('new connections use the addresses of the pool and no other', async () => {
       assert.deepEqual(await newConnections(30), pooled)
     })

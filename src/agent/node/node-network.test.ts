@@ -3,13 +3,15 @@ import { test } from 'node:test'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../../../test/support/private-namespaces.ts'
 import { address, prefix } from '../../../test/support/world-builder.ts'
 import { deleteAddress, putAddress } from '../../linux/device-addresses.ts'
-import { createVeth, findDevice, setDevice } from '../../linux/devices.ts'
+import { createVeth, deleteDevice, findDevice, setDevice } from '../../linux/devices.ts'
 import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
+import { watchNetwork } from '../../linux/network-changes.ts'
 import { putRoute } from '../../linux/routes.ts'
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts'
 import type { Address } from '../../net/address.ts'
 import {
+  ensureOverlay,
   listNodeDevices,
   listOwnAddresses,
   type NodeDevice,
@@ -75,4 +77,27 @@ test('a device has the router of its default route, and no other one', { skip },
   putRoute(netlink, { ...routes, destination: prefix('198.51.100.0/24'), via: address('192.0.2.9') })
   const found = listNodeDevices(netlink).find(({ name }) => name === 'net0')
   assert.deepEqual([found?.isDefaultRoute, found?.routers], [true, ['192.0.2.1']])
+})
+
+/* A change that the agent causes is reported to it as any other. It would reconcile, cause the same again, and never rest. */
+test('a tunnel’s device that is as it should be is not changed', { skip }, async () => {
+  using netlink = new Netlink()
+  deleteDevice(netlink, findDevice(netlink, overlayName)?.index ?? 0)
+  const tunnelAddress = address('198.18.0.2')
+  createVeth(netlink, { name: 'net1', mtu: 1500, peer: { name: 'far1', mtu: 1500 } })
+  const index = findDevice(netlink, 'net1')?.index ?? 0
+  putAddress(netlink, { index, address: tunnelAddress, prefixLength: 24 })
+  const ensure = () =>
+    ensureOverlay(netlink, listNodeDevices(netlink), { port: 8472, mtu: 1450, tunnelAddress })
+  const changesOf = async (act: () => unknown): Promise<number> => {
+    const end = new AbortController()
+    const changes = watchNetwork(end.signal)
+    act()
+    setTimeout(() => end.abort(), 200)
+    let count = 0
+    for await (const _change of changes) count++
+    return count
+  }
+  assert.ok((await changesOf(ensure)) > 0, 'the first call creates it')
+  assert.equal(await changesOf(ensure), 0)
 })

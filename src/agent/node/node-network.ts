@@ -137,6 +137,14 @@ export function isPodDevice(device: Device): boolean {
  */
 const dummyAddress = '192.0.0.8' as Address
 
+/** The kernel reports also an address that is set again, and each report causes a reconciliation. So it is set only once. */
+function ensureDummyAddress(netlink: Netlink, index: number): void {
+  const isPresent = listAddresses(netlink).some(
+    ({ index: of, address }) => of === index && address === dummyAddress,
+  )
+  if (!isPresent) putAddress(netlink, { index, address: dummyAddress, prefixLength: 32, isOfHost: true })
+}
+
 /** The tunnel's device. It is created again if its port is not the wanted one. After a restart the agent finds it as it was. */
 export function ensureOverlay(
   netlink: Netlink,
@@ -161,7 +169,7 @@ export function ensureOverlay(
   }
   if (overlay.mtu !== mtu || !overlay.isUp)
     setDevice(netlink, overlay.index, { mtu, hasArp: false, isUp: true })
-  putAddress(netlink, { index: overlay.index, address: dummyAddress, prefixLength: 32, isOfHost: true })
+  ensureDummyAddress(netlink, overlay.index)
   if (overlay.mac === undefined)
     throw new Error(`device ${overlayName} has no MAC address, so it is not the tunnel: rename or delete it`)
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
