@@ -14,6 +14,7 @@ struct journey {
 	struct pod *pod;
 	struct mapping *mapping;	/* NULL: the flow is new, or the packet cannot be translated */
 	struct rule *rule;		/* of a new flow; NULL: no policy selects it */
+	__be16 endpoint_port;		/* the pod sent the packet to a Service, and it goes to this port of an endpoint; 0: it did not */
 };
 
 static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct packet *packet)

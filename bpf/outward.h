@@ -30,6 +30,26 @@ static __always_inline void read_mapping(struct way *way, const struct packet *p
 	way->rewrite.side = SIDE_SOURCE;
 }
 
+/* For an answer that quotes the packet as the pod has sent it: to the Service, if it has sent it there. */
+static __noinline enum verdict leave_service(struct __sk_buff *skb, struct packet *packet, const struct journey *journey)
+{
+	struct rewrite rewrite = {};
+
+	if (!journey->endpoint_port || restore_service(&rewrite, &packet->flow) != CONTINUE)
+		return CONTINUE;
+	rewrite.side = SIDE_DESTINATION;
+	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
+		return DROP_INTERNAL;
+	packet->receiver = rewrite.to;
+	return CONTINUE;
+}
+
+static __always_inline enum verdict tell_too_big(struct __sk_buff *skb, struct packet *packet,
+						 const struct journey *journey, __u32 mtu)
+{
+	return (chained ? leave_service(skb, packet, journey) : CONTINUE) ?: answer_too_big(skb, packet, mtu);
+}
+
 /* The holder may change from packet to packet; the egress IP does not. Fills in `way`. */
 static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
 					  struct way *way)
@@ -54,7 +74,7 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 	}
 	verdict = find_way_out(skb, packet, &way->rewrite.to, bound, &way->out);
 	if (expects_too_big(packet, verdict))
-		return answer_too_big(skb, packet, way->out.mtu ?: SMALLEST_MTU);
+		return tell_too_big(skb, packet, journey, way->out.mtu ?: SMALLEST_MTU);
 	if (verdict != DROP_NO_ROUTE || is_nobodys(find_owner(packet)))
 		return verdict;
 	way->kind = WAY_BACK;
@@ -62,7 +82,8 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 }
 
 /* Tells the sender of a packet that is too big for the tunnel. A packet that turns back may need the tunnel, too. */
-static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct packet *packet, const struct way *way)
+static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct packet *packet,
+					       const struct journey *journey, const struct way *way)
 {
 	struct self *own = this_node();
 
@@ -70,7 +91,7 @@ static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct pac
 		return CONTINUE;
 	if (!own)
 		return DROP_INTERNAL;
-	return is_too_big(skb, packet, own->tunnel_mtu) ? answer_too_big(skb, packet, own->tunnel_mtu) : CONTINUE;
+	return is_too_big(skb, packet, own->tunnel_mtu) ? tell_too_big(skb, packet, journey, own->tunnel_mtu) : CONTINUE;
 }
 
 /* Whichever way a packet goes, replies to an egress IP come through the tunnel. */
@@ -115,7 +136,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 	struct way way = {};
 
 	return choose_way(skb, packet, journey, &way) ?:
-	       fit_tunnel(skb, packet, &way) ?:
+	       fit_tunnel(skb, packet, journey, &way) ?:
 	       translate(skb, packet, journey, &way) ?:
 	       take_way(skb, packet, &way);
 }

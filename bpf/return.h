@@ -13,7 +13,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
 	struct mapping *mapping;
-	bool through_stack;
+	bool through_stack, through_service;
 	enum verdict verdict;
 	struct pod *pod;
 
@@ -37,10 +37,13 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	rewrite.from_port = key.source_port;
 	rewrite.to_port = flow.source_port;
 	through_stack = services_by_stack && mapping->through_stack;
+	through_service = chained && mapping->through_service;
 	track_inward(mapping, packet, &flow.source, skb->len, now);
 	if (!mapping->masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
+	if (verdict == CONTINUE && through_service)
+		verdict = restore_service(&rewrite, &flow) ?: rewrite_packet(skb, packet, &rewrite);
 	if (verdict != CONTINUE)
 		return verdict;
 	return through_stack ? pass_to_stack(skb) : send_to_pod(skb, packet, pod);

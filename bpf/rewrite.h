@@ -93,8 +93,8 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 }
 
 /*
- * An ICMP error embeds a packet of the opposite direction, so its other end is rewritten (RFC 5508 REQ-4). The ICMP
- * checksum covers the embedded bytes. The embedded IPv4 header checksum is corrected. The embedded transport checksum may
+ * An ICMP error embeds a packet of the opposite direction, so its other end is rewritten (RFC 5508 REQ-4). The outer header
+ * may have the address of a router there, which stays. The ICMP checksum covers the embedded bytes. The embedded IPv4 header checksum is corrected. The embedded transport checksum may
  * be cut off, and stays as it is.
  */
 static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct packet *packet,
@@ -119,6 +119,8 @@ static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct pack
 		return -1;
 	if (bpf_skb_store_bytes(skb, field, &rewrite->to_port, 2, 0))
 		return -1;
+	if (!same_address(rewrite->side == SIDE_SOURCE ? &packet->sender : &packet->receiver, &rewrite->from))
+		return 0;
 	/* The checksum of ICMPv6 covers the outer addresses, too. */
 	if (packet->family == 6 &&
 	    bpf_l4_csum_replace(skb, checksum, 0, address_difference(rewrite), BPF_F_PSEUDO_HDR))
@@ -126,11 +128,13 @@ static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct pack
 	return rewrite_address(skb, packet->family, L3_OFFSET, rewrite);
 }
 
-static __noinline enum verdict rewrite_packet(struct __sk_buff *skb, struct packet *packet,
-					      const struct rewrite *rewrite)
+/* Not static, because the verifier would check it again for each caller and state. */
+__noinline enum verdict rewrite_packet(struct __sk_buff *skb, const struct packet *packet, const struct rewrite *rewrite)
 {
 	long error;
 
+	if (!packet || !rewrite)
+		return DROP_INTERNAL;
 	if (packet->is_icmp_error) {
 		error = rewrite_embedded(skb, packet, rewrite);
 	} else {

@@ -54,12 +54,14 @@
 #include "port.h"
 #include "track.h"
 #include "rewrite.h"
+#include "service.h"
 #include "mss.h"
 #include "forward.h"
 #include "too-big.h"
 #include "return.h"
 #include "inbound.h"
 #include "from-pod.h"
+#include "enter-service.h"
 #include "new-flow.h"
 #include "outward.h"
 #include "to-pod.h"
@@ -80,7 +82,9 @@ int from_pod(struct __sk_buff *skb)
 			       identify_pod(skb, &packet, &journey) ?:
 			       refuse_forged_tunnel(&packet) ?:
 			       find_flow(&packet, &journey) ?:
+			       take_service(skb, &packet, &journey) ?:
 			       open_flow(skb, &packet, &journey) ?:
+			       note_service(&journey) ?:
 			       translate_outward(skb, &packet, &journey) ?:
 			       return_to_owner(skb, &packet) ?:
 			       DROP_NO_ROUTE;

@@ -11,6 +11,12 @@ static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct p
 	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
 }
 
+/* A Service that leads out of the cluster has an address in the cluster, and a policy may select its endpoints. */
+static __always_inline bool is_from_cluster(const struct packet *packet)
+{
+	return find_in_cluster(&packet->sender) && !(chained && is_from_service(packet));
+}
+
 /*
  * Keeps the connection in `inbound` as the pod will answer it. The table forgets the oldest, so it has no room to lose to
  * traffic from within the cluster, which no policy ever selects.
@@ -21,7 +27,7 @@ static __noinline enum verdict keep_inbound(const struct packet *packet)
 	struct flow_key key = packet->flow;
 	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
 
-	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || find_in_cluster(&packet->sender))
+	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || is_from_cluster(packet))
 		return PASS_TO_STACK;
 	key.source = packet->flow.destination;
 	key.destination = packet->flow.source;

@@ -22,6 +22,9 @@ enum limits {
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
+	MAX_SERVICES = 65536,		/* ports of Services that lead out of the cluster */
+	MAX_ENDPOINTS = 32,		/* of one of them */
+	MAX_SERVICE_FLOWS = 65536,
 	PORT_BLOCK_BITS = 4,		/* a block has 16 ports */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: if half of the ports are taken, one flow in 2^32 finds none */
@@ -266,7 +269,8 @@ enum mapping_state {
 struct mapping {
 	struct bpf_spin_lock lock;	/* for `reclaimed` alone */
 	__u16 reclaimed;		/* 1: a CPU deletes the mapping */
-	__u16 through_stack;		/* 1: the stack translated the destination, and must see the replies */
+	__u8 through_stack;		/* 1: the stack translated the destination, and must see the replies */
+	__u8 through_service;		/* 1: `service_replies` has the destination that the pod sent to */
 	struct address egress_ip;
 	__be16 egress_port;
 	__u8 state;			/* enum mapping_state, or-ed */
@@ -283,6 +287,30 @@ struct mapping {
 	__u64 packets_in;
 	__u64 bytes_out;
 	__u64 bytes_in;
+};
+
+/* Key of `services`: one port of a Service that leads out of the cluster. Port 0: all that has no ports to translate. */
+struct service_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;		/* IPPROTO_* */
+	__u8 reserved;
+};
+
+/*
+ * Also the value of the LRU `service_flows`, whose key is the struct flow_key as the pod sends it, and of the LRU
+ * `service_replies`, whose key is that of the mapping and whose value is the Service's address and port.
+ */
+struct endpoint {
+	struct address address;
+	__be16 port;
+	__u16 reserved;
+};
+
+struct service {
+	__u32 count;		/* of `endpoints` */
+	__u32 by_client;	/* 1: session affinity by the client's address */
+	struct endpoint endpoints[MAX_ENDPOINTS];
 };
 
 enum sweep_task {

@@ -73,6 +73,7 @@ export class Agent {
         egressNode: (change) => concernsNode(change, this.#ports.isWaiting),
         egressAddress: (change) => concernsTables(change, this.#decided?.tables),
       },
+      watchesServices: configuration.isChained,
       watchesNetworkPolicies: configuration.isChained && configuration.networkPolicies === 'refuse',
     })
     this.#lingering = new Lingering(configuration.egressIpLingerMs)

@@ -6,19 +6,35 @@ import { kinds } from '../api/kinds.ts'
 import type { ObjectMeta } from '../api/metadata.ts'
 import { withReportedAddresses } from '../decide/gateways/node-addresses.ts'
 import { readEgressRestriction } from '../decide/policies/network-policies.ts'
-import type { EgressRestriction, Settings, World, WorldNode } from '../decide/world.ts'
+import type {
+  EgressRestriction,
+  Settings,
+  World,
+  WorldEndpoints,
+  WorldNode,
+  WorldService,
+} from '../decide/world.ts'
 import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
 import {
   clusterResource,
   coreResource,
+  type KubeEndpointSlice,
   type KubeNetworkPolicy,
   type KubePod,
+  type KubeService,
   trimNode,
 } from '../kube/cluster-objects.ts'
 import { type Change, Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import {
+  endpointSliceResource,
+  outsideEndpointSlices,
+  serviceResource,
+  trimEndpoints,
+  trimService,
+} from './observe-services.ts'
 import type { ObservedPod } from './world.ts'
 
 export const podResource = coreResource('pods', true)
@@ -45,6 +61,8 @@ interface ObservationOptions {
   }
   /** In chained mode, unless NetworkPolicies are bypassed. Otherwise the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
+  /** In chained mode, where a Service may lead out of the cluster past the policies. */
+  readonly watchesServices: boolean
 }
 
 /** The agent's watches. Only its own node's pods are among them: what others run does not weigh on it. */
@@ -57,10 +75,12 @@ export class Observation {
   readonly #egressNodes
   readonly #egressAddresses
   readonly #networkPolicies: Mirror<KubeNetworkPolicy, EgressRestriction | undefined> | undefined
+  readonly #services: Mirror<KubeService, WorldService | undefined> | undefined
+  readonly #endpoints: Mirror<KubeEndpointSlice, WorldEndpoints | undefined> | undefined
   readonly #self: string
 
   constructor(client: KubeClient, self: string, options: ObservationOptions) {
-    const { clock, random, log, onChange, onUrgentChange, concerns, watchesNetworkPolicies } = options
+    const { clock, random, log, onChange, onUrgentChange, concerns } = options
     const mirror = <T extends KubeObject, V>(
       name: ResourceName,
       trim: (object: T) => V,
@@ -108,12 +128,16 @@ export class Observation {
       {},
       concerns.egressAddress,
     )
-    if (watchesNetworkPolicies)
+    if (options.watchesNetworkPolicies)
       this.#networkPolicies = mirror(
         networkPolicyResource,
         ({ metadata, spec = {} }: KubeNetworkPolicy) => readEgressRestriction(metadata, spec),
         mayLag,
       )
+    if (options.watchesServices) {
+      this.#services = mirror(serviceResource, trimService, mayLag)
+      this.#endpoints = mirror(endpointSliceResource, trimEndpoints, { ...outsideEndpointSlices, ...mayLag })
+    }
   }
 
   #all() {
@@ -126,6 +150,8 @@ export class Observation {
       this.#egressNodes,
       this.#egressAddresses,
       ...(this.#networkPolicies === undefined ? [] : [this.#networkPolicies]),
+      ...(this.#services === undefined ? [] : [this.#services]),
+      ...(this.#endpoints === undefined ? [] : [this.#endpoints]),
     ]
   }
 
@@ -187,6 +213,8 @@ export class Observation {
       isovalentPolicies: [...this.#isovalentPolicies.items.values()],
       egressNodes: [...this.#egressNodes.items.values()],
       egressAddresses: [...this.#egressAddresses.items.values()],
+      services: [...(this.#services?.items.values() ?? [])].flatMap((each) => each ?? []),
+      endpoints: [...(this.#endpoints?.items.values() ?? [])].flatMap((each) => each ?? []),
       networkPolicies: [...(this.#networkPolicies?.items.values() ?? [])].flatMap((each) => each ?? []),
     }
   }

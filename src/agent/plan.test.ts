@@ -12,6 +12,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
   return {
     podsByIp: new Map(pods.map(([ip, policySet, podUid]) => [address(ip), { policySet, podUid }])),
     cluster: new Map(),
+    services: [],
     rules: new Map(),
     groups: new Map(),
     egressIps: new Map(),

@@ -45,6 +45,7 @@ export function planDatapath(
     groups: tables.groups,
     cluster: tables.cluster,
     rules: tables.rules,
+    services: tables.services,
     pods: new Map(attachments.flatMap((attachment) => podEntries(tables, attachment))),
   }
 }

@@ -29,6 +29,19 @@ const p = (text: string): Prefix => parsePrefix(text) as Prefix
 
 const noOwners: readonly undefined[] = Array.from({ length: 4096 })
 
+const services: Desired['services'] = [
+  {
+    address: a('10.96.0.7'),
+    port: 443,
+    protocol: 6,
+    byClient: true,
+    endpoints: [
+      { address: a('203.0.113.9'), port: 8443 },
+      { address: a('203.0.113.10'), port: 8443 },
+    ],
+  },
+]
+
 function desired(changes: Partial<Desired> = {}): Desired {
   return {
     self: {
@@ -72,6 +85,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
         ]),
       ],
     ]),
+    services,
     pods: new Map([
       [
         a('10.244.0.5'),
@@ -91,7 +105,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
 
 /** What the tables hold, read back from the kernel. */
 function held(datapath: Datapath): unknown {
-  const { self, nodes, slots, egress_ips, pools, groups, cluster, rules, pods } = datapath.tables
+  const { self, nodes, slots, egress_ips, pools, groups, cluster, rules, services, pods } = datapath.tables
   return {
     self: self.get(0),
     slots: [...slots.entries()],
@@ -101,6 +115,7 @@ function held(datapath: Datapath): unknown {
     groups: new Map(groups.entries()),
     cluster: new Map(cluster.entries()),
     rules: new Map([...rules.entries()].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
+    services: [...services.entries()].map(([key, service]) => ({ ...key, ...service })),
     pods: new Map(pods.entries()),
   }
 }

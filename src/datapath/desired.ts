@@ -4,6 +4,7 @@ import { keyString, type RawEntries } from './maps/maps.ts'
 import type { TableCodec } from './tables/map-layout.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
+import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
 
 /** All that the agent's tables must hold: the answer of `resolve`, with the devices that only the node knows. */
@@ -17,6 +18,8 @@ export interface Desired {
   readonly cluster: ReadonlyMap<Prefix, ClusterEntry>
   /** By policy set, then by destination. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>
+  /** Chained alone: the Services that lead out of the cluster. */
+  readonly services: readonly (ServiceKey & ServiceEntry)[]
   readonly pods: ReadonlyMap<Address, Pod>
 }
 
@@ -25,7 +28,7 @@ export interface Desired {
  * what points at it. Deletions go the other way, so that no packet ever follows a pointer into nothing.
  */
 export const writeOrder = [
-  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules', 'pods',
+  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules', 'services', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
@@ -45,6 +48,10 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     groups: encodeAll(codecs.groups, desired.groups),
     cluster: encodeAll(codecs.cluster, desired.cluster),
     rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
+    services: encodeAll(
+      codecs.services,
+      desired.services.map((service) => [service, service] as const),
+    ),
     pods: encodeAll(codecs.pods, desired.pods),
   }
 }

@@ -7,6 +7,7 @@ import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
+import { resolveServices } from './services.ts'
 import { listRefusals } from './status/refusals.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
@@ -21,13 +22,15 @@ import type { World } from './world.ts'
 export function resolve(world: World): Tables {
   const context = gatherContext(world)
   const egressIps = resolveEgressIps(context)
+  const cluster = resolveCluster(context, egressIps)
   return {
     ...resolvePods(context),
     egressIps,
     ownerless: ownerlessAddresses(context.exits),
     pools: resolvePools(context, egressIps),
     poolAddresses: resolvePoolAddresses(context),
-    cluster: resolveCluster(context, egressIps),
+    cluster,
+    services: resolveServices(context, cluster),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),

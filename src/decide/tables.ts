@@ -13,6 +13,8 @@ export interface Tables {
   readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
   /** By policy set, then by destination prefix. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
+  /** Chained alone: the Services that lead out of the cluster. */
+  readonly services: readonly OutsideService[]
   /** By group id. */
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
@@ -32,6 +34,16 @@ export interface Tables {
   /** For people: pods whose packets are dropped because NetworkPolicies could not hold for them; by pod. */
   readonly refusals: readonly Refusal[]
   readonly self: Self
+}
+
+/** One port of a Service with endpoints outside the cluster. Port and protocol 0: all packets without ports to translate. */
+export interface OutsideService {
+  readonly address: Address
+  readonly port: number
+  /** IPPROTO_*. */
+  readonly protocol: number
+  readonly byClient: boolean
+  readonly endpoints: readonly { readonly address: Address; readonly port: number }[]
 }
 
 /** Egress IPs open to new flows; at most 256 together. */

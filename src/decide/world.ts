@@ -19,6 +19,9 @@ export interface World {
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
   /** Chained alone: those that are about egress. */
   readonly networkPolicies?: readonly EgressRestriction[]
+  /** Chained alone: Services without a selector, whose endpoints may be outside the cluster, and those endpoints. */
+  readonly services?: readonly WorldService[]
+  readonly endpoints?: readonly WorldEndpoints[]
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
   /** By name, the gateways that do not answer this node's probes, and those that do. */
@@ -69,6 +72,33 @@ export interface WorldPod {
   readonly nodeName: string
   readonly ips: readonly Address[]
   readonly hostNetwork: boolean
+}
+
+export interface WorldService {
+  readonly namespace: string
+  readonly name: string
+  /** Its cluster IPs. */
+  readonly addresses: readonly Address[]
+  readonly ports: readonly NamedPort[]
+  /** Session affinity by the client's address. */
+  readonly byClient: boolean
+}
+
+/** The ready ones of an EndpointSlice. */
+export interface WorldEndpoints {
+  readonly namespace: string
+  /** The name of the Service. */
+  readonly service: string
+  readonly ports: readonly NamedPort[]
+  readonly addresses: readonly Address[]
+}
+
+/** A port of a Service has the same name as the port of its endpoints. */
+export interface NamedPort {
+  readonly name: string
+  readonly port: number
+  /** `TCP`, `UDP` or `SCTP`. */
+  readonly protocol: string
 }
 
 /** Of a NetworkPolicy, whom it selects and what that means for what they send. */

@@ -330,16 +330,18 @@ test('the probes of agent and clean-up use the configured port', () => {
   assert.deepEqual(cleanUp.spec.template.spec.containers[0]?.command?.slice(-2), ['--stay', '19787'])
 })
 
-test('the agent can read NetworkPolicies only in chained mode', () => {
-  const may = (set: Readonly<Record<string, string>>): boolean =>
+test('the agent can read NetworkPolicies, Services and their endpoints only in chained mode', () => {
+  const may = (set: Readonly<Record<string, string>>, resource: string): boolean =>
     render(defaultNames, set).some(
       ({ kind, metadata, rules }) =>
         kind === 'ClusterRole' &&
         metadata.name === 'sallyport-agent' &&
-        JSON.stringify(rules).includes('networkpolicies'),
+        JSON.stringify(rules).includes(resource),
     )
-  assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }))
-  assert.ok(!may({}))
+  for (const resource of ['networkpolicies', 'services', 'endpointslices']) {
+    assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }, resource))
+    assert.ok(!may({}, resource))
+  }
 })
 
 test('the agent mounts the CNI result cache of the other plugin only in chained mode', () => {

@@ -33,10 +33,15 @@ const agentRules = [
   { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] },
 ]
 
-/** In chained mode, the agent must know the NetworkPolicies that cannot be enforced on gateway traffic. */
+/**
+ * In chained mode, the agent must know the NetworkPolicies that cannot be enforced on gateway traffic, and the Services that
+ * lead out of the cluster.
+ */
 const chainedAgentRules = [
   ...agentRules,
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
+  { apiGroups: [''], resources: ['services'], verbs: read },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: read },
 ]
 
 const operatorRules = [

@@ -33,6 +33,31 @@ export interface KubeNetworkPolicy extends KubeObject {
   }
 }
 
+export interface KubeService extends KubeObject {
+  readonly spec?: {
+    readonly type?: string
+    readonly selector?: Readonly<Record<string, string>>
+    readonly clusterIP?: string
+    readonly clusterIPs?: readonly string[]
+    readonly ports?: readonly KubePort[]
+    readonly sessionAffinity?: string
+  }
+}
+
+export interface KubeEndpointSlice extends KubeObject {
+  readonly endpoints?: readonly {
+    readonly addresses?: readonly string[]
+    readonly conditions?: { readonly ready?: boolean }
+  }[]
+  readonly ports?: readonly KubePort[]
+}
+
+interface KubePort {
+  readonly name?: string
+  readonly port?: number
+  readonly protocol?: string
+}
+
 export function coreResource(plural: string, isNamespaced: boolean): ResourceName {
   return { group: '', version: 'v1', plural, isNamespaced }
 }

@@ -57,6 +57,21 @@ spec:
   egress: [{to: [{ipBlock: {cidr: 172.18.0.7/32}}]}]
 END`
 
+/** kube-proxy's rules for it are played by nftables. */
+const outsideService = `kubectl apply -f - <<'END'
+apiVersion: v1
+kind: Service
+metadata: {name: outpost}
+spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: outpost-1, labels: {kubernetes.io/service-name: outpost}}
+addressType: IPv4
+ports: [{port: 8000, protocol: TCP, name: ""}]
+endpoints: [{addresses: [172.18.0.7]}]
+END`
+
 const agentPod =
   '$(kubectl -n kube-system get pod --field-selector spec.nodeName=kind-worker -o name | grep -v operator)'
 
@@ -109,6 +124,20 @@ function chainedTo(plugin: OtherPlugin): void {
         await sourceOf(name, cantina),
         await run(`kubectl get pod ${name} -o jsonpath={.status.podIP}`),
       )
+  })
+
+  test('a Service that leads to the outpost is no way past the policy', async () => {
+    await run(outsideService)
+    const rules = `table ip services {
+  chain prerouting { type nat hook prerouting priority dstnat; ip daddr 10.96.0.77 tcp dport 80 dnat to 172.18.0.7:8000; }
+}`
+    await run(`docker exec kind-worker sh -c 'nft -f -' <<'END'\n${rules}\nEND`)
+    await eventually(
+      'a selected pod uses the egress IP',
+      async () => (await sourceOf('xwing', 'http://10.96.0.77')) === egressIp,
+    )
+    assert.equal(await sourceOf('tiefighter', 'http://10.96.0.77'), nodeAddress)
+    await run('docker exec kind-worker nft delete table ip services')
   })
 
   test('a new pod’s first packet uses the egress IP', async () => {

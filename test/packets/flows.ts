@@ -49,6 +49,7 @@ export function established(flow: Flow = {}): (node: NodeUnderTest) => undefined
       state: ['STATE_REPLIED', 'STATE_ESTABLISHED'],
       masqueraded: false,
       through_stack: false,
+      through_service: false,
       fin_out_end: 0,
       fin_in_end: 0,
       acknowledged: 0,

@@ -162,6 +162,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
         [prefix('2001:db8:dddd::/48'), { action: 'exclude', policy: 8n }],
       ])],
     ]),
+    services: [],
     pods: new Map([
       [address('10.244.1.7'), pod(1n, devices.pod7)],
       [address('fd00:1::7'), pod(1n, devices.pod7)],
@@ -180,6 +181,8 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   clear(tables.pod_flows)
   clear(tables.inbound)
   clear(tables.fragments)
+  clear(tables.service_flows)
+  clear(tables.service_replies)
   tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
   clear(tables.probed_gateways)
   await node.datapath.apply(standardTables(node))

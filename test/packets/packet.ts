@@ -6,7 +6,15 @@ import { checksum, pseudoHeader } from './checksum.ts'
  * Packets as a test reads them: `ipv4('10.244.1.7', '203.0.113.9').tcp(40000, 443, { flags: ['SYN'] })`. What comes
  * out is an Ethernet frame with every length and checksum right, unless a field says otherwise.
  */
-export const protocolNumber = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, gre: 47, fragment: 44 } as const
+export const protocolNumber = {
+  icmp: 1,
+  tcp: 6,
+  udp: 17,
+  icmp6: 58,
+  gre: 47,
+  fragment: 44,
+  sctp: 132,
+} as const
 
 export type TcpFlag = 'FIN' | 'SYN' | 'RST' | 'PSH' | 'ACK'
 export const tcpFlagBits: Readonly<Record<TcpFlag, number>> = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16 }

@@ -71,6 +71,7 @@ function tablesOf(slot: 1 | 2): Desired {
     pools: isSource ? [{ address: egressIp, purpose: 'egress', blocks: [sourceBlock] }] : [],
     groups: new Map(isSource ? [[1n, { preferred: [egressIp], standby: [], keepsAddress: false }]] : []),
     cluster: new Map(),
+    services: [],
     rules: new Map(
       isSource
         ? [[1n, new Map([[prefix('203.0.113.0/24'), { action: 'egress', group: 1n, policy: 7n }]])]]

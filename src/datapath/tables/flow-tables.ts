@@ -24,7 +24,7 @@ export function flowTables(btf: Btf) {
 export type Mapping = Decoded<typeof mappingCodec>
 export type FlowKey = Decoded<typeof flowKeyCodec>
 
-const flowKeyCodec = (btf: Btf) =>
+export const flowKeyCodec = (btf: Btf) =>
   codec(btf.struct('flow_key'), {
     source: address,
     destination: address,
@@ -50,6 +50,7 @@ const mappingCodec = (btf: Btf) =>
     state: flags(btf.enumeration('mapping_state')),
     masqueraded: flag,
     through_stack: flag,
+    through_service: flag,
     fin_out_end: u32,
     fin_in_end: u32,
     acknowledged: u32,

@@ -3,6 +3,7 @@ import { flowTables } from './flow-tables.ts'
 import { observationTables } from './observation-tables.ts'
 import { policyTables } from './policy-tables.ts'
 import { portTables } from './port-tables.ts'
+import { serviceTables } from './service-tables.ts'
 import { simulatedTables } from './simulated-tables.ts'
 
 /** The codecs of all maps, by the map's name. */
@@ -10,6 +11,7 @@ export const tableCodecs = (btf: Btf) => ({
   ...policyTables(btf),
   ...portTables(btf),
   ...flowTables(btf),
+  ...serviceTables(btf),
   ...observationTables(btf),
   ...simulatedTables(btf),
 })
