@@ -7,7 +7,7 @@ import type { ObjectMeta } from '../api/metadata.ts'
 import { withReportedAddresses } from '../decide/gateways/node-addresses.ts'
 import { readEgressRestriction } from '../decide/policies/network-policies.ts'
 import type { EgressRestriction, Settings, World, WorldNode } from '../decide/world.ts'
-import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
+import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import {
   clusterResource,
   coreResource,
@@ -16,6 +16,7 @@ import {
   trimNode,
 } from '../kube/cluster-objects.ts'
 import { type Change, Mirror } from '../kube/mirror.ts'
+import type { ListOptions } from '../kube/resource.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'

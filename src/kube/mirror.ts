@@ -3,8 +3,9 @@ import { backoffMs } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { type Random, systemRandom } from '../runtime/random.ts'
-import type { KubeObject, ListOptions, Resource } from './client.ts'
+import type { KubeObject } from './client.ts'
 import { isGone, KubeError } from './kube-error.ts'
+import type { ListOptions, Resource } from './resource.ts'
 import { watchOnce } from './watch.ts'
 
 /** As it was before and is now; undefined where it was not there, or is not any more. */

@@ -1,7 +1,8 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { KubeObject, ListOptions, Resource } from './client.ts'
+import type { KubeObject } from './client.ts'
 import { KubeError } from './kube-error.ts'
+import type { ListOptions, Resource } from './resource.ts'
 
 type WatchEvent<T> =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
