@@ -39,7 +39,8 @@ function list(place: Place): AttachedProgram[] | undefined {
       return name === undefined ? [] : [{ id, name }]
     })
   } catch (error) {
-    if (isKernelError(error, 'EINVAL')) return undefined /* kernels before 6.6 do not know these attach types */
+    if (isKernelError(error, 'EINVAL'))
+      return undefined /* kernels before 6.6 do not know these attach types */
     if (isKernelError(error, 'ENODEV', 'ENOENT')) return []
     throw error
   }
