@@ -13,7 +13,7 @@ import type { EgressIp, Pool } from '../tables.ts'
 import type { Settings, WorldNode } from '../world.ts'
 import { type Gateway, tunnelAddressOf } from './gateways.ts'
 
-/** Every egress IP of every policy, because any node may become its gateway, and the addresses that this node masquerades with. */
+/** Every egress IP of every policy, because any node may become its gateway, and this node's masquerade addresses. */
 export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressIp> {
   const ownersOf = portOwnersIn(context)
   const own = masqueradeAddresses(context).map(
