@@ -99,10 +99,7 @@ export function single<T>(type: TypeLayout, kind: FieldKind<T>): Codec<T> {
   }
 }
 
-/**
- * A codec for another view of the same bytes: a list instead of a count and a fixed array, a prefix instead of its two
- * fields.
- */
+/** A codec for another view of the same bytes, for example a list instead of a count and a fixed array. */
 export function seenAs<T, U>(
   inner: Codec<T>,
   toInner: (value: U) => T,
@@ -210,7 +207,7 @@ export function fieldSeenAs<T, U>(
   }
 }
 
-/** Up to the array's length. Missing elements are encoded as zero. Decoding returns all elements. */
+/** Up to the array's length. Missing elements are encoded as zero. Decoding returns all. */
 export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
   return (type) => {
     const field = type.kind === 'array' ? element(type.element) : undefined
