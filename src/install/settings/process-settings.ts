@@ -1,6 +1,6 @@
 import type { Setting } from './setting.ts'
 
-/** `strict` is Cilium's older word for `true`; the other words mean that kube-proxy stays. */
+/** `strict` is Cilium's older word for `true`. The other words mean that kube-proxy stays. */
 export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
   return kubeProxyReplacement === 'true' || kubeProxyReplacement === 'strict'
 }
@@ -8,8 +8,8 @@ export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
 export const healthPortKey = 'health-port'
 
 /**
- * The clean-up answers at the agent's port. While an old agent still stops, it must not answer for the clean-up: the pod would count as
- * done before it began. So this is none of the agent's paths.
+ * The path at which the clean-up answers, on the agent's port. An old agent that is still stopping must not answer there,
+ * because the clean-up's pod would count as done before it began. So the agent does not serve this path.
  */
 export const cleanedPath = '/cleaned'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
@@ -22,7 +22,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services, because Sallyport does not translate their addresses yet. In chained mode this setting has no effect.',
+    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services, because Sallyport does not translate their addresses yet. The other words mean false. In chained mode this setting has no effect.',
   },
   {
     path: 'egressGateway.enabled',
