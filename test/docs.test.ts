@@ -57,6 +57,25 @@ for (const path of documents)
     assert.deepEqual([...brokenLinks(path, read(path)), ...missingFiles(read(path))], [])
   })
 
+/** Pages for users. Decisions are for contributors, and the README links their folder. */
+const pages = documents.filter((path) => /^docs\/[^/]+$/.test(path))
+
+test('the README links every page of docs/', () => {
+  const readme = read('README.md')
+  assert.ok(pages.length > 15)
+  assert.deepEqual(
+    pages.filter((path) => !readme.includes(`](${path})`)),
+    [],
+  )
+})
+
+test('every page of docs/ says in its first sentence for whom it is', () => {
+  assert.deepEqual(
+    pages.filter((path) => !/^# .*\n\nThis page is for /.test(read(path))),
+    [],
+  )
+})
+
 /** What each kind of name in the documents looks like, and where the name is made. */
 const names: readonly { kind: string; pattern: RegExp; sources: string }[] = [
   { kind: 'verdicts', pattern: /\b(?:DROP|PASS|SENT)_[A-Z_]+\b/g, sources: 'bpf/types.h' },

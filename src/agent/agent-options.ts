@@ -9,7 +9,7 @@ import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { StartProber } from './failover/pulse/messages.ts'
 
-/** What an agent works with. In a test or a simulation, each part may be another. */
+/** Everything that an agent works with. A test or a simulation may replace any part. */
 export interface AgentOptions {
   readonly self: string
   readonly client: KubeClient
@@ -22,15 +22,18 @@ export interface AgentOptions {
   readonly configuration: Configuration
   readonly configMap: Readonly<Record<string, string>>
   readonly stateDirectory: string
-  /** Where the container runtime keeps what CNI plugins made. */
+  /** The folder in which the container runtime keeps the results of CNI plugins. */
   readonly resultCache: string
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
-  /** The tables are written for the first time: pods can come. Called again if it fails, and until then nothing is ready. */
+  /**
+   * Called when the tables are written for the first time, so that pods can start. If it fails, it is called again, and the
+   * agent is not ready until it succeeds.
+   */
   readonly onReady: () => void
-  /** What keeps pods from coming to us, one sentence each. */
+  /** Why pods start without our plugin, or cannot start. One sentence each. */
   readonly pluginProblems: () => readonly string[]
-  /** Whether this node can do what Sallyport needs. */
+  /** Whether this node has what Sallyport needs. */
   readonly checkNode: () => readonly Finding[]
 }

@@ -3,7 +3,7 @@ import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { World } from '../decide/world.ts'
-import type { Resource } from '../kube/client.ts'
+import type { Resource } from '../kube/resource.ts'
 import type { Address } from '../net/address.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import type { AgentOptions } from './agent-options.ts'
@@ -30,7 +30,7 @@ import { describeInterfaces, describeNode, isReportedAlike, report, withOwnInter
 import type { Decided, Snapshot } from './snapshot.ts'
 import { composeWorld } from './world.ts'
 
-/** How often the tables are compared with what is decided although nothing has changed. */
+/** How often the agent compares the tables with its decision although nothing has changed. */
 export const resyncMs = 30_000
 
 /** One node's agent: observes, decides, applies, reports. */
@@ -49,7 +49,7 @@ export class Agent {
   readonly #startedAt: string
   readonly #applier: Applier
   readonly #selectedPods: PacedReport<readonly SelectedPods[]>
-  /** Undefined once something may have changed it. */
+  /** Undefined if it may have changed since it was read. */
   #network: NodeNetwork | undefined
   #devices: readonly NodeDevice[] = []
   #ownDevices: readonly NodeDevice[] = []
@@ -160,7 +160,7 @@ export class Agent {
     this.#reconcileNow()
   }
 
-  /** Changes in the API change nothing of this node's network. */
+  /** Changes of API objects do not change this node's network, so it is not read again. */
   #reconcileNow(): void {
     this.#loop.trigger()
     this.#reporting.trigger()
@@ -180,7 +180,10 @@ export class Agent {
     }
   }
 
-  /** Nothing is decided before every watch has listed: what is missing may only not have come yet. */
+  /**
+   * Nothing is decided before every watch has finished its first list, because a missing object may only not have arrived
+   * yet.
+   */
   async #decideAndApply(): Promise<void> {
     const { netlink, clock, log, onReady } = this.#options
     if (!this.#observation.hasSynced) return
@@ -213,7 +216,10 @@ export class Agent {
     this.#decided = { world, tables, applied }
   }
 
-  /** The world by which this node decides. What it leases depends on what it has seen, so nothing but the loop may call this. */
+  /**
+   * The world that this node decides by. Reading it updates what the node has seen of leases, so only the loop may call
+   * this.
+   */
   #observeWorld({ ownAddresses }: NodeNetwork): World {
     const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })
@@ -245,12 +251,14 @@ export class Agent {
     })
   }
 
-  /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
+  /**
+   * The addresses that the other CNI plugin masquerades with. Before the node was chained, they may have been egress IPs.
+   */
   #stackAddresses(): readonly Address[] {
     return this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
   }
 
-  /** Not the tunnel, not the pods' devices, and apart from the rest what belongs to another node. */
+  /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
     const held = new Set(this.#failover.state.held.keys())
     return describeInterfaces(

@@ -12,18 +12,21 @@ import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
 import { type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
-/** What of the configuration shapes this node's network. */
+/** The part of the configuration that shapes this node's network. */
 interface NetworkSettings {
-  /** Patterns of native devices; empty: those with the tunnel's address or a default route. Those with an egress IP always are. */
+  /**
+   * Name patterns of native devices. If empty, devices with the tunnel's address or a default route are native. Devices with
+   * an egress IP always are.
+   */
   readonly devices: readonly string[]
   readonly tunnelPort: number
-  /** Of the pods; 0: what the underlay leaves. */
+  /** The MTU of pods. 0 means what the underlay leaves. */
   readonly mtu: number
   readonly isChained: boolean
   readonly servicesByStack: boolean
 }
 
-/** By what this node's kernel is changed. */
+/** The interfaces to this node's kernel. */
 interface Kernel {
   readonly datapath: Datapath
   readonly netlink: Netlink
@@ -39,15 +42,15 @@ export interface Applied {
 interface Decision {
   readonly tables: Tables
   readonly devices: readonly NodeDevice[]
-  /** The same, without the egress IPs that the agent added to them. */
+  /** The same devices, without the egress IPs that the agent added. */
   readonly ownDevices: readonly NodeDevice[]
   readonly attachments: readonly Attachment[]
   readonly lingering: ReadonlyMap<Address, EgressIp>
-  /** Nothing has touched the node's network since the last time: what was made of it then stands. */
+  /** The node's network has not changed since the last call, so what was derived from it is still right. */
   readonly isNetworkKnown: boolean
 }
 
-/** Makes the kernel be as decided. Applying twice changes nothing the second time. */
+/** Brings the kernel to the decided state. Applying the same decision twice changes nothing the second time. */
 export class Applier {
   readonly #kernel: Kernel
   readonly #settings: NetworkSettings
@@ -59,7 +62,7 @@ export class Applier {
     this.#settings = settings
   }
 
-  /** Tables first and programs after, so that no packet meets a program whose tables are empty. */
+  /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
     const { tables, devices, ownDevices, attachments, lingering } = decision
     const { datapath } = this.#kernel
@@ -99,7 +102,10 @@ export class Applier {
   }
 }
 
-/** One that the world could reach by it: every device has a link-local address where the kernel has IPv6 at all. */
+/**
+ * Whether the device has an IPv6 address that other networks can reach. If the kernel has IPv6, every device has a
+ * link-local one.
+ */
 function hasIpv6({ addresses }: NodeDevice): boolean {
   return addresses.some((address) => familyOf(address) === 6 && !isLinkLocal(address))
 }

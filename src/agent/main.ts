@@ -106,7 +106,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   ]
   enterStage('list objects from the API server and write the tables', log)
   const stopLooking = systemClock.every(resyncMs, () => {
-    if (agent.api.isReady()) chain?.look()
+    if (agent.api.isReady()) chain?.reconcile()
   })
   try {
     await agent.start(signal)

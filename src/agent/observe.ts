@@ -14,7 +14,7 @@ import type {
   WorldNode,
   WorldService,
 } from '../decide/world.ts'
-import type { KubeClient, KubeObject, ListOptions, ResourceName } from '../kube/client.ts'
+import type { KubeClient, KubeObject, ResourceName } from '../kube/client.ts'
 import {
   clusterResource,
   coreResource,
@@ -25,6 +25,7 @@ import {
   trimNode,
 } from '../kube/cluster-objects.ts'
 import { type Change, Mirror } from '../kube/mirror.ts'
+import type { ListOptions } from '../kube/resource.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
@@ -50,22 +51,22 @@ interface ObservationOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
-  /** Something changed that a pod or another node may wait for. */
+  /** Called if something changed that a pod or another node may wait for. */
   readonly onUrgentChange: () => void
-  /** Something changed that is applied within the interval of background reconciliations. */
+  /** Called if something changed that can wait for the interval of background reconciliations. */
   readonly onChange: () => void
-  /** Whether a change has to be applied now, or at the next reconciliation, whatever that is for. */
+  /** Whether a change has to be applied now. Otherwise it is applied at the next reconciliation. */
   readonly concerns: {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
   }
-  /** In chained mode, unless NetworkPolicies are bypassed. Otherwise the agent needs no right to read them. */
+  /** True in chained mode, unless NetworkPolicies are bypassed. Otherwise the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
   /** In chained mode, where a Service may lead out of the cluster past the policies. */
   readonly watchesServices: boolean
 }
 
-/** The agent's watches. Only its own node's pods are among them: what others run does not weigh on it. */
+/** The agent's watches. It watches only its own node's pods, so that its load does not depend on other nodes' pods. */
 export class Observation {
   readonly #nodes
   readonly #namespaces
@@ -99,7 +100,7 @@ export class Observation {
         },
       })
     this.#self = self
-    /* These are many, and all agents list them at the same time when an API server comes back. */
+    /* These objects are many, and all agents list them at the same moment when an API server comes back. */
     const mayLag = { mayLag: true }
     this.#nodes = mirror(coreResource('nodes', false), trimNode, mayLag)
     this.#namespaces = mirror(
@@ -155,17 +156,17 @@ export class Observation {
     ]
   }
 
-  /** Until the signal. */
+  /** Runs until the signal. */
   async start(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#all().map((mirror) => mirror.start(signal)))
   }
 
-  /** Every watch has finished its first list: before that, what is missing may only not have come yet. */
+  /** Whether every watch has finished its first list. Before that, a missing object may only not have arrived yet. */
   get hasSynced(): boolean {
     return this.#all().every((mirror) => mirror.hasSynced)
   }
 
-  /** Resolves when every watch has listed again: what was known before may be of another time. A first list counts. */
+  /** Resolves when every watch has listed again. A first list counts. */
   async relist(): Promise<void> {
     await Promise.all(this.#all().map((mirror) => (mirror.hasSynced ? mirror.relist() : mirror.synced)))
   }
@@ -174,7 +175,7 @@ export class Observation {
     return this.#all().some((mirror) => mirror.isStale)
   }
 
-  /** What has never been listed, and why: rights that are missing show here. */
+  /** The kinds that were never listed, and why. Missing rights show here. */
   get missing(): readonly string[] {
     return this.#all()
       .filter(({ hasSynced }) => !hasSynced)
@@ -220,7 +221,10 @@ export class Observation {
   }
 }
 
-/** Of a policy's status the agent needs what was given out of a pool; the rest would only wake it. */
+/**
+ * Keeps only the part of a policy's status that has grants from a pool. Other changes of the status would only wake the
+ * agent.
+ */
 function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGatewayPolicy>(policy: T): T {
   const { groupStatuses = [] } = (policy.status ?? {}) as { readonly groupStatuses?: readonly GroupStatus[] }
   const grants = groupStatuses.map(({ egressIPByGatewayIP, egressIPv6ByGatewayIP }) => ({
@@ -230,7 +234,7 @@ function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGateway
   return { ...policy, metadata: trimMetadata(policy.metadata), status: { groupStatuses: grants } }
 }
 
-/** What others ask for, select and refuse is the operator's to know. */
+/** Drops what only the operator needs of other nodes' reports: demands, selected pods and refusals. */
 function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
   const { demand, selected, refused, heaviest, ...rest } = status ?? {}
   const own = {
@@ -246,12 +250,12 @@ function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): E
   }
 }
 
-/** How much of it is left is the operator's to know, and people's. */
+/** Drops the status, which only the operator and users read. */
 function trimEgressAddress({ metadata, spec }: EgressAddress): EgressAddress {
   return { metadata: trimMetadata(metadata), spec }
 }
 
-/** Without what changes at every write. */
+/** Drops fields that change with every write. */
 function trimMetadata({ name, uid, generation, creationTimestamp }: ObjectMeta): ObjectMeta {
   return {
     name,

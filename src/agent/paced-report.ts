@@ -3,19 +3,19 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 
 /**
- * All agents of a cluster receive what one reports, and pods come and go. So the nodes together write ten times a second at
- * most, whatever happens: each waits by chance, for up to
+ * All agents of a cluster receive the report of each, and pods change all the time. So all nodes together write at most ten
+ * reports per second. Each node waits for a random time, up to
  *
  *   a tenth of a second for each node of the cluster
  */
 const perNodeMs = 100
-/** Between two writes of one node. */
+/** The minimum time between two writes of one node. */
 const minIntervalMs = 5_000
 
 interface PacedReportOptions {
   readonly clock: Clock
   readonly random: Random
-  /** The report is due. */
+  /** Called when the report is due. */
   readonly onDue: () => void
 }
 
@@ -30,7 +30,7 @@ export class PacedReport<T> {
     this.#options = options
   }
 
-  /** What to report now: what is known, or what was reported before until it is time. */
+  /** What to report now: the present value if it is time, or else what was reported before. */
   next(known: T, reported: T | undefined, nodes: number): T {
     const { clock, random, onDue } = this.#options
     this.#stop()

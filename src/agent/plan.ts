@@ -4,23 +4,23 @@ import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Address } from '../net/address.ts'
 import type { Attachment } from './pods/attachments.ts'
 
-/** The tunnel's device on this node. */
+/** The tunnel device of this node. */
 export interface Overlay {
   readonly ifindex: number
   readonly mac: string
-  /** Largest inner IP packet that the tunnel carries whole. */
+  /** The largest inner IP packet that fits into the tunnel without fragmentation. */
   readonly mtu: number
 }
 
-/** What only this node knows of egress IPs. */
+/** What only this node knows about egress IPs. */
 interface NodeEgressIps {
-  /** Those that no policy names any more, while flows may have them. */
+  /** Egress IPs that no policy names any more. Flows may still have them. */
   readonly lingering: ReadonlyMap<Address, EgressIp>
-  /** Those whose packets must leave by one device: its index. */
+  /** The index of the only device for packets of these egress IPs. */
   readonly bound: ReadonlyMap<Address, number>
 }
 
-/** What the kernel's tables must hold: the decision, with the devices that only this node knows. */
+/** The desired content of the kernel's tables: the decision, with the devices that only this node knows. */
 export function planDatapath(
   tables: Tables,
   attachments: readonly Attachment[],
@@ -50,7 +50,7 @@ export function planDatapath(
   }
 }
 
-/** A pod that the decision does not know yet gets an entry too: one that drops all its packets. */
+/** A pod that is not in the decision yet gets an entry that drops all its packets. */
 function podEntries(tables: Tables, attachment: Attachment): readonly (readonly [Address, Pod])[] {
   const { wired, pod, sinceNs } = attachment
   if (wired === undefined) return []
@@ -72,8 +72,8 @@ function podEntries(tables: Tables, attachment: Attachment): readonly (readonly 
 }
 
 /**
- * Egress IPs that no policy names any more. Their flows continue, here and on other nodes, and no node knows when the last one
- * ends. So they stay for as long as a TCP connection may be silent.
+ * Egress IPs that no policy names any more. Their flows continue, on this node and on others, and no node knows when the
+ * last one ends. So they stay for as long as a TCP connection may be silent.
  */
 export class Lingering {
   readonly #lastWanted = new Map<Address, { readonly entry: EgressIp; readonly atMs: number }>()
@@ -83,12 +83,12 @@ export class Lingering {
     this.#lingerMs = lingerMs
   }
 
-  /** Who may answer for each, as of the last update. */
+  /** For each of them the gateways that may answer for it, as of the last update. */
   get orders(): ReadonlyMap<Address, readonly Address[]> {
     return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry.order]))
   }
 
-  /** What is in the kernel from before counts as wanted just now. */
+  /** Entries that are in the kernel from the previous agent count as wanted until now. */
   restore(entries: Iterable<readonly [Address, EgressIp]>, nowMs: number): void {
     for (const [address, entry] of entries) this.#lastWanted.set(address, { entry, atMs: nowMs })
   }

@@ -7,14 +7,14 @@ import { nodeConditions } from '../decide/status/node-conditions.ts'
 import { summariseRefusals } from '../decide/status/refusals.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { WorldNode } from '../decide/world.ts'
-import type { Resource } from '../kube/client.ts'
+import type { Resource } from '../kube/resource.ts'
 import type { Address } from '../net/address.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import type { NodeDevice } from './node/node-network.ts'
 
 /**
- * What this node can lend to others: its devices that the world may know, with their addresses. Those that the agent has
- * put there stand apart: none of them is the address that a policy means which names the interface.
+ * The devices of this node that other nodes may know, with their addresses. Addresses that the agent added are listed apart,
+ * because a policy that names the interface never means one of them.
  */
 export function describeInterfaces(
   devices: readonly NodeDevice[],
@@ -39,7 +39,7 @@ export function describeInterfaces(
     })
 }
 
-/** A dummy device only holds addresses: packets with them leave and come in by another one. */
+/** A dummy device only holds addresses. Their packets pass another device. */
 function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInterface['problem'] {
   if (kind === 'dummy' || kind === 'ifb') return undefined
   if (mac === undefined) return 'NoEthernetHeader'
@@ -48,8 +48,8 @@ function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInte
 }
 
 /**
- * This node's own EgressNode with what the node itself knows, which is newer than what it has reported:
- * decisions about its own addresses do not wait for the API server.
+ * This node's EgressNode with what the node knows itself, which is newer than its last report. So decisions about its own
+ * addresses do not wait for the API server.
  */
 export function withOwnInterfaces(
   egressNodes: readonly EgressNode[],
@@ -66,16 +66,16 @@ export function withOwnInterfaces(
 
 type Report = NonNullable<EgressNode['status']>
 
-/** What a node knows of itself and of the others. */
+/** What a node knows about itself and about other nodes. */
 interface NodeKnowledge {
   readonly node: WorldNode | undefined
   readonly interfaces: readonly NodeInterface[]
   readonly membership: Membership
   readonly reachability: Reachability
   readonly isCutOff: boolean
-  /** Undefined until they were written for the first time. */
+  /** Undefined until the tables were written for the first time. */
   readonly tables: Tables | undefined
-  /** How many pods each policy selects here, if it is time to report it. */
+  /** How many of this node's pods each policy selects, if it is time to report it. */
   readonly selected: readonly SelectedPods[]
   readonly tunnelPort: number
   readonly before: readonly Condition[]
@@ -83,7 +83,7 @@ interface NodeKnowledge {
   readonly now: string
 }
 
-/** What a node reports to other nodes and to people. Leased ports have a report of their own. */
+/** A node's report to other nodes and to users. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
   const { node, interfaces, membership, reachability, isCutOff, tables, selected, before, now } = known
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
@@ -99,13 +99,13 @@ export function describeNode(known: NodeKnowledge): Report {
   }
 }
 
-/** Whether two decisions come to the same report. */
+/** Whether two decisions lead to the same report. */
 export function isReportedAlike(after: Tables, before: Tables | undefined): boolean {
   const reported = (tables: Tables | undefined) => [tables?.refusals, tables?.selected]
   return isDeepStrictEqual(reported(after), reported(before))
 }
 
-/** Writes the status where it differs. Without an object yet (the operator makes it) there is nothing to write to. */
+/** Writes the status if it differs. Without an object, which the operator creates, there is nothing to write to. */
 export async function report(
   resource: Resource<EgressNode>,
   present: EgressNode | undefined,

@@ -5,14 +5,14 @@ import type { FailoverState } from './failover/state.ts'
 import type { Attachment } from './pods/attachments.ts'
 import type { PortState } from './ports/port-state.ts'
 
-/** What was decided last, and by what. */
+/** The last decision, and its input. */
 export interface Decided {
   readonly world: World
   readonly tables: Tables
   readonly applied: Applied
 }
 
-/** What the agent knows at one moment. Queries read it; nothing that they do changes it. */
+/** What the agent knows at one moment. Queries read it and change nothing. */
 export interface Snapshot {
   readonly isReady: boolean
   readonly startedAt: string
@@ -21,14 +21,14 @@ export interface Snapshot {
   readonly failover: FailoverState
   readonly ports: PortState
   readonly attachments: readonly Attachment[]
-  /** This node, as the API server has it. */
+  /** This node's Node object. */
   readonly node: WorldNode | undefined
   readonly nodes: readonly WorldNode[]
-  /** What has never been listed, and why. */
+  /** The kinds that were never listed, and why. */
   readonly missing: readonly string[]
   /** The API server does not answer. */
   readonly isStale: boolean
-  /** Why the tables could not be written the last time; undefined if they could. */
+  /** Why the tables could not be written the last time. Undefined if they could. */
   readonly applyFailure: string | undefined
   readonly reportFailure: string | undefined
   readonly podProblems: readonly string[]

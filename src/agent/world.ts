@@ -1,12 +1,15 @@
 import type { World, WorldPod } from '../decide/world.ts'
 import type { Attachment } from './pods/attachments.ts'
 
-/** A pod as the API server has it; the parts of it that the agent keeps. Its phase is none: its address counts while it has one. */
+/**
+ * The parts of a pod object that the agent keeps. Its phase is not among them, because its address counts as long as it has
+ * one.
+ */
 export type ObservedPod = Omit<WorldPod, 'ips'>
 
 /**
- * The world as this node decides by it. Its pods' addresses are those that the node itself has given: the API server
- * learns them only after ADD has returned, and by then every entry must be in place.
+ * The world as this node decides by it. The node knows its pods' addresses itself. The API server learns them only after ADD
+ * has returned, and by then every entry must be in place.
  */
 export function composeWorld(
   observed: Omit<World, 'pods'>,

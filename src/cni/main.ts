@@ -1,13 +1,13 @@
 import { request } from 'node:http'
 
 /**
- * The CNI plugin (cni.dev, spec 1.0.0): reads what the container runtime asks, lets the agent do it, prints the result.
- * The agent does the wiring, because only it can have the pod's entries in the tables before ADD returns.
- * It imports nothing but Node.js's own modules: it is started anew for every pod.
+ * The CNI plugin (cni.dev, spec 1.0.0). It reads the request of the container runtime, passes it to the agent and prints the
+ * result. The agent does the wiring, because only the agent can write the pod's entries into the tables before ADD returns.
+ * The plugin starts for every pod, so it imports nothing but Node.js's own modules.
  */
 const supportedVersions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
 
-/** Of networks whose other plugins are as old: they are chained, and what those made is passed on as it is. */
+/** Versions of old networks, in which our plugin is chained. It passes the previous result on unchanged. */
 const chainedVersions = ['', '0.1.0', '0.2.0']
 
 /** Error codes of the CNI specification, section "Error". */
@@ -23,9 +23,9 @@ const codes = {
 interface NetworkConfiguration {
   readonly cniVersion: string
   readonly agentSocket: string
-  /** What the plugins before this one have made; undefined where it is the only one. */
+  /** The result of the previous plugins. Undefined if ours is the only one. */
   readonly prevResult: unknown
-  /** Ports of the node that the pod asks for: runtimes pass them because our configuration names the capability. */
+  /** Host ports that the pod asks for. Runtimes pass them because our configuration names the capability. */
   readonly hostPorts: readonly number[]
   readonly validContainerIds: readonly string[]
 }
@@ -86,7 +86,10 @@ function hostPortsIn(runtimeConfig: unknown): number[] {
     .filter((port) => port > 0)
 }
 
-/** A pod that runs and is not reachable where it says would be a fault that nobody sees. Chained, another plugin serves them. */
+/**
+ * Without this error, the pod would run, but not be reachable at its host port, and no one would be told. In chained mode,
+ * another plugin serves host ports.
+ */
 function refuseHostPorts({ hostPorts, prevResult }: NetworkConfiguration): void {
   if (hostPorts.length === 0 || prevResult !== undefined) return
   throw new CniError(
@@ -128,10 +131,10 @@ function buildRequest(command: string, configuration: NetworkConfiguration): unk
   return { ...common, netns: requireVariable('CNI_NETNS'), pod: describePod(), prevResult }
 }
 
-/** Nobody listens: the agent is away, or gone from this node for good. */
+/** No process listens on the agent's socket. */
 class NoAgent extends CniError {}
 
-/** Without an agent there are no entries, and without entries a pod must not start: the runtime tries again. */
+/** Without an agent the pod has no entries, so it must not start. The runtime tries again. */
 function askAgent(socketPath: string, path: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
@@ -184,19 +187,19 @@ async function run(): Promise<string> {
   const request = command === 'STATUS' ? { command } : buildRequest(command, configuration)
   const answer = await askAgent(configuration.agentSocket, '/v1/cni', request).catch((error: unknown) => {
     if (command === 'STATUS') throw notAvailable(error)
-    /* Its next agent finds devices that are gone; a pod must be able to end without one, or never does where none comes. */
+    /* A pod must be able to end without an agent. The next agent finds that the device is gone. */
     if (command === 'DEL' && error instanceof NoAgent) return ''
     throw error
   })
   if (command !== 'ADD') return ''
-  /* Chained: the agent has nothing to add to what the others made. */
+  /* In chained mode, the result is that of the previous plugin. */
   const result = answer === '' ? configuration.prevResult : JSON.parse(answer)
   return JSON.stringify({ ...result, cniVersion: configuration.cniVersion })
 }
 
 /**
- * The plugin `loopback`, which container runtimes call for every pod before its network: it sets `lo` up. Only ADD and CHECK need the
- * agent. A deleted namespace takes `lo` with it.
+ * The plugin `loopback`, which container runtimes call for every pod before its network. It sets `lo` up. Only ADD and CHECK
+ * need the agent. A deleted namespace takes `lo` with it.
  */
 async function runLoopback(command: string, agentSocket: string): Promise<string> {
   if (command !== 'ADD' && command !== 'CHECK') return ''
@@ -215,7 +218,7 @@ function familyIn(cniVersion: string, address: string): object {
   return cniVersion.startsWith('0.') ? { version: address.includes(':') ? '6' : '4' } : {}
 }
 
-/** So that the runtime gives this node no pods that could not be added (spec 1.1.0, STATUS). */
+/** The answer to STATUS (spec 1.1.0), after which the runtime assigns no pods to this node. */
 function notAvailable(error: unknown): CniError {
   return new CniError(codes.notAvailable, error instanceof Error ? error.message : String(error))
 }

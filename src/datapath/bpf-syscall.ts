@@ -38,7 +38,7 @@ export function pin(fd: number, path: string): void {
   keepAlive(name)
 }
 
-/** A new descriptor of what is pinned there. */
+/** Returns a new descriptor of a pinned object. */
 export function getPinned(path: string): number {
   const { attributes, name } = pathAttributes(path, 0)
   const fd = bpf('getPinned', attributes, `open the pinned ${path}`)
@@ -46,7 +46,7 @@ export function getPinned(path: string): number {
   return fd
 }
 
-/** A hook of a device. The attach type is of enum bpf_attach_type. */
+/** A hook of a device. The attach type is from enum bpf_attach_type. */
 export interface DeviceHook {
   readonly ifindex: number
   readonly attachType: number
@@ -55,7 +55,10 @@ export interface DeviceHook {
 const replaceFlag = 1 << 2
 const beforeFlag = 1 << 3
 
-/** Puts a program before all others, or in another's place between two packets: none sees neither. */
+/**
+ * Attaches a program in front of all others, or replaces `replacedFd` between two packets. Every packet meets one of
+ * the two.
+ */
 export function attachProgram(
   { ifindex, attachType }: DeviceHook,
   programFd: number,
@@ -79,10 +82,10 @@ export function detachProgram({ ifindex, attachType }: DeviceHook, programFd: nu
   bpf('detach', attributes, `detach a program from device ${ifindex}`)
 }
 
-/** BPF_MPROG_MAX of the kernel: more programs no hook holds. */
+/** BPF_MPROG_MAX of the kernel: a hook holds at most this many programs. */
 const maxPrograms = 64
 
-/** The kernel's ids of the programs on a hook, the first to run first. */
+/** The kernel's ids of the programs on a hook, in the order in which they run. */
 export function queryPrograms({ ifindex, attachType }: DeviceHook): readonly number[] {
   const ids = Buffer.alloc(4 * maxPrograms)
   const attributes = Buffer.alloc(64)
@@ -95,14 +98,17 @@ export function queryPrograms({ ifindex, attachType }: DeviceHook): readonly num
   return Array.from({ length: attributes.readUInt32LE(24) }, (_, index) => ids.readUInt32LE(4 * index))
 }
 
-/** A new descriptor of the program with this id of the kernel's. */
+/** Returns a new descriptor of the program with this id. */
 export function programById(id: number): number {
   const attributes = Buffer.alloc(12)
   attributes.writeUInt32LE(id, 0)
   return bpf('programFdById', attributes, `open program ${id}`)
 }
 
-/** The kernel's information about the object of a descriptor, as much as fits. `info` may hold addresses of further buffers. */
+/**
+ * The kernel's information about a descriptor's object, as much as fits into `info`. `info` may contain addresses of further
+ * buffers.
+ */
 function askAbout(fd: number, info: Buffer, what: string): void {
   const attributes = Buffer.alloc(16)
   attributes.writeUInt32LE(fd, 0)
@@ -112,7 +118,7 @@ function askAbout(fd: number, info: Buffer, what: string): void {
   keepAlive(info)
 }
 
-/** How a map's bytes were laid out by who made it: type ids, and the BTF that has them. */
+/** The layout of a map, as its creator described it: type ids, and the BTF that defines them. */
 interface MapTypes {
   readonly btf: Buffer
   readonly key: number
@@ -155,14 +161,14 @@ function btfById(id: number): Buffer {
 const nameAt = 64
 const nameLength = 16
 
-/** As the kernel has it: 15 bytes at most. */
+/** The kernel keeps at most 15 bytes of a name. */
 function programName(programFd: number): string {
   const info = Buffer.alloc(nameAt + nameLength)
   askAbout(programFd, info, 'a program')
   return info.toString('latin1', nameAt).replace(/\0.*$/s, '')
 }
 
-/** The name of the program with this id of the kernel's; undefined where it is gone. */
+/** The name of the program with this id. Undefined if the program is gone. */
 export function programNameById(id: number): string | undefined {
   let fd: number
   try {
@@ -200,7 +206,7 @@ export function loadVerdict(name: string, action: number): number {
   }
 }
 
-/** A signal that waits for this thread ends the verifier's work: as libbpf does, it is asked again. */
+/** A pending signal interrupts the verifier. Then the load is tried again, as libbpf does. */
 function loadPatiently(attributes: Buffer, attempted: string, triesLeft = 5): number {
   try {
     return bpf('load', attributes, attempted)
@@ -210,7 +216,7 @@ function loadPatiently(attributes: Buffer, attempted: string, triesLeft = 5): nu
   }
 }
 
-/** The address of a buffer holds only while the buffer is referenced: call this after the kernel used it. */
+/** A buffer's address is valid only while the buffer is referenced. Call this after the kernel has used the address. */
 export function keepAlive(...buffers: readonly Buffer[]): void {
   for (const buffer of buffers) if (buffer.length < 0) throw new Error('unreachable')
 }

@@ -39,7 +39,7 @@ export interface DatapathOptions {
   /** On a BPF file system. Default: /sys/fs/bpf/sallyport */
   readonly pinDirectory?: string
   readonly knobs?: Knobs
-  /** `clsact` leaves tcx alone also where the kernel has it. */
+  /** `clsact` uses clsact even if the kernel has tcx. */
   readonly mechanism?: Mechanism
 }
 
@@ -105,7 +105,7 @@ export class Datapath implements AsyncDisposable {
   readonly #object: LoadedObject
   readonly #codecs: TableCodecs
   readonly #hooks: Hooks
-  /** What the agent's maps hold. Nobody else writes them, so they are read once, and again after a failure. */
+  /** The content of the agent's maps. No other process writes them, so they are read once, and again after a failure. */
   readonly #actual = new Map<AgentTable, RawEntries>()
   #running: Promise<unknown> = Promise.resolve()
   #hasTakenOver = false
@@ -124,7 +124,7 @@ export class Datapath implements AsyncDisposable {
     ) as unknown as Tables
   }
 
-  /** Writes what differs, and nothing else. Calls are taken one after another. */
+  /** Writes only what differs. Calls run one after another. */
   apply(desired: Desired): Promise<Applied> {
     const applied = this.#running.then(() => this.#apply(desired))
     this.#running = applied.catch(() => {})
@@ -134,11 +134,11 @@ export class Datapath implements AsyncDisposable {
   async #apply(desired: Desired): Promise<Applied> {
     const wanted = encodeDesired(this.#codecs, desired)
     const changes = writeOrder.map((name) => ({ name, changes: diff(this.#entries(name), wanted[name]) }))
-    /* Pods leave before others come: nothing points at them, and a full node has no room for both. */
+    /* Pods are deleted before others are added. No entry points to a pod, and a full node has no room for both. */
     const pods = changes.find(({ name }) => name === 'pods')
     await this.#write('pods', [], pods?.changes.deletes ?? [])
     for (const { name, changes: of } of changes) await this.#write(name, of.puts, [])
-    /* Earlier programs may have other tables point to what is deleted. */
+    /* Programs of an earlier load may still follow entries to what is deleted here, so they are replaced first. */
     if (!this.#hasTakenOver) await this.#takeOver()
     for (const { name, changes: of } of changes.toReversed())
       if (name !== 'pods') await this.#write(name, [], of.deletes)
@@ -155,7 +155,7 @@ export class Datapath implements AsyncDisposable {
     return entries
   }
 
-  /** In chunks, so that packets' records and API calls are served in between. */
+  /** Writes in chunks, so that the process serves packet records and API calls in between. */
   async #write(name: AgentTable, puts: RawChanges['puts'], deletes: RawChanges['deletes']): Promise<void> {
     const { raw } = this.tables[name]
     const entries = this.#entries(name)
@@ -170,7 +170,7 @@ export class Datapath implements AsyncDisposable {
     for (const key of deletes) entries.delete(key.toString('latin1'))
   }
 
-  /** Puts this load's programs in the place of an earlier one's, everywhere or nowhere. */
+  /** Replaces an earlier load's programs with this load's, everywhere or nowhere. */
   async #takeOver(): Promise<void> {
     using flows = new CarryOver(this.#object, this.btf)
     await flows.copy()
@@ -180,7 +180,7 @@ export class Datapath implements AsyncDisposable {
     this.#object.unpinEarlier()
   }
 
-  /** Attaches a program to a device, or replaces in place what an earlier load left there. */
+  /** Attaches a program to a device, or replaces an earlier load of it in place. */
   attach(program: Program, ifindex: number, direction: Direction = 'ingress'): Attachment {
     return this.#hooks.attach(program, this.#object.programFd(program), ifindex, direction)
   }
@@ -189,12 +189,12 @@ export class Datapath implements AsyncDisposable {
     this.#hooks.detach(attachment)
   }
 
-  /** What hangs on which device, of this load or an earlier one. */
+  /** The programs that are attached to devices, from this load or an earlier one. */
   attachments(): Attachment[] {
     return this.#hooks.list()
   }
 
-  /** Packets by program and verdict since the maps were made, summed over the CPUs; zeros are left out. */
+  /** Packets by program and verdict since the maps were created, summed over all CPUs. Zeros are left out. */
   counts(only?: Program): Count[] {
     const { raw, key, value } = this.tables.counters
     const verdicts = this.btf.enumeration('verdict')
@@ -215,17 +215,20 @@ export class Datapath implements AsyncDisposable {
     return counts
   }
 
-  /** Dropped packets as they are dropped, until the signal. Not for counting: a slow reader misses some. */
+  /** Yields packets as they are dropped, until the signal. It is not for counting, because a slow reader misses some. */
   drops(signal: AbortSignal): AsyncGenerator<DropRecord> {
     return readRing({ ...this.#object.map('drops') }, dropCodec(this.btf), signal)
   }
 
-  /** Pools of egress IPs as they run low on free ports, until the signal. */
+  /** Yields pools of egress IPs that run low on free ports, until the signal. */
   pressure(signal: AbortSignal): AsyncGenerator<PressureRecord> {
     return readRing({ ...this.#object.map('pressures') }, pressureCodec(this.btf), signal)
   }
 
-  /** Has entries of a table judged, and removed under the lock that packets take; an answer for each key, in their order. */
+  /**
+   * Lets the program judge entries of a table and remove expired ones, under the lock that packets take. Returns an answer
+   * for each key, in their order.
+   */
   sweep(task: SweepTask, keys: readonly Buffer[]): SweepAnswer[] {
     return sweepRun(this.#object.programFd('sweep'), this.btf, task, keys)
   }

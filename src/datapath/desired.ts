@@ -7,7 +7,7 @@ import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
 
-/** All that the agent's tables must hold: the answer of `resolve`, with the devices that only the node knows. */
+/** Everything that the agent's tables must hold: the result of `resolve`, with the devices that only the node knows. */
 export interface Desired {
   readonly self: SelfEntry
   /** By tunnel address. */
@@ -24,8 +24,8 @@ export interface Desired {
 }
 
 /**
- * The tables that the agent alone writes, in the order in which entries are added: what is pointed at stands before
- * what points at it. Deletions go the other way, so that no packet ever follows a pointer into nothing.
+ * The tables that only the agent writes, in the order in which entries are added. An entry is added after those that it
+ * points to, and deleted before them. So no packet follows a pointer to a missing entry.
  */
 export const writeOrder = [
   'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules', 'services', 'pods',
@@ -33,7 +33,7 @@ export const writeOrder = [
 
 export type AgentTable = (typeof writeOrder)[number]
 
-/** The bytes that every one of the agent's maps must hold. */
+/** The bytes that each of the agent's maps must hold. */
 export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<AgentTable, RawEntries> {
   const { nodes } = desired
   return {

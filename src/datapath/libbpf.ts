@@ -2,8 +2,8 @@ import koffi, { type LibraryHandle } from 'koffi'
 import { foreign, native } from '../linux/libc.ts'
 
 /**
- * Debian's libbpf.so.1 (1.1 and later), for what would be foolish to write again: reading the object file,
- * relocating and loading it, and its map calls. What it lacks is asked of bpf(2) directly, in bpf-syscall.ts.
+ * Debian's libbpf.so.1 (1.1 and later). It reads, relocates and loads the object file, and has calls for maps.
+ * bpf-syscall.ts calls bpf(2) directly for what it lacks.
  */
 export type Handle = unknown
 
@@ -64,14 +64,14 @@ interface TcOptions {
   priority: number
 }
 
-/** koffi fills a forgotten field with zero without a word; these builders cannot forget one. */
+/** koffi fills a missing field with zero without an error. With these builders no field can be missing. */
 export const noBatchOptions: BatchOptions = { sz: 24, elem_flags: 0, flags: 0 }
 
 export function tcHook(ifindex: number, direction: 'ingress' | 'egress'): TcHook {
   return { sz: 24, ifindex, attach_point: direction === 'ingress' ? 1 : 2, parent: 0 }
 }
 
-/** A filter by its place among the others, and what is to be put there. */
+/** A filter's place among the others, and the program to attach there. */
 export function tcOptions(filter: {
   readonly handle: number
   readonly priority: number
@@ -84,7 +84,7 @@ export function tcOptions(filter: {
 
 let loaded: Libbpf | undefined
 
-/** Loads the library at first use, so that what never touches the kernel works where it is not installed. */
+/** Loads the library at first use, so that commands without the datapath work where it is not installed. */
 export function libbpf(): Libbpf {
   loaded ??= bindLibbpf()
   return loaded
@@ -153,8 +153,8 @@ function loadLibrary(): LibraryHandle {
 }
 
 /*
- * libbpf explains itself through a callback, the verifier's log included. The last lines are kept for the
- * message of the error that follows. A verifier's log can be megabytes, of which the end matters.
+ * libbpf passes its messages and the verifier's log to a callback. The last lines become part of the next error's message. A
+ * verifier's log can have megabytes, and its end matters.
  */
 const logLines: string[] = []
 const keptLogLines = 40

@@ -13,9 +13,9 @@ export type Knobs = Readonly<Record<string, number | bigint>>
 export interface LoadedObject extends Disposable {
   programFd(name: string): number
   map(name: string): RawMap
-  /** Pins of maps that hold what this object's map of that name would, in another layout. */
+  /** Pins of earlier maps with the same name and another layout. */
   readonly earlierPins: ReadonlyMap<string, string>
-  /** Unpins the maps of other layouts. Call it when no program that runs uses them any more. */
+  /** Unpins the maps with other layouts. Call it when no running program uses them any more. */
   unpinEarlier(): void
 }
 
@@ -27,9 +27,8 @@ interface LoadOptions {
 }
 
 /**
- * Loads programs and maps and changes nothing of what runs: attaching is a later step, and a failure here
- * leaves the old programs where they are. Maps that an earlier load pinned with the same layout are taken over
- * with all they hold.
+ * Loads programs and maps, and changes nothing that runs. Attaching is a later step, so a failure here leaves the old
+ * programs in place. Maps that an earlier load pinned with the same layout are used again with their entries.
  */
 export function loadObject(options: LoadOptions): LoadedObject {
   const { objectFile, btf, pinDirectory, knobs } = options
@@ -42,7 +41,7 @@ export function loadObject(options: LoadOptions): LoadedObject {
   try {
     setKnobs(object, btf, knobs)
     for (const name of btf.maps.keys()) {
-      /* Its programs have never run, or the earlier ones would be gone: it is what an upgrade left that was broken off. */
+      /* An upgrade was interrupted. The programs of this layout have never run, or the earlier pins would be gone. */
       if (earlierPins.has(name)) pins.remove(name)
       checkNegative(`set the pin of map ${name}`, libbpf().setPinPath(findMap(object, name), pins.path(name)))
     }

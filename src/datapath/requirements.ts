@@ -5,15 +5,15 @@ import { dirname } from 'node:path'
 const bpffsMagic = 0xcafe4a11
 
 /**
- * The verifier of kernels since 5.12 checks functions that get pointers on their own. Older kernels load none of the programs.
- * Kernels before 6.1 are untested: the verifier decides, and the agent reports what it says.
+ * Since 5.12 the kernel's verifier checks functions with pointer arguments separately. Older kernels load none of the
+ * programs. Kernels before 6.1 are untested. There the verifier decides, and the agent reports its message.
  */
 export const kernels = { oldest: '5.12', oldestTried: '6.1' } as const
 
 /* Bits of capabilities(7). CAP_SYS_ADMIN contained CAP_BPF before 5.8 and still does. */
 const capabilities = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_BPF: 39 } as const
 
-/** What keeps the datapath from being loaded here, one sentence each with the remedy; empty when nothing does. */
+/** What prevents the datapath from being loaded here, one sentence each with the remedy. Empty if nothing does. */
 export function missingRequirements(pinDirectory: string, objectFile: string): string[] {
   return [
     missingObject(objectFile),
@@ -33,7 +33,10 @@ export function oldKernel(version: string): string | undefined {
   return `kernel ${version} is too old: upgrade to ${kernels.oldest} or later`
 }
 
-/** Compares the first two numbers. A version that cannot be parsed is not older: the kernel itself refuses what it lacks. */
+/**
+ * Compares the first two numbers. A version that cannot be parsed does not count as older, because the kernel itself refuses
+ * what it lacks.
+ */
 export function isOlder(version: string, than: string): boolean {
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(version) ?? []
   if (major === undefined || minor === undefined) return false

@@ -1,13 +1,13 @@
 import type { Btf, StructLayout } from './layout/btf.ts'
 import { testRun } from './test-run.ts'
 
-/** As bpf/types.h has them. */
+/** The tasks of bpf/types.h. */
 export type SweepTask = 'SWEEP_MAPPING' | 'SWEEP_PORT' | 'SWEEP_ORPHAN' | 'SWEEP_TAKEN'
 export type SweepAnswer = 'SWEPT_KEPT' | 'SWEPT_REMOVED' | 'SWEPT_ORPHAN'
 
 const ethernetLength = 14
 
-/** Hands keys to the program, a packet of records at a time. */
+/** Passes keys to the program, many in each packet. */
 export function sweepRun(
   programFd: number,
   btf: Btf,

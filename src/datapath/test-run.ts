@@ -5,7 +5,7 @@ import { bpf, keepAlive } from './bpf-syscall.ts'
 export interface TestContext {
   readonly mark?: number
   readonly ingressIfindex?: number
-  /** The device that the packet came by. It must exist in the caller's network namespace. */
+  /** The device on which the packet arrived. It must exist in the caller's network namespace. */
   readonly ifindex?: number
   readonly gsoSize?: number
   readonly gsoSegments?: number
@@ -15,7 +15,7 @@ export interface TestResult {
   readonly action: number
   readonly out: Buffer
   readonly mark: number
-  /** Of one run; where it is repeated, the mean. */
+  /** The duration of one run. If the run is repeated, the mean. */
   readonly durationNs: number
 }
 
@@ -23,13 +23,13 @@ export interface TestResult {
 const contextSize = 192
 const offsets = { mark: 8, ingressIfindex: 36, ifindex: 40, gsoSegments: 164, gsoSize: 176 } as const
 
-/* Room for what a program may add in front of a packet. */
+/* Space in front of a packet for headers that a program may add. */
 const headroom = 256
 
 /**
- * Runs a program on a packet that begins with its Ethernet header; nothing is sent anywhere, but maps change and a
- * FIB is asked as for a real one. The kernel refuses a packet shorter than the Ethernet header, and lets the program
- * see the caller's network namespace. Repeated, each run goes on with what the one before has made of the packet.
+ * Runs a program on a packet that begins with its Ethernet header. Nothing is sent, but maps change, and FIB lookups are
+ * real. The kernel refuses a packet shorter than the Ethernet header, and shows the program the caller's network namespace.
+ * If the run is repeated, each run gets the packet that the previous one left.
  */
 export function testRun(
   programFd: number,

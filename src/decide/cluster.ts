@@ -6,9 +6,9 @@ import type { ClusterDestination, Tables } from './tables.ts'
 import type { WorldNode } from './world.ts'
 
 /**
- * Destinations that no policy applies to. What is in this node's own pod CIDR but is none of its pods goes to the stack,
- * which refuses it. In chained mode the stack knows the way to all of them; nodes are told from pods all the same, because no
- * pod may speak to a node's tunnel.
+ * Destinations to which no policy applies. A destination in this node's pod CIDR that is not one of its pods goes to the
+ * stack, which rejects it. In chained mode the stack routes to all nodes and pods. The table still tells nodes from pods,
+ * because no pod may send to a node's tunnel port.
  */
 export function resolveCluster(
   context: Context,
@@ -21,7 +21,7 @@ export function resolveCluster(
     egressIps.has(address) || lingering?.has(address) ? { carriesFlows: true } : {}
   for (const prefix of [...world.settings.stackCIDRs, ...world.settings.nonMasqueradeCIDRs])
     cluster.set(prefix, { kind: 'stack' })
-  /* What two nodes claim is this node's own, or else the first's by name. */
+  /* If two nodes claim a prefix, this node wins, or else the first one by name. */
   const others = nodes.filter(({ name }) => name !== self.name).reverse()
   for (const node of others)
     for (const address of secondAddresses(node, context))
@@ -46,9 +46,9 @@ export function resolveCluster(
 }
 
 /**
- * Another node's addresses besides its InternalIPs, if they are on a link with an InternalIP of it or on a link of this node.
- * An address from elsewhere (of a private bridge, or a public one that the node has for itself) may be another host's to this
- * node. Packets for it would leave with another address than their policy's.
+ * Another node's addresses besides its InternalIPs. They count only if they are on a link with one of its InternalIPs, or on
+ * a link of this node. Any other address, for example of a private bridge, may be another host's from this node's view. Its
+ * packets would then leave with another address than their policy's.
  */
 function secondAddresses(node: WorldNode, { interfaces, self }: Context): readonly Address[] {
   const own = linksOf(interfaces.get(self.name))
@@ -67,7 +67,7 @@ function linksOf(interfaces: ReturnType<Context['interfaces']['get']>): readonly
 
 const linkLocal4 = parsePrefix('169.254.0.0/16')
 
-/** The same address means another host on each link. */
+/** A link-local address may belong to another host on each link. */
 function isNear(address: Address): boolean {
   return isLinkLocal(address) || (linkLocal4 !== undefined && contains(linkLocal4, address))
 }

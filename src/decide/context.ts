@@ -8,13 +8,13 @@ import { listPolicies, type Policy } from './policies/policies.ts'
 import { slotsByNode } from './ports/slots.ts'
 import type { Labels, World, WorldNode, WorldPod } from './world.ts'
 
-/** What several steps need of the world, worked out once. */
+/** Facts about the world that several steps need, computed once. */
 export interface Context {
   readonly world: World
   readonly self: WorldNode
-  /** Those with an address, by name. */
+  /** The nodes that have an address, sorted by name. */
   readonly nodes: readonly WorldNode[]
-  /** The oldest first. */
+  /** Sorted by age, the oldest first. */
   readonly policies: readonly Policy[]
   /** By policy id. */
   readonly exits: ReadonlyMap<bigint, Exits>
@@ -23,7 +23,7 @@ export interface Context {
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
   readonly nodeLabels: ReadonlyMap<string, Labels>
-  /** The NetworkPolicies for whose sake a pod's claimed packets are dropped. */
+  /** The NetworkPolicies that restrict a pod's egress. Traffic of such a pod that an egress policy selects is dropped. */
   readonly restrictions: ReturnType<typeof restrictionsOf>
 }
 

@@ -2,7 +2,7 @@ import type { Address } from '../net/address.ts'
 import { contains, type Prefix, prefixLength } from '../net/prefix.ts'
 import type { DropReason, Tables } from './tables.ts'
 
-/** What becomes of a pod's new flow to a destination outside the cluster. */
+/** What the datapath does with a pod's new flow to a destination outside the cluster. */
 type FlowVerdict =
   | { readonly action: 'unknownPod' }
   | { readonly action: 'masquerade'; readonly policy: string | undefined }

@@ -13,11 +13,10 @@ import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
 
 /**
- * Every flow decision that this node needs, from what the API server says and nothing else.
- * A policy that cannot be honoured yields a drop, never a missing entry: absence would let the pod
- * out under its node's own address, the one thing this project promises not to do.
- *
- * Throws where this node itself is not in the world yet, or has no address: nothing can be decided then.
+ * Every flow decision that this node needs, from what the API server says and nothing else. A policy that cannot be honoured
+ * yields a drop, never a missing entry. Absence would let the pod out under its node's own address, the one thing that this
+ * project promises not to do. Throws if this node is not in the world yet, or has no address, because nothing can be decided
+ * then.
  */
 export function resolve(world: World): Tables {
   const context = gatherContext(world)

@@ -3,35 +3,40 @@ import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 
 /**
- * What every table of this node's datapath must hold, in terms of addresses and names; `datapath/` turns it into bytes.
- * Ids are 64-bit content hashes of what they stand for, so a restarted agent computes the same ones
- * and an id never changes its meaning.
+ * What every table of this node's datapath must hold, as addresses and names. `datapath/` turns it into bytes. Ids are
+ * 64-bit hashes of their content, so a restarted agent computes the same ones, and an id never changes its meaning.
  */
 export interface Tables {
-  /** By pod IP: the policy set of each of this node's pods; 0n where no policy selects it. */
+  /** For each IP of this node's pods its policy set, which is 0n if no policy selects the pod. */
   readonly podsByIp: ReadonlyMap<Address, { readonly policySet: bigint; readonly podUid: string }>
   readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
-  /** By policy set, then by destination prefix. */
+  /** For each policy set its rules, by destination prefix. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
   /** Chained alone: the Services that lead out of the cluster. */
   readonly services: readonly OutsideService[]
   /** By group id. */
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
-  /** Egress IPs whose owner is alive, but not the interface that has them: the first in the order takes them over. */
+  /**
+   * Egress IPs whose owner is alive, but cannot answer because its interface carries no traffic. The first gateway in the
+   * order takes them over.
+   */
   readonly ownerless: ReadonlySet<Address>
   readonly pools: readonly Pool[]
-  /** Addresses from the pools of policies, each with the node that is to have it on its interface. */
+  /** Addresses from the pools of policies, each with the node and the interface that it belongs on. */
   readonly poolAddresses: ReadonlyMap<Address, PoolAddress>
   /** Every node that may send through the tunnel, this one included, by tunnel address. */
   readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
-  /** Nodes that this node probes besides gateways, by tunnel address: their answers show that it is not cut off. */
+  /**
+   * Nodes that this node probes in addition to gateways, by tunnel address. Their answers show that this node is not cut
+   * off.
+   */
   readonly witnesses: readonly Address[]
-  /** By policy id: what a person calls it. */
+  /** The kind and name of each policy, by policy id. */
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
-  /** For people: by policy, how many of this node's pods it selects. */
+  /** For users: how many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
-  /** For people: pods whose packets are dropped because NetworkPolicies could not hold for them; by pod. */
+  /** For users: pods whose packets are dropped because NetworkPolicies cannot be enforced on them. */
   readonly refusals: readonly Refusal[]
   readonly self: Self
 }
@@ -46,13 +51,13 @@ export interface OutsideService {
   readonly endpoints: readonly { readonly address: Address; readonly port: number }[]
 }
 
-/** Egress IPs open to new flows; at most 256 together. */
+/** The egress IPs that new flows may use, at most 256 together. */
 export interface Group {
   /** Sorted, never empty. */
   readonly preferred: readonly Address[]
-  /** Sorted: for the time when no owner of a preferred one answers. */
+  /** Sorted. New flows use them if no owner of a preferred one answers. */
   readonly standby: readonly Address[]
-  /** A preferred address at its successor comes before one that stands by. */
+  /** A preferred egress IP that its successor holds comes before a standby one. */
   readonly keepsAddress: boolean
 }
 
@@ -75,7 +80,7 @@ export type DropReason =
   | 'DROP_POLICY_INVALID'
   | 'DROP_NETWORK_POLICY'
 
-/** Names are `namespace/name`; of egress policies, the kind and the name. */
+/** Pods and NetworkPolicies as `namespace/name`, egress policies as kind and name. */
 export interface Refusal {
   readonly pod: string
   readonly networkPolicies: readonly string[]
@@ -83,25 +88,25 @@ export interface Refusal {
 }
 
 export interface EgressIp {
-  /** Tunnel addresses: the owner first, then the successors. */
+  /** Tunnel addresses, the owner first, then its successors. */
   readonly order: readonly Address[]
   /**
-   * By block (16 ports each, index = port >> 4): the slot that owns it, or undefined. `self` is this very node, whether it
-   * has a slot or not: the blocks that it masquerades with. Length 4096.
+   * For each block of 16 ports (index = port >> 4) the slot that owns it, or undefined. `self` is this node, whether it has
+   * a slot or not, for the blocks that it masquerades with. The length is 4096.
    */
   readonly blockOwner: readonly (number | 'self' | 'stack' | undefined)[]
 }
 
 export interface PoolAddress {
   readonly node: string
-  /** Undefined: that of the default route. */
+  /** Undefined means the interface of the default route. */
   readonly interface: string | undefined
 }
 
 export interface Pool {
   readonly address: Address
   readonly purpose: 'egress' | 'masquerade'
-  /** First ports of the blocks, divided by 16, that this node may use for new flows; ascending. */
+  /** The blocks that this node may use for new flows, as first port divided by 16, ascending. */
   readonly blocks: readonly number[]
 }
 

@@ -7,13 +7,13 @@ import type { Address } from '../net/address.ts'
 import type { PortSettings } from '../net/ports.ts'
 import type { Prefix } from '../net/prefix.ts'
 
-/** What one process knows of the cluster: an immutable snapshot of its watches, trimmed to what decisions need. */
+/** What one process knows about the cluster: an immutable snapshot of its watches, trimmed to what decisions need. */
 export interface World {
-  /** The node that decides, by name. */
+  /** The name of the node that decides. */
   readonly self: string
   readonly nodes: readonly WorldNode[]
   readonly namespaces: readonly { readonly name: string; readonly labels: Labels }[]
-  /** The agent's world holds only its own node's pods; the view of `bpf egress list` holds all. */
+  /** An agent's world has only its own node's pods. The view of `bpf egress list` has all pods. */
   readonly pods: readonly WorldPod[]
   readonly ciliumPolicies: readonly CiliumEgressGatewayPolicy[]
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
@@ -24,25 +24,27 @@ export interface World {
   readonly endpoints?: readonly WorldEndpoints[]
   readonly egressNodes: readonly EgressNode[]
   readonly egressAddresses: readonly EgressAddress[]
-  /** By name, the gateways that do not answer this node's probes, and those that do. */
+  /** The names of gateways that do not answer this node's probes, and of those that do. */
   readonly unreachableNodes?: ReadonlySet<string>
   readonly reachableNodes?: ReadonlySet<string>
-  /** Of the agent: every address at which its own node's kernel delivers a packet to the node, broadcast addresses among them. */
+  /**
+   * Only in an agent's world: every address at which its own node's kernel delivers packets to the node, broadcast addresses
+   * included.
+   */
   readonly ownAddresses?: readonly Address[]
-  /** What this node remembers of the ports that were leased to it. */
+  /** What this node remembers about the ports that it leases. */
   readonly ownLeases?: OwnLeases
-  /** By egress IP that flows may still have: who may answer for it, by tunnel address, as of the last decision. */
+  /** For each egress IP that flows may still have: its gateways by tunnel address, as of the last decision. */
   readonly lingeringOrders?: ReadonlyMap<Address, readonly Address[]>
   readonly settings: Settings
 }
 
 export interface OwnLeases {
   /**
-   * By address and block: the revision of the address's leases in which this node saw the block first; 0 once it is in
-   * use.
+   * By address and block: the revision of the address's leases in which this node first saw the block. 0 once it is in use.
    */
   readonly since: ReadonlyMap<Address, ReadonlyMap<number, number>>
-  /** Blocks that are about to be given back: nothing new may use them. */
+  /** Blocks that are about to be returned. New flows must not use them. */
   readonly leaving: ReadonlyMap<Address, ReadonlySet<number>>
 }
 
@@ -51,14 +53,14 @@ export type Labels = Readonly<Record<string, string>>
 export interface WorldNode {
   readonly name: string
   readonly labels: Labels
-  /** The tunnel ends at the first; status.addresses of type InternalIP. */
+  /** Addresses of type InternalIP in status.addresses. The tunnel ends at the first one. */
   readonly internalIPs: readonly Address[]
-  /** Its Node object lists no InternalIP: the address is the one that its agent has reported. */
+  /** The Node object lists no InternalIP. `internalIPs` has the address that the node's agent reported. */
   readonly lacksInternalIP?: boolean
   readonly podCIDRs: readonly Prefix[]
-  /** spec.unschedulable: somebody is about to drain it. */
+  /** spec.unschedulable: the node is about to be drained. */
   readonly isCordoned?: boolean
-  /** The condition Ready; undefined where nobody has said yet. */
+  /** The condition Ready. Undefined if it has not been reported yet. */
   readonly isReady?: boolean
 }
 
@@ -67,7 +69,7 @@ export interface WorldPod {
   readonly name: string
   readonly namespace: string
   readonly labels: Labels
-  /** Undefined: the one named default. */
+  /** Undefined means the one named default. */
   readonly serviceAccount?: string
   readonly nodeName: string
   readonly ips: readonly Address[]
@@ -106,7 +108,7 @@ export interface EgressRestriction {
   readonly namespace: string
   readonly name: string
   readonly podSelector: LabelSelector
-  /** One of its rules allows every packet: who is selected may send whatever other NetworkPolicies say. */
+  /** One of its rules allows every packet. A pod that it selects may send anything, whatever other NetworkPolicies say. */
   readonly allowsAll: boolean
 }
 
@@ -114,16 +116,16 @@ export interface EgressRestriction {
 export type NetworkPolicyMode = 'refuse' | 'bypass'
 
 export interface Settings {
-  /** Slots that the floor is split over; a power of two from 16 to 2048. Default 512. */
+  /** The number of slots that the floor is split over, a power of two from 16 to 2048. Default: 512. */
   readonly slots: number
-  /** Another CNI plugin wires the pods, routes between them and gives them the node's address. */
+  /** Another CNI plugin wires the pods, routes between them and masquerades with the node's address. */
   readonly isChained: boolean
   /** Chained: what an egress policy claims of a pod that a NetworkPolicy restricts is dropped, or leaves all the same. */
   readonly networkPolicies: NetworkPolicyMode
-  /** Prefixes that stay with the kernel's stack: Services, and pods that another CNI routes. */
+  /** Destinations that are left to the kernel's stack: Services, and pods that another CNI plugin routes. */
   readonly stackCIDRs: readonly Prefix[]
-  /** Ports of egress IPs that flows may have. Whose a port is does not depend on it. */
+  /** The ports of egress IPs that new flows may use. The owner of a port does not depend on it. */
   readonly ports: PortSettings
-  /** Destinations that leave untranslated, by the kernel's own routes. */
+  /** Destinations to which packets leave untranslated, by the kernel's own routes. */
   readonly nonMasqueradeCIDRs: readonly Prefix[]
 }

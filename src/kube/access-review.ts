@@ -1,6 +1,6 @@
 import type { KubeClient } from './client.ts'
 
-/** What somebody wants to do; fields as in `spec.resourceAttributes` of a SelfSubjectAccessReview. */
+/** An action to be checked. The fields are those of `spec.resourceAttributes` of a SelfSubjectAccessReview. */
 interface Deed {
   readonly verb: string
   readonly resource: string
@@ -9,7 +9,7 @@ interface Deed {
   readonly name?: string
 }
 
-/** May whoever the client speaks for do this? */
+/** Whether the client's user may do this. */
 export async function isAllowed(client: KubeClient, resourceAttributes: Deed): Promise<boolean> {
   const review = (await client.json({
     method: 'POST',

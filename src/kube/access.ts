@@ -1,26 +1,31 @@
 import { readFileSync } from 'node:fs'
 
-/** How to reach an API server, and as whom. */
+/** How to reach an API server, and as which user. */
 export interface ClusterAccess {
   /** https://host:port */
   readonly server: string
-  /** PEM, looked at with every connection; without one, the machine's own roots. */
+  /** PEM. It is read again for each connection. If missing, the machine's own roots are used. */
   readonly ca?: string
-  /** Asked for with every request: tokens rotate. Undefined: no credentials, or a client certificate. */
+  /**
+   * Called for every request, because tokens rotate. Returns undefined without credentials, or with a client certificate.
+   */
   readonly token: () => string | undefined | Promise<string | undefined>
-  /** Gets another credential after the server refused one with this token. Undefined: there is no other. */
+  /** Called after the server refused this token, to get another credential. Missing if there is no other. */
   readonly renew?: (refused: string | undefined) => Promise<void>
   readonly clientCertificate?: { readonly cert: string; readonly key: string } | undefined
-  /** Whose name the server's certificate has, where it is not the address's. */
+  /** The name in the server's certificate, if it differs from the host in `server`. */
   readonly tlsServerName?: string
   readonly skipsTlsVerify?: boolean
-  /** To speak for somebody else, which the server lets only some do. */
+  /** The user to impersonate. The server allows this to some users only. */
   readonly impersonate?: { readonly user: string; readonly groups: readonly string[] }
 }
 
 const mountedDirectory = '/var/run/secrets/kubernetes.io/serviceaccount'
 
-/** Of the pod that this process runs in. The kubelet replaces what it mounts: the token hourly, the authority when it changes. */
+/**
+ * The access of the pod that this process runs in. The kubelet replaces the files: the token hourly, the authority when it
+ * changes.
+ */
 export function inClusterAccess(environment: NodeJS.ProcessEnv = process.env): ClusterAccess {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = environment
   if (!host || !port)

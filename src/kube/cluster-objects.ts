@@ -96,7 +96,7 @@ export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, stat
   }
 }
 
-/** They are most of an object's bytes and none of its meaning. */
+/** Removes metadata.managedFields, which is most of an object's bytes and which no process reads. */
 export function dropManagedFields<T extends KubeObject>(object: T): T {
   const { managedFields: _, ...metadata } = object.metadata as T['metadata'] & { managedFields?: unknown }
   return { ...object, metadata }

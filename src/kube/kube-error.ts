@@ -1,9 +1,9 @@
-/** What an API server answers instead of what was asked for: a Status object, or something in front of it that is none. */
+/** An error response of an API server: a Status object, or another body if something in front of the server answered. */
 export class KubeError extends Error {
   readonly code: number
   readonly reason: string
   readonly details: unknown
-  /** From Retry-After, where the server sent it. */
+  /** The response's Retry-After, if it has one. */
   readonly retryAfterMs: number | undefined
 
   constructor(attempted: string, code: number, body: unknown, retryAfterMs?: number) {
@@ -22,7 +22,7 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof KubeError && error.code === 404
 }
 
-/** Not the object is missing but what was asked of it: a kind, or a subresource that its definition has not. */
+/** Not the object is missing, but its kind or a subresource that the kind does not have. */
 export function isUnknownPath(error: unknown): boolean {
   const { name } = ((error as KubeError | undefined)?.details ?? {}) as { readonly name?: unknown }
   return isNotFound(error) && name === undefined
@@ -36,7 +36,7 @@ export function isAlreadyExists(error: unknown): boolean {
   return error instanceof KubeError && error.code === 409 && error.reason === 'AlreadyExists'
 }
 
-/** The version asked for is older than the server's memory: list anew. */
+/** The requested version is older than the server's history, so the caller has to list again. */
 export function isGone(error: unknown): boolean {
   return error instanceof KubeError && error.code === 410
 }

@@ -22,16 +22,16 @@ interface LeaderOptions {
   readonly log: Logger
 }
 
-/** Whoever has renewed leads for two thirds of this; the others wait for all of it. */
+/** A leader leads for two thirds of this after each renewal. Other processes wait for all of it. */
 const leaseDurationMs = 15_000
 const leadsForMs = 10_000
 const renewEveryMs = 2_000
-/** All calls of one renewal: one that hangs leaves time for two more. */
+/** The timeout of all calls of one renewal. After a call that hangs, there is time for two more. */
 const callsForMs = 3_000
 
 /**
- * Leader election on a Lease. Whether another's lease is still good is judged by when this process last saw it change,
- * never by the times written in it: clocks of two machines differ. To lead is a deadline: it passes also while a call hangs.
+ * Leader election with a Lease. A process judges another process's lease by when it last saw the lease change, never by the
+ * times in it, because the clocks of two machines differ. Leadership is a deadline, so it ends even while a call hangs.
  */
 export class Leadership {
   readonly #options: LeaderOptions
@@ -54,12 +54,17 @@ export class Leadership {
     return this.term !== undefined
   }
 
-  /** Which time it is that this process leads; undefined while it does not. What it knew in another term may be old. */
+  /**
+   * Counts how often this process has become the leader. Undefined while it does not lead. What it knew in an earlier term
+   * may be old.
+   */
   get term(): number | undefined {
     return this.#options.clock.monotonicMs() < this.#leadsUntilMs ? this.#term : undefined
   }
 
-  /** Until the signal. `onChange` after every change. Whoever stops leads on until `release`, or its time is over. */
+  /**
+   * Runs until the signal. Calls `onChange` after every change. A leader leads until `release` or until its time is over.
+   */
   async start(signal: AbortSignal, onChange: () => void): Promise<void> {
     const { clock, log } = this.#options
     let known: number | undefined
@@ -80,7 +85,7 @@ export class Leadership {
     }
   }
 
-  /** When nothing is under way any more: the next leader need not wait. */
+  /** Call it when no work is in progress, so that the next leader need not wait. */
   async release(): Promise<void> {
     if (!this.isLeader) return
     this.#leadsUntilMs = 0
@@ -143,7 +148,7 @@ export class Leadership {
     }
   }
 
-  /** Counted from before the calls: the others may have seen the new lease as early as that. */
+  /** Counted from before the calls, because other processes may have seen the new lease since then. */
   #noteRenewed(askedMs: number): void {
     if (!this.isLeader) this.#term++
     this.#leadsUntilMs = askedMs + leadsForMs

@@ -4,11 +4,12 @@ import { setTimeout } from 'node:timers/promises'
 import { RunningServer } from '../../test/support/running-server.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
-import { KubeClient, type KubeObject, type Resource } from './client.ts'
+import { KubeClient, type KubeObject } from './client.ts'
 import { coreResource } from './cluster-objects.ts'
 import { isAlreadyExists, isConflict, isNotFound } from './kube-error.ts'
 import { Leadership } from './leader.ts'
 import { Mirror } from './mirror.ts'
+import type { Resource } from './resource.ts'
 
 interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>

@@ -3,11 +3,12 @@ import { backoffMs } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import { type Random, systemRandom } from '../runtime/random.ts'
-import type { KubeObject, ListOptions, Resource } from './client.ts'
+import type { KubeObject } from './client.ts'
 import { isGone, KubeError } from './kube-error.ts'
+import type { ListOptions, Resource } from './resource.ts'
 import { watchOnce } from './watch.ts'
 
-/** As it was before and is now; undefined where it was not there, or is not any more. */
+/** An object before and after a change. Undefined if it did not exist then. */
 export interface Change<V> {
   readonly before: V | undefined
   readonly after: V | undefined
@@ -17,17 +18,19 @@ interface MirrorOptions<T, V> extends ListOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly random?: Random
-  /** What is kept of an object: a node's mirror of many objects must stay small. */
+  /** Chooses what to keep of an object, because a node's mirror of many objects must stay small. */
   readonly trim: (object: T) => V
-  /** A list may come from the API server's memory: it may lag, but never behind what was seen before. */
+  /**
+   * The API server may answer a list from its cache. The list may be old, but never older than what this mirror has seen.
+   */
   readonly mayLag?: boolean
-  /** Something may have changed: after a list anything, else this object. */
+  /** Called when this object may have changed. After a list, any object may have changed. */
   readonly onChange: (change?: Change<V>) => void
 }
 
 /**
- * A local copy of some objects, kept up to date: list, then watch, resumed where it ended. While the API server is away it
- * keeps what it knows and keeps trying. `hasSynced` stays true from the first complete list on.
+ * A local copy of some objects. It lists, then watches, and continues where a watch ended. While the API server does not
+ * answer, it keeps what it has and retries. `hasSynced` stays true from the first complete list on.
  */
 export class Mirror<T extends KubeObject, V> {
   readonly #resource: Resource<T>
@@ -35,13 +38,13 @@ export class Mirror<T extends KubeObject, V> {
   #items = new Map<string, V>()
   #synced = Promise.withResolvers<void>()
   #resourceVersion: string | undefined
-  /** The newest that was ever seen. */
+  /** The newest version that was ever seen. */
   #newest = '0'
   #loggedMessage: string | undefined
   #interruption = new AbortController()
   #relisted: PromiseWithResolvers<void> | undefined
   hasSynced = false
-  /** The last request failed; what is here may be old. */
+  /** The last request failed, so the copy may be old. */
   isStale = false
 
   constructor(resource: Resource<T>, options: MirrorOptions<T, V>) {
@@ -54,7 +57,7 @@ export class Mirror<T extends KubeObject, V> {
     return this.#items
   }
 
-  /** Why the last request failed; undefined where it did not. */
+  /** Why the last request failed. Undefined if it succeeded. */
   get failure(): string | undefined {
     return this.#loggedMessage
   }
@@ -79,7 +82,7 @@ export class Mirror<T extends KubeObject, V> {
     return this.#relisted.promise
   }
 
-  /** Until the signal. Never throws. */
+  /** Runs until the signal. Never throws. */
   async start(signal: AbortSignal): Promise<void> {
     const { clock, random = systemRandom } = this.#options
     let failures = 0
@@ -88,27 +91,27 @@ export class Mirror<T extends KubeObject, V> {
       const either = AbortSignal.any([signal, this.#interruption.signal])
       let hasProgressed = false
       try {
-        /* Asked for, or never done: events that came with the one that made somebody ask have moved the version on. */
+        /* Lists if it never did, or if a relist was requested. */
         if (this.#resourceVersion === undefined || this.#relisted !== undefined) await this.#list(either)
         await this.#watch(either, () => {
           hasProgressed = true
           failures = 0
         })
-        /* One that ended before it said anything may do so again, and at once. */
+        /* A watch that ended without an event may do so again at once, so it counts as a failure. */
         if (!hasProgressed) await clock.sleep(backoffMs(failures++, random()), either)
       } catch (error) {
         if (signal.aborted) return
         if (either.aborted) continue
         if (isGone(error)) this.#resourceVersion = undefined
         else this.#noteFailure(error)
-        /* Also where everything has to be listed anew: all nodes of a cluster are told so at the same moment. */
+        /* The server's Retry-After counts for a relist too, because all nodes of a cluster relist at the same moment. */
         const asked = error instanceof KubeError ? error.retryAfterMs : undefined
         await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, random())), either)
       }
     }
   }
 
-  /** What was here and is not in the list any more has been deleted meanwhile. */
+  /** An object that is not in the list any more was deleted meanwhile. */
   async #list(signal: AbortSignal): Promise<void> {
     const { onChange, mayLag } = this.#options
     const options = mayLag ? { ...this.#options, notOlderThan: this.#newest } : this.#options
@@ -138,7 +141,7 @@ export class Mirror<T extends KubeObject, V> {
       const before = this.#items.get(key)
       this.#advance(event.object.metadata.resourceVersion)
       const after = this.#kept(event.object)
-      /* What differs only in what is trimmed is no news. */
+      /* A change only of parts that are trimmed is not reported. */
       if (event.type !== 'DELETED' && before !== undefined && before === after) continue
       if (event.type === 'DELETED') this.#items.delete(key)
       else this.#items.set(key, after)
@@ -151,7 +154,7 @@ export class Mirror<T extends KubeObject, V> {
     this.#newest = this.#resourceVersion
   }
 
-  /** What is the same as before stays the same object, and with it what was worked out from it. */
+  /** An equal object stays the same object, so that values computed from it stay valid. */
   #kept(object: T): V {
     const before = this.#items.get(keyOf(object))
     const after = this.#options.trim(object)

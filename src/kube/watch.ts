@@ -1,26 +1,27 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import type { KubeObject, ListOptions, Resource } from './client.ts'
+import type { KubeObject } from './client.ts'
 import { KubeError } from './kube-error.ts'
+import type { ListOptions, Resource } from './resource.ts'
 
 type WatchEvent<T> =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
   | { readonly type: 'BOOKMARK'; readonly resourceVersion: string }
 
-/** The server ends a watch after about this long; a fifth of it by chance, so that not all nodes come back at once. */
+/** The server ends a watch after about this long. A fifth of it is random, so that nodes do not reconnect together. */
 const watchSeconds = 300
 
 /**
- * How long a watch may be silent. Bookmarks come about once a minute, so more than twice that is a watch that a proxy on the way no
- * longer forwards: the proxy itself answers keep-alive probes.
+ * How long a watch may be silent. Bookmarks arrive about once a minute. If two are missing, a proxy may have stopped
+ * forwarding the watch, although the proxy itself still answers keep-alive probes.
  */
 const silenceMs = 150_000
 
 const maxLineBytes = 16 << 20
 
 /**
- * One watch request: events after `resourceVersion` until the server ends it, the signal comes, or it stays silent.
- * Throws a KubeError with code 410 where the version is too old.
+ * One watch request: yields events after `resourceVersion` until the server ends the watch, the signal comes, or the watch
+ * is silent for too long. Throws a KubeError with code 410 if the version is too old.
  */
 export async function* watchOnce<T extends KubeObject>(
   resource: Resource<T>,
@@ -60,7 +61,7 @@ export async function* watchOnce<T extends KubeObject>(
   }
 }
 
-/** The last line may be cut off with the connection: then it never came. */
+/** The last line may be cut off with the connection. It is then ignored. */
 async function* linesOf(body: AsyncIterable<Buffer>, path: string): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let rest = ''

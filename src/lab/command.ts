@@ -78,13 +78,13 @@ const named = (lab: Command, usage: string): Command =>
 
 function addUp(lab: Command): void {
   named(lab, 'up')
-    .description('start five nodes, an API server and controllers; there is no CNI plugin yet')
+    .description('start five nodes, an API server and controllers; by default without a CNI plugin')
     .option('--kubeconfig <file>', 'join the cluster of this kubeconfig, instead of starting an API server')
     .option('--context <name>', 'the context of the kubeconfig; by default its current context')
     .addOption(
       new Option(
         '--controllers <whose>',
-        'with --kubeconfig: lab starts the lab’s controllers, none does not, auto does if the cluster runs none',
+        'with --kubeconfig: start the lab’s controllers always (lab), never (none), or if the cluster runs none (auto)',
       )
         .choices(['auto', 'lab', 'none'])
         .default('auto'),
@@ -93,7 +93,7 @@ function addUp(lab: Command): void {
     .addOption(
       new Option(
         '--cni <plugin>',
-        'which CNI plugin the cluster has: sallyport, if you install it, or another one, which is installed now',
+        'the CNI plugin of the cluster; with sallyport, you install it later; any other plugin is installed now',
       )
         .choices(['sallyport', ...otherPlugins])
         .default('sallyport'),

@@ -1,14 +1,13 @@
 /**
- * An IP address as text in its canonical form (RFC 5952 for IPv6; an IPv4-mapped one is written as IPv4),
- * so that two equal addresses are equal strings and can be keys of a Map.
- * Only parseAddress and addressFromBytes make one.
+ * An IP address as text in its canonical form (RFC 5952 for IPv6, and IPv4 for IPv4-mapped ones). So equal addresses are
+ * equal strings, and can be keys of a Map. Only parseAddress and addressFromBytes make one.
  */
 export type Address = string & { readonly __brand: 'Address' }
 export type Family = 4 | 6
 
 const mappedPrefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] as const
 
-/** Strict: no leading zeros, no shorthand such as `10.1`, no zone. Undefined where the text is no address. */
+/** Strict: no leading zeros, no shorthand such as `10.1`, no zone. Undefined if the text is not an address. */
 export function parseAddress(text: string): Address | undefined {
   const known = knownTexts.get(text)
   if (known !== undefined) return known
@@ -26,7 +25,7 @@ export function familyOf(address: Address): Family {
   return address.includes(':') ? 6 : 4
 }
 
-/** 16 bytes; IPv4 mapped (::ffff:a.b.c.d). Of an address that is asked for again they are the same, not to be written to. */
+/** 16 bytes, IPv4 as ::ffff:a.b.c.d. The bytes are cached and shared, so callers must not write to them. */
 export function addressBytes(address: Address): Uint8Array {
   const known = knownBytes.get(address)
   if (known !== undefined) return known
@@ -38,7 +37,7 @@ export function addressBytes(address: Address): Uint8Array {
 }
 
 const knownBytes = new Map<Address, Uint8Array>()
-/** More than a large cluster's nodes and egress IPs. */
+/** More than a large cluster has nodes and egress IPs. */
 const mostKnown = 8192
 
 /** From 16 bytes, as addressBytes gives them. */
@@ -48,7 +47,7 @@ export function addressFromBytes(bytes: Uint8Array): Address {
   return formatIpv6(bytes) as Address
 }
 
-/** By number, IPv4 before IPv6. */
+/** Compares by number, IPv4 before IPv6. */
 export function compareAddresses(a: Address, b: Address): number {
   if (familyOf(a) !== familyOf(b)) return familyOf(a) - familyOf(b)
   const [left, right] = [addressBytes(a), addressBytes(b)]
@@ -112,7 +111,7 @@ function bytesOfGroups(groups: readonly number[]): Uint8Array {
   return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]))
 }
 
-/** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups shortened, the first of equals. */
+/** RFC 5952: lower case, no leading zeros. The first of the longest runs of two or more zero groups is shortened. */
 function formatIpv6(bytes: Uint8Array): string {
   const groups = Array.from(
     { length: 8 },

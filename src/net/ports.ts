@@ -1,4 +1,4 @@
-/** Ports are given out in blocks of 16. PORT_BLOCK_BITS and PORT_BLOCKS of bpf/types.h say the same. */
+/** Ports are assigned in blocks of 16. PORT_BLOCK_BITS and PORT_BLOCKS of bpf/types.h say the same. */
 export const blockBits = 4
 export const portsPerBlock = 1 << blockBits
 export const portBlocks = 65536 >> blockBits
@@ -8,19 +8,19 @@ export interface PortRange {
   readonly last: number
 }
 
-/** How the ports of an egress IP are divided. Both ends count. */
+/** How the ports of an egress IP are divided. Both ends are included. */
 export const regions = {
-  /** Granted on demand. */
+  /** Leased on demand. */
   lease: { first: 1024, last: 32767 },
   /** Split evenly over the slots, by arithmetic. */
   floor: { first: 32768, last: 65535 },
-  /** Of a node's own address: the node's alone, for pods that no policy selects. */
+  /** Of a node's own address: only this node uses them, for traffic that no policy selects. */
   masquerade: { first: 49152, last: 57343 },
-  /** Of a node's own address: the floor in miniature, for policies that name neither interface nor egress IP. */
+  /** Of a node's own address: a small floor, for policies that name neither interface nor egress IP. */
   shared: { first: 57344, last: 65535 },
 } as const
 
-/** Which ports of egress IPs flows may have. */
+/** Which ports of egress IPs flows may use. */
 export interface PortSettings {
   readonly range: PortRange
   readonly excluded: readonly PortRange[]
@@ -33,7 +33,7 @@ export function parsePortRange(text: string): PortRange | undefined {
   return first >= 1 && first <= last && last <= 65535 ? { first, last } : undefined
 }
 
-/** Blocks all of whose ports flows may have. */
+/** Blocks of which flows may use every port. */
 export function usableBlocks({ range, excluded }: PortSettings): ReadonlySet<number> {
   const first = blockOfPort(range.first + portsPerBlock - 1)
   const past = blockOfPort(range.last + 1)
@@ -51,7 +51,7 @@ export function blocksOfRange({ first, last }: PortRange): number[] {
   return Array.from({ length: blockOfPort(last) - start + 1 }, (_, index) => start + index)
 }
 
-/** How many blocks of a region each slot has; 0 where there are more slots than blocks. */
+/** How many blocks of a region each slot has. 0 if there are more slots than blocks. */
 export function blocksPerSlot({ first, last }: PortRange, slots: number): number {
   return Math.floor((blockOfPort(last) - blockOfPort(first) + 1) / slots)
 }

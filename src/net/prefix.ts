@@ -8,14 +8,14 @@ import {
   parseAddress,
 } from './address.ts'
 
-/** A CIDR prefix in canonical form, host bits zero: `172.18.0.0/16`, `fc00::/7`. Only parsePrefix makes one. */
+/** A CIDR prefix in canonical form, with host bits zero: `172.18.0.0/16`, `fc00::/7`. Only parsePrefix makes one. */
 export type Prefix = string & { readonly __brand: 'Prefix' }
 
 const mappedBits = 96
 
 /**
- * Undefined where the text is no prefix. Bits beyond the length are set to zero rather than refused, because
- * Kubernetes users write `10.0.0.1/8` and mean the network.
+ * Undefined if the text is not a prefix. Bits beyond the length are set to zero, because Kubernetes users write `10.0.0.1/8`
+ * and mean the network.
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const [addressText, lengthText, ...rest] = text.split('/')
@@ -24,7 +24,7 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (address === undefined || !/^(0|[1-9]\d{0,2})$/.test(lengthText)) return undefined
   const written = Number(lengthText)
   if (!addressText.includes(':')) return written <= 32 ? makePrefix(address, written) : undefined
-  /* A mapped prefix, ::ffff:10.0.0.0/104, is an IPv4 one; a shorter one would be half of each family. */
+  /* A mapped prefix such as ::ffff:10.0.0.0/104 is an IPv4 prefix. A shorter one would cover a part of both families. */
   if (familyOf(address) === 4)
     return written >= mappedBits && written <= 128 ? makePrefix(address, written - mappedBits) : undefined
   return written <= 128 ? makePrefix(address, written) : undefined
@@ -43,12 +43,12 @@ export function prefixAddress(prefix: Prefix): Address {
   return prefix.slice(0, prefix.indexOf('/')) as Address
 }
 
-/** Of its own family: 0 to 32, or 0 to 128. */
+/** The length in its own family: 0 to 32, or 0 to 128. */
 export function prefixLength(prefix: Prefix): number {
   return Number(prefix.slice(prefix.indexOf('/') + 1))
 }
 
-/** Of the 128 bits in which IPv4 is mapped. */
+/** The length in 128 bits, with IPv4 mapped. */
 export function prefixLength128(prefix: Prefix): number {
   return prefixLength(prefix) + (familyOfPrefix(prefix) === 4 ? mappedBits : 0)
 }
@@ -67,7 +67,7 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
   return prefixLength(a) <= prefixLength(b) ? contains(a, prefixAddress(b)) : contains(b, prefixAddress(a))
 }
 
-/** The address at a distance from the prefix's own; throws a RangeError beyond its end. */
+/** The address at a distance from the prefix's own address. Throws a RangeError beyond the end. */
 export function addressAt(prefix: Prefix, index: bigint | number): Address {
   const size = 1n << BigInt(128 - prefixLength128(prefix))
   const offset = BigInt(index)
@@ -79,7 +79,7 @@ export function lastAddress(prefix: Prefix): Address {
   return addressAt(prefix, (1n << BigInt(128 - prefixLength128(prefix))) - 1n)
 }
 
-/** By address, then the shorter first; IPv4 before IPv6. */
+/** Compares by address, then by length, the shorter first. IPv4 comes before IPv6. */
 export function comparePrefixes(a: Prefix, b: Prefix): number {
   return compareAddresses(prefixAddress(a), prefixAddress(b)) || prefixLength(a) - prefixLength(b)
 }

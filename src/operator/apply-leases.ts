@@ -12,8 +12,9 @@ import {
   heaviestPod,
 } from '../decide/status/lease-conditions.ts'
 import type { World } from '../decide/world.ts'
-import type { KubeClient, KubeObject, Resource } from '../kube/client.ts'
+import type { KubeClient, KubeObject } from '../kube/client.ts'
 import { clusterResource } from '../kube/cluster-objects.ts'
+import type { Resource } from '../kube/resource.ts'
 import type { Address } from '../net/address.ts'
 import type { Attempts } from '../runtime/attempts.ts'
 import type { Logger } from '../runtime/log.ts'

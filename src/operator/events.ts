@@ -1,7 +1,8 @@
 import { contentId } from '../decide/ids.ts'
 import type { EventText } from '../decide/status/events.ts'
-import type { KubeObject, Resource } from '../kube/client.ts'
+import type { KubeObject } from '../kube/client.ts'
 import { isNotFound } from '../kube/kube-error.ts'
+import type { Resource } from '../kube/resource.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 

@@ -1,4 +1,4 @@
-/** Things of which each is to be done, whatever becomes of the others. */
+/** Tries several things. A failure of one does not keep the others from being tried. */
 export class Attempts {
   readonly #errors: Error[] = []
 
@@ -10,7 +10,7 @@ export class Attempts {
     }
   }
 
-  /** Throws where one has failed. */
+  /** Throws if one of them failed. */
   finish(): void {
     const [first, ...more] = this.#errors
     if (first === undefined) return

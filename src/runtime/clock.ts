@@ -1,18 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Time is an argument: code that needs it gets a clock. Timers are part of it, so that a test or a simulation decides when they fire. */
+/**
+ * Time is an argument: code that needs the time gets a clock. Timers are part of it, so that a test or a simulation decides
+ * when they fire.
+ */
 export interface Clock {
-  /** Milliseconds since 1970, for people to read. It steps when it is set, so no duration is measured by it. */
+  /** Milliseconds since 1970, for people to read. It jumps when the clock is set, so no duration is measured with it. */
   now(): number
-  /** Nanoseconds of CLOCK_MONOTONIC, the clock that the datapath's times are of. */
+  /** Nanoseconds of CLOCK_MONOTONIC, which the datapath uses too. */
   monotonicNs(): bigint
-  /** The same in milliseconds: whatever lasts is measured by it. */
+  /** The same in milliseconds. All durations are measured with it. */
   monotonicMs(): number
   /** Resolves early, without an error, when the signal comes. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Runs something once. Timers keep no process alive. Call what is returned to stop it. */
+  /** Runs a function once. Timers do not keep the process alive. Call the returned function to stop it. */
   after(ms: number, run: () => void): () => void
-  /** Runs something again and again, for the first time after `ms`. Call what is returned to stop it. */
+  /** Runs a function repeatedly, for the first time after `ms`. Call the returned function to stop it. */
   every(ms: number, run: () => void): () => void
 }
 
@@ -37,7 +40,7 @@ export const systemClock: Clock = {
   },
 }
 
-/** A signal that comes after `ms` of this clock. Dispose of it when the work is done. */
+/** A signal that aborts after `ms` of this clock. Dispose of it when the work is done. */
 export function abortAfter(clock: Clock, ms: number): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController()
   const stop = clock.after(ms, () =>

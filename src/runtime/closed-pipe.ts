@@ -1,6 +1,6 @@
 /**
- * Whoever reads what we print may go first, as `head` does. Then nobody wants the rest: leave without a word, as programs do
- * that SIGPIPE ends, which Node.js ignores. Who has something to tidy up does so as after ctrl-C.
+ * Ends the process when the reader of its output exits, as `head` does. Other programs are ended by SIGPIPE, which Node.js
+ * ignores. Commands that have to clean up do so as after ctrl-C.
  */
 export function leaveWithReader(): void {
   for (const stream of [process.stdout, process.stderr])

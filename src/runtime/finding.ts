@@ -1,6 +1,6 @@
-/** What a check has found, in words, and what to do about it. */
+/** The result of a check, in words, and what to do about it. */
 export interface Finding {
-  /** `problem`: it will not work. `warning`: it may not, or not as somebody expects. `fine`: looked at, and well. */
+  /** `problem`: it will not work. `warning`: it may not work, or not as expected. `fine`: checked, and no problem. */
   readonly level: 'problem' | 'warning' | 'fine'
   readonly what: string
   readonly remedy?: string
@@ -8,7 +8,7 @@ export interface Finding {
 
 const marks = { problem: '✗', warning: '!', fine: '✓' } as const
 
-/** The worst first. */
+/** Sorted by level, the worst first. */
 export function formatFindings(findings: readonly Finding[]): string {
   const order = Object.keys(marks)
   return findings

@@ -1,4 +1,7 @@
-/** At least 0 and less than 1. Chance is an argument, as time is: a simulation replays it from a seed. */
+/**
+ * Returns a number of at least 0 and less than 1. Randomness is an argument, as time is, so that a simulation can replay it
+ * from a seed.
+ */
 export type Random = () => number
 
 export const systemRandom: Random = Math.random

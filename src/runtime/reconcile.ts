@@ -10,11 +10,11 @@ interface LoopOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly random?: Random
-  /** Triggers that come closer together share one run. */
+  /** Triggers within this time share one run. */
   readonly minIntervalMs?: number
-  /** The shortest time between the starts of two runs where the second was triggered in the background only; default 0. */
+  /** The minimum time between the starts of two runs if the second one was triggered in the background only. Default: 0. */
   readonly backgroundIntervalMs?: number
-  /** The longest rest after failures; default 30 s. */
+  /** The maximum pause after failures. Default: 30 s. */
   readonly maxPauseMs?: number
 }
 
@@ -24,9 +24,9 @@ interface Waiter {
 }
 
 /**
- * The one reconcile loop. An event says only "reconcile"; many of them are one run, and a run that takes long is
- * followed by as long a rest, for everything else that the process has to do. The loop alone catches the world's failures:
- * it logs a message once until it changes, and retries later.
+ * The one reconcile loop. An event only says "reconcile", and many events share one run. After a long run the loop pauses
+ * for as long, so that the process can do other work. Only the loop catches the world's failures. It logs a message once
+ * until the message changes, and retries later.
  */
 export class Loop {
   readonly #options: LoopOptions
@@ -48,13 +48,16 @@ export class Loop {
     this.#wake()
   }
 
-  /** No pod and no node waits for this run: it may come as late as `backgroundIntervalMs` after the last one. */
+  /**
+   * For a change that no pod and no node waits for. The run may be delayed up to `backgroundIntervalMs` after the previous
+   * one.
+   */
   triggerInBackground(): void {
     this.#isPendingInBackground = true
     this.#wake()
   }
 
-  /** Resolves when a run that began after this call has succeeded; rejects when it failed. */
+  /** Resolves when a run that began after this call has succeeded. Rejects if that run failed. */
   settle(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#waiters.push({ resolve, reject })
@@ -62,7 +65,7 @@ export class Loop {
     return promise
   }
 
-  /** Until the signal; the run in progress is finished. */
+  /** Runs until the signal, and then finishes the run in progress. */
   async start(signal: AbortSignal): Promise<void> {
     const { clock, random = systemRandom, minIntervalMs = 0, maxPauseMs = 30_000 } = this.#options
     const wake = (): void => this.#wake()

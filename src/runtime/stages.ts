@@ -15,7 +15,10 @@ export function enterStage(stage: string, log?: Logger): void {
   write(`the start stopped at: ${stage}`)
 }
 
-/** From now on the container's log tells why it ended. Empty, the file gives way to it (`FallbackToLogsOnError`). */
+/**
+ * From now on, the container's log shows why it ended. The kubelet reads the log if this file is empty
+ * (`FallbackToLogsOnError`).
+ */
 export function leaveStages(): void {
   write('')
 }
@@ -24,6 +27,6 @@ function write(text: string): void {
   try {
     if (existsSync(terminationLog)) writeFileSync(terminationLog, text)
   } catch {
-    /* It helps people who look; a start does not depend on it. */
+    /* The file only helps users, so the start continues without it */
   }
 }

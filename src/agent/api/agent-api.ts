@@ -41,7 +41,7 @@ interface AgentApiOptions {
   readonly checkNode: () => readonly Finding[]
 }
 
-/** Answers from one snapshot each: a query changes nothing of what the agent knows or does. */
+/** Answers each request from one snapshot. A query changes nothing that the agent knows or does. */
 export class AgentApi implements LocalApi {
   readonly #options: AgentApiOptions
   readonly #snapshot: () => Snapshot
@@ -96,7 +96,7 @@ export class AgentApi implements LocalApi {
     return this.#options.checkNode()
   }
 
-  /** Asks the API server for the pods of all nodes, this once: the agent itself knows its own node's alone. */
+  /** Asks the API server for the pods of all nodes, because the agent watches only its own node's pods. */
   async compatibleRows(): Promise<readonly CompatibleEgressRow[]> {
     const { decided } = this.#snapshot()
     if (decided === undefined) throw new HttpError(503, 'the agent has not written its tables yet')
@@ -145,7 +145,7 @@ export class AgentApi implements LocalApi {
   }
 }
 
-/** What metrics tell of a snapshot. */
+/** The values that metrics read from a snapshot. */
 function observed({ isReady, attachments, decided, failover, nodes, ports }: Snapshot): Observed {
   return {
     isReady,

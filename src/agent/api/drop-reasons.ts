@@ -1,6 +1,8 @@
-/** What a drop means and what to do about it. Its name is the verdict, in `drops`, in `status`, in metrics and in the docs. */
+/**
+ * What a drop means and what to do about it. The verdict is its name in `drops`, in `status`, in metrics and in the docs.
+ */
 interface DropReason {
-  /** In the words that users of other gateways know, if they have them. */
+  /** The text that users of other gateways know, if they have one for it. */
   readonly text: string
   readonly remedy: string
 }

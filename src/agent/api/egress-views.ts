@@ -6,15 +6,15 @@ import type { Attachment } from '../pods/attachments.ts'
 import { describeVerdict } from './drop-reasons.ts'
 import type { EgressView } from './local-api.ts'
 
-/** What is known of gateways, which are named. */
+/** What this node knows about gateways. Gateways are given by name. */
 interface GatewayKnowledge {
-  /** Those that do not answer this node's probes. */
+  /** Gateways that do not answer this node's probes. */
   readonly unreachable: ReadonlySet<string>
-  /** By egress IP: the nodes that say that they have put it on a device. */
+  /** For each egress IP the nodes that report that they have added it to a device. */
   readonly holders: ReadonlyMap<string, ReadonlySet<string>>
 }
 
-/** What is really in the tables for each pod of this node, with the flows that use it now. */
+/** For each pod of this node, what the tables contain and how many flows use it now. */
 export function describeEgress(
   tables: Tables,
   attachments: readonly Attachment[],
@@ -53,8 +53,8 @@ export function describeEgress(
 }
 
 /**
- * The gateway that answers for an egress IP now. A successor holds it for a while after its owner is back, so what a reachable
- * successor says comes before the order.
+ * The gateway that answers for an egress IP now. A successor still holds it for a while after the owner is back, so the
+ * report of a reachable successor counts more than the order.
  */
 export function holderOf(
   order: readonly string[],
@@ -66,7 +66,7 @@ export function holderOf(
   return successor ?? reachable[0] ?? order[0]
 }
 
-/** By egress IP, the nodes that have put it on a device: this one by its own knowledge, others by their status. */
+/** For each egress IP the nodes that have added it to a device. This node knows its own, and others report theirs. */
 export function holdersOf(
   egressNodes: readonly EgressNode[],
   self: { readonly name: string; readonly held: ReadonlySet<Address> },
@@ -85,7 +85,7 @@ function reasonOf(rule: Rule): { readonly reason?: string } {
   return rule.action === 'drop' ? { reason: describeVerdict(rule.reason) } : {}
 }
 
-/** The owner of an egress IP, then its successors, by name. */
+/** For each egress IP its owner, then its successors, by name. */
 function namedOrders(tables: Tables): (address: Address) => readonly string[] {
   const nameByTunnel = new Map([...tables.nodes].map(([address, { name }]) => [address, name]))
   return (address) =>
@@ -93,8 +93,8 @@ function namedOrders(tables: Tables): (address: Address) => readonly string[] {
 }
 
 /**
- * The egress IPs that a new flow is given one of, as `choose_egress_ip` in bpf/holder.h chooses: the first of four passes that finds any.
- * An owner that was away too often lately counts as unreachable there, and as reachable here.
+ * The egress IPs from which a new flow gets one, chosen as `choose_egress_ip` in bpf/holder.h chooses: the first of four
+ * passes that finds any. The datapath also avoids an owner that failed too often lately, and this function does not.
  */
 export function chosenForNewFlows(
   group: Group | undefined,

@@ -23,7 +23,7 @@ export interface AgentStatus {
   readonly isReady: boolean
   readonly startedAt: string
   readonly kernel: string
-  /** The devices whose incoming packets the datapath sees. */
+  /** The devices that the datapath's programs are attached to. */
   readonly devices: readonly DeviceStatus[]
   readonly podCIDRs: readonly string[]
   readonly masquerading: { readonly ipv4: boolean; readonly ipv6: boolean }
@@ -42,25 +42,25 @@ export interface AgentStatus {
     readonly packets: number
     readonly bytes: number
   }[]
-  /** Dropped packets since load, each reason once. `verdict` is its name everywhere. */
+  /** Dropped packets since load, one entry for each reason. `verdict` is the reason's name everywhere. */
   readonly drops: readonly {
     readonly verdict: string
     readonly reason: string
     readonly remedy: string
     readonly packets: number
   }[]
-  /** What is wrong now, one sentence each with the remedy; empty when all is well. */
+  /** Problems of this node, one sentence each with the remedy. Empty if there are none. */
   readonly problems: readonly string[]
 }
 
 export interface DeviceStatus {
   readonly name: string
   readonly addresses: readonly Address[]
-  /** It holds the node's tunnel address. */
+  /** The device has the node's tunnel address. */
   readonly isDirectRouting: boolean
 }
 
-/** One row of `bpf egress list`, with the field names that its users' scripts know. */
+/** A row of `bpf egress list`, with the field names that scripts of its users read. */
 export interface CompatibleEgressRow {
   readonly SourceIP: string
   readonly DestCIDR: string
@@ -68,7 +68,7 @@ export interface CompatibleEgressRow {
   readonly GatewayIP: string
 }
 
-/** What is really there, for `egress list`. */
+/** What the tables really contain, for `egress list`. */
 export interface EgressView {
   readonly pod: { readonly namespace: string; readonly name: string; readonly ips: readonly Address[] }
   readonly destination: string
@@ -77,11 +77,11 @@ export interface EgressView {
   readonly reason?: string
   readonly egressIps: readonly {
     readonly address: Address
-    /** The gateway that answers for it now; its owner if none is reachable. */
+    /** The gateway that answers for the egress IP now. If none is reachable, its owner. */
     readonly holder: string | undefined
     /** The owner first, then its successors. */
     readonly order: readonly string[]
-    /** Those of the order that do not answer this node's probes. */
+    /** Gateways of the order that do not answer this node's probes. */
     readonly unreachable: readonly string[]
     readonly takesNewFlows: boolean
     readonly portsOwned: number
@@ -103,17 +103,20 @@ export interface DropEvent {
 export interface CniRequest {
   readonly command: 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
   readonly containerId: string
-  /** A path that the agent can open; absent for a DEL whose namespace is gone. */
+  /** A path that the agent can open. Missing in a DEL if the namespace no longer exists. */
   readonly netns?: string
   readonly interfaceName: string
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string }
-  /** With ADD, chained: what the plugins before this one have made. */
+  /** In an ADD in chained mode: the result of the previous plugin. */
   readonly prevResult?: unknown
-  /** With GC: the containers that still exist. */
+  /** In a GC: the containers that still exist. */
   readonly validContainerIds?: readonly string[]
 }
 
-/** A CNI result (cni.dev, spec 1.0.0), or nothing: for DEL and CHECK, and for a chained ADD, which changes nothing of it. */
+/**
+ * A CNI result (cni.dev, spec 1.0.0). Empty for DEL and CHECK, and for an ADD in chained mode, which passes the previous
+ * result on.
+ */
 export interface CniResult {
   readonly cniVersion: string
   readonly interfaces: readonly { readonly name: string; readonly mac: string; readonly sandbox?: string }[]

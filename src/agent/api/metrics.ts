@@ -8,16 +8,16 @@ import type { TakeoverCounts } from '../failover/state.ts'
 /** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
 const loopDelayEveryMs = 1_000
 
-/** What the agent knows when it is scraped. */
+/** What the agent knows at the time of a scrape. */
 export interface Observed {
   readonly isReady: boolean
   readonly pods: number
-  /** Undefined before they are decided for the first time. */
+  /** Undefined before the first decision. */
   readonly tables: Tables | undefined
   readonly reachability: Reachability
-  /** Egress IPs that the agent has put on this node's devices. */
+  /** Egress IPs that the agent has added to devices of this node. */
   readonly held: Iterable<Address>
-  /** Blocks of 16 ports that this node holds by lease, by egress IP. */
+  /** For each egress IP, the blocks of 16 ports that this node leases. */
   readonly leasedBlocks: ReadonlyMap<Address, number>
   readonly takeovers: TakeoverCounts
 }
@@ -25,13 +25,13 @@ export interface Observed {
 type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
 type Define = (name: string, help: string, labelNames: string[], read: () => readonly Value[]) => void
 
-/** Ways to define metrics whose values are read at each scrape. The sum of a counter is kept elsewhere. */
+/** Functions that define metrics. Values are read at each scrape. Counters are summed elsewhere. */
 interface Definitions {
   readonly gauge: Define
   readonly counter: Define
 }
 
-/** All values are read at each scrape, so no value outlives what it describes. */
+/** All values are read at each scrape, so that no metric outlives the object that it describes. */
 export function createMetrics(datapath: Datapath, observe: () => Observed): Registry {
   const registry = new Registry()
   const registers = [registry]
@@ -164,7 +164,7 @@ function refusedFlows(datapath: Datapath, tables: Tables | undefined): readonly 
   return [...datapath.tables.policy_drops.entries()].flatMap(
     ([{ policy: id, egress_ip, verdict }, count]): Value[] => {
       const policy = tables?.policies.get(id)
-      if (policy === undefined) return [] /* none had a say, or it is gone */
+      if (policy === undefined) return [] /* no policy was involved, or it is deleted */
       const address = egress_ip === '::' ? '' : egress_ip
       return [[{ policy: `${policy.kind}/${policy.name}`, egress_ip: address, verdict }, Number(count)]]
     },

@@ -7,11 +7,11 @@ interface ProblemContext {
   readonly self: string
   readonly tunnelPort: number
   readonly nowMs: number
-  /** What keeps pods from coming to the agent. */
+  /** Why pods start without our plugin, or cannot start. */
   readonly pluginProblems: readonly string[]
 }
 
-/** What is wrong on this node, one sentence each with what to do; empty if all is well. */
+/** The problems of this node, one sentence each with what to do. Empty if there are none. */
 export function describeProblems(snapshot: Snapshot, context: ProblemContext): readonly string[] {
   const { decided, failover, ports, podProblems } = snapshot
   return [

@@ -14,7 +14,7 @@ import type {
   EgressView,
 } from './local-api.ts'
 
-/** What the agent can be asked; local-api.ts says what each answers. */
+/** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
   isReady(): boolean
   status(): AgentStatus
@@ -31,8 +31,8 @@ export interface LocalApi {
 const maxRequestBytes = 1 << 20
 
 /**
- * Serves the local API. The socket is for root alone: who may use it may wire pods.
- * A socket that a killed agent left is replaced.
+ * Serves the local API. Only root may use the socket, because its users can wire pods. A socket that a killed agent left is
+ * replaced.
  */
 export async function serveLocalApi(socketPath: string, api: LocalApi): Promise<Server> {
   mkdirSync(dirname(socketPath), { recursive: true })
@@ -48,7 +48,7 @@ export async function serveLocalApi(socketPath: string, api: LocalApi): Promise<
   return server
 }
 
-/** Does a process listen there? A socket that a killed agent left is a file and no more. */
+/** Whether a process listens on the socket. A killed agent leaves the file without a process. */
 export function isAnswered(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(socketPath)
@@ -57,7 +57,7 @@ export function isAnswered(socketPath: string): Promise<boolean> {
   })
 }
 
-/** Says on the node's loopback that the clean-up is done, and nothing else. */
+/** Serves on the node's loopback that the clean-up is done, and nothing else. */
 export async function serveCleaned(port: number): Promise<Server> {
   const server = createServer(({ url }, response) => sendNothing(response, url === cleanedPath ? 204 : 404))
   await listen(server, port, '127.0.0.1')
@@ -71,7 +71,7 @@ function listen(server: Server, port: number, address: string): Promise<void> {
   })
 }
 
-/** For the kubelet's probes and for metrics: nothing that changes anything. */
+/** Serves the kubelet's probes and metrics. No request here changes anything. */
 export async function serveHealth(port: number, address: string, api: LocalApi): Promise<Server> {
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://agent').pathname
@@ -136,7 +136,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** Until the client goes away. */
+/** Sends drops until the client disconnects. */
 async function sendDrops(request: IncomingMessage, response: ServerResponse, api: LocalApi): Promise<void> {
   const gone = new AbortController()
   request.once('close', () => gone.abort())

@@ -17,7 +17,7 @@ const protocolNames: Readonly<Record<number, string>> = {
   132: 'SCTP',
 }
 
-/** `nowNs` and `nowMs` are the same moment on the two clocks. */
+/** `nowNs` and `nowMs` are the same moment on two clocks. */
 export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): DropEvent {
   const { flow, program, verdict, length } = drop
   const end = (address: Address, port: number): string =>
@@ -81,7 +81,7 @@ export function describeStatus(parts: StatusParts): AgentStatus {
   }
 }
 
-/** Each reason once, whichever programs dropped for it, most packets first. */
+/** One entry for each reason, summed over all programs, most packets first. */
 function describeDrops(counts: readonly Count[]): AgentStatus['drops'] {
   const packets = new Map<string, number>()
   for (const { verdict, packets: more } of counts)

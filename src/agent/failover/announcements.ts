@@ -4,7 +4,10 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import { timing } from './pulse/timing.ts'
 
-/** Announcements get lost, and some switches and caches ignore the first; ms after the address came. */
+/**
+ * When an address is announced, in ms after it was added. It is repeated, because packets get lost, and some switches and
+ * caches ignore the first one.
+ */
 const announceAfterMs = [0, 50, 200, 600, 1_500] as const
 
 interface AnnouncementsOptions {
@@ -13,7 +16,7 @@ interface AnnouncementsOptions {
   readonly log: Logger
 }
 
-/** Tells the nodes on a link, several times, that an address is here now. */
+/** Announces an address several times to the hosts on a link. */
 export class Announcements {
   readonly #options: AnnouncementsOptions
   readonly #stops = new Map<Address, readonly (() => void)[]>()
@@ -28,7 +31,7 @@ export class Announcements {
     const beganNs = clock.monotonicNs()
     const announceAt = (ms: number): void => {
       const lateNs = clock.monotonicNs() - beganNs - BigInt(ms) * 1_000_000n
-      /* This node stood still: by now the address may be another node's. */
+      /* The timer is late because this node stood still. The address may belong to another node by now. */
       if (lateNs < timing.silenceNs) this.#announceOnce(device, address)
     }
     this.#stops.set(

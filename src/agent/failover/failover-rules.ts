@@ -18,7 +18,7 @@ import type { FailoverEffect, FailoverEvent, FailoverState, FailoverStep, Moment
 
 type EventOf<K extends FailoverEvent['kind']> = Extract<FailoverEvent, { readonly kind: K }>
 
-/** What follows from an event. Nothing here waits, and nothing is asked: time and everything that is known are arguments. */
+/** Computes what follows from an event. It never waits and reads nothing: the time and all knowledge are arguments. */
 export function stepFailover(state: FailoverState, event: FailoverEvent, now: Moment): FailoverStep {
   switch (event.kind) {
     case 'started':
@@ -77,7 +77,7 @@ function stepRejoin(
   }
 }
 
-/** One step after another, each on the state that the one before has left. */
+/** Runs the steps one after another. Each starts from the state that the previous one left. */
 function inOrder(
   first: FailoverStep,
   ...others: readonly ((state: FailoverState) => FailoverStep)[]
@@ -127,7 +127,10 @@ function noteTables(before: FailoverState, event: EventOf<'tablesApplied'>, now:
   )
 }
 
-/** Probes are sent to all that may answer for an egress IP that this node's pods use, or that it is itself a successor for. */
+/**
+ * This node probes all gateways that may answer for an egress IP that its pods use, and those of each egress IP for which it
+ * is a successor.
+ */
 function planWatched(state: FailoverState, { tables, lingering }: EventOf<'tablesApplied'>): Watched {
   const { orders } = state
   const self = tables.self.tunnelAddress
@@ -144,7 +147,7 @@ function planWatched(state: FailoverState, { tables, lingering }: EventOf<'table
   }
 }
 
-/** In a cluster of two nodes, where ARP can ask whether the other one is alive: on the link of its tunnel address. */
+/** Where ARP can ask whether the other node is alive, in a cluster of two nodes: the link of its tunnel address. */
 function linkTo(
   [only, ...others]: readonly Address[],
   { devices, tunnelAddress }: FailoverState,
@@ -167,14 +170,17 @@ function watch(state: FailoverState, watched: Watched): FailoverStep {
   }
 }
 
-/** Where the neighbours of this node's own egress IPs are: what other devices do (each pod has one) does not matter. */
+/** The links on which this node's own egress IPs have neighbours. Other devices, such as those of pods, do not matter. */
 function ownLinks({ orders, devices, tunnelAddress }: FailoverState): readonly NodeDevice[] {
   return [...orders].flatMap(([address, [owner, ...successors]]) =>
     owner === tunnelAddress && successors.length > 0 ? (linkOf(address, devices) ?? []) : [],
   )
 }
 
-/** Others drop what this node sends. It holds nothing, refuses probes, and rejoins as a node that was absent. */
+/**
+ * Other nodes drop this node's packets. So it holds no egress IP, refuses probes, and later rejoins like a node that was
+ * absent.
+ */
 function loseMembership(before: FailoverState, reason: string, now: Moment): FailoverStep {
   const isNews = before.noMemberBecause === undefined
   const state: FailoverState = {
@@ -252,7 +258,7 @@ function noteVerdict(before: FailoverState, gateway: Address, verdict: Verdict, 
   }
 }
 
-/** A gateway that comes and goes is avoided for a while. */
+/** New flows avoid a gateway for a while if it fails repeatedly. */
 function noteUnreachable(state: FailoverState, gateway: Address, now: Moment): FailoverStep {
   const recent = (state.unreachableAtMs.get(gateway) ?? []).filter((atMs) => now.ms - atMs < flapMemoryMs)
   const times = [...recent, now.ms]

@@ -19,12 +19,12 @@ export function reachabilityOf({ gateways }: FailoverState, nodes: readonly Worl
   return { reachable: namesOf(false), unreachable: namesOf(true) }
 }
 
-/** This node reaches no other node through the tunnel. */
+/** Whether this node reaches no other node through the tunnel. */
 export function isCutOff({ cutOffSinceMs }: FailoverState): boolean {
   return cutOffSinceMs !== undefined
 }
 
-/** Egress IPs that could not be put where they belong, one sentence each. */
+/** Egress IPs that the agent could not add or remove, one sentence each. */
 export function failoverProblems(state: FailoverState, tunnelPort: number): readonly string[] {
   return [...standing(state, tunnelPort), ...state.poolProblems, ...state.moveProblems]
 }

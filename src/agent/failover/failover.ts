@@ -20,22 +20,22 @@ interface FailoverOptions {
   readonly netlink: Netlink
   readonly machine: Machine
   readonly startProber: StartProber
-  /** What this node has put on its devices, for its next agent: a file. */
+  /** A file that lists which addresses this agent added to devices, for the next agent. */
   readonly statePath: string
   readonly clock: Clock
   readonly log: Logger
-  /** What the tables depend on has changed. */
+  /** Called when something changed that the tables depend on. */
   readonly onChange: () => void
-  /** Resolves when everything has been listed again, however long it takes. */
+  /** Resolves when every watch has listed again, however long it takes. */
   readonly relist: () => Promise<void>
-  /** Resolves when the tables are written as decided after the call. */
+  /** Resolves when the tables are written by a decision that was made after the call. */
   readonly settle: () => Promise<void>
 }
 
 const tickMs = 1_000
 const beatMs = 500
 
-/** Carries out what `stepFailover` decides: on devices, on the wire, by timers, and through the prober. */
+/** Carries out the effects of `stepFailover`: on devices, on the wire, by timers, and through the prober. */
 export class Failover {
   readonly #options: FailoverOptions
   readonly #held: HeldAddresses
@@ -58,12 +58,12 @@ export class Failover {
     if (aliveUntilNs > clock.monotonicNs() + timing.aliveNs) this.dispatch({ kind: 'predecessorIsAlive' })
   }
 
-  /** One moment of it; later ones are other objects. */
+  /** The state at this moment. It is never changed, only replaced. */
   get state(): FailoverState {
     return this.#state
   }
 
-  /** Until the signal. Then the prober leaves in good order: for a minute no other node takes this one's place. */
+  /** Runs until the signal. Then the prober stops in order, so that no other node takes over for a minute. */
   async start(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
     this.dispatch({ kind: 'started' })
@@ -147,7 +147,7 @@ export class Failover {
     this.dispatch({ kind, rejoin })
   }
 
-  /** One address that cannot be moved is a problem in words; a failure to list any is the failure of all. */
+  /** If one address cannot be moved, this becomes a problem. If addresses cannot be listed, the whole move fails. */
   #move(plan: MovePlan): void {
     const { netlink } = this.#options
     try {

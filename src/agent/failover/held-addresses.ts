@@ -32,13 +32,16 @@ export class HeldAddresses {
     return new Map(this.#devices)
   }
 
-  /** Before the address is put there: an agent that is killed in between must know it for its own. */
+  /**
+   * Call it before the address is added. If the agent is killed in between, its successor still knows that the address is
+   * ours.
+   */
   mark(address: Address, device: string): void {
     this.#devices.set(address, device)
     this.#write()
   }
 
-  /** After the address is gone. */
+  /** Call it after the address is removed. */
   unmark(address: Address): void {
     this.#devices.delete(address)
     this.#write()
@@ -58,11 +61,11 @@ function readMarks(path: string): readonly (readonly [Address, string])[] {
       return address === undefined ? [] : [[address, device] as const]
     })
   } catch {
-    return [] /* none yet; or the machine crashed, and its addresses are gone, too */
+    return [] /* no file yet, or the machine crashed and its addresses are gone as well */
   }
 }
 
-/** What of the addresses is to be where. */
+/** Where addresses should be. */
 interface HeldPlan {
   /** By address, the device's name. */
   readonly wanted: ReadonlyMap<Address, string>
@@ -70,8 +73,8 @@ interface HeldPlan {
 }
 
 /**
- * Which addresses from pools this node is to have as its own. One that it had stays for the flows that have it, for as
- * long as the tables keep it, unless another node was given it meanwhile.
+ * The addresses from pools that this node should have as its own. An address that it had stays for its flows as long as the
+ * tables keep it, unless the operator has given it to another node meanwhile.
  */
 export function planHeldAddresses(
   poolAddresses: Tables['poolAddresses'],
@@ -106,9 +109,9 @@ function isNamed(
 }
 
 interface HeldChange {
-  /** What was not there before. */
+  /** Addresses that were missing and are now added. */
   readonly added: readonly Address[]
-  /** What could not be done, in words. */
+  /** What failed, one sentence each. */
   readonly problems: readonly string[]
 }
 
@@ -153,7 +156,7 @@ export function syncHeldAddresses(
   return { added, problems }
 }
 
-/** One address that the kernel refuses (no IPv6 on the device, say) must not keep the others from their places. */
+/** If the kernel refuses one address, for example on a device without IPv6, the others are still added. */
 function problemOf(what: string, address: Address, act: () => void): readonly string[] {
   try {
     act()
@@ -163,7 +166,7 @@ function problemOf(what: string, address: Address, act: () => void): readonly st
   }
 }
 
-/** Alone, without its link's prefix: it changes no route, and no other address is secondary to it. */
+/** The address with a full prefix length. It adds no route for a link, and no other address becomes secondary to it. */
 function wholeAddress(address: Address) {
   return { address, prefixLength: familyOf(address) === 4 ? 32 : 128 }
 }

@@ -2,7 +2,9 @@ import type { Address } from '../../net/address.ts'
 import { contains } from '../../net/prefix.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 
-/** The device that reaches the address's neighbours: one that carries packets rather than one that only holds addresses. */
+/**
+ * The device that reaches the address's neighbours. A device that carries packets wins over one that only holds addresses.
+ */
 export function linkOf(address: Address, devices: readonly NodeDevice[]): NodeDevice | undefined {
   const candidates = devices.filter(
     ({ isUp, mac, subnets }) =>

@@ -5,19 +5,19 @@ import { linkOf } from './links.ts'
 import { type ProxiedAddress, planProxiedAddresses } from './proxied-addresses.ts'
 import type { FailoverEffect, FailoverState, FailoverStep, MoveResult } from './state.ts'
 
-/** Where every address is to be that the agent puts on devices of this node. */
+/** Where each address belongs that the agent adds to devices of this node. */
 export interface MovePlan {
-  /** By address, the device's name. */
+  /** The device's name for each address. */
   readonly placed: ReadonlyMap<Address, string>
-  /** Those of other nodes that this node answers for. */
+  /** Egress IPs of other nodes that this node answers for. */
   readonly takenOver: ReadonlySet<Address>
-  /** Those of other nodes that it held when the plan was made. */
+  /** Egress IPs of other nodes that it held when the plan was made. */
   readonly before: ReadonlySet<Address>
   readonly proxied: readonly ProxiedAddress[]
   readonly problems: readonly string[]
 }
 
-/** A node that is no member of the cluster holds nothing. */
+/** A node that is not a member of the cluster holds no egress IP. */
 function planNothing(state: FailoverState): MovePlan {
   return {
     placed: new Map(),
@@ -28,7 +28,7 @@ function planNothing(state: FailoverState): MovePlan {
   }
 }
 
-/** Undefined while nothing may be moved: a node that was absent decides nothing by what it knew before. */
+/** Undefined while nothing may be moved, because a node that was absent must not decide by old knowledge. */
 export function planMoves(state: FailoverState, nowMs: number): MovePlan | undefined {
   if (state.noMemberBecause !== undefined) return planNothing(state)
   const { tunnelAddress: self, orders, ownerless, devices, gateways, cutOffSinceMs, rejoin } = state
@@ -58,7 +58,7 @@ export function planMoves(state: FailoverState, nowMs: number): MovePlan | undef
   }
 }
 
-/** What this node holds in the place of others. */
+/** The egress IPs of other nodes that this node holds. */
 function foreignAddresses({ held, orders, tunnelAddress }: FailoverState): ReadonlySet<Address> {
   return new Set([...held.keys()].filter((address) => orders.get(address)?.[0] !== tunnelAddress))
 }
@@ -127,7 +127,7 @@ function describeMoves(
   return [...back, ...taken]
 }
 
-/** Tried again every second, and told once. */
+/** Failed moves are retried every second and reported once. */
 export function noteProblems(state: FailoverState, moveProblems: readonly string[]): FailoverStep {
   const news = moveProblems.filter((problem) => !state.moveProblems.includes(problem))
   return {
@@ -136,7 +136,9 @@ export function noteProblems(state: FailoverState, moveProblems: readonly string
   }
 }
 
-/** This node has rejoined, or its link is back: it says where its own addresses are. It says nothing of others'. */
+/**
+ * Announces this node's own addresses when it has rejoined or its link is back. It does not announce other nodes' addresses.
+ */
 export function announceOwn({ orders, devices, tunnelAddress }: FailoverState): readonly FailoverEffect[] {
   return [...orders].flatMap(([address, [owner, ...successors]]) => {
     if (owner !== tunnelAddress || successors.length === 0) return []

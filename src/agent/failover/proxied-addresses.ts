@@ -11,14 +11,14 @@ import { type Address, familyOf } from '../../net/address.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 import { linkOf } from './links.ts'
 
-/** An egress IP of this node, and the device with its link, which has to answer for it. */
+/** An egress IP of this node, and the device that answers neighbour requests for it on its link. */
 export interface ProxiedAddress extends ProxiedNeighbour {
   readonly device: string
 }
 
 /**
- * With IPv4 a node answers on any device for all its addresses. With IPv6 a device answers for its own alone, and not for an egress
- * IP on one that only holds addresses: there its link's device has to be told of each.
+ * With IPv4 a node answers on every device for all its addresses. With IPv6 a device answers only for its own addresses. If
+ * an egress IP is on a device that only holds addresses, the link's device needs a proxy entry for it.
  */
 export function planProxiedAddresses(
   own: readonly Address[],
@@ -32,7 +32,7 @@ export function planProxiedAddresses(
   })
 }
 
-/** Makes the plan true, and takes away what is ours and not in it. What could not be done, in words. */
+/** Adds the planned entries and removes our other entries. Returns what failed, one sentence each. */
 export function syncProxiedAddresses(
   { netlink, machine }: { readonly netlink: Netlink; readonly machine: Machine },
   wanted: readonly ProxiedAddress[],

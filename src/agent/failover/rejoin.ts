@@ -2,19 +2,19 @@ import { announceOwn, planMoves } from './moves.ts'
 import type { FailoverEffect, FailoverState, FailoverStep, Rejoin } from './state.ts'
 
 /*
- * A node was absent because it was started, stopped for a while, or cut off. Other nodes went on without it: the operator may
- * have leased ports that it does not know of, and successors hold its addresses. It stays quiet until it has relisted everything
- * and its tables hold that.
+ * A node was absent if it was started, stopped for a while, or cut off. Other nodes went on without it. The operator may
+ * have leased ports that it does not know of, and successors hold its addresses. It refuses probes until it has relisted
+ * everything and its tables are up to date.
  */
 
 /**
- * How long a node waits for the API server. If it does not answer, little can have changed meanwhile, and a gateway with old
- * tables is better than none.
+ * How long a node waits for the API server. If the API server does not answer, little can have changed meanwhile, and a
+ * gateway with old tables is better than none.
  */
 export const relistTimeoutMs = 3_000
 const settleAgainMs = 1_000
 
-/** It relists once, however many signs there are that it is back. */
+/** Starts one relist, however many events show that the node is back. */
 export function beginRejoin(state: FailoverState): FailoverStep {
   const { rejoin, absence } = state
   if (rejoin?.isQuiet && rejoin.absence === absence) return { state, effects: [] }
@@ -32,7 +32,7 @@ export function noteRelisted(state: FailoverState, rejoin: Rejoin): FailoverStep
   return settle(state, { ...rejoin, isRelisted: true, settling: 'relisted' })
 }
 
-/** Without any tables there is nothing to go on with. */
+/** An agent without any tables waits on. */
 export function noteRelistTimeout(state: FailoverState, rejoin: Rejoin, hasTables: boolean): FailoverStep {
   if (!hasTables || rejoin.isRelisted || rejoin.settling !== undefined) return { state, effects: [] }
   const { state: settling, effects } = settle(state, { ...rejoin, settling: 'old' })
@@ -45,12 +45,12 @@ function settle(state: FailoverState, rejoin: Rejoin, afterMs = 0): FailoverStep
   return { state: { ...state, rejoin }, effects: [{ kind: 'settle', rejoin: rejoin.id, afterMs }] }
 }
 
-/** Tables that cannot be written are none to answer probes by. */
+/** A node whose tables cannot be written must not answer probes. */
 export function noteSettleFailure(state: FailoverState, rejoin: Rejoin): FailoverStep {
   return settle(state, rejoin, settleAgainMs)
 }
 
-/** The tables hold. After old ones new ones follow, as soon as the API server has answered. */
+/** The tables are written. If they came from old objects, the node relists again as soon as the API server answers. */
 export function noteSettled(state: FailoverState, rejoin: Rejoin, nowMs: number): FailoverStep {
   if (rejoin.settling === 'relisted') return takePart({ ...state, rejoin: undefined }, nowMs)
   const wanted = {
@@ -63,7 +63,7 @@ export function noteSettled(state: FailoverState, rejoin: Rejoin, nowMs: number)
   return { state: more.state, effects: [...part.effects, ...more.effects] }
 }
 
-/** The node answers probes again, and says which addresses are its own. */
+/** The node answers probes again and announces its own addresses. */
 function takePart(state: FailoverState, nowMs: number): FailoverStep {
   if (state.noMemberBecause !== undefined) return { state, effects: [] }
   const plan = planMoves(state, nowMs)

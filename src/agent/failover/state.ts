@@ -6,66 +6,66 @@ import type { MovePlan } from './moves.ts'
 import type { FromProber, Watched } from './pulse/messages.ts'
 
 /*
- * Which node answers for which egress IP, as this node sees and does it: what is known, what may happen, and what follows.
- * `stepFailover` holds the rules, and `Failover` carries out the effects.
+ * Which node answers for which egress IP, from this node's view: its knowledge, the events, and the effects. `stepFailover`
+ * has the rules, and `Failover` carries out the effects.
  */
 
 /** What this node knows. It is replaced, never changed, so a reader sees one moment. */
 export interface FailoverState {
   readonly node: string
-  /** This node's; undefined before its first tables. */
+  /** This node's tunnel address. Undefined before its first tables. */
   readonly tunnelAddress: Address | undefined
-  /** Why this node is no member of the cluster, for people; undefined while it is one. */
+  /** Why this node is not a member of the cluster, as a sentence. Undefined while it is one. */
   readonly noMemberBecause: string | undefined
-  /** By egress IP: who may answer for it, by tunnel address, the owner first. */
+  /** For each egress IP the gateways that may answer for it, by tunnel address, the owner first. */
   readonly orders: ReadonlyMap<Address, readonly Address[]>
-  /** Those whose owner is alive, but not the interface that has them. */
+  /** Egress IPs whose owner is alive, but cannot answer because its interface carries no traffic. */
   readonly ownerless: ReadonlySet<Address>
   readonly devices: readonly NodeDevice[]
-  /** By address from a pool that is this node's own, its device's name. */
+  /** For each address from a pool that belongs on this node, the name of its device. */
   readonly poolPlaces: ReadonlyMap<Address, string>
   readonly poolProblems: readonly string[]
-  /** By address that the agent has put on a device of this node, the device's name. */
+  /** For each address that the agent added to a device of this node, the name of the device. */
   readonly held: ReadonlyMap<Address, string>
-  /** By egress IP of another node, when this node took it over lately. */
+  /** For each egress IP of another node, when this node took it over recently. */
   readonly takenAtMs: ReadonlyMap<Address, readonly number[]>
   readonly takeovers: TakeoverCounts
   readonly moveProblems: readonly string[]
   readonly watched: Watched | undefined
   readonly gateways: ReadonlyMap<Address, GatewayReachability>
-  /** When each gateway became unreachable lately. */
+  /** When each gateway became unreachable recently. */
   readonly unreachableAtMs: ReadonlyMap<Address, readonly number[]>
   readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
-  /** Since when this node has reached no other node; undefined while it reaches one, or probes none. */
+  /** Since when this node has reached no other node. Undefined while it reaches one, or probes none. */
   readonly cutOffSinceMs: number | undefined
-  /** How often this node was absent for so long that others went on without it. */
+  /** How often this node was absent for so long that other nodes went on without it. */
   readonly absence: number
   readonly rejoin: Rejoin | undefined
   /** How often this node has begun to rejoin. */
   readonly rejoins: number
 }
 
-/** How often this node took over egress IPs of others, and gave them up. */
+/** How often this node took over egress IPs of other nodes, and gave them up. */
 export interface TakeoverCounts {
   readonly takenOver: number
   readonly handedBack: number
 }
 
-/** A node that was absent takes part again. See rejoin.ts. */
+/** A node that was absent rejoins. See rejoin.ts. */
 export interface Rejoin {
-  /** Events of an earlier one mean nothing. */
+  /** Events with the id of an earlier rejoin are ignored. */
   readonly id: number
   readonly absence: number
-  /** It announces nothing and moves no address. */
+  /** While it is true, the node announces nothing and moves no address. */
   readonly isQuiet: boolean
   readonly isRelisted: boolean
-  /** Tables are being written: with what the node knew before it was absent, or with what it has listed since. */
+  /** The agent writes tables. `old`: from what it knew before the absence. `relisted`: from what it has listed since. */
   readonly settling: 'old' | 'relisted' | undefined
 }
 
 export type FailoverEvent =
   | { readonly kind: 'started' }
-  /** The previous agent was stopped in good order, and no other node has taken this one for dead since. */
+  /** The previous agent stopped in order, and no other node has counted this one as dead since. */
   | { readonly kind: 'predecessorIsAlive' }
   /** The tables are in the kernel now. */
   | {
@@ -74,37 +74,37 @@ export type FailoverEvent =
       readonly lingering: ReadonlyMap<Address, EgressIp>
       readonly devices: readonly NodeDevice[]
     }
-  /** The cluster does not know this node as the node itself does. */
+  /** The cluster does not know this node by an address that it has. */
   | { readonly kind: 'membershipLost'; readonly reason: string }
   | Exclude<FromProber, { readonly kind: 'left' }>
   | { readonly kind: 'relisted'; readonly rejoin: number }
   | { readonly kind: 'relistTimedOut'; readonly rejoin: number; readonly hasTables: boolean }
   | { readonly kind: 'settled'; readonly rejoin: number }
   | { readonly kind: 'settleFailed'; readonly rejoin: number }
-  /** Every second: handing back is due by the clock, not by an event. */
+  /** Every second, because addresses are handed back after a time and not after an event. */
   | { readonly kind: 'tick' }
   | ({ readonly kind: 'moved'; readonly plan: MovePlan } & MoveResult)
   | { readonly kind: 'moveFailed'; readonly message: string }
 
-/** What became of a plan. */
+/** The result of a move. */
 export interface MoveResult {
-  /** What was not there before. */
+  /** Addresses that were missing and are now added. */
   readonly added: readonly Address[]
-  /** What the agent has put on devices, by now. */
+  /** All addresses that the agent has added to devices. */
   readonly held: ReadonlyMap<Address, string>
-  /** What could not be done, one sentence each. */
+  /** What failed, one sentence each. */
   readonly problems: readonly string[]
 }
 
 export type FailoverEffect =
-  /** The prober answers probes once its absence is this one. */
+  /** The prober answers probes if its latest absence has this number. */
   | { readonly kind: 'answerProbes'; readonly absence: number }
   | { readonly kind: 'refuseProbes' }
   | { readonly kind: 'watch'; readonly watched: Watched }
   | { readonly kind: 'avoid'; readonly untilNs: ReadonlyMap<Address, bigint> }
-  /** Leads to `relisted`, however long it takes, and after a while to `relistTimedOut`. */
+  /** Leads to `relisted`, however long it takes, and after a timeout to `relistTimedOut`. */
   | { readonly kind: 'relist'; readonly rejoin: number }
-  /** Writes tables as decided from now on. Leads to `settled` or `settleFailed`. */
+  /** Writes tables by a decision that is made from now on. Leads to `settled` or `settleFailed`. */
   | { readonly kind: 'settle'; readonly rejoin: number; readonly afterMs: number }
   /** Leads to `moved` or `moveFailed` at once. */
   | { readonly kind: 'move'; readonly plan: MovePlan }
@@ -113,9 +113,9 @@ export type FailoverEffect =
       readonly address: Address
       readonly device: { readonly index: number; readonly mac: string }
     }
-  /** Of one address, or of all. */
+  /** Stops announcing one address, or all. */
   | { readonly kind: 'stopAnnouncing'; readonly address?: Address }
-  /** What the tables depend on has changed. */
+  /** Something changed that the tables depend on. */
   | { readonly kind: 'reconcile' }
   | {
       readonly kind: 'log'
@@ -154,7 +154,7 @@ export function startOfFailover(node: string, held: ReadonlyMap<Address, string>
   }
 }
 
-/** The moment that a step is about, on both scales of the monotonic clock. */
+/** The moment of a step, on both scales of the monotonic clock. */
 export interface Moment {
   readonly ms: number
   readonly ns: bigint

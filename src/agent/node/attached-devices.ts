@@ -6,30 +6,31 @@ import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
 import { type NodeDevice, overlayName } from './node-network.ts'
 
-/** What has to hang where. The device's name is for people. */
+/** A program that has to be attached, and where. The device's name is for messages. */
 export interface WantedHook extends Place {
   readonly program: Program
   readonly device: string
 }
 
-/** What was wrong with the programs on devices, one sentence each. */
+/** What was wrong with attached programs, one sentence each. */
 export interface HookFindings {
-  /** Lasts until another program gives up its place. Packets pass such a device without meeting ours. */
+  /** Other programs occupy the place, so packets pass the device without our program. This lasts until they give it up. */
   readonly problems: readonly string[]
-  /** Mended. What packets met in the meantime is not known. */
+  /** Repaired faults. Before the repair, packets may have passed without our program. */
   readonly repairs: readonly string[]
 }
 
 interface Attachable {
   readonly overlay: Overlay
-  /** All but those of pods. */
+  /** All devices except those of pods. */
   readonly devices: readonly NodeDevice[]
   readonly nativeDevices: readonly NodeDevice[]
   readonly attachments: readonly Attachment[]
 }
 
 /**
- * to_world is on every device, because kube-proxy may send a pod's packet to an address outside the cluster by any of them.
+ * to_world is attached to every device, because kube-proxy may send a pod's packet to an address outside the cluster through
+ * any of them.
  */
 export function planHooks(
   { overlay, devices, nativeDevices, attachments }: Attachable,
@@ -53,7 +54,7 @@ const hook = (
   device: string,
 ): WantedHook => ({ program, ifindex, direction, device })
 
-/** Both directions: what the stack delivers to a pod tells which of its packets are answers. */
+/** Both directions: packets that the stack delivers to a pod show which of the pod's packets are replies. */
 export function podHooks(ifindex: number, device: string): WantedHook[] {
   return [
     { program: 'to_pod', ifindex, direction: 'egress', device },
@@ -62,9 +63,9 @@ export function podHooks(ifindex: number, device: string): WantedHook[] {
 }
 
 /**
- * Attaches the wanted programs: new ones, ones that another program removed or got ahead of, and ones that run on the tables of
- * an earlier load whose bpffs is gone. A program that is attached correctly is left alone, to save the system calls. A device
- * that refuses a program, or that is gone, does not hold up the others.
+ * Attaches the wanted programs: new ones, ones that another product removed or went in front of, and ones that use tables of
+ * an earlier load whose bpffs is gone. A program that is attached correctly is left alone, which saves system calls. If a
+ * device rejects a program or is gone, the others are still attached.
  */
 export function hookDevices(datapath: Datapath, wanted: readonly WantedHook[]): HookFindings {
   const present = datapath.attachments()
@@ -95,7 +96,7 @@ function describeOvertaking({ program, device }: WantedHook, others: readonly st
   return `other programs ran before ${program} on device ${device}: ${others.join(', ')}. The agent has put ${program} first again. Attach other programs after it.`
 }
 
-/** A device that is no longer native has no egress IPs. A pod's programs stay as long as its device. */
+/** A device that is no longer native loses its programs. A pod's programs stay as long as its device. */
 function isLeftOver(hook: HookAttachment, wanted: readonly WantedHook[]): boolean {
   const isPods = hook.program === 'from_pod' || hook.program === 'to_pod'
   return !isPods && !wanted.some((each) => placeOf(each) === placeOf(hook))

@@ -10,17 +10,16 @@ import { removePlugin } from '../plugin/cni-install.ts'
 import { isPodDevice, overlayName, reservedPorts } from './node-network.ts'
 
 interface NodePlaces {
-  /** Where the container runtime looks for plugins, if not in the usual places. */
+  /** The folders of the container runtime, if they are not the default ones. */
   readonly pluginFolders?: Parameters<typeof removePlugin>[0]
   readonly pinDirectory: string
   readonly stateDirectory: string
 }
 
 /**
- * Takes everything of ours off a node that no agent runs on any more, and answers with what was there. What has no part
- * left is passed over: it may be called again after a crash. Forwarding stays switched on: others may have come to need it.
- *
- * Pods first lose the devices that we gave them, so that none is left behind without the programs that watch over it.
+ * Removes everything of ours from a node without an agent, and returns how much it found. It skips what is already removed,
+ * so it can run again after a crash. Forwarding stays enabled, because other products may need it by now. It deletes the
+ * devices of our pods first, so that no pod keeps a device without the programs.
  */
 export function cleanUp(
   netlink: Netlink,
@@ -47,7 +46,7 @@ export function cleanUp(
   return done
 }
 
-/** The folder itself may be a mount. */
+/** Keeps the folder itself, because it may be a mount. */
 function emptyFolder(folder: string): number {
   if (!existsSync(folder)) return 0
   const names = readdirSync(folder)

@@ -2,7 +2,7 @@ import type { Device } from '../../linux/devices.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import { type NodeDevice, overlayName } from './node-network.ts'
 
-/** `eth+` stands for every name that begins with eth; anything else is a name, or an alternative one. */
+/** `eth+` matches every name that begins with eth. Any other pattern is a name or an alternative name. */
 function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, pattern: string): boolean {
   const names = [device.name, ...device.alternativeNames]
   if (!pattern.endsWith('+')) return names.includes(pattern)
@@ -10,8 +10,8 @@ function matchesPattern(device: Pick<Device, 'name' | 'alternativeNames'>, patte
 }
 
 /**
- * The devices by which the world reaches this node: those that the configuration names, or without any the one with the
- * tunnel's address and those of default routes. And always those that have an egress IP, because replies come in there.
+ * The devices through which the world reaches this node. The configuration may name them. Otherwise they are the device with
+ * the tunnel's address and those of default routes. Devices with an egress IP always count, because replies arrive there.
  */
 export function selectNativeDevices(
   devices: readonly NodeDevice[],
@@ -29,9 +29,9 @@ export function selectNativeDevices(
 }
 
 /**
- * The device by which packets from an address must leave this node: the one that has the address, if it has a default route
- * of its own and is not the device that the kernel would choose anyway. A device without a default route, such as a dummy
- * device, only holds the address, and the kernel's routes say where its packets leave.
+ * The device through which packets from an address must leave this node. It is the device that has the address, if it has a
+ * default route of its own and the kernel would choose another device. A device without a default route, such as a dummy
+ * device, only holds the address. Then the kernel's routes choose the device.
  */
 export function boundDevices(devices: readonly NodeDevice[]): ReadonlyMap<Address, number> {
   const lowest = { 4: lowestMetric(devices, 4), 6: lowestMetric(devices, 6) }

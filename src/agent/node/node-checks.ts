@@ -11,19 +11,19 @@ import { pluginFolders } from '../plugin/cni-install.ts'
 import { gatherRuntimeFolders, judgeRuntimeFolders, type RuntimeFolders } from '../plugin/runtime-folders.ts'
 import { listNodeDevices, overlayName } from './node-network.ts'
 
-/** What of a node decides whether the datapath can do its work there. */
+/** The facts about a node that decide whether the datapath can work there. */
 export interface NodeFacts {
   readonly kernel: string
   readonly machine: string
-  /** Whatever keeps the programs from being loaded at all, with its remedy. */
+  /** What prevents the programs from being loaded, with the remedies. */
   readonly missing: readonly string[]
   readonly devices: readonly (Pick<Device, 'name' | 'kind' | 'mtu' | 'vxlanPort'> & {
     readonly isDefaultRoute: boolean
   })[]
-  /** Names of programs on the way in of devices with a default route, by device. */
+  /** For each device with a default route, the names of programs at its ingress. */
   readonly programs: ReadonlyMap<string, readonly string[]>
   readonly hasNetfilterOnBridges: boolean
-  /** Names of those with veths in them. */
+  /** Names of bridges that have veth devices as ports. */
   readonly bridgesOfPods: readonly string[]
   readonly folders: RuntimeFolders
   readonly rpFilter: string
@@ -35,7 +35,7 @@ interface NodeWishes {
 }
 
 const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world']
-/** IPv6 asks for 1,280 of each link (RFC 8200 section 5), and the tunnel takes at most 70 of it. */
+/** IPv6 requires an MTU of 1,280 (RFC 8200 section 5), and the tunnel header takes at most 70 bytes. */
 const leastMtu = 1350
 
 export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFile: string): NodeFacts {
@@ -55,13 +55,13 @@ export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFi
   }
 }
 
-/** Containers of a Docker engine look the same: a bridge with veths. */
+/** Containers of a Docker engine look the same: a bridge with veth devices. */
 function listBridgesOfPods(devices: readonly Device[]): readonly string[] {
   const masters = new Set(devices.flatMap(({ kind, masterIndex }) => (kind === 'veth' ? [masterIndex] : [])))
   return devices.filter(({ kind, index }) => kind === 'bridge' && masters.has(index)).map(({ name }) => name)
 }
 
-/** Both hooks: where the kernel has tcx, filters come after it. */
+/** Both mechanisms. If the kernel has tcx, filters run after its programs. */
 function listPrograms(devices: readonly Device[]): ReadonlyMap<string, readonly string[]> {
   return new Map(
     devices.map(({ name, index }) => {
@@ -72,7 +72,7 @@ function listPrograms(devices: readonly Device[]): ReadonlyMap<string, readonly 
   )
 }
 
-/** Pure: the same facts have the same findings. */
+/** Pure: equal facts lead to equal findings. */
 export function judgeNode(facts: NodeFacts, wishes: NodeWishes): readonly Finding[] {
   return [
     ...facts.missing.map((text): Finding => ({ level: 'problem', what: text })),

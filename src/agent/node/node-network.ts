@@ -20,22 +20,22 @@ export const overlayName = 'sallyport'
 /** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
 const tunnelOverhead = { 4: 50, 6: 70 } as const
 
-/** What the node needs to know of one of its devices. */
+/** What the node needs to know about one of its devices. */
 export interface NodeDevice extends Device {
   readonly addresses: readonly Address[]
-  /** The prefixes that its addresses make on-link. */
+  /** The prefixes that are on-link because of its addresses. */
   readonly subnets: readonly Prefix[]
-  /** Of its default routes. */
+  /** The routers of its default routes. */
   readonly routers?: readonly Address[]
-  /** It has the default route with the lowest metric, of either family. */
+  /** The device has the default route with the lowest metric of either family. */
   readonly isDefaultRoute: boolean
-  /** By family, the metric of its default route. */
+  /** The metric of its default route for each family. */
   readonly defaultMetrics: DefaultMetrics
 }
 
 type DefaultMetrics = { readonly [F in Family]?: number }
 
-/** What the agent knows of its node's network until something changes it. */
+/** What the agent knows about its node's network until something changes it. */
 export interface NodeNetwork {
   readonly devices: readonly NodeDevice[]
   readonly ownAddresses: readonly Address[]
@@ -46,8 +46,9 @@ export function observeNetwork(netlink: Netlink): NodeNetwork {
 }
 
 /**
- * Every address at which the kernel delivers a packet to this node, whatever device has it, and the broadcast addresses of
- * its subnets. Not loopback, which no packet on a wire may name, and not fe80::/10, which means another host on each link.
+ * Every address at which the kernel delivers packets to this node, on any device, and the broadcast addresses of its
+ * subnets. Loopback addresses are left out, because packets on a wire cannot have them. So is fe80::/10, because its
+ * addresses belong to other hosts on other links.
  */
 export function listOwnAddresses(netlink: Netlink): Address[] {
   const addresses = listAddresses(netlink).filter(
@@ -61,7 +62,7 @@ function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address
   return subnet === undefined || familyOf(address) === 6 || prefixLength > 30 ? [] : [lastAddress(subnet)]
 }
 
-/** Devices with their addresses in the kernel's order; tentative addresses do not count yet. */
+/** Devices with their addresses in the kernel's order. Tentative addresses do not count yet. */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
   const defaults = listDefaultRoutes(netlink)
@@ -88,7 +89,7 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
     })
 }
 
-/** The lowest metric first, which is the one that the kernel would use. */
+/** Sorted by metric, the lowest first. The kernel would use that one. */
 function listDefaultRoutes(netlink: Netlink) {
   return ([4, 6] as const)
     .flatMap((family) => listRoutes(netlink, { family }).map((route) => ({ ...route, family })))
@@ -106,7 +107,7 @@ function isUsable(address: DeviceAddress): boolean {
   return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
 }
 
-/** The node's own addresses, without egress IPs that the agent has added: those go to another node some day. */
+/** The devices without the egress IPs that the agent added. Those addresses may move to another node. */
 export function withoutAdded(
   devices: readonly NodeDevice[],
   added: ReadonlySet<Address>,
@@ -117,7 +118,7 @@ export function withoutAdded(
   }))
 }
 
-/** What is a pod's is no way out of the node, and its addresses are none of the node's. */
+/** The devices without those of pods. A pod's device does not lead out of the node, and its addresses are not the node's. */
 export function withoutPods(
   devices: readonly NodeDevice[],
   attachments: readonly Attachment[],
@@ -126,18 +127,21 @@ export function withoutPods(
   return devices.filter((device) => !wired.has(device.index) && !isPodDevice(device))
 }
 
-/** Our own veths have names that hostDeviceName makes. */
+/** `hostDeviceName` makes the names of our own veth devices. */
 export function isPodDevice(device: Device): boolean {
   return /^sp[0-9a-f]{12}$/.test(device.name) && device.kind === 'veth'
 }
 
 /**
- * Nobody sends to it or from it: the "IPv4 dummy address" of RFC 7600. By a device without an address the kernel accepts
- * packets only from sources that it would reach by the same device, even if rp_filter is 2.
+ * No host sends to this address or from it: the "IPv4 dummy address" of RFC 7600. On a device without an address, the kernel
+ * accepts packets only from sources that it would reach through the same device, even if rp_filter is 2.
  */
 const dummyAddress = '192.0.0.8' as Address
 
-/** The kernel reports also an address that is set again, and each report causes a reconciliation. So it is set only once. */
+/**
+ * Sets the address only if it is missing. The kernel reports an address even if it is set again, and each report causes a
+ * reconciliation.
+ */
 function ensureDummyAddress(netlink: Netlink, index: number): void {
   const isPresent = listAddresses(netlink).some(
     ({ index: of, address }) => of === index && address === dummyAddress,
@@ -175,10 +179,10 @@ export function ensureOverlay(
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
 }
 
-/** Of every node address, for pods that leave with it. */
+/** The ports of every node address that are reserved for pods' traffic. */
 export const reservedPorts = { first: 49152, last: 65535 } as const
 
-/** What the kernel must be told once. Each says what breaks otherwise. */
+/** Kernel settings that have to be made once. Each has the reason: what fails without it. */
 export function prepareKernel(
   machine: Machine,
   isChained: boolean,
@@ -191,7 +195,7 @@ export function prepareKernel(
     '2',
     'packets of other nodes are accepted from the tunnel although their route is another device',
   )
-  /* Chained, the node's own address is the stack's, with all its ports. */
+  /* In chained mode, the stack uses all ports of the node's own address. */
   if (!isChained)
     machine.reservePorts(
       reservedPorts.first,
@@ -200,7 +204,7 @@ export function prepareKernel(
     )
 }
 
-/** A host that forwards does not listen to routers any more, unless a sysctl allows it: it would lose its own default route. */
+/** A host that forwards ignores router advertisements and would lose its own default route, unless a sysctl allows them. */
 function forwardIpv6(machine: Machine, devices: readonly NodeDevice[]): void {
   for (const { name } of devices) {
     const knob = `net/ipv6/conf/${name}/accept_ra`

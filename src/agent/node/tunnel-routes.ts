@@ -8,8 +8,8 @@ import type { Overlay } from '../plan.ts'
 export const podTunnelId = 1n
 
 /**
- * How the node itself reaches pods of other nodes: into the tunnel, as its own pods do. Nodes reach each other by the underlay,
- * which the tunnel itself needs.
+ * The routes by which the node itself reaches pods of other nodes: through the tunnel, as its own pods do. Nodes reach each
+ * other through the underlay, which the tunnel itself needs.
  */
 export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   return [...tables.cluster].flatMap(([prefix, destination]) => {
@@ -29,12 +29,12 @@ export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   })
 }
 
-/** Makes `desired` the routes into the tunnel over one device, and touches none that is right already. */
+/** Makes `desired` the tunnel routes of one device. It leaves correct routes alone. */
 export function syncRoutes(netlink: Netlink, ifindex: number, desired: readonly Route[]): void {
   const missing = new Map(desired.map((route) => [route.destination, route]))
   for (const family of [4, 6] as const)
     for (const route of listRoutes(netlink, { family, ifindex })) {
-      /* The kernel's own routes of a device (link-local, multicast) are not ours to remove. */
+      /* The kernel's own routes of a device (link-local, multicast) must not be removed. */
       if (route.tunnel === undefined || route.via !== undefined) continue
       const wanted = missing.get(route.destination)
       if (wanted === undefined) deleteRoute(netlink, route)

@@ -30,13 +30,13 @@ function callPlugin(from = folder): unknown {
   return JSON.parse(stdout)
 }
 
-test('the plugin runs with the agent’s Node.js, without types that it would have to take away first', () => {
+test('the plugin runs with the agent’s Node.js, and its types are already stripped', () => {
   installBinary(folder, { isInImage: false, agentSocket })
   assert.doesNotMatch(readFileSync(join(folder, '.sallyport/main.mjs'), 'utf8'), /: string/)
   assert.deepEqual((callPlugin() as { supportedVersions: string[] }).supportedVersions.at(-1), '1.1.0')
 })
 
-test('out of an image it brings along all that it needs, once a version', () => {
+test('an agent in an image copies all that the plugin needs, once for each version', () => {
   installBinary(folder, { isInImage: true, agentSocket })
   assert.ok(!readFileSync(join(folder, 'sallyport-cni'), 'utf8').includes(repository))
   assert.deepEqual((callPlugin() as { supportedVersions: string[] }).supportedVersions.at(-1), '1.1.0')
@@ -46,7 +46,7 @@ test('out of an image it brings along all that it needs, once a version', () => 
   assert.equal(statSync(node).ino, ino)
 })
 
-test('out of an image it runs from wherever the node has the folder', () => {
+test('a plugin from an image runs wherever the node mounts the folder', () => {
   installBinary(folder, { isInImage: true, agentSocket })
   const elsewhere = `${folder}-elsewhere`
   renameSync(folder, elsewhere)
@@ -67,7 +67,7 @@ test('a node without a loopback plugin gets one, and it is removed with the plug
   assert.equal(existsSync(join(own, 'loopback')), false)
 })
 
-test('a loopback plugin that somebody else installed is neither replaced nor removed', (context) => {
+test('a loopback plugin of another product is neither replaced nor removed', (context) => {
   const own = mkdtempSync(join(tmpdir(), 'sallyport-cni-'))
   context.after(() => rmSync(own, { recursive: true }))
   const path = join(own, 'loopback')
@@ -83,7 +83,7 @@ test('a loopback plugin that somebody else installed is neither replaced nor rem
   rmSync(path)
 })
 
-test('it goes with all that it brought', () => {
+test('removing the plugin removes all files that were installed with it', () => {
   assert.equal(removeBinary(folder), true)
   assert.equal(removeBinary(folder), false)
   assert.throws(() => statSync(join(folder, '.sallyport')), /ENOENT/)

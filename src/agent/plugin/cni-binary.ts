@@ -6,26 +6,27 @@ import { replaceFile } from '../../runtime/replace-file.ts'
 
 export const pluginType = 'sallyport-cni'
 
-/** Beside the plugin, what it needs to run. */
+/** The folder beside the plugin with the files that it needs to run. */
 const bundleName = '.sallyport'
 const stampName = 'version'
 const pluginName = 'main.mjs'
 
-/** Container runtimes ask for it by this name, whatever the pods' network is. */
+/** Container runtimes call a plugin of this name for every pod, whatever the pods' network is. */
 const loopbackName = 'loopback'
 
 interface Binary {
-  /** The container runtime has other files than the agent. */
+  /** The agent runs in an image, so the container runtime sees the node's files, not the agent's. */
   readonly isInImage: boolean
   readonly agentSocket: string
 }
 
 /**
- * Puts the plugin where the container runtime looks. From an image, it brings Node.js and its libraries too, and runs from wherever
- * the node has the folder. This needs glibc and /bin/sh on the node.
+ * Installs the plugin in the folder that the container runtime reads. If the agent runs in an image, it also copies Node.js
+ * and its libraries there. The node needs glibc and /bin/sh. The node may mount the folder at any path.
  *
- * Runtimes also refuse every pod if the node has no plugin called `loopback`. If it is missing, the same program takes that name. Debian's
- * loopback binary would need no agent, but it needs glibc 2.34, which nodes have that our Node.js (glibc 2.28) still runs on.
+ * Runtimes also refuse every pod if the node has no plugin called `loopback`. If it is missing, our plugin is installed under
+ * that name too. Debian's loopback binary would work without an agent. But it needs glibc 2.34, and our Node.js also runs on
+ * nodes with glibc 2.28.
  */
 export function installBinary(folder: string, { isInImage, agentSocket }: Binary): void {
   const own = join(folder, bundleName)
@@ -50,7 +51,7 @@ function writeScript(path: string, script: string): void {
   replaceFile(path, script, 0o755)
 }
 
-/** A link that leads nowhere is somebody's too. */
+/** True also for a dangling symbolic link, because another product made it. */
 function isThere(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined
 }
@@ -61,7 +62,7 @@ function isOurScript(path: string): boolean {
   )
 }
 
-/** True where there was one. */
+/** Returns whether the plugin was installed. */
 export function removeBinary(folder: string): boolean {
   const path = join(folder, pluginType)
   const wasThere = existsSync(path)
@@ -72,14 +73,14 @@ export function removeBinary(folder: string): boolean {
   return wasThere
 }
 
-/** Without its types: it is started anew for every pod, and taking them away takes as long as all the rest. */
+/** Strips the types now, because the plugin starts for every pod, and stripping would double the time of each start. */
 function writePlugin(folder: string): void {
   const path = join(folder, pluginName)
   const source = stripTypeScriptTypes(readFileSync(new URL('../../cni/main.ts', import.meta.url), 'utf8'))
   if (!existsSync(path) || readFileSync(path, 'utf8') !== source) replaceFile(path, source)
 }
 
-/** Once a version. */
+/** Copies Node.js and its libraries, once for each version. */
 function bundleNode(folder: string): void {
   const stamp = `${version} ${process.version} ${process.arch}\n`
   const stampPath = join(folder, stampName)
@@ -92,7 +93,7 @@ function bundleNode(folder: string): void {
   }
 }
 
-/** Those of the C++ compiler, which a node may not have, by the names that Node.js asks for. */
+/** The C++ runtime libraries, which a node may lack, by the names under which Node.js loads them. */
 function ownLibraries(): ReadonlyMap<string, string> {
   const loaded = readFileSync('/proc/self/maps', 'utf8').match(/\/\S*\/lib(?:stdc\+\+|gcc_s)\.so\.\S*/g) ?? []
   return new Map(loaded.map((path) => [basename(path).replace(/(\.so\.\d+).*/, '$1'), path]))

@@ -6,19 +6,19 @@ import { replaceFile } from '../../runtime/replace-file.ts'
 import { installBinary, pluginType, removeBinary } from './cni-binary.ts'
 import { chainNetwork, chooseNetworkFile, ownFiles, type PluginEntry } from './network-list.ts'
 
-/** Where container runtimes look. */
+/** The folders in which container runtimes look for plugins and networks by default. */
 export const pluginFolders = { binaries: '/opt/cni/bin', configuration: '/etc/cni/net.d' }
 const configurationDirectory = pluginFolders.configuration
-/** The image says so of itself. */
+/** The image sets this variable. */
 const isInImage = process.env.SALLYPORT_IMAGE !== undefined
 
 /**
- * Puts the plugin and its configuration where the container runtime looks. The configuration is what makes the node
- * Ready, so it comes last, and only when the agent can answer.
+ * Installs the plugin and its network configuration for the container runtime. The node becomes Ready as soon as the
+ * configuration exists. So the configuration is written last, and the caller waits until the agent can answer.
  */
 export function installPlugin(socketPath: string, log: Logger): void {
   installBinary(pluginFolders.binaries, { isInImage, agentSocket: socketPath })
-  /* With the capability, the plugin is told of the host ports that a pod asks for, and refuses it: nothing here serves them. */
+  /* With this capability the runtime passes the pod's host ports to the plugin. The plugin refuses such a pod, because nothing would serve the ports. */
   const plugin = { ...entryFor(socketPath), capabilities: { portMappings: true } }
   const configuration = { cniVersion: '1.0.0', name: 'sallyport', plugins: [plugin] }
   replace(configurationDirectory, ownFiles.standalone, `${JSON.stringify(configuration, null, 2)}\n`, 0o644)
@@ -26,12 +26,15 @@ export function installPlugin(socketPath: string, log: Logger): void {
   log.info({ file: join(configurationDirectory, ownFiles.standalone) }, 'installed the CNI plugin')
 }
 
-/** A file of ours that nobody removes would have pods wait for an agent that will never come. */
+/** Removes the file of a mode that is not in use. It would make pods wait for an agent that never answers. */
 function removeConfiguration(mode: keyof typeof ownFiles): void {
   rmSync(join(configurationDirectory, ownFiles[mode]), { force: true })
 }
 
-/** Files that were there. The runtime finds no network of ours from the first of them on. */
+/**
+ * Removes the configurations first, so that the runtime stops calling the plugin, and then the plugin. Returns how many
+ * files it removed.
+ */
 export function removePlugin({ binaries, configuration } = pluginFolders): number {
   const paths = Object.values(ownFiles)
     .map((name) => join(configuration, name))
@@ -44,18 +47,18 @@ function entryFor(agentSocket: string): PluginEntry {
   return { type: pluginType, agentSocket }
 }
 
-/** A writer's several steps are one change. */
+/** A program that writes the file may do so in several steps. The agent reads it when no step has followed for this time. */
 const writersPauseMs = 50
 
 /**
- * Keeps our plugin chained to whatever network the node has. The other plugin's file stays as it is, so that its owner has
- * nothing to repair; ours is made from it, and again each time it changes.
+ * Keeps our plugin chained to the network that the node has. The other plugin's file stays unchanged, so that its owner does
+ * not overwrite it. Our file is a copy of it with our plugin added, and is made again each time the other file changes.
  */
 export class ChainedConfiguration {
   readonly #entry: PluginEntry
   readonly #clock: Clock
   readonly #log: Logger
-  /** Why pods come without our plugin; undefined when they do not. */
+  /** Why pods start without our plugin, or cannot start. Undefined if our plugin is chained. */
   problem: string | undefined
 
   constructor(socketPath: string, clock: Clock, log: Logger) {
@@ -64,12 +67,12 @@ export class ChainedConfiguration {
     this.#log = log
   }
 
-  /** Now, and until the signal. Where the directory cannot be watched, `look` finds what has changed. */
+  /** Chains the plugin now, and after each change until the signal. If watching fails, the agent's resync finds changes. */
   keep(signal: AbortSignal): void {
     installBinary(pluginFolders.binaries, { isInImage, agentSocket: this.#entry.agentSocket })
     removeConfiguration('standalone')
     mkdirSync(configurationDirectory, { recursive: true })
-    this.look()
+    this.reconcile()
     this.#watch(signal)
   }
 
@@ -83,14 +86,14 @@ export class ChainedConfiguration {
     try {
       watch(configurationDirectory, { persistent: false, signal }, () => {
         stopPause()
-        stopPause = this.#clock.after(writersPauseMs, () => this.look())
+        stopPause = this.#clock.after(writersPauseMs, () => this.reconcile())
       }).on('error', notWatched)
     } catch (error) {
       notWatched(error)
     }
   }
 
-  look(): void {
+  reconcile(): void {
     const before = this.problem
     try {
       this.problem = this.#chain()
@@ -116,7 +119,7 @@ export class ChainedConfiguration {
   }
 }
 
-/** False where it was there already. */
+/** Returns false if the file already had this content. */
 function replace(directory: string, name: string, content: string, mode: number): boolean {
   mkdirSync(directory, { recursive: true })
   const path = join(directory, name)

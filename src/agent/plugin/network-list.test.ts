@@ -8,26 +8,26 @@ const chain = (name: string, content: object | string) =>
     chainNetwork({ name, content: typeof content === 'string' ? content : JSON.stringify(content) }, entry),
   )
 
-describe('the network that ours is chained to', () => {
+describe('the network that our plugin is chained to', () => {
   for (const [what, names, expected] of [
     ['is the first by name', ['10-flannel.conflist', '10-calico.conflist'], '10-calico.conflist'],
-    ['may be a single plugin’s', ['99-loopback.conf', '10-ptp.conf'], '10-ptp.conf'],
+    ['may be the file of a single plugin', ['99-loopback.conf', '10-ptp.conf'], '10-ptp.conf'],
     [
-      'is never one of our own, of either mode',
+      'is never our own file, of either mode',
       [...Object.values(ownFiles), '10-kindnet.conflist'],
       '10-kindnet.conflist',
     ],
-    ['is no file that runtimes pass over', ['00-readme.txt', '10-kindnet.conflist.new'], undefined],
+    ['is not a file that runtimes skip', ['00-readme.txt', '10-kindnet.conflist.new'], undefined],
   ] as const)
     test(what, () => assert.equal(chooseNetworkFile(names), expected))
 
-  test('comes after our file, whatever number it has', () => {
+  test('sorts after our file, whatever number it has', () => {
     for (const name of ['00-multus.conf', '05-cilium.conflist', '10-kindnet.conflist'])
       assert.equal([name, ownFiles.chained].sort()[0], ownFiles.chained)
   })
 })
 
-describe('our plugin in another’s network', () => {
+describe('our plugin in another plugin’s network', () => {
   const kindnet = {
     cniVersion: '0.3.1',
     name: 'kindnet',
@@ -35,19 +35,19 @@ describe('our plugin in another’s network', () => {
     plugins: [{ type: 'ptp', ipMasq: false }, { type: 'portmap' }],
   }
 
-  test('comes last, and all else stays: the name too, under which addresses were given', () => {
+  test('comes last, and everything else stays, also the name under which addresses were assigned', () => {
     assert.deepEqual(chain('10-kindnet.conflist', kindnet), {
       ...kindnet,
       plugins: [...kindnet.plugins, entry],
     })
   })
 
-  test('is there once, also where it is chained to what it was chained to before', () => {
+  test('is there once, even if the list already contains it', () => {
     const once = chain('10-kindnet.conflist', kindnet)
     assert.deepEqual(chain('10-kindnet.conflist', once), once)
   })
 
-  test('makes a list of a single plugin', () => {
+  test('turns the file of a single plugin into a list', () => {
     const single = { cniVersion: '1.0.0', name: 'lab', type: 'bridge', bridge: 'cni0' }
     assert.deepEqual(chain('10-lab.conf', single), {
       cniVersion: '1.0.0',
@@ -56,7 +56,7 @@ describe('our plugin in another’s network', () => {
     })
   })
 
-  test('is chained to nothing that is no network', () => {
+  test('is not chained to a file that is not a network configuration', () => {
     assert.throws(() => chain('10-half.conflist', '{"plugins": ['), /10-half\.conflist is not valid JSON/)
     for (const odd of [{}, [], 'null', { plugins: [] }, { name: 'x' }])
       assert.throws(() => chain('10-odd.conflist', odd), /10-odd\.conflist has neither plugins nor type/)

@@ -1,19 +1,19 @@
-/** One of the files in which a container runtime finds networks. */
+/** A network configuration file of the container runtime. */
 interface NetworkFile {
   readonly name: string
   readonly content: string
 }
 
-/** What our plugin reads on its standard input, beside what the runtime adds. */
+/** Our plugin's entry in a network list. The plugin reads it on its standard input, with fields that the runtime adds. */
 export interface PluginEntry {
   readonly type: string
   readonly agentSocket: string
 }
 
-/** What this agent has written, in either mode. Each sorts before what others usually have: the runtime takes the first. */
+/** The file that the agent writes in each mode. The runtime uses the first file by name, so these sort before usual names. */
 export const ownFiles = { standalone: '05-sallyport.conflist', chained: '0-sallyport.conflist' } as const
 
-/** The file that the runtime would take if ours were not there, as runtimes choose: the first by name. */
+/** The file that the runtime would use without ours: the first by name. */
 export function chooseNetworkFile(names: readonly string[]): string | undefined {
   const own: readonly string[] = Object.values(ownFiles)
   return names
@@ -23,8 +23,9 @@ export function chooseNetworkFile(names: readonly string[]): string | undefined 
 }
 
 /**
- * The other plugin's network with ours as its last plugin. The name stays, and with it what plugins keep by it (addresses
- * given, results of earlier pods): a pod that came by one list can go by the other. Throws where the file is no network.
+ * Returns the other plugin's network list with our plugin as its last plugin. The network keeps its name, because plugins
+ * store assigned addresses and results under it. So a pod that was added with one list can be deleted with the other.
+ * Throws if the file is not a network configuration.
  */
 export function chainNetwork({ name: file, content }: NetworkFile, entry: PluginEntry): string {
   const { plugins, ...list } = parseList(file, content)
@@ -48,7 +49,7 @@ function parseList(file: string, content: string): NetworkList {
   if (Array.isArray(fields.plugins) && fields.plugins.length > 0) return fields as NetworkList
   if (typeof fields.type !== 'string')
     throw new Error(`network configuration ${file} has neither plugins nor type`)
-  /* A single plugin's file (.conf). A list is what runtimes make of it themselves. */
+  /* A file of a single plugin (.conf). Runtimes turn it into a list in the same way. */
   const { cniVersion = '0.2.0', name = '', ...plugin } = fields
   return { cniVersion, name, plugins: [plugin] }
 }

@@ -25,7 +25,7 @@ export function gatherRuntimeFolders({
   }
 }
 
-/** The mount that a path is on is the one with the longest path above it; of several on one path, the last. */
+/** A path belongs to the mount with the longest mount point above it. Of several mounts on one point, the last one counts. */
 export function mountStateOf(path: string, mountinfo: string): MountState {
   let [best, options] = ['', '']
   for (const line of mountinfo.split('\n')) {
@@ -51,7 +51,7 @@ function loopbackIn(folder: string): RuntimeFolders['binaries']['loopback'] {
   }
 }
 
-/** Pure. What would keep the runtime from starting pods. */
+/** Pure. Lists what would prevent the runtime from starting pods. */
 export function judgeRuntimeFolders({ binaries, configuration }: RuntimeFolders): readonly Finding[] {
   const findings: Finding[] = []
   for (const { path, isReadOnly } of [binaries, configuration])

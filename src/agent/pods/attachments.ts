@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Address } from '../../net/address.ts'
 import { replaceFile } from '../../runtime/replace-file.ts'
 
-/** A pod that this node's network has: what ADD made and DEL takes away. */
+/** A pod in this node's network. A CNI ADD creates it, and a DEL removes it. */
 export interface Attachment {
   readonly containerId: string
   readonly interfaceName: string
@@ -11,17 +11,17 @@ export interface Attachment {
   readonly addresses: readonly Address[]
   /** Host side of the veth. */
   readonly device: string
-  /** Known once the device exists; until then ADD is not finished. */
+  /** Set once the device exists. Without it the ADD has not finished. */
   readonly wired?: { readonly ifindex: number; readonly mac: string; readonly hostMac: string }
-  /** Another plugin has made the device, and takes it away. */
+  /** Another plugin created the device, and deletes it. */
   readonly isChained?: boolean
-  /** CLOCK_MONOTONIC in nanoseconds: mappings of the address that are older are its predecessor's. */
+  /** CLOCK_MONOTONIC in nanoseconds. Older mappings of the address belong to the pod that had it before. */
   readonly sinceNs: bigint
 }
 
 /**
- * The attachments of this node, one file each, so that an agent that is killed in the middle of an ADD knows at its next
- * start which address and which device were meant for whom.
+ * The attachments of this node, one file each. If an agent is killed during an ADD, the next one reads there which address
+ * and which device were meant for which pod.
  */
 export class Attachments {
   readonly #directory: string
@@ -44,7 +44,7 @@ export class Attachments {
     return [...this.#byContainer.values()]
   }
 
-  /** Written before it counts. */
+  /** Writes the file first, so that no attachment is in use that a restart would forget. */
   put(attachment: Attachment): void {
     replaceFile(this.#path(attachment.containerId), encode(attachment), 0o600)
     this.#byContainer.set(attachment.containerId, attachment)
@@ -55,7 +55,7 @@ export class Attachments {
     this.#byContainer.delete(containerId)
   }
 
-  /** The runtime chooses the id: only what cannot leave the directory becomes a file's name. */
+  /** The runtime chooses the id. Characters that could lead out of the directory are replaced. */
   #path(containerId: string): string {
     return join(this.#directory, `${containerId.replaceAll(/[^a-zA-Z0-9_-]/g, '_')}.json`)
   }
@@ -70,6 +70,6 @@ function readAttachment(path: string): Attachment | undefined {
     const parsed = JSON.parse(readFileSync(path, 'utf8')) as Attachment & { sinceNs: string }
     return { ...parsed, sinceNs: BigInt(parsed.sinceNs) }
   } catch {
-    return undefined /* a crash of the machine may leave an empty file; its container is gone, too */
+    return undefined /* a crash of the machine may leave an empty file, and its container is gone as well */
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { describeBypass } from './bypassed-policies.ts'
 
-test('who enforces NetworkPolicies where selected packets do not pass is named, once each', () => {
+test('each product that enforces NetworkPolicies in netfilter is named once', () => {
   const chains = [
     { table: 'filter', name: 'cali-FORWARD' },
     { table: 'filter', name: 'cali-from-wl-dispatch' },
@@ -14,7 +14,7 @@ test('who enforces NetworkPolicies where selected packets do not pass is named, 
   assert.match(told[1] ?? '', /^kube-network-policies enforces/)
 })
 
-test('chains that forward and masquerade are no such thing', () => {
+test('chains that only forward and masquerade are not reported', () => {
   const chains = ['KUBE-FORWARD', 'FORWARD', 'KUBE-POSTROUTING', 'FLANNEL-FWD']
   assert.deepEqual(
     describeBypass(

@@ -1,7 +1,7 @@
 import type { NetworkPolicyMode } from '../../decide/world.ts'
 import type { Chain } from '../../linux/netfilter.ts'
 
-/** Who enforces NetworkPolicies in the kernel's netfilter, by the chains and tables that they are known to make. */
+/** Products that enforce NetworkPolicies in the kernel's netfilter, with the chains and tables that they make. */
 const enforcers: readonly (readonly [name: string, pattern: RegExp])[] = [
   ['Calico', /^cali-/],
   ['kube-router', /^KUBE-(NWPLCY|ROUTER-FORWARD)/],

@@ -25,23 +25,24 @@ interface ChainedPodsOptions extends Admission {
 }
 
 /**
- * Pods that another plugin wires. Ours comes after it: the programs go on the device that is there, and ADD is answered
- * when the pod's entries are in the tables. Nothing of the other's is changed, and its devices are never taken away.
+ * Pods that another plugin wires. Our plugin runs after it. The agent attaches its programs to the device that the other
+ * plugin made, and answers the ADD when the pod's entries are in the tables. It changes nothing that the other plugin made,
+ * and never deletes its devices.
  */
 export class ChainedPods {
   readonly #options: ChainedPodsOptions
-  /** By pod, why it could not be taken in: it leaves as if no policy selected it. */
-  readonly #strangers = new Map<string, string>()
+  /** By pod: why the agent could not attach its programs. Such a pod's traffic leaves as if no policy selected it. */
+  readonly #unattached = new Map<string, string>()
 
   constructor(options: ChainedPodsOptions) {
     this.#options = options
   }
 
   get problems(): readonly string[] {
-    const strangers = [...this.#strangers].map(
+    const unattached = [...this.#unattached].map(
       ([pod, reason]) => `No egress policy applies to pod ${pod}: ${reason}`,
     )
-    return [...strangers, ...describeBypass(listChains(), this.#options.networkPolicies)]
+    return [...unattached, ...describeBypass(listChains(), this.#options.networkPolicies)]
   }
 
   async handle(request: CniRequest): Promise<undefined> {
@@ -76,14 +77,14 @@ export class ChainedPods {
         'ADD has no prevResult: in chained mode this plugin must come after the plugin that wires pods',
       )
     await untilKnown(this.#options, pod)
-    this.#take({ containerId, interfaceName, pod, result: prevResult }, netns)
+    this.#record({ containerId, interfaceName, pod, result: prevResult }, netns)
     await untilWritten(this.#options, pod)
-    this.#hook(containerId)
+    this.#attach(containerId)
     return undefined
   }
 
-  /** It hangs there since the tables were written, or another has the place: then the pod does not start. */
-  #hook(containerId: string): void {
+  /** The loop has attached the programs already, unless it failed. This attempt throws the reason, and the pod does not start. */
+  #attach(containerId: string): void {
     const { attachments, datapath } = this.#options
     const { wired, device } = attachments.get(containerId) ?? {}
     if (wired === undefined || device === undefined)
@@ -92,7 +93,7 @@ export class ChainedPods {
       datapath.attach(program, ifindex, direction)
   }
 
-  #take({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
+  #record({ containerId, interfaceName, pod, result }: Omit<CachedResult, 'netns'>, netns: string): void {
     const { attachments, clock } = this.#options
     const addresses = addressesOf(result)
     if (addresses.length === 0) throw new HttpError(500, 'the previous CNI plugin gave the pod no address')
@@ -102,13 +103,16 @@ export class ChainedPods {
     attachments.put({ containerId, interfaceName, pod, addresses, device, wired, isChained, sinceNs })
   }
 
-  /** What happened without us: pods that ran before the agent, or came while our plugin was not in the list; devices that are gone. */
+  /**
+   * Finds what happened without our plugin: pods that started before the agent or while our plugin was not in the list, and
+   * devices that were deleted.
+   */
   observe(devices: readonly NodeDevice[]): void {
     const { attachments, resultCache, isKnown } = this.#options
     const present = new Set(devices.map(({ index }) => index))
     for (const { containerId, wired } of attachments.list())
       if (wired === undefined || !present.has(wired.ifindex)) attachments.remove(containerId)
-    this.#strangers.clear()
+    this.#unattached.clear()
     const known = attachments.list().map(({ containerId }) => containerId)
     for (const cached of readResultCache(resultCache, known))
       if (
@@ -121,25 +125,26 @@ export class ChainedPods {
 
   #adopt(cached: CachedResult): void {
     const { netns } = cached
-    if (netns !== undefined && !existsSync(netns)) return /* what is left of a sandbox that has ended */
+    if (netns !== undefined && !existsSync(netns))
+      return /* the sandbox has ended, and only its record is left */
     try {
       if (netns === undefined)
         throw new Error(
           'the container runtime has not recorded its network namespace. Delete the pod so that it is created again.',
         )
-      this.#take(cached, netns)
+      this.#record(cached, netns)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      this.#strangers.set(`${cached.pod.namespace}/${cached.pod.name}`, reason)
+      this.#unattached.set(`${cached.pod.namespace}/${cached.pod.name}`, reason)
     }
   }
 
   #check(containerId: string): undefined {
     const wired: Attachment['wired'] = this.#options.attachments.get(containerId)?.wired
-    const isHooked = this.#options.datapath
+    const isAttached = this.#options.datapath
       .attachments()
       .some(({ program, ifindex }) => program === 'from_pod' && ifindex === wired?.ifindex)
-    if (!isHooked)
+    if (!isAttached)
       throw new HttpError(500, `program from_pod is not attached to the device of container ${containerId}`)
     return undefined
   }

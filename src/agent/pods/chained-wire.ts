@@ -4,8 +4,8 @@ import type { Netlink } from '../../linux/netlink.ts'
 import type { Wired } from './wire.ts'
 
 /**
- * The device pair by which another plugin has wired a pod. Neither its names nor its result are asked: the two ends name
- * each other by index, and nothing else is as sure to be the way that the pod's packets take.
+ * Finds the device pair with which another plugin wired a pod. It ignores device names and the plugin's result, and follows
+ * the index that each end has of the other. Only this shows which device the pod's packets really pass.
  */
 export function findWire(
   { netlink, machine }: { readonly netlink: Netlink; readonly machine: Machine },

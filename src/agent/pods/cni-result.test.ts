@@ -7,7 +7,7 @@ import { addressesOf, parseCached, readResultCache } from './cni-result.ts'
 
 const sandbox = '/run/netns/pod'
 
-/** As the plugins of containernetworking print it; in spec 0.3.1 each address has a version, too. */
+/** As the plugins of containernetworking print it. In spec 0.3.1 each address also has a version. */
 const ptp = {
   cniVersion: '0.3.1',
   interfaces: [
@@ -25,22 +25,22 @@ const bridge = {
   ],
 }
 
-describe('the result of the plugin before ours', () => {
+describe('the result of the previous plugin', () => {
   test('says which addresses the pod has', () => {
     assert.deepEqual(addressesOf(ptp), ['10.244.1.5'])
     assert.deepEqual(addressesOf(bridge), ['10.244.1.5', 'fd00:1::5'])
   })
 
-  test('need not say on which interface they are', () => {
+  test('may have addresses without an interface', () => {
     assert.deepEqual(addressesOf({ ips: [{ address: '192.168.7.2/32' }] }), ['192.168.7.2'])
   })
 
-  test('may name addresses of the node, which are none of the pod’s', () => {
+  test('may list addresses of the node, which are not the pod’s', () => {
     const ips = [{ interface: 0, address: '10.244.1.1/24' }, ...bridge.ips]
     assert.deepEqual(addressesOf({ ...bridge, ips }), ['10.244.1.5', 'fd00:1::5'])
   })
 
-  test('may be anything, and then says nothing', () => {
+  test('may be anything else, and then has no addresses', () => {
     for (const odd of [
       undefined,
       null,
@@ -54,7 +54,7 @@ describe('the result of the plugin before ours', () => {
   })
 })
 
-describe('a result that the runtime has kept', () => {
+describe('a result in the runtime’s cache', () => {
   const cached = {
     kind: 'cniCacheV1',
     containerId: 'c1',
@@ -69,7 +69,7 @@ describe('a result that the runtime has kept', () => {
     result: ptp,
   }
 
-  test('says whose it is', () => {
+  test('names its container and its pod', () => {
     assert.deepEqual(parseCached(cached), {
       containerId: 'c1',
       interfaceName: 'eth0',
@@ -79,7 +79,7 @@ describe('a result that the runtime has kept', () => {
     })
   })
 
-  test('says in which namespace the pod is, if not the plugin then the runtime, or nobody', () => {
+  test('has the pod’s namespace from the plugin, else from the runtime, else none', () => {
     const result = { interfaces: [{ name: 'cali1' }], ips: ptp.ips }
     assert.equal(parseCached({ ...cached, netns: '/run/netns/other' })?.netns, sandbox)
     assert.equal(parseCached({ ...cached, result, netns: '/run/netns/other' })?.netns, '/run/netns/other')
@@ -87,7 +87,7 @@ describe('a result that the runtime has kept', () => {
     assert.equal(parseCached({ ...cached, result: 'x' })?.netns, undefined)
   })
 
-  test('is read where the container is not known yet; half a file is not', () => {
+  test('is read if the container is not known yet and the file is complete', () => {
     const directory = mkdtempSync(join(tmpdir(), 'sallyport-results-'))
     try {
       for (const containerId of ['c1', 'c2'])
@@ -103,10 +103,10 @@ describe('a result that the runtime has kept', () => {
     } finally {
       rmSync(directory, { recursive: true })
     }
-    assert.deepEqual(readResultCache(directory, []), [], 'a runtime need not keep any')
+    assert.deepEqual(readResultCache(directory, []), [], 'a runtime may keep no results')
   })
 
-  test('is passed over where it is no pod’s, or of another kind', () => {
+  test('is skipped if it names no pod or has another kind', () => {
     for (const odd of [{ ...cached, cniArgs: [] }, { ...cached, kind: 'cniCacheV2' }, null, [], 'x'])
       assert.equal(parseCached(odd), undefined)
   })

@@ -4,8 +4,8 @@ import { type Address, parseAddress } from '../../net/address.ts'
 import type { Attachment } from './attachments.ts'
 
 /**
- * What another plugin has made, as it stands in a CNI result (cni.dev, spec 0.3.0 to 1.1.0). It is others' output: every
- * field may be missing, or something else.
+ * A CNI result of another plugin (cni.dev, spec 0.3.0 to 1.1.0). Any field may be missing or have another type, because
+ * other projects write it.
  */
 interface Result {
   readonly interfaces?: unknown
@@ -14,11 +14,11 @@ interface Result {
 
 interface ResultInterface {
   readonly name?: unknown
-  /** The pod's namespace; empty or absent: the node's. */
+  /** The path of the pod's network namespace. Empty or missing for an interface of the node. */
   readonly sandbox?: unknown
 }
 
-/** The pod's own addresses: a plugin may name others with the device of the node that they belong to. */
+/** The pod's own addresses. A plugin may also list addresses of the node, each with the node's device. */
 export function addressesOf(result: unknown): readonly Address[] {
   const { interfaces, ips } = objectOf(result) as Result
   const devices = listOf(interfaces).map((each) => objectOf(each) as ResultInterface)
@@ -38,22 +38,22 @@ function namespaceOf(result: unknown, interfaceName: string): string | undefined
   return typeof found?.sandbox === 'string' ? found.sandbox : undefined
 }
 
-/** The interface that a pod's own addresses are on, by the contract between kubelet and runtimes. */
+/** The interface with the pod's own addresses, as kubelet and runtimes agree. */
 export const podInterface = 'eth0'
 
-/** A pod that was wired before: what runtimes keep of every ADD, until the DEL. */
+/** A pod that was wired earlier. Runtimes keep the result of every ADD until the DEL. */
 export interface CachedResult {
   readonly containerId: string
   readonly interfaceName: string
   readonly pod: Attachment['pod']
-  /** The pod's namespace; undefined: neither plugin nor runtime has said. */
+  /** The path of the pod's network namespace. Undefined if neither the plugin nor the runtime recorded it. */
   readonly netns: string | undefined
   readonly result: unknown
 }
 
 /**
- * The cache of libcni, which containerd and CRI-O use, less the containers that are known: a file's name is
- * `network-container-interface`. One that is being written, or is no result, is passed over.
+ * Reads the cache of libcni, which containerd and CRI-O use. A file's name is `network-container-interface`. Files of known
+ * containers are skipped, and files that are half written or hold something else.
  */
 export function readResultCache(directory: string, known: readonly string[]): readonly CachedResult[] {
   let names: readonly string[]

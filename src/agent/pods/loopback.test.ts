@@ -8,7 +8,7 @@ import { bringUpLoopback } from './loopback.ts'
 
 const skip = privateNamespacesRefused
 
-test('lo of a new namespace is down, and up afterwards, with its addresses', { skip }, () => {
+test('lo of a new namespace is set up, and its addresses are returned', { skip }, () => {
   enterPrivateNamespaces()
   const isUp = (): boolean | undefined => {
     using netlink = new Netlink()

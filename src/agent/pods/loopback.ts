@@ -2,7 +2,7 @@ import { listAddresses } from '../../linux/device-addresses.ts'
 import { findDevice, setDevice } from '../../linux/devices.ts'
 import type { Machine } from '../../linux/machine.ts'
 
-/** Sets `lo` of a pod's namespace up, and answers with its addresses as prefixes. It does nothing to one that is up. */
+/** Sets `lo` of a pod's namespace up if it is down, and returns its addresses as prefixes. */
 export function bringUpLoopback(machine: Machine, netns: string): readonly string[] {
   return machine.inNamespace(netns, (netlink) => {
     const device = findDevice(netlink, 'lo')

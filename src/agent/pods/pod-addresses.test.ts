@@ -6,12 +6,12 @@ import { chooseAddress, routerAddress } from './pod-addresses.ts'
 const prefix = (text: string): Prefix => parsePrefix(text) as Prefix
 const none = (): boolean => false
 
-test('the first address is the router’s, the next the first pod’s', () => {
+test('the router has the first address, and the first pod the next one', () => {
   assert.equal(routerAddress(prefix('10.244.1.0/24')), '10.244.1.1')
   assert.equal(chooseAddress(prefix('10.244.1.0/24'), none, 0)?.address, '10.244.1.2')
 })
 
-test('an address that was just left is the last to be given again', () => {
+test('an address that was just released is the last to be assigned again', () => {
   const seen = new Set<string>()
   let last = 0
   for (let count = 0; count < 253; count++) {
@@ -25,7 +25,7 @@ test('an address that was just left is the last to be given again', () => {
   assert.equal(chooseAddress(prefix('10.244.1.0/24'), none, last)?.address, '10.244.1.2')
 })
 
-test('a taken address is passed over, and a used up prefix gives none', () => {
+test('a taken address is skipped, and a full prefix yields no address', () => {
   assert.equal(
     chooseAddress(prefix('10.244.1.0/24'), (address) => address === '10.244.1.2', 0)?.address,
     '10.244.1.3',
@@ -37,6 +37,6 @@ test('a taken address is passed over, and a used up prefix gives none', () => {
   assert.equal(chooseAddress(prefix('10.244.1.0/31'), none, 0), undefined)
 })
 
-test('IPv6 prefixes are large enough to look only at their beginning', () => {
+test('only the beginning of an IPv6 prefix is used', () => {
   assert.equal(chooseAddress(prefix('fd00::/64'), none, 0)?.address, 'fd00::2')
 })

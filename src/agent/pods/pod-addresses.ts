@@ -2,22 +2,22 @@ import type { Address } from '../../net/address.ts'
 import { addressAt, familyOfPrefix, type Prefix, prefixLength } from '../../net/prefix.ts'
 
 /**
- * The address that pods of this prefix take for their router: its first. No device has it; a permanent neighbour entry
- * in each pod answers for it, and what is sent there is the datapath's.
+ * The first address of the prefix, which its pods use as their router. No device has it. Each pod has a permanent neighbour
+ * entry for it, and the datapath handles the packets.
  */
 export function routerAddress(prefix: Prefix): Address {
   return addressAt(prefix, 1)
 }
 
-/** How many addresses of a prefix pods can have: all but its own, the router's, and the last (IPv4's broadcast). */
+/** How many pods fit into a prefix: all addresses but the network's, the router's and the last (broadcast in IPv4). */
 function usableCount(prefix: Prefix): number {
   const bits = (familyOfPrefix(prefix) === 4 ? 32 : 128) - prefixLength(prefix)
   return bits <= 1 ? 0 : Math.min(2 ** Math.min(bits, 16), 65536) - 3
 }
 
 /**
- * A free address for a new pod: the next after `last` that is not taken, so that an address that a pod just left is the
- * last to be given again. Undefined when the prefix is used up.
+ * Chooses an address for a new pod: the first free one after `last`. So an address that was just released is assigned again
+ * as late as possible. Undefined if no address is free.
  */
 export function chooseAddress(
   prefix: Prefix,

@@ -4,16 +4,16 @@ import type { Attachment } from './attachments.ts'
 
 export interface Admission {
   readonly clock: Clock
-  /** Is the pod in what the tables are computed from? */
+  /** Whether the agent's watch has shown the pod, so that the tables can include it. */
   readonly isKnown: (pod: Attachment['pod']) => boolean
-  /** Resolves when tables that hold everything known now are written. */
+  /** Resolves when the tables are written with everything that is known now. */
   readonly settle: () => Promise<void>
 }
 
-/** How long an ADD waits for the pod to appear in the agent's own watch; the runtime saw it in another. */
+/** How long an ADD waits until the agent's watch shows the pod. The kubelet has its own watch, which may be earlier. */
 const knownWithinMs = 5_000
 
-/** Before a pod gets anything: without its labels nobody knows what holds for it. */
+/** Waits until the pod is known. Without its labels the agent cannot tell which policies select it. */
 export async function untilKnown({ clock, isKnown }: Admission, pod: Attachment['pod']): Promise<void> {
   for (const until = clock.monotonicMs() + knownWithinMs; !isKnown(pod); await clock.sleep(5))
     if (clock.monotonicMs() > until)
@@ -23,7 +23,7 @@ export async function untilKnown({ clock, isKnown }: Admission, pod: Attachment[
       )
 }
 
-/** Before an ADD is answered: no first packet meets tables without its pod. */
+/** Waits until the tables include the pod, so that an answered ADD means that its first packet is treated by its policies. */
 export async function untilWritten({ settle, isKnown }: Admission, pod: Attachment['pod']): Promise<void> {
   try {
     await settle()

@@ -19,12 +19,12 @@ interface PodNetworkOptions extends Admission {
   readonly netlink: Netlink
   readonly machine: Machine
   readonly attachments: Attachments
-  /** Of this node, as the API server has given them; undefined until it is known. */
+  /** The pod CIDRs of this node's Node object. Undefined until the object is known. */
   readonly podCIDRs: () => readonly Prefix[] | undefined
   readonly mtu: () => number | undefined
 }
 
-/** Wires pods as the CNI plugin asks, and answers an ADD only when the pod's entries are in the tables. */
+/** Wires pods for the CNI plugin. It answers an ADD only when the pod's entries are in the tables. */
 export class PodNetwork {
   readonly #options: PodNetworkOptions
   readonly #lastIndexByPrefix = new Map<Prefix, number>()
@@ -37,13 +37,13 @@ export class PodNetwork {
     return strayPodProblems(this.#options.attachments.list(), this.#options.podCIDRs())
   }
 
-  /** What happened without us: an ADD that was cut off, pods that ended while there was no agent to ask. */
+  /** Removes what was left over while no agent ran: incomplete ADDs, and pods that ended. */
   observe(devices: readonly NodeDevice[]): void {
     const { attachments, netlink } = this.#options
     const present = new Set(devices.map(({ index }) => index))
     for (const { containerId, device, isChained, wired } of attachments.list()) {
       if (!isChained && wired !== undefined && present.has(wired.ifindex)) continue
-      if (!isChained) unwirePod(netlink, device) /* else it is another plugin's */
+      if (!isChained) unwirePod(netlink, device) /* a chained device belongs to another plugin */
       attachments.remove(containerId)
     }
   }
@@ -85,7 +85,7 @@ export class PodNetwork {
     return prefixes
   }
 
-  /** Recorded before it is made: whatever a crash leaves has an owner. */
+  /** Records the attachment before it creates the device, so that a crash leaves no device without a record. */
   #wire(containerId: string, interfaceName: string, netns: string, pod: Attachment['pod']): Attachment {
     const { attachments, netlink, machine, datapath, clock, mtu } = this.#options
     const size = mtu()
@@ -136,7 +136,7 @@ export class PodNetwork {
     return chosen.address
   }
 
-  /** A container that is not known has been removed already, which is what was asked for. */
+  /** Succeeds for an unknown container, because it was removed before. */
   async #remove(containerId: string): Promise<undefined> {
     const { attachments, netlink } = this.#options
     const attachment = attachments.get(containerId)

@@ -11,12 +11,12 @@ import type { Attachment, Attachments } from './attachments.ts'
 import { ChainedPods } from './chained-pods.ts'
 import { PodNetwork } from './pod-network.ts'
 
-/** This node's pods: wired by the agent, or in chained mode by another plugin. */
+/** This node's pods. The agent wires them, or in chained mode another plugin does. */
 export interface Pods {
   /** One sentence each. */
   readonly problems: readonly string[]
   handle(request: CniRequest): Promise<CniResult | undefined>
-  /** Notes what happened to pods without the agent. */
+  /** Finds what happened to pods while no agent ran. */
   observe(devices: readonly NodeDevice[]): void
 }
 
@@ -29,14 +29,14 @@ interface PodsOptions {
   readonly resultCache: string
 }
 
-/** What the rest of the agent knows. */
+/** What pods need from the rest of the agent. */
 interface PodsContext {
   readonly attachments: Attachments
   readonly node: () => WorldNode | undefined
   readonly pod: (namespace: string, name: string) => ObservedPod | undefined
-  /** Of the tunnel's device; undefined until there is one. */
+  /** The MTU of the tunnel device. Undefined until the device exists. */
   readonly mtu: () => number | undefined
-  /** Resolves when tables that hold everything known now are written. */
+  /** Resolves when the tables are written with everything that is known now. */
   readonly settle: () => Promise<void>
 }
 

@@ -8,7 +8,7 @@ const refusal = (pod: string, networkPolicy = 'default/deny') => ({
   policies: ['CiliumEgressGatewayPolicy outpost'],
 })
 
-test('a refused pod is named with its NetworkPolicy, its egress policy and the way out', () => {
+test('a refused pod is named with its NetworkPolicy, its egress policy and the remedy', () => {
   const [told = '', ...more] = describeRefusals([refusal('xwing')])
   assert.deepEqual(more, [])
   assert.match(told, /^NetworkPolicy default\/deny restricts the egress of pod default\/xwing\./)
@@ -26,6 +26,6 @@ test('pods that the same objects select share a sentence, and only the first thr
   assert.match(told[1] ?? '', /^NetworkPolicy default\/n restricts the egress of pod default\/f\./)
 })
 
-test('where nobody is refused, nothing is said', () => {
+test('without refused pods there is no message', () => {
   assert.deepEqual(describeRefusals([]), [])
 })

@@ -1,6 +1,6 @@
 import type { Refusal } from '../../decide/tables.ts'
 
-/** More names would not help who reads them. */
+/** More names would not help the reader. */
 const maxPodsNamed = 3
 
 /** One sentence for all pods that the same NetworkPolicies and egress policies select. */

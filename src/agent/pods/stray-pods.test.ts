@@ -21,12 +21,12 @@ test('after the Node was registered again with other prefixes, the pods that kep
   assert.match(problem, /pod CIDRs \(10\.244\.9\.0\/24\).*Delete default\/a so that/)
 })
 
-test('of many pods some are named and the others counted', () => {
+test('if there are many such pods, five are named and the others counted', () => {
   const pods = [...'abcdefg'].map((name, index) => pod(name, `10.244.1.${index + 2}`))
   assert.match(strayPodProblems(pods, prefixes('10.244.9.0/24')).join(), /default\/e and 2 more/)
 })
 
-test('a node that has no prefixes yet says nothing of its pods', () => {
+test('a node without prefixes reports no stray pods', () => {
   assert.deepEqual(strayPodProblems([pod('a', '10.244.1.2')], undefined), [])
   assert.deepEqual(strayPodProblems([pod('a', '10.244.1.2')], []), [])
 })

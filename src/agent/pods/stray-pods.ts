@@ -1,18 +1,18 @@
 import type { Address } from '../../net/address.ts'
 import { contains, type Prefix } from '../../net/prefix.ts'
 
-/** A pod that runs here, and the addresses that it was given. */
+/** A pod of this node, and the addresses that were assigned to it. */
 interface PodWithAddresses {
   readonly pod: { readonly namespace: string; readonly name: string }
   readonly addresses: readonly Address[]
 }
 
-/** So many are named; the others are counted. */
+/** How many pods the message names. The others are counted. */
 const named = 5
 
 /**
- * Pods whose addresses are outside this node's pod CIDRs, which happens when a Node object is deleted and registered again with
- * other prefixes. Other nodes find pods by the prefixes of Node objects, so they cannot reach these.
+ * Names pods whose addresses are outside this node's pod CIDRs. This happens if a Node object is deleted and registered again
+ * with other prefixes. Other nodes find pods by the prefixes of Node objects, so they cannot reach these pods.
  */
 export function strayPodProblems(
   attachments: readonly PodWithAddresses[],

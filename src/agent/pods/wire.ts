@@ -23,7 +23,7 @@ export interface Wired {
   readonly hostMac: string
 }
 
-/** Device names have 15 characters at most. A container's second interface is another device. */
+/** A name within the kernel's limit of 15 characters. Each interface of a container has its own device. */
 export function hostDeviceName(containerId: string, interfaceName: string): string {
   return `sp${createHash('sha256').update(`${containerId}/${interfaceName}`).digest('hex').slice(0, 12)}`
 }
@@ -35,8 +35,8 @@ function hostPrefix(address: Address): Prefix {
 const everything = { 4: parsePrefix('0.0.0.0/0') as Prefix, 6: parsePrefix('::/0') as Prefix }
 
 /**
- * Wires a pod. `attach` hangs the programs on the host side before either end is up: not one packet passes without them.
- * What an ADD that was cut off left behind is replaced.
+ * Wires a pod. `attach` attaches the programs to the host side before either end is up, so that no packet passes without
+ * them. A device that an interrupted ADD left is replaced.
  */
 export function wirePod(
   { netlink, machine }: { readonly netlink: Netlink; readonly machine: Machine },
@@ -68,7 +68,7 @@ export function wirePod(
   return { ifindex: host.index, mac, hostMac: host.mac }
 }
 
-/** The pod's side: everything goes to the router, whose MAC is that of the host side. */
+/** Configures the pod's side. The pod sends everything to the router's MAC, which is the MAC of the host side. */
 function configureInside(netlink: Netlink, wire: Wire, routerMac: string): string {
   const device = findDevice(netlink, wire.interfaceName)
   if (device?.mac === undefined)
@@ -93,7 +93,7 @@ function defaultRoute(router: Address, ifindex: number): Route {
   return { destination: everything[familyOf(router)], kind: 'unicast', via: router, ifindex }
 }
 
-/** The other end, routes and neighbours go with the device. A device that is gone is no error. */
+/** Deletes the device. The kernel deletes the other end, its routes and neighbours with it. A missing device is not an error. */
 export function unwirePod(netlink: Netlink, device: string): void {
   const found = findDevice(netlink, device)
   if (found !== undefined) deleteDevice(netlink, found.index)

@@ -11,8 +11,8 @@ const maxSamples = 256
 export const keptPort = 3
 
 /**
- * How full a pool is towards one destination. The kernel keeps no count: the agent looks at some of the ports. Those that
- * are kept for quiet pods say nothing about the others.
+ * How full a pool is towards one destination. The kernel keeps no count, so the agent samples some of the ports. Ports that
+ * are kept for pods with few flows are left out, because they say nothing about the others.
  */
 export function measureFullness(datapath: Datapath, port: FlowKey, random: Random): Fullness {
   const blocks = datapath.tables.pools.get({ address: port.source, purpose: 'egress' }) ?? []

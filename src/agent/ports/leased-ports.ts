@@ -22,29 +22,29 @@ import { Sweep } from './sweep.ts'
 
 interface LeasedPortsOptions {
   readonly datapath: Datapath
-  /** How long leased ports stay unused before they are given back. */
+  /** Leased ports are returned after they have been idle for this long. */
   readonly idleMs: number
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
-  /** This node's tables change. */
+  /** Called when this node's tables change. */
   readonly onChange: () => void
-  /** Writes what this node says of ports. */
+  /** Writes this node's report about ports. */
   readonly report: (status: PortReport) => Promise<void>
 }
 
 const maxSweepMs = 60_000
 const minSweepMs = 1_000
-/** When others wait for ports, or a pod comes close to its limit. */
+/** The pause between sweeps while other nodes wait for ports, or a pod comes close to its limit. */
 const sweepAgainMs = 100
 
-/** Pressure on several pools, and what several addresses' tables hold, go out together. */
+/** Within this time, pressure on several pools and changes of several tables go into one report. */
 const reportTogetherMs = 2
 
-/** Connections that are opened together are there within so long. */
+/** Connections that are opened together all arrive within this time. */
 const burstMs = 20
 
-/** Carries out what `stepPorts` decides, and tells it what the datapath says of ports. */
+/** Carries out what `stepPorts` decides, and passes on what the datapath reports about ports. */
 export class LeasedPorts {
   readonly #options: LeasedPortsOptions
   readonly #sweep = new Sweep()
@@ -60,7 +60,7 @@ export class LeasedPorts {
     this.#reporting = new Loop({ ...options, name: 'leases', run: () => this.#report() })
   }
 
-  /** One moment of it; later ones are other objects. */
+  /** The state at this moment. It is never changed, only replaced. */
   get state(): PortState {
     return this.#state
   }
@@ -116,13 +116,13 @@ export class LeasedPorts {
     }
   }
 
-  /** Each report is waited for: this node waits for ports, and other nodes wait for what it confirms. */
+  /** Each report is awaited, because this node waits for ports, and other nodes wait for its confirmations. */
   async #report(): Promise<void> {
     await this.#options.clock.sleep(reportTogetherMs)
     await this.#options.report(portReport(this.#state))
   }
 
-  /** A burst is over before its second record is due: how many flows it cost stands in the table. */
+  /** A burst is over before its second record arrives. The table says how many flows found no port. */
   async #followPressure(signal: AbortSignal): Promise<void> {
     const { datapath, clock, random } = this.#options
     for await (const { port, refused } of datapath.pressure(signal)) {
@@ -141,7 +141,7 @@ export class LeasedPorts {
     return this.#options.datapath.tables.pool_pressures.get({ address, purpose: 'egress' })?.refused
   }
 
-  /** Sweeps take at most a tenth of the time: a node may have half a million flows. */
+  /** Sweeps take at most a tenth of the time, because a node may have half a million flows. */
   #sweepSoon(): void {
     if (this.#isSweepDue) return
     this.#isSweepDue = true

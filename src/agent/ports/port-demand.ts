@@ -34,7 +34,7 @@ import {
 
 type EventOf<K extends PortEvent['kind']> = Extract<PortEvent, { readonly kind: K }>
 
-/** What this node requests, uses and gives back of leased ports, as events change it. Time is an argument. */
+/** What this node demands, uses and returns of leased ports, as events change it. Time is an argument. */
 export function stepPorts(state: PortState, event: PortEvent, nowMs: number): PortStep {
   switch (event.kind) {
     case 'restored':
@@ -64,7 +64,7 @@ function observe(before: PortState, world: LeaseWorld, nowMs: number): PortState
   return { ...state, since: trackLeases(state.since, world, slot) }
 }
 
-/** What the agent before had requested and given back. */
+/** Reads what the previous agent had demanded and returned. */
 function readStatus(state: PortState, world: LeaseWorld, nowMs: number): PortState {
   const own = egressNodeOf(world)
   const requests = (own?.status?.demand ?? []).flatMap(({ address: text, blocks }) => {
@@ -80,7 +80,7 @@ function readStatus(state: PortState, world: LeaseWorld, nowMs: number): PortSta
   }
 }
 
-/** An object that was deleted and created again has other leases, whatever they look like. */
+/** If an object was deleted and created again, the leases of the old object do not count any more. */
 function forgetOthers(state: PortState, leases: ReadonlyMap<Address, AddressLeases>): PortState {
   const isSame = ([address]: readonly [Address, unknown]): boolean =>
     !state.known.has(address) || state.known.get(address)?.uid === leases.get(address)?.uid
@@ -92,7 +92,7 @@ function forgetOthers(state: PortState, leases: ReadonlyMap<Address, AddressLeas
   }
 }
 
-/** What was given back and is no lease of this node any more is done. */
+/** Forgets a released block when it is no longer a lease of this node. */
 function noteApplied(before: PortState, { world, tables }: EventOf<'applied'>, nowMs: number): PortStep {
   const leases = leasesByAddress(world.egressAddresses)
   const { slot } = tables.self
@@ -136,7 +136,7 @@ function noteApplied(before: PortState, { world, tables }: EventOf<'applied'>, n
   return { state, effects: [...effects, { kind: 'report' }, ...sweep] }
 }
 
-/** Of which addresses nodes want more than there is, and what this node is to return. */
+/** The addresses of which nodes demand more than there is, and how many blocks this node is to return. */
 function shortages(
   leases: ReadonlyMap<Address, AddressLeases>,
   slot: number | undefined,
@@ -151,12 +151,12 @@ function shortages(
   )
 }
 
-/** What others ask for, and what has left the pools for it: after a change of these, blocks may be free to return. */
+/** A key of shortages and pool sizes. If it changes, blocks may have become free to return. */
 function pressOf({ short, poolSizes }: PortState): string {
   return JSON.stringify([...short].map(([address, blocks]) => [address, blocks, poolSizes.get(address)]))
 }
 
-/** A node without a floor must not wait for its first flow to find no port. */
+/** A node without a floor demands ports before its first flow needs one. */
 function requestFirst(state: PortState, slot: number | undefined, nowMs: number): PortState {
   if (slot === undefined) return state
   const missing = [...state.wanted].filter(
@@ -189,8 +189,8 @@ function noteFulfilled(state: PortState, nowMs: number): PortStep {
 }
 
 /**
- * The node now keeps what it was about to give back, which is for its own tables; or requests more, which is for others; or
- * neither.
+ * Three outcomes: the node keeps blocks that it was about to return, which changes its own tables. Or it demands more, which
+ * goes into its report. Or it does neither.
  */
 function notePressure(
   before: PortState,

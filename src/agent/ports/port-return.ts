@@ -10,7 +10,10 @@ import {
   union,
 } from './port-state.ts'
 
-/** Of what is leaving, what goes also if this node runs low: because others lack it, or because no new flow may have it. */
+/**
+ * Leaving blocks that are returned even if this node runs low, because other nodes lack ports or new flows may not use the
+ * blocks.
+ */
 export function blocksToReturn(
   { leaving, released, short, usable }: PortState,
   address: Address,
@@ -20,7 +23,7 @@ export function blocksToReturn(
   return new Set([...all.slice(0, asked), ...all.filter((block) => !usable.has(block))])
 }
 
-/** Gives back what has been idle, and what others lack. */
+/** Returns blocks that have been idle, and blocks that other nodes lack. */
 export function noteSwept(
   before: PortState,
   uses: ReadonlyMap<Address, AddressUse>,
@@ -76,7 +79,7 @@ function sizesOf({ leaving, released }: PortState): string {
   return JSON.stringify([leaving, released].map((all) => [...all].map(([of, { size }]) => [of, size])))
 }
 
-/** Two digits: a status that changed with each connection would wake the operator for each. */
+/** Rounds to two digits, because a status that changed with each connection would wake the operator each time. */
 function heaviestPods(
   { short, podNames }: PortState,
   uses: ReadonlyMap<Address, AddressUse>,
@@ -89,7 +92,7 @@ function heaviestPods(
   })
 }
 
-/** While nodes want more than there is, this one asks for no more than its flows need. */
+/** While nodes demand more than there is, this node demands no more than its flows need. */
 function requestNeeded(state: PortState, address: Address, most: number, nowMs: number): PortState {
   const request = state.requests.get(address)
   if (request === undefined || nowMs - request.askedAtMs < settledAfterMs) return state
@@ -103,10 +106,10 @@ function requestNeeded(state: PortState, address: Address, most: number, nowMs: 
   return { ...state, requests, unfulfilled: new Set([...state.unfulfilled].filter((of) => of !== address)) }
 }
 
-/** A burst that was refused comes again within a second, and is counted then. */
+/** Flows of a burst that found no port try again within a second, and are counted then. */
 const settledAfterMs = 2_000
 
-/** A block that the pool has still (writing it failed) is as good as used. */
+/** A block that is still in the pool, because writing the pool failed, counts as used. */
 function usedBlocks(
   { since, leaving }: PortState,
   address: Address,
@@ -117,7 +120,7 @@ function usedBlocks(
   return new Set([...(used.get(address) ?? []), ...inPool])
 }
 
-/** The request no longer counts what was given back, or what the operator could not grant when it was wanted. */
+/** The demand no longer counts blocks that were returned, or blocks that the operator could not grant at the time. */
 function lowerRequest(state: PortState, address: Address, nowMs: number): PortState {
   const request = state.requests.get(address)
   if (request === undefined) return state

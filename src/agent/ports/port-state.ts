@@ -7,71 +7,71 @@ import type { OwnLeases, World } from '../../decide/world.ts'
 import type { Address } from '../../net/address.ts'
 
 type Status = NonNullable<EgressNode['status']>
-/** What a node reports of leased ports. */
+/** A node's report about leased ports. */
 export type PortReport = {
   readonly [K in 'demand' | 'confirmed' | 'released' | 'heaviest']: NonNullable<Status[K]>
 }
-/** Of the world, what this node's leases depend on. */
+/** The part of the world that this node's leases depend on. */
 export type LeaseWorld = Pick<World, 'self' | 'egressNodes' | 'egressAddresses'>
 
-/** What flows have of an egress IP. */
+/** How flows use an egress IP. */
 export interface AddressUse {
-  /** By block, how many. */
+  /** How many flows each block has. */
   readonly flows: ReadonlyMap<number, number>
-  /** How many go to the destination that most go to. */
+  /** How many flows go to the destination with most flows. */
   readonly most: number
-  /** The pod that has most of them. */
+  /** The pod with most flows. */
   readonly heaviest?: { readonly pod: Address; readonly connections: number }
 }
 
 export type BlocksByAddress = ReadonlyMap<Address, ReadonlySet<number>>
 
 /**
- * What this node requests, uses and gives back of leased ports. It is replaced, never changed. In memory alone: an agent that
- * starts again reads from the kernel what is in use, and from its own status what it had requested and given back.
+ * What this node demands, uses and returns of leased ports. It is replaced, never changed, and kept in memory only. An agent
+ * that starts again reads from the kernel which ports are in use, and from its own status what it had demanded and returned.
  */
 export interface PortState {
   readonly idleMs: number
   readonly requests: ReadonlyMap<Address, LeaseRequest>
   readonly windows: ReadonlyMap<Address, Window>
-  /** Flows that have found no port, ever, as the datapath last said. */
+  /** How many flows have found no port since load, by the datapath's last count. */
   readonly refused: ReadonlyMap<Address, number>
-  /** Addresses of which more was requested than is in use yet. */
+  /** Addresses of which this node demanded more than it uses yet. */
   readonly unfulfilled: ReadonlySet<Address>
   readonly usedAtMs: ReadonlyMap<Address, ReadonlyMap<number, number>>
   readonly since: OwnLeases['since']
-  /** Blocks that nothing new uses any more. */
+  /** Blocks that new flows do not use any more. */
   readonly leaving: BlocksByAddress
   readonly released: BlocksByAddress
-  /** Blocks by lease, without those that are ending. */
+  /** Leased blocks, without those that are ending. */
   readonly held: ReadonlyMap<Address, readonly number[]>
-  /** The leases by which the tables were written. */
+  /** The leases with which the tables were written. */
   readonly known: ReadonlyMap<Address, AddressLeases>
   readonly confirmed: PortReport['confirmed']
-  /** Since when gateways have kept this node from what it has by lease, and which. */
+  /** Which gateways keep this node from using its leases because they have not confirmed, and since when. */
   readonly waiting: ReadonlyMap<Address, { readonly gateways: readonly string[]; readonly sinceMs: number }>
   readonly hasReadStatus: boolean
-  /** Blocks of each pool, leased or not. */
+  /** The number of blocks in each pool, leased or not. */
   readonly poolSizes: ReadonlyMap<Address, number>
-  /** Addresses of which nodes want more than there is, and how many blocks this node is to return. */
+  /** Addresses of which nodes demand more than there is, and how many blocks this node is to return. */
   readonly short: ReadonlyMap<Address, number>
-  /** Addresses that new flows of this node's pods may have. */
+  /** Addresses that new flows of this node's pods may use. */
   readonly wanted: ReadonlySet<Address>
-  /** Blocks that new flows may have. */
+  /** Blocks that new flows may use. */
   readonly usable: ReadonlySet<number>
   readonly podNames: ReadonlyMap<Address, string>
-  /** Of addresses of which nodes want more than there is. */
+  /** Only for addresses of which nodes demand more than there is. */
   readonly heaviest: PortReport['heaviest']
 }
 
 export type PortEvent =
-  /** The pools as the kernel has them from the agent before: what is in them is in use. */
+  /** The pools that the previous agent left in the kernel. Their blocks are in use. */
   | { readonly kind: 'restored'; readonly pools: ReadonlyMap<Address, readonly number[]> }
   /** Every watch has listed. Comes before each decision. */
   | { readonly kind: 'observed'; readonly world: LeaseWorld }
-  /** The kernel holds what was decided by `world`. */
+  /** The kernel's tables match what was decided from `world`. */
   | { readonly kind: 'applied'; readonly world: World; readonly tables: Tables }
-  /** A pool may be crowded towards a destination; `refused` flows have found no port, ever. */
+  /** A pool may be crowded towards a destination. `refused` flows have found no port since load. */
   | {
       readonly kind: 'pressure'
       readonly address: Address
@@ -81,13 +81,13 @@ export type PortEvent =
   | { readonly kind: 'swept'; readonly uses: ReadonlyMap<Address, AddressUse> }
 
 export type PortEffect =
-  /** Other nodes or the operator wait for what this node reports. */
+  /** Other nodes or the operator wait for this node's report. */
   | { readonly kind: 'report' }
   /** This node's own tables change. */
   | { readonly kind: 'reconcile' }
-  /** Others lack ports: find out what flows have now. */
+  /** Other nodes lack ports, so the agent counts which ports flows use now. */
   | { readonly kind: 'sweep' }
-  /** A request was fulfilled. */
+  /** A demand was met. */
   | {
       readonly kind: 'fulfilled'
       readonly address: Address
@@ -125,22 +125,22 @@ export function startOfPorts(idleMs: number): PortState {
   }
 }
 
-/** Ports were requested, or granted, that are not in use yet. */
+/** Whether ports were demanded or granted that are not in use yet. */
 export function isWaiting({ unfulfilled, since }: PortState): boolean {
   return unfulfilled.size > 0 || [...since.values()].some((blocks) => [...blocks.values()].some(Boolean))
 }
 
-/** Other nodes lack ports that this one may have too many of. */
+/** Whether other nodes lack ports while this one may have too many. */
 export function isPressed({ short, held }: PortState): boolean {
   return [...short.keys()].some((address) => (held.get(address)?.length ?? 0) > 0)
 }
 
-/** What the decision needs to know. */
+/** What the decision needs to know about this node's leases. */
 export function ownLeases({ since, leaving, released }: PortState): OwnLeases {
   return { since, leaving: union(leaving, released) }
 }
 
-/** Blocks that are in use by lease or as the floor. */
+/** The number of blocks in use, by lease or by floor. */
 export function blocksInUse({ since }: PortState, address: Address): number {
   return [...(since.get(address)?.values() ?? [])].filter((revision) => revision === 0).length
 }
@@ -148,7 +148,7 @@ export function blocksInUse({ since }: PortState, address: Address): number {
 /** A gateway confirms within a second. */
 const confirmTimeoutMs = 10_000
 
-/** What a person should know of, one sentence each. */
+/** Problems for users, one sentence each. */
 export function portProblems({ waiting }: PortState, nowMs: number): readonly string[] {
   return [...waiting].flatMap(([address, { gateways, sinceMs }]) =>
     nowMs - sinceMs < confirmTimeoutMs
@@ -159,7 +159,7 @@ export function portProblems({ waiting }: PortState, nowMs: number): readonly st
   )
 }
 
-/** What the node says to others. */
+/** The report to other nodes. */
 export function portReport({ requests, confirmed, released, known, heaviest }: PortState): PortReport {
   return {
     demand: [...requests].map(([address, { blocks }]) => ({ address, blocks })).sort(byAddress),
@@ -188,7 +188,7 @@ export function union(one: BlocksByAddress, other: BlocksByAddress): BlocksByAdd
   return both
 }
 
-/** Blocks of the pool that no lease is for. */
+/** Blocks of the pool that are not leased. */
 export function floorBlocks(state: PortState, address: Address): number {
   return Math.max((state.poolSizes.get(address) ?? 0) - blocksInUse(state, address), 0)
 }

@@ -18,7 +18,7 @@ interface Swept {
  * In one go, since a block that leaves its pool meanwhile could get a flow that `uses` does not know of.
  */
 export class Sweep {
-  /** Ports without a mapping, as the last sweep saw them. */
+  /** Ports without a mapping, as the previous sweep found them. */
   #orphans: RawEntries = new Map()
 
   run(datapath: Datapath): Swept {
@@ -97,12 +97,12 @@ function increase<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
-/** Of a struct flow_key: the pod's address. */
+/** The pod's address in a struct flow_key. */
 function podIn(key: Buffer): string {
   return key.toString('latin1', 0, 16)
 }
 
-/** Of a struct flow_key: all but the pod's address and port. */
+/** Everything in a struct flow_key except the pod's address and port. */
 function destinationIn(key: Buffer): string {
   return key.toString('latin1', 16, 32) + key.toString('latin1', 34)
 }

@@ -26,7 +26,7 @@ interface Options extends GivenSettings {
 
 const forceOption = [
   '--force',
-  'change settings that must not change after the install, and break connections or pods',
+  'change settings that must not change after the install, although this breaks connections or pods',
 ] as const
 
 export function addInstall(program: Command): void {

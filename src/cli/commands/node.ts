@@ -24,7 +24,7 @@ export function addNodeCommands(program: Command): void {
     .command('list')
     .alias('ls')
     .description(
-      'in an agent’s pod: list the pods of its node that policies select, with their egress IPs, the gateway that answers for each now, unreachable gateways, ports and flows',
+      'in an agent’s pod: list the pods of its node that policies select; for each egress IP of a pod, show the gateway that answers for it now, unreachable gateways, ports and flows',
     )
     .addOption(outputOption())
     .action(listEgress)

@@ -13,9 +13,10 @@ import {
 } from './hook-kind.ts'
 
 /**
- * The hook of kernels before 6.6: filters of the qdisc clsact, by priority; of one priority, the last that came runs
- * first. Ours have the first priority, and handles that nobody else chooses: with two, one that others went before can be
- * put before them again before it is taken away behind them.
+ * The hook of kernels before 6.6: filters of the qdisc clsact. The kernel runs them by priority. Among filters of the same
+ * priority it runs the newest first. Our filters have the first priority, and one of two handles that no other product
+ * uses. With two handles a filter can be attached again in front of other products' filters before the old one behind them
+ * is removed.
  */
 export const clsact: HookKind = { list, put, detach }
 
@@ -44,7 +45,10 @@ function list({ ifindex, direction }: Place): Filter[] {
     .flatMap(({ payload }) => decodeFilter(payload))
 }
 
-/** A priority has an entry of its own before its filters, with no handle; other chains than the first run by request only. */
+/**
+ * The kernel lists an entry without a handle for each priority before that priority's filters: it is skipped. Filters of
+ * other chains than the first run only if another filter jumps to them.
+ */
 function decodeFilter(payload: Buffer): Filter[] {
   const attributes = decodeAttributes(payload.subarray(fixedLength))
   const handle = payload.readUInt32LE(8)
@@ -59,7 +63,7 @@ function decodeFilter(payload: Buffer): Filter[] {
 function put(place: Place, program: NamedProgram): void {
   const present = list(place)
   const [known, ...leftOver] = present.filter(({ name }) => name === program.name)
-  for (const filter of leftOver) remove(place, filter) /* an agent died while it moved */
+  for (const filter of leftOver) remove(place, filter) /* an agent was killed while it moved the program */
   if (known !== undefined && known === present[0]) return void attach(place, program, known, true)
   ensureQdisc(place, program)
   const rivals = present.filter((filter) => filter.priority === priority && filter.name !== program.name)
@@ -68,7 +72,7 @@ function put(place: Place, program: NamedProgram): void {
     if (handle === undefined) throw taken(place, program, rivals)
     attach(place, program, { handle, priority }, false)
   } catch (error) {
-    /* Of one priority all filters have one kind and one protocol. */
+    /* EINVAL: the kernel wants one kind and one protocol for all filters of a priority. */
     throw rivals.length > 0 && isKernelError(error, 'EINVAL') ? taken(place, program, rivals) : error
   }
   if (known !== undefined) remove(place, known)

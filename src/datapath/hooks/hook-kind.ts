@@ -1,4 +1,4 @@
-/** Where programs hang: one direction of one device. */
+/** Where programs are attached: one direction of one device. */
 export interface Place {
   readonly ifindex: number
   readonly direction: Direction
@@ -6,27 +6,27 @@ export interface Place {
 
 export type Direction = 'ingress' | 'egress'
 
-/** Something at a place that packets run into. */
+/** A program, or a filter of another kind, that packets pass at a place. */
 export interface AttachedProgram {
-  /** The program's name as the kernel has it; of what is no eBPF program, its kind. */
+  /** The eBPF program's name in the kernel. For a filter that is not an eBPF program, the filter's kind. */
   readonly name: string
-  /** The kernel's id; undefined where it is no eBPF program. */
+  /** The kernel's id. Undefined for a filter that is not an eBPF program. */
   readonly id: number | undefined
 }
 
 /**
- * One of the kernel's ways to attach programs to devices. Sallyport's programs are found by name, not from a record:
- * an agent may have been killed between two steps, or somebody may have taken it away.
+ * One of the kernel's ways to attach programs to devices. Sallyport finds its programs by name, not from a record,
+ * because an agent may have been killed between two steps, or another product may have removed the program.
  */
 export interface HookKind {
-  /** The first to run first; undefined where the kernel has no such hook, none where the device is gone. */
+  /** In the order in which they run. Undefined if the kernel has no such hook, empty if the device is gone. */
   list(place: Place): readonly AttachedProgram[] | undefined
   /**
-   * Hangs a program before everything else. Its earlier load is replaced in place, so that no packet finds the hook empty.
-   * Throws HookTaken where that would take away what is another's.
+   * Attaches a program in front of all others. An earlier load of the program is replaced in place, so that no packet
+   * finds the hook empty. Throws HookTaken if this would remove another product's program.
    */
   put(place: Place, program: NamedProgram): void
-  /** One that is not there is detached, which was asked for. */
+  /** Does nothing if the program is not attached. */
   detach(place: Place, name: string): void
 }
 
@@ -35,7 +35,7 @@ export interface NamedProgram {
   readonly fd: number
 }
 
-/** Another has what ours would need: nothing that is not ours is replaced. The message says where, and the remedy. */
+/** Another product occupies the place that ours needs, and is left alone. The message says where, and what to do. */
 export class HookTaken extends Error {}
 
 export function describePlace(attempted: string, name: string, { ifindex, direction }: Place): string {

@@ -19,7 +19,7 @@ const program = 'from_pod'
 
 const kinds = { tcx, clsact } as const
 
-/** As somebody with the right tool would. */
+/** Detaches the program as another tool would. */
 function takeAway(mechanism: Mechanism, ifindex: number): void {
   if (mechanism === 'tcx') tcx.detach({ ifindex, direction: 'ingress' }, program)
   else execFileSync('tc', ['qdisc', 'del', 'dev', 'h0', 'clsact'])
@@ -55,7 +55,7 @@ describe('programs on a device', { skip }, () => {
     const names = () => kind.list(place())?.map(({ name }) => name)
     const open = () => new Hooks(join(bpffs, mechanism), mechanism)
 
-    test(`${mechanism}: Sallyport's programs run before another product's, which stay`, () => {
+    test(`${mechanism}: Sallyport's programs run before another product's programs, which stay`, () => {
       goAhead(mechanism, ifindex, 'theirs')
       const hooks = open()
       hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
@@ -64,7 +64,7 @@ describe('programs on a device', { skip }, () => {
       assert.deepEqual(names(), ['theirs'])
     })
 
-    test(`${mechanism}: a program that ran first is named, and Sallyport's run before it again`, () => {
+    test(`${mechanism}: a program that went in front is named, and Sallyport's program goes back to the front`, () => {
       const hooks = open()
       const attachment = hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
       assert.deepEqual(hooks.list(), [attachment])
@@ -76,7 +76,7 @@ describe('programs on a device', { skip }, () => {
       assert.deepEqual(hooks.list(), [attachment])
     })
 
-    test(`${mechanism}: the same program is put before another product's`, () => {
+    test(`${mechanism}: a program that is loaded again goes in front of another product's program`, () => {
       const hooks = open()
       const fd = load(program, unspecified)
       hooks.attach(program, fd, ifindex, 'ingress')
@@ -89,7 +89,7 @@ describe('programs on a device', { skip }, () => {
       }
     })
 
-    test(`${mechanism}: what was taken away is attached no longer, and is attached again`, () => {
+    test(`${mechanism}: a program that another tool detached is not listed, and can be attached again`, () => {
       const hooks = open()
       const attachment = hooks.attach(program, load(program, unspecified), ifindex, 'ingress')
       takeAway(mechanism, ifindex)
@@ -98,7 +98,7 @@ describe('programs on a device', { skip }, () => {
       assert.deepEqual(names(), [program])
     })
 
-    test(`${mechanism}: a program whose pin is lost is replaced, and never hangs there twice`, () => {
+    test(`${mechanism}: a program whose pin is lost is replaced, not attached twice`, () => {
       open().attach(program, load(program, unspecified), ifindex, 'ingress')
       const hooks = new Hooks(join(bpffs, `${mechanism}-anew`), mechanism)
       assert.deepEqual(hooks.list(), [])
@@ -108,7 +108,7 @@ describe('programs on a device', { skip }, () => {
   }
 
   if (mechanisms.includes('tcx'))
-    test('tcx: the place that a killed agent held for its program is freed', () => {
+    test('tcx: the placeholder of an agent that was killed is removed', () => {
       for (const name of ['theirs', program, 'sallyport_hold']) goAhead('tcx', ifindex, name)
       new Hooks(join(bpffs, 'tcx')).attach(program, load(program, unspecified), ifindex, 'ingress')
       assert.deepEqual(
@@ -117,7 +117,7 @@ describe('programs on a device', { skip }, () => {
       )
     })
 
-  test('clsact: of two that a killed agent left, one stays', () => {
+  test('clsact: an agent that was killed left two filters, and one of them is removed', () => {
     const hooks = new Hooks(join(bpffs, 'clsact'), 'clsact')
     const fd = load(program, unspecified)
     hooks.attach(program, fd, ifindex, 'ingress')
@@ -129,7 +129,7 @@ describe('programs on a device', { skip }, () => {
     )
   })
 
-  test('clsact: a filter for one protocol at the first priority is left alone, and named', () => {
+  test('clsact: a filter for one protocol at the first priority is left alone and named', () => {
     const pinned = join(bpffs, 'theirs')
     pin(load('theirs', accept), pinned)
     execFileSync('tc', ['qdisc', 'add', 'dev', 'h0', 'clsact'])
@@ -149,7 +149,7 @@ describe('programs on a device', { skip }, () => {
     )
   })
 
-  test('clsact: the qdisc ingress, whose one place packets of both directions would meet, is left alone', () => {
+  test('clsact: the qdisc ingress is left alone, because it runs egress filters at ingress', () => {
     execFileSync('tc', ['qdisc', 'add', 'dev', 'h0', 'ingress'])
     const hooks = new Hooks(join(bpffs, 'clsact'), 'clsact')
     assert.throws(

@@ -7,18 +7,19 @@ import type { AttachedProgram, Direction, HookKind, Place } from './hook-kind.ts
 import { tcx } from './tcx.ts'
 
 /**
- * Programs on devices. They live as long as their device: longer than this process, and longer than the bpffs that it
- * pins in, so that a node which is taken apart never has an egress IP on a device and no program before it. They are
- * replaced in place, so that no packet finds the hook empty, and hang before those of others: one that redirects or
- * accepts would let a packet go that ours never saw.
+ * An attached program. It lives as long as its device, so longer than this process and longer than the bpffs with the pins.
+ * So no step of an uninstall leaves a device with an egress IP and without its program. Programs are replaced in place, so
+ * that no packet finds the hook empty. They run before other products' programs, because a program that redirects or
+ * accepts a packet would hide it from ours.
  *
- * With tcx (kernel 6.6 and later) a program is one of several at its hook. Before, it is a filter of the device's clsact.
- * The pin is the program, kept to know of it; its name says what hangs where: `tcx-from_world-12-ingress`.
+ * With tcx (kernel 6.6 and later) a hook has a list of programs. On older kernels a program is a filter of the device's
+ * clsact. Each program is pinned, so that the next agent knows of it. The pin's name says where the program is attached:
+ * `tcx-from_world-12-ingress`.
  */
 export interface Attachment extends Place {
   readonly program: string
   readonly mechanism: Mechanism
-  /** Others that packets meet first, where somebody went ahead. */
+  /** Other products' programs that run before this one. */
   readonly overtakenBy?: readonly string[]
 }
 
@@ -27,7 +28,7 @@ export type Mechanism = 'tcx' | 'clsact'
 
 const kinds: Readonly<Record<Mechanism, HookKind>> = { tcx, clsact }
 
-/** Those of this kernel, the better one first. */
+/** The mechanisms that this kernel has, the preferred one first. */
 export function listMechanisms(): readonly Mechanism[] {
   const loopback = { ifindex: 1, direction: 'ingress' } as const
   return tcx.list(loopback) === undefined ? ['clsact'] : ['tcx', 'clsact']
@@ -37,20 +38,20 @@ export class Hooks {
   readonly #directory: string
   readonly #prefer: Mechanism
 
-  /** `prefer: 'clsact'` leaves tcx alone also where the kernel has it. */
+  /** `prefer: 'clsact'` uses clsact even if the kernel has tcx. */
   constructor(pinDirectory: string, prefer: Mechanism = 'tcx') {
     this.#directory = join(pinDirectory, 'hooks')
     this.#prefer = prefer
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
   }
 
-  /** Those that still hang where they were put. Pins of others, and of devices that are gone, are removed on the way. */
+  /** Lists the programs that are still attached. Removes the pins of the others, for example those of deleted devices. */
   list(): Attachment[] {
     return readdirSync(this.#directory)
       .map(parseName)
       .filter((attachment) => attachment !== undefined)
       .flatMap((attachment) => {
-        const { found, before } = look(attachment)
+        const { found, before } = findAtHook(attachment)
         if (found === undefined) this.#unpin(attachment)
         if (found === undefined) return []
         return before.length === 0 ? [attachment] : [{ ...attachment, overtakenBy: before }]
@@ -58,8 +59,8 @@ export class Hooks {
   }
 
   /**
-   * Attaches before the programs of others, or replaces what this program's earlier load left there. Throws HookTaken where
-   * another has the place.
+   * Attaches a program in front of other products' programs, or replaces its earlier load. Throws HookTaken if another
+   * product occupies the place.
    */
   attach(program: string, programFd: number, ifindex: number, direction: Direction): Attachment {
     const attachment = {
@@ -72,14 +73,14 @@ export class Hooks {
     return attachment
   }
 
-  /** Where it hangs by the other already, it stays: to go over would take it away first. */
+  /** A program that is attached by the other mechanism stays there, because a change would leave a moment without it. */
   #choose(place: Place, program: string): Mechanism {
     const other = { ...place, program, mechanism: this.#prefer === 'tcx' ? 'clsact' : 'tcx' } as const
-    if (existsSync(this.#path(other)) && look(other).found !== undefined) return other.mechanism
+    if (existsSync(this.#path(other)) && findAtHook(other).found !== undefined) return other.mechanism
     return listMechanisms().includes(this.#prefer) ? this.#prefer : 'clsact'
   }
 
-  /** Swaps the program between two packets. Throws, and nothing has changed, where the device is gone. */
+  /** Replaces the program between two packets. If the device is gone, throws and changes nothing. */
   replace(attachment: Attachment, programFd: number): void {
     const { program, mechanism } = attachment
     kinds[mechanism].put(attachment, { name: program, fd: programFd })
@@ -88,14 +89,14 @@ export class Hooks {
   }
 
   /**
-   * Replaces the programs on all hooks, or leaves every one as it was: where one fails, those already replaced get
-   * their old program back. Devices that vanish meanwhile do not count.
+   * Replaces the programs on all hooks, or none: if one replacement fails, the hooks that were already replaced get their
+   * old programs back. A device that disappears meanwhile is not a failure.
    */
   replaceAll(programFd: (program: string) => number): void {
     const undo: { attachment: Attachment; oldFd: number }[] = []
     try {
       for (const attachment of this.list()) {
-        const id = look(attachment).found?.id
+        const id = findAtHook(attachment).found?.id
         if (id === undefined) continue
         undo.push({ attachment, oldFd: programById(id) })
         this.#replaceUnlessGone(attachment, programFd(attachment.program))
@@ -121,7 +122,7 @@ export class Hooks {
     this.#unpin(attachment)
   }
 
-  /** When nothing hangs on any device any more. */
+  /** Call it when no program is attached to any device. */
   removeFolder(): void {
     rmdirSync(this.#directory)
   }
@@ -135,14 +136,14 @@ export class Hooks {
   }
 }
 
-/** The program at its hook, and the names of what packets meet before it. */
-function look({ mechanism, program, ...place }: Attachment): {
+/** Finds the program at its hook, and the names of the programs that run before it. */
+function findAtHook({ mechanism, program, ...place }: Attachment): {
   readonly found: AttachedProgram | undefined
   readonly before: readonly string[]
 } {
-  const hanging = kinds[mechanism].list(place) ?? []
-  const index = hanging.findIndex(({ name }) => name === program)
-  return { found: hanging[index], before: hanging.slice(0, Math.max(index, 0)).map(({ name }) => name) }
+  const attached = kinds[mechanism].list(place) ?? []
+  const index = attached.findIndex(({ name }) => name === program)
+  return { found: attached[index], before: attached.slice(0, Math.max(index, 0)).map(({ name }) => name) }
 }
 
 function parseName(name: string): Attachment | undefined {

@@ -16,14 +16,14 @@ import {
   type Place,
 } from './hook-kind.ts'
 
-/** The hook of kernel 6.6 and later: a list of programs, of which one that redirects or accepts is the last to run. */
+/** The hook of kernel 6.6 and later: a list of programs. The first program that redirects or accepts a packet ends the list. */
 export const tcx: HookKind = { list, put, detach }
 
 const attachType = { ingress: 46, egress: 47 } as const
 
 /**
- * A program hangs at a hook once, so that one cannot be put before another without being taken away first. This one
- * holds its place meanwhile and drops: a packet less is sent again, one that nobody has looked at has left.
+ * The kernel attaches a program to a hook only once, so a program has to be detached before it can move to the front. This
+ * placeholder drops packets meanwhile. The sender repeats a dropped packet, but a packet that passes unchecked has leaked.
  */
 const placeholder = 'sallyport_hold'
 const drop = 2
@@ -39,27 +39,28 @@ function list(place: Place): AttachedProgram[] | undefined {
       return name === undefined ? [] : [{ id, name }]
     })
   } catch (error) {
-    if (isKernelError(error, 'EINVAL')) return undefined /* before 6.6 these attach types mean nothing */
+    if (isKernelError(error, 'EINVAL'))
+      return undefined /* kernels before 6.6 do not know these attach types */
     if (isKernelError(error, 'ENODEV', 'ENOENT')) return []
     throw error
   }
 }
 
 function put(place: Place, program: NamedProgram): void {
-  const hanging = list(place) ?? []
-  const [first] = hanging
+  const attached = list(place) ?? []
+  const [first] = attached
   if (first?.name === program.name) withProgram(first, (old) => replace(place, program, old))
-  else if (hanging.some(({ name }) => name === program.name)) move(place, program)
+  else if (attached.some(({ name }) => name === program.name)) move(place, program)
   else attachProgram(hookOf(place), program.fd, describePlace('attach', program.name, place))
-  if (hanging.some(({ name }) => name === placeholder))
-    detach(place, placeholder) /* an agent died while it moved */
+  if (attached.some(({ name }) => name === placeholder))
+    detach(place, placeholder) /* an agent was killed while it moved the program */
 }
 
 function replace(place: Place, { name, fd }: NamedProgram, oldFd: number): void {
   try {
     attachProgram(hookOf(place), fd, describePlace('replace', name, place), oldFd)
   } catch (error) {
-    if (!isKernelError(error, 'EEXIST')) throw error /* that very program hangs there already */
+    if (!isKernelError(error, 'EEXIST')) throw error /* this very program is already attached */
   }
 }
 

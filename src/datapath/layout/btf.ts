@@ -2,15 +2,15 @@ import { readFileSync } from 'node:fs'
 import { elfSection, elfSymbols } from './elf.ts'
 
 /**
- * The C side's structs, enums and maps as the compiler laid them out, read from the object file that is
- * about to be loaded. No layout is written down twice: TypeScript encodes what bpf/types.h defines.
- * Format: Documentation/bpf/btf.rst of the kernel.
+ * The structs, enums and maps of the C side, as the compiler laid them out. They are read from the object file that is about
+ * to be loaded, so no layout is written down twice: TypeScript encodes what bpf/types.h defines. Format:
+ * Documentation/bpf/btf.rst of the kernel.
  */
 export interface Btf {
   struct(name: string): StructLayout
   /** Constants of a named enum, by name. */
   enumeration(name: string): ReadonlyMap<string, number>
-  /** A constant of any enum, also of an anonymous one. */
+  /** A constant of any enum, even of an anonymous one. */
   constant(name: string): number
   hasConstant(name: string): boolean
   readonly maps: ReadonlyMap<string, MapLayout>
@@ -38,7 +38,7 @@ interface Member {
   readonly type: TypeLayout
 }
 
-/** `key` and `value` are absent where the map has none, as a ring buffer. */
+/** `key` and `value` are missing if the map has none, for example a ring buffer. */
 export interface MapLayout {
   readonly name: string
   readonly type: number
@@ -60,7 +60,7 @@ interface RawType {
   readonly hasBitfields: boolean
   /** Size or type id, depending on the kind. */
   readonly word: number
-  /** Where what follows the fixed part begins. */
+  /** The offset after the fixed part. */
   readonly extra: number
 }
 
@@ -69,7 +69,7 @@ export function readBtf(objectFile: string): Btf {
   return parseBtf(elfSection(file, '.BTF'), elfSymbols(file))
 }
 
-/** `symbols` gives the place of each variable in its section. */
+/** `symbols` has the offset of each variable in its section. */
 function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>): Btf {
   const types = parseTypes(section)
   const name = (offset: number): string => stringAt(section, offset)
@@ -96,7 +96,7 @@ function parseBtf(section: Buffer, symbols: ReadonlyMap<string, number>): Btf {
   }
 }
 
-/** Types of BTF that stands alone, by id. */
+/** The types of a separate BTF blob, by id. */
 export function readTypes(section: Buffer): (id: number) => TypeLayout {
   const layouts = new LayoutReader(
     section,
@@ -235,7 +235,10 @@ class LayoutReader {
     return values
   }
 
-  /** Variables of a section with their type ids; a map's own struct must not be followed through its pointers. */
+  /**
+   * The variables of a section with their type ids. The struct of a map itself must not be resolved, because its pointers
+   * lead on.
+   */
   #dataSection(name: string): { readonly name: string; readonly typeId: number }[] {
     for (const type of this.#types.values()) {
       if (type.kind !== kindOf.dataSection || type.name !== name) continue

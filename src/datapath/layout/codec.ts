@@ -2,7 +2,7 @@ import { type Address, addressBytes, addressFromBytes } from '../../net/address.
 import { macBytes, macText } from '../../net/mac.ts'
 import type { StructLayout, TypeLayout } from './btf.ts'
 
-/** Bytes of a C struct, and what they look like to a person. Offsets and sizes come from BTF alone. */
+/** Converts between the bytes of a C struct and a readable value. Offsets and sizes come from BTF alone. */
 export interface Codec<T> {
   readonly size: number
   encode(value: T): Buffer
@@ -22,8 +22,8 @@ type Shape = Readonly<Record<string, FieldKind<unknown>>>
 type ValueOf<S extends Shape> = { -readonly [K in keyof S]: S[K] extends FieldKind<infer T> ? T : never }
 
 /**
- * Throws if the shape names a field that the struct does not have, lacks one that it has, or sees one
- * as something of another size. Only `reserved` fields and the kernel's spin lock have no name; they are zero.
+ * Throws if the shape names a field that the struct lacks, lacks a field that the struct has, or expects another size.
+ * `reserved` fields and the kernel's spin lock are left out of shapes. Their bytes are zero.
  */
 export function codec<S extends Shape>(
   layout: StructLayout,
@@ -49,7 +49,7 @@ export function codec<S extends Shape>(
   return structCodec(layout.size, fields)
 }
 
-/** As `codec`, with the names of TypeScript: `policySet` is `policy_set` in C. `called` has names that differ more. */
+/** As `codec`, with TypeScript's names: `policySet` is `policy_set` in C. `called` has names that differ in other ways. */
 export const record = <S extends Shape>(
   layout: StructLayout,
   shape: S,
@@ -83,7 +83,7 @@ function structCodec<T>(
   }
 }
 
-/** A map's key or value that is no struct of several fields but one thing: an address, a number. */
+/** A map's key or value that is a single address or number instead of a struct with several fields. */
 export function single<T>(type: TypeLayout, kind: FieldKind<T>): Codec<T> {
   const field = kind(type)
   if (field === undefined) throw new Error(`${describe(type)} does not match its codec`)
@@ -99,7 +99,7 @@ export function single<T>(type: TypeLayout, kind: FieldKind<T>): Codec<T> {
   }
 }
 
-/** The same bytes seen another way: a list instead of a count and a fixed array, a prefix instead of its two fields. */
+/** A codec for another view of the same bytes, for example a list instead of a count and a fixed array. */
 export function seenAs<T, U>(
   inner: Codec<T>,
   toInner: (value: U) => T,
@@ -147,7 +147,7 @@ export const u64 = number<bigint>(8, {
   read: (buffer, at) => buffer.readBigUInt64LE(at),
   write: (buffer, at, value) => void buffer.writeBigUInt64LE(value, at),
 })
-/** In network byte order, as everything that is compared with a packet. */
+/** In network byte order, like all values that are compared with a packet. */
 export const port = number<number>(2, {
   read: (buffer, at) => buffer.readUInt16BE(at),
   write: (buffer, at, value) => void buffer.writeUInt16BE(value, at),
@@ -163,7 +163,7 @@ export const flag: FieldKind<boolean> = (type) => {
   )
 }
 
-/** A u64 in two u32, low half first: where alignment to eight would pad the key of a trie. */
+/** A u64 as two u32, the low half first. A u64 itself would be aligned to eight bytes and pad the key of a trie. */
 export const u64Halves: FieldKind<bigint> = (type) =>
   type.kind === 'array' && type.length === 2 && isNumber(type.element, 4)
     ? {
@@ -190,7 +190,7 @@ export const mac: FieldKind<string> = (type) =>
       }
     : undefined
 
-/** Another view of one field. */
+/** A field kind for another view of the same field. */
 export function fieldSeenAs<T, U>(
   kind: FieldKind<T>,
   toInner: (value: U) => T,
@@ -207,7 +207,7 @@ export function fieldSeenAs<T, U>(
   }
 }
 
-/** Elements up to the array's length; the rest stays zero. Decoding gives them all. */
+/** Up to the array's length. Missing elements are encoded as zero. Decoding returns all. */
 export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
   return (type) => {
     const field = type.kind === 'array' ? element(type.element) : undefined
@@ -226,7 +226,7 @@ export function array<T>(element: FieldKind<T>): FieldKind<readonly T[]> {
   }
 }
 
-/** For lists that are the same objects again and again: each is encoded once. A list must not change after that. */
+/** Encodes each list once, for lists that are the same objects again and again. A list must not change afterwards. */
 export function encodedOnce<T extends object>(kind: FieldKind<T>): FieldKind<T> {
   return (type) => {
     const field = kind(type)
@@ -246,7 +246,7 @@ export function encodedOnce<T extends object>(kind: FieldKind<T>): FieldKind<T> 
   }
 }
 
-/** The same for whole structs: an object that was encoded before has the same bytes, not to be written to. */
+/** Encodes each struct once. The result for the same object is the same buffer, which callers must not write to. */
 export function encodedOnceCodec<T extends object>(inner: Codec<T>): Codec<T> {
   const known = new WeakMap<T, Buffer>()
   return {
@@ -280,7 +280,7 @@ export function named(values: ReadonlyMap<string, number>): FieldKind<string> {
   }
 }
 
-/** Bits that are or-ed together, as a set of their names. */
+/** Bits as a set of their names. */
 export function flags(values: ReadonlyMap<string, number>): FieldKind<readonly string[]> {
   return (type) => {
     const raw = u32(type) ?? u8(type)

@@ -1,6 +1,4 @@
-/**
- * The little that is needed of the 64-bit little-endian ELF file that clang writes for the bpf target. Format: elf(5).
- */
+/** Reads as much as is needed of the 64-bit little-endian ELF file that clang writes for the bpf target. Format: elf(5). */
 export function elfSection(file: Buffer, wanted: string): Buffer {
   const found = sections(file).find(({ name }) => name === wanted)
   if (found === undefined)
@@ -10,7 +8,7 @@ export function elfSection(file: Buffer, wanted: string): Buffer {
   return found.bytes
 }
 
-/** Where in its section each symbol stands. BTF's own offsets of variables are zero until a linker fills them in. */
+/** The offset of each symbol in its section. BTF's own offsets of variables are zero until a linker fills them in. */
 export function elfSymbols(file: Buffer): Map<string, number> {
   const table = elfSection(file, '.symtab')
   const names = elfSection(file, '.strtab')

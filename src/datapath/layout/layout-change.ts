@@ -1,8 +1,8 @@
 import type { TypeLayout } from './btf.ts'
 
 /**
- * The same thing as another version of a struct has it: fields are found by their names. What the newer one does not have is
- * left out, what the older one did not have is zero; numbers keep their value as far as it fits.
+ * Converts a struct between two versions of its layout, matching fields by name. Fields that the newer version lacks are
+ * dropped, and fields that the older version lacks are zero. Numbers keep their value as far as it fits.
  */
 export function convertLayout(from: TypeLayout, to: TypeLayout): (bytes: Buffer) => Buffer {
   const moves = [...movesOf(from, 0, to, 0)]
@@ -34,7 +34,7 @@ function* movesOf(from: TypeLayout, source: number, to: TypeLayout, target: numb
         target + index * to.element.size,
       )
   } else if (isNumber(from) && isNumber(to)) {
-    /* Both machines that this runs on have the low byte first. */
+    /* Both supported machines are little-endian. */
     yield { source, target, size: Math.min(from.size, to.size) }
   }
 }

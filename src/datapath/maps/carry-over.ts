@@ -7,8 +7,8 @@ import type { LoadedObject } from '../object.ts'
 import { keyString, lookup, putNew, type RawEntries, type RawMap, readAll, remove } from './maps.ts'
 
 /**
- * Maps that hold what flows live by. Of the others the agent writes some anew before any program reads them; what is in
- * the rest (what was just heard, halves of fragmented packets, counters) is worth no more than a start from nothing.
+ * Maps with the state of flows. The agent writes the other maps anew before any program reads them, or their content (recent
+ * answers, halves of fragmented packets, counters) is not worth keeping.
  */
 const carried = ['mappings', 'ports', 'inbound'] as const
 
@@ -17,13 +17,13 @@ interface Journey {
   readonly to: RawMap
   readonly key: (bytes: Buffer) => Buffer
   readonly value: (bytes: Buffer) => Buffer
-  /** What was put, by the old key. */
+  /** What was written, by the old key. */
   readonly put: RawEntries
 }
 
 /**
- * Takes flows along where a new version lays out their maps otherwise. `copy` before the programs are exchanged, while
- * the earlier ones go on writing to the earlier maps; `finish` after, for what they have written meanwhile.
+ * Copies flows into maps with a new layout. Call `copy` before the programs are replaced, while the earlier ones still write
+ * to the earlier maps. Call `finish` afterwards, for what they wrote meanwhile.
  */
 export class CarryOver implements Disposable {
   readonly #journeys: readonly Journey[]
@@ -43,7 +43,10 @@ export class CarryOver implements Disposable {
       }
   }
 
-  /** What has come since, and what has gone: a port may be another flow's by now. Flows that are new since stay as they are. */
+  /**
+   * Copies entries that were added since `copy`, and removes entries that were deleted since, because their ports may belong
+   * to other flows by now. Flows that began since stay as they are.
+   */
   async finish(): Promise<void> {
     for (const journey of this.#journeys) {
       const gone = new Set(journey.put.keys())
@@ -76,7 +79,7 @@ function planJourney(name: string, pin: string, to: RawMap, btf: Btf): Journey {
   }
 }
 
-/** If the new map is full, the flow loses its entry: its next packet is translated as that of a new flow. */
+/** If the new map is full, the flow loses its entry. Its next packet is translated like the first packet of a new flow. */
 function putAnew(
   { to, key: convertKey, value: convertValue, put }: Journey,
   key: Buffer,
@@ -90,7 +93,7 @@ function putAnew(
   }
 }
 
-/** Unless a packet has come for it since. */
+/** Removes the entry, unless a packet has used it since. */
 function takeBack({ to, key: convertKey, put }: Journey, text: string): void {
   const key = convertKey(Buffer.from(text, 'latin1'))
   const converted = put.get(text)

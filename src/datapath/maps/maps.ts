@@ -1,7 +1,7 @@
 import { KernelError } from '../../linux/libc.ts'
 import { libbpf, noBatchOptions } from '../libbpf.ts'
 
-/** A map in the kernel as bytes. Keys of a Map here are the key's bytes as latin1: equal bytes, equal strings. */
+/** A map in the kernel as bytes. The keys of a Map here are the key's bytes as latin1, so equal bytes are equal strings. */
 export interface RawMap {
   readonly name: string
   readonly fd: number
@@ -12,13 +12,13 @@ export interface RawMap {
 
 export type RawEntries = Map<string, Buffer>
 
-/** What has to happen to a map: puts first, then deletes, so that nothing is missing in between. */
+/** Changes to a map: puts first, then deletes, so that no entry is missing in between. */
 export interface RawChanges {
   readonly puts: readonly (readonly [key: Buffer, value: Buffer])[]
   readonly deletes: readonly Buffer[]
 }
 
-/* A call of 4096 small entries holds the event loop for 2 ms; large values shorten the call instead. */
+/* A call with 4096 small entries blocks the event loop for 2 ms. For large values, fewer entries go into a call. */
 const maxPerCall = 4096
 const maxBytesPerCall = 1 << 22
 
@@ -35,7 +35,7 @@ function keyBuffer(key: string): Buffer {
   return Buffer.from(key, 'latin1')
 }
 
-/** The smallest set of changes that leads from what is there to what is wanted. */
+/** The smallest set of changes from the actual to the desired entries. */
 export function diff(actual: ReadonlyMap<string, Buffer>, desired: ReadonlyMap<string, Buffer>): RawChanges {
   const puts: [Buffer, Buffer][] = []
   const deletes: Buffer[] = []
@@ -75,7 +75,7 @@ export function put(map: RawMap, key: Buffer, value: Buffer): void {
   if (result < 0) fail(map, 'write', -result)
 }
 
-/** False where there is one already. */
+/** Returns false if the entry exists already. */
 export function putNew(map: RawMap, key: Buffer, value: Buffer): boolean {
   const noExist = 1
   const result = libbpf().update(map.fd, key, value, noExist)
@@ -84,7 +84,7 @@ export function putNew(map: RawMap, key: Buffer, value: Buffer): boolean {
   return true
 }
 
-/** False where there was no such entry. */
+/** Returns false if there is no such entry. */
 export function remove(map: RawMap, key: Buffer): boolean {
   const result = libbpf().remove(map.fd, key)
   if (result === -errnos.enoent) return false
@@ -93,8 +93,8 @@ export function remove(map: RawMap, key: Buffer): boolean {
 }
 
 /**
- * Applies puts or deletes, a chunk per step; the caller may let the event loop run between steps.
- * Throws where the map is full: what the earlier chunks wrote stays.
+ * Applies puts or deletes, one chunk per step. The caller may run the event loop between steps. Throws if the map is full.
+ * What earlier chunks wrote stays.
  */
 export function* putAll(map: RawMap, puts: RawChanges['puts']): Generator<void> {
   const step = chunkSize(map)
@@ -118,7 +118,7 @@ export function* removeAll(map: RawMap, deletes: readonly Buffer[]): Generator<v
   for (let from = 0; from < deletes.length; from += step) {
     const chunk = deletes.slice(from, from + step)
     const result = libbpf().deleteBatch(map.fd, Buffer.concat(chunk), [chunk.length], noBatchOptions)
-    /* A batch stops at an entry that is gone already; one by one the rest goes too. */
+    /* A batch stops at an entry that is already gone. So the rest is deleted one by one. */
     if (result === -errnos.enoent || (result < 0 && hasNoBatch(-result)))
       for (const key of chunk) remove(map, key)
     else if (result < 0) fail(map, 'delete from', -result)
@@ -126,7 +126,7 @@ export function* removeAll(map: RawMap, deletes: readonly Buffer[]): Generator<v
   }
 }
 
-/** Everything in the map, a chunk per step. Entries that come or go meanwhile may or may not be seen. */
+/** Reads the whole map, one chunk per step. Entries that are added or deleted meanwhile may be missing. */
 export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer, value: Buffer])[]> {
   let size = Math.min(chunkSize(map), Math.max(map.maxEntries, 64))
   let from: Buffer | null = null
@@ -158,7 +158,7 @@ export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer
   }
 }
 
-/** For kinds of map without batch calls in older kernels, for example an LPM trie before 5.14. */
+/** For maps without batch calls in older kernels, for example an LPM trie before 5.14. */
 function* walk(map: RawMap): Generator<readonly (readonly [key: Buffer, value: Buffer])[]> {
   let key: Buffer | null = null
   for (;;) {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { Btf } from '../layout/btf.ts'
 
 /**
- * The pins of maps: `mappings-3f2a…`, a map's name and a hash of its layout. Object files that agree on a map's layout share
- * it, and with it every mapping and lease, over a restart or upgrade; old bytes are never read with a new meaning.
+ * The pins of maps. `mappings-3f2a…` is a map's name and a hash of its layout. Object files with the same layout of a map
+ * share it over a restart or an upgrade, with every mapping and lease. So old bytes are never read with a new meaning.
  */
 export class Pins {
   readonly #directory: string
@@ -30,7 +30,7 @@ export class Pins {
     rmSync(this.path(map), { force: true })
   }
 
-  /** By map, one of the same name with another layout. */
+  /** For each map, the pin of a map with the same name and another layout. */
   earlier(): ReadonlyMap<string, string> {
     const found = new Map<string, string>()
     for (const pin of this.#others()) {

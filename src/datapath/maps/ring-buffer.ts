@@ -4,12 +4,12 @@ import type { Codec } from '../layout/codec.ts'
 import { libbpf } from '../libbpf.ts'
 import type { RawMap } from './maps.ts'
 
-/** How many records wait for a slow reader before the oldest are let go. */
+/** How many records wait for a slow reader. Beyond this, the oldest are discarded. */
 const maxWaiting = 4096
 
 /**
- * Records of a ring buffer as they come, until the signal. A reader that is too slow loses the oldest records,
- * as the ring itself does when it is full: what must be exact is counted in a map.
+ * Yields records of a ring buffer until the signal. A slow reader loses the oldest records, as in the ring itself when it is
+ * full. Exact numbers are counted in a map.
  */
 export async function* readRing<T>(map: RawMap, codec: Codec<T>, signal: AbortSignal): AsyncGenerator<T> {
   const records = new Arrivals<T>(maxWaiting)
@@ -17,13 +17,13 @@ export async function* readRing<T>(map: RawMap, codec: Codec<T>, signal: AbortSi
   yield* records.until(signal)
 }
 
-/** An exception inside a callback would lose the rest of the drain, so nothing may leave it. */
+/** No exception may leave the callback, because it would lose the other records of the drain. */
 function openRing(map: RawMap, handle: (record: Buffer) => void): Disposable {
   const callback = koffi.register((_context: unknown, data: unknown, size: number): number => {
     try {
       handle(Buffer.from(koffi.view(data, Number(size)).slice(0)))
     } catch {
-      /* a record that cannot be decoded is a lost one */
+      /* a record that cannot be decoded counts as lost */
     }
     return 0
   }, 'ring_buffer_sample_fn *')

@@ -1,7 +1,7 @@
 import type { Codec } from '../layout/codec.ts'
 import { lookup, put, type RawMap, readAll, remove } from './maps.ts'
 
-/** A map in the kernel as a person sees it. Reads go to the kernel each time: programs write some of them. */
+/** A map in the kernel with decoded entries. Each read goes to the kernel, because programs write some of the maps. */
 export class Table<K, V> {
   readonly raw: RawMap
   readonly key: Codec<K>
@@ -24,18 +24,18 @@ export class Table<K, V> {
     put(this.raw, this.key.encode(key), this.value.encode(value))
   }
 
-  /** False where there was no such entry. */
+  /** Returns false if there is no such entry. */
   delete(key: K): boolean {
     return remove(this.raw, this.key.encode(key))
   }
 
-  /** Entries that come or go meanwhile may or may not be seen. */
+  /** Entries that are added or deleted meanwhile may be missing. */
   *entries(): Generator<readonly [K, V]> {
     for (const chunk of readAll(this.raw))
       for (const [key, value] of chunk) yield [this.key.decode(key), this.value.decode(value)]
   }
 
-  /** Walks the whole map. */
+  /** Reads the whole map. */
   count(): number {
     let count = 0
     for (const chunk of readAll(this.raw)) count += chunk.length

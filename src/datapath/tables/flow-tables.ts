@@ -2,7 +2,7 @@ import type { Btf } from '../layout/btf.ts'
 import { address, codec, type FieldKind, flag, flags, port, u8, u32, u64 } from '../layout/codec.ts'
 import type { Decoded } from './map-layout.ts'
 
-/** What the programs remember of flows. They write these tables, the agent reads them. */
+/** What the programs remember about flows. They write these tables, and the agent reads them. */
 export function flowTables(btf: Btf) {
   const flowKey = flowKeyCodec(btf)
   return {

@@ -1,16 +1,16 @@
 import type { Btf, MapLayout, TypeLayout } from '../layout/btf.ts'
 import { type Codec, type FieldKind, single } from '../layout/codec.ts'
 
-/** How the key and the value of a map look to a person: with lists, prefixes and addresses. */
+/** Codecs for the key and the value of a map. */
 export interface TableCodec<K, V> {
   readonly key: Codec<K>
   readonly value: Codec<V>
 }
 
-/** What a codec decodes. */
+/** The type that a codec decodes to. */
 export type Decoded<F extends (...given: never[]) => Codec<unknown>> = ReturnType<ReturnType<F>['decode']>
 
-/** The key of a map, if it is a single thing and no struct of several fields. */
+/** The key of a map, if it is a single value instead of a struct with several fields. */
 export const soleKey = <T>(btf: Btf, map: string, kind: FieldKind<T>): Codec<T> =>
   single(typeIn(layoutOf(btf, map), 'key'), kind)
 

@@ -4,7 +4,7 @@ import { flowKeyField } from './flow-tables.ts'
 import { type Decoded, soleKey, soleValue } from './map-layout.ts'
 import { poolKeyCodec } from './port-tables.ts'
 
-/** What the programs count and see: packets, drops, ports that were taken, gateways that answered. */
+/** What the programs count and observe: packets, drops, pools that run low, and gateways that answered. */
 export const observationTables = (btf: Btf) => ({
   counters: {
     key: soleKey(btf, 'counters', u32),

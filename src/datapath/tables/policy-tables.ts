@@ -17,7 +17,7 @@ import {
 } from '../layout/codec.ts'
 import { type Decoded, soleKey } from './map-layout.ts'
 
-/** A pod's policy set, where a policy set sends a destination, and which egress IPs that leaves from. */
+/** The policy set of a pod, the rule of a policy set for a destination, and the egress IPs of a group. */
 export const policyTables = (btf: Btf) => ({
   pods: { key: soleKey(btf, 'pods', address), value: podCodec(btf) },
   cluster: { key: clusterKeyCodec(btf), value: clusterCodec(btf) },
@@ -44,7 +44,7 @@ export type RuleEntry =
 
 export interface GroupEntry {
   readonly preferred: readonly Address[]
-  /** Used if no holder of a preferred one is reachable. */
+  /** New flows use these if no holder of a preferred one is reachable. */
   readonly standby: readonly Address[]
   readonly keepsAddress: boolean
 }
@@ -53,21 +53,21 @@ const podCodec = (btf: Btf) =>
   record(
     btf.struct('pod'),
     {
-      /** 0n: no policy selects it. */
+      /** 0n if no policy selects the pod. */
       policySet: u64,
-      /** CLOCK_MONOTONIC, when the pod got the address. An older mapping belongs to the pod that had it before. */
+      /** CLOCK_MONOTONIC at the time when the pod got the address. Older mappings belong to the pod that had it before. */
       sinceNs: u64,
-      /** The host side of its veth. */
+      /** The host side of the pod's veth. */
       ifindex: u32,
       mac,
       hostMac: mac,
-      /** Its entries are not complete: everything that leaves is dropped. */
+      /** The pod's entries are not complete, so all its packets are dropped. */
       isQuarantined: flag,
     },
     { quarantined: 'isQuarantined' },
   )
 
-/** Tries compare the 128 bits from the left. An IPv4 prefix is 96 bits longer there than as people write it. */
+/** Tries compare 128 bits from the left. There, an IPv4 prefix is 96 bits longer than people write it. */
 function prefixFrom(from: Address, length128: number): Prefix {
   const isIpv4 = !from.includes(':') && length128 >= 96
   const prefix = parsePrefix(isIpv4 ? `${from}/${length128 - 96}` : `${from}/${length128}`)
@@ -97,7 +97,7 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
     carries_flows: flag,
     node: address,
   })
-  /* `::` stands in the bytes where there is no node; no one reads it there. */
+  /* The bytes hold `::` if there is no node. No program reads them then. */
   const nowhere = '::' as Address
   return seenAs(
     inner,

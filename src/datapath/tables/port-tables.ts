@@ -18,7 +18,7 @@ import {
 } from '../layout/codec.ts'
 import { type Decoded, soleKey, soleValue } from './map-layout.ts'
 
-/** Which node owns which port of an egress IP, and which of them this node takes for new flows. */
+/** Which node owns which port of an egress IP, and which ports this node uses for new flows. */
 export const portTables = (btf: Btf) => ({
   egress_ips: { key: soleKey(btf, 'egress_ips', address), value: encodedOnceCodec(egressIpCodec(btf)) },
   pools: { key: poolKeyCodec(btf), value: encodedOnceCodec(poolCodec(btf)) },
@@ -28,11 +28,11 @@ export const portTables = (btf: Btf) => ({
 })
 
 export interface EgressIpEntry {
-  /** The only device by which its packets leave this node. Default: the kernel's routes choose one. */
+  /** The only device for packets of this egress IP. Default: the kernel's routes choose one. */
   readonly ifindex?: number
   /** Tunnel addresses, the owner first. */
   readonly order: readonly Address[]
-  /** By block of 16 ports: the slot that owns it; this very node, whatever its slot; or the stack, whatever comes. */
+  /** For each block of 16 ports its owner: a slot, this node whatever its slot, or the kernel's stack. */
   readonly blockOwner: readonly (number | 'self' | 'stack' | undefined)[]
 }
 
@@ -50,7 +50,7 @@ export interface SelfEntry extends Omit<Decoded<typeof selfFields>, Masquerade> 
   readonly masquerade6: Address | undefined
 }
 
-/** A node's slot, which it may not have yet. */
+/** A node's slot. A new node may have none yet. */
 function slot(btf: Btf) {
   const none = btf.constant('NO_SLOT')
   return fieldSeenAs(
@@ -126,7 +126,7 @@ const selfFields = (btf: Btf) =>
     hasMasquerade6: flag,
     slot: slot(btf),
     overlayIfindex: u32,
-    /** Largest inner IP packet that the tunnel carries whole. */
+    /** The largest inner IP packet that fits into the tunnel without fragmentation. */
     tunnelMtu: u32,
     overlayMac: mac,
   })

@@ -3,7 +3,7 @@ import { address, codec, flag, named, u32, u64 } from '../layout/codec.ts'
 import { type Decoded, soleKey } from './map-layout.ts'
 import { clusterKeyCodec } from './policy-tables.ts'
 
-/** Only a simulation fills these: what the programs ask the kernel for elsewhere. */
+/** Only a simulation writes these tables. Elsewhere the programs ask the kernel instead. */
 export const simulatedTables = (btf: Btf) => ({
   simulated_run: { key: soleKey(btf, 'simulated_run', u32), value: simulatedRunCodec(btf) },
   simulated_routes: {

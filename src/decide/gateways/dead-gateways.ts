@@ -4,10 +4,10 @@ import type { TimelessCondition } from '../status/conditions.ts'
 import type { Problem } from '../status/policy-conditions/gateway-problems.ts'
 import { tunnelAddressOf } from './gateways.ts'
 
-/** Who may answer for each egress IP, by tunnel address, the owner first. */
+/** For each egress IP the gateways that may answer for it, by tunnel address, the owner first. */
 export type Orders = ReadonlyMap<Address, readonly Address[]>
 
-/** Of a policy whose pods have one gateway each: one of those gateways is not healthy. */
+/** An unhealthy gateway of a policy under which each pod has one gateway. */
 interface DeadGateway {
   readonly message: string
   readonly isAnswered: boolean

@@ -37,7 +37,7 @@ describe('in chained mode', () => {
     })
   })
 
-  test('the node’s own address is no egress IP: the policy drops, and says why', () => {
+  test('a node’s own address cannot be the egress IP: the policy’s traffic is dropped, and its status says why', () => {
     const byDefaultRoute = leaves({ nodeSelector })
     assert.deepEqual(answer(byDefaultRoute), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 'p' })
     assert.match(
@@ -49,7 +49,7 @@ describe('in chained mode', () => {
     assert.match(complaint(byAddress) ?? '', /172\.18\.0\.4 is node worker3's own address/)
   })
 
-  test('an address more on the node’s interface is one', () => {
+  test('a second address of the node’s interface can be the egress IP', () => {
     const eth0 = device('eth0', ['172.18.0.4', '172.18.0.44'], { isDefaultRoute: true })
     const egressNodes = world().egressNodes.map((each) =>
       each.metadata.name === 'worker3' ? egressNode('worker3', 2, [eth0]) : each,
@@ -58,7 +58,7 @@ describe('in chained mode', () => {
     assert.deepEqual(answer(of), { action: 'egress', egressIps: ['172.18.0.44'], policy: 'p' })
   })
 
-  test('pods and nodes are reached by the stack, and it alone has the node’s address', () => {
+  test('the kernel’s stack delivers to pods and nodes, and it alone uses the node’s address', () => {
     const { cluster, egressIps, pools, self } = resolve(chained({ ciliumPolicies: [ciliumPolicy('p')] }))
     for (const each of ['10.244.1.0/24', '10.244.2.0/24'])
       assert.deepEqual(cluster.get(prefix(each)), { kind: 'stack' }, each)

@@ -4,13 +4,13 @@ import type { Policy } from '../policies/policies.ts'
 import type { World } from '../world.ts'
 
 /**
- * In chained mode the stack gives a node's own address to every pod that no policy selects, with any port: a packet that
- * comes back to it does not say whose it is. An egress IP is then an address that nothing else uses, and these are what is
- * left of the policies and interfaces of a world.
+ * In chained mode the kernel translates traffic that no policy selects to the node's own address, with any port. So the
+ * port of a reply to that address does not tell whose reply it is, and the address cannot be an egress IP. The functions
+ * here remove such addresses from policies and interfaces.
  */
 type Given = Pick<World, 'nodes' | 'egressNodes' | 'settings'>
 
-/** A given egress IP that is a node's own is a user's mistake; what such a policy selects is dropped. */
+/** If a policy sets egressIP to a node's own address, this is a user's mistake, and the policy's traffic is dropped. */
 export function withDedicatedAddresses(policies: readonly Policy[], world: Given): readonly Policy[] {
   if (!world.settings.isChained) return policies
   const ownerOf = new Map(
@@ -28,7 +28,7 @@ export function withDedicatedAddresses(policies: readonly Policy[], world: Given
   })
 }
 
-/** An interface's first address counts; in chained mode the first that is not the node's own. */
+/** The first address of an interface counts. In chained mode the node's own addresses are left out first. */
 export function interfacesByNode(world: Given): ReadonlyMap<string, readonly NodeInterface[]> {
   const own = new Map(world.nodes.map(({ name, internalIPs }) => [name, new Set(internalIPs)]))
   return new Map(

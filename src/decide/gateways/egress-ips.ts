@@ -13,7 +13,7 @@ import type { EgressIp, Pool } from '../tables.ts'
 import type { Settings, WorldNode } from '../world.ts'
 import { type Gateway, tunnelAddressOf } from './gateways.ts'
 
-/** Every egress IP of every policy, whoever uses it: any node may be asked to answer for one. And this node's own. */
+/** Every egress IP of every policy, because any node may become its gateway, and this node's masquerade addresses. */
 export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressIp> {
   const ownersOf = portOwnersIn(context)
   const own = masqueradeAddresses(context).map(
@@ -23,10 +23,10 @@ export function resolveEgressIps(context: Context): ReadonlyMap<Address, EgressI
   return new Map([...orders].map(([address, order]) => [address, egressIpsOf(ownersOf(address))(order)]))
 }
 
-/** More than the gateways of a cluster can be put into; orders come and go with them. */
+/** Bounds the cache below. A cluster has far fewer orders at one time, but they change whenever gateways do. */
 const maxOrders = 4096
 
-/** The same object where it is the same as before: what it comes to in the kernel is large, and known then. */
+/** Returns the same object for equal contents, because its large entry in the kernel is then not compared again. */
 const egressIpsOf = oncePerObject((blockOwner: BlockOwners) => {
   const known = new Map<string, EgressIp>()
   return (order: readonly Address[]): EgressIp => {
@@ -38,9 +38,9 @@ const egressIpsOf = oncePerObject((blockOwner: BlockOwners) => {
   }
 })
 
-/** The node's addresses that its pods leave with where no policy selects them: the first of each family. */
+/** The addresses for traffic that no policy selects: the node's first of each family. */
 export function masqueradeAddresses({ self, world }: Context): readonly Address[] {
-  if (world.settings.isChained) return [] /* the stack has them */
+  if (world.settings.isChained) return [] /* the other CNI plugin masquerades */
   return ([4, 6] as const).flatMap(
     (family) => self.internalIPs.find((address) => familyOf(address) === family) ?? [],
   )
@@ -91,15 +91,16 @@ const ownersByLeases = oncePerObject((leases: readonly PortLease[]) => {
   }
 })
 
-/** What the orders follow from: the same for every node. */
+/** The input of `ordersByAddress`. It is the same on every node, so all nodes compute the same orders. */
 type Gateways = Pick<Context, 'nodes' | 'policies' | 'exits' | 'interfaces'>
 
-/** Most answers that the datapath keeps for an address: MAX_HOLDERS of bpf/types.h. */
+/** How many gateways the datapath stores for an address: MAX_HOLDERS of bpf/types.h. */
 export const maxHolders = 8
 
 /**
- * Who answers for each egress IP, by tunnel address: the nodes that have the address, by name; then those that a policy
- * would have it on; then the policy's other gateways on the same link. A node's own address is its own alone.
+ * The gateways that may answer for each egress IP, by tunnel address. First come the nodes that have the address, by name.
+ * Then come the nodes that should have it by a policy, and last the policy's other gateways on the same link. For a node's
+ * own address only that node answers.
  */
 export function ordersByAddress(context: Gateways): ReadonlyMap<Address, readonly Address[]> {
   const candidates = new Map<Address, Map<string, Candidate>>()
@@ -119,12 +120,12 @@ export function ordersByAddress(context: Gateways): ReadonlyMap<Address, readonl
   return new Map([...candidates].map(([address, known]) => [address, orderOf([...known.values()])]))
 }
 
-/** A node's own address never moves: whoever took it would answer for the node's kubelet, and could not reach the node. */
+/** A node's own address never moves. A successor would answer for the node's kubelet, and could not reach the node. */
 function nodesByAddress({ nodes }: Gateways): ReadonlyMap<Address, WorldNode> {
   return new Map(nodes.flatMap((node) => node.internalIPs.map((address) => [address, node] as const)))
 }
 
-/** Of policies with the same gateways one: it says all that the others would. */
+/** One policy of all that have the same gateways, because the others would add nothing. */
 function distinctPolicies({ policies, exits }: Gateways): readonly Policy[] {
   const numbers = new Map<readonly Gateway[], number>()
   const numberOf = (gateways: readonly Gateway[]): number => {
@@ -140,11 +141,11 @@ function distinctPolicies({ policies, exits }: Gateways): readonly Policy[] {
   return [...seen.values()]
 }
 
-/** A node that may answer for an address; the lowest rank is first. */
+/** A node that may answer for an address. Orders are sorted by rank, the lowest first. */
 interface Candidate {
   readonly node: WorldNode
   readonly rank: string
-  /** Its interface carries no traffic: a successor answers in its place, or nobody. */
+  /** Its interface carries no traffic, so it is left out of the order and a successor answers, if there is one. */
   readonly isOut: boolean
 }
 
@@ -164,8 +165,8 @@ function* candidatesOf(policy: Policy, context: Gateways): Generator<readonly [A
 }
 
 /**
- * By name where a policy has one gateway: the next match. Else in an order that differs from address to address, so that
- * the death of one gateway spreads its addresses over the others.
+ * Under a policy with one gateway, successors follow by name, so the next match takes over. Under other policies the order
+ * differs from address to address, so that the addresses of a dead gateway are spread over the others.
  */
 function successorRank({ spread }: Policy, address: Address, { name }: WorldNode): string {
   if (spread === 'one') return name
@@ -190,7 +191,7 @@ function orderOf(candidates: readonly Candidate[]): readonly Address[] {
     .map(({ node }) => tunnelAddressOf(node))
 }
 
-/** The blocks that this node may take ports from. Without a slot it can masquerade, and no more. */
+/** The blocks from which this node may take ports. A node without a slot has no ports of egress IPs, and only masquerades. */
 export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, EgressIp>): readonly Pool[] {
   const slot = context.slots.get(context.self.name)
   const pools: Pool[] = masqueradeAddresses(context).map((address) => ({
@@ -214,7 +215,7 @@ export function resolvePools(context: Context, egressIps: ReadonlyMap<Address, E
   return pools
 }
 
-/** Again the same object where it is the same as before. */
+/** Returns the previous object if the blocks are the same, as above. */
 const sameBlocks = oncePerObject((_: BlockOwners) => {
   let last: readonly number[] = []
   return (blocks: readonly number[]): readonly number[] => {

@@ -6,11 +6,11 @@ import type { EgressIps } from '../pools/egress-pool.ts'
 import type { WorldNode, WorldPod } from '../world.ts'
 import { type Outage, outageOf } from './outages.ts'
 
-/** A node that a policy selects, with the address of each family that traffic leaves with there. */
+/** A node that a policy selects, with its egress IP of each family. */
 export interface Gateway {
   readonly node: WorldNode
   readonly egressIps: EgressIps
-  /** The node has these addresses now. A given egress IP may not have come yet, or have moved. */
+  /** Whether the node has these addresses now. An egress IP that the policy sets may be missing, or on another node. */
   readonly isHolding: boolean
   /** Its interface carries no traffic now. */
   readonly outage?: Outage
@@ -20,26 +20,26 @@ export function hasEgressIp({ egressIps }: Gateway): boolean {
   return egressIps[4] !== undefined || egressIps[6] !== undefined
 }
 
-/** What a policy's exits come to: for each exit the nodes, in the order of the exits. */
+/** For each exit of a policy its gateways. */
 export type Exits = readonly (readonly Gateway[])[]
 
 export const zoneLabel = 'topology.kubernetes.io/zone'
 
 type Interfaces = readonly NodeInterface[]
 
-/** Those that can be a gateway, by name. A node without an address of its own cannot be reached, so it is none. */
+/** The nodes that can be a gateway, sorted by name. A node without an address cannot be reached, so it cannot be a gateway. */
 export function nodesWithAddress(nodes: readonly WorldNode[]): readonly WorldNode[] {
   return nodes.filter(({ internalIPs }) => internalIPs.length > 0).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** Where the tunnel to a node ends. */
+/** The address to which other nodes send tunnel packets for this node. */
 export function tunnelAddressOf(node: WorldNode): Address {
   const [first] = node.internalIPs
   if (first === undefined) throw new Error(`node ${node.name} has no InternalIP`)
   return first
 }
 
-/** The gateways of each policy's exits, by policy id. Exits that are alike share one list. */
+/** The gateways of each policy's exits, by policy id. Equal exits share one list. */
 export function gatewaysByPolicy(
   policies: readonly Policy[],
   nodes: readonly WorldNode[],
@@ -54,7 +54,7 @@ export function gatewaysByPolicy(
   return new Map(policies.map(({ id, exits }) => [id, exits.map(find)]))
 }
 
-/** All nodes that an exit selects, of nodes that are reachable and sorted. A node that has the given egress IP is first. */
+/** All nodes that an exit selects, in the order of `nodes`. A node that has the exit's egressIP comes first. */
 export function gatewaysOf(
   exit: Exit,
   nodes: readonly WorldNode[],
@@ -71,7 +71,7 @@ function holdersOf(gateways: readonly Gateway[]): readonly Gateway[] {
   return gateways.filter(({ isHolding }) => isHolding)
 }
 
-/** Without an Ethernet header no program sees the replies, so such an interface has no egress IP. */
+/** On an interface without Ethernet headers no program sees the replies, so the gateway has no egress IP there. */
 function gatewayOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Gateway {
   const addresses = addressesOf(choice, node, interfaces)
   const outage = outageOf(addresses.egressIps, interfaces)
@@ -103,7 +103,7 @@ export function isCalled({ name, alternativeNames = [] }: NodeInterface, called:
   return name === called || alternativeNames.includes(called)
 }
 
-/** First IPv4, and first IPv6 that is not link-local. */
+/** The first IPv4 address and the first IPv6 address. Link-local addresses do not count. */
 function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
   const first: { -readonly [F in keyof EgressIps]: EgressIps[F] } = {}
   for (const text of texts) {
@@ -116,7 +116,7 @@ function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
 /** The gateways that a pod's new flows may use. */
 export interface OpenGateways {
   readonly active: readonly Gateway[]
-  /** For the time when no active one answers. */
+  /** New flows use these if no active gateway answers. */
   readonly standby: readonly Gateway[]
 }
 
@@ -124,9 +124,10 @@ export interface OpenGateways {
 export type IneligibleNodes = ReadonlySet<string>
 
 /**
- * Which gateways a pod's new flows may use. Under a policy with one gateway a pod has its share of the exits by its
- * UID: entries sorted by their gateway's node IP, of those that match a node the one with number FNV-1a-32(UID) mod N.
- * There the first match stays the one, whatever happens to it: others answer for its address.
+ * The gateways that a pod's new flows may use. Under a policy with one gateway per pod, the pod's UID chooses the exit.
+ * Exits without a node are left out, and the N others are sorted by the node IP of their gateway. The pod uses number
+ * FNV-1a-32(UID) mod N. Its gateway is the first match there, even while it is unhealthy: successors answer for its egress
+ * IP.
  */
 export function gatewaysForPod(
   policy: Policy,
@@ -151,9 +152,9 @@ function firstAddressOf([first]: readonly Gateway[]): Address {
 }
 
 /**
- * The gateways of a group for pods of one zone. One without an egress IP takes nobody's place, but where a pool gives
- * addresses to those in use. Where all are to be ineligible none is: the datapath sees for itself who answers, and a gateway
- * that may be dead is a better guess than none.
+ * The gateways of a group for pods of one zone. A gateway without an egress IP does not count towards maxGatewayNodes,
+ * unless a pool gives addresses to active gateways. If all gateways are ineligible, all of them are used. The datapath
+ * finds out which of them answer, and a gateway that may be dead is better than none.
  */
 export function openGateways(
   policy: Policy,
@@ -177,14 +178,14 @@ export function openGateways(
   const usable = candidates.some(isUsable) ? candidates.filter(isUsable) : candidates
   const usableLocal = usable.filter(isLocal)
   const eligible = policy.zoneAffinity === 'localOnlyFirst' && usableLocal.length > 0 ? usableLocal : usable
-  /* All packets with a given egress IP go to the node that has it. */
+  /* If the policy sets egressIP, all its packets go to the node that has the address. */
   const holders = policy.exits[exitIndex]?.address.by === 'address' ? holdersOf(eligible) : []
   const serving = holders.length > 0 ? holders : eligible
   const active = serving.slice(0, policy.exits[exitIndex]?.maxGatewayNodes ?? serving.length)
   return { active, standby: candidates.filter((gateway) => !active.includes(gateway)) }
 }
 
-/** Those in use for pods of any zone that a node is in, in the order of the gateways. */
+/** The gateways that are active for pods of at least one of the zones, in the order of `gateways`. */
 export function activeAnywhere(
   policy: Policy,
   exitIndex: number,
@@ -198,7 +199,7 @@ export function activeAnywhere(
   return gateways.filter((gateway) => active.has(gateway))
 }
 
-/** `undefined` among them where a node is in none. */
+/** The zones of the nodes. A node without a zone adds `undefined`. */
 export function zonesOf(nodes: readonly WorldNode[]): ReadonlySet<string | undefined> {
   return new Set(nodes.map(({ labels }) => labels[zoneLabel]))
 }

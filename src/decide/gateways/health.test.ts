@@ -6,7 +6,7 @@ import { unhealthyNodes } from './health.ts'
 
 const { nodes, egressNodes } = world()
 
-/** Who listens for whom; one who is not heard has a dash. */
+/** For each node the nodes that it probes. Those that it does not reach have a dash. */
 const reports = (words: Readonly<Record<string, readonly string[]>>): Partial<World> => ({
   egressNodes: egressNodes.map((each) => {
     const said = words[each.metadata.name]

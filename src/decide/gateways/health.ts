@@ -1,9 +1,9 @@
 import type { World } from '../world.ts'
 
 /**
- * Unhealthy nodes, by name: their kubelet does not report, their agent has never reported, or they are unreachable from most
- * of the nodes that probe them. A node that reaches no other may itself be cut off, so a majority is needed, and only nodes
- * that are ready count.
+ * The names of unhealthy nodes. A node is unhealthy if its kubelet does not report, if its agent has never reported, or if
+ * most of the nodes that probe it do not reach it. A majority is needed because a node that does not reach others may be cut
+ * off itself. Only nodes that are Ready count.
  */
 export function unhealthyNodes({
   nodes,

@@ -2,26 +2,26 @@ import type { Address } from '../../net/address.ts'
 import type { ReasonOf } from '../status/conditions.ts'
 import type { WorldNode } from '../world.ts'
 
-/** Whether the cluster knows this node as the node itself does. Without that nobody accepts its packets. */
+/** Whether the cluster knows this node by an address that the node has. Otherwise other nodes drop its tunnel packets. */
 export type Membership =
   | { readonly isMember: true }
   | { readonly isMember: false; readonly reason: NoMemberReason; readonly message: string }
 
 type NoMemberReason = Exclude<ReasonOf<'Connected'>, 'Connected' | 'ReachesNoNode'>
 
-/** What this node knows of itself, and what the API server says of it. */
+/** What this node knows of itself, and what the API server has about it. */
 export interface Standing {
   readonly self: string
-  /** Its Node object, with the reported address where that has none. */
+  /** Its Node object. If the object lists no address, with the address that the agent reported. */
   readonly node: WorldNode | undefined
   readonly hasEgressNode: boolean
-  /** Every address on its devices, without the egress IPs that the agent has added. */
+  /** Every address of its devices, without the egress IPs that the agent added. */
   readonly addresses: ReadonlySet<Address>
 }
 
 /**
- * A node that is no member holds no egress IP: other nodes drop what it sends through the tunnel, so an address that it
- * answers for on the link is an address whose traffic is lost.
+ * A node that is not a member must not answer for an egress IP. Other nodes drop its tunnel packets, so all traffic of that
+ * address would be lost.
  */
 export function membershipOf({ self, node, hasEgressNode, addresses }: Standing): Membership {
   if (node === undefined)

@@ -3,10 +3,10 @@ import { type Address, parseAddress } from '../../net/address.ts'
 import type { WorldNode } from '../world.ts'
 
 /**
- * Nodes with the address that the cluster knows each of them by: the one that its agent uses and has reported, as long as
- * the Node object lists it or lists no InternalIP at all. A Node object may lose its addresses for a moment, or list them
- * in another order. Neither is a reason for other nodes to drop the packets of that node. An InternalIP that replaces the
- * reported one is followed at once.
+ * The nodes, each with the address by which the cluster knows it. This is the address that its agent uses and reports, as
+ * long as the Node object lists it or lists no InternalIP at all. A Node object may lose its addresses for a moment, or list
+ * them in another order. Other nodes must not drop the node's packets because of that. If a new InternalIP replaces the
+ * reported address, the new one is used at once.
  */
 export function withReportedAddresses<Node extends WorldNode>(
   nodes: readonly Node[],

@@ -17,7 +17,7 @@ import { planTakeovers } from './takeover.ts'
 const [first, second] = ['172.18.0.42', '172.18.0.43'].map(address) as [never, never]
 const [worker3, worker4] = ['172.18.0.4', '172.18.0.3'].map(address)
 
-/** Both gateways have an egress IP on net0; that of worker3 is as given. */
+/** Both gateways have an egress IP on net0. The parameters describe net0 of worker3. */
 function gateways(net0: Partial<NodeInterface>, subnets: string[], parts: Partial<World> = {}): World {
   const others = world().egressNodes.filter(({ metadata: { name } }) => !/[34]$/.test(name))
   return world({
@@ -55,16 +55,16 @@ describe('a gateway whose interface carries no traffic', () => {
       const { preferred, order } = flows(gateways({ problem }, link, all))
       assert.deepEqual([preferred, order], [[second], [worker4]])
     })
-    test(`${problem}: if nobody else is on its link, new flows use another match`, () => {
+    test(`${problem}: if no other gateway is on its link, new flows use another match`, () => {
       const { preferred, standby, order } = flows(gateways({ problem }, []))
       assert.deepEqual([preferred, standby, order], [[first], [second], []])
     })
   }
-  test('without an Ethernet header it has no egress IP: the policy drops, or uses the others', () => {
+  test('without an Ethernet header it has no egress IP, and new flows use the other gateways or are dropped', () => {
     assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link)).preferred, undefined)
     assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link, all)).preferred, [second])
   })
-  test('its egress IP is its own again as soon as the interface is back', () => {
+  test('answers for its egress IP again as soon as the interface carries traffic', () => {
     const of = gateways({}, link)
     assert.deepEqual(flows(of).order, [worker3, worker4])
     assert.deepEqual([...resolve(of).ownerless], [])
@@ -77,7 +77,7 @@ describe('a status says which interface carries no traffic', () => {
     const find = (type: string) => status?.conditions.find((each) => each.type === type)
     return { ready: find('Ready'), unusable: find('InterfaceUnusable') }
   }
-  test('and who answers in its place', () => {
+  test('and which node answers in its place', () => {
     const { ready, unusable } = conditionsOf(gateways({ problem: 'NoCarrier' }, link))
     assert.equal(ready?.status, 'True')
     assert.equal(unusable?.reason, 'NoCarrier')
@@ -86,7 +86,7 @@ describe('a status says which interface carries no traffic', () => {
       'Interface net0 of node worker3 has no carrier. Check its cable, or the other end of it. Node worker4 answers for its egress IP.',
     )
   })
-  test('and that the policy is not ready if nobody does', () => {
+  test('and that the policy is not ready if no node does', () => {
     const alone = gateways({ problem: 'Down' }, link)
     const { ready } = conditionsOf({
       ...alone,
@@ -95,7 +95,7 @@ describe('a status says which interface carries no traffic', () => {
     assert.deepEqual([ready?.status, ready?.reason], ['False', 'InterfaceDown'])
     assert.match(ready?.message ?? '', /Sallyport drops the traffic/)
   })
-  test('and that one without an Ethernet header cannot be used', () => {
+  test('and that an interface without an Ethernet header cannot be used', () => {
     const { ready, unusable } = conditionsOf(gateways({ problem: 'NoEthernetHeader' }, link))
     assert.deepEqual([ready?.status, unusable?.reason], ['False', 'NoEthernetHeader'])
     assert.match(
@@ -103,7 +103,7 @@ describe('a status says which interface carries no traffic', () => {
       /net0 of node worker3 has no Ethernet header.*Use another interface\.$/,
     )
   })
-  test('and nothing while all do', () => {
+  test('and says nothing while all interfaces carry traffic', () => {
     assert.equal(conditionsOf(gateways({}, link)).unusable, undefined)
   })
 })

@@ -9,7 +9,7 @@ export interface Outage {
   readonly problem: NonNullable<NodeInterface['problem']>
 }
 
-/** Of the interface that has one of the addresses: new flows avoid it, and established ones leave by a successor. */
+/** The outage of the interface that has one of the addresses. New flows avoid it, and established flows use a successor. */
 export function outageOf(egressIps: EgressIps, interfaces: readonly NodeInterface[]): Outage | undefined {
   const wanted = Object.values(egressIps).map(String)
   const out = interfaces.find(
@@ -19,7 +19,7 @@ export function outageOf(egressIps: EgressIps, interfaces: readonly NodeInterfac
   return out?.problem && { interface: out.name, problem: out.problem }
 }
 
-/** The egress IPs that the node which has them cannot answer for now, while its agent is alive. */
+/** The egress IPs whose node is alive, but cannot answer for them because the interface carries no traffic. */
 export function ownerlessAddresses(exits: ReadonlyMap<bigint, Exits>): ReadonlySet<Address> {
   const gateways = new Set([...exits.values()].flat(2))
   return new Set(

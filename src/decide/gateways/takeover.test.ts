@@ -43,26 +43,26 @@ describe('a node answers for an egress IP', () => {
   const order = [owner, second, self]
   const cases = [
     { name: 'never in its own place', order: [self, owner], lives: [[owner, silent]], expect: false },
-    { name: 'never where it is not in the order', order: [owner, second], lives: [[owner, silent], [second, silent]], expect: false },
+    { name: 'never if it is not in the order', order: [owner, second], lives: [[owner, silent], [second, silent]], expect: false },
     { name: 'when all gateways before it are unreachable', order, lives: [[owner, silent], [second, silent]], expect: true },
     { name: 'not while a gateway before it is reachable', order, lives: [[owner, silent], [second, wellFor(10)]], expect: false },
-    { name: 'not while one before it is not known yet', order, lives: [[owner, silent]], expect: false },
-    { name: 'on, when its agent has restarted and knows no gateway yet', order, lives: [], taken: { times: 1 }, expect: true },
-    { name: 'on, while the owner has been back for a moment', order, lives: [[owner, wellFor(4_999)], [second, silent]], taken: { times: 1 }, expect: true },
-    { name: 'no more when the owner has been back for five seconds', order, lives: [[owner, wellFor(5_000)], [second, silent]], taken: { times: 1 }, expect: false },
-    { name: 'no more when the one before it has been back for as long', order, lives: [[owner, silent], [second, wellFor(5_000)]], taken: { times: 1 }, expect: false },
-    { name: 'longer when the owner has been away three times', order, lives: [[owner, wellFor(19_999)], [second, silent]], taken: { times: 3 }, expect: true },
-    { name: 'not when no other node has shown that its own path works', order, lives: [[owner, silent], [second, unwitnessed]], expect: false },
+    { name: 'not while the state of a gateway before it is unknown', order, lives: [[owner, silent]], expect: false },
+    { name: 'still, after its agent has restarted and knows no gateway yet', order, lives: [], taken: { times: 1 }, expect: true },
+    { name: 'still, while the owner has been back for less than five seconds', order, lives: [[owner, wellFor(4_999)], [second, silent]], taken: { times: 1 }, expect: true },
+    { name: 'no longer when the owner has been back for five seconds', order, lives: [[owner, wellFor(5_000)], [second, silent]], taken: { times: 1 }, expect: false },
+    { name: 'no longer when another gateway before it has been back for five seconds', order, lives: [[owner, silent], [second, wellFor(5_000)]], taken: { times: 1 }, expect: false },
+    { name: 'for a longer time when the owner was unreachable three times', order, lives: [[owner, wellFor(19_999)], [second, silent]], taken: { times: 3 }, expect: true },
+    { name: 'not when no answer of another node has shown that its own path works', order, lives: [[owner, silent], [second, unwitnessed]], expect: false },
     { name: 'not while it reaches no node', order, lives: [[owner, silent], [second, silent]], cutOffForMs: 0, expect: false },
-    { name: 'on, while it has reached no node for a moment', order, lives: [[owner, silent], [second, silent]], taken: { times: 1 }, cutOffForMs: 2_999, expect: true },
-    { name: 'on, when others who showed that its path works are gone as well', order, lives: [[owner, unwitnessed], [second, unwitnessed]], taken: { times: 1 }, expect: true },
-    { name: 'no more when it has reached no node for three seconds', order, lives: [[owner, silent], [second, silent]], taken: { times: 1 }, cutOffForMs: 3_000, expect: false },
+    { name: 'still, while it has reached no node for less than three seconds', order, lives: [[owner, silent], [second, silent]], taken: { times: 1 }, cutOffForMs: 2_999, expect: true },
+    { name: 'still, when the nodes that showed that its path works are unreachable as well', order, lives: [[owner, unwitnessed], [second, unwitnessed]], taken: { times: 1 }, expect: true },
+    { name: 'no longer when it has reached no node for three seconds', order, lives: [[owner, silent], [second, silent]], taken: { times: 1 }, cutOffForMs: 3_000, expect: false },
   ] as const // biome-ignore format: a table
   for (const { name, order: given, lives, expect, ...rest } of cases)
     test(name, () => assert.equal(holds(given, lives, rest), expect))
 })
 
-test('waiting grows, and not without end', () => {
+test('waiting times double with each failure, up to five minutes', () => {
   assert.deepEqual(
     [1, 2, 3, 20].map((times) => handBackAfterMs({ times })),
     [5_000, 10_000, 20_000, 300_000],

@@ -1,24 +1,24 @@
 import type { Address } from '../../net/address.ts'
 
-/** What is known of a gateway. Gateways that nobody has judged yet are absent. */
+/** The state of a gateway as this node sees it. Maps leave out a gateway whose state is not known yet. */
 export interface GatewayReachability {
   /** It does not answer probes, or it is ineligible. */
   readonly isUnreachable: boolean
-  /** It is silent although this node's own path works: others answered meanwhile. */
+  /** Other nodes answered while it did not, so this node's own path works. */
   readonly isWitnessed: boolean
-  /** Since when `isUnreachable` has been as it is. */
+  /** When `isUnreachable` last changed. */
   readonly sinceMs: number
 }
 
-/** An address that this node answers for in another's place. */
+/** An egress IP that this node has taken over. */
 export interface Taken {
-  /** How often it was taken in the last ten minutes; from 1. */
+  /** How often this node took it over in the last ten minutes, at least 1. */
   readonly times: number
 }
 
 /**
- * The gateways that this node probes: all that may answer for an egress IP that its own pods use or have used, and all that
- * come before it in an order of gateways.
+ * The gateways that this node probes. These are all gateways of each egress IP that its own pods use or have used, and of
+ * each egress IP that it may answer for itself.
  */
 export function watchedGateways(
   orders: ReadonlyMap<Address, readonly Address[]>,
@@ -31,52 +31,53 @@ export function watchedGateways(
   return new Set(watched.filter((gateway) => gateway !== self))
 }
 
-/** It may have to take over an egress IP, or others may have to take over one of its own. */
+/** Whether this node may have to take over an egress IP, or other nodes an egress IP of this node. */
 export function sharesEgressIp(orders: ReadonlyMap<Address, readonly Address[]>, self: Address): boolean {
   return [...orders.values()].some((order) => order.length > 1 && order.includes(self))
 }
 
 /**
- * How long a node that reaches nobody keeps what it has taken over. Two nodes that claim one address disturb each other, so
- * it is short; and a path that fails for a moment is no reason to move addresses, so it is not shorter.
+ * How long a node that reaches no other node keeps the egress IPs that it has taken over. It is short, because another node
+ * may claim the same address. It is not shorter, because addresses should not move when a path fails for a moment.
  */
 export const giveUpAfterMs = 3_000
 
-/** Moves and deaths that are older say nothing any more. */
+/** Takeovers and failures count for this long. */
 export const flapMemoryMs = 600_000
 
-/** How long the owner must have been well before it has its address back; twice as long each time it was away again. */
+/** How long the owner must be reachable before it gets its egress IP back. The time doubles with each takeover. */
 export function handBackAfterMs({ times }: Taken): number {
   return Math.min(5_000 * 2 ** (times - 1), 300_000)
 }
 
 /**
- * How long a gateway is left alone after its latest death, by the number of its deaths in the last ten minutes. Two are
- * bad luck; one that comes and goes would cost every flow a stall each time.
+ * How long new flows avoid a gateway after its latest failure, by the number of its failures in the last ten minutes. Two
+ * failures may be bad luck. A gateway that keeps failing would delay new flows each time.
  */
 export function ineligibleForMs(deaths: number): number {
   return deaths < 3 ? 0 : Math.min(5_000 * 2 ** (deaths - 3), 300_000)
 }
 
 interface TakeoverSituation {
-  /** By egress IP: who may answer for it, by tunnel address, the owner first. */
+  /** For each egress IP the gateways that may answer for it, by tunnel address, the owner first. */
   readonly orders: ReadonlyMap<Address, readonly Address[]>
   /** This node's tunnel address. */
   readonly self: Address
   readonly gateways: ReadonlyMap<Address, GatewayReachability>
   readonly taken: ReadonlyMap<Address, Taken>
-  /** Since when this node has reached nobody. */
+  /** Since when this node has reached no other node. Undefined while it reaches one. */
   readonly cutOffSinceMs?: number | undefined
-  /** Those that no owner answers for, although it is alive: its interface carries no traffic. */
+  /** The egress IPs whose owner is alive, but cannot answer because its interface carries no traffic. */
   readonly ownerless?: ReadonlySet<Address>
   readonly nowMs: number
 }
 
 /**
- * The egress IPs that this node answers for in another's place. It takes one when all gateways before it in the order are
- * silent and others have shown that this node is not the one that is cut off. It keeps one until the owner has been
- * reachable for long enough, or until it has reached nobody for `giveUpAfterMs`. A gateway that nobody has judged yet is
- * neither silent nor reachable: an agent that has just started takes nothing and hands nothing back.
+ * The egress IPs that this node answers for in place of their owners. It takes over an egress IP when all gateways before it
+ * in the order are unreachable, and answers of other nodes show that this node is not cut off. It hands the egress IP back
+ * when a gateway before it has been reachable for long enough. It also gives it up after it has reached no other node for
+ * `giveUpAfterMs`. A gateway whose state is unknown counts as neither reachable nor unreachable. So an agent that has just
+ * started takes nothing over and hands nothing back.
  */
 export function planTakeovers(situation: TakeoverSituation): ReadonlySet<Address> {
   const { orders, self, gateways, taken, cutOffSinceMs, nowMs } = situation

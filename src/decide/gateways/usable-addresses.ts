@@ -1,7 +1,7 @@
 import type { Address } from '../../net/address.ts'
 import { contains, overlaps, type Prefix, parsePrefix } from '../../net/prefix.ts'
 
-/** No node can have one of these for others to answer to (RFC 6890): this network, loopback, multicast, broadcast; :: and ::1. */
+/** Other hosts cannot send to these addresses (RFC 6890): this network, loopback, multicast, broadcast, :: and ::1. */
 const unusable = [
   '0.0.0.0/8',
   '127.0.0.0/8',

@@ -14,7 +14,7 @@ import type { World } from '../world.ts'
 
 const shared = { isovalentPolicies: [isovalentPolicy('p')] }
 
-/** Two gateways in the east and the west; nodes 10 to 15 in three zones besides. */
+/** Two gateways, in the zones east and west, and six more nodes in three zones. */
 function large(parts: Partial<World> = {}): World {
   const base = world(shared)
   const more = [10, 11, 12, 13, 14, 15].map((octet) => `172.18.0.${octet}`)
@@ -32,7 +32,7 @@ function large(parts: Partial<World> = {}): World {
   } // biome-ignore format: rows
 }
 
-/** Its devices have the link of all egress IPs. */
+/** Connects the node's devices to the link of all egress IPs. */
 function onLink(each: EgressNode): EgressNode {
   const interfaces = (each.status?.interfaces ?? []).map((known) => ({
     ...known,
@@ -44,7 +44,7 @@ function onLink(each: EgressNode): EgressNode {
 const witnessesOf = (self: string, parts: Partial<World> = {}) => resolve({ ...large(parts), self }).witnesses
 
 describe('witnesses', () => {
-  test('are three nodes in different zones that are no gateways of the same egress IPs', () => {
+  test('are three nodes in different zones that are not gateways of the same egress IPs', () => {
     const witnesses = witnessesOf('worker3')
     assert.equal(witnesses.length, 3)
     assert.ok(!witnesses.includes('172.18.0.4' as never) && !witnesses.includes('172.18.0.3' as never))
@@ -75,7 +75,7 @@ describe('witnesses', () => {
     assert.deepEqual([...witnessesOf('worker3', { egressNodes: silent })].sort(), expected)
   })
 
-  test('are there for a node that shares only an egress IP that old flows have, and are not its gateways', () => {
+  test('exist for a node that shares only an egress IP of old flows, and are not gateways of that egress IP', () => {
     const [own, gone, successor] = ['172.18.0.2', '172.18.0.99', '172.18.0.5'].map(address)
     assert.ok(own && gone && successor)
     const lingeringOrders = new Map([[address('172.18.0.77'), [gone, successor, own]]])

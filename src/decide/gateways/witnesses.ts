@@ -6,13 +6,13 @@ import type { WorldNode } from '../world.ts'
 import { tunnelAddressOf, zoneLabel } from './gateways.ts'
 import { sharesEgressIp, watchedGateways } from './takeover.ts'
 
-/** One is enough to show that this node is not cut off. More, in other zones, for the time when some of them are down. */
+/** One witness is enough to show that this node is not cut off. The others, in other zones, help if the first one fails. */
 const maxWitnesses = 3
 
 /**
- * Nodes that this node probes besides gateways, by tunnel address: their answers show that it is not the one that is cut
- * off. Only a node that shares an egress IP with others needs them, be it one that only old flows have. They follow from names alone, so every node can
- * work out the witnesses of every other; the first ones are in different zones.
+ * Nodes that this node probes in addition to gateways, by tunnel address. Their answers show that this node is not cut off.
+ * Only a node that shares an egress IP with others needs witnesses. An egress IP that only old flows use counts too. The
+ * choice depends only on names and zones, so every node can compute the witnesses of every other node.
  */
 export function resolveWitnesses(
   { world, nodes, self }: Pick<Context, 'world' | 'nodes' | 'self'>,
@@ -43,7 +43,7 @@ function rank(nodes: readonly WorldNode[], self: string): readonly WorldNode[] {
   return nodes.toSorted((a, b) => ((rankOf.get(a) ?? 0n) < (rankOf.get(b) ?? 0n) ? -1 : 1))
 }
 
-/** The first node of each zone comes first, then the others, each part in the order given. */
+/** Moves the first node of each zone to the front, and keeps the order otherwise. */
 function inDifferentZones(nodes: readonly WorldNode[]): readonly WorldNode[] {
   const zones = new Set<string | undefined>()
   const firsts = nodes.filter(({ labels }) => {

@@ -49,7 +49,7 @@ const remedies: Readonly<Record<LabelOwner, readonly Remedy[]>> = {
   node: [{ pattern: /^[a-z0-9-]+:(.+)$/, remedy: ([, label = '']) => write(label) }],
 }
 
-/** About a key that a selector asks to be there, although nothing that it is about has such a label. */
+/** A remark about a key that a selector requires, if no pod, namespace or node can have a label with this key. */
 export function keyRemark(field: string, owner: LabelOwner, written: string): string | undefined {
   const { of, key } = labelKey(owner, written)
   if (of !== owner) return undefined

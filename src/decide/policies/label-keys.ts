@@ -1,9 +1,9 @@
 /*
- * Users of these kinds write keys of labels in the forms that Cilium knows: with the source of the label in front
- * (`k8s:app`, `any:app`), and with names of its own for what a pod's namespace and service account say.
+ * Label keys in the forms that Cilium accepts and users of these kinds write. A key may have the label's source in front
+ * (`k8s:app`, `any:app`). Keys of Cilium's own stand for a pod's namespace and service account.
  */
 
-/** Whose label it is. */
+/** What a label belongs to. */
 export type LabelOwner = 'pod' | 'namespace' | 'node'
 
 interface LabelKey {
@@ -12,15 +12,15 @@ interface LabelKey {
 }
 
 export const namespaceNameLabel = 'kubernetes.io/metadata.name'
-/** The service account of a pod, among the pod's labels. */
+/** The key that stands for a pod's service account among its labels. */
 export const serviceAccountKey = 'io.cilium.k8s.policy.serviceaccount'
 export const podNamespaceKey = 'io.kubernetes.pod.namespace'
 export const namespaceLabelPrefix = 'io.cilium.k8s.namespace.labels.'
 
-/** Labels that come from Kubernetes, which all are here. */
+/** The sources of labels from Kubernetes. All labels here are from Kubernetes. */
 const kubernetesSource = /^(k8s|any):/
 
-/** The label that a key of a selector means. `selector` is whose labels the selector is about. */
+/** The label that a key means in a selector of pods, namespaces or nodes. */
 export function labelKey(selector: LabelOwner, written: string): LabelKey {
   const key = written.replace(kubernetesSource, '')
   if (selector !== 'pod') return { of: selector, key }
@@ -31,8 +31,8 @@ export function labelKey(selector: LabelOwner, written: string): LabelKey {
 }
 
 /**
- * Whether a label is always there, or never; undefined: either. Every pod has a service account, and a namespace with a name.
- * A key with another source than Kubernetes has a colon, which no label has.
+ * True if the label always exists, false if it never does, undefined otherwise. Every pod has a service account, and every
+ * namespace has a name. A key with another source than Kubernetes contains a colon, which no label key does.
  */
 export function presenceOf({ of, key }: LabelKey): boolean | undefined {
   if (key.includes(':')) return false

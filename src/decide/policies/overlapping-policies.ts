@@ -4,7 +4,7 @@ import { canSelectSamePod } from './pod-selection.ts'
 import type { Policy } from './policies.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
 
-/** What older policies say of each prefix, the oldest first. */
+/** The claims of older policies for each prefix, the oldest first. */
 export type OlderClaims = Map<Prefix, Claim[]>
 
 export function addClaims(older: OlderClaims, policy: Policy): void {
@@ -15,7 +15,7 @@ export function addClaims(older: OlderClaims, policy: Policy): void {
   }
 }
 
-/** What a policy says and older ones decide, where one pod can be selected by both. */
+/** Conditions for destinations that an older policy claims, if both policies can select the same pod. */
 export function overlapConditions(policy: Policy, older: OlderClaims): readonly TimelessCondition[] {
   const own = claimsByPrefix([policy])
   const shadows = [...older]
@@ -34,7 +34,7 @@ export function overlapConditions(policy: Policy, older: OlderClaims): readonly 
     : [{ type: 'Shadowed', status: 'True', reason: 'OlderPolicyWins', message: shadows.join(' ') }]
 }
 
-/** The most specific prefix counts: an exclusion inside a destination takes a part of it. */
+/** The most specific prefix counts, so an exclusion inside a destination removes a part of it. */
 function takesFrom({ destinations }: Policy, excluded: Prefix, own: Claim | undefined): boolean {
   return own === undefined
     ? destinations.some(

@@ -13,18 +13,18 @@ import { countSelected } from './selected-pods.ts'
 type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups' | 'selected'>
 type Rules = ReadonlyMap<Prefix, Rule>
 
-/** Most egress IPs of a group that the datapath keeps: MAX_GROUP_MEMBERS of bpf/types.h. */
+/** How many egress IPs of a group the datapath stores: MAX_GROUP_MEMBERS of bpf/types.h. */
 export const maxMembers = 256
 
-/** A policy that selects a pod, with the gateways that are open to it. */
+/** A policy that selects a pod, with the gateways that the pod's new flows may use. */
 interface Choice {
   readonly policy: Policy
   readonly gateways: OpenGateways
 }
 
 /**
- * The pods of this node, and what holds for them. A pod whose namespace has not been seen yet is left out, which keeps it
- * quarantined: a selector by the namespace's labels could otherwise miss it, and let it out.
+ * The pods of this node with their rules. A pod whose namespace has not been seen yet is left out, which keeps it
+ * quarantined. Otherwise a policy that selects by namespace labels could miss the pod, and the pod's traffic would leak.
  */
 export function resolvePods(context: Context): PodTables {
   const podsByIp = new Map<Address, { policySet: bigint; podUid: string }>()
@@ -54,7 +54,7 @@ function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
   }))
 }
 
-/** What tells the pods of one node apart: only where each has one exit of several may they differ in it. */
+/** A key for equal choices. Pods of one node differ only under policies that give each pod one of several exits. */
 function choiceKey({ policy, gateways: { active, standby } }: Choice): string {
   const own = policy.spread === 'one' ? [...active, ...standby] : []
   const exit = own.map(({ node, egressIps }) => `${node.name},${egressIps[4]},${egressIps[6]}`)
@@ -62,8 +62,8 @@ function choiceKey({ policy, gateways: { active, standby } }: Choice): string {
 }
 
 /**
- * The id of a policy set is that of its rules: pods with equal rules share them, and a changed policy makes a new set
- * beside the old one, so that no pod ever sees half of an edit.
+ * The id of a policy set is computed from its rules. Pods with equal rules share a set. A changed policy makes a new set
+ * beside the old one, so no pod sees half of an edit.
  */
 function enterRules(
   choices: readonly Choice[],
@@ -85,7 +85,10 @@ function enterRules(
   return policySet
 }
 
-/** The gateway would carry past the forward chain what a NetworkPolicy may forbid. The stack judges what is excluded. */
+/**
+ * Packets to a gateway do not pass the kernel's forward chain, where a NetworkPolicy may be enforced. So they are dropped.
+ * Excluded destinations do pass it.
+ */
 function refuse({ policy, isExcluded }: Claim): Rule {
   if (isExcluded) return { action: 'exclude', policy: policy.id }
   return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy: policy.id }
@@ -109,8 +112,8 @@ function resolveRule(
 }
 
 /**
- * Where flows are spread, and none of those in use has an address of the family, those that stand by serve at once: a pool's
- * address may still be with a gateway that fell silent, and has its successor.
+ * If flows are spread and no active gateway has an address of the family, standby gateways serve at once. An address of a
+ * pool may still belong to an unreachable gateway whose successor answers for it.
  */
 function groupOf({ spread }: Policy, { active, standby }: OpenGateways, family: Family): Group {
   const addressesOf = (gateways: readonly Gateway[]): readonly Address[] =>

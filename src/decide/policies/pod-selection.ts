@@ -6,25 +6,25 @@ import { type LabelTest, meets, requirementsOf } from './select.ts'
 /** The labels that decide whether a policy selects a pod. */
 export type Subject = Readonly<Record<LabelOwner, Labels>>
 
-/** The selectors of one entry: all of them together; one that is absent asks for nothing. */
+/** The selectors of one entry. A pod must match all of them. A missing selector matches everything. */
 export type Selectors = Readonly<Partial<Record<LabelOwner, LabelSelector>>>
 
 /** One entry of a policy's selectors. */
 export interface PodSelection {
   readonly selects: (subject: Subject) => boolean
-  /** By label, what it must be; undefined: the entry contradicts itself and selects no pod. */
+  /** The constraint for each label. Undefined if the entry contradicts itself, so that it selects no pod. */
   readonly constraints: Constraints | undefined
 }
 
 type Constraints = ReadonlyMap<string, Constraint>
 
-/** All that an entry asks of one label. */
+/** All that an entry requires of one label. */
 interface Constraint {
-  /** Undefined: the label may be there or not. */
+  /** Undefined if the label may be present or absent. */
   readonly isPresent: boolean | undefined
-  /** Undefined: any but those that are forbidden. */
+  /** Undefined if every value is allowed that is not forbidden. */
   readonly allowed: ReadonlySet<string> | undefined
-  /** Of a label that is there. */
+  /** Values that the label must not have, if it is present. */
   readonly forbidden: ReadonlySet<string>
 }
 
@@ -69,7 +69,7 @@ function constraintOf({ operator, values = [] }: ReturnType<typeof requirementsO
   }
 }
 
-/** Undefined: nothing is what both ask for. */
+/** Returns undefined if no label meets both constraints. */
 function merge(a: Constraint, b: Constraint): Constraint | undefined {
   if (!areCompatible(a, b)) return undefined
   const listed = [a, b].flatMap(({ allowed }) => (allowed === undefined ? [] : [...allowed]))
@@ -86,7 +86,7 @@ function areCompatible(a: Constraint, b: Constraint): boolean {
   if (a.isPresent !== undefined && b.isPresent !== undefined && a.isPresent !== b.isPresent) return false
   const listed = a.allowed ?? b.allowed
   if (listed === undefined) return true
-  /* Asked for each pair of policies: no list is made for it. */
+  /* No list is built here, because this runs for each pair of policies. */
   for (const value of listed) if (admits(a, value) && admits(b, value)) return true
   return false
 }
@@ -96,8 +96,8 @@ function admits({ allowed, forbidden }: Constraint, value: string): boolean {
 }
 
 /**
- * Whether there can be a pod that both policies select: exact for labels that any pod, namespace or node may have. Labels are
- * independent of each other, so two entries exclude each other only where one label cannot be what both ask for.
+ * Whether a pod can exist that both policies select. The answer is exact for labels that any pod, namespace or node may
+ * have. Labels are independent of each other, so two entries exclude each other only if no label value meets both.
  */
 export function canSelectSamePod(some: readonly PodSelection[], others: readonly PodSelection[]): boolean {
   return some.some((one) => others.some((other) => isSatisfiable(one.constraints, other.constraints)))

@@ -14,15 +14,15 @@ import { type PodSelection, readPodSelection, type Selectors } from './pod-selec
 import { asText, type LabelTest, selectorProblem } from './select.ts'
 import { specRemarks } from './spec-remarks.ts'
 
-/** Where traffic may leave: the nodes, and which of their addresses. */
+/** Where traffic may leave: the nodes, and the address that they use. */
 export interface Exit {
-  /** Where the policy says it: `egressGroups[1]`. */
+  /** The field of the policy, for example `egressGroups[1]`. */
   readonly field: string
   readonly selectsNode: LabelTest
-  /** Exits that have the same come to the same gateways; undefined: none has. */
+  /** Exits with the same key have the same gateways. Undefined if the exit has no key. */
   readonly likeness: string | undefined
   readonly address: AddressChoice
-  /** How many of the nodes are active; undefined: all. */
+  /** How many of the nodes are active. Undefined for all. */
   readonly maxGatewayNodes: number | undefined
 }
 
@@ -30,7 +30,7 @@ export type AddressChoice =
   | { readonly by: 'address'; readonly address: Address }
   | { readonly by: 'interface'; readonly name: string }
   | { readonly by: 'defaultRoute' }
-  /** What the operator has given, on the named interface or else that of the default route. */
+  /** Addresses that the operator gave. They are on the named interface, or else on the interface of the default route. */
   | { readonly by: 'pool'; readonly interface: string | undefined; readonly granted: Grants }
 
 type ZoneAffinity = 'disabled' | 'localOnly' | 'localOnlyFirst' | 'localPriority'
@@ -41,30 +41,30 @@ export interface Policy {
   readonly kind: 'CiliumEgressGatewayPolicy' | 'IsovalentEgressGatewayPolicy'
   readonly name: string
   readonly generation: number | undefined
-  /** Of equal destinations the older policy's counts: creation time, then name. */
+  /** A sort key of creation time and name. For equal destinations the older policy wins. */
   readonly age: string
   readonly selections: readonly PodSelection[]
   readonly destinations: readonly Prefix[]
   readonly exclusions: readonly Prefix[]
-  /** `one`: each pod uses one exit, and of it the first node. `all`: connections are spread over all nodes of all exits. */
+  /** `one`: each pod uses one exit, and its first node. `all`: connections are spread over all nodes of all exits. */
   readonly spread: 'one' | 'all'
   readonly exits: readonly Exit[]
   readonly zoneAffinity: ZoneAffinity
-  /** Where its gateways' addresses come from; empty: from the exits. */
+  /** The pool of the gateways' addresses. If empty, the exits name the addresses. */
   readonly egressPool: readonly Prefix[]
-  /** What cannot be honoured, in words. What such a policy selects is dropped. */
+  /** Why the policy cannot be honoured. Traffic that such a policy selects is dropped. */
   readonly problems: readonly string[]
-  /** What is likely not meant, and is honoured as it is written. */
+  /** Likely mistakes. The policy is applied as it is written. */
   readonly remarks: readonly string[]
 }
 
-/** The oldest first. */
+/** Sorted by age, the oldest first. */
 export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPolicies'>): Policy[] {
   const policies = [...world.ciliumPolicies.map(readCilium), ...world.isovalentPolicies.map(readIsovalent)]
   return withoutForeignGrants(policies.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0)))
 }
 
-/* Objects of clusters with another product's definitions may be anything: nothing below throws. */
+/* In a cluster with another product's definitions, an object may have any content. Nothing below throws because of it. */
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -116,7 +116,7 @@ function readAffinity(value: unknown, problems: string[]): ZoneAffinity {
   return 'disabled'
 }
 
-/** What both kinds have. `problems` is the policy's own list: what is read later adds to it. */
+/** The fields that both kinds have. Problems that are found later are added to the same list. */
 function readCommon<K extends Policy['kind']>(
   kind: K,
   { metadata, spec: given }: { readonly metadata: ObjectMeta; readonly spec: unknown },
@@ -140,7 +140,10 @@ function readCommon<K extends Policy['kind']>(
 
 const everything = ['0.0.0.0/0', '::/0'] as readonly string[] as readonly Prefix[]
 
-/** A destination that cannot be read may be any: what the policy selects must not leave as if there were none. */
+/**
+ * A destination that cannot be read may mean any prefix. So it counts as all destinations, and the policy's problem makes
+ * their traffic drop.
+ */
 function readDestinations(value: unknown, problems: string[]): readonly Prefix[] {
   const unread: string[] = []
   const prefixes = readPrefixes(value, 'destination', unread)
@@ -163,7 +166,7 @@ function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [value]
 }
 
-/** A selector that cannot be understood selects nothing, and the status says so: nobody can know whom it meant. */
+/** A selector that cannot be read selects nothing, and the status says so. No one can know which pods it was meant for. */
 function readSelections(value: unknown, problems: string[]): PodSelection[] {
   return listOf(value).flatMap((item, index) => {
     const { podSelector, namespaceSelector, nodeSelector } = (item ?? {}) as Loose
@@ -196,7 +199,7 @@ function describeProblem(selector: unknown, field: string): string | undefined {
   return problem && `${field}: ${problem}`
 }
 
-/** The test, or what is wrong. Keys may have their source in front. */
+/** The test, or a description of the mistake. Keys may have their source in front. */
 function readNodeSelector(selector: unknown, field: string): LabelTest | string {
   const problem = describeProblem(selector, field)
   if (problem !== undefined) return problem
@@ -220,7 +223,7 @@ function readExit(value: unknown, field: string, problems: string[], granted?: G
   return [{ field, selectsNode, likeness, address, maxGatewayNodes: limit }]
 }
 
-/** The choice, or what is wrong. */
+/** The choice, or a description of the mistake. */
 function readAddressChoice(
   name: unknown,
   egressIP: unknown,

@@ -8,8 +8,8 @@ export interface Claim {
 }
 
 /**
- * Which policy speaks for each prefix, of policies sorted oldest first. The datapath takes the most specific prefix; for
- * equal ones the older policy counts, and inside one policy the exclusion.
+ * The policy that decides for each prefix. The policies must be sorted by age, the oldest first. The datapath takes the most
+ * specific prefix. For equal prefixes the older policy wins, and inside one policy the exclusion.
  */
 export function claimsByPrefix(policies: readonly Policy[]): ReadonlyMap<Prefix, Claim> {
   const claims = new Map<Prefix, Claim>()
@@ -23,8 +23,8 @@ export function claimsByPrefix(policies: readonly Policy[]): ReadonlyMap<Prefix,
 }
 
 /**
- * An exclusion takes something out of its own policy's destinations. Where it lies outside all of them it has nothing to
- * take, and must not free traffic that another policy sends through a gateway.
+ * An exclusion removes a part of its own policy's destinations. An exclusion outside all of them has no effect, because it
+ * must not free traffic that another policy sends through a gateway.
  */
 function effectiveExclusions({ destinations, exclusions }: Policy): readonly Prefix[] {
   return exclusions.filter((exclusion) =>

@@ -1,16 +1,16 @@
 import type { LabelRequirement, LabelSelector } from '../../api/label-selector.ts'
 import type { Labels } from '../world.ts'
 
-/** A selector, taken apart once: with many policies and nodes each is asked a million times. */
+/** A selector that is parsed once, because with many policies and nodes it is tested a million times. */
 export type LabelTest = (labels: Labels) => boolean
 
-/** Does a selector match the labels of a node, or of a pod where no policy of ours selects it? */
+/** A test whether a selector matches labels. */
 export function labelTest(selector: LabelSelector): LabelTest {
   const requirements = requirementsOf(selector)
   return (labels) => requirements.every((requirement) => meets(requirement, labels))
 }
 
-/** All that a selector asks for, in one form. */
+/** All requirements of a selector in one form. */
 export function requirementsOf({
   matchLabels = {},
   matchExpressions = [],
@@ -21,7 +21,7 @@ export function requirementsOf({
   return [...required, ...matchExpressions]
 }
 
-/** Kubernetes' rules: a label that is absent is "not in" any values. */
+/** The rules of Kubernetes. A missing label counts as "not in" any list of values. */
 export function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels): boolean {
   const value = labels[key]
   switch (operator) {
@@ -36,7 +36,7 @@ export function meets({ key, operator, values = [] }: LabelRequirement, labels: 
   }
 }
 
-/** What is wrong with a selector that an API server let through, in words; undefined when nothing is. */
+/** The mistake in a selector that the API server accepted. Undefined if there is none. */
 export function selectorProblem(selector: unknown): string | undefined {
   if (!isMap(selector)) return 'the selector is not an object'
   const { matchLabels, matchExpressions } = selector
@@ -63,7 +63,7 @@ function requirementProblem(requirement: unknown): string | undefined {
   return `the requirement on ${key} has the unknown operator ${asText(operator)}`
 }
 
-/** What an API server let through, as somebody wrote it: an object may have a `toString` that is none. */
+/** A value as text. The API server may have accepted an object, even one with a `toString` that is not a function. */
 export function asText(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }

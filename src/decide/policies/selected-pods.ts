@@ -11,7 +11,10 @@ const familyName = (family: Family): FamilyName => `IPv${family}`
 
 export const policyKey = ({ kind, name }: Named): string => `${kind} ${name}`
 
-/** By policy, how many of a node's pods it selects: the nodes count, because no process watches the pods of all. */
+/**
+ * How many of this node's pods each policy selects. Each node counts its own, because no process watches the pods of all
+ * nodes.
+ */
 export function countSelected(
   pods: readonly (readonly [WorldPod, readonly Named[]])[],
 ): readonly SelectedPods[] {
@@ -28,22 +31,22 @@ export function countSelected(
     .sort((a, b) => (a.policy < b.policy ? -1 : 1))
 }
 
-/** Of a policy, by what all nodes report. */
+/** The pods that a policy selects, from the reports of all nodes. */
 interface Selected {
   readonly pods: number
   readonly families: ReadonlySet<FamilyName>
 }
 
 interface Reports {
-  /** By kind and name. */
+  /** By the policy's kind and name. */
   readonly byPolicy: ReadonlyMap<string, Selected>
-  /** Every node with an agent has counted. */
+  /** Whether every node with an agent has reported. */
   readonly isComplete: boolean
 }
 
 const nothing: Selected = { pods: 0, families: new Set() }
 
-/** A node that is gone has no pods, although its last report may still be there. */
+/** Reports of deleted nodes do not count. Their last reports may still exist. */
 export function sumSelected({ nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>): Reports {
   const present = new Set(nodes.map(({ name }) => name))
   const reports = egressNodes.filter(({ metadata }) => present.has(metadata.name))
@@ -61,7 +64,7 @@ export function selectedBy({ byPolicy }: Reports, policy: Named): Selected {
   return byPolicy.get(policyKey(policy)) ?? nothing
 }
 
-/** Policies that have selectors, and select no pod of any node. */
+/** Policies that have selectors but select no pod of any node. */
 export function policiesWithoutPods(
   world: Pick<World, 'nodes' | 'egressNodes'>,
   policies: readonly Policy[],
@@ -73,7 +76,7 @@ export function policiesWithoutPods(
     .map(policyKey)
 }
 
-/** The families that the pods of a policy have; before it selects one, those that the nodes give to their pods. */
+/** The address families of the pods that a policy selects. If it selects none, the families of the nodes' pod CIDRs. */
 export function podFamilies({ pods, families }: Selected, nodes: World['nodes']): ReadonlySet<FamilyName> {
   if (pods > 0) return families
   return new Set(

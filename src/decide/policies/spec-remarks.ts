@@ -14,8 +14,8 @@ import { keyRemark } from './key-remarks.ts'
 import type { LabelOwner } from './label-keys.ts'
 
 /*
- * What a policy says that is likely a mistake, although it can be honoured. Policies come from clusters where nobody objected to
- * them, so they are not refused: their status says how they are read.
+ * Remarks about parts of a policy that are likely mistakes, although they can be honoured. Users bring policies from
+ * clusters that accepted them, so these are not refused. The status says how they are read.
  */
 
 type Loose = Readonly<Record<string, unknown>>
@@ -24,7 +24,7 @@ const isMap = (value: unknown): value is Loose =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const itemsOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-/** Of the spec of either kind, whatever an API server let through. */
+/** Remarks about the spec of either kind. The spec may have any content that an API server accepted. */
 export function specRemarks(spec: Loose): readonly string[] {
   const lists = ['destinationCIDRs', 'excludedCIDRs', 'egressCIDRs'] as const
   const [destinations, exclusions] = lists.map((field) => prefixesOf(spec[field]))
@@ -50,7 +50,7 @@ function prefixesOf(list: unknown): readonly Read[] {
   })
 }
 
-/** `10.1.2.3/8` is read as 10.0.0.0/8, as it always was. Of a pool that gives other addresses than were written. */
+/** `10.1.2.3/8` is read as 10.0.0.0/8, as it always was. For a pool the remark also says which addresses it gives. */
 function hostBitRemarks(field: string, list: unknown): readonly string[] {
   return prefixesOf(list)
     .filter(({ text, prefix }) => parseAddress(text.split('/')[0] ?? '') !== prefixAddress(prefix))
@@ -62,7 +62,10 @@ function hostBitRemarks(field: string, list: unknown): readonly string[] {
 
 const hostLength = (prefix: Prefix): string => (familyOfPrefix(prefix) === 6 ? '/128' : '/32')
 
-/** A pool's first address is the network's own name, unless it is a pair or a single one. */
+/**
+ * The first address of a pool that can be given. The network's own address cannot, unless the prefix has one or two
+ * addresses.
+ */
 function firstGiven(prefix: Prefix): string {
   const isPair = prefixLength(prefix) >= (familyOfPrefix(prefix) === 4 ? 31 : 127)
   return addressAt(prefix, isPair ? 0 : 1)
@@ -89,7 +92,10 @@ function outsideRemarks(destinations: readonly Read[], exclusions: readonly Read
     )
 }
 
-/** The schema demands egressGateway also beside egressGateways: a copy of an entry is what a user writes who knows that. */
+/**
+ * The schema requires egressGateway even beside egressGateways. Users who know that write a copy of one entry, so a copy
+ * gets no remark.
+ */
 function ignoredGatewayRemarks({ egressGateway, egressGateways }: Loose): readonly string[] {
   const list = itemsOf(egressGateways)
   const isMeant = !isMap(egressGateway) || list.some((each) => isDeepStrictEqual(each, egressGateway))
@@ -99,7 +105,7 @@ function ignoredGatewayRemarks({ egressGateway, egressGateways }: Loose): readon
   ]
 }
 
-/** Every selector of a policy with the field that it stands in. */
+/** Every selector of a policy, with its field. */
 function selectorsOf({ selectors, egressGateway, egressGateways, egressGroups }: Loose): [string, Loose][] {
   const exits: [string, unknown][] = [
     ['egressGateway', egressGateway],
@@ -118,10 +124,10 @@ function selectorsOf({ selectors, egressGateway, egressGateways, egressGroups }:
   )
 }
 
-/** What Kubernetes accepts in an object's labels (k8s.io/apimachinery, pkg/api/validate/content). */
+/** The syntax that Kubernetes accepts for labels (k8s.io/apimachinery, pkg/api/validate/content). */
 const namePart = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)$/
 const prefixPart = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-/** The key of a label may have a source in front, which is not part of it. */
+/** A label key may have a source in front, which is not part of the key. */
 const sourced = /^[a-z0-9-]+:/
 
 function isLabelKey(key: string): boolean {
@@ -151,7 +157,7 @@ function labelRemarks(field: string, { matchLabels, matchExpressions }: Loose): 
   ]
 }
 
-/** Keys of labels that must be there. */
+/** The label keys that a selector requires. */
 function askedKeys(labels: readonly [string, unknown][], requirements: readonly Loose[]): readonly string[] {
   const asked = requirements.filter(({ operator }) => operator === 'In' || operator === 'Exists')
   return [...labels.map(([key]) => key), ...asked.map(({ key }) => key)].filter(
@@ -159,7 +165,7 @@ function askedKeys(labels: readonly [string, unknown][], requirements: readonly 
   )
 }
 
-/** Whose labels a selector is about: its field ends with `podSelector`, `namespaceSelector` or `nodeSelector`. */
+/** What a selector selects, by its field: `podSelector`, `namespaceSelector` or `nodeSelector`. */
 function ownerOf(field: string): LabelOwner {
   return field.split('.').at(-1)?.replace('Selector', '') as LabelOwner
 }

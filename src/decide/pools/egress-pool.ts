@@ -8,25 +8,25 @@ import {
   prefixLength,
 } from '../../net/prefix.ts'
 
-/** Of each family the address that traffic leaves with. */
+/** The egress IP of each family. */
 export type EgressIps = Readonly<Partial<Record<Family, Address>>>
 
-/** What each gateway of a group was given from its policy's pool, by node IP. */
+/** The addresses that each gateway of a group got from its policy's pool, by node IP. */
 export type Grants = ReadonlyMap<Address, EgressIps>
 
-/** A policy's prefixes, less those of older policies: of two that name an address it is the older's. */
+/** A policy's prefixes without those of older policies. If two policies name an address, it belongs to the older one. */
 export interface EgressPool {
   readonly prefixes: readonly Prefix[]
   readonly olderPrefixes: readonly Prefix[]
-  /** Addresses that mean something else on a link of a node. */
+  /** Addresses that have another meaning on a link of a node. */
   readonly reserved?: ReadonlySet<Address>
 }
 
 /** The gateways of one group, by node IP. */
 export interface PoolGroup {
-  /** Each is to have an address. */
+  /** Gateways that need an address. */
   readonly active: readonly Address[]
-  /** Gone for now: they keep what they have, unless an active one would have none. */
+  /** Gateways that are unavailable for now. They keep their addresses, unless an active gateway would have none. */
   readonly absent: readonly Address[]
   readonly granted: Grants
 }
@@ -46,8 +46,8 @@ export function isOfPool({ prefixes, olderPrefixes, reserved }: EgressPool, addr
 }
 
 /**
- * IPv4: the network's own address and broadcast, but for /31 (RFC 3021) and /32.
- * IPv6: the routers' anycast address (RFC 4291 section 2.6.1), but for /127 (RFC 6164) and /128.
+ * IPv4: the network address and the broadcast address, except in a /31 (RFC 3021) and a /32. IPv6: the anycast address of
+ * routers (RFC 4291 section 2.6.1), except in a /127 (RFC 6164) and a /128.
  */
 function isReservedIn(prefix: Prefix, address: Address): boolean {
   const isIpv4 = familyOfPrefix(prefix) === 4
@@ -55,14 +55,14 @@ function isReservedIn(prefix: Prefix, address: Address): boolean {
   return address === prefixAddress(prefix) || (isIpv4 && address === lastAddress(prefix))
 }
 
-/** The addresses of a prefix that no host has. */
+/** The addresses of a prefix that no host can have. */
 export function reservedOf(prefix: Prefix): readonly Address[] {
   return [prefixAddress(prefix), lastAddress(prefix)].filter((address) => isReservedIn(prefix, address))
 }
 
 /**
- * Which address each gateway of a policy has. What was given before is read first and stays; then addresses are given in
- * the order of the prefixes. `addressesInUse` are never given: nodes have them, or policies name them.
+ * Chooses an address for each gateway of a policy. Addresses from earlier grants stay. Then free addresses are given in the
+ * order of the prefixes. `addressesInUse` are never given, because nodes have them, or policies name them.
  */
 export function grantFromPool(
   pool: EgressPool,
@@ -84,7 +84,7 @@ interface Seat {
   address: Address | undefined
 }
 
-/** Of one family; active gateways that are left without an address are among them, absent ones are not. */
+/** Grants addresses of one family. Returns the active gateways that get none. */
 function grantFamily(
   family: Family,
   pool: EgressPool,
@@ -120,7 +120,7 @@ function nextFree(
   return undefined
 }
 
-/** In order. Steps over an older policy's prefix at once: inside a /64 there may be 2^63 addresses of one. */
+/** The free addresses, in order. Skips an older policy's prefix at once, because a /64 may have 2^63 addresses of one. */
 function* freeAddresses(
   family: Family,
   { prefixes, olderPrefixes, reserved }: EgressPool,

@@ -2,7 +2,7 @@ import type { Address } from '../../net/address.ts'
 import type { Context } from '../context.ts'
 import type { PoolAddress } from '../tables.ts'
 
-/** Which node is to have each address that was given from a pool, and on which interface. */
+/** For each address from a pool, the node and the interface that it belongs on. */
 export function resolvePoolAddresses({ policies, exits }: Context): ReadonlyMap<Address, PoolAddress> {
   const found = new Map<Address, PoolAddress>()
   for (const policy of policies)

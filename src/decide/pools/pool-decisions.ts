@@ -16,13 +16,13 @@ export interface Served {
   readonly exits: Exits
   readonly zones: ReadonlySet<string | undefined>
   readonly ineligible: IneligibleNodes
-  /** Of those ineligible the ones that do not work: who is cordoned still does. By name. */
+  /** The names of ineligible nodes that do not work. A cordoned node still works. */
   readonly unhealthy: ReadonlySet<string>
 }
 
 /**
- * Gives each active gateway its address. A policy that is invalid keeps what it has: somebody is about to put it right.
- * A gateway that stands by has none, so that a pool need not be larger than maxGatewayNodes.
+ * Gives each active gateway its address. An invalid policy keeps what it has, because its user is probably mending it. A
+ * standby gateway gets no address, so that a pool need not be larger than maxGatewayNodes.
  */
 export function grantPool(
   { policy, exits, zones, ineligible }: Omit<Served, 'unhealthy'>,

@@ -6,12 +6,12 @@ import type { World } from '../world.ts'
 import { type EgressIps, type Grants, isOfPool, reservedOf } from './egress-pool.ts'
 
 /*
- * What was given from egressCIDRs is kept in the policy's own status, in the fields that users of this kind know: every
- * agent watches policies anyway, it goes with the policy, and the API server refuses a write that is based on an old
- * version of it, so that two operators cannot give one address twice.
+ * Grants from egressCIDRs are stored in the policy's own status, in the fields that users of this kind know. Every agent
+ * watches policies anyway, and the grants are deleted with the policy. The API server refuses a write that is based on an
+ * old version, so two operators cannot give one address twice.
  */
 
-/** What the operator wrote for one group: of each gateway the addresses that it was given. */
+/** The addresses that the operator granted to each gateway of a group. */
 export function readGrants(groupStatus: unknown): Grants {
   const { egressIPByGatewayIP, egressIPv6ByGatewayIP } = (groupStatus ?? {}) as Record<string, object>
   const grants = new Map<Address, EgressIps>()
@@ -25,7 +25,7 @@ export function readGrants(groupStatus: unknown): Grants {
   return grants
 }
 
-/** The policy with other grants, by exit. */
+/** The policy with changed grants, for each exit. */
 export function withGrants(policy: Policy, change: (granted: Grants, which: number) => Grants): Policy {
   const exits = policy.exits.map((exit, which) =>
     exit.address.by === 'pool'
@@ -35,12 +35,12 @@ export function withGrants(policy: Policy, change: (granted: Grants, which: numb
   return { ...policy, exits }
 }
 
-/** Prefixes of older policies: what they name is not for a younger one to give. */
+/** Prefixes of older policies. A younger policy cannot give their addresses. */
 export function olderPools(policies: readonly Policy[], index: number): readonly Prefix[] {
   return policies.slice(0, index).flatMap(({ egressPool }) => egressPool)
 }
 
-/** A status that was written for other prefixes, or before an older policy claimed them, gives nothing. */
+/** Removes grants that a status holds from other prefixes, or from before an older policy claimed them. */
 export function withoutForeignGrants(policies: readonly Policy[]): Policy[] {
   return policies.map((policy, index) => {
     if (policy.egressPool.length === 0) return policy
@@ -54,7 +54,10 @@ export function withoutForeignGrants(policies: readonly Policy[]): Policy[] {
   })
 }
 
-/** Addresses that no gateway may have, whatever a pool contains: of routers, and those of a node's link that no host has. */
+/**
+ * Addresses that no gateway can have, whatever a pool contains: those of routers, and those that no host on a node's link
+ * can have.
+ */
 export function reservedAddresses({ egressNodes }: Pick<World, 'egressNodes'>): ReadonlySet<Address> {
   const interfaces = egressNodes.flatMap(({ status }) => status?.interfaces ?? [])
   const routers = interfaces.flatMap(({ routers: of = [] }) => of.flatMap((text) => parseAddress(text) ?? []))
@@ -62,7 +65,7 @@ export function reservedAddresses({ egressNodes }: Pick<World, 'egressNodes'>): 
   return new Set([...routers, ...links.flatMap(reservedOf)])
 }
 
-/** Addresses that no pool may give: nodes have them, or a policy names them. */
+/** Addresses that no pool may give, because nodes have them or a policy names them. */
 export function addressesInUse(
   { nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>,
   policies: readonly Policy[],

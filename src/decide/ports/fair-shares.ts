@@ -1,20 +1,18 @@
-/*
- * Who gives ports back when an egress IP has too few for all: those who have more than their share.
- */
+/* Which nodes return ports when an egress IP has too few for all: those that have more than their share. */
 
-/** So many blocks are wanted by a slot, in all. */
+/** How many blocks a slot demands in total. */
 export interface Demand {
   readonly slot: number
   readonly blocks: number
 }
 
-/** So many blocks of those that it has, a slot is to return. */
+/** How many of its blocks a slot has to return. */
 export interface Return {
   readonly slot: number
   readonly blocks: number
 }
 
-/** Small demands are met whole; what is left is split evenly among the large ones. */
+/** Small demands are met in full. The rest is split evenly among the large ones. */
 export function fairShares(demands: readonly Demand[], total: number): ReadonlyMap<number, number> {
   const shares = new Map<number, number>()
   const inOrder = demands.toSorted((a, b) => a.blocks - b.blocks || a.slot - b.slot)
@@ -28,8 +26,8 @@ export function fairShares(demands: readonly Demand[], total: number): ReadonlyM
 }
 
 /**
- * Each node with more than its share is asked for all that is missing, up to what it has too much: the agent of one of them
- * may not run. `coming`: blocks that are free already, or that their nodes are returning.
+ * Asks each node with more than its share for all missing blocks, up to its surplus. It asks more than one node, because an
+ * agent may not run. `coming` counts the blocks that are free already, or that nodes are returning.
  */
 export function planReturns(
   demands: readonly Demand[],

@@ -44,7 +44,7 @@ export function leasableBlocks(
   return [...floors.reverse(), ...lower.reverse()].filter((block) => usable.has(block))
 }
 
-/** Slots with a floor of which another slot leases a part, of any address. */
+/** Slots whose floors are partly leased to other slots, for any address. */
 export function slotsWithLeasedFloor(
   leases: ReadonlyMap<Address, AddressLeases>,
   nodeAddresses: ReadonlySet<Address>,

@@ -9,13 +9,13 @@ import {
 } from '../../net/ports.ts'
 
 /**
- * By block: the slot that owns it, this very node whatever its slot, or nobody. `stack`: no node may ever own it, and what
- * comes for it is left to the stack.
+ * The owner of a block: a slot, or this node whatever its slot, or none. `stack` means that no node may own it, and that its
+ * packets are left to the stack.
  */
 type BlockOwner = number | 'self' | 'stack' | undefined
 export type BlockOwners = readonly BlockOwner[]
 
-/** Whether the address is a node's own. Then the node's sockets use most of its ports. */
+/** Whether the address is a node's own. If so, the node's sockets use most of its ports. */
 export type AddressOwner = 'nobody' | 'thisNode' | 'anotherNode'
 
 /** What decides about the blocks of all egress IPs. */
@@ -23,13 +23,13 @@ export interface PortLayout {
   readonly slots: number
   /** Slots that nodes have. */
   readonly taken: ReadonlySet<number>
-  /** Blocks that new flows may have. */
+  /** Blocks that new flows may use. */
   readonly usable: ReadonlySet<number>
 }
 
 /**
- * Which slot owns each block of an address: the floor, and the leases, which beat it. A block that new flows may not have
- * stays its owner's, because earlier flows may still have it. So nodes that read different settings never disagree about
+ * The slot that owns each block of an address, by its floor or by a lease, which wins. A block that new flows may not use
+ * still belongs to its owner, because earlier flows may have it. So nodes that read different settings never disagree about
  * an owner.
  */
 export function blockOwners(
@@ -63,7 +63,7 @@ function fillFloor(
       if (owners[block] !== 'stack' || isTaken(slot)) owners[block] = slot
 }
 
-/** Should two leases claim a block, the one that stands first has it: a port must never have two owners. */
+/** If two leases contain a block, the first one in the list counts. A port must never have two owners. */
 function fillLeases(owners: BlockOwner[], region: PortRange, leases: readonly PortLease[]): void {
   const [least, most] = [blockOfPort(region.first), blockOfPort(region.last)]
   for (const { firstPort, blocks, slot } of leases.toReversed()) {

@@ -1,8 +1,8 @@
 import type { EventText, NodesSeen, StatusSeen } from './events.ts'
 
 /**
- * The egress IPs of new connections have changed: from which to which, and why. That there are none now, or were none before, is
- * what Ready says.
+ * An Event if the egress IPs of new connections changed. It says from which to which, and why. The condition Ready reports
+ * that there are none any more, or that there are some again.
  */
 export function addressEvents(
   before: StatusSeen,

@@ -24,7 +24,7 @@ test('a node that is not the gateway lists selected pods without the egress IP',
   ])
 })
 
-test('the gateway lists the pods of other nodes with it', () => {
+test('the gateway lists the pods of other nodes with the egress IP', () => {
   assert.deepEqual(rows({ ciliumPolicies: [ciliumPolicy('p')], self: 'worker3' }), [
     '10.244.1.254 172.18.0.0/16 172.18.0.42 172.18.0.4',
     '10.244.2.68 172.18.0.0/16 172.18.0.42 172.18.0.4',
@@ -47,7 +47,7 @@ test('IPv4 comes before IPv6, and IPv6 without an egress IP is ::', () => {
   )
 })
 
-test('an excluded prefix and a missing gateway say so', () => {
+test('a row names an excluded prefix and a missing gateway as such', () => {
   const excludedCIDRs = ['172.18.9.0/24']
   const egressGateway = { nodeSelector: { matchLabels: { a: 'b' } }, interface: 'net0' }
   assert.deepEqual(

@@ -5,7 +5,7 @@ import { gatewaysForPod, tunnelAddressOf, zoneLabel } from '../gateways/gateways
 import { type Claim, claimsByPrefix } from '../policies/rules.ts'
 import type { World, WorldPod } from '../world.ts'
 
-/** A row of `bpf egress list`, as its users know it. */
+/** A row of `bpf egress list`, with the columns of the compatible command. */
 interface CompatibleRow {
   readonly SourceIP: string
   readonly DestCIDR: string
@@ -16,8 +16,8 @@ interface CompatibleRow {
 const unspecified = { 4: '0.0.0.0', 6: '::' } as const
 
 /**
- * The view that users of the compatible kinds have of a node: its own selected pods, and the pods of other nodes, with the
- * egress IP only where this node is the gateway. `world.pods` holds the pods of all nodes. IPv4 comes first.
+ * The rows that a node lists: all selected pods, those of other nodes included, so `world.pods` must hold the pods of all
+ * nodes. A row has an egress IP only if this node is the gateway. IPv4 comes first.
  */
 export function compatibleRows(world: World): readonly CompatibleRow[] {
   const context = gatherContext(world)
@@ -25,8 +25,8 @@ export function compatibleRows(world: World): readonly CompatibleRow[] {
     .flatMap((pod) => [...claimsByPrefix(selectingPolicies(context, pod))].map((claim) => ({ pod, claim })))
     .flatMap(({ pod, claim: [prefix, claim] }) => {
       const sources = pod.ips.filter((address) => familyOf(address) === familyOfPrefix(prefix))
-      const ways = listWays(context, pod, prefix, claim)
-      return sources.flatMap((source) => ways.map((way) => ({ source, prefix, ...way })))
+      const exits = listExits(context, pod, prefix, claim)
+      return sources.flatMap((source) => exits.map((exit) => ({ source, prefix, ...exit })))
     })
     .sort((a, b) => compareAddresses(a.source, b.source) || comparePrefixes(a.prefix, b.prefix))
     .map(({ source, prefix, egressIp, gateway }) => ({
@@ -37,18 +37,18 @@ export function compatibleRows(world: World): readonly CompatibleRow[] {
     }))
 }
 
-interface Way {
+interface RowExit {
   readonly egressIp: string
   readonly gateway: string
 }
 
-/** What stands in the last two columns, one each for every gateway that the pod may use. */
-function listWays(
+/** The last two columns, once for each gateway that the pod may use. */
+function listExits(
   context: Context,
   pod: WorldPod,
   prefix: Prefix,
   { policy, isExcluded }: Claim,
-): readonly Way[] {
+): readonly RowExit[] {
   const none = unspecified[familyOfPrefix(prefix)]
   if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
   const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]

@@ -1,7 +1,8 @@
 import type { Condition } from '../../api/metadata.ts'
 
 /*
- * Every condition that Sallyport writes, with its reasons. docs/conditions.md explains each of them to users, and a test compares the two.
+ * Every condition that Sallyport writes, with its reasons. docs/conditions.md explains each of them to users. A test compares
+ * the two.
  */
 
 const policyConditions = {
@@ -57,7 +58,7 @@ type Reasons = typeof policyConditions & typeof egressNodeConditions & typeof eg
 type ConditionType = keyof Reasons
 export type ReasonOf<Type extends ConditionType> = Reasons[Type][number]
 
-/** A condition as it is decided. Its type allows only the reasons that the condition has. */
+/** A condition without times, which the writer adds. Each type allows only its own reasons. */
 export type TimelessCondition = {
   readonly [Type in ConditionType]: Omit<Condition, 'lastTransitionTime' | 'type' | 'reason'> & {
     readonly type: Type

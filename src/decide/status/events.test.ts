@@ -51,7 +51,7 @@ const leaving = (gateways: string, egressIPs: string, observedGeneration = 1): S
   observedGeneration,
 })
 
-describe('of a change is told', () => {
+describe('an Event reports', () => {
   const cases: readonly { name: string; before: StatusSeen; after: StatusSeen; expect: readonly string[] }[] =
     [
       { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
@@ -88,7 +88,7 @@ describe('of a change is told', () => {
         ],
       },
       {
-        name: 'nothing of an address that is the same, or the first, or the last',
+        name: 'nothing if an address is the same, or the first, or the last',
         before: leaving('worker4', ''),
         after: leaving('worker3', '172.18.0.42'),
         expect: [],
@@ -117,7 +117,7 @@ describe('of a change is told', () => {
         expect: ['Warning GatewayUnhealthy: c answers'],
       },
       {
-        name: 'nothing, while the same one does',
+        name: 'nothing while the same gateway answers',
         before: { conditions: [well, dead('b answers')] },
         after: { conditions: [well, dead('b answers')] },
         expect: [],
@@ -129,49 +129,49 @@ describe('of a change is told', () => {
         expect: ['Normal GatewayHealthy: Every gateway is healthy.'],
       },
       {
-        name: 'that pods are refused, and once only',
+        name: 'once that pods are refused',
         before: { conditions: [well] },
         after: { conditions: [well, refused] },
         expect: ['Warning PodsRefused: a pod'],
       },
       {
-        name: 'nothing, where other pods are',
+        name: 'nothing if other pods are refused',
         before: { conditions: [well, refused] },
         after: { conditions: [well, { ...refused, message: 'two pods' }] },
         expect: [],
       },
       {
-        name: 'that it is not, and why',
+        name: 'that a policy is not ready, and why',
         before: { conditions: [well] },
         after: { conditions: [ready('False', 'NoGateway', 'no node matches')] },
         expect: ['Warning NoGateway: no node matches'],
       },
       {
-        name: 'another reason',
+        name: 'that a policy is not ready for another reason',
         before: { conditions: [ready('False', 'NoGateway')] },
         after: { conditions: [ready('False', 'NoEgressIP')] },
         expect: ['Warning NoEgressIP: m'],
       },
       {
-        name: 'nothing, where only the words differ',
+        name: 'nothing if only the words differ',
         before: { conditions: [ready('True', 'GatewaysFound', 'a'), pool('True')] },
         after: { conditions: [ready('True', 'GatewaysFound', 'b'), pool('True')] },
         expect: [],
       },
       {
-        name: 'that a pool has no address left, and that it has again',
+        name: 'that a pool has no address left',
         before: { conditions: [pool('True')] },
         after: { conditions: [pool('False')] },
         expect: ['Warning PoolExhausted: pool'],
       },
       {
-        name: 'that it has again',
+        name: 'that a pool has addresses again',
         before: { conditions: [pool('False')] },
         after: { conditions: [pool('True')] },
         expect: ['Normal PoolSufficient: pool'],
       },
       {
-        name: 'who was given which address, and from whom one was taken',
+        name: 'which gateway got which address, and which gateway lost one',
         before: granted({ [east]: '172.18.9.1' }),
         after: granted({ [west]: '172.18.9.1' }),
         expect: [
@@ -180,7 +180,7 @@ describe('of a change is told', () => {
         ],
       },
       {
-        name: 'that a gateway is gone',
+        name: 'that a gateway is not healthy',
         before: healthy(east, west),
         after: healthy(west),
         expect: ['Warning GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it.'],
@@ -199,7 +199,7 @@ describe('of a change is told', () => {
     assert.deepEqual(told(healthy(east, west), healthy(west), [west]), []))
 })
 
-test('a node without a slot is told of', () => {
+test('an Event reports a node without a slot', () => {
   const events = slotEvents([{ action: 'refuse', node: 'worker9', reason: 'all 512 slots are given' }])
   assert.deepEqual(
     [...events],

@@ -4,7 +4,7 @@ import type { PolicySummary } from '../../api/policy-fields.ts'
 import type { SlotChange } from '../ports/slot-grants.ts'
 import { addressEvents } from './address-events.ts'
 
-/** What `kubectl describe` shows at the end of an object. */
+/** The text of an Event. `kubectl describe` shows it at the end of an object. */
 export interface EventText {
   readonly type: 'Normal' | 'Warning'
   /** One word in CamelCase, for programs. */
@@ -12,7 +12,7 @@ export interface EventText {
   readonly message: string
 }
 
-/** A policy's status, as it was written before or is written now. */
+/** The parts of a policy's status that Events follow from. */
 export interface StatusSeen {
   readonly conditions?: readonly Pick<Condition, 'type' | 'status' | 'reason' | 'message'>[] | undefined
   readonly groupStatuses?: readonly GroupStatus[] | undefined
@@ -20,16 +20,16 @@ export interface StatusSeen {
   readonly observedGeneration?: number | undefined
 }
 
-/** By node IP. */
 export interface NodesSeen {
+  /** Node names by node IP. */
   readonly names: ReadonlyMap<string, string>
-  /** Those that the policy selects now and that are unhealthy. */
+  /** The node IPs of unhealthy nodes that the policy selects now. */
   readonly candidates: ReadonlySet<string>
-  /** By node name, why the node is no gateway for new connections; undefined where it may be one. */
+  /** Says why a node is not a gateway for new connections. Undefined if it may be one. */
   readonly whyNot: (name: string) => string | undefined
 }
 
-/** What of a change a person would want to know. Nothing, where only the words of a status differ. */
+/** The Events for a change of a policy's status. A change of words alone makes none. */
 export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: NodesSeen): readonly EventText[] {
   return [
     ...conditionEvents(before, after),
@@ -42,11 +42,11 @@ export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: Nodes
   ]
 }
 
-/** Conditions that a person waits for, and which value of them is the good one. */
-const toldConditions = ['Ready', 'isovalent.com/IPAMRequestSatisfied'] as const
+/** Conditions with an Event for each change. True is their good value. */
+const reportedConditions = ['Ready', 'isovalent.com/IPAMRequestSatisfied'] as const
 
 function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
-  return toldConditions.flatMap((type): readonly EventText[] => {
+  return reportedConditions.flatMap((type): readonly EventText[] => {
     const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
     if (is === undefined || (was?.status === is.status && (is.status === 'True' || was.reason === is.reason)))
       return []
@@ -57,11 +57,11 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
   })
 }
 
-/** Told once: which pods they are changes all the time. */
-const toldOnce = ['PodsRefused', 'SelectsNoPods'] as const
+/** Conditions with an Event only when they appear, because the pods in their messages change all the time. */
+const reportedOnce = ['PodsRefused', 'SelectsNoPods'] as const
 
 function onceEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
-  return toldOnce.flatMap((type): readonly EventText[] => {
+  return reportedOnce.flatMap((type): readonly EventText[] => {
     const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
     return was !== undefined || is === undefined
       ? []
@@ -69,7 +69,7 @@ function onceEvents(before: StatusSeen, after: StatusSeen): readonly EventText[]
   })
 }
 
-/** Of a policy with one gateway for each pod: who answers in its place, and when it is back. */
+/** Events of a policy with one gateway for each pod: which node answers for an unhealthy gateway, and that it is back. */
 function deadGatewayEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
   const [was, is] = [before, after].map(({ conditions }) =>
     conditions?.find(({ type }) => type === 'GatewayUnhealthy'),
@@ -80,7 +80,7 @@ function deadGatewayEvents(before: StatusSeen, after: StatusSeen): readonly Even
     : [{ type: 'Warning', reason: 'GatewayUnhealthy', message: is.message }]
 }
 
-/** Which interface carries no traffic, who answers in its place, and when all are back. */
+/** Events about an interface that carries no traffic: which node answers instead, and that all interfaces are back. */
 function outageEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
   const type = 'InterfaceUnusable'
   const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
@@ -135,8 +135,8 @@ function listGrants({ groupStatuses = [] }: StatusSeen): ReadonlyMap<string, Gra
 }
 
 /**
- * Of a policy that is new nobody wants to hear that its gateways live. One that is no longer selected has not died, nor
- * has one that lost its egress IP.
+ * Events about gateways that become healthy or unhealthy. A new policy gets none. A gateway that is no longer selected, or
+ * that has lost its egress IP, does not count as unhealthy.
  */
 function healthEvents(
   before: StatusSeen,
@@ -171,7 +171,7 @@ function healthEvents(
   ]
 }
 
-/** Of each node that got no slot, by name. */
+/** An Event for each node that got no slot, by node name. */
 export function slotEvents(changes: readonly SlotChange[]): ReadonlyMap<string, EventText> {
   return new Map(
     changes.flatMap((change) =>

@@ -33,7 +33,7 @@ describe('the status of a group', () => {
       expect: { activeGatewayIPs: [east, west], healthyGatewayIPs: [east, west] },
     },
     {
-      name: 'names them for each zone, as the walkthrough shows',
+      name: 'names the gateways of each zone, as the walkthrough shows',
       world: spread({ azAffinity: 'localOnlyFirst' }),
       expect: {
         activeGatewayIPs: [east, west],
@@ -42,7 +42,7 @@ describe('the status of a group', () => {
       },
     },
     {
-      name: 'shows who serves a zone whose gateway is gone',
+      name: 'shows which gateway serves a zone whose gateway is unhealthy',
       world: { ...spread({ azAffinity: 'localOnlyFirst' }), ...dead('worker3') },
       expect: {
         activeGatewayIPs: [west],
@@ -51,12 +51,12 @@ describe('the status of a group', () => {
       },
     },
     {
-      name: 'does not count as active what stands by',
+      name: 'does not count a standby gateway as active',
       world: spread({ egressGroups: [{ ...gateways, interface: 'net0', maxGatewayNodes: 1 }] }),
       expect: { activeGatewayIPs: [east], healthyGatewayIPs: [east, west] },
     },
     {
-      name: 'has another one active in the place of one that is gone',
+      name: 'has another gateway active in place of an unhealthy one',
       world: {
         ...spread({ egressGroups: [{ ...gateways, interface: 'net0', maxGatewayNodes: 1 }] }),
         ...dead('worker3'),
@@ -64,22 +64,22 @@ describe('the status of a group', () => {
       expect: { activeGatewayIPs: [west], healthyGatewayIPs: [west] },
     },
     {
-      name: 'has all of them active where none is healthy: all are tried',
+      name: 'has all gateways active if none is healthy, because all are tried',
       world: { ...spread(), ...dead('worker3', 'worker4') },
       expect: { activeGatewayIPs: [east, west], healthyGatewayIPs: [] },
     },
     {
-      name: 'counts no gateway as active or healthy that has no egress IP',
+      name: 'counts a gateway without an egress IP as neither active nor healthy',
       world: spread({ egressGroups: [{ ...gateways, interface: 'net9' }] }),
       expect: { activeGatewayIPs: [], healthyGatewayIPs: [] },
     },
     {
-      name: 'has none active where the policy is invalid',
+      name: 'has no active gateway if the policy is invalid',
       world: spread({ destinationCIDRs: [] }),
       expect: { activeGatewayIPs: [], healthyGatewayIPs: [east, west] },
     },
     {
-      name: 'shows what each active gateway was given from the pool',
+      name: 'shows which address of the pool each active gateway got',
       world: spread({ egressGroups: [gateways], egressCIDRs: ['172.18.9.0/30', 'fd00::/120'] }),
       expect: {
         activeGatewayIPs: [east, west],
@@ -89,7 +89,7 @@ describe('the status of a group', () => {
       },
     },
     {
-      name: 'counts no gateway as active or healthy that the pool has no address for',
+      name: 'counts a gateway for which the pool has no address as neither active nor healthy',
       world: spread({ egressGroups: [gateways], egressCIDRs: ['172.18.9.9/32'] }),
       expect: {
         activeGatewayIPs: [east],
@@ -98,7 +98,7 @@ describe('the status of a group', () => {
       },
     },
     {
-      name: 'keeps what a gateway has that is gone for now',
+      name: 'keeps the address of a gateway that is unhealthy for a moment',
       world: {
         ...spread({
           egressGroups: [gateways],
@@ -117,10 +117,10 @@ describe('the status of a group', () => {
   for (const { name, world: parts, expect } of cases)
     test(name, () => assert.deepEqual(explain(parts).groupStatuses, [expect]))
 
-  test('is none of a policy without groups', () =>
+  test('does not exist for a policy without groups', () =>
     assert.equal(explain({ ciliumPolicies: [ciliumPolicy('p')] }).groupStatuses, undefined))
 
-  test('of two policies with one pool gives addresses to the older alone', () => {
+  test('has addresses only in the older of two policies with the same pool', () => {
     const pooled = { egressGroups: [gateways], egressCIDRs: ['172.18.9.0/29'] }
     const parts = {
       isovalentPolicies: [isovalentPolicy('old', pooled), isovalentPolicy('p', { born: 9, ...pooled })],
@@ -141,7 +141,7 @@ describe('conditions of pools and zones', () => {
   const pooled = { egressGroups: [gateways], egressCIDRs: ['172.18.9.0/29'] }
   const cases: readonly { name: string; world: Partial<World>; expect: readonly string[] }[] = [
     {
-      name: 'until the agents have put the addresses there, the policy is not ready',
+      name: 'a policy is not ready until the agents have added the addresses',
       world: spread(pooled),
       expect: [
         'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.1 is not on node worker3 yet. Check that the agent of node worker3 runs, and that the gateway’s interface exists. The agent then adds it. Egress IP 172.18.9.2 is not on node worker4 yet. Check that the agent of node worker4 runs, and that the gateway’s interface exists. The agent then adds it.',
@@ -149,7 +149,7 @@ describe('conditions of pools and zones', () => {
       ],
     },
     {
-      name: 'then it is',
+      name: 'a policy is ready when the agents have added the addresses',
       world: {
         ...spread(pooled),
         egressNodes: [
@@ -163,7 +163,7 @@ describe('conditions of pools and zones', () => {
       ],
     },
     {
-      name: 'a pool that is empty, and who has its addresses',
+      name: 'an exhausted pool, and the gateways that have its addresses',
       world: {
         isovalentPolicies: [
           isovalentPolicy('old', { ...pooled, selectors: [] }),
@@ -177,7 +177,7 @@ describe('conditions of pools and zones', () => {
       ],
     },
     {
-      name: 'an address of its own beside a pool',
+      name: 'an egressIP in addition to a pool',
       world: spread({ ...pooled, egressGroups: [{ ...gateways, egressIP: '172.18.0.42' }] }),
       expect: [
         "Ready=False Invalid: egressGroups[0]: egressGroups can't specify an egress IP together with egressCIDRs. Traffic that the policy selects is dropped.",
@@ -192,14 +192,14 @@ describe('conditions of pools and zones', () => {
       ],
     },
     {
-      name: 'no gateway that lives',
+      name: 'no healthy gateway',
       world: { ...spread(), ...dead('worker3', 'worker4') },
       expect: [
         'Ready=False NoHealthyGateway: No gateway is healthy: worker3, worker4. Nodes still try all of them for new connections. Check these nodes and their agents.',
       ],
     },
     {
-      name: 'one of two that lives is enough',
+      name: 'one healthy gateway of two is enough',
       world: { ...spread(), ...dead('worker3') },
       expect: ['Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43'],
     },
@@ -208,17 +208,17 @@ describe('conditions of pools and zones', () => {
     test(name, () => assert.deepEqual(conditions(parts), expect))
 })
 
-describe('what every node makes of what was given', () => {
+describe('a node reads the addresses that the operator gave', () => {
   const parts = (groupStatuses: NonNullable<Parameters<typeof isovalentPolicy>[1]>['groupStatuses']) =>
     resolve(world(spread({ egressGroups: [{ ...gateways, interface: 'net0' }], egressCIDRs: ['172.18.9.0/29'], ...(groupStatuses ? { groupStatuses } : {}) }))) // biome-ignore format: one policy
   const rule = (tables: ReturnType<typeof resolve>) => [...tables.rules.values()].flatMap((each) => [...each.values()])[0] // biome-ignore format: one rule
 
-  test('nothing yet: a drop', () => {
+  test('without an address new flows are dropped', () => {
     const found = rule(parts(undefined))
     assert.equal(found?.action === 'drop' && found.reason, 'DROP_NO_EGRESS_IP')
   })
 
-  test('addresses: open to new flows, each with its node and interface', () => {
+  test('an address is open to new flows, on its node and interface', () => {
     const tables = parts([{ egressIPByGatewayIP: { [east!]: '172.18.9.1', [west!]: '172.18.9.2' } }])
     assert.equal(rule(tables)?.action, 'egress')
     assert.deepEqual(
@@ -231,14 +231,14 @@ describe('what every node makes of what was given', () => {
     assert.deepEqual(tables.egressIps.get('172.18.9.1' as never)?.order, [east])
   })
 
-  test('what is not of the pool, or is no address, counts for nothing', () => {
+  test('a text that is not an address of the pool is ignored', () => {
     const tables = parts([{ egressIPByGatewayIP: { [east!]: '172.18.0.99', [west!]: 'all' } }])
     assert.equal(tables.poolAddresses.size, 0)
     assert.equal(rule(tables)?.action, 'drop')
   })
 })
 
-test('a pool gives no address of a router, and none that no host of a link has, even if it was given before', () => {
+test('a pool gives neither an address of a router nor one that no host can have, even if it was given before', () => {
   const links = [
     device('eth0', ['172.18.0.4'], {
       isDefaultRoute: true,

@@ -11,8 +11,8 @@ import type { Exit } from '../policies/policies.ts'
 import type { Served } from '../pools/pool-decisions.ts'
 
 /**
- * For each group the gateways that are in use and those that live, by node IP, in the order of their names. Of an invalid
- * policy none is in use, nor is one without an egress IP.
+ * For each group its active and its healthy gateways, by node IP, in the order of their names. An invalid policy has no
+ * active gateway. A gateway without an egress IP is not active.
  */
 export function describeGroups({
   policy,
@@ -30,7 +30,7 @@ export function describeGroups({
     const inZone = (zone: string): string[] =>
       inUse(openGateways(policy, which, gateways, zone, ineligible).active)
     const chosen = activeAnywhere(policy, which, gateways, zones, ineligible)
-    /* One that stands by has no address of a pool yet; one that is to be used and has none cannot be. */
+    /* A standby gateway needs no address from the pool yet. A chosen gateway without an egress IP cannot serve. */
     const unable = new Set(chosen.filter((gateway) => !hasEgressIp(gateway)))
     return {
       activeGatewayIPs: inUse(chosen),

@@ -7,12 +7,13 @@ import { exhaustion, exhaustionEvents, gatewayBehind, heaviestPod } from './leas
 const of = (left: number, isShort = false) => exhaustion({ leasable: 800, left, isShort })
 
 describe('the exhaustion of an egress IP', () => {
-  test('is far while an eighth of its ports is left', () => assert.equal(of(100).reason, 'PortsLeft'))
-  test('is near below that', () => {
+  test('is not reported while an eighth of its ports is left', () =>
+    assert.equal(of(100).reason, 'PortsLeft'))
+  test('is reported as near when less than an eighth is left', () => {
     assert.equal(of(99).reason, 'FewPortsLeft')
     assert.equal(of(99).status, 'False')
   })
-  test('is there when nothing is left', () => {
+  test('is reported when no port is left', () => {
     assert.equal(of(0).status, 'True')
     assert.match(of(0, true).message, /need more/)
   })
@@ -29,7 +30,7 @@ describe('the exhaustion of an egress IP', () => {
     assert.match(message, new RegExp(`Pod shop/pod-${egressNodes.length - 1} on node ${heaviest?.node} has`))
     assert.equal(exhaustion({ leasable: 800, left: 9, isShort: false, heaviest }).status, 'False')
   })
-  test('is told beforehand, once, and when it has passed', () => {
+  test('has one Event before it happens, and one when it is over', () => {
     const reasons = (was: number, is: number) =>
       exhaustionEvents('192.0.2.1', [of(was)], of(is)).map(({ type, reason }) => `${type} ${reason}`)
     assert.deepEqual(reasons(800, 700), [])

@@ -4,7 +4,7 @@ import type { AddressPlan } from '../ports/lease-grants.ts'
 import type { TimelessCondition } from './conditions.ts'
 import type { EventText } from './events.ts'
 
-/** People are told while there is still something left: less than an eighth. */
+/** The condition warns when less than one eighth is left, so while there is still time to act. */
 const fewLeft = 8
 
 const needMore =
@@ -17,7 +17,7 @@ interface HeaviestPod {
   readonly connections: number
 }
 
-/** The pod with most connections of an egress IP, as the nodes say. */
+/** The pod with most connections of an egress IP, from the nodes' reports. */
 export function heaviestPod(address: Address, egressNodes: readonly EgressNode[]): HeaviestPod | undefined {
   const all = egressNodes.flatMap(({ metadata, status }) =>
     (status?.heaviest ?? [])
@@ -27,7 +27,7 @@ export function heaviestPod(address: Address, egressNodes: readonly EgressNode[]
   return all.sort((a, b) => b.connections - a.connections || (a.pod < b.pod ? -1 : 1))[0]
 }
 
-/** How much of an egress IP is left to lease. The words change at thresholds alone, so that the status does, too. */
+/** How many ports of an egress IP can still be leased. The text changes only at thresholds, so the status does, too. */
 export function exhaustion({
   leasable,
   left,
@@ -64,7 +64,7 @@ export function exhaustion({
   return { type, status: 'False', reason: 'PortsLeft', message: 'This egress IP has ports left to lease.' }
 }
 
-/** Present only while gateways are behind for longer than it takes them. */
+/** A condition while gateways take longer than usual to confirm leases. The caller has excluded those that are on time. */
 export function gatewayBehind(gateways: readonly string[]): readonly TimelessCondition[] {
   if (gateways.length === 0) return []
   const message = `The latest leases are not confirmed by ${gateways.join(' and ')}, so nodes do not use them yet. Check that the agent of each gateway named here runs and reaches the API server.`
@@ -73,7 +73,7 @@ export function gatewayBehind(gateways: readonly string[]): readonly TimelessCon
 
 type Seen = { readonly type: string; readonly reason: string }
 
-/** What a person wants to hear of: that ports become few, or are gone, and that there are enough again. */
+/** Events when ports become few, when none are left, and when there are enough again. */
 export function exhaustionEvents(
   address: string,
   before: readonly Seen[],

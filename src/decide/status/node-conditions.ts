@@ -10,7 +10,7 @@ interface NodeSeen {
   readonly isCutOff: boolean
 }
 
-/** Whether other nodes reach this one, and what to do where they do not: the conditions of its EgressNode. */
+/** The conditions of a node's EgressNode: whether other nodes reach it, and what to do if they do not. */
 export function nodeConditions(
   seen: NodeSeen,
   written: { readonly before: readonly Condition[]; readonly now: string },
@@ -40,7 +40,7 @@ function connected({ node, membership, isCutOff }: NodeSeen, tunnelPort: number)
   return { type, status: 'True', reason: 'Connected', message: 'Other nodes reach this node.' }
 }
 
-/** What to say of nodes whose Node object lists no InternalIP. */
+/** The message about nodes whose Node objects list no InternalIP. */
 export function lacksInternalIP(nodes: readonly Pick<WorldNode, 'name' | 'internalIPs'>[]): string {
   const known = nodes.map(({ name, internalIPs: [address] }) => `${name} (${address ?? 'no known address'})`)
   return `No InternalIP in status.addresses of Node ${known.join(', ')}. Other nodes use the last known address, shown in parentheses. Check the kubelet's --node-ip, or the cloud provider.`

@@ -3,7 +3,7 @@ import { type Context, selectingPolicies } from '../context.ts'
 import type { Refusal } from '../tables.ts'
 import type { TimelessCondition } from './conditions.ts'
 
-/** Who is dropped for a NetworkPolicy's sake, in words that a person can follow. */
+/** The pods whose traffic is dropped because a NetworkPolicy restricts it, with the names of all policies involved. */
 export function listRefusals(context: Context): readonly Refusal[] {
   const { world, self, restrictions } = context
   return world.pods
@@ -18,11 +18,11 @@ export function listRefusals(context: Context): readonly Refusal[] {
     .sort((a, b) => (a.pod < b.pod ? -1 : 1))
 }
 
-/** What a node reports of them is for people: more would say nothing new. */
+/** Limits of a node's report and of a message. People read them, and more entries would tell them nothing new. */
 const maxReported = 64
 const maxNamed = 3
 
-/** By egress policy, for the node's status. */
+/** Summarises refusals by egress policy for the node's status. */
 export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
   const byPolicy = new Map<string, Refusal[]>()
   for (const refusal of refusals)
@@ -40,7 +40,7 @@ export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
     .slice(0, maxReported)
 }
 
-/** Of one egress policy, by what all nodes report. */
+/** The condition of one egress policy, from the reports of all nodes. */
 export function refusalConditions(
   policy: { readonly kind: string; readonly name: string },
   egressNodes: readonly EgressNode[],

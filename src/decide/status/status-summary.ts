@@ -1,7 +1,7 @@
 import type { PolicySummary } from '../../api/policy-fields.ts'
 import type { Gateway } from '../gateways/gateways.ts'
 
-/** What the columns of `kubectl get` show of a policy: a column prints one text, not a list. */
+/** The columns of `kubectl get` for a policy. A column prints a text, not a list. */
 export function summarise(gateways: readonly Gateway[], pods: number): PolicySummary {
   const join = (texts: readonly (string | undefined)[]): string =>
     [...new Set(texts.filter((text) => text !== undefined))].join(', ')

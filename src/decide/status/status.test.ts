@@ -76,7 +76,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says that a family is dropped that no gateway has an egress IP of',
+      name: 'says that traffic of a family without an egress IP is dropped',
       world: {
         nodes: world().nodes.map((each) => ({
           ...each,
@@ -102,7 +102,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'is ready while one gateway of several has an egress IP, and says which has none',
+      name: 'is ready while one of several gateways has an egress IP, and says which gateway has none',
       world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
       expect: [
         'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
@@ -110,7 +110,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'names no gateway as in use that a pool has no address for',
+      name: 'does not name a gateway as in use if the pool has no address for it',
       world: {
         isovalentPolicies: [
           isovalentPolicy('p', {
@@ -125,7 +125,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'names the gateway in use alone where the pool has no address for another',
+      name: 'names only the gateway in use if the pool has no address for another',
       world: {
         isovalentPolicies: [
           isovalentPolicy('p', {
@@ -171,7 +171,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says that no gateway answers for the own address of an unhealthy node',
+      name: 'says that no other gateway answers for the own address of an unhealthy node',
       world: {
         ...gateway({ nodeSelector: gatewayNodes, interface: 'eth0' }),
         egressNodes: onOneLink,
@@ -188,7 +188,7 @@ describe('a policy’s status', () => {
       expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
     },
     {
-      name: 'names what an older policy excludes of it, and not what it excludes itself',
+      name: 'names destinations that an older policy excludes, and not those that it excludes itself',
       world: {
         ciliumPolicies: [
           ciliumPolicy('old', {
@@ -290,7 +290,7 @@ describe('a policy’s status', () => {
       expect: ['Ready=True GatewaysFound: worker4 with 172.18.0.43'],
     },
     {
-      name: 'says nothing false of the second of two policies with one egress IP',
+      name: 'is right for the second of two policies with the same egress IP',
       world: {
         ciliumPolicies: [
           ciliumPolicy('first', {
@@ -321,7 +321,7 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'is content when the egress IP is on the gateway, however it is written',
+      name: 'is ready when the egress IP is on the gateway, however it is written',
       world: {
         ciliumPolicies: [
           ciliumPolicy('p', {
@@ -333,7 +333,7 @@ describe('a policy’s status', () => {
       expect: ['Ready=True GatewaysFound: worker3 with fc00::42'],
     },
     {
-      name: 'says what cannot be read, all at once',
+      name: 'lists all fields that cannot be read at once',
       world: {
         ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['172.18.0.0/33'], excludedCIDRs: ['x'] })],
       },
@@ -350,12 +350,12 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'of the older one says nothing of the younger',
+      name: 'of the older policy does not mention the younger one',
       world: { ciliumPolicies: [ciliumPolicy('p'), ciliumPolicy('young', { born: 9 })] },
       expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
     },
     {
-      name: 'says of whose pods a NetworkPolicy has it dropped, by what all nodes report',
+      name: 'names pods whose traffic is dropped because of a NetworkPolicy, from the reports of all nodes',
       world: {
         ciliumPolicies: [
           ciliumPolicy('p'),
@@ -412,7 +412,7 @@ describe('a policy’s status', () => {
     ['cannot have both nil namespace selector and nil pod selector', { selectors: [{ nodeSelector: {} }] }],
   ]
   for (const [message, spec] of mistakes)
-    test(`knows the mistake "${message}" by the words that users know`, () => {
+    test(`reports the mistake "${message}" in the words that users know`, () => {
       assert.match(
         conditions({ ciliumPolicies: [ciliumPolicy('p', spec)] })[0] ?? '',
         new RegExp(`Invalid: ((egressGateway|selectors\\[0\\]): )?${message}\\. `),
@@ -433,7 +433,7 @@ describe('a policy’s status', () => {
     { selectors: [{ podSelector: { matchExpressions: [{ key: 'a', operator: strange }] } }] },
     { egressGroups: [{ nodeSelector: {}, egressIP: strange }] },
   ])
-    test(`calls ${JSON.stringify(spec)} what it is`, () =>
+    test(`quotes the value that cannot be read: ${JSON.stringify(spec)}`, () =>
       assert.match(
         conditions({ isovalentPolicies: [isovalentPolicy('p', spec as never)] })[0] ?? '',
         /Invalid: .*\{"toString":null\}/,

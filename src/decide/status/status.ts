@@ -42,18 +42,18 @@ import { unservedDestinationConditions } from './policy-conditions/unserved-dest
 import { refusalConditions } from './refusals.ts'
 import { summarise } from './status-summary.ts'
 
-/** What a policy's status says, without the times that the writer adds. */
+/** A policy's status without times, which the writer adds. */
 export interface PolicyStatus {
   readonly policy: Policy
   readonly conditions: readonly TimelessCondition[]
   readonly summary: PolicySummary
-  /** Of a policy with groups. What it gives to gateways here, they have once it is written. */
+  /** Undefined for a policy without groups. A gateway has an address that is listed here once the status is written. */
   readonly groupStatuses: readonly GroupStatus[] | undefined
-  /** By name: nodes that are dead to the cluster. */
+  /** The names of unhealthy nodes. */
   readonly unhealthy: ReadonlySet<string>
 }
 
-/** What the statuses of all policies follow from, worked out once. */
+/** Facts that the statuses of all policies use. They are computed once. */
 interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly world: Omit<World, 'self'>
   readonly nodes: readonly WorldNode[]
@@ -68,8 +68,8 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
 }
 
 /**
- * The conditions of each policy: what works, what does not, and what to do about it. `withoutPods`: policies that have selected
- * no pod for a while, by kind and name.
+ * The status of each policy: what works, what does not, and what to do. `withoutPods` has the policies, by kind and name,
+ * that have selected no pod for a while.
  */
 export function explainPolicies(
   world: Omit<World, 'self'>,
@@ -136,7 +136,7 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
   }
 }
 
-/** Where the traffic of a policy leaves, with what its pool gives to gateways here. */
+/** The gateways of a policy and the conditions about them. Grants addresses of the policy's pool first. */
 function explainExits(
   known: Known,
   index: number,
@@ -173,7 +173,7 @@ function explainExits(
   }
 }
 
-/** Pods of any node may be selected, and any node may be a gateway: all policies say it. */
+/** Every policy gets this condition, because its pods and gateways may be on any node. */
 function addressConditions(nodes: readonly WorldNode[]): readonly TimelessCondition[] {
   const lacking = nodes.filter(
     ({ internalIPs, lacksInternalIP }) => lacksInternalIP || internalIPs.length === 0,
@@ -193,7 +193,7 @@ function matchedGateways({ policy, exits }: Served): Exits {
   return policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
 }
 
-/** Those that new flows use, by exit. */
+/** For each exit the gateways that new flows use. */
 function activeGateways(served: Served): Exits {
   const { policy, exits, zones, ineligible } = served
   if (policy.spread === 'one') return matchedGateways(served)

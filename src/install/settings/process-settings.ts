@@ -1,6 +1,6 @@
 import type { Setting } from './setting.ts'
 
-/** `strict` is Cilium's older word for `true`; the other words mean that kube-proxy stays. */
+/** `strict` is Cilium's older word for `true`. The other words mean that kube-proxy stays. */
 export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
   return kubeProxyReplacement === 'true' || kubeProxyReplacement === 'strict'
 }
@@ -8,8 +8,8 @@ export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
 export const healthPortKey = 'health-port'
 
 /**
- * The clean-up answers at the agent's port. While an old agent still stops, it must not answer for the clean-up: the pod would count as
- * done before it began. So this is none of the agent's paths.
+ * The path at which the clean-up answers, on the agent's port. An old agent that is still stopping must not answer there,
+ * because the clean-up's pod would count as done before it began. So the agent does not serve this path.
  */
 export const cleanedPath = '/cleaned'
 export const cniKeys = { binaries: 'cni-bin-path', configuration: 'cni-conf-path' } as const
@@ -22,7 +22,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Whether the cluster has no kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services: Sallyport does not translate them yet. In chained mode this setting has no effect.',
+    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services, because Sallyport does not translate their addresses yet. The other words mean false. In chained mode this setting has no effect.',
   },
   {
     path: 'egressGateway.enabled',
@@ -72,7 +72,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '0',
     range: [0, 64512],
-    help: 'Open connections that one pod may have at one egress IP. Sallyport drops new connections beyond it. If 0, there is no limit. In any case, a pod cannot use the quarter of the ports that each node keeps for pods with fewer than 16 connections.',
+    help: 'Open connections that one pod may have at one egress IP. Sallyport drops new connections beyond it. If 0, there is no limit. In any case, each node keeps a quarter of its ports for pods with fewer than 16 connections.',
   },
   {
     path: 'bpf.masquerade',
@@ -178,7 +178,7 @@ export const processSettings = [
     isPowerOfTwo: true,
     costOfChange:
       'Every node then owns other ports of each egress IP, so all open connections through egress gateways break.',
-    help: 'Number of slots. Each node gets one. Each slot has an equal share of the ports of every egress IP, its floor, which needs no request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors. Nodes lease all its ports from the operator. Do not change it after the install.',
+    help: 'Number of slots. Each node gets one slot, so use more slots than the cluster will ever have nodes. The floor of a slot is its equal share of the ports of every egress IP. A node uses its floor without a request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator. Do not change it after the install.',
   },
   {
     path: 'stackCIDRs',

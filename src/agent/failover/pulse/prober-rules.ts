@@ -6,40 +6,40 @@ import { type Contact, judgeReach, type LinkContact } from './reach.ts'
 import { timing } from './timing.ts'
 
 /*
- * The prober keeps this node alive in the eyes of others, and watches them. These are its rules, without a thread, a socket
- * or a table: the same ones run in the agent's second thread, in tests, and on a simulated clock.
- * Times are ns of CLOCK_MONOTONIC; 0n is never.
+ * The rules of the prober, which keeps this node alive for other nodes and watches them. They use no thread, socket or
+ * table, so the agent's second thread, tests and the simulated clock run the same rules. Times are ns of CLOCK_MONOTONIC. 0n
+ * means never.
  */
 
 export interface ProberState {
   readonly watched: Watched
-  /** Gateways and witnesses, with the time since which each is probed. */
+  /** Gateways and witnesses, with the time of the first probe. */
   readonly probedSinceNs: ReadonlyMap<Address, bigint>
   readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
   readonly verdicts: ReadonlyMap<Address, Verdict>
   readonly isCutOff: boolean
-  /** What ARP says of the only other node; undefined if ARP cannot be asked. */
+  /** What ARP shows about the other node. Undefined if ARP cannot be asked. */
   readonly link: LinkContact | undefined
   readonly aliveUntilNs: bigint
   readonly lastTickNs: bigint
-  /** Ticks since the last one that was late. */
+  /** Ticks since the last late tick. */
   readonly goodTicks: number
   readonly ticks: number
   readonly beat: number
   readonly lastBeatNs: bigint
-  /** When this node was last alive; 0n: not yet, or not since it was absent. */
+  /** When this node was last alive. 0n if it has not been alive since it started or was absent. */
   readonly lastAliveNs: bigint
   readonly absences: number
   readonly hasLeft: boolean
 }
 
-/** What the agent has written into the flags. */
+/** The flags that the agent writes. */
 export interface AgentFlags {
   readonly beat: number
   readonly aliveAfterAbsence: number
 }
 
-/** When a node last answered and last refused. */
+/** When a node last answered a probe, and when it last refused one. */
 export type Answers = Pick<Contact, 'answeredNs' | 'refusedNs'>
 
 export type ProberEvent =
@@ -48,22 +48,22 @@ export type ProberEvent =
   | {
       readonly kind: 'tick'
       readonly flags: AgentFlags
-      /** Of each node that is probed, if anybody is judged or asked by ARP. */
+      /** The answers of each probed node. Empty if no node is judged or asked by ARP. */
       readonly answers: ReadonlyMap<Address, Answers>
-      /** The only other node has spoken on the link since the last tick. */
+      /** Whether the other node has answered ARP since the last tick. */
       readonly hasLinkAnswered: boolean
     }
   | { readonly kind: 'linkAsked' }
   | { readonly kind: 'linkClosed' }
 
 export type ProberEffect =
-  /** Others may believe that this node is alive until then, and this node judges others until then. */
+  /** Until when other nodes may count this node as alive, and until when this node judges others. */
   | { readonly kind: 'liveness'; readonly aliveUntilNs: bigint; readonly probingUntilNs: bigint }
   | { readonly kind: 'probe'; readonly nodes: readonly Address[] }
   | { readonly kind: 'askLink'; readonly node: Address }
-  /** Undefined: close it. */
+  /** Undefined closes the link. */
   | { readonly kind: 'openLink'; readonly link: LinkEnd | undefined }
-  /** Answers of these nodes and of no others are kept; the fresh ones count as having answered now. */
+  /** Keeps answers of these nodes only. The nodes of `fresh` count as having answered now. */
   | { readonly kind: 'track'; readonly nodes: ReadonlySet<Address>; readonly fresh: readonly Address[] }
   | { readonly kind: 'avoid'; readonly untilNs: ReadonlyMap<Address, bigint> }
   | { readonly kind: 'report'; readonly report: FromProber }
@@ -75,7 +75,7 @@ interface ProberStep {
 
 const neverAsked: LinkContact = { askedSinceNs: 0n, answeredNs: 0n }
 
-/** `aliveUntilNs`: as the agent before has left it. */
+/** `aliveUntilNs` is the value that the previous agent left. */
 export function startOfProber(aliveUntilNs: bigint): ProberState {
   return {
     watched: watchesNobody,
@@ -126,7 +126,7 @@ function tick(before: ProberState, event: ProberEvent & { kind: 'tick' }, nowNs:
   const beaten = noteBeat(absent.state, event.flags, nowNs)
   const isAlive = isAgentAlive(beaten, event.flags, nowNs)
   const gapNs = before.lastTickNs === 0n ? 0n : nowNs - before.lastTickNs
-  /* After a gap, gateways are judged only when they had time to answer again. */
+  /* After a gap, gateways are judged only when they have had time to answer again. */
   const goodTicks = gapNs > timing.lateNs ? 0 : before.goodTicks + 1
   const state: ProberState = {
     ...beaten,
@@ -156,7 +156,9 @@ function reported(report: FromProber): ProberEffect {
   return { kind: 'report', report }
 }
 
-/** This node was silent for so long that others went on without it: it is not alive before its agent says so again. */
+/**
+ * This node was silent for so long that other nodes went on without it. It does not count as alive until its agent says so.
+ */
 function noteAbsence(state: ProberState, nowNs: bigint): ProberStep {
   const { lastAliveNs } = state
   if (lastAliveNs === 0n || nowNs - lastAliveNs <= timing.silenceNs) return nothing(state)
@@ -172,7 +174,7 @@ function noteBeat(state: ProberState, { beat }: AgentFlags, nowNs: bigint): Prob
   return beat === state.beat ? state : { ...state, beat, lastBeatNs: nowNs }
 }
 
-/** The agent moves, and says that its tables hold, knowing of the last absence. */
+/** The agent makes progress, and its tables account for the latest absence. */
 function isAgentAlive(state: ProberState, { aliveAfterAbsence }: AgentFlags, nowNs: bigint): boolean {
   return aliveAfterAbsence === state.absences + 1 && nowNs - state.lastBeatNs < timing.stuckNs
 }
@@ -185,7 +187,7 @@ function noteLink(
   return link && hasAnswered ? { ...link, answeredNs: nowNs } : link
 }
 
-/** In a cluster of two nodes the other one is asked by ARP as soon as it owes an answer to a probe. */
+/** In a cluster of two nodes, the other one is also asked by ARP as soon as its answer to a probe is overdue. */
 function probe(state: ProberState, answers: ReadonlyMap<Address, Answers>, nowNs: bigint): ProberStep {
   const nodes = [...state.probedSinceNs.keys()]
   const effects: ProberEffect[] = nodes.length === 0 ? [] : [{ kind: 'probe', nodes }]
@@ -219,7 +221,7 @@ function noteReach(state: ProberState, isCutOff: boolean): ProberStep {
   return { state: { ...state, isCutOff }, effects: [reported({ kind: 'reach', isCutOff })] }
 }
 
-/** A node that is probed for the first time counts as reachable until it had time to answer. */
+/** A node counts as reachable from its first probe until it has had time to answer. */
 function watch(before: ProberState, watched: Watched, nowNs: bigint): ProberStep {
   const nodes = new Set([...watched.gateways, ...watched.witnesses])
   const fresh = [...nodes].filter((node) => !before.probedSinceNs.has(node))
@@ -239,7 +241,7 @@ function watch(before: ProberState, watched: Watched, nowNs: bigint): ProberStep
   }
 }
 
-/** A node that is alive stays so for its successor. One that is not adds nothing to what the agent before has left. */
+/** An alive node stays alive for the next agent. Otherwise the value that the previous agent left stays. */
 function leave(before: ProberState, flags: AgentFlags, nowNs: bigint): ProberStep {
   const isAlive = isAgentAlive(before, flags, nowNs)
   const aliveUntilNs = isAlive ? nowNs + timing.graceNs : before.aliveUntilNs

@@ -11,7 +11,7 @@ export interface ProberThreadData {
   readonly tunnelPort: number
 }
 
-/** A prober in a thread of its own: see worker.ts. */
+/** A prober in a thread of its own. See worker.ts. */
 export function proberThread(datapath: Datapath, tunnelPort: number, log: Logger): StartProber {
   return ({ flags, report }) => {
     const data: ProberThreadData = {
@@ -26,7 +26,7 @@ export function proberThread(datapath: Datapath, tunnelPort: number, log: Logger
       resourceLimits: { maxOldGenerationSizeMb: 24, maxYoungGenerationSizeMb: 2 },
     })
     worker.on('message', (message: FromProber) => report(message))
-    /* Without the thread, other nodes take this node for dead, and it judges no gateway. The agent restarts. */
+    /* Without the thread, other nodes count this node as dead, and it judges no gateway. So the agent restarts. */
     worker.on('error', (error) => {
       log.fatal({ err: error }, 'the thread that probes gateways failed')
       process.exit(1)

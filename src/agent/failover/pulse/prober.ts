@@ -12,18 +12,18 @@ import {
   stepProber,
 } from './prober-rules.ts'
 
-/** Asks by ARP who is alive on a link. */
+/** Asks by ARP whether a node on the link is alive. */
 interface LinkQuestioner extends Disposable {
   /** False if the question could not be sent. */
   ask(node: Address): boolean
-  /** The addresses that have spoken on the link since the last call. */
+  /** The addresses that have answered on the link since the last call. */
   answers(): ReadonlySet<Address>
 }
 
-/** How probes leave this node. Answers come through the datapath, which notes them in `probed_gateways`. */
+/** How probes leave this node. The datapath receives the answers and writes them to `probed_gateways`. */
 export interface ProbeTransport {
   send(node: Address): void
-  /** No other nodes are sent to any more. */
+  /** Sends to no other nodes from now on. */
   keepOnly(nodes: ReadonlySet<Address>): void
   /** Throws if the device cannot be used. */
   openLink(end: LinkEnd): LinkQuestioner
@@ -78,7 +78,10 @@ export class Prober {
     }
   }
 
-  /** Read only if a gateway is judged or asked for by ARP: each read is a system call, twenty times a second. */
+  /**
+   * Reads the answers only if a gateway is judged or asked by ARP, because each read is a system call, twenty times a
+   * second.
+   */
   #answers(): ReadonlyMap<Address, Answers> {
     const { watched, link, probedSinceNs } = this.#state
     if (watched.gateways.length === 0 && link === undefined) return new Map()

@@ -3,47 +3,47 @@ import type { Verdict } from './messages.ts'
 import { timing } from './timing.ts'
 
 /*
- * What this node may conclude from the answers to its probes. A gateway that does not answer may be dead, or this node may
- * be the one that is cut off. Only the answers of others tell which: all are probed at the same moments, so a node
- * that keeps answering while the gateway does not shows that this node's own path works.
+ * What this node may conclude from answers to its probes. If a gateway does not answer, it may be dead, or this node may be
+ * cut off. The answers of other nodes tell which. All nodes are probed at the same moments, so if another node answers while
+ * the gateway does not, this node's own path works.
  */
 
-/** What is known of one node that is probed. Times are nanoseconds of CLOCK_MONOTONIC; 0n is never. */
+/** What is known about a probed node. Times are ns of CLOCK_MONOTONIC. 0n means never. */
 export interface Contact {
-  /** Since when it has been probed. */
+  /** When the first probe was sent. */
   readonly sinceNs: bigint
   readonly answeredNs: bigint
   readonly refusedNs: bigint
-  /** Until when it is avoided because it came and went too often. */
+  /** Until when new flows avoid it, because it failed too often. */
   readonly avoidedUntilNs: bigint
 }
 
-/** What ARP says of the only other node of a cluster. */
+/** What ARP shows about the other node of a cluster of two. */
 export interface LinkContact {
-  /** Since when it has been asked without a pause; 0n: it is not asked now. */
+  /** When ARP began to ask without a pause. 0n if it does not ask now. */
   readonly askedSinceNs: bigint
   readonly answeredNs: bigint
 }
 
 interface Reach {
   readonly verdicts: ReadonlyMap<Address, Verdict>
-  /** This node reaches no other node, and cannot show that it is not the one that is cut off. */
+  /** This node reaches no other node, and nothing shows that its own path works. */
   readonly isCutOff: boolean
 }
 
 /**
- * How much later than the gateway others must have answered: two rounds of probes. When this node is cut off, all fall
- * silent within one round.
+ * How much later than the gateway another node must have answered: two rounds of probes. If this node is cut off, all nodes
+ * become silent within one round.
  */
 const leadNs = BigInt(2 * timing.tickMs * timing.ticksPerProbe) * 1_000_000n
-/** And how fresh that answer must be: not older than the round before this one. */
+/** The other node's answer must not be older than the round before this one. */
 const freshNs = leadNs
 /** Three ARP requests without an answer. */
 const linkSilenceNs = 300_000_000n
 
 /**
- * `gateways` are judged; the others among `contacts` are witnesses alone. `link` is about the only other node, in a cluster
- * of two, where no third node can be a witness.
+ * Judges `gateways`. The others among `contacts` are witnesses only. In a cluster of two nodes there is no witness, so
+ * `link` has the answers of the other node to ARP.
  */
 export function judgeReach(
   contacts: ReadonlyMap<Address, Contact>,
@@ -74,7 +74,7 @@ function isUnreachableAt({ sinceNs, answeredNs, refusedNs, avoidedUntilNs }: Con
   return later(sinceNs, answeredNs) + timing.silenceNs <= now
 }
 
-/** It answered or refused, both of which show that the path works. What came before it was probed shows nothing. */
+/** The last answer or refusal. Both show that the path works. Packets from before the first probe do not count. */
 function lastContact({ sinceNs, answeredNs, refusedNs }: Contact): bigint {
   const last = later(answeredNs, refusedNs)
   return last > sinceNs ? last : 0n

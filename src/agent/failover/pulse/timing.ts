@@ -12,16 +12,19 @@ export const timing = {
   ticksPerProbe: 2,
   aliveNs: 200n * ms,
   stuckNs: 3_000n * ms,
-  /** gateway_silence_ns of bpf/config.h. A node that was not alive for so long may have been taken for dead. */
+  /** gateway_silence_ns of bpf/config.h. Other nodes may count a node as dead if it was not alive for this long. */
   silenceNs: 350n * ms,
-  /** A node that owes an answer for so long is asked by ARP as well, where the cluster has no other node: two probes. */
+  /** In a cluster of two nodes, a node is also asked by ARP if its answer is overdue for this long: two probes. */
   askAfterNs: 150n * ms,
-  /** After this time this node judges no gateway. Shorter than the silence: a source that is stuck must not take gateways for dead. */
+  /**
+   * This node judges gateways for this long after a tick. It is shorter than the silence, so that a node whose own agent is
+   * stuck does not count gateways as dead.
+   */
   probingNs: 250n * ms,
-  /** A tick that comes later than this has missed answers. */
+  /** If a tick is later than this, answers may have been missed. */
   lateNs: 200n * ms,
-  /** So many ticks after a gap everyone has had time for two answers. */
+  /** After this many ticks, every node has had time for two answers. */
   ticksBeforeJudging: 5,
-  /** How long an agent that is stopped in good order counts as alive: its successor starts meanwhile. */
+  /** How long an agent that stops in order still counts as alive. The next agent starts meanwhile. */
   graceNs: 60_000n * ms,
 } as const

@@ -12,8 +12,8 @@ import type { ProberThreadData } from './prober-thread.ts'
 import { timing } from './timing.ts'
 
 /*
- * The prober's thread. A thread of its own: the agent may be busy for a while without being dead, and must not seem so. Once it
- * has not moved for seconds, it counts as dead here, too.
+ * The prober runs in a thread of its own, so that an agent that is busy for a while does not look dead. If the agent makes
+ * no progress for seconds, the prober counts it as dead too.
  */
 
 const { objectFile, maps, flags, tunnelPort } = workerData as ProberThreadData

@@ -12,17 +12,17 @@ export interface Problem {
   readonly message: string
 }
 
-/** What nodes report, and how the policy is served by it. */
+/** A policy's gateways, and what their nodes report. */
 export interface ExitsSeen {
   readonly policy: Policy
-  /** Of each exit, the gateways that pods use by its rules. */
+  /** For each exit, the gateways that its pods use by the rules. */
   readonly matched: Exits
-  /** Of these, those that new flows use. */
+  /** For each exit, the gateways that new flows use now. */
   readonly active: Exits
   readonly isChained: boolean
-  /** By node, without addresses that no egress IP can be. */
+  /** By node, without addresses that cannot be an egress IP. */
   readonly interfaces: ReadonlyMap<string, Interfaces>
-  /** By node, as they were reported. */
+  /** By node, as the agents reported them. */
   readonly reported: ReadonlyMap<string, Interfaces>
 }
 
@@ -47,7 +47,7 @@ export function exitProblems(seen: ExitsSeen): readonly Problem[] {
   })
 }
 
-/** The one reason for which a gateway has no egress IP, and its remedy. */
+/** Why a gateway has no egress IP, and the remedy. */
 function explainNoAddress(
   { node: { name } }: Gateway,
   choice: AddressChoice,
@@ -67,12 +67,12 @@ function explainNoAddress(
     : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`
 }
 
-/** Of a gateway that carries no traffic while others do. */
+/** A problem of a gateway that carries no traffic while others do. */
 interface IdleProblem extends Problem {
   readonly reason: ReasonOf<'GatewayIdle'>
 }
 
-/** Whether other gateways carry the traffic: pods do not depend on an exit that matches no node. */
+/** Whether other gateways carry the traffic despite the problem. An exit that matches no node stops no pod. */
 export function isServedByOthers(
   { spread }: Pick<Policy, 'spread'>,
   active: Exits,
@@ -83,7 +83,7 @@ export function isServedByOthers(
   return isIdle && active.flat().some(hasEgressIp)
 }
 
-/** With addresses from a pool only those count that are to have one; the others stand by with none. */
+/** Problems of gateways with addresses from a pool. Only active gateways need an address. Standby gateways have none. */
 function poolProblems(gateways: readonly Gateway[]): readonly Problem[] {
   const served = gateways.filter(hasEgressIp)
   if (served.length === 0 && gateways.length > 0)
@@ -102,7 +102,7 @@ function poolProblems(gateways: readonly Gateway[]): readonly Problem[] {
     }))
 }
 
-/** One that is left of several is enough for Ready: that is what they are for. */
+/** One healthy gateway is enough for Ready, because several gateways are there to replace each other. */
 export function healthProblems({ policy: { spread }, exits, unhealthy }: Served): readonly Problem[] {
   const names = [...new Set(exits.flat().map(({ node }) => node.name))]
   if (spread === 'one' || names.length === 0 || names.some((name) => !unhealthy.has(name))) return []

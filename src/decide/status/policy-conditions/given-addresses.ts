@@ -4,17 +4,17 @@ import type { Gateway } from '../../gateways/gateways.ts'
 import type { TimelessCondition } from '../conditions.ts'
 import type { ExitsSeen, Problem } from './gateway-problems.ts'
 
-/** Where an address is that a policy gives by egressIP. */
+/** Where the egressIP of a policy is, if it is not on a gateway. */
 interface Whereabouts {
   readonly address: Address
   readonly gateways: readonly Gateway[]
-  /** The nodes that have it and that the policy does not select. */
+  /** Nodes that have the address, but that the policy does not select. */
   readonly elsewhere: readonly string[]
-  /** A network that a gateway is connected to. Hosts there ask who has the address, and a router is not asked. */
+  /** The gateways' own network, if the address is in it. Hosts there find the address by ARP, not through a router. */
   readonly link: Prefix | undefined
 }
 
-/** Undefined: one of the gateways has it. */
+/** Returns undefined if one of the gateways has the address. */
 export function whereaboutsOf(
   address: Address,
   gateways: readonly Gateway[],
@@ -33,7 +33,7 @@ export function whereaboutsOf(
 
 const namesOf = (gateways: readonly Gateway[]): string => gateways.map(({ node }) => node.name).join(', ')
 
-/** An address of the gateways' own network that no node has: no host there gets an answer when it asks who has it. */
+/** A problem if no node has the address and it is in the gateways' own network, where no node answers ARP for it. */
 export function whereaboutsProblems(found: Whereabouts | undefined): readonly Problem[] {
   if (found?.link === undefined || found.elsewhere.length > 0) return []
   const { address, gateways, link } = found
@@ -45,7 +45,7 @@ export function whereaboutsProblems(found: Whereabouts | undefined): readonly Pr
   ]
 }
 
-/** An address that works if the network around the cluster sends it to a gateway: this no node can know. */
+/** A condition for an address that works only if the network routes it to a gateway. No node can find that out. */
 export function routedConditions(seen: ExitsSeen): readonly TimelessCondition[] {
   const { policy, matched } = seen
   if (policy.problems.length > 0) return []

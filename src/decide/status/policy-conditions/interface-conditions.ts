@@ -5,7 +5,7 @@ import type { Served } from '../../pools/pool-decisions.ts'
 import type { TimelessCondition } from '../conditions.ts'
 import type { Problem } from './gateway-problems.ts'
 
-/** A gateway of a policy whose interface carries no traffic, and what becomes of its egress IPs. */
+/** A gateway whose interface carries no traffic. */
 interface Affected {
   readonly problem: Outage['problem']
   readonly message: string
@@ -18,7 +18,7 @@ const texts: Readonly<Record<Outage['problem'], string>> = {
   NoEthernetHeader: 'has no Ethernet header, which Sallyport needs. Use another interface',
 }
 
-/** Without an Ethernet header there is no egress IP, and NoEgressIP says what follows from that. */
+/** An interface without Ethernet headers is missing here. It has no egress IP, so the reason NoEgressIP reports it. */
 const readyReasons = { Down: 'InterfaceDown', NoCarrier: 'InterfaceNoCarrier' } as const
 
 function affectedGateways({ exits }: Served, orders: () => Orders): readonly Affected[] {
@@ -57,7 +57,7 @@ export function outageConditions(served: Served, orders: () => Orders): readonly
   return [{ type: 'InterfaceUnusable', status: 'True', reason: first.problem, message }]
 }
 
-/** Where nobody else has the traffic, the policy is not ready. */
+/** The policy is not ready if no other gateway carries the traffic. */
 export function outageProblems(served: Served, orders: () => Orders): readonly Problem[] {
   return affectedGateways(served, orders).flatMap(({ problem, message, isServed }) =>
     isServed || problem === 'NoEthernetHeader' ? [] : [{ reason: readyReasons[problem], message }],

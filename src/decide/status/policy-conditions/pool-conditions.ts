@@ -3,7 +3,7 @@ import type { Gateway } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import type { TimelessCondition } from '../conditions.ts'
 
-/** The words of the first are those that users of this kind know. */
+/** The first condition uses the words of IsovalentEgressGatewayPolicy, which its users know. */
 export function poolConditions(
   { egressPool }: Policy,
   unserved: readonly Gateway[],

@@ -151,6 +151,6 @@ describe('the condition LikelyMistake of a policy', () => {
   for (const { says, spec, hasGroups, expect } of cases)
     test(`says ${says}`, () => assert.equal(remarks(spec, hasGroups), expect))
 
-  test('is left out of a policy that is invalid: one thing after the other', () =>
+  test('is left out while the policy is invalid, because the error comes first', () =>
     assert.equal(remarks({ destinationCIDRs: ['10.1.2.3/8', 'all'] }), undefined))
 })

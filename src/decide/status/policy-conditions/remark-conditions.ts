@@ -5,7 +5,7 @@ import type { TimelessCondition } from '../conditions.ts'
 
 const multicast = (['224.0.0.0/4', 'ff00::/8'] as const).map((text) => parsePrefix(text) as Prefix)
 
-/** What is likely not meant, in one condition: the policy is honoured as it is written. */
+/** One condition for all likely mistakes. The policy is applied as it is written. */
 export function remarkConditions(
   { remarks, destinations, problems }: Policy,
   { nodes }: Pick<World, 'nodes'>,

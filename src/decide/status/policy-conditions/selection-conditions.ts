@@ -3,7 +3,7 @@ import { type Exits, hasEgressIp } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import type { TimelessCondition } from '../conditions.ts'
 
-/** A policy that selects nothing, whatever was meant: its pods leave as if there were no policy. */
+/** A condition for a policy that selects no pod, because the pods that it was meant for leave with the node's address. */
 export function selectionConditions(
   { selections, problems }: Policy,
   isWithoutPods: boolean,
@@ -31,7 +31,10 @@ export function selectionConditions(
   ]
 }
 
-/** Policies of both families may have gateways of one; that the other's traffic is dropped has to be said if pods have it. */
+/**
+ * A condition if a policy has destinations of a family of which no gateway has an egress IP. That family's traffic is
+ * dropped. It is reported only if the pods have addresses of the family.
+ */
 export function familyConditions(
   { destinations }: Policy,
   exits: Exits,

@@ -37,7 +37,7 @@ test('a policy says that its destinations are left to the stack, with which addr
   assert.match(condition('192.168.7.0/24')?.message ?? '', /of the setting nonMasqueradeCIDRs/)
 })
 
-test('so it does of link-local addresses, loopback and nodes', () => {
+test('a policy says the same of link-local addresses, loopback and nodes', () => {
   assert.match(condition('169.254.169.254/32')?.message ?? '', /link-local.*stay on the node or its link/)
   assert.match(condition('fe80::/64')?.message ?? '', /link-local/)
   assert.match(condition('127.0.0.1/32')?.message ?? '', /loopback/)
@@ -48,6 +48,6 @@ test('if other destinations are served, the reason says so', () => {
   assert.equal(condition('203.0.113.0/24', '10.96.0.10/32')?.reason, 'SomeDestinations')
 })
 
-test('a destination that contains such a network is no mistake', () => {
+test('a destination that contains such a network is not a mistake', () => {
   assert.equal(condition('0.0.0.0/0', '::/0'), undefined)
 })

@@ -3,7 +3,7 @@ import type { Policy } from '../../policies/policies.ts'
 import type { Settings, World } from '../../world.ts'
 import type { TimelessCondition } from '../conditions.ts'
 
-/** A network that no policy applies to, and with which address packets go there. */
+/** A network to which no policy applies, and which address packets to it have. */
 interface Unserved {
   readonly prefix: Prefix
   readonly what: string
@@ -19,8 +19,8 @@ const near = [
 ] as const
 
 /**
- * Destinations of a policy that lie wholly inside a network that no policy applies to: the lists show an egress IP, and the
- * packets have another address. A destination that only contains such a network, as 0.0.0.0/0 does, is no mistake.
+ * A condition for destinations that lie wholly inside a network to which no policy applies. Lists show an egress IP for them,
+ * but packets have another address. A destination that contains such a network, for example 0.0.0.0/0, is not a mistake.
  */
 export function unservedDestinationConditions(
   { destinations, problems }: Policy,
