@@ -58,6 +58,7 @@
 #include "forward.h"
 #include "too-big.h"
 #include "return.h"
+#include "shared-address.h"
 #include "inbound.h"
 #include "from-pod.h"
 #include "new-flow.h"
