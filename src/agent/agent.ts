@@ -100,7 +100,7 @@ export class Agent {
       relist: () => this.#observation.relist(),
       settle: () => this.#settle(),
     })
-    this.#applier = new Applier(options, configuration)
+    this.#applier = new Applier(options, { ...configuration, sharesAddress: options.sharesAddress })
     const loops = { clock, random, log }
     this.#loop = new Loop({
       ...loops,
@@ -221,7 +221,12 @@ export class Agent {
     return composeWorld(
       {
         ...observed,
-        egressNodes: withOwnInterfaces(observed.egressNodes, this.#options.self, this.#interfaces()),
+        egressNodes: withOwnInterfaces(
+          observed.egressNodes,
+          this.#options.self,
+          this.#interfaces(),
+          this.#options.sharesAddress,
+        ),
         ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
         reachableNodes: new Set(reachable),
@@ -244,9 +249,10 @@ export class Agent {
     })
   }
 
-  /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
+  /** What the stack alone gives to pods that no policy selects was an egress IP only before the node was chained. */
   #stackAddresses(): readonly Address[] {
-    return this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
+    const { configuration, sharesAddress } = this.#options
+    return configuration.isChained && !sharesAddress ? (this.#observation.node?.internalIPs ?? []) : []
   }
 
   /** Not the tunnel, not the pods' devices, and apart from the rest what belongs to another node. */
@@ -265,6 +271,7 @@ export class Agent {
     const status = describeNode({
       node,
       interfaces: this.#interfaces(),
+      sharesAddress: configuration.isChained ? this.#options.sharesAddress : undefined,
       membership: this.#membership(),
       reachability: reachabilityOf(this.#failover.state, nodes),
       isCutOff: isCutOff(this.#failover.state),
