@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { before, beforeEach, describe, test } from 'node:test'
+import { defaultObjectFile, openDatapath } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
+import { enterPrivateNamespaces } from '../support/private-namespaces.ts'
 import { dissect } from './dissect.ts'
 import { established } from './flows.ts'
 import {
@@ -243,4 +247,25 @@ END`)
     fromNode(ipv4(own, server).tcp(slot2Port, 443, ack))
     assert.ok(lifetime() > 7400)
   })
+})
+
+test('the programs load on a kernel without connection tracking for programs', { skip }, async () => {
+  const bpffs = enterPrivateNamespaces()
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-object-'))
+  const objectFile = join(folder, 'other.bpf.o')
+  const text = readFileSync(defaultObjectFile, 'latin1')
+  assert.match(text, /bpf_skb_ct_lookup/)
+  writeFileSync(objectFile, text.replaceAll(/bpf_(skb_)?ct_(?!opts)/g, 'bpf_$1zz_'), 'latin1')
+  try {
+    const load = (shared: number) =>
+      openDatapath({
+        objectFile,
+        pinDirectory: join(bpffs, `node${shared}`),
+        knobs: { chained: 1, own_address_is_shared: shared },
+      })
+    await load(0)[Symbol.asyncDispose]()
+    assert.throws(() => load(1), 'nothing that such a kernel lacks is called')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

@@ -13,6 +13,6 @@ export function sharedAddressConditions(
       .map((address) => `${address} (${node.name})`),
   )
   if (found.length === 0) return []
-  const message = `Egress IP ${[...new Set(found)].join(' and ')} is the node's own address, which its stack uses too. It carries TCP and UDP, not ping, and no other node can take it over. To lift these limits, give the gateway another address.`
+  const message = `Egress IP ${[...new Set(found)].join(' and ')} is the address of a gateway itself, whose stack uses it too. It carries TCP and UDP, not ping, and no other node can take it over. To lift these limits, give the gateway another address.`
   return [{ type: 'SharesNodeAddress', status: 'True', reason: 'ChainedMode', message }]
 }
