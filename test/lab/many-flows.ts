@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net'
  * the server saw. A packet that reaches another client's flow brings another word, or breaks the connection.
  *
  *   many-flows.ts serve PORT
+ *   many-flows.ts hold HOST PORT LOCAL_PORT                        prints each word that comes back
  *   many-flows.ts call HOST PORT COUNT WORD [FIRST_LOCAL_PORT]     prints one line of JSON
  */
 
@@ -81,9 +82,17 @@ async function call([host = '', port, count, name = '', first]: readonly string[
   const outcomes = await Promise.all(calls.flatMap((each) => [overTcp(each, allOpen), overUdp(each)]))
   const counts: Record<string, number> = {}
   for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1
-  process.stdout.write(`${JSON.stringify(counts)}\n`)
-  process.exit()
+  process.stdout.write(`${JSON.stringify(counts)}\n`, () => process.exit())
+}
+
+/** One connection, over which words go and come until one side ends it. */
+function hold(host: string, port: number, localPort: number): void {
+  const socket = connect({ host, port, localPort })
+  socket.on('data', (data) => process.stdout.write(data))
+  socket.on('close', () => process.exit())
+  setInterval(() => socket.write('word\n'), 100)
 }
 
 if (mode === 'serve') serve(Number(parts[0]))
+else if (mode === 'hold') hold(parts[0] ?? '', Number(parts[1]), Number(parts[2]))
 else await call(parts)

@@ -20,7 +20,7 @@ const contested = 65136
 const preparation = `
 kubectl label node ${gateway} egress-gw=true
 docker run -d --name remote-outpost --network kind -e ALLOWED_IP=none quay.io/isovalent-dev/egressgw-whatismyip:latest
-docker exec remote-outpost sh -c '${process.execPath} ${flows} serve ${port} >/dev/null 2>&1 </dev/null &'`
+docker exec remote-outpost sh -c 'setsid ${process.execPath} ${flows} serve ${port} >/dev/null 2>&1 </dev/null &'`
 
 const pod = (name: string, org: string, node: string): string =>
   `kubectl run ${name} --labels org=${org} --image docker.io/tgraf/netperf --overrides '{"spec":{"nodeName":"${node}"}}'`
@@ -104,15 +104,15 @@ function chainedTo(plugin: OtherPlugin): void {
     ])
   }
 
-  const streams = [
-    ['the node', onNode(gateway), '/run/stream.txt', contested + 20],
-    ['a pod that is not selected', inPod('tiefighter'), '/run/stream.txt', contested + 40],
+  const held = [
+    ['the node', onNode(gateway), '/run/words.txt', contested - 20],
+    ['a pod that is not selected', inPod('tiefighter'), '/run/words.txt', contested - 40],
   ] as const
   const linesOf = async (where: (command: string) => Promise<string>, file: string): Promise<number> =>
     (await where(`cat ${file}`)).split('\n').length
 
   async function goOn(): Promise<void> {
-    for (const [who, where, file] of streams) {
+    for (const [who, where, file] of held) {
       const before = await linesOf(where, file)
       await eventually(
         `the open connection of ${who} goes on`,
@@ -127,9 +127,9 @@ function chainedTo(plugin: OtherPlugin): void {
       [pod('xwing', 'alliance', source), pod('tiebomber', 'empire', source), pod('ywing', 'alliance', gateway), pod('tiefighter', 'empire', gateway)].join('\n'),
     ) // biome-ignore format: a list
     await run('kubectl wait --for=condition=Ready pod --all --timeout=60s')
-    for (const [, where, file, local] of streams)
+    for (const [, where, file, local] of held)
       await where(
-        `sh -c 'curl -sN --local-port ${local} http://${outpost}:8000/stream >${file} 2>&1 </dev/null &'`,
+        `sh -c 'setsid ${process.execPath} ${flows} hold ${outpost} ${port} ${local} >${file} 2>&1 </dev/null &'`,
       )
     await goOn()
   })
