@@ -59,6 +59,11 @@ const volatile __u32 max_ports_per_pod = 0;
 const volatile __u32 chained = 0;
 
 /*
+ * 1: chained mode, and policies may use the node's own address, because the kernel has what bpf/shared-address.h calls.
+ */
+const volatile __u32 own_address_is_shared = 0;
+
+/*
  * 1: stand-alone beside kube-proxy, which translates Services in the stack. The stack then carries what goes to a pod, in
  * both directions: it can translate an answer back only if it sees the answer. Not with `chained`.
  */

@@ -77,13 +77,15 @@ static __noinline enum verdict translate_to_endpoint(struct __sk_buff *skb, stru
 }
 
 /* kube-proxy translates SCTP, too. A Service that has a port of it has an entry for all that cannot be translated here. */
-static __noinline enum verdict refuse_untranslatable(const struct packet *packet, const struct journey *journey)
+__noinline enum verdict refuse_untranslatable(const struct packet *packet, __u64 policy_set)
 {
 	struct endpoint endpoint = {};
 	struct service_key key;
 
+	if (!packet)
+		return DROP_INTERNAL;
 	fill_service_key(&key, &packet->receiver, 0, 0);
-	choose_endpoint(&key, journey->pod->policy_set, 0, &endpoint);
+	choose_endpoint(&key, policy_set, 0, &endpoint);
 	return endpoint.port ? packet->untranslatable : CONTINUE;
 }
 
@@ -93,7 +95,7 @@ static __noinline enum verdict enter_service(struct __sk_buff *skb, struct packe
 	enum verdict verdict;
 
 	if (packet->untranslatable)
-		return refuse_untranslatable(packet, journey);
+		return refuse_untranslatable(packet, journey->pod->policy_set);
 	verdict = find_endpoint(packet, journey, &endpoint);
 	journey->endpoint_port = endpoint.port;
 	if (verdict != CONTINUE || !endpoint.port)

@@ -144,11 +144,42 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 	return send_to_world(skb, packet, &way, SENT_FORWARDED);
 }
 
+/* If this node's stack uses the port, the source node learns it, and gives the flow another port. */
+static __noinline enum verdict claim_forwarded(struct __sk_buff *skb, struct packet *packet,
+					       const struct tunnel_end *tunnel)
+{
+	enum verdict verdict;
+
+	if (!is_shared_address(&packet->flow.source))
+		return CONTINUE;
+	verdict = claim_port(skb, packet, &packet->flow);
+	if (verdict != DROP_PORT_IN_USE || packet->is_icmp_error)
+		return verdict;
+	return send_to_node(skb, packet, &tunnel->node, TUNNEL_PORT_REFUSAL, SENT_PORT_REFUSAL);
+}
+
+/* Only the node that has the address can refuse a port of it. */
+static __noinline enum verdict give_port_up(const struct packet *packet, const struct tunnel_end *tunnel)
+{
+	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->flow.source);
+	struct flow_key *taken = bpf_map_lookup_elem(&ports, &packet->flow), flow;
+	struct mapping *mapping;
+
+	if (!egress_ip || !taken || !same_address(&egress_ip->order[0], &tunnel->node))
+		return DROP_NO_MAPPING;
+	flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, &flow);
+	if (mapping && has_port(mapping, &flow, &packet->flow))
+		refuse_port(mapping, &flow);
+	return DROP_PORT_IN_USE;
+}
+
 /* A packet for another pod's port of an egress IP turns back here (hairpinning, RFC 4787 REQ-9). */
 static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
 					       struct tunnel_end *tunnel)
 {
 	return check_ownership(packet, tunnel) ?:
+	       claim_forwarded(skb, packet, tunnel) ?:
 	       return_to_owner(skb, packet) ?:
 	       forward_to_world(skb, packet, tunnel);
 }
@@ -163,6 +194,8 @@ static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct pa
 		return forward_outward(skb, packet, tunnel);
 	if (tunnel->vni == TUNNEL_RETURN)
 		return return_from_gateway(skb, packet);
+	if (tunnel->vni == TUNNEL_PORT_REFUSAL)
+		return give_port_up(packet, tunnel);
 	return DROP_UNKNOWN_TUNNEL;
 }
 

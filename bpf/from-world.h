@@ -22,12 +22,15 @@ static __always_inline enum verdict pass_tunnel_packet(const struct packet *pack
 	return CONTINUE;
 }
 
-/* The node shares its own address with its own sockets: without a mapping the stack decides. */
+/* The node shares its own address with its own sockets: without a mapping, or without a claim, the stack decides. */
 static __always_inline enum verdict return_from_world(struct __sk_buff *skb, struct packet *packet)
 {
-	enum verdict verdict = return_to_owner(skb, packet);
 	struct self *own = this_node();
+	enum verdict verdict;
 
+	if (is_shared_address(&packet->receiver) && !is_nobodys(find_owner(packet)) && !is_claimed(skb, packet))
+		return PASS_NOT_OURS;
+	verdict = return_to_owner(skb, packet);
 	if (verdict == DROP_NO_MAPPING && own && is_own_address(own, &packet->receiver))
 		return PASS_NOT_OURS;
 	return verdict;
@@ -54,7 +57,7 @@ static __noinline enum verdict refuse_leased_port(struct __sk_buff *skb, const s
 	if (packet->is_icmp_error || port < FIRST_EGRESS_PORT || find_owner(packet) == LEFT_TO_STACK)
 		return CONTINUE;
 	if (!own || is_own_address(own, &packet->receiver) || !bpf_map_lookup_elem(&egress_ips, &packet->receiver) ||
-	    has_own_socket(skb, packet))
+	    has_own_socket(skb, &packet->flow))
 		return CONTINUE;
 	return DROP_NO_MAPPING;
 }

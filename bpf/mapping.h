@@ -194,6 +194,13 @@ static __noinline void delete_stale_mapping(struct mapping *mapping, const struc
 	delete_mapping(mapping, flow, &key);
 }
 
+/* The gateway cannot use the port. If nothing has come back yet, the flow's next packet gets another one. */
+static __always_inline void refuse_port(struct mapping *mapping, const struct flow_key *flow)
+{
+	if (mapping->packets_in == 0)
+		delete_stale_mapping(mapping, flow);
+}
+
 /* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */
 static __noinline bool reclaim(const struct flow_key *key, __u64 now)
 {

@@ -81,6 +81,23 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 	return CONTINUE;
 }
 
+/* For a flow that leaves here with the address that this node's stack uses, too. */
+static __noinline enum verdict claim_outward(struct __sk_buff *skb, const struct packet *packet,
+					     const struct journey *journey, const struct way *way)
+{
+	struct flow_key flow = packet->flow;
+	enum verdict verdict;
+
+	if (way->kind != WAY_WORLD || !is_shared_address(&way->rewrite.to))
+		return CONTINUE;
+	flow.source = way->rewrite.to;
+	flow.source_port = way->rewrite.to_port;
+	verdict = claim_port(skb, packet, &flow);
+	if (verdict == DROP_PORT_IN_USE)
+		refuse_port(journey->mapping, &packet->flow);
+	return verdict;
+}
+
 /* Tells the sender of a packet that is too big for the tunnel. A packet that turns back may need the tunnel, too. */
 static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct packet *packet,
 					       const struct journey *journey, const struct way *way)
@@ -136,6 +153,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 	struct way way = {};
 
 	return choose_way(skb, packet, journey, &way) ?:
+	       claim_outward(skb, packet, journey, &way) ?:
 	       fit_tunnel(skb, packet, journey, &way) ?:
 	       translate(skb, packet, journey, &way) ?:
 	       take_way(skb, packet, &way);

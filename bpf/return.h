@@ -53,7 +53,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
  * Does a socket of the node take the packet? Before the agent started, the kernel gave sockets any port. Such a connection
  * must go on, so on the node's own address a socket comes first.
  */
-static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet *packet)
+static __noinline bool has_own_socket(struct __sk_buff *skb, const struct flow_key *flow)
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 length = sizeof(tuple.ipv6);
@@ -61,21 +61,21 @@ static __noinline bool has_own_socket(struct __sk_buff *skb, const struct packet
 
 	if (simulated_host)
 		return has_simulated_socket();
-	if (packet->family == 4) {
+	if (is_ipv4(&flow->source)) {
 		length = sizeof(tuple.ipv4);
-		tuple.ipv4.saddr = packet->flow.source.words[3];
-		tuple.ipv4.daddr = packet->flow.destination.words[3];
-		tuple.ipv4.sport = packet->flow.source_port;
-		tuple.ipv4.dport = packet->flow.destination_port;
+		tuple.ipv4.saddr = flow->source.words[3];
+		tuple.ipv4.daddr = flow->destination.words[3];
+		tuple.ipv4.sport = flow->source_port;
+		tuple.ipv4.dport = flow->destination_port;
 	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, &packet->flow.source, sizeof(struct address));
-		__builtin_memcpy(tuple.ipv6.daddr, &packet->flow.destination, sizeof(struct address));
-		tuple.ipv6.sport = packet->flow.source_port;
-		tuple.ipv6.dport = packet->flow.destination_port;
+		__builtin_memcpy(tuple.ipv6.saddr, &flow->source, sizeof(struct address));
+		__builtin_memcpy(tuple.ipv6.daddr, &flow->destination, sizeof(struct address));
+		tuple.ipv6.sport = flow->source_port;
+		tuple.ipv6.dport = flow->destination_port;
 	}
-	if (packet->flow.protocol == IPPROTO_TCP)
+	if (flow->protocol == IPPROTO_TCP)
 		socket = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
-	else if (packet->flow.protocol == IPPROTO_UDP)
+	else if (flow->protocol == IPPROTO_UDP)
 		socket = bpf_sk_lookup_udp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
@@ -109,13 +109,19 @@ static __always_inline bool is_misleading_error(const struct packet *packet)
 	return !same_address(&packet->receiver, &packet->flow.destination);
 }
 
+/* A packet for the shared address of chained mode comes this far only with a claim, which no socket has. */
+static __always_inline bool is_for_socket(struct __sk_buff *skb, const struct packet *packet)
+{
+	return !own_address_is_shared && has_own_socket(skb, &packet->flow);
+}
+
 /* Through the tunnel to another node. The node's own address is shared with its own sockets, which come first. */
 static __noinline enum verdict send_to_owner(struct __sk_buff *skb, struct packet *packet, const struct self *own,
 					     __u32 owner)
 {
 	struct address *node = bpf_map_lookup_elem(&slots, &owner);
 
-	if (is_own_address(own, &packet->receiver) && (!node || has_own_socket(skb, packet)))
+	if (is_own_address(own, &packet->receiver) && (!node || is_for_socket(skb, packet)))
 		return CONTINUE;
 	if (!node)
 		return DROP_UNKNOWN_NODE;

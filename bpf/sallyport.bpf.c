@@ -59,6 +59,7 @@
 #include "forward.h"
 #include "too-big.h"
 #include "return.h"
+#include "shared-address.h"
 #include "inbound.h"
 #include "from-pod.h"
 #include "enter-service.h"

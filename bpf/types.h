@@ -50,6 +50,7 @@ enum tunnel {
 	TUNNEL_PROBE = 4,		/* is the gateway alive? */
 	TUNNEL_PROBE_ANSWER = 5,	/* yes */
 	TUNNEL_PROBE_REFUSAL = 6,	/* its kernel is, its agent is not */
+	TUNNEL_PORT_REFUSAL = 7,	/* an outward packet, back to its source node: the gateway's stack uses the port */
 };
 
 /*
@@ -78,6 +79,7 @@ enum verdict {
 	SENT_TOO_BIG,			/* answered with "fragmentation needed" or "packet too big" */
 	SENT_PROBE_ANSWER,
 	TAKEN_PROBE_ANSWER,		/* noted, and it goes no further */
+	SENT_PORT_REFUSAL,		/* back to the source node, because this gateway's stack uses the port */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -106,6 +108,8 @@ enum verdict {
 	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
 	DROP_MULTICAST,			/* it could leave the link, and gateways forward only unicast */
 	DROP_POD_LIMIT,			/* the pod has as many flows of the egress IP as a pod may have */
+	DROP_PORT_IN_USE,		/* the gateway's stack uses the port towards this destination; the flow gets another */
+	DROP_SHARED_ECHO,		/* an echo request with the address of a node whose stack uses the address, too */
 	VERDICTS,
 };
 
@@ -228,7 +232,7 @@ struct node {
 /* Key of the array `self`: 0. This node. */
 struct self {
 	struct address tunnel_address;
-	struct address masquerade4;	/* mapped */
+	struct address masquerade4;	/* mapped. In chained mode, the address that the node's stack and flows of policies share */
 	struct address masquerade6;
 	__u32 has_masquerade4;
 	__u32 has_masquerade6;

@@ -20,6 +20,8 @@ export interface AgentOptions {
   /** One item each time that the node's devices, addresses or routes may have changed. */
   readonly networkChanges: (signal: AbortSignal) => AsyncIterable<unknown>
   readonly configuration: Configuration
+  /** Chained, and the programs keep the ports of the node's stack and those of flows apart. */
+  readonly sharesAddress: boolean
   readonly configMap: Readonly<Record<string, string>>
   readonly stateDirectory: string
   /** The folder in which the container runtime keeps the results of CNI plugins. */

@@ -36,6 +36,7 @@ function newAgent(): Agent {
     startProber: () => ({ send: () => {}, stop: async () => {} }),
     networkChanges: async function* () {},
     configuration: parsed.value,
+    sharesAddress: false,
     configMap: {},
     stateDirectory: directory,
     resultCache: directory,

@@ -101,7 +101,7 @@ export class Agent {
       relist: () => this.#observation.relist(),
       settle: () => this.#settle(),
     })
-    this.#applier = new Applier(options, configuration)
+    this.#applier = new Applier(options, { ...configuration, sharesAddress: options.sharesAddress })
     const loops = { clock, random, log }
     this.#loop = new Loop({
       ...loops,
@@ -228,7 +228,12 @@ export class Agent {
     return composeWorld(
       {
         ...observed,
-        egressNodes: withOwnInterfaces(observed.egressNodes, this.#options.self, this.#interfaces()),
+        egressNodes: withOwnInterfaces(
+          observed.egressNodes,
+          this.#options.self,
+          this.#interfaces(),
+          this.#options.sharesAddress,
+        ),
         ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
         isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
         reachableNodes: new Set(reachable),
@@ -252,10 +257,11 @@ export class Agent {
   }
 
   /**
-   * The addresses that the other CNI plugin masquerades with. Before the node was chained, they may have been egress IPs.
+   * The addresses that only the other CNI plugin masquerades with. Before the node was chained, they may have been egress IPs.
    */
   #stackAddresses(): readonly Address[] {
-    return this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
+    const { configuration, sharesAddress } = this.#options
+    return configuration.isChained && !sharesAddress ? (this.#observation.node?.internalIPs ?? []) : []
   }
 
   /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
@@ -274,6 +280,7 @@ export class Agent {
     const status = describeNode({
       node,
       interfaces: this.#interfaces(),
+      sharesAddress: configuration.isChained ? this.#options.sharesAddress : undefined,
       membership: this.#membership(),
       reachability: reachabilityOf(this.#failover.state, nodes),
       isCutOff: isCutOff(this.#failover.state),

@@ -7,7 +7,7 @@ import type { Route } from '../linux/routes.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
-import { ensureOverlay, type NodeDevice, prepareKernel } from './node/node-network.ts'
+import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
 import { type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
@@ -23,6 +23,8 @@ interface NetworkSettings {
   /** The MTU of pods. 0 means what the underlay leaves. */
   readonly mtu: number
   readonly isChained: boolean
+  /** Chained: policies can use the node's own address. */
+  readonly sharesAddress: boolean
   readonly servicesByStack: boolean
 }
 
@@ -89,7 +91,7 @@ export class Applier {
     if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
     const { tunnelPort: port, mtu } = this.#settings
     const overlay = ensureOverlay(this.#kernel.netlink, devices, { port, mtu, tunnelAddress })
-    prepareKernel(this.#kernel.machine, this.#settings.isChained, devices.filter(hasIpv6))
+    prepareKernel(this.#kernel.machine, portsToReserve(this.#settings), devices.filter(hasIpv6))
     this.#overlay = { ...overlay, tunnelAddress }
     return overlay
   }

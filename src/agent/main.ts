@@ -4,6 +4,7 @@ import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { version } from '../api/version.ts'
 import { defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
+import { hasConnectionTracking } from '../datapath/requirements.ts'
 import { type Configuration, configMapData, parseConfiguration } from '../install/configuration.ts'
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
@@ -58,12 +59,14 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   if (self === '') throw new Error('the name of this node is unknown: set NODE_NAME or --node-name')
   await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
   const { isChained } = configuration
+  const sharesAddress = isChained && hasConnectionTracking()
   enterStage('load the datapath into the kernel', log)
   await using datapath = openDatapath({
     pinDirectory: options['pin-directory'],
     objectFile: options['object-file'],
     knobs: {
       chained: Number(isChained),
+      own_address_is_shared: Number(sharesAddress),
       services_by_stack: Number(configuration.servicesByStack),
       tunnel_port: configuration.tunnelPort,
       max_ports_per_pod: configuration.maxPortsPerPod,
@@ -84,6 +87,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     startProber: proberThread(datapath, configuration.tunnelPort, log),
     networkChanges: watchNetwork,
     configuration,
+    sharesAddress,
     configMap: data,
     stateDirectory: options['state-directory'],
     resultCache: options['cni-result-cache'],

@@ -55,11 +55,12 @@ export function withOwnInterfaces(
   egressNodes: readonly EgressNode[],
   self: string,
   interfaces: readonly NodeInterface[],
+  sharesAddress: boolean,
 ): EgressNode[] {
   const known = egressNodes.find(({ metadata }) => metadata.name === self)
   const own = {
     ...(known ?? { metadata: { name: self } }),
-    status: { ...known?.status, interfaces: [...interfaces] },
+    status: { ...known?.status, interfaces: [...interfaces], sharesAddress },
   }
   return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
 }
@@ -70,6 +71,8 @@ type Report = NonNullable<EgressNode['status']>
 interface NodeKnowledge {
   readonly node: WorldNode | undefined
   readonly interfaces: readonly NodeInterface[]
+  /** Whether policies can use the node's own address. Undefined in stand-alone mode, where they always can. */
+  readonly sharesAddress: boolean | undefined
   readonly membership: Membership
   readonly reachability: Reachability
   readonly isCutOff: boolean
@@ -92,6 +95,7 @@ export function describeNode(known: NodeKnowledge): Report {
     heard: reachability.reachable,
     unreachable: reachability.unreachable,
     selected: [...selected],
+    ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),

@@ -60,6 +60,12 @@ export const egressNodeStatus = z
       .array(z.string())
       .describe('Names of the gateways that this node does not reach: they do not answer its probes.')
       .optional(),
+    sharesAddress: z
+      .boolean()
+      .describe(
+        'Chained mode: whether egress policies can use the node’s own address. The node’s stack uses it too, and the agent keeps their ports apart.',
+      )
+      .optional(),
     tunnelAddress: z
       .string()
       .describe(

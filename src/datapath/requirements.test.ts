@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { missingRequirements, missingRights, oldKernel } from './requirements.ts'
+import { hasConnectionTracking, missingRequirements, missingRights, oldKernel } from './requirements.ts'
 
 test('kernels from 5.12 on are new enough', () => {
   for (const version of ['5.12.0', '5.15.0-91-generic', '6.1.0-18-amd64', '10.0.1', 'unknown'])
@@ -24,4 +27,21 @@ test('all that is missing is said at once, each with its remedy', () => {
   const missing = missingRequirements('/tmp/nowhere/at/all', '/nowhere.o')
   assert.ok(missing.some((problem) => problem.includes('make build')))
   assert.ok(missing.some((problem) => problem.includes('mount -t bpf bpf /sys/fs/bpf')))
+})
+
+test('connection tracking is there if the kernel or its loaded modules describe all of its functions', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-btf-'))
+  const describe = (file: string, ...functions: string[]): void =>
+    writeFileSync(join(folder, file), `\0int\0${functions.join('\0')}\0`)
+  try {
+    assert.equal(hasConnectionTracking(folder), false)
+    describe('vmlinux', 'bpf_ct_set_nat_infos')
+    describe('nf_conntrack', 'bpf_skb_ct_lookup', 'bpf_skb_ct_alloc', 'bpf_ct_insert_entry', 'bpf_ct_release',
+      'bpf_ct_set_timeout', 'bpf_ct_change_timeout', 'bpf_ct_change_status') // biome-ignore format: short
+    assert.equal(hasConnectionTracking(folder), false, 'kernels before 6.1 cannot translate')
+    describe('nf_nat', 'bpf_ct_set_nat_info')
+    assert.equal(hasConnectionTracking(folder), true)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

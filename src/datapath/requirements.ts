@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { release } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 
 const bpffsMagic = 0xcafe4a11
 
@@ -63,4 +63,26 @@ function missingBpffs(directory: string): string | undefined {
   while (!existsSync(existing) && existing !== dirname(existing)) existing = dirname(existing)
   if (Number(statfsSync(existing).type) === bpffsMagic) return undefined
   return `${directory} is not on a BPF file system, so programs and maps would not survive a restart: run mount -t bpf bpf /sys/fs/bpf`
+}
+
+/** Functions of the kernel that bpf/shared-address.h calls. The last of them came with 6.1. */
+const connectionTracking = [
+  'bpf_skb_ct_lookup',
+  'bpf_skb_ct_alloc',
+  'bpf_ct_insert_entry',
+  'bpf_ct_release',
+  'bpf_ct_set_timeout',
+  'bpf_ct_change_timeout',
+  'bpf_ct_change_status',
+  'bpf_ct_set_nat_info',
+] as const
+
+/**
+ * Whether programs can ask the stack's connection tracking for ports. The kernel describes its functions in its BTF. A module has a
+ * file of its own there while it is loaded.
+ */
+export function hasConnectionTracking(folder = '/sys/kernel/btf'): boolean {
+  const files = ['vmlinux', 'nf_conntrack', 'nf_nat'].map((name) => join(folder, name)).filter(existsSync)
+  const types = files.map((file) => readFileSync(file))
+  return connectionTracking.every((name) => types.some((each) => each.includes(`\0${name}\0`)))
 }

@@ -1,6 +1,7 @@
 import { familyOf } from '../net/address.ts'
 import { resolveCluster, resolveNodes } from './cluster.ts'
 import { type Context, gatherContext } from './context.ts'
+import { sharedAddresses } from './gateways/dedicated-addresses.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './gateways/egress-ips.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
@@ -39,8 +40,10 @@ export function resolve(world: World): Tables {
 }
 
 function describeSelf(context: Context): Self {
-  const { self, slots } = context
-  const addresses = masqueradeAddresses(context)
+  const { self, slots, world } = context
+  const addresses = world.settings.isChained
+    ? (sharedAddresses(world).get(self.name) ?? [])
+    : masqueradeAddresses(context)
   return {
     tunnelAddress: tunnelAddressOf(self),
     masquerade4: addresses.find((address) => familyOf(address) === 4),

@@ -112,6 +112,7 @@ export interface Pool {
 
 export interface Self {
   readonly tunnelAddress: Address
+  /** Pods leave with it if no policy selects them; in chained mode only flows of policies do, and it is shared with the stack. */
   readonly masquerade4: Address | undefined
   readonly masquerade6: Address | undefined
   readonly slot: number | undefined

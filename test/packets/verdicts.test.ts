@@ -21,9 +21,12 @@ const untested: Readonly<Record<string, string>> = {
 const elsewhere: Readonly<Record<string, string>> = {
   DROP_NO_LIVE_GATEWAY: 'from-pod-liveness',
   DROP_POD_LIMIT: 'pod-limit',
+  DROP_PORT_IN_USE: 'shared-address',
+  DROP_SHARED_ECHO: 'shared-address',
   DROP_TABLE_FULL: 'mapping-life',
   DROP_TOO_BIG: 'way-out',
   DROP_VLAN: 'wire',
+  SENT_PORT_REFUSAL: 'shared-address',
   SENT_PROBE_ANSWER: 'from-overlay-probe',
   TAKEN_PROBE_ANSWER: 'from-overlay-probe',
 }

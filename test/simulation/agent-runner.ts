@@ -76,6 +76,7 @@ export class AgentRun {
           startProber: (options) => this.#startProber(options, around),
           networkChanges: (signal) => this.#networkChanges(signal),
           configuration,
+          sharesAddress: false,
           configMap,
           stateDirectory: folders.current,
           resultCache: join(folders.current, 'results'),

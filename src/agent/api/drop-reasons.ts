@@ -111,6 +111,15 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     text: 'Pod has too many connections',
     remedy: 'let the pod open fewer connections at once, or raise egressGateway.maxPortsPerPod',
   },
+  DROP_PORT_IN_USE: {
+    text: 'Port is used by the stack of the gateway',
+    remedy: 'none needed: the flow gets another port when its sender tries again',
+  },
+  DROP_SHARED_ECHO: {
+    text: 'Echo request with the address of a node',
+    remedy:
+      "test with TCP or UDP: in chained mode, ping cannot leave with a node's own address. Or give the gateway another address",
+  },
 }
 
 export function dropReason(verdict: string): DropReason {

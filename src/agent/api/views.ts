@@ -2,7 +2,7 @@ import { hostname, release } from 'node:os'
 import type { Count, Datapath } from '../../datapath/datapath.ts'
 import type { DropRecord } from '../../datapath/tables/observation-tables.ts'
 import type { Tables } from '../../decide/tables.ts'
-import type { Address } from '../../net/address.ts'
+import { type Address, type Family, familyOf } from '../../net/address.ts'
 import { type NodeDevice, overlayName } from '../node/node-network.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
@@ -32,6 +32,12 @@ export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): Dr
     protocol: protocolNames[flow.protocol] ?? String(flow.protocol),
     length,
   }
+}
+
+function masquerades(tables: Tables | undefined, family: Family): boolean {
+  return (tables?.pools ?? []).some(
+    ({ address, purpose }) => purpose === 'masquerade' && familyOf(address) === family,
+  )
 }
 
 interface StatusParts {
@@ -64,8 +70,8 @@ export function describeStatus(parts: StatusParts): AgentStatus {
     })),
     podCIDRs,
     masquerading: {
-      ipv4: tables?.self.masquerade4 !== undefined,
-      ipv6: tables?.self.masquerade6 !== undefined && podCIDRs.some((prefix) => prefix.includes(':')),
+      ipv4: masquerades(tables, 4),
+      ipv6: masquerades(tables, 6) && podCIDRs.some((prefix) => prefix.includes(':')),
     },
     slot: tables?.self.slot,
     tunnel: { device: overlayName, port: parts.tunnelPort, mtu: overlay?.mtu ?? 0 },

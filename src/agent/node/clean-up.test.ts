@@ -41,7 +41,7 @@ test('a node is as it was before an agent ran there, and what is others’ stays
   for (const name of ['sallyport-cni', '05-sallyport.conflist', '10-theirs.conflist'])
     writeFileSync(join(plugins, name), '')
   reservePorts(30000, 30009, 'somebody else wants them')
-  reservePorts(reservedPorts.first, reservedPorts.last, 'pods leave with them')
+  reservePorts(reservedPorts.chained.first, reservedPorts.chained.last, 'pods leave with them')
   {
     await using datapath = openDatapath({ pinDirectory })
     datapath.attach('from_world', world)

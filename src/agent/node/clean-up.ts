@@ -41,7 +41,8 @@ export function cleanUp(
   const overlay = findDevice(netlink, overlayName)
   if (overlay?.kind === 'vxlan') deleteDevice(netlink, overlay.index)
   note('tunnel devices', overlay?.kind === 'vxlan' ? 1 : 0)
-  note('reserved port ranges', releasePorts(reservedPorts.first, reservedPorts.last) ? 1 : 0)
+  const reserved = Object.values(reservedPorts).filter(({ first, last }) => releasePorts(first, last))
+  note('reserved port ranges', reserved.length)
   note('agent files', emptyFolder(stateDirectory))
   return done
 }

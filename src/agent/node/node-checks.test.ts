@@ -21,8 +21,9 @@ const well: NodeFacts = {
     configuration: { path: '/etc/cni/net.d', isReadOnly: false, isNoExec: false },
   },
   rpFilter: '2',
+  hasConnectionTracking: true,
 }
-const wishes = { tunnelPort: 8472, mtu: 0 }
+const wishes = { tunnelPort: 8472, mtu: 0, isChained: true }
 const ill = (facts: Partial<NodeFacts>, wanted = wishes): string[] =>
   judgeNode({ ...well, ...facts }, wanted)
     .filter(({ level }) => level !== 'fine')
@@ -34,13 +35,14 @@ test('a node that will do has nothing to say but that', () => {
 
 for (const [name, facts, wanted, expected] of [
   ['what keeps programs from being loaded', { missing: ['no BPF file system'] }, wishes, /^problem no BPF file system/],
+  ['a kernel without connection tracking for programs', { hasConnectionTracking: false }, wishes, /^warning egress policies cannot use this node's own address.*nf_conntrack/],
   ['another machine', { machine: 'ppc64' }, wishes, /^problem the CPU architecture of this node is ppc64/],
   ['a kernel that nobody has tried', { kernel: '5.15.0-91-generic' }, wishes, /^warning kernel 5\.15\.0-91-generic is older than 6\.1/],
   ['flannel on the tunnel’s port', { devices: [eth0, { ...eth0, name: 'flannel.1', kind: 'vxlan', vxlanPort: 8472, isDefaultRoute: false }] }, wishes, /^problem device flannel\.1 uses UDP port 8472.*tunnelPort=8473/],
   ['a device of our name', { devices: [eth0, { ...eth0, name: 'sallyport', kind: 'bridge', isDefaultRoute: false }] }, wishes, /^problem device sallyport .*not a VXLAN device/],
   ['no way out', { devices: [{ ...eth0, isDefaultRoute: false }] }, wishes, /^warning no device has a default route/],
   ['a small MTU', { devices: [{ ...eth0, mtu: 1300 }] }, wishes, /^warning device eth0 has MTU 1300, which leaves 1250/],
-  ['an MTU that does not fit', {}, { tunnelPort: 8472, mtu: 1500 }, /^problem mtu=1500 is too large for device eth0.*mtu=1450/],
+  ['an MTU that does not fit', {}, { ...wishes, mtu: 1500 }, /^problem mtu=1500 is too large for device eth0.*mtu=1450/],
   ['programs of others', { programs: new Map([['eth0', ['cil_from_netdev', 'from_world']]]) }, wishes, /^warning other programs are attached to device eth0 \(cil_from_netdev\)/],
   ['strict reverse path filtering', { rpFilter: '1' }, wishes, /^warning net\.ipv4\.conf\.all\.rp_filter is 1/],
   ['netfilter on bridges of pods', { hasNetfilterOnBridges: true, bridgesOfPods: ['cni0'] }, wishes, /^warning bridge-nf-call-iptables is 1.*bridges of pods \(cni0\)/],

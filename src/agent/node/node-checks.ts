@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { release } from 'node:os'
 import { clsact } from '../../datapath/hooks/clsact.ts'
 import { tcx } from '../../datapath/hooks/tcx.ts'
-import { isOlder, kernels, missingRequirements } from '../../datapath/requirements.ts'
+import { hasConnectionTracking, isOlder, kernels, missingRequirements } from '../../datapath/requirements.ts'
 import type { Device } from '../../linux/devices.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { readSysctl } from '../../linux/sysctl.ts'
@@ -27,11 +27,13 @@ export interface NodeFacts {
   readonly bridgesOfPods: readonly string[]
   readonly folders: RuntimeFolders
   readonly rpFilter: string
+  readonly hasConnectionTracking: boolean
 }
 
 interface NodeWishes {
   readonly tunnelPort: number
   readonly mtu: number
+  readonly isChained: boolean
 }
 
 const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world']
@@ -52,6 +54,7 @@ export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFi
     bridgesOfPods: listBridgesOfPods(devices),
     folders: gatherRuntimeFolders(pluginFolders),
     rpFilter: readSysctl('net/ipv4/conf/all/rp_filter'),
+    hasConnectionTracking: hasConnectionTracking(),
   }
 }
 
@@ -80,6 +83,7 @@ export function judgeNode(facts: NodeFacts, wishes: NodeWishes): readonly Findin
     ...judgeTunnel(facts, wishes),
     ...judgePrograms(facts),
     ...judgeForwarding(facts),
+    ...judgeSharing(facts, wishes),
     ...judgeRuntimeFolders(facts.folders),
   ]
 }
@@ -179,4 +183,17 @@ function judgeForwarding({ hasNetfilterOnBridges, bridgesOfPods, rpFilter }: Nod
         'set it to 0 unless kube-proxy or NetworkPolicies need it, because it costs pods up to a third of their throughput',
     })
   return findings
+}
+
+/** In chained mode, a policy can use the node's own address only if programs can ask connection tracking for ports. */
+function judgeSharing({ hasConnectionTracking: canShare }: NodeFacts, { isChained }: NodeWishes): Finding[] {
+  if (!isChained || canShare) return []
+  return [
+    {
+      level: 'warning',
+      what: "egress policies cannot use this node's own address: the kernel does not offer connection tracking to programs",
+      remedy:
+        'use kernel 6.1 or later, load nf_conntrack and nf_nat, and restart the agent; or give gateways another address',
+    },
+  ]
 }

@@ -16,6 +16,7 @@ import {
   listOwnAddresses,
   type NodeDevice,
   overlayName,
+  portsToReserve,
   prepareKernel,
   withoutAdded,
 } from './node-network.ts'
@@ -32,11 +33,11 @@ test('IPv6 is forwarded only where it is used, and the node keeps the routes tha
   writeSysctl('net/ipv6/conf/eth0/accept_ra', '1', 'the test begins as a host does')
   const knobs = (): string[] =>
     ['all/forwarding', 'eth0/accept_ra'].map((name) => readSysctl(`net/ipv6/conf/${name}`))
-  prepareKernel(linuxMachine, true, [])
+  prepareKernel(linuxMachine, undefined, [])
   assert.deepEqual(knobs(), ['0', '1'])
   prepareKernel(
     linuxMachine,
-    true,
+    undefined,
     listNodeDevices(netlink).filter(({ name }) => name === 'eth0'),
   )
   assert.deepEqual(knobs(), ['1', '2'])
@@ -100,4 +101,10 @@ test('a tunnel’s device that is as it should be is not changed', { skip }, asy
   }
   assert.ok((await changesOf(ensure)) > 0, 'the first call creates it')
   assert.equal(await changesOf(ensure), 0)
+})
+
+test('sockets are kept from the ports that pods leave with', () => {
+  assert.equal(portsToReserve({ isChained: true, sharesAddress: false }), undefined)
+  assert.deepEqual(portsToReserve({ isChained: true, sharesAddress: true }), { first: 57344, last: 65535 })
+  assert.deepEqual(portsToReserve({ isChained: false, sharesAddress: false }), { first: 49152, last: 65535 })
 })

@@ -11,6 +11,7 @@ import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
 import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
+import { type PortRange, regions } from '../../net/ports.ts'
 import { lastAddress, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
@@ -179,13 +180,24 @@ export function ensureOverlay(
   return { ifindex: overlay.index, mac: overlay.mac, mtu }
 }
 
-/** The ports of every node address that are reserved for pods' traffic. */
-export const reservedPorts = { first: 49152, last: 65535 } as const
+/** The ports of every node address that are reserved for pods' traffic. In chained mode, only for traffic of policies. */
+export const reservedPorts = {
+  standalone: { first: regions.masquerade.first, last: regions.shared.last },
+  chained: regions.shared,
+} as const
+
+export function portsToReserve(settings: {
+  readonly isChained: boolean
+  readonly sharesAddress: boolean
+}): PortRange | undefined {
+  if (!settings.isChained) return reservedPorts.standalone
+  return settings.sharesAddress ? reservedPorts.chained : undefined
+}
 
 /** Kernel settings that have to be made once. Each has the reason: what fails without it. */
 export function prepareKernel(
   machine: Machine,
-  isChained: boolean,
+  reserved: PortRange | undefined,
   ipv6Devices: readonly NodeDevice[],
 ): void {
   machine.writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
@@ -195,11 +207,10 @@ export function prepareKernel(
     '2',
     'packets of other nodes are accepted from the tunnel although their route is another device',
   )
-  /* In chained mode, the stack uses all ports of the node's own address. */
-  if (!isChained)
+  if (reserved !== undefined)
     machine.reservePorts(
-      reservedPorts.first,
-      reservedPorts.last,
+      reserved.first,
+      reserved.last,
       "the node's own sockets do not take ports that pods leave with",
     )
 }

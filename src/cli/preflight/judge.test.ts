@@ -70,6 +70,7 @@ describe('preflight reports, with a remedy,', () => {
     ['no CNI plugin to chain to', { daemonSets: [] }, chained, /^warning there is no known CNI plugin/],
     ['an old kernel', { nodes: [{ ...node('old', 2), kernel: '5.10.0-46-amd64' }] }, standalone, /^problem kernels older than 5\.12 on old/],
     ['an untested kernel', { nodes: [{ ...node('lts', 2), kernel: '5.15.0-91-generic' }, { ...node('well', 3), kernel: '6.1.0-56-amd64' }] }, standalone, /^warning kernels older than 6\.1 on lts:/],
+    ['a kernel without connection tracking for programs', { nodes: [{ ...node('lts', 2), kernel: '5.15.0-91-generic' }] }, chained, /^warning kernels older than 6\.1 on lts: .* As gateways, these nodes need another address than their own/],
     ['another architecture', { nodes: [{ ...node('big', 2), machine: 's390x' }] }, standalone, /^problem nodes that are not Linux on .*: big/],
     ['a node without an address', { nodes: [{ ...node('lost', 2), addresses: [] }] }, standalone, /^problem no InternalIP on lost/],
     ['a node without pod CIDRs', { nodes: [{ ...node('bare', 2), podCIDRs: [] }], pods: [] }, standalone, /^problem no spec\.podCIDRs on bare.*allocate-node-cidrs/],

@@ -33,7 +33,7 @@ export function judgeCluster(facts: ClusterFacts, planned: PlannedInstall): read
     ...judgeClock(facts),
     ...judgeOtherProducts(facts, planned),
     ...judgeDefinitions(facts),
-    ...judgeNodes(facts),
+    ...judgeNodes(facts, planned),
     ...judgeAddresses(facts, planned),
     ...judgePods(facts, planned),
     ...judgeServices(facts.services, planned.stackCIDRs),
@@ -107,7 +107,7 @@ function judgeDefinitions({ foreignDefinitions }: ClusterFacts): Finding[] {
   }))
 }
 
-function judgeNodes({ nodes }: ClusterFacts): Finding[] {
+function judgeNodes({ nodes }: ClusterFacts, { isChained }: PlannedInstall): Finding[] {
   const namesOf = (has: (node: NodeFacts) => boolean): string =>
     nodes
       .filter(has)
@@ -137,8 +137,7 @@ function judgeNodes({ nodes }: ClusterFacts): Finding[] {
     findings.push({
       level: 'warning',
       what: `kernels older than ${kernels.oldestTried} on ${untested}`,
-      remedy:
-        'Sallyport has not been tested on them; if a kernel refuses the programs, its agent reports that and does not start',
+      remedy: `Sallyport has not been tested on them; if a kernel refuses the programs, its agent reports that and does not start${isChained ? '. As gateways, these nodes need another address than their own' : ''}`,
     })
   if (findings.length === 0)
     findings.push({ level: 'fine', what: `${nodes.length} nodes have a supported kernel` })

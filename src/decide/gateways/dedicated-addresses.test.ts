@@ -8,6 +8,7 @@ import {
   prefix,
   world,
 } from '../../../test/support/world-builder.ts'
+import type { EgressNode } from '../../api/egress-node.ts'
 import { flowVerdict } from '../flow-verdicts.ts'
 import { resolve } from '../resolve.ts'
 import { explainPolicies } from '../status/status.ts'
@@ -42,11 +43,63 @@ describe('in chained mode', () => {
     assert.deepEqual(answer(byDefaultRoute), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 'p' })
     assert.match(
       complaint(byDefaultRoute) ?? '',
-      /Interface eth0 of node worker3 has only the node's own address .* Add another address to the interface\.$/,
+      /Interface eth0 of node worker3 has only the node's own address .* needs kernel 6\.1 or later.* Add another address to the node\.$/,
     )
     const byAddress = leaves({ nodeSelector, egressIP: '172.18.0.4' })
     assert.deepEqual(answer(byAddress), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 'p' })
     assert.match(complaint(byAddress) ?? '', /172\.18\.0\.4 is node worker3's own address/)
+  })
+
+  /** The gateways keep the ports of their stacks and those of flows apart. */
+  const sharing = (more: Partial<EgressNode['status']> = {}): readonly EgressNode[] =>
+    world().egressNodes.map((each) => ({ ...each, status: { ...each.status, sharesAddress: true, ...more } }))
+
+  test('a node’s own address is an egress IP if the node shares it with its stack', () => {
+    for (const egressGateway of [{ nodeSelector }, { nodeSelector, egressIP: '172.18.0.4' }]) {
+      const of = leaves(egressGateway, { egressNodes: sharing() })
+      assert.deepEqual(answer(of), { action: 'egress', egressIps: ['172.18.0.4'], policy: 'p' })
+      const [{ conditions = [] } = {}] = explainPolicies(of)
+      assert.deepEqual(conditions.map(({ type, status }) => `${type}=${status}`).slice(0, 2), [
+        'Ready=True',
+        'SharesNodeAddress=True',
+      ])
+      assert.match(conditions[1]?.message ?? '', /^Egress IP 172\.18\.0\.4 \(worker3\) .* not ping/)
+    }
+  })
+
+  test('flows have the same ports of a shared address on every node, and none is for masquerading', () => {
+    const of = (self: string): World => leaves({ nodeSelector }, { egressNodes: sharing(), self })
+    const blocks = (self: string) => {
+      const { egressIps, pools } = resolve(of(self))
+      assert.ok(pools.every(({ purpose }) => purpose === 'egress'))
+      const entry = egressIps.get(address('172.18.0.4'))
+      assert.deepEqual(entry?.order, ['172.18.0.4'])
+      return entry?.blockOwner.flatMap((owner, block) => (owner === undefined ? [] : [[owner, block]]))
+    }
+    assert.deepEqual(blocks('worker3'), blocks('worker'))
+    assert.equal(blocks('worker')?.[0]?.[1], 57344 >> 4)
+    assert.equal(resolve(of('worker3')).self.masquerade4, '172.18.0.4')
+  })
+
+  test('a shared address stays a node’s address: pods reach its services by the stack', () => {
+    const { cluster } = resolve(leaves({ nodeSelector }, { egressNodes: sharing() }))
+    assert.deepEqual(cluster.get(prefix('172.18.0.4/32')), { kind: 'node', tunnelAddress: '172.18.0.4' })
+  })
+
+  test('a second InternalIP of a family is the stack’s alone', () => {
+    const nodes = world().nodes.map((each) =>
+      each.name === 'worker3' ? { ...each, internalIPs: [...each.internalIPs, address('172.18.0.9')] } : each,
+    )
+    const of = leaves({ nodeSelector, egressIP: '172.18.0.9' }, { nodes, egressNodes: sharing() })
+    assert.deepEqual(answer(of), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 'p' })
+  })
+
+  test('stand-alone, nothing is shared', () => {
+    const of = world({
+      egressNodes: sharing(),
+      ciliumPolicies: [ciliumPolicy('p', { egressGateway: { nodeSelector } as never })],
+    })
+    assert.ok(explainPolicies(of)[0]?.conditions.every(({ type }) => type !== 'SharesNodeAddress'))
   })
 
   test('a second address of the node’s interface can be the egress IP', () => {

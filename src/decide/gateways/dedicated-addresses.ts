@@ -1,45 +1,84 @@
 import type { NodeInterface } from '../../api/egress-node.ts'
-import { parseAddress } from '../../net/address.ts'
+import { type Address, familyOf, parseAddress } from '../../net/address.ts'
 import type { Policy } from '../policies/policies.ts'
 import type { World } from '../world.ts'
 
 /**
- * In chained mode the kernel translates traffic that no policy selects to the node's own address, with any port. So the
- * port of a reply to that address does not tell whose reply it is, and the address cannot be an egress IP. The functions
- * here remove such addresses from policies and interfaces.
+ * In chained mode the stack gives a node's own address to every pod that no policy selects, with any port: a packet that
+ * comes back to it does not say whose it is. A gateway that can keep the stack's ports and those of flows apart shares its
+ * address. Of another gateway, an egress IP is an address that nothing else uses. These are what is left of the policies and
+ * interfaces of a world.
  */
 type Given = Pick<World, 'nodes' | 'egressNodes' | 'settings'>
 
-/** If a policy sets egressIP to a node's own address, this is a user's mistake, and the policy's traffic is dropped. */
+/** By name: the first InternalIP of each family of every node that shares it with its stack. Stand-alone there are none. */
+export function sharedAddresses({
+  nodes,
+  egressNodes,
+  settings,
+}: Given): ReadonlyMap<string, readonly Address[]> {
+  const sharing = new Set(
+    settings.isChained
+      ? egressNodes.filter(({ status }) => status?.sharesAddress).map(({ metadata: { name } }) => name)
+      : [],
+  )
+  return new Map(
+    nodes
+      .filter(({ name }) => sharing.has(name))
+      .map(({ name, internalIPs }) => [name, firstOfEachFamily(internalIPs)]),
+  )
+}
+
+export function firstOfEachFamily(addresses: readonly Address[]): readonly Address[] {
+  return ([4, 6] as const).flatMap(
+    (family) => addresses.find((address) => familyOf(address) === family) ?? [],
+  )
+}
+
+/** By address: the node that has it, if policies cannot use it. */
+function stackAddresses(world: Given): ReadonlyMap<Address, string> {
+  const shared = sharedAddresses(world)
+  return new Map(
+    world.nodes.flatMap(({ name, internalIPs }) =>
+      internalIPs
+        .filter((address) => !shared.get(name)?.includes(address))
+        .map((address) => [address, name] as const),
+    ),
+  )
+}
+
+/** Why a node does not share its address, and what to do. */
+export const sharingNeeds =
+  'kernel 6.1 or later, with nf_conntrack and nf_nat loaded before the agent starts. Add another address to the node'
+
+/** A given egress IP that is the stack's alone is a user's mistake; what such a policy selects is dropped. */
 export function withDedicatedAddresses(policies: readonly Policy[], world: Given): readonly Policy[] {
   if (!world.settings.isChained) return policies
-  const ownerOf = new Map(
-    world.nodes.flatMap(({ name, internalIPs }) => internalIPs.map((address) => [address, name] as const)),
-  )
+  const ownerOf = stackAddresses(world)
   return policies.map((policy) => {
     const problems = policy.exits.flatMap(({ address: choice }) => {
       const owner = choice.by === 'address' ? ownerOf.get(choice.address) : undefined
       if (choice.by !== 'address' || owner === undefined) return []
       return [
-        `egressIP ${choice.address} is node ${owner}'s own address, which the other CNI plugin uses in chained mode. Add another address to the node and set egressIP to it`,
+        `egressIP ${choice.address} is node ${owner}'s own address, which the other CNI plugin uses in chained mode. To share it, the node needs ${sharingNeeds} and set egressIP to it`,
       ]
     })
     return problems.length === 0 ? policy : { ...policy, problems: [...policy.problems, ...problems] }
   })
 }
 
-/** The first address of an interface counts. In chained mode the node's own addresses are left out first. */
+/** An interface's first address counts; in chained mode the first that is not the stack's alone. */
 export function interfacesByNode(world: Given): ReadonlyMap<string, readonly NodeInterface[]> {
-  const own = new Map(world.nodes.map(({ name, internalIPs }) => [name, new Set(internalIPs)]))
+  const ownerOf = world.settings.isChained ? stackAddresses(world) : undefined
   return new Map(
     world.egressNodes.map(({ metadata: { name }, status }) => {
       const interfaces = status?.interfaces ?? []
-      if (!world.settings.isChained) return [name, interfaces]
-      const isDedicated = (text: string): boolean => {
+      if (ownerOf === undefined) return [name, interfaces]
+      const isUsable = (text: string): boolean => {
         const address = parseAddress(text)
-        return address === undefined || !own.get(name)?.has(address)
+        return address === undefined || ownerOf.get(address) !== name
       }
-      return [name, interfaces.map((each) => ({ ...each, addresses: each.addresses.filter(isDedicated) }))]
+      return [name, interfaces.map((each) => ({ ...each, addresses: each.addresses.filter(isUsable) }))]
     }),
   )
 }

@@ -1,5 +1,5 @@
 import type { PortLease } from '../../api/egress-address.ts'
-import { type Address, familyOf } from '../../net/address.ts'
+import type { Address } from '../../net/address.ts'
 import { blocksOfRange, regions, usableBlocks } from '../../net/ports.ts'
 import { contains, parsePrefix } from '../../net/prefix.ts'
 import type { Context } from '../context.ts'
@@ -11,6 +11,7 @@ import { awaitedNodes, usableLeases } from '../ports/lease-use.ts'
 import { type AddressOwner, type BlockOwners, blockOwners, type PortLayout } from '../ports/port-owners.ts'
 import type { EgressIp, Pool } from '../tables.ts'
 import type { Settings, WorldNode } from '../world.ts'
+import { firstOfEachFamily } from './dedicated-addresses.ts'
 import { type Gateway, tunnelAddressOf } from './gateways.ts'
 
 /** Every egress IP of every policy, because any node may become its gateway, and this node's masquerade addresses. */
@@ -40,10 +41,8 @@ const egressIpsOf = oncePerObject((blockOwner: BlockOwners) => {
 
 /** The addresses for traffic that no policy selects: the node's first of each family. */
 export function masqueradeAddresses({ self, world }: Context): readonly Address[] {
-  if (world.settings.isChained) return [] /* the other CNI plugin masquerades */
-  return ([4, 6] as const).flatMap(
-    (family) => self.internalIPs.find((address) => familyOf(address) === family) ?? [],
-  )
+  if (world.settings.isChained) return [] /* the stack has them */
+  return firstOfEachFamily(self.internalIPs)
 }
 
 /** Most addresses have no leases: these share one table. */
@@ -52,7 +51,7 @@ function portOwnersIn(context: Context): (address: Address) => BlockOwners {
   const layout = layoutOf(context)
   const leases = leasesByAddress(world.egressAddresses)
   const nodeAddresses = new Set(world.nodes.flatMap(({ internalIPs }) => internalIPs))
-  const ownAddresses = new Set(self.internalIPs)
+  const ownAddresses = new Set(world.settings.isChained ? [] : self.internalIPs)
   return (address) => {
     const owner = ownAddresses.has(address)
       ? 'thisNode'

@@ -20,6 +20,7 @@ const policyConditions = {
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
   InterfaceUnusable: ['Down', 'NoCarrier', 'NoEthernetHeader'],
   Routed: ['OnAnotherNode', 'OnNoInterface'],
+  SharesNodeAddress: ['ChainedMode'],
   GatewayIdle: ['NoEgressIP', 'NoGateway'],
   GatewayUnhealthy: ['AnotherAnswers', 'NobodyAnswers'],
   SelectsNoPods: ['NoSelectors', 'NoPodMatches'],

@@ -3,7 +3,7 @@ import type { PolicySummary } from '../../api/policy-fields.ts'
 import type { Address } from '../../net/address.ts'
 import { ineligibleNodes } from '../context.ts'
 import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gateways/dead-gateways.ts'
-import { interfacesByNode, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
+import { interfacesByNode, sharedAddresses, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
 import { ordersByAddress } from '../gateways/egress-ips.ts'
 import {
   activeAnywhere,
@@ -38,6 +38,7 @@ import { outageConditions, outageProblems } from './policy-conditions/interface-
 import { poolConditions } from './policy-conditions/pool-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
+import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
 import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
 import { refusalConditions } from './refusals.ts'
 import { summarise } from './status-summary.ts'
@@ -63,6 +64,7 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly reserved: ReadonlySet<Address>
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
+  readonly shared: ReturnType<typeof sharedAddresses>
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   readonly orders: () => Orders
 }
@@ -132,6 +134,7 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     reserved: reservedAddresses(world),
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
+    shared: sharedAddresses(world),
     orders,
   }
 }
@@ -166,6 +169,7 @@ function explainExits(
     conditions: [
       ...readyConditions(served, orders, seen),
       ...routedConditions(seen),
+      ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
       ...deadGatewayConditions(served, orders),
     ],

@@ -1,4 +1,5 @@
 import type { NodeInterface } from '../../../api/egress-node.ts'
+import { sharingNeeds } from '../../gateways/dedicated-addresses.ts'
 import { type Exits, type Gateway, hasEgressIp, isCalled, openGateways } from '../../gateways/gateways.ts'
 import type { AddressChoice, Policy } from '../../policies/policies.ts'
 import type { Served } from '../../pools/pool-decisions.ts'
@@ -61,7 +62,7 @@ function explainNoAddress(
     choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
   )
   if (device !== undefined && isChained && device.addresses.length > 0)
-    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. Add another address to the interface.`
+    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. To share it, the node needs ${sharingNeeds}.`
   return choice.by === 'interface'
     ? `Interface ${choice.name} of node ${name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.`
     : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`
