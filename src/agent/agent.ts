@@ -1,5 +1,6 @@
 import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
+import { addressConflicts } from '../decide/pools/address-conflicts.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { World } from '../decide/world.ts'
@@ -10,6 +11,7 @@ import type { AgentOptions } from './agent-options.ts'
 import { AgentApi } from './api/agent-api.ts'
 import type { LocalApi } from './api/serve.ts'
 import { Applier } from './apply.ts'
+import { conflictsOf, unusableAddresses } from './failover/address-claims.ts'
 import { Failover } from './failover/failover.ts'
 import { isCutOff, reachabilityOf } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
@@ -195,13 +197,19 @@ export class Agent {
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
-    const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
+    const lingering = this.#lingering.update(
+      tables.egressIps,
+      clock.monotonicMs(),
+      this.#endedAddresses(world),
+    )
+    if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', tables, lingering, devices })
     const applied = await this.#applier.apply({
       tables,
       devices,
       ownDevices: this.#ownDevices,
       attachments,
       lingering,
+      unusable: unusableAddresses(this.#failover.state),
       isNetworkKnown,
     })
     for (const repair of applied.hooks.repairs) log.warn(repair)
@@ -244,9 +252,14 @@ export class Agent {
     })
   }
 
-  /** What the stack gives to pods that no policy selects was an egress IP only before the node was chained. */
-  #stackAddresses(): readonly Address[] {
-    return this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
+  /**
+   * Addresses that do not linger. Another host has them, as this node or another one found. Or the stack gives them to pods that no
+   * policy selects: they were egress IPs only before the node was chained.
+   */
+  #endedAddresses({ egressNodes }: World): readonly Address[] {
+    const byStack = this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
+    const here = conflictsOf(this.#failover.state).map(({ address }) => address as Address)
+    return [...byStack, ...here, ...addressConflicts(egressNodes).keys()]
   }
 
   /** Not the tunnel, not the pods' devices, and apart from the rest what belongs to another node. */
@@ -268,6 +281,7 @@ export class Agent {
       membership: this.#membership(),
       reachability: reachabilityOf(this.#failover.state, nodes),
       isCutOff: isCutOff(this.#failover.state),
+      conflicts: conflictsOf(this.#failover.state),
       tables: this.#decided?.tables,
       selected: this.#selectedPods.next(
         this.#decided?.tables.selected ?? [],

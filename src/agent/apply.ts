@@ -43,6 +43,8 @@ interface Decision {
   readonly ownDevices: readonly NodeDevice[]
   readonly attachments: readonly Attachment[]
   readonly lingering: ReadonlyMap<Address, EgressIp>
+  /** Egress IPs of this node that another host may have. */
+  readonly unusable: ReadonlySet<Address>
   /** Nothing has touched the node's network since the last time: what was made of it then stands. */
   readonly isNetworkKnown: boolean
 }
@@ -61,12 +63,12 @@ export class Applier {
 
   /** Tables first and programs after, so that no packet meets a program whose tables are empty. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
-    const { tables, devices, ownDevices, attachments, lingering } = decision
+    const { tables, devices, ownDevices, attachments, lingering, unusable } = decision
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
     const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
     await datapath.apply(
-      planDatapath(tables, attachments, overlay, { lingering, bound: boundDevices(devices) }),
+      planDatapath(tables, attachments, overlay, { lingering, unusable, bound: boundDevices(devices) }),
     )
     const nativeDevices = selectNativeDevices(
       devices,

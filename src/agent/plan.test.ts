@@ -18,6 +18,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     ownerless: new Set(),
     pools: [],
     poolAddresses: new Map(),
+    clusterHosts: { macs: new Set(), addressesOfOthers: new Set() },
     nodes: new Map(),
     witnesses: [],
     policies: new Map(),
@@ -44,7 +45,7 @@ function attachment(uid: string, ip: string, isWired = true): Attachment {
   }
 }
 
-const none = { lingering: new Map(), bound: new Map() }
+const none = { lingering: new Map(), unusable: new Set<Address>(), bound: new Map() }
 
 test('a pod has the policy set that was decided for it', () => {
   const plan = planDatapath(
@@ -91,11 +92,26 @@ test('an egress IP leaves by the device that it is bound to now, whatever the ke
     [first, entry(3)],
     [second, entry(3)],
   ])
-  const { egressIps } = planDatapath(tables([]), [], overlay, { lingering, bound: new Map([[second, 4]]) })
+  const { egressIps } = planDatapath(tables([]), [], overlay, {
+    ...none,
+    lingering,
+    bound: new Map([[second, 4]]),
+  })
   assert.deepEqual(
     [first, second].map((each) => egressIps.get(each)?.ifindex),
     [undefined, 4],
   )
+})
+
+test('a gateway’s tables have no egress IP that another host may have, so that no packet leaves with it', () => {
+  const [first, second] = [address('172.18.0.42'), address('172.18.0.43')]
+  const lingering = new Map([first, second].map((each) => [each, { order: [], blockOwner: [] }]))
+  const { egressIps } = planDatapath(tables([]), [], overlay, {
+    ...none,
+    lingering,
+    unusable: new Set([first]),
+  })
+  assert.deepEqual([...egressIps.keys()], [second])
 })
 
 test('an egress IP stays for as long as a connection may be silent, and then goes', () => {

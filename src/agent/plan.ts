@@ -16,6 +16,8 @@ export interface Overlay {
 interface NodeEgressIps {
   /** Those that no policy names any more, while flows may have them. */
   readonly lingering: ReadonlyMap<Address, EgressIp>
+  /** Those of this node that another host may have: no packet leaves with them. */
+  readonly unusable: ReadonlySet<Address>
   /** Those whose packets must leave by one device: its index. */
   readonly bound: ReadonlyMap<Address, number>
 }
@@ -25,7 +27,7 @@ export function planDatapath(
   tables: Tables,
   attachments: readonly Attachment[],
   overlay: Overlay,
-  { lingering, bound }: NodeEgressIps,
+  { lingering, unusable, bound }: NodeEgressIps,
 ): Desired {
   return {
     self: {
@@ -36,9 +38,10 @@ export function planDatapath(
     },
     nodes: tables.nodes,
     egressIps: new Map(
-      [...lingering, ...tables.egressIps].map(([address, { order, blockOwner }]) => {
+      [...lingering, ...tables.egressIps].flatMap(([address, { order, blockOwner }]) => {
         const ifindex = bound.get(address)
-        return [address, { order, blockOwner, ...(ifindex === undefined ? {} : { ifindex }) }]
+        if (unusable.has(address)) return []
+        return [[address, { order, blockOwner, ...(ifindex === undefined ? {} : { ifindex }) }] as const]
       }),
     ),
     pools: tables.pools,

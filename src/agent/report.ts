@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
+import type { AddressConflict, EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
 import type { Condition } from '../api/metadata.ts'
 import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
@@ -23,11 +23,12 @@ export function describeInterfaces(
   return devices
     .filter(({ addresses }) => addresses.length > 0)
     .map((device) => {
-      const { name, alternativeNames, addresses, subnets, routers = [], isDefaultRoute } = device
+      const { name, alternativeNames, mac, addresses, subnets, routers = [], isDefaultRoute } = device
       const problem = interfaceProblem(device)
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
+        ...(mac === undefined ? {} : { mac }),
         ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
         addresses: addresses.filter((address) => !held.has(address)),
         ...(added.length === 0 ? {} : { added }),
@@ -73,6 +74,7 @@ interface NodeKnowledge {
   readonly membership: Membership
   readonly reachability: Reachability
   readonly isCutOff: boolean
+  readonly conflicts: readonly AddressConflict[]
   /** Undefined until they were written for the first time. */
   readonly tables: Tables | undefined
   /** How many pods each policy selects here, if it is time to report it. */
@@ -94,6 +96,7 @@ export function describeNode(known: NodeKnowledge): Report {
     selected: [...selected],
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
+    conflicts: [...known.conflicts],
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
     conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
   }

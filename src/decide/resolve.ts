@@ -6,6 +6,7 @@ import { tunnelAddressOf } from './gateways/gateways.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
+import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { listRefusals } from './status/refusals.ts'
 import type { Self, Tables } from './tables.ts'
@@ -27,6 +28,7 @@ export function resolve(world: World): Tables {
     ownerless: ownerlessAddresses(context.exits),
     pools: resolvePools(context, egressIps),
     poolAddresses: resolvePoolAddresses(context),
+    clusterHosts: resolveClusterHosts(world),
     cluster: resolveCluster(context, egressIps),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),

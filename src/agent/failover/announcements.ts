@@ -29,7 +29,7 @@ export class Announcements {
     const announceAt = (ms: number): void => {
       const lateNs = clock.monotonicNs() - beganNs - BigInt(ms) * 1_000_000n
       /* This node stood still: by now the address may be another node's. */
-      if (lateNs < timing.silenceNs) this.#announceOnce(device, address)
+      if (lateNs < timing.silenceNs) this.announceOnce(device, address)
     }
     this.#stops.set(
       address,
@@ -37,7 +37,7 @@ export class Announcements {
     )
   }
 
-  #announceOnce(device: { readonly index: number; readonly mac: string }, address: Address): void {
+  announceOnce(device: { readonly index: number; readonly mac: string }, address: Address): void {
     try {
       this.#options.machine.announce(device, address)
     } catch (error) {

@@ -25,6 +25,7 @@ const policyConditions = {
   DropsFamily: ['NoIPv4EgressIP', 'NoIPv6EgressIP'],
   'isovalent.com/IPAMRequestSatisfied': ['noreason', 'PoolExhausted'],
   EgressCIDRsOverlap: ['OlderPolicyWins'],
+  AddressConflict: ['AnotherHostAnswers'],
   Shadowed: ['OlderPolicyWins'],
   PodsRefused: ['NetworkPolicy'],
   NodesWithoutAddress: ['NoInternalIP'],

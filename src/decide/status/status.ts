@@ -19,6 +19,7 @@ import { unhealthyNodes } from '../gateways/health.ts'
 import { addClaims, type OlderClaims, overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { podFamilies, policyKey, selectedBy, sumSelected } from '../policies/selected-pods.ts'
+import { addressConflicts, type FoundConflict } from '../pools/address-conflicts.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
@@ -35,7 +36,7 @@ import {
 } from './policy-conditions/gateway-problems.ts'
 import { routedConditions } from './policy-conditions/given-addresses.ts'
 import { outageConditions, outageProblems } from './policy-conditions/interface-conditions.ts'
-import { poolConditions } from './policy-conditions/pool-conditions.ts'
+import { conflictConditions, poolConditions } from './policy-conditions/pool-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
@@ -60,7 +61,9 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly policies: readonly Policy[]
   readonly interfaces: ExitsSeen['interfaces']
   readonly reported: ExitsSeen['reported']
-  readonly reserved: ReadonlySet<Address>
+  readonly conflicts: ReadonlyMap<Address, FoundConflict>
+  /** Addresses that no pool gives to a gateway. */
+  readonly unusable: ReadonlySet<Address>
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
@@ -108,6 +111,7 @@ export function explainPolicies(
 
 function gatherKnown(world: Omit<World, 'self'>): Known {
   const interfaces = interfacesByNode(world)
+  const conflicts = addressConflicts(world.egressNodes)
   const nodes = nodesWithAddress(world.nodes)
   const policies = withDedicatedAddresses(listPolicies(world), world)
   let found: Orders | undefined
@@ -129,7 +133,8 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     zones: zonesOf(nodes),
     ineligible: ineligibleNodes(world),
     unhealthy: unhealthyNodes(world),
-    reserved: reservedAddresses(world),
+    conflicts,
+    unusable: new Set([...reservedAddresses(world), ...conflicts.keys()]),
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
     orders,
@@ -147,7 +152,7 @@ function explainExits(
   const pool = {
     prefixes: given.egressPool,
     olderPrefixes: olderPools(policies, index),
-    reserved: known.reserved,
+    reserved: known.unusable,
   }
   const granted = { policy: given, exits: candidates, zones, ineligible }
   const { policy, unserved } = grantPool(granted, pool, known.addressesInUse)
@@ -167,6 +172,7 @@ function explainExits(
       ...readyConditions(served, orders, seen),
       ...routedConditions(seen),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
+      ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
     ],
     summary: summarise(seen.active.flat(), selectedBy(known.selected, policy).pods),
