@@ -135,7 +135,7 @@ export class Agent {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.monotonicMs())
+    this.#lingering.restore(datapath.presentEgressIps(), clock.monotonicMs())
     this.#networkChanged()
     const stopResync = clock.every(resyncMs, () => this.#networkChanged())
     try {
