@@ -1,11 +1,9 @@
 import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
-import { addressConflicts } from '../decide/pools/address-conflicts.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { World } from '../decide/world.ts'
 import type { Resource } from '../kube/client.ts'
-import type { Address } from '../net/address.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import type { AgentOptions } from './agent-options.ts'
 import { AgentApi } from './api/agent-api.ts'
@@ -24,11 +22,18 @@ import {
 } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
 import { PacedReport } from './paced-report.ts'
-import { Lingering } from './plan.ts'
+import { endedAddresses, Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
-import { describeInterfaces, describeNode, isReportedAlike, report, withOwnInterfaces } from './report.ts'
+import {
+  describeInterfaces,
+  describeLingering,
+  describeNode,
+  isReportedAlike,
+  report,
+  withOwnInterfaces,
+} from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
 import { composeWorld } from './world.ts'
 
@@ -197,11 +202,8 @@ export class Agent {
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
-    const lingering = this.#lingering.update(
-      tables.egressIps,
-      clock.monotonicMs(),
-      this.#endedAddresses(world),
-    )
+    const ended = endedAddresses(world, this.#options.self, conflictsOf(this.#failover.state))
+    const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), ended)
     if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', tables, lingering, devices })
     const applied = await this.#applier.apply({
       tables,
@@ -215,9 +217,9 @@ export class Agent {
     for (const repair of applied.hooks.repairs) log.warn(repair)
     this.#ports.dispatch({ kind: 'applied', world, tables })
     if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', tables, lingering, devices })
-    if (!isReportedAlike(tables, this.#decided?.tables)) this.#reporting.trigger()
+    if (!isReportedAlike({ tables, lingering }, this.#decided)) this.#reporting.trigger()
     if (this.#decided === undefined) onReady()
-    this.#decided = { world, tables, applied }
+    this.#decided = { world, tables, lingering, applied }
   }
 
   /** The world by which this node decides. What it leases depends on what it has seen, so nothing but the loop may call this. */
@@ -252,16 +254,6 @@ export class Agent {
     })
   }
 
-  /**
-   * Addresses that do not linger. Another host has them, as this node or another one found. Or the stack gives them to pods that no
-   * policy selects: they were egress IPs only before the node was chained.
-   */
-  #endedAddresses({ egressNodes }: World): readonly Address[] {
-    const byStack = this.#options.configuration.isChained ? (this.#observation.node?.internalIPs ?? []) : []
-    const here = conflictsOf(this.#failover.state).map(({ address }) => address as Address)
-    return [...byStack, ...here, ...addressConflicts(egressNodes).keys()]
-  }
-
   /** Not the tunnel, not the pods' devices, and apart from the rest what belongs to another node. */
   #interfaces() {
     const held = new Set(this.#failover.state.held.keys())
@@ -282,6 +274,7 @@ export class Agent {
       reachability: reachabilityOf(this.#failover.state, nodes),
       isCutOff: isCutOff(this.#failover.state),
       conflicts: conflictsOf(this.#failover.state),
+      lingering: describeLingering(this.#decided, this.#ports.state.flows),
       tables: this.#decided?.tables,
       selected: this.#selectedPods.next(
         this.#decided?.tables.selected ?? [],

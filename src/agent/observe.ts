@@ -204,12 +204,13 @@ function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGateway
 
 /** What others ask for, select and refuse is the operator's to know. */
 function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, selected, refused, heaviest, ...rest } = status ?? {}
+  const { demand, selected, refused, heaviest, lingering, ...rest } = status ?? {}
   const own = {
     ...(demand === undefined ? {} : { demand }),
     ...(selected === undefined ? {} : { selected }),
     ...(refused === undefined ? {} : { refused }),
     ...(heaviest === undefined ? {} : { heaviest }),
+    ...(lingering === undefined ? {} : { lingering }),
   }
   return {
     metadata: trimMetadata(metadata),

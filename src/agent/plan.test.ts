@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { world } from '../../test/support/world-builder.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import { type Address, parseAddress } from '../net/address.ts'
-import { Lingering, planDatapath } from './plan.ts'
+import { endedAddresses, Lingering, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 const address = (text: string): Address => parseAddress(text) as Address
@@ -129,4 +130,32 @@ test('what the kernel held before a restart counts as wanted at the restart', ()
   lingering.restore([[ip, { order: [], blockOwner: [] }]], 5000)
   assert.equal(lingering.update(new Map(), 6000).has(ip), true)
   assert.equal(lingering.update(new Map(), 6001).has(ip), false)
+})
+
+test('an egress IP that was released goes at once, and one that a policy uses stays', () => {
+  const lingering = new Lingering(1000)
+  const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
+  const ip = address('172.18.0.42')
+  lingering.update(new Map([[ip, entry]]), 0)
+  assert.equal(lingering.update(new Map([[ip, entry]]), 1, [ip]).has(ip), true)
+  assert.equal(lingering.update(new Map(), 2, [ip]).has(ip), false)
+})
+
+test('an egress IP does not linger if a person released it, if another host has it, or if it is the stack’s', () => {
+  const given = world({
+    egressAddresses: [
+      { metadata: { name: 'a' }, spec: { address: '192.0.2.1', isReleased: true } },
+      { metadata: { name: 'b' }, spec: { address: '192.0.2.2' } },
+    ],
+    egressNodes: [
+      {
+        metadata: { name: 'n' },
+        status: { conflicts: [{ address: '192.0.2.3', mac: 'm', interface: 'eth0' }] },
+      },
+    ],
+  })
+  const here = [{ address: '192.0.2.4' }]
+  assert.deepEqual([...endedAddresses(given, 'worker', here)].sort(), ['192.0.2.1', '192.0.2.3', '192.0.2.4'])
+  const chained = { ...given, settings: { ...given.settings, isChained: true } }
+  assert.ok(endedAddresses(chained, 'worker', here).includes(address('172.18.0.2')))
 })

@@ -1,7 +1,11 @@
+import type { AddressConflict } from '../api/egress-node.ts'
 import type { Desired } from '../datapath/desired.ts'
 import type { Pod } from '../datapath/tables/policy-tables.ts'
+import { addressConflicts } from '../decide/pools/address-conflicts.ts'
+import { releasedAddresses } from '../decide/ports/lingering.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
-import type { Address } from '../net/address.ts'
+import type { World } from '../decide/world.ts'
+import { type Address, parseAddress } from '../net/address.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 /** The tunnel's device on this node. */
@@ -107,4 +111,22 @@ export class Lingering {
       if (atMs + this.#lingerMs < nowMs) this.#lastWanted.delete(address)
     return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry]))
   }
+}
+
+/**
+ * Addresses that do not linger. A person released them. Or another host has them, as this node or another one found. Or the stack
+ * gives them to pods that no policy selects: they were egress IPs only before the node was chained.
+ */
+export function endedAddresses(
+  world: Pick<World, 'nodes' | 'settings' | 'egressNodes' | 'egressAddresses'>,
+  self: string,
+  conflictsHere: readonly Pick<AddressConflict, 'address'>[],
+): readonly Address[] {
+  const own = world.nodes.find(({ name }) => name === self)?.internalIPs ?? []
+  return [
+    ...(world.settings.isChained ? own : []),
+    ...conflictsHere.flatMap(({ address }) => parseAddress(address) ?? []),
+    ...addressConflicts(world.egressNodes).keys(),
+    ...releasedAddresses(world.egressAddresses),
+  ]
 }

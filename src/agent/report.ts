@@ -11,6 +11,7 @@ import type { Resource } from '../kube/client.ts'
 import type { Address } from '../net/address.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import type { NodeDevice } from './node/node-network.ts'
+import type { Decided } from './snapshot.ts'
 
 /**
  * What this node can lend to others: its devices that the world may know, with their addresses. Those that the agent has
@@ -75,6 +76,7 @@ interface NodeKnowledge {
   readonly reachability: Reachability
   readonly isCutOff: boolean
   readonly conflicts: readonly AddressConflict[]
+  readonly lingering: NonNullable<Report['lingering']>
   /** Undefined until they were written for the first time. */
   readonly tables: Tables | undefined
   /** How many pods each policy selects here, if it is time to report it. */
@@ -97,14 +99,43 @@ export function describeNode(known: NodeKnowledge): Report {
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
     conflicts: [...known.conflicts],
+    lingering: [...known.lingering],
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
     conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
   }
 }
 
+/**
+ * Egress IPs that no policy uses any more: those with connections of this node's pods, and those that this node answers for. Two
+ * digits, since a status that changed with each connection would wake every agent for each.
+ */
+export function describeLingering(
+  decided: Reported | undefined,
+  flows: ReadonlyMap<Address, number>,
+): NonNullable<Report['lingering']> {
+  if (decided === undefined) return []
+  const {
+    lingering,
+    tables: { egressIps, self },
+  } = decided
+  return [...lingering]
+    .filter(
+      ([address, { order }]) =>
+        !egressIps.has(address) && (flows.has(address) || order[0] === self.tunnelAddress),
+    )
+    .map(([address]) => ({ address, connections: Number((flows.get(address) ?? 0).toPrecision(2)) }))
+    .toSorted((a, b) => (a.address < b.address ? -1 : 1))
+}
+
+type Reported = Pick<Decided, 'tables' | 'lingering'>
+
 /** Whether two decisions come to the same report. */
-export function isReportedAlike(after: Tables, before: Tables | undefined): boolean {
-  const reported = (tables: Tables | undefined) => [tables?.refusals, tables?.selected]
+export function isReportedAlike(after: Reported, before: Reported | undefined): boolean {
+  const reported = (decided: Reported | undefined) => [
+    decided?.tables.refusals,
+    decided?.tables.selected,
+    [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),
+  ]
   return isDeepStrictEqual(reported(after), reported(before))
 }
 

@@ -78,6 +78,18 @@ export const egressNodeStatus = z
         'Egress IPs for which a host outside the cluster answers on a link of this node. The node does not use them.',
       )
       .optional(),
+    lingering: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          connections: z
+            .int()
+            .min(0)
+            .describe('Number of connections of pods on this node that have it, rounded to two digits.'),
+        }),
+      )
+      .describe('Egress IPs that no policy uses any more and that this node keeps for connections.')
+      .optional(),
     tunnelAddress: z
       .string()
       .describe(

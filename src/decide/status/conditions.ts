@@ -46,6 +46,7 @@ const egressNodeConditions = {
 const egressAddressConditions = {
   Exhausted: ['PortsLeft', 'FewPortsLeft', 'NoPortsLeft', 'PodHoldsMost'],
   Unconfirmed: ['GatewayBehind'],
+  Lingering: ['ConnectionsLeft', 'NoConnectionLeft'],
 } as const
 
 export const conditionReasons = {
