@@ -4,12 +4,12 @@ import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
 import type { World } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
-import type { Address } from '../net/address.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import type { AgentOptions } from './agent-options.ts'
 import { AgentApi } from './api/agent-api.ts'
 import type { LocalApi } from './api/serve.ts'
 import { Applier } from './apply.ts'
+import { conflictsOf, unusableAddresses } from './failover/address-claims.ts'
 import { Failover } from './failover/failover.ts'
 import { isCutOff, reachabilityOf } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
@@ -22,11 +22,18 @@ import {
 } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
 import { PacedReport } from './paced-report.ts'
-import { Lingering } from './plan.ts'
+import { endedAddresses, Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
-import { describeInterfaces, describeNode, isReportedAlike, report, withOwnInterfaces } from './report.ts'
+import {
+  describeInterfaces,
+  describeLingering,
+  describeNode,
+  isReportedAlike,
+  report,
+  withOwnInterfaces,
+} from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
 import { composeWorld } from './world.ts'
 
@@ -134,7 +141,7 @@ export class Agent {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    this.#lingering.restore(datapath.tables.egress_ips.entries(), clock.monotonicMs())
+    this.#lingering.restore(datapath.presentEgressIps(), clock.monotonicMs())
     this.#networkChanged()
     const stopResync = clock.every(resyncMs, () => this.#networkChanged())
     try {
@@ -199,21 +206,24 @@ export class Agent {
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
-    const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), this.#stackAddresses())
+    const ended = endedAddresses(world, this.#options, conflictsOf(this.#failover.state))
+    const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), ended)
+    if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', tables, lingering, devices })
     const applied = await this.#applier.apply({
       tables,
       devices,
       ownDevices: this.#ownDevices,
       attachments,
       lingering,
+      unusable: unusableAddresses(this.#failover.state),
       isNetworkKnown,
     })
     for (const repair of applied.hooks.repairs) log.warn(repair)
     this.#ports.dispatch({ kind: 'applied', world, tables })
     if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', tables, lingering, devices })
-    if (!isReportedAlike(tables, this.#decided?.tables)) this.#reporting.trigger()
+    if (!isReportedAlike({ tables, lingering }, this.#decided)) this.#reporting.trigger()
     if (this.#decided === undefined) onReady()
-    this.#decided = { world, tables, applied }
+    this.#decided = { world, tables, lingering, applied }
   }
 
   /**
@@ -256,14 +266,6 @@ export class Agent {
     })
   }
 
-  /**
-   * The addresses that only the other CNI plugin masquerades with. Before the node was chained, they may have been egress IPs.
-   */
-  #stackAddresses(): readonly Address[] {
-    const { configuration, sharesAddress } = this.#options
-    return configuration.isChained && !sharesAddress ? (this.#observation.node?.internalIPs ?? []) : []
-  }
-
   /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
     const held = new Set(this.#failover.state.held.keys())
@@ -284,6 +286,8 @@ export class Agent {
       membership: this.#membership(),
       reachability: reachabilityOf(this.#failover.state, nodes),
       isCutOff: isCutOff(this.#failover.state),
+      conflicts: conflictsOf(this.#failover.state),
+      lingering: describeLingering(this.#decided, this.#ports.state.flows),
       tables: this.#decided?.tables,
       selected: this.#selectedPods.next(
         this.#decided?.tables.selected ?? [],

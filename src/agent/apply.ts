@@ -48,6 +48,8 @@ interface Decision {
   readonly ownDevices: readonly NodeDevice[]
   readonly attachments: readonly Attachment[]
   readonly lingering: ReadonlyMap<Address, EgressIp>
+  /** Egress IPs of this node that another host may have. */
+  readonly unusable: ReadonlySet<Address>
   /** The node's network has not changed since the last call, so what was derived from it is still right. */
   readonly isNetworkKnown: boolean
 }
@@ -66,12 +68,12 @@ export class Applier {
 
   /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
-    const { tables, devices, ownDevices, attachments, lingering } = decision
+    const { tables, devices, ownDevices, attachments, lingering, unusable } = decision
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
     const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
     await datapath.apply(
-      planDatapath(tables, attachments, overlay, { lingering, bound: boundDevices(devices) }),
+      planDatapath(tables, attachments, overlay, { lingering, unusable, bound: boundDevices(devices) }),
     )
     const nativeDevices = selectNativeDevices(
       devices,

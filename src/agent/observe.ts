@@ -236,12 +236,13 @@ function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGateway
 
 /** Drops what only the operator needs of other nodes' reports: demands, selected pods and refusals. */
 function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, selected, refused, heaviest, ...rest } = status ?? {}
+  const { demand, selected, refused, heaviest, lingering, ...rest } = status ?? {}
   const own = {
     ...(demand === undefined ? {} : { demand }),
     ...(selected === undefined ? {} : { selected }),
     ...(refused === undefined ? {} : { refused }),
     ...(heaviest === undefined ? {} : { heaviest }),
+    ...(lingering === undefined ? {} : { lingering }),
   }
   return {
     metadata: trimMetadata(metadata),

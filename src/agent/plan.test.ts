@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { world } from '../../test/support/world-builder.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import { type Address, parseAddress } from '../net/address.ts'
-import { Lingering, planDatapath } from './plan.ts'
+import { endedAddresses, Lingering, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 const address = (text: string): Address => parseAddress(text) as Address
@@ -19,6 +20,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     ownerless: new Set(),
     pools: [],
     poolAddresses: new Map(),
+    clusterHosts: { macs: new Set(), addressesOfOthers: new Set() },
     nodes: new Map(),
     witnesses: [],
     policies: new Map(),
@@ -45,7 +47,7 @@ function attachment(uid: string, ip: string, isWired = true): Attachment {
   }
 }
 
-const none = { lingering: new Map(), bound: new Map() }
+const none = { lingering: new Map(), unusable: new Set<Address>(), bound: new Map() }
 
 test('a pod has the policy set that was decided for it', () => {
   const plan = planDatapath(
@@ -92,11 +94,26 @@ test('an egress IP leaves by the device that it is bound to now, whatever the ke
     [first, entry(3)],
     [second, entry(3)],
   ])
-  const { egressIps } = planDatapath(tables([]), [], overlay, { lingering, bound: new Map([[second, 4]]) })
+  const { egressIps } = planDatapath(tables([]), [], overlay, {
+    ...none,
+    lingering,
+    bound: new Map([[second, 4]]),
+  })
   assert.deepEqual(
     [first, second].map((each) => egressIps.get(each)?.ifindex),
     [undefined, 4],
   )
+})
+
+test('a gateway’s tables have no egress IP that another host may have, so that no packet leaves with it', () => {
+  const [first, second] = [address('172.18.0.42'), address('172.18.0.43')]
+  const lingering = new Map([first, second].map((each) => [each, { order: [], blockOwner: [] }]))
+  const { egressIps } = planDatapath(tables([]), [], overlay, {
+    ...none,
+    lingering,
+    unusable: new Set([first]),
+  })
+  assert.deepEqual([...egressIps.keys()], [second])
 })
 
 test('an egress IP stays for as long as a connection may be silent, and then goes', () => {
@@ -114,4 +131,38 @@ test('what the kernel held before a restart counts as wanted at the restart', ()
   lingering.restore([[ip, { order: [], blockOwner: [] }]], 5000)
   assert.equal(lingering.update(new Map(), 6000).has(ip), true)
   assert.equal(lingering.update(new Map(), 6001).has(ip), false)
+})
+
+test('an egress IP that was released goes at once, and one that a policy uses stays', () => {
+  const lingering = new Lingering(1000)
+  const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
+  const ip = address('172.18.0.42')
+  lingering.update(new Map([[ip, entry]]), 0)
+  assert.equal(lingering.update(new Map([[ip, entry]]), 1, [ip]).has(ip), true)
+  assert.equal(lingering.update(new Map(), 2, [ip]).has(ip), false)
+})
+
+test('an egress IP does not linger if a person released it, if another host has it, or if it is the stack’s', () => {
+  const given = world({
+    egressAddresses: [
+      { metadata: { name: 'a' }, spec: { address: '192.0.2.1', isReleased: true } },
+      { metadata: { name: 'b' }, spec: { address: '192.0.2.2' } },
+    ],
+    egressNodes: [
+      {
+        metadata: { name: 'n' },
+        status: { conflicts: [{ address: '192.0.2.3', mac: 'm', interface: 'eth0' }] },
+      },
+    ],
+  })
+  const here = [{ address: '192.0.2.4' }]
+  assert.deepEqual([...endedAddresses(given, { self: 'worker', sharesAddress: false }, here)].sort(), [
+    '192.0.2.1',
+    '192.0.2.3',
+    '192.0.2.4',
+  ])
+  const chained = { ...given, settings: { ...given.settings, isChained: true } }
+  const has = (sharesAddress: boolean): boolean =>
+    endedAddresses(chained, { self: 'worker', sharesAddress }, here).includes(address('172.18.0.2'))
+  assert.deepEqual([has(false), has(true)], [true, false])
 })

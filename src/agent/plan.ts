@@ -1,7 +1,11 @@
+import type { AddressConflict } from '../api/egress-node.ts'
 import type { Desired } from '../datapath/desired.ts'
 import type { Pod } from '../datapath/tables/policy-tables.ts'
+import { addressConflicts } from '../decide/pools/address-conflicts.ts'
+import { releasedAddresses } from '../decide/ports/lingering.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
-import type { Address } from '../net/address.ts'
+import type { World } from '../decide/world.ts'
+import { type Address, parseAddress } from '../net/address.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 /** The tunnel device of this node. */
@@ -16,6 +20,8 @@ export interface Overlay {
 interface NodeEgressIps {
   /** Egress IPs that no policy names any more. Flows may still have them. */
   readonly lingering: ReadonlyMap<Address, EgressIp>
+  /** Egress IPs of this node that another host may have. No packet leaves with them. */
+  readonly unusable: ReadonlySet<Address>
   /** The index of the only device for packets of these egress IPs. */
   readonly bound: ReadonlyMap<Address, number>
 }
@@ -25,7 +31,7 @@ export function planDatapath(
   tables: Tables,
   attachments: readonly Attachment[],
   overlay: Overlay,
-  { lingering, bound }: NodeEgressIps,
+  { lingering, unusable, bound }: NodeEgressIps,
 ): Desired {
   return {
     self: {
@@ -36,9 +42,10 @@ export function planDatapath(
     },
     nodes: tables.nodes,
     egressIps: new Map(
-      [...lingering, ...tables.egressIps].map(([address, { order, blockOwner }]) => {
+      [...lingering, ...tables.egressIps].flatMap(([address, { order, blockOwner }]) => {
         const ifindex = bound.get(address)
-        return [address, { order, blockOwner, ...(ifindex === undefined ? {} : { ifindex }) }]
+        if (unusable.has(address)) return []
+        return [[address, { order, blockOwner, ...(ifindex === undefined ? {} : { ifindex }) }] as const]
       }),
     ),
     pools: tables.pools,
@@ -105,4 +112,22 @@ export class Lingering {
       if (atMs + this.#lingerMs < nowMs) this.#lastWanted.delete(address)
     return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry]))
   }
+}
+
+/**
+ * Addresses that do not linger. A person released them. Or another host has them, as this node or another one found. Or only
+ * the other CNI plugin masquerades with them: they may have been egress IPs before the node was chained.
+ */
+export function endedAddresses(
+  world: Pick<World, 'nodes' | 'settings' | 'egressNodes' | 'egressAddresses'>,
+  { self, sharesAddress }: { readonly self: string; readonly sharesAddress: boolean },
+  conflictsHere: readonly Pick<AddressConflict, 'address'>[],
+): readonly Address[] {
+  const own = world.nodes.find(({ name }) => name === self)?.internalIPs ?? []
+  return [
+    ...(world.settings.isChained && !sharesAddress ? own : []),
+    ...conflictsHere.flatMap(({ address }) => parseAddress(address) ?? []),
+    ...addressConflicts(world.egressNodes).keys(),
+    ...releasedAddresses(world.egressAddresses),
+  ]
 }

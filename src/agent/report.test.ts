@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { device } from '../../test/support/failover-under-test.ts'
-import { describeInterfaces } from './report.ts'
+import { device, other, self, tablesWith } from '../../test/support/failover-under-test.ts'
+import { address } from '../../test/support/world-builder.ts'
+import { describeInterfaces, describeLingering, isReportedAlike } from './report.ts'
 
 test('a node reports why an interface carries no traffic', () => {
   const problemOf = (changes: Parameters<typeof device>[0]) =>
@@ -18,4 +19,31 @@ test('a device that only holds addresses need not be up', () => {
       describeInterfaces([device({ kind, isUp: false, hasCarrier: false })], new Set())[0]?.problem,
       undefined,
     )
+})
+
+test('a node reports lingering egress IPs that it owns, and others that its pods have connections with', () => {
+  const [used, own, foreign, theirs] = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4'].map(address) as [
+    never,
+    never,
+    never,
+    never,
+  ]
+  const tables = tablesWith({ [used]: [self] })
+  const lingering = new Map([
+    [used, { blockOwner: [], order: [self] }],
+    [own, { blockOwner: [], order: [self, other] }],
+    [foreign, { blockOwner: [], order: [other] }],
+    [theirs, { blockOwner: [], order: [other, self] }],
+  ])
+  const flows = new Map([
+    [used, 7],
+    [foreign, 1234],
+  ])
+  assert.deepEqual(describeLingering({ tables, lingering }, flows), [
+    { address: own, connections: 0 },
+    { address: foreign, connections: 1200 },
+  ])
+  const before = new Map([[used, { blockOwner: [], order: [self] }]])
+  assert.equal(isReportedAlike({ tables, lingering }, { tables, lingering: before }), false)
+  assert.equal(isReportedAlike({ tables, lingering }, { tables, lingering }), true)
 })

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
+import type { AddressConflict, EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
 import type { Condition } from '../api/metadata.ts'
 import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
@@ -11,6 +11,7 @@ import type { Resource } from '../kube/resource.ts'
 import type { Address } from '../net/address.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import type { NodeDevice } from './node/node-network.ts'
+import type { Decided } from './snapshot.ts'
 
 /**
  * The devices of this node that other nodes may know, with their addresses. Addresses that the agent added are listed apart,
@@ -23,11 +24,12 @@ export function describeInterfaces(
   return devices
     .filter(({ addresses }) => addresses.length > 0)
     .map((device) => {
-      const { name, alternativeNames, addresses, subnets, routers = [], isDefaultRoute } = device
+      const { name, alternativeNames, mac, addresses, subnets, routers = [], isDefaultRoute } = device
       const problem = interfaceProblem(device)
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
+        ...(mac === undefined ? {} : { mac }),
         ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
         addresses: addresses.filter((address) => !held.has(address)),
         ...(added.length === 0 ? {} : { added }),
@@ -76,6 +78,8 @@ interface NodeKnowledge {
   readonly membership: Membership
   readonly reachability: Reachability
   readonly isCutOff: boolean
+  readonly conflicts: readonly AddressConflict[]
+  readonly lingering: NonNullable<Report['lingering']>
   /** Undefined until the tables were written for the first time. */
   readonly tables: Tables | undefined
   /** How many of this node's pods each policy selects, if it is time to report it. */
@@ -98,14 +102,44 @@ export function describeNode(known: NodeKnowledge): Report {
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
+    conflicts: [...known.conflicts],
+    lingering: [...known.lingering],
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
     conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
   }
 }
 
+/**
+ * Egress IPs that no policy uses any more: those with connections of this node's pods, and those that this node answers for. Two
+ * digits, since a status that changed with each connection would wake every agent for each.
+ */
+export function describeLingering(
+  decided: Reported | undefined,
+  flows: ReadonlyMap<Address, number>,
+): NonNullable<Report['lingering']> {
+  if (decided === undefined) return []
+  const {
+    lingering,
+    tables: { egressIps, self },
+  } = decided
+  return [...lingering]
+    .filter(
+      ([address, { order }]) =>
+        !egressIps.has(address) && (flows.has(address) || order[0] === self.tunnelAddress),
+    )
+    .map(([address]) => ({ address, connections: Number((flows.get(address) ?? 0).toPrecision(2)) }))
+    .toSorted((a, b) => (a.address < b.address ? -1 : 1))
+}
+
+type Reported = Pick<Decided, 'tables' | 'lingering'>
+
 /** Whether two decisions lead to the same report. */
-export function isReportedAlike(after: Tables, before: Tables | undefined): boolean {
-  const reported = (tables: Tables | undefined) => [tables?.refusals, tables?.selected]
+export function isReportedAlike(after: Reported, before: Reported | undefined): boolean {
+  const reported = (decided: Reported | undefined) => [
+    decided?.tables.refusals,
+    decided?.tables.selected,
+    [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),
+  ]
   return isDeepStrictEqual(reported(after), reported(before))
 }
 

@@ -1,5 +1,6 @@
-import type { Tables } from '../decide/tables.ts'
+import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World, WorldNode } from '../decide/world.ts'
+import type { Address } from '../net/address.ts'
 import type { Applied } from './apply.ts'
 import type { FailoverState } from './failover/state.ts'
 import type { Attachment } from './pods/attachments.ts'
@@ -9,6 +10,8 @@ import type { PortState } from './ports/port-state.ts'
 export interface Decided {
   readonly world: World
   readonly tables: Tables
+  /** Egress IPs in the tables, with those that no policy uses any more. */
+  readonly lingering: ReadonlyMap<Address, EgressIp>
   readonly applied: Applied
 }
 

@@ -130,7 +130,13 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
     rules: {
       '': [{ rule: `self.address.matches('${addressPattern}')`, message: 'failed to parse address' }],
     },
-    columns: [text('Address', '.spec.address'), text('Owner', '.spec.owner'), age],
+    columns: [
+      text('Address', '.spec.address'),
+      text('Owner', '.spec.owner'),
+      text('Lingering', '.status.conditions[?(@.type=="Lingering")].status'),
+      { name: 'Connections', type: 'integer', jsonPath: '.status.lingering.connections' },
+      age,
+    ],
   },
 }
 

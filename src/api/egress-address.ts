@@ -28,6 +28,12 @@ export const egressAddressSpec = z
       )
       .describe('Ports that the operator has leased to nodes, in addition to the floor of each node.')
       .optional(),
+    isReleased: z
+      .boolean()
+      .describe(
+        'No node keeps this egress IP for connections any more. Set it with sallyport egress release. The operator removes it when it is done.',
+      )
+      .optional(),
     isShort: z
       .boolean()
       .describe(
@@ -49,8 +55,17 @@ export const egressAddressSpec = z
   .describe('Which node may use which ports of an egress IP.')
 
 export const egressAddressStatus = z
-  .object({ conditions: conditionsField })
-  .describe('The state of the leases of an egress IP.')
+  .object({
+    lingering: z
+      .object({
+        connections: z.int().min(0).describe('About how many connections still have it.'),
+        nodes: z.array(z.string()).describe('Names of the nodes with these connections.'),
+      })
+      .describe('Present while nodes keep this egress IP although no policy uses it.')
+      .optional(),
+    conditions: conditionsField,
+  })
+  .describe('The state of an egress IP: its leases, and the connections that outlive its policy.')
 
 /** `sallyport.dev/v1alpha1`, cluster scope: an egress IP. Its name is the address, with dashes for dots and colons. */
 export interface EgressAddress {

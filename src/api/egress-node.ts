@@ -22,6 +22,12 @@ export const egressNodeStatus = z
         z.object({
           name: z.string().describe('The name of the network interface.'),
           alternativeNames: z.array(z.string()).describe('Alternative names of the interface.').optional(),
+          mac: z
+            .string()
+            .describe(
+              'The MAC address of the interface. A host that answers for a pool address with another MAC is not a node of the cluster.',
+            )
+            .optional(),
           addresses: z
             .array(z.string())
             .describe(
@@ -65,6 +71,30 @@ export const egressNodeStatus = z
       .describe(
         'Chained mode: whether egress policies can use the node’s own address. The node’s stack uses it too, and the agent keeps their ports apart.',
       )
+      .optional(),
+    conflicts: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          mac: z.string().describe('The MAC address of the host that answers for it.'),
+          interface: z.string().describe('The interface of this node on whose link the host is.'),
+        }),
+      )
+      .describe(
+        'Egress IPs for which a host outside the cluster answers on a link of this node. The node does not use them.',
+      )
+      .optional(),
+    lingering: z
+      .array(
+        z.object({
+          address: z.string().describe('The egress IP.'),
+          connections: z
+            .int()
+            .min(0)
+            .describe('Number of connections of pods on this node that have it, rounded to two digits.'),
+        }),
+      )
+      .describe('Egress IPs that no policy uses any more and that this node keeps for connections.')
       .optional(),
     tunnelAddress: z
       .string()
@@ -173,4 +203,5 @@ export interface EgressNode {
 
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
 export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
+export type AddressConflict = NonNullable<NonNullable<EgressNode['status']>['conflicts']>[number]
 export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

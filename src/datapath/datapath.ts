@@ -1,10 +1,11 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import type { Address } from '../net/address.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
 import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/hooks.ts'
 import { type Btf, readBtf } from './layout/btf.ts'
-import { CarryOver } from './maps/carry-over.ts'
+import { CarryOver, readEarlier } from './maps/carry-over.ts'
 import {
   diff,
   lookupPerCpu,
@@ -27,6 +28,7 @@ import {
   type PressureRecord,
   pressureCodec,
 } from './tables/observation-tables.ts'
+import type { EgressIpEntry } from './tables/port-tables.ts'
 import { type TableCodecs, tableCodecs } from './tables/table-codecs.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
 
@@ -178,6 +180,17 @@ export class Datapath implements AsyncDisposable {
     this.#hasTakenOver = true
     await flows.finish()
     this.#object.unpinEarlier()
+  }
+
+  /** Those of the programs that run now. After an upgrade they are in maps of another layout until the first `apply`. */
+  presentEgressIps(): (readonly [Address, EgressIpEntry])[] {
+    const table = this.tables.egress_ips
+    const pin = this.#hasTakenOver ? undefined : this.#object.earlierPins.get('egress_ips')
+    if (pin === undefined) return [...table.entries()]
+    return readEarlier('egress_ips', pin, this.btf).map(([key, value]) => [
+      table.key.decode(key),
+      table.value.decode(value),
+    ])
   }
 
   /** Attaches a program to a device, or replaces an earlier load of it in place. */

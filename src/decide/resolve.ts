@@ -7,6 +7,7 @@ import { tunnelAddressOf } from './gateways/gateways.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
+import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { resolveServices } from './services.ts'
 import { listRefusals } from './status/refusals.ts'
@@ -31,6 +32,7 @@ export function resolve(world: World): Tables {
     poolAddresses: resolvePoolAddresses(context),
     cluster,
     services: resolveServices(context, cluster),
+    clusterHosts: resolveClusterHosts(world),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),

@@ -25,6 +25,8 @@ export interface Tables {
   readonly pools: readonly Pool[]
   /** Addresses from the pools of policies, each with the node and the interface that it belongs on. */
   readonly poolAddresses: ReadonlyMap<Address, PoolAddress>
+  /** The nodes of the cluster as the hosts of a link see them. */
+  readonly clusterHosts: ClusterHosts
   /** Every node that may send through the tunnel, this one included, by tunnel address. */
   readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
   /**
@@ -101,6 +103,13 @@ export interface PoolAddress {
   readonly node: string
   /** Undefined means the interface of the default route. */
   readonly interface: string | undefined
+}
+
+export interface ClusterHosts {
+  /** Undefined while the agent of some node does not report MACs yet. */
+  readonly macs: ReadonlySet<string> | undefined
+  /** Addresses that other nodes report on their interfaces. */
+  readonly addressesOfOthers: ReadonlySet<Address>
 }
 
 export interface Pool {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dissect } from '../../test/packets/dissect.ts'
 import { parseAddress } from '../net/address.ts'
-import { gratuitousArp, unsolicitedNeighbour } from './announce.ts'
+import { gratuitousArp } from './announce.ts'
+import { unsolicitedNeighbour } from './neighbour-discovery.ts'
 
 const mac = '02:00:5e:00:53:01'
 const address = (text: string) => parseAddress(text) ?? assert.fail(text)

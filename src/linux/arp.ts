@@ -1,5 +1,5 @@
 import type { Address } from '../net/address.ts'
-import { macBytes } from '../net/mac.ts'
+import { macBytes, macText } from '../net/mac.ts'
 import { native } from './libc.ts'
 import { fromKernelBytes, kernelBytes } from './network-address.ts'
 import { broadcastMac, ethernet, etherType, openPacketSocket } from './packet-socket.ts'
@@ -33,8 +33,27 @@ function pad(frame: Buffer): Buffer {
   return Buffer.concat([frame, Buffer.alloc(Math.max(frameLength - frame.length, 0))])
 }
 
-/** The sender's IPv4 address in an ARP request or reply. Undefined for any other frame, and for an address probe (sender 0.0.0.0). */
-export function arpSender(frame: Uint8Array): Address | undefined {
+/** A host on a link says that an address is its own. */
+export interface AddressClaim {
+  readonly address: Address
+  readonly mac: string
+  /** It only asks, before it uses the address, whether another host has it. */
+  readonly isProbe: boolean
+}
+
+const anyAddress = Buffer.alloc(4)
+
+/** Asks whether a host has an address, as one asks before it uses the address (RFC 5227 section 2.1.1). No cache learns from it. */
+export function arpProbe(mac: string, address: Address): Buffer {
+  return arpFrame({
+    operation: 'request',
+    sender: { mac, address: fromKernelBytes(anyAddress) },
+    target: { address },
+  })
+}
+
+/** Whose address an ARP packet says it is: the sender's, or that for which the sender probes. Undefined for any other frame. */
+export function arpClaim(frame: Uint8Array): AddressClaim | undefined {
   if (frame.length < 42) return undefined
   const view = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
   const isArp =
@@ -42,8 +61,20 @@ export function arpSender(frame: Uint8Array): Address | undefined {
     view.readUInt16BE(14) === hardware.ethernet &&
     view.readUInt16BE(16) === etherType.ipv4 &&
     view.readUInt16BE(18) === hardware.macLength * 256 + hardware.ipv4Length
-  const sender = view.subarray(28, 32)
-  return isArp && sender.some((byte) => byte !== 0) ? fromKernelBytes(sender) : undefined
+  if (!isArp) return undefined
+  const isProbe = view.subarray(28, 32).equals(anyAddress)
+  const from = isProbe ? 38 : 28
+  return {
+    address: fromKernelBytes(view.subarray(from, from + 4)),
+    mac: macText(view.subarray(22, 28)),
+    isProbe,
+  }
+}
+
+/** The sender's IPv4 address in an ARP request or reply. Undefined for any other frame, and for an address probe. */
+export function arpSender(frame: Uint8Array): Address | undefined {
+  const claim = arpClaim(frame)
+  return claim?.isProbe ? undefined : claim?.address
 }
 
 /** The device and the address from which neighbours are asked. */

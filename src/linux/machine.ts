@@ -1,4 +1,5 @@
 import type { Address } from '../net/address.ts'
+import { type LinkClaims, openLinkClaims } from './address-claims.ts'
 import { announce } from './announce.ts'
 import { Netlink } from './netlink.ts'
 import { withNetns } from './netns.ts'
@@ -13,6 +14,8 @@ export interface Machine {
   reservePorts(first: number, last: number, reason: string): boolean
   /** Announces once, to all hosts on a device's link, that an address is at the device's MAC now. */
   announce(device: { readonly index: number; readonly mac: string }, address: Address): void
+  /** Throws if the device is gone. The caller disposes of it. */
+  openLinkClaims(device: { readonly index: number; readonly mac: string }): LinkClaims
   /** Runs `work`, which must be synchronous, with a netlink socket of another network namespace. */
   inNamespace<T>(netns: string, work: (netlink: Netlink) => T): T
 }
@@ -22,6 +25,7 @@ export const linuxMachine: Machine = {
   writeSysctl,
   reservePorts,
   announce,
+  openLinkClaims,
   inNamespace: (netns, work) =>
     withNetns(netns, () => {
       using netlink = new Netlink()

@@ -1,3 +1,4 @@
+import koffi from 'koffi'
 import { check, native } from './libc.ts'
 
 const packetFamily = 17
@@ -31,6 +32,25 @@ export function openPacketSocket(ifindex: number, receives?: number): number {
     throw error
   }
   return fd
+}
+
+const [socketLevel, attachFilter] = [1, 26]
+
+/** Of the frames that arrive from now on, the socket receives only those that a classic BPF program admits (linux/filter.h). */
+export function filterFrames(
+  fd: number,
+  program: readonly (readonly [code: number, ifTrue: number, ifFalse: number, value: number])[],
+): void {
+  const instructions = Buffer.alloc(8 * program.length)
+  for (const [index, [code, ifTrue, ifFalse, value]] of program.entries()) {
+    instructions.writeUInt16LE(code, 8 * index)
+    instructions.set([ifTrue, ifFalse], 8 * index + 2)
+    instructions.writeUInt32LE(value, 8 * index + 4)
+  }
+  const header = Buffer.alloc(16)
+  header.writeUInt16LE(program.length, 0)
+  header.writeBigUInt64LE(koffi.address(instructions), 8)
+  check('filter a packet socket', native.setsockopt(fd, socketLevel, attachFilter, header, header.length))
 }
 
 /** The header of an Ethernet frame. */

@@ -10,6 +10,7 @@ import {
   exhaustionEvents,
   gatewayBehind,
   heaviestPod,
+  lingeringConditions,
 } from '../decide/status/lease-conditions.ts'
 import type { World } from '../decide/world.ts'
 import type { KubeClient, KubeObject } from '../kube/client.ts'
@@ -58,11 +59,23 @@ export async function applyLeases(
     if (object === undefined || plan.isChanged) continue
     const before = object.status?.conditions ?? []
     const after = exhaustion({ ...plan, heaviest: heaviestPod(plan.address, world.egressNodes) })
-    const conditions = mergeConditions(before, [after, ...gatewayBehind(behind.get(plan.address) ?? [])], now)
-    if (isDeepStrictEqual(before, conditions)) continue
+    const conditions = mergeConditions(
+      before,
+      [
+        after,
+        ...gatewayBehind(behind.get(plan.address) ?? []),
+        ...lingeringConditions(plan.address, plan.lingering),
+      ],
+      now,
+    )
+    const isSame = isDeepStrictEqual([before, object.status?.lingering], [conditions, plan.lingering])
+    if (isSame) continue
     const write = async (): Promise<void> => {
       const { name, resourceVersion } = object.metadata
-      const body = { metadata: { resourceVersion }, status: { conditions } }
+      const body = {
+        metadata: { resourceVersion },
+        status: { conditions, lingering: plan.lingering ?? null },
+      }
       await resource.patch(name, 'merge', body, { subresource: 'status', fieldManager: 'sallyport-operator' })
       told.push({ object, events: exhaustionEvents(plan.address, before, after) })
     }
@@ -73,7 +86,7 @@ export async function applyLeases(
 
 async function writeLeases(
   resource: Resource<EgressAddress & KubeObject>,
-  { address, object, leases, isChanged, isShort, returns }: AddressPlan,
+  { address, object, leases, isChanged, isReleased, isShort, returns }: AddressPlan,
   world: Pick<World, 'egressNodes'>,
   log: Logger,
 ): Promise<void> {
@@ -83,7 +96,13 @@ async function writeLeases(
     ...(isShort ? { isShort } : {}),
     ...(returns.length > 0 ? { returns: [...returns] } : {}),
   }
-  const spec = { address, ...(owner === undefined ? {} : { owner }), leases: [...leases], ...shortage }
+  const spec = {
+    address,
+    ...(owner === undefined ? {} : { owner }),
+    leases: [...leases],
+    ...shortage,
+    ...(isReleased ? { isReleased } : {}),
+  }
   if (object !== undefined) await resource.replace({ ...object, spec } as EgressAddress & KubeObject)
   else
     await resource.create({

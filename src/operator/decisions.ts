@@ -5,6 +5,7 @@ import { slotsWithLeasedFloor } from '../decide/ports/leasable-blocks.ts'
 import { type AddressPlan, planLeases } from '../decide/ports/lease-grants.ts'
 import { leasesByAddress } from '../decide/ports/lease-table.ts'
 import { gatewaysBehind } from '../decide/ports/lease-use.ts'
+import { lingeringAddresses } from '../decide/ports/lingering.ts'
 import { goneNodes, nodeGoneForMs, planSlots, type SlotChange } from '../decide/ports/slot-grants.ts'
 import { type LeasedSlots, orphanedSlots } from '../decide/ports/slots.ts'
 import { type EventText, slotEvents } from '../decide/status/events.ts'
@@ -133,6 +134,7 @@ export function decideLeases(before: Memory, seen: Seen, nowMs: number): LeaseDe
     present: new Set(nodes.map(({ name }) => name)),
     nodeAddresses: nodeAddressesOf(world),
     usable: usableBlocks(settings.ports),
+    lingering: lingeringAddresses(egressNodes),
     given: {
       slots: settings.slots,
       taken: new Set([...granted, ...recent(known.slotsGrantedAtMs, nowMs).keys()]),

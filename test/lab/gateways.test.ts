@@ -224,6 +224,41 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       )
       assert.match(await addressesOf('kind-worker3'), /172\.18\.0\.42/)
     })
+
+    test('an address that another host has is not used, and one that it takes later is given up', async (t) => {
+      const outpost = (command: string): Promise<string> => run(`docker exec remote-outpost ${command}`)
+      const mac = (await outpost('cat /sys/class/net/eth0/address')).trim()
+      t.after(() => run('kubectl delete iegp pooled'))
+      for (const address of pooled)
+        t.after(() => outpost(`sh -c 'ip address del ${address}/32 dev eth0 || true'`))
+      await outpost(`ip address add ${pooled[0]}/32 dev eth0`)
+      await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
+      await eventually(
+        'the gateway has the second address',
+        async () => (await addressesOf('kind-worker3')).includes(`${pooled[1]}/32`),
+        60_000,
+      )
+      assert.doesNotMatch(await addressesOf('kind-worker3'), new RegExp(`${pooled[0]}/32`))
+      await run('kubectl wait --for=condition=Ready iegp/pooled --timeout=20s')
+      assert.deepEqual(await newConnections(3), [pooled[1]])
+      await outpost(`ip address add ${pooled[1]}/32 dev eth0`)
+      await eventually(
+        'the gateway has the third address',
+        async () => (await addressesOf('kind-worker3')).includes('172.18.200.3/32'),
+        60_000,
+      )
+      assert.doesNotMatch(await addressesOf('kind-worker3'), new RegExp(`${pooled[1]}/32`))
+      await run('kubectl wait --for=condition=Ready iegp/pooled --timeout=20s')
+      assert.deepEqual(await newConnections(3), ['172.18.200.3'])
+      const described = await run('kubectl describe isovalentegressgatewaypolicy pooled')
+      for (const event of [
+        new RegExp(
+          `Warning\\s+AddressConflict\\s.*with MAC ${mac}, has address 172\\.18\\.200\\.1 of egressCIDRs`,
+        ),
+        /Normal\s+EgressIPChanged\s.*leave with 172\.18\.200\.3 .*Another host has 172\.18\.200\.2\./,
+      ])
+        assert.match(described, event)
+    })
   })
 
   /* Last, because agents remember for a while that a gateway was away. */

@@ -187,6 +187,8 @@ function kernelOf(
       touch()
       network.announce(machine, address)
     },
+    /* Every address of the simulated link is a cluster node's, and those are no conflict. */
+    openLinkClaims: () => ({ probe: touch, claims: () => [], [Symbol.dispose]: () => {} }),
     inNamespace: (path, work) => {
       const inside = namespaces.get(path)
       if (inside === undefined) throw new Error(`there is no network namespace ${path}`)

@@ -301,6 +301,7 @@ export class ModelOperator {
       gone: new Set(gone),
       orphaned: new Set(),
       nodeAddresses: new Set(),
+      lingering: new Map(),
       usable: usableBlocks(allPorts),
       given: { slots, taken, withLeasedFloor },
     })

@@ -65,12 +65,25 @@ service-monitor-interval: {{ .Values.serviceMonitor.interval | quote }}
 {{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
 {{- end }}
 
-{{/* Fails in any namespace but kube-system, and for settings that exclude each other. */}}
+{{/* Fails in any namespace but kube-system, for settings that exclude each other, and for a change that breaks connections. */}}
 {{- define "sallyport.check" -}}
 {{- if ne .Release.Namespace "kube-system" }}
 {{- fail "Sallyport runs only in the namespace kube-system: add --namespace kube-system" }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (eq .Values.health.address "127.0.0.1") }}
 {{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1. Set health.address to 0.0.0.0 or ::" }}
+{{- end }}
+{{- $present := (lookup "v1" "ConfigMap" "kube-system" "sallyport-config" | default dict).data }}
+{{- if and $present (not .Values.cleanUp) }}
+{{- $was := get $present "cni-chaining-mode" | default "none" }}
+{{- $is := .Values.cni.chainingMode | toString }}
+{{- if and (ne $was $is) (ne .Values.force (printf "cni.chainingMode=%s" $is)) }}
+{{- fail (printf "cni.chainingMode is %s in this install and would become %s. Running pods then lose their network or their egress IPs until they are restarted, and new pods wait until each node has a CNI configuration for the new mode. To keep it, add --set cni.chainingMode=%s. To change it, add --set force=cni.chainingMode=%s." $was $is $was $is) }}
+{{- end }}
+{{- $was := get $present "slots" | default "512" }}
+{{- $is := .Values.slots | toString }}
+{{- if and (ne $was $is) (ne .Values.force (printf "slots=%s" $is)) }}
+{{- fail (printf "slots is %s in this install and would become %s. Every node then owns other ports of each egress IP, so all open connections through egress gateways break. To keep it, add --set slots=%s. To change it, add --set force=slots=%s." $was $is $was $is) }}
+{{- end }}
 {{- end }}
 {{- end }}

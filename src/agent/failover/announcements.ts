@@ -32,7 +32,7 @@ export class Announcements {
     const announceAt = (ms: number): void => {
       const lateNs = clock.monotonicNs() - beganNs - BigInt(ms) * 1_000_000n
       /* The timer is late because this node stood still. The address may belong to another node by now. */
-      if (lateNs < timing.silenceNs) this.#announceOnce(device, address)
+      if (lateNs < timing.silenceNs) this.announceOnce(device, address)
     }
     this.#stops.set(
       address,
@@ -40,7 +40,7 @@ export class Announcements {
     )
   }
 
-  #announceOnce(device: { readonly index: number; readonly mac: string }, address: Address): void {
+  announceOnce(device: { readonly index: number; readonly mac: string }, address: Address): void {
     try {
       this.#options.machine.announce(device, address)
     } catch (error) {

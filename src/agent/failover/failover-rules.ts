@@ -9,6 +9,7 @@ import {
 import type { LinkEnd } from '../../linux/arp.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import type { NodeDevice } from '../node/node-network.ts'
+import { noteClaimed, noteOwnAddresses, noteProbed } from './address-claims.ts'
 import { planHeldAddresses } from './held-addresses.ts'
 import { linkOf } from './links.ts'
 import { noteMoved, noteProblems, planMoves } from './moves.ts'
@@ -25,6 +26,12 @@ export function stepFailover(state: FailoverState, event: FailoverEvent, now: Mo
       return beginRejoin(state)
     case 'predecessorIsAlive':
       return { state, effects: [{ kind: 'answerProbes', absence: 0 }] }
+    case 'ownDecided':
+      return noteOwnAddresses(state, event, now)
+    case 'probed':
+      return noteProbed(state, event.address)
+    case 'claimed':
+      return noteClaimed(state, event, now)
     case 'tablesApplied':
       return noteTables(state, event, now)
     case 'membershipLost':
@@ -105,7 +112,7 @@ function noteTables(before: FailoverState, event: EventOf<'tablesApplied'>, now:
     { name: before.node, tunnelAddress },
     devices,
     lingering,
-    before.held,
+    before,
   )
   const state: FailoverState = {
     ...before,

@@ -3,6 +3,7 @@ import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
+import { AddressWatch } from './address-watch.ts'
 import { Announcements } from './announcements.ts'
 import { stepFailover } from './failover-rules.ts'
 import { HeldAddresses, syncHeldAddresses } from './held-addresses.ts'
@@ -40,6 +41,7 @@ export class Failover {
   readonly #options: FailoverOptions
   readonly #held: HeldAddresses
   readonly #announcements: Announcements
+  readonly #addresses: AddressWatch
   readonly #flags = new Int32Array(new SharedArrayBuffer(8))
   readonly #prober: ProberHandle
   readonly #left = Promise.withResolvers<void>()
@@ -51,6 +53,11 @@ export class Failover {
     this.#options = options
     this.#held = new HeldAddresses(statePath)
     this.#announcements = new Announcements(options)
+    this.#addresses = new AddressWatch({
+      ...options,
+      onClaim: (claim) => this.dispatch({ kind: 'claimed', claim }),
+      onProbed: (address) => this.dispatch({ kind: 'probed', address }),
+    })
     this.#state = startOfFailover(self, this.#held.devices)
     this.#prober = startProber({ flags: this.#flags, report: (report) => this.#take(report) })
     this.#stopBeat = clock.every(beatMs, () => Atomics.add(this.#flags, flagIndex.beat, 1))
@@ -70,7 +77,9 @@ export class Failover {
     while (!signal.aborted) {
       await clock.sleep(tickMs, signal)
       this.dispatch({ kind: 'tick' })
+      this.#addresses.tick()
     }
+    this.#addresses[Symbol.dispose]()
     this.#stopBeat()
     this.#prober.send({ kind: 'leave' })
     await this.#left.promise
@@ -113,6 +122,15 @@ export class Failover {
         return
       case 'announce':
         this.#announcements.announce(effect.address, effect.device)
+        return
+      case 'probeAddress':
+        this.#addresses.probe(effect.address, effect.link)
+        return
+      case 'watchAddresses':
+        this.#addresses.watch(effect.links)
+        return
+      case 'defend':
+        this.#announcements.announceOnce(effect.link, effect.address)
         return
       case 'stopAnnouncing':
         if (effect.address === undefined) this.#announcements.stopAll()

@@ -138,7 +138,7 @@ describe('a node is to have', () => {
       { name: 'self', tunnelAddress: ip('10.0.0.1') },
       [device('eth0', true), device('net0')],
       new Map(Object.entries(lingering).map(([text, owner]) => [ip(text), { order: [ip(owner)] }])),
-      held,
+      { held, claims: new Map() },
     )
     return [...[...found.wanted].map(([address, name]) => `${address}@${name}`), ...found.problems]
   }

@@ -8,6 +8,8 @@ import type { Netlink } from '../../linux/netlink.ts'
 import { type Address, familyOf, parseAddress } from '../../net/address.ts'
 import { replaceFile } from '../../runtime/replace-file.ts'
 import type { NodeDevice } from '../node/node-network.ts'
+import { isUnusable } from './address-claims.ts'
+import type { FailoverState } from './state.ts'
 
 export function heldAddressesFile(stateDirectory: string): string {
   return join(stateDirectory, 'held-addresses.json')
@@ -81,7 +83,7 @@ export function planHeldAddresses(
   self: { readonly name: string; readonly tunnelAddress: Address },
   devices: readonly NodeDevice[],
   lingering: ReadonlyMap<Address, Pick<EgressIp, 'order'>>,
-  held: ReadonlyMap<Address, string>,
+  { held, claims }: Pick<FailoverState, 'held' | 'claims'>,
 ): HeldPlan {
   const wanted = new Map<Address, string>()
   const problems: string[] = []
@@ -90,7 +92,7 @@ export function planHeldAddresses(
     if (isOwn && !poolAddresses.has(address)) wanted.set(address, device)
   }
   for (const [address, { node, interface: name }] of poolAddresses) {
-    if (node !== self.name) continue
+    if (node !== self.name || isUnusable(claims.get(address))) continue
     const device = devices.find((each) => (name === undefined ? each.isDefaultRoute : isNamed(each, name)))
     if (device !== undefined) wanted.set(address, device.name)
     else

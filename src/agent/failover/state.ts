@@ -1,7 +1,9 @@
 import type { GatewayReachability } from '../../decide/gateways/takeover.ts'
 import type { EgressIp, Tables } from '../../decide/tables.ts'
+import type { AddressClaim } from '../../linux/arp.ts'
 import type { Address } from '../../net/address.ts'
 import type { NodeDevice } from '../node/node-network.ts'
+import type { Claim, ClaimLink } from './address-claims.ts'
 import type { MovePlan } from './moves.ts'
 import type { FromProber, Watched } from './pulse/messages.ts'
 
@@ -21,6 +23,10 @@ export interface FailoverState {
   readonly orders: ReadonlyMap<Address, readonly Address[]>
   /** Egress IPs whose owner is alive, but cannot answer because its interface carries no traffic. */
   readonly ownerless: ReadonlySet<Address>
+  /** By address that is this node's own from a pool, or that lingers here: whether it may be used. See address-claims.ts. */
+  readonly claims: ReadonlyMap<Address, Claim>
+  /** Of the cluster's nodes; undefined while they are not all known. */
+  readonly clusterMacs: ReadonlySet<string> | undefined
   readonly devices: readonly NodeDevice[]
   /** For each address from a pool that belongs on this node, the name of its device. */
   readonly poolPlaces: ReadonlyMap<Address, string>
@@ -64,6 +70,17 @@ export interface Rejoin {
 }
 
 export type FailoverEvent =
+  /** The tables are decided, and not in the kernel yet. */
+  | {
+      readonly kind: 'ownDecided'
+      readonly tables: Tables
+      readonly lingering: ReadonlyMap<Address, Pick<EgressIp, 'order'>>
+      readonly devices: readonly NodeDevice[]
+    }
+  /** A host of a watched link has, or probes for, an address. */
+  | { readonly kind: 'claimed'; readonly claim: AddressClaim }
+  /** The probes of an address have been sent, and the time for answers is over. */
+  | { readonly kind: 'probed'; readonly address: Address }
   | { readonly kind: 'started' }
   /** The previous agent stopped in order, and no other node has counted this one as dead since. */
   | { readonly kind: 'predecessorIsAlive' }
@@ -113,6 +130,12 @@ export type FailoverEffect =
       readonly address: Address
       readonly device: { readonly index: number; readonly mac: string }
     }
+  /** Asks the hosts of a link for an address. Leads to `probed`, and before that to `claimed` for each answer. */
+  | { readonly kind: 'probeAddress'; readonly address: Address; readonly link: ClaimLink }
+  /** Leads to `claimed` whenever another host claims one of these from now on. */
+  | { readonly kind: 'watchAddresses'; readonly links: ReadonlyMap<Address, ClaimLink> }
+  /** Announces the address once (RFC 5227 section 2.4). */
+  | { readonly kind: 'defend'; readonly address: Address; readonly link: ClaimLink }
   /** Stops announcing one address, or all. */
   | { readonly kind: 'stopAnnouncing'; readonly address?: Address }
   /** Something changed that the tables depend on. */
@@ -136,6 +159,8 @@ export function startOfFailover(node: string, held: ReadonlyMap<Address, string>
     noMemberBecause: undefined,
     orders: new Map(),
     ownerless: new Set(),
+    claims: new Map(),
+    clusterMacs: undefined,
     devices: [],
     poolPlaces: new Map(),
     poolProblems: [],

@@ -82,6 +82,7 @@ class Cluster {
       gone: new Set(),
       orphaned: new Set(),
       nodeAddresses: new Set(),
+      lingering: new Map(),
       usable: usableBlocks(this.ports),
       given: {
         slots: 512,

@@ -68,7 +68,7 @@ export function noteSwept(
     (lower, address) => requestNeeded(lower, address, uses.get(address)?.most ?? 0, nowMs),
     lowered,
   )
-  const state = { ...needed, heaviest: heaviestPods(before, uses) }
+  const state = { ...needed, heaviest: heaviestPods(before, uses), flows: sumFlows(uses) }
   if (sizesOf(before) !== sizesOf(state))
     return { state, effects: [{ kind: 'report' }, { kind: 'reconcile' }] }
   const isSaid = state.requests === before.requests && isDeepStrictEqual(state.heaviest, before.heaviest)
@@ -77,6 +77,15 @@ export function noteSwept(
 
 function sizesOf({ leaving, released }: PortState): string {
   return JSON.stringify([leaving, released].map((all) => [...all].map(([of, { size }]) => [of, size])))
+}
+
+function sumFlows(uses: ReadonlyMap<Address, AddressUse>): PortState['flows'] {
+  return new Map(
+    [...uses].map(([address, { flows }]) => [
+      address,
+      [...flows.values()].reduce((sum, each) => sum + each, 0),
+    ]),
+  )
 }
 
 /** Rounds to two digits, because a status that changed with each connection would wake the operator each time. */

@@ -62,6 +62,8 @@ export interface PortState {
   readonly podNames: ReadonlyMap<Address, string>
   /** Only for addresses of which nodes demand more than there is. */
   readonly heaviest: PortReport['heaviest']
+  /** By egress IP, the flows of this node's pods at the last sweep. */
+  readonly flows: ReadonlyMap<Address, number>
 }
 
 export type PortEvent =
@@ -122,6 +124,7 @@ export function startOfPorts(idleMs: number): PortState {
     usable: new Set(),
     podNames: new Map(),
     heaviest: [],
+    flows: new Map(),
   }
 }
 

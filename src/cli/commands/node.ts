@@ -3,6 +3,7 @@ import type { CompatibleEgressRow, DropEvent, EgressView } from '../../agent/api
 import { askAgent, followAgent } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
+import { addRelease } from './release.ts'
 
 /** Commands that ask the agent of one node, inside its pod. */
 export function addNodeCommands(program: Command): void {
@@ -18,9 +19,11 @@ export function addNodeCommands(program: Command): void {
     )
     .addOption(outputOption())
     .action(listTables)
-  program
+  const egress = program
     .command('egress')
-    .description('in an agent’s pod: show which pods of its node use which egress IP')
+    .description('show which pods use which egress IP, or end what is left of one that no policy uses')
+  addRelease(egress)
+  egress
     .command('list')
     .alias('ls')
     .description(

@@ -12,11 +12,15 @@ import { keyString, lookup, putNew, type RawEntries, type RawMap, readAll, remov
  */
 const carried = ['mappings', 'ports', 'inbound'] as const
 
-interface Journey {
+/** A map of an earlier load, and how its bytes become those of this load's map. */
+interface EarlierMap {
   readonly from: RawMap
-  readonly to: RawMap
   readonly key: (bytes: Buffer) => Buffer
   readonly value: (bytes: Buffer) => Buffer
+}
+
+interface Journey extends EarlierMap {
+  readonly to: RawMap
   /** What was written, by the old key. */
   readonly put: RawEntries
 }
@@ -31,7 +35,9 @@ export class CarryOver implements Disposable {
   constructor(object: LoadedObject, btf: Btf) {
     this.#journeys = carried.flatMap((name) => {
       const pin = object.earlierPins.get(name)
-      return pin === undefined ? [] : [planJourney(name, pin, object.map(name), btf)]
+      return pin === undefined
+        ? []
+        : [{ ...openEarlier(name, pin, btf), to: object.map(name), put: new Map() }]
     })
   }
 
@@ -63,7 +69,17 @@ export class CarryOver implements Disposable {
   }
 }
 
-function planJourney(name: string, pin: string, to: RawMap, btf: Btf): Journey {
+/** The entries of an earlier load's map, as this load lays them out. */
+export function readEarlier(name: string, pin: string, btf: Btf): (readonly [key: Buffer, value: Buffer])[] {
+  const { from, key: convertKey, value: convertValue } = openEarlier(name, pin, btf)
+  try {
+    return [...readAll(from)].flat().map(([key, value]) => [convertKey(key), convertValue(value)] as const)
+  } finally {
+    native.close(from.fd)
+  }
+}
+
+function openEarlier(name: string, pin: string, btf: Btf): EarlierMap {
   const fd = getPinned(pin)
   const types = mapTypes(fd)
   const earlier = readTypes(types.btf)
@@ -72,10 +88,8 @@ function planJourney(name: string, pin: string, to: RawMap, btf: Btf): Journey {
     throw new Error(`map ${name} has no keys and values`)
   return {
     from: { name, fd, keySize: types.keySize, valueSize: types.valueSize, maxEntries: types.maxEntries },
-    to,
     key: convertLayout(earlier(types.key), layout.key),
     value: convertLayout(earlier(types.value), layout.value),
-    put: new Map(),
   }
 }
 

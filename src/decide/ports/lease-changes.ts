@@ -26,6 +26,8 @@ export function concernsTables(
     const address = object && parseAddress(object.spec.address)
     if (address === undefined) return false
     const mayAnswer = tables.egressIps.get(address)?.order.includes(tunnelAddress) ?? false
+    /* A person waits for the end of its connections. */
+    if (object?.spec.isReleased) return true
     return mayAnswer || (object?.spec.leases ?? []).some((lease) => lease.slot === slot)
   })
 }
@@ -39,6 +41,14 @@ export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: b
 }
 
 function split({ metadata, spec, status = {} }: EgressNode) {
-  const { demand: _demand, refused: _refused, heaviest: _heaviest, confirmed, released, ...rest } = status
+  const {
+    demand: _demand,
+    refused: _refused,
+    heaviest: _heaviest,
+    lingering: _lingering,
+    confirmed,
+    released,
+    ...rest
+  } = status
   return { rest: { metadata, spec, rest }, promises: { confirmed, released } }
 }

@@ -35,6 +35,7 @@ function plan(parts: Partial<LeaseSituation>): readonly AddressPlan[] {
     gone: new Set(),
     orphaned: new Set(),
     nodeAddresses: new Set(),
+    lingering: new Map(),
     usable: usableBlocks(allPorts),
     given: {
       slots,
@@ -192,4 +193,22 @@ test('a table of leases becomes the same list again', () => {
     { firstPort: 65520, blocks: 1, slot: 0 },
   ]
   assert.deepEqual(leasesOfTable(tableOfLeases(leases)), leases)
+})
+
+describe('an egress IP that only connections have', () => {
+  const lingering = new Map([[address(ip), { connections: 3, nodes: ['a'] }]])
+  const released: EgressAddress = { ...leased([]), spec: { address: ip, leases: [], isReleased: true } }
+
+  test('gets an object, which shows it, even if it has no leases', () => {
+    const [made] = plan({ lingering })
+    assert.deepEqual([made?.address, made?.isChanged, made?.lingering?.connections], [ip, true, 3])
+    assert.equal(plan({ lingering, egressAddresses: [leased([])] })[0]?.isChanged, false)
+  })
+
+  test('stays released for as long as some node keeps it, so that a later policy starts afresh', () => {
+    const [kept] = plan({ lingering, egressAddresses: [released] })
+    assert.deepEqual([kept?.isReleased, kept?.isChanged], [true, false])
+    const [done] = plan({ egressAddresses: [released] })
+    assert.deepEqual([done?.isReleased, done?.isChanged], [false, true])
+  })
 })

@@ -16,6 +16,7 @@ import {
   tableOfLeases,
 } from './lease-table.ts'
 import { releasedBlocks } from './lease-use.ts'
+import { type LingeringSummary, staysReleased } from './lingering.ts'
 import { slotsByNode } from './slots.ts'
 
 /** Everything from which the operator decides about leases. */
@@ -33,6 +34,8 @@ export interface LeaseSituation {
   readonly given: Given
   /** Blocks that new flows may have. */
   readonly usable: ReadonlySet<number>
+  /** Addresses that nodes keep although no policy uses them. Each gets an object, which shows that. */
+  readonly lingering: ReadonlyMap<Address, LingeringSummary>
 }
 
 /** The leases of one address, as they should be. */
@@ -42,6 +45,8 @@ export interface AddressPlan {
   readonly object: EgressAddress | undefined
   readonly leases: readonly PortLease[]
   readonly isChanged: boolean
+  readonly isReleased: boolean
+  readonly lingering: LingeringSummary | undefined
   /** How many blocks can be leased at all, and how many of them are free. */
   readonly leasable: number
   readonly left: number
@@ -69,16 +74,21 @@ export function planLeases(situation: LeaseSituation): readonly AddressPlan[] {
   const objects = new Map(egressAddresses.map((object) => [object.metadata.name, object]))
   const known = leasesByAddress(egressAddresses)
   const returned = returnedBlocks(situation, known)
-  return [...new Set([...known.keys(), ...demands.keys()])].sort().map((address) => ({
-    address,
-    ...planAddress({
-      object: objects.get(egressAddressName(address)),
+  const { lingering } = situation
+  return [...new Set([...known.keys(), ...demands.keys(), ...lingering.keys()])].sort().map((address) => {
+    const object = objects.get(egressAddressName(address))
+    const isReleased = staysReleased(object, lingering)
+    const plan = planAddress({
+      object,
       leasable: nodeAddresses.has(address) ? ofNodeAddress : ofEgressIp,
       elsewhere: elsewhere.get(address),
       wanted: demands.get(address) ?? [],
       returned: { gone: returned.gone, blocks: returned.blocks.get(address) ?? [] },
-    }),
-  }))
+    })
+    const isNew = object === undefined && lingering.has(address)
+    const isChanged = plan.isChanged || isNew || isReleased !== (object?.spec.isReleased ?? false)
+    return { ...plan, address, isChanged, isReleased, lingering: lingering.get(address) }
+  })
 }
 
 interface Leasable {
@@ -102,7 +112,7 @@ const takenIn = oncePerObject((table: Readonly<LeaseTable>): readonly number[] =
 )
 
 /** For most addresses nothing has changed. They take the short path, which builds no table. */
-function planAddress(situation: AddressSituation): Omit<AddressPlan, 'address'> {
+function planAddress(situation: AddressSituation): Omit<AddressPlan, 'address' | 'isReleased' | 'lingering'> {
   const { object, leasable, elsewhere, wanted, returned } = situation
   const before = leaseTableOf(object?.spec.leases ?? none)
   const outcome = { object, leasable: leasable.inOrder.length }

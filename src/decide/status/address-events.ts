@@ -14,7 +14,14 @@ export function addressEvents(
   const [had, has] = [was.gateways, is.gateways].map((names) => names.split(', ')) as [string[], string[]]
   const lost = had.filter((name) => !has.includes(name))
   const gained = has.filter((name) => !had.includes(name))
+  const conflict = after.conditions?.find(({ type }) => type === 'AddressConflict')?.message ?? ''
+  const taken = was.egressIPs
+    .split(', ')
+    .filter(
+      (address) => !is.egressIPs?.split(', ').includes(address) && conflict.includes(`address ${address} `),
+    )
   const reasons = [
+    ...taken.map((address) => `Another host has ${address}.`),
     ...(before.observedGeneration === after.observedGeneration ? [] : ['The policy was changed.']),
     ...lost.flatMap((name) => whyNot(name) ?? []),
     ...gained.map((name) => `Node ${name} is a gateway now.`),

@@ -27,6 +27,7 @@ const policyConditions = {
   DropsFamily: ['NoIPv4EgressIP', 'NoIPv6EgressIP'],
   'isovalent.com/IPAMRequestSatisfied': ['noreason', 'PoolExhausted'],
   EgressCIDRsOverlap: ['OlderPolicyWins'],
+  AddressConflict: ['AnotherHostAnswers'],
   Shadowed: ['OlderPolicyWins'],
   PodsRefused: ['NetworkPolicy'],
   NodesWithoutAddress: ['NoInternalIP'],
@@ -47,6 +48,7 @@ const egressNodeConditions = {
 const egressAddressConditions = {
   Exhausted: ['PortsLeft', 'FewPortsLeft', 'NoPortsLeft', 'PodHoldsMost'],
   Unconfirmed: ['GatewayBehind'],
+  Lingering: ['ConnectionsLeft', 'NoConnectionLeft'],
 } as const
 
 export const conditionReasons = {

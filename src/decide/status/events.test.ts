@@ -23,6 +23,12 @@ const pool = (status: 'True' | 'False') => ({
 const dead = (message: string) =>
   ({ type: 'GatewayUnhealthy', status: 'True', reason: 'AnotherAnswers', message }) as const
 const refused = { type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message: 'a pod' } as const
+const conflict = (address: string) => ({
+  type: 'AddressConflict',
+  status: 'True' as const,
+  reason: 'AnotherHostAnswers',
+  message: `Another host has address ${address} of egressCIDRs.`,
+})
 const well = ready('True', 'GatewaysFound')
 const healthy = (...ips: string[]): StatusSeen => ({
   conditions: [well],
@@ -55,6 +61,21 @@ describe('an Event reports', () => {
   const cases: readonly { name: string; before: StatusSeen; after: StatusSeen; expect: readonly string[] }[] =
     [
       { name: 'that a new policy is ready', before: {}, after: healthy(east), expect: ['Normal Ready: m'] },
+      {
+        name: 'that another host has an address of the pool, and that connections leave with another one for that reason',
+        before: leaving('worker3', '172.18.9.1'),
+        after: { ...leaving('worker3', '172.18.9.2'), conditions: [well, conflict('172.18.9.1')] },
+        expect: [
+          'Normal EgressIPChanged: New connections leave with 172.18.9.2 (worker3). Before, they left with 172.18.9.1 (worker3). Another host has 172.18.9.1.',
+          'Warning AddressConflict: Another host has address 172.18.9.1 of egressCIDRs.',
+        ],
+      },
+      {
+        name: 'a conflict once',
+        before: { conditions: [well, conflict('172.18.9.1')] },
+        after: { conditions: [well, conflict('172.18.9.1')] },
+        expect: [],
+      },
       {
         name: 'that connections leave with the address of another gateway, and why',
         before: leaving('worker3', '172.18.0.42'),

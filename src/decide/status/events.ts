@@ -37,6 +37,7 @@ export function policyEvents(before: StatusSeen, after: StatusSeen, nodes: Nodes
     ...addressEvents(before, after, nodes),
     ...deadGatewayEvents(before, after),
     ...outageEvents(before, after),
+    ...conflictEvents(before, after),
     ...grantEvents(before, after, nodes),
     ...healthEvents(before, after, nodes),
   ]
@@ -94,6 +95,15 @@ function outageEvents(before: StatusSeen, after: StatusSeen): readonly EventText
         },
       ]
     : [{ type: 'Warning', reason: type, message: is.message }]
+}
+
+/** Which other host has an address of the pool: told anew if the host or the address changes. */
+function conflictEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
+  const type = 'AddressConflict'
+  const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
+  return is === undefined || was?.message === is.message
+    ? []
+    : [{ type: 'Warning', reason: 'AddressConflict', message: is.message }]
 }
 
 function grantEvents(before: StatusSeen, after: StatusSeen, { names }: NodesSeen): readonly EventText[] {

@@ -185,10 +185,22 @@ describe('conditions of pools and zones', () => {
       ],
     },
     {
-      name: 'a zone that localOnly leaves without a gateway',
+      name: 'a zone that localOnly leaves with an unhealthy gateway, which nodes still try',
       world: { ...spread({ azAffinity: 'localOnly' }), ...dead('worker3') },
       expect: [
-        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly. Traffic that this policy selects from pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.',
+        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly: worker3. Nodes still try these gateways for new connections of pods in that zone. Check these nodes and their agents, add a gateway to the zone, or change azAffinity.',
+      ],
+    },
+    {
+      name: 'a zone that has no gateway at all under localOnly',
+      world: spread({
+        azAffinity: 'localOnly',
+        egressGroups: [
+          { nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'worker4' } }, interface: 'net0' },
+        ],
+      }),
+      expect: [
+        'Ready=False NoGatewayInZone: No gateway is in zone east, and azAffinity is localOnly. Sallyport drops the traffic that this policy selects from pods in that zone. Add a gateway to the zone, or change azAffinity.',
       ],
     },
     {

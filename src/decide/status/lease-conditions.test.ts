@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { address, world } from '../../../test/support/world-builder.ts'
 import { gatewaysBehind } from '../ports/lease-use.ts'
-import { exhaustion, exhaustionEvents, gatewayBehind, heaviestPod } from './lease-conditions.ts'
+import { lingeringAddresses } from '../ports/lingering.ts'
+import {
+  exhaustion,
+  exhaustionEvents,
+  gatewayBehind,
+  heaviestPod,
+  lingeringConditions,
+} from './lease-conditions.ts'
 
 const of = (left: number, isShort = false) => exhaustion({ leasable: 800, left, isShort })
 
@@ -62,4 +69,22 @@ test('a healthy gateway that has not confirmed the latest lease is behind', () =
     /^The latest leases are not confirmed by worker3,/,
   )
   assert.deepEqual(gatewayBehind([]), [])
+})
+
+test('an egress IP that no policy uses any more names the nodes with connections, and how to end them', () => {
+  const egressIp = address('172.18.0.42')
+  const counts: Readonly<Record<string, number>> = { worker4: 2, worker: 0, worker2: 5 }
+  const summary = lingeringAddresses(
+    world().egressNodes.map((each) => {
+      const connections = counts[each.metadata.name]
+      const lingering = connections === undefined ? [] : [{ address: egressIp, connections }]
+      return { ...each, status: { ...each.status, lingering } }
+    }),
+  ).get(egressIp)
+  assert.deepEqual(summary, { connections: 7, nodes: ['worker2', 'worker4'] })
+  const [left] = lingeringConditions(egressIp, summary)
+  assert.equal(left?.reason, 'ConnectionsLeft')
+  assert.match(left?.message ?? '', /of node worker2 and worker4 .* sallyport egress release 172\.18\.0\.42$/)
+  assert.equal(lingeringConditions(egressIp, { connections: 0, nodes: [] })[0]?.reason, 'NoConnectionLeft')
+  assert.deepEqual(lingeringConditions(egressIp, undefined), [])
 })

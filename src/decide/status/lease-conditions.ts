@@ -1,6 +1,7 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import type { AddressPlan } from '../ports/lease-grants.ts'
+import type { LingeringSummary } from '../ports/lingering.ts'
 import type { TimelessCondition } from './conditions.ts'
 import type { EventText } from './events.ts'
 
@@ -69,6 +70,34 @@ export function gatewayBehind(gateways: readonly string[]): readonly TimelessCon
   if (gateways.length === 0) return []
   const message = `The latest leases are not confirmed by ${gateways.join(' and ')}, so nodes do not use them yet. Check that the agent of each gateway named here runs and reaches the API server.`
   return [{ type: 'Unconfirmed', status: 'True', reason: 'GatewayBehind', message }]
+}
+
+/** Present while nodes keep the address although no policy uses it. */
+export function lingeringConditions(
+  address: Address,
+  summary: LingeringSummary | undefined,
+): readonly TimelessCondition[] {
+  if (summary === undefined) return []
+  const type = 'Lingering'
+  const { connections, nodes } = summary
+  const remedy = `It goes after egressGateway.egressIPLingerTime. To end it now, run: sallyport egress release ${address}`
+  if (connections === 0)
+    return [
+      {
+        type,
+        status: 'True',
+        reason: 'NoConnectionLeft',
+        message: `No policy uses this egress IP any more, and no connection has it. ${remedy}`,
+      },
+    ]
+  return [
+    {
+      type,
+      status: 'True',
+      reason: 'ConnectionsLeft',
+      message: `No policy uses this egress IP any more. Connections of node ${nodes.join(' and ')} still have it. ${remedy}`,
+    },
+  ]
 }
 
 type Seen = { readonly type: string; readonly reason: string }

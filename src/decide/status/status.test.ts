@@ -148,6 +148,33 @@ describe('a policy’s status', () => {
       ],
     },
     {
+      name: 'gives another address where a host outside the cluster has one, and names that host',
+      world: {
+        isovalentPolicies: [
+          isovalentPolicy('p', {
+            egressGroups: [{ nodeSelector: gatewayNodes, maxGatewayNodes: 1 }],
+            egressCIDRs: ['172.18.9.8/30'],
+            groupStatuses: [{ egressIPByGatewayIP: { '172.18.0.4': '172.18.9.9' } }],
+          }),
+        ],
+        egressNodes: world().egressNodes.map((each) => ({
+          ...each,
+          status: {
+            ...each.status,
+            conflicts:
+              each.metadata.name === 'worker3'
+                ? [{ address: '172.18.9.9', mac: '02:00:5e:00:53:99', interface: 'eth0' }]
+                : [],
+          },
+        })),
+      },
+      expect: [
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.9.10 is not on node worker3 yet. Check that the agent of node worker3 runs, and that the gateway’s interface exists. The agent then adds it.',
+        'isovalent.com/IPAMRequestSatisfied=True noreason: allocation requests satisfied',
+        'AddressConflict=True AnotherHostAnswers: Another host, with MAC 02:00:5e:00:53:99, has address 172.18.9.9 of egressCIDRs on the network of interface eth0 of node worker3. Sallyport does not use this address. Remove it from that host, or from egressCIDRs.',
+      ],
+    },
+    {
       name: 'says which gateway answers for an unhealthy one',
       world: {
         ...gateway({ nodeSelector: gatewayNodes, interface: 'net0' }),

@@ -19,6 +19,7 @@ import { unhealthyNodes } from '../gateways/health.ts'
 import { addClaims, type OlderClaims, overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { podFamilies, policyKey, selectedBy, sumSelected } from '../policies/selected-pods.ts'
+import { addressConflicts, type FoundConflict } from '../pools/address-conflicts.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
@@ -35,7 +36,7 @@ import {
 } from './policy-conditions/gateway-problems.ts'
 import { routedConditions } from './policy-conditions/given-addresses.ts'
 import { outageConditions, outageProblems } from './policy-conditions/interface-conditions.ts'
-import { poolConditions } from './policy-conditions/pool-conditions.ts'
+import { conflictConditions, poolConditions } from './policy-conditions/pool-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
@@ -61,7 +62,9 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly policies: readonly Policy[]
   readonly interfaces: ExitsSeen['interfaces']
   readonly reported: ExitsSeen['reported']
-  readonly reserved: ReadonlySet<Address>
+  readonly conflicts: ReadonlyMap<Address, FoundConflict>
+  /** Addresses that no pool gives to a gateway. */
+  readonly unusable: ReadonlySet<Address>
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
   readonly shared: ReturnType<typeof sharedAddresses>
@@ -110,6 +113,7 @@ export function explainPolicies(
 
 function gatherKnown(world: Omit<World, 'self'>): Known {
   const interfaces = interfacesByNode(world)
+  const conflicts = addressConflicts(world.egressNodes)
   const nodes = nodesWithAddress(world.nodes)
   const policies = withDedicatedAddresses(listPolicies(world), world)
   let found: Orders | undefined
@@ -131,7 +135,8 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     zones: zonesOf(nodes),
     ineligible: ineligibleNodes(world),
     unhealthy: unhealthyNodes(world),
-    reserved: reservedAddresses(world),
+    conflicts,
+    unusable: new Set([...reservedAddresses(world), ...conflicts.keys()]),
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
     shared: sharedAddresses(world),
@@ -150,7 +155,7 @@ function explainExits(
   const pool = {
     prefixes: given.egressPool,
     olderPrefixes: olderPools(policies, index),
-    reserved: known.reserved,
+    reserved: known.unusable,
   }
   const granted = { policy: given, exits: candidates, zones, ineligible }
   const { policy, unserved } = grantPool(granted, pool, known.addressesInUse)
@@ -171,6 +176,7 @@ function explainExits(
       ...routedConditions(seen),
       ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
+      ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
     ],
     summary: summarise(seen.active.flat(), selectedBy(known.selected, policy).pods),

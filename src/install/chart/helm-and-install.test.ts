@@ -61,6 +61,17 @@ for (const age of ['oldest', 'newest'] as const) {
       await helm('install', 'gateway', chart)
     }) // biome-ignore format: one a line
 
+    test('helm upgrade refuses to change a setting that connections or pods depend on, unless it is forced', async () => {
+      const slots = (): Promise<string> => kubectl('get cm sallyport-config -n kube-system -o jsonpath={.data.slots}')
+      assert.match(await helmFails('upgrade', 'gateway', chart, '--set', 'slots=1024'), /slots is 512 in this install and would become 1024\. .*add --set slots=512\. To change it, add --set force=slots=1024/s)
+      assert.match(await helmFails('upgrade', 'gateway', chart, '--set', 'cni.chainingMode=generic-veth'), /cni\.chainingMode is none in this install/)
+      assert.equal(await slots(), '512')
+      await helm('upgrade', 'gateway', chart, '--set', 'slots=1024,force=slots=1024')
+      assert.equal(await slots(), '1024')
+      assert.match(await helmFails('upgrade', 'gateway', chart, '--set', 'slots=512'), /slots is 1024 in this install and would become 512/)
+      await helm('upgrade', 'gateway', chart, '--set', 'slots=512,force=slots=512')
+    }) // biome-ignore format: one a line
+
     test('helm upgrade changes the definitions as well', async () => {
       const name = 'egressnodes.sallyport.dev'
       await kubectl(`patch crd ${name} --type=json -p [{"op":"replace","path":"/spec/versions/0/additionalPrinterColumns","value":[]}]`)

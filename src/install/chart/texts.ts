@@ -1,10 +1,11 @@
 import { kinds } from '../../api/kinds.ts'
 import { version } from '../../api/version.ts'
 import { toYaml } from '../kustomization.ts'
-import { chartAnnotation, defaultNames, namespace, withoutRights } from '../manifest.ts'
+import { chartAnnotation, configMapName, defaultNames, namespace, withoutRights } from '../manifest.ts'
 import { imageFields, pullSecrets } from '../pod-options.ts'
+import type { Setting } from '../settings/setting.ts'
 import { settings } from '../settings/settings.ts'
-import { configMapLine } from './marked-settings.ts'
+import { configMapLine, expressionOf } from './marked-settings.ts'
 
 /** The files of the chart that are not manifests of an install. */
 
@@ -22,6 +23,8 @@ const policyOptions = [
   [`${kinds.ciliumEgressGatewayPolicy.plural}.${kinds.ciliumEgressGatewayPolicy.group}`, 'cilium'],
   [`${kinds.isovalentEgressGatewayPolicy.plural}.${kinds.isovalentEgressGatewayPolicy.group}`, 'isovalent'],
 ] as const
+
+const fixedSettings = settings.filter(({ costOfChange }) => costOfChange !== undefined)
 
 export const namedTemplates = `{{/* The data of the ConfigMap: every setting as a string. */}}
 {{- define "sallyport.settings" -}}
@@ -45,7 +48,7 @@ ${settings.map(configMapLine).join('\n')}
 {{- if and $isOurs (ne (get $options $name | toString) "false") }}yes{{ end }}
 {{- end }}
 
-{{/* Fails in any namespace but ${namespace}, and for settings that exclude each other. */}}
+{{/* Fails in any namespace but ${namespace}, for settings that exclude each other, and for a change that breaks connections. */}}
 {{- define "sallyport.check" -}}
 {{- if ne .Release.Namespace "${namespace}" }}
 {{- fail "Sallyport runs only in the namespace ${namespace}: add --namespace ${namespace}" }}
@@ -53,8 +56,22 @@ ${settings.map(configMapLine).join('\n')}
 {{- if and .Values.serviceMonitor.enabled (eq .Values.health.address "127.0.0.1") }}
 {{- fail "serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1. Set health.address to 0.0.0.0 or ::" }}
 {{- end }}
+{{- $present := (lookup "v1" "ConfigMap" "${namespace}" "${configMapName}" | default dict).data }}
+{{- if and $present (not .Values.cleanUp) }}
+${fixedSettings.map(refusalOfChange).join('\n')}
+{{- end }}
 {{- end }}
 `
+
+/** Fails as "sallyport upgrade" does, if a setting differs from that of the present install. */
+function refusalOfChange(setting: Setting): string {
+  const { path, key, fallback, costOfChange } = setting
+  return `{{- $was := get $present "${key}" | default "${fallback}" }}
+{{- $is := ${expressionOf(setting)} | toString }}
+{{- if and (ne $was $is) (ne .Values.force (printf "${path}=%s" $is)) }}
+{{- fail (printf "${path} is %s in this install and would become %s. ${costOfChange} To keep it, add --set ${path}=%s. To change it, add --set force=${path}=%s." $was $is $was $is) }}
+{{- end }}`
+}
 
 export const notes = `{{- if .Values.cleanUp }}
 The pods of the DaemonSet sallyport-clean-up are removing Sallyport from the nodes. Wait until all of them are ready, and remove the release:

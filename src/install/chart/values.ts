@@ -25,6 +25,12 @@ export const chartSettings: readonly ChartSetting[] = [
     schema: { type: 'boolean' },
   },
   {
+    path: 'force',
+    help: 'Let an upgrade change a setting that open connections or running pods depend on, as NAME=VALUE. Any other change of such a setting is refused.',
+    fallback: '',
+    schema: { type: 'string' },
+  },
+  {
     path: 'cleanUp',
     help: 'Set it to true before helm uninstall. It replaces agents and operators with pods that remove Sallyport’s files and programs from each node.',
     fallback: false,

@@ -115,20 +115,21 @@ export function healthProblems({ policy: { spread }, exits, unhealthy }: Served)
   ]
 }
 
+/** Pods of a zone without a gateway have none. Unhealthy gateways of a zone are tried, because they may work all the same. */
 export function zoneProblems({ policy, exits, zones, ineligible, unhealthy }: Served): readonly Problem[] {
   if (policy.zoneAffinity !== 'localOnly' || exits.flat().length === 0) return []
-  return [...zones]
-    .filter((zone) => zone !== undefined)
-    .sort()
-    .filter((zone) =>
-      exits.every((gateways, which) =>
-        openGateways(policy, which, gateways, zone, ineligible).active.every(({ node }) =>
-          unhealthy.has(node.name),
-        ),
-      ),
+  const named = [...zones].filter((zone) => zone !== undefined).sort()
+  return named.flatMap((zone): readonly Problem[] => {
+    const open = exits.flatMap((gateways, which) =>
+      openGateways(policy, which, gateways, zone, ineligible).active.map(({ node }) => node.name),
     )
-    .map((zone) => ({
-      reason: 'NoGatewayInZone',
-      message: `No gateway in zone ${zone} is healthy, and azAffinity is localOnly. Traffic that this policy selects from pods in that zone is dropped. Add a gateway to the zone, or change azAffinity.`,
-    }))
+    if (open.some((name) => !unhealthy.has(name))) return []
+    return [{ reason: 'NoGatewayInZone', message: explainZone(zone, [...new Set(open)]) }]
+  })
+}
+
+function explainZone(zone: string, unhealthy: readonly string[]): string {
+  return unhealthy.length === 0
+    ? `No gateway is in zone ${zone}, and azAffinity is localOnly. Sallyport drops the traffic that this policy selects from pods in that zone. Add a gateway to the zone, or change azAffinity.`
+    : `No gateway in zone ${zone} is healthy, and azAffinity is localOnly: ${unhealthy.join(', ')}. Nodes still try these gateways for new connections of pods in that zone. Check these nodes and their agents, add a gateway to the zone, or change azAffinity.`
 }

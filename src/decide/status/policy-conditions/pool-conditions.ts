@@ -1,6 +1,9 @@
-import { comparePrefixes, overlaps } from '../../../net/prefix.ts'
+import type { Address } from '../../../net/address.ts'
+import { comparePrefixes, overlaps, type Prefix } from '../../../net/prefix.ts'
 import type { Gateway } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
+import type { FoundConflict } from '../../pools/address-conflicts.ts'
+import { isOfPool } from '../../pools/egress-pool.ts'
 import type { TimelessCondition } from '../conditions.ts'
 
 /** The first condition uses the words of IsovalentEgressGatewayPolicy, which its users know. */
@@ -40,4 +43,21 @@ export function poolConditions(
           } as const,
         ]),
   ]
+}
+
+/** Addresses of the pool that hosts outside the cluster have. No gateway gets them. */
+export function conflictConditions(
+  { egressPool }: Policy,
+  olderPrefixes: readonly Prefix[],
+  conflicts: ReadonlyMap<Address, FoundConflict>,
+): readonly TimelessCondition[] {
+  const pool = { prefixes: egressPool, olderPrefixes }
+  const own = [...conflicts.values()].filter(({ address }) => isOfPool(pool, address))
+  if (own.length === 0) return []
+  const hosts = own.map(
+    ({ address, mac, interface: link, node }) =>
+      `Another host, with MAC ${mac}, has address ${address} of egressCIDRs on the network of interface ${link} of node ${node}.`,
+  )
+  const message = `${hosts.join(' ')} Sallyport does not use this address. Remove it from that host, or from egressCIDRs.`
+  return [{ type: 'AddressConflict', status: 'True', reason: 'AnotherHostAnswers', message }]
 }
