@@ -47,3 +47,22 @@ test('a node reports lingering egress IPs that it owns, and others that its pods
   assert.equal(isReportedAlike({ tables, lingering }, { tables, lingering: before }), false)
   assert.equal(isReportedAlike({ tables, lingering }, { tables, lingering }), true)
 })
+
+test('a node reports an interface whose IPv6 default route has a higher metric than another one', () => {
+  const devices = [
+    device({ defaultMetrics: { 4: 200, 6: 100 } }),
+    device({ index: 3, name: 'eth1', defaultMetrics: { 4: 100, 6: 200 } }),
+    device({ index: 4, name: 'eth2', defaultMetrics: { 4: 300, 6: 100 } }),
+    device({ index: 5, name: 'eth3', defaultMetrics: {} }),
+  ]
+  const found = describeInterfaces(devices, new Set()).map(({ name, isIPv6Unrouted }) => [
+    name,
+    isIPv6Unrouted,
+  ])
+  assert.deepEqual(found, [
+    ['eth0', undefined],
+    ['eth1', true],
+    ['eth2', undefined],
+    ['eth3', undefined],
+  ])
+})

@@ -21,11 +21,15 @@ export function describeInterfaces(
   devices: readonly NodeDevice[],
   held: ReadonlySet<Address>,
 ): NodeInterface[] {
+  const lowestIpv6 = Math.min(
+    ...devices.map(({ defaultMetrics }) => defaultMetrics[6] ?? Number.POSITIVE_INFINITY),
+  )
   return devices
     .filter(({ addresses }) => addresses.length > 0)
     .map((device) => {
       const { name, alternativeNames, mac, addresses, subnets, routers = [], isDefaultRoute } = device
       const problem = interfaceProblem(device)
+      const isIPv6Unrouted = (device.defaultMetrics[6] ?? 0) > lowestIpv6
       const added = addresses.filter((address) => held.has(address))
       return {
         name,
@@ -36,6 +40,7 @@ export function describeInterfaces(
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
         ...(routers.length === 0 ? {} : { routers: [...routers] }),
         isDefaultRoute,
+        ...(isIPv6Unrouted ? { isIPv6Unrouted } : {}),
         ...(problem === undefined ? {} : { problem }),
       }
     })

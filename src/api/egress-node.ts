@@ -50,6 +50,12 @@ export const egressNodeStatus = z
             )
             .optional(),
           isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
+          isIPv6Unrouted: z
+            .boolean()
+            .describe(
+              'The IPv6 default route of the interface has a higher metric than that of another interface. The kernel does not find it for packets that must leave by this interface, so its IPv6 addresses are no egress IPs.',
+            )
+            .optional(),
           problem: z
             .enum(['Down', 'NoCarrier', 'NoEthernetHeader'])
             .describe('Why no egress traffic can use the interface now.')

@@ -12,6 +12,8 @@ export interface Gateway {
   readonly egressIps: EgressIps
   /** Whether the node has these addresses now. An egress IP that the policy sets may be missing, or on another node. */
   readonly isHolding: boolean
+  /** Its interface, which has an IPv6 address that no packet could leave with. */
+  readonly unroutedIpv6?: string
   /** Its interface carries no traffic now. */
   readonly outage?: Outage
 }
@@ -96,11 +98,23 @@ function addressesOf(choice: AddressChoice, node: WorldNode, interfaces: Interfa
   const found = interfaces.find((each) =>
     choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
   )
-  return { egressIps: firstAddresses(found?.addresses ?? []), isHolding: true }
+  const egressIps = firstAddresses(found?.addresses ?? [])
+  if (found?.isIPv6Unrouted !== true || egressIps[6] === undefined) return { egressIps, isHolding: true }
+  const { 6: _unrouted, ...routed } = egressIps
+  return { egressIps: routed, isHolding: true, unroutedIpv6: found.name }
 }
 
 export function isCalled({ name, alternativeNames = [] }: NodeInterface, called: string): boolean {
   return name === called || alternativeNames.includes(called)
+}
+
+/** What to do about it, of each gateway. */
+export function unroutedIpv6Remedies(gateways: readonly Gateway[]): readonly string[] {
+  return gateways.flatMap(({ node, unroutedIpv6 }) =>
+    unroutedIpv6 === undefined
+      ? []
+      : `The IPv6 default route of interface ${unroutedIpv6} of node ${node.name} has a higher metric than another one, so the kernel does not find it. Give both the same metric.`,
+  )
 }
 
 /** The first IPv4 address and the first IPv6 address. Link-local addresses do not count. */

@@ -60,6 +60,23 @@ test('the summary names the gateways that new connections use, with their egress
   })
 })
 
+/** Interfaces net0 of these nodes have an IPv6 default route that the kernel does not find. */
+function withUnroutedIpv6(...names: readonly string[]) {
+  return world().egressNodes.map((each) =>
+    names.includes(each.metadata.name)
+      ? {
+          ...each,
+          status: {
+            ...each.status,
+            interfaces: (each.status?.interfaces ?? []).map((of) =>
+              of.name === 'net0' ? { ...of, isIPv6Unrouted: true } : of,
+            ),
+          },
+        }
+      : each,
+  )
+}
+
 describe('a policy’s status', () => {
   const cases: readonly { name: string; world: Partial<World>; expect: readonly string[] }[] = [
     {
@@ -145,6 +162,40 @@ describe('a policy’s status', () => {
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.9.9',
         'isovalent.com/IPAMRequestSatisfied=False PoolExhausted: egressCIDRs has no address left for worker4. Add addresses to egressCIDRs, or lower maxGatewayNodes.',
+      ],
+    },
+    {
+      name: 'says why an IPv6 address is no egress IP',
+      world: {
+        nodes: world().nodes.map((each) => ({
+          ...each,
+          podCIDRs: [prefix('10.244.0.0/16'), prefix('fd00::/64')],
+        })),
+        isovalentPolicies: [isovalentPolicy('p', { destinationCIDRs: ['2001:db8::/32', '203.0.113.0/24'] })],
+        egressNodes: withUnroutedIpv6('worker3', 'worker4'),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42, worker4 with 172.18.0.43',
+        'DropsFamily=True NoIPv6EgressIP: destinationCIDRs has IPv6 prefixes, but no gateway has an IPv6 egress IP. IPv6 traffic to them is dropped. The IPv6 default route of interface net0 of node worker3 has a higher metric than another one, so the kernel does not find it. Give both the same metric. The IPv6 default route of interface net0 of node worker4 has a higher metric than another one, so the kernel does not find it. Give both the same metric.',
+      ],
+    },
+    {
+      name: 'is not ready if the only addresses are IPv6 ones that no packet could leave with',
+      world: {
+        isovalentPolicies: [isovalentPolicy('p', { destinationCIDRs: ['2001:db8::/32'] })],
+        egressNodes: withUnroutedIpv6('worker3', 'worker4').map((each) => ({
+          ...each,
+          status: {
+            ...each.status,
+            interfaces: (each.status?.interfaces ?? []).map((of) => ({
+              ...of,
+              addresses: of.addresses.filter((text) => text.includes(':')),
+            })),
+          },
+        })),
+      },
+      expect: [
+        'Ready=False NoEgressIP: The IPv6 default route of interface net0 of node worker3 has a higher metric than another one, so the kernel does not find it. Give both the same metric. The IPv6 default route of interface net0 of node worker4 has a higher metric than another one, so the kernel does not find it. Give both the same metric.',
       ],
     },
     {

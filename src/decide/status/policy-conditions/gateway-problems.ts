@@ -1,6 +1,13 @@
 import type { NodeInterface } from '../../../api/egress-node.ts'
 import { sharingNeeds } from '../../gateways/dedicated-addresses.ts'
-import { type Exits, type Gateway, hasEgressIp, isCalled, openGateways } from '../../gateways/gateways.ts'
+import {
+  type Exits,
+  type Gateway,
+  hasEgressIp,
+  isCalled,
+  openGateways,
+  unroutedIpv6Remedies,
+} from '../../gateways/gateways.ts'
 import type { AddressChoice, Policy } from '../../policies/policies.ts'
 import type { Served } from '../../pools/pool-decisions.ts'
 import type { ReasonOf } from '../conditions.ts'
@@ -50,11 +57,14 @@ export function exitProblems(seen: ExitsSeen): readonly Problem[] {
 
 /** Why a gateway has no egress IP, and the remedy. */
 function explainNoAddress(
-  { node: { name } }: Gateway,
+  gateway: Gateway,
   choice: AddressChoice,
   field: string,
   { isChained, reported }: ExitsSeen,
 ): string {
+  const { name } = gateway.node
+  const [unrouted] = unroutedIpv6Remedies([gateway])
+  if (unrouted !== undefined) return unrouted
   const interfaces = reported.get(name)
   if (interfaces === undefined)
     return `Node ${name} has not reported its interfaces yet. Check that its agent runs.`

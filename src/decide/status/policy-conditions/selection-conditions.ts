@@ -1,5 +1,5 @@
 import { familyOfPrefix } from '../../../net/prefix.ts'
-import { type Exits, hasEgressIp } from '../../gateways/gateways.ts'
+import { type Exits, hasEgressIp, unroutedIpv6Remedies } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import type { TimelessCondition } from '../conditions.ts'
 
@@ -48,10 +48,15 @@ export function familyConditions(
       gateways.length > 0 &&
       gateways.every(({ egressIps }) => egressIps[family] === undefined),
   )
+  const remedies = unroutedIpv6Remedies(exits.flat())
+  const remedyOf = (family: 4 | 6): string =>
+    family === 6 && remedies.length > 0
+      ? remedies.join(' ')
+      : `Add an IPv${family} address to a gateway, or remove the prefixes.`
   return missing.map((family) => ({
     type: 'DropsFamily',
     status: 'True',
     reason: family === 4 ? 'NoIPv4EgressIP' : 'NoIPv6EgressIP',
-    message: `destinationCIDRs has IPv${family} prefixes, but no gateway has an IPv${family} egress IP. IPv${family} traffic to them is dropped. Add an IPv${family} address to a gateway, or remove the prefixes.`,
+    message: `destinationCIDRs has IPv${family} prefixes, but no gateway has an IPv${family} egress IP. IPv${family} traffic to them is dropped. ${remedyOf(family)}`,
   }))
 }
