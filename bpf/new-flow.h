@@ -121,7 +121,8 @@ static __noinline enum verdict make_flow(const struct packet *packet, const stru
 	struct address egress_ip = {};
 	enum verdict verdict;
 
-	verdict = choose_address(packet, journey, &egress_ip) ?:
+	verdict = check_network_policies(packet, journey->pod) ?:
+		  choose_address(packet, journey, &egress_ip) ?:
 		  make_mapping(&packet->flow, &egress_ip, policy, purpose, journey->now);
 	return verdict == CONTINUE ? CONTINUE : refuse_flow(policy, &egress_ip, verdict);
 }

@@ -73,7 +73,7 @@ export class Agent {
         egressNode: (change) => concernsNode(change, this.#ports.isWaiting),
         egressAddress: (change) => concernsTables(change, this.#decided?.tables),
       },
-      watchesNetworkPolicies: configuration.isChained && configuration.networkPolicies === 'refuse',
+      watchesNetworkPolicies: configuration.networkPolicies !== 'bypass',
     })
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)

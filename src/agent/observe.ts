@@ -43,7 +43,7 @@ interface ObservationOptions {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
   }
-  /** In chained mode, unless NetworkPolicies are bypassed. Otherwise the agent needs no right to read them. */
+  /** Unless they are bypassed. Then the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
 }
 

@@ -10,9 +10,13 @@ const overlay = { ifindex: 9, mac: '02:00:00:00:00:01', mtu: 1450 }
 
 function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: string])[]): Tables {
   return {
-    podsByIp: new Map(pods.map(([ip, policySet, podUid]) => [address(ip), { policySet, podUid }])),
+    podsByIp: new Map(
+      pods.map(([ip, policySet, podUid]) => [address(ip), { policySet, networkSet: 7n, podUid }]),
+    ),
     cluster: new Map(),
     rules: new Map(),
+    networkRules: new Map(),
+    portLists: new Map(),
     groups: new Map(),
     egressIps: new Map(),
     ownerless: new Set(),
@@ -46,7 +50,7 @@ function attachment(uid: string, ip: string, isWired = true): Attachment {
 
 const none = { lingering: new Map(), bound: new Map() }
 
-test('a pod has the policy set that was decided for it', () => {
+test('a pod has the sets that were decided for it', () => {
   const plan = planDatapath(
     tables([['10.244.1.2', 42n, 'a']]),
     [attachment('a', '10.244.1.2')],
@@ -54,8 +58,12 @@ test('a pod has the policy set that was decided for it', () => {
     none,
   )
   assert.deepEqual(
-    [...plan.pods.values()].map(({ policySet, isQuarantined }) => ({ policySet, isQuarantined })),
-    [{ policySet: 42n, isQuarantined: false }],
+    [...plan.pods.values()].map(({ policySet, networkSet, isQuarantined }) => ({
+      policySet,
+      networkSet,
+      isQuarantined,
+    })),
+    [{ policySet: 42n, networkSet: 7n, isQuarantined: false }],
   )
 })
 

@@ -45,6 +45,8 @@ export function planDatapath(
     groups: tables.groups,
     cluster: tables.cluster,
     rules: tables.rules,
+    networkRules: tables.networkRules,
+    portLists: tables.portLists,
     pods: new Map(attachments.flatMap((attachment) => podEntries(tables, attachment))),
   }
 }
@@ -60,6 +62,7 @@ function podEntries(tables: Tables, attachment: Attachment): readonly (readonly 
       address,
       {
         policySet: isKnown ? decided.policySet : 0n,
+        networkSet: isKnown ? decided.networkSet : 0n,
         sinceNs,
         ifindex: wired.ifindex,
         mac: wired.mac,

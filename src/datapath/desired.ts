@@ -2,6 +2,7 @@ import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { keyString, type RawEntries } from './maps/maps.ts'
 import type { TableCodec } from './tables/map-layout.ts'
+import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-tables.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
@@ -17,6 +18,9 @@ export interface Desired {
   readonly cluster: ReadonlyMap<Prefix, ClusterEntry>
   /** By policy set, then by destination. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>
+  /** By set of NetworkPolicies, then by destination. */
+  readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRuleEntry>>
+  readonly portLists: ReadonlyMap<bigint, readonly PortRangeEntry[]>
   readonly pods: ReadonlyMap<Address, Pod>
 }
 
@@ -25,7 +29,8 @@ export interface Desired {
  * what points at it. Deletions go the other way, so that no packet ever follows a pointer into nothing.
  */
 export const writeOrder = [
-  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules', 'pods',
+  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
+  'port_lists', 'network_rules', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
@@ -45,6 +50,8 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     groups: encodeAll(codecs.groups, desired.groups),
     cluster: encodeAll(codecs.cluster, desired.cluster),
     rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
+    port_lists: encodeAll(codecs.port_lists, desired.portLists),
+    network_rules: encodeAll(codecs.network_rules, flattenNetworkRules(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),
   }
 }
@@ -62,4 +69,9 @@ function* slotHolders(nodes: Desired['nodes']): Generator<readonly [number, Addr
 function* flattenRules(rules: Desired['rules']) {
   for (const [policySet, byDestination] of rules)
     for (const [destination, rule] of byDestination) yield [{ policySet, destination }, rule] as const
+}
+
+function* flattenNetworkRules(sets: Desired['networkRules']) {
+  for (const [networkSet, byDestination] of sets)
+    for (const [destination, rule] of byDestination) yield [{ networkSet, destination }, rule] as const
 }

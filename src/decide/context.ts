@@ -23,7 +23,7 @@ export interface Context {
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
   readonly nodeLabels: ReadonlyMap<string, Labels>
-  /** The NetworkPolicies for whose sake a pod's claimed packets are dropped. */
+  /** The NetworkPolicies that restrict what a pod sends. */
   readonly restrictions: ReturnType<typeof restrictionsOf>
 }
 

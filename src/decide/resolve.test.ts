@@ -635,7 +635,7 @@ describe('the cluster', () => {
       settings: {
         slots: 512,
         isChained: false,
-        networkPolicies: 'refuse',
+        networkPolicies: 'enforce',
         stackCIDRs: [prefix('10.96.0.0/12')],
         nonMasqueradeCIDRs: [prefix('192.168.0.0/16')],
         ports: allPorts,

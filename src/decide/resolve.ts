@@ -21,8 +21,9 @@ import type { World } from './world.ts'
 export function resolve(world: World): Tables {
   const context = gatherContext(world)
   const egressIps = resolveEgressIps(context)
+  const { networkProblems, ...pods } = resolvePods(context)
   return {
-    ...resolvePods(context),
+    ...pods,
     egressIps,
     ownerless: ownerlessAddresses(context.exits),
     pools: resolvePools(context, egressIps),
@@ -31,7 +32,7 @@ export function resolve(world: World): Tables {
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),
-    refusals: listRefusals(context),
+    refusals: listRefusals(context, networkProblems),
     self: describeSelf(context),
   }
 }

@@ -1,6 +1,7 @@
 import type { SelectedPods } from '../api/egress-node.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { ProtocolPorts } from './policies/network-ports.ts'
 
 /**
  * What every table of this node's datapath must hold, in terms of addresses and names; `datapath/` turns it into bytes.
@@ -8,11 +9,15 @@ import type { Prefix } from '../net/prefix.ts'
  * and an id never changes its meaning.
  */
 export interface Tables {
-  /** By pod IP: the policy set of each of this node's pods; 0n where no policy selects it. */
-  readonly podsByIp: ReadonlyMap<Address, { readonly policySet: bigint; readonly podUid: string }>
+  /** By pod IP, of each of this node's pods. */
+  readonly podsByIp: ReadonlyMap<Address, PodEntry>
   readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
   /** By policy set, then by destination prefix. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
+  /** By set of NetworkPolicies, then by destination prefix: what the pods that they restrict may send outside the cluster. */
+  readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRule>>
+  /** By id: the ports that a network rule allows. Never empty. */
+  readonly portLists: ReadonlyMap<bigint, readonly ProtocolPorts[]>
   /** By group id. */
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
@@ -29,10 +34,23 @@ export interface Tables {
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
   /** For people: by policy, how many of this node's pods it selects. */
   readonly selected: readonly SelectedPods[]
-  /** For people: pods whose packets are dropped because NetworkPolicies could not hold for them; by pod. */
+  /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */
   readonly refusals: readonly Refusal[]
   readonly self: Self
 }
+
+export interface PodEntry {
+  /** 0n: no policy selects it. */
+  readonly policySet: bigint
+  /** 0n: no NetworkPolicy restricts what it sends outside the cluster. */
+  readonly networkSet: bigint
+  readonly podUid: string
+}
+
+export type NetworkRule =
+  | { readonly action: 'deny' }
+  | { readonly action: 'allow' }
+  | { readonly action: 'allowPorts'; readonly portList: bigint }
 
 /** Egress IPs open to new flows; at most 256 together. */
 export interface Group {
@@ -68,6 +86,8 @@ export interface Refusal {
   readonly pod: string
   readonly networkPolicies: readonly string[]
   readonly policies: readonly string[]
+  /** What of the NetworkPolicies cannot be evaluated. Empty: all that egress policies select is refused, as configured. */
+  readonly problems: readonly string[]
 }
 
 export interface EgressIp {

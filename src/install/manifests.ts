@@ -31,11 +31,6 @@ const readRules = [
 const agentRules = [
   ...readRules,
   { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] },
-]
-
-/** In chained mode, the agent must know the NetworkPolicies that cannot be enforced on gateway traffic. */
-const chainedAgentRules = [
-  ...agentRules,
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
 ]
 
@@ -65,13 +60,12 @@ const leaseRules = [
 
 /** All objects of an install, in the order in which they are applied. */
 export function renderInstall(configMap: Readonly<Record<string, string>>, names: Names): Manifest[] {
-  const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
   return [
     ...(renderCrds() as Manifest[]),
     ...['sallyport-agent', 'sallyport-operator'].map((name) =>
       labelled('v1', 'ServiceAccount', name, {}, namespace),
     ),
-    ...clusterRole('sallyport-agent', isChained ? chainedAgentRules : agentRules),
+    ...clusterRole('sallyport-agent', agentRules),
     ...clusterRole('sallyport-operator', operatorRules),
     labelled(`${rbac}/v1`, 'Role', 'sallyport-operator', { rules: leaseRules }, namespace),
     labelled(

@@ -1,5 +1,5 @@
 import type { Address } from '../../net/address.ts'
-import { type Prefix, parsePrefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
+import { type Prefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
 import type { Btf } from '../layout/btf.ts'
 import {
   address,
@@ -16,6 +16,8 @@ import {
   u64Halves,
 } from '../layout/codec.ts'
 import { type Decoded, soleKey } from './map-layout.ts'
+import { networkPolicyTables } from './network-policy-tables.ts'
+import { prefixFrom } from './trie-prefix.ts'
 
 /** A pod's policy set, where a policy set sends a destination, and which egress IPs that leaves from. */
 export const policyTables = (btf: Btf) => ({
@@ -23,6 +25,7 @@ export const policyTables = (btf: Btf) => ({
   cluster: { key: clusterKeyCodec(btf), value: clusterCodec(btf) },
   rules: { key: ruleKeyCodec(btf), value: ruleCodec(btf) },
   groups: { key: soleKey(btf, 'groups', u64), value: groupCodec(btf) },
+  ...networkPolicyTables(btf),
 })
 
 export type Pod = Decoded<typeof podCodec>
@@ -55,6 +58,8 @@ const podCodec = (btf: Btf) =>
     {
       /** 0n: no policy selects it. */
       policySet: u64,
+      /** 0n: no NetworkPolicy restricts its egress. */
+      networkSet: u64,
       /** CLOCK_MONOTONIC, when the pod got the address. An older mapping belongs to the pod that had it before. */
       sinceNs: u64,
       /** The host side of its veth. */
@@ -66,14 +71,6 @@ const podCodec = (btf: Btf) =>
     },
     { quarantined: 'isQuarantined' },
   )
-
-/** Tries compare the 128 bits from the left. An IPv4 prefix is 96 bits longer there than as people write it. */
-function prefixFrom(from: Address, length128: number): Prefix {
-  const isIpv4 = !from.includes(':') && length128 >= 96
-  const prefix = parsePrefix(isIpv4 ? `${from}/${length128 - 96}` : `${from}/${length128}`)
-  if (prefix === undefined) throw new Error(`a trie holds the impossible prefix ${from}/${length128}`)
-  return prefix
-}
 
 export function clusterKeyCodec(btf: Btf): Codec<Prefix> {
   const inner = codec(btf.struct('cluster_key'), { prefix_length: u32, address })

@@ -26,7 +26,7 @@ const policyConditions = {
   'isovalent.com/IPAMRequestSatisfied': ['noreason', 'PoolExhausted'],
   EgressCIDRsOverlap: ['OlderPolicyWins'],
   Shadowed: ['OlderPolicyWins'],
-  PodsRefused: ['NetworkPolicy'],
+  PodsRefused: ['NetworkPolicy', 'NetworkPolicyUnclear'],
   NodesWithoutAddress: ['NoInternalIP'],
   LikelyMistake: ['SeeMessage'],
 } as const
