@@ -29,6 +29,28 @@ const p = (text: string): Prefix => parsePrefix(text) as Prefix
 
 const noOwners: readonly undefined[] = Array.from({ length: 4096 })
 
+const networkPolicies = {
+  networkRules: new Map([
+    [
+      2n ** 63n + 9n,
+      new Map([
+        [p('0.0.0.0/0'), { action: 'deny' }],
+        [p('198.51.100.0/24'), { action: 'allowPorts', portList: 2n ** 63n + 8n }],
+        [p('2001:db8::/32'), { action: 'allow' }],
+      ]),
+    ],
+  ]),
+  portLists: new Map([
+    [
+      2n ** 63n + 8n,
+      [
+        { protocol: 6, first: 443, last: 444 },
+        { protocol: 17, first: 0, last: 65535 },
+      ],
+    ],
+  ]),
+}
+
 function desired(changes: Partial<Desired> = {}): Desired {
   return {
     self: {
@@ -72,25 +94,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
         ]),
       ],
     ]),
-    networkRules: new Map([
-      [
-        2n ** 63n + 9n,
-        new Map([
-          [p('0.0.0.0/0'), { action: 'deny' }],
-          [p('198.51.100.0/24'), { action: 'allowPorts', portList: 2n ** 63n + 8n }],
-          [p('2001:db8::/32'), { action: 'allow' }],
-        ]),
-      ],
-    ]),
-    portLists: new Map([
-      [
-        2n ** 63n + 8n,
-        [
-          { protocol: 6, first: 443, last: 444 },
-          { protocol: 17, first: 0, last: 65535 },
-        ],
-      ],
-    ]),
+    ...networkPolicies,
     pods: new Map([
       [
         a('10.244.0.5'),

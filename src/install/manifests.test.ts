@@ -330,7 +330,7 @@ test('the probes of agent and clean-up use the configured port', () => {
   assert.deepEqual(cleanUp.spec.template.spec.containers[0]?.command?.slice(-2), ['--stay', '19787'])
 })
 
-test('the agent can read NetworkPolicies only in chained mode', () => {
+test('the agent can read NetworkPolicies in both modes', () => {
   const may = (set: Readonly<Record<string, string>>): boolean =>
     render(defaultNames, set).some(
       ({ kind, metadata, rules }) =>
@@ -339,7 +339,7 @@ test('the agent can read NetworkPolicies only in chained mode', () => {
         JSON.stringify(rules).includes('networkpolicies'),
     )
   assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }))
-  assert.ok(!may({}))
+  assert.ok(may({}))
 })
 
 test('the agent mounts the CNI result cache of the other plugin only in chained mode', () => {

@@ -13,7 +13,7 @@ test('a refused pod is named with its NetworkPolicy, its egress policy and the w
   const [told = '', ...more] = describeRefusals([refusal('xwing')])
   assert.deepEqual(more, [])
   assert.match(told, /^NetworkPolicy default\/deny restricts the egress of pod default\/xwing\./)
-  assert.match(told, /or from CiliumEgressGatewayPolicy outpost, /)
+  assert.match(told, /or from CiliumEgressGatewayPolicy outpost\./)
   assert.match(told, /set cni\.networkPolicies=enforce/)
 })
 
