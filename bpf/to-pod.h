@@ -12,16 +12,28 @@ static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct p
 }
 
 /*
- * Keeps the connection in `inbound` as the pod will answer it. The table forgets the oldest, so it has no room to lose to
- * traffic from within the cluster, which no policy ever selects.
+ * The table forgets the oldest, so it has no room to lose to traffic from within the cluster, which no policy ever selects, nor
+ * to what is only routed to a pod that NetworkPolicies do not restrict.
  */
+static __always_inline bool is_worth_keeping(const struct packet *packet)
+{
+	struct cluster_destination *sender = find_in_cluster(&packet->sender);
+	struct pod *pod;
+
+	if (!sender || sender->kind != CLUSTER_ROUTED)
+		return !sender;
+	pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+	return pod && pod->network_set;
+}
+
+/* Keeps the connection in `inbound` as the pod will answer it. */
 static __noinline enum verdict keep_inbound(const struct packet *packet)
 {
 	struct inbound connection = { .last_ns = now_ns() };
 	struct flow_key key = packet->flow;
 	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
 
-	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || find_in_cluster(&packet->sender))
+	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || !is_worth_keeping(packet))
 		return PASS_TO_STACK;
 	key.source = packet->flow.destination;
 	key.destination = packet->flow.source;

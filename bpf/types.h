@@ -136,7 +136,7 @@ struct pod {
 	__u32 reserved;
 };
 
-/* Key of the LPM `cluster`: destinations in the cluster, to which no policy applies. */
+/* Key of the LPM `cluster`: destinations to which no egress policy applies. */
 struct cluster_key {
 	__u32 prefix_length;	/* of the 128 bits */
 	struct address address;
@@ -147,6 +147,7 @@ enum cluster_kind {
 	CLUSTER_HOST,		/* this node itself: each of its addresses */
 	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
 	CLUSTER_PODS,		/* pods of another node, through the tunnel: the node has a route to them */
+	CLUSTER_ROUTED,		/* outside the cluster, and left to the stack untranslated; not in chained mode */
 };
 
 struct cluster_destination {

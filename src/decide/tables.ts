@@ -68,6 +68,8 @@ export type ClusterDestination =
   | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
   | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' }
+  /** Outside the cluster, and left to the stack untranslated. Stand-alone, NetworkPolicies hold for it. */
+  | { readonly kind: 'routed' }
 
 export type Rule =
   | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }

@@ -36,7 +36,8 @@ function restricted(node: NodeUnderTest, egresses: readonly (readonly NaiveEgres
   )
   const tables = standardTables(node)
   const pods = new Map([...tables.pods].map(([ip, pod]) => [ip, { ...pod, networkSet: id }]))
-  return { ...tables, ...sets.tables, pods }
+  const cluster = new Map([...tables.cluster, [prefix('192.0.2.0/24'), { kind: 'routed' }] as const])
+  return { ...tables, ...sets.tables, pods, cluster }
 }
 
 const partner: readonly NaiveEgress[] = [
@@ -48,6 +49,7 @@ const partner: readonly NaiveEgress[] = [
     ],
   },
   { to: [{ ipBlock: { cidr: '198.51.100.0/24' } }] },
+  { to: [{ ipBlock: { cidr: '192.0.2.128/25' } }], ports: [{ port: 443 }] },
 ]
 
 const pod = (destination: string, fields = {}) => ipv4('10.244.1.7', destination, fields)
@@ -80,7 +82,7 @@ describe('a pod that NetworkPolicies restrict', { skip }, () => {
     { name: 'sends no ICMP where a rule has ports', packet: pod('203.0.113.9').echo('request', 77), verdict: refused },
     { name: 'sends ICMP where a rule has none', packet: pod('198.51.100.9').echo('request', 77), verdict: 'SENT_TO_WORLD' },
     { name: 'does not reach what is excepted', packet: pod('203.0.113.129').tcp(40000, 443, syn), verdict: refused },
-    { name: 'does not reach what no rule names', packet: pod('192.0.2.9').tcp(40000, 443, syn), verdict: refused },
+    { name: 'does not reach what no rule names', packet: pod('8.8.8.8').tcp(40000, 443, syn), verdict: refused },
     { name: 'does not reach the other family', packet: ipv6('fd00:1::7', '2001:db8:ffff::9').tcp(40000, 443, syn), verdict: refused },
     { name: 'reaches what is allowed with the address of its node, if no egress policy selects it', device: 'pod8', packet: other('203.0.113.9').tcp(40000, 443, syn), verdict: 'SENT_TO_WORLD_MASQUERADED' },
     { name: 'reaches nothing else with it', device: 'pod8', packet: other('203.0.113.9').tcp(40000, 80, syn), verdict: refused },
@@ -94,10 +96,29 @@ describe('a pod that NetworkPolicies restrict', { skip }, () => {
   for (const { name, device, packet: sent, verdict } of cases)
     test(name, () => assert.equal(verdictOf(sent, device), verdict))
 
+  test('reaches what is routed untranslated by the same rules, with every packet of a connection', () => {
+    assert.equal(verdictOf(pod('192.0.2.129').tcp(40000, 443, syn)), 'PASS_TO_STACK')
+    assert.equal(verdictOf(pod('192.0.2.129').tcp(40000, 443, ack)), 'PASS_TO_STACK')
+    assert.equal(verdictOf(pod('192.0.2.129').tcp(40000, 80, syn)), refused)
+    assert.equal(verdictOf(pod('192.0.2.9').tcp(40000, 443, ack)), refused)
+  })
+
+  test('leaves no trace of connections from where packets are routed, unless it is restricted', async () => {
+    await node.datapath.apply({ ...restricted(node, [partner]), pods: standardTables(node).pods })
+    send(node, 'to_pod', node.devices.pod7, ipv4('192.0.2.9', '10.244.1.7').tcp(50000, 8080, syn))
+    assert.deepEqual([...node.datapath.tables.inbound.entries()], [])
+    assert.equal(verdictOf(pod('192.0.2.9').tcp(40000, 443, syn)), 'PASS_TO_STACK')
+  })
+
   test('replies to a connection from outside, whatever its rules say', () => {
-    const request = ipv4('192.0.2.9', '10.244.1.7').tcp(50000, 8080, syn)
-    assert.equal(send(node, 'to_pod', node.devices.pod7, request).verdict, 'PASS_TO_STACK')
-    assert.equal(verdictOf(pod('192.0.2.9').tcp(8080, 50000, { flags: ['SYN', 'ACK'] })), 'PASS_REPLY')
+    for (const [from, verdict] of [
+      ['8.8.8.8', 'PASS_REPLY'],
+      ['192.0.2.9', 'PASS_TO_STACK'],
+    ] as const) {
+      const request = ipv4(from, '10.244.1.7').tcp(50000, 8080, syn)
+      assert.equal(send(node, 'to_pod', node.devices.pod7, request).verdict, 'PASS_TO_STACK')
+      assert.equal(verdictOf(pod(from).tcp(8080, 50000, { flags: ['SYN', 'ACK'] })), verdict)
+    }
   })
 
   test('keeps its open connection when its NetworkPolicies change, and opens no other', async () => {

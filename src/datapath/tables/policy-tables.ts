@@ -33,7 +33,7 @@ export type Pod = Decoded<typeof podCodec>
 export type ClusterEntry =
   | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
   | { readonly kind: 'host'; readonly carriesFlows?: true }
-  | { readonly kind: 'stack' }
+  | { readonly kind: 'stack' | 'routed' }
 
 interface RuleKey {
   readonly policySet: bigint
@@ -86,6 +86,7 @@ const clusterKinds = [
   ['pods', 'CLUSTER_PODS'],
   ['host', 'CLUSTER_HOST'],
   ['stack', 'CLUSTER_STACK'],
+  ['routed', 'CLUSTER_ROUTED'],
 ] as const
 
 function clusterCodec(btf: Btf): Codec<ClusterEntry> {
@@ -100,12 +101,12 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
     inner,
     (entry: ClusterEntry) => ({
       kind: clusterKinds.find(([kind]) => kind === entry.kind)?.[1] ?? 'CLUSTER_STACK',
-      carries_flows: entry.kind !== 'stack' && entry.carriesFlows === true,
+      carries_flows: 'carriesFlows' in entry && entry.carriesFlows === true,
       node: 'tunnelAddress' in entry ? entry.tunnelAddress : nowhere,
     }),
     (entry) => {
       const kind = clusterKinds.find(([, name]) => name === entry.kind)?.[0] ?? 'stack'
-      if (kind === 'stack') return { kind }
+      if (kind === 'stack' || kind === 'routed') return { kind }
       const flows = entry.carries_flows ? { carriesFlows: true as const } : {}
       return kind === 'host' ? { kind, ...flows } : { kind, tunnelAddress: entry.node, ...flows }
     },
