@@ -13,13 +13,23 @@ static __always_inline bool is_for_flow(const struct cluster_destination *destin
 	return destination->carries_flows && !is_nobodys(find_owner(packet));
 }
 
+/* No mapping tells a new flow from an open one here, so each packet is checked, unless the far end has sent something before. */
+static __noinline enum verdict pass_routed(const struct packet *packet, const struct journey *journey)
+{
+	if (may_send(journey->pod->network_set, &packet->flow) ||
+	    is_inbound_reply(packet, journey->pod, journey->now))
+		return PASS_TO_STACK;
+	return DROP_NETWORK_POLICY;
+}
+
 /*
  * Sends a packet to a pod, a node or a Service of the cluster. No policy applies to these destinations, and the program does
  * not translate the packet. Beside kube-proxy, the stack forwards all such packets: those for pods into the tunnel, those for
  * nodes through to_world, which puts them into the tunnel. The program does not change the hop limit, because a pod that gets a
  * neighbour discovery message with a hop limit of 255 takes its sender for a neighbour.
  */
-static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet)
+static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct packet *packet,
+						 const struct journey *journey)
 {
 	struct cluster_destination *destination;
 	struct address node;
@@ -36,6 +46,8 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 		return CONTINUE;
 	if (destination->kind == CLUSTER_HOST)
 		return PASS_TO_HOST;
+	if (destination->kind == CLUSTER_ROUTED)
+		return pass_routed(packet, journey);
 	if (chained || destination->kind == CLUSTER_STACK)
 		return PASS_TO_STACK;
 	if (packet->is_of_link)
@@ -121,7 +133,8 @@ static __noinline enum verdict make_flow(const struct packet *packet, const stru
 	struct address egress_ip = {};
 	enum verdict verdict;
 
-	verdict = choose_address(packet, journey, &egress_ip) ?:
+	verdict = check_network_policies(packet, journey->pod) ?:
+		  choose_address(packet, journey, &egress_ip) ?:
 		  make_mapping(&packet->flow, &egress_ip, policy, purpose, journey->now);
 	return verdict == CONTINUE ? CONTINUE : refuse_flow(policy, &egress_ip, verdict);
 }
@@ -141,7 +154,7 @@ static __always_inline enum verdict open_flow(struct __sk_buff *skb, struct pack
 {
 	if (journey->mapping)
 		return CONTINUE;
-	return send_within_cluster(skb, packet) ?:
+	return send_within_cluster(skb, packet, journey) ?:
 	       pass_inbound_reply(packet, journey) ?:
 	       find_policy(packet, journey) ?:
 	       check_opening(packet, journey) ?:

@@ -49,6 +49,7 @@
 #include "verdict.h"
 #include "cluster.h"
 #include "policy.h"
+#include "network-policy.h"
 #include "holder.h"
 #include "mapping.h"
 #include "port.h"

@@ -11,23 +11,32 @@ static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct p
 	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
 }
 
-/* A Service that leads out of the cluster has an address in the cluster, and a policy may select its endpoints. */
-static __always_inline bool is_from_cluster(const struct packet *packet)
+/*
+ * The table forgets the oldest, so it has no room to lose to traffic from within the cluster, which no policy ever selects, nor
+ * to what is only routed to a pod that NetworkPolicies do not restrict. A Service that leads out of the cluster has an
+ * address in the cluster, and a policy may select its endpoints.
+ */
+static __always_inline bool is_worth_keeping(const struct packet *packet)
 {
-	return find_in_cluster(&packet->sender) && !(chained && is_from_service(packet));
+	struct cluster_destination *sender = find_in_cluster(&packet->sender);
+	struct pod *pod;
+
+	if (!sender || (chained && is_from_service(packet)))
+		return true;
+	if (sender->kind != CLUSTER_ROUTED)
+		return false;
+	pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+	return pod && pod->network_set;
 }
 
-/*
- * Keeps the connection in `inbound` as the pod will answer it. The table forgets the oldest, so it has no room to lose to
- * traffic from within the cluster, which no policy ever selects.
- */
+/* Keeps the connection in `inbound` as the pod will answer it. */
 static __noinline enum verdict keep_inbound(const struct packet *packet)
 {
 	struct inbound connection = { .last_ns = now_ns() };
 	struct flow_key key = packet->flow;
 	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
 
-	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || is_from_cluster(packet))
+	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || !is_worth_keeping(packet))
 		return PASS_TO_STACK;
 	key.source = packet->flow.destination;
 	key.destination = packet->flow.source;

@@ -13,6 +13,9 @@ enum limits {
 	MAX_PODS = 1024,		/* of one node; kubelet's default limit is 110, 250 on large nodes */
 	MAX_CLUSTER_PREFIXES = 65536,	/* two or three for each node, and Services */
 	MAX_RULES = 131072,		/* prefixes of all policy sets together */
+	MAX_NETWORK_RULES = 131072,	/* prefixes of all sets of NetworkPolicies together, during a change both old and new */
+	MAX_PORT_LISTS = 8192,
+	MAX_PORT_RANGES = 32,		/* of a list; a new flow compares its port with each */
 	MAX_GROUPS = 16384,
 	MAX_GROUP_MEMBERS = 256,	/* egress IPs open to a new flow of one group */
 	GROUP_TRIES = 16,		/* egress IPs that a new flow tries, by rank and kind of gateway */
@@ -102,7 +105,7 @@ enum verdict {
 	DROP_LOOP,			/* a gateway believes that this node owns the port; this node believes that another does */
 	DROP_POLICY_INVALID,		/* the policy cannot be honoured for another reason */
 	DROP_INTERNAL,			/* a helper of the kernel failed */
-	DROP_NETWORK_POLICY,		/* a NetworkPolicy restricts the pod, and could not be enforced on the way through a gateway */
+	DROP_NETWORK_POLICY,		/* no NetworkPolicy that selects the pod allows the flow, or the agent is to refuse such pods */
 	DROP_TUNNEL_PORT,		/* a datagram to the tunnel's port that would pass for a node's, or that comes from outside */
 	DROP_VLAN,			/* it has a VLAN tag, which would lead into another network */
 	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
@@ -131,6 +134,7 @@ struct address {
 /* Key of `pods`: struct address. A pod of this node. */
 struct pod {
 	__u64 policy_set;	/* 0: no policy selects it */
+	__u64 network_set;	/* of `network_rules`; 0: no NetworkPolicy restricts its egress */
 	__u64 since_ns;		/* when the pod got the address; an older mapping belonged to another pod */
 	__u32 ifindex;		/* host side of its veth */
 	__u8 mac[6];		/* the pod's own */
@@ -139,7 +143,7 @@ struct pod {
 	__u32 reserved;
 };
 
-/* Key of the LPM `cluster`: destinations in the cluster, to which no policy applies. */
+/* Key of the LPM `cluster`: destinations to which no egress policy applies. */
 struct cluster_key {
 	__u32 prefix_length;	/* of the 128 bits */
 	struct address address;
@@ -150,6 +154,7 @@ enum cluster_kind {
 	CLUSTER_HOST,		/* this node itself: each of its addresses */
 	CLUSTER_STACK,		/* left to the kernel's stack: Services, pods of another CNI plugin */
 	CLUSTER_PODS,		/* pods of another node, through the tunnel: the node has a route to them */
+	CLUSTER_ROUTED,		/* outside the cluster, and left to the stack untranslated; not in chained mode */
 };
 
 struct cluster_destination {
@@ -176,6 +181,38 @@ struct rule {
 	__u64 policy;		/* the policy's id, for counters and flow lists */
 	__u32 action;		/* enum rule_action */
 	__u32 verdict;		/* enum verdict, with RULE_DROP */
+};
+
+/* Key of the LPM `network_rules`: to which destinations NetworkPolicies let pods send. */
+struct network_rule_key {
+	__u32 prefix_length;	/* 64 (the whole set) plus that of the 128 bits */
+	__u32 network_set[2];	/* low and high half */
+	struct address destination;
+};
+
+enum network_action {
+	NETWORK_DENY = 1,
+	NETWORK_ALLOW,		/* every protocol and port */
+	NETWORK_ALLOW_PORTS,	/* those of `port_list` */
+};
+
+/* The longest prefix says all that any NetworkPolicy allows for its addresses, so one lookup is enough. */
+struct network_rule {
+	__u64 port_list;	/* with NETWORK_ALLOW_PORTS */
+	__u32 action;		/* enum network_action */
+	__u32 reserved;
+};
+
+struct port_range {
+	__u16 first;		/* host byte order */
+	__u16 last;
+	__u16 protocol;		/* IPPROTO_* */
+};
+
+/* Key of `port_lists`: __u64 id. */
+struct port_list {
+	__u32 count;
+	struct port_range ranges[MAX_PORT_RANGES];
 };
 
 /*

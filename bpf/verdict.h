@@ -45,6 +45,7 @@ union shared_enums {
 	enum tunnel tunnel;
 	enum cluster_kind cluster_kind;
 	enum rule_action rule_action;
+	enum network_action network_action;
 	enum pool_purpose pool_purpose;
 	enum mapping_state mapping_state;
 	enum sweep_task sweep_task;

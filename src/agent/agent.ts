@@ -81,7 +81,7 @@ export class Agent {
         egressAddress: (change) => concernsTables(change, this.#decided?.tables),
       },
       watchesServices: configuration.isChained,
-      watchesNetworkPolicies: configuration.isChained && configuration.networkPolicies === 'refuse',
+      watchesNetworkPolicies: configuration.networkPolicies !== 'bypass',
     })
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)

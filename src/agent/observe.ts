@@ -60,7 +60,7 @@ interface ObservationOptions {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
   }
-  /** True in chained mode, unless NetworkPolicies are bypassed. Otherwise the agent needs no right to read them. */
+  /** Unless they are bypassed. Then the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
   /** In chained mode, where a Service may lead out of the cluster past the policies. */
   readonly watchesServices: boolean

@@ -11,10 +11,14 @@ const overlay = { ifindex: 9, mac: '02:00:00:00:00:01', mtu: 1450 }
 
 function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: string])[]): Tables {
   return {
-    podsByIp: new Map(pods.map(([ip, policySet, podUid]) => [address(ip), { policySet, podUid }])),
+    podsByIp: new Map(
+      pods.map(([ip, policySet, podUid]) => [address(ip), { policySet, networkSet: 7n, podUid }]),
+    ),
     cluster: new Map(),
     services: [],
     rules: new Map(),
+    networkRules: new Map(),
+    portLists: new Map(),
     groups: new Map(),
     egressIps: new Map(),
     ownerless: new Set(),
@@ -49,7 +53,7 @@ function attachment(uid: string, ip: string, isWired = true): Attachment {
 
 const none = { lingering: new Map(), unusable: new Set<Address>(), bound: new Map() }
 
-test('a pod has the policy set that was decided for it', () => {
+test('a pod has the sets that were decided for it', () => {
   const plan = planDatapath(
     tables([['10.244.1.2', 42n, 'a']]),
     [attachment('a', '10.244.1.2')],
@@ -57,8 +61,12 @@ test('a pod has the policy set that was decided for it', () => {
     none,
   )
   assert.deepEqual(
-    [...plan.pods.values()].map(({ policySet, isQuarantined }) => ({ policySet, isQuarantined })),
-    [{ policySet: 42n, isQuarantined: false }],
+    [...plan.pods.values()].map(({ policySet, networkSet, isQuarantined }) => ({
+      policySet,
+      networkSet,
+      isQuarantined,
+    })),
+    [{ policySet: 42n, networkSet: 7n, isQuarantined: false }],
   )
 })
 

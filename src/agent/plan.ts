@@ -53,6 +53,8 @@ export function planDatapath(
     cluster: tables.cluster,
     rules: tables.rules,
     services: tables.services,
+    networkRules: tables.networkRules,
+    portLists: tables.portLists,
     pods: new Map(attachments.flatMap((attachment) => podEntries(tables, attachment))),
   }
 }
@@ -68,6 +70,7 @@ function podEntries(tables: Tables, attachment: Attachment): readonly (readonly 
       address,
       {
         policySet: isKnown ? decided.policySet : 0n,
+        networkSet: isKnown ? decided.networkSet : 0n,
         sinceNs,
         ifindex: wired.ifindex,
         mac: wired.mac,

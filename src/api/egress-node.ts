@@ -189,10 +189,16 @@ export const egressNodeStatus = z
             .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
           pods: z.int().min(1).describe('Number of these pods on this node.'),
           example: z.string().describe('One of these pods, as namespace/name.'),
+          problem: z
+            .string()
+            .describe(
+              'What of the NetworkPolicies cannot be evaluated, and so allows nothing. Absent if all of this traffic is refused, because cni.networkPolicies is refuse.',
+            )
+            .optional(),
         }),
       )
       .describe(
-        'Egress policies whose traffic the node drops for some of its pods, because a NetworkPolicy restricts these pods and could not be enforced for that traffic.',
+        'Egress policies whose traffic the node drops for some of its pods, because a NetworkPolicy restricts these pods and cannot be evaluated, or because cni.networkPolicies is refuse.',
       )
       .optional(),
   })

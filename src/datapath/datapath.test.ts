@@ -41,6 +41,27 @@ const services: Desired['services'] = [
     ],
   },
 ]
+const networkPolicies = {
+  networkRules: new Map([
+    [
+      2n ** 63n + 9n,
+      new Map([
+        [p('0.0.0.0/0'), { action: 'deny' }],
+        [p('198.51.100.0/24'), { action: 'allowPorts', portList: 2n ** 63n + 8n }],
+        [p('2001:db8::/32'), { action: 'allow' }],
+      ]),
+    ],
+  ]),
+  portLists: new Map([
+    [
+      2n ** 63n + 8n,
+      [
+        { protocol: 6, first: 443, last: 444 },
+        { protocol: 17, first: 0, last: 65535 },
+      ],
+    ],
+  ]),
+}
 
 function desired(changes: Partial<Desired> = {}): Desired {
   return {
@@ -86,11 +107,13 @@ function desired(changes: Partial<Desired> = {}): Desired {
       ],
     ]),
     services,
+    ...networkPolicies,
     pods: new Map([
       [
         a('10.244.0.5'),
         {
           policySet: 2n ** 63n + 5n,
+          networkSet: 2n ** 63n + 9n,
           sinceNs: 1n,
           ifindex: 12,
           mac: '02:00:00:00:00:05',
@@ -105,7 +128,20 @@ function desired(changes: Partial<Desired> = {}): Desired {
 
 /** What the tables hold, read back from the kernel. */
 function held(datapath: Datapath): unknown {
-  const { self, nodes, slots, egress_ips, pools, groups, cluster, rules, services, pods } = datapath.tables
+  const {
+    self,
+    nodes,
+    slots,
+    egress_ips,
+    pools,
+    groups,
+    cluster,
+    rules,
+    services,
+    network_rules,
+    port_lists,
+    pods,
+  } = datapath.tables
   return {
     self: self.get(0),
     slots: [...slots.entries()],
@@ -116,11 +152,15 @@ function held(datapath: Datapath): unknown {
     cluster: new Map(cluster.entries()),
     rules: new Map([...rules.entries()].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
     services: [...services.entries()].map(([key, service]) => ({ ...key, ...service })),
+    networkRules: new Map(
+      [...network_rules.entries()].map(([key, rule]) => [`${key.networkSet} ${key.destination}`, rule]),
+    ),
+    portLists: new Map(port_lists.entries()),
     pods: new Map(pods.entries()),
   }
 }
 
-function expectation({ rules, ...rest }: Desired): unknown {
+function expectation({ rules, networkRules, ...rest }: Desired): unknown {
   return {
     ...rest,
     slots: [...rest.nodes]
@@ -129,6 +169,11 @@ function expectation({ rules, ...rest }: Desired): unknown {
     rules: new Map(
       [...rules].flatMap(([policySet, byDestination]) =>
         [...byDestination].map(([destination, rule]) => [`${policySet} ${destination}`, rule] as const),
+      ),
+    ),
+    networkRules: new Map(
+      [...networkRules].flatMap(([networkSet, byDestination]) =>
+        [...byDestination].map(([destination, rule]) => [`${networkSet} ${destination}`, rule] as const),
       ),
     ),
   }
@@ -192,6 +237,7 @@ test('many entries go in batches, and a full table is an error that names it', {
       a(`10.244.${index >> 8}.${index & 255}`),
       {
         policySet: 0n,
+        networkSet: 0n,
         sinceNs: 1n,
         ifindex: index,
         mac: '02:00:00:00:00:05',

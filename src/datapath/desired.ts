@@ -2,6 +2,7 @@ import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { keyString, type RawEntries } from './maps/maps.ts'
 import type { TableCodec } from './tables/map-layout.ts'
+import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-tables.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
@@ -20,6 +21,9 @@ export interface Desired {
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>
   /** Chained alone: the Services that lead out of the cluster. */
   readonly services: readonly (ServiceKey & ServiceEntry)[]
+  /** By set of NetworkPolicies, then by destination. */
+  readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRuleEntry>>
+  readonly portLists: ReadonlyMap<bigint, readonly PortRangeEntry[]>
   readonly pods: ReadonlyMap<Address, Pod>
 }
 
@@ -28,7 +32,8 @@ export interface Desired {
  * points to, and deleted before them. So no packet follows a pointer to a missing entry.
  */
 export const writeOrder = [
-  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules', 'services', 'pods',
+  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
+  'services', 'port_lists', 'network_rules', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
@@ -52,6 +57,8 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
       codecs.services,
       desired.services.map((service) => [service, service] as const),
     ),
+    port_lists: encodeAll(codecs.port_lists, desired.portLists),
+    network_rules: encodeAll(codecs.network_rules, flattenNetworkRules(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),
   }
 }
@@ -69,4 +76,9 @@ function* slotHolders(nodes: Desired['nodes']): Generator<readonly [number, Addr
 function* flattenRules(rules: Desired['rules']) {
   for (const [policySet, byDestination] of rules)
     for (const [destination, rule] of byDestination) yield [{ policySet, destination }, rule] as const
+}
+
+function* flattenNetworkRules(sets: Desired['networkRules']) {
+  for (const [networkSet, byDestination] of sets)
+    for (const [destination, rule] of byDestination) yield [{ networkSet, destination }, rule] as const
 }

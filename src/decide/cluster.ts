@@ -19,9 +19,10 @@ export function resolveCluster(
   const lingering = world.lingeringOrders
   const withFlows = (address: Address): { readonly carriesFlows?: true } =>
     egressIps.has(address) || lingering?.has(address) ? { carriesFlows: true } : {}
-  for (const prefix of [...world.settings.stackCIDRs, ...world.settings.nonMasqueradeCIDRs])
-    cluster.set(prefix, { kind: 'stack' })
-  /* If two nodes claim a prefix, this node wins, or else the first one by name. */
+  for (const prefix of world.settings.nonMasqueradeCIDRs)
+    cluster.set(prefix, { kind: world.settings.isChained ? 'stack' : 'routed' })
+  for (const prefix of world.settings.stackCIDRs) cluster.set(prefix, { kind: 'stack' })
+  /* What two nodes claim is this node's own, or else the first's by name. */
   const others = nodes.filter(({ name }) => name !== self.name).reverse()
   for (const node of others)
     for (const address of secondAddresses(node, context))

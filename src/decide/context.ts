@@ -23,7 +23,7 @@ export interface Context {
   readonly slots: ReadonlyMap<string, number>
   readonly namespaceLabels: ReadonlyMap<string, Labels>
   readonly nodeLabels: ReadonlyMap<string, Labels>
-  /** The NetworkPolicies that restrict a pod's egress. Traffic of such a pod that an egress policy selects is dropped. */
+  /** The NetworkPolicies that restrict what a pod sends. */
   readonly restrictions: ReturnType<typeof restrictionsOf>
 }
 

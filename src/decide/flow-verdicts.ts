@@ -1,6 +1,6 @@
 import type { Address } from '../net/address.ts'
 import { contains, type Prefix, prefixLength } from '../net/prefix.ts'
-import type { DropReason, Tables } from './tables.ts'
+import type { DropReason, NetworkRule, Tables } from './tables.ts'
 
 /** What the datapath does with a pod's new flow to a destination outside the cluster. */
 type FlowVerdict =
@@ -9,26 +9,52 @@ type FlowVerdict =
   | { readonly action: 'egress'; readonly egressIps: readonly Address[]; readonly policy: string | undefined }
   | { readonly action: 'drop'; readonly reason: DropReason; readonly policy: string | undefined }
 
-/** Reads the tables as the datapath does: the pod's policy set, the longest prefix, the group. */
-export function flowVerdict(tables: Tables, source: Address, destination: Address): FlowVerdict {
+interface NewFlow {
+  /** As in an IP header. Default: TCP. */
+  readonly protocol?: number
+  /** Of the destination; 0 if the protocol has none. Default: 443. */
+  readonly port?: number
+  /** What no egress policy selects is left to another CNI plugin, and so are the NetworkPolicies for it. */
+  readonly isChained?: boolean
+}
+
+/** Reads the tables as the datapath does: the pod's policy set, the longest prefix, the NetworkPolicies, the group. */
+export function flowVerdict(
+  tables: Tables,
+  source: Address,
+  destination: Address,
+  { protocol = 6, port = 443, isChained = false }: NewFlow = {},
+): FlowVerdict {
   const pod = tables.podsByIp.get(source)
   if (pod === undefined) return { action: 'unknownPod' }
-  const rules = tables.rules.get(pod.policySet)
-  const longest = [...(rules?.keys() ?? [])]
+  const rule = longestMatch(tables.rules.get(pod.policySet), destination)
+  const policy = rule && tables.policies.get(rule.policy)?.name
+  const isSelected = rule !== undefined && rule.action !== 'exclude'
+  if (!isSelected && isChained) return { action: 'masquerade', policy }
+  if (pod.networkSet !== 0n) {
+    const networkRule = longestMatch(tables.networkRules.get(pod.networkSet), destination)
+    if (!allows(tables, networkRule, protocol, port))
+      return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy }
+  }
+  if (!isSelected) return { action: 'masquerade', policy }
+  return rule.action === 'drop'
+    ? { action: 'drop', reason: rule.reason, policy }
+    : { action: 'egress', egressIps: tables.groups.get(rule.group)?.preferred ?? [], policy }
+}
+
+function longestMatch<T>(byPrefix: ReadonlyMap<Prefix, T> | undefined, destination: Address): T | undefined {
+  const longest = [...(byPrefix?.keys() ?? [])]
     .filter((prefix) => contains(prefix, destination))
     .reduce<Prefix | undefined>(
       (a, b) => (a === undefined || prefixLength(b) > prefixLength(a) ? b : a),
       undefined,
     )
-  const rule = longest === undefined ? undefined : rules?.get(longest)
-  if (rule === undefined) return { action: 'masquerade', policy: undefined }
-  const policy = tables.policies.get(rule.policy)?.name
-  switch (rule.action) {
-    case 'exclude':
-      return { action: 'masquerade', policy }
-    case 'drop':
-      return { action: 'drop', reason: rule.reason, policy }
-    case 'egress':
-      return { action: 'egress', egressIps: tables.groups.get(rule.group)?.preferred ?? [], policy }
-  }
+  return longest === undefined ? undefined : byPrefix?.get(longest)
+}
+
+function allows(tables: Tables, rule: NetworkRule | undefined, protocol: number, port: number): boolean {
+  if (rule === undefined || rule.action === 'deny') return false
+  if (rule.action === 'allow') return true
+  const ranges = tables.portLists.get(rule.portList) ?? []
+  return ranges.some((range) => range.protocol === protocol && range.first <= port && port <= range.last)
 }

@@ -635,7 +635,7 @@ describe('the cluster', () => {
       settings: {
         slots: 512,
         isChained: false,
-        networkPolicies: 'refuse',
+        networkPolicies: 'enforce',
         stackCIDRs: [prefix('10.96.0.0/12')],
         nonMasqueradeCIDRs: [prefix('192.168.0.0/16')],
         ports: allPorts,
@@ -685,8 +685,16 @@ describe('the cluster', () => {
     for (const each of ['172.17.0.1/32', '8.8.8.8/32', '169.254.20.10/32', 'fe80::5/128'])
       assert.equal(known.get(prefix(each)), undefined)
   })
-  test('is what the stack knows: Services, its own absent pods, what leaves as it is', () => {
-    for (const each of ['10.96.0.0/12', '10.244.1.0/24', '192.168.0.0/16'])
+  test('has destinations beside it that leave as they are; in chained mode the other plugin judges them', () => {
+    const routed = [prefix('192.168.0.0/16')]
+    const kindOf = (isChained: boolean) => {
+      const settings = { ...world().settings, isChained, nonMasqueradeCIDRs: routed }
+      return resolve(world({ settings })).cluster.get(prefix('192.168.0.0/16'))
+    }
+    assert.deepEqual([kindOf(false), kindOf(true)], [{ kind: 'routed' }, { kind: 'stack' }])
+  })
+  test('is what the stack knows: Services, its own absent pods', () => {
+    for (const each of ['10.96.0.0/12', '10.244.1.0/24'])
       assert.deepEqual(cluster.get(prefix(each)), { kind: 'stack' })
   })
   test('is sent to and taken from by nodes that have an address', () => {

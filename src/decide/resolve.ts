@@ -24,8 +24,9 @@ export function resolve(world: World): Tables {
   const context = gatherContext(world)
   const egressIps = resolveEgressIps(context)
   const cluster = resolveCluster(context, egressIps)
+  const { networkProblems, ...pods } = resolvePods(context)
   return {
-    ...resolvePods(context),
+    ...pods,
     egressIps,
     ownerless: ownerlessAddresses(context.exits),
     pools: resolvePools(context, egressIps),
@@ -36,7 +37,7 @@ export function resolve(world: World): Tables {
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),
-    refusals: listRefusals(context),
+    refusals: listRefusals(context, networkProblems),
     self: describeSelf(context),
   }
 }

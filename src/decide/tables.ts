@@ -1,19 +1,24 @@
 import type { SelectedPods } from '../api/egress-node.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { ProtocolPorts } from './policies/network-ports.ts'
 
 /**
  * What every table of this node's datapath must hold, as addresses and names. `datapath/` turns it into bytes. Ids are
  * 64-bit hashes of their content, so a restarted agent computes the same ones, and an id never changes its meaning.
  */
 export interface Tables {
-  /** For each IP of this node's pods its policy set, which is 0n if no policy selects the pod. */
-  readonly podsByIp: ReadonlyMap<Address, { readonly policySet: bigint; readonly podUid: string }>
+  /** By pod IP, of each of this node's pods. */
+  readonly podsByIp: ReadonlyMap<Address, PodEntry>
   readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
   /** For each policy set its rules, by destination prefix. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
   /** Chained alone: the Services that lead out of the cluster. */
   readonly services: readonly OutsideService[]
+  /** By set of NetworkPolicies, then by destination prefix: what the pods that they restrict may send outside the cluster. */
+  readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRule>>
+  /** By id: the ports that a network rule allows. Never empty. */
+  readonly portLists: ReadonlyMap<bigint, readonly ProtocolPorts[]>
   /** By group id. */
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
@@ -38,7 +43,7 @@ export interface Tables {
   readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
   /** For users: how many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
-  /** For users: pods whose packets are dropped because NetworkPolicies cannot be enforced on them. */
+  /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */
   readonly refusals: readonly Refusal[]
   readonly self: Self
 }
@@ -52,6 +57,19 @@ export interface OutsideService {
   readonly byClient: boolean
   readonly endpoints: readonly { readonly address: Address; readonly port: number }[]
 }
+
+export interface PodEntry {
+  /** 0n: no policy selects it. */
+  readonly policySet: bigint
+  /** 0n: no NetworkPolicy restricts what it sends outside the cluster. */
+  readonly networkSet: bigint
+  readonly podUid: string
+}
+
+export type NetworkRule =
+  | { readonly action: 'deny' }
+  | { readonly action: 'allow' }
+  | { readonly action: 'allowPorts'; readonly portList: bigint }
 
 /** The egress IPs that new flows may use, at most 256 together. */
 export interface Group {
@@ -69,6 +87,8 @@ export type ClusterDestination =
   | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
   | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' }
+  /** Outside the cluster, and left to the stack untranslated. Stand-alone, NetworkPolicies hold for it. */
+  | { readonly kind: 'routed' }
 
 export type Rule =
   | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }
@@ -87,6 +107,8 @@ export interface Refusal {
   readonly pod: string
   readonly networkPolicies: readonly string[]
   readonly policies: readonly string[]
+  /** What of the NetworkPolicies cannot be evaluated. Empty: all that egress policies select is refused, as configured. */
+  readonly problems: readonly string[]
 }
 
 export interface EgressIp {

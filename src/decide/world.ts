@@ -6,6 +6,7 @@ import type { LabelSelector } from '../api/label-selector.ts'
 import type { Address } from '../net/address.ts'
 import type { PortSettings } from '../net/ports.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { Allowance } from './policies/network-policies.ts'
 
 /** What one process knows about the cluster: an immutable snapshot of its watches, trimmed to what decisions need. */
 export interface World {
@@ -17,7 +18,7 @@ export interface World {
   readonly pods: readonly WorldPod[]
   readonly ciliumPolicies: readonly CiliumEgressGatewayPolicy[]
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
-  /** Chained alone: those that are about egress. */
+  /** Of the agent, unless they are bypassed: those that are about egress. */
   readonly networkPolicies?: readonly EgressRestriction[]
   /** Chained alone: Services without a selector, whose endpoints may be outside the cluster, and those endpoints. */
   readonly services?: readonly WorldService[]
@@ -110,17 +111,23 @@ export interface EgressRestriction {
   readonly podSelector: LabelSelector
   /** One of its rules allows every packet. A pod that it selects may send anything, whatever other NetworkPolicies say. */
   readonly allowsAll: boolean
+  /** What it allows outside the cluster, as far as it can be evaluated. */
+  readonly allowances: readonly Allowance[]
+  /** What of it cannot be evaluated, with its place in the object. */
+  readonly problems: readonly string[]
 }
 
-/** What happens in chained mode to egress traffic of a pod that a NetworkPolicy restricts: it is dropped, or leaves past that policy. */
-export type NetworkPolicyMode = 'refuse' | 'bypass'
+/**
+ * `enforce`: NetworkPolicies hold for all traffic that Sallyport carries out of the cluster. `refuse`: so they do, and what an
+ * egress policy selects of a pod that they restrict is dropped altogether. `bypass`: they are ignored.
+ */
+export type NetworkPolicyMode = 'enforce' | 'refuse' | 'bypass'
 
 export interface Settings {
   /** The number of slots that the floor is split over, a power of two from 16 to 2048. Default: 512. */
   readonly slots: number
   /** Another CNI plugin wires the pods, routes between them and masquerades with the node's address. */
   readonly isChained: boolean
-  /** Chained: what an egress policy claims of a pod that a NetworkPolicy restricts is dropped, or leaves all the same. */
   readonly networkPolicies: NetworkPolicyMode
   /** Destinations that are left to the kernel's stack: Services, and pods that another CNI plugin routes. */
   readonly stackCIDRs: readonly Prefix[]

@@ -31,15 +31,12 @@ const readRules = [
 const agentRules = [
   ...readRules,
   { apiGroups: ['sallyport.dev'], resources: ['egressnodes/status'], verbs: ['patch'] },
+  { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
 ]
 
-/**
- * In chained mode, the agent must know the NetworkPolicies that cannot be enforced on gateway traffic, and the Services that
- * lead out of the cluster.
- */
+/** In chained mode, the agent must know the Services that lead out of the cluster. */
 const chainedAgentRules = [
   ...agentRules,
-  { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
   { apiGroups: [''], resources: ['services'], verbs: read },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: read },
 ]

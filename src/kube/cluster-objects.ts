@@ -29,7 +29,18 @@ export interface KubeNetworkPolicy extends KubeObject {
   readonly spec?: {
     readonly podSelector?: LabelSelector
     readonly policyTypes?: readonly string[]
-    readonly egress?: readonly { readonly to?: readonly unknown[]; readonly ports?: readonly unknown[] }[]
+    readonly egress?: readonly {
+      readonly to?: readonly {
+        readonly ipBlock?: { readonly cidr?: string; readonly except?: readonly string[] }
+        readonly podSelector?: unknown
+        readonly namespaceSelector?: unknown
+      }[]
+      readonly ports?: readonly {
+        readonly protocol?: string
+        readonly port?: number | string
+        readonly endPort?: number
+      }[]
+    }[]
   }
 }
 

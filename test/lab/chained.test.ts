@@ -46,15 +46,15 @@ spec:
   egressGateway: {nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0}
 END`
 
-/** It allows the outpost and nothing else; that is for the other plugin's netfilter to enforce, which claimed packets pass by. */
-const networkPolicy = `kubectl apply -f - <<'END'
+/** Default-deny with one partner: a port of the outpost. */
+const allowOnly = (port: number | string): string => `kubectl apply -f - <<'END'
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: grounded}
 spec:
   podSelector: {matchLabels: {crew: grounded}}
   policyTypes: [Egress]
-  egress: [{to: [{ipBlock: {cidr: 172.18.0.7/32}}]}]
+  egress: [{to: [{ipBlock: {cidr: 172.18.0.7/32}}], ports: [{port: ${port}}]}]
 END`
 
 /** kube-proxy's rules for it are played by nftables. */
@@ -229,10 +229,23 @@ function chainedTo(plugin: OtherPlugin): void {
   const streamed = async (): Promise<readonly string[]> =>
     (await run('kubectl exec xwing -- cat /run/stream.txt')).split('\n')
 
-  test('a NetworkPolicy makes the gateway drop and count the egress traffic of its pods, and nothing else', async () => {
+  const agentSays = () => run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
+
+  test('a pod that a NetworkPolicy restricts reaches its one partner by the egress IP, and nothing else', async () => {
     await run(`kubectl exec xwing -- sh -c 'curl -sN ${outpost}/stream >/run/stream.txt 2>&1 </dev/null &'`)
     await eventually('a connection is open', async () => (await streamed()).length > 5)
-    await run(`kubectl label pod xwing crew=grounded\n${networkPolicy}`)
+    await run(`kubectl label pod xwing crew=grounded\n${allowOnly(8000)}`)
+    await eventually('another port of the partner is denied', async () => {
+      await sourceOf('xwing', 'http://172.18.0.7:8001')
+      return /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/.test(await agentSays())
+    })
+    assert.equal(await sourceOf('xwing'), egressIp)
+    assert.doesNotMatch(await agentSays(), /default\/grounded/)
+    assert.doesNotMatch(await policySays(), /PodsRefused/)
+  })
+
+  test('a changed NetworkPolicy ends no open connection, and concerns nobody else', async () => {
+    await run(allowOnly(8001))
     await eventually('the X-Wing is held back', async () => (await sourceOf('xwing')) === undefined)
     const { length } = await streamed()
     await eventually('the open connection goes on', async () => (await streamed()).length > length)
@@ -240,21 +253,21 @@ function chainedTo(plugin: OtherPlugin): void {
     assert.equal(await sourceOf('tiefighter'), nodeAddress)
     const cantina = `http://${await run('kubectl get pod cantina -o jsonpath={.status.podIP}')}:8000`
     assert.ok(await sourceOf('xwing', cantina), 'within the cluster the other plugin judges')
-    const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
-    assert.match(status, /[1-9]\d* Policy denied \(DROP_NETWORK_POLICY\)/)
-    assert.match(status, /! NetworkPolicy default\/grounded restricts the egress of pod default\/xwing\./)
-    await eventually('the egress policy says so, too', async () =>
-      /PodsRefused: NetworkPolicy default\/grounded restricts the egress of pod default\/xwing\./.test(
-        await policySays(),
-      ),
-    )
+  })
+
+  test('a NetworkPolicy that cannot be evaluated allows nothing, and the status says which part', async () => {
+    await run(allowOnly('http'))
+    const says =
+      /NetworkPolicy default\/grounded restricts .*spec\.egress\[0\]\.ports\[0\]: the named port "http"/
+    await eventually('the egress policy says so', async () => says.test(await policySays()))
+    assert.match(await agentSays(), says)
+    assert.equal(await sourceOf('xwing'), undefined)
   })
 
   test('a deleted NetworkPolicy gives new connections the egress IP again', async () => {
     await run('kubectl delete networkpolicy grounded')
     await eventually('the X-Wing leaves', async () => (await sourceOf('xwing')) === egressIp)
-    const status = await run(`kubectl -n kube-system exec ${agentPod} -- sallyport status`)
-    assert.doesNotMatch(status, /default\/grounded/)
+    assert.doesNotMatch(await agentSays(), /default\/grounded/)
     await eventually('so does the egress policy', async () => !/PodsRefused/.test(await policySays()))
   })
 

@@ -120,7 +120,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
   own[fourBlocks.own] = 'self'
   const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
   const pod = (policySet: bigint, ifindex: number, isQuarantined = false) => ({
-    policySet, sinceNs: 1n, ifindex, mac: mac.pod7, hostMac: mac.host7, isQuarantined,
+    policySet, networkSet: 0n, sinceNs: 1n, ifindex, mac: mac.pod7, hostMac: mac.host7, isQuarantined,
   }) // biome-ignore format: short
   return {
     self: {
@@ -163,6 +163,8 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
       ])],
     ]),
     services: [],
+    networkRules: new Map(),
+    portLists: new Map(),
     pods: new Map([
       [address('10.244.1.7'), pod(1n, devices.pod7)],
       [address('fd00:1::7'), pod(1n, devices.pod7)],

@@ -77,12 +77,14 @@ function tablesOf(slot: 1 | 2): Desired {
         ? [[1n, new Map([[prefix('203.0.113.0/24'), { action: 'egress', group: 1n, policy: 7n }]])]]
         : [],
     ),
+    networkRules: new Map(),
+    portLists: new Map(),
     pods: new Map(
       isSource
         ? [
             [
               address('10.244.1.7'),
-              { policySet: 1n, sinceNs: 1n, ifindex: podDevice, mac: mac.pod7, hostMac: mac.host7, isQuarantined: false },
+              { policySet: 1n, networkSet: 0n, sinceNs: 1n, ifindex: podDevice, mac: mac.pod7, hostMac: mac.host7, isQuarantined: false },
             ],
           ]
         : [],

@@ -191,7 +191,7 @@ export class ModelAgent {
       settings: {
         slots,
         isChained: false,
-        networkPolicies: 'refuse',
+        networkPolicies: 'enforce',
         stackCIDRs: [],
         nonMasqueradeCIDRs: [],
         ports: allPorts,

@@ -174,7 +174,7 @@ export function world(parts: Partial<World> = {}): World {
     settings: {
       slots: 512,
       isChained: false,
-      networkPolicies: 'refuse',
+      networkPolicies: 'enforce',
       stackCIDRs: [prefix('10.96.0.0/12')],
       nonMasqueradeCIDRs: [],
       ports: allPorts,

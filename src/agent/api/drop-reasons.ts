@@ -89,7 +89,8 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   DROP_INTERNAL: { text: 'Internal error of the datapath', remedy: report },
   DROP_NETWORK_POLICY: {
     text: 'Policy denied',
-    remedy: 'allow all egress in the NetworkPolicy that restricts the pod, or set cni.networkPolicies=bypass',
+    remedy:
+      'allow the destination and port in a NetworkPolicy that selects the pod, or set cni.networkPolicies=bypass',
   },
   DROP_TUNNEL_PORT: {
     text: 'Invalid tunnel packet',

@@ -25,8 +25,9 @@ test('chains that only forward and masquerade are not reported', () => {
   )
 })
 
-test('where NetworkPolicies are looked at pod by pod, what is left are other kinds', () => {
+test('where NetworkPolicies are enforced or refused, what is left are other kinds', () => {
   const chains = [{ table: 'filter', name: 'cali-FORWARD' }]
   assert.match(describeBypass(chains, 'bypass')[0] ?? '', /Egress rules of NetworkPolicies do not apply/)
-  assert.match(describeBypass(chains, 'refuse')[0] ?? '', /of other kinds than NetworkPolicy do not apply/)
+  for (const mode of ['enforce', 'refuse'] as const)
+    assert.match(describeBypass(chains, mode)[0] ?? '', /of other kinds than NetworkPolicy do not apply/)
 })

@@ -11,11 +11,11 @@ const enforcers: readonly (readonly [name: string, pattern: RegExp])[] = [
 
 /**
  * Packets that a policy of ours claims leave before netfilter sees them: what is enforced there for pods that send does
- * not hold for them. Nobody should find that out by an audit, so the status says it. Kubernetes' own kind is looked at pod by
- * pod unless it is to be bypassed; those of other projects are not. Enforcers that are not known here are not found.
+ * not hold for them. Nobody should find that out by an audit, so the status says it. Kubernetes' own kind is
+ * enforced by our programs unless it is to be bypassed; those of other projects are not. Enforcers that are not known here are not found.
  */
 export function describeBypass(chains: readonly Chain[], mode: NetworkPolicyMode): readonly string[] {
-  const kinds = mode === 'refuse' ? 'policies of other kinds than NetworkPolicy' : 'NetworkPolicies'
+  const kinds = mode === 'bypass' ? 'NetworkPolicies' : 'policies of other kinds than NetworkPolicy'
   return enforcers
     .filter(([, pattern]) => chains.some(({ table, name }) => pattern.test(name) || pattern.test(table)))
     .map(

@@ -5,6 +5,7 @@ import { timing } from '../../agent/failover/pulse/timing.ts'
 import { podTunnelId } from '../../agent/node/tunnel-routes.ts'
 import { keptPort } from '../../agent/ports/fullness.ts'
 import { maxHolders } from '../../decide/gateways/egress-ips.ts'
+import { maxNetworkRules, maxPortLists, maxPortRanges } from '../../decide/policies/network-sets.ts'
 import { maxMembers } from '../../decide/policies/pod-rules.ts'
 import type { DropReason } from '../../decide/tables.ts'
 import { settings } from '../../install/settings/settings.ts'
@@ -27,6 +28,9 @@ const constants: Constants = {
   FIRST_EGRESS_PORT: regions.lease.first,
   MAX_HOLDERS: maxHolders,
   MAX_GROUP_MEMBERS: maxMembers,
+  MAX_NETWORK_RULES: 2 * maxNetworkRules,
+  MAX_PORT_LISTS: 2 * maxPortLists,
+  MAX_PORT_RANGES: maxPortRanges,
   TUNNEL_POD: podTunnelId,
   KEPT_PORT: keptPort,
 }

@@ -1,5 +1,5 @@
 import type { Address } from '../../net/address.ts'
-import { type Prefix, parsePrefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
+import { type Prefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
 import type { Btf } from '../layout/btf.ts'
 import {
   address,
@@ -16,6 +16,8 @@ import {
   u64Halves,
 } from '../layout/codec.ts'
 import { type Decoded, soleKey } from './map-layout.ts'
+import { networkPolicyTables } from './network-policy-tables.ts'
+import { prefixFrom } from './trie-prefix.ts'
 
 /** The policy set of a pod, the rule of a policy set for a destination, and the egress IPs of a group. */
 export const policyTables = (btf: Btf) => ({
@@ -23,6 +25,7 @@ export const policyTables = (btf: Btf) => ({
   cluster: { key: clusterKeyCodec(btf), value: clusterCodec(btf) },
   rules: { key: ruleKeyCodec(btf), value: ruleCodec(btf) },
   groups: { key: soleKey(btf, 'groups', u64), value: groupCodec(btf) },
+  ...networkPolicyTables(btf),
 })
 
 export type Pod = Decoded<typeof podCodec>
@@ -30,7 +33,7 @@ export type Pod = Decoded<typeof podCodec>
 export type ClusterEntry =
   | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
   | { readonly kind: 'host'; readonly carriesFlows?: true }
-  | { readonly kind: 'stack' }
+  | { readonly kind: 'stack' | 'routed' }
 
 interface RuleKey {
   readonly policySet: bigint
@@ -55,7 +58,9 @@ const podCodec = (btf: Btf) =>
     {
       /** 0n if no policy selects the pod. */
       policySet: u64,
-      /** CLOCK_MONOTONIC at the time when the pod got the address. Older mappings belong to the pod that had it before. */
+      /** 0n: no NetworkPolicy restricts its egress. */
+      networkSet: u64,
+      /** CLOCK_MONOTONIC, when the pod got the address. An older mapping belongs to the pod that had it before. */
       sinceNs: u64,
       /** The host side of the pod's veth. */
       ifindex: u32,
@@ -66,14 +71,6 @@ const podCodec = (btf: Btf) =>
     },
     { quarantined: 'isQuarantined' },
   )
-
-/** Tries compare 128 bits from the left. There, an IPv4 prefix is 96 bits longer than people write it. */
-function prefixFrom(from: Address, length128: number): Prefix {
-  const isIpv4 = !from.includes(':') && length128 >= 96
-  const prefix = parsePrefix(isIpv4 ? `${from}/${length128 - 96}` : `${from}/${length128}`)
-  if (prefix === undefined) throw new Error(`a trie holds the impossible prefix ${from}/${length128}`)
-  return prefix
-}
 
 export function clusterKeyCodec(btf: Btf): Codec<Prefix> {
   const inner = codec(btf.struct('cluster_key'), { prefix_length: u32, address })
@@ -89,6 +86,7 @@ const clusterKinds = [
   ['pods', 'CLUSTER_PODS'],
   ['host', 'CLUSTER_HOST'],
   ['stack', 'CLUSTER_STACK'],
+  ['routed', 'CLUSTER_ROUTED'],
 ] as const
 
 function clusterCodec(btf: Btf): Codec<ClusterEntry> {
@@ -103,12 +101,12 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
     inner,
     (entry: ClusterEntry) => ({
       kind: clusterKinds.find(([kind]) => kind === entry.kind)?.[1] ?? 'CLUSTER_STACK',
-      carries_flows: entry.kind !== 'stack' && entry.carriesFlows === true,
+      carries_flows: 'carriesFlows' in entry && entry.carriesFlows === true,
       node: 'tunnelAddress' in entry ? entry.tunnelAddress : nowhere,
     }),
     (entry) => {
       const kind = clusterKinds.find(([, name]) => name === entry.kind)?.[0] ?? 'stack'
-      if (kind === 'stack') return { kind }
+      if (kind === 'stack' || kind === 'routed') return { kind }
       const flows = entry.carries_flows ? { carriesFlows: true as const } : {}
       return kind === 'host' ? { kind, ...flows } : { kind, tunnelAddress: entry.node, ...flows }
     },

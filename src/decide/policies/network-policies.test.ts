@@ -23,27 +23,62 @@ function chained(networkPolicies: readonly EgressRestriction[], settings: Partia
   return { ...base, networkPolicies, settings: { ...base.settings, isChained: true, ...settings } }
 }
 
-function outcome(of: World, destination = '172.18.0.7', source = '10.244.1.7'): string {
-  const answer = flowVerdict(resolve(of), address(source), address(destination))
+function outcome(of: World, destination = '172.18.0.7', source = '10.244.1.7', port = 443): string {
+  const { isChained } = of.settings
+  const answer = flowVerdict(resolve(of), address(source), address(destination), { port, isChained })
   if (answer.action === 'drop') return answer.reason
   return answer.action === 'egress' ? answer.egressIps.join(' ') : answer.action
 }
 
 const egressIp = '172.18.0.42'
 const refused = 'DROP_NETWORK_POLICY'
-const oneServer = [{ to: [{ ipBlock: { cidr: '172.18.0.7/32' } }] }]
+const otherServer = [{ to: [{ ipBlock: { cidr: '172.18.0.8/32' } }] }]
 
 describe('what an egress policy claims of a pod that a NetworkPolicy restricts', () => {
   const cases: readonly { readonly name: string; readonly spec: Spec; readonly expect: string }[] = [
     { name: 'is dropped where nothing may leave', spec: denyAll, expect: refused },
     {
-      name: 'is dropped also where the destination is allowed, because no plugin enforces the rest',
-      spec: { ...denyAll, egress: oneServer },
+      name: 'leaves where the destination is allowed',
+      spec: { ...denyAll, egress: [{ to: [{ ipBlock: { cidr: '172.18.0.7/32' } }] }] },
+      expect: egressIp,
+    },
+    {
+      name: 'is dropped where another destination is allowed',
+      spec: { ...denyAll, egress: otherServer },
+      expect: refused,
+    },
+    {
+      name: 'is dropped where the destination is excepted',
+      spec: {
+        ...denyAll,
+        egress: [{ to: [{ ipBlock: { cidr: '172.18.0.0/16', except: ['172.18.0.0/29'] } }] }],
+      },
+      expect: refused,
+    },
+    {
+      name: 'leaves where one rule excepts the destination and another does not',
+      spec: {
+        ...denyAll,
+        egress: [
+          { to: [{ ipBlock: { cidr: '172.18.0.0/16', except: ['172.18.0.0/29'] } }] },
+          { to: [{ ipBlock: { cidr: '172.0.0.0/8' } }], ports: [{ port: 400, endPort: 500 }] },
+        ],
+      },
+      expect: egressIp,
+    },
+    {
+      name: 'is dropped where all pods are allowed: they are no destination outside the cluster',
+      spec: { ...denyAll, egress: [{ to: [{ podSelector: {} }, { namespaceSelector: {} }] }] },
+      expect: refused,
+    },
+    {
+      name: 'is dropped where all IPv6 destinations are allowed',
+      spec: { ...denyAll, egress: [{ to: [{ ipBlock: { cidr: '::/0' } }] }] },
       expect: refused,
     },
     {
       name: 'is dropped where egress rules are given and no types',
-      spec: { podSelector: {}, egress: oneServer },
+      spec: { podSelector: {}, egress: otherServer },
       expect: refused,
     },
     {
@@ -54,12 +89,12 @@ describe('what an egress policy claims of a pod that a NetworkPolicy restricts',
     { name: 'leaves where neither types nor egress rules are given', spec: {}, expect: egressIp },
     {
       name: 'leaves where only Ingress is named, whatever the egress rules say',
-      spec: { policyTypes: ['Ingress'], egress: oneServer },
+      spec: { policyTypes: ['Ingress'], egress: otherServer },
       expect: egressIp,
     },
     {
       name: 'leaves where a rule allows everything',
-      spec: { ...denyAll, egress: [...oneServer, {}] },
+      spec: { ...denyAll, egress: [...otherServer, {}] },
       expect: egressIp,
     },
     {
@@ -68,8 +103,13 @@ describe('what an egress policy claims of a pod that a NetworkPolicy restricts',
       expect: egressIp,
     },
     {
-      name: 'is dropped where a rule allows all destinations and one port',
+      name: 'leaves where a rule allows all destinations and the port',
       spec: { ...denyAll, egress: [{ ports: [{ port: 443 }] }] },
+      expect: egressIp,
+    },
+    {
+      name: 'is dropped where a rule allows the port of another protocol',
+      spec: { ...denyAll, egress: [{ ports: [{ protocol: 'UDP', port: 443 }] }] },
       expect: refused,
     },
     {
@@ -125,14 +165,46 @@ describe('what an egress policy claims of a pod that a NetworkPolicy restricts',
     assert.equal(outcome(chained(networkPolicy('n', denyAll), { networkPolicies: 'bypass' })), egressIp)
   })
 
-  test('leaves in stand-alone mode, where no plugin enforces them', () => {
-    assert.equal(outcome(chained(networkPolicy('n', denyAll), { isChained: false })), egressIp)
+  test('is dropped in stand-alone mode, too', () => {
+    assert.equal(outcome(chained(networkPolicy('n', denyAll), { isChained: false })), refused)
+  })
+
+  test('is dropped where the configuration says so, also if the destination is allowed', () => {
+    const allowing = networkPolicy('n', { ...denyAll, egress: [{ ports: [{ port: 443 }] }] })
+    assert.equal(outcome(chained(allowing, { networkPolicies: 'refuse' })), refused)
   })
 })
 
-describe('where a NetworkPolicy restricts a pod', () => {
+describe('what no egress policy selects of a pod that a NetworkPolicy restricts', () => {
+  const egress = [{ to: [{ ipBlock: { cidr: '203.0.113.0/24' } }], ports: [{ port: 443 }] }]
+  const restrictions = networkPolicy('n', { ...denyAll, egress })
+  const alone = { isChained: false }
+
+  for (const destination of ['172.18.9.1', '203.0.114.9'])
+    test(`is dropped in stand-alone mode, and left to the other plugin in chained mode: ${destination}`, () => {
+      assert.equal(outcome(chained(restrictions, alone), destination), refused)
+      assert.equal(outcome(chained(restrictions), destination), 'masquerade')
+    })
+
+  for (const networkPolicies of ['enforce', 'refuse'] as const)
+    test(`leaves in stand-alone mode if a rule allows it, with ${networkPolicies}`, () => {
+      const of = chained(restrictions, { ...alone, networkPolicies })
+      assert.equal(outcome(of, '203.0.113.9'), 'masquerade')
+      assert.equal(outcome(of, '203.0.113.9', '10.244.1.7', 80), refused)
+    })
+
+  test('leaves in stand-alone mode if NetworkPolicies are bypassed', () => {
+    assert.equal(
+      outcome(chained(restrictions, { ...alone, networkPolicies: 'bypass' }), '8.8.8.8'),
+      'masquerade',
+    )
+  })
+})
+
+describe('where NetworkPolicies are refused and one restricts a pod', () => {
   const restricted = chained(
     networkPolicy('n', { ...denyAll, podSelector: { matchLabels: { side: 'light' } } }),
+    { networkPolicies: 'refuse' },
   )
   const light = pod('luke', { labels: { org: 'alliance', side: 'light' } })
   const withPods = (...pods: World['pods'][number][]): World => ({ ...restricted, pods })
@@ -154,6 +226,7 @@ describe('where a NetworkPolicy restricts a pod', () => {
         pod: 'default/luke',
         networkPolicies: ['default/n'],
         policies: ['CiliumEgressGatewayPolicy outpost'],
+        problems: [],
       },
     ])
   })
@@ -177,5 +250,31 @@ describe('where a NetworkPolicy restricts a pod', () => {
 
   test('a pod that no egress policy selects is not', () => {
     assert.deepEqual(resolve(withPods(pod('vader', { labels: { side: 'light' } }))).refusals, [])
+  })
+
+  test('nobody is reported where they are enforced: a NetworkPolicy that denies is not a fault', () => {
+    const enforced = {
+      ...withPods(light),
+      settings: { ...restricted.settings, networkPolicies: 'enforce' },
+    } as const
+    assert.deepEqual(resolve(enforced).refusals, [])
+    const gateways = compatibleRows(enforced).map(({ GatewayIP }) => GatewayIP)
+    assert.deepEqual([...new Set(gateways)].sort(), ['172.18.0.4', 'Excluded CIDR'])
+  })
+
+  test('the node reports what cannot be evaluated apart', () => {
+    const unclear = networkPolicy('web', { ...denyAll, egress: [{ ports: [{ port: 'http' }] }] })
+    const of = { ...withPods(light), networkPolicies: [...(restricted.networkPolicies ?? []), ...unclear] }
+    const reports = summariseRefusals(resolve(of).refusals)
+    assert.deepEqual(
+      reports.map(({ networkPolicies, problem }) => ({ networkPolicies, problem: problem?.slice(0, 45) })),
+      [
+        { networkPolicies: ['default/n', 'default/web'], problem: undefined },
+        {
+          networkPolicies: ['default/n', 'default/web'],
+          problem: 'default/web: spec.egress[0].ports[0]: the nam',
+        },
+      ],
+    )
   })
 })

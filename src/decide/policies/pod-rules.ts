@@ -4,13 +4,19 @@ import { familyOfPrefix, type Prefix } from '../../net/prefix.ts'
 import { type Context, selectingPolicies } from '../context.ts'
 import { type Gateway, gatewaysForPod, type OpenGateways, zoneLabel } from '../gateways/gateways.ts'
 import { contentId } from '../ids.ts'
-import type { Group, Rule, Tables } from '../tables.ts'
+import type { Group, PodEntry, Rule, Tables } from '../tables.ts'
 import type { WorldPod } from '../world.ts'
+import { NetworkSets } from './network-sets.ts'
 import type { Policy } from './policies.ts'
 import { type Claim, claimsByPrefix } from './rules.ts'
 import { countSelected } from './selected-pods.ts'
 
-type PodTables = Pick<Tables, 'podsByIp' | 'rules' | 'groups' | 'selected'>
+interface PodTables
+  extends Pick<Tables, 'podsByIp' | 'rules' | 'networkRules' | 'portLists' | 'groups' | 'selected'> {
+  /** By pod: what of the NetworkPolicies that restrict it cannot be evaluated. */
+  readonly networkProblems: ReadonlyMap<WorldPod, readonly string[]>
+}
+
 type Rules = ReadonlyMap<Prefix, Rule>
 
 /** How many egress IPs of a group the datapath stores: MAX_GROUP_MEMBERS of bpf/types.h. */
@@ -27,23 +33,33 @@ interface Choice {
  * quarantined. Otherwise a policy that selects by namespace labels could miss the pod, and the pod's traffic would leak.
  */
 export function resolvePods(context: Context): PodTables {
-  const podsByIp = new Map<Address, { policySet: bigint; podUid: string }>()
+  const podsByIp = new Map<Address, PodEntry>()
   const rules = new Map<bigint, Rules>()
   const groups = new Map<bigint, Group>()
   const setsByChoice = new Map<string, bigint>()
+  const networkSets = new NetworkSets()
+  const networkProblems = new Map<WorldPod, readonly string[]>()
   const selecting: (readonly [WorldPod, readonly Policy[]])[] = []
   for (const pod of context.world.pods) {
     if (pod.hostNetwork || pod.nodeName !== context.self.name) continue
     if (!context.namespaceLabels.has(pod.namespace)) continue
     const choices = chooseGateways(context, pod)
     selecting.push([pod, choices.map(({ policy }) => policy)])
-    const isRefused = context.restrictions(pod).length > 0
+    const restrictions = context.restrictions(pod)
+    const networkSet = networkSets.setOf(restrictions)
+    networkProblems.set(pod, networkSet.problems)
+    const isRefused = restrictions.length > 0 && context.world.settings.networkPolicies === 'refuse'
     const key = [isRefused, ...choices.map(choiceKey)].join(' ')
     const policySet = setsByChoice.get(key) ?? enterRules(choices, isRefused, rules, groups)
     setsByChoice.set(key, policySet)
-    for (const address of pod.ips) podsByIp.set(address, { policySet, podUid: pod.uid })
+    for (const address of pod.ips)
+      podsByIp.set(address, { policySet, networkSet: networkSet.id, podUid: pod.uid })
   }
-  return { podsByIp, rules, groups, selected: countSelected(selecting) }
+  return {
+    ...networkSets.tables,
+    ...{ podsByIp, rules, groups, networkProblems },
+    selected: countSelected(selecting),
+  }
 }
 
 function chooseGateways(context: Context, pod: WorldPod): readonly Choice[] {
@@ -85,10 +101,7 @@ function enterRules(
   return policySet
 }
 
-/**
- * Packets to a gateway do not pass the kernel's forward chain, where a NetworkPolicy may be enforced. So they are dropped.
- * Excluded destinations do pass it.
- */
+/** For who wants no traffic of restricted pods at a gateway, allowed or not. What is excluded does not go there. */
 function refuse({ policy, isExcluded }: Claim): Rule {
   if (isExcluded) return { action: 'exclude', policy: policy.id }
   return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy: policy.id }

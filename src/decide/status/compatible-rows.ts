@@ -52,7 +52,9 @@ function listExits(
   const none = unspecified[familyOfPrefix(prefix)]
   if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
   const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
-  const isHonoured = policy.problems.length === 0 && context.restrictions(pod).length === 0
+  const isRefused =
+    context.world.settings.networkPolicies === 'refuse' && context.restrictions(pod).length > 0
+  const isHonoured = policy.problems.length === 0 && !isRefused
   const exits = isHonoured ? (context.exits.get(policy.id) ?? []) : []
   const { active } = gatewaysForPod(policy, exits, pod, zone, context.ineligible)
   if (active.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]

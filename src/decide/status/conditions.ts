@@ -29,7 +29,7 @@ const policyConditions = {
   EgressCIDRsOverlap: ['OlderPolicyWins'],
   AddressConflict: ['AnotherHostAnswers'],
   Shadowed: ['OlderPolicyWins'],
-  PodsRefused: ['NetworkPolicy'],
+  PodsRefused: ['NetworkPolicy', 'NetworkPolicyUnclear'],
   NodesWithoutAddress: ['NoInternalIP'],
   LikelyMistake: ['SeeMessage'],
 } as const

@@ -1,21 +1,43 @@
 import type { EgressNode, RefusedPods } from '../../api/egress-node.ts'
 import { type Context, selectingPolicies } from '../context.ts'
+import { nameOfRestriction } from '../policies/network-policies.ts'
 import type { Refusal } from '../tables.ts'
+import type { WorldPod } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
 
-/** The pods whose traffic is dropped because a NetworkPolicy restricts it, with the names of all policies involved. */
-export function listRefusals(context: Context): readonly Refusal[] {
-  const { world, self, restrictions } = context
-  return world.pods
-    .filter(({ hostNetwork, nodeName }) => !hostNetwork && nodeName === self.name)
+/**
+ * Which of this node's pods lose traffic because a NetworkPolicy cannot be evaluated, or because the traffic that egress
+ * policies select is to be refused. In chained mode, the other plugin judges what no egress policy selects.
+ */
+export function listRefusals(
+  context: Context,
+  networkProblems: ReadonlyMap<WorldPod, readonly string[]>,
+): readonly Refusal[] {
+  const { settings, pods } = context.world
+  return pods
     .flatMap((pod) => {
-      const networkPolicies = restrictions(pod)
-      const policies = networkPolicies.length === 0 ? [] : selectingPolicies(context, pod)
-      if (policies.length === 0) return []
-      const names = policies.map(({ kind, name }) => `${kind} ${name}`)
-      return [{ pod: `${pod.namespace}/${pod.name}`, networkPolicies, policies: names }]
+      const problems = networkProblems.get(pod) ?? []
+      const refusals = [
+        ...(settings.networkPolicies === 'refuse' ? [describe(context, pod, [])] : []),
+        ...(problems.length > 0 ? [describe(context, pod, problems)] : []),
+      ]
+      return refusals.filter(
+        (each) =>
+          each.networkPolicies.length > 0 &&
+          (each.policies.length > 0 || (each.problems.length > 0 && !settings.isChained)),
+      )
     })
-    .sort((a, b) => (a.pod < b.pod ? -1 : 1))
+    .sort((a, b) => (a.pod < b.pod ? -1 : a.pod > b.pod ? 1 : a.problems.length - b.problems.length))
+}
+
+function describe(context: Context, pod: WorldPod, problems: readonly string[]): Refusal {
+  const isOurs = !pod.hostNetwork && pod.nodeName === context.self.name
+  return {
+    pod: `${pod.namespace}/${pod.name}`,
+    networkPolicies: isOurs ? context.restrictions(pod).map(nameOfRestriction) : [],
+    policies: isOurs ? selectingPolicies(context, pod).map(({ kind, name }) => `${kind} ${name}`) : [],
+    problems,
+  }
 }
 
 /** Limits of a node's report and of a message. People read them, and more entries would tell them nothing new. */
@@ -24,23 +46,33 @@ const maxNamed = 3
 
 /** Summarises refusals by egress policy for the node's status. */
 export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
-  const byPolicy = new Map<string, Refusal[]>()
+  const alike = new Map<string, { readonly policy: string; readonly those: Refusal[] }>()
   for (const refusal of refusals)
-    for (const policy of refusal.policies) byPolicy.set(policy, [...(byPolicy.get(policy) ?? []), refusal])
-  return [...byPolicy]
-    .map(([policy, those]) => ({
+    for (const policy of refusal.policies) {
+      const key = `${policy} ${refusal.problems.length > 0}`
+      const { those } = alike.get(key) ?? { those: [] }
+      alike.set(key, { policy, those: [...those, refusal] })
+    }
+  return [...alike]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { policy, those }]) => ({
       policy,
       networkPolicies: [...new Set(those.flatMap(({ networkPolicies }) => networkPolicies))]
         .sort()
         .slice(0, maxNamed),
       pods: those.length,
       example: those[0]?.pod ?? '',
+      ...firstProblem(those),
     }))
-    .sort((a, b) => (a.policy < b.policy ? -1 : 1))
     .slice(0, maxReported)
 }
 
-/** The condition of one egress policy, from the reports of all nodes. */
+function firstProblem(refusals: readonly Refusal[]): { readonly problem?: string } {
+  const [problem] = refusals.flatMap(({ problems }) => problems)
+  return problem === undefined ? {} : { problem }
+}
+
+/** Of one egress policy, by what all nodes report. */
 export function refusalConditions(
   policy: { readonly kind: string; readonly name: string },
   egressNodes: readonly EgressNode[],
@@ -48,11 +80,26 @@ export function refusalConditions(
   const reports = egressNodes.flatMap(({ status }) =>
     (status?.refused ?? []).filter((each) => each.policy === `${policy.kind} ${policy.name}`),
   )
-  const [first] = reports
-  if (first === undefined) return []
+  /* A condition has one reason: what an administrator has chosen explains itself less than what nobody has. */
+  const unclear = reports.filter(({ problem }) => problem !== undefined)
+  if (unclear.length > 0) return [unclearCondition(unclear)]
+  return reports.length > 0 ? [refusedCondition(reports)] : []
+}
+
+function refusedCondition(reports: readonly RefusedPods[]): TimelessCondition {
+  const message = `${restricted(reports)} With cni.networkPolicies=refuse, Sallyport drops all traffic of such pods that an egress policy selects. To let out what the NetworkPolicy allows, set cni.networkPolicies=enforce. Otherwise exclude the pods from the NetworkPolicy or from this egress policy.`
+  return { type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message }
+}
+
+function unclearCondition(reports: readonly RefusedPods[]): TimelessCondition {
+  const message = `${restricted(reports)} Sallyport cannot evaluate part of it, and that part allows nothing: ${reports[0]?.problem}. Correct the NetworkPolicy.`
+  return { type: 'PodsRefused', status: 'True', reason: 'NetworkPolicyUnclear', message }
+}
+
+function restricted(reports: readonly RefusedPods[]): string {
   const pods = reports.reduce((sum, report) => sum + report.pods, 0)
   const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
-  const subject = pods === 1 ? `pod ${first.example}` : `${pods} pods, for example ${first.example}`
-  const message = `NetworkPolicy ${named.slice(0, maxNamed).join(', ')} restricts the egress of ${subject}. Sallyport cannot enforce a NetworkPolicy on traffic that an egress policy selects, so it drops this traffic. Exclude the pods from the NetworkPolicy or from this egress policy, or allow all egress in the NetworkPolicy. To send the traffic without the NetworkPolicy, set cni.networkPolicies=bypass.`
-  return [{ type: 'PodsRefused', status: 'True', reason: 'NetworkPolicy', message }]
+  const example = reports[0]?.example
+  const subject = pods === 1 ? `pod ${example}` : `${pods} pods, for example ${example}`
+  return `NetworkPolicy ${named.slice(0, maxNamed).join(', ')} restricts the egress of ${subject}.`
 }

@@ -449,7 +449,27 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts the egress of 5 pods, for example default/luke. Sallyport cannot enforce a NetworkPolicy on traffic that an egress policy selects, so it drops this traffic. Exclude the pods from the NetworkPolicy or from this egress policy, or allow all egress in the NetworkPolicy. To send the traffic without the NetworkPolicy, set cni.networkPolicies=bypass.',
+        'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts the egress of 5 pods, for example default/luke. With cni.networkPolicies=refuse, Sallyport drops all traffic of such pods that an egress policy selects. To let out what the NetworkPolicy allows, set cni.networkPolicies=enforce. Otherwise exclude the pods from the NetworkPolicy or from this egress policy.',
+      ],
+    },
+    {
+      name: 'says which part of a NetworkPolicy allows nothing, because it cannot be evaluated',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p')],
+        egressNodes: world().egressNodes.map((each, index) => ({
+          ...each,
+          status: {
+            ...each.status,
+            refused:
+              index === 0
+                ? [{ ...refused('p', 1), problem: 'default/grounded: spec.egress[0].ports[0]: no port' }]
+                : [],
+          },
+        })),
+      },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'PodsRefused=True NetworkPolicyUnclear: NetworkPolicy default/grounded restricts the egress of pod default/luke. Sallyport cannot evaluate part of it, and that part allows nothing: default/grounded: spec.egress[0].ports[0]: no port. Correct the NetworkPolicy.',
       ],
     },
     {

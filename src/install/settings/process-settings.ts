@@ -96,9 +96,9 @@ export const processSettings = [
     path: 'cni.networkPolicies',
     key: 'cni-network-policies',
     kind: 'word',
-    fallback: 'refuse',
-    choices: ['refuse', 'bypass'],
-    help: 'In chained mode, NetworkPolicies are not enforced on traffic that an egress policy selects. With refuse, Sallyport drops that traffic if a NetworkPolicy restricts the egress of its pod. With bypass, Sallyport sends that traffic, and the NetworkPolicy does not restrict it.',
+    fallback: 'enforce',
+    choices: ['enforce', 'refuse', 'bypass'],
+    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, Sallyport also drops all traffic that an egress policy selects, if a NetworkPolicy restricts the egress of its pod. With bypass, NetworkPolicies do not restrict this traffic.',
   },
   {
     path: 'cni.binPath',
