@@ -75,6 +75,7 @@ enum verdict {
 	SENT_TOO_BIG,			/* answered with "fragmentation needed" or "packet too big" */
 	SENT_PROBE_ANSWER,
 	TAKEN_PROBE_ANSWER,		/* noted, and it goes no further */
+	SENT_THROUGH_STACK,		/* translated, and handed to the stack, whose rules decide (gatewayForwarding: stack) */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -103,6 +104,7 @@ enum verdict {
 	DROP_TOO_BIG,			/* for the route; it may be fragmented, so its sender expects no answer */
 	DROP_MULTICAST,			/* it could leave the link, and gateways forward only unicast */
 	DROP_POD_LIMIT,			/* the pod has as many flows of the egress IP as a pod may have */
+	DROP_ADDRESS_CHANGED,		/* a rule of the stack gave a translated packet another source address */
 	VERDICTS,
 };
 
@@ -232,7 +234,7 @@ struct self {
 	__u32 slot;			/* NO_SLOT: none yet, and only masquerading works */
 	__u32 overlay_ifindex;
 	__u32 tunnel_mtu;		/* largest inner IP packet that the tunnel carries whole */
-	__u32 reserved;
+	__u32 forward_ifindex;		/* by which translated packets enter the stack, with the tunnel's MAC; 0: they do not */
 	__u8 overlay_mac[6];		/* of this node alone: a VXLAN device drops frames whose source is its own MAC */
 	__u8 reserved2[2];
 };

@@ -4,8 +4,9 @@ import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
 import type { Route } from '../linux/routes.ts'
-import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
+import type { Address } from '../net/address.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
+import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { ensureOverlay, type NodeDevice, prepareKernel } from './node/node-network.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
@@ -21,6 +22,7 @@ interface NetworkSettings {
   readonly mtu: number
   readonly isChained: boolean
   readonly servicesByStack: boolean
+  readonly forwardsByStack: boolean
 }
 
 /** By what this node's kernel is changed. */
@@ -65,19 +67,19 @@ export class Applier {
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
     const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
-    await datapath.apply(
-      planDatapath(tables, attachments, overlay, { lingering, bound: boundDevices(devices) }),
-    )
     const nativeDevices = selectNativeDevices(
       devices,
       this.#settings.devices,
       tables.self.tunnelAddress,
       (address) => tables.egressIps.has(address) || lingering.has(address),
     )
-    const hooks = hookDevices(
-      datapath,
-      planHooks({ overlay, devices, nativeDevices, attachments }, this.#settings),
+    const wanted = planHooks({ overlay, devices, nativeDevices, attachments }, this.#settings)
+    await datapath.apply(
+      planDatapath(tables, attachments, overlay, { lingering, bound: boundDevices(devices) }),
+      wanted.filter(({ program }) => program === 'to_world'),
     )
+    const hooks = hookDevices(datapath, wanted)
+    if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
     return { overlay, nativeDevices, hooks }
   }
@@ -86,9 +88,14 @@ export class Applier {
     if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
     const { tunnelPort: port, mtu } = this.#settings
     const overlay = ensureOverlay(this.#kernel.netlink, devices, { port, mtu, tunnelAddress })
-    prepareKernel(this.#kernel.machine, this.#settings.isChained, devices.filter(hasIpv6))
-    this.#overlay = { ...overlay, tunnelAddress }
-    return overlay
+    const { isChained, servicesByStack, forwardsByStack } = this.#settings
+    const isStackUsed = servicesByStack || forwardsByStack
+    prepareKernel(this.#kernel.machine, { isChained, isStackUsed }, devices)
+    const forwardIfindex = forwardsByStack
+      ? ensureForwarding(this.#kernel.netlink, this.#kernel.machine, overlay)
+      : undefined
+    this.#overlay = { ...overlay, tunnelAddress, ...(forwardIfindex === undefined ? {} : { forwardIfindex }) }
+    return this.#overlay
   }
 
   #route(routes: readonly Route[], overlay: Overlay): void {
@@ -97,9 +104,4 @@ export class Applier {
     syncRoutes(this.#kernel.netlink, overlay.ifindex, routes)
     this.#routes = routes
   }
-}
-
-/** One that the world could reach by it: every device has a link-local address where the kernel has IPv6 at all. */
-function hasIpv6({ addresses }: NodeDevice): boolean {
-  return addresses.some((address) => familyOf(address) === 6 && !isLinkLocal(address))
 }

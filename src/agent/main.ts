@@ -65,6 +65,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     knobs: {
       chained: Number(isChained),
       services_by_stack: Number(configuration.servicesByStack),
+      forward_by_stack: Number(configuration.forwardsByStack),
       tunnel_port: configuration.tunnelPort,
       max_ports_per_pod: configuration.maxPortsPerPod,
     },

@@ -10,6 +10,8 @@ export interface Overlay {
   readonly mac: string
   /** Largest inner IP packet that the tunnel carries whole. */
   readonly mtu: number
+  /** Of the device by which translated packets enter the stack, if they do. */
+  readonly forwardIfindex?: number
 }
 
 /** What only this node knows of egress IPs. */
@@ -32,6 +34,7 @@ export function planDatapath(
       ...tables.self,
       overlayIfindex: overlay.ifindex,
       overlayMac: overlay.mac,
+      forwardIfindex: overlay.forwardIfindex ?? 0,
       tunnelMtu: overlay.mtu,
     },
     nodes: tables.nodes,

@@ -37,6 +37,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
       masquerade6: undefined,
       slot: 1,
       overlayIfindex: 9,
+      forwardIfindex: 0,
       tunnelMtu: 1450,
       overlayMac: '02:00:00:00:00:01',
     },

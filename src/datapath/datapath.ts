@@ -1,7 +1,9 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { isKernelError } from '../linux/libc.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
+import { HookTaken, type Place } from './hooks/hook-kind.ts'
 import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/hooks.ts'
 import { type Btf, readBtf } from './layout/btf.ts'
 import { CarryOver } from './maps/carry-over.ts'
@@ -48,6 +50,11 @@ export interface Applied {
   readonly deletes: number
   /** The tables that changed. */
   readonly tables: readonly AgentTable[]
+}
+
+/** A program that has to be attached before packets need it. */
+export interface Guard extends Place {
+  readonly program: Program
 }
 
 export interface Count {
@@ -124,14 +131,17 @@ export class Datapath implements AsyncDisposable {
     ) as unknown as Tables
   }
 
-  /** Writes what differs, and nothing else. Calls are taken one after another. */
-  apply(desired: Desired): Promise<Applied> {
-    const applied = this.#running.then(() => this.#apply(desired))
+  /**
+   * Writes what differs, and nothing else. Calls are taken one after another. `guards` are programs that must be attached
+   * before this load's programs replace an earlier one's, which may hand them packets.
+   */
+  apply(desired: Desired, guards: readonly Guard[] = []): Promise<Applied> {
+    const applied = this.#running.then(() => this.#apply(desired, guards))
     this.#running = applied.catch(() => {})
     return applied
   }
 
-  async #apply(desired: Desired): Promise<Applied> {
+  async #apply(desired: Desired, guards: readonly Guard[]): Promise<Applied> {
     const wanted = encodeDesired(this.#codecs, desired)
     const changes = writeOrder.map((name) => ({ name, changes: diff(this.#entries(name), wanted[name]) }))
     /* Pods leave before others come: nothing points at them, and a full node has no room for both. */
@@ -139,7 +149,7 @@ export class Datapath implements AsyncDisposable {
     await this.#write('pods', [], pods?.changes.deletes ?? [])
     for (const { name, changes: of } of changes) await this.#write(name, of.puts, [])
     /* Earlier programs may have other tables point to what is deleted. */
-    if (!this.#hasTakenOver) await this.#takeOver()
+    if (!this.#hasTakenOver) await this.#takeOver(guards)
     for (const { name, changes: of } of changes.toReversed())
       if (name !== 'pods') await this.#write(name, [], of.deletes)
     return summarise(changes)
@@ -171,13 +181,27 @@ export class Datapath implements AsyncDisposable {
   }
 
   /** Puts this load's programs in the place of an earlier one's, everywhere or nowhere. */
-  async #takeOver(): Promise<void> {
+  async #takeOver(guards: readonly Guard[]): Promise<void> {
     using flows = new CarryOver(this.#object, this.btf)
     await flows.copy()
+    for (const guard of guards) this.#attachGuard(guard)
     this.#hooks.replaceAll((program) => this.#object.programFd(program))
     this.#hasTakenOver = true
     await flows.finish()
     this.#object.unpinEarlier()
+  }
+
+  /** An earlier load's stays until all are replaced. The caller attaches all hooks later, and learns then which failed. */
+  #attachGuard({ program, ifindex, direction }: Guard): void {
+    const isAttached = this.#hooks
+      .list()
+      .some((each) => each.program === program && each.ifindex === ifindex && each.direction === direction)
+    if (isAttached) return
+    try {
+      this.attach(program, ifindex, direction)
+    } catch (error) {
+      if (!(error instanceof HookTaken) && !isKernelError(error, 'ENODEV')) throw error
+    }
   }
 
   /** Attaches a program to a device, or replaces in place what an earlier load left there. */

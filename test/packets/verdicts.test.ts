@@ -19,12 +19,14 @@ const untested: Readonly<Record<string, string>> = {
 
 /** Verdicts that one packet to a node as it stands does not bring about: the test that does, and expects it. */
 const elsewhere: Readonly<Record<string, string>> = {
+  DROP_ADDRESS_CHANGED: 'forward-by-stack',
   DROP_NO_LIVE_GATEWAY: 'from-pod-liveness',
   DROP_POD_LIMIT: 'pod-limit',
   DROP_TABLE_FULL: 'mapping-life',
   DROP_TOO_BIG: 'way-out',
   DROP_VLAN: 'wire',
   SENT_PROBE_ANSWER: 'from-overlay-probe',
+  SENT_THROUGH_STACK: 'forward-by-stack',
   TAKEN_PROBE_ANSWER: 'from-overlay-probe',
 }
 

@@ -8,7 +8,7 @@ import { openNode, skip } from './node-under-test.ts'
 const enough = 250_000
 
 test('each program is far from the limit of the verifier', { skip }, () => {
-  openNode({ services_by_stack: 1 })
+  openNode({ services_by_stack: 1, forward_by_stack: 1 })
   const read = readdirSync('/proc/self/fdinfo').flatMap(instructionsRead)
   assert.equal(read.length, programs.length + 1, `${read.length} programs are loaded`)
   for (const count of read) assert.ok(count < enough, `${count} instructions`)

@@ -138,7 +138,7 @@ export function isPodDevice(device: Device): boolean {
 const dummyAddress = '192.0.0.8' as Address
 
 /** The kernel reports also an address that is set again, and each report causes a reconciliation. So it is set only once. */
-function ensureDummyAddress(netlink: Netlink, index: number): void {
+export function ensureDummyAddress(netlink: Netlink, index: number): void {
   const isPresent = listAddresses(netlink).some(
     ({ index: of, address }) => of === index && address === dummyAddress,
   )
@@ -178,14 +178,21 @@ export function ensureOverlay(
 /** Of every node address, for pods that leave with it. */
 export const reservedPorts = { first: 49152, last: 65535 } as const
 
+interface KernelUse {
+  readonly isChained: boolean
+  /** The stack forwards packets of pods, which may have IPv6 although the node has no IPv6 address. */
+  readonly isStackUsed: boolean
+}
+
 /** What the kernel must be told once. Each says what breaks otherwise. */
 export function prepareKernel(
   machine: Machine,
-  isChained: boolean,
-  ipv6Devices: readonly NodeDevice[],
+  { isChained, isStackUsed }: KernelUse,
+  devices: readonly NodeDevice[],
 ): void {
+  const ipv6Devices = devices.filter(isStackUsed ? hasIpv6 : isReachedByIpv6)
   machine.writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
-  if (ipv6Devices.length > 0) forwardIpv6(machine, ipv6Devices)
+  if (ipv6Devices.length > 0 || (isStackUsed && knowsIpv6(machine))) forwardIpv6(machine, ipv6Devices)
   machine.writeSysctl(
     `net/ipv4/conf/${overlayName}/rp_filter`,
     '2',
@@ -198,6 +205,24 @@ export function prepareKernel(
       reservedPorts.last,
       "the node's own sockets do not take ports that pods leave with",
     )
+}
+
+function hasIpv6({ addresses }: NodeDevice): boolean {
+  return addresses.some((address) => familyOf(address) === 6)
+}
+
+/** One that the world could reach by it: every device has a link-local address where the kernel has IPv6 at all. */
+function isReachedByIpv6({ addresses }: NodeDevice): boolean {
+  return addresses.some((address) => familyOf(address) === 6 && !isLinkLocal(address))
+}
+
+function knowsIpv6(machine: Machine): boolean {
+  try {
+    machine.readSysctl('net/ipv6/conf/all/forwarding')
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A host that forwards does not listen to routers any more, unless a sysctl allows it: it would lose its own default route. */

@@ -128,6 +128,8 @@ const selfFields = (btf: Btf) =>
     overlayIfindex: u32,
     /** Largest inner IP packet that the tunnel carries whole. */
     tunnelMtu: u32,
+    /** 0: translated packets do not pass the stack. */
+    forwardIfindex: u32,
     overlayMac: mac,
   })
 
