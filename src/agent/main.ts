@@ -10,6 +10,7 @@ import { KubeClient } from '../kube/client.ts'
 import { linuxMachine } from '../linux/machine.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
+import { listStackRules } from '../linux/stack-rules.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import type { Finding } from '../runtime/finding.ts'
@@ -98,6 +99,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       leaveStages()
     },
     checkNode,
+    listStackRules,
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
   enterStage('open the local API and the health port', log)

@@ -5,6 +5,7 @@ import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
 import { nodeConditions } from '../decide/status/node-conditions.ts'
 import { summariseRefusals } from '../decide/status/refusals.ts'
+import type { StackUse } from '../decide/status/stack-rules.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/client.ts'
@@ -64,6 +65,9 @@ export function withOwnInterfaces(
   return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
 }
 
+/** More would make the object large, and say nothing new to people. */
+const maxIpsec = 256
+
 type Report = NonNullable<EgressNode['status']>
 
 /** What a node knows of itself and of the others. */
@@ -77,6 +81,8 @@ interface NodeKnowledge {
   readonly tables: Tables | undefined
   /** How many pods each policy selects here, if it is time to report it. */
   readonly selected: readonly SelectedPods[]
+  readonly hookProblems: readonly string[]
+  readonly stack: StackUse | undefined
   readonly tunnelPort: number
   readonly before: readonly Condition[]
   /** RFC 3339. */
@@ -86,6 +92,7 @@ interface NodeKnowledge {
 /** What a node reports to other nodes and to people. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
   const { node, interfaces, membership, reachability, isCutOff, tables, selected, before, now } = known
+  const { hookProblems, stack } = known
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
   return {
     interfaces: [...interfaces],
@@ -95,8 +102,18 @@ export function describeNode(known: NodeKnowledge): Report {
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
-    conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
+    bypassedIPsec: bypassedIPsec(known.stack),
+    conditions: nodeConditions(
+      { node, membership, isCutOff, hookProblems, stack },
+      { before, now },
+      known.tunnelPort,
+    ),
   }
+}
+
+function bypassedIPsec(stack: StackUse | undefined): string[] {
+  if (stack === undefined || stack.forwardsByStack || !stack.isGateway) return []
+  return [...new Set(stack.rules.ipsec)].slice(0, maxIpsec)
 }
 
 /** Whether two decisions come to the same report. */

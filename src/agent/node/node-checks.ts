@@ -3,8 +3,10 @@ import { release } from 'node:os'
 import { clsact } from '../../datapath/hooks/clsact.ts'
 import { tcx } from '../../datapath/hooks/tcx.ts'
 import { isOlder, kernels, missingRequirements } from '../../datapath/requirements.ts'
+import { type NodeRules, stackConditions } from '../../decide/status/stack-rules.ts'
 import type { Device } from '../../linux/devices.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import { listStackRules } from '../../linux/stack-rules.ts'
 import { readSysctl } from '../../linux/sysctl.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import { pluginFolders } from '../plugin/cni-install.ts'
@@ -27,11 +29,14 @@ export interface NodeFacts {
   readonly bridgesOfPods: readonly string[]
   readonly folders: RuntimeFolders
   readonly rpFilter: string
+  readonly rules: NodeRules
 }
 
 interface NodeWishes {
   readonly tunnelPort: number
   readonly mtu: number
+  readonly forwardsByStack: boolean
+  readonly servicesByStack: boolean
 }
 
 const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world']
@@ -52,6 +57,7 @@ export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFi
     bridgesOfPods: listBridgesOfPods(devices),
     folders: gatherRuntimeFolders(pluginFolders),
     rpFilter: readSysctl('net/ipv4/conf/all/rp_filter'),
+    rules: listStackRules(),
   }
 }
 
@@ -80,6 +86,7 @@ export function judgeNode(facts: NodeFacts, wishes: NodeWishes): readonly Findin
     ...judgeTunnel(facts, wishes),
     ...judgePrograms(facts),
     ...judgeForwarding(facts),
+    ...judgeRules(facts, wishes),
     ...judgeRuntimeFolders(facts.folders),
   ]
 }
@@ -179,4 +186,11 @@ function judgeForwarding({ hasNetfilterOnBridges, bridgesOfPods, rpFilter }: Nod
         'set it to 0 unless kube-proxy or NetworkPolicies need it, because it costs pods up to a third of their throughput',
     })
   return findings
+}
+
+/** Any node may become a gateway. */
+function judgeRules({ rules }: NodeFacts, { forwardsByStack, servicesByStack }: NodeWishes): Finding[] {
+  return stackConditions({ rules, isGateway: true, forwardsByStack, servicesByStack }).map(
+    ({ message }): Finding => ({ level: 'warning', what: message }),
+  )
 }

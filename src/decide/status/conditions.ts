@@ -29,6 +29,7 @@ const policyConditions = {
   PodsRefused: ['NetworkPolicy'],
   NodesWithoutAddress: ['NoInternalIP'],
   LikelyMistake: ['SeeMessage'],
+  IPsecBypassed: ['FastForwarding'],
 } as const
 
 const egressNodeConditions = {
@@ -40,6 +41,9 @@ const egressNodeConditions = {
     'EgressNodeNotFound',
     'ReachesNoNode',
   ],
+  ProgramMissing: ['HookTaken'],
+  RulesBypassed: ['IPsecPolicies', 'NodeRules'],
+  ForwardingRestricted: ['ForwardPolicyDrops'],
 } as const
 
 const egressAddressConditions = {

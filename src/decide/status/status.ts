@@ -40,6 +40,7 @@ import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
 import { refusalConditions } from './refusals.ts'
+import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
 /** What a policy's status says, without the times that the writer adds. */
@@ -90,6 +91,7 @@ export function explainPolicies(
       ...remarkConditions(policy, world),
       ...unservedDestinationConditions(policy, world),
       ...outageConditions(served, known.orders),
+      ...ipsecConditions(policy, exits, world.egressNodes),
     ]
     addClaims(claims, policy)
     const { generation } = policy
