@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { after, before, beforeEach, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ensureForwarding } from '../../src/agent/node/forwarding-device.ts'
-import { findDevice } from '../../src/linux/devices.ts'
+import { openDatapath } from '../../src/datapath/datapath.ts'
+import { createVxlan, deleteDevice, findDevice, setDevice } from '../../src/linux/devices.ts'
 import { linuxMachine } from '../../src/linux/machine.ts'
 import { Netlink } from '../../src/linux/netlink.ts'
 import { type FarHost, openFarHost } from './far-host.ts'
@@ -19,7 +21,7 @@ import {
   slot2Port,
   standardTables,
 } from './node-under-test.ts'
-import { ipv4 } from './packet.ts'
+import { ipv4, ipv6 } from './packet.ts'
 
 const skip = refused || (spawnSync('nft', ['--version']).error ? 'nft is not here' : false)
 const script = new URL('talk.mjs', import.meta.url).pathname
@@ -66,6 +68,7 @@ describe('a gateway whose stack forwards translated packets', { skip }, () => {
     server = await openFarHost('world-far', [
       `link set world-far address ${mac.router} up`,
       'addr add 172.18.0.1/16 dev world-far',
+      'addr add 172.18.0.4/16 dev world-far',
       'addr add 2001:db8::1/64 dev world-far nodad',
       `addr add ${world[4]}/32 dev lo`,
       `addr add ${world[6]}/128 dev lo nodad`,
@@ -207,6 +210,44 @@ describe('a gateway whose stack forwards translated packets', { skip }, () => {
     for (const destination of ['172.18.0.3', '255.255.255.255', '169.254.169.254', '224.0.0.9'])
       assert.match(from(ipv4('172.18.0.43', destination).udp(slot2Port, 443)), /^DROP/, destination)
   })
+
+  for (const family of [4, 6] as const)
+    test(`what comes through a real tunnel passes the stack’s rules, in IPv${family}`, async () => {
+      using netlink = new Netlink()
+      createVxlan(netlink, { name: 'tunnel', mtu: 1450, mac: mac.overlay, port: 8472 })
+      const index = findDevice(netlink, 'tunnel')?.index ?? 0
+      setDevice(netlink, index, { isUp: true, hasArp: false })
+      await using gateway = openDatapath({
+        pinDirectory: `${node.pinDirectory}-tunnel${family}`,
+        knobs: { forward_by_stack: 1 },
+      })
+      const tables = standardTables(node)
+      await gateway.apply({ ...tables, self: { ...tables.self, forwardIfindex } })
+      gateway.attach('from_overlay', index)
+      const [source, hops] =
+        family === 4 ? ['ip saddr 172.18.0.43', 'ip ttl 63'] : ['ip6 saddr 2001:db8::43', 'ip6 hoplimit 63']
+      rules([
+        [
+          'type filter hook postrouting priority 0',
+          `oifname "world" ${source} ${hops} udp sport ${slot2Port} counter`,
+        ],
+      ])
+      const packet = (family === 4 ? ipv4 : ipv6)(egress[family], world[family]).udp(slot2Port, 443)
+      const header = Buffer.from([8, 0, 0, 0, 0, 0, 2, 0])
+      const hex = Buffer.concat([header, packet]).toString('hex')
+      assert.equal(
+        server.run(process.execPath, script, 'send', '172.18.0.4', '172.18.0.3', '8472', hex).trim(),
+        'sent',
+      )
+      while (gateway.counts('from_overlay').length === 0) await sleep(5)
+      assert.deepEqual(
+        gateway.counts('from_overlay').map(({ verdict }) => verdict),
+        ['SENT_THROUGH_STACK'],
+      )
+      await sleep(50)
+      assert.match(listRules(), /counter packets 1 /)
+      deleteDevice(netlink, index)
+    })
 
   test('packets that the stack forwards for others are none of ours', () => {
     const packet = ipv4('10.9.9.9', world[4]).udp(1, 2)

@@ -1,4 +1,4 @@
-/* Run in a far host's namespace: `server PORT ADDRESS...`, or `ask PROTOCOL ADDRESS PORT [TTL]`. An answer is the source that the server saw. */
+/* Run in a far host's namespace: `server PORT ADDRESS...`, `send FROM TO PORT HEX`, or `ask PROTOCOL ADDRESS PORT [TTL]`. An answer is the source that the server saw. */
 import dgram from 'node:dgram'
 import net from 'node:net'
 
@@ -48,5 +48,12 @@ function ask(protocol, host, port, length = '1', ttl = '64') {
   })
 }
 
-if (what === 'server') serve(Number(words[0]), words.slice(1))
+/** One datagram from an address of the host: a packet in the tunnel. */
+function sendOnce(from, to, port, hex) {
+  const socket = dgram.createSocket('udp4')
+  socket.bind(0, from, () => socket.send(Buffer.from(hex, 'hex'), Number(port), to, () => end('sent')))
+}
+
+if (what === 'send') sendOnce(...words)
+else if (what === 'server') serve(Number(words[0]), words.slice(1))
 else ask(...words)
