@@ -69,6 +69,12 @@ const volatile __u32 own_address_is_shared = 0;
  */
 const volatile __u32 services_by_stack = 0;
 
+/*
+ * 1: this node hands translated packets that leave here to the stack, so that its rules apply (nftables, IPsec, ip rule).
+ * 0: it sends them out by the kernel's routes, past these rules.
+ */
+const volatile __u32 forward_by_stack = 0;
+
 /* UDP port of the tunnel, host byte order. */
 const volatile __u32 tunnel_port = 8472;
 

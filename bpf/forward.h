@@ -67,10 +67,8 @@ static __noinline enum verdict send_to_node(struct __sk_buff *skb, struct packet
 	return bpf_redirect(own->overlay_ifindex, 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
 }
 
-static __always_inline long decrement_ttl(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline long set_ttl(struct __sk_buff *skb, const struct packet *packet, __u8 ttl)
 {
-	__u8 ttl = packet->ttl - 1;
-
 	if (packet->family == 6)
 		return bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, hop_limit), &ttl, 1, 0);
 	if (bpf_l3_csum_replace(skb, L3_OFFSET + offsetof(struct iphdr, check), bpf_htons(packet->ttl << 8),
@@ -152,7 +150,7 @@ static __noinline enum verdict find_way_out(struct __sk_buff *skb, const struct 
 static __noinline enum verdict send_to_world(struct __sk_buff *skb, struct packet *packet, const struct way_out *way,
 					     enum verdict sent)
 {
-	if (decrement_ttl(skb, packet))
+	if (set_ttl(skb, packet, packet->ttl - 1))
 		return DROP_INTERNAL;
 	record_departure(DEPARTED_BY_DEVICE, way->ifindex);
 	if (!way->knows_neighbour)

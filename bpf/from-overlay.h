@@ -133,7 +133,11 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 						const struct tunnel_end *tunnel)
 {
 	struct way_out way = {};
-	enum verdict verdict = find_way_out(skb, packet, &packet->sender, tunnel->bound, &way);
+	enum verdict verdict;
+
+	if (forward_by_stack)
+		return refuse_own_address(packet) ?: hand_to_stack(skb, packet, &packet->sender);
+	verdict = find_way_out(skb, packet, &packet->sender, tunnel->bound, &way);
 
 	if (expects_too_big(packet, verdict))
 		return become_too_big(skb, packet, way.mtu ?: SMALLEST_MTU) ?:

@@ -9,7 +9,9 @@
 
 static __always_inline enum verdict read_from_world(struct __sk_buff *skb, struct packet *packet)
 {
-	return is_of_vlan(skb) || parse(skb, packet) != CONTINUE ? PASS_NOT_OURS : CONTINUE;
+	if (is_of_vlan(skb) || parse(skb, packet) != CONTINUE)
+		return PASS_NOT_OURS;
+	return is_from_stack(skb) ? read_from_stack(packet) : CONTINUE;
 }
 
 /* On a gateway nearly every other packet comes by the tunnel, and its outer packet passes here first. */

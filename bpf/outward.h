@@ -9,6 +9,7 @@ enum way_kind {
 	WAY_WORLD = 1,	/* this node is the holder: out by the kernel's routes */
 	WAY_HOLDER,	/* through the tunnel to the holder */
 	WAY_BACK,	/* this node is the holder, and another pod has the port that the packet is for (hairpinning) */
+	WAY_STACK,	/* this node is the holder: out by the stack, with forward_by_stack */
 };
 
 /* How a packet leaves. It is read from the mapping only once, because another CPU may delete the mapping at any time. */
@@ -68,9 +69,13 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 		return CONTINUE;
 	way->kind = WAY_WORLD;
 	bound = way->is_masqueraded ? 0 : device_of_egress_ip(&way->rewrite.to);
-	if (bound && !is_nobodys(find_owner(packet))) {
+	if ((bound || forward_by_stack) && !is_nobodys(find_owner(packet))) {
 		way->kind = WAY_BACK;
 		return CONTINUE;
+	}
+	if (forward_by_stack) {
+		way->kind = WAY_STACK;
+		return refuse_own_address(packet);
 	}
 	verdict = find_way_out(skb, packet, &way->rewrite.to, bound, &way->out);
 	if (expects_too_big(packet, verdict))
@@ -104,7 +109,7 @@ static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct pac
 {
 	struct self *own = this_node();
 
-	if (way->kind == WAY_WORLD)
+	if (way->kind == WAY_WORLD || way->kind == WAY_STACK)
 		return CONTINUE;
 	if (!own)
 		return DROP_INTERNAL;
@@ -145,6 +150,8 @@ static __always_inline enum verdict take_way(struct __sk_buff *skb, struct packe
 		return send_to_node(skb, packet, &way->holder, TUNNEL_OUTWARD, SENT_TO_HOLDER);
 	if (way->kind == WAY_BACK)
 		return turn_back(packet, &way->rewrite);
+	if (way->kind == WAY_STACK)
+		return hand_to_stack(skb, packet, &way->rewrite.to);
 	return send_to_world(skb, packet, &way->out, way->is_masqueraded ? SENT_TO_WORLD_MASQUERADED : SENT_TO_WORLD);
 }
 

@@ -58,6 +58,7 @@
 #include "service.h"
 #include "mss.h"
 #include "forward.h"
+#include "through-stack.h"
 #include "too-big.h"
 #include "return.h"
 #include "shared-address.h"
@@ -134,13 +135,14 @@ int from_world(struct __sk_buff *skb)
 	return leave(skb, &packet, FROM_WORLD, verdict);
 }
 
-/* The stack sends a packet out by a device of the node. Attached only beside kube-proxy. */
+/* The stack sends a packet out by a device of the node. Attached beside kube-proxy, and with forward_by_stack. */
 SEC("tc")
 int to_world(struct __sk_buff *skb)
 {
 	struct journey journey = { .now = now_ns() };
 	struct packet packet = {};
 	enum verdict verdict = read_to_world(skb, &packet) ?:
+			       check_handed(skb, &packet) ?:
 			       identify_sender(&packet, &journey) ?:
 			       refuse_forged_tunnel(&packet) ?:
 			       find_flow(&packet, &journey) ?:

@@ -4,7 +4,8 @@
  *
  * Beside kube-proxy the stack translates a Service's address into that of an endpoint. If the endpoint is outside the
  * cluster, the packet comes here with its pod's own address. It leaves as if the pod had sent it to the endpoint itself, and
- * the replies go back to the stack, which knows the Service. The kernel calls this program after the stack's own rules.
+ * the replies go back to the stack, which knows the Service. The kernel calls this program after the stack's own rules, so
+ * it also checks that these left the egress IP in the packets that the stack forwards for us (through-stack.h).
  */
 #ifndef SALLYPORT_TO_WORLD_H
 #define SALLYPORT_TO_WORLD_H

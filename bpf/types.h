@@ -83,6 +83,7 @@ enum verdict {
 	SENT_PROBE_ANSWER,
 	TAKEN_PROBE_ANSWER,		/* noted, and it goes no further */
 	SENT_PORT_REFUSAL,		/* back to the source node, because this gateway's stack uses the port */
+	SENT_THROUGH_STACK,		/* translated, and handed to the stack, whose rules decide (gatewayForwarding: stack) */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -113,6 +114,7 @@ enum verdict {
 	DROP_POD_LIMIT,			/* the pod has as many flows of the egress IP as a pod may have */
 	DROP_PORT_IN_USE,		/* the gateway's stack uses the port towards this destination; the flow gets another */
 	DROP_SHARED_ECHO,		/* an echo request with the address of a node whose stack uses the address, too */
+	DROP_ADDRESS_CHANGED,		/* a rule of the stack gave a translated packet another source address */
 	VERDICTS,
 };
 
@@ -276,7 +278,7 @@ struct self {
 	__u32 slot;			/* NO_SLOT: none yet, and only masquerading works */
 	__u32 overlay_ifindex;
 	__u32 tunnel_mtu;		/* largest inner IP packet that the tunnel carries whole */
-	__u32 reserved;
+	__u32 forward_ifindex;		/* by which translated packets enter the stack, with the tunnel's MAC; 0: they do not */
 	__u8 overlay_mac[6];		/* of this node alone: a VXLAN device drops frames whose source is its own MAC */
 	__u8 reserved2[2];
 };

@@ -1,4 +1,5 @@
 import type { Datapath } from '../datapath/datapath.ts'
+import type { NodeRules } from '../decide/status/stack-rules.ts'
 import type { Configuration } from '../install/configuration.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { Machine } from '../linux/machine.ts'
@@ -36,6 +37,8 @@ export interface AgentOptions {
   readonly onReady: () => void
   /** Why pods start without our plugin, or cannot start. One sentence each. */
   readonly pluginProblems: () => readonly string[]
-  /** Whether this node has what Sallyport needs. */
+  /** Rules of this node's stack that forwarded packets meet. Without it none are reported. */
+  readonly listStackRules?: () => NodeRules
+  /** Whether this node can do what Sallyport needs. */
   readonly checkNode: () => readonly Finding[]
 }

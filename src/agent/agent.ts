@@ -2,6 +2,7 @@ import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
+import type { NodeRules, StackUse } from '../decide/status/stack-rules.ts'
 import type { World } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import { Loop } from '../runtime/reconcile.ts'
@@ -60,6 +61,7 @@ export class Agent {
   #network: NodeNetwork | undefined
   #devices: readonly NodeDevice[] = []
   #ownDevices: readonly NodeDevice[] = []
+  #stackRules: NodeRules | undefined
   #decided: Decided | undefined
 
   constructor(options: AgentOptions) {
@@ -202,6 +204,7 @@ export class Agent {
     const devices = withoutPods(network.devices, attachments)
     this.#devices = devices
     this.#ownDevices = withoutAdded(devices, new Set(this.#failover.state.held.keys()))
+    if (!isNetworkKnown) this.#stackRules = this.#options.listStackRules?.()
     const world = this.#observeWorld(network)
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
@@ -275,6 +278,15 @@ export class Agent {
     )
   }
 
+  #stackUse(): StackUse | undefined {
+    const { self, egressIps } = this.#decided?.tables ?? {}
+    const rules = this.#stackRules
+    if (rules === undefined || self === undefined || egressIps === undefined) return undefined
+    const { forwardsByStack, servicesByStack } = this.#options.configuration
+    const isGateway = [...egressIps.values()].some(({ order }) => order.includes(self.tunnelAddress))
+    return { rules, isGateway, forwardsByStack, servicesByStack }
+  }
+
   async #report(): Promise<void> {
     if (!this.#observation.hasSynced || this.#devices.length === 0) return
     const { clock, configuration } = this.#options
@@ -294,6 +306,8 @@ export class Agent {
         egressNode?.status?.selected,
         nodes.length,
       ),
+      hookProblems: this.#decided?.applied.hooks.problems ?? [],
+      stack: this.#stackUse(),
       tunnelPort: configuration.tunnelPort,
       before: egressNode?.status?.conditions ?? [],
       now: new Date(clock.now()).toISOString(),

@@ -4,8 +4,9 @@ import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
 import type { Route } from '../linux/routes.ts'
-import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
+import type { Address } from '../net/address.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
+import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
@@ -26,6 +27,7 @@ interface NetworkSettings {
   /** Chained: policies can use the node's own address. */
   readonly sharesAddress: boolean
   readonly servicesByStack: boolean
+  readonly forwardsByStack: boolean
 }
 
 /** The interfaces to this node's kernel. */
@@ -72,19 +74,19 @@ export class Applier {
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#overlay = this.#routes = undefined
     const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
-    await datapath.apply(
-      planDatapath(tables, attachments, overlay, { lingering, unusable, bound: boundDevices(devices) }),
-    )
     const nativeDevices = selectNativeDevices(
       devices,
       this.#settings.devices,
       tables.self.tunnelAddress,
       (address) => tables.egressIps.has(address) || lingering.has(address),
     )
-    const hooks = hookDevices(
-      datapath,
-      planHooks({ overlay, devices, nativeDevices, attachments }, this.#settings),
+    const wanted = planHooks({ overlay, devices, nativeDevices, attachments }, this.#settings)
+    await datapath.apply(
+      planDatapath(tables, attachments, overlay, { lingering, unusable, bound: boundDevices(devices) }),
+      wanted.filter(({ program }) => program === 'to_world'),
     )
+    const hooks = hookDevices(datapath, wanted)
+    if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
     return { overlay, nativeDevices, hooks }
   }
@@ -93,9 +95,14 @@ export class Applier {
     if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
     const { tunnelPort: port, mtu } = this.#settings
     const overlay = ensureOverlay(this.#kernel.netlink, devices, { port, mtu, tunnelAddress })
-    prepareKernel(this.#kernel.machine, portsToReserve(this.#settings), devices.filter(hasIpv6))
-    this.#overlay = { ...overlay, tunnelAddress }
-    return overlay
+    const { servicesByStack, forwardsByStack } = this.#settings
+    const isStackUsed = servicesByStack || forwardsByStack
+    prepareKernel(this.#kernel.machine, { reserved: portsToReserve(this.#settings), isStackUsed }, devices)
+    const forwardIfindex = forwardsByStack
+      ? ensureForwarding(this.#kernel.netlink, this.#kernel.machine, overlay)
+      : undefined
+    this.#overlay = { ...overlay, tunnelAddress, ...(forwardIfindex === undefined ? {} : { forwardIfindex }) }
+    return this.#overlay
   }
 
   #route(routes: readonly Route[], overlay: Overlay): void {
@@ -104,12 +111,4 @@ export class Applier {
     syncRoutes(this.#kernel.netlink, overlay.ifindex, routes)
     this.#routes = routes
   }
-}
-
-/**
- * Whether the device has an IPv6 address that other networks can reach. If the kernel has IPv6, every device has a
- * link-local one.
- */
-function hasIpv6({ addresses }: NodeDevice): boolean {
-  return addresses.some((address) => familyOf(address) === 6 && !isLinkLocal(address))
 }

@@ -11,6 +11,7 @@ import { KubeClient } from '../kube/client.ts'
 import { linuxMachine } from '../linux/machine.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
+import { listStackRules } from '../linux/stack-rules.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
 import type { Finding } from '../runtime/finding.ts'
@@ -59,7 +60,8 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   if (self === '') throw new Error('the name of this node is unknown: set NODE_NAME or --node-name')
   await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
   const { isChained } = configuration
-  const sharesAddress = isChained && hasConnectionTracking()
+  /* The stack's own translation would see packets that are forwarded by the stack, and the claims of their ports. */
+  const sharesAddress = isChained && !configuration.forwardsByStack && hasConnectionTracking()
   enterStage('load the datapath into the kernel', log)
   await using datapath = openDatapath({
     pinDirectory: options['pin-directory'],
@@ -68,6 +70,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       chained: Number(isChained),
       own_address_is_shared: Number(sharesAddress),
       services_by_stack: Number(configuration.servicesByStack),
+      forward_by_stack: Number(configuration.forwardsByStack),
       tunnel_port: configuration.tunnelPort,
       max_ports_per_pod: configuration.maxPortsPerPod,
     },
@@ -101,6 +104,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       leaveStages()
     },
     checkNode,
+    listStackRules,
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
   enterStage('open the local API and the health port', log)

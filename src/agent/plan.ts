@@ -14,6 +14,8 @@ export interface Overlay {
   readonly mac: string
   /** The largest inner IP packet that fits into the tunnel without fragmentation. */
   readonly mtu: number
+  /** Of the device by which translated packets enter the stack, if they do. */
+  readonly forwardIfindex?: number
 }
 
 /** What only this node knows about egress IPs. */
@@ -38,6 +40,7 @@ export function planDatapath(
       ...tables.self,
       overlayIfindex: overlay.ifindex,
       overlayMac: overlay.mac,
+      forwardIfindex: overlay.forwardIfindex ?? 0,
       tunnelMtu: overlay.mtu,
     },
     nodes: tables.nodes,

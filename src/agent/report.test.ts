@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { device, other, self, tablesWith } from '../../test/support/failover-under-test.ts'
-import { address } from '../../test/support/world-builder.ts'
-import { describeInterfaces, describeLingering, isReportedAlike } from './report.ts'
+import {
+  enterPrivateNamespaces,
+  privateNamespacesRefused as skip,
+} from '../../test/support/private-namespaces.ts'
+import { address, prefix } from '../../test/support/world-builder.ts'
+import { Netlink } from '../linux/netlink.ts'
+import { listNodeDevices } from './node/node-network.ts'
+import { describeInterfaces, describeLingering, describeNode, isReportedAlike } from './report.ts'
 
 test('a node reports why an interface carries no traffic', () => {
   const problemOf = (changes: Parameters<typeof device>[0]) =>
@@ -65,4 +72,49 @@ test('a node reports an interface whose IPv6 default route has a higher metric t
     ['eth2', undefined],
     ['eth3', undefined],
   ])
+})
+
+test('a tun device with an address is reported as one that egress IPs cannot use', { skip }, () => {
+  enterPrivateNamespaces()
+  for (const words of ['tuntap add tun0 mode tun', 'link set tun0 up', 'addr add 198.51.100.1/24 dev tun0'])
+    execFileSync('ip', words.split(' '))
+  using netlink = new Netlink()
+  const [tun] = describeInterfaces(listNodeDevices(netlink), new Set())
+  assert.deepEqual([tun?.name, tun?.problem], ['tun0', 'NoEthernetHeader'])
+})
+
+test('a program that is not in its place, and rules that packets pass by, are conditions of the node', () => {
+  const known = {
+    node: undefined,
+    interfaces: [],
+    membership: { isMember: true },
+    reachability: { reachable: [] as string[], unreachable: [] as string[] },
+    isCutOff: false,
+    tables: undefined,
+    selected: [],
+    conflicts: [],
+    lingering: [],
+    sharesAddress: undefined,
+    hookProblems: ['Attaching to_world to device eth0 failed: another program has the place'],
+    stack: {
+      rules: { chains: [], ipsec: [prefix('192.0.2.0/24')], routingRules: 0 },
+      isGateway: true,
+      forwardsByStack: false,
+      servicesByStack: false,
+    },
+    tunnelPort: 8472,
+    before: [],
+    now: '2026-01-01T00:00:00Z',
+  } as const
+  const { conditions, bypassedIPsec } = describeNode(known)
+  assert.deepEqual(
+    conditions?.map(({ type, reason }) => `${type} ${reason}`),
+    ['Connected Connected', 'ProgramMissing HookTaken', 'RulesBypassed IPsecPolicies'],
+  )
+  assert.match(conditions?.[1]?.message ?? '', /^Attaching to_world to device eth0 failed: .*place\.$/)
+  assert.deepEqual(bypassedIPsec, ['192.0.2.0/24'])
+  assert.deepEqual(
+    describeNode({ ...known, stack: { ...known.stack, forwardsByStack: true } }).bypassedIPsec,
+    [],
+  )
 })

@@ -5,6 +5,7 @@ import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
 import { nodeConditions } from '../decide/status/node-conditions.ts'
 import { summariseRefusals } from '../decide/status/refusals.ts'
+import type { StackUse } from '../decide/status/stack-rules.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
@@ -72,6 +73,9 @@ export function withOwnInterfaces(
   return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
 }
 
+/** More would make the object large, and say nothing new to people. */
+const maxIpsec = 256
+
 type Report = NonNullable<EgressNode['status']>
 
 /** What a node knows about itself and about other nodes. */
@@ -84,11 +88,13 @@ interface NodeKnowledge {
   readonly reachability: Reachability
   readonly isCutOff: boolean
   readonly conflicts: readonly AddressConflict[]
-  readonly lingering: NonNullable<Report['lingering']>
+  readonly lingering: Readonly<NonNullable<Report['lingering']>>
   /** Undefined until the tables were written for the first time. */
   readonly tables: Tables | undefined
   /** How many of this node's pods each policy selects, if it is time to report it. */
   readonly selected: readonly SelectedPods[]
+  readonly hookProblems: readonly string[]
+  readonly stack: StackUse | undefined
   readonly tunnelPort: number
   readonly before: readonly Condition[]
   /** RFC 3339. */
@@ -98,6 +104,7 @@ interface NodeKnowledge {
 /** A node's report to other nodes and to users. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
   const { node, interfaces, membership, reachability, isCutOff, tables, selected, before, now } = known
+  const { hookProblems, stack } = known
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
   return {
     interfaces: [...interfaces],
@@ -110,7 +117,12 @@ export function describeNode(known: NodeKnowledge): Report {
     conflicts: [...known.conflicts],
     lingering: [...known.lingering],
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
-    conditions: nodeConditions({ node, membership, isCutOff }, { before, now }, known.tunnelPort),
+    bypassedIPsec: bypassedIPsec(known.stack),
+    conditions: nodeConditions(
+      { node, membership, isCutOff, hookProblems, stack },
+      { before, now },
+      known.tunnelPort,
+    ),
   }
 }
 
@@ -137,6 +149,11 @@ export function describeLingering(
 }
 
 type Reported = Pick<Decided, 'tables' | 'lingering'>
+
+function bypassedIPsec(stack: StackUse | undefined): string[] {
+  if (stack === undefined || stack.forwardsByStack || !stack.isGateway) return []
+  return [...new Set(stack.rules.ipsec)].slice(0, maxIpsec)
+}
 
 /** Whether two decisions lead to the same report. */
 export function isReportedAlike(after: Reported, before: Reported | undefined): boolean {

@@ -168,6 +168,12 @@ export const egressNodeStatus = z
       )
       .describe('Egress policies that select pods on this node.')
       .optional(),
+    bypassedIPsec: z
+      .array(z.string())
+      .describe(
+        'Destinations of outbound IPsec policies of the node. Egress traffic to them leaves the node in clear text, because gatewayForwarding is fast.',
+      )
+      .optional(),
     heaviest: z
       .array(
         z.object({

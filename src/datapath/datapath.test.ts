@@ -71,6 +71,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
       masquerade6: undefined,
       slot: 1,
       overlayIfindex: 9,
+      forwardIfindex: 0,
       tunnelMtu: 1450,
       overlayMac: '02:00:00:00:00:01',
     },
@@ -287,6 +288,24 @@ for (const mechanism of mechanisms)
     assert.deepEqual(datapath.attachments(), [])
     assert.throws(() => datapath.attach('from_pod', index), /attach from_pod at the ingress of device \d+/)
   })
+
+test('a guard is attached when a load takes over, before its programs hand it packets, and only if it is not there yet', {
+  skip,
+}, async () => {
+  using netlink = new Netlink()
+  createVeth(netlink, { name: 'g0', peer: { name: 'g1' } })
+  const ifindex = findDevice(netlink, 'g0')?.index ?? 0
+  const guard = { program: 'to_world', ifindex, direction: 'egress' } as const
+  const gone = { ...guard, ifindex: 9999 }
+  await using datapath = open()
+  await datapath.apply(desired(), [guard, gone])
+  const [attached, ...others] = datapath.attachments()
+  assert.deepEqual([attached?.program, attached?.ifindex, others], ['to_world', ifindex, []])
+  datapath.detach(attached ?? assert.fail())
+  await datapath.apply(desired(), [guard])
+  assert.deepEqual(datapath.attachments(), [], 'later the caller attaches what is missing')
+  deleteDevice(netlink, ifindex)
+})
 
 /** Packets that a device received, as the kernel counts them. */
 function received(device: string): bigint {

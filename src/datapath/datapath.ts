@@ -1,8 +1,10 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { isKernelError } from '../linux/libc.ts'
 import type { Address } from '../net/address.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
+import { HookTaken, type Place } from './hooks/hook-kind.ts'
 import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/hooks.ts'
 import { type Btf, readBtf } from './layout/btf.ts'
 import { CarryOver, readEarlier } from './maps/carry-over.ts'
@@ -50,6 +52,11 @@ export interface Applied {
   readonly deletes: number
   /** The tables that changed. */
   readonly tables: readonly AgentTable[]
+}
+
+/** A program that has to be attached before packets need it. */
+export interface Guard extends Place {
+  readonly program: Program
 }
 
 export interface Count {
@@ -126,14 +133,17 @@ export class Datapath implements AsyncDisposable {
     ) as unknown as Tables
   }
 
-  /** Writes only what differs. Calls run one after another. */
-  apply(desired: Desired): Promise<Applied> {
-    const applied = this.#running.then(() => this.#apply(desired))
+  /**
+   * Writes only what differs. Calls run one after another. `guards` are programs that must be attached
+   * before this load's programs replace an earlier one's, which may hand them packets.
+   */
+  apply(desired: Desired, guards: readonly Guard[] = []): Promise<Applied> {
+    const applied = this.#running.then(() => this.#apply(desired, guards))
     this.#running = applied.catch(() => {})
     return applied
   }
 
-  async #apply(desired: Desired): Promise<Applied> {
+  async #apply(desired: Desired, guards: readonly Guard[]): Promise<Applied> {
     const wanted = encodeDesired(this.#codecs, desired)
     const changes = writeOrder.map((name) => ({ name, changes: diff(this.#entries(name), wanted[name]) }))
     /* Pods are deleted before others are added. No entry points to a pod, and a full node has no room for both. */
@@ -141,7 +151,7 @@ export class Datapath implements AsyncDisposable {
     await this.#write('pods', [], pods?.changes.deletes ?? [])
     for (const { name, changes: of } of changes) await this.#write(name, of.puts, [])
     /* Programs of an earlier load may still follow entries to what is deleted here, so they are replaced first. */
-    if (!this.#hasTakenOver) await this.#takeOver()
+    if (!this.#hasTakenOver) await this.#takeOver(guards)
     for (const { name, changes: of } of changes.toReversed())
       if (name !== 'pods') await this.#write(name, [], of.deletes)
     return summarise(changes)
@@ -173,9 +183,10 @@ export class Datapath implements AsyncDisposable {
   }
 
   /** Replaces an earlier load's programs with this load's, everywhere or nowhere. */
-  async #takeOver(): Promise<void> {
+  async #takeOver(guards: readonly Guard[]): Promise<void> {
     using flows = new CarryOver(this.#object, this.btf)
     await flows.copy()
+    for (const guard of guards) this.#attachGuard(guard)
     this.#hooks.replaceAll((program) => this.#object.programFd(program))
     this.#hasTakenOver = true
     await flows.finish()
@@ -191,6 +202,19 @@ export class Datapath implements AsyncDisposable {
       table.key.decode(key),
       table.value.decode(value),
     ])
+  }
+
+  /** An earlier load's stays until all are replaced. The caller attaches all hooks later, and learns then which failed. */
+  #attachGuard({ program, ifindex, direction }: Guard): void {
+    const isAttached = this.#hooks
+      .list()
+      .some((each) => each.program === program && each.ifindex === ifindex && each.direction === direction)
+    if (isAttached) return
+    try {
+      this.attach(program, ifindex, direction)
+    } catch (error) {
+      if (!(error instanceof HookTaken) && !isKernelError(error, 'ENODEV')) throw error
+    }
   }
 
   /** Attaches a program to a device, or replaces an earlier load of it in place. */

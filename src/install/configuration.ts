@@ -17,6 +17,8 @@ export interface Configuration {
   readonly isChained: boolean
   /** Stand-alone beside kube-proxy: what goes to a pod passes through the node's stack, which translates Services. */
   readonly servicesByStack: boolean
+  /** The network stack of this node forwards packets that have their egress IP, so that its rules apply to them. */
+  readonly forwardsByStack: boolean
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
@@ -63,6 +65,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       isChained: values['cni-chaining-mode'] !== 'none',
       servicesByStack:
         values['cni-chaining-mode'] === 'none' && !replacesKubeProxy(values['kube-proxy-replacement']),
+      forwardsByStack: values['gateway-forwarding'] === 'stack',
       networkPolicies: values['cni-network-policies'],
       tunnelPort: values['tunnel-port'],
       healthPort: values['health-port'],

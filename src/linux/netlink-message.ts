@@ -36,6 +36,7 @@ export const messageFlag = {
   exclusive: 0x200,
   dump: 0x300,
   create: 0x400,
+  append: 0x800,
   ackAttributes: 0x200,
 } as const
 
@@ -100,6 +101,12 @@ export function attributeU32(type: number, value: number): Buffer {
 export function attributeU16Be(type: number, value: number): Buffer {
   const bytes = Buffer.alloc(2)
   bytes.writeUInt16BE(value)
+  return attribute(type, bytes)
+}
+
+export function attributeU32Be(type: number, value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
   return attribute(type, bytes)
 }
 

@@ -10,6 +10,12 @@ import {
 } from './netlink-message.ts'
 import { withNetns } from './netns.ts'
 
+export interface NetlinkRequest {
+  readonly type: number
+  readonly flags: number
+  readonly payload: Buffer
+}
+
 const family = 16
 const rawCloexec = 3 | 0x80000
 const solSocket = 1
@@ -48,6 +54,24 @@ export class Netlink implements Disposable {
   request(attempted: string, type: number, flags: number, ...payload: readonly Buffer[]): void {
     const sequence = this.#send(attempted, type, flags | messageFlag.request | messageFlag.ack, payload)
     for (const message of this.#receive(attempted, sequence)) if (message.type === messageType.error) return
+  }
+
+  /** Sends several requests that take effect together or not at all (nfnetlink). `frame` are the messages before and after them. */
+  transaction(
+    attempted: string,
+    requests: readonly NetlinkRequest[],
+    frame: readonly [NetlinkRequest, NetlinkRequest],
+  ): void {
+    const first = this.#sequence + 1
+    const messages = [frame[0], ...requests, frame[1]].map(({ type, flags, payload }, index) =>
+      encodeMessage(type, flags | messageFlag.request, first + index, payload),
+    )
+    this.#sequence = first + requests.length + 1
+    const bytes = Buffer.concat(messages)
+    check(attempted, native.send(this.#fd, bytes, bytes.length, 0))
+    for (let index = 1; index <= requests.length; index++)
+      for (const message of this.#receive(attempted, first + index))
+        if (message.type === messageType.error) break
   }
 
   /** Requests a list. If it changed while it was read, it is read again, so that the result is consistent. */

@@ -125,7 +125,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
   return {
     self: {
       tunnelAddress: self, masquerade4: self, masquerade6: undefined, slot: 1,
-      overlayIfindex: devices.world, tunnelMtu: 1450, overlayMac: mac.overlay,
+      overlayIfindex: devices.world, forwardIfindex: 0, tunnelMtu: 1450, overlayMac: mac.overlay,
     }, // biome-ignore format: short
     nodes: new Map([[self, { slot: 1 }], [other, { slot: 2 }], [address('172.18.0.5'), { slot: 3 }]]),
     egressIps: new Map([

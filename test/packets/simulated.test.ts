@@ -64,7 +64,7 @@ function tablesOf(slot: 1 | 2): Desired {
   return {
     self: {
       tunnelAddress: isSource ? source : gateway, masquerade4: undefined, masquerade6: undefined, slot,
-      overlayIfindex: tunnelDevice, tunnelMtu: 1450, overlayMac: mac.overlay,
+      overlayIfindex: tunnelDevice, forwardIfindex: 0, tunnelMtu: 1450, overlayMac: mac.overlay,
     }, // biome-ignore format: short
     nodes: new Map([[source, { slot: 1 }], [gateway, { slot: 2 }]]), // biome-ignore format: short
     egressIps: new Map([[egressIp, { order: [gateway], blockOwner }]]),

@@ -10,7 +10,12 @@ const mostStack = 512
 const roundedTo = 32
 
 test('no chain of calls uses more stack than older kernels give it', { skip }, () => {
-  for (const knobs of [{}, { chained: 1, own_address_is_shared: 1 }, { services_by_stack: 1 }])
+  for (const knobs of [
+    {},
+    { chained: 1, own_address_is_shared: 1 },
+    { services_by_stack: 1 },
+    { services_by_stack: 1, forward_by_stack: 1 },
+  ])
     openNode(knobs)
   const programs = readdirSync('/proc/self/fdinfo').filter(isProgram).map(Number)
   assert.ok(programs.length >= 4, `${programs.length} programs are loaded`)

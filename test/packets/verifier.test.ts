@@ -8,7 +8,13 @@ import { openNode, skip } from './node-under-test.ts'
 const enough = 250_000
 
 test('each program is far from the limit of the verifier', { skip }, () => {
-  const modes = [{}, { chained: 1 }, { chained: 1, own_address_is_shared: 1 }, { services_by_stack: 1 }]
+  const modes = [
+    {},
+    { chained: 1 },
+    { chained: 1, own_address_is_shared: 1 },
+    { services_by_stack: 1 },
+    { services_by_stack: 1, forward_by_stack: 1 },
+  ]
   for (const knobs of modes) openNode(knobs)
   const read = readdirSync('/proc/self/fdinfo').flatMap(instructionsRead)
   assert.equal(read.length, modes.length * (programs.length + 1), `${read.length} programs are loaded`)

@@ -108,6 +108,11 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     text: 'Multicast beyond the link',
     remedy: 'send with a TTL of 1, or exclude the group from the policy (excludedCIDRs)',
   },
+  DROP_ADDRESS_CHANGED: {
+    text: 'Source address changed on the gateway',
+    remedy:
+      'exclude packets that come by device sallyport-fwd from the rule of the node that changes their source address',
+  },
   DROP_POD_LIMIT: {
     text: 'Pod has too many connections',
     remedy: 'let the pod open fewer connections at once, or raise egressGateway.maxPortsPerPod',

@@ -27,12 +27,18 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
   ] as readonly Partial<Attachment>[] as readonly Attachment[]
   const native = [{ index: 2, name: 'eth0' }] as readonly Partial<NodeDevice>[] as readonly NodeDevice[]
   const storage = { index: 4, name: 'eth1' } as unknown as NodeDevice
-  const devices = [...native, { index: 3, name: 'sallyport' } as unknown as NodeDevice, storage]
-  const overlay = { ifindex: 3, mac: '02:00:00:00:00:03', mtu: 1450 }
-  const planned = (servicesByStack: boolean): string[] =>
-    planHooks({ overlay, devices, nativeDevices: native, attachments: pods }, { servicesByStack }).map(
-      ({ program, device }) => `${program} ${device}`,
-    )
+  const devices = [
+    ...native,
+    { index: 3, name: 'sallyport' } as unknown as NodeDevice,
+    storage,
+    { index: 7, name: 'sallyport-fwd' } as unknown as NodeDevice,
+  ]
+  const overlay = { ifindex: 3, forwardIfindex: 7, mac: '02:00:00:00:00:03', mtu: 1450 }
+  const planned = (servicesByStack: boolean, forwardsByStack = false): string[] =>
+    planHooks(
+      { overlay, devices, nativeDevices: native, attachments: pods },
+      { servicesByStack, forwardsByStack },
+    ).map(({ program, device }) => `${program} ${device}`)
   assert.deepEqual(planned(false), [
     'from_overlay sallyport',
     'from_world eth0',
@@ -44,6 +50,10 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
   assert.deepEqual(
     planned(true).filter((hook) => !planned(false).includes(hook)),
     ['to_world eth0', 'to_world eth1'],
+  )
+  assert.deepEqual(
+    planned(false, true).filter((hook) => !planned(false).includes(hook)),
+    ['from_world lo', 'to_world eth0', 'to_world eth1'],
   )
 })
 

@@ -28,16 +28,27 @@ interface Attachable {
   readonly attachments: readonly Attachment[]
 }
 
+/** The same in every network namespace. */
+const loopback = { index: 1, name: 'lo' } as const
+
+interface StackUse {
+  readonly servicesByStack: boolean
+  readonly forwardsByStack: boolean
+}
+
 /**
- * to_world is attached to every device, because kube-proxy may send a pod's packet to an address outside the cluster through
- * any of them.
+ * to_world is on every device, because the stack may send a packet out of the cluster by any of them. What the stack cannot
+ * forward it tells the egress IP, by the loopback device.
  */
 export function planHooks(
   { overlay, devices, nativeDevices, attachments }: Attachable,
-  { servicesByStack }: { readonly servicesByStack: boolean },
+  { servicesByStack, forwardsByStack }: StackUse,
 ): WantedHook[] {
-  const outward = servicesByStack ? devices.filter((device) => device.index !== overlay.ifindex) : []
+  const inner = [overlay.ifindex, overlay.forwardIfindex]
+  const outward =
+    servicesByStack || forwardsByStack ? devices.filter(({ index }) => !inner.includes(index)) : []
   return [
+    ...(forwardsByStack ? [hook('from_world', loopback.index, 'ingress', loopback.name)] : []),
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },
     ...nativeDevices.map(({ index, name }) => hook('from_world', index, 'ingress', name)),
     ...outward.map(({ index, name }) => hook('to_world', index, 'egress', name)),

@@ -4,9 +4,11 @@ import { removeDatapath } from '../../datapath/datapath.ts'
 import { deleteDevice, findDevice, listDevices } from '../../linux/devices.ts'
 import { deleteProxiedNeighbour, listProxiedNeighbours } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import { removeNotTracked } from '../../linux/notrack.ts'
 import { releasePorts } from '../../linux/sysctl.ts'
 import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from '../failover/held-addresses.ts'
 import { removePlugin } from '../plugin/cni-install.ts'
+import { removeForwardingDevice } from './forwarding-device.ts'
 import { isPodDevice, overlayName, reservedPorts } from './node-network.ts'
 
 interface NodePlaces {
@@ -41,6 +43,8 @@ export function cleanUp(
   const overlay = findDevice(netlink, overlayName)
   if (overlay?.kind === 'vxlan') deleteDevice(netlink, overlay.index)
   note('tunnel devices', overlay?.kind === 'vxlan' ? 1 : 0)
+  note('forwarding devices', removeForwardingDevice(netlink) ? 1 : 0)
+  note('nftables tables', removeNotTracked() ? 1 : 0)
   const reserved = Object.values(reservedPorts).filter(({ first, last }) => releasePorts(first, last))
   note('reserved port ranges', reserved.length)
   note('agent files', emptyFolder(stateDirectory))

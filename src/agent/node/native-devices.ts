@@ -1,5 +1,6 @@
 import type { Device } from '../../linux/devices.ts'
 import { type Address, familyOf } from '../../net/address.ts'
+import { forwardingName } from './forwarding-device.ts'
 import { type NodeDevice, overlayName } from './node-network.ts'
 
 /** `eth+` matches every name that begins with eth. Any other pattern is a name or an alternative name. */
@@ -24,7 +25,10 @@ export function selectNativeDevices(
       ? patterns.some((pattern) => matchesPattern(device, pattern))
       : Object.keys(device.defaultMetrics).length > 0 || device.addresses.includes(tunnelAddress)
   return devices.filter(
-    (device) => device.name !== overlayName && (isWanted(device) || device.addresses.some(isEgressIp)),
+    (device) =>
+      device.name !== overlayName &&
+      !device.name.startsWith(forwardingName) &&
+      (isWanted(device) || device.addresses.some(isEgressIp)),
   )
 }
 

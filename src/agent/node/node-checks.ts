@@ -3,8 +3,10 @@ import { release } from 'node:os'
 import { clsact } from '../../datapath/hooks/clsact.ts'
 import { tcx } from '../../datapath/hooks/tcx.ts'
 import { hasConnectionTracking, isOlder, kernels, missingRequirements } from '../../datapath/requirements.ts'
+import { type NodeRules, stackConditions } from '../../decide/status/stack-rules.ts'
 import type { Device } from '../../linux/devices.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import { listStackRules } from '../../linux/stack-rules.ts'
 import { readSysctl } from '../../linux/sysctl.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import { pluginFolders } from '../plugin/cni-install.ts'
@@ -28,12 +30,15 @@ export interface NodeFacts {
   readonly folders: RuntimeFolders
   readonly rpFilter: string
   readonly hasConnectionTracking: boolean
+  readonly rules: NodeRules
 }
 
 interface NodeWishes {
   readonly tunnelPort: number
   readonly mtu: number
   readonly isChained: boolean
+  readonly forwardsByStack: boolean
+  readonly servicesByStack: boolean
 }
 
 const ownPrograms = ['from_pod', 'to_pod', 'from_overlay', 'from_world', 'to_world']
@@ -55,6 +60,7 @@ export function gatherNodeFacts(netlink: Netlink, pinDirectory: string, objectFi
     folders: gatherRuntimeFolders(pluginFolders),
     rpFilter: readSysctl('net/ipv4/conf/all/rp_filter'),
     hasConnectionTracking: hasConnectionTracking(),
+    rules: listStackRules(),
   }
 }
 
@@ -84,6 +90,7 @@ export function judgeNode(facts: NodeFacts, wishes: NodeWishes): readonly Findin
     ...judgePrograms(facts),
     ...judgeForwarding(facts),
     ...judgeSharing(facts, wishes),
+    ...judgeRules(facts, wishes),
     ...judgeRuntimeFolders(facts.folders),
   ]
 }
@@ -196,4 +203,11 @@ function judgeSharing({ hasConnectionTracking: canShare }: NodeFacts, { isChaine
         'use kernel 6.1 or later, load nf_conntrack and nf_nat, and restart the agent; or give gateways another address',
     },
   ]
+}
+
+/** Any node may become a gateway. */
+function judgeRules({ rules }: NodeFacts, { forwardsByStack, servicesByStack }: NodeWishes): Finding[] {
+  return stackConditions({ rules, isGateway: true, forwardsByStack, servicesByStack }).map(
+    ({ message }): Finding => ({ level: 'warning', what: message }),
+  )
 }

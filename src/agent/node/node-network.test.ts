@@ -33,14 +33,22 @@ test('IPv6 is forwarded only where it is used, and the node keeps the routes tha
   writeSysctl('net/ipv6/conf/eth0/accept_ra', '1', 'the test begins as a host does')
   const knobs = (): string[] =>
     ['all/forwarding', 'eth0/accept_ra'].map((name) => readSysctl(`net/ipv6/conf/${name}`))
-  prepareKernel(linuxMachine, undefined, [])
+  const use = { reserved: undefined, isStackUsed: false }
+  const eth0 = (address: string): NodeDevice =>
+    ({ name: 'eth0', addresses: [address] }) as unknown as NodeDevice
+  for (const unused of ['172.18.0.2', 'fe80::2']) prepareKernel(linuxMachine, use, [eth0(unused)])
   assert.deepEqual(knobs(), ['0', '1'])
-  prepareKernel(
-    linuxMachine,
-    undefined,
-    listNodeDevices(netlink).filter(({ name }) => name === 'eth0'),
-  )
+  prepareKernel(linuxMachine, use, [eth0('fc00::2')])
   assert.deepEqual(knobs(), ['1', '2'])
+})
+
+test('where the stack carries packets of pods, IPv6 is forwarded although the node has no address of it', {
+  skip,
+}, () => {
+  const knob = 'net/ipv6/conf/all/forwarding'
+  writeSysctl(knob, '0', 'the test begins as a host does')
+  prepareKernel(linuxMachine, { reserved: undefined, isStackUsed: true }, [])
+  assert.equal(readSysctl(knob), '1')
 })
 
 test('the node’s own addresses are those of all its devices, and they are current', { skip }, () => {

@@ -143,7 +143,7 @@ const dummyAddress = '192.0.0.8' as Address
  * Sets the address only if it is missing. The kernel reports an address even if it is set again, and each report causes a
  * reconciliation.
  */
-function ensureDummyAddress(netlink: Netlink, index: number): void {
+export function ensureDummyAddress(netlink: Netlink, index: number): void {
   const isPresent = listAddresses(netlink).some(
     ({ index: of, address }) => of === index && address === dummyAddress,
   )
@@ -194,14 +194,21 @@ export function portsToReserve(settings: {
   return settings.sharesAddress ? reservedPorts.chained : undefined
 }
 
+interface KernelUse {
+  readonly reserved: PortRange | undefined
+  /** The stack forwards packets of pods, which may have IPv6 although the node has no IPv6 address. */
+  readonly isStackUsed: boolean
+}
+
 /** Kernel settings that have to be made once. Each has the reason: what fails without it. */
 export function prepareKernel(
   machine: Machine,
-  reserved: PortRange | undefined,
-  ipv6Devices: readonly NodeDevice[],
+  { reserved, isStackUsed }: KernelUse,
+  devices: readonly NodeDevice[],
 ): void {
+  const ipv6Devices = devices.filter(isStackUsed ? hasIpv6 : isReachedByIpv6)
   machine.writeSysctl('net/ipv4/ip_forward', '1', 'a gateway may forward for other nodes')
-  if (ipv6Devices.length > 0) forwardIpv6(machine, ipv6Devices)
+  if (ipv6Devices.length > 0 || (isStackUsed && knowsIpv6(machine))) forwardIpv6(machine, ipv6Devices)
   machine.writeSysctl(
     `net/ipv4/conf/${overlayName}/rp_filter`,
     '2',
@@ -213,6 +220,27 @@ export function prepareKernel(
       reserved.last,
       "the node's own sockets do not take ports that pods leave with",
     )
+}
+
+function hasIpv6({ addresses }: NodeDevice): boolean {
+  return addresses.some((address) => familyOf(address) === 6)
+}
+
+/**
+ * Whether the device has an IPv6 address that other networks can reach. If the kernel has IPv6, every device has a
+ * link-local one.
+ */
+function isReachedByIpv6({ addresses }: NodeDevice): boolean {
+  return addresses.some((address) => familyOf(address) === 6 && !isLinkLocal(address))
+}
+
+function knowsIpv6(machine: Machine): boolean {
+  try {
+    machine.readSysctl('net/ipv6/conf/all/forwarding')
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** A host that forwards ignores router advertisements and would lose its own default route, unless a sysctl allows them. */

@@ -128,6 +128,8 @@ const selfFields = (btf: Btf) =>
     overlayIfindex: u32,
     /** The largest inner IP packet that fits into the tunnel without fragmentation. */
     tunnelMtu: u32,
+    /** 0: translated packets do not pass the stack. */
+    forwardIfindex: u32,
     overlayMac: mac,
   })
 

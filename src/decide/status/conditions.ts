@@ -32,6 +32,7 @@ const policyConditions = {
   PodsRefused: ['NetworkPolicy', 'NetworkPolicyUnclear'],
   NodesWithoutAddress: ['NoInternalIP'],
   LikelyMistake: ['SeeMessage'],
+  IPsecBypassed: ['FastForwarding'],
 } as const
 
 const egressNodeConditions = {
@@ -43,6 +44,9 @@ const egressNodeConditions = {
     'EgressNodeNotFound',
     'ReachesNoNode',
   ],
+  ProgramMissing: ['HookTaken'],
+  RulesBypassed: ['IPsecPolicies', 'NodeRules'],
+  ForwardingRestricted: ['ForwardPolicyDrops'],
 } as const
 
 const egressAddressConditions = {

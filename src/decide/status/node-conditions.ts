@@ -2,12 +2,16 @@ import type { Condition } from '../../api/metadata.ts'
 import type { Membership } from '../gateways/membership.ts'
 import type { WorldNode } from '../world.ts'
 import { mergeConditions, type TimelessCondition } from './conditions.ts'
+import { type StackUse, stackConditions } from './stack-rules.ts'
 
 interface NodeSeen {
   readonly node: Pick<WorldNode, 'name' | 'internalIPs' | 'lacksInternalIP'> | undefined
   readonly membership: Membership
   /** It reaches no other node through the tunnel. */
   readonly isCutOff: boolean
+  /** Programs that are not where they must be, one sentence each. */
+  readonly hookProblems: readonly string[]
+  readonly stack: StackUse | undefined
 }
 
 /** The conditions of a node's EgressNode: whether other nodes reach it, and what to do if they do not. */
@@ -16,7 +20,28 @@ export function nodeConditions(
   written: { readonly before: readonly Condition[]; readonly now: string },
   tunnelPort: number,
 ): Condition[] {
-  return mergeConditions(written.before, [connected(seen, tunnelPort)], written.now)
+  return mergeConditions(
+    written.before,
+    [
+      connected(seen, tunnelPort),
+      ...hooks(seen),
+      ...(seen.stack === undefined ? [] : stackConditions(seen.stack)),
+    ],
+    written.now,
+  )
+}
+
+/** Packets pass such a device without our program. */
+function hooks({ hookProblems }: NodeSeen): readonly TimelessCondition[] {
+  if (hookProblems.length === 0) return []
+  return [
+    {
+      type: 'ProgramMissing',
+      status: 'True',
+      reason: 'HookTaken',
+      message: `${hookProblems.join('. ')}.`.replaceAll('..', '.'),
+    },
+  ]
 }
 
 function connected({ node, membership, isCutOff }: NodeSeen, tunnelPort: number): TimelessCondition {

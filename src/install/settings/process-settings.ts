@@ -75,6 +75,14 @@ export const processSettings = [
     help: 'Open connections that one pod may have at one egress IP. Sallyport drops new connections beyond it. If 0, there is no limit. In any case, each node keeps a quarter of its ports for pods with fewer than 16 connections.',
   },
   {
+    path: 'egressGateway.gatewayForwarding',
+    key: 'gateway-forwarding',
+    kind: 'word',
+    fallback: 'fast',
+    choices: ['fast', 'stack'],
+    help: 'How a gateway forwards packets that have their egress IP. With fast, it sends them out by its routes, past its own nftables rules, IPsec policies and routing rules. With stack, its network stack forwards them, so that these rules apply to them. They see the egress IP as the source. It takes more of the gateway’s processor time.',
+  },
+  {
     path: 'bpf.masquerade',
     key: 'enable-bpf-masquerade',
     kind: 'boolean',

@@ -1,0 +1,107 @@
+import type { EgressNode } from '../../api/egress-node.ts'
+import { overlaps, type Prefix, parsePrefix } from '../../net/prefix.ts'
+import type { Gateway } from '../gateways/gateways.ts'
+import type { Policy } from '../policies/policies.ts'
+import type { TimelessCondition } from './conditions.ts'
+
+/** What a node's network stack does to packets that it forwards: chains of nftables, IPsec policies, routing rules. */
+export interface NodeRules {
+  readonly chains: readonly {
+    readonly table: string
+    readonly name: string
+    readonly hook: string
+    readonly drops: boolean
+    readonly rules: number
+  }[]
+  /** Destinations of outbound IPsec policies. */
+  readonly ipsec: readonly Prefix[]
+  readonly routingRules: number
+}
+
+/** How this node uses its stack. */
+export interface StackUse {
+  readonly rules: NodeRules
+  /** It forwards translated packets for pods. */
+  readonly isGateway: boolean
+  readonly forwardsByStack: boolean
+  readonly servicesByStack: boolean
+}
+
+const remedy = 'To apply them, set egressGateway.gatewayForwarding=stack.'
+const maxNamed = 5
+
+/** What packets of pods pass by, and what stops those that the stack forwards. */
+export function stackConditions({ rules, ...use }: StackUse): readonly TimelessCondition[] {
+  const bypassed = use.isGateway && !use.forwardsByStack ? describeBypass(rules) : []
+  const drops = droppingChains(rules)
+  const isStopped = drops.length > 0 && (use.servicesByStack || use.forwardsByStack)
+  return [...bypassed, ...(isStopped ? [describeStop(drops, use)] : [])]
+}
+
+function describeBypass({ chains, ipsec, routingRules }: NodeRules): readonly TimelessCondition[] {
+  const type = 'RulesBypassed'
+  const named = [
+    ...chains.map(({ table, name, hook }) => `nftables chain ${name} of table ${table} (hook ${hook})`),
+    ...(routingRules === 0 ? [] : [`${routingRules} of ip rule`]),
+  ]
+  const others = named.length === 0 ? '' : `Egress traffic passes by these rules of the node: ${list(named)}.`
+  if (ipsec.length > 0)
+    return [
+      {
+        type,
+        status: 'True',
+        reason: 'IPsecPolicies',
+        message:
+          `Egress traffic leaves in clear text although IPsec policies of the node cover these destinations: ${list(ipsec)}. ${others} ${remedy}`.replace(
+            '  ',
+            ' ',
+          ),
+      },
+    ]
+  return named.length === 0
+    ? []
+    : [{ type, status: 'True', reason: 'NodeRules', message: `${others} ${remedy}` }]
+}
+
+function describeStop(drops: readonly string[], use: Omit<StackUse, 'rules'>): TimelessCondition {
+  const what = use.servicesByStack ? 'Traffic of pods passes' : 'Egress traffic passes'
+  return {
+    type: 'ForwardingRestricted',
+    status: 'True',
+    reason: 'ForwardPolicyDrops',
+    message: `${what} the network stack of the node, where ${list(drops)} drops what no rule accepts. Check that its rules accept the addresses of pods${use.forwardsByStack ? ' and egress IPs' : ''}.`,
+  }
+}
+
+function droppingChains({ chains }: NodeRules): string[] {
+  return chains
+    .filter(({ hook, drops }) => hook === 'forward' && drops)
+    .map(({ table, name }) => `nftables chain ${name} of table ${table}`)
+}
+
+function list(names: readonly string[]): string {
+  const more = names.length - maxNamed
+  return `${names.slice(0, maxNamed).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+/** Of one policy: its gateways send in clear text what an IPsec policy of theirs would encrypt or block. */
+export function ipsecConditions(
+  { destinations, problems }: Policy,
+  exits: readonly (readonly Gateway[])[],
+  egressNodes: readonly EgressNode[],
+): readonly TimelessCondition[] {
+  if (problems.length > 0) return []
+  const gateways = new Set(exits.flat().map(({ node }) => node.name))
+  const affected = egressNodes.flatMap(({ metadata, status }) => {
+    const covered = (status?.bypassedIPsec ?? []).filter((text) => {
+      const prefix = parsePrefix(text)
+      return prefix !== undefined && destinations.some((each) => overlaps(each, prefix))
+    })
+    return gateways.has(metadata.name) && covered.length > 0
+      ? [`node ${metadata.name} (${list(covered)})`]
+      : []
+  })
+  if (affected.length === 0) return []
+  const message = `Traffic of this policy leaves in clear text although IPsec policies of its gateways cover its destinations: ${list(affected)}. ${remedy.replace('them', 'the IPsec policies')}`
+  return [{ type: 'IPsecBypassed', status: 'True', reason: 'FastForwarding', message }]
+}

@@ -1,0 +1,167 @@
+import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import { isKernelError } from './libc.ts'
+import { Netlink } from './netlink.ts'
+import { decodeAttributes, eachAttribute, textOf } from './netlink-message.ts'
+import { fromKernelBytes } from './network-address.ts'
+
+/** A chain of nftables at a hook that packets of other hosts pass when the stack forwards them. */
+interface ForwardingChain {
+  readonly table: string
+  readonly name: string
+  readonly hook: 'forward' | 'postrouting' | 'egress'
+  /** What becomes of packets that no rule decides about. */
+  readonly drops: boolean
+  /** Without those that only jump to chains of kube-proxy or of a CNI plugin. */
+  readonly rules: number
+}
+
+/** What a node's stack does to packets that it forwards, as far as netlink tells. Rules of iptables-legacy are not among it. */
+interface StackRules {
+  readonly chains: readonly ForwardingChain[]
+  /** Destinations of outbound IPsec policies. */
+  readonly ipsec: readonly Prefix[]
+  /** Routing rules beside the kernel's own. */
+  readonly routingRules: number
+}
+
+export function listStackRules(): StackRules {
+  return {
+    chains: orElse([], listForwardingChains),
+    ipsec: orElse([], listIpsecDestinations),
+    routingRules: orElse(0, countRoutingRules),
+  }
+}
+
+/** A kernel without the subsystem has no such rules. */
+function orElse<T>(absent: T, list: () => T): T {
+  try {
+    return list()
+  } catch (error) {
+    if (isKernelError(error, 'EPROTONOSUPPORT', 'EOPNOTSUPP', 'EINVAL', 'ENOENT')) return absent
+    throw error
+  }
+}
+
+/* ---- nftables: linux/netfilter/nf_tables.h ---- */
+
+const nftables = { protocol: 12, getChain: (10 << 8) | 4, getRule: (10 << 8) | 7 } as const
+const chainAttribute = { table: 1, name: 3, hook: 4, policy: 5 } as const
+const ruleAttribute = { table: 1, chain: 2, expressions: 4 } as const
+const netdevFamily = 5
+const bridgeFamily = 7
+const drop = 0
+/** nfgenmsg */
+const fixedLength = 4
+
+/** Made by components of Kubernetes for their own traffic. */
+const ofKubernetes = /^(KUBE-|kube-proxy|cali-|CNI-|FLANNEL-|WEAVE|kindnet|sallyport$)/i
+
+function listForwardingChains(): ForwardingChain[] {
+  using netlink = new Netlink(undefined, nftables.protocol)
+  const list = (what: string, type: number) => netlink.dump(what, type, Buffer.alloc(fixedLength))
+  const rules = list('list rules of nftables', nftables.getRule).map(({ payload }) => decodeRule(payload))
+  return list('list chains of nftables', nftables.getChain).flatMap(({ payload }) => {
+    const chain = decodeChain(payload)
+    if (chain === undefined || ofKubernetes.test(chain.table)) return []
+    const own = rules.filter(
+      ({ family, table, chain: of, isOfKubernetes }) =>
+        !isOfKubernetes && family === chain.family && table === chain.table && of === chain.name,
+    )
+    const { table, name, hook, drops } = chain
+    return own.length > 0 || drops ? [{ table, name, hook, drops, rules: own.length }] : []
+  })
+}
+
+function decodeChain(payload: Buffer) {
+  const family = payload.readUInt8(0)
+  const attributes = decodeAttributes(payload.subarray(fixedLength))
+  const hookBytes = attributes.get(chainAttribute.hook)
+  const number = hookBytes && decodeAttributes(hookBytes).get(1)?.readUInt32BE(0)
+  const hook = family === bridgeFamily ? undefined : hookOf(family, number)
+  if (hook === undefined) return undefined
+  return {
+    family,
+    hook,
+    table: textAt(attributes, chainAttribute.table),
+    name: textAt(attributes, chainAttribute.name),
+    drops: attributes.get(chainAttribute.policy)?.readUInt32BE(0) === drop,
+  }
+}
+
+function hookOf(family: number, number: number | undefined): ForwardingChain['hook'] | undefined {
+  if (family === netdevFamily) return number === 1 ? 'egress' : undefined
+  return number === 2 ? 'forward' : number === 4 ? 'postrouting' : undefined
+}
+
+function decodeRule(payload: Buffer) {
+  const attributes = decodeAttributes(payload.subarray(fixedLength))
+  return {
+    family: payload.readUInt8(0),
+    table: textAt(attributes, ruleAttribute.table),
+    chain: textAt(attributes, ruleAttribute.chain),
+    isOfKubernetes: jumps(attributes.get(ruleAttribute.expressions)).some((name) => ofKubernetes.test(name)),
+  }
+}
+
+/** The chains that the expressions of a rule name: expression, its data, the value, a verdict, its chain. */
+function jumps(expressions: Buffer | undefined): string[] {
+  if (expressions === undefined) return []
+  return [...eachAttribute(expressions)].flatMap(([, expression]) => {
+    const parts = decodeAttributes(expression)
+    const name = parts.get(1)
+    if (name === undefined || textOf(name) !== 'immediate') return []
+    const verdict = inside(inside(parts.get(2), 2), 2)
+    const chain = verdict && decodeAttributes(verdict).get(2)
+    return chain === undefined ? [] : [textOf(chain)]
+  })
+}
+
+function inside(nested: Buffer | undefined, type: number): Buffer | undefined {
+  return nested && decodeAttributes(nested).get(type)
+}
+
+function textAt(attributes: ReadonlyMap<number, Buffer>, type: number): string {
+  const value = attributes.get(type)
+  return value === undefined ? '' : textOf(value)
+}
+
+/* ---- IPsec: linux/xfrm.h ---- */
+
+const xfrm = { protocol: 6, getPolicy: 0x15, outbound: 1 } as const
+/** In struct xfrm_userpolicy_info: the selector first, two lifetimes after it. */
+const policyAt = { destination: 0, family: 40, destinationLength: 42, direction: 160 } as const
+
+function listIpsecDestinations(): Prefix[] {
+  using netlink = new Netlink(undefined, xfrm.protocol)
+  const policies = netlink.dump('list IPsec policies', xfrm.getPolicy)
+  return policies.flatMap(({ payload }) => {
+    if (payload.readUInt8(policyAt.direction) !== xfrm.outbound) return []
+    const bytes = payload.subarray(policyAt.destination, payload.readUInt16LE(policyAt.family) === 2 ? 4 : 16)
+    const length = payload.readUInt8(policyAt.destinationLength)
+    return parsePrefix(`${fromKernelBytes(bytes)}/${length}`) ?? []
+  })
+}
+
+/* ---- routing rules: linux/fib_rules.h ---- */
+
+const getRule = 34
+const tables = { local: 255, main: 254, default: 253 } as const
+const priorities = new Map<number, number>([
+  [0, tables.local],
+  [32766, tables.main],
+  [32767, tables.default],
+])
+/** FRA_PRIORITY, in the attributes after struct fib_rule_hdr, whose fifth byte is the table. */
+const priorityAttribute = 6
+
+function countRoutingRules(): number {
+  using netlink = new Netlink()
+  return [2, 10]
+    .flatMap((family) =>
+      netlink.dump('list routing rules', getRule, Buffer.from([family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+    )
+    .filter(({ payload }) => {
+      const priority = decodeAttributes(payload.subarray(12)).get(priorityAttribute)?.readUInt32LE(0) ?? 0
+      return priorities.get(priority) !== payload.readUInt8(4)
+    }).length
+}
