@@ -75,7 +75,7 @@ function overUdp({ host, port, word, localPort }: Call): Promise<Outcome> {
 
 async function call([host = '', port, count, name = '', first]: readonly string[]): Promise<void> {
   const calls = Array.from({ length: Number(count) }, (_, index): Call => {
-    const localPort = first === undefined ? undefined : Number(first) + index
+    const localPort = first === undefined ? undefined : Number(first) + 4 * index
     return { host, port: Number(port), word: `${name}-${index}`, localPort }
   })
   const allOpen = new Promise((resolve) => setTimeout(resolve, 4_000))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/machines/other-network.ts'
+import { missingForPlugin, otherPlugins } from '../../src/lab/machines/other-network.ts'
 import { cannotRun, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
@@ -14,8 +14,8 @@ const outpost = '172.18.0.7'
 const port = 9000
 const [source, gateway] = ['kind-worker', 'kind-worker2'] as const
 const [sourceAddress, gatewayAddress] = ['172.18.0.2', '172.18.0.5'] as const
-/** Where leases are granted first. The other clients of the gateway are made to use the same ports. */
-const contested = 65136
+/** From here on, in steps of four: where leases are granted first. The other clients of the gateway are made to use the same ports. */
+const contested = 64576
 
 const preparation = `
 kubectl label node ${gateway} egress-gw=true
@@ -66,119 +66,115 @@ chain KUBE-POSTROUTING {
 chain KUBE-FORWARD { type filter hook forward priority filter; ct state invalid drop; meta mark and 0x4000 == 0x4000 accept; ct state related,established accept; }`,
 }
 
-function chainedTo(plugin: OtherPlugin): void {
-  const lab = labFor(`test-shared-${plugin}`, { nodes: someNodes(source, gateway), cni: plugin })
-  const run = (command: string): Promise<string> => type(lab.state(), command)
-  const inPod = (name: string) => (command: string) => run(`kubectl exec ${name} -- ${command}`)
-  const onNode = (name: string) => (command: string) => run(`docker exec ${name} ${command}`)
+for (const plugin of otherPlugins) {
+  const skip = cannotRun || missingForPlugin(plugin).join('; ') || false
+  describe(`the address of a gateway behind the ${plugin} plugin`, { skip, timeout: hangTimeoutMs }, () => {
+    const lab = labFor(`test-shared-${plugin}`, { nodes: someNodes(source, gateway), cni: plugin })
+    const run = (command: string): Promise<string> => type(lab.state(), command)
+    const inPod = (name: string) => (command: string) => run(`kubectl exec ${name} -- ${command}`)
+    const onNode = (name: string) => (command: string) => run(`docker exec ${name} ${command}`)
 
-  /** How many flows over TCP and UDP saw which address, or failed how. */
-  async function call(
-    where: (command: string) => Promise<string>,
-    count: number,
-    word: string,
-    first?: number,
-  ) {
-    const command = `${process.execPath} ${flows} call ${outpost} ${port} ${count} ${word} ${first ?? ''}`
-    return JSON.parse(await where(command)) as Readonly<Record<string, number>>
-  }
-
-  /** Selected and unselected pods and processes, on the gateway and beside it, all at once and with the same server. */
-  async function everybodyCalls(): Promise<void> {
-    const [many, few] = [200, 60]
-    const results = await Promise.all([
-      call(inPod('xwing'), few, 'selected'),
-      call(inPod('ywing'), few, 'selected-on-gateway'),
-      call(inPod('tiefighter'), many, 'unselected-on-gateway', contested),
-      call(inPod('tiebomber'), few, 'unselected'),
-      call(onNode(gateway), few, 'process-of-gateway'),
-      call(onNode(gateway), few, 'bound-on-gateway', contested + many),
-    ])
-    assert.deepEqual(results, [
-      { [gatewayAddress]: 2 * few },
-      { [gatewayAddress]: 2 * few },
-      { [gatewayAddress]: 2 * many },
-      { [sourceAddress]: 2 * few },
-      { [gatewayAddress]: 2 * few },
-      { [gatewayAddress]: 2 * few },
-    ])
-  }
-
-  const held = [
-    ['the node', onNode(gateway), '/run/words.txt', contested - 20],
-    ['a pod that is not selected', inPod('tiefighter'), '/run/words.txt', contested - 40],
-  ] as const
-  const linesOf = async (where: (command: string) => Promise<string>, file: string): Promise<number> =>
-    (await where(`cat ${file}`)).split('\n').length
-
-  async function goOn(): Promise<void> {
-    for (const [who, where, file] of held) {
-      const before = await linesOf(where, file)
-      await eventually(
-        `the open connection of ${who} goes on`,
-        async () => (await linesOf(where, file)) > before,
-      )
+    /** How many flows over TCP and UDP saw which address, or failed how. */
+    async function call(
+      where: (command: string) => Promise<string>,
+      count: number,
+      word: string,
+      first?: number,
+    ) {
+      const command = `${process.execPath} ${flows} call ${outpost} ${port} ${count} ${word} ${first ?? ''}`
+      return JSON.parse(await where(command)) as Readonly<Record<string, number>>
     }
-  }
 
-  test('connections are open before the install, from ports that flows of policies will have', async () => {
-    await run(preparation)
-    await run(
+    /** Selected and unselected pods and processes, on the gateway and beside it, all at once and with the same server. */
+    async function everybodyCalls(): Promise<void> {
+      const [many, few] = [200, 60]
+      const results = await Promise.all([
+        call(inPod('xwing'), few, 'selected'),
+        call(inPod('ywing'), few, 'selected-on-gateway'),
+        call(inPod('tiefighter'), many, 'unselected-on-gateway', contested),
+        call(inPod('tiebomber'), few, 'unselected'),
+        call(onNode(gateway), few, 'process-of-gateway'),
+        call(onNode(gateway), few, 'bound-on-gateway', contested + 1),
+      ])
+      assert.deepEqual(results, [
+        { [gatewayAddress]: 2 * few },
+        { [gatewayAddress]: 2 * few },
+        { [gatewayAddress]: 2 * many },
+        { [sourceAddress]: 2 * few },
+        { [gatewayAddress]: 2 * few },
+        { [gatewayAddress]: 2 * few },
+      ])
+    }
+
+    const held = [
+      ['the node', onNode(gateway), '/run/words.txt', contested + 2],
+      ['a pod that is not selected', inPod('tiefighter'), '/run/words.txt', contested + 6],
+    ] as const
+    const linesOf = async (where: (command: string) => Promise<string>, file: string): Promise<number> =>
+      (await where(`cat ${file}`)).split('\n').length
+
+    async function goOn(): Promise<void> {
+      for (const [who, where, file] of held) {
+        const before = await linesOf(where, file)
+        await eventually(
+          `the open connection of ${who} goes on`,
+          async () => (await linesOf(where, file)) > before,
+        )
+      }
+    }
+
+    test('connections are open before the install, from ports that flows of policies will have', async () => {
+      await run(preparation)
+      await run(
       [pod('xwing', 'alliance', source), pod('tiebomber', 'empire', source), pod('ywing', 'alliance', gateway), pod('tiefighter', 'empire', gateway)].join('\n'),
     ) // biome-ignore format: a list
-    await run('kubectl wait --for=condition=Ready pod --all --timeout=60s')
-    for (const [, where, file, local] of held)
-      await where(
-        `sh -c 'setsid ${process.execPath} ${flows} hold ${outpost} ${port} ${local} >${file} 2>&1 </dev/null &'`,
+      await run('kubectl wait --for=condition=Ready pod --all --timeout=60s')
+      for (const [, where, file, local] of held)
+        await where(
+          `sh -c 'setsid ${process.execPath} ${flows} hold ${outpost} ${port} ${local} >${file} 2>&1 </dev/null &'`,
+        )
+      await goOn()
+    })
+
+    test('a policy without interface and egressIP is in force, and says what it shares', async () => {
+      await run(
+        `sallyport install --set 'cni.chainingMode=generic-veth' && sallyport status --wait && ${policy}`,
       )
-    await goOn()
-  })
+      await run('kubectl wait --for=condition=Ready cegp/first --timeout=60s')
+      const says = await run('kubectl describe cegp first')
+      assert.match(says, /Egress IP 172\.18\.0\.5 \(kind-worker2\) .*is the address of a gateway itself/)
+      for (const name of ['xwing', 'ywing'])
+        await eventually(`${name} has the gateway's address`, async () =>
+          (await inPod(name)(`curl -s --max-time 2 http://${outpost}:8000 || true`)).includes(
+            `(${gatewayAddress})`,
+          ),
+        )
+      assert.equal(await onNode(gateway)('cat /proc/sys/net/ipv4/ip_local_reserved_ports'), '57344-65535')
+      await goOn()
+    })
 
-  test('a policy without interface and egressIP is in force, and says what it shares', async () => {
-    await run(
-      `sallyport install --set 'cni.chainingMode=generic-veth' && sallyport status --wait && ${policy}`,
-    )
-    await run('kubectl wait --for=condition=Ready cegp/first --timeout=60s')
-    const says = await run('kubectl describe cegp first')
-    assert.match(says, /Egress IP 172\.18\.0\.5 \(kind-worker2\) .*is the address of a gateway itself/)
-    for (const name of ['xwing', 'ywing'])
-      await eventually(`${name} has the gateway's address`, async () =>
-        (await inPod(name)(`curl -s --max-time 2 http://${outpost}:8000 || true`)).includes(
-          `(${gatewayAddress})`,
-        ),
-      )
-    assert.equal(await onNode(gateway)('cat /proc/sys/net/ipv4/ip_local_reserved_ports'), '57344-65535')
-    await goOn()
-  })
+    test('every reply reaches its own client, and earlier connections go on', async () => {
+      await everybodyCalls()
+      await goOn()
+    })
 
-  test('every reply reaches its own client, and earlier connections go on', async () => {
-    await everybodyCalls()
-    await goOn()
-  })
-
-  for (const [product, rules] of Object.entries(ruleSets))
-    test(`so it is with rules like those of ${product}`, async () => {
-      await onNode(gateway)(`nft -f - <<'END'
+    for (const [product, rules] of Object.entries(ruleSets))
+      test(`so it is with rules like those of ${product}`, async () => {
+        await onNode(gateway)(`nft -f - <<'END'
 table ip masquerading
 delete table ip masquerading
 table ip masquerading {
 ${rules}
 }
 END`)
-      await everybodyCalls()
+        await everybodyCalls()
+        await goOn()
+      })
+
+    test('after an uninstall, the open connections of the node and of other pods go on', async () => {
+      await run('sallyport uninstall --yes')
       await goOn()
+      assert.equal(await onNode(gateway)('cat /proc/sys/net/ipv4/ip_local_reserved_ports'), '')
     })
-
-  test('after an uninstall, the open connections of the node and of other pods go on', async () => {
-    await run('sallyport uninstall --yes')
-    await goOn()
-    assert.equal(await onNode(gateway)('cat /proc/sys/net/ipv4/ip_local_reserved_ports'), '')
   })
-}
-
-for (const plugin of otherPlugins) {
-  const skip = cannotRun || missingForPlugin(plugin).join('; ') || false
-  describe(`the address of a gateway behind the ${plugin} plugin`, { skip, timeout: hangTimeoutMs }, () =>
-    chainedTo(plugin),
-  )
 }
