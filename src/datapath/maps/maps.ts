@@ -21,6 +21,8 @@ export interface RawChanges {
 /* A call of 4096 small entries holds the event loop for 2 ms; large values shorten the call instead. */
 const maxPerCall = 4096
 const maxBytesPerCall = 1 << 22
+/* Most maps hold little: buffers for all that could be there cost more than a second call. */
+const firstChunk = 256
 
 function chunkSize(map: RawMap): number {
   const fitting = Math.floor(maxBytesPerCall / (map.keySize + map.valueSize))
@@ -128,7 +130,8 @@ export function* removeAll(map: RawMap, deletes: readonly Buffer[]): Generator<v
 
 /** Everything in the map, a chunk per step. Entries that come or go meanwhile may or may not be seen. */
 export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer, value: Buffer])[]> {
-  let size = Math.min(chunkSize(map), Math.max(map.maxEntries, 64))
+  const largest = Math.min(chunkSize(map), Math.max(map.maxEntries, 64))
+  let size = Math.min(largest, firstChunk)
   let from: Buffer | null = null
   for (;;) {
     const keys = Buffer.alloc(size * map.keySize)
@@ -155,6 +158,7 @@ export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer
     if (entries.length > 0) yield entries
     if (isLast) return
     from = next
+    size = Math.max(size, largest)
   }
 }
 
