@@ -22,10 +22,10 @@ export interface RawChanges {
 const maxPerCall = 4096
 const maxBytesPerCall = 1 << 22
 /* Most maps hold little: buffers for all that could be there cost more than a second call. */
-const firstChunk = 256
+const firstBytes = 1 << 16
 
-function chunkSize(map: RawMap): number {
-  const fitting = Math.floor(maxBytesPerCall / (map.keySize + map.valueSize))
+function chunkSize(map: RawMap, maxBytes = maxBytesPerCall): number {
+  const fitting = Math.floor(maxBytes / (map.keySize + map.valueSize))
   return Math.max(1, Math.min(maxPerCall, fitting))
 }
 
@@ -131,7 +131,7 @@ export function* removeAll(map: RawMap, deletes: readonly Buffer[]): Generator<v
 /** Everything in the map, a chunk per step. Entries that come or go meanwhile may or may not be seen. */
 export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer, value: Buffer])[]> {
   const largest = Math.min(chunkSize(map), Math.max(map.maxEntries, 64))
-  let size = Math.min(largest, firstChunk)
+  let size = Math.min(largest, chunkSize(map, firstBytes))
   let from: Buffer | null = null
   for (;;) {
     const keys = Buffer.alloc(size * map.keySize)

@@ -7,7 +7,16 @@ const lagUs = 10_000_000
 /** A person asks now and then. */
 const everyUs = 2_000_000
 
-/** An agent that is asked which node answers for an egress IP names the one that does. The query changes nothing. */
+/** A query of an agent's local API changes nothing, before its first tables as little as later. */
+export function queriesChangeNothing(cluster: Cluster): Invariant {
+  return {
+    name: 'a query of the local API changes nothing of what an agent knows or decides',
+    sample: () =>
+      cluster.agents.map(({ changedByQuery }) => changedByQuery).find((found) => found !== undefined),
+  }
+}
+
+/** An agent that is asked which node answers for an egress IP names the one that does. */
 export function viewsNameTheHolder(cluster: Cluster): Invariant {
   const holderSinceUs = new Map<string, { readonly machine: Machine; readonly sinceUs: number }>()
   /** By agent and egress IP. */
