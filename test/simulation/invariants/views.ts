@@ -16,7 +16,10 @@ export function queriesChangeNothing(cluster: Cluster): Invariant {
   }
 }
 
-/** An agent that is asked which node answers for an egress IP names the one that does. */
+/**
+ * An agent that is asked which node answers for an egress IP names the one that does. What it reaches it knows by its own probes, and
+ * never names a node that it sends no packet to.
+ */
 export function viewsNameTheHolder(cluster: Cluster): Invariant {
   const holderSinceUs = new Map<string, { readonly machine: Machine; readonly sinceUs: number }>()
   /** By agent and egress IP. */
@@ -57,7 +60,10 @@ export function viewsNameTheHolder(cluster: Cluster): Invariant {
         if (!run.process.isRunning) continue
         if (run === asked) run.askEverything()
         for (const view of run.process.enter(() => run.agent.api.egress()))
-          for (const { address, holder, unreachable } of view.egressIps) {
+          for (const { address, holder, order, unreachable } of view.egressIps) {
+            const other = order.find((name) => !unreachable.includes(name))
+            if (holder !== undefined && unreachable.includes(holder) && other !== undefined)
+              return `${run.process.name} says that ${holder} answers for ${address}. It does not reach ${holder}, and sends to ${other}`
             const known = holderSinceUs.get(address)
             const key = `${run.process.name} ${address}`
             const isWrong = known !== undefined && isQuiet && isDenied(known.machine, holder, unreachable)
