@@ -21,8 +21,9 @@ export interface RawChanges {
 /* A call of 4096 small entries holds the event loop for 2 ms; large values shorten the call instead. */
 const maxPerCall = 4096
 const maxBytesPerCall = 1 << 22
-/* Most maps hold little: buffers for all that could be there cost more than a second call. */
-const firstBytes = 1 << 16
+/* Most maps hold little: buffers for all that could be there cost more than further calls, each of which may read four times as much. */
+const firstBytes = 1 << 14
+const growth = 4
 
 function chunkSize(map: RawMap, maxBytes = maxBytesPerCall): number {
   const fitting = Math.floor(maxBytes / (map.keySize + map.valueSize))
@@ -158,7 +159,7 @@ export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer
     if (entries.length > 0) yield entries
     if (isLast) return
     from = next
-    size = Math.max(size, largest)
+    size = Math.max(size, Math.min(largest, size * growth))
   }
 }
 
