@@ -48,6 +48,8 @@ export class AgentRun {
   readonly datapath: GuardedDatapath
   readonly machine: Machine
   readonly nodeName: string
+  /** What a query changed, in a sentence. */
+  changedByQuery: string | undefined
 
   constructor(machine: Machine, nodeName: string, around: AgentSurroundings, folders: StateFolders) {
     const { clock, story, random, api, configuration, configMap } = around
@@ -93,13 +95,22 @@ export class AgentRun {
     for (const afterMs of earlyQueriesMs) this.process.after(afterMs, () => this.askEverything())
   }
 
-  /** As people and probes do. A query changes nothing, whenever it comes. */
+  /** As people and probes do. A query changes nothing, whenever it comes: states are replaced, never changed, so identity shows it. */
   askEverything(): void {
+    const { api } = this.agent
     this.process.enter(() => {
-      this.agent.api.isReady()
-      this.agent.api.status()
-      this.agent.api.egress()
-      this.agent.api.compatibleRows().catch(() => {})
+      const before = this.agent.snapshot
+      api.isReady()
+      api.status()
+      api.egress()
+      api.compatibleRows().catch(() => {})
+      const after = this.agent.snapshot
+      if (
+        before.ports !== after.ports ||
+        before.failover !== after.failover ||
+        before.decided !== after.decided
+      )
+        this.changedByQuery ??= `a query of the local API changed what ${this.process.name} knows or decides`
     })
   }
 

@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../support/private-namespaces.ts'
+import { allFaults } from './faults/draw.ts'
+import type { MakeFault } from './faults/fault.ts'
 import { ProgramPool } from './loaded-programs.ts'
 import { type Outcome, Simulation } from './simulation.ts'
 
@@ -11,6 +13,7 @@ interface Options {
   readonly seed?: number
   readonly minutes: number
   readonly count?: number
+  readonly faults?: readonly [string, MakeFault][]
   readonly seconds?: number
   readonly stop: boolean
   readonly quiet: boolean
@@ -25,6 +28,16 @@ const number =
     return value
   }
 
+const faultsOf = (text: string): [string, MakeFault][] =>
+  text.split(',').map((name) => {
+    const found = allFaults.get(name)
+    if (found === undefined)
+      throw new InvalidArgumentError(
+        `There is no fault ${name}. Choose from ${[...allFaults.keys()].join(', ')}.`,
+      )
+    return [name, found]
+  })
+
 const command = new Command('node test/simulation/run.ts')
   .description(
     'Simulates clusters in which things fail, one per seed, and checks what must always hold. The same seed gives the same story.',
@@ -32,6 +45,7 @@ const command = new Command('node test/simulation/run.ts')
   .option('--seed <n>', 'simulate this seed and print its story. Default: all seeds from 1 on', number(0, true))
   .option('--minutes <m>', 'how long faults happen, in simulated minutes', number(0, false), 2)
   .option('--count <k>', 'simulate k seeds, from --seed on, and print the story of a failure only', number(1, true)) // biome-ignore format: one option
+  .option('--faults <names>', 'let only these faults happen, joined by commas. Default: all', faultsOf)
   .option('--seconds <s>', 'begin no further seed after s seconds of real time', number(1, false))
   .option('--stop', 'stop at the first failure', false)
   .option('--quiet', 'do not print the story of a single seed', false)
@@ -48,9 +62,13 @@ process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
 const pool = new ProgramPool(bpffs)
 const nowMs = performance.now.bind(performance)
 
+const only = options.faults
+const onlyThese = only === undefined ? '' : ` --faults ${only.map(([name]) => name).join(',')}`
+const faults = only === undefined ? {} : { faults: only.map(([, make]) => make) }
+
 function describe({ seed, failure, story }: Outcome): string {
   if (failure === undefined) return `seed ${seed}: nothing found`
-  const again = `node test/simulation/run.ts --seed ${seed} --minutes ${options.minutes}`
+  const again = `node test/simulation/run.ts --seed ${seed} --minutes ${options.minutes}${onlyThese}`
   return `${story.end()}\n\nseed ${seed}: not true: ${failure.invariant}\n  ${failure.problem}\n  again: ${again}\n`
 }
 
@@ -63,7 +81,14 @@ let virtualMs = 0
 let found = 0
 for (let seed = first; seed < first + count && nowMs() < endMs; seed++) {
   const listener = isOne && !options.quiet ? { listener: (line: string) => console.log(line) } : {}
-  const outcome = await new Simulation({ seed, minutes: options.minutes, pool, directory, ...listener }).run()
+  const outcome = await new Simulation({
+    seed,
+    minutes: options.minutes,
+    pool,
+    directory,
+    ...faults,
+    ...listener,
+  }).run()
   virtualMs += outcome.virtualMs
   if (outcome.failure !== undefined) found++
   if (outcome.failure !== undefined || isOne) console.log(describe(outcome))

@@ -34,15 +34,31 @@ export function drawScenario(random: Random): Scenario {
       egressAddresses: isOne ? [address(`172.18.0.${index + 42}`)] : [],
     }
   })
-  const policies = [cilium(), spread(random), pool(random), named()].filter(() => random.percent(70))
-  const apps = ['payments', 'billing', 'batch', 'archive', 'free']
-  const pods = nodes.flatMap(({ name }, index) =>
-    Array.from({ length: index < gatewayCount ? random.within(0, 1) : random.within(1, 2) }, (_, number) => {
-      const app = random.pick(apps)
+  const drawn = [cilium(), spread(random), pool(random), named()].filter(() => random.percent(70))
+  const policies = drawn.length === 0 ? [cilium()] : drawn
+  /* A policy without a pod shows nothing: the workers' pods are its pods first. */
+  const waiting = policies.map(({ name }) => appOf(name))
+  const apps = [...waiting, 'free']
+  const pods = nodes.toReversed().flatMap(({ name }, index) =>
+    Array.from({ length: index < workerCount ? random.within(1, 2) : random.within(0, 1) }, (_, number) => {
+      const app = waiting.shift() ?? random.pick(apps)
       return { name: `${app}-${name}-${number + 1}`, app, machine: name }
     }),
   )
-  return { nodes, policies: policies.length === 0 ? [cilium()] : policies, pods }
+  return { nodes, policies, pods }
+}
+
+const appsByPolicy: Readonly<Record<string, string>> = {
+  'one-gateway': 'payments',
+  spread: 'billing',
+  pool: 'batch',
+  'named-address': 'archive',
+}
+
+function appOf(policy: string): string {
+  const app = appsByPolicy[policy]
+  if (app === undefined) throw new Error(`policy ${policy} selects no pods here`)
+  return app
 }
 
 /** One gateway, the first by name, by its interface. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Cluster } from './cluster.ts'
-import { drawFault, type Fault } from './faults/draw.ts'
+import { allFaults, drawFault, type Fault } from './faults/draw.ts'
+import type { MakeFault } from './faults/fault.ts'
 import { invariants } from './invariants/all.ts'
 import { type Invariant, type MakeInvariant, quietMs, samplingMs } from './invariants/invariant.ts'
 import { restartDeviceNumbers } from './kernel-network.ts'
@@ -30,6 +31,8 @@ export interface SimulationOptions {
   readonly listener?: (line: string) => void
   readonly settings?: Readonly<Record<string, string>>
   readonly scenario?: Scenario
+  /** The kinds that are drawn from. Default: all. */
+  readonly faults?: readonly MakeFault[]
   /** Which faults happen, and when. Default: drawn from the seed. */
   readonly play?: (simulation: Simulation) => Promise<void>
   readonly invariants?: readonly MakeInvariant[]
@@ -150,6 +153,7 @@ export class Simulation {
   async #faults(scenario: Scenario): Promise<void> {
     const random = this.random.fork('faults')
     const endMs = this.clock.nowMs + this.#options.minutes * 60_000
+    const kinds = this.#options.faults ?? [...allFaults.values()]
     const active = new Set<Fault>()
     const end = async (fault: Fault): Promise<void> => {
       if (!active.delete(fault)) return
@@ -157,7 +161,7 @@ export class Simulation {
       await fault.end()
     }
     while (this.clock.nowMs < endMs) {
-      const fault = drawFault({ cluster: this.cluster, scenario, random }, [...active])
+      const fault = drawFault({ cluster: this.cluster, scenario, random }, [...active], kinds)
       if (fault !== undefined) {
         this.story.tell('fault', fault.name)
         active.add(fault)

@@ -57,6 +57,7 @@ interface StatusParts {
 
 export function describeStatus(parts: StatusParts): AgentStatus {
   const { version, node, isReady, startedAt, podCIDRs, tables, overlay, problems, datapath } = parts
+  const counts = datapath.counts()
   return {
     version,
     node: node || hostname(),
@@ -81,8 +82,8 @@ export function describeStatus(parts: StatusParts): AgentStatus {
       nodes: tables?.nodes.size ?? 0,
       mappings: datapath.tables.mappings.count(),
     },
-    verdicts: datapath.counts().map(describeCount),
-    drops: describeDrops(datapath.counts()),
+    verdicts: counts.map(describeCount),
+    drops: describeDrops(counts),
     problems,
   }
 }

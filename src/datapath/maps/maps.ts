@@ -21,9 +21,12 @@ export interface RawChanges {
 /* A call with 4096 small entries blocks the event loop for 2 ms. For large values, fewer entries go into a call. */
 const maxPerCall = 4096
 const maxBytesPerCall = 1 << 22
+/* Most maps hold little: buffers for all that could be there cost more than further calls, each of which may read four times as much. */
+const firstBytes = 1 << 14
+const growth = 4
 
-function chunkSize(map: RawMap): number {
-  const fitting = Math.floor(maxBytesPerCall / (map.keySize + map.valueSize))
+function chunkSize(map: RawMap, maxBytes = maxBytesPerCall): number {
+  const fitting = Math.floor(maxBytes / (map.keySize + map.valueSize))
   return Math.max(1, Math.min(maxPerCall, fitting))
 }
 
@@ -128,7 +131,8 @@ export function* removeAll(map: RawMap, deletes: readonly Buffer[]): Generator<v
 
 /** Reads the whole map, one chunk per step. Entries that are added or deleted meanwhile may be missing. */
 export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer, value: Buffer])[]> {
-  let size = Math.min(chunkSize(map), Math.max(map.maxEntries, 64))
+  const largest = Math.min(chunkSize(map), Math.max(map.maxEntries, 64))
+  let size = Math.min(largest, chunkSize(map, firstBytes))
   let from: Buffer | null = null
   for (;;) {
     const keys = Buffer.alloc(size * map.keySize)
@@ -155,6 +159,7 @@ export function* readAll(map: RawMap): Generator<readonly (readonly [key: Buffer
     if (entries.length > 0) yield entries
     if (isLast) return
     from = next
+    size = Math.max(size, Math.min(largest, size * growth))
   }
 }
 

@@ -6,7 +6,7 @@ import { portsHaveOneOwner } from './ports.ts'
 import { processesNeverCrash } from './processes.ts'
 import { readyMeansForwarded } from './status.ts'
 import { tablesConverge } from './tables.ts'
-import { viewsNameTheHolder } from './views.ts'
+import { queriesChangeNothing, viewsNameTheHolder } from './views.ts'
 
 export const invariants: readonly MakeInvariant[] = [
   onlyPolicyAddresses,
@@ -16,6 +16,7 @@ export const invariants: readonly MakeInvariant[] = [
   establishedFlowsArrive,
   strangersAnswerForNothing,
   readyMeansForwarded,
+  queriesChangeNothing,
   viewsNameTheHolder,
   processesNeverCrash,
   tablesConverge,

@@ -7,7 +7,19 @@ const lagUs = 10_000_000
 /** A person asks now and then. */
 const everyUs = 2_000_000
 
-/** An agent that is asked which node answers for an egress IP names the one that does. The query changes nothing. */
+/** A query of an agent's local API changes nothing, before its first tables as little as later. */
+export function queriesChangeNothing(cluster: Cluster): Invariant {
+  return {
+    name: 'a query of the local API changes nothing of what an agent knows or decides',
+    sample: () =>
+      cluster.agents.map(({ changedByQuery }) => changedByQuery).find((found) => found !== undefined),
+  }
+}
+
+/**
+ * An agent that is asked which node answers for an egress IP names the one that does. What it reaches it knows by its own probes, and
+ * never names a node that it sends no packet to.
+ */
 export function viewsNameTheHolder(cluster: Cluster): Invariant {
   const holderSinceUs = new Map<string, { readonly machine: Machine; readonly sinceUs: number }>()
   /** By agent and egress IP. */
@@ -48,7 +60,10 @@ export function viewsNameTheHolder(cluster: Cluster): Invariant {
         if (!run.process.isRunning) continue
         if (run === asked) run.askEverything()
         for (const view of run.process.enter(() => run.agent.api.egress()))
-          for (const { address, holder, unreachable } of view.egressIps) {
+          for (const { address, holder, order, unreachable } of view.egressIps) {
+            const other = order.find((name) => !unreachable.includes(name))
+            if (holder !== undefined && unreachable.includes(holder) && other !== undefined)
+              return `${run.process.name} says that ${holder} answers for ${address}. It does not reach ${holder}, and sends to ${other}`
             const known = holderSinceUs.get(address)
             const key = `${run.process.name} ${address}`
             const isWrong = known !== undefined && isQuiet && isDenied(known.machine, holder, unreachable)
