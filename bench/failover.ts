@@ -9,7 +9,8 @@ import { drawFailover } from './picture.ts'
 import { compileTools } from './tools.ts'
 
 /**
- * Many live connections through one gateway, and how it dies: what breaks, what stalls, and what new connections notice.
+ * Measures what happens to many open connections when their gateway fails: how many break, how long they pause, and what new
+ * connections notice.
  */
 const { values: options } = parseArgs({
   options: {

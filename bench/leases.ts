@@ -9,8 +9,8 @@ import { missingForLab } from '../src/lab/requirements.ts'
 import { exec } from '../src/lab/shell.ts'
 
 /**
- * A node runs low on ports of an egress IP: how long until it uses ports that it had to ask for. Many egress IPs of one
- * gateway, one after another, each asked for the first time, in the lab's five nodes.
+ * Measures how long a node that runs low on ports waits for leased ports. It uses many egress IPs of one gateway in a lab of
+ * five nodes, one after another. The node requests ports of each for the first time.
  */
 const { values: options } = parseArgs({
   options: {
@@ -42,8 +42,8 @@ spec:
 `
 
 /**
- * In the pod: one destination after another, to each as many flows as the node's floor has ports, and some more. One
- * process for all of them, or starting processes would be what is measured on a small machine.
+ * Runs in the pod. It opens flows to one destination after another, to each some more than the node's floor has ports. It is
+ * one process, because the starts of many would dominate the result on a small machine.
  */
 const flows = `const { createSocket } = require("node:dgram");
 const { setTimeout } = require("node:timers/promises");

@@ -10,19 +10,21 @@ import type { ProgramFigures } from './programs.ts'
 import { compileTools, median } from './tools.ts'
 import { setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 
-/** Everything in one run on one machine, in turns: these machines are shared, and a figure alone says little. */
+/**
+ * Measures all ways in one run on one machine, one after another, because absolute figures of a shared machine say little.
+ */
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     endurance: { type: 'string', default: '60' },
     out: { type: 'string', default: join(repository, 'bench') },
-    /* Of what there is to measure, what has this in its title: printed, and not written. */
+    /* Runs only measurements with this text in their titles. Prints the figures, and does not write them. */
     only: { type: 'string' },
   },
 })
 
-/** Aims for all programs of a path together, nanoseconds: half of what another eBPF gateway takes. */
+/** Targets for all programs of a path together, in nanoseconds: half of what another eBPF gateway takes. */
 const aims = { outward: 990, reply: 745 } as const
 
 /** A client that opens ten thousand connections a second runs out of its own ports long before a gateway does. */
@@ -61,7 +63,7 @@ function toResult({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string
   }
 }
 
-/** Of each round by itself, then the median: the machine is not the same from minute to minute. */
+/** Computes the ratio of each round, and then the median, because the machine's speed changes from minute to minute. */
 function ratioOf(
   better: Sample['better'],
   ours: readonly number[],

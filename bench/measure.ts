@@ -2,12 +2,12 @@ import { capture } from '../test/support/hold-program.ts'
 import { cpuSeconds, loadBinary } from './tools.ts'
 import { outpostAddress, port, type Way } from './ways.ts'
 
-/** One figure of one run of one way. */
+/** One figure of one measurement of one way. */
 export interface Sample {
   readonly name: string
   readonly unit: string
   readonly value: number
-  /** More is better, or less is. */
+  /** Whether a larger or a smaller figure is better. */
   readonly better: 'more' | 'less'
 }
 
@@ -32,7 +32,7 @@ async function runLoad<T>(way: Way, words: readonly string[]): Promise<T> {
   return JSON.parse(await capture(way.inPod([loadBinary, verb, outpostAddress, String(port), ...rest]))) as T
 }
 
-/** How many datagrams the outpost has received since it was last asked. */
+/** How many datagrams the outpost has received since the last call. */
 async function takeCount(way: Way): Promise<number> {
   const script = `exec 3<>/dev/tcp/${outpostAddress}/${port + 1}; cat <&3`
   return Number(await capture(way.inPod(['bash', '-c', script])))
@@ -100,7 +100,7 @@ export function measurements(seconds: number): readonly Measurement[] {
   ]
 }
 
-/** To one destination, and for long: ports must not run out. */
+/** Opens connections to one destination for a long time, so that a gateway with too few ports would run out of them. */
 export function endurance(seconds: number): Measurement {
   return {
     title: `new connections over ${seconds} s to one destination`,

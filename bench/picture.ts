@@ -44,7 +44,7 @@ function bar(x: number, y: number, length: number, height: number, fill: string)
   return `<rect x="${x}" y="${y}" width="${Math.max(2, length).toFixed(1)}" height="${height}" rx="3" fill="${fill}"/>`
 }
 
-/** What each measured failure is to a reader, in the order in which the picture shows them. */
+/** The label of each failure, in the order of the picture. */
 const failures: readonly { readonly group: string; readonly labels: Readonly<Record<string, string>> }[] = [
   {
     group: 'The gateway fails',
@@ -76,7 +76,7 @@ const failoverLeft = 310
 const failoverRight = 700
 const axisMs = 500
 
-/** How long open connections pause, and how many break, by what happens to their gateway. */
+/** Draws how long open connections pause and how many break, for each kind of failure. */
 export function drawFailover(results: readonly Failover[]): string {
   const total = (of: (result: Failover) => number): string =>
     results.reduce((sum, each) => sum + of(each), 0).toLocaleString('en-US')
@@ -136,7 +136,7 @@ const barHeight = 22
 const gap = 12
 const top = 74
 
-/** Bars of the ratio to the classic gateway, with a line at 1. */
+/** Draws bars of the ratio to the classic gateway, with a line at 1. */
 export function drawResults(results: readonly Result[]): string {
   const shown = results.filter(
     (result): result is Result & { ratio: number } => result.ratio !== null && Number.isFinite(result.ratio),

@@ -11,20 +11,20 @@ import { compileTools, cpuSeconds, loadBinary } from './tools.ts'
 import { outpostAddress, port, setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
 
 /**
- * Where the time goes: samples of all CPUs while one load runs through one way after the other, by part of the kernel, as CPU time
- * for each packet, request, connection or megabyte. What both ways have in common is what no gateway can save.
+ * Shows which part of the kernel takes how much CPU time, for each packet, request, connection or megabyte. It samples all
+ * CPUs while the same load runs through one way after the other. A gateway cannot save what both ways have in common.
  */
 const { values: options } = parseArgs({
   options: {
-    /** As bench/load.c has them, without host and port: the verb, seconds, and what else it wants. */
+    /** The arguments of bench/load.c without host and port: a verb, seconds, and further numbers. */
     load: { type: 'string', default: 'udp 5' },
     ways: { type: 'string', default: 'classic,sallyport' },
-    /** So many symbols of each way, besides the parts. */
+    /** How many symbols of each way to print in addition to the parts. */
     symbols: { type: 'string', default: '0' },
   },
 })
 
-/** The first that fits a symbol's name has it. */
+/** The first part that matches a symbol's name gets its samples. */
 const parts: readonly (readonly [part: string, pattern: RegExp])[] = [
   ['programs (eBPF)', /^bpf_prog_/],
   ['helpers and maps of programs', /^(bpf_|____?bpf_|htab_|__htab|lookup_nulls|jhash|trie_|array_map|skb_do_redirect|inet_proto_csum|csum_partial|__skb_datagram|tcf_|tcx_|sch_handle|cls_)/],
@@ -39,16 +39,16 @@ const parts: readonly (readonly [part: string, pattern: RegExp])[] = [
   ['entry, scheduling, locks, timers', /./],
 ] // biome-ignore format: a table
 
-/** Of every CPU, a second. */
+/** Samples per second on every CPU. */
 const frequency = 1999
 
 interface Profile {
-  /** Samples by symbol. */
+  /** The number of samples by symbol. */
   readonly samples: ReadonlyMap<string, number>
-  /** What the load does in a second: packets, requests, connections, megabytes. */
+  /** How many packets, requests, connections or megabytes the load handles in a second. */
   readonly perSecond: number
   readonly seconds: number
-  /** Of all CPUs' time, 0 to 1. Not from samples: a CPU that sleeps takes none. */
+  /** The idle share of all CPUs' time, from 0 to 1. Samples cannot show it, because a sleeping CPU takes none. */
   readonly idle: number
 }
 
@@ -104,7 +104,7 @@ function readReport(text: string): ReadonlyMap<string, number> {
   return samples
 }
 
-/** Nobody had anything to do. */
+/** Samples of an idle CPU. */
 const isIdle = (symbol: string): boolean =>
   /^(default_idle|\w*_safe_halt|cpu_idle|acpi_idle|intel_idle|do_idle|mwait_idle|cpuidle)/.test(symbol)
 
@@ -116,7 +116,7 @@ const partOf = (symbol: string): string =>
 const busy = ({ samples }: Profile): readonly (readonly [symbol: string, count: number])[] =>
   [...samples].filter(([symbol]) => !isIdle(symbol))
 
-/** CPU time for each thing that the load does, microseconds. */
+/** CPU time in microseconds for each packet, request, connection or megabyte. */
 const microseconds = ({ perSecond, seconds }: Profile, count: number): number =>
   (count / frequency / (perSecond * seconds)) * 1e6
 

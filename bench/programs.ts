@@ -10,8 +10,8 @@ import { ipv4 } from '../test/packets/packet.ts'
 import { againObject, median } from './tools.ts'
 
 /**
- * Nanoseconds that each program takes for a packet of an established TCP flow, by test runs repeated in the kernel, an empty
- * program's taken off. Runs in a process of its own: it enters namespaces.
+ * The nanoseconds that each program takes for a packet of an established TCP flow. They come from repeated test runs in the
+ * kernel, minus those of an empty program. It runs in a process of its own, because it enters namespaces.
  */
 export interface ProgramFigures {
   readonly outward: readonly (readonly [step: string, ns: number])[]
@@ -20,10 +20,10 @@ export interface ProgramFigures {
 
 const repeats = 1_000_000
 const runs = 7
-/** TC_ACT_REDIRECT: what each of these packets comes to. */
+/** TC_ACT_REDIRECT, the result for each of these packets. */
 const redirect = 7
 
-/** As `struct fresh` of again.bpf.c begins. */
+/** The first fields of `struct fresh` in again.bpf.c. */
 interface TunnelEnd {
   readonly vni: number
   readonly node: number

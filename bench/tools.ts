@@ -7,7 +7,7 @@ import { compileHold } from '../test/support/hold-program.ts'
 export const loadBinary = join(repository, 'build/load')
 export const againObject = join(repository, 'build/again.bpf.o')
 
-/** The load generators, and what test runs need. */
+/** Compiles the load generators and the program for test runs. */
 export function compileTools(): void {
   mkdirSync(join(repository, 'build'), { recursive: true })
   run('gcc', ['-O2', '-Wall', '-Wextra', '-o', loadBinary, join(repository, 'bench/load.c')])
@@ -19,7 +19,7 @@ export function compileTools(): void {
   ])
 }
 
-/** Of all CPUs since the machine's start. */
+/** The CPU time of all CPUs since the machine started. */
 export function cpuSeconds(): { readonly busy: number; readonly idle: number } {
   const [, user = 0, nice = 0, system = 0, idle = 0, waiting = 0, irq = 0, softirq = 0] = (
     readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''

@@ -22,7 +22,7 @@ import {
 import { exec } from '../src/lab/shell.ts'
 import { loadBinary } from './tools.ts'
 
-/** One way out of a cluster, set up and ready: how to run a command in the pod. */
+/** A way out of a cluster that is ready for measurements, with a function that runs a command in the pod. */
 export interface Way {
   readonly name: 'sallyport' | 'classic' | 'direct'
   readonly inPod: (words: readonly string[]) => readonly string[]
@@ -37,8 +37,8 @@ const egressIp = '172.18.0.42'
 const octets = { source: 2, gateway: 4, outpost: 7 } as const
 
 /**
- * Sallyport as it is: API server, operator, agents and CNI plugin of the lab, with two nodes, a policy, and a pod that the
- * policy selects. The pod's own namespace is entered directly, as for the other ways.
+ * Sallyport with the lab's API server, operator, agents and CNI plugin, two nodes, a policy, and a pod that the policy
+ * selects. Commands enter the pod's namespace directly, as in the other ways.
  */
 export async function setUpSallyport(): Promise<Way> {
   const name = 'bench'
@@ -84,7 +84,7 @@ export async function setUpSallyport(): Promise<Way> {
   }
 }
 
-/** The same topology from the kernel's parts alone. */
+/** The same topology, made only from parts of the kernel. */
 async function setUpPlain(
   name: 'classic' | 'direct',
   configure: (nodes: { source: Machine; gateway: Machine }) => void,
@@ -129,7 +129,10 @@ async function setUpPlain(
 
 const shell = (machine: Machine, script: string): string => runInside(machine, ['sh', '-ec', script])
 
-/** As any CNI plugin does: a pair of devices, a route each way. The pod's MTU leaves room for a tunnel in both ways. */
+/**
+ * Wires the pod as a CNI plugin does, with a veth pair and a route on each side. The pod's MTU leaves room for a tunnel, so
+ * that it is the same in both ways.
+ */
 function wirePod(source: Machine, pod: Machine): void {
   shell(source, `echo 1 >/proc/sys/net/ipv4/ip_forward`)
   const [command = '', ...words] = enterCommand(
@@ -168,7 +171,7 @@ function runHere(command: string, words: readonly string[]): void {
   run(command, words)
 }
 
-/** No gateway: the node that runs the pod masquerades. */
+/** No gateway: the pod's own node masquerades. */
 export function setUpDirect(): Promise<Way> {
   return setUpPlain('direct', ({ source }) => {
     shell(
@@ -184,7 +187,7 @@ E`,
   })
 }
 
-/** A gateway by policy routing, VXLAN and nftables. */
+/** A gateway made from policy routing, VXLAN and nftables. */
 export function setUpClassic(): Promise<Way> {
   return setUpPlain('classic', ({ source, gateway }) => {
     const vxlan = (local: number, remote: number, address: string): string =>

@@ -3,7 +3,7 @@ import type { KubeClient, KubeObject, ResourceName } from '../../src/kube/client
 import { clusterResource, coreResource } from '../../src/kube/cluster-objects.ts'
 import { isAlreadyExists, isConflict, isNotFound } from '../../src/kube/kube-error.ts'
 
-/** How large the cluster is made. */
+/** The size of the cluster. */
 export interface Crowd {
   readonly nodes: number
   readonly pods: number
@@ -11,7 +11,7 @@ export interface Crowd {
   readonly gateways: number
 }
 
-/** A cluster of this many nodes: 50 pods on each, a policy a node, and every fifth a gateway. */
+/** A cluster with this many nodes, 50 pods on each node, one policy per node, and every fifth node a gateway. */
 export function crowdOf(nodes: number): Crowd {
   return { nodes, pods: nodes * 50, policies: nodes, gateways: Math.max(1, Math.round(nodes / 5)) }
 }
@@ -20,7 +20,7 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, ind
 const addressOf = (prefix: string, index: number): string => `${prefix}.${(index >> 8) & 255}.${index & 255}`
 const nodeName = (index: number): string => `crowd-${String(index).padStart(4, '0')}`
 
-/** Heard of, as far as Kubernetes is concerned, for longer than any run. */
+/** The time of a node's last heartbeat. It is in the future, so Kubernetes counts the node as alive for the whole run. */
 const always = '2099-01-01T00:00:00.000000Z'
 
 const leases: ResourceName = {
@@ -34,7 +34,7 @@ const nodes = coreResource('nodes', false)
 export const egressNodes = clusterResource(kinds.egressNode)
 export const policies = clusterResource(kinds.isovalentEgressGatewayPolicy)
 
-/** Many at a time, each again where somebody else was quicker. Progress goes to `tell`. */
+/** Runs many requests at a time, and repeats a request that met a conflict. Reports its progress to `tell`. */
 async function forEach(
   what: string,
   count: number,
@@ -54,7 +54,7 @@ async function forEach(
   tell(`${count} ${what}`)
 }
 
-/** Everything but the pods. */
+/** Creates everything except the pods. */
 export async function gather(client: KubeClient, crowd: Crowd, tell: (line: string) => void): Promise<void> {
   const create = (resource: ResourceName, object: object): Promise<unknown> =>
     client.resource(resource).create(object as KubeObject)
@@ -103,7 +103,7 @@ export async function gatherPods(
   )
 }
 
-/** Every pod is another one afterwards, as far as anyone who watches can tell. */
+/** Replaces every pod by another one, as watchers of pods see it. */
 export async function rollOut(client: KubeClient, crowd: Crowd, tell: (line: string) => void): Promise<void> {
   const version = { metadata: { labels: { version: 'next' } } }
   await forEach(
@@ -135,7 +135,7 @@ function nodeStatus(index: number): object {
   }
 }
 
-/** What the agent of that node would say; the object is the operator's to make. */
+/** Writes the status that the agent of this node would write. The operator creates the object. */
 async function describe(client: KubeClient, index: number): Promise<void> {
   const address = addressOf('172.19', index + 1)
   const status = {
@@ -154,7 +154,7 @@ async function describe(client: KubeClient, index: number): Promise<void> {
     }
 }
 
-/** A tenth of them have the real gateways, which answer: those of label 0. */
+/** A tenth of the policies use the real gateways, which have label 0 and answer. */
 function policyObject(name: string, index: number): KubeObject {
   return {
     apiVersion: 'isovalent.com/v1',

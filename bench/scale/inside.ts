@@ -11,7 +11,10 @@ import { coreResource } from '../../src/kube/cluster-objects.ts'
 import { parseAddress } from '../../src/net/address.ts'
 import { crowdOf, egressNodes, gather, gatherPods, policies, rollOut } from './crowd.ts'
 
-/** In the network of the lab's control plane: makes the crowd, changes things, and sees how long the tables take. */
+/**
+ * Runs in the network of the lab's control plane. It creates the cluster's objects, changes some of them, and measures how
+ * long the tables take to follow.
+ */
 const { values: options } = parseArgs({
   options: {
     server: { type: 'string', default: '' },
@@ -36,7 +39,7 @@ const tell = (line: string): void => void process.stderr.write(`    ${line}\n`)
 
 const codecs = tableCodecs(readBtf(defaultObjectFile))
 
-/** An entry of one of the agent's tables, by the pin that it left in its own mount namespace: its bytes as text. */
+/** Reads the bytes of an entry of one of the agent's tables as text, from the pin in the agent's mount namespace. */
 function entryOf(name: 'pods' | 'egress_ips', address: string): () => string | undefined {
   const directory = `/proc/${options['agent-pid']}/root/sys/fs/bpf/sallyport/maps`
   const pin = readdirSync(directory).find((each) => each.startsWith(`${name}-`)) ?? ''
@@ -47,7 +50,10 @@ function entryOf(name: 'pods' | 'egress_ips', address: string): () => string | u
   return () => lookup(table, keyBytes)?.toString('latin1')
 }
 
-/** ms from a change, as the API server answered it or before, to another entry in the kernel's table. */
+/**
+ * The time in ms from the API server's answer to a change, or from before the change, until the entry in the kernel's table
+ * is another.
+ */
 async function until(entry: () => string | undefined, change: () => Promise<unknown>): Promise<number> {
   const before = entry()
   const from = performance.now()
@@ -167,7 +173,7 @@ const changes: readonly (readonly [string, () => string | undefined, (round: num
           metadata: { labels: { 'crowd-gw': round % 2 === 0 ? null : '0' } },
         }),
     ],
-    /* What another node asks for, and the operator grants: a gateway has to know whose port it is. */
+    /* Another node demands these ports and the operator grants them, because a gateway must know the owner of each port. */
     [
       'ports leased to another node',
       ofGateway,

@@ -11,8 +11,8 @@ import { exec } from '../../src/lab/shell.ts'
 import { crowdOf } from './crowd.ts'
 
 /**
- * One real node, one real operator and the embedded API server in a cluster of many: the others are objects of the API
- * alone. What is measured is what each process has to bear, and how long a change takes to reach the kernel.
+ * Runs one real node, one real operator and the embedded API server in a cluster of many nodes. The other nodes are only
+ * objects in the API. It measures the load of each process, and how long a change takes to reach the kernel.
  */
 const { values: options } = parseArgs({
   options: {
@@ -40,7 +40,7 @@ async function type(command: string): Promise<string> {
   return output.trim()
 }
 
-/** The pid of a process in a node by a part of its command line. */
+/** The pid of a process in a node, found by a part of its command line. */
 function pidOf(cgroup: string, command: string): string {
   const known = new Set(readdirSync('/proc'))
   const found = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8')

@@ -30,7 +30,7 @@ test('a node reports for the first time at once', () => {
   assert.equal(paced(0.5).at(0, 3, 1000), 3)
 })
 
-test('a change waits by chance, for longer where there are more nodes', () => {
+test('a change waits for a random time, which is longer with more nodes', () => {
   const { at, due } = paced(0.5)
   at(0, 3, 1000)
   assert.equal(at(10_000, 4, 1000), 3)

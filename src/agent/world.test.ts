@@ -48,7 +48,7 @@ describe('a pod has the addresses that this node gave it', () => {
     assert.deepEqual(addresses([observed('web-0', 'new')], both), { new: '10.244.1.6' })
   })
 
-  test('also where another had that address a moment ago', () => {
+  test('also if another pod had that address a moment ago', () => {
     const pods = [observed('done', 'a'), observed('next', 'b')]
     assert.deepEqual(addresses(pods, [attachment('next', 'b', '10.244.1.5')]), { b: '10.244.1.5' })
   })
@@ -58,7 +58,7 @@ describe('a pod has the addresses that this node gave it', () => {
     assert.deepEqual(addresses(pods, [attachment('agent', 'a', '172.18.0.2')]), {})
   })
 
-  test('and none that nobody has told of yet', () => {
+  test('and no pod that the API server has not shown yet', () => {
     assert.deepEqual(addresses([], [attachment('ghost', 'a', '10.244.1.5')]), {})
   })
 })

@@ -124,7 +124,7 @@ describe('the CNI plugin', () => {
     assert.equal((await call(add, { ...configuration, runtimeConfig, prevResult: { ips: [] } })).code, 0)
   })
 
-  test('without an agent a pod can end all the same', async () => {
+  test('a pod can end without an agent', async () => {
     const without = { ...configuration, agentSocket: join(directory, 'nobody.sock') }
     assert.deepEqual(await call({ ...add, CNI_COMMAND: 'DEL' }, without), { code: 0, output: {} })
   })
@@ -204,7 +204,7 @@ describe('the CNI plugin', () => {
     assert.equal((await call({ CNI_COMMAND: 'STATUS' }, configuration)).output.code, 50)
   })
 
-  test('when the agent cannot yet, the runtime is told to try again', async () => {
+  test('if the agent is not ready, the plugin tells the runtime to try again', async () => {
     answer = { status: 503, body: { message: 'not yet' } }
     assert.deepEqual((await call(add, configuration)).output, {
       cniVersion: '1.0.0',

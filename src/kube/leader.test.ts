@@ -71,7 +71,7 @@ describe('a leader', () => {
     assert.equal(leadership.term, 1)
   })
 
-  test('whose renewal hangs leads until ten seconds after the last one, and not longer', async () => {
+  test('whose renewal hangs leads until ten seconds after its last renewal', async () => {
     lease.isHanging = true
     assert.ok(await afterMs(9_999))
     assert.ok(!(await afterMs(1)))
@@ -90,7 +90,7 @@ describe('a leader', () => {
     assert.equal(leadership.term, 2)
   })
 
-  test('that is told to stop leads until what it does is done and it releases', async () => {
+  test('that is told to stop leads until its work is done and it releases the Lease', async () => {
     stop.abort()
     wake()
     await running

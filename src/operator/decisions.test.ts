@@ -134,7 +134,7 @@ describe('a policy that selects no pod', () => {
   const isTold = (decision: ReturnType<typeof decideStatus>): boolean =>
     decision.statuses.some(({ conditions }) => conditions.some(({ type }) => type === 'SelectsNoPods'))
 
-  test('is told when the nodes had time to report their pods', () => {
+  test('is reported when the nodes had time to report their pods', () => {
     const first = decideStatus(startOfMemory, of(counting()), 0)
     assert.equal(isTold(first), false)
     const early = decideStatus(first.memory, of(counting()), 15_000)
@@ -149,7 +149,7 @@ describe('a policy that selects no pod', () => {
     }
   })
 
-  test('is not told again by another leader, and no longer where it selects one', () => {
+  test('is not reported again by another leader, and not if the policy selects a pod', () => {
     assert.equal(isTold(decideStatus(startOfMemory, of(counting(), 7, true), 0)), true)
     assert.equal(isTold(decideStatus(startOfMemory, of(counting(some), 7, true), 0)), false)
   })

@@ -76,7 +76,7 @@ describe('a loop whose background interval is a second', () => {
     assert.equal(runs, 2)
   })
 
-  test('runs at once when somebody waits, and what was due later is done with it', async () => {
+  test('runs at once when a caller waits, and then also does what was due later', async () => {
     loop.triggerInBackground()
     await clock.pass(100)
     const settled = loop.settle()

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { restartKubelet } from '../../src/lab/daemons/controllers-and-kubelets.ts'
 import { stopLab } from '../../src/lab/lab.ts'
 import { runInside } from '../../src/lab/machines/host.ts'
 import { freeze } from '../../src/lab/machines/machine.ts'
+import { addressesPatched, filter, nodeDeleted, tunnelFiltered, unfilter } from '../support/cut-offs.ts'
 import {
   type Cluster,
   type ClusterPlan,
@@ -16,7 +16,7 @@ import {
 } from '../support/gateway-deaths.ts'
 import { type Held, holdThrough, wrongSources } from '../support/held-connections.ts'
 import { compileHold } from '../support/hold-program.ts'
-import { cannotRun, eventually, hangTimeoutMs, processesOf } from './lab-under-test.ts'
+import { cannotRun, eventually, hangTimeoutMs } from './lab-under-test.ts'
 
 /*
  * A node that is cut off from the others, or that they do not know, must not take over what living gateways answer for: the
@@ -31,60 +31,6 @@ const addressesOf = (cluster: Cluster, node: string): string =>
   runInside(machineOf(cluster, node), ['ip', '-o', 'address'])
 const hasAddress = (cluster: Cluster, node: string, address = inUse): boolean =>
   new RegExp(`inet ${address.replaceAll('.', '[.]')}/`).test(addressesOf(cluster, node))
-
-const filterRules =
-  'add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add chain inet cut out { type filter hook output priority 0; }; add rule inet cut in udp dport 8472 drop; add rule inet cut out udp dport 8472 drop'
-const filter = (cluster: Cluster, node: string): unknown =>
-  runInside(machineOf(cluster, node), ['nft', filterRules])
-const unfilter = (cluster: Cluster, node: string): unknown =>
-  runInside(machineOf(cluster, node), ['nft', 'delete table inet cut'])
-
-/** UDP 8472 passes neither way at that node; its link and its way to the API server work. */
-const tunnelFiltered = (node: string): Death => ({
-  way: `the tunnel is filtered at ${node}`,
-  happen: (cluster) => filter(cluster, node),
-  undo: (cluster) => unfilter(cluster, node),
-})
-
-/** A kubelet that stands still does not repair its Node object. */
-async function signalKubelet({ state }: Cluster, node: string, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-  const pids = await processesOf(state, node, 'kubelet/main.ts')
-  assert.ok(pids.length > 0, `there is no kubelet of ${node}`)
-  for (const pid of pids) process.kill(pid, signal)
-}
-
-const nodeDeleted = (node: string): Death => ({
-  way: `the Node object of ${node} is deleted while the node runs`,
-  happen: async (cluster) => {
-    await signalKubelet(cluster, node, 'SIGSTOP')
-    await cluster.type(`kubectl delete node ${node}`)
-  },
-  undo: async (cluster) => {
-    await signalKubelet(cluster, node, 'SIGCONT')
-    await restartKubelet(cluster.state.name, node)
-    await eventually('the node is registered again', async () =>
-      cluster.type(`kubectl label --overwrite node ${node} egress-gw=true`).then(
-        () => true,
-        () => false,
-      ),
-    )
-    await cluster.type(`kubectl wait --for=condition=Ready node/${node} --timeout=60s`)
-  },
-})
-
-type NodeAddress = readonly [type: string, address: string]
-
-/** The Node object lists these addresses for a while. */
-const addressesPatched = (node: string, what: string, addresses: readonly NodeAddress[]): Death => ({
-  way: `the Node object of ${node} lists ${what}`,
-  happen: async (cluster) => {
-    await signalKubelet(cluster, node, 'SIGSTOP')
-    const value = addresses.map(([type, address]) => ({ type, address }))
-    const patch = JSON.stringify([{ op: 'replace', path: '/status/addresses', value }])
-    await cluster.type(`kubectl patch node ${node} --subresource=status --type=json -p '${patch}'`)
-  },
-  undo: (cluster) => signalKubelet(cluster, node, 'SIGCONT'),
-})
 
 /** Everything that must hold while a node other than the holder is cut off, or is known wrongly. */
 async function disturbsNobody(

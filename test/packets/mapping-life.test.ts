@@ -12,7 +12,8 @@ import {
   skip,
   standardTables,
 } from './node-under-test.ts'
-import { address, ipv4, type TcpFields } from './packet.ts'
+import { address, ipv4 } from './packet.ts'
+import { tcpFlows } from './tcp-flow.ts'
 
 const minuteNs = 60n * secondNs
 const portCount = ourPorts.last - ourPorts.first + 1
@@ -24,51 +25,7 @@ describe('the life of a mapping', { skip }, () => {
   })
   beforeEach(() => reset(node))
 
-  /** The pod sends; the verdict of the journey. */
-  function out(fields: TcpFields, sourcePort = 40000): string {
-    return send(
-      node,
-      'from_pod',
-      node.devices.pod7,
-      ipv4('10.244.1.7', '203.0.113.9').tcp(sourcePort, 443, fields),
-    ).verdict
-  }
-
-  /** The server sends to the flow's port as the world sees it. */
-  function back(fields: TcpFields, sourcePort = 40000): string {
-    const port = node.datapath.tables.mappings.get(flowKey({ sourcePort }))?.egress_port ?? 0
-    return send(
-      node,
-      'from_world',
-      node.devices.world,
-      ipv4('203.0.113.9', '172.18.0.42').tcp(443, port, fields),
-    ).verdict
-  }
-
-  const states = (sourcePort = 40000): readonly string[] =>
-    (node.datapath.tables.mappings.get(flowKey({ sourcePort }))?.state ?? []).map((name) =>
-      name.replace('STATE_', ''),
-    )
-
-  function handshake(sourcePort = 40000): void {
-    assert.equal(out({ flags: ['SYN'], sequence: 100 }, sourcePort), 'SENT_TO_HOLDER')
-    assert.equal(back({ flags: ['SYN', 'ACK'], sequence: 500, acknowledged: 101 }, sourcePort), 'SENT_TO_POD')
-    assert.equal(out({ flags: ['ACK'], sequence: 101, acknowledged: 501 }, sourcePort), 'SENT_TO_HOLDER')
-  }
-
-  function podClosesFirst(sourcePort = 40000): void {
-    handshake(sourcePort)
-    out({ flags: ['FIN', 'ACK'], sequence: 101, acknowledged: 501 }, sourcePort)
-    back({ flags: ['FIN', 'ACK'], sequence: 501, acknowledged: 102 }, sourcePort)
-    out({ flags: ['ACK'], sequence: 102, acknowledged: 502 }, sourcePort)
-  }
-
-  function serverClosesFirst(sourcePort = 40000): void {
-    handshake(sourcePort)
-    back({ flags: ['FIN', 'ACK'], sequence: 501, acknowledged: 101 }, sourcePort)
-    out({ flags: ['FIN', 'ACK'], sequence: 101, acknowledged: 502 }, sourcePort)
-    back({ flags: ['ACK'], sequence: 502, acknowledged: 102 }, sourcePort)
-  }
+  const { out, back, states, handshake, podClosesFirst, serverClosesFirst } = tcpFlows(() => node)
 
   /** Flows of other source ports that still find a port towards the same destination. */
   function newFlows(count: number): number {
@@ -82,92 +39,6 @@ describe('the life of a mapping', { skip }, () => {
     for (let index = 0; index < portCount; index++)
       established({ ...mapping, sourcePort: 50000 + index, egressPort: ourPorts.first + index })(node)
   }
-
-  test('a handshake makes a connection established', () => {
-    out({ flags: ['SYN'], sequence: 100 })
-    assert.deepEqual(states(), [])
-    back({ flags: ['SYN', 'ACK'], sequence: 500, acknowledged: 101 })
-    assert.deepEqual(states(), ['REPLIED'])
-    out({ flags: ['ACK'], sequence: 101, acknowledged: 501 })
-    assert.deepEqual(states(), ['REPLIED', 'ESTABLISHED'])
-  })
-
-  test('a connection that the pod closes first is closed, and known as that', () => {
-    podClosesFirst()
-    assert.ok(states().includes('POD_CLOSED_FIRST'))
-    assert.notEqual(node.datapath.tables.mappings.get(flowKey({}))?.closed_ns, 0n)
-  })
-
-  test('a connection that the server closes first is closed, and known as that', () => {
-    serverClosesFirst()
-    assert.ok(!states().includes('POD_CLOSED_FIRST'))
-    assert.notEqual(node.datapath.tables.mappings.get(flowKey({}))?.closed_ns, 0n)
-  })
-
-  test('one FIN alone closes nothing, nor one that is not acknowledged', () => {
-    handshake()
-    out({ flags: ['FIN', 'ACK'], sequence: 101, acknowledged: 501 })
-    back({ flags: ['ACK'], sequence: 501, acknowledged: 101 })
-    back({ flags: ['FIN', 'ACK'], sequence: 501, acknowledged: 101 })
-    assert.equal(node.datapath.tables.mappings.get(flowKey({}))?.closed_ns, 0n)
-    assert.deepEqual(
-      states().filter((state) => state.endsWith('ACKED')),
-      [],
-    )
-  })
-
-  test('payload before the FIN counts: its acknowledgement must reach past both', () => {
-    handshake()
-    out({ flags: ['FIN', 'ACK', 'PSH'], sequence: 101, acknowledged: 501, payload: 'last words' })
-    back({ flags: ['ACK'], sequence: 501, acknowledged: 111 })
-    assert.ok(!states().includes('FIN_OUT_ACKED'))
-    back({ flags: ['ACK'], sequence: 501, acknowledged: 112 })
-    assert.ok(states().includes('FIN_OUT_ACKED'))
-  })
-
-  test('sequence numbers wrap', () => {
-    out({ flags: ['SYN'], sequence: 0xfffffffe })
-    back({ flags: ['SYN', 'ACK'], sequence: 0xfffffffe, acknowledged: 0xffffffff })
-    out({ flags: ['ACK'], sequence: 0xffffffff, acknowledged: 0xffffffff })
-    out({ flags: ['FIN', 'ACK'], sequence: 0xffffffff, acknowledged: 0xffffffff })
-    back({ flags: ['FIN', 'ACK'], sequence: 0xffffffff, acknowledged: 0 })
-    out({ flags: ['ACK'], sequence: 0, acknowledged: 0 })
-    assert.notEqual(node.datapath.tables.mappings.get(flowKey({}))?.closed_ns, 0n)
-  })
-
-  test('where both close at once nobody was first: the far end has a TIME_WAIT too', () => {
-    handshake()
-    out({ flags: ['FIN', 'ACK'], sequence: 101, acknowledged: 501 })
-    back({ flags: ['FIN', 'ACK'], sequence: 501, acknowledged: 101 })
-    back({ flags: ['ACK'], sequence: 502, acknowledged: 102 })
-    out({ flags: ['ACK'], sequence: 102, acknowledged: 502 })
-    assert.ok(!states().includes('POD_CLOSED_FIRST'))
-    assert.notEqual(node.datapath.tables.mappings.get(flowKey({}))?.closed_ns, 0n)
-  })
-
-  test('a reset from outside changes nothing; one of the pod makes the connection transitory', () => {
-    handshake()
-    back({ flags: ['RST'], sequence: 501 })
-    assert.deepEqual(states(), ['REPLIED', 'ESTABLISHED'])
-    out({ flags: ['RST'], sequence: 101 })
-    assert.ok(states().includes('RESET'))
-  })
-
-  test('a FIN from outside counts where the pod has acknowledged so far, or nearly; another is forged', () => {
-    const distance = 4 * 2 ** 20
-    for (const [index, { sequence, counts }] of [
-      { sequence: 501 + distance, counts: true },
-      { sequence: 501 + distance + 1, counts: false },
-      { sequence: (501 - distance) >>> 0, counts: true },
-      { sequence: (501 - distance - 1) >>> 0, counts: false },
-      { sequence: 0x8000_0000, counts: false },
-    ].entries()) {
-      const sourcePort = 40000 + index
-      handshake(sourcePort)
-      assert.equal(back({ flags: ['FIN', 'ACK'], sequence, acknowledged: 101 }, sourcePort), 'SENT_TO_POD')
-      assert.equal(states(sourcePort).includes('FIN_IN'), counts, `${sequence}`)
-    }
-  })
 
   test('a port is free at once where the pod closed first', () => {
     const closed_ns = process.hrtime.bigint()

@@ -1,7 +1,5 @@
 import type { EgressAddress } from '../../src/api/egress-address.ts'
 import type { EgressNode } from '../../src/api/egress-node.ts'
-import { slotsWithLeasedFloor } from '../../src/decide/ports/leasable-blocks.ts'
-import { planLeases } from '../../src/decide/ports/lease-grants.ts'
 import { leasesByAddress, rangesOfBlocks } from '../../src/decide/ports/lease-table.ts'
 import {
   confirmations,
@@ -10,11 +8,9 @@ import {
   releasedBlocks,
   trackLeases,
 } from '../../src/decide/ports/lease-use.ts'
-import { goneNodes, planSlots } from '../../src/decide/ports/slot-grants.ts'
 import { slotsByNode } from '../../src/decide/ports/slots.ts'
 import { resolve } from '../../src/decide/resolve.ts'
 import type { OwnLeases, World } from '../../src/decide/world.ts'
-import { usableBlocks } from '../../src/net/ports.ts'
 import {
   address,
   allPorts,
@@ -37,7 +33,7 @@ export type Name = (typeof names)[number]
 /** To begin with. */
 export const gateways: readonly Name[] = ['g', 'h']
 export const egressIp = address('172.18.0.42')
-const slots = 512
+export const slots = 512
 
 /** Every state that the API server has had, for watches that lag. */
 export class ApiServer {
@@ -259,53 +255,4 @@ export class ModelAgent {
 
 function* blocksOf({ firstPort, blocks }: { readonly firstPort: number; readonly blocks: number }) {
   for (let index = 0; index < blocks; index++) yield (firstPort >> 4) + index
-}
-
-/** One that believes to lead; there may be two. */
-export class ModelOperator {
-  readonly view: View
-  readonly #api: ApiServer
-  readonly #slotsGiven = new Set<number>()
-  /** Since when nodes are missing, by name. */
-  #goneSince: ReadonlyMap<string, number> = new Map()
-
-  constructor(api: ApiServer) {
-    this.#api = api
-    this.view = new View(api)
-  }
-
-  run(present: ReadonlySet<Name>, nowMs: number): void {
-    const { egressNodes, egressAddresses } = this.view
-    const leases = leasesByAddress(egressAddresses)
-    const nodes = [...present].map((name) => ({ name, uid: name }))
-    const missing = egressNodes
-      .map(({ metadata }) => metadata.name)
-      .filter((name) => !present.has(name as Name))
-    this.#goneSince = new Map(missing.map((name) => [name, this.#goneSince.get(name) ?? nowMs]))
-    const gone = goneNodes(nodes, egressNodes, this.#goneSince, nowMs).map(({ metadata }) => metadata.name)
-    const withLeasedFloor = slotsWithLeasedFloor(leases, new Set(), slots)
-    const withLeases = new Set([...leases.values()].flatMap((of) => of.leases.map(({ slot }) => slot)))
-    const leased = { withLeases, withLeasedFloor }
-    for (const change of planSlots(nodes, egressNodes, slots, this.#goneSince, nowMs, leased)) {
-      if (change.action === 'create') {
-        this.#slotsGiven.add(change.slot)
-        this.#api.createNode(change.node, change.slot)
-      }
-      if (change.action === 'remove') this.#api.deleteNode(change.egressNode.metadata.name)
-    }
-    const taken = new Set([...this.#slotsGiven, ...egressNodes.flatMap(({ spec }) => spec?.slot ?? [])])
-    const plans = planLeases({
-      egressNodes,
-      egressAddresses,
-      present,
-      gone: new Set(gone),
-      orphaned: new Set(),
-      nodeAddresses: new Set(),
-      lingering: new Map(),
-      usable: usableBlocks(allPorts),
-      given: { slots, taken, withLeasedFloor },
-    })
-    for (const { object, leases: planned, isChanged } of plans)
-      if (isChanged) this.#api.writeLeases(object, { address: egressIp, leases: [...planned] })
-  }
 }

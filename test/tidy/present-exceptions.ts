@@ -29,12 +29,8 @@ export const longFiles: Excused = {
   'src/kube/hardship.test.ts': table,
   'src/lab/apiserver/kubectl.test.ts': table,
   'test/conformance/requests.test.ts': table,
-  'test/lab/cut-off.test.ts': undivided,
   'test/packets/from-pod-cases.ts': table,
   'test/packets/from-world-cases.ts': table,
-  'test/packets/fuzz.test.ts': undivided,
-  'test/packets/mapping-life.test.ts': undivided,
-  'test/support/lease-model.ts': undivided,
 }
 
 export const longFunctions: Excused = {

@@ -54,7 +54,7 @@ describe('an egress IP of another node', () => {
     assert.equal(node.holds(), true)
   })
 
-  test('is not taken over unless others show that this node is not the one that is cut off', () => {
+  test('is not taken over unless other nodes show that this node is not cut off', () => {
     const node = new FailoverUnderTest().start(behind)
     const verdict = { isUnreachable: true, isWitnessed: false }
     node.step({ kind: 'verdicts', changes: [[owner, verdict]] })
@@ -118,7 +118,7 @@ describe('a failure to move addresses', () => {
 describe('a node that the cluster does not know', () => {
   const lost = { kind: 'membershipLost', reason: 'the cluster has no Node worker.' } as const
 
-  test('gives up everything, refuses probes, probes nobody, and says so', () => {
+  test('gives up all egress IPs, refuses probes, sends no probes, and reports that', () => {
     const node = new FailoverUnderTest().start(behind)
     node.unreachable(owner)
     node.step(lost)

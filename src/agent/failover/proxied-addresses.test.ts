@@ -40,7 +40,7 @@ describe('an IPv6 egress IP on a device that only holds addresses', { skip }, ()
   })
   after(() => netlink[Symbol.dispose]())
 
-  test('is answered for by its link; others need nobody', () => {
+  test('gets a proxy entry on its link’s device, and other addresses need none', () => {
     const all = plan('fd00::42', 'fd00::11', 'fd00::43', 'fd01::42', '192.0.2.42')
     assert.deepEqual(
       all.map(({ address, device }) => `${address} ${device}`),
@@ -61,14 +61,14 @@ describe('an IPv6 egress IP on a device that only holds addresses', { skip }, ()
     assert.deepEqual(proxies(), [])
   })
 
-  test('leaves what somebody else has told the link', () => {
+  test('keeps proxy entries of other programs', () => {
     execFileSync('ip', ['-6', 'neigh', 'add', 'proxy', 'fd00::99', 'dev', 'link0'])
     syncProxiedAddresses({ netlink, machine: linuxMachine }, plan('fd00::42'))
     syncProxiedAddresses({ netlink, machine: linuxMachine }, [])
     assert.match(proxies().join(), /^fd00::99 dev link0/)
   })
 
-  test('is a problem in words where the device is gone meanwhile', () => {
+  test('reports a problem if the device was deleted meanwhile', () => {
     const gone = plan('fd00::42').map((each) => ({ ...each, device: 'gone0', index: 4711 }))
     assert.match(
       syncProxiedAddresses({ netlink, machine: linuxMachine }, gone)[0] ?? '',

@@ -98,8 +98,8 @@ const lease = { firstPort: 2048, blocks: 4, slot: 0 }
 const blocks = [128, 129, 130, 131]
 const floor = [2048, 2049, 2050, 2051]
 
-describe('an egress IP’s object that was deleted and made anew', () => {
-  test('is not known by what was confirmed of the one before, also where its leases look the same', () => {
+describe('an EgressAddress that was deleted and created again', () => {
+  test('does not count as confirmed because the previous object was, even if its leases look the same', () => {
     const node = new Node()
     node.look([lease], 7)
     assert.deepEqual(node.pool, [...blocks, ...floor])
@@ -137,8 +137,8 @@ test('a gateway that does not confirm is named after a while, until it has', () 
   assert.deepEqual(node.problems(99_999), [], 'nothing new is this node’s')
 })
 
-describe('what a node asks for and gives back', () => {
-  test('under pressure it asks, and says when it has what it asked for', () => {
+describe('the ports that a node demands and releases', () => {
+  test('under pressure it demands ports, and reports when the demand is met', () => {
     const node = new Node()
     node.look([], 1)
     assert.deepEqual(node.press(0), ['report'])
@@ -191,7 +191,7 @@ describe('what a node asks for and gives back', () => {
     assert.deepEqual(node.pool, [...blocks, ...floor])
   })
 
-  test('an agent that starts anew uses what its node used, and not what it had given back', () => {
+  test('an agent that starts again uses the ports that its node used, and not those that it had released', () => {
     const node = new Node()
     node.press(0)
     node.look([lease], 2)

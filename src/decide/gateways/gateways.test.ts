@@ -65,7 +65,7 @@ describe('open to new flows are', () => {
   for (const { name, world: parts, expect } of cases) test(name, () => assert.equal(groupOf(parts), expect))
 })
 
-test('a cordoned node with no other is a gateway all the same', () => {
+test('a cordoned node is a gateway if there is no other', () => {
   const nodes = [
     ...world().nodes.filter(({ name }) => !['worker3', 'worker4'].includes(name)),
     { ...node('worker3', { ips: ['172.18.0.4'], labels: { 'egress-gw': 'true' } }), isCordoned: true },

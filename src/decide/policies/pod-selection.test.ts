@@ -121,7 +121,7 @@ const subjects: readonly Subject[] = labelSets('org', 'tier').flatMap((podLabels
 const plain = ({ pod: ofPod, ...others }: Selectors): boolean =>
   !/"io\./.test(JSON.stringify(others)) && ofPod !== undefined
 
-test('two policies can select one pod exactly where there is such a pod', () => {
+test('two policies can select the same pod exactly if such a pod can exist', () => {
   const arbitrary = entries.filter((each) => each.every(plain))
   fc.assert(
     fc.property(arbitrary, arbitrary, (ours, theirs) => {
@@ -160,7 +160,7 @@ test('a policy for what is not a pod shadows no other', () => {
   )
 })
 
-test('of several older policies the one that can select the same pods is named', () => {
+test('the condition names the older policy that can select the same pods', () => {
   const inNamespace = (name: string, born: number, ...namespaces: string[]) =>
     ciliumPolicy(name, {
       born,

@@ -59,18 +59,18 @@ test('a policy that has selected no pod for a while says so', () => {
   assert.deepEqual(typesOf(reporting(), key), ['Ready GatewaysFound', 'SelectsNoPods NoPodMatches'])
 })
 
-describe('that a family is dropped is said', () => {
+describe('a dropped family is reported', () => {
   const dualStack = (of: World): World => ({
     ...of,
     nodes: of.nodes.map((each) => ({ ...each, podCIDRs: [prefix('10.244.0.0/16'), prefix('fd00::/64')] })),
   })
   const dropped = ['Ready GatewaysFound', 'DropsFamily NoIPv6EgressIP']
-  test('where a selected pod has it', () =>
+  test('if a selected pod has it', () =>
     assert.deepEqual(typesOf(reporting([selected(2, 'IPv4')], [selected(1, 'IPv6')])), dropped))
-  test('before a pod is selected, where nodes give it to their pods', () =>
+  test('before a pod is selected, if nodes have pod CIDRs of it', () =>
     assert.deepEqual(typesOf(dualStack(reporting())), dropped))
-  test('not where no pod of the cluster has it', () =>
+  test('not if no pod of the cluster has it', () =>
     assert.deepEqual(typesOf(reporting()), ['Ready GatewaysFound']))
-  test('not where no selected pod has it', () =>
+  test('not if no selected pod has it', () =>
     assert.deepEqual(typesOf(dualStack(reporting([selected(2, 'IPv4')]))), ['Ready GatewaysFound']))
 })

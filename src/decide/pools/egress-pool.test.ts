@@ -190,7 +190,7 @@ test('when gateways come and go, no address has two owners, all are from the poo
   assert.ok(kept > 100, `only ${kept} addresses were kept: the histories are too tame`)
 })
 
-test('an active gateway has none only where none is left', () => {
+test('an active gateway lacks an address only if none is left', () => {
   fc.assert(
     fc.property(history, ({ older, prefixes, steps: [first = []] }) => {
       const of = pool(prefixes, older)

@@ -14,18 +14,18 @@ test('a small demand is met whole, and large ones share the rest', () =>
     [2, 1900],
   ]))
 
-test('a node that has all returns what another lacks, and no more', () =>
+test('a node that has all blocks returns as many as another node lacks', () =>
   assert.deepEqual(planReturns(demandsOf([3900, 75]), new Map([[0, 3900]]), 0), [{ slot: 0, blocks: 75 }]))
 
-test('nobody returns anything while what others return is on its way', () =>
+test('no node returns blocks while enough blocks are being returned', () =>
   assert.deepEqual(planReturns(demandsOf([3900, 75]), new Map([[0, 3825]]), 75), []))
 
-test('a node returns what it does not want, also if it has less than others', () =>
+test('a node returns blocks that it does not demand, even if it has fewer than others', () =>
   assert.deepEqual(planReturns(demandsOf([3900, 10]), new Map([[0, 3000], [1, 500]]), 0), [
     { slot: 1, blocks: 490 },
   ])) // biome-ignore format: short
 
-test('shares are never more than is there, nor than is wanted, and nobody with less than another wants more', () => {
+test('shares never exceed what exists or what is demanded, and a node with a smaller share than another demands no more', () => {
   const demands = fc.array(fc.nat(5000), { minLength: 1, maxLength: 40 })
   fc.assert(
     fc.property(demands, fc.nat(4032), (blocks, total) => {
@@ -41,7 +41,7 @@ test('shares are never more than is there, nor than is wanted, and nobody with l
   )
 })
 
-test('when all have returned what they were asked for, all have their shares, and nobody is asked again', () => {
+test('when all nodes have returned their blocks, all have their shares, and no node is asked again', () => {
   const node = fc.record({ held: fc.nat(400), wanted: fc.nat(800) })
   fc.assert(
     fc.property(fc.array(node, { minLength: 1, maxLength: 12 }), fc.nat(50), (nodes, free) => {

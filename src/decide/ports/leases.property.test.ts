@@ -6,10 +6,10 @@ import {
   addressOf,
   gateways,
   ModelAgent,
-  ModelOperator,
   type Name,
   names,
 } from '../../../test/support/lease-model.ts'
+import { ModelOperator } from '../../../test/support/lease-model-operator.ts'
 import { resolve } from '../resolve.ts'
 import type { Tables } from '../tables.ts'
 

@@ -61,6 +61,6 @@ const ports = await Promise.all(
   }),
 )
 if (options['ready-file'] !== undefined) writeFileSync(options['ready-file'], `${ports.join(' ')}\n`)
-/* A lab that is taken away kills its processes, and what they have compiled would be lost. */
+/* Removing a lab kills its processes, and their compiled code would be lost. */
 flushCompileCache()
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0))

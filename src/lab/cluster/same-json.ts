@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 
-/** Whether both say the same as JSON. The order of keys does not count: an API server that merges a patch has its own. */
+/**
+ * Whether both are the same as JSON. The order of keys does not matter, because an API server that merges a patch has its
+ * own order.
+ */
 export function isSameJson(a: unknown, b: unknown): boolean {
   return isDeepStrictEqual(normalize(a), normalize(b))
 }

@@ -27,8 +27,8 @@ export function missingImages(): string | undefined {
 }
 
 /**
- * A folder of containerd's in which the images are imported and unpacked; nodes begin with a copy. It is made once for each
- * build of the images, by a containerd that runs for a moment in namespaces of its own.
+ * A folder with imported and unpacked images. Each node starts with a copy. It is made once for each build of the images, by
+ * a containerd that runs only for this, in namespaces of its own.
  */
 export function prepareImageStore(): string {
   const digest = createHash('sha256')
@@ -66,7 +66,7 @@ for archive; do
 done
 kill $containerd; wait $containerd || true`
 
-/** What nodes only read is the same file for all of them; each has databases of its own. */
+/** Files that nodes only read are shared. Each node has its own databases. */
 export function copyImageStore(store: string, target: string): void {
   rmSync(target, { recursive: true, force: true })
   try {

@@ -17,7 +17,7 @@ export function fillContainerdFolder(nodeDirectory: string, images: string): voi
   writeFileSync(join(folder, 'config.toml'), containerdConfiguration(join(folder, 'root')))
 }
 
-/** A supervisor, as systemd is one: containerd may be killed, and its containers go on until it is there again. */
+/** A supervisor, like systemd. If containerd is killed, its containers continue, and it starts again. */
 const supervise = `while :; do containerd --config "$0"; sleep 0.2; done`
 
 /** Answers when it serves. */

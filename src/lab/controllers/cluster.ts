@@ -23,7 +23,7 @@ function apps(plural: string): ResourceName {
   return { group: 'apps', version: 'v1', plural, isNamespaced: true }
 }
 
-/** What the controllers see of the API server, and how they write to it. */
+/** The controllers' view of the API server, and their way to write to it. */
 export class Cluster {
   readonly client: KubeClient
   readonly #mirrors: readonly Mirror<KubeObject, KubeObject>[]
@@ -59,7 +59,7 @@ export class Cluster {
       clock: systemClock,
       log,
       trim: (lease) => lease,
-      /* A node that lives is no news; that one is silent shows by the clock. */
+      /* A heartbeat needs no reaction. A missing heartbeat is noticed by the clock. */
       onChange: () => {},
     })
     const [nodes, pods] = [mirror<NodeObject>(nodesName), mirror<PodObject>(podsName)]
@@ -89,7 +89,7 @@ export class Cluster {
     this.authorityOf = (namespace) => authorities.items.get(`${namespace}/kube-root-ca.crt`)
   }
 
-  /** Nothing is decided before every list is there once. */
+  /** Controllers decide only after every list has arrived once. */
   get hasSynced(): boolean {
     return this.#mirrors.every(({ hasSynced }) => hasSynced)
   }

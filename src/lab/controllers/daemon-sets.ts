@@ -10,7 +10,7 @@ import {
   type Workload,
 } from './workload.ts'
 
-/** One pod on each node that it tolerates; one node at a time gets a new template. */
+/** Keeps one pod on each node that the DaemonSet tolerates. A new template reaches one node at a time. */
 export async function tendDaemonSet(
   pods: OwnedPods,
   daemonSet: Workload,
@@ -41,7 +41,7 @@ export async function tendDaemonSet(
   })
 }
 
-/** As a real controller does: an old pod that is not ready goes at once, and takes nothing from those that work. */
+/** As a real controller does, it replaces an old pod that is not ready at once. Such a pod does not count as unavailable. */
 async function rollOut(
   pods: OwnedPods,
   owned: readonly PodObject[],

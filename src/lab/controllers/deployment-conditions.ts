@@ -12,7 +12,7 @@ interface DeploymentProgress {
   readonly isAvailable: boolean
   /** Every pod is of the current template and ready, and no older one is left. */
   readonly isComplete: boolean
-  /** Of the current template; the lab has no ReplicaSets, and pods stand for them. */
+  /** The hash of the current template. The lab has no ReplicaSets. */
   readonly replicaSet: string
 }
 

@@ -14,7 +14,7 @@ import { OwnedPods } from './owned-pods.ts'
 import { collectPods } from './pod-collector.ts'
 import { schedule } from './scheduler.ts'
 
-/** What a cluster's scheduler and controller manager do, as far as the lab needs it. */
+/** The tasks of a cluster's scheduler and controller manager, as far as the lab needs them. */
 const { values: options } = parseArgs({
   options: {
     server: { type: 'string', default: '' },

@@ -9,7 +9,7 @@ const authorityFile = 'ca.crt'
 const description =
   'Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.'
 
-/** What every namespace has before a pod can run in it: an account to speak for, and the API server's authority. */
+/** Creates what every namespace needs before a pod can run in it: a service account, and the API server's authority. */
 export async function furnishNamespaces(cluster: Cluster, authority: string): Promise<void> {
   for (const { metadata } of cluster.namespaces()) {
     if (metadata.deletionTimestamp !== undefined) continue
@@ -43,7 +43,7 @@ async function writeAuthority(
   await write.catch(ignoreRace)
 }
 
-/** The namespace is going, or somebody was faster; what is still missing shows at the next look. */
+/** The namespace is being deleted, or another process was faster. The next reconciliation adds what is still missing. */
 function ignoreRace(error: unknown): void {
   const isRefused = error instanceof KubeError && error.code === 403
   if (!isRefused && !isAlreadyExists(error) && !isConflict(error) && !isNotFound(error)) throw error

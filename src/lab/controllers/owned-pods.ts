@@ -4,13 +4,16 @@ import { isSameJson } from '../cluster/same-json.ts'
 import { type Cluster, podsName } from './cluster.ts'
 import { isOwnedBy, type PodObject, podOf, type Workload } from './workload.ts'
 
-/** How long a pod that was made may take to appear in the mirror. */
+/** How long a created pod may take to appear in the mirror. */
 const expectationMs = 5_000
 
 /** The pods of workloads: made once for each slot, and taken away. */
 export class OwnedPods {
   readonly #cluster: Cluster
-  /** Pods that were made and are not in the mirror yet: making them twice would be worse than waiting for them. */
+  /**
+   * Pods that were created and are not in the mirror yet. The controller waits for them, because it must not create them
+   * twice.
+   */
   readonly #expectedUntilMs = new Map<string, number>()
 
   constructor(cluster: Cluster) {

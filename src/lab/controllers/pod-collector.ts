@@ -1,7 +1,7 @@
 import { isNotFound } from '../../kube/kube-error.ts'
 import { type Cluster, podsName } from './cluster.ts'
 
-/** Pods that are to go from nodes that are not there: no kubelet will ever say that they have ended. */
+/** Deletes pods that are being deleted on nodes that do not exist. No kubelet will report their end. */
 export async function collectPods(cluster: Cluster): Promise<void> {
   const nodes = new Set(cluster.nodesByName().map(({ metadata }) => metadata.name))
   for (const { metadata, spec } of cluster.pods()) {

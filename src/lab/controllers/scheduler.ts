@@ -11,8 +11,8 @@ type Placement =
   | { readonly kind: 'none'; readonly message: string }
 
 /**
- * The node with the fewest pods, of those that may have it; of equals the last by name, as in the walkthrough. Pods in their
- * node's network need no network plugin, so they may go where none is yet, and are spread by their owner.
+ * Chooses the eligible node with the fewest pods, or the last of them by name, as in the walkthrough. Host-network pods need
+ * no CNI plugin, so they may go to nodes without one. They are spread by owner.
  */
 export function place(pod: PodObject, nodes: readonly NodeObject[], pods: readonly PodObject[]): Placement {
   const isSystem = pod.spec.hostNetwork ?? false

@@ -105,7 +105,7 @@ export function isOwnedBy(pod: PodObject, owner: KubeObject): boolean {
   return pod.metadata.ownerReferences?.some(({ uid }) => uid === owner.metadata.uid) ?? false
 }
 
-/** Changes with the template: pods of an older one are replaced. */
+/** It changes with the template. Pods of an older template are replaced. */
 export function templateHash(workload: Workload): string {
   return createHash('sha256').update(JSON.stringify(workload.spec.template)).digest('hex').slice(0, 10)
 }

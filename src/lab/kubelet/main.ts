@@ -71,7 +71,7 @@ const report = (): void => {
 report()
 const heartbeat = setInterval(report, heartbeatMs)
 watch('/etc/cni/net.d', report)
-/* A lab that is taken away kills its processes, and what they have compiled would be lost. */
+/* Removing a lab kills its processes, and their compiled code would be lost. */
 flushCompileCache()
 await kubelet.start(signal)
 clearInterval(heartbeat)

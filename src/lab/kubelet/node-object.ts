@@ -13,7 +13,7 @@ interface NodeIdentity {
   readonly addresses: readonly string[]
   readonly podCIDRs: readonly string[]
   readonly isControlPlane: boolean
-  /** Of the container runtime, with its version. */
+  /** The container runtime with its version. */
   readonly runtime: string
   /** Which lab it is of. */
   readonly lab: string
@@ -23,7 +23,7 @@ const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64'] ?? 
 /** The resources that each of the lab's nodes reports. */
 export const nodeResources = { cpu: '2', memory: '4Gi', pods: '110' }
 
-/** A kubelet may taint its node when it registers it. The label of the same name it may not set: the lab does. */
+/** A kubelet may add a taint when it registers its node, but not the label of the same name. The lab adds the label. */
 function nodeObject({ name, podCIDRs, isControlPlane, lab }: NodeIdentity): object {
   return {
     apiVersion: 'v1',
@@ -100,7 +100,7 @@ function nodeStatus({ name, addresses, runtime }: NodeIdentity, previous: unknow
   }
 }
 
-/** How often a status is written in which nothing but its time is new. */
+/** How often a status is written if only its time has changed. */
 const statusEveryMs = 60_000
 
 /** Registers the node if it is missing, updates its status if it has changed, and renews its Lease. */
@@ -131,7 +131,7 @@ async function findOrRegister(
   }
 }
 
-/** Everybody who watches nodes is woken by their statuses; a heartbeat is for the node controller alone. */
+/** Every watcher of nodes receives their statuses. Only the node controller reads heartbeats. */
 function isWorthWriting(status: object, written: object | undefined, nowMs: number): boolean {
   const withoutTimes = (of: object | undefined): unknown =>
     JSON.parse(

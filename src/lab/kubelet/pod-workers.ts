@@ -1,7 +1,7 @@
 import { eagerPeriodMs } from './containers/probes.ts'
 import type { Waiting } from './status.ts'
 
-/** What is known of the work on one pod. */
+/** The state of the work on one pod. */
 export interface Worker {
   failures: number
   retryAtMs: number
@@ -23,7 +23,7 @@ interface Work {
   readonly onFailure: (uid: string, worker: Worker, error: unknown) => void
 }
 
-/** Synchronises each pod in one place at a time. A change that arrives meanwhile causes another turn. */
+/** Works on each pod in one place at a time. A change that arrives meanwhile causes another turn. */
 export class PodWorkers {
   readonly #work: Work
   readonly #turns = new Map<string, Turn>()

@@ -155,7 +155,7 @@ describe('a prober', () => {
     assert.equal(prober.isUnreachable(), false)
   })
 
-  test('reports that nobody answers, once, and that somebody answers again', () => {
+  test('reports once that no node answers, and once that a node answers again', () => {
     prober.step({ kind: 'watch', watched: both })
     prober.answering.add(gateway).add(witness)
     prober.run(1_000)
@@ -169,7 +169,7 @@ describe('a prober', () => {
     )
   })
 
-  test('judges nobody right after it stood still', () => {
+  test('judges no gateway right after it stood still', () => {
     prober.step({ kind: 'watch', watched: both })
     prober.answering.add(gateway).add(witness)
     prober.run(1_000)

@@ -56,7 +56,7 @@ describe('the thread of a node', { skip, timeout: 60_000 }, () => {
   const witness = address('192.0.2.8')
   const isUnreachable = (): boolean | undefined => node.verdict(gateway)?.isUnreachable
 
-  test('judges nobody before there was time for answers', async () => {
+  test('judges no gateway before it had time to answer', async () => {
     node.watch({ gateways: [gateway], witnesses: [witness], sharesEgressIp: true })
     assert.equal(isUnreachable(), undefined)
     await node.see(gateway, true)
@@ -84,7 +84,7 @@ describe('the thread of a node', { skip, timeout: 60_000 }, () => {
     assert.ok(!node.isAvoided(gateway))
   })
 
-  test('reports that it reaches nobody, and that it reaches somebody again', async () => {
+  test('reports that it reaches no node, and that it reaches one again', async () => {
     for (const each of [gateway, witness]) await node.see(each, false)
     await until(() => node.state.cutOffSinceMs !== undefined)
     await until(() => isUnreachable() === true)
@@ -99,7 +99,7 @@ describe('the thread of a node', { skip, timeout: 60_000 }, () => {
     await until(() => node.datapath.tables.probed_gateways.get(gateway) === undefined)
   })
 
-  test('counts as alive while its next agent starts, where it is stopped in good order', async () => {
+  test('counts as alive while the next agent starts, if it was stopped in order', async () => {
     await node.becomeAlive()
     await node.leave()
     assert.ok(node.aliveForMs > 50_000, `${node.aliveForMs} ms`)

@@ -10,7 +10,7 @@ export interface User {
   readonly name: string
   readonly uid: string
   readonly groups: readonly string[]
-  /** What its credentials say besides. */
+  /** Further facts from the user's credentials. */
   readonly extra?: Readonly<Record<string, readonly string[]>>
 }
 
@@ -23,7 +23,7 @@ export interface Attempt {
   readonly namespace: string
   readonly name: string
   readonly path: string
-  /** Of a list or a watch. */
+  /** For a list or a watch. */
   readonly fieldSelector?: string
 }
 
@@ -48,7 +48,7 @@ interface Binding extends ApiObject {
 
 interface Decision {
   readonly allowed: boolean
-  /** Empty where there is none to tell. */
+  /** Empty if there is no reason to give. */
   readonly reason: string
 }
 
@@ -76,7 +76,10 @@ interface BoundPod {
 const rbac = 'rbac.authorization.k8s.io'
 const credentials = 'authentication.kubernetes.io'
 
-/** Who asks, and may they? Tokens from a file, as kube-apiserver reads it, and those of service accounts. */
+/**
+ * Finds out which user sent a request and what the user may do. It reads tokens from a file, like kube-apiserver, and tokens
+ * of service accounts.
+ */
 export class Access {
   readonly #store: Store
   readonly #staticTokens: ReadonlyMap<string, User>
@@ -125,7 +128,10 @@ export class Access {
     return createHmac('sha256', this.#key).update(text).digest('base64url')
   }
 
-  /** A token ends with its account, and with the pod that it was made for: another of the same name has another uid. */
+  /**
+   * A token is invalid once its account is deleted, or the pod that it was issued for. Another object with the same name has
+   * another uid.
+   */
   #serviceAccountOf(token: string, nowMs: number): User | undefined {
     const [head, body, signature] = token.split('.')
     if (head === undefined || body === undefined || signature === undefined) return undefined
@@ -182,7 +188,9 @@ export class Access {
     return this.decide(user, attempt).allowed
   }
 
-  /** With the reason, as a review of access tells it: the binding that gives the right, or what a kubelet lacks. */
+  /**
+   * The decision with its reason, as reviews show it: the binding that grants the right, or the right that a kubelet lacks.
+   */
   decide(user: User, attempt: Attempt): Decision {
     if (user.groups.includes('system:masters')) return { allowed: true, reason: '' }
     const node = nodeOf(user)
@@ -196,7 +204,7 @@ export class Access {
       : { allowed: true, reason: grant.reason }
   }
 
-  /** What roles give, in a namespace and in the cluster. */
+  /** The rules of the user's roles, in a namespace and in the cluster. */
   rulesOf(user: User, namespace: string): readonly Rule[] {
     if (user.groups.includes('system:masters')) return everything
     return this.#grantsOf(user, namespace).flatMap(({ rules }) => rules)

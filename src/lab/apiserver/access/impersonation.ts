@@ -2,8 +2,8 @@ import { badRequest } from '../http/status-error.ts'
 import type { Access, Attempt, User } from './access.ts'
 
 /**
- * Who a request is judged as: whoever sent it, or whom they speak for, where they may. Each name and each group is a right
- * of its own, as in Kubernetes.
+ * The user whose rights count for a request: its sender, or a user that the sender may impersonate. As in Kubernetes, each
+ * name and each group is a right of its own.
  */
 export function actingAs(access: Access, user: User, headers: NodeJS.Dict<string[]>): User {
   const [name] = headers['impersonate-user'] ?? []

@@ -8,14 +8,14 @@ export function nodeOf({ name, groups }: User): string | undefined {
   return groups.includes('system:nodes') ? /^system:node:(.+)$/.exec(name)?.[1] : undefined
 }
 
-/** `true`: it may. A text: it may not, for this reason. Undefined: this is none of a kubelet's requests. */
+/** `true` allows the request. A text denies it, with the reason. Undefined leaves it to other authorizers. */
 type NodeVerdict = true | string | undefined
 
 const reads = ['get', 'list', 'watch']
 
 /**
- * What a kubelet may do, as the authorizer for nodes of a real API server has it: read what its own pods name, and nothing else.
- * Whatever it writes, admission looks at once more (node-restriction.ts).
+ * What a kubelet may do, as in the node authorizer of a real API server: it may read what its own pods refer to, and nothing
+ * else. Admission checks its writes as well (node-restriction.ts).
  */
 export function nodeVerdict(store: Store, node: string, attempt: Attempt): NodeVerdict {
   const { verb, group, resource, subresource } = attempt

@@ -5,14 +5,14 @@ import type { Store } from '../objects/store.ts'
 import type { User } from './access.ts'
 import { nodeOf } from './node-authorizer.ts'
 
-/** What a request of a kubelet would change. */
+/** A change that a kubelet requests. */
 interface NodeWrite {
   readonly kind: ResourceKind
   readonly subresource: string
   readonly verb: 'create' | 'update' | 'delete'
-  /** As it is; undefined where it is created. */
+  /** The object before the change. Undefined if it is created. */
   readonly live: ApiObject | undefined
-  /** As it is to be; undefined where it is deleted. */
+  /** The object after the change. Undefined if it is deleted. */
   readonly object: ApiObject | undefined
 }
 
@@ -31,7 +31,7 @@ const ownLabels = [
   'topology.kubernetes.io/zone',
 ]
 
-/** The admission plugin NodeRestriction: a kubelet changes its own Node and the pods that run there. */
+/** The admission plugin NodeRestriction: a kubelet may change only its own Node and the pods of that node. */
 export function restrictNode(user: User, write: NodeWrite): void {
   const node = nodeOf(user)
   if (node === undefined) return

@@ -17,7 +17,7 @@ function userInfo({ name: username, uid, groups, extra }: User): object {
   return { username, ...(uid === '' ? {} : { uid }), groups, ...(extra && { extra }) }
 }
 
-/** Who am I? */
+/** Answers a SelfSubjectReview: which user am I? */
 export function reviewSubject(user: User): object {
   return {
     kind: 'SelfSubjectReview',
@@ -32,7 +32,7 @@ function part(of: unknown, name: string): JsonObject {
   return isObject(value) ? value : {}
 }
 
-/** What may I? */
+/** Answers a SelfSubjectRulesReview: what may I do? */
 export function reviewRules(access: Access, user: User, body: unknown): object {
   const spec = part(body, 'spec')
   const rules = access.rulesOf(user, String(spec.namespace ?? ''))
@@ -61,7 +61,7 @@ export function reviewAccess(access: Access, user: User, body: unknown): object 
   }
 }
 
-/** May they? Asked about somebody else, in a namespace where the review is of one. */
+/** Answers a SubjectAccessReview: may this user do this? With `namespace`, it answers a LocalSubjectAccessReview. */
 export function reviewOther(access: Access, body: unknown, namespace?: string): object {
   const spec = part(body, 'spec')
   const groups = Array.isArray(spec.groups) ? spec.groups.map(String) : []
@@ -77,7 +77,7 @@ export function reviewOther(access: Access, body: unknown, namespace?: string): 
   }
 }
 
-/** A message quotes what was sent by the names that a real server's language gives it. */
+/** An error message quotes the request with the field names of Go. */
 function goNames(object: JsonObject): JsonObject {
   const named = Object.entries(object).map(([key, value]) => [
     key.charAt(0).toUpperCase() + key.slice(1),
@@ -122,14 +122,14 @@ function statusOf(access: Access, user: User, spec: JsonObject): object {
   return { allowed, ...(reason === '' ? {} : { reason }) }
 }
 
-/** `…/namespaces/NAME/localsubjectaccessreviews`: the namespace; undefined where the path is another. */
+/** The namespace in the path `…/namespaces/NAME/localsubjectaccessreviews`. Undefined for any other path. */
 export function localReviewIn(path: string): string | undefined {
   return /^\/apis\/authorization\.k8s\.io\/v1\/namespaces\/([^/]+)\/localsubjectaccessreviews$/.exec(
     path,
   )?.[1]
 }
 
-/** Whose token is this? */
+/** Answers a TokenReview: which user has this token? */
 export function reviewToken(access: Access, body: unknown, nowMs: number): object {
   const spec = part(body, 'spec')
   const user = access.authenticate(`Bearer ${String(spec.token ?? '')}`, nowMs)

@@ -5,7 +5,7 @@ import type { Lifecycle } from '../objects/lifecycle.ts'
 import type { Store } from '../objects/store.ts'
 import type { Target } from './request.ts'
 
-/** What an answer is made from. */
+/** The parts of the server that an answer needs. */
 export interface Cluster {
   readonly store: Store
   readonly catalog: Catalog

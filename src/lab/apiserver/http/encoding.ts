@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ApiObject } from '../objects/api-object.ts'
 
-/** Encodes an object once, however many watches, lists and the log need it. Objects of the store never change. */
+/** Encodes an object once, however many watches and lists send it. Objects of the store never change. */
 function oncePerObject(encode: (object: ApiObject) => string): (object: ApiObject) => string {
   const texts = new WeakMap<ApiObject, string>()
   return (object) => {

@@ -3,11 +3,11 @@ import type { Socket } from 'node:net'
 
 interface RequestCount {
   count: number
-  /** What was sent in answer, watches included, before encryption. */
+  /** The size of the answers, watches included, before encryption. */
   bytes: number
 }
 
-/** Who asks how much. A connection is its first user's. */
+/** Counts requests and bytes by user. A connection counts for its first user. */
 export class RequestCounts {
   readonly #closed = new Map<string, RequestCount>()
   readonly #open = new Map<Socket, string>()

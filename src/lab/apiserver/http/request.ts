@@ -10,7 +10,7 @@ import { badRequest, type FieldIssue, invalid, StatusError } from './status-erro
 
 /** What a URL names. */
 export interface Target {
-  /** Who asks. */
+  /** The user who sends the request. */
   readonly user?: User
   readonly kind: ResourceKind
   readonly namespace: string | undefined
@@ -40,7 +40,7 @@ export function parseUrl(text: string | undefined): URL {
   }
 }
 
-/** Undefined where the path is none of an object or a list. Throws NotFound where there is no such kind. */
+/** Undefined if the path is not that of an object or a list. Throws NotFound if there is no such kind. */
 export function parseTarget(path: string, catalog: Catalog): Target | undefined {
   const match = /^\/(?:api|apis\/([^/]+))\/([^/]+)\/(.+)$/.exec(path)
   if (match === null) return undefined
@@ -67,7 +67,7 @@ function isBuiltInGroup(group: string, version: string): boolean {
   return builtInKinds.some((kind) => kind.group === group && kind.version === version)
 }
 
-/** A slash inside a name would let one object's key pass for that of another namespace's. */
+/** A slash inside a name would make an object's key look like one in another namespace. */
 function decode(part: string): string {
   try {
     const decoded = decodeURIComponent(part)

@@ -6,7 +6,7 @@ import type { Catalog } from './catalog.ts'
 import { resourceKey } from './resources.ts'
 import { type Change, keyOf, type Store } from './store.ts'
 
-/** Gone for good once nothing holds it: finalizers, or a pod's kubelet that has yet to end it. */
+/** Whether nothing delays the deletion: no finalizer, and no kubelet that has yet to end the pod. */
 export function isFinished(object: ApiObject): boolean {
   const { deletionTimestamp, finalizers = [], deletionGracePeriodSeconds = 0 } = object.metadata
   return deletionTimestamp !== undefined && finalizers.length === 0 && deletionGracePeriodSeconds === 0
@@ -18,14 +18,14 @@ interface Place {
 }
 
 const definitions = 'apiextensions.k8s.io/customresourcedefinitions'
-/** Holds an owner that is deleted in the foreground until its dependents are gone. */
+/** Keeps an owner that is deleted in the foreground until its dependents are gone. */
 const foreground = 'foregroundDeletion'
 const lastingNamespaces = ['default', 'kube-system', 'kube-public']
 
 /**
- * What follows from a deletion: dependents of an owner that is gone go, too; what is in a namespace goes before the
- * namespace itself, and a definition takes its objects along. Runs after the change that caused it, so that a write is
- * answered first; what a crash leaves undone is done after the next start.
+ * The consequences of a deletion. Dependents are deleted after their owner, the objects of a namespace before the namespace,
+ * and the objects of a definition with it. They run after the write that caused them, so that the write is answered first.
+ * What a crash interrupts is done after the next start.
  */
 export class Lifecycle {
   readonly #store: Store
@@ -43,7 +43,7 @@ export class Lifecycle {
     store.listen((change) => this.#follow(change))
   }
 
-  /** After a start: what a crash left undone. */
+  /** Call it after a start. It does what a crash interrupted. */
   resume(): void {
     for (const { metadata } of this.#store.list('/namespaces')) {
       this.#furnishNamespace(metadata.name)
@@ -137,7 +137,7 @@ export class Lifecycle {
     for (const object of this.#store.list(resource)) this.delete(resource, object)
   }
 
-  /** It has owners, and none of them is there. */
+  /** The object has owners, and none of them exists. */
   #isAbandoned(object: ApiObject): boolean {
     const owners = object.metadata.ownerReferences ?? []
     return owners.length > 0 && owners.every(({ uid }) => !this.#placesByUid.has(uid))

@@ -11,7 +11,7 @@ export interface ResourceKind {
   readonly categories: readonly string[]
   readonly isNamespaced: boolean
   readonly subresources: readonly string[]
-  /** Of a kind that a CustomResourceDefinition brought. */
+  /** For a kind that a CustomResourceDefinition defines. */
   readonly custom?: CustomKind
 }
 
@@ -153,7 +153,7 @@ interface CrdSpec {
   }[]
 }
 
-/** What a CustomResourceDefinition makes served: its storage version. */
+/** The kind that a CustomResourceDefinition defines, in its storage version. */
 export function kindOfDefinition(definition: ApiObject): ResourceKind | undefined {
   const { group, scope, names, versions } = definition.spec as unknown as CrdSpec
   const version = versions.find(({ storage, served }) => storage && served)

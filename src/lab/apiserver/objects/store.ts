@@ -10,7 +10,7 @@ export interface Change {
   /** `group/plural` */
   readonly resource: string
   readonly object: ApiObject
-  /** As it was before; absent for ADDED. */
+  /** The object before the change. Missing for ADDED. */
   readonly previous?: ApiObject
 }
 
@@ -42,7 +42,7 @@ export class Store {
     return this.#version
   }
 
-  /** Of the oldest change that a watch can still be told. */
+  /** The version of the oldest change that a watch can still get. */
   get oldestVersion(): number {
     return this.#history[0]?.version ?? this.#version + 1
   }
@@ -51,7 +51,7 @@ export class Store {
     return this.#objects.get(resource)?.get(key)
   }
 
-  /** In no order, and without a copy: for those who look at all of them. */
+  /** In no order and without a copy, for callers that read all objects. */
   values(resource: string): Iterable<ApiObject> {
     return this.#objects.get(resource)?.values() ?? []
   }
@@ -61,7 +61,7 @@ export class Store {
     return inOrder(this.#objects.get(resource) ?? new Map<string, ApiObject>())
   }
 
-  /** As it was at that version, by undoing what came after; undefined when that is too long ago. */
+  /** The list as of that version, made by undoing later changes. Undefined if that version is too old. */
   listAt(resource: string, version: number): readonly ApiObject[] | undefined {
     if (version === this.#version) return this.list(resource)
     if (version + 1 < this.oldestVersion || version > this.#version) return undefined
@@ -135,7 +135,7 @@ export class Store {
       this.#history = this.#history.slice(-rememberedChanges)
   }
 
-  /** The snapshot, then the log. A last line that was cut off was never acknowledged. */
+  /** Reads the snapshot and then the log. An incomplete last line was never acknowledged. */
   #recover(): void {
     const snapshot = join(this.#directory, 'snapshot.json')
     if (existsSync(snapshot)) {

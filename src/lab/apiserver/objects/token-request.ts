@@ -7,10 +7,10 @@ import type { Store } from './store.ts'
 
 const group = 'authentication.k8s.io'
 const limits = { least: 600, usual: 3600, most: 2 ** 32 }
-/** Of tokens that say no other: the API server itself. */
+/** The audience of tokens that name no other: the API server itself. */
 export const defaultAudience = 'https://kubernetes.default.svc.cluster.local'
 
-/** A token for an account, for as long as it was asked for, and bound to a pod where it was asked to be. */
+/** Issues a token of an account, for the requested time, and bound to a pod if the request names one. */
 export function issueToken(store: Store, access: Access, account: ApiObject, body: JsonObject): object {
   const spec = isObject(body.spec) ? body.spec : {}
   const seconds = Number(spec.expirationSeconds ?? limits.usual)

@@ -3,7 +3,7 @@ import { repository } from '../../layout.ts'
 import { findImage } from '../../programs/images.ts'
 import type { Container, Pod, SecurityContext } from '../pod-spec.ts'
 
-/** What container runtimes leave to a container that asks for nothing (OCI's and containerd's default). */
+/** The capabilities that container runtimes keep by default (OCI, containerd). */
 const usualCapabilities = [
   'AUDIT_WRITE',
   'CHOWN',
@@ -22,8 +22,8 @@ const usualCapabilities = [
 ]
 
 /**
- * An image's files can be read by whoever runs in it. Here they are this machine's, and the repository may be somebody's
- * alone: who may not read everything by what the pod says is let read, and no more.
+ * Every user in a container can read the files of its image. In a lab these are this machine's files, and only their owner
+ * may be able to read the repository. So a user without the right to read everything gets this capability, and no other.
  */
 const imageReader = 'DAC_READ_SEARCH'
 
@@ -38,14 +38,14 @@ export function securityProblem({ runAsNonRoot, runAsUser = 0 }: SecurityContext
   return runAsNonRoot && runAsUser === 0 ? 'container has runAsNonRoot and image will run as root' : undefined
 }
 
-/** The words that run a command with the rights of a container, and with none that its pod does not say. */
+/** The command line that runs a command with the rights of a container, and with no others. */
 export function confine(security: SecurityContext, command: readonly string[]): string[] {
   const { runAsUser = 0, runAsGroup = 0, allowPrivilegeEscalation = true } = security
   const capabilities = capabilitiesOf(security)
   const kept = capabilities.has('DAC_OVERRIDE') ? capabilities : new Set([...capabilities, imageReader])
   const of = (names: Iterable<string>): string =>
     ['-all', ...[...names].map((name) => `+${name.toLowerCase()}`)].join()
-  /* Who is not root keeps over exec only what is ambient, and a capability of a pod's is not. */
+  /* Without root, only ambient capabilities survive exec, and a pod's capabilities are not ambient. */
   const ambient = runAsUser === 0 || !kept.has(imageReader) ? [] : [imageReader]
   return [
     'setpriv',
@@ -61,7 +61,10 @@ export function confine(security: SecurityContext, command: readonly string[]): 
   ]
 }
 
-/** As runtimes work them out: all or the usual ones, less what is dropped, and what is added. What this machine lacks cannot be given. */
+/**
+ * Computes capabilities as runtimes do: all or the default ones, without those that are dropped, and with those that are
+ * added. Capabilities that this machine lacks cannot be given.
+ */
 export function capabilitiesOf({ privileged, capabilities = {} }: SecurityContext): ReadonlySet<string> {
   const { add = [], drop = [] } = capabilities
   const here = machineCapabilities()
@@ -78,7 +81,7 @@ NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHRO
 SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
 WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`.split(/\s+/)
 
-/** One set of a process, by name: its line of /proc/PID/status. */
+/** A capability set of a process, from /proc/PID/status. */
 export function readCapabilities(pid: number | 'self', set: 'CapBnd' | 'CapEff'): ReadonlySet<string> {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   const bits = BigInt(`0x${new RegExp(`^${set}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`)
@@ -88,8 +91,8 @@ export function readCapabilities(pid: number | 'self', set: 'CapBnd' | 'CapEff')
 const machineCapabilities = (): ReadonlySet<string> => readCapabilities('self', 'CapBnd')
 
 /**
- * Shell lines that make a container's file system what it would be in an image, after its volumes are in place: the kernel's knobs
- * are read-only, and the root file system where the pod says so. A mount that is in it already stays as it is.
+ * Shell lines that protect a container's file system as in an image, after its volumes are mounted. The kernel's settings
+ * are read-only, and the root file system too if the pod says so. Mounts inside it stay as they are.
  */
 export function protectFiles({ privileged, readOnlyRootFilesystem }: SecurityContext): string[] {
   const kernel = privileged ? [] : ['/proc/sys', '/sys']

@@ -13,7 +13,7 @@ export interface LogSource {
 /** A container's end is no change of its file: it is noticed by looking again. */
 const lookAgainMs = 500
 
-/** What is in the file from a byte on; nothing where there is no file yet. */
+/** The file's content from an offset on. Empty if there is no file yet. */
 export function readLog(logFile: string, from = 0): Buffer {
   if (!existsSync(logFile)) return Buffer.alloc(0)
   const file = openSync(logFile, 'r')
@@ -25,7 +25,7 @@ export function readLog(logFile: string, from = 0): Buffer {
   }
 }
 
-/** All that was printed so far, and where in the file that ends. */
+/** Everything that was printed so far, and the offset where it ends in the file. */
 export function readText(
   { decode }: Pick<LogSource, 'decode'>,
   logFile: string,

@@ -9,12 +9,12 @@ interface ContainerProblem {
   readonly events: readonly PodEvent[]
 }
 
-/** Nothing is pulled in a lab: what a runtime does not know it does not have. */
+/** A lab pulls no images. An image that the runtime does not have is missing. */
 export class ImageProblem extends Error {}
 
 const failed = (message: string): PodEvent => ({ type: 'Warning', reason: 'Failed', message })
 
-/** Why a container could not be started, by the reasons that people know from real clusters. */
+/** Why a container could not be started, with the reasons of real clusters. */
 export function problemOf(container: Container, error: unknown): ContainerProblem {
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof ImageProblem) return imageProblem(container, message)

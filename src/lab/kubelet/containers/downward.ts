@@ -7,7 +7,7 @@ export interface PodAddresses {
   readonly hostIPs: readonly string[]
 }
 
-/** What the node has, for a container that sets no limit of its own. */
+/** The node's resources, for a container without limits. */
 export interface Allocatable {
   readonly cpu: string
   readonly memory: string
@@ -54,7 +54,7 @@ export function fieldOf(pod: Pod, path: string, addresses?: PodAddresses): strin
   }
 }
 
-/** A container's request or limit in units of the divisor, rounded up. A limit that is not set is what the node has. */
+/** A container's request or limit, divided by the divisor and rounded up. Without a limit, the node's resources count. */
 export function resourceOf(
   container: Container,
   { resource, divisor = '1' }: ResourceFieldRef,

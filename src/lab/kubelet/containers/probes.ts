@@ -40,7 +40,7 @@ export function failureText(kind: ProbeKind, why: string): string {
 /** Until its first success, a probe is sent more often than the pod asks for, so that a lab starts quickly. */
 export const eagerPeriodMs = 250
 
-/** What the probes of this node's containers have found. One failure decides nothing; `failureThreshold` in a row do. */
+/** The results of the probes of this node's containers. A probe fails after `failureThreshold` failures in a row. */
 export class Probes {
   readonly #records = new Map<string, ProbeRecord>()
 
@@ -60,7 +60,7 @@ export class Probes {
       return record.verdict
     }
     record.successes = 0
-    /* Asked eagerly, it may fail so many times in a second; what counts is what the pod's own period would have seen. */
+    /* While a probe runs more often than the pod asks for, only results at the pod's own period count. */
     if (nowMs - record.toldAtMs < periodSeconds * 1000) return record.verdict
     record.toldAtMs = nowMs
     target.onFailure(kind, failure)
@@ -87,7 +87,7 @@ export class Probes {
   }
 }
 
-/** Undefined where the probe passed, else why not, in the words of a real kubelet. */
+/** Undefined if the probe succeeded, or else the reason in the words of a real kubelet. */
 function probeOnce(probe: Probe, target: ProbeTarget): Promise<string | undefined> {
   const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000
   const { container, podIP, exec } = target

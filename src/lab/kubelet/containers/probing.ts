@@ -3,7 +3,10 @@ import type { Surroundings, Tell } from '../surroundings.ts'
 import { failureText, type ProbeKind, Probes, type ProbeTarget } from './probes.ts'
 import type { RunningContainer, RunningPod } from './running-pods.ts'
 
-/** Asks the probes of containers that run. A container whose probe has failed is ended, and its restart policy does the rest. */
+/**
+ * Runs the probes of running containers. If a liveness probe fails, the container is stopped, and its restart policy
+ * applies.
+ */
 export class Probing {
   readonly #surroundings: Surroundings
   readonly #tell: Tell

@@ -4,7 +4,7 @@ const mostMs = 20_000
 /** Whatever ran for so long did not fail at its start. */
 const forgivenAfterMs = 600_000
 
-/** How long a container waits that has ended for the n-th time. The first restart is at once. */
+/** How long a container waits after its n-th end. The first restart is immediate. */
 export function restartDelayMs(restarts: number, ranMs: number): number {
   if (restarts === 0 || ranMs >= forgivenAfterMs) return 0
   return Math.min(mostMs, firstMs * 2 ** Math.min(restarts - 1, 20))

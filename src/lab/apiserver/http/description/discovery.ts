@@ -83,7 +83,7 @@ function aggregatedResource(kind: ResourceKind): object {
   }
 }
 
-/** The older form: /api, /apis, /api/v1, /apis/group/version. Undefined where there is no such group or version. */
+/** The older form: /api, /apis, /api/v1, /apis/group/version. Undefined if there is no such group or version. */
 export function legacyDiscovery(kinds: readonly ResourceKind[], path: string): object | undefined {
   if (path === '/api') return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }
   if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groupsOf(kinds) }
@@ -147,7 +147,7 @@ function legacyResources(kind: ResourceKind): object[] {
   ]
 }
 
-/** Of kinds that definitions bring, an API server names the verbs in another order. */
+/** An API server lists the verbs of custom kinds in another order. */
 function verbsOf({ custom }: ResourceKind): readonly string[] {
   return custom === undefined ? verbs : customVerbs
 }

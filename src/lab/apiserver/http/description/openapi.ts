@@ -18,8 +18,8 @@ export function openApiIndex(kinds: readonly ResourceKind[]): object {
 }
 
 /**
- * The older form, which kubectl reads, in protobuf, where it does not find a kind. A document in which nothing stands, as
- * protobuf writes it, makes it say that there is no such kind.
+ * The older form, in protobuf. kubectl reads it if it does not find a kind. From an empty document, kubectl concludes that
+ * the kind does not exist.
  */
 export const openApiV2 = {
   path: '/openapi/v2',
@@ -32,8 +32,8 @@ function pathOf(kind: Pick<ResourceKind, 'group' | 'version'>): string {
 }
 
 /**
- * One group and version. Enough for kubectl to validate on the server, to explain the kinds that definitions brought, and
- * to apply; built-in kinds have no field-by-field schemas here.
+ * The document of one group and version. It is enough for kubectl to validate on the server, to explain custom kinds, and to
+ * apply. Built-in kinds have no schemas of their fields here.
  */
 export function openApiDocument(kinds: readonly ResourceKind[], path: string): object | undefined {
   const served = kinds.filter((kind) => pathOf(kind) === path)

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { ApiObject } from '../../objects/api-object.ts'
 import { badRequest, StatusError, statusBody } from '../status-error.ts'
 
-/** What a kubelet is asked for: the port that only API servers have the token of. */
+/** A request to a kubelet, at the port whose token only API servers have. */
 export interface KubeletCall {
   readonly host: string
   readonly port: number
@@ -53,7 +53,7 @@ function dial(
     host,
     port,
     path,
-    /* A connection of its own each: one that was kept may be closed at the other end at this moment. */
+    /* Each request uses a new connection, because the other end may close an idle one at this moment. */
     agent: false,
     headers: { ...headers, host: `${host}:${port}`, authorization: `Bearer ${token}` },
   })

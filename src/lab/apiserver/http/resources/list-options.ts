@@ -1,6 +1,6 @@
 import { badRequest, type FieldIssue, invalid, StatusError } from '../status-error.ts'
 
-/** What a list or a watch asks for beside selectors, as `ListOptions` of meta.k8s.io/v1 has it. */
+/** The options of a list or a watch besides selectors: `ListOptions` of meta.k8s.io/v1. */
 export interface ListOptions {
   /** 0 or less: all. */
   readonly limit: number
@@ -10,7 +10,7 @@ export interface ListOptions {
   readonly isExact: boolean
 }
 
-/** Throws what an API server answers to options that contradict each other or cannot be read. */
+/** Throws the API server's error if options contradict each other or cannot be parsed. */
 export function parseListOptions(parameters: URLSearchParams): ListOptions {
   const limit = parseLimit(parameters.get('limit'))
   const continuation = parameters.get('continue') ?? ''
@@ -29,7 +29,9 @@ export function parseListOptions(parameters: URLSearchParams): ListOptions {
   }
 }
 
-/** Throws what an API server answers to a version that a get or a watch cannot begin at. Undefined: none was given. */
+/**
+ * Throws the API server's error if the version is not one that a get or a watch can start at. Undefined if none was given.
+ */
 export function parseVersion(text: string | null): number | undefined {
   if (text === null || text === '') return undefined
   const problem = versionProblem(text)
@@ -37,7 +39,7 @@ export function parseVersion(text: string | null): number | undefined {
   return Number(text)
 }
 
-/** The options of a watch. Only a watch with initial events may say how old these may be. */
+/** Checks the options of a watch. Only a watch with initial events may set resourceVersionMatch. */
 export function checkWatchOptions(parameters: URLSearchParams): void {
   const match = parameters.get('resourceVersionMatch') ?? ''
   const asksForInitial = parameters.has('sendInitialEvents')

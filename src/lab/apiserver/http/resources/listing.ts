@@ -16,7 +16,7 @@ export interface Renderer {
   one(object: ApiObject): object
 }
 
-/** Undefined where the client takes objects as they are. */
+/** Undefined if the client accepts objects as they are. */
 export function rendererOf(request: IncomingMessage, url: URL, { kind }: Target): Renderer | undefined {
   const accept = request.headers.accept ?? ''
   if (accept.includes('as=Table')) {
@@ -61,7 +61,7 @@ export function predicateOf(url: URL, { kind, namespace }: Target): Predicate {
     (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object)
 }
 
-/** Where a page ends: the next one goes on after this key, in what was there at this version. */
+/** Where a page ends: the next page starts after this key, with the objects as of this version. */
 interface Continuation {
   readonly version: number
   readonly after: string
@@ -142,7 +142,7 @@ export function sendObjects(
   sendItems(response, kind, { resourceVersion: String(store.version) }, objects)
 }
 
-/** Lists of custom objects say that there is no more; of built-in ones they say nothing. */
+/** Lists of custom objects say that there are no more objects. Lists of built-in ones leave that out. */
 function sendItems(
   response: ServerResponse,
   kind: ResourceKind,

@@ -65,7 +65,7 @@ export function serveWatch(store: Store, request: WatchRequest, response: Server
   })
 }
 
-/** The version after which a watch begins; undefined: with what is there. */
+/** The version after which a watch starts. Undefined if it starts with the present objects. */
 function beginOf({ searchParams }: URL, store: Store): number | undefined {
   checkWatchOptions(searchParams)
   const version = parseVersion(searchParams.get('resourceVersion')) || undefined
@@ -80,8 +80,8 @@ function look(object: ApiObject, { render }: WatchRequest): string {
 }
 
 /**
- * An object that begins or ceases to match is, to this client, one that appears or goes. One that ceases to match is told as it was
- * when it still did, with the version of the change.
+ * If an object starts to match, this client sees an addition. If it no longer matches, this client sees a deletion of its
+ * last matching state, with the version of the change.
  */
 function deliver(change: Change, request: WatchRequest, send: (type: string, text: string) => void): void {
   if (change.resource !== resourceKey(request.kind)) return

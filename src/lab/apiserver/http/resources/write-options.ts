@@ -1,7 +1,7 @@
 import { forbidden, unsupported, wrong } from '../../schema/field-issues.ts'
 import { type FieldIssue, invalid } from '../status-error.ts'
 
-/** The kind of options in the query of a write, by method. */
+/** The kind of the options in a write's query, by method. */
 const kinds: Readonly<Record<string, string>> = {
   POST: 'CreateOptions',
   PUT: 'UpdateOptions',

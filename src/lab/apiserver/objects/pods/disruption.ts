@@ -7,7 +7,10 @@ interface HoldingBudget {
   readonly healthy: number
 }
 
-/** The PodDisruptionBudget that this pod's end would break; undefined where it may go. One that is not ready is no loss. */
+/**
+ * The PodDisruptionBudget that forbids to evict this pod. Undefined if the pod may be evicted. A pod that is not ready may
+ * always be.
+ */
 export function holdingBudget(store: Store, pod: ApiObject): HoldingBudget | undefined {
   if (!isReady(pod)) return undefined
   const { namespace } = pod.metadata

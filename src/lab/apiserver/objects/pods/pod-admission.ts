@@ -4,7 +4,7 @@ import type { Store } from '../store.ts'
 import { randomSuffix } from '../writes/random-suffix.ts'
 import { containersIn, objectsIn, qosClass } from './pod-defaults.ts'
 
-/** What the admission plugins of a real API server, with its defaults, make of a pod that is created; or why they refuse it. */
+/** Changes a new pod like the admission plugins of a real API server with default settings, or throws their error. */
 export function admitPod(store: Store, pod: ApiObject, warn: (text: string) => void): void {
   const spec = pod.spec ?? {}
   pod.spec = spec
@@ -102,7 +102,7 @@ function requireRuntimeClass(store: Store, pod: ApiObject, { runtimeClassName }:
   throw refused(pod, `pod rejected: RuntimeClass "${runtimeClassName}" not found`)
 }
 
-/** A pod outlives its node's silence for five minutes, where it does not say otherwise. */
+/** A pod tolerates an unreachable node for five minutes, unless it says otherwise. */
 function addTolerations(spec: JsonObject): void {
   const tolerations = objectsIn(spec.tolerations)
   const isTold = (key: string): boolean =>

@@ -1,7 +1,7 @@
 import { canonicalQuantity } from '../../../cluster/quantity.ts'
 import { isObject, type JsonObject } from '../api-object.ts'
 
-/** What a real API server fills in of a pod's spec, in a pod and in a template of pods alike. */
+/** Adds the defaults of a real API server to the spec of a pod or of a pod template. */
 export function fillPodSpec(spec: JsonObject): void {
   fill(spec, {
     restartPolicy: 'Always',
@@ -25,7 +25,7 @@ export function objectsIn(list: unknown): JsonObject[] {
   return Array.isArray(list) ? list.filter(isObject) : []
 }
 
-/** What is there stays, also where it is empty. */
+/** Existing values stay, even if they are empty. */
 function fill(object: JsonObject, defaults: JsonObject): void {
   for (const [field, value] of Object.entries(defaults)) object[field] ??= structuredClone(value)
 }
@@ -92,7 +92,7 @@ function fillVolume(volume: JsonObject): void {
     if (isObject(downwardAPI)) for (const item of objectsIn(downwardAPI.items)) fillFieldSource(item)
 }
 
-/** What a pod has and a template has not. */
+/** Adds defaults that pods have and templates do not. */
 export function fillPod(spec: JsonObject): void {
   fill(spec, { enableServiceLinks: true })
   for (const { resources } of containersIn(spec)) {
@@ -101,7 +101,7 @@ export function fillPod(spec: JsonObject): void {
   }
 }
 
-/** How a pod is treated where its node runs short. */
+/** The QoS class, by which a node chooses pods to evict if it runs out of resources. */
 export function qosClass(spec: JsonObject): 'Guaranteed' | 'Burstable' | 'BestEffort' {
   const lists = containersIn(spec).map(({ resources }) => {
     const { requests, limits } = isObject(resources) ? resources : {}

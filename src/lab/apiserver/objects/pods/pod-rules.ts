@@ -30,7 +30,7 @@ const forbidden = (field: string, why: string): FieldIssue => ({
 
 const restartPolicies = ['Always', 'OnFailure', 'Never'] as const
 
-/** What a real API server refuses of a pod's spec, in a pod or in a template. `at` is the field that it stands in. */
+/** The issues that a real API server finds in the spec of a pod or of a template. `at` is the field of the spec. */
 export function podSpecIssues(spec: JsonObject, at = 'spec'): FieldIssue[] {
   const policy = spec.restartPolicy
   return [
@@ -149,7 +149,7 @@ function tolerationIssues({ tolerations }: JsonObject, at: string): FieldIssue[]
 
 const quantity = /^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$/
 
-/** A quantity that is none cannot be read at all. */
+/** Throws if a quantity cannot be parsed. */
 export function requireQuantities(kind: string, spec: JsonObject): void {
   for (const { resources } of containersIn(spec))
     for (const list of ['requests', 'limits']) {
@@ -164,7 +164,7 @@ export function requireQuantities(kind: string, spec: JsonObject): void {
 const settledRule =
   'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)'
 
-/** What a pod runs and where is settled once: its kubelet does not follow a change of mind. */
+/** Most fields of a pod's spec cannot change, because a kubelet does not follow changes. */
 export function podChangeIssues(live: ApiObject, object: ApiObject): FieldIssue[] {
   const [before, after] = [live, object].map(({ spec }) => objectsIn(spec?.tolerations))
   const isKept = (before ?? []).every((old) =>

@@ -3,7 +3,7 @@ import { type Container, containersOf, type Pod, type SecurityContext } from '..
 import type { Bind } from '../../volumes/binds.ts'
 import type { ContainerStart } from '../runtime.ts'
 
-/* What a kubelet makes of a pod for a container runtime: messages of runtime.proto. */
+/* A pod as messages for a container runtime (runtime.proto). */
 
 const namespaces = ({ spec: { hostNetwork } }: Pod): object => ({
   network: hostNetwork ? 'NODE' : 'POD',
@@ -11,7 +11,7 @@ const namespaces = ({ spec: { hostNetwork } }: Pod): object => ({
   ipc: 'POD',
 })
 
-/** As with a kubelet whose `seccompDefault` is on: the strictest that a cluster may have. */
+/** As with the kubelet's `seccompDefault`, the strictest setting of a cluster. */
 const seccomp = ({ privileged }: SecurityContext): object => ({
   profile_type: privileged ? 'Unconfined' : 'RuntimeDefault',
 })
@@ -75,7 +75,7 @@ function mountOf({ source, target, propagation, isReadOnly }: Bind): object {
   }
 }
 
-/** In /proc and /sys, what containers do not see, and what they may not write: every kubelet asks for the same. */
+/** The paths in /proc and /sys that containers do not see or cannot write, as every kubelet sets them. */
 const masked = [
   'acpi',
   'asound',
@@ -92,7 +92,7 @@ const readOnly = ['bus', 'fs', 'irq', 'sys', 'sysrq-trigger']
 function securityContext(pod: Pod, container: Container): object {
   const security = securityOf(pod, container)
   const { privileged = false, capabilities = {}, readOnlyRootFilesystem, allowPrivilegeEscalation } = security
-  /* The image's user where the pod names none: the runtime knows it. */
+  /* If the pod names no user, the runtime uses the image's user. */
   const { runAsUser, runAsGroup } = { ...pod.spec.securityContext, ...container.securityContext }
   return {
     namespace_options: namespaces(pod),
@@ -108,7 +108,10 @@ function securityContext(pod: Pod, container: Container): object {
   }
 }
 
-/** Shares of a CPU as a kubelet works them out from a request; the runtime ignores them where the lab's nodes have no controllers. */
+/**
+ * CPU shares as a kubelet computes them from a request. The runtime ignores them, because the lab's nodes have no cgroup
+ * controllers.
+ */
 function resourcesOf({ resources }: Container): object {
   const cpu = resources?.requests?.cpu
   if (cpu === undefined) return { cpu_shares: 2 }
