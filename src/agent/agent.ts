@@ -2,7 +2,7 @@ import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
-import type { NodeRules, StackUse } from '../decide/status/stack-rules.ts'
+import type { NodeRules } from '../decide/status/stack-rules.ts'
 import type { World } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import { Loop } from '../runtime/reconcile.ts'
@@ -33,10 +33,10 @@ import {
   describeNode,
   isReportedAlike,
   report,
-  withOwnInterfaces,
+  stackUseOf,
 } from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
-import { composeWorld } from './world.ts'
+import { composeWorld, withOwnKnowledge } from './world.ts'
 
 /** How often the agent compares the tables with its decision although nothing has changed. */
 export const resyncMs = 30_000
@@ -236,28 +236,15 @@ export class Agent {
   #observeWorld({ ownAddresses }: NodeNetwork): World {
     const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })
-    const { reachable, unreachable } = reachabilityOf(this.#failover.state, observed.nodes)
-    const isEnabled = this.#options.configuration.enableEgressGateway
-    return composeWorld(
-      {
-        ...observed,
-        egressNodes: withOwnInterfaces(
-          observed.egressNodes,
-          this.#options.self,
-          this.#interfaces(),
-          this.#options.sharesAddress,
-        ),
-        ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
-        isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
-        reachableNodes: new Set(reachable),
-        unreachableNodes: new Set(unreachable),
-        ownAddresses,
-        ownLeases: this.#ports.own,
-        lingeringOrders: this.#lingering.orders,
-      },
-      this.#observation.pods,
-      this.#attachments.list(),
-    )
+    const own = {
+      ...this.#options,
+      interfaces: this.#interfaces(),
+      reachability: reachabilityOf(this.#failover.state, observed.nodes),
+      ownAddresses,
+      ownLeases: this.#ports.own,
+      lingeringOrders: this.#lingering.orders,
+    }
+    return composeWorld(withOwnKnowledge(observed, own), this.#observation.pods, this.#attachments.list())
   }
 
   #membership(): Membership {
@@ -276,15 +263,6 @@ export class Agent {
       this.#devices.filter(({ kind }) => kind !== 'vxlan'),
       held,
     )
-  }
-
-  #stackUse(): StackUse | undefined {
-    const { self, egressIps } = this.#decided?.tables ?? {}
-    const rules = this.#stackRules
-    if (rules === undefined || self === undefined || egressIps === undefined) return undefined
-    const { forwardsByStack, servicesByStack } = this.#options.configuration
-    const isGateway = [...egressIps.values()].some(({ order }) => order.includes(self.tunnelAddress))
-    return { rules, isGateway, forwardsByStack, servicesByStack }
   }
 
   async #report(): Promise<void> {
@@ -307,7 +285,7 @@ export class Agent {
         nodes.length,
       ),
       hookProblems: this.#decided?.applied.hooks.problems ?? [],
-      stack: this.#stackUse(),
+      stack: stackUseOf(this.#stackRules, this.#decided?.tables, configuration),
       tunnelPort: configuration.tunnelPort,
       before: egressNode?.status?.conditions ?? [],
       now: new Date(clock.now()).toISOString(),

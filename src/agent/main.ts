@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
 import { version } from '../api/version.ts'
-import { defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
+import { type Datapath, defaultObjectFile, openDatapath } from '../datapath/datapath.ts'
 import { hasConnectionTracking } from '../datapath/requirements.ts'
 import { type Configuration, configMapData, parseConfiguration } from '../install/configuration.ts'
 import { inClusterAccess } from '../kube/access.ts'
@@ -54,6 +54,21 @@ function readConfiguration(directory: string): {
   return { configuration: parsed.value, data }
 }
 
+function loadDatapath(configuration: Configuration, sharesAddress: boolean): Datapath {
+  return openDatapath({
+    pinDirectory: options['pin-directory'],
+    objectFile: options['object-file'],
+    knobs: {
+      chained: Number(configuration.isChained),
+      own_address_is_shared: Number(sharesAddress),
+      services_by_stack: Number(configuration.servicesByStack),
+      forward_by_stack: Number(configuration.forwardsByStack),
+      tunnel_port: configuration.tunnelPort,
+      max_ports_per_pod: configuration.maxPortsPerPod,
+    },
+  })
+}
+
 async function run(log: Logger, configuration: Configuration, data: Record<string, string>): Promise<void> {
   const signal = shutdownSignal(log)
   const self = options['node-name']
@@ -63,18 +78,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   /* The stack's own translation would see packets that are forwarded by the stack, and the claims of their ports. */
   const sharesAddress = isChained && !configuration.forwardsByStack && hasConnectionTracking()
   enterStage('load the datapath into the kernel', log)
-  await using datapath = openDatapath({
-    pinDirectory: options['pin-directory'],
-    objectFile: options['object-file'],
-    knobs: {
-      chained: Number(isChained),
-      own_address_is_shared: Number(sharesAddress),
-      services_by_stack: Number(configuration.servicesByStack),
-      forward_by_stack: Number(configuration.forwardsByStack),
-      tunnel_port: configuration.tunnelPort,
-      max_ports_per_pod: configuration.maxPortsPerPod,
-    },
-  })
+  await using datapath = loadDatapath(configuration, sharesAddress)
   enterStage('check this node', log)
   using netlink = new Netlink()
   const checkNode = (): readonly Finding[] =>

@@ -5,7 +5,7 @@ import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
 import { nodeConditions } from '../decide/status/node-conditions.ts'
 import { summariseRefusals } from '../decide/status/refusals.ts'
-import type { StackUse } from '../decide/status/stack-rules.ts'
+import type { NodeRules, StackUse } from '../decide/status/stack-rules.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
@@ -149,6 +149,18 @@ export function describeLingering(
 }
 
 type Reported = Pick<Decided, 'tables' | 'lingering'>
+
+/** Undefined until the tables were written for the first time, or if nobody reads the rules. */
+export function stackUseOf(
+  rules: NodeRules | undefined,
+  tables: Tables | undefined,
+  { forwardsByStack, servicesByStack }: Pick<StackUse, 'forwardsByStack' | 'servicesByStack'>,
+): StackUse | undefined {
+  if (rules === undefined || tables === undefined) return undefined
+  const { self, egressIps } = tables
+  const isGateway = [...egressIps.values()].some(({ order }) => order.includes(self.tunnelAddress))
+  return { rules, isGateway, forwardsByStack, servicesByStack }
+}
 
 function bypassedIPsec(stack: StackUse | undefined): string[] {
   if (stack === undefined || stack.forwardsByStack || !stack.isGateway) return []

@@ -1,5 +1,8 @@
+import type { NodeInterface } from '../api/egress-node.ts'
 import type { World, WorldPod } from '../decide/world.ts'
+import type { Reachability } from './failover/failover-views.ts'
 import type { Attachment } from './pods/attachments.ts'
+import { withOwnInterfaces } from './report.ts'
 
 /**
  * The parts of a pod object that the agent keeps. Its phase is not among them, because its address counts as long as it has
@@ -23,4 +26,31 @@ export function composeWorld(
     return [{ ...pod, ips: addresses }]
   })
   return { ...observed, pods }
+}
+
+interface OwnKnowledge extends Required<Pick<World, 'ownAddresses' | 'ownLeases' | 'lingeringOrders'>> {
+  readonly self: string
+  readonly sharesAddress: boolean
+  readonly configuration: { readonly enableEgressGateway: boolean }
+  readonly interfaces: readonly NodeInterface[]
+  readonly reachability: Reachability
+}
+
+/** What the API server does not know yet, or another node does not see: this node's own view of itself and of gateways. */
+export function withOwnKnowledge(
+  observed: Omit<World, 'pods'>,
+  { self, sharesAddress, configuration, interfaces, reachability, ...own }: OwnKnowledge,
+): Omit<World, 'pods'> {
+  const isEnabled = configuration.enableEgressGateway
+  return {
+    ...observed,
+    egressNodes: withOwnInterfaces(observed.egressNodes, self, interfaces, sharesAddress),
+    ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
+    isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
+    reachableNodes: new Set(reachability.reachable),
+    unreachableNodes: new Set(reachability.unreachable),
+    ownAddresses: own.ownAddresses,
+    ownLeases: own.ownLeases,
+    lingeringOrders: own.lingeringOrders,
+  }
 }

@@ -3,20 +3,13 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { isKernelError } from '../linux/libc.ts'
 import type { Address } from '../net/address.ts'
+import { type Count, readCounts } from './counts.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
 import { HookTaken, type Place } from './hooks/hook-kind.ts'
 import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/hooks.ts'
 import { type Btf, readBtf } from './layout/btf.ts'
 import { CarryOver, readEarlier } from './maps/carry-over.ts'
-import {
-  diff,
-  lookupPerCpu,
-  putAll,
-  type RawChanges,
-  type RawEntries,
-  readEntries,
-  removeAll,
-} from './maps/maps.ts'
+import { diff, putAll, type RawChanges, type RawEntries, readEntries, removeAll } from './maps/maps.ts'
 import { unpinAll } from './maps/pins.ts'
 import { readRing } from './maps/ring-buffer.ts'
 import { Table } from './maps/table.ts'
@@ -57,13 +50,6 @@ export interface Applied {
 /** A program that has to be attached before packets need it. */
 export interface Guard extends Place {
   readonly program: Program
-}
-
-export interface Count {
-  readonly program: string
-  readonly verdict: string
-  readonly packets: bigint
-  readonly bytes: bigint
 }
 
 type Tables = {
@@ -233,23 +219,7 @@ export class Datapath implements AsyncDisposable {
 
   /** Packets by program and verdict since the maps were created, summed over all CPUs. Zeros are left out. */
   counts(only?: Program): Count[] {
-    const { raw, key, value } = this.tables.counters
-    const verdicts = this.btf.enumeration('verdict')
-    const verdictCount = verdicts.get('VERDICTS') ?? 0
-    const counts: Count[] = []
-    for (const [program, programIndex] of this.btf.enumeration('program')) {
-      if (program === 'PROGRAMS' || (only !== undefined && program !== only.toUpperCase())) continue
-      for (const [verdict, index] of verdicts) {
-        if (index >= verdictCount) continue
-        const perCpu = lookupPerCpu(raw, key.encode(programIndex * verdictCount + index)).map((bytes) =>
-          value.decode(bytes),
-        )
-        const packets = perCpu.reduce((sum, counter) => sum + counter.packets, 0n)
-        const bytes = perCpu.reduce((sum, counter) => sum + counter.bytes, 0n)
-        if (packets > 0n) counts.push({ program, verdict, packets, bytes })
-      }
-    }
-    return counts
+    return readCounts(this.btf, this.tables.counters, only)
   }
 
   /** Yields packets as they are dropped, until the signal. It is not for counting, because a slow reader misses some. */

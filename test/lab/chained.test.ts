@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { version } from '../../src/api/version.ts'
 import { missingForPlugin, type OtherPlugin, otherPlugins } from '../../src/lab/machines/other-network.ts'
+import { allowOnly, outsideService, policy } from './chained-objects.ts'
 import {
   cannotRun,
   eventually,
@@ -34,43 +35,6 @@ const server = (name: string, node: string): string =>
   runtime === 'processes'
     ? pod(name, 'empire', node, 'quay.io/isovalent-dev/egressgw-whatismyip')
     : `${pod(name, 'empire', node, `docker.io/library/sallyport:${version}`)} --command -- /opt/sallyport/node_modules/.bin/node -e 'require("http").createServer((request, answer) => answer.end("source IP (" + request.socket.remoteAddress + ")")).listen(8000, "0.0.0.0")'`
-
-/** Of the alliance, to wherever it goes. */
-const policy = `kubectl apply -f - <<'END'
-apiVersion: cilium.io/v2
-kind: CiliumEgressGatewayPolicy
-metadata: {name: outpost}
-spec:
-  selectors: [{podSelector: {matchLabels: {org: alliance}}}]
-  destinationCIDRs: [0.0.0.0/0]
-  egressGateway: {nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0}
-END`
-
-/** Default-deny with one partner: a port of the outpost. */
-const allowOnly = (port: number | string): string => `kubectl apply -f - <<'END'
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: grounded}
-spec:
-  podSelector: {matchLabels: {crew: grounded}}
-  policyTypes: [Egress]
-  egress: [{to: [{ipBlock: {cidr: 172.18.0.7/32}}], ports: [{port: ${port}}]}]
-END`
-
-/** kube-proxy's rules for it are played by nftables. */
-const outsideService = `kubectl apply -f - <<'END'
-apiVersion: v1
-kind: Service
-metadata: {name: outpost}
-spec: {clusterIP: 10.96.0.77, ports: [{port: 80, protocol: TCP}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: outpost-1, labels: {kubernetes.io/service-name: outpost}}
-addressType: IPv4
-ports: [{port: 8000, protocol: TCP, name: ""}]
-endpoints: [{addresses: [172.18.0.7]}]
-END`
 
 const agentPod =
   '$(kubectl -n kube-system get pod --field-selector spec.nodeName=kind-worker -o name | grep -v operator)'

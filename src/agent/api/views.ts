@@ -1,5 +1,6 @@
 import { hostname, release } from 'node:os'
-import type { Count, Datapath } from '../../datapath/datapath.ts'
+import type { Count } from '../../datapath/counts.ts'
+import type { Datapath } from '../../datapath/datapath.ts'
 import type { DropRecord } from '../../datapath/tables/observation-tables.ts'
 import type { Tables } from '../../decide/tables.ts'
 import { type Address, type Family, familyOf } from '../../net/address.ts'

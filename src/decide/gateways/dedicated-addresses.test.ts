@@ -102,13 +102,18 @@ describe('in chained mode', () => {
     assert.ok(explainPolicies(of)[0]?.conditions.every(({ type }) => type !== 'SharesNodeAddress'))
   })
 
-  test('a second address of the node’s interface can be the egress IP', () => {
+  test('a second address of the node’s interface is the egress IP, also if the node can share its own', () => {
     const eth0 = device('eth0', ['172.18.0.4', '172.18.0.44'], { isDefaultRoute: true })
     const egressNodes = world().egressNodes.map((each) =>
       each.metadata.name === 'worker3' ? egressNode('worker3', 2, [eth0]) : each,
     )
-    const of = leaves({ nodeSelector }, { egressNodes })
-    assert.deepEqual(answer(of), { action: 'egress', egressIps: ['172.18.0.44'], policy: 'p' })
+    const sharing = egressNodes.map((each) => ({ ...each, status: { ...each.status, sharesAddress: true } }))
+    for (const each of [egressNodes, sharing])
+      assert.deepEqual(answer(leaves({ nodeSelector }, { egressNodes: each })), {
+        action: 'egress',
+        egressIps: ['172.18.0.44'],
+        policy: 'p',
+      })
   })
 
   test('the kernel’s stack delivers to pods and nodes, and it alone uses the node’s address', () => {

@@ -67,9 +67,14 @@ export function withDedicatedAddresses(policies: readonly Policy[], world: Given
   })
 }
 
-/** An interface's first address counts; in chained mode the first that is not the stack's alone. */
+/**
+ * The interfaces of each node with the addresses that policies can use; the first one counts. In chained mode, addresses that
+ * only flows use come before the node's own, so a gateway that begins to share its own address does not change the egress IP
+ * of a policy.
+ */
 export function interfacesByNode(world: Given): ReadonlyMap<string, readonly NodeInterface[]> {
   const ownerOf = world.settings.isChained ? stackAddresses(world) : undefined
+  const own = new Map(world.nodes.map(({ name, internalIPs }) => [name, internalIPs]))
   return new Map(
     world.egressNodes.map(({ metadata: { name }, status }) => {
       const interfaces = status?.interfaces ?? []
@@ -78,7 +83,11 @@ export function interfacesByNode(world: Given): ReadonlyMap<string, readonly Nod
         const address = parseAddress(text)
         return address === undefined || ownerOf.get(address) !== name
       }
-      return [name, interfaces.map((each) => ({ ...each, addresses: each.addresses.filter(isUsable) }))]
+      const isOwn = (text: string): boolean =>
+        own.get(name)?.some((each) => each === parseAddress(text)) ?? false
+      const sorted = (texts: readonly string[]): string[] =>
+        texts.filter(isUsable).sort((a, b) => Number(isOwn(a)) - Number(isOwn(b)))
+      return [name, interfaces.map((each) => ({ ...each, addresses: sorted(each.addresses) }))]
     }),
   )
 }
