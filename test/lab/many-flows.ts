@@ -47,7 +47,10 @@ function overTcp({ host, port, word, localPort }: Call, allOpen: Promise<unknown
   const { promise, resolve } = Promise.withResolvers<Outcome>()
   const socket = connect({ host, port, ...(localPort === undefined ? {} : { localPort }) })
   let received = ''
-  socket.on('connect', () => socket.write(`${word}-1\n`))
+  socket.on('connect', () => {
+    socket.write(`${word}-1\n`)
+    void allOpen.then(() => socket.write(`${word}-2\n`))
+  })
   socket.on('data', (data) => {
     received += data.toString()
     const [first = '', second] = received.split('\n')
@@ -55,7 +58,6 @@ function overTcp({ host, port, word, localPort }: Call, allOpen: Promise<unknown
       resolve(judge(first, `${word}-1`) === judge(second, `${word}-2`) ? judge(first, `${word}-1`) : received)
   })
   socket.on('error', (error) => resolve(error.message))
-  void allOpen.then(() => socket.write(`${word}-2\n`))
   setTimeout(() => resolve('TCP: no answer'), deadlineMs).unref()
   return promise
 }

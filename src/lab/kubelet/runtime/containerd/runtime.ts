@@ -29,6 +29,13 @@ interface ContainerStatus {
 /** How often it is looked whether a container's first process is there. */
 const watchEveryMs = 100
 
+/**
+ * ctr passes on the line ends that the container's terminal has made, so the terminal around it must not change them. If a command
+ * ends at once, ctr reports that it cannot resize the terminal of a stopped container. No user of kubectl sees such a line.
+ */
+const inTerminal =
+  'stty -onlcr; errors=$(mktemp); "$@" 2>"$errors"; code=$?; grep -v "resize pty" "$errors" >&2; rm -f "$errors"; exit $code'
+
 /** Containers by Debian's containerd and runc, which this kubelet drives by the Container Runtime Interface. */
 export class ContainerdRuntime implements ContainerRuntime {
   readonly scheme = 'containerd'
@@ -183,9 +190,9 @@ export class ContainerdRuntime implements ContainerRuntime {
       ...['--exec-id', `exec-${randomBytes(8).toString('hex')}`, ...(hasTerminal ? ['--tty'] : [])],
       ...[container.id ?? '', ...words],
     ]
-    /* ctr hands on what the container's terminal has made of line ends already: the one around it must leave them. */
-    const withEnds = ['sh', '-c', 'stty -onlcr; exec "$@"', 'exec', ...command]
-    const [first = '', ...rest] = hasTerminal ? underTerminal(withEnds) : command
+    const [first = '', ...rest] = hasTerminal
+      ? underTerminal(['sh', '-c', inTerminal, 'exec', ...command])
+      : command
     return spawn(first, rest, { stdio: ['pipe', 'pipe', 'pipe'] })
   }
 
