@@ -103,10 +103,7 @@ static __noinline enum verdict enter_service(struct __sk_buff *skb, struct packe
 	return translate_to_endpoint(skb, packet, &endpoint);
 }
 
-/*
- * Of a packet that no flow has yet. Then looks for the flow to the endpoint. Fills in
- * `endpoint_port` and `mapping`.
- */
+/* If no flow has the packet, a Service may. Then the flow to the endpoint is looked up. Fills in `endpoint_port` and `mapping`. */
 static __always_inline enum verdict take_service(struct __sk_buff *skb, struct packet *packet, struct journey *journey)
 {
 	if (!chained || journey->mapping || !journey->pod->policy_set)

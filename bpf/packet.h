@@ -46,6 +46,16 @@ struct packet {
 	__u8 dont_fragment;
 };
 
+/* The flow as the packets of the other direction have it. */
+static __always_inline void reverse_flow(struct flow_key *reversed, const struct flow_key *flow)
+{
+	*reversed = *flow;
+	reversed->source = flow->destination;
+	reversed->destination = flow->source;
+	reversed->source_port = flow->destination_port;
+	reversed->destination_port = flow->source_port;
+}
+
 static __always_inline void map_ipv4(struct address *address, __be32 ipv4)
 {
 	address->words[0] = 0;

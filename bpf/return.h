@@ -8,7 +8,7 @@
 /* For a port that this node owns: `ports` leads to the mapping, and the mapping to the pod. */
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
-	struct flow_key key = packet->flow, flow, *taken;
+	struct flow_key key, flow, *taken;
 	__u64 now = now_ns();
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
@@ -17,10 +17,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	enum verdict verdict;
 	struct pod *pod;
 
-	key.source = packet->flow.destination;
-	key.source_port = packet->flow.destination_port;
-	key.destination = packet->flow.source;
-	key.destination_port = packet->flow.source_port;
+	reverse_flow(&key, &packet->flow);
 	taken = bpf_map_lookup_elem(&ports, &key);
 	if (!taken || !own)
 		return DROP_NO_MAPPING;
@@ -49,6 +46,23 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	return through_stack ? pass_to_stack(skb) : send_to_pod(skb, packet, pod);
 }
 
+/* What the kernel's lookups take. Returns its length. */
+static __always_inline __u32 fill_tuple(struct bpf_sock_tuple *tuple, const struct flow_key *flow)
+{
+	if (is_ipv4(&flow->source)) {
+		tuple->ipv4.saddr = flow->source.words[3];
+		tuple->ipv4.daddr = flow->destination.words[3];
+		tuple->ipv4.sport = flow->source_port;
+		tuple->ipv4.dport = flow->destination_port;
+		return sizeof(tuple->ipv4);
+	}
+	__builtin_memcpy(tuple->ipv6.saddr, &flow->source, sizeof(struct address));
+	__builtin_memcpy(tuple->ipv6.daddr, &flow->destination, sizeof(struct address));
+	tuple->ipv6.sport = flow->source_port;
+	tuple->ipv6.dport = flow->destination_port;
+	return sizeof(tuple->ipv6);
+}
+
 /*
  * Does a socket of the node take the packet? Before the agent started, the kernel gave sockets any port. Such a connection
  * must go on, so on the node's own address a socket comes first.
@@ -56,23 +70,12 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 static __noinline bool has_own_socket(struct __sk_buff *skb, const struct flow_key *flow)
 {
 	struct bpf_sock_tuple tuple = {};
-	__u32 length = sizeof(tuple.ipv6);
 	struct bpf_sock *socket;
+	__u32 length;
 
 	if (simulated_host)
 		return has_simulated_socket();
-	if (is_ipv4(&flow->source)) {
-		length = sizeof(tuple.ipv4);
-		tuple.ipv4.saddr = flow->source.words[3];
-		tuple.ipv4.daddr = flow->destination.words[3];
-		tuple.ipv4.sport = flow->source_port;
-		tuple.ipv4.dport = flow->destination_port;
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, &flow->source, sizeof(struct address));
-		__builtin_memcpy(tuple.ipv6.daddr, &flow->destination, sizeof(struct address));
-		tuple.ipv6.sport = flow->source_port;
-		tuple.ipv6.dport = flow->destination_port;
-	}
+	length = fill_tuple(&tuple, flow);
 	if (flow->protocol == IPPROTO_TCP)
 		socket = bpf_skc_lookup_tcp(skb, &tuple, length, BPF_F_CURRENT_NETNS, 0);
 	else if (flow->protocol == IPPROTO_UDP)

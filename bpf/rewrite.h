@@ -94,8 +94,8 @@ static __always_inline long rewrite_transport(struct __sk_buff *skb, const struc
 
 /*
  * An ICMP error embeds a packet of the opposite direction, so its other end is rewritten (RFC 5508 REQ-4). The outer header
- * may have the address of a router there, which stays. The ICMP checksum covers the embedded bytes. The embedded IPv4 header checksum is corrected. The embedded transport checksum may
- * be cut off, and stays as it is.
+ * may have the address of a router there, which stays. The ICMP checksum covers the embedded bytes. The embedded IPv4 header
+ * checksum is corrected. The embedded transport checksum may be cut off, and stays as it is.
  */
 static __noinline long rewrite_embedded(struct __sk_buff *skb, const struct packet *packet,
 					const struct rewrite *rewrite)

@@ -66,19 +66,13 @@ static __always_inline void fill_claim(struct claim *claim, const struct flow_ke
 {
 	claim->options.netns_id = BPF_F_CURRENT_NETNS;
 	claim->options.l4proto = flow->protocol;
+	claim->tuple_length = fill_tuple(&claim->tuple, flow);
 	if (is_ipv4(&flow->source)) {
-		claim->tuple_length = sizeof(claim->tuple.ipv4);
 		claim->tuple.ipv4.saddr = bpf_htonl(0xc0000008);
-		claim->tuple.ipv4.daddr = flow->destination.words[3];
-		claim->tuple.ipv4.sport = flow->source_port;
-		claim->tuple.ipv4.dport = flow->destination_port;
 	} else {
-		claim->tuple_length = sizeof(claim->tuple.ipv6);
 		claim->tuple.ipv6.saddr[0] = bpf_htonl(0x01000000);
+		claim->tuple.ipv6.saddr[1] = claim->tuple.ipv6.saddr[2] = 0;
 		claim->tuple.ipv6.saddr[3] = bpf_htonl(8);
-		__builtin_memcpy(claim->tuple.ipv6.daddr, &flow->destination, sizeof(struct address));
-		claim->tuple.ipv6.sport = flow->source_port;
-		claim->tuple.ipv6.dport = flow->destination_port;
 	}
 }
 
@@ -152,15 +146,6 @@ static __always_inline bool is_shared_address(const struct address *address)
 	struct self *own = own_address_is_shared ? this_node() : NULL;
 
 	return own && is_own_address(own, address);
-}
-
-static __always_inline void reverse_flow(struct flow_key *reversed, const struct flow_key *flow)
-{
-	*reversed = *flow;
-	reversed->source = flow->destination;
-	reversed->destination = flow->source;
-	reversed->source_port = flow->destination_port;
-	reversed->destination_port = flow->source_port;
 }
 
 /* The stack has no entries for its sockets if the node does not translate at all. */

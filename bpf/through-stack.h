@@ -76,7 +76,7 @@ static __always_inline bool has_egress_ip(struct __sk_buff *skb, const struct pa
 	return digest_of(&packet->sender) == skb->tc_index && bpf_map_lookup_elem(&egress_ips, &packet->sender);
 }
 
-/* A stage of to_world. A rule may have changed the source of a packet all the same. */
+/* A stage of to_world: drops a forwarded packet if a rule of the stack has changed its source address. */
 static __noinline enum verdict check_handed(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct self *own = this_node();

@@ -33,15 +33,13 @@ static __always_inline bool is_worth_keeping(const struct packet *packet)
 static __noinline enum verdict keep_inbound(const struct packet *packet)
 {
 	struct inbound connection = { .last_ns = now_ns() };
-	struct flow_key key = packet->flow;
-	bool is_icmp = key.protocol == IPPROTO_ICMP || key.protocol == IPPROTO_ICMPV6;
+	__u8 protocol = packet->flow.protocol;
+	bool is_icmp = protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+	struct flow_key key;
 
 	if (packet->is_icmp_error || (is_icmp && !packet->is_request && !chained) || !is_worth_keeping(packet))
 		return PASS_TO_STACK;
-	key.source = packet->flow.destination;
-	key.destination = packet->flow.source;
-	key.source_port = packet->flow.destination_port;
-	key.destination_port = packet->flow.source_port;
+	reverse_flow(&key, &packet->flow);
 	bpf_map_update_elem(&inbound, &key, &connection, BPF_ANY);
 	return PASS_TO_STACK;
 }

@@ -61,6 +61,7 @@ export class Agent {
   #network: NodeNetwork | undefined
   #devices: readonly NodeDevice[] = []
   #ownDevices: readonly NodeDevice[] = []
+  /** Undefined if they are to be read again. A node can have thousands of rules, and every new pod changes the network. */
   #stackRules: NodeRules | undefined
   #decided: Decided | undefined
 
@@ -145,7 +146,10 @@ export class Agent {
     const { datapath, clock } = this.#options
     this.#lingering.restore(datapath.presentEgressIps(), clock.monotonicMs())
     this.#networkChanged()
-    const stopResync = clock.every(resyncMs, () => this.#networkChanged())
+    const stopResync = clock.every(resyncMs, () => {
+      this.#stackRules = undefined
+      this.#networkChanged()
+    })
     try {
       await Promise.all([
         this.#ports.start(signal),
@@ -204,7 +208,7 @@ export class Agent {
     const devices = withoutPods(network.devices, attachments)
     this.#devices = devices
     this.#ownDevices = withoutAdded(devices, new Set(this.#failover.state.held.keys()))
-    if (!isNetworkKnown) this.#stackRules = this.#options.listStackRules?.()
+    this.#stackRules ??= this.#options.listStackRules?.()
     const world = this.#observeWorld(network)
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
@@ -237,7 +241,8 @@ export class Agent {
     const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })
     const own = {
-      ...this.#options,
+      sharesAddress: this.#options.sharesAddress,
+      isEnabled: this.#options.configuration.enableEgressGateway,
       interfaces: this.#interfaces(),
       reachability: reachabilityOf(this.#failover.state, observed.nodes),
       ownAddresses,

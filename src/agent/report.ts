@@ -55,24 +55,6 @@ function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInte
   return hasCarrier ? undefined : 'NoCarrier'
 }
 
-/**
- * This node's EgressNode with what the node knows itself, which is newer than its last report. So decisions about its own
- * addresses do not wait for the API server.
- */
-export function withOwnInterfaces(
-  egressNodes: readonly EgressNode[],
-  self: string,
-  interfaces: readonly NodeInterface[],
-  sharesAddress: boolean,
-): EgressNode[] {
-  const known = egressNodes.find(({ metadata }) => metadata.name === self)
-  const own = {
-    ...(known ?? { metadata: { name: self } }),
-    status: { ...known?.status, interfaces: [...interfaces], sharesAddress },
-  }
-  return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
-}
-
 /** More would make the object large, and say nothing new to people. */
 const maxIpsec = 256
 

@@ -1,8 +1,7 @@
-import type { NodeInterface } from '../api/egress-node.ts'
+import type { EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { World, WorldPod } from '../decide/world.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import type { Attachment } from './pods/attachments.ts'
-import { withOwnInterfaces } from './report.ts'
 
 /**
  * The parts of a pod object that the agent keeps. Its phase is not among them, because its address counts as long as it has
@@ -29,9 +28,9 @@ export function composeWorld(
 }
 
 interface OwnKnowledge extends Required<Pick<World, 'ownAddresses' | 'ownLeases' | 'lingeringOrders'>> {
-  readonly self: string
   readonly sharesAddress: boolean
-  readonly configuration: { readonly enableEgressGateway: boolean }
+  /** False if the setting `egressGateway.enabled` turns all policies off. */
+  readonly isEnabled: boolean
   readonly interfaces: readonly NodeInterface[]
   readonly reachability: Reachability
 }
@@ -39,18 +38,33 @@ interface OwnKnowledge extends Required<Pick<World, 'ownAddresses' | 'ownLeases'
 /** What the API server does not know yet, or another node does not see: this node's own view of itself and of gateways. */
 export function withOwnKnowledge(
   observed: Omit<World, 'pods'>,
-  { self, sharesAddress, configuration, interfaces, reachability, ...own }: OwnKnowledge,
+  { sharesAddress, isEnabled, interfaces, reachability, ...own }: OwnKnowledge,
 ): Omit<World, 'pods'> {
-  const isEnabled = configuration.enableEgressGateway
   return {
     ...observed,
-    egressNodes: withOwnInterfaces(observed.egressNodes, self, interfaces, sharesAddress),
+    egressNodes: withOwnInterfaces(observed.egressNodes, observed.self, interfaces, sharesAddress),
     ciliumPolicies: isEnabled ? observed.ciliumPolicies : [],
     isovalentPolicies: isEnabled ? observed.isovalentPolicies : [],
     reachableNodes: new Set(reachability.reachable),
     unreachableNodes: new Set(reachability.unreachable),
-    ownAddresses: own.ownAddresses,
-    ownLeases: own.ownLeases,
-    lingeringOrders: own.lingeringOrders,
+    ...own,
   }
+}
+
+/**
+ * This node's EgressNode with what the node knows itself, which is newer than its last report. So decisions about its own
+ * addresses do not wait for the API server.
+ */
+function withOwnInterfaces(
+  egressNodes: readonly EgressNode[],
+  self: string,
+  interfaces: readonly NodeInterface[],
+  sharesAddress: boolean,
+): EgressNode[] {
+  const known = egressNodes.find(({ metadata }) => metadata.name === self)
+  const own = {
+    ...(known ?? { metadata: { name: self } }),
+    status: { ...known?.status, interfaces: [...interfaces], sharesAddress },
+  }
+  return [...egressNodes.filter(({ metadata }) => metadata.name !== self), own]
 }

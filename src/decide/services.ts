@@ -22,6 +22,7 @@ export function resolveServices(
   cluster: Tables['cluster'],
 ): Tables['services'] {
   const { services = [], endpoints = [] } = world
+  if (services.length === 0) return []
   const inside = [...cluster.keys()]
   const selected = policies.flatMap(({ destinations }) => destinations)
   const byService = Map.groupBy(endpoints, (each) => `${each.namespace}/${each.service}`)
@@ -63,12 +64,13 @@ function entriesOf(
 /** The programs look for an endpoint that a policy selects. If there are too many endpoints, those must not be missing. */
 function selectedFirst(
   endpoints: OutsideService['endpoints'],
-  selected: readonly Prefix[],
+  prefixes: readonly Prefix[],
 ): OutsideService['endpoints'] {
-  const rank = ({ address }: { readonly address: Address }): number =>
-    selected.some((prefix) => contains(prefix, address)) ? 0 : 1
-  return endpoints.toSorted(
-    (a, b) =>
-      rank(a) - rank(b) || (a.address < b.address ? -1 : Number(a.address > b.address)) || a.port - b.port,
+  const isSelected = ({ address }: { readonly address: Address }): boolean =>
+    prefixes.some((prefix) => contains(prefix, address))
+  const sorted = endpoints.toSorted(
+    (a, b) => (a.address < b.address ? -1 : Number(a.address > b.address)) || a.port - b.port,
   )
+  const { true: selected = [], false: others = [] } = Object.groupBy(sorted, (each) => `${isSelected(each)}`)
+  return [...selected, ...others]
 }

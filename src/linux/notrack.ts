@@ -1,11 +1,8 @@
-import { isKernelError } from './libc.ts'
-import { listChains } from './netfilter.ts'
+import { ifSupported, listChains, nftables } from './netfilter.ts'
 import { Netlink, type NetlinkRequest } from './netlink.ts'
 import { attribute, attributeText, attributeU32Be, messageFlag, nested } from './netlink-message.ts'
 
 /** Numbers of linux/netfilter/nfnetlink.h and nf_tables.h. */
-const netfilterProtocol = 12
-const subsystem = 10
 const batch = { begin: 16, end: 17 } as const
 const message = { newTable: 0, deleteTable: 2, newChain: 3, newRule: 6 } as const
 const family = { none: 0, inet: 1 } as const
@@ -21,12 +18,12 @@ const chain = 'notrack'
 const general = (of: number, resource = 0): Buffer => Buffer.from([of, 0, resource >> 8, resource & 255])
 
 const frame: readonly [NetlinkRequest, NetlinkRequest] = [
-  { type: batch.begin, flags: 0, payload: general(family.none, subsystem) },
-  { type: batch.end, flags: 0, payload: general(family.none, subsystem) },
+  { type: batch.begin, flags: 0, payload: general(family.none, nftables.subsystem) },
+  { type: batch.end, flags: 0, payload: general(family.none, nftables.subsystem) },
 ]
 
 const request = (type: number, flags: number, ...attributes: readonly Buffer[]): NetlinkRequest => ({
-  type: (subsystem << 8) | type,
+  type: (nftables.subsystem << 8) | type,
   flags: flags | messageFlag.ack,
   payload: Buffer.concat([general(family.inet), ...attributes]),
 })
@@ -80,12 +77,9 @@ export function removeNotTracked(): boolean {
 }
 
 function transact(attempted: string, requests: readonly NetlinkRequest[]): boolean {
-  try {
-    using netlink = new Netlink(undefined, netfilterProtocol)
+  return ifSupported(false, () => {
+    using netlink = new Netlink(undefined, nftables.protocol)
     netlink.transaction(attempted, requests, frame)
     return true
-  } catch (error) {
-    if (isKernelError(error, 'EPROTONOSUPPORT', 'EOPNOTSUPP', 'EINVAL', 'ENOENT')) return false
-    throw error
-  }
+  })
 }

@@ -1,5 +1,5 @@
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
-import { isKernelError } from './libc.ts'
+import { chainAttribute, dumpNftables, ifSupported, nftablesKind, textAt } from './netfilter.ts'
 import { Netlink } from './netlink.ts'
 import { decodeAttributes, eachAttribute, textOf } from './netlink-message.ts'
 import { fromKernelBytes } from './network-address.ts'
@@ -26,42 +26,26 @@ interface StackRules {
 
 export function listStackRules(): StackRules {
   return {
-    chains: orElse([], listForwardingChains),
-    ipsec: orElse([], listIpsecDestinations),
-    routingRules: orElse(0, countRoutingRules),
-  }
-}
-
-/** A kernel without the subsystem has no such rules. */
-function orElse<T>(absent: T, list: () => T): T {
-  try {
-    return list()
-  } catch (error) {
-    if (isKernelError(error, 'EPROTONOSUPPORT', 'EOPNOTSUPP', 'EINVAL', 'ENOENT')) return absent
-    throw error
+    chains: ifSupported([], listForwardingChains),
+    ipsec: ifSupported([], listIpsecDestinations),
+    routingRules: ifSupported(0, countRoutingRules),
   }
 }
 
 /* ---- nftables: linux/netfilter/nf_tables.h ---- */
 
-const nftables = { protocol: 12, getChain: (10 << 8) | 4, getRule: (10 << 8) | 7 } as const
-const chainAttribute = { table: 1, name: 3, hook: 4, policy: 5 } as const
 const ruleAttribute = { table: 1, chain: 2, expressions: 4 } as const
 const netdevFamily = 5
 const bridgeFamily = 7
 const drop = 0
-/** nfgenmsg */
-const fixedLength = 4
 
 /** Made by components of Kubernetes for their own traffic. */
 const ofKubernetes = /^(KUBE-|kube-proxy|cali-|CNI-|FLANNEL-|WEAVE|kindnet|sallyport$)/i
 
 function listForwardingChains(): ForwardingChain[] {
-  using netlink = new Netlink(undefined, nftables.protocol)
-  const list = (what: string, type: number) => netlink.dump(what, type, Buffer.alloc(fixedLength))
-  const rules = list('list rules of nftables', nftables.getRule).map(({ payload }) => decodeRule(payload))
-  return list('list chains of nftables', nftables.getChain).flatMap(({ payload }) => {
-    const chain = decodeChain(payload)
+  const rules = dumpNftables('list rules of nftables', nftablesKind.rule).map(decodeRule)
+  return dumpNftables('list chains of nftables', nftablesKind.chain).flatMap((object) => {
+    const chain = decodeChain(object)
     if (chain === undefined || ofKubernetes.test(chain.table)) return []
     const own = rules.filter(
       ({ family, table, chain: of, isOfKubernetes }) =>
@@ -72,9 +56,9 @@ function listForwardingChains(): ForwardingChain[] {
   })
 }
 
-function decodeChain(payload: Buffer) {
-  const family = payload.readUInt8(0)
-  const attributes = decodeAttributes(payload.subarray(fixedLength))
+type NftablesObject = ReturnType<typeof dumpNftables>[number]
+
+function decodeChain({ family, attributes }: NftablesObject) {
   const hookBytes = attributes.get(chainAttribute.hook)
   const number = hookBytes && decodeAttributes(hookBytes).get(1)?.readUInt32BE(0)
   const hook = family === bridgeFamily ? undefined : hookOf(family, number)
@@ -93,10 +77,9 @@ function hookOf(family: number, number: number | undefined): ForwardingChain['ho
   return number === 2 ? 'forward' : number === 4 ? 'postrouting' : undefined
 }
 
-function decodeRule(payload: Buffer) {
-  const attributes = decodeAttributes(payload.subarray(fixedLength))
+function decodeRule({ family, attributes }: NftablesObject) {
   return {
-    family: payload.readUInt8(0),
+    family,
     table: textAt(attributes, ruleAttribute.table),
     chain: textAt(attributes, ruleAttribute.chain),
     isOfKubernetes: jumps(attributes.get(ruleAttribute.expressions)).some((name) => ofKubernetes.test(name)),
@@ -118,11 +101,6 @@ function jumps(expressions: Buffer | undefined): string[] {
 
 function inside(nested: Buffer | undefined, type: number): Buffer | undefined {
   return nested && decodeAttributes(nested).get(type)
-}
-
-function textAt(attributes: ReadonlyMap<number, Buffer>, type: number): string {
-  const value = attributes.get(type)
-  return value === undefined ? '' : textOf(value)
 }
 
 /* ---- IPsec: linux/xfrm.h ---- */

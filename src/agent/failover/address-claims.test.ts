@@ -155,7 +155,7 @@ test('a host that gives way after the defence, or only probes, ends nothing', ()
   assert.equal(failover.holds(), true)
 })
 
-test('a conflict is forgotten some time after the last answer, and the address is probed anew', () => {
+test('ten minutes after the last answer, the agent forgets a conflict and probes the address again', () => {
   const failover = started()
   decide(failover)
   failover.step(claim())

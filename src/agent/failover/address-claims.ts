@@ -19,7 +19,7 @@ export interface ClaimLink {
 }
 
 export type Claim =
-  /** Nobody has answered yet. The node does not use the address. */
+  /** The agent has asked, and no host has answered yet. The node does not use the address until the time for answers is over. */
   | { readonly kind: 'probing'; readonly link: ClaimLink }
   | {
       readonly kind: 'clear'
@@ -55,7 +55,10 @@ type OwnDecided = Extract<FailoverEvent, { readonly kind: 'ownDecided' }>
 
 /** Copies of one announcement, and answers to what came before the defence, are no second conflict. */
 const defenceSettlesMs = 2_000
-/** Longer than DEFEND_INTERVAL of the RFC: a host that says nothing by itself is asked only now and then. */
+/**
+ * A host that claims the address again within this time after the defence has won. RFC 5227 sets 10 s (DEFEND_INTERVAL). This is
+ * longer, because the agent asks a host that announces nothing only every 10 s.
+ */
 const defenceHoldsMs = 600_000
 /** How long after the other host's last answer the address may be tried again. */
 export const conflictMemoryMs = 600_000

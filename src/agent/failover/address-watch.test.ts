@@ -77,7 +77,7 @@ describe('on a link where another host has addresses of the pool', { skip, timeo
       )
   })
 
-  test('a watched address is asked for every ten seconds, and one that is not watched any more is not reported', async () => {
+  test('the agent asks for a watched address every ten seconds, and reports no claim of an address that it no longer watches', async () => {
     let nowMs = 0
     const { heard, addresses } = watch({ ...systemClock, monotonicMs: () => nowMs })
     using _closed = addresses

@@ -12,7 +12,7 @@ import type { ClaimLink } from './address-claims.ts'
  */
 const probeAfterMs = [0, 200, 400] as const
 const probedAfterMs = 700
-/** How often a watched address is asked for: a host that has it may say nothing of its own accord. */
+/** The interval between two probes of a watched address. A host that uses the address may announce nothing. */
 const watchMs = 10_000
 
 interface AddressWatchOptions {

@@ -17,7 +17,7 @@ test('a refused pod is named with its NetworkPolicy, its egress policy and the r
   assert.match(told, /set cni\.networkPolicies=enforce/)
 })
 
-test('what of a NetworkPolicy cannot be evaluated is named, and nothing else is said to be refused', () => {
+test('a refusal names the part of a NetworkPolicy that Sallyport cannot evaluate, and not the setting', () => {
   const [told = ''] = describeRefusals([
     refusal('xwing', 'default/web', ['default/web: spec.egress[0].ports[0]: the named port "http"']),
   ])

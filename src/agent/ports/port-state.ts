@@ -43,7 +43,7 @@ export interface PortState {
   /** Blocks that new flows do not use any more. */
   readonly leaving: BlocksByAddress
   readonly released: BlocksByAddress
-  /** Leased blocks, without those that are ending. */
+  /** For each address the blocks of this node's leases. Leases that the operator is ending do not count. */
   readonly held: ReadonlyMap<Address, readonly number[]>
   /** The leases with which the tables were written. */
   readonly known: ReadonlyMap<Address, AddressLeases>

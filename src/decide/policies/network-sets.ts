@@ -57,7 +57,7 @@ export class NetworkSets {
 
   #enter(restrictions: readonly EgressRestriction[]): NetworkSet {
     const allowed = allowedByPrefix(restrictions.flatMap(({ allowances }) => allowances))
-    const crowded = [...allowed].filter(([, ports]) => ports !== 'all' && ports.length > maxPortRanges)
+    const crowded = [...allowed].filter(([, ports]) => isTooLong(ports))
     const problems = [
       ...restrictions.flatMap((each) =>
         each.problems.map((problem) => `${nameOfRestriction(each)}: ${problem}`),
