@@ -70,8 +70,8 @@ function inNamespace(command: string): void {
   assert.equal(status, 0, stderr)
 }
 
-/** A process of the node sends a datagram to the server from each of these ports, and goes on as long as stdin is open. */
-async function sendFrom(ports: readonly number[]): Promise<Disposable> {
+/** A process of the node sends a datagram to the server from each of these ports. It has the ports until it is disposed of. */
+async function sendFrom(ports: readonly number[]): Promise<AsyncDisposable> {
   const script = `import socket, sys
 held = []
 for port in ${JSON.stringify(ports)}:
@@ -82,7 +82,13 @@ print("sent", flush=True)
 sys.stdin.read()`
   const child = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
-  return { [Symbol.dispose]: () => child.stdin.end() }
+  return {
+    [Symbol.asyncDispose]: async () => {
+      const ended = once(child, 'exit')
+      child.stdin.end()
+      await ended
+    },
+  }
 }
 
 const portsOf = (first: number): number[] => Array.from({ length: 16 }, (_, index) => first + index)
@@ -140,7 +146,7 @@ END`)
 
   test('a new flow never gets a port that the stack uses towards the same destination', async () => {
     const [free, ...used] = portsOf(ourPorts.first)
-    using _sender = await sendFrom(used)
+    await using _sender = await sendFrom(used)
     const stacks = entries()
     assert.equal(stacks.length, used.length)
     const tried = Array.from({ length: 300 }, () => ask())
@@ -166,7 +172,7 @@ END`)
     const { verdict, out } = ask()
     assert.equal(verdict, 'SENT_TO_WORLD')
     const { sourcePort = 0 } = dissect(out)
-    using _sender = await sendFrom([sourcePort])
+    await using _sender = await sendFrom([sourcePort])
     const [stacks, ...others] = entries().filter((line) => !line.includes('192.0.0.8'))
     assert.deepEqual(others, [])
     assert.match(stacks ?? '', new RegExp(`src=${own} dst=${server} sport=${sourcePort} dport=53 `))
@@ -175,7 +181,7 @@ END`)
 
   test('a port that a socket has is not used, although connection tracking does not see the socket', async () => {
     server = '192.0.2.250'
-    using _sender = await sendFrom(portsOf(ourPorts.first))
+    await using _sender = await sendFrom(portsOf(ourPorts.first))
     assert.deepEqual(entries(), [])
     for (let i = 0; i < 20; i++) assert.equal(ask().verdict, 'DROP_PORT_IN_USE')
   })
@@ -188,7 +194,7 @@ END`)
   })
 
   test('a gateway sends a packet back to its source node if the stack uses the port', async () => {
-    using _sender = await sendFrom([slot2Port])
+    await using _sender = await sendFrom([slot2Port])
     const packet = ipv4(own, server).udp(slot2Port, 53)
     const { verdict, out } = fromNode(packet)
     assert.equal(verdict, 'SENT_PORT_REFUSAL')
