@@ -75,6 +75,12 @@ const volatile __u32 services_by_stack = 0;
  */
 const volatile __u32 forward_by_stack = 0;
 
+/*
+ * 1: translated packets go without a tunnel between nodes that share a link. Not with `forward_by_stack`: the stack would see
+ * a packet of another node's pod come by a native device.
+ */
+const volatile __u32 link_path = 0;
+
 /* UDP port of the tunnel, host byte order. */
 const volatile __u32 tunnel_port = 8472;
 

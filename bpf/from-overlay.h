@@ -54,14 +54,18 @@ static __noinline enum verdict identify_node(struct __sk_buff *skb, struct tunne
 
 /* ---- probes ---- */
 
-/* The kernel answers, so that thousands of sources cost no user-space work; but only while the agent is alive. */
-static __noinline enum verdict answer_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+static __always_inline bool is_agent_alive(void)
 {
 	__u32 key = 0;
 	struct liveness *own = bpf_map_lookup_elem(&liveness, &key);
-	bool is_alive = own && own->alive_until_ns > now_ns();
 
-	return send_to_node(skb, packet, &tunnel->node, is_alive ? TUNNEL_PROBE_ANSWER : TUNNEL_PROBE_REFUSAL,
+	return own && own->alive_until_ns > now_ns();
+}
+
+/* The kernel answers, so that thousands of sources cost no user-space work; but only while the agent is alive. */
+static __noinline enum verdict answer_probe(struct __sk_buff *skb, struct packet *packet, const struct tunnel_end *tunnel)
+{
+	return send_to_node(skb, packet, &tunnel->node, is_agent_alive() ? TUNNEL_PROBE_ANSWER : TUNNEL_PROBE_REFUSAL,
 			    SENT_PROBE_ANSWER);
 }
 

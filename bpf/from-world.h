@@ -11,6 +11,7 @@ static __always_inline enum verdict read_from_world(struct __sk_buff *skb, struc
 {
 	if (is_of_vlan(skb) || parse(skb, packet) != CONTINUE)
 		return PASS_NOT_OURS;
+	packet->is_from_world = 1;
 	return is_from_stack(skb) ? read_from_stack(packet) : CONTINUE;
 }
 

@@ -8,6 +8,7 @@
 enum way_kind {
 	WAY_WORLD = 1,	/* this node is the holder: out by the kernel's routes */
 	WAY_HOLDER,	/* through the tunnel to the holder */
+	WAY_LINK,	/* by a link to the holder */
 	WAY_BACK,	/* this node is the holder, and another pod has the port that the packet is for (hairpinning) */
 	WAY_STACK,	/* this node is the holder: out by the stack, with forward_by_stack */
 };
@@ -18,7 +19,7 @@ struct way {
 	__u32 is_masqueraded;
 	struct rewrite rewrite;
 	struct address holder;	/* of WAY_HOLDER */
-	struct way_out out;	/* of WAY_WORLD */
+	struct way_out out;	/* of WAY_WORLD and WAY_LINK */
 };
 
 static __always_inline void read_mapping(struct way *way, const struct packet *packet, const struct mapping *mapping)
@@ -64,9 +65,10 @@ static __noinline enum verdict choose_way(struct __sk_buff *skb, struct packet *
 		holder = find_holder(&way->rewrite.to, journey->now, &way->holder);
 	if (holder == HOLDER_NONE)
 		return DROP_NO_LIVE_GATEWAY;
-	way->kind = WAY_HOLDER;
-	if (holder == HOLDER_OTHER)
+	if (holder == HOLDER_OTHER) {
+		way->kind = find_link(skb, packet, &way->holder, journey->now, &way->out) ? WAY_LINK : WAY_HOLDER;
 		return CONTINUE;
+	}
 	way->kind = WAY_WORLD;
 	bound = way->is_masqueraded ? 0 : device_of_egress_ip(&way->rewrite.to);
 	if ((bound || forward_by_stack) && !is_nobodys(find_owner(packet))) {
@@ -103,20 +105,22 @@ static __noinline enum verdict claim_outward(struct __sk_buff *skb, const struct
 	return verdict;
 }
 
-/* Tells the sender of a packet that is too big for the tunnel. A packet that turns back may need the tunnel, too. */
-static __always_inline enum verdict fit_tunnel(struct __sk_buff *skb, struct packet *packet,
+/* Tells the sender of a packet that is too big for the path. A packet that turns back may need the tunnel, too. */
+static __always_inline enum verdict fit_path(struct __sk_buff *skb, struct packet *packet,
 					       const struct journey *journey, const struct way *way)
 {
 	struct self *own = this_node();
+	__u32 mtu;
 
 	if (way->kind == WAY_WORLD || way->kind == WAY_STACK)
 		return CONTINUE;
 	if (!own)
 		return DROP_INTERNAL;
-	return is_too_big(skb, packet, own->tunnel_mtu) ? tell_too_big(skb, packet, journey, own->tunnel_mtu) : CONTINUE;
+	mtu = way->kind == WAY_LINK ? way->out.mtu : own->tunnel_mtu;
+	return is_too_big(skb, packet, mtu) ? tell_too_big(skb, packet, journey, mtu) : CONTINUE;
 }
 
-/* Whichever way a packet goes, replies to an egress IP come through the tunnel. */
+/* Whichever way a packet goes, replies to an egress IP may come through the tunnel. */
 static __always_inline void clamp_outward(struct __sk_buff *skb, const struct packet *packet, const struct way *way)
 {
 	struct self *own = this_node();
@@ -146,6 +150,8 @@ static __always_inline enum verdict turn_back(struct packet *packet, const struc
 
 static __always_inline enum verdict take_way(struct __sk_buff *skb, struct packet *packet, const struct way *way)
 {
+	if (way->kind == WAY_LINK)
+		return send_by_link(skb, &way->out, SENT_TO_HOLDER_BY_LINK);
 	if (way->kind == WAY_HOLDER)
 		return send_to_node(skb, packet, &way->holder, TUNNEL_OUTWARD, SENT_TO_HOLDER);
 	if (way->kind == WAY_BACK)
@@ -161,7 +167,7 @@ static __noinline enum verdict translate_outward(struct __sk_buff *skb, struct p
 
 	return choose_way(skb, packet, journey, &way) ?:
 	       claim_outward(skb, packet, journey, &way) ?:
-	       fit_tunnel(skb, packet, journey, &way) ?:
+	       fit_path(skb, packet, journey, &way) ?:
 	       translate(skb, packet, journey, &way) ?:
 	       take_way(skb, packet, &way);
 }

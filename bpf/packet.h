@@ -40,6 +40,7 @@ struct packet {
 	__u8 is_icmp_error;
 	__u8 is_request;		/* ICMP echo request */
 	__u8 is_leaving;		/* the stack sends it out by a device; all others come in */
+	__u8 is_from_world;		/* it came in by a native device */
 	__u8 is_of_link;		/* neighbour discovery and the like: for the node, never for another pod */
 	__u8 tcp_flags;
 	__u8 ttl;

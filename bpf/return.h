@@ -118,19 +118,28 @@ static __always_inline bool is_for_socket(struct __sk_buff *skb, const struct pa
 	return !own_address_is_shared && has_own_socket(skb, &packet->flow);
 }
 
-/* Through the tunnel to another node. The node's own address is shared with its own sockets, which come first. */
+/* By the link or through the tunnel to another node. The node's own address is shared with its own sockets, which come first. */
 static __noinline enum verdict send_to_owner(struct __sk_buff *skb, struct packet *packet, const struct self *own,
 					     __u32 owner)
 {
 	struct address *node = bpf_map_lookup_elem(&slots, &owner);
+	struct way_out way;
+	bool is_by_link;
+	__u32 mtu;
 
 	if (is_own_address(own, &packet->receiver) && (!node || is_for_socket(skb, packet)))
 		return CONTINUE;
 	if (!node)
 		return DROP_UNKNOWN_NODE;
-	if (is_too_big(skb, packet, own->tunnel_mtu))
-		return answer_too_big(skb, packet, own->tunnel_mtu);
+	if (link_path && packet->is_from_world && is_sent_back(skb, packet))
+		return DROP_LOOP;
+	is_by_link = find_link(skb, packet, node, now_ns(), &way);
+	mtu = is_by_link ? way.mtu : own->tunnel_mtu;
+	if (is_too_big(skb, packet, mtu))
+		return answer_too_big(skb, packet, mtu);
 	note_fragment(packet);
+	if (is_by_link)
+		return send_by_link(skb, &way, SENT_TO_OWNER_BY_LINK);
 	return send_to_node(skb, packet, node, TUNNEL_RETURN, SENT_TO_OWNER);
 }
 

@@ -5,6 +5,8 @@
  *   pod ── from_pod ──────────── tunnel ────────── from_overlay ── world      outward
  *   pod ── from_overlay ──────── tunnel ────────── from_world ──── world      returning
  *
+ * Where both share a link, it takes the place of the tunnel, and from_world that of from_overlay.
+ *
  * The source node translates and keeps the state; the gateway checks and forwards. A node may be both.
  *
  * A program is a list of stages. A stage returns CONTINUE, which is 0, or ends the journey: `a ?: b` goes on to b only if a
@@ -60,6 +62,7 @@
 #include "forward.h"
 #include "through-stack.h"
 #include "too-big.h"
+#include "link.h"
 #include "return.h"
 #include "shared-address.h"
 #include "inbound.h"
@@ -69,6 +72,7 @@
 #include "outward.h"
 #include "to-pod.h"
 #include "from-overlay.h"
+#include "from-link.h"
 #include "from-world.h"
 #include "to-world.h"
 #include "sweep.h"
@@ -124,9 +128,12 @@ int from_overlay(struct __sk_buff *skb)
 SEC("tc")
 int from_world(struct __sk_buff *skb)
 {
+	struct tunnel_end source = {};
 	struct packet packet = {};
 	enum verdict verdict = read_from_world(skb, &packet) ?:
 			       pass_tunnel_packet(&packet) ?:
+			       (link_path ? take_from_link(skb, &packet, &source) : CONTINUE) ?:
+			       forward_from_link(skb, &packet, &source) ?:
 			       return_from_world(skb, &packet) ?:
 			       refuse_tunnel_packet(&packet) ?:
 			       refuse_leased_port(skb, &packet) ?:

@@ -22,6 +22,7 @@ enum limits {
 	MAX_EGRESS_IPS = 8192,
 	MAX_HOLDERS = 8,		/* the order of an egress IP: its owner and seven successors */
 	MAX_NODES = 16384,		/* and slots: less than LEFT_TO_STACK, THIS_NODE and NO_SLOT */
+	MAX_LINK_MACS = 65536,		/* a few for each node that shares a link with this one */
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
@@ -84,6 +85,8 @@ enum verdict {
 	TAKEN_PROBE_ANSWER,		/* noted, and it goes no further */
 	SENT_PORT_REFUSAL,		/* back to the source node, because this gateway's stack uses the port */
 	SENT_THROUGH_STACK,		/* translated, and handed to the stack, whose rules decide (gatewayForwarding: stack) */
+	SENT_TO_HOLDER_BY_LINK,		/* translated, to the holder's MAC, without a tunnel */
+	SENT_TO_OWNER_BY_LINK,		/* returning, to the MAC of the node that owns the port, without a tunnel */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -264,6 +267,36 @@ struct pool {
 struct node {
 	__u32 slot;		/* NO_SLOT: the node has none yet */
 	__u32 reserved;
+};
+
+/*
+ * Key of `links`: struct address, a node's tunnel address. The node is on a link of this node, and packets can go to it
+ * without a tunnel while it answers probes on the link. The agent writes all but `answered_ns`.
+ */
+struct link {
+	__u64 answered_ns;		/* when it last proved that it gets what this node sends by the link; 0: never */
+	struct address probe_source;	/* an egress IP of the node, from which probes seem to come; ::: none */
+	__u32 ifindex;			/* this node's device on the link */
+	__u32 mtu;			/* of the device */
+	__u8 mac[6];			/* the node's, and then this node's, as in a frame */
+	__u8 own_mac[6];
+	__u32 reserved;
+};
+
+/* Key of `link_macs`: whose frames these are. Value: struct address, the node's tunnel address. */
+struct link_mac {
+	__u8 mac[6];
+	__u8 reserved[2];
+};
+
+/*
+ * A probe on a link is a UDP datagram that looks as packets of pods do: from an egress IP to the placeholder of the world
+ * (bpf/link.h). Its answer comes from there. Its source port says whether the sender has lately received an answer.
+ */
+enum link_probe {
+	LINK_PROBE_PORT = 9,		/* its destination port, of the discard protocol (RFC 863) */
+	LINK_PROBE_UNANSWERED = 9,
+	LINK_PROBE_ANSWERED = 10,
 };
 
 /* Key of `slots`: __u32 slot. Value: struct address, the tunnel address of the node that has it. */

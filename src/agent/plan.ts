@@ -44,6 +44,8 @@ export function planDatapath(
       tunnelMtu: overlay.mtu,
     },
     nodes: tables.nodes,
+    links: new Map(),
+    linkMacs: new Map(),
     egressIps: new Map(
       [...lingering, ...tables.egressIps].flatMap(([address, { order, blockOwner }]) => {
         const ifindex = bound.get(address)

@@ -1,6 +1,7 @@
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { keyString, type RawEntries } from './maps/maps.ts'
+import type { LinkEntry } from './tables/link-tables.ts'
 import type { TableCodec } from './tables/map-layout.ts'
 import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-tables.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
@@ -13,6 +14,10 @@ export interface Desired {
   readonly self: SelfEntry
   /** By tunnel address. */
   readonly nodes: ReadonlyMap<Address, NodeEntry>
+  /** By tunnel address: the nodes to which packets can go without a tunnel. */
+  readonly links: ReadonlyMap<Address, LinkEntry>
+  /** By MAC: the tunnel address of the node whose frames have it as their source. */
+  readonly linkMacs: ReadonlyMap<string, Address>
   readonly egressIps: ReadonlyMap<Address, EgressIpEntry>
   readonly pools: readonly (PoolKey & { readonly blocks: readonly number[] })[]
   readonly groups: ReadonlyMap<bigint, GroupEntry>
@@ -32,7 +37,7 @@ export interface Desired {
  * points to, and deleted before them. So no packet follows a pointer to a missing entry.
  */
 export const writeOrder = [
-  'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
+  'self', 'nodes', 'slots', 'links', 'link_macs', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
   'services', 'port_lists', 'network_rules', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
@@ -45,6 +50,8 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     self: encodeAll(codecs.self, [[0, desired.self]]),
     nodes: encodeAll(codecs.nodes, nodes),
     slots: encodeAll(codecs.slots, slotHolders(nodes)),
+    links: encodeAll(codecs.links, desired.links),
+    link_macs: encodeAll(codecs.link_macs, desired.linkMacs),
     egress_ips: encodeAll(codecs.egress_ips, desired.egressIps),
     pools: encodeAll(
       codecs.pools,

@@ -162,6 +162,8 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
         [prefix('2001:db8:dddd::/48'), { action: 'exclude', policy: 8n }],
       ])],
     ]),
+    links: new Map(),
+    linkMacs: new Map(),
     services: [],
     networkRules: new Map(),
     portLists: new Map(),

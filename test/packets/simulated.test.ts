@@ -71,6 +71,8 @@ function tablesOf(slot: 1 | 2): Desired {
     pools: isSource ? [{ address: egressIp, purpose: 'egress', blocks: [sourceBlock] }] : [],
     groups: new Map(isSource ? [[1n, { preferred: [egressIp], standby: [], keepsAddress: false }]] : []),
     cluster: new Map(),
+    links: new Map(),
+    linkMacs: new Map(),
     services: [],
     rules: new Map(
       isSource

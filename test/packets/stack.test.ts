@@ -12,7 +12,8 @@ const roundedTo = 32
 test('no chain of calls uses more stack than older kernels give it', { skip }, () => {
   for (const knobs of [
     {},
-    { chained: 1, own_address_is_shared: 1 },
+    { link_path: 1 },
+    { chained: 1, own_address_is_shared: 1, link_path: 1 },
     { services_by_stack: 1 },
     { services_by_stack: 1, forward_by_stack: 1 },
   ])

@@ -1,5 +1,6 @@
 import type { Btf } from '../layout/btf.ts'
 import { flowTables } from './flow-tables.ts'
+import { linkTables } from './link-tables.ts'
 import { observationTables } from './observation-tables.ts'
 import { policyTables } from './policy-tables.ts'
 import { portTables } from './port-tables.ts'
@@ -10,6 +11,7 @@ import { simulatedTables } from './simulated-tables.ts'
 export const tableCodecs = (btf: Btf) => ({
   ...policyTables(btf),
   ...portTables(btf),
+  ...linkTables(btf),
   ...flowTables(btf),
   ...serviceTables(btf),
   ...observationTables(btf),
