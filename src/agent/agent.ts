@@ -223,6 +223,7 @@ export class Agent {
       attachments,
       lingering,
       unusable: unusableAddresses(this.#failover.state),
+      isEncrypted: (this.#stackRules?.ipsec.length ?? 0) > 0,
       isNetworkKnown,
     })
     for (const repair of applied.hooks.repairs) log.warn(repair)
@@ -263,11 +264,8 @@ export class Agent {
 
   /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
-    const held = new Set(this.#failover.state.held.keys())
-    return describeInterfaces(
-      this.#devices.filter(({ kind }) => kind !== 'vxlan'),
-      held,
-    )
+    const devices = this.#devices.filter(({ kind }) => kind !== 'vxlan')
+    return describeInterfaces(devices, new Set(this.#failover.state.held.keys()))
   }
 
   async #report(): Promise<void> {

@@ -8,6 +8,7 @@ import type { Address } from '../net/address.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
+import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
 import { type Overlay, planDatapath } from './plan.ts'
@@ -28,6 +29,8 @@ interface NetworkSettings {
   readonly sharesAddress: boolean
   readonly servicesByStack: boolean
   readonly forwardsByStack: boolean
+  /** Packets may go to nodes on the same link without a tunnel. */
+  readonly usesLinks: boolean
 }
 
 /** The interfaces to this node's kernel. */
@@ -52,6 +55,8 @@ interface Decision {
   readonly lingering: ReadonlyMap<Address, EgressIp>
   /** Egress IPs of this node that another host may have. */
   readonly unusable: ReadonlySet<Address>
+  /** IPsec policies of the node encrypt what it sends. A packet on the link path would go around them. */
+  readonly isEncrypted: boolean
   /** The node's network has not changed since the last call, so what was derived from it is still right. */
   readonly isNetworkKnown: boolean
 }
@@ -62,17 +67,19 @@ export class Applier {
   readonly #settings: NetworkSettings
   #overlay: (Overlay & { readonly tunnelAddress: Address }) | undefined
   #routes: readonly Route[] | undefined
+  readonly #nodeRoutes: RouteFinder
 
   constructor(kernel: Kernel, settings: NetworkSettings) {
     this.#kernel = kernel
     this.#settings = settings
+    this.#nodeRoutes = new RouteFinder(kernel.netlink)
   }
 
   /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
     const { tables, devices, ownDevices, attachments, lingering, unusable } = decision
     const { datapath } = this.#kernel
-    if (!isNetworkKnown) this.#overlay = this.#routes = undefined
+    if (!isNetworkKnown) this.#forgetNetwork()
     const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
     const nativeDevices = selectNativeDevices(
       devices,
@@ -81,14 +88,33 @@ export class Applier {
       (address) => tables.egressIps.has(address) || lingering.has(address),
     )
     const wanted = planHooks({ overlay, devices, nativeDevices, attachments }, this.#settings)
+    const known = {
+      lingering,
+      unusable,
+      bound: boundDevices(devices),
+      links: this.#links(decision, nativeDevices),
+    }
     await datapath.apply(
-      planDatapath(tables, attachments, overlay, { lingering, unusable, bound: boundDevices(devices) }),
+      planDatapath(tables, attachments, overlay, known),
       wanted.filter(({ program }) => program === 'to_world'),
     )
     const hooks = hookDevices(datapath, wanted)
     if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
     return { overlay, nativeDevices, hooks }
+  }
+
+  #links(
+    { tables, isEncrypted }: Pick<Decision, 'tables' | 'isEncrypted'>,
+    nativeDevices: readonly NodeDevice[],
+  ) {
+    if (!this.#settings.usesLinks || isEncrypted) return undefined
+    return nodesOnLinks(tables, nativeDevices, (address) => this.#nodeRoutes.find(address))
+  }
+
+  #forgetNetwork(): void {
+    this.#overlay = this.#routes = undefined
+    this.#nodeRoutes.forget()
   }
 
   #prepare(tunnelAddress: Address, devices: readonly NodeDevice[]): Overlay {

@@ -63,6 +63,7 @@ function loadDatapath(configuration: Configuration, sharesAddress: boolean): Dat
       own_address_is_shared: Number(sharesAddress),
       services_by_stack: Number(configuration.servicesByStack),
       forward_by_stack: Number(configuration.forwardsByStack),
+      link_path: Number(configuration.usesLinks),
       tunnel_port: configuration.tunnelPort,
       max_ports_per_pod: configuration.maxPortsPerPod,
     },

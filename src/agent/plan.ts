@@ -18,14 +18,16 @@ export interface Overlay {
   readonly forwardIfindex?: number
 }
 
-/** What only this node knows about egress IPs. */
-interface NodeEgressIps {
+/** What only this node knows. */
+interface NodeKnowledge {
   /** Egress IPs that no policy names any more. Flows may still have them. */
   readonly lingering: ReadonlyMap<Address, EgressIp>
   /** Egress IPs of this node that another host may have. No packet leaves with them. */
   readonly unusable: ReadonlySet<Address>
   /** The index of the only device for packets of these egress IPs. */
   readonly bound: ReadonlyMap<Address, number>
+  /** Absent: the tunnel is the only path between nodes. */
+  readonly links?: Desired['links'] | undefined
 }
 
 /** The desired content of the kernel's tables: the decision, with the devices that only this node knows. */
@@ -33,7 +35,7 @@ export function planDatapath(
   tables: Tables,
   attachments: readonly Attachment[],
   overlay: Overlay,
-  { lingering, unusable, bound }: NodeEgressIps,
+  { lingering, unusable, bound, links = new Map() }: NodeKnowledge,
 ): Desired {
   return {
     self: {
@@ -44,8 +46,8 @@ export function planDatapath(
       tunnelMtu: overlay.mtu,
     },
     nodes: tables.nodes,
-    links: new Map(),
-    linkMacs: new Map(),
+    links,
+    linkMacs: tables.nodeMacs.owners,
     egressIps: new Map(
       [...lingering, ...tables.egressIps].flatMap(([address, { order, blockOwner }]) => {
         const ifindex = bound.get(address)

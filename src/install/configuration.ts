@@ -19,6 +19,8 @@ export interface Configuration {
   readonly servicesByStack: boolean
   /** The network stack of this node forwards packets that have their egress IP, so that its rules apply to them. */
   readonly forwardsByStack: boolean
+  /** Translated packets go without a tunnel to nodes on the same link that answer there. */
+  readonly usesLinks: boolean
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
@@ -66,6 +68,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       servicesByStack:
         values['cni-chaining-mode'] === 'none' && !replacesKubeProxy(values['kube-proxy-replacement']),
       forwardsByStack: values['gateway-forwarding'] === 'stack',
+      usesLinks: values['egress-path'] === 'auto' && values['gateway-forwarding'] !== 'stack',
       networkPolicies: values['cni-network-policies'],
       tunnelPort: values['tunnel-port'],
       healthPort: values['health-port'],

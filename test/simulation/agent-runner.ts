@@ -214,6 +214,8 @@ function transportOf(machine: Machine, network: Network, touch: () => void): Pro
       touch()
       network.probe(machine, to)
     },
+    /* Its nodes share no link: its frames have no MACs. */
+    sendByLink: () => {},
     keepOnly: () => {},
     openLink: () => {
       const answered = new Set<Address>()

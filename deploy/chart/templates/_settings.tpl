@@ -9,6 +9,7 @@ port-range: {{ .Values.egressGateway.portRange | quote }}
 excluded-ports: {{ join "," .Values.egressGateway.excludedPorts | quote }}
 max-ports-per-pod: {{ .Values.egressGateway.maxPortsPerPod | int64 | quote }}
 gateway-forwarding: {{ .Values.egressGateway.gatewayForwarding | quote }}
+egress-path: {{ .Values.egressGateway.egressPath | quote }}
 enable-bpf-masquerade: {{ .Values.bpf.masquerade | quote }}
 cni-chaining-mode: {{ .Values.cni.chainingMode | quote }}
 cni-network-policies: {{ .Values.cni.networkPolicies | quote }}

@@ -83,6 +83,14 @@ export const processSettings = [
     help: 'How a gateway forwards packets that have their egress IP. With fast, it sends them out by its routes, past its own nftables rules, IPsec policies and routing rules. With stack, its network stack forwards them, so that these rules apply to them. They see the egress IP as the source. It takes more of the gateway’s processor time.',
   },
   {
+    path: 'egressGateway.egressPath',
+    key: 'egress-path',
+    kind: 'word',
+    fallback: 'tunnel',
+    choices: ['auto', 'tunnel'],
+    help: 'How packets of pods get from their node to a gateway and back. With tunnel, nodes put them into VXLAN packets. With auto, nodes on the same layer-2 network send them without a tunnel while probes that look like them are answered there, and else through the tunnel. That is faster. With gatewayForwarding=stack, nodes always use the tunnel. Do not use auto if the traffic between nodes is encrypted by something that Sallyport cannot see.',
+  },
+  {
     path: 'bpf.masquerade',
     key: 'enable-bpf-masquerade',
     kind: 'boolean',

@@ -6,7 +6,7 @@ import type { FromProber, StartProber } from './messages.ts'
 
 export interface ProberThreadData {
   readonly objectFile: string
-  readonly maps: { readonly liveness: RawMap; readonly probed_gateways: RawMap }
+  readonly maps: { readonly liveness: RawMap; readonly probed_gateways: RawMap; readonly links: RawMap }
   readonly flags: SharedArrayBuffer
   readonly tunnelPort: number
 }
@@ -14,9 +14,14 @@ export interface ProberThreadData {
 /** A prober in a thread of its own. See worker.ts. */
 export function proberThread(datapath: Datapath, tunnelPort: number, log: Logger): StartProber {
   return ({ flags, report }) => {
+    const { tables } = datapath
     const data: ProberThreadData = {
       objectFile: datapath.objectFile,
-      maps: { liveness: datapath.tables.liveness.raw, probed_gateways: datapath.tables.probed_gateways.raw },
+      maps: {
+        liveness: tables.liveness.raw,
+        probed_gateways: tables.probed_gateways.raw,
+        links: tables.links.raw,
+      },
       flags: flags.buffer as SharedArrayBuffer,
       tunnelPort,
     }

@@ -1,4 +1,5 @@
 import type { Datapath } from '../../../datapath/datapath.ts'
+import type { LinkEntry } from '../../../datapath/tables/link-tables.ts'
 import type { LinkEnd } from '../../../linux/arp.ts'
 import type { Address } from '../../../net/address.ts'
 import { type FromProber, flagIndex, type ToProber } from './messages.ts'
@@ -11,6 +12,7 @@ import {
   startOfProber,
   stepProber,
 } from './prober-rules.ts'
+import { timing } from './timing.ts'
 
 /** Asks by ARP whether a node on the link is alive. */
 interface LinkQuestioner extends Disposable {
@@ -23,17 +25,27 @@ interface LinkQuestioner extends Disposable {
 /** How probes leave this node. The datapath receives the answers and writes them to `probed_gateways`. */
 export interface ProbeTransport {
   send(node: Address): void
+  /** Probes the link to a gateway with a packet that seems to come from one of its egress IPs. */
+  sendByLink(link: ProbedLink): void
   /** Sends to no other nodes from now on. */
   keepOnly(nodes: ReadonlySet<Address>): void
   /** Throws if the device cannot be used. */
   openLink(end: LinkEnd): LinkQuestioner
 }
 
-type Tables = Pick<Datapath['tables'], 'liveness' | 'probed_gateways'>
+/** A link to a gateway that is probed. */
+export interface ProbedLink extends Pick<LinkEntry, 'ifindex' | 'mac' | 'ownMac'> {
+  readonly source: Address
+  /** The last probes were answered, so the gateway may use the link in the other direction. */
+  readonly isAnswered: boolean
+}
+
+type Tables = Pick<Datapath['tables'], 'liveness' | 'probed_gateways' | 'links'>
 
 interface ProberParts {
   readonly tables: {
     readonly liveness: Pick<Tables['liveness'], 'get' | 'set'>
+    readonly links: Pick<Tables['links'], 'get'>
     readonly probed_gateways: Pick<Tables['probed_gateways'], 'get' | 'set' | 'delete' | 'entries'>
   }
   readonly flags: Int32Array
@@ -94,7 +106,7 @@ export class Prober {
   }
 
   #apply(effect: ProberEffect): void {
-    const { tables, transport, report } = this.#parts
+    const { tables, report } = this.#parts
     switch (effect.kind) {
       case 'liveness':
         tables.liveness.set(0, {
@@ -103,7 +115,7 @@ export class Prober {
         })
         return
       case 'probe':
-        for (const node of effect.nodes) transport.send(node)
+        for (const node of effect.nodes) this.#probe(node)
         return
       case 'askLink':
         if (this.#link?.ask(effect.node)) this.#step({ kind: 'linkAsked' })
@@ -120,6 +132,15 @@ export class Prober {
       case 'report':
         report(effect.report)
     }
+  }
+
+  #probe(node: Address): void {
+    const { tables, transport, nowNs } = this.#parts
+    transport.send(node)
+    const link = tables.links.get(node)
+    if (link?.probeSource === undefined) return
+    const isAnswered = link.answeredNs + timing.silenceNs > nowNs()
+    transport.sendByLink({ ...link, source: link.probeSource, isAnswered })
   }
 
   #openLink(link: LinkEnd | undefined): void {

@@ -5,7 +5,9 @@ import { Table } from '../../../datapath/maps/table.ts'
 import { tableCodecs } from '../../../datapath/tables/table-codecs.ts'
 import { LinkQuestions } from '../../../linux/arp.ts'
 import { Datagrams } from '../../../linux/datagrams.ts'
+import { Frames } from '../../../linux/frames.ts'
 import { probeFrame } from './frame.ts'
+import { linkProbeFrame } from './link-probe.ts'
 import type { ToProber } from './messages.ts'
 import { Prober } from './prober.ts'
 import type { ProberThreadData } from './prober-thread.ts'
@@ -22,6 +24,14 @@ const btf = readBtf(objectFile)
 const codecs = tableCodecs(btf)
 const frame = probeFrame(btf.enumeration('tunnel').get('TUNNEL_PROBE') ?? 0)
 const datagrams = new Datagrams(tunnelPort)
+const frames = new Frames()
+const linkProbe = (name: string): number =>
+  btf.enumeration('link_probe').get(name) ?? fail(`no ${name} in the object file`)
+const ports = {
+  destination: linkProbe('LINK_PROBE_PORT'),
+  unanswered: linkProbe('LINK_PROBE_UNANSWERED'),
+  answered: linkProbe('LINK_PROBE_ANSWERED'),
+}
 
 function fail(message: string): never {
   throw new Error(message)
@@ -30,6 +40,7 @@ function fail(message: string): never {
 const prober = new Prober({
   tables: {
     liveness: new Table(maps.liveness, codecs.liveness.key, codecs.liveness.value),
+    links: new Table(maps.links, codecs.links.key, codecs.links.value),
     probed_gateways: new Table(
       maps.probed_gateways,
       codecs.probed_gateways.key,
@@ -39,6 +50,10 @@ const prober = new Prober({
   flags: new Int32Array(flags),
   transport: {
     send: (node) => datagrams.send(frame, node),
+    sendByLink: ({ ifindex, isAnswered, ...link }) => {
+      const sourcePort = isAnswered ? ports.answered : ports.unanswered
+      frames.send(linkProbeFrame({ ...link, sourcePort, destinationPort: ports.destination }), ifindex)
+    },
     keepOnly: (nodes) => datagrams.keepOnly(nodes),
     openLink: (end) => new LinkQuestions(end),
   },
