@@ -52,10 +52,14 @@ static __noinline enum verdict answer_link_probe(struct __sk_buff *skb, const st
 	return bpf_redirect(link->ifindex, 0) == TC_ACT_REDIRECT ? SENT_PROBE_ANSWER : DROP_INTERNAL;
 }
 
+/* A gateway that answers by one of both paths is reachable. */
 static __always_inline enum verdict note_link_answer(const struct address *node)
 {
+	struct probed_gateway *gateway = bpf_map_lookup_elem(&probed_gateways, node);
 	struct link *link = bpf_map_lookup_elem(&links, node);
 
+	if (gateway)
+		gateway->answered_ns = now_ns();
 	if (link)
 		link->answered_ns = now_ns();
 	return TAKEN_PROBE_ANSWER;

@@ -5,6 +5,7 @@ import { findDevice } from '../../src/linux/devices.ts'
 import { Netlink } from '../../src/linux/netlink.ts'
 import { macBytes } from '../../src/net/mac.ts'
 import { dissect } from './dissect.ts'
+import { established } from './flows.ts'
 import {
   type NodeUnderTest,
   openNode,
@@ -152,13 +153,10 @@ describe('nodes that share a link send each other translated packets without a t
     test('and leaves a frame for another host alone', () =>
       assert.equal(fromLink(outward(slot2Port), node2.mac, stranger).verdict, 'PASS_NOT_OURS'))
 
-    test('and sends it back into the cluster if it is for a pod’s port', () => {
-      const ours = ipv4('10.244.1.7', '198.51.100.9').tcp(40000, 443, syn)
-      const port = dissect(fromPod(ours).out).sourcePort ?? 0
-      assert.equal(
-        fromLink(ipv4('172.18.0.43', '172.18.0.43').tcp(slot2Port, port, syn), node2.mac).verdict,
-        'DROP_NO_MAPPING',
-      )
+    test('and turns it back if it is for a pod’s port', () => {
+      established({ egressIp: '172.18.0.43', destination: '172.18.0.43', destinationPort: slot2Port })(node)
+      const packet = ipv4('172.18.0.43', '172.18.0.43').tcp(slot2Port, ourPorts.first, { flags: ['ACK'] })
+      assert.equal(fromLink(packet, node2.mac).verdict, 'SENT_TO_POD')
     })
 
     test('a node’s own packets to this node are the stack’s, also from an address that is an egress IP', () =>
@@ -252,6 +250,13 @@ describe('nodes that share a link send each other translated packets without a t
       const answer = ipv4(placeholder, '172.18.0.42').udp(probePort, probePort)
       assert.equal(fromLink(answer, node2.mac).verdict, 'TAKEN_PROBE_ANSWER')
       assert.equal(isAnswered(node2), true)
+    })
+
+    test('that was answered shows that the gateway is reachable, although the tunnel is silent', () => {
+      const { probed_gateways: probed } = node.datapath.tables
+      probed.set(node2.address, { answered_ns: 1n, refused_ns: 0n, flapping_until_ns: 0n })
+      fromLink(ipv4(placeholder, '172.18.0.42').udp(probePort, probePort), node2.mac)
+      assert.ok((probed.get(node2.address)?.answered_ns ?? 0n) > 1n)
     })
   })
 })

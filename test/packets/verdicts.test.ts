@@ -30,6 +30,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   SENT_PORT_REFUSAL: 'shared-address',
   SENT_PROBE_ANSWER: 'from-overlay-probe',
   SENT_THROUGH_STACK: 'forward-by-stack',
+  SENT_TO_HOLDER_BY_LINK: 'by-link',
+  SENT_TO_OWNER_BY_LINK: 'by-link',
   TAKEN_PROBE_ANSWER: 'from-overlay-probe',
 }
 

@@ -25,6 +25,7 @@ import type {
   EgressView,
 } from './local-api.ts'
 import { createMetrics, type Observed } from './metrics.ts'
+import { describePaths } from './paths.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
 import { describeDrop, describeStatus } from './views.ts'
@@ -72,10 +73,19 @@ export class AgentApi implements LocalApi {
       tables: snapshot.decided?.tables,
       overlay: snapshot.decided?.applied.overlay,
       tunnelPort: configuration.tunnelPort,
+      paths: this.#paths(snapshot),
       attachments: snapshot.attachments,
       datapath,
       problems: this.#problems(snapshot),
     })
+  }
+
+  #paths({ failover, decided }: Snapshot): AgentStatus['paths'] | undefined {
+    const { configuration, datapath, clock } = this.#options
+    if (!configuration.usesLinks || decided === undefined) return undefined
+    const { links } = datapath.tables
+    const gateways = failover.gateways.keys()
+    return describePaths(gateways, decided.tables.nodes, (node) => links.get(node), clock.monotonicNs())
   }
 
   #problems(snapshot: Snapshot): readonly string[] {

@@ -29,6 +29,8 @@ export interface AgentStatus {
   readonly masquerading: { readonly ipv4: boolean; readonly ipv6: boolean }
   readonly slot: number | undefined
   readonly tunnel: { readonly device: string; readonly port: number; readonly mtu: number }
+  /** With egressPath=auto, for each gateway that this node probes. Absent: the tunnel, to all of them. */
+  readonly paths?: readonly GatewayPath[]
   readonly counts: {
     readonly pods: number
     readonly policies: number
@@ -51,6 +53,15 @@ export interface AgentStatus {
   }[]
   /** Problems of this node, one sentence each with the remedy. Empty if there are none. */
   readonly problems: readonly string[]
+}
+
+/** How packets get to a gateway. */
+export interface GatewayPath {
+  /** The gateway's name. */
+  readonly node: string
+  readonly path: 'link' | 'tunnel'
+  /** Why not by the link. */
+  readonly reason?: string
 }
 
 export interface DeviceStatus {

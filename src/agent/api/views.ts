@@ -51,6 +51,7 @@ interface StatusParts {
   readonly tables: Tables | undefined
   readonly overlay: Overlay | undefined
   readonly tunnelPort: number
+  readonly paths: AgentStatus['paths'] | undefined
   readonly attachments: readonly Attachment[]
   readonly datapath: Datapath
   readonly problems: readonly string[]
@@ -77,6 +78,7 @@ export function describeStatus(parts: StatusParts): AgentStatus {
     },
     slot: tables?.self.slot,
     tunnel: { device: overlayName, port: parts.tunnelPort, mtu: overlay?.mtu ?? 0 },
+    ...(parts.paths === undefined ? {} : { paths: parts.paths }),
     counts: {
       pods: parts.attachments.length,
       policies: tables?.policies.size ?? 0,

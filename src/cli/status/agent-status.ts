@@ -1,4 +1,4 @@
-import type { AgentStatus, DeviceStatus } from '../../agent/api/local-api.ts'
+import type { AgentStatus, DeviceStatus, GatewayPath } from '../../agent/api/local-api.ts'
 
 /** The status of one agent, in the format of `cilium status`. Lines about features that Sallyport does not have say so. */
 export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<string, string>>): string {
@@ -21,6 +21,7 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
     ],
     ['Slot:', slot === undefined ? 'none yet' : String(slot)],
     ['Tunnel:', `vxlan   [${tunnel.device}]   port ${tunnel.port}, MTU ${tunnel.mtu}`],
+    ...(status.paths === undefined ? [] : [['Path to gateways:', describePaths(status.paths)] as const]),
     ['Nodes:', String(counts.nodes)],
     ['Pods:', String(counts.pods)],
     ['Mappings:', String(counts.mappings)],
@@ -53,4 +54,17 @@ function describeHealth({ isReady, problems }: AgentStatus): string {
 function describeDrops({ drops }: AgentStatus): string {
   if (drops.length === 0) return 'none'
   return `${drops.reduce((sum, { packets }) => sum + packets, 0)} since the datapath was loaded`
+}
+
+/** `by the link: a, b; through the tunnel: c (it is not on a link of this node)` */
+function describePaths(paths: readonly GatewayPath[]): string {
+  const byLink = paths.filter(({ path }) => path === 'link').map(({ node }) => node)
+  const byTunnel = paths
+    .filter(({ path }) => path === 'tunnel')
+    .map(({ node, reason }) => `${node} (${reason})`)
+  const parts = [
+    ...(byLink.length === 0 ? [] : [`by the link: ${byLink.join(', ')}`]),
+    ...(byTunnel.length === 0 ? [] : [`through the tunnel: ${byTunnel.join(', ')}`]),
+  ]
+  return parts.join('; ') || 'this node uses no other gateway'
 }

@@ -34,7 +34,7 @@ export interface ProbeTransport {
 }
 
 /** A link to a gateway that is probed. */
-export interface ProbedLink extends Pick<LinkEntry, 'ifindex' | 'mac' | 'ownMac'> {
+interface ProbedLink extends Pick<LinkEntry, 'ifindex' | 'mac' | 'ownMac'> {
   readonly source: Address
   /** The last probes were answered, so the gateway may use the link in the other direction. */
   readonly isAnswered: boolean
