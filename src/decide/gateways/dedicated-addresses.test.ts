@@ -43,7 +43,7 @@ describe('in chained mode', () => {
     assert.deepEqual(answer(byDefaultRoute), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 'p' })
     assert.match(
       complaint(byDefaultRoute) ?? '',
-      /Interface eth0 of node worker3 has only the node's own address .* needs kernel 6\.1 or later.* Add another address to the node\.$/,
+      /Interface eth0 of node worker3 has only the node's own address .* Either add another address to the interface\. Or .* needs egressGateway\.gatewayForwarding=fast, kernel 6\.1 or later.*starts\.$/,
     )
     const byAddress = leaves({ nodeSelector, egressIP: '172.18.0.4' })
     assert.deepEqual(answer(byAddress), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 'p' })
