@@ -71,7 +71,7 @@ const volatile __u32 services_by_stack = 0;
 
 /*
  * 1: this node hands translated packets that leave here to the stack, so that its rules apply (nftables, IPsec, ip rule).
- * 0: it sends them out by the kernel's routes, past these rules.
+ * 0: it sends them out by the kernel's routes, and these rules do not apply.
  */
 const volatile __u32 forward_by_stack = 0;
 

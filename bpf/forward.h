@@ -21,7 +21,7 @@ static __always_inline long write_macs(struct __sk_buff *skb, const __u8 *destin
 }
 
 /*
- * Straight into the pod's namespace, past the backlog queue; the kernel allows that only for a packet that comes in. The
+ * Straight into the pod's namespace, without the backlog queue; the kernel allows that only for a packet that comes in. The
  * packet still has the type that the device it came by gave it, which may be "for another host".
  */
 static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet *packet, const struct pod *pod)

@@ -15,7 +15,7 @@ static __always_inline enum verdict read_from_world(struct __sk_buff *skb, struc
 	return is_from_stack(skb) ? read_from_stack(packet) : CONTINUE;
 }
 
-/* On a gateway nearly every other packet comes by the tunnel, and its outer packet passes here first. */
+/* On a gateway nearly every other packet comes by the tunnel, and its outer packet comes here first. */
 static __always_inline enum verdict pass_tunnel_packet(const struct packet *packet)
 {
 	struct self *own = this_node();

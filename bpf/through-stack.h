@@ -5,8 +5,8 @@
  *   from_pod, from_overlay ── device for forwarding ── the stack's rules ── to_world ── world
  *
  * The packets enter by a device of their own. It accepts this node's own addresses as a source, and an nftables chain of the
- * agent keeps connection tracking away, so that no rule translates the packets a second time. The replies do not pass the
- * stack, so tracking would call the packets invalid, too.
+ * agent keeps connection tracking away, so that no rule translates the packets a second time. The replies do not go
+ * through the stack, so tracking would call the packets invalid, too.
  *
  * The stack tells the sender what it cannot forward: the egress IP, which is the node's own address. from_world takes these
  * ICMP errors from the loopback device.

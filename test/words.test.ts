@@ -81,6 +81,12 @@ test('replaced words are found, also across a line break, and their other meanin
     'The list begins anew.',
     'This sender is no node of the cluster.',
     'Who can answer ARP takes the address.',
+    'Packets pass by nftables rules.',
+    'Packets pass it by.',
+    'It sends them out past its own rules.',
+    'Replies do not pass the stack.',
+    'Interface eth1 is down. Set it up.',
+    'A device that is never set up',
   ]
   const right = [
     'There is no gateway.',
@@ -88,6 +94,9 @@ test('replaced words are found, also across a line break, and their other meanin
     'the well-known label',
     'the other node’s address',
     'Who answers for it now?',
+    'Packets go through the stack.',
+    'It was so in the past.',
+    'Kubernetes sets up the cluster.',
   ]
   assert.deepEqual(
     wrong.filter((text) => findReplaced(text).length === 0),

@@ -62,7 +62,7 @@ interface ObservationOptions {
   }
   /** Unless they are bypassed. Then the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
-  /** In chained mode, where a Service may lead out of the cluster past the policies. */
+  /** In chained mode, where kube-proxy may send packets for a Service out of the cluster, so that no policy applies. */
   readonly watchesServices: boolean
 }
 

@@ -83,7 +83,7 @@ test('a tun device with an address is reported as one that egress IPs cannot use
   assert.deepEqual([tun?.name, tun?.problem], ['tun0', 'NoEthernetHeader'])
 })
 
-test('a program that is not in its place, and rules that packets pass by, are conditions of the node', () => {
+test('a program that is not in its place, and rules that do not apply to egress traffic, are conditions of the node', () => {
   const known = {
     node: undefined,
     interfaces: [],

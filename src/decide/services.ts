@@ -15,7 +15,7 @@ const untranslatable = { port: 0, protocol: 0 } as const
 
 /**
  * The ports of Services with an endpoint outside the cluster, in chained mode. kube-proxy would translate them in the stack,
- * past the policies. Endpoints inside the cluster are not listed, because no policy applies to them.
+ * where no policy applies. Endpoints inside the cluster are not listed, because no policy applies to them.
  */
 export function resolveServices(
   { world, policies }: Context,

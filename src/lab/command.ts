@@ -30,7 +30,7 @@ Joining a cluster:
 
 const examples = `
 Examples:
-  sallyport lab demo                         start a lab, run the whole walkthrough in it, and remove the lab
+  sallyport lab demo                         start a lab, show an egress gateway in it, and remove the lab
   sallyport lab up && sallyport lab shell    start a lab and open a shell in it, with kubectl, docker and cilium
   sallyport lab exec kubectl get nodes       run one command in the lab
   sallyport lab up --kubeconfig ~/kind.yaml  add nodes on this machine to an existing cluster
@@ -66,7 +66,7 @@ export function labCommand(): Command {
     })
   lab
     .command('demo')
-    .description('run the walkthrough of an egress gateway, command by command, and check every answer')
+    .description('show an egress gateway in a lab, command by command, and check every answer')
     .action(async () => {
       process.exitCode = await runDemo(print)
     })
@@ -141,7 +141,7 @@ async function up({
 
 function addShell(lab: Command): void {
   named(lab, 'shell')
-    .description('open a shell in the lab, where the commands of the walkthrough work unchanged')
+    .description('open a shell in the lab, where the commands that "lab demo" prints work unchanged')
     .action(({ name }: { name: string }) => {
       process.exitCode = openShell(requireLab(name))
     })

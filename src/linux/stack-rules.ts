@@ -4,7 +4,7 @@ import { Netlink } from './netlink.ts'
 import { decodeAttributes, eachAttribute, textOf } from './netlink-message.ts'
 import { fromKernelBytes } from './network-address.ts'
 
-/** A chain of nftables at a hook that packets of other hosts pass when the stack forwards them. */
+/** A chain of nftables at a hook that packets of other hosts go through when the stack forwards them. */
 interface ForwardingChain {
   readonly table: string
   readonly name: string

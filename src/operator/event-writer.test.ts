@@ -31,7 +31,7 @@ test('an Event is about the policy that changed, and names its nodes', () => {
   })
   of.notePolicies([change(['172.18.0.4', '172.18.0.3', '172.18.0.5'], [])], statuses, any.nodes, 0)
   assert.deepEqual(told, [
-    'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it.',
+    'IsovalentEgressGatewayPolicy p uid-of-p GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
   ])
 })
 

@@ -90,7 +90,7 @@ function chainedTo(plugin: OtherPlugin): void {
       )
   })
 
-  test('a Service that leads to the outpost is no way past the policy', async () => {
+  test('a Service that leads to the outpost does not let a pod avoid its policy', async () => {
     await run(outsideService)
     const rules = `table ip services {
   chain prerouting { type nat hook prerouting priority dstnat; ip daddr 10.96.0.77 tcp dport 80 dnat to 172.18.0.7:8000; }

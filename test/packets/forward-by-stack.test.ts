@@ -212,7 +212,7 @@ describe('a gateway whose stack forwards translated packets', { skip }, () => {
   })
 
   for (const family of [4, 6] as const)
-    test(`what comes through a real tunnel passes the stack’s rules, in IPv${family}`, async () => {
+    test(`what comes through a real tunnel goes through the stack’s rules, in IPv${family}`, async () => {
       using netlink = new Netlink()
       createVxlan(netlink, { name: 'tunnel', mtu: 1450, mac: mac.overlay, port: 8472 })
       const index = findDevice(netlink, 'tunnel')?.index ?? 0

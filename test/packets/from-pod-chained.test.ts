@@ -48,7 +48,7 @@ describe('a packet leaves a pod that another plugin has wired', { skip }, () => 
     assert.ok(sourcePort >= ourPorts.first && sourcePort <= ourPorts.last, `${sourcePort}`)
   })
 
-  test('its answers are handed into the pod, past the stack', () => {
+  test('its answers are handed into the pod, without the stack', () => {
     established()(node)
     const answer = ipv4('203.0.113.9', '172.18.0.42').tcp(443, ourPorts.first, ack)
     assert.equal(send(node, 'from_world', node.devices.pod7, answer).verdict, 'SENT_TO_POD')

@@ -35,7 +35,7 @@ describe('kube-proxy translates Services in the stack', { skip }, () => {
   const fromNode = (packet: Buffer): Journey =>
     send(node, 'from_overlay', node.devices.world, packet, overTunnel)
 
-  test('what goes to a pod passes the stack on its way, which may know it as an answer of a Service', () => {
+  test('what goes to a pod goes through the stack on its way, which may know it as an answer of a Service', () => {
     for (const [source, destinations] of [
       ['10.244.1.7', ['10.244.1.8', '10.244.2.9', '172.18.0.3', '172.18.0.4', '10.96.0.10']],
       ['fd00:1::7', ['fd00:1::8', 'fd00:2::9']],
@@ -49,7 +49,7 @@ describe('kube-proxy translates Services in the stack', { skip }, () => {
       }
   })
 
-  test('what comes out of the tunnel for a pod passes the stack', () => {
+  test('what comes out of the tunnel for a pod goes through the stack', () => {
     const packet = ipv4('10.244.2.9', '10.244.1.7').tcp(8080, 40000, ack)
     const journey = fromNode(packet)
     assert.equal(journey.verdict, 'PASS_TO_STACK')

@@ -42,6 +42,13 @@ const replacedWords: readonly (readonly [pattern: RegExp, instead: string])[] = 
   [/\bspeaks? again\b|\bspoken of\b/i, 'answer again; report'],
   [/\b(?:his|her) own\b/i, 'its own'],
   [/\bway\b[^.]{0,12}\bgoes wrong\b/i, 'fails'],
+  [/\bpass(?:es|ed|ing)? (?:\w+ )?by\b/i, 'rules do not apply to packets; packets go through a device'],
+  [/(?<!\b(?:in|the) )\bpast\b/i, 'rules do not apply to packets; without the stack'],
+  [/\bpass(?:es|ed|ing)? (?:the|its|their) (?:network )?stack\b/i, 'go through the stack'],
+  [
+    /\bset (?:it|them) up\b|\b(?:device|interface)s? [^.]{0,20}\bset up\b/i,
+    'bring it up: ip link set dev IFACE up',
+  ],
 ]
 
 /** `"nobody": name the actor`, for every replaced word of a text. */

@@ -8,6 +8,8 @@ interface DropReason {
 }
 
 const report = 'report this as a bug, with the output of "sallyport drops"'
+const askBothNodes =
+  'run "sallyport status" in the agents’ pods of both nodes, and report it as a bug if they show no problem'
 
 export const dropReasons: Readonly<Record<string, DropReason>> = {
   DROP_MALFORMED: { text: 'Invalid packet', remedy: 'find the sender of truncated or impossible packets' },
@@ -21,7 +23,8 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_UNKNOWN_NODE: {
     text: 'Tunnel packet from an address that is not a cluster node',
-    remedy: "compare the nodes' InternalIPs with the addresses that they send from",
+    remedy:
+      "compare the nodes' InternalIPs with the addresses that they send from. If a node sends from another address, correct the kubelet's --node-ip, or remove the NAT between the nodes",
   },
   DROP_UNKNOWN_TUNNEL: {
     text: 'Unknown tunnel identifier (VNI)',
@@ -29,7 +32,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_NOT_A_LOCAL_POD: {
     text: 'Tunnel packet for a pod that is not on this node',
-    remedy: 'none needed if the pod was just deleted',
+    remedy: `none needed if the pod was just deleted; if this lasts, ${askBothNodes}`,
   },
   DROP_NO_GATEWAY: {
     text: 'No egress gateway found',
@@ -59,7 +62,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_NO_MAPPING: {
     text: 'No mapping for this flow',
-    remedy: 'none needed if the flow has ended or expired',
+    remedy: `none needed if the flow has ended, or if an outside host scans the ports of an egress IP. If open connections break, ${askBothNodes}`,
   },
   DROP_UNSUPPORTED_PROTOCOL: {
     text: 'Unsupported protocol for NAT masquerade',
@@ -80,7 +83,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_LOOP: {
     text: 'Forwarding loop between two nodes',
-    remedy: 'wait until both nodes know the same leases',
+    remedy: `wait until both nodes know the same leases; if this lasts, ${askBothNodes}`,
   },
   DROP_POLICY_INVALID: {
     text: 'Policy cannot be honoured',
@@ -110,8 +113,7 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_ADDRESS_CHANGED: {
     text: 'Source address changed on the gateway',
-    remedy:
-      'exclude packets that come by device sallyport-fwd from the rule of the node that changes their source address',
+    remedy: 'a rule on the gateway changes the source address: add iifname != "sallyport-fwd" to that rule',
   },
   DROP_POD_LIMIT: {
     text: 'Pod has too many connections',

@@ -14,7 +14,7 @@ export interface WantedHook extends Place {
 
 /** What was wrong with attached programs, one sentence each. */
 export interface HookFindings {
-  /** Other programs occupy the place, so packets pass the device without our program. This lasts until they give it up. */
+  /** Other programs occupy the place, so packets go through the device without our program. This lasts until they give it up. */
   readonly problems: readonly string[]
   /** Repaired faults. Before the repair, packets may have passed without our program. */
   readonly repairs: readonly string[]

@@ -21,7 +21,7 @@ export function addNodeCommands(program: Command): void {
     .action(listTables)
   const egress = program
     .command('egress')
-    .description('show which pods use which egress IP, or end what is left of one that no policy uses')
+    .description('show which pods use which egress IP, or release an egress IP that no policy uses any more')
   addRelease(egress)
   egress
     .command('list')

@@ -11,7 +11,7 @@ import { judgeServices } from './services.ts'
 /** The settings of an install that preflight checks against the cluster. */
 export interface PlannedInstall {
   readonly isChained: boolean
-  /** Stand-alone, and what goes to pods passes through the stack. */
+  /** Stand-alone, and packets to pods go through the stack. */
   readonly servicesByStack: boolean
   readonly stackCIDRs: readonly Prefix[]
   /** A UDP port. */

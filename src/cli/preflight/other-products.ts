@@ -45,7 +45,7 @@ export function judgeOtherProducts(
   ]
 }
 
-/** kube-proxy translates Services in the node's stack, so pods reach them only if their packets pass through it. */
+/** kube-proxy translates Services in the node's stack, so pods reach them only if their packets go through it. */
 function judgeProxy(
   daemonSets: readonly string[],
   { isChained, isStackUsed }: { readonly isChained: boolean; readonly isStackUsed: boolean },
@@ -56,7 +56,7 @@ function judgeProxy(
     return [
       {
         level: 'problem',
-        what: 'kube-proxy handles Services here, but with this value of kubeProxyReplacement packets pass it by, so pods have no Services and no DNS',
+        what: 'kube-proxy handles Services here, but with this value of kubeProxyReplacement its rules do not apply to packets of pods, so pods have no Services and no DNS',
         remedy: 'leave Services to kube-proxy: --set kubeProxyReplacement=false',
       },
     ]

@@ -113,7 +113,7 @@ function hasClsact({ ifindex }: Place): boolean {
 function taken(place: Place, { name }: NamedProgram, rivals: readonly Filter[]): HookTaken {
   const theirs = rivals.map((filter) => filter.name).join(', ')
   return new HookTaken(
-    `${describePlace('attach', name, place)}: filters of another program (${theirs}) have priority ${priority}, which ${name} needs. Give them a later priority.`,
+    `${describePlace('attach', name, place)}: filters of another program (${theirs}) have priority ${priority}, which ${name} needs. Give them a larger priority number, so that they run after it: tc filter add … prio ${priority + 1} …`,
   )
 }
 

@@ -6,7 +6,7 @@ export interface Place {
 
 export type Direction = 'ingress' | 'egress'
 
-/** A program, or a filter of another kind, that packets pass at a place. */
+/** A program, or a filter of another kind, that packets go through at a place. */
 export interface AttachedProgram {
   /** The eBPF program's name in the kernel. For a filter that is not an eBPF program, the filter's kind. */
   readonly name: string

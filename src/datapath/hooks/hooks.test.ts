@@ -140,7 +140,7 @@ describe('programs on a device', { skip }, () => {
       () => hooks.attach(program, load(program, unspecified), ifindex, 'ingress'),
       (error) =>
         error instanceof HookTaken &&
-        /\(theirs\) have priority 1.*Give them a later priority/.test(error.message),
+        /\(theirs\) have priority 1.*Give them a larger priority number, .* prio 2/.test(error.message),
     )
     const left = clsact.list({ ifindex, direction: 'ingress' })
     assert.deepEqual(

@@ -128,7 +128,7 @@ const selfFields = (btf: Btf) =>
     overlayIfindex: u32,
     /** The largest inner IP packet that fits into the tunnel without fragmentation. */
     tunnelMtu: u32,
-    /** 0: translated packets do not pass the stack. */
+    /** 0: translated packets do not go through the stack. */
     forwardIfindex: u32,
     overlayMac: mac,
   })

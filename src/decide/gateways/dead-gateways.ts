@@ -13,6 +13,14 @@ interface DeadGateway {
   readonly isAnswered: boolean
 }
 
+/** What to do about an unhealthy gateway. */
+export function gatewayChecks(name: string): string {
+  return `Check that Node ${name} is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.`
+}
+
+const secondGateway =
+  ' Or label a second node on the same layer-2 network, which then takes the egress IP over.'
+
 /** An unhealthy gateway stays the pod's gateway. A successor on the same link answers for its egress IP. */
 function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders): readonly DeadGateway[] {
   if (policy.spread === 'all') return []
@@ -26,12 +34,14 @@ function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders
     )
     return [...bySuccessor].map(([successor, addresses]) => {
       const those = addresses.join(' and ')
+      const canHaveSuccessor =
+        successor === undefined && !addresses.some((each) => gateway.node.internalIPs.includes(each))
       const who =
         successor === undefined
           ? `No other gateway can answer for egress IP ${those}, so its connections wait.`
-          : `${successor} answers for egress IP ${those}.`
+          : `Node ${successor} answers for egress IP ${those}.`
       return {
-        message: `Gateway ${gateway.node.name} is not healthy. ${who}`,
+        message: `Gateway ${gateway.node.name} is not healthy. ${who} ${gatewayChecks(gateway.node.name)}${canHaveSuccessor ? secondGateway : ''}`,
         isAnswered: successor !== undefined,
       }
     })

@@ -43,11 +43,14 @@ describe('in chained mode', () => {
     assert.deepEqual(answer(byDefaultRoute), { action: 'drop', reason: 'DROP_NO_EGRESS_IP', policy: 'p' })
     assert.match(
       complaint(byDefaultRoute) ?? '',
-      /Interface eth0 of node worker3 has only the node's own address .* needs kernel 6\.1 or later.* Add another address to the node\.$/,
+      /Interface eth0 of node worker3 has only the node's own address .* Either add another address to the interface\. Or .* needs egressGateway\.gatewayForwarding=fast, kernel 6\.1 or later.*starts\.$/,
     )
     const byAddress = leaves({ nodeSelector, egressIP: '172.18.0.4' })
     assert.deepEqual(answer(byAddress), { action: 'drop', reason: 'DROP_POLICY_INVALID', policy: 'p' })
-    assert.match(complaint(byAddress) ?? '', /172\.18\.0\.4 is node worker3's own address/)
+    assert.match(
+      complaint(byAddress) ?? '',
+      /172\.18\.0\.4 is node worker3's own address.* Either add another address to the node and set egressIP to it\. Or /,
+    )
   })
 
   /** The gateways keep the ports of their stacks and those of flows apart. */

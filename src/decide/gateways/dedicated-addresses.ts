@@ -47,9 +47,9 @@ function stackAddresses(world: Given): ReadonlyMap<Address, string> {
   )
 }
 
-/** Why a node does not share its address, and what to do. */
+/** What a node needs to share its own address. */
 export const sharingNeeds =
-  'kernel 6.1 or later, with nf_conntrack and nf_nat loaded before the agent starts. Add another address to the node'
+  'egressGateway.gatewayForwarding=fast, kernel 6.1 or later, and the kernel modules nf_conntrack and nf_nat, loaded before the agent starts'
 
 /** A given egress IP that is the stack's alone is a user's mistake; what such a policy selects is dropped. */
 export function withDedicatedAddresses(policies: readonly Policy[], world: Given): readonly Policy[] {
@@ -60,7 +60,7 @@ export function withDedicatedAddresses(policies: readonly Policy[], world: Given
       const owner = choice.by === 'address' ? ownerOf.get(choice.address) : undefined
       if (choice.by !== 'address' || owner === undefined) return []
       return [
-        `egressIP ${choice.address} is node ${owner}'s own address, which the other CNI plugin uses in chained mode. To share it, the node needs ${sharingNeeds} and set egressIP to it`,
+        `egressIP ${choice.address} is node ${owner}'s own address, which the other CNI plugin uses in chained mode. Either add another address to the node and set egressIP to it. Or let the node share its own address, which needs ${sharingNeeds}`,
       ]
     })
     return problems.length === 0 ? policy : { ...policy, problems: [...policy.problems, ...problems] }

@@ -93,7 +93,7 @@ describe('a status says which interface carries no traffic', () => {
       nodes: alone.nodes.map((each) => (each.name === 'worker4' ? { ...each, labels: {} } : each)),
     })
     assert.deepEqual([ready?.status, ready?.reason], ['False', 'InterfaceDown'])
-    assert.match(ready?.message ?? '', /Sallyport drops the traffic/)
+    assert.match(ready?.message ?? '', /Bring it up: ip link set dev net0 up\. Sallyport drops the traffic/)
   })
   test('and that an interface without an Ethernet header cannot be used', () => {
     const { ready, unusable } = conditionsOf(gateways({ problem: 'NoEthernetHeader' }, link))

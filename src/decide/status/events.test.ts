@@ -204,7 +204,9 @@ describe('an Event reports', () => {
         name: 'that a gateway is not healthy',
         before: healthy(east, west),
         after: healthy(west),
-        expect: ['Warning GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it.'],
+        expect: [
+          'Warning GatewayUnhealthy: Gateway worker3 is not healthy. New connections avoid it. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
+        ],
       },
       {
         name: 'that it is back',
@@ -231,7 +233,7 @@ test('an Event reports a node without a slot', () => {
           type: 'Warning',
           reason: 'NoSlot',
           message:
-            'Node worker9 gets no ports, because all 512 slots are given. Traffic that policies select from its pods is dropped. Delete Nodes that no longer exist. The setting slots cannot change after the install.',
+            'Node worker9 gets no ports, because all 512 slots are given. Traffic that policies select from its pods is dropped. Delete the Node objects of machines that are gone: about four minutes later their slots are free. If all machines exist, the cluster needs more slots, a power of two. Changing them breaks all open connections through egress gateways: sallyport upgrade --force --set slots=N',
         },
       ],
     ],

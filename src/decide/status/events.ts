@@ -1,6 +1,7 @@
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { Condition } from '../../api/metadata.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
+import { gatewayChecks } from '../gateways/dead-gateways.ts'
 import type { SlotChange } from '../ports/slot-grants.ts'
 import { addressEvents } from './address-events.ts'
 
@@ -97,7 +98,7 @@ function outageEvents(before: StatusSeen, after: StatusSeen): readonly EventText
     : [{ type: 'Warning', reason: type, message: is.message }]
 }
 
-/** Which other host has an address of the pool: told anew if the host or the address changes. */
+/** Which other host has an address of the pool. Repeated if the host or the address changes. */
 function conflictEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
   const type = 'AddressConflict'
   const [was, is] = [before, after].map(({ conditions }) => conditions?.find((each) => each.type === type))
@@ -166,7 +167,7 @@ function healthEvents(
         (ip): EventText => ({
           type: 'Warning',
           reason: 'GatewayUnhealthy',
-          message: `Gateway ${name(ip)} is not healthy. New connections avoid it.`,
+          message: `Gateway ${name(ip)} is not healthy. New connections avoid it. ${gatewayChecks(name(ip))}`,
         }),
       ),
     ...[...are]
@@ -192,7 +193,7 @@ export function slotEvents(changes: readonly SlotChange[]): ReadonlyMap<string, 
               {
                 type: 'Warning',
                 reason: 'NoSlot',
-                message: `Node ${change.node} gets no ports, because ${change.reason}. Traffic that policies select from its pods is dropped. Delete Nodes that no longer exist. The setting slots cannot change after the install.`,
+                message: `Node ${change.node} gets no ports, because ${change.reason}. Traffic that policies select from its pods is dropped. Delete the Node objects of machines that are gone: about four minutes later their slots are free. If all machines exist, the cluster needs more slots, a power of two. Changing them breaks all open connections through egress gateways: sallyport upgrade --force --set slots=N`,
               },
             ] as const,
           ]

@@ -80,7 +80,7 @@ export function lingeringConditions(
   if (summary === undefined) return []
   const type = 'Lingering'
   const { connections, nodes } = summary
-  const remedy = `It goes after egressGateway.egressIPLingerTime. To end it now, run: sallyport egress release ${address}`
+  const remedy = `Nodes remove it when egressGateway.egressIPLingerTime has passed. To remove it now, which breaks its connections, run: sallyport egress release ${address}`
   if (connections === 0)
     return [
       {

@@ -31,7 +31,7 @@ export function nodeConditions(
   )
 }
 
-/** Packets pass such a device without our program. */
+/** Packets go through such a device without our program. */
 function hooks({ hookProblems }: NodeSeen): readonly TimelessCondition[] {
   if (hookProblems.length === 0) return []
   return [

@@ -10,10 +10,10 @@ const fast: StackUse = { rules: none, isGateway: true, forwardsByStack: false, s
 const say = (use: Partial<StackUse>): string[] =>
   stackConditions({ ...fast, ...use }).map(({ type, reason, message }) => `${type} ${reason}: ${message}`)
 
-test('a gateway says which of its rules egress traffic passes by', () => {
+test('a gateway says which of its rules do not apply to egress traffic', () => {
   assert.deepEqual(say({}), [])
   assert.deepEqual(say({ rules: { ...none, chains: [forward], routingRules: 2 } }), [
-    'RulesBypassed NodeRules: Egress traffic passes by these rules of the node: nftables chain forward of table site (hook forward), 2 of ip rule. To apply them, set egressGateway.gatewayForwarding=stack.',
+    'RulesBypassed NodeRules: These rules of the node do not apply to egress traffic: nftables chain forward of table site (hook forward), routing rules that match a mark or a port (of 2 in ip rule). To apply them, set egressGateway.gatewayForwarding=stack.',
   ])
 })
 
@@ -29,17 +29,17 @@ test('rules hold if the stack forwards, and on a node that forwards nothing ther
   assert.deepEqual(say({ rules, isGateway: false }), [])
 })
 
-test('a chain that drops what no rule accepts is named if packets of pods pass it', () => {
+test('a chain that drops what no rule accepts is named if packets of pods go through it', () => {
   const rules = { ...none, chains: [{ ...forward, drops: true }] }
   for (const use of [{ servicesByStack: true, isGateway: false }, { forwardsByStack: true }])
     assert.match(
       say({ rules, ...use }).join(),
-      /^ForwardingRestricted ForwardPolicyDrops: .* chain forward of table site drops what no rule accepts/,
+      /^ForwardingRestricted ForwardPolicyDrops: .* chain forward of table site drops packets that none of its rules accepts/,
     )
   assert.deepEqual(say({ rules, isGateway: false }), [])
 })
 
-test('a policy says that its traffic leaves in clear text past an IPsec policy of its gateway', () => {
+test('a policy says that its traffic leaves in clear text although its gateway has an IPsec policy', () => {
   const conditions = (destination: string, bypassedIPsec: string[]) => {
     const egressNodes = world().egressNodes.map((node) =>
       node.metadata.name === 'worker3' ? { ...node, status: { ...node.status, bypassedIPsec } } : node,

@@ -30,7 +30,7 @@ export interface StackUse {
 const remedy = 'To apply them, set egressGateway.gatewayForwarding=stack.'
 const maxNamed = 5
 
-/** What packets of pods pass by, and what stops those that the stack forwards. */
+/** Which rules do not apply to packets of pods, and which rules drop packets that the stack forwards. */
 export function stackConditions({ rules, ...use }: StackUse): readonly TimelessCondition[] {
   const bypassed = use.isGateway && !use.forwardsByStack ? describeBypass(rules) : []
   const drops = droppingChains(rules)
@@ -42,9 +42,12 @@ function describeBypass({ chains, ipsec, routingRules }: NodeRules): readonly Ti
   const type = 'RulesBypassed'
   const named = [
     ...chains.map(({ table, name, hook }) => `nftables chain ${name} of table ${table} (hook ${hook})`),
-    ...(routingRules === 0 ? [] : [`${routingRules} of ip rule`]),
+    ...(routingRules === 0
+      ? []
+      : [`routing rules that match a mark or a port (of ${routingRules} in ip rule)`]),
   ]
-  const others = named.length === 0 ? '' : `Egress traffic passes by these rules of the node: ${list(named)}.`
+  const others =
+    named.length === 0 ? '' : `These rules of the node do not apply to egress traffic: ${list(named)}.`
   if (ipsec.length > 0)
     return [
       {
@@ -64,12 +67,12 @@ function describeBypass({ chains, ipsec, routingRules }: NodeRules): readonly Ti
 }
 
 function describeStop(drops: readonly string[], use: Omit<StackUse, 'rules'>): TimelessCondition {
-  const what = use.servicesByStack ? 'Traffic of pods passes' : 'Egress traffic passes'
+  const what = use.servicesByStack ? 'Traffic of pods goes' : 'Egress traffic goes'
   return {
     type: 'ForwardingRestricted',
     status: 'True',
     reason: 'ForwardPolicyDrops',
-    message: `${what} the network stack of the node, where ${list(drops)} drops what no rule accepts. Check that its rules accept the addresses of pods${use.forwardsByStack ? ' and egress IPs' : ''}.`,
+    message: `${what} through the network stack of the node. There, ${list(drops)} drops packets that none of its rules accepts. Check that its rules accept the addresses of pods${use.forwardsByStack ? ' and egress IPs' : ''}.`,
   }
 }
 

@@ -234,7 +234,7 @@ describe('a policy’s status', () => {
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'GatewayUnhealthy=True AnotherAnswers: Gateway worker3 is not healthy. worker4 answers for egress IP 172.18.0.42 and fc00::42.',
+        'GatewayUnhealthy=True AnotherAnswers: Gateway worker3 is not healthy. Node worker4 answers for egress IP 172.18.0.42 and fc00::42. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
       ],
     },
     {
@@ -244,8 +244,8 @@ describe('a policy’s status', () => {
         nodes: withDead('worker3', 'worker4'),
       },
       expect: [
-        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait.',
-        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait.',
+        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel. Or label a second node on the same layer-2 network, which then takes the egress IP over.',
+        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel. Or label a second node on the same layer-2 network, which then takes the egress IP over.',
       ],
     },
     {
@@ -256,8 +256,8 @@ describe('a policy’s status', () => {
         nodes: withDead('worker3'),
       },
       expect: [
-        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait.',
-        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait.',
+        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
+        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
       ],
     },
     {

@@ -22,7 +22,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services, because Sallyport does not translate their addresses yet. The other words mean false. In chained mode this setting has no effect.',
+    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods goes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not go through the stack and is faster, but pods cannot reach Services, because Sallyport does not translate their addresses yet. The other words mean false. In chained mode this setting has no effect.',
   },
   {
     path: 'egressGateway.enabled',
@@ -64,7 +64,7 @@ export const processSettings = [
     key: 'excluded-ports',
     kind: 'portRanges',
     fallback: '30000-32767',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. Ports are excluded in blocks of 16. The default is the range of NodePorts. If you add to it, keep that range.',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range.',
   },
   {
     path: 'egressGateway.maxPortsPerPod',
@@ -80,7 +80,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'fast',
     choices: ['fast', 'stack'],
-    help: 'How a gateway forwards packets that have their egress IP. With fast, it sends them out by its routes, past its own nftables rules, IPsec policies and routing rules. With stack, its network stack forwards them, so that these rules apply to them. They see the egress IP as the source. It takes more of the gateway’s processor time.',
+    help: 'How a gateway forwards egress packets after their source is translated. With fast, only its routes apply: its nftables and iptables rules, its IPsec policies, and routing rules by mark or port do not. With stack, its network stack forwards the packets, so all these rules apply, and they see the egress IP as the source. This costs more of the gateway’s processor time.',
   },
   {
     path: 'egressGateway.egressPath',
@@ -143,7 +143,7 @@ export const processSettings = [
     key: 'devices',
     kind: 'list',
     fallback: '',
-    help: 'Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +, for example {eth+,net+}. By default, devices that have the node’s address or a default route.',
+    help: 'Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +, for example {eth+,net+}. By default, Sallyport uses the devices that have the node’s address or a default route.',
   },
   {
     path: 'tunnelProtocol',
@@ -194,7 +194,7 @@ export const processSettings = [
     isPowerOfTwo: true,
     costOfChange:
       'Every node then owns other ports of each egress IP, so all open connections through egress gateways break.',
-    help: 'Number of slots. Each node gets one slot, so use more slots than the cluster will ever have nodes. The floor of a slot is its equal share of the ports of every egress IP. A node uses its floor without a request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator. Do not change it after the install.',
+    help: 'Number of slots. Each node gets one slot, so use more slots than the cluster will ever have nodes. The floor of a slot is its equal share of the ports from 32768 on, of every egress IP: 64 ports with 512 slots. A node uses its floor without a request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator. Do not change it after the install.',
   },
   {
     path: 'stackCIDRs',

@@ -72,7 +72,7 @@ function explainNoAddress(
     choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
   )
   if (device !== undefined && isChained && device.addresses.length > 0)
-    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. To share it, the node needs ${sharingNeeds}.`
+    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. Either add another address to the interface. Or let the node share its own address, which needs ${sharingNeeds}.`
   return choice.by === 'interface'
     ? `Interface ${choice.name} of node ${name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.`
     : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`

@@ -12,10 +12,10 @@ interface Affected {
   readonly isServed: boolean
 }
 
-const texts: Readonly<Record<Outage['problem'], string>> = {
-  Down: 'is down. Set it up',
-  NoCarrier: 'has no carrier. Check its cable, or the other end of it',
-  NoEthernetHeader: 'has no Ethernet header, which Sallyport needs. Use another interface',
+const texts: Readonly<Record<Outage['problem'], (name: string) => string>> = {
+  Down: (name) => `is down. Bring it up: ip link set dev ${name} up`,
+  NoCarrier: () => 'has no carrier. Check its cable, or the other end of it',
+  NoEthernetHeader: () => 'has no Ethernet header, which Sallyport needs. Use another interface',
 }
 
 /** An interface without Ethernet headers is missing here. It has no egress IP, so the reason NoEgressIP reports it. */
@@ -30,7 +30,7 @@ function affectedGateways({ exits }: Served, orders: () => Orders): readonly Aff
     if (outage === undefined) return []
     const successors = successorsOf(gateway, orders).map((each) => names.get(each) ?? each)
     const isServed = hasOthers || successors.length > 0
-    const message = `Interface ${outage.interface} of node ${node.name} ${texts[outage.problem]}.`
+    const message = `Interface ${outage.interface} of node ${node.name} ${texts[outage.problem](outage.interface)}.`
     const { problem } = outage
     if (problem === 'NoEthernetHeader') return [{ problem, message, isServed }]
     return [{ problem, message: `${message} ${effectOf(successors, isServed)}`, isServed }]
