@@ -42,6 +42,7 @@ struct sweep_record *unused_sweep_record __attribute__((unused));
  */
 union shared_enums {
 	enum limits limits;
+	enum link_probe link_probe;
 	enum tunnel tunnel;
 	enum cluster_kind cluster_kind;
 	enum rule_action rule_action;

@@ -25,12 +25,10 @@ const codecs = tableCodecs(btf)
 const frame = probeFrame(btf.enumeration('tunnel').get('TUNNEL_PROBE') ?? 0)
 const datagrams = new Datagrams(tunnelPort)
 const frames = new Frames()
-const linkProbe = (name: string): number =>
-  btf.enumeration('link_probe').get(name) ?? fail(`no ${name} in the object file`)
 const ports = {
-  destination: linkProbe('LINK_PROBE_PORT'),
-  unanswered: linkProbe('LINK_PROBE_UNANSWERED'),
-  answered: linkProbe('LINK_PROBE_ANSWERED'),
+  destination: btf.constant('LINK_PROBE_PORT'),
+  unanswered: btf.constant('LINK_PROBE_UNANSWERED'),
+  answered: btf.constant('LINK_PROBE_ANSWERED'),
 }
 
 function fail(message: string): never {
