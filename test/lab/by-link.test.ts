@@ -45,7 +45,7 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
     assert.ok((await counted(gateway, 'SENT_TO_OWNER_BY_LINK')) > 0)
     assert.match(
       await run(`docker exec ${source} sallyport status`),
-      /Path to gateways +by the link: kind-worker3/,
+      /Path to gateways: +by the link: kind-worker3/,
     )
   })
 
