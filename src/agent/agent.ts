@@ -144,7 +144,7 @@ export class Agent {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    this.#lingering.restore(datapath.presentEgressIps(), clock.monotonicMs())
+    this.#lingering.restore(datapath.present('egress_ips'), clock.monotonicMs())
     this.#networkChanged()
     const stopResync = clock.every(resyncMs, () => {
       this.#stackRules = undefined
