@@ -28,6 +28,7 @@ import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
 import {
+  addressesWithoutRule,
   describeInterfaces,
   describeLingering,
   describeNode,
@@ -108,6 +109,7 @@ export class Agent {
       tables: datapath.tables,
       statePath: heldAddressesFile(stateDirectory),
       onChange: () => this.#networkChanged(),
+      hearsNothing: () => this.#observation.hearsNothing,
       relist: () => this.#observation.relist(),
       settle: () => this.#settle(),
     })
@@ -263,11 +265,9 @@ export class Agent {
 
   /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
-    const held = new Set(this.#failover.state.held.keys())
-    return describeInterfaces(
-      this.#devices.filter(({ kind }) => kind !== 'vxlan'),
-      held,
-    )
+    const devices = this.#devices.filter(({ kind }) => kind !== 'vxlan')
+    const unruled = addressesWithoutRule(devices, this.#stackRules, this.#options.configuration)
+    return describeInterfaces(devices, new Set(this.#failover.state.held.keys()), unruled)
   }
 
   async #report(): Promise<void> {

@@ -183,6 +183,20 @@ test('an upgrade and an install refuse to change what connections and pods depen
   assert.equal(back.code, 0, back.stderr)
 })
 
+test('an upgrade says that it keeps the default of an earlier version, and how to get the new one', async () => {
+  const refuse = ['--no-wait', '--set', 'cni.networkPolicies=refuse']
+  const chosen = await run('upgrade', ...refuse)
+  assert.doesNotMatch(chosen.stdout, /stays/)
+  const kept = await run('upgrade', '--no-wait')
+  assert.match(
+    kept.stdout,
+    /^cni\.networkPolicies stays refuse, which was the default of earlier versions\. The default is now enforce\. To use it, run the upgrade with --set cni\.networkPolicies=enforce\.$/m,
+  )
+  const moved = await run('upgrade', '--no-wait', '--set', 'cni.networkPolicies=enforce')
+  assert.equal(moved.code, 0, moved.stderr)
+  assert.doesNotMatch((await run('upgrade', '--no-wait')).stdout, /stays/)
+})
+
 test('an install creates an object again that was deleted by hand', async () => {
   await client.resource(apps('daemonsets')).delete('sallyport', { namespace: 'kube-system' })
   const { stdout } = await run('install', '--set', 'devices={eth+,net+}', '--set', 'mtu=1400')

@@ -22,13 +22,17 @@ interface StackRules {
   readonly ipsec: readonly Prefix[]
   /** Routing rules beside the kernel's own. */
   readonly routingRules: number
+  /** The source prefixes of those that have one. */
+  readonly routingSources: readonly Prefix[]
 }
 
 export function listStackRules(): StackRules {
+  const routingRules = ifSupported([], listRoutingRules)
   return {
     chains: ifSupported([], listForwardingChains),
     ipsec: ifSupported([], listIpsecDestinations),
-    routingRules: ifSupported(0, countRoutingRules),
+    routingRules: routingRules.length,
+    routingSources: routingRules.flatMap(({ source }) => source ?? []),
   }
 }
 
@@ -129,17 +133,23 @@ const priorities = new Map<number, number>([
   [32766, tables.main],
   [32767, tables.default],
 ])
-/** FRA_PRIORITY, in the attributes after struct fib_rule_hdr, whose fifth byte is the table. */
-const priorityAttribute = 6
+/** In struct fib_rule_hdr: the length of the source prefix, the table; and where its attributes begin. */
+const ruleAt = { sourceLength: 2, table: 4, attributes: 12 } as const
+/** FRA_SRC, FRA_PRIORITY */
+const routingAttribute = { source: 2, priority: 6 } as const
 
-function countRoutingRules(): number {
+function listRoutingRules(): { readonly source: Prefix | undefined }[] {
   using netlink = new Netlink()
   return [2, 10]
     .flatMap((family) =>
       netlink.dump('list routing rules', getRule, Buffer.from([family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
     )
-    .filter(({ payload }) => {
-      const priority = decodeAttributes(payload.subarray(12)).get(priorityAttribute)?.readUInt32LE(0) ?? 0
-      return priorities.get(priority) !== payload.readUInt8(4)
-    }).length
+    .flatMap(({ payload }) => {
+      const attributes = decodeAttributes(payload.subarray(ruleAt.attributes))
+      const priority = attributes.get(routingAttribute.priority)?.readUInt32LE(0) ?? 0
+      if (priorities.get(priority) === payload.readUInt8(ruleAt.table)) return []
+      const source = attributes.get(routingAttribute.source)
+      const length = payload.readUInt8(ruleAt.sourceLength)
+      return [{ source: source && parsePrefix(`${fromKernelBytes(source)}/${length}`) }]
+    })
 }

@@ -66,6 +66,7 @@ describe('on a real device', { skip }, () => {
       } as unknown as Datapath['tables'],
       netlink,
       machine: { ...linuxMachine, announce: () => {} },
+      hearsNothing: () => false,
       startProber: (options) => {
         report = options.report
         flags = options.flags
@@ -107,7 +108,7 @@ describe('on a real device', { skip }, () => {
     assert.equal(isOnDevice(), true)
     report(isReachable)
     nowMs += 5_000
-    next.dispatch({ kind: 'tick' })
+    next.dispatch({ kind: 'tick', hearsNothing: false })
     assert.equal(isOnDevice(), false)
   })
 
@@ -118,7 +119,7 @@ describe('on a real device', { skip }, () => {
     report(isUnreachable)
     report(isReachable)
     nowMs += 60_000
-    failover.dispatch({ kind: 'tick' })
+    failover.dispatch({ kind: 'tick', hearsNothing: false })
     assert.equal(isOnDevice(), true)
     deleteAddress(netlink, { index, address: egressIp, prefixLength: 32 })
   })

@@ -27,6 +27,8 @@ interface FailoverOptions {
   readonly log: Logger
   /** Called when something changed that the tables depend on. */
   readonly onChange: () => void
+  /** Whether nothing of the API server reaches this node. */
+  readonly hearsNothing: () => boolean
   /** Resolves when every watch has listed again, however long it takes. */
   readonly relist: () => Promise<void>
   /** Resolves when the tables are written by a decision that was made after the call. */
@@ -76,7 +78,7 @@ export class Failover {
     this.dispatch({ kind: 'started' })
     while (!signal.aborted) {
       await clock.sleep(tickMs, signal)
-      this.dispatch({ kind: 'tick' })
+      this.dispatch({ kind: 'tick', hearsNothing: this.#options.hearsNothing() })
       this.#addresses.tick()
     }
     this.#addresses[Symbol.dispose]()

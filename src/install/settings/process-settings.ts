@@ -105,6 +105,7 @@ export const processSettings = [
     key: 'cni-network-policies',
     kind: 'word',
     fallback: 'enforce',
+    earlierFallback: 'refuse',
     choices: ['enforce', 'refuse', 'bypass'],
     help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, Sallyport also drops all traffic that an egress policy selects, if a NetworkPolicy restricts the egress of its pod. With bypass, NetworkPolicies do not restrict this traffic.',
   },
