@@ -71,10 +71,7 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       const typeOf = 'docker exec kind-worker stat -f -c %T /sys/fs/bpf'
       await run('docker exec kind-worker umount /sys/fs/bpf')
       assert.notEqual(await run(typeOf), 'bpf_fs')
-      await tellStory(lab.state(), {
-        until: 'the outpost',
-        settings: ['egressGateway.egressIPLingerTime=5s'],
-      })
+      await tellStory(lab.state(), { until: 'the outpost' })
       assert.equal(await run(typeOf), 'bpf_fs')
       assert.match(await run('docker exec kind-worker ls /sys/fs/bpf'), /sallyport/)
       const mounts = await run('docker exec kind-worker cat /proc/self/mounts')
@@ -139,6 +136,52 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     })
   })
 
+  /** Stand-alone: with the egress IP, and with the node's own address. */
+  describe('a NetworkPolicy', () => {
+    const rule = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: outpost-only
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress:
+    - to:
+        - ipBlock:
+            cidr: 172.18.0.7/32
+      ports:
+        - port: 8000`
+    const ask = (pod: string, to: string): Promise<string> =>
+      run(`kubectl exec ${pod} -- curl -s --max-time 2 ${to} || true`)
+    const allowed = 'http://172.18.0.7:8000'
+
+    test('lets pods out of the cluster to what it allows, and nowhere else', async (t) => {
+      await run(
+        'kubectl apply -f egress-gw-policy.yaml && kubectl wait --for=condition=Ready cegp/outpost --timeout=60s',
+      )
+      t.after(() => run('kubectl delete networkpolicy outpost-only; kubectl delete -f egress-gw-policy.yaml'))
+      /* Nothing listens there. So a host that gets the packet refuses it at once. */
+      const forbidden = 'http://172.18.0.7:8001'
+      for (const pod of ['xwing', 'tiefighter']) assert.match(await ask(pod, forbidden), /exit code 7/)
+      await run(`kubectl apply -f - <<'END'\n${rule}\nEND`)
+      for (const [pod, source] of [
+        ['xwing', /source IP.*172\.18\.0\.42/],
+        ['tiefighter', /source IP.*172\.18\.0\.2\b/],
+      ] as const) {
+        await eventually(`${pod} is restricted`, async () => /exit code 28/.test(await ask(pod, forbidden)))
+        assert.match(await ask(pod, allowed), source)
+      }
+      const agent = await run(
+        'kubectl -n kube-system get pods -l k8s-app=cilium --field-selector spec.nodeName=kind-worker -o name',
+      )
+      assert.match(
+        await run(`kubectl -n kube-system exec ${agent} -- cilium status`),
+        /Policy denied/,
+        'the status counts what was dropped',
+      )
+    })
+  })
+
   /** Addresses of a pool: given by the operator, put on interfaces by the gateways, and taken away again. */
   describe('a pool of egress IPs', () => {
     after(() =>
@@ -146,6 +189,17 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     )
     const addressesOf = (node: string): Promise<string> =>
       run(`docker exec ${node} ip -br address show dev net0`)
+
+    const outpost = (command: string): Promise<string> => run(`docker exec remote-outpost ${command}`)
+
+    async function release(address: string): Promise<void> {
+      const name = address.replaceAll('.', '-')
+      await run(`kubectl wait --for=condition=Lingering egressaddress/${name} --timeout=60s`)
+      assert.match(
+        await run(`sallyport egress release ${address}`),
+        new RegExp(`^Egress IP ${address} is released\\.`),
+      )
+    }
 
     /** Which addresses the outpost sees of so many new connections. */
     async function newConnections(count: number): Promise<readonly string[]> {
@@ -196,10 +250,10 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
         'new connections use the other',
         async () => (await newConnections(10)).join() === pooled[0],
       )
+      await release(pooled[1])
       await eventually(
         'the address goes',
         async () => !(await addressesOf('kind-worker4')).includes(pooled[1]),
-        60_000,
       )
       assert.match(await addressesOf('kind-worker4'), /172\.18\.0\.43/, 'what was there before stays')
       assert.match(await addressesOf('kind-worker3'), new RegExp(`${pooled[0]}/32`))
@@ -216,18 +270,28 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
         assert.match(described, event)
     })
 
-    test('a deleted policy’s addresses are removed', async () => {
+    test('a deleted policy’s address lingers until it is released, and then pods of another policy reach its new owner', async (t) => {
+      const [address] = pooled
+      const port = 40_042
       await run('kubectl delete iegp pooled')
-      await eventually(
-        'they are gone',
-        async () => !(await addressesOf('kind-worker3')).includes(pooled[0]),
-        60_000,
-      )
+      await release(address)
+      await eventually('it is gone', async () => !(await addressesOf('kind-worker3')).includes(address))
       assert.match(await addressesOf('kind-worker3'), /172\.18\.0\.42/)
+      t.after(() => run('kubectl delete -f egress-gw-policy.yaml'))
+      t.after(() => outpost(`ip address del ${address}/32 dev eth0`))
+      await outpost(`ip address add ${address}/32 dev eth0`)
+      await outpost(`sh -c 'cd /; exec python3 -m http.server ${port} >/dev/null 2>&1 &'`)
+      await run(
+        'kubectl apply -f egress-gw-policy.yaml && kubectl wait --for=condition=Ready cegp/outpost --timeout=60s',
+      )
+      await eventually('the server runs', async () => (await outpost('ss -tln')).includes(`:${port} `))
+      const answer = await run(
+        `kubectl exec xwing -- curl -s -o /dev/null -w '%{http_code}' --max-time 5 http://${address}:${port}/`,
+      )
+      assert.equal(answer, '200')
     })
 
     test('an address that another host has is not used, and one that it takes later is given up', async (t) => {
-      const outpost = (command: string): Promise<string> => run(`docker exec remote-outpost ${command}`)
       const mac = (await outpost('cat /sys/class/net/eth0/address')).trim()
       t.after(() => run('kubectl delete iegp pooled'))
       for (const address of pooled)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { before, beforeEach, describe, test } from 'node:test'
 import { defaultObjectFile, openDatapath } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
+import { addressBytes } from '../../src/net/address.ts'
 import { enterPrivateNamespaces } from '../support/private-namespaces.ts'
 import { dissect } from './dissect.ts'
 import { established } from './flows.ts'
@@ -23,29 +24,50 @@ import {
   standardTables,
   type TunnelEnd,
 } from './node-under-test.ts'
-import { address, ipv4 } from './packet.ts'
+import { address, ipv4, ipv6 } from './packet.ts'
 
 const own = '172.18.0.3'
+const own6 = '2001:db8::3'
 const source = '172.18.0.4'
 const outward: TunnelEnd = { vni: 2, node: source }
 const portRefusal = 7
 const syn = { flags: ['SYN'] } as const
 const ack = { flags: ['ACK'] } as const
 
-/** The node of the other packet tests, chained. A policy has 192.0.2.0/24 leave with the node's own address. */
+/**
+ * The node of the other packet tests, chained. A policy has 192.0.2.0/24 and 2001:db8:eeee::/48 leave with the node's own
+ * address.
+ */
 function sharedTables(node: NodeUnderTest): Desired {
   const tables = standardTables(node)
   const [owners] = [...tables.egressIps.values()]
   assert.ok(owners)
-  const self = address(own)
+  const [self, self6] = [address(own), address(own6)]
+  const ours = { blocks: [ourPorts.first >> 4], purpose: 'egress' } as const
   return {
     ...tables,
-    egressIps: new Map([...tables.egressIps, [self, { order: [self], blockOwner: owners.blockOwner }]]),
-    pools: [...tables.pools, { address: self, purpose: 'egress', blocks: [ourPorts.first >> 4] }].filter(
+    self: { ...tables.self, masquerade6: self6 },
+    egressIps: new Map([
+      ...tables.egressIps,
+      ...[self, self6].map((ip) => [ip, { order: [self], blockOwner: owners.blockOwner }] as const),
+    ]),
+    pools: [...tables.pools, { address: self, ...ours }, { address: self6, ...ours }].filter(
       ({ purpose }) => purpose === 'egress',
     ),
-    groups: new Map([...tables.groups, [9n, { preferred: [self], standby: [], keepsAddress: false }]]),
-    rules: new Map([[1n, new Map([[prefix('192.0.2.0/24'), { action: 'egress', group: 9n, policy: 9n }]])]]),
+    groups: new Map([
+      ...tables.groups,
+      [9n, { preferred: [self], standby: [], keepsAddress: false }],
+      [10n, { preferred: [self6], standby: [], keepsAddress: false }],
+    ]),
+    rules: new Map([
+      [
+        1n,
+        new Map([
+          [prefix('192.0.2.0/24'), { action: 'egress', group: 9n, policy: 9n }],
+          [prefix('2001:db8:eeee::/48'), { action: 'egress', group: 10n, policy: 9n }],
+        ]),
+      ],
+    ]),
   } as Desired
 }
 
@@ -75,8 +97,8 @@ async function sendFrom(ports: readonly number[]): Promise<AsyncDisposable> {
   const script = `import socket, sys
 held = []
 for port in ${JSON.stringify(ports)}:
-    held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    held[-1].bind(("${own}", port))
+    held.append(socket.socket(socket.${server.includes(':') ? 'AF_INET6' : 'AF_INET'}, socket.SOCK_DGRAM))
+    held[-1].bind(("${server.includes(':') ? own6 : own}", port))
     held[-1].sendto(b"x", ("${server}", 53))
 print("sent", flush=True)
 sys.stdin.read()`
@@ -98,6 +120,9 @@ describe('a gateway leaves with its own address, which its stack uses too', { sk
   before(() => {
     node = openNode({ chained: 1, own_address_is_shared: 1 })
     inNamespace(`nft -f - <<'END'
+table ip6 masquerading {
+  chain postrouting { type nat hook postrouting priority srcnat; ip6 saddr fd00:1::8 masquerade; }
+}
 table ip masquerading {
   chain postrouting { type nat hook postrouting priority srcnat; ip saddr 10.244.1.8 masquerade; }
   chain unseen { type filter hook output priority raw; ip daddr 192.0.2.250 notrack; }
@@ -247,6 +272,37 @@ END`)
     within(230, 240)
     fromPod(ipv4('10.244.1.7', server).tcp(40000, 443, ack))
     within(230, 240)
+  })
+
+  test('IPv6 flows claim their ports, too, and use none that the stack uses', async () => {
+    server = '2001:db8:eeee::9'
+    const inConntrack = (text: string): string =>
+      (
+        Buffer.from(addressBytes(address(text)))
+          .toString('hex')
+          .match(/.{4}/g) ?? []
+      ).join(':')
+    const linesWith = (source: string): string[] =>
+      readFileSync('/proc/thread-self/net/nf_conntrack', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(`src=${inConntrack(source)} dst=${inConntrack(server)} `))
+    const askV6 = (): Journey => fromPod(ipv6('fd00:1::7', server).udp(40000, 53))
+
+    const { verdict, out } = askV6()
+    assert.equal(verdict, 'SENT_TO_WORLD')
+    const { source, sourcePort: port = 0 } = dissect(out)
+    assert.equal(source, own6)
+    const [claim, ...others] = linesWith('100::8')
+    assert.deepEqual(others, [])
+    assert.match(claim ?? '', new RegExp(`dst=${inConntrack(own6)} sport=53 dport=${port} `))
+    assert.equal(fromWorld(ipv6(server, own6).udp(53, port)).verdict, 'SENT_TO_POD')
+    assert.equal(fromWorld(ipv6(server, own6).udp(54, port)).verdict, 'PASS_NOT_OURS')
+
+    await using _sender = await sendFrom([slot2Port])
+    assert.equal(linesWith(own6).length, 1)
+    const forwarded = (from: number): string => fromNode(ipv6(own6, server).udp(from, 53)).verdict
+    assert.equal(forwarded(slot2Port), 'SENT_PORT_REFUSAL')
+    assert.equal(forwarded(slot2Port + 1), 'SENT_FORWARDED')
   })
 
   test('a packet of an open connection makes a lost claim again', () => {
