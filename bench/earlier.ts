@@ -1,19 +1,23 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { repository } from '../src/lab/layout.ts'
 import { run } from '../src/lab/machines/machine.ts'
-import { capture } from '../test/support/hold-program.ts'
 import type { Result } from './picture.ts'
-import type { ProgramFigures } from './programs.ts'
+import type { Figure, OpenFigures } from './programs.ts'
 import { compileAgain, median } from './tools.ts'
 
 /*
- * Whether packets became slower since an earlier version: both versions measure their own programs, in turns, and the ratio is
- * that of each turn, because the machine's speed changes from minute to minute.
+ * Whether packets became slower since an earlier version. Both versions are loaded and measured in short turns, and the ratio is
+ * that of each turn, because the machine's speed changes from moment to moment.
  */
 
-const earlier = { name: '0.1.0', revision: '18987b8488dc9c286cb2ada52cfc36a1eb866c10' } as const
+const earlier = {
+  name: '0.1.0',
+  revision: '18987b8488dc9c286cb2ada52cfc36a1eb866c10',
+  tunnelKnob: 'tunnel_key_in_cb',
+} as const
 
 const paths = ['outward', 'reply'] as const
 type Path = (typeof paths)[number]
@@ -33,27 +37,45 @@ function checkOut(): string | undefined {
   return folder
 }
 
-async function measureIn(folder: string): Promise<ProgramFigures> {
-  return JSON.parse(await capture([process.execPath, join(folder, 'bench/programs.ts'), '--measure']))
+/** A version whose programs are loaded, and which answers questions. All run on one CPU, one at a time. */
+function serve(folder: string, tunnelKnob: string) {
+  const script = join(repository, 'bench/programs.ts')
+  const words = ['-c', '0', process.execPath, script, '--serve', folder, tunnelKnob]
+  const child = spawn('taskset', words, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  return {
+    ask: async <T>(question: 'open' | 'first'): Promise<T> => {
+      child.stdin.write(`${question}\n`)
+      const { value, done } = await lines.next()
+      if (done) throw new Error(`measuring the programs in ${folder} failed`)
+      return JSON.parse(value) as T
+    },
+    [Symbol.dispose]: () => child.stdin.end(),
+  }
 }
 
 export interface ProgramComparison {
-  /** Of the present version, one for each round. */
-  readonly now: readonly ProgramFigures[]
-  readonly before: readonly ProgramFigures[] | undefined
+  /** Of the present version, and of the earlier one if its history is here: one for each turn. */
+  readonly now: readonly OpenFigures[]
+  readonly before: readonly OpenFigures[]
+  /** For the first packet of a flow, now. */
+  readonly first: readonly Figure[]
 }
 
-export async function comparePrograms(rounds: number): Promise<ProgramComparison> {
+/** More turns than a busy machine can spoil. */
+const turns = 100
+
+export async function comparePrograms(): Promise<ProgramComparison> {
   const folder = checkOut()
-  const [now, before]: [ProgramFigures[], ProgramFigures[]] = [[], []]
-  for (let round = 0; round < rounds; round++) {
-    const turns = [
-      async () => now.push(await measureIn(repository)),
-      async () => folder !== undefined && before.push(await measureIn(folder)),
-    ]
-    for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn()
+  const [now, before]: [OpenFigures[], OpenFigures[]] = [[], []]
+  using present = serve(repository, 'simulated_tunnel')
+  using past = folder === undefined ? undefined : serve(folder, earlier.tunnelKnob)
+  for (let turn = 0; turn < turns; turn++) {
+    if (turn % 2 === 0) now.push(await present.ask('open'))
+    if (past !== undefined) before.push(await past.ask('open'))
+    if (turn % 2 === 1) now.push(await present.ask('open'))
   }
-  return { now, before: folder === undefined ? undefined : before }
+  return { now, before, first: await present.ask('first') }
 }
 
 const row = (name: string, unit: string, value: number): Result => ({
@@ -65,45 +87,40 @@ const row = (name: string, unit: string, value: number): Result => ({
   ratio: null,
 })
 
-const total = (figures: ProgramFigures, path: Path): number =>
-  figures[path].reduce((sum, [, ns]) => sum + ns, 0)
+const total = (figures: OpenFigures, path: Path): number => figures[path].reduce((sum, [, ns]) => sum + ns, 0)
 
-/** The value is the median of all rounds. */
 function rows(
-  figures: readonly ProgramFigures[],
-  of: 'outward' | 'reply' | 'first',
+  figures: readonly OpenFigures[],
+  path: Path,
   name: (step: string) => string,
-) {
-  return (figures[0]?.[of] ?? []).map(([step], index) =>
-    row(name(step), 'ns', median(figures.map((each) => each[of]?.[index]?.[1] ?? 0))),
+): readonly Result[] {
+  return (figures[0]?.[path] ?? []).map(([step], index) =>
+    row(name(step), 'ns', median(figures.map((each) => each[path][index]?.[1] ?? 0))),
   )
 }
 
-/** `aims`: for all programs of a path together, in nanoseconds. */
+/** Each value is the median of all turns. `aims`: for all programs of a path together, in nanoseconds. */
 export function programResults(
-  { now, before }: ProgramComparison,
+  { now, before, first }: ProgramComparison,
   aims: Readonly<Record<Path, number>>,
 ): readonly Result[] {
   const present = paths.flatMap((path) => [
     ...rows(now, path, (step) => step),
     row(`all programs ${path}, aim ${aims[path]}`, 'ns', median(now.map((each) => total(each, path)))),
   ])
-  return [
-    ...present,
-    ...rows(now, 'first', (step) => step),
-    ...(before === undefined ? [] : changes(now, before)),
-  ]
-}
-
-function changes(now: readonly ProgramFigures[], before: readonly ProgramFigures[]): readonly Result[] {
-  return paths.flatMap((path) => [
+  const changes = paths.flatMap((path) => [
     ...rows(before, path, (step) => `${step}, in ${earlier.name}`),
     row(
       `all programs ${path}, more than in ${earlier.name}, aim 3`,
       '%',
-      median(now.map((each, round) => percentMore(total(each, path), total(before[round] ?? each, path)))),
+      median(before.map((each, turn) => percentMore(total(now[turn] ?? each, path), total(each, path)))),
     ),
   ])
+  return [
+    ...present,
+    ...first.map(([step, ns]) => row(step, 'ns', ns)),
+    ...(before.length === 0 ? [] : changes),
+  ]
 }
 
 export function percentMore(value: number, than: number): number {

@@ -18,10 +18,11 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     endurance: { type: 'string', default: '60' },
-    out: { type: 'string', default: join(repository, 'bench') },
-    /* Runs only measurements with this text in their titles. Prints the figures, and does not write them. */
+    /* Default: here. With --only or --programs, the figures are only printed by default. */
+    out: { type: 'string' },
+    /* Runs only measurements with one of these texts in their titles, separated by |. */
     only: { type: 'string' },
-    /* Measures no ways, only programs. Prints the figures, and does not write them. */
+    /* Measures no ways, only programs. */
     programs: { type: 'boolean', default: false },
   },
 })
@@ -112,15 +113,25 @@ function printResults(results: readonly Result[]): void {
   )
 }
 
+function report(results: readonly Result[], folder = options.out): void {
+  printResults(results)
+  if (folder === undefined) return
+  writeFileSync(join(folder, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  writeFileSync(join(folder, 'results.svg'), drawResults(results))
+  print(`\nWritten: ${join(folder, 'results.json')} and results.svg.`)
+}
+
 async function run(): Promise<void> {
   const missing = missingForLab()
   if (options.programs) {
     compileTools()
-    return printResults(programResults(await comparePrograms(Number(options.rounds)), aims))
+    return report(programResults(await comparePrograms(), aims))
   }
   if (missing.length > 0) throw new Error(missing.join('; '))
   const [rounds, seconds, long] = [Number(options.rounds), Number(options.seconds), Number(options.endurance)]
-  const chosen = measurements(seconds).filter(({ title }) => title.includes(options.only ?? ''))
+  const chosen = measurements(seconds).filter(({ title }) =>
+    (options.only ?? '').split('|').some((text) => title.includes(text)),
+  )
   if (chosen.length === 0) throw new Error(`nothing to measure has "${options.only}" in its title`)
   const ways: Way[] = []
   let isOver = false
@@ -144,14 +155,12 @@ async function run(): Promise<void> {
   }
   const measured = [...samples.values()]
   const ofWays = [...measured.map(toResult), ...measured.flatMap(stackResults)]
-  if (options.only !== undefined) return printResults(ofWays)
+  if (options.only !== undefined) return report(ofWays)
   print(styleText('dim', '  programs: BPF_PROG_TEST_RUN, and those of an earlier version'))
-  const results = [...ofWays, ...programResults(await comparePrograms(rounds), aims)]
-  printResults(results)
-  writeFileSync(join(options.out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
-  writeFileSync(join(options.out, 'results.svg'), drawResults(results))
+  const results = [...ofWays, ...programResults(await comparePrograms(), aims)]
+  report(results, options.out ?? join(repository, 'bench'))
   print(
-    `\nWritten: ${join(options.out, 'results.json')} and results.svg. Made by: make bench (node bench/main.ts --rounds ${rounds} --seconds ${seconds} --endurance ${long})`,
+    `Made by: make bench (node bench/main.ts --rounds ${rounds} --seconds ${seconds} --endurance ${long})`,
   )
 }
 

@@ -1,47 +1,61 @@
+import { existsSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import type { Desired } from '../src/datapath/desired.ts'
 import { readEgressRestriction } from '../src/decide/policies/network-policies.ts'
 import { NetworkSets } from '../src/decide/policies/network-sets.ts'
-import { established } from '../test/packets/flows.ts'
-import {
-  type NodeUnderTest,
-  openNode,
-  ourPorts,
-  reset,
-  slot2Port,
-  standardTables,
-} from '../test/packets/node-under-test.ts'
+import { type NodeUnderTest, standardTables } from '../test/packets/node-under-test.ts'
 import { address, ipv4 } from '../test/packets/packet.ts'
-import { fromOther, TestRuns } from './test-runs.ts'
+import { fromOther, type Kernel, TestRuns } from './test-runs.ts'
 
 /**
- * Prints the nanoseconds that each program takes for a packet. It runs in a process of its own, because it enters namespaces.
- * Other versions have this file, too, and print at least `outward` and `reply`.
+ * The nanoseconds that each program takes for a packet. It runs in a process of its own, because it enters namespaces: with
+ * `--serve FOLDER KNOB`, it answers each line of its input with figures of the version in that folder. The knob is the one
+ * with which packet tests of that version simulate the tunnel.
  */
-export interface ProgramFigures {
-  /** For a packet of an open TCP flow. */
+export type Figure = readonly [step: string, ns: number]
+
+/** For a packet of an open TCP flow. */
+export interface OpenFigures {
   readonly outward: readonly Figure[]
   readonly reply: readonly Figure[]
-  /** For the first packet of a flow. Undefined in versions that did not measure it. */
-  readonly first?: readonly Figure[]
 }
 
-export type Figure = readonly [step: string, ns: number]
+/** What other versions have, too. Their own modules know how their tables are laid out. */
+type Version = Pick<
+  typeof import('../test/packets/node-under-test.ts'),
+  'openNode' | 'reset' | 'ourPorts' | 'slot2Port'
+>
+type Flows = Pick<typeof import('../test/packets/flows.ts'), 'established'>
 
 const data = { flags: ['ACK', 'PSH'] as const, payload: 'x'.repeat(64) }
 
-async function measure(): Promise<ProgramFigures> {
-  const node = openNode({ simulated_tunnel: 0 })
-  using runs = new TestRuns(node)
-  await reset(node)
+async function openVersion(folder: string, tunnelKnob: string) {
+  const version = (await import(join(folder, 'test/packets/node-under-test.ts'))) as Version
+  const { established } = (await import(join(folder, 'test/packets/flows.ts'))) as Flows
+  const node = version.openNode({ [tunnelKnob]: 0 })
+  await version.reset(node)
   established()(node)
-  established({ egressIp: '172.18.0.43', egressPort: slot2Port, sourcePort: 40001 })(node)
-  return { ...measureOpen(node, runs), first: await measureFirst(node, runs) }
+  established({ egressIp: '172.18.0.43', egressPort: version.slot2Port, sourcePort: 40001 })(node)
+  return { node, runs: new TestRuns(node, await importKernel(folder)), version }
 }
 
-function measureOpen(
-  { devices: { pod7, world } }: NodeUnderTest,
-  runs: TestRuns,
-): Pick<ProgramFigures, 'outward' | 'reply'> {
+/** In 0.1.0, these modules were in one folder. */
+async function importKernel(folder: string): Promise<Kernel> {
+  const modules = ['object', 'layout/btf', 'maps/maps', 'test-run'] as const
+  const found = modules.map((name) =>
+    [join(folder, `src/datapath/${name}.ts`), join(folder, `src/datapath/${basename(name)}.ts`)].find(
+      existsSync,
+    ),
+  )
+  const imported = await Promise.all(found.map((path) => import(path ?? '') as Promise<object>))
+  return Object.assign({}, ...imported) as Kernel
+}
+
+type Opened = Awaited<ReturnType<typeof openVersion>>
+
+function measureOpen({ node: { devices }, runs, version: { ourPorts, slot2Port } }: Opened): OpenFigures {
+  const { pod7, world } = devices
   const fromPod = ipv4('10.244.1.7', '203.0.113.9').tcp(40000, 443, data)
   const translated = ipv4('172.18.0.43', '203.0.113.9').tcp(slot2Port, 443, data)
   const answer = ipv4('203.0.113.9', '172.18.0.43').tcp(443, slot2Port, data)
@@ -100,7 +114,14 @@ function withNetworkPolicy(tables: Desired, sets: NetworkSets): Desired {
   }
 }
 
-if (process.argv[2] === '--measure') {
-  process.stdout.write(`${JSON.stringify(await measure())}\n`)
+async function serve(folder: string, tunnelKnob: string): Promise<void> {
+  const opened = await openVersion(folder, tunnelKnob)
+  for await (const line of createInterface({ input: process.stdin })) {
+    const figures = line === 'first' ? await measureFirst(opened.node, opened.runs) : measureOpen(opened)
+    process.stdout.write(`${JSON.stringify(figures)}\n`)
+  }
   process.exit()
 }
+
+const [, , flag, folder, tunnelKnob] = process.argv
+if (flag === '--serve' && folder !== undefined && tunnelKnob !== undefined) await serve(folder, tunnelKnob)

@@ -49,7 +49,7 @@ function sharedTables(node: NodeUnderTest): Desired {
     self: { ...tables.self, masquerade6: self6 },
     egressIps: new Map([
       ...tables.egressIps,
-      ...[self, self6].map((ip) => [ip, { order: [self], blockOwner: owners.blockOwner }] as const),
+      ...[self, self6].map((ip) => [ip, { ...owners, order: [self] }] as const),
     ]),
     pools: [...tables.pools, { address: self, ...ours }, { address: self6, ...ours }].filter(
       ({ purpose }) => purpose === 'egress',
@@ -176,9 +176,14 @@ END`)
     assert.equal(stacks.length, used.length)
     const tried = Array.from({ length: 300 }, () => ask())
     const sent = tried.findIndex(({ verdict }) => verdict === 'SENT_TO_WORLD')
+    const refused = tried.slice(0, sent).map(({ verdict }) => verdict)
     assert.ok(
-      tried.slice(0, sent).every(({ verdict }) => verdict === 'DROP_PORT_IN_USE'),
+      refused.every((verdict) => ['DROP_PORT_IN_USE', 'DROP_NO_FREE_PORT'].includes(verdict)),
       'a port is looked for',
+    )
+    assert.ok(
+      refused.filter((verdict) => verdict === 'DROP_PORT_IN_USE').length <= used.length,
+      'a port that was refused is not tried again',
     )
     assert.ok(
       tried.slice(sent).every(({ verdict }) => verdict === 'SENT_TO_WORLD'),
@@ -208,7 +213,12 @@ END`)
     server = '192.0.2.250'
     await using _sender = await sendFrom(portsOf(ourPorts.first))
     assert.deepEqual(entries(), [])
-    for (let i = 0; i < 20; i++) assert.equal(ask().verdict, 'DROP_PORT_IN_USE')
+    const verdicts = Array.from({ length: 200 }, () => ask().verdict)
+    assert.deepEqual(new Set(verdicts), new Set(['DROP_PORT_IN_USE', 'DROP_NO_FREE_PORT']))
+    const count = (verdict: string): number => verdicts.filter((each) => each === verdict).length
+    assert.ok(count('DROP_PORT_IN_USE') <= portsOf(ourPorts.first).length, 'each port is refused once')
+    const pressure = node.datapath.tables.pool_pressures.get({ address: address(own), purpose: 'egress' })
+    assert.ok((pressure?.refused ?? 0) > 0, 'the agent learns that ports are short')
   })
 
   test('a gateway forwards for the node that owns the port, and claims the port', () => {
