@@ -78,6 +78,7 @@ test('preflight succeeds in a suitable cluster, and fails for a user without the
   const { code, stdout } = await run('preflight')
   assert.equal(code, 0, stdout)
   assert.match(stdout, /^✓ you have the rights to install$/m)
+  assert.match(stdout, /^Not checked: devices and rules of the nodes .*in an agent’s pod\./m)
   assert.match(stdout, /^✓ the API server accepts all \d+ objects of the install in a dry run$/m)
   assert.equal(await exists(apps('daemonsets'), 'sallyport', 'kube-system'), false, 'nothing is stored')
   const guest = { KUBECONFIG: kubeconfig('guest-token') }
