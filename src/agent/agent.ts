@@ -109,7 +109,7 @@ export class Agent {
       tables: datapath.tables,
       statePath: heldAddressesFile(stateDirectory),
       onChange: () => this.#networkChanged(),
-      hearsNothing: () => this.#observation.hearsNothing,
+      receivesNothing: () => this.#observation.receivesNothing,
       relist: () => this.#observation.relist(),
       settle: () => this.#settle(),
     })

@@ -176,7 +176,7 @@ export class Observation {
   }
 
   /** Nothing of the API server reaches this node. */
-  get hearsNothing(): boolean {
+  get receivesNothing(): boolean {
     return this.#all().every((mirror) => mirror.isStale)
   }
 

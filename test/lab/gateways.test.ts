@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/containers/confinement.ts'
+import { poolPolicy, testNetworkPolicy } from './gateway-policies.ts'
 import {
   cannotRun,
   curlOutpost,
@@ -18,25 +19,6 @@ import { someNodes, tellStory } from './story.ts'
 
 /** Whose image is this machine's files may read them, whoever the repository belongs to. */
 const imageReader = runtime === 'containerd' ? [] : ['DAC_READ_SEARCH']
-
-const policy = `apiVersion: isovalent.com/v1
-kind: IsovalentEgressGatewayPolicy
-metadata:
-  name: pooled
-spec:
-  selectors:
-    - podSelector:
-        matchLabels:
-          org: alliance
-  destinationCIDRs:
-    - 172.18.0.0/16
-  egressGroups:
-    - nodeSelector:
-        matchLabels:
-          egress-gw: "true"
-      interface: net0
-  egressCIDRs:
-    - 172.18.200.0/29`
 
 /** New connections by one process, because a thousand processes would cost more than everything else. The number is not sent. */
 const open125 =
@@ -136,51 +118,7 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     })
   })
 
-  /** Stand-alone: with the egress IP, and with the node's own address. */
-  describe('a NetworkPolicy', () => {
-    const rule = `apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata:
-  name: outpost-only
-spec:
-  podSelector: {}
-  policyTypes: [Egress]
-  egress:
-    - to:
-        - ipBlock:
-            cidr: 172.18.0.7/32
-      ports:
-        - port: 8000`
-    const ask = (pod: string, to: string): Promise<string> =>
-      run(`kubectl exec ${pod} -- curl -s --max-time 2 ${to} || true`)
-    const allowed = 'http://172.18.0.7:8000'
-
-    test('lets pods out of the cluster to what it allows, and nowhere else', async (t) => {
-      await run(
-        'kubectl apply -f egress-gw-policy.yaml && kubectl wait --for=condition=Ready cegp/outpost --timeout=60s',
-      )
-      t.after(() => run('kubectl delete networkpolicy outpost-only; kubectl delete -f egress-gw-policy.yaml'))
-      /* Nothing listens there. So a host that gets the packet refuses it at once. */
-      const forbidden = 'http://172.18.0.7:8001'
-      for (const pod of ['xwing', 'tiefighter']) assert.match(await ask(pod, forbidden), /exit code 7/)
-      await run(`kubectl apply -f - <<'END'\n${rule}\nEND`)
-      for (const [pod, source] of [
-        ['xwing', /source IP.*172\.18\.0\.42/],
-        ['tiefighter', /source IP.*172\.18\.0\.2\b/],
-      ] as const) {
-        await eventually(`${pod} is restricted`, async () => /exit code 28/.test(await ask(pod, forbidden)))
-        assert.match(await ask(pod, allowed), source)
-      }
-      const agent = await run(
-        'kubectl -n kube-system get pods -l k8s-app=cilium --field-selector spec.nodeName=kind-worker -o name',
-      )
-      assert.match(
-        await run(`kubectl -n kube-system exec ${agent} -- cilium status`),
-        /Policy denied/,
-        'the status counts what was dropped',
-      )
-    })
-  })
+  describe('a NetworkPolicy', () => testNetworkPolicy(run))
 
   /** Addresses of a pool: given by the operator, put on interfaces by the gateways, and taken away again. */
   describe('a pool of egress IPs', () => {
@@ -212,7 +150,7 @@ spec:
     }
 
     test('each gateway gets an address of the pool and puts it on the interface', async () => {
-      await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
+      await run(`kubectl apply -f - <<'END'\n${poolPolicy}\nEND`)
       await run('kubectl wait --for=condition=Ready iegp/pooled --timeout=20s')
       assert.deepEqual(
         JSON.parse(
@@ -297,7 +235,7 @@ spec:
       for (const address of pooled)
         t.after(() => outpost(`sh -c 'ip address del ${address}/32 dev eth0 || true'`))
       await outpost(`ip address add ${pooled[0]}/32 dev eth0`)
-      await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
+      await run(`kubectl apply -f - <<'END'\n${poolPolicy}\nEND`)
       await eventually(
         'the gateway has the second address',
         async () => (await addressesOf('kind-worker3')).includes(`${pooled[1]}/32`),

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, beforeEach, describe, test } from 'node:test'
 import { defaultObjectFile, openDatapath } from '../../src/datapath/datapath.ts'
-import type { Desired } from '../../src/datapath/desired.ts'
 import { addressBytes } from '../../src/net/address.ts'
 import { enterPrivateNamespaces } from '../support/private-namespaces.ts'
 import { dissect } from './dissect.ts'
@@ -16,60 +14,20 @@ import {
   type NodeUnderTest,
   openNode,
   ourPorts,
-  prefix,
   reset,
   send,
   skip,
   slot2Port,
-  standardTables,
   type TunnelEnd,
 } from './node-under-test.ts'
 import { address, ipv4, ipv6 } from './packet.ts'
+import { own, own6, sendFrom, sharedTables } from './shared-node.ts'
 
-const own = '172.18.0.3'
-const own6 = '2001:db8::3'
 const source = '172.18.0.4'
 const outward: TunnelEnd = { vni: 2, node: source }
 const portRefusal = 7
 const syn = { flags: ['SYN'] } as const
 const ack = { flags: ['ACK'] } as const
-
-/**
- * The node of the other packet tests, chained. A policy has 192.0.2.0/24 and 2001:db8:eeee::/48 leave with the node's own
- * address.
- */
-function sharedTables(node: NodeUnderTest): Desired {
-  const tables = standardTables(node)
-  const [owners] = [...tables.egressIps.values()]
-  assert.ok(owners)
-  const [self, self6] = [address(own), address(own6)]
-  const ours = { blocks: [ourPorts.first >> 4], purpose: 'egress' } as const
-  return {
-    ...tables,
-    self: { ...tables.self, masquerade6: self6 },
-    egressIps: new Map([
-      ...tables.egressIps,
-      ...[self, self6].map((ip) => [ip, { ...owners, order: [self] }] as const),
-    ]),
-    pools: [...tables.pools, { address: self, ...ours }, { address: self6, ...ours }].filter(
-      ({ purpose }) => purpose === 'egress',
-    ),
-    groups: new Map([
-      ...tables.groups,
-      [9n, { preferred: [self], standby: [], keepsAddress: false }],
-      [10n, { preferred: [self6], standby: [], keepsAddress: false }],
-    ]),
-    rules: new Map([
-      [
-        1n,
-        new Map([
-          [prefix('192.0.2.0/24'), { action: 'egress', group: 9n, policy: 9n }],
-          [prefix('2001:db8:eeee::/48'), { action: 'egress', group: 10n, policy: 9n }],
-        ]),
-      ],
-    ]),
-  } as Desired
-}
 
 /** Each test has a server of its own, because connection tracking remembers what earlier tests did. */
 let servers = 0
@@ -90,27 +48,6 @@ function lifetime(): number {
 function inNamespace(command: string): void {
   const { status, stderr } = spawnSync('sh', ['-ec', command], { encoding: 'utf8' })
   assert.equal(status, 0, stderr)
-}
-
-/** A process of the node sends a datagram to the server from each of these ports. It has the ports until it is disposed of. */
-async function sendFrom(ports: readonly number[]): Promise<AsyncDisposable> {
-  const script = `import socket, sys
-held = []
-for port in ${JSON.stringify(ports)}:
-    held.append(socket.socket(socket.${server.includes(':') ? 'AF_INET6' : 'AF_INET'}, socket.SOCK_DGRAM))
-    held[-1].bind(("${server.includes(':') ? own6 : own}", port))
-    held[-1].sendto(b"x", ("${server}", 53))
-print("sent", flush=True)
-sys.stdin.read()`
-  const child = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
-  return {
-    [Symbol.asyncDispose]: async () => {
-      const ended = once(child, 'exit')
-      child.stdin.end()
-      await ended
-    },
-  }
 }
 
 const portsOf = (first: number): number[] => Array.from({ length: 16 }, (_, index) => first + index)
@@ -171,7 +108,7 @@ END`)
 
   test('a new flow never gets a port that the stack uses towards the same destination', async () => {
     const [free, ...used] = portsOf(ourPorts.first)
-    await using _sender = await sendFrom(used)
+    await using _sender = await sendFrom(server, used)
     const stacks = entries()
     assert.equal(stacks.length, used.length)
     const tried = Array.from({ length: 300 }, () => ask())
@@ -202,7 +139,7 @@ END`)
     const { verdict, out } = ask()
     assert.equal(verdict, 'SENT_TO_WORLD')
     const { sourcePort = 0 } = dissect(out)
-    await using _sender = await sendFrom([sourcePort])
+    await using _sender = await sendFrom(server, [sourcePort])
     const [stacks, ...others] = entries().filter((line) => !line.includes('192.0.0.8'))
     assert.deepEqual(others, [])
     assert.match(stacks ?? '', new RegExp(`src=${own} dst=${server} sport=${sourcePort} dport=53 `))
@@ -211,7 +148,7 @@ END`)
 
   test('a port that a socket has is not used, although connection tracking does not see the socket', async () => {
     server = '192.0.2.250'
-    await using _sender = await sendFrom(portsOf(ourPorts.first))
+    await using _sender = await sendFrom(server, portsOf(ourPorts.first))
     assert.deepEqual(entries(), [])
     const verdicts = Array.from({ length: 200 }, () => ask().verdict)
     assert.deepEqual(new Set(verdicts), new Set(['DROP_PORT_IN_USE', 'DROP_NO_FREE_PORT']))
@@ -229,7 +166,7 @@ END`)
   })
 
   test('a gateway sends a packet back to its source node if the stack uses the port', async () => {
-    await using _sender = await sendFrom([slot2Port])
+    await using _sender = await sendFrom(server, [slot2Port])
     const packet = ipv4(own, server).udp(slot2Port, 53)
     const { verdict, out } = fromNode(packet)
     assert.equal(verdict, 'SENT_PORT_REFUSAL')
@@ -308,7 +245,7 @@ END`)
     assert.equal(fromWorld(ipv6(server, own6).udp(53, port)).verdict, 'SENT_TO_POD')
     assert.equal(fromWorld(ipv6(server, own6).udp(54, port)).verdict, 'PASS_NOT_OURS')
 
-    await using _sender = await sendFrom([slot2Port])
+    await using _sender = await sendFrom(server, [slot2Port])
     assert.equal(linesWith(own6).length, 1)
     const forwarded = (from: number): string => fromNode(ipv6(own6, server).udp(from, 53)).verdict
     assert.equal(forwarded(slot2Port), 'SENT_PORT_REFUSAL')

@@ -47,7 +47,7 @@ export function stepFailover(state: FailoverState, event: FailoverEvent, now: Mo
       return { ...step, effects: [warning({ ms: event.ms }, absent), ...step.effects] }
     }
     case 'tick':
-      return noteTick(state, event.hearsNothing, now)
+      return noteTick(state, event.receivesNothing, now)
     case 'moved':
       return noteMoved(state, event.plan, event, now.ms)
     case 'moveFailed':
@@ -84,8 +84,8 @@ function stepRejoin(
   }
 }
 
-function noteTick(before: FailoverState, hearsNothing: boolean, now: Moment): FailoverStep {
-  const isIsolated = hearsNothing && before.cutOffSinceMs !== undefined
+function noteTick(before: FailoverState, receivesNothing: boolean, now: Moment): FailoverStep {
+  const isIsolated = receivesNothing && before.cutOffSinceMs !== undefined
   const isolatedSinceMs = isIsolated ? (before.isolatedSinceMs ?? now.ms) : undefined
   const state = { ...before, isolatedSinceMs }
   return state.held.size === 0 && state.poolPlaces.size === 0 ? { state, effects: [] } : move(state, now)

@@ -66,7 +66,8 @@ describe('on a real device', { skip }, () => {
       } as unknown as Datapath['tables'],
       netlink,
       machine: { ...linuxMachine, announce: () => {} },
-      hearsNothing: () => false,
+      receivesNothing: () => false,
+      configuration: { probesAddresses: true },
       startProber: (options) => {
         report = options.report
         flags = options.flags
@@ -108,7 +109,7 @@ describe('on a real device', { skip }, () => {
     assert.equal(isOnDevice(), true)
     report(isReachable)
     nowMs += 5_000
-    next.dispatch({ kind: 'tick', hearsNothing: false })
+    next.dispatch({ kind: 'tick', receivesNothing: false })
     assert.equal(isOnDevice(), false)
   })
 
@@ -119,7 +120,7 @@ describe('on a real device', { skip }, () => {
     report(isUnreachable)
     report(isReachable)
     nowMs += 60_000
-    failover.dispatch({ kind: 'tick', hearsNothing: false })
+    failover.dispatch({ kind: 'tick', receivesNothing: false })
     assert.equal(isOnDevice(), true)
     deleteAddress(netlink, { index, address: egressIp, prefixLength: 32 })
   })

@@ -109,7 +109,7 @@ describe('a failure to move addresses', () => {
     assert.equal(node.effects.filter(({ kind }) => kind === 'log').length, 1)
     assert.deepEqual(failoverProblems(node.state, port), ['Moving egress IPs failed: no netlink'])
     node.kinds()
-    node.step({ kind: 'tick', hearsNothing: false })
+    node.step({ kind: 'tick', receivesNothing: false })
     assert.deepEqual(node.kinds(), ['move'])
     assert.deepEqual(failoverProblems(node.state, port), [])
   })
@@ -180,7 +180,7 @@ describe('addresses of this node itself', () => {
     const tables = { ...tablesWith({ [shared]: [self, owner], [alone]: [self] }), poolAddresses }
     const node = new FailoverUnderTest()
     node.step({ kind: 'tablesApplied', tables, lingering: new Map(), devices: [device()] })
-    const deaf = { hearsNothing: true }
+    const deaf = { receivesNothing: true }
     const wait = (ms: number, how = {}): boolean => {
       for (let passed = 0; passed < ms; passed += 1_000) node.pass(1_000, how)
       return node.holds(shared)

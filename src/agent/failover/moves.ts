@@ -66,7 +66,7 @@ export function planMoves(state: FailoverState, nowMs: number): MovePlan | undef
 }
 
 /**
- * How long a node that reaches no other node and hears nothing from the API server keeps its own addresses of pools. By then a
+ * How long a node that reaches no other node and receives nothing from the API server keeps its own addresses of pools. By then a
  * successor answers for them, or the operator has given them away, and the neighbours must not get two answers. Either failure
  * alone is not enough: see decision 15.
  */

@@ -44,7 +44,7 @@ export interface FailoverState {
   readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
   /** Since when this node has reached no other node. Undefined while it reaches one, or probes none. */
   readonly cutOffSinceMs: number | undefined
-  /** Since when it has also heard nothing from the API server. */
+  /** Since when it has also received nothing from the API server. */
   readonly isolatedSinceMs: number | undefined
   /** How often this node was absent for so long that other nodes went on without it. */
   readonly absence: number
@@ -101,7 +101,7 @@ export type FailoverEvent =
   | { readonly kind: 'settled'; readonly rejoin: number }
   | { readonly kind: 'settleFailed'; readonly rejoin: number }
   /** Every second, because addresses are handed back after a time and not after an event. */
-  | { readonly kind: 'tick'; readonly hearsNothing: boolean }
+  | { readonly kind: 'tick'; readonly receivesNothing: boolean }
   | ({ readonly kind: 'moved'; readonly plan: MovePlan } & MoveResult)
   | { readonly kind: 'moveFailed'; readonly message: string }
 
