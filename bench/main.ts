@@ -4,11 +4,11 @@ import { parseArgs, styleText } from 'node:util'
 import { repository } from '../src/lab/layout.ts'
 import { missingForLab } from '../src/lab/requirements.ts'
 import { capture } from '../test/support/hold-program.ts'
+import { comparePrograms, percentMore, programResults } from './earlier.ts'
 import { endurance, type Measurement, measurements, type Sample } from './measure.ts'
 import { drawResults, format, type Result } from './picture.ts'
-import type { ProgramFigures } from './programs.ts'
 import { compileTools, median } from './tools.ts'
-import { setUpClassic, setUpDirect, setUpSallyport, type Way } from './ways.ts'
+import { setUpClassic, setUpDirect, setUpSallyport, setUpStack, type Way } from './ways.ts'
 
 /**
  * Measures all ways in one run on one machine, one after another, because absolute figures of a shared machine say little.
@@ -18,9 +18,12 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     endurance: { type: 'string', default: '60' },
-    out: { type: 'string', default: join(repository, 'bench') },
-    /* Runs only measurements with this text in their titles. Prints the figures, and does not write them. */
+    /* Default: here. With --only or --programs, the figures are only printed by default. */
+    out: { type: 'string' },
+    /* Runs only measurements with one of these texts in their titles, separated by |. */
     only: { type: 'string' },
+    /* Measures no ways, only programs. */
+    programs: { type: 'boolean', default: false },
   },
 })
 
@@ -42,9 +45,9 @@ function note(way: Way, command: string, taken: readonly Sample[]): void {
 }
 
 async function measureAll(ways: readonly Way[], list: readonly Measurement[]): Promise<void> {
-  for (const { title, command, run } of list) {
+  for (const { title, command, run, concernsStack = false } of list) {
     print(styleText('dim', `  ${title}: ${command}`))
-    for (const way of ways) note(way, command, await run(way))
+    for (const way of ways) if (way.name !== 'stack' || concernsStack) note(way, command, await run(way))
   }
 }
 
@@ -77,43 +80,58 @@ function ratioOf(
   return ratios.length > 0 && Number.isFinite(ratio) ? ratio : null
 }
 
-function programResults(figures: ProgramFigures): Result[] {
-  const one = (name: string, ns: number): Result => ({
+/** What it costs if the gateway's stack forwards the packets. The change is the median of those of each round. */
+function stackResults({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string, number[]> }): Result[] {
+  const [fast = [], stack] = [byWay.get('sallyport'), byWay.get('stack')]
+  if (stack === undefined) return []
+  const more = median(stack.map((value, round) => percentMore(value, fast[round] ?? value)))
+  const of = (name: string, unit: string, value: number): Result => ({
     name,
-    unit: 'ns',
-    sallyport: ns,
+    unit,
+    sallyport: value,
     classic: null,
     direct: null,
     ratio: null,
   })
-  return (['outward', 'reply'] as const).flatMap((path) => [
-    ...figures[path].map(([step, ns]) => one(step, ns)),
-    one(
-      `all programs ${path}, aim ${aims[path]}`,
-      figures[path].reduce((sum, [, ns]) => sum + ns, 0),
-    ),
-  ])
+  return [
+    of(`${sample.name}, stack`, sample.unit, median(stack)),
+    of(`${sample.name}, stack compared with fast`, '%', more),
+  ]
 }
 
 function printResults(results: readonly Result[]): void {
   const cell = (value: number | null): string => (value === null ? '–' : format(value))
   print(
-    `\n${'figure'.padEnd(48)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}`,
+    `\n${'figure'.padEnd(60)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}`,
   )
   for (const { name, unit, direct, classic, sallyport, ratio } of results)
     print(
-      `${`${name}, ${unit}`.padEnd(48)}${cell(direct).padStart(11)}${cell(classic).padStart(11)}${cell(sallyport).padStart(11)}${(ratio === null ? '' : ratio.toFixed(2)).padStart(8)}`,
+      `${`${name}, ${unit}`.padEnd(60)}${cell(direct).padStart(11)}${cell(classic).padStart(11)}${cell(sallyport).padStart(11)}${(ratio === null ? '' : ratio.toFixed(2)).padStart(8)}`,
     )
   print(
     '\nThe ratio is Sallyport’s advantage over the classic gateway: above 1 is better, also for latencies and CPU.',
   )
 }
 
+function report(results: readonly Result[], folder = options.out): void {
+  printResults(results)
+  if (folder === undefined) return
+  writeFileSync(join(folder, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  writeFileSync(join(folder, 'results.svg'), drawResults(results))
+  print(`\nWritten: ${join(folder, 'results.json')} and results.svg.`)
+}
+
 async function run(): Promise<void> {
   const missing = missingForLab()
+  if (options.programs) {
+    compileTools()
+    return report(programResults(await comparePrograms(), aims))
+  }
   if (missing.length > 0) throw new Error(missing.join('; '))
   const [rounds, seconds, long] = [Number(options.rounds), Number(options.seconds), Number(options.endurance)]
-  const chosen = measurements(seconds).filter(({ title }) => title.includes(options.only ?? ''))
+  const chosen = measurements(seconds).filter(({ title }) =>
+    (options.only ?? '').split('|').some((text) => title.includes(text)),
+  )
   if (chosen.length === 0) throw new Error(`nothing to measure has "${options.only}" in its title`)
   const ways: Way[] = []
   let isOver = false
@@ -123,9 +141,9 @@ async function run(): Promise<void> {
   }
   process.once('SIGINT', () => void removeAll().then(() => process.exit(130)))
   try {
-    print('Compiling the load generator, and setting up three ways out …')
+    print('Compiling the load generator, and setting up four ways out …')
     compileTools()
-    for (const setUp of [setUpDirect, setUpClassic, setUpSallyport]) ways.push(await setUp())
+    for (const setUp of [setUpDirect, setUpClassic, setUpSallyport, setUpStack]) ways.push(await setUp())
     for (const way of ways) await capture(way.inPod(['sh', '-ec', manyConnections]))
     for (let round = 1; round <= rounds && !isOver; round++) {
       print(`Round ${round} of ${rounds}`)
@@ -135,17 +153,14 @@ async function run(): Promise<void> {
   } finally {
     await removeAll()
   }
-  if (options.only !== undefined) return printResults([...samples.values()].map(toResult))
-  print(styleText('dim', '  programs: BPF_PROG_TEST_RUN'))
-  const figures = JSON.parse(
-    await capture([process.execPath, join(repository, 'bench/programs.ts'), '--measure']),
-  ) as ProgramFigures
-  const results = [...[...samples.values()].map(toResult), ...programResults(figures)]
-  printResults(results)
-  writeFileSync(join(options.out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
-  writeFileSync(join(options.out, 'results.svg'), drawResults(results))
+  const measured = [...samples.values()]
+  const ofWays = [...measured.map(toResult), ...measured.flatMap(stackResults)]
+  if (options.only !== undefined) return report(ofWays)
+  print(styleText('dim', '  programs: BPF_PROG_TEST_RUN, and those of an earlier version'))
+  const results = [...ofWays, ...programResults(await comparePrograms(), aims)]
+  report(results, options.out ?? join(repository, 'bench'))
   print(
-    `\nWritten: ${join(options.out, 'results.json')} and results.svg. Made by: make bench (node bench/main.ts --rounds ${rounds} --seconds ${seconds} --endurance ${long})`,
+    `Made by: make bench (node bench/main.ts --rounds ${rounds} --seconds ${seconds} --endurance ${long})`,
   )
 }
 

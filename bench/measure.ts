@@ -15,6 +15,8 @@ export interface Measurement {
   readonly title: string
   readonly command: string
   readonly run: (way: Way) => Promise<readonly Sample[]>
+  /** Also measured with gatewayForwarding=stack. */
+  readonly concernsStack?: boolean
 }
 
 interface Rate {
@@ -43,6 +45,7 @@ export function measurements(seconds: number): readonly Measurement[] {
   const bulk = (direction: 'out' | 'in', name: string): Measurement => ({
     title: name,
     command: load(`bulk ${time} ${direction}`),
+    concernsStack: direction === 'out',
     run: async (way) => {
       const from = cpuSeconds()
       const { gbitPerSecond, bytes } = await runLoad<{ gbitPerSecond: number; bytes: number }>(way, [
@@ -60,6 +63,7 @@ export function measurements(seconds: number): readonly Measurement[] {
   const connections = (concurrency: number, name: string): Measurement => ({
     title: name,
     command: load(`crr ${time} ${concurrency}`),
+    concernsStack: concurrency > 1,
     run: async (way) => {
       const { perSecond } = await runLoad<Rate>(way, ['crr', time, String(concurrency)])
       return [{ name, unit: '1/s', value: perSecond, better: 'more' }]
@@ -85,6 +89,7 @@ export function measurements(seconds: number): readonly Measurement[] {
     {
       title: 'small UDP packets',
       command: load(`udp ${time}`),
+      concernsStack: true,
       run: async (way) => {
         await takeCount(way)
         const from = cpuSeconds()

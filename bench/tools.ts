@@ -7,15 +7,20 @@ import { compileHold } from '../test/support/hold-program.ts'
 export const loadBinary = join(repository, 'build/load')
 export const againObject = join(repository, 'build/again.bpf.o')
 
-/** Compiles the load generators and the program for test runs. */
+/** Compiles the load generators and the programs for test runs. */
 export function compileTools(): void {
   mkdirSync(join(repository, 'build'), { recursive: true })
   run('gcc', ['-O2', '-Wall', '-Wextra', '-o', loadBinary, join(repository, 'bench/load.c')])
   compileHold()
+  compileAgain(repository)
+}
+
+/** The program for test runs, of this version or of an earlier one. */
+export function compileAgain(folder: string): void {
   const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
   run('clang-16', [
     ...['-O2', '-g', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${machine}-linux-gnu`],
-    ...['-c', join(repository, 'bench/again.bpf.c'), '-o', againObject],
+    ...['-c', join(folder, 'bench/again.bpf.c'), '-o', join(folder, 'build/again.bpf.o')],
   ])
 }
 

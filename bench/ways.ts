@@ -24,7 +24,8 @@ import { loadBinary } from './tools.ts'
 
 /** A way out of a cluster that is ready for measurements, with a function that runs a command in the pod. */
 export interface Way {
-  readonly name: 'sallyport' | 'classic' | 'direct'
+  /** `stack`: Sallyport with gatewayForwarding=stack. */
+  readonly name: 'sallyport' | 'stack' | 'classic' | 'direct'
   readonly inPod: (words: readonly string[]) => readonly string[]
   readonly remove: () => Promise<void>
 }
@@ -40,8 +41,12 @@ const octets = { source: 2, gateway: 4, outpost: 7 } as const
  * Sallyport with the lab's API server, operator, agents and CNI plugin, two nodes, a policy, and a pod that the policy
  * selects. Commands enter the pod's namespace directly, as in the other ways.
  */
-export async function setUpSallyport(): Promise<Way> {
-  const name = 'bench'
+export const setUpSallyport = (): Promise<Way> => setUpCluster('sallyport', 'bench')
+
+export const setUpStack = (): Promise<Way> =>
+  setUpCluster('stack', 'bench-stack', ' --set egressGateway.gatewayForwarding=stack')
+
+async function setUpCluster(way: 'sallyport' | 'stack', name: string, settings = ''): Promise<Way> {
   if (loadLab(name) !== undefined) await stopLab(name)
   await startLab({
     name,
@@ -59,7 +64,9 @@ export async function setUpSallyport(): Promise<Way> {
   await type(
     `docker exec gateway ip link add net0 type dummy && docker exec gateway ip a add ${egressIp}/16 dev net0`,
   )
-  await type("cilium install --set operator.replicas=1 --set 'devices={eth+,net+}' && cilium status --wait")
+  await type(
+    `cilium install --set operator.replicas=1 --set 'devices={eth+,net+}'${settings} && cilium status --wait`,
+  )
   await type('kubectl apply -f egress-gw-policy.yaml')
   await type('kubectl run pod --labels org=alliance --image docker.io/tgraf/netperf')
   await type('kubectl wait --for=condition=Ready pod/pod --timeout=30s')
@@ -73,7 +80,7 @@ export async function setUpSallyport(): Promise<Way> {
   if (source === undefined) throw new Error('the source node is gone')
   const netns = runInside(source, ['sh', '-c', 'ls /run/netns']).trim()
   return {
-    name: 'sallyport',
+    name: way,
     inPod: (words) =>
       enterCommand(
         source.init.pid,

@@ -166,18 +166,21 @@ static __noinline void uncount_flow(const struct address *pod, const struct mapp
 		__sync_fetch_and_add(count, -1);
 }
 
-/*
- * Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. A flow that
- * was closed is not counted any more.
- */
+/* Call it only after win_reclaim(). The port stays taken. A flow that was closed is not counted any more. */
+static __always_inline void delete_mapping_alone(const struct mapping *mapping, const struct flow_key *flow)
+{
+	if (!mapping->closed_ns)
+		uncount_flow(&flow->source, mapping);
+	bpf_map_delete_elem(&mappings, flow);
+}
+
+/* Call it only after win_reclaim(). The mapping goes first: other CPUs do not touch a port without a mapping. */
 static __always_inline void delete_mapping(const struct mapping *mapping, const struct flow_key *flow,
 					    const struct flow_key *key)
 {
 	struct flow_key *taken;
 
-	if (!mapping->closed_ns)
-		uncount_flow(&flow->source, mapping);
-	bpf_map_delete_elem(&mappings, flow);
+	delete_mapping_alone(mapping, flow);
 	taken = bpf_map_lookup_elem(&ports, key);
 	if (taken && same_flow(taken, flow))
 		bpf_map_delete_elem(&ports, key);
@@ -194,11 +197,14 @@ static __noinline void delete_stale_mapping(struct mapping *mapping, const struc
 	delete_mapping(mapping, flow, &key);
 }
 
-/* The gateway cannot use the port. If nothing has come back yet, the flow's next packet gets another one. */
+/*
+ * The gateway cannot use the port. If nothing has come back yet, the flow's next packet gets another one. The port stays
+ * taken until the agent has swept twice: no flow tries it again, and the node requests more ports if many are refused.
+ */
 static __always_inline void refuse_port(struct mapping *mapping, const struct flow_key *flow)
 {
-	if (mapping->packets_in == 0)
-		delete_stale_mapping(mapping, flow);
+	if (mapping->packets_in == 0 && win_reclaim(mapping))
+		delete_mapping_alone(mapping, flow);
 }
 
 /* Frees a taken port if its flow is over. The first flow that asks for it then gets it. */

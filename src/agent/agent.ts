@@ -28,6 +28,7 @@ import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
 import {
+  addressesWithoutRule,
   describeInterfaces,
   describeLingering,
   describeNode,
@@ -108,6 +109,7 @@ export class Agent {
       tables: datapath.tables,
       statePath: heldAddressesFile(stateDirectory),
       onChange: () => this.#networkChanged(),
+      receivesNothing: () => this.#observation.receivesNothing,
       relist: () => this.#observation.relist(),
       settle: () => this.#settle(),
     })
@@ -144,7 +146,7 @@ export class Agent {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock } = this.#options
-    this.#lingering.restore(datapath.presentEgressIps(), clock.monotonicMs())
+    this.#lingering.restore(datapath.present('egress_ips'), clock.monotonicMs())
     this.#networkChanged()
     const stopResync = clock.every(resyncMs, () => {
       this.#stackRules = undefined
@@ -265,7 +267,8 @@ export class Agent {
   /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
     const devices = this.#devices.filter(({ kind }) => kind !== 'vxlan')
-    return describeInterfaces(devices, new Set(this.#failover.state.held.keys()))
+    const unruled = addressesWithoutRule(devices, this.#stackRules, this.#options.configuration)
+    return describeInterfaces(devices, new Set(this.#failover.state.held.keys()), unruled)
   }
 
   async #report(): Promise<void> {

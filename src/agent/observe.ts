@@ -175,6 +175,11 @@ export class Observation {
     return this.#all().some((mirror) => mirror.isStale)
   }
 
+  /** Nothing of the API server reaches this node. */
+  get receivesNothing(): boolean {
+    return this.#all().every((mirror) => mirror.isStale)
+  }
+
   /** The kinds that were never listed, and why. Missing rights show here. */
   get missing(): readonly string[] {
     return this.#all()

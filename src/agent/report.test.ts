@@ -9,7 +9,13 @@ import {
 import { address, prefix } from '../../test/support/world-builder.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { listNodeDevices } from './node/node-network.ts'
-import { describeInterfaces, describeLingering, describeNode, isReportedAlike } from './report.ts'
+import {
+  addressesWithoutRule,
+  describeInterfaces,
+  describeLingering,
+  describeNode,
+  isReportedAlike,
+} from './report.ts'
 
 test('a node reports why an interface carries no traffic', () => {
   const problemOf = (changes: Parameters<typeof device>[0]) =>
@@ -74,6 +80,25 @@ test('a node reports an interface whose IPv6 default route has a higher metric t
   ])
 })
 
+test('with forwarding by the stack, a node reports addresses whose packets leave by another interface for want of a routing rule', () => {
+  const [main, second, ruled] = ['172.18.0.4', '192.0.2.42', '192.0.2.43'].map(address)
+  assert.ok(main && second && ruled)
+  const devices = [
+    device({ addresses: [main], defaultMetrics: { 4: 100 } }),
+    device({ index: 3, name: 'eth1', addresses: [second, ruled], defaultMetrics: { 4: 200 } }),
+  ]
+  const rules = { chains: [], ipsec: [], routingRules: 1, routingSources: [prefix('192.0.2.43/32')] }
+  const unruled = addressesWithoutRule(devices, rules, { forwardsByStack: true })
+  assert.deepEqual(
+    describeInterfaces(devices, new Set(), unruled).map(({ name, withoutRule }) => [name, withoutRule]),
+    [
+      ['eth0', undefined],
+      ['eth1', [second]],
+    ],
+  )
+  assert.equal(addressesWithoutRule(devices, rules, { forwardsByStack: false }).size, 0)
+})
+
 test('a tun device with an address is reported as one that egress IPs cannot use', { skip }, () => {
   enterPrivateNamespaces()
   for (const words of ['tuntap add tun0 mode tun', 'link set tun0 up', 'addr add 198.51.100.1/24 dev tun0'])
@@ -97,7 +122,7 @@ test('a program that is not in its place, and rules that do not apply to egress 
     sharesAddress: undefined,
     hookProblems: ['Attaching to_world to device eth0 failed: another program has the place'],
     stack: {
-      rules: { chains: [], ipsec: [prefix('192.0.2.0/24')], routingRules: 0 },
+      rules: { chains: [], ipsec: [prefix('192.0.2.0/24')], routingRules: 0, routingSources: [] },
       isGateway: true,
       forwardsByStack: false,
       servicesByStack: false,

@@ -10,7 +10,9 @@ import type { Tables } from '../decide/tables.ts'
 import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import type { Address } from '../net/address.ts'
+import { contains } from '../net/prefix.ts'
 import type { Reachability } from './failover/failover-views.ts'
+import { boundDevices } from './node/native-devices.ts'
 import type { NodeDevice } from './node/node-network.ts'
 import type { Decided } from './snapshot.ts'
 
@@ -21,6 +23,7 @@ import type { Decided } from './snapshot.ts'
 export function describeInterfaces(
   devices: readonly NodeDevice[],
   held: ReadonlySet<Address>,
+  unruled: ReadonlySet<Address> = new Set(),
 ): NodeInterface[] {
   const lowestIpv6 = Math.min(
     ...devices.map(({ defaultMetrics }) => defaultMetrics[6] ?? Number.POSITIVE_INFINITY),
@@ -32,6 +35,7 @@ export function describeInterfaces(
       const problem = interfaceProblem(device)
       const isIPv6Unrouted = (device.defaultMetrics[6] ?? 0) > lowestIpv6
       const added = addresses.filter((address) => held.has(address))
+      const withoutRule = addresses.filter((address) => unruled.has(address))
       return {
         name,
         ...(mac === undefined ? {} : { mac }),
@@ -41,10 +45,25 @@ export function describeInterfaces(
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
         ...(routers.length === 0 ? {} : { routers: [...routers] }),
         isDefaultRoute,
+        ...(withoutRule.length === 0 ? {} : { withoutRule }),
         ...(isIPv6Unrouted ? { isIPv6Unrouted } : {}),
         ...(problem === undefined ? {} : { problem }),
       }
     })
+}
+
+/**
+ * Addresses that belong to an interface with a default route of its own, but whose packets the stack sends by the main default
+ * route, because no routing rule has them as its source. Undefined rules: nobody reads them.
+ */
+export function addressesWithoutRule(
+  devices: readonly NodeDevice[],
+  rules: NodeRules | undefined,
+  { forwardsByStack }: Pick<StackUse, 'forwardsByStack'>,
+): ReadonlySet<Address> {
+  if (rules === undefined || !forwardsByStack) return new Set()
+  const bound = [...boundDevices(devices).keys()]
+  return new Set(bound.filter((address) => !rules.routingSources.some((source) => contains(source, address))))
 }
 
 /** A dummy device only holds addresses. Their packets pass another device. */

@@ -56,6 +56,12 @@ export const egressNodeStatus = z
               'The IPv6 default route of the interface has a higher metric than that of another interface. The kernel does not find it for packets that must leave by this interface, so its IPv6 addresses are no egress IPs.',
             )
             .optional(),
+          withoutRule: z
+            .array(z.string())
+            .describe(
+              'Addresses of the interface whose packets leave by another interface: egressGateway.gatewayForwarding is stack, the interface has a default route of its own, and the node has no routing rule for the address.',
+            )
+            .optional(),
           problem: z
             .enum(['Down', 'NoCarrier', 'NoEthernetHeader'])
             .describe('Why no egress traffic can use the interface now.')

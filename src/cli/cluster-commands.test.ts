@@ -78,6 +78,7 @@ test('preflight succeeds in a suitable cluster, and fails for a user without the
   const { code, stdout } = await run('preflight')
   assert.equal(code, 0, stdout)
   assert.match(stdout, /^✓ you have the rights to install$/m)
+  assert.match(stdout, /^Not checked: devices and rules of the nodes .*in an agent’s pod\./m)
   assert.match(stdout, /^✓ the API server accepts all \d+ objects of the install in a dry run$/m)
   assert.equal(await exists(apps('daemonsets'), 'sallyport', 'kube-system'), false, 'nothing is stored')
   const guest = { KUBECONFIG: kubeconfig('guest-token') }
@@ -181,6 +182,20 @@ test('an upgrade and an install refuse to change what connections and pods depen
   assert.match(unaware.stderr, /slots is 256 in this install and would become 512\./)
   const back = await run('install', ...given, '--force')
   assert.equal(back.code, 0, back.stderr)
+})
+
+test('an upgrade says that it keeps the default of an earlier version, and how to get the new one', async () => {
+  const refuse = ['--no-wait', '--set', 'cni.networkPolicies=refuse']
+  const chosen = await run('upgrade', ...refuse)
+  assert.doesNotMatch(chosen.stdout, /stays/)
+  const kept = await run('upgrade', '--no-wait')
+  assert.match(
+    kept.stdout,
+    /^cni\.networkPolicies stays refuse, which was the default of earlier versions\. The default is now enforce\. To use it, run the upgrade with --set cni\.networkPolicies=enforce\.$/m,
+  )
+  const moved = await run('upgrade', '--no-wait', '--set', 'cni.networkPolicies=enforce')
+  assert.equal(moved.code, 0, moved.stderr)
+  assert.doesNotMatch((await run('upgrade', '--no-wait')).stdout, /stays/)
 })
 
 test('an install creates an object again that was deleted by hand', async () => {

@@ -151,10 +151,10 @@ function held(datapath: Datapath): unknown {
     pools: [...pools.entries()].map(([key, blocks]) => ({ ...key, blocks })),
     groups: new Map(groups.entries()),
     cluster: new Map(cluster.entries()),
-    rules: new Map([...rules.entries()].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
+    rules: new Map([...rules.entries()].map(([key, rule]) => [`${key.set} ${key.destination}`, rule])),
     services: [...services.entries()].map(([key, service]) => ({ ...key, ...service })),
     networkRules: new Map(
-      [...network_rules.entries()].map(([key, rule]) => [`${key.networkSet} ${key.destination}`, rule]),
+      [...network_rules.entries()].map(([key, rule]) => [`${key.set} ${key.destination}`, rule]),
     ),
     portLists: new Map(port_lists.entries()),
     pods: new Map(pods.entries()),
@@ -439,10 +439,12 @@ test('other layouts get maps of their own, and the old ones stay until those are
   await using datapath = open({ pinDirectory, objectFile })
   const both = pins()
   assert.ok(both.length > before.length && before.every((pin) => both.includes(pin)))
-  assert.equal(datapath.tables.egress_ips.count(), 0)
-  const present = datapath.presentEgressIps()
-  assert.deepEqual(new Map(present), new Map(old.tables.egress_ips.entries()))
-  assert.ok(present.length > 0)
+  for (const table of ['egress_ips', 'pools'] as const) {
+    assert.equal(datapath.tables[table].count(), 0)
+    const present = datapath.present(table)
+    assert.deepEqual(present, [...old.tables[table].entries()])
+    assert.ok(present.length > 0)
+  }
   await datapath.apply(desired())
   assert.equal(pins().length, before.length)
   assert.notDeepEqual(pins(), before)

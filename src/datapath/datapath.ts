@@ -2,7 +2,6 @@ import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { isKernelError } from '../linux/libc.ts'
-import type { Address } from '../net/address.ts'
 import { type Count, readCounts } from './counts.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
 import { HookTaken, type Place } from './hooks/hook-kind.ts'
@@ -23,7 +22,6 @@ import {
   type PressureRecord,
   pressureCodec,
 } from './tables/observation-tables.ts'
-import type { EgressIpEntry } from './tables/port-tables.ts'
 import { type TableCodecs, tableCodecs } from './tables/table-codecs.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
 
@@ -57,6 +55,8 @@ type Tables = {
     ? Table<K2, V>
     : never
 }
+
+type EntryOf<T> = T extends Table<infer K, infer V> ? readonly [K, V] : never
 
 export const defaultObjectFile = new URL('../../build/sallyport.bpf.o', import.meta.url).pathname
 export const defaultPinDirectory = '/sys/fs/bpf/sallyport'
@@ -179,15 +179,18 @@ export class Datapath implements AsyncDisposable {
     this.#object.unpinEarlier()
   }
 
-  /** Those of the programs that run now. After an upgrade they are in maps of another layout until the first `apply`. */
-  presentEgressIps(): (readonly [Address, EgressIpEntry])[] {
-    const table = this.tables.egress_ips
-    const pin = this.#hasTakenOver ? undefined : this.#object.earlierPins.get('egress_ips')
-    if (pin === undefined) return [...table.entries()]
-    return readEarlier('egress_ips', pin, this.btf).map(([key, value]) => [
-      table.key.decode(key),
-      table.value.decode(value),
-    ])
+  /** What the programs that run now use. After an upgrade it is in a map of another layout until the first `apply`. */
+  present<N extends 'egress_ips' | 'pools'>(name: N): EntryOf<Tables[N]>[] {
+    const table: Table<unknown, unknown> = this.tables[name] as never
+    const pin = this.#hasTakenOver ? undefined : this.#object.earlierPins.get(name)
+    const entries =
+      pin === undefined
+        ? [...table.entries()]
+        : readEarlier(name, pin, this.btf).map(([key, value]) => [
+            table.key.decode(key),
+            table.value.decode(value),
+          ])
+    return entries as EntryOf<Tables[N]>[]
   }
 
   /** An earlier load's stays until all are replaced. The caller attaches all hooks later, and learns then which failed. */

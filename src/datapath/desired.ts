@@ -59,13 +59,13 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     ),
     groups: encodeAll(codecs.groups, desired.groups),
     cluster: encodeAll(codecs.cluster, desired.cluster),
-    rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
+    rules: encodeAll(codecs.rules, flatten(desired.rules)),
     services: encodeAll(
       codecs.services,
       desired.services.map((service) => [service, service] as const),
     ),
     port_lists: encodeAll(codecs.port_lists, desired.portLists),
-    network_rules: encodeAll(codecs.network_rules, flattenNetworkRules(desired.networkRules)),
+    network_rules: encodeAll(codecs.network_rules, flatten(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),
   }
 }
@@ -80,12 +80,7 @@ function* slotHolders(nodes: Desired['nodes']): Generator<readonly [number, Addr
   for (const [address, { slot }] of nodes) if (slot !== undefined) yield [slot, address]
 }
 
-function* flattenRules(rules: Desired['rules']) {
-  for (const [policySet, byDestination] of rules)
-    for (const [destination, rule] of byDestination) yield [{ policySet, destination }, rule] as const
-}
-
-function* flattenNetworkRules(sets: Desired['networkRules']) {
-  for (const [networkSet, byDestination] of sets)
-    for (const [destination, rule] of byDestination) yield [{ networkSet, destination }, rule] as const
+function* flatten<V>(sets: ReadonlyMap<bigint, ReadonlyMap<Prefix, V>>) {
+  for (const [set, byDestination] of sets)
+    for (const [destination, value] of byDestination) yield [{ set, destination }, value] as const
 }

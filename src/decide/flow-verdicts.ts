@@ -1,5 +1,5 @@
 import type { Address } from '../net/address.ts'
-import { contains, type Prefix, prefixLength } from '../net/prefix.ts'
+import { longestMatch, type Prefix } from '../net/prefix.ts'
 import type { DropReason, NetworkRule, Tables } from './tables.ts'
 
 /** What the datapath does with a pod's new flow to a destination outside the cluster. */
@@ -27,12 +27,12 @@ export function flowVerdict(
 ): FlowVerdict {
   const pod = tables.podsByIp.get(source)
   if (pod === undefined) return { action: 'unknownPod' }
-  const rule = longestMatch(tables.rules.get(pod.policySet), destination)
+  const rule = ruleFor(tables.rules.get(pod.policySet), destination)
   const policy = rule && tables.policies.get(rule.policy)?.name
   const isSelected = rule !== undefined && rule.action !== 'exclude'
   if (!isSelected && isChained) return { action: 'masquerade', policy }
   if (pod.networkSet !== 0n) {
-    const networkRule = longestMatch(tables.networkRules.get(pod.networkSet), destination)
+    const networkRule = ruleFor(tables.networkRules.get(pod.networkSet), destination)
     if (!allows(tables, networkRule, protocol, port))
       return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy }
   }
@@ -42,13 +42,8 @@ export function flowVerdict(
     : { action: 'egress', egressIps: tables.groups.get(rule.group)?.preferred ?? [], policy }
 }
 
-function longestMatch<T>(byPrefix: ReadonlyMap<Prefix, T> | undefined, destination: Address): T | undefined {
-  const longest = [...(byPrefix?.keys() ?? [])]
-    .filter((prefix) => contains(prefix, destination))
-    .reduce<Prefix | undefined>(
-      (a, b) => (a === undefined || prefixLength(b) > prefixLength(a) ? b : a),
-      undefined,
-    )
+function ruleFor<T>(byPrefix: ReadonlyMap<Prefix, T> | undefined, destination: Address): T | undefined {
+  const longest = longestMatch(byPrefix?.keys() ?? [], destination)
   return longest === undefined ? undefined : byPrefix?.get(longest)
 }
 

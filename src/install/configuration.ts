@@ -34,6 +34,8 @@ export interface Configuration {
   readonly maxPortsPerPod: number
   readonly reconciliationIntervalMs: number
   readonly egressIpLingerMs: number
+  /** Gateways ask their links whether another host has an address of a pool. */
+  readonly probesAddresses: boolean
   readonly leaseIdleMs: number
   readonly logLevel: string
 }
@@ -80,6 +82,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       maxPortsPerPod: values['max-ports-per-pod'],
       reconciliationIntervalMs: values['egress-gateway-reconciliation-trigger-interval'],
       egressIpLingerMs: values['egress-ip-linger-time'],
+      probesAddresses: values['address-probes'],
       leaseIdleMs: values['port-lease-idle-time'],
       logLevel: values['log-level'],
     },

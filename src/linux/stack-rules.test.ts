@@ -8,7 +8,12 @@ const skip = privateNamespacesRefused || (spawnSync('nft', ['--version']).error 
 
 test('rules that forwarded packets meet are found: nftables, IPsec policies, routing rules', { skip }, () => {
   enterPrivateNamespaces()
-  assert.deepEqual(listStackRules(), { chains: [], ipsec: [], routingRules: 0 })
+  assert.deepEqual(listStackRules(), {
+    chains: [],
+    ipsec: [],
+    routingRules: 0,
+    routingSources: [],
+  })
   const input = `table ip filter {
   chain KUBE-FORWARD { }
   chain FORWARD { type filter hook forward priority filter; jump KUBE-FORWARD; }
@@ -27,13 +32,16 @@ table netdev link { chain out { type filter hook egress device lo priority 0; tc
   ip('xfrm policy add src 2001:db8::/64 dst 2001:db8:1::/48 dir out action block')
   ip('xfrm policy add src 192.0.2.0/24 dst 10.0.0.0/8 dir fwd action block')
   ip('rule add fwmark 7 lookup 100')
+  ip('rule add ipproto tcp dport 25 lookup 100')
+  ip('rule add from 192.0.2.0/24 lookup 100')
   ip('-6 rule add from 2001:db8::42 lookup 100')
-  const { chains, ipsec, routingRules } = listStackRules()
+  const { chains, ipsec, routingRules, routingSources } = listStackRules()
   assert.deepEqual(chains, [
     { table: 'site', name: 'forward', hook: 'forward', drops: true, rules: 2 },
     { table: 'site', name: 'out', hook: 'postrouting', drops: false, rules: 1 },
     { table: 'link', name: 'out', hook: 'egress', drops: false, rules: 1 },
   ])
   assert.deepEqual(ipsec.toSorted(), ['192.0.2.0/24', '2001:db8:1::/48'])
-  assert.equal(routingRules, 2)
+  assert.equal(routingRules, 2, 'the rules by a source apply without the stack, too')
+  assert.deepEqual(routingSources, ['192.0.2.0/24', '2001:db8::42/128'])
 })

@@ -20,15 +20,19 @@ interface StackRules {
   readonly chains: readonly ForwardingChain[]
   /** Destinations of outbound IPsec policies. */
   readonly ipsec: readonly Prefix[]
-  /** Routing rules beside the kernel's own. */
+  /** Routing rules that match something that the kernel's lookup for a program does not know: a mark, a port, a type of service. */
   readonly routingRules: number
+  /** The source prefixes of routing rules. */
+  readonly routingSources: readonly Prefix[]
 }
 
 export function listStackRules(): StackRules {
+  const routingRules = ifSupported([], listRoutingRules)
   return {
     chains: ifSupported([], listForwardingChains),
     ipsec: ifSupported([], listIpsecDestinations),
-    routingRules: ifSupported(0, countRoutingRules),
+    routingRules: routingRules.filter(({ needsStack }) => needsStack).length,
+    routingSources: routingRules.flatMap(({ source }) => source ?? []),
   }
 }
 
@@ -129,17 +133,27 @@ const priorities = new Map<number, number>([
   [32766, tables.main],
   [32767, tables.default],
 ])
-/** FRA_PRIORITY, in the attributes after struct fib_rule_hdr, whose fifth byte is the table. */
-const priorityAttribute = 6
+/** In struct fib_rule_hdr: the length of the source prefix, the type of service, the table; and where its attributes begin. */
+const ruleAt = { sourceLength: 2, typeOfService: 3, table: 4, attributes: 12 } as const
+/** FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_SPORT_RANGE, FRA_DPORT_RANGE */
+const routingAttribute = { source: 2, priority: 6, mark: 10, sourcePorts: 23, destinationPorts: 24 } as const
+const { mark, sourcePorts, destinationPorts } = routingAttribute
 
-function countRoutingRules(): number {
+function listRoutingRules(): { readonly source: Prefix | undefined; readonly needsStack: boolean }[] {
   using netlink = new Netlink()
   return [2, 10]
     .flatMap((family) =>
       netlink.dump('list routing rules', getRule, Buffer.from([family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
     )
-    .filter(({ payload }) => {
-      const priority = decodeAttributes(payload.subarray(12)).get(priorityAttribute)?.readUInt32LE(0) ?? 0
-      return priorities.get(priority) !== payload.readUInt8(4)
-    }).length
+    .flatMap(({ payload }) => {
+      const attributes = decodeAttributes(payload.subarray(ruleAt.attributes))
+      const priority = attributes.get(routingAttribute.priority)?.readUInt32LE(0) ?? 0
+      if (priorities.get(priority) === payload.readUInt8(ruleAt.table)) return []
+      const source = attributes.get(routingAttribute.source)
+      const length = payload.readUInt8(ruleAt.sourceLength)
+      const needsStack =
+        payload.readUInt8(ruleAt.typeOfService) > 0 ||
+        [mark, sourcePorts, destinationPorts].some((each) => attributes.has(each))
+      return [{ source: source && parsePrefix(`${fromKernelBytes(source)}/${length}`), needsStack }]
+    })
 }

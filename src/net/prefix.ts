@@ -67,6 +67,15 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
   return prefixLength(a) <= prefixLength(b) ? contains(a, prefixAddress(b)) : contains(b, prefixAddress(a))
 }
 
+/** The most specific of the prefixes that contain the address. */
+export function longestMatch(prefixes: Iterable<Prefix>, address: Address): Prefix | undefined {
+  let longest: Prefix | undefined
+  for (const prefix of prefixes)
+    if (contains(prefix, address) && (longest === undefined || prefixLength(prefix) > prefixLength(longest)))
+      longest = prefix
+  return longest
+}
+
 /** The address at a distance from the prefix's own address. Throws a RangeError beyond the end. */
 export function addressAt(prefix: Prefix, index: bigint | number): Address {
   const size = 1n << BigInt(128 - prefixLength128(prefix))

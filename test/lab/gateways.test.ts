@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/containers/confinement.ts'
+import { poolPolicy, testNetworkPolicy } from './gateway-policies.ts'
 import {
   cannotRun,
   curlOutpost,
@@ -18,25 +19,6 @@ import { someNodes, tellStory } from './story.ts'
 
 /** Whose image is this machine's files may read them, whoever the repository belongs to. */
 const imageReader = runtime === 'containerd' ? [] : ['DAC_READ_SEARCH']
-
-const policy = `apiVersion: isovalent.com/v1
-kind: IsovalentEgressGatewayPolicy
-metadata:
-  name: pooled
-spec:
-  selectors:
-    - podSelector:
-        matchLabels:
-          org: alliance
-  destinationCIDRs:
-    - 172.18.0.0/16
-  egressGroups:
-    - nodeSelector:
-        matchLabels:
-          egress-gw: "true"
-      interface: net0
-  egressCIDRs:
-    - 172.18.200.0/29`
 
 /** New connections by one process, because a thousand processes would cost more than everything else. The number is not sent. */
 const open125 =
@@ -71,10 +53,7 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
       const typeOf = 'docker exec kind-worker stat -f -c %T /sys/fs/bpf'
       await run('docker exec kind-worker umount /sys/fs/bpf')
       assert.notEqual(await run(typeOf), 'bpf_fs')
-      await tellStory(lab.state(), {
-        until: 'the outpost',
-        settings: ['egressGateway.egressIPLingerTime=5s'],
-      })
+      await tellStory(lab.state(), { until: 'the outpost' })
       assert.equal(await run(typeOf), 'bpf_fs')
       assert.match(await run('docker exec kind-worker ls /sys/fs/bpf'), /sallyport/)
       const mounts = await run('docker exec kind-worker cat /proc/self/mounts')
@@ -139,6 +118,8 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     })
   })
 
+  describe('a NetworkPolicy', () => testNetworkPolicy(run))
+
   /** Addresses of a pool: given by the operator, put on interfaces by the gateways, and taken away again. */
   describe('a pool of egress IPs', () => {
     after(() =>
@@ -146,6 +127,17 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     )
     const addressesOf = (node: string): Promise<string> =>
       run(`docker exec ${node} ip -br address show dev net0`)
+
+    const outpost = (command: string): Promise<string> => run(`docker exec remote-outpost ${command}`)
+
+    async function release(address: string): Promise<void> {
+      const name = address.replaceAll('.', '-')
+      await run(`kubectl wait --for=condition=Lingering egressaddress/${name} --timeout=60s`)
+      assert.match(
+        await run(`sallyport egress release ${address}`),
+        new RegExp(`^Egress IP ${address} is released\\.`),
+      )
+    }
 
     /** Which addresses the outpost sees of so many new connections. */
     async function newConnections(count: number): Promise<readonly string[]> {
@@ -158,7 +150,7 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
     }
 
     test('each gateway gets an address of the pool and puts it on the interface', async () => {
-      await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
+      await run(`kubectl apply -f - <<'END'\n${poolPolicy}\nEND`)
       await run('kubectl wait --for=condition=Ready iegp/pooled --timeout=20s')
       assert.deepEqual(
         JSON.parse(
@@ -196,10 +188,10 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
         'new connections use the other',
         async () => (await newConnections(10)).join() === pooled[0],
       )
+      await release(pooled[1])
       await eventually(
         'the address goes',
         async () => !(await addressesOf('kind-worker4')).includes(pooled[1]),
-        60_000,
       )
       assert.match(await addressesOf('kind-worker4'), /172\.18\.0\.43/, 'what was there before stays')
       assert.match(await addressesOf('kind-worker3'), new RegExp(`${pooled[0]}/32`))
@@ -216,24 +208,34 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
         assert.match(described, event)
     })
 
-    test('a deleted policy’s addresses are removed', async () => {
+    test('a deleted policy’s address lingers until it is released, and then pods of another policy reach its new owner', async (t) => {
+      const [address] = pooled
+      const port = 40_042
       await run('kubectl delete iegp pooled')
-      await eventually(
-        'they are gone',
-        async () => !(await addressesOf('kind-worker3')).includes(pooled[0]),
-        60_000,
-      )
+      await release(address)
+      await eventually('it is gone', async () => !(await addressesOf('kind-worker3')).includes(address))
       assert.match(await addressesOf('kind-worker3'), /172\.18\.0\.42/)
+      t.after(() => run('kubectl delete -f egress-gw-policy.yaml'))
+      t.after(() => outpost(`ip address del ${address}/32 dev eth0`))
+      await outpost(`ip address add ${address}/32 dev eth0`)
+      await outpost(`sh -c 'cd /; exec python3 -m http.server ${port} >/dev/null 2>&1 &'`)
+      await run(
+        'kubectl apply -f egress-gw-policy.yaml && kubectl wait --for=condition=Ready cegp/outpost --timeout=60s',
+      )
+      await eventually('the server runs', async () => (await outpost('ss -tln')).includes(`:${port} `))
+      const answer = await run(
+        `kubectl exec xwing -- curl -s -o /dev/null -w '%{http_code}' --max-time 5 http://${address}:${port}/`,
+      )
+      assert.equal(answer, '200')
     })
 
     test('an address that another host has is not used, and one that it takes later is given up', async (t) => {
-      const outpost = (command: string): Promise<string> => run(`docker exec remote-outpost ${command}`)
       const mac = (await outpost('cat /sys/class/net/eth0/address')).trim()
       t.after(() => run('kubectl delete iegp pooled'))
       for (const address of pooled)
         t.after(() => outpost(`sh -c 'ip address del ${address}/32 dev eth0 || true'`))
       await outpost(`ip address add ${pooled[0]}/32 dev eth0`)
-      await run(`kubectl apply -f - <<'END'\n${policy}\nEND`)
+      await run(`kubectl apply -f - <<'END'\n${poolPolicy}\nEND`)
       await eventually(
         'the gateway has the second address',
         async () => (await addressesOf('kind-worker3')).includes(`${pooled[1]}/32`),

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, beforeEach, describe, test } from 'node:test'
 import { defaultObjectFile, openDatapath } from '../../src/datapath/datapath.ts'
-import type { Desired } from '../../src/datapath/desired.ts'
+import { addressBytes } from '../../src/net/address.ts'
 import { enterPrivateNamespaces } from '../support/private-namespaces.ts'
 import { dissect } from './dissect.ts'
 import { established } from './flows.ts'
@@ -15,39 +14,20 @@ import {
   type NodeUnderTest,
   openNode,
   ourPorts,
-  prefix,
   reset,
   send,
   skip,
   slot2Port,
-  standardTables,
   type TunnelEnd,
 } from './node-under-test.ts'
-import { address, ipv4 } from './packet.ts'
+import { address, ipv4, ipv6 } from './packet.ts'
+import { own, own6, sendFrom, sharedTables } from './shared-node.ts'
 
-const own = '172.18.0.3'
 const source = '172.18.0.4'
 const outward: TunnelEnd = { vni: 2, node: source }
 const portRefusal = 7
 const syn = { flags: ['SYN'] } as const
 const ack = { flags: ['ACK'] } as const
-
-/** The node of the other packet tests, chained. A policy has 192.0.2.0/24 leave with the node's own address. */
-function sharedTables(node: NodeUnderTest): Desired {
-  const tables = standardTables(node)
-  const [owners] = [...tables.egressIps.values()]
-  assert.ok(owners)
-  const self = address(own)
-  return {
-    ...tables,
-    egressIps: new Map([...tables.egressIps, [self, { order: [self], blockOwner: owners.blockOwner }]]),
-    pools: [...tables.pools, { address: self, purpose: 'egress', blocks: [ourPorts.first >> 4] }].filter(
-      ({ purpose }) => purpose === 'egress',
-    ),
-    groups: new Map([...tables.groups, [9n, { preferred: [self], standby: [], keepsAddress: false }]]),
-    rules: new Map([[1n, new Map([[prefix('192.0.2.0/24'), { action: 'egress', group: 9n, policy: 9n }]])]]),
-  } as Desired
-}
 
 /** Each test has a server of its own, because connection tracking remembers what earlier tests did. */
 let servers = 0
@@ -70,27 +50,6 @@ function inNamespace(command: string): void {
   assert.equal(status, 0, stderr)
 }
 
-/** A process of the node sends a datagram to the server from each of these ports. It has the ports until it is disposed of. */
-async function sendFrom(ports: readonly number[]): Promise<AsyncDisposable> {
-  const script = `import socket, sys
-held = []
-for port in ${JSON.stringify(ports)}:
-    held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    held[-1].bind(("${own}", port))
-    held[-1].sendto(b"x", ("${server}", 53))
-print("sent", flush=True)
-sys.stdin.read()`
-  const child = spawn('python3', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
-  return {
-    [Symbol.asyncDispose]: async () => {
-      const ended = once(child, 'exit')
-      child.stdin.end()
-      await ended
-    },
-  }
-}
-
 const portsOf = (first: number): number[] => Array.from({ length: 16 }, (_, index) => first + index)
 
 describe('a gateway leaves with its own address, which its stack uses too', { skip }, () => {
@@ -98,6 +57,9 @@ describe('a gateway leaves with its own address, which its stack uses too', { sk
   before(() => {
     node = openNode({ chained: 1, own_address_is_shared: 1 })
     inNamespace(`nft -f - <<'END'
+table ip6 masquerading {
+  chain postrouting { type nat hook postrouting priority srcnat; ip6 saddr fd00:1::8 masquerade; }
+}
 table ip masquerading {
   chain postrouting { type nat hook postrouting priority srcnat; ip saddr 10.244.1.8 masquerade; }
   chain unseen { type filter hook output priority raw; ip daddr 192.0.2.250 notrack; }
@@ -146,14 +108,19 @@ END`)
 
   test('a new flow never gets a port that the stack uses towards the same destination', async () => {
     const [free, ...used] = portsOf(ourPorts.first)
-    await using _sender = await sendFrom(used)
+    await using _sender = await sendFrom(server, used)
     const stacks = entries()
     assert.equal(stacks.length, used.length)
     const tried = Array.from({ length: 300 }, () => ask())
     const sent = tried.findIndex(({ verdict }) => verdict === 'SENT_TO_WORLD')
+    const refused = tried.slice(0, sent).map(({ verdict }) => verdict)
     assert.ok(
-      tried.slice(0, sent).every(({ verdict }) => verdict === 'DROP_PORT_IN_USE'),
+      refused.every((verdict) => ['DROP_PORT_IN_USE', 'DROP_NO_FREE_PORT'].includes(verdict)),
       'a port is looked for',
+    )
+    assert.ok(
+      refused.filter((verdict) => verdict === 'DROP_PORT_IN_USE').length <= used.length,
+      'a port that was refused is not tried again',
     )
     assert.ok(
       tried.slice(sent).every(({ verdict }) => verdict === 'SENT_TO_WORLD'),
@@ -172,7 +139,7 @@ END`)
     const { verdict, out } = ask()
     assert.equal(verdict, 'SENT_TO_WORLD')
     const { sourcePort = 0 } = dissect(out)
-    await using _sender = await sendFrom([sourcePort])
+    await using _sender = await sendFrom(server, [sourcePort])
     const [stacks, ...others] = entries().filter((line) => !line.includes('192.0.0.8'))
     assert.deepEqual(others, [])
     assert.match(stacks ?? '', new RegExp(`src=${own} dst=${server} sport=${sourcePort} dport=53 `))
@@ -181,9 +148,14 @@ END`)
 
   test('a port that a socket has is not used, although connection tracking does not see the socket', async () => {
     server = '192.0.2.250'
-    await using _sender = await sendFrom(portsOf(ourPorts.first))
+    await using _sender = await sendFrom(server, portsOf(ourPorts.first))
     assert.deepEqual(entries(), [])
-    for (let i = 0; i < 20; i++) assert.equal(ask().verdict, 'DROP_PORT_IN_USE')
+    const verdicts = Array.from({ length: 200 }, () => ask().verdict)
+    assert.deepEqual(new Set(verdicts), new Set(['DROP_PORT_IN_USE', 'DROP_NO_FREE_PORT']))
+    const count = (verdict: string): number => verdicts.filter((each) => each === verdict).length
+    assert.ok(count('DROP_PORT_IN_USE') <= portsOf(ourPorts.first).length, 'each port is refused once')
+    const pressure = node.datapath.tables.pool_pressures.get({ address: address(own), purpose: 'egress' })
+    assert.ok((pressure?.refused ?? 0) > 0, 'the agent learns that ports are short')
   })
 
   test('a gateway forwards for the node that owns the port, and claims the port', () => {
@@ -194,7 +166,7 @@ END`)
   })
 
   test('a gateway sends a packet back to its source node if the stack uses the port', async () => {
-    await using _sender = await sendFrom([slot2Port])
+    await using _sender = await sendFrom(server, [slot2Port])
     const packet = ipv4(own, server).udp(slot2Port, 53)
     const { verdict, out } = fromNode(packet)
     assert.equal(verdict, 'SENT_PORT_REFUSAL')
@@ -247,6 +219,37 @@ END`)
     within(230, 240)
     fromPod(ipv4('10.244.1.7', server).tcp(40000, 443, ack))
     within(230, 240)
+  })
+
+  test('IPv6 flows claim their ports, too, and use none that the stack uses', async () => {
+    server = '2001:db8:eeee::9'
+    const inConntrack = (text: string): string =>
+      (
+        Buffer.from(addressBytes(address(text)))
+          .toString('hex')
+          .match(/.{4}/g) ?? []
+      ).join(':')
+    const linesWith = (source: string): string[] =>
+      readFileSync('/proc/thread-self/net/nf_conntrack', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(`src=${inConntrack(source)} dst=${inConntrack(server)} `))
+    const askV6 = (): Journey => fromPod(ipv6('fd00:1::7', server).udp(40000, 53))
+
+    const { verdict, out } = askV6()
+    assert.equal(verdict, 'SENT_TO_WORLD')
+    const { source, sourcePort: port = 0 } = dissect(out)
+    assert.equal(source, own6)
+    const [claim, ...others] = linesWith('100::8')
+    assert.deepEqual(others, [])
+    assert.match(claim ?? '', new RegExp(`dst=${inConntrack(own6)} sport=53 dport=${port} `))
+    assert.equal(fromWorld(ipv6(server, own6).udp(53, port)).verdict, 'SENT_TO_POD')
+    assert.equal(fromWorld(ipv6(server, own6).udp(54, port)).verdict, 'PASS_NOT_OURS')
+
+    await using _sender = await sendFrom(server, [slot2Port])
+    assert.equal(linesWith(own6).length, 1)
+    const forwarded = (from: number): string => fromNode(ipv6(own6, server).udp(from, 53)).verdict
+    assert.equal(forwarded(slot2Port), 'SENT_PORT_REFUSAL')
+    assert.equal(forwarded(slot2Port + 1), 'SENT_FORWARDED')
   })
 
   test('a packet of an open connection makes a lost claim again', () => {

@@ -151,9 +151,9 @@ export class FailoverUnderTest {
     this.step({ kind: 'verdicts', changes: gateways.map((gateway) => [gateway, verdict] as const) })
   }
 
-  pass(ms: number): void {
+  pass(ms: number, { receivesNothing = false } = {}): void {
     this.nowMs += ms
-    this.step({ kind: 'tick' })
+    this.step({ kind: 'tick', receivesNothing })
   }
 
   holds(address: Address = egressIp): boolean {

@@ -4,6 +4,7 @@ kube-proxy-replacement: {{ .Values.kubeProxyReplacement | quote }}
 enable-ipv4-egress-gateway: {{ .Values.egressGateway.enabled | quote }}
 egress-gateway-reconciliation-trigger-interval: {{ .Values.egressGateway.reconciliationTriggerInterval | quote }}
 egress-ip-linger-time: {{ .Values.egressGateway.egressIPLingerTime | quote }}
+address-probes: {{ .Values.egressGateway.addressProbes | quote }}
 port-lease-idle-time: {{ .Values.egressGateway.portLeaseIdleTime | quote }}
 port-range: {{ .Values.egressGateway.portRange | quote }}
 excluded-ports: {{ join "," .Values.egressGateway.excludedPorts | quote }}

@@ -124,7 +124,7 @@ export class AgentApi implements LocalApi {
     const { decided, attachments, failover, nodes } = this.#snapshot()
     if (decided === undefined) return []
     const held = new Set(failover.held.keys())
-    return describeEgress(decided.tables, attachments, this.#options.datapath, {
+    return describeEgress(decided.tables, attachments, this.#options.datapath.tables.mappings.entries(), {
       unreachable: new Set(reachabilityOf(failover, nodes).unreachable),
       holders: holdersOf(decided.world.egressNodes, { name: this.#options.self, held }),
     })

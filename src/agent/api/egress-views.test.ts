@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { egressNode } from '../../../test/support/world-builder.ts'
+import { ciliumPolicy, egressNode, pod, prefix, world } from '../../../test/support/world-builder.ts'
+import { resolve } from '../../decide/resolve.ts'
 import type { Address } from '../../net/address.ts'
-import { chosenForNewFlows, holderOf, holdersOf } from './egress-views.ts'
+import { chosenForNewFlows, describeEgress, holderOf, holdersOf } from './egress-views.ts'
 
 const [one, two, three] = ['172.18.0.42', '172.18.0.43', '172.18.0.44'] as [Address, Address, Address]
 const orders = new Map<Address, readonly string[]>([
@@ -48,3 +49,31 @@ for (const [name, found, expected] of [
   ['the owner of an egress IP is named if no gateway is reachable', holder('w9', [], ['w3', 'w4']), 'w3'],
 ] as const) // biome-ignore format: a table
   test(name, () => assert.equal(found, expected))
+
+test('each destination of a pod has the count of its own flows', () => {
+  const destinationCIDRs = ['203.0.113.0/24', '203.0.113.9/32', '198.51.100.0/24']
+  const client = pod('client', { labels: { org: 'alliance' } })
+  const tables = resolve(world({ ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs })], pods: [client] }))
+  const [source] = client.ips
+  assert.ok(source)
+  const [egressIp] = [...tables.groups.values()][0]?.preferred ?? []
+  assert.ok(egressIp)
+  const flow = (destination: string, egress_ip = egressIp) =>
+    [{ source, destination: destination as Address }, { egress_ip }] as const
+  const attachment = { pod: client, addresses: [source] }
+  const flows = [
+    flow('203.0.113.1'), flow('203.0.113.1'), flow('203.0.113.9'), flow('192.0.2.1'), flow('203.0.113.2', three),
+  ] // biome-ignore format: a list
+  const views = describeEgress(tables, [attachment as never], flows, {
+    unreachable: new Set(),
+    holders: new Map(),
+  })
+  assert.deepEqual(
+    new Map(views.map(({ destination, egressIps: [first] }) => [destination, first?.flows])),
+    new Map([
+      [prefix('203.0.113.0/24'), 2],
+      [prefix('203.0.113.9/32'), 1],
+      [prefix('198.51.100.0/24'), 0],
+    ]),
+  )
+})

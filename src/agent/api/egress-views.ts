@@ -1,7 +1,8 @@
 import type { EgressNode } from '../../api/egress-node.ts'
-import type { Datapath } from '../../datapath/datapath.ts'
+import type { FlowKey } from '../../datapath/tables/flow-tables.ts'
 import type { Group, Rule, Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
+import { longestMatch, type Prefix } from '../../net/prefix.ts'
 import type { Attachment } from '../pods/attachments.ts'
 import { describeVerdict } from './drop-reasons.ts'
 import type { EgressView } from './local-api.ts'
@@ -18,10 +19,10 @@ interface GatewayKnowledge {
 export function describeEgress(
   tables: Tables,
   attachments: readonly Attachment[],
-  datapath: Datapath,
+  mappings: Iterable<OpenFlow>,
   { unreachable, holders }: GatewayKnowledge,
 ): EgressView[] {
-  const flows = countFlows(datapath)
+  const flows = countFlows(tables, mappings)
   const ordersByIp = namedOrders(tables)
   return attachments.flatMap(({ pod, addresses }) => {
     const set = addresses.map((address) => tables.podsByIp.get(address)).find((found) => found !== undefined)
@@ -44,7 +45,10 @@ export function describeEgress(
             unreachable: order.filter((name) => unreachable.has(name)),
             takesNewFlows: chosen.has(address),
             portsOwned: (pool?.blocks.length ?? 0) * 16,
-            flows: addresses.reduce((sum, source) => sum + (flows.get(`${source} ${address}`) ?? 0), 0),
+            flows: addresses.reduce(
+              (sum, source) => sum + (flows.get(flowsKey(source, destination, address)) ?? 0),
+              0,
+            ),
           }
         }),
       }
@@ -124,12 +128,32 @@ export function chosenForNewFlows(
   return new Set(passes.find((found) => found.length > 0) ?? [])
 }
 
-/** Mappings by pod address and egress IP. Walks the whole table. */
-function countFlows(datapath: Datapath): ReadonlyMap<string, number> {
+type OpenFlow = readonly [Pick<FlowKey, 'source' | 'destination'>, { readonly egress_ip: Address }]
+
+function flowsKey(source: Address, destination: Prefix, egressIp: Address): string {
+  return `${source} ${destination} ${egressIp}`
+}
+
+/** Flows by pod address, destination of the rule that applies to them now, and egress IP. */
+function countFlows(tables: Tables, mappings: Iterable<OpenFlow>): ReadonlyMap<string, number> {
   const counts = new Map<string, number>()
-  for (const [flow, mapping] of datapath.tables.mappings.entries()) {
-    const key = `${flow.source} ${mapping.egress_ip}`
+  const ruleOf = ruleFinder(tables)
+  for (const [{ source, destination }, { egress_ip: egressIp }] of mappings) {
+    const prefix = ruleOf(source, destination)
+    if (prefix === undefined) continue
+    const key = flowsKey(source, prefix, egressIp)
     counts.set(key, (counts.get(key) ?? 0) + 1)
   }
   return counts
+}
+
+/** A node may have half a million flows, to few destinations. */
+function ruleFinder({ podsByIp, rules }: Tables) {
+  const known = new Map<string, Prefix | undefined>()
+  return (source: Address, destination: Address): Prefix | undefined => {
+    const set = podsByIp.get(source)?.policySet ?? 0n
+    const key = `${set} ${destination}`
+    if (!known.has(key)) known.set(key, longestMatch(rules.get(set)?.keys() ?? [], destination))
+    return known.get(key)
+  }
 }

@@ -45,17 +45,32 @@ describe('on a link where another host has addresses of the pool', { skip, timeo
   })
 
   /** What a watch reports, in order. */
-  function watch(clock = systemClock) {
+  function watch(clock = systemClock, probesAddresses = true) {
     const heard: string[] = []
     const addresses = new AddressWatch({
       machine: linuxMachine,
       clock,
       log: createLog('test', 'silent'),
+      configuration: { probesAddresses },
       onClaim: ({ address, mac, isProbe }) => void (isProbe || heard.push(`${address} is at ${mac}`)),
       onProbed: (address) => heard.push(`probed ${address}`),
     })
     return { heard, addresses }
   }
+
+  test('without probes, an address is free at once, whoever has it', async () => {
+    const { heard, addresses } = watch(systemClock, false)
+    const [address] = taken
+    assert.ok(address)
+    addresses.watch(new Map([[address, find('link0')]]))
+    addresses.probe(address, find('link0'))
+    for (let tick = 0; tick < 5; tick++) {
+      await setTimeout(100)
+      addresses.tick()
+    }
+    assert.deepEqual(heard, [`probed ${address}`])
+    addresses[Symbol.dispose]()
+  })
 
   test('probes find the host’s MAC before they end, and find nobody for a free address', async () => {
     const { heard, addresses } = watch()

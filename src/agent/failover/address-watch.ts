@@ -1,3 +1,4 @@
+import type { Configuration } from '../../install/configuration.ts'
 import type { LinkClaims } from '../../linux/address-claims.ts'
 import type { AddressClaim } from '../../linux/arp.ts'
 import type { Machine } from '../../linux/machine.ts'
@@ -19,6 +20,8 @@ interface AddressWatchOptions {
   readonly machine: Pick<Machine, 'openLinkClaims'>
   readonly clock: Clock
   readonly log: Logger
+  /** Without probes, every address counts as free. */
+  readonly configuration: Pick<Configuration, 'probesAddresses'>
   readonly onClaim: (claim: AddressClaim) => void
   readonly onProbed: (address: Address) => void
 }
@@ -48,8 +51,10 @@ export class AddressWatch implements Disposable {
       this.read()
       onProbed(address)
     }
-    const asks = probeAfterMs.map((ms) => clock.after(ms, () => this.#ask(address, link)))
-    this.#probing.set(address, { link, stops: [...asks, clock.after(probedAfterMs, end)] })
+    const isAsked = this.#options.configuration.probesAddresses
+    const asks = (isAsked ? probeAfterMs : []).map((ms) => clock.after(ms, () => this.#ask(address, link)))
+    const stopEnd = clock.after(isAsked ? probedAfterMs : 0, end)
+    this.#probing.set(address, { link, stops: [...asks, stopEnd] })
   }
 
   #stopProbing(address: Address): void {
@@ -67,8 +72,10 @@ export class AddressWatch implements Disposable {
 
   /** Call it every second. */
   tick(): void {
-    const nowMs = this.#options.clock.monotonicMs()
+    const { clock, configuration } = this.#options
+    const nowMs = clock.monotonicMs()
     this.read()
+    if (!configuration.probesAddresses) return
     if (nowMs - this.#askedAtMs < watchMs) return
     this.#askedAtMs = nowMs
     for (const [address, link] of this.#watched) if (!this.#probing.has(address)) this.#ask(address, link)

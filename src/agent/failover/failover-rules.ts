@@ -47,7 +47,7 @@ export function stepFailover(state: FailoverState, event: FailoverEvent, now: Mo
       return { ...step, effects: [warning({ ms: event.ms }, absent), ...step.effects] }
     }
     case 'tick':
-      return state.held.size === 0 ? { state, effects: [] } : move(state, now)
+      return noteTick(state, event.receivesNothing, now)
     case 'moved':
       return noteMoved(state, event.plan, event, now.ms)
     case 'moveFailed':
@@ -82,6 +82,13 @@ function stepRejoin(
     case 'settleFailed':
       return noteSettleFailure(state, rejoin)
   }
+}
+
+function noteTick(before: FailoverState, receivesNothing: boolean, now: Moment): FailoverStep {
+  const isIsolated = receivesNothing && before.cutOffSinceMs !== undefined
+  const isolatedSinceMs = isIsolated ? (before.isolatedSinceMs ?? now.ms) : undefined
+  const state = { ...before, isolatedSinceMs }
+  return state.held.size === 0 && state.poolPlaces.size === 0 ? { state, effects: [] } : move(state, now)
 }
 
 /** Runs the steps one after another. Each starts from the state that the previous one left. */
@@ -213,7 +220,7 @@ function loseMembership(before: FailoverState, reason: string, now: Moment): Fai
 
 /** A node that only uses gateways reaches its only one again at the same moment as all others: what they know is not old for that. */
 function noteReach(before: FailoverState, isCutOff: boolean, now: Moment): FailoverStep {
-  const state = { ...before, cutOffSinceMs: isCutOff ? now.ms : undefined }
+  const state = { ...before, cutOffSinceMs: isCutOff ? now.ms : undefined, isolatedSinceMs: undefined }
   const log: FailoverEffect = isCutOff
     ? warning({}, 'this node reaches no other node through the tunnel; it takes over no egress IP')
     : {

@@ -66,6 +66,8 @@ describe('on a real device', { skip }, () => {
       } as unknown as Datapath['tables'],
       netlink,
       machine: { ...linuxMachine, announce: () => {} },
+      receivesNothing: () => false,
+      configuration: { probesAddresses: true },
       startProber: (options) => {
         report = options.report
         flags = options.flags
@@ -107,7 +109,7 @@ describe('on a real device', { skip }, () => {
     assert.equal(isOnDevice(), true)
     report(isReachable)
     nowMs += 5_000
-    next.dispatch({ kind: 'tick' })
+    next.dispatch({ kind: 'tick', receivesNothing: false })
     assert.equal(isOnDevice(), false)
   })
 
@@ -118,7 +120,7 @@ describe('on a real device', { skip }, () => {
     report(isUnreachable)
     report(isReachable)
     nowMs += 60_000
-    failover.dispatch({ kind: 'tick' })
+    failover.dispatch({ kind: 'tick', receivesNothing: false })
     assert.equal(isOnDevice(), true)
     deleteAddress(netlink, { index, address: egressIp, prefixLength: 32 })
   })

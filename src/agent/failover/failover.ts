@@ -1,4 +1,5 @@
 import type { Datapath } from '../../datapath/datapath.ts'
+import type { Configuration } from '../../install/configuration.ts'
 import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -21,12 +22,15 @@ interface FailoverOptions {
   readonly netlink: Netlink
   readonly machine: Machine
   readonly startProber: StartProber
+  readonly configuration: Pick<Configuration, 'probesAddresses'>
   /** A file that lists which addresses this agent added to devices, for the next agent. */
   readonly statePath: string
   readonly clock: Clock
   readonly log: Logger
   /** Called when something changed that the tables depend on. */
   readonly onChange: () => void
+  /** Whether nothing of the API server reaches this node. */
+  readonly receivesNothing: () => boolean
   /** Resolves when every watch has listed again, however long it takes. */
   readonly relist: () => Promise<void>
   /** Resolves when the tables are written by a decision that was made after the call. */
@@ -76,7 +80,7 @@ export class Failover {
     this.dispatch({ kind: 'started' })
     while (!signal.aborted) {
       await clock.sleep(tickMs, signal)
-      this.dispatch({ kind: 'tick' })
+      this.dispatch({ kind: 'tick', receivesNothing: this.#options.receivesNothing() })
       this.#addresses.tick()
     }
     this.#addresses[Symbol.dispose]()

@@ -109,7 +109,7 @@ describe('a failure to move addresses', () => {
     assert.equal(node.effects.filter(({ kind }) => kind === 'log').length, 1)
     assert.deepEqual(failoverProblems(node.state, port), ['Moving egress IPs failed: no netlink'])
     node.kinds()
-    node.step({ kind: 'tick' })
+    node.step({ kind: 'tick', receivesNothing: false })
     assert.deepEqual(node.kinds(), ['move'])
     assert.deepEqual(failoverProblems(node.state, port), [])
   })
@@ -169,6 +169,35 @@ describe('addresses of this node itself', () => {
     const tables = { ...tablesWith({ [mine]: [self] }), poolAddresses }
     node.step({ kind: 'tablesApplied', tables, lingering: new Map(), devices: [device()] })
     assert.deepEqual([...node.state.held], [[mine, 'eth0']])
+    assert.deepEqual(node.state.takeovers, { takenOver: 0, handedBack: 0 })
+  })
+
+  test('from a pool are given up if the node reaches neither other nodes nor the API server, and come back', () => {
+    const [shared, alone] = [mine, address('192.0.2.44')]
+    const poolAddresses = new Map(
+      [shared, alone].map((each) => [each, { node: 'worker', interface: undefined }] as const),
+    )
+    const tables = { ...tablesWith({ [shared]: [self, owner], [alone]: [self] }), poolAddresses }
+    const node = new FailoverUnderTest()
+    node.step({ kind: 'tablesApplied', tables, lingering: new Map(), devices: [device()] })
+    const deaf = { receivesNothing: true }
+    const wait = (ms: number, how = {}): boolean => {
+      for (let passed = 0; passed < ms; passed += 1_000) node.pass(1_000, how)
+      return node.holds(shared)
+    }
+    assert.equal(wait(60_000, deaf), true, 'the API server alone is away')
+    node.step({ kind: 'reach', isCutOff: true })
+    assert.equal(wait(60_000), true, 'the tunnel alone is cut')
+    assert.equal(wait(10_000, deaf), true)
+    assert.equal(wait(1_000, deaf), false)
+    assert.equal(node.holds(alone), true, 'no other gateway may answer for this one')
+    assert.match(
+      failoverProblems(node.state, port).join(),
+      /This node has given up egress IP 192\.0\.2\.41 to other gateways, because it reaches neither them nor the API server\./,
+    )
+    node.kinds()
+    assert.equal(wait(1_000), true, 'the API server answers again')
+    assert.ok(node.announced.has(shared))
     assert.deepEqual(node.state.takeovers, { takenOver: 0, handedBack: 0 })
   })
 })

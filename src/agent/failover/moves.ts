@@ -44,18 +44,40 @@ export function planMoves(state: FailoverState, nowMs: number): MovePlan | undef
   const places = [...takenOver].map((address) => [address, linkOf(address, devices)?.name] as const)
   const found = places.flatMap(([address, name]) => (name === undefined ? [] : [[address, name] as const]))
   const own = [...orders.keys()].filter((address) => orders.get(address)?.[0] === self)
+  const givenUp = givenUpAddresses(state, nowMs)
   return {
     /* Addresses that are taken over come first, because their flows have no gateway until then. */
-    placed: new Map([...found, ...state.poolPlaces]),
+    placed: new Map([...found, ...[...state.poolPlaces].filter(([address]) => !givenUp.has(address))]),
     takenOver,
     before,
     proxied: planProxiedAddresses(own, devices),
-    problems: places.flatMap(([address, name]) =>
-      name === undefined
-        ? `The gateway of egress IP ${address} is unreachable, and this node cannot take the address over because none of its devices is on the same link.`
-        : [],
-    ),
+    problems: [
+      ...places.flatMap(([address, name]) =>
+        name === undefined
+          ? `The gateway of egress IP ${address} is unreachable, and this node cannot take the address over because none of its devices is on the same link.`
+          : [],
+      ),
+      ...[...givenUp].map(
+        (address) =>
+          `This node has given up egress IP ${address} to other gateways, because it reaches neither them nor the API server.`,
+      ),
+    ],
   }
+}
+
+/**
+ * How long a node that reaches no other node and receives nothing from the API server keeps its own addresses of pools. By then a
+ * successor answers for them, or the operator has given them away, and the neighbours must not get two answers. Either failure
+ * alone is not enough: see decision 15.
+ */
+const giveUpOwnAfterMs = 10_000
+
+function givenUpAddresses(
+  { isolatedSinceMs, poolPlaces, orders }: FailoverState,
+  nowMs: number,
+): ReadonlySet<Address> {
+  if (isolatedSinceMs === undefined || nowMs - isolatedSinceMs < giveUpOwnAfterMs) return new Set()
+  return new Set([...poolPlaces.keys()].filter((address) => (orders.get(address)?.length ?? 0) > 1))
 }
 
 /** The egress IPs of other nodes that this node holds. */

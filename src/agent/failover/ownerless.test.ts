@@ -17,12 +17,12 @@ test('an egress IP whose interface failed moves to the successor at once, and ba
   assert.equal(node.state.held.get(egressIp), 'eth0')
   assert.equal(node.announced.has(egressIp), true)
   node.nowMs += 60_000
-  node.step({ kind: 'tick' })
+  node.step({ kind: 'tick', receivesNothing: false })
   assert.equal(node.state.held.has(egressIp), true)
   node.apply({ [egressIp]: [owner, self] })
   node.reachable(owner)
   node.nowMs += 5_000
-  node.step({ kind: 'tick' })
+  node.step({ kind: 'tick', receivesNothing: false })
   assert.equal(node.state.held.has(egressIp), false)
 })
 

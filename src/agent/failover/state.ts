@@ -44,6 +44,8 @@ export interface FailoverState {
   readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
   /** Since when this node has reached no other node. Undefined while it reaches one, or probes none. */
   readonly cutOffSinceMs: number | undefined
+  /** Since when it has also received nothing from the API server. */
+  readonly isolatedSinceMs: number | undefined
   /** How often this node was absent for so long that other nodes went on without it. */
   readonly absence: number
   readonly rejoin: Rejoin | undefined
@@ -99,7 +101,7 @@ export type FailoverEvent =
   | { readonly kind: 'settled'; readonly rejoin: number }
   | { readonly kind: 'settleFailed'; readonly rejoin: number }
   /** Every second, because addresses are handed back after a time and not after an event. */
-  | { readonly kind: 'tick' }
+  | { readonly kind: 'tick'; readonly receivesNothing: boolean }
   | ({ readonly kind: 'moved'; readonly plan: MovePlan } & MoveResult)
   | { readonly kind: 'moveFailed'; readonly message: string }
 
@@ -173,6 +175,7 @@ export function startOfFailover(node: string, held: ReadonlyMap<Address, string>
     unreachableAtMs: new Map(),
     avoidedUntilNs: new Map(),
     cutOffSinceMs: undefined,
+    isolatedSinceMs: undefined,
     absence: 0,
     rejoin: undefined,
     rejoins: 0,

@@ -75,9 +75,9 @@ export class LeasedPorts {
 
   async start(signal: AbortSignal): Promise<void> {
     const { datapath, clock, idleMs } = this.#options
-    const pools = [...datapath.tables.pools.entries()].flatMap(([{ address, purpose }, blocks]) =>
-      purpose === 'egress' ? [[address, blocks] as const] : [],
-    )
+    const pools = datapath
+      .present('pools')
+      .flatMap(([{ address, purpose }, blocks]) => (purpose === 'egress' ? [[address, blocks] as const] : []))
     this.dispatch({ kind: 'restored', pools: new Map(pools) })
     const sweepMs = Math.min(maxSweepMs, Math.max(idleMs, minSweepMs))
     const stopSweep = clock.every(sweepMs, () => this.#runSweep())

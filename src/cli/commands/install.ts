@@ -71,8 +71,8 @@ export function addUpgrade(program: Command): void {
       const { dryRun = false, wait = true } = options
       const { planUpgrade } = await import('../install/install.ts')
       const { withCluster } = await import('../cluster.ts')
-      const { manifests, dropped } = await withCluster((client) => planUpgrade(client, options))
-      for (const key of dropped) print(`setting ${key} does not exist in this version and is removed`)
+      const { manifests, remarks } = await withCluster((client) => planUpgrade(client, options))
+      for (const remark of remarks) print(remark)
       if (dryRun) return printPlan(manifests)
       const absent = await findAbsent()
       const { despiteAbsentNodes } = await import('../install/rollout.ts')

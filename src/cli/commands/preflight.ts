@@ -5,6 +5,10 @@ import type { GivenSettings } from '../install/install.ts'
 import { outputOption, takeSettings } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
+/** A cluster's API server says little about its nodes. */
+const notRead =
+  'Not checked: devices and rules of the nodes (nftables, IPsec policies, routing rules). After the install, run "sallyport preflight" in an agent’s pod. It names the rules of the node that egress traffic passes by.'
+
 interface Options extends GivenSettings {
   readonly output?: string
 }
@@ -25,6 +29,7 @@ export function addPreflight(program: Command): void {
       const { formatFindings } = await import('../../runtime/finding.ts')
       if (options.output === 'json') printJson(findings)
       else print(formatFindings(findings))
+      if (options.output !== 'json' && !isInAgentPod()) print(notRead)
       if (findings.some(({ level }) => level === 'problem')) process.exitCode = 1
     })
 }

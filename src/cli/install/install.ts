@@ -32,16 +32,17 @@ export async function planInstall(given: GivenSettings): Promise<{
 
 /**
  * The objects of an install of this version. It has the settings of the present install, except for those that are given now.
- * `dropped`: keys of the present install that this version does not have.
+ * `remarks`: what becomes of settings of the present install that this version does not have, or whose default it has changed.
  */
 export async function planUpgrade(
   client: KubeClient,
   given: GivenSettings & { readonly force?: boolean },
-): Promise<{ readonly manifests: readonly Manifest[]; readonly dropped: readonly string[] }> {
+): Promise<{ readonly manifests: readonly Manifest[]; readonly remarks: readonly string[] }> {
   const known = new Set(settings.map(({ key }) => key))
   const before = Object.entries(await readConfigMap(client))
   const kept = Object.fromEntries(before.filter(([key]) => known.has(key) && key !== imageTagKey))
-  const data = configMapData({ ...kept, ...(await readSettings(given, kept)) })
+  const chosen = await readSettings(given, kept)
+  const data = configMapData({ ...kept, ...chosen })
   const parsed = parseConfiguration(data)
   if (!parsed.ok) throw new UserError(parsed.issues.join('\n'), 2)
   refuseConflicts(data)
@@ -49,8 +50,27 @@ export async function planUpgrade(
   if (changes.length > 0) throw new UserError(changes.join('\n'))
   return {
     manifests: renderInstall(data, chosenNames()),
-    dropped: before.flatMap(([key]) => (known.has(key) ? [] : [key])),
+    remarks: [
+      ...before.flatMap(([key]) =>
+        known.has(key) ? [] : [`setting ${key} does not exist in this version and is removed`],
+      ),
+      ...earlierDefaults(kept, chosen),
+    ],
   }
+}
+
+/** The ConfigMap does not tell a value that was chosen from a default, so an upgrade keeps both. */
+function earlierDefaults(
+  kept: Readonly<Record<string, string>>,
+  chosen: Readonly<Record<string, string>>,
+): readonly string[] {
+  return settings.flatMap(({ path, key, fallback, earlierFallback }) =>
+    earlierFallback === undefined || kept[key] !== earlierFallback || chosen[key] !== undefined
+      ? []
+      : [
+          `${path} stays ${earlierFallback}, which was the default of earlier versions. The default is now ${fallback}. To use it, run the upgrade with --set ${path}=${fallback}.`,
+        ],
+  )
 }
 
 function refuseConflicts(data: Readonly<Record<string, string>>): void {

@@ -1,31 +1,13 @@
-import { type Prefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
 import type { Btf } from '../layout/btf.ts'
-import {
-  address,
-  array,
-  type Codec,
-  codec,
-  type FieldKind,
-  named,
-  seenAs,
-  u16,
-  u32,
-  u64,
-  u64Halves,
-} from '../layout/codec.ts'
+import { array, type Codec, codec, type FieldKind, named, seenAs, u16, u32, u64 } from '../layout/codec.ts'
 import { soleKey } from './map-layout.ts'
-import { prefixFrom } from './trie-prefix.ts'
+import { setKeyCodec } from './trie-prefix.ts'
 
 /** To which destinations and ports NetworkPolicies let pods send. */
 export const networkPolicyTables = (btf: Btf) => ({
-  network_rules: { key: ruleKeyCodec(btf), value: ruleCodec(btf) },
+  network_rules: { key: setKeyCodec(btf.struct('network_rule_key'), 'network_set'), value: ruleCodec(btf) },
   port_lists: { key: soleKey(btf, 'port_lists', u64), value: portListCodec(btf) },
 })
-
-interface NetworkRuleKey {
-  readonly networkSet: bigint
-  readonly destination: Prefix
-}
 
 export type NetworkRuleEntry =
   | { readonly action: 'deny' | 'allow' }
@@ -36,28 +18,6 @@ export interface PortRangeEntry {
   readonly protocol: number
   readonly first: number
   readonly last: number
-}
-
-const setBits = 64
-
-function ruleKeyCodec(btf: Btf): Codec<NetworkRuleKey> {
-  const inner = codec(btf.struct('network_rule_key'), {
-    prefix_length: u32,
-    network_set: u64Halves,
-    destination: address,
-  })
-  return seenAs(
-    inner,
-    ({ networkSet, destination }: NetworkRuleKey) => ({
-      prefix_length: setBits + prefixLength128(destination),
-      network_set: networkSet,
-      destination: prefixAddress(destination),
-    }),
-    (key) => ({
-      networkSet: key.network_set,
-      destination: prefixFrom(key.destination, key.prefix_length - setBits),
-    }),
-  )
 }
 
 function ruleCodec(btf: Btf): Codec<NetworkRuleEntry> {

@@ -13,17 +13,16 @@ import {
   seenAs,
   u32,
   u64,
-  u64Halves,
 } from '../layout/codec.ts'
 import { type Decoded, soleKey } from './map-layout.ts'
 import { networkPolicyTables } from './network-policy-tables.ts'
-import { prefixFrom } from './trie-prefix.ts'
+import { prefixFrom, setKeyCodec } from './trie-prefix.ts'
 
 /** The policy set of a pod, the rule of a policy set for a destination, and the egress IPs of a group. */
 export const policyTables = (btf: Btf) => ({
   pods: { key: soleKey(btf, 'pods', address), value: podCodec(btf) },
   cluster: { key: clusterKeyCodec(btf), value: clusterCodec(btf) },
-  rules: { key: ruleKeyCodec(btf), value: ruleCodec(btf) },
+  rules: { key: setKeyCodec(btf.struct('rule_key'), 'policy_set'), value: ruleCodec(btf) },
   groups: { key: soleKey(btf, 'groups', u64), value: groupCodec(btf) },
   ...networkPolicyTables(btf),
 })
@@ -34,11 +33,6 @@ export type ClusterEntry =
   | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
   | { readonly kind: 'host'; readonly carriesFlows?: true }
   | { readonly kind: 'stack' | 'routed' }
-
-interface RuleKey {
-  readonly policySet: bigint
-  readonly destination: Prefix
-}
 
 export type RuleEntry =
   | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }
@@ -110,28 +104,6 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
       const flows = entry.carries_flows ? { carriesFlows: true as const } : {}
       return kind === 'host' ? { kind, ...flows } : { kind, tunnelAddress: entry.node, ...flows }
     },
-  )
-}
-
-const policySetBits = 64
-
-function ruleKeyCodec(btf: Btf): Codec<RuleKey> {
-  const inner = codec(btf.struct('rule_key'), {
-    prefix_length: u32,
-    policy_set: u64Halves,
-    destination: address,
-  })
-  return seenAs(
-    inner,
-    (key: RuleKey) => ({
-      prefix_length: policySetBits + prefixLength128(key.destination),
-      policy_set: key.policySet,
-      destination: prefixAddress(key.destination),
-    }),
-    (key) => ({
-      policySet: key.policy_set,
-      destination: prefixFrom(key.destination, key.prefix_length - policySetBits),
-    }),
   )
 }
 

@@ -33,6 +33,7 @@ const policyConditions = {
   NodesWithoutAddress: ['NoInternalIP'],
   LikelyMistake: ['SeeMessage'],
   IPsecBypassed: ['FastForwarding'],
+  InterfaceNotUsed: ['NoRoutingRule'],
 } as const
 
 const egressNodeConditions = {

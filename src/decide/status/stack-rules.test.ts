@@ -5,7 +5,7 @@ import { type StackUse, stackConditions } from './stack-rules.ts'
 import { explainPolicies } from './status.ts'
 
 const forward = { table: 'site', name: 'forward', hook: 'forward', drops: false, rules: 2 }
-const none = { chains: [], ipsec: [], routingRules: 0 }
+const none = { chains: [], ipsec: [], routingRules: 0, routingSources: [] }
 const fast: StackUse = { rules: none, isGateway: true, forwardsByStack: false, servicesByStack: false }
 const say = (use: Partial<StackUse>): string[] =>
   stackConditions({ ...fast, ...use }).map(({ type, reason, message }) => `${type} ${reason}: ${message}`)
@@ -13,7 +13,7 @@ const say = (use: Partial<StackUse>): string[] =>
 test('a gateway says which of its rules do not apply to egress traffic', () => {
   assert.deepEqual(say({}), [])
   assert.deepEqual(say({ rules: { ...none, chains: [forward], routingRules: 2 } }), [
-    'RulesBypassed NodeRules: These rules of the node do not apply to egress traffic: nftables chain forward of table site (hook forward), routing rules that match a mark or a port (of 2 in ip rule). To apply them, set egressGateway.gatewayForwarding=stack.',
+    'RulesBypassed NodeRules: These rules of the node do not apply to egress traffic: nftables chain forward of table site (hook forward), 2 routing rules that match a mark, a port or a type of service (ip rule). To apply them, set egressGateway.gatewayForwarding=stack.',
   ])
 })
 
@@ -24,7 +24,7 @@ test('IPsec policies come first, because the traffic is in clear text', () => {
 })
 
 test('rules hold if the stack forwards, and on a node that forwards nothing there is nothing to say', () => {
-  const rules = { chains: [forward], ipsec: [prefix('192.0.2.0/24')], routingRules: 1 }
+  const rules = { chains: [forward], ipsec: [prefix('192.0.2.0/24')], routingRules: 1, routingSources: [] }
   assert.deepEqual(say({ rules, forwardsByStack: true }), [])
   assert.deepEqual(say({ rules, isGateway: false }), [])
 })
@@ -54,4 +54,30 @@ test('a policy says that its traffic leaves in clear text although its gateway h
   ])
   assert.deepEqual(conditions('203.0.113.0/24', ['192.0.2.0/24']), [])
   assert.deepEqual(conditions('203.0.113.0/24', []), [])
+})
+
+test('a policy says that its packets leave by another interface, because no routing rule chooses the one it names', () => {
+  const conditions = (withoutRule: string[]) => {
+    const egressNodes = world().egressNodes.map((node) =>
+      node.metadata.name === 'worker3'
+        ? {
+            ...node,
+            status: {
+              ...node.status,
+              interfaces: (node.status?.interfaces ?? []).map((each) =>
+                each.name === 'net0' ? { ...each, withoutRule } : each,
+              ),
+            },
+          }
+        : node,
+    )
+    const [explained] = explainPolicies(world({ egressNodes, ciliumPolicies: [ciliumPolicy('p')] }))
+    return explained?.conditions
+      .filter(({ type }) => type === 'InterfaceNotUsed')
+      .map(({ message }) => message)
+  }
+  assert.deepEqual(conditions(['172.18.0.42']), [
+    'Packets with these egress IPs leave by another interface than the one that has the address: 172.18.0.42 (net0 of node worker3). With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.',
+  ])
+  assert.deepEqual(conditions(['172.18.0.99']), [])
 })

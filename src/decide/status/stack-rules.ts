@@ -15,7 +15,10 @@ export interface NodeRules {
   }[]
   /** Destinations of outbound IPsec policies. */
   readonly ipsec: readonly Prefix[]
+  /** Those that match a mark, a port or a type of service. The others apply to all packets. */
   readonly routingRules: number
+  /** Sources for which routing rules choose the routes. */
+  readonly routingSources: readonly Prefix[]
 }
 
 /** How this node uses its stack. */
@@ -44,7 +47,7 @@ function describeBypass({ chains, ipsec, routingRules }: NodeRules): readonly Ti
     ...chains.map(({ table, name, hook }) => `nftables chain ${name} of table ${table} (hook ${hook})`),
     ...(routingRules === 0
       ? []
-      : [`routing rules that match a mark or a port (of ${routingRules} in ip rule)`]),
+      : [`${routingRules} routing rules that match a mark, a port or a type of service (ip rule)`]),
   ]
   const others =
     named.length === 0 ? '' : `These rules of the node do not apply to egress traffic: ${list(named)}.`
@@ -107,4 +110,30 @@ export function ipsecConditions(
   if (affected.length === 0) return []
   const message = `Traffic of this policy leaves in clear text although IPsec policies of its gateways cover its destinations: ${list(affected)}. ${remedy.replace('them', 'the IPsec policies')}`
   return [{ type: 'IPsecBypassed', status: 'True', reason: 'FastForwarding', message }]
+}
+
+/**
+ * Of one policy, if the stack of a gateway forwards its packets: they leave by another interface than the one that has their
+ * egress IP.
+ */
+export function unruledConditions(
+  exits: readonly (readonly Gateway[])[],
+  egressNodes: readonly EgressNode[],
+): readonly TimelessCondition[] {
+  const withoutRule = new Map(
+    egressNodes.flatMap(({ metadata: { name: node }, status }) =>
+      (status?.interfaces ?? []).flatMap(({ name, withoutRule = [] }) =>
+        withoutRule.map((address) => [`${node} ${address}`, name] as const),
+      ),
+    ),
+  )
+  const affected = exits.flat().flatMap(({ node, egressIps }) =>
+    Object.values(egressIps).flatMap((address) => {
+      const name = withoutRule.get(`${node.name} ${address}`)
+      return name === undefined ? [] : [`${address} (${name} of node ${node.name})`]
+    }),
+  )
+  if (affected.length === 0) return []
+  const message = `Packets with these egress IPs leave by another interface than the one that has the address: ${list([...new Set(affected)])}. With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.`
+  return [{ type: 'InterfaceNotUsed', status: 'True', reason: 'NoRoutingRule', message }]
 }

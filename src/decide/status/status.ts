@@ -42,7 +42,7 @@ import { familyConditions, selectionConditions } from './policy-conditions/selec
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
 import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
 import { refusalConditions } from './refusals.ts'
-import { ipsecConditions } from './stack-rules.ts'
+import { ipsecConditions, unruledConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
 /** A policy's status without times, which the writer adds. */
@@ -97,6 +97,7 @@ export function explainPolicies(
       ...unservedDestinationConditions(policy, world),
       ...outageConditions(served, known.orders),
       ...ipsecConditions(policy, exits, world.egressNodes),
+      ...unruledConditions(exits, world.egressNodes),
     ]
     addClaims(claims, policy)
     const { generation } = policy

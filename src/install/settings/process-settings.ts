@@ -46,6 +46,13 @@ export const processSettings = [
     help: 'How long nodes keep an egress IP that no policy uses any more. When this time ends, connections that still use the egress IP break.',
   },
   {
+    path: 'egressGateway.addressProbes',
+    key: 'address-probes',
+    kind: 'boolean',
+    fallback: 'true',
+    help: 'Whether gateways ask their links if another host has an address of egressCIDRs, before they use it and while they use it. Set false if a router answers for all addresses (proxy ARP). Address conflicts then stay unnoticed.',
+  },
+  {
     path: 'egressGateway.portLeaseIdleTime',
     key: 'port-lease-idle-time',
     kind: 'duration',
@@ -113,6 +120,7 @@ export const processSettings = [
     key: 'cni-network-policies',
     kind: 'word',
     fallback: 'enforce',
+    earlierFallback: 'refuse',
     choices: ['enforce', 'refuse', 'bypass'],
     help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, Sallyport also drops all traffic that an egress policy selects, if a NetworkPolicy restricts the egress of its pod. With bypass, NetworkPolicies do not restrict this traffic.',
   },

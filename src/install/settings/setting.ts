@@ -14,6 +14,8 @@ export interface Setting {
   readonly isPowerOfTwo?: boolean
   /** What breaks if it changes after the install, as a sentence. */
   readonly costOfChange?: string
+  /** The default of earlier versions. An upgrade keeps it, because somebody may have chosen it, and says so. */
+  readonly earlierFallback?: string
   /** Keys of a map that the user must not set. */
   readonly reserved?: readonly string[]
 }

@@ -64,7 +64,7 @@ function compare(cluster: Cluster, world: World, machine: Machine): string | und
     [
       'rules',
       sortedEntries(
-        [...entriesOf(tables.rules)].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule]),
+        [...entriesOf(tables.rules)].map(([key, rule]) => [`${key.set} ${key.destination}`, rule]),
       ),
       sortedEntries(
         [...wanted.rules].flatMap(([set, rules]) =>
