@@ -8,7 +8,15 @@ import { comparePrograms, percentMore, programResults } from './earlier.ts'
 import { endurance, type Measurement, measurements, type Sample } from './measure.ts'
 import { drawResults, format, type Result } from './picture.ts'
 import { compileTools, median } from './tools.ts'
-import { setUpClassic, setUpDirect, setUpSallyport, setUpStack, type Way } from './ways.ts'
+import {
+  setUpClassic,
+  setUpDirect,
+  setUpHop,
+  setUpLink,
+  setUpSallyport,
+  setUpStack,
+  type Way,
+} from './ways.ts'
 
 /**
  * Measures all ways in one run on one machine, one after another, because absolute figures of a shared machine say little.
@@ -63,6 +71,10 @@ function toResult({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string
     classic: of('classic'),
     direct: of('direct'),
     ratio: ratioOf(sample.better, byWay.get('sallyport') ?? [], byWay.get('classic') ?? []),
+    link: of('link'),
+    hop: of('hop'),
+    linkRatio: ratioOf(sample.better, byWay.get('link') ?? [], byWay.get('classic') ?? []),
+    linkOverHop: ratioOf(sample.better, byWay.get('link') ?? [], byWay.get('hop') ?? []),
   }
 }
 
@@ -102,14 +114,29 @@ function stackResults({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<st
 function printResults(results: readonly Result[]): void {
   const cell = (value: number | null): string => (value === null ? '–' : format(value))
   print(
-    `\n${'figure'.padEnd(60)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}`,
+    `\n${'figure'.padEnd(60)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}${'hop'.padStart(11)}${'link'.padStart(11)}${'ratio'.padStart(8)}${'to hop'.padStart(8)}`,
   )
-  for (const { name, unit, direct, classic, sallyport, ratio } of results)
+  const times = (value: number | null | undefined): string => (value?.toFixed(2) ?? '').padStart(8)
+  for (const {
+    name,
+    unit,
+    direct,
+    classic,
+    sallyport,
+    ratio,
+    hop,
+    link,
+    linkRatio,
+    linkOverHop,
+  } of results) {
+    const cells = [direct, classic, sallyport].map((value) => cell(value).padStart(11)).join('')
+    const more = [hop, link].map((value) => (value === undefined ? '' : cell(value)).padStart(11)).join('')
     print(
-      `${`${name}, ${unit}`.padEnd(60)}${cell(direct).padStart(11)}${cell(classic).padStart(11)}${cell(sallyport).padStart(11)}${(ratio === null ? '' : ratio.toFixed(2)).padStart(8)}`,
+      `${`${name}, ${unit}`.padEnd(60)}${cells}${times(ratio)}${more}${times(linkRatio)}${times(linkOverHop)}`.trimEnd(),
     )
+  }
   print(
-    '\nThe ratio is Sallyport’s advantage over the classic gateway: above 1 is better, also for latencies and CPU.',
+    '\nThe ratio is Sallyport’s advantage over the classic gateway: above 1 is better, also for latencies and CPU. The columns behind it are those of egressPath=auto.',
   )
 }
 
@@ -141,9 +168,10 @@ async function run(): Promise<void> {
   }
   process.once('SIGINT', () => void removeAll().then(() => process.exit(130)))
   try {
-    print('Compiling the load generator, and setting up four ways out …')
+    print('Compiling the load generator, and setting up six ways out …')
     compileTools()
-    for (const setUp of [setUpDirect, setUpClassic, setUpSallyport, setUpStack]) ways.push(await setUp())
+    for (const setUp of [setUpDirect, setUpClassic, setUpHop, setUpSallyport, setUpLink, setUpStack])
+      ways.push(await setUp())
     for (const way of ways) await capture(way.inPod(['sh', '-ec', manyConnections]))
     for (let round = 1; round <= rounds && !isOver; round++) {
       print(`Round ${round} of ${rounds}`)

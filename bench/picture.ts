@@ -8,6 +8,13 @@ export interface Result {
   readonly classic: number | null
   readonly direct: number | null
   readonly ratio: number | null
+  /** Sallyport with egressPath=auto. */
+  readonly link?: number | null
+  /** A gateway of kernel parts without a tunnel. */
+  readonly hop?: number | null
+  /** The advantage of the link over the classic gateway, and over `hop`. */
+  readonly linkRatio?: number | null
+  readonly linkOverHop?: number | null
 }
 
 const width = 900

@@ -24,8 +24,8 @@ import { loadBinary } from './tools.ts'
 
 /** A way out of a cluster that is ready for measurements, with a function that runs a command in the pod. */
 export interface Way {
-  /** `stack`: Sallyport with gatewayForwarding=stack. */
-  readonly name: 'sallyport' | 'stack' | 'classic' | 'direct'
+  /** `stack`: Sallyport with gatewayForwarding=stack. `link`: with egressPath=auto. `hop`: setUpHop. */
+  readonly name: 'sallyport' | 'stack' | 'link' | 'classic' | 'hop' | 'direct'
   readonly inPod: (words: readonly string[]) => readonly string[]
   readonly remove: () => Promise<void>
 }
@@ -46,7 +46,10 @@ export const setUpSallyport = (): Promise<Way> => setUpCluster('sallyport', 'ben
 export const setUpStack = (): Promise<Way> =>
   setUpCluster('stack', 'bench-stack', ' --set egressGateway.gatewayForwarding=stack')
 
-async function setUpCluster(way: 'sallyport' | 'stack', name: string, settings = ''): Promise<Way> {
+export const setUpLink = (): Promise<Way> =>
+  setUpCluster('link', 'bench-link', ' --set egressGateway.egressPath=auto')
+
+async function setUpCluster(way: 'sallyport' | 'stack' | 'link', name: string, settings = ''): Promise<Way> {
   if (loadLab(name) !== undefined) await stopLab(name)
   await startLab({
     name,
@@ -93,7 +96,7 @@ async function setUpCluster(way: 'sallyport' | 'stack', name: string, settings =
 
 /** The same topology, made only from parts of the kernel. */
 async function setUpPlain(
-  name: 'classic' | 'direct',
+  name: 'classic' | 'hop' | 'direct',
   configure: (nodes: { source: Machine; gateway: Machine }) => void,
 ): Promise<Way> {
   const cgroup = join(findCgroupRoot(), `sallyport-bench-${name}`)
@@ -216,6 +219,30 @@ table ip nat { chain post {
 }
 }
 E`,
+    )
+  })
+}
+
+/** A gateway without a tunnel: the pod's node translates, and the gateway is its next hop and answers for the egress IP. */
+export function setUpHop(): Promise<Way> {
+  return setUpPlain('hop', ({ source, gateway }) => {
+    shell(
+      source,
+      `echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; echo 0 >/proc/sys/net/ipv4/conf/eth0/rp_filter
+ip rule add from ${podAddress} lookup 100; ip route add default via 172.18.0.${octets.gateway} dev eth0 table 100
+nft -f - <<'E'
+table ip nat { chain post {
+  type nat hook postrouting priority 100;
+  ip saddr ${podAddress} oifname eth0 snat to ${egressIp}
+}
+}
+E`,
+    )
+    shell(
+      gateway,
+      `echo 1 >/proc/sys/net/ipv4/ip_forward
+for f in all eth0; do echo 0 >/proc/sys/net/ipv4/conf/$f/rp_filter; echo 0 >/proc/sys/net/ipv4/conf/$f/send_redirects; done
+ip neigh add proxy ${egressIp} dev eth0; ip route add ${egressIp}/32 via 172.18.0.${octets.source} dev eth0`,
     )
   })
 }

@@ -7,7 +7,7 @@ import { print, printJson } from '../output.ts'
 
 /** A cluster's API server says little about its nodes. */
 const notRead =
-  'Not checked: devices and rules of the nodes (nftables, IPsec policies, routing rules). After the install, run "sallyport preflight" in an agent’s pod. It names the rules of the node that egress traffic passes by.'
+  'Not checked: devices and rules of the nodes (nftables, IPsec policies, routing rules). After the install, run "sallyport preflight" in an agent’s pod. It names the rules of the node that do not apply to egress traffic.'
 
 interface Options extends GivenSettings {
   readonly output?: string
