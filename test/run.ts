@@ -51,6 +51,7 @@ const computing = all
 const simulationSeconds = options.fast ? '40' : '120'
 const environment = {
   SALLYPORT_SIMULATION_SECONDS: simulationSeconds,
+  SALLYPORT_TEST_RANDOM_SHARE: options.fast ? '0.25' : '1',
   /* Each file loads the same sources again. An entry is used only for the source that it was made from. */
   NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(repository, 'build/test-cache'),
 }
