@@ -6,11 +6,13 @@ import {
   constants,
   cpSync,
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -155,6 +157,18 @@ describe('the image', () => {
         [],
       )
     }
+    /* What an agent installs on its node. Where it is missing, the agent makes it itself. */
+    const [plugin = '', ...others] = globSync(join(root, 'build/compile-cache/cni-*.mjs'))
+    assert.deepEqual(others, [])
+    assert.match(readFileSync(plugin, 'utf8'), /CNI_COMMAND/)
+    const installed = (): string => {
+      const script = `import('${root}/src/agent/plugin/plugin-source.ts').then((module) => console.log(module.readPlugin()))`
+      return spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout
+    }
+    writeFileSync(plugin, 'made in advance')
+    assert.equal(installed(), 'made in advance\n')
+    rmSync(plugin)
+    assert.match(installed(), /CNI_COMMAND/)
     assert.equal(statSync(join(root, 'build/compile-cache')).mode & 0o022, 0, 'root’s alone')
     assert.equal(statSync(join(root, 'build/compile-cache')).uid, 0, 'root’s alone')
   })

@@ -9,8 +9,10 @@
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join, relative } from 'node:path'
 import { spec } from 'node:test/reporters'
+import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { addCounts, type Counts, type FileRun, noCounts, runFile } from './support/run-file.ts'
 
@@ -49,6 +51,7 @@ const computing = all
 const simulationSeconds = options.fast ? '40' : '120'
 const environment = {
   SALLYPORT_SIMULATION_SECONDS: simulationSeconds,
+  SALLYPORT_TEST_RANDOM_SHARE: options.fast ? '0.25' : '1',
   /* Each file loads the same sources again. An entry is used only for the source that it was made from. */
   NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(repository, 'build/test-cache'),
 }
@@ -81,16 +84,32 @@ interface LaneRun extends FileRun {
   readonly after?: Promise<void>
 }
 
-/** Each worker of a lane takes the next file when it is done with one. */
-async function runLane(files: readonly LaneRun[], atOnce = 2): Promise<void> {
+/** Two workers take the next file when they are done with one. `spare` works beside them while the processors have time for it. */
+async function runLane(files: readonly LaneRun[], spare = false): Promise<void> {
   const waiting = [...files]
-  const worker = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      await next.after
-      await runAndTell(next)
+  const worker = async (mayStart: () => Promise<boolean>): Promise<void> => {
+    while (waiting.length > 0) {
+      const next = (await mayStart()) ? waiting.shift() : undefined
+      await next?.after
+      if (next !== undefined) await runAndTell(next)
     }
   }
-  await Promise.all(Array.from({ length: atOnce }, worker))
+  const always = async (): Promise<boolean> => true
+  await Promise.all([worker(always), worker(always), ...(spare ? [worker(areIdle)] : [])])
+}
+
+const idleMs = (): number => cpus().reduce((sum, { times }) => sum + times.idle, 0)
+
+/**
+ * Whether the processors had enough left for another lab. A lab that waits for something looks idle for a moment, and one that starts
+ * takes everything. So this looks at a whole test's time.
+ */
+async function areIdle(): Promise<boolean> {
+  const enough = 0.35
+  const lookMs = 15_000
+  const before = idleMs()
+  await setTimeout(lookMs)
+  return (idleMs() - before) / (lookMs * cpus().length) > enough
 }
 
 /** Tests of the image, and labs on containerd, need it. Where its tools are missing it says so, and they are skipped. */
@@ -108,15 +127,15 @@ async function buildImage(): Promise<void> {
 }
 
 /**
- * Files that compute have both processors to themselves. In labs, much of the time is waiting, so two labs run at once. What needs the
- * image comes after the longest labs, because by then it is built.
+ * Files that compute have both processors to themselves. In labs, much of the time is waiting, so two labs run at once, and a third one
+ * while the processors are idle. What needs the image comes after the longest labs, because by then it is built.
  */
 async function runEverything(): Promise<void> {
   const image = buildImage()
   const needImage = [...imageTests.map(run), onContainerd].map((each) => ({ ...each, after: image }))
   const labs = labFiles.map(run)
   await runLane(computing.map(run))
-  await runLane([...labs.slice(0, 6), ...needImage, ...labs.slice(6)])
+  await runLane([...labs.slice(0, 6), ...needImage, ...labs.slice(6)], true)
 }
 
 if (options.labs !== undefined)

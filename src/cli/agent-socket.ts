@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
-import { type IncomingMessage, request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { agentSocketPath } from '../agent/api/local-api.ts'
+import { request } from '../runtime/http.ts'
 import { hasKubeconfig } from './kubeconfig/kubeconfig-files.ts'
 import { UserError } from './user-error.ts'
 

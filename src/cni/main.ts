@@ -1,10 +1,12 @@
-import { request } from 'node:http'
-
 /**
  * The CNI plugin (cni.dev, spec 1.0.0). It reads the request of the container runtime, passes it to the agent and prints the
  * result. The agent does the wiring, because only the agent can write the pod's entries into the tables before ADD returns.
  * The plugin starts for every pod, so it imports nothing but Node.js's own modules.
  */
+
+/** Not an `import`, which would read every export of the module. Some load other modules then, for longer than all else takes. */
+const { request } = process.getBuiltinModule('node:http')
+
 const supportedVersions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
 
 /** Versions of old networks, in which our plugin is chained. It passes the previous result on unchanged. */

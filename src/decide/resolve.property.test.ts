@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { naiveOutcome } from '../../test/support/naive-resolver.ts'
+import { randomRuns } from '../../test/support/random-runs.ts'
 import {
   ciliumPolicy,
   device,
@@ -198,7 +199,7 @@ test('every pod’s flow to every destination has the answer that a naive readin
           seen.set(kind, (seen.get(kind) ?? 0) + 1)
         }
     }),
-    { numRuns: 1500 },
+    { numRuns: randomRuns(1500) },
   )
   for (const kind of ['masquerade', 'DROP_NO_GATEWAY', 'DROP_NO_EGRESS_IP', '1 egress IPs', '2 egress IPs'])
     assert.ok(
@@ -224,7 +225,7 @@ test('the order in which objects were seen decides nothing', () => {
     fc.property(shuffled, ([one, other]) =>
       assert.deepEqual(canonical(resolve(other)), canonical(resolve(one))),
     ),
-    { numRuns: 300 },
+    { numRuns: randomRuns(300) },
   )
 })
 
@@ -255,6 +256,6 @@ test('nothing that a table points to is missing', () => {
         )
       }
     }),
-    { numRuns: 300 },
+    { numRuns: randomRuns(300) },
   )
 })

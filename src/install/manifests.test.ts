@@ -1,104 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { find, render, type Template, type Workload } from '../../test/support/rendered-install.ts'
 import { cleanUpDaemonSet } from './agent-manifests.ts'
 import { configMapData } from './configuration.ts'
-import { compatibleNames, defaultNames, type Manifest, type Names } from './manifest.ts'
-import { renderInstall } from './manifests.ts'
-
-interface Template {
-  readonly metadata: {
-    readonly labels: Readonly<Record<string, string>>
-    readonly annotations?: Readonly<Record<string, string>>
-  }
-  readonly spec: {
-    readonly tolerations: readonly {
-      readonly key?: string
-      readonly operator: string
-      readonly effect?: string
-    }[]
-    readonly affinity?: {
-      readonly podAntiAffinity: {
-        readonly preferredDuringSchedulingIgnoredDuringExecution: readonly {
-          readonly podAffinityTerm: {
-            readonly topologyKey: string
-            readonly labelSelector: { readonly matchLabels: Readonly<Record<string, string>> }
-          }
-        }[]
-      }
-    }
-    readonly volumes: readonly {
-      readonly name: string
-      readonly hostPath?: { readonly path: string }
-      readonly emptyDir?: object
-    }[]
-    readonly initContainers?: readonly Container[]
-    readonly containers: readonly Container[]
-  }
-}
-
-interface Probe {
-  readonly periodSeconds: number
-  readonly failureThreshold: number
-  readonly httpGet?: object
-  readonly exec?: { readonly command: readonly string[] }
-}
-
-interface Container {
-  readonly name: string
-  readonly image: string
-  readonly command?: readonly string[]
-  readonly ports?: readonly object[]
-  readonly resources?: { readonly requests?: { readonly cpu?: string; readonly memory?: string } }
-  readonly terminationMessagePolicy?: string
-  readonly startupProbe?: Probe
-  readonly readinessProbe?: Probe
-  readonly livenessProbe?: Probe
-  readonly securityContext: {
-    readonly privileged?: boolean
-    readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] }
-    readonly appArmorProfile?: object
-    readonly seLinuxOptions?: { readonly type: string }
-  }
-  readonly volumeMounts: readonly {
-    readonly name: string
-    readonly mountPath: string
-    readonly mountPropagation?: string
-  }[]
-}
-
-interface Workload extends Manifest {
-  readonly spec: {
-    readonly replicas?: number
-    readonly selector: { readonly matchLabels: Readonly<Record<string, string>> }
-    readonly template: Template
-  }
-}
-
-interface Rule {
-  readonly apiGroups: readonly string[]
-  readonly resources: readonly string[]
-  readonly resourceNames?: readonly string[]
-  readonly verbs: readonly string[]
-}
-
-const render = (names: Names = defaultNames, set: Readonly<Record<string, string>> = {}): Manifest[] =>
-  renderInstall(configMapData(set), names)
-const find = (manifests: readonly Manifest[], kind: string): Workload =>
-  manifests.find((manifest) => manifest.kind === kind) as Workload
-const rulesOf = (name: string): readonly Rule[] =>
-  render()
-    .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && metadata.name === name)
-    .flatMap((manifest) => manifest.rules as readonly Rule[])
-
-/** Each right of a role, as `verb group/resource`. */
-function rights(name: string): string[] {
-  return rulesOf(name).flatMap(({ apiGroups, resources, verbs }) =>
-    apiGroups.flatMap((group) =>
-      resources.flatMap((resource) => verbs.map((verb) => `${verb} ${group}/${resource}`)),
-    ),
-  )
-}
+import { compatibleNames, defaultNames, type Manifest } from './manifest.ts'
 
 test('an object is applied before the objects that need it', () => {
   const kinds = [...new Set(render().map(({ kind }) => kind))]
@@ -237,66 +142,6 @@ test('the operator has the configured number of replicas', () => {
   assert.equal(find(render(), 'Deployment').spec.replicas, 2)
 })
 
-test('the agent can write only the status of EgressNodes', () => {
-  const writes = rights('sallyport-agent').filter((right) => !/^(get|list|watch) /.test(right))
-  assert.deepEqual(writes, ['patch sallyport.dev/egressnodes/status'])
-})
-
-test('no role has a wildcard or a right on secrets', () => {
-  for (const name of ['sallyport-agent', 'sallyport-operator'])
-    for (const right of rights(name)) assert.doesNotMatch(right, /\*|secrets/)
-})
-
-test('the operator has rights on leases only in its own namespace', () => {
-  const role = render().find(
-    ({ kind, rules }) => kind === 'ClusterRole' && JSON.stringify(rules).includes('leases'),
-  )
-  assert.equal(role, undefined)
-  assert.ok(rights('sallyport-operator').includes('update coordination.k8s.io/leases'))
-})
-
-test('the operator can read and update only its own lease', () => {
-  const ofLeases = rulesOf('sallyport-operator').filter(({ resources }) => resources.includes('leases'))
-  const ofAny = ofLeases.filter(({ resourceNames }) => resourceNames === undefined)
-  assert.deepEqual(
-    ofAny.flatMap(({ verbs }) => verbs),
-    ['create'],
-  )
-  const names = ofLeases.flatMap(({ resourceNames = [] }) => resourceNames)
-  assert.deepEqual(names, ['sallyport-operator'])
-})
-
-test('docs explain each capability of the agent', () => {
-  const explained = readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8')
-  const { add = [], drop } =
-    find(render(), 'DaemonSet').spec.template.spec.containers[0]?.securityContext.capabilities ?? {}
-  assert.deepEqual(drop, ['ALL'])
-  assert.ok(add.length > 0)
-  for (const capability of add) assert.match(explained, new RegExp(`\\b${capability}\\b`))
-})
-
-test('no container has a capability that hardened hosts may lack and no supported kernel needs', () => {
-  for (const { spec } of [find(render(), 'DaemonSet'), cleanUpDaemonSet(configMapData({})) as Workload])
-    for (const { name, securityContext } of spec.template.spec.containers)
-      assert.ok(!securityContext.capabilities?.add?.includes('SYS_RESOURCE'), name)
-})
-
-test('AppArmor and SELinux do not confine containers that use the node’s files, with default and compatible names', () => {
-  for (const names of [defaultNames, compatibleNames])
-    for (const daemonSet of [
-      find(render(names), 'DaemonSet'),
-      cleanUpDaemonSet(configMapData({})) as Workload,
-    ]) {
-      const { metadata, spec } = daemonSet.spec.template
-      for (const { name, securityContext } of spec.containers) {
-        assert.deepEqual(securityContext.appArmorProfile, { type: 'Unconfined' })
-        assert.equal(securityContext.seLinuxOptions?.type, 'spc_t')
-        const annotation = `container.apparmor.security.beta.kubernetes.io/${name}`
-        assert.equal(metadata.annotations?.[annotation], 'unconfined')
-      }
-    }
-})
-
 test('the agent mounts the container runtime’s folders from the configured paths', () => {
   const set = { 'cni-bin-path': '/home/kubernetes/bin', 'cni-conf-path': '/var/cni/net.d' }
   const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload
@@ -328,20 +173,6 @@ test('the probes of agent and clean-up use the configured port', () => {
   const cleanUp = cleanUpDaemonSet(configMapData(set)) as Workload
   assert.deepEqual(portsOf(cleanUp), ['19787'])
   assert.deepEqual(cleanUp.spec.template.spec.containers[0]?.command?.slice(-2), ['--stay', '19787'])
-})
-
-test('the agent can read NetworkPolicies in both modes, Services and their endpoints only in chained mode', () => {
-  const may = (set: Readonly<Record<string, string>>, resource: string): boolean =>
-    render(defaultNames, set).some(
-      ({ kind, metadata, rules }) =>
-        kind === 'ClusterRole' &&
-        metadata.name === 'sallyport-agent' &&
-        JSON.stringify(rules).includes(resource),
-    )
-  for (const resource of ['networkpolicies', 'services', 'endpointslices']) {
-    assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }, resource))
-    assert.equal(may({}, resource), resource === 'networkpolicies')
-  }
 })
 
 test('the agent mounts the CNI result cache of the other plugin only in chained mode', () => {

@@ -6,10 +6,9 @@ import { before, describe, test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import { listLabs, loadLab } from '../../src/lab/lab-state.ts'
 import { repository } from '../../src/lab/layout.ts'
-import { availabilitySteps } from '../../src/lab/walkthrough/availability.ts'
 import { runDemo } from '../../src/lab/walkthrough/demo.ts'
 import { type Step, succeeds } from '../../src/lab/walkthrough/step.ts'
-import { steps } from '../../src/lab/walkthrough/steps.ts'
+import { firstHalf } from '../../src/lab/walkthrough/steps.ts'
 import { cannotRun, hangTimeoutMs } from './lab-under-test.ts'
 
 const labsOf = (pid: number | undefined): readonly string[] =>
@@ -25,7 +24,7 @@ const whereXwingRuns = 'kubectl get pod xwing -o jsonpath={.spec.nodeName}'
 
 describe('the demo', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const story: readonly Step[] = [
-    ...steps.filter((step) => !availabilitySteps.includes(step)).map(elsewhere),
+    ...firstHalf.map(elsewhere),
     { section: 'The end', title: 'Where the X-Wing runs', command: whereXwingRuns, expect: succeeds() },
   ]
   const last = { section: 'The end', title: 'A step that fails', command: 'false', expect: succeeds() }

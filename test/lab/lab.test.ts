@@ -10,60 +10,65 @@ import { someNodes } from './story.ts'
 describe('the lab', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-lab')
 
-  test('two labs run side by side, each with its own cluster', async () => {
-    const other = await startLab({ name: 'test-lab-2', nodes: someNodes('kind-worker') })
-    try {
-      await type(
-        other,
-        'kubectl create -f - <<< \'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"only-here"}}\'',
-      )
-      assert.equal(await type(other, 'kubectl get ns only-here -o name'), 'namespace/only-here')
-      assert.equal(await type(lab.state(), 'kubectl get ns only-here -o name --ignore-not-found'), '')
-    } finally {
-      await stopLab('test-lab-2')
-    }
-  })
-
-  test('a deleted lab leaves no process, no cgroup and no file', async () => {
-    const state = await startLab({ name: 'test-lab-3', nodes: someNodes('kind-worker') })
-    const processes = [
-      ...Object.values(state.daemons),
-      ...state.nodes.map(({ machine }) => machine.init),
-      state.host!.init,
-    ]
-    await stopLab('test-lab-3')
-    assert.deepEqual(processes.filter(isRunning), [])
-    assert.equal(existsSync(state.cgroup), false)
-    assert.equal(listLabs().includes('test-lab-3'), false)
-  })
-
-  test('an interrupted start leaves nothing', async () => {
-    const interrupted = new AbortController()
-    const started = startLab({
-      name: 'test-lab-4',
-      nodes: someNodes('kind-worker'),
-      signal: interrupted.signal,
-      onProgress: (step) => {
-        if (step !== 'API server') return
-        assert.throws(() => requireLab('test-lab-4'), /the lab test-lab-4 is still starting/)
-        interrupted.abort(new Error('enough'))
-      },
+  /* The node is declared lost after 40 seconds, as in a real cluster. Labs come and go meanwhile. */
+  describe('what takes long', { concurrency: true }, () => {
+    test('a node whose kubelet stops reporting becomes Unknown', async () => {
+      const state = lab.state()
+      const lease = 'kubectl -n kube-node-lease get lease kind-worker2 -o jsonpath={.spec.renewTime}'
+      const before = Date.parse(await type(state, lease))
+      await eventually('the lease is renewed', async () => Date.parse(await type(state, lease)) > before)
+      await type(state, 'docker pause kind-worker2')
+      const ready = `kubectl get node kind-worker2 -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'`
+      await eventually('it is Unknown', async () => (await type(state, ready)) === 'Unknown', 70_000)
+      await type(state, 'docker unpause kind-worker2')
+      await eventually('and known again', async () => (await type(state, ready)) === 'False')
     })
-    await assert.rejects(started, /enough/)
-    assert.equal(listLabs().includes('test-lab-4'), false)
-    assert.equal(existsSync(lab.state().cgroup.replace(/test-lab$/, 'test-lab-4')), false)
-  })
 
-  test('a node whose kubelet stops reporting becomes Unknown', async () => {
-    const state = lab.state()
-    const lease = 'kubectl -n kube-node-lease get lease kind-worker2 -o jsonpath={.spec.renewTime}'
-    const before = Date.parse(await type(state, lease))
-    await eventually('the lease is renewed', async () => Date.parse(await type(state, lease)) > before)
-    await type(state, 'docker pause kind-worker2')
-    const ready = `kubectl get node kind-worker2 -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'`
-    await eventually('it is Unknown', async () => (await type(state, ready)) === 'Unknown', 70_000)
-    await type(state, 'docker unpause kind-worker2')
-    await eventually('and known again', async () => (await type(state, ready)) === 'False')
+    describe('labs beside this one', { concurrency: 1 }, () => {
+      test('two labs run side by side, each with its own cluster', async () => {
+        const other = await startLab({ name: 'test-lab-2', nodes: someNodes('kind-worker') })
+        try {
+          await type(
+            other,
+            'kubectl create -f - <<< \'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"only-here"}}\'',
+          )
+          assert.equal(await type(other, 'kubectl get ns only-here -o name'), 'namespace/only-here')
+          assert.equal(await type(lab.state(), 'kubectl get ns only-here -o name --ignore-not-found'), '')
+        } finally {
+          await stopLab('test-lab-2')
+        }
+      })
+
+      test('a deleted lab leaves no process, no cgroup and no file', async () => {
+        const state = await startLab({ name: 'test-lab-3', nodes: someNodes('kind-worker') })
+        const processes = [
+          ...Object.values(state.daemons),
+          ...state.nodes.map(({ machine }) => machine.init),
+          state.host!.init,
+        ]
+        await stopLab('test-lab-3')
+        assert.deepEqual(processes.filter(isRunning), [])
+        assert.equal(existsSync(state.cgroup), false)
+        assert.equal(listLabs().includes('test-lab-3'), false)
+      })
+
+      test('an interrupted start leaves nothing', async () => {
+        const interrupted = new AbortController()
+        const started = startLab({
+          name: 'test-lab-4',
+          nodes: someNodes('kind-worker'),
+          signal: interrupted.signal,
+          onProgress: (step) => {
+            if (step !== 'API server') return
+            assert.throws(() => requireLab('test-lab-4'), /the lab test-lab-4 is still starting/)
+            interrupted.abort(new Error('enough'))
+          },
+        })
+        await assert.rejects(started, /enough/)
+        assert.equal(listLabs().includes('test-lab-4'), false)
+        assert.equal(existsSync(lab.state().cgroup.replace(/test-lab$/, 'test-lab-4')), false)
+      })
+    })
   })
 
   test('this machine’s network has no route into the lab', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { before, beforeEach, describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Program } from '../../src/datapath/datapath.ts'
+import { randomRuns } from '../support/random-runs.ts'
 import {
   anyDestination,
   anySource,
@@ -24,7 +25,7 @@ import { address, ipv4 } from './packet.ts'
  * otherwise), a packet of a selected pod to the world never leaves with another source than an egress IP, nor by the stack, and
  * a gateway never forwards a source that is not the sender's.
  */
-const runs = 4000
+const runs = randomRuns(4000)
 
 const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
 const towardsWorld = ['SENT_TO_HOLDER', 'SENT_TO_WORLD', 'SENT_FORWARDED']

@@ -9,6 +9,10 @@ export interface Ending {
 
 const mostMs = 60_000
 
+/** Compiled sources of earlier starts: without them, each start compiles for a second. */
+const { NODE_COMPILE_CACHE } = process.env
+const cache = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }
+
 /** For tests: the command as a person starts it, with an environment of its own. `onOutput` may end it by the signal. */
 export function runCommand(
   words: readonly string[],
@@ -18,7 +22,12 @@ export function runCommand(
   const child = spawn(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../../src/cli/main.ts'), ...words],
-    { env: environment, stdio: ['ignore', 'pipe', 'pipe'], timeout: mostMs, killSignal: 'SIGKILL' },
+    {
+      env: { ...cache, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: mostMs,
+      killSignal: 'SIGKILL',
+    },
   )
   options.signal?.addEventListener('abort', () => child.kill('SIGTERM'))
   const output = { stdout: '', stderr: '' }

@@ -25,7 +25,6 @@ export const longFiles: Excused = {
   'src/decide/ports/port-owners.test.ts': table,
   'src/decide/resolve.test.ts': table,
   'src/decide/status/status.test.ts': table,
-  'src/install/manifests.test.ts': undivided,
   'src/kube/hardship.test.ts': table,
   'src/lab/apiserver/kubectl.test.ts': table,
   'test/conformance/requests.test.ts': table,

@@ -1,9 +1,10 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { cleanedPath } from '../../install/settings/process-settings.ts'
 import type { Finding } from '../../runtime/finding.ts'
+import { createServer } from '../../runtime/http.ts'
 import { HttpError } from './http-error.ts'
 import type {
   AgentStatus,

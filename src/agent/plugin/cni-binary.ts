@@ -1,8 +1,8 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { stripTypeScriptTypes } from 'node:module'
 import { basename, join } from 'node:path'
 import { version } from '../../api/version.ts'
 import { replaceFile } from '../../runtime/replace-file.ts'
+import { readPlugin } from './plugin-source.ts'
 
 export const pluginType = 'sallyport-cni'
 
@@ -73,10 +73,9 @@ export function removeBinary(folder: string): boolean {
   return wasThere
 }
 
-/** Strips the types now, because the plugin starts for every pod, and stripping would double the time of each start. */
 function writePlugin(folder: string): void {
   const path = join(folder, pluginName)
-  const source = stripTypeScriptTypes(readFileSync(new URL('../../cni/main.ts', import.meta.url), 'utf8'))
+  const source = readPlugin()
   if (!existsSync(path) || readFileSync(path, 'utf8') !== source) replaceFile(path, source)
 }
 

@@ -10,6 +10,7 @@ import {
   names,
 } from '../../../test/support/lease-model.ts'
 import { ModelOperator } from '../../../test/support/lease-model-operator.ts'
+import { randomRuns } from '../../../test/support/random-runs.ts'
 import { resolve } from '../resolve.ts'
 import type { Tables } from '../tables.ts'
 
@@ -172,7 +173,7 @@ test('no port is ever in the pools of two nodes, and gateways forward every port
       }
       for (const what of cluster.seen) seen.add(what)
     }),
-    { numRuns: 150 },
+    { numRuns: randomRuns(150) },
   )
   for (const what of ['a lease was taken into use', 'a floor was leased', 'a node was gone for four minutes'])
     assert.ok(seen.has(what), `the sequences are too tame: never ${what}`)
@@ -199,7 +200,7 @@ test('after the last change, every node has the ports that it demands, if there 
           `${of} has ${cluster.agent(of).pool.length} of ${wanted[index]} blocks`,
         )
     }),
-    { numRuns: 40 },
+    { numRuns: randomRuns(40) },
   )
 })
 
@@ -225,7 +226,7 @@ test('two agents with the same objects decide the same', () => {
       for (const each of tables) assert.deepEqual(each, tables[0])
       seen += tables[0]?.groups.size ?? 0
     }),
-    { numRuns: 40 },
+    { numRuns: randomRuns(40) },
   )
   assert.ok(seen > 0, 'the sequences leave no gateway')
 })

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { createServer } from '../../runtime/http.ts'
 import { followLog, type LogSource, readText, tailOf } from './containers/container-log.ts'
 
 /** What exec, attach and logs need to know of a container. Only what runs can be entered; its log can be read afterwards, too. */

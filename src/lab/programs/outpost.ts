@@ -1,4 +1,5 @@
-import { createServer, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import { createServer } from '../../runtime/http.ts'
 
 /**
  * The far server of the walkthrough. It answers with the caller's address, and whether that address is allowed. GET /seen returns how

@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { Agent, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { parseArgs } from 'node:util'
+import { Agent, request as httpRequest } from '../../runtime/http.ts'
 import { readTokenFile } from '../apiserver/access/access.ts'
 import { ensureCertificates } from '../apiserver/http/certificates.ts'
 import {

@@ -1,5 +1,6 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { request as httpRequest } from '../../runtime/http.ts'
 import {
   defaultKubeletPort,
   type KubeletCall,

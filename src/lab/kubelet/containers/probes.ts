@@ -1,6 +1,6 @@
-import { get as getPlain } from 'node:http'
 import { get as getTls } from 'node:https'
 import { connect } from 'node:net'
+import { get as getPlain } from '../../../runtime/http.ts'
 import type { Container, Probe } from '../pod-spec.ts'
 
 export type ProbeKind = 'startup' | 'readiness' | 'liveness'
