@@ -101,11 +101,10 @@ export class Simulation {
 
   /** Lets time pass. */
   async pass(ms: number): Promise<void> {
-    const endUs = this.clock.nowUs + ms * 1000
-    while (await this.clock.step(endUs)) {
+    await this.clock.pass(this.clock.nowUs + ms * 1000, () => {
       this.#each((invariant) => invariant.check?.())
       if (this.#problem !== undefined) throw this.#problem
-    }
+    })
   }
 
   #sample(): void {
