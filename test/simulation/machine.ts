@@ -41,6 +41,8 @@ export class Machine implements MachineTime {
   #randomState: bigint
   #overlay: number | undefined
   isOn = true
+  /** Its kernel has started anew, and its tables were empty then. */
+  hasRebooted = false
   isStandingStill = false
 
   constructor(
@@ -85,6 +87,7 @@ export class Machine implements MachineTime {
     this.#bootedAtUs = this.#clock.nowUs
     this.#uptimeAtBootNs = 5_000_000_000n
     this.isOn = true
+    this.hasRebooted = true
   }
 
   /** Of its own, on a second device, as an administrator gives it. */
