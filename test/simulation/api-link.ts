@@ -48,7 +48,7 @@ export class ApiNetwork {
   readonly clock: VirtualClock
   readonly random: Random
   readonly watches = new Set<WatchConnection>()
-  #troubledAtUs = 0
+  #troubledAtUs = Number.NEGATIVE_INFINITY
 
   constructor(api: SimulatedApi, clock: VirtualClock, random: Random) {
     this.api = api

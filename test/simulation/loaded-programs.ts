@@ -8,6 +8,7 @@ import { type RawMap, readAll } from '../../src/datapath/maps/maps.ts'
 import { type LoadedObject, loadObject } from '../../src/datapath/object.ts'
 import { type PressureRecord, pressureCodec } from '../../src/datapath/tables/observation-tables.ts'
 import { type TableCodecs, tableCodecs } from '../../src/datapath/tables/table-codecs.ts'
+import { RunRecord } from './run-record.ts'
 
 const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0 }
 
@@ -25,6 +26,7 @@ export class LoadedPrograms {
   readonly codecs: TableCodecs
   /** For the simulation itself, which writes what it likes. */
   readonly datapath: Datapath
+  readonly runRecord: RunRecord
   /** What is attached to devices. */
   readonly attachments: Attachment[] = []
   readonly #pressed: PressureRecord[] = []
@@ -37,6 +39,7 @@ export class LoadedPrograms {
     /* An agent that stops closes what it has opened. */
     this.object = { ...object, unpinEarlier: () => {}, [Symbol.dispose]: () => {} }
     this.datapath = new Datapath(this.loaded(() => {}))
+    this.runRecord = new RunRecord(this.datapath.tables.simulated_run.raw, this.btf)
     const codec = pressureCodec(this.btf)
     const take = koffi.register((_context: unknown, data: unknown, size: number): number => {
       this.#pressed.push(codec.decode(Buffer.from(koffi.view(data, Number(size)).slice(0))))

@@ -1,5 +1,4 @@
 import type { Program } from '../../src/datapath/datapath.ts'
-import type { SimulatedRun } from '../../src/datapath/tables/simulated-tables.ts'
 import { putAddress } from '../../src/linux/device-addresses.ts'
 import { findDevice } from '../../src/linux/devices.ts'
 import { putRoute } from '../../src/linux/routes.ts'
@@ -9,6 +8,7 @@ import { KernelNetwork, netlinkOf } from './kernel-network.ts'
 import type { LoadedPrograms } from './loaded-programs.ts'
 import type { MachineTime } from './process.ts'
 import type { Random } from './random.ts'
+import type { RunResult } from './run-record.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
 export const linkPrefixLength = 16
@@ -17,8 +17,8 @@ const everywhere = parsePrefix('0.0.0.0/0') as Prefix
 const mtu = 1500
 
 /** What became of a packet that a program has seen. */
-export interface Outcome
-  extends Pick<SimulatedRun, 'verdict' | 'departure' | 'sent_ifindex' | 'sent_vni' | 'sent_node'> {
+export interface Outcome {
+  readonly result: RunResult
   readonly out: Buffer
 }
 
@@ -41,6 +41,8 @@ export class Machine implements MachineTime {
   #randomState: bigint
   #overlay: number | undefined
   isOn = true
+  /** Its kernel has started anew, and its tables were empty then. */
+  hasRebooted = false
   isStandingStill = false
 
   constructor(
@@ -85,6 +87,7 @@ export class Machine implements MachineTime {
     this.#bootedAtUs = this.#clock.nowUs
     this.#uptimeAtBootNs = 5_000_000_000n
     this.isOn = true
+    this.hasRebooted = true
   }
 
   /** Of its own, on a second device, as an administrator gives it. */
@@ -123,18 +126,12 @@ export class Machine implements MachineTime {
   }
 
   beforeRun(ifindex = 0, tunnel?: { readonly vni: number; readonly from: Address }): void {
-    this.programs.datapath.tables.simulated_run.set(0, {
-      now_ns: this.monotonicNs(),
+    this.programs.runRecord.write({
+      nowNs: this.monotonicNs(),
       random: this.#randomState,
       ifindex,
-      tunnel_vni: tunnel?.vni ?? 0,
-      tunnel_source: tunnel?.from ?? ('::' as Address),
-      has_own_socket: false,
-      verdict: 'CONTINUE',
-      departure: 'DEPARTED_NOT',
-      sent_ifindex: 0,
-      sent_vni: 0,
-      sent_node: '::' as Address,
+      vni: tunnel?.vni ?? 0,
+      tunnelSource: tunnel?.from,
     })
   }
 
@@ -146,13 +143,12 @@ export class Machine implements MachineTime {
     tunnel?: { readonly vni: number; readonly from: Address },
   ): Outcome | undefined {
     if (!this.programs.isAttached(program, ifindex)) return undefined
-    const { datapath } = this.programs
+    const { datapath, runRecord } = this.programs
     this.beforeRun(ifindex, tunnel)
     const { out } = datapath.testRun(program, packet)
-    const run = datapath.tables.simulated_run.get(0)
-    if (run === undefined) throw new Error('the simulated run is gone')
-    this.#randomState = run.random
-    return { ...run, out: Buffer.from(out) }
+    const result = runRecord.read()
+    this.#randomState = result.random
+    return { result, out }
   }
 
   deviceIndex(name: string): number | undefined {

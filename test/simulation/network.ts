@@ -96,21 +96,22 @@ export class Network {
   }
 
   #follow(machine: Machine, program: string, outcome: Outcome): void {
-    const { verdict, departure, out } = outcome
+    const { result, out } = outcome
+    const { verdict, departure } = result
     if (!verdict.startsWith('SENT_')) {
       this.#end(out, machine, program, verdict)
       return
     }
     switch (departure) {
       case 'DEPARTED_INTO_TUNNEL':
-        this.#tunnel(machine, outcome.sent_node, outcome.sent_vni, out)
+        this.#tunnel(machine, result.sentNode, result.sentVni, out)
         return
       case 'DEPARTED_BY_DEVICE':
         this.wires.carry('link', machine.name, 'world', () => this.#reachWorld(machine, out))
         return
       case 'DEPARTED_TO_POD': {
         const frame = decodeFrame(out)
-        if (frame !== undefined) this.#listener.onPod(frame, machine, outcome.sent_ifindex)
+        if (frame !== undefined) this.#listener.onPod(frame, machine, result.sentIfindex)
         return
       }
       default:

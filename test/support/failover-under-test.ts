@@ -69,8 +69,8 @@ export class FailoverUnderTest {
   /** The absence after which this node counts as alive; undefined while it does not. */
   aliveAfterAbsence: number | undefined
 
-  constructor(held: ReadonlyMap<Address, string> = new Map()) {
-    this.state = startOfFailover('worker', held)
+  constructor(held: ReadonlyMap<Address, string> = new Map(), inherited: readonly Address[] = []) {
+    this.state = startOfFailover('worker', held, inherited)
   }
 
   step(event: FailoverEvent): void {

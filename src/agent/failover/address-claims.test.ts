@@ -106,6 +106,16 @@ for (const [why, run] of Object.entries(unprobed))
     assert.equal(isUsable(failover), true)
   })
 
+test('a pool address that the previous agent left in the tables is used at once, and is probed if it returns after it ended', () => {
+  const failover = new FailoverUnderTest(new Map(), [egressIp]).start({})
+  decide(failover, { lingering: true })
+  assert.equal(failover.kinds().includes('probeAddress'), false)
+  assert.equal(isUsable(failover), true)
+  decide(failover, { pool: 'nobody' })
+  decide(failover)
+  assert.ok(failover.kinds().includes('probeAddress'))
+})
+
 test('an address that this node took over is announced at once, and stays when it becomes its own', () => {
   const failover = started()
   failover.apply({ [egressIp]: [other, self] })

@@ -81,8 +81,9 @@ export function noteOwnAddresses(before: FailoverState, event: OwnDecided, now: 
       ? []
       : [{ kind: 'probeAddress', address, link: claim.link }],
   )
+  const inherited = new Set([...before.inherited].filter((address) => lingering.has(address)))
   return {
-    state: { ...before, claims, clusterMacs: tables.clusterHosts.macs },
+    state: { ...before, claims, inherited, clusterMacs: tables.clusterHosts.macs },
     effects: [...probes, { kind: 'watchAddresses', links: watchedLinks(claims) }],
   }
 }
@@ -101,15 +102,19 @@ function linkEnd(address: Address, devices: readonly NodeDevice[]): ClaimLink | 
   return link?.mac === undefined ? undefined : { index: link.index, mac: link.mac, name: link.name }
 }
 
-/** By the cluster: this node has it on a device, another node reports it, or it was another node's until now. */
+/**
+ * By the cluster: this node has it on a device, another node reports it, it was another node's until now, or the previous agent left it
+ * in the tables. An agent that starts may find it nowhere but there: other nodes have handed it back already, and send to this node.
+ */
 function isInUse(
   address: Address,
-  { held, orders }: FailoverState,
+  { held, orders, inherited }: FailoverState,
   { tables, lingering, devices }: OwnDecided,
 ): boolean {
   const owner = orders.get(address)?.[0] ?? lingering.get(address)?.order[0] ?? tables.self.tunnelAddress
   return (
     held.has(address) ||
+    inherited.has(address) ||
     owner !== tables.self.tunnelAddress ||
     tables.clusterHosts.addressesOfOthers.has(address) ||
     devices.some(({ addresses }) => addresses.includes(address))

@@ -19,6 +19,7 @@ interface FailoverOptions {
   /** This node's name. */
   readonly self: string
   readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips'>
+  readonly datapath: Pick<Datapath, 'presentEgressIps'>
   readonly netlink: Netlink
   readonly machine: Machine
   readonly startProber: StartProber
@@ -53,7 +54,7 @@ export class Failover {
   #state: FailoverState
 
   constructor(options: FailoverOptions) {
-    const { self, tables, clock, startProber, statePath } = options
+    const { self, tables, datapath, clock, startProber, statePath } = options
     this.#options = options
     this.#held = new HeldAddresses(statePath)
     this.#announcements = new Announcements(options)
@@ -62,7 +63,8 @@ export class Failover {
       onClaim: (claim) => this.dispatch({ kind: 'claimed', claim }),
       onProbed: (address) => this.dispatch({ kind: 'probed', address }),
     })
-    this.#state = startOfFailover(self, this.#held.devices)
+    const inherited = datapath.presentEgressIps().map(([address]) => address)
+    this.#state = startOfFailover(self, this.#held.devices, inherited)
     this.#prober = startProber({ flags: this.#flags, report: (report) => this.#take(report) })
     this.#stopBeat = clock.every(beatMs, () => Atomics.add(this.#flags, flagIndex.beat, 1))
     const aliveUntilNs = tables.liveness.get(0)?.alive_until_ns ?? 0n

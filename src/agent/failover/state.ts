@@ -25,6 +25,8 @@ export interface FailoverState {
   readonly ownerless: ReadonlySet<Address>
   /** By address that is this node's own from a pool, or that lingers here: whether it may be used. See address-claims.ts. */
   readonly claims: ReadonlyMap<Address, Claim>
+  /** Egress IPs in the tables that the previous agent left: flows have them. */
+  readonly inherited: ReadonlySet<Address>
   /** Of the cluster's nodes; undefined while they are not all known. */
   readonly clusterMacs: ReadonlySet<string> | undefined
   readonly devices: readonly NodeDevice[]
@@ -154,7 +156,11 @@ export interface FailoverStep {
   readonly effects: readonly FailoverEffect[]
 }
 
-export function startOfFailover(node: string, held: ReadonlyMap<Address, string>): FailoverState {
+export function startOfFailover(
+  node: string,
+  held: ReadonlyMap<Address, string>,
+  inherited: Iterable<Address> = [],
+): FailoverState {
   return {
     node,
     tunnelAddress: undefined,
@@ -162,6 +168,7 @@ export function startOfFailover(node: string, held: ReadonlyMap<Address, string>
     orders: new Map(),
     ownerless: new Set(),
     claims: new Map(),
+    inherited: new Set(inherited),
     clusterMacs: undefined,
     devices: [],
     poolPlaces: new Map(),

@@ -1,3 +1,4 @@
+import type { Address } from '../../../src/net/address.ts'
 import type { Cluster } from '../cluster.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
@@ -79,6 +80,12 @@ function isAlive(gateway: Machine): boolean {
   return alive > gateway.monotonicNs()
 }
 
+/** An address that no policy names any more is known only from the tables, which a machine loses with its power. */
+function hasForgotten({ agents, snapshots }: Cluster, gateway: Machine, address: Address): boolean {
+  if (!gateway.hasRebooted || snapshots.get(gateway)?.orders.has(address)) return false
+  return !agents.some(({ agent }) => agent.snapshot.decided?.tables.egressIps.has(address))
+}
+
 const unknownOrder = { order: [], sinceUs: 0 } as const
 
 interface Outstanding {
@@ -97,7 +104,8 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
       cluster.snapshots.get(pod.machine)?.orders.get(egress.address) ?? unknownOrder
     const gateways = cluster.machines.filter(({ address }) => order.includes(address))
     const states = gateways.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
-    const reachable = states.filter(({ isReachable }) => isReachable)
+    const isForgotten = (gateway: Machine): boolean => hasForgotten(cluster, gateway, egress.address)
+    const reachable = states.filter(({ isReachable, gateway }) => isReachable && !isForgotten(gateway))
     const sinceUs = Math.max(
       orderSinceUs,
       cluster.disturbedAtUs(pod.machine),

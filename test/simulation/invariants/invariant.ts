@@ -11,7 +11,7 @@ export interface Invariant {
   check?(): string | undefined
   /** Every `samplingMs`. */
   sample?(): string | undefined
-  /** When no fault has been active for `quietMs`. */
+  /** When no fault has been active for `quietMs`. Asked earlier too: then what is returned means that more time has to pass. */
   settled?(): string | undefined
   onSent?(flow: Flow): void
   onArrival?(flow: Flow, frame: Frame, by: Machine): string | undefined

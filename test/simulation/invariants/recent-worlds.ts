@@ -13,14 +13,24 @@ const deciding: ReadonlySet<string> = new Set([
 
 /** States of some objects that an agent may still take for the present one. */
 class RecentStates<T> {
-  #states: { readonly text: string; readonly id: number; readonly value: T; lastUs: number }[] = []
+  #states: {
+    readonly text: string
+    readonly id: number
+    readonly value: T
+    readonly sinceUs: number
+    lastUs: number
+  }[] = []
   #made = 0
 
   note(value: T, nowUs: number): void {
     const text = JSON.stringify(value)
     const [last] = this.#states.slice(-1)
     if (last !== undefined) last.lastUs = nowUs
-    if (last?.text !== text) this.#states.push({ text, id: ++this.#made, value, lastUs: nowUs })
+    if (last?.text !== text) {
+      /* Nobody has seen a state that lasted no time: a cluster's first moment has nodes and no policies yet. */
+      if (last?.sinceUs === nowUs) this.#states.pop()
+      this.#states.push({ text, id: ++this.#made, value, sinceUs: nowUs, lastUs: nowUs })
+    }
     this.#states = this.#states.filter(({ lastUs }) => nowUs - lastUs <= newsUs)
   }
 

@@ -2,7 +2,7 @@ import type { Cluster } from '../cluster.ts'
 import { policyOf, worldOf, worldPod } from '../cluster-view.ts'
 import type { Machine } from '../machine.ts'
 import type { Flow } from '../traffic.ts'
-import type { Invariant } from './invariant.ts'
+import { type Invariant, newsUs } from './invariant.ts'
 
 /** A status may lag behind what happens by so long: reports, the operator's loop, and its writes. */
 const lagUs = 10_000_000
@@ -17,7 +17,10 @@ const otherDrops = [
 ]
 
 interface Failing {
+  readonly flow: Flow
   readonly sinceUs: number
+  /** A drop before the status could change shows nothing, and a pod that is off sends nothing that could show otherwise. */
+  readonly lastUs: number
   readonly verdict: string
   readonly policy: string
   readonly machine: Machine
@@ -29,7 +32,7 @@ export function readyMeansForwarded(cluster: Cluster): Invariant {
   const readySinceUs = new Map<string, number>()
   /** What one node alone suffers is not the policy's status: that is about what most nodes see. */
   const impairedAtUs = new Map<Machine, number>()
-  const keyOf = (flow: Flow): string => `${flow.pod.name} to ${flow.destination}`
+  const keyOf = (flow: Flow): string => `${flow.pod.uid} to ${flow.destination}`
   const noteReady = (): void => {
     const world = worldOf(cluster)
     for (const { kind, metadata, status } of [...world.ciliumPolicies, ...world.isovalentPolicies]) {
@@ -50,25 +53,27 @@ export function readyMeansForwarded(cluster: Cluster): Invariant {
       if (!isOwn || !verdict.startsWith('DROP_') || otherDrops.includes(verdict)) return
       const before = failing.get(keyOf(flow))
       const policy = policyOf(worldOf(cluster), worldPod(flow.pod, cluster), flow.destination) ?? ''
-      if (before?.policy === policy && before.verdict === verdict) return
-      failing.set(keyOf(flow), { sinceUs: cluster.clock.nowUs, verdict, policy, machine })
+      const { nowUs } = cluster.clock
+      const isSame = before?.policy === policy && before.verdict === verdict
+      const sinceUs = isSame ? before.sinceUs : nowUs
+      failing.set(keyOf(flow), { flow, sinceUs, lastUs: nowUs, verdict, policy, machine })
     },
     sample(): string | undefined {
       noteReady()
       const { nowUs } = cluster.clock
       for (const machine of cluster.machines)
         if (cluster.network.wires.isCutAt(machine.name)) impairedAtUs.set(machine, nowUs)
-      for (const [what, { sinceUs, verdict, policy, machine }] of failing) {
+      for (const [key, { flow, sinceUs, lastUs, verdict, policy, machine }] of failing) {
+        if (flow.pod.isGone) failing.delete(key)
         const since = Math.max(
           sinceUs,
           readySinceUs.get(policy) ?? nowUs,
           cluster.disturbedAtUs(),
+          cluster.apiNetwork.troubledAtUs + newsUs - lagUs,
           impairedAtUs.get(machine) ?? 0,
         )
-        if (nowUs - since < lagUs) continue
-        if (!cluster.pods.some(({ name }) => what.startsWith(`${name} to `))) failing.delete(what)
-        else
-          return `${policy} says Ready, and packets of ${what} have been dropped for ${((nowUs - sinceUs) / 1e6).toFixed(1)} s: ${verdict}`
+        if (lastUs - since >= lagUs)
+          return `${policy} says Ready, and packets of ${flow.pod.name} to ${flow.destination} have been dropped for ${((lastUs - sinceUs) / 1e6).toFixed(1)} s: ${verdict}`
       }
       return undefined
     },
