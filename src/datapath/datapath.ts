@@ -212,6 +212,11 @@ export class Datapath implements AsyncDisposable {
     this.#hooks.detach(attachment)
   }
 
+  /** With which the programs were loaded. */
+  get knobs(): Knobs {
+    return this.#object.knobs
+  }
+
   /** The programs that are attached to devices, from this load or an earlier one. */
   attachments(): Attachment[] {
     return this.#hooks.list()
