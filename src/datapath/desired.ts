@@ -7,6 +7,7 @@ import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-t
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
+import { containsMapped, withoutMapped } from './tables/trie-prefix.ts'
 
 /** Everything that the agent's tables must hold: the result of `resolve`, with the devices that only the node knows. */
 export interface Desired {
@@ -51,7 +52,7 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
       desired.pools.map(({ blocks, ...key }) => [key, blocks] as const),
     ),
     groups: encodeAll(codecs.groups, desired.groups),
-    cluster: encodeAll(codecs.cluster, desired.cluster),
+    cluster: encodeAll(codecs.cluster, flattenCluster(desired.cluster)),
     rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
     services: encodeAll(
       codecs.services,
@@ -73,9 +74,27 @@ function* slotHolders(nodes: Desired['nodes']): Generator<readonly [number, Addr
   for (const [address, { slot }] of nodes) if (slot !== undefined) yield [slot, address]
 }
 
+function* flattenCluster(cluster: Desired['cluster']) {
+  for (const [prefix, entry] of cluster)
+    for (const part of withoutMapped(prefix)) yield [part, entry] as const
+}
+
+const allIpv4 = '0.0.0.0/0' as Prefix
+
+/**
+ * A policy for ::/0 is none for IPv4, whose addresses are in the same trie. A rule that excludes them all says so, unless there is one
+ * for them.
+ */
 function* flattenRules(rules: Desired['rules']) {
-  for (const [policySet, byDestination] of rules)
+  for (const [policySet, byDestination] of rules) {
     for (const [destination, rule] of byDestination) yield [{ policySet, destination }, rule] as const
+    const around = [...byDestination].find(([destination]) => containsMapped(destination))
+    if (around === undefined || byDestination.has(allIpv4)) continue
+    yield [
+      { policySet, destination: allIpv4 },
+      { action: 'exclude', policy: around[1].policy },
+    ] as const
+  }
 }
 
 function* flattenNetworkRules(sets: Desired['networkRules']) {

@@ -1,9 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Address } from '../../net/address.ts'
 import type { Datapath } from '../datapath.ts'
 import { type Desired, encodeDesired, writeOrder } from '../desired.ts'
-import { lookup, put, putAll, type RawMap } from '../maps/maps.ts'
+import { lookup, put, putAll, type RawMap, readAll, removeAll } from '../maps/maps.ts'
 import { Table } from '../maps/table.ts'
+import { takeTurn } from '../maps/turn.ts'
 import type { FlowKey, Mapping } from '../tables/flow-tables.ts'
 import type { SimulatedRun } from '../tables/simulated-tables.ts'
 import { tableCodecs } from '../tables/table-codecs.ts'
@@ -93,7 +93,7 @@ export class DryRun implements Disposable {
     const wanted = encodeDesired(tableCodecs(this.#datapath.btf), desired)
     for (const name of writeOrder) {
       const entries = [...wanted[name]].map(([key, value]) => [Buffer.from(key, 'latin1'), value] as const)
-      for (const _chunk of putAll(this.#loaded.map(name), entries)) await setImmediate()
+      for (const _chunk of putAll(this.#loaded.map(name), entries)) await takeTurn()
     }
   }
 
@@ -111,7 +111,7 @@ export class DryRun implements Disposable {
     new Table(this.#loaded.map('pod_flows'), pod_flows.key, pod_flows.value).set(pod, taken.flows)
     let looked = 0
     for (const port of ports) {
-      if (++looked % perTurn === 0) await setImmediate()
+      if (++looked % perTurn === 0) await takeTurn()
       const key = present.key.encode(port)
       const flow = lookup(present.raw, key)
       if (flow === undefined) continue
@@ -122,6 +122,17 @@ export class DryRun implements Disposable {
       if (mapping !== undefined) put(ownMappings, flow, mapping)
     }
     return taken
+  }
+
+  /** Forgets the flows of earlier runs. */
+  reset(): void {
+    for (const name of ['mappings', 'ports', 'pod_flows', 'service_flows', 'service_replies']) {
+      const map = this.#loaded.map(name)
+      for (const _chunk of removeAll(
+        map,
+        [...readAll(map)].flat().map(([key]) => key),
+      ));
+    }
   }
 
   /** Runs the program on a packet that comes by the device. `flow` is the packet's, to find what it opened. */
@@ -160,7 +171,7 @@ const nowhere = '::' as Address
 /** Lookups before the process gets a turn: about 2 ms. */
 const perTurn = 1024
 
-export interface Taken {
+interface Taken {
   /** The ports in use. */
   readonly ports: Set<number>
   /** Flows that the pod has of the egress IP. */

@@ -3,7 +3,7 @@ import { macBytes } from '../../net/mac.ts'
 import type { FlowKey } from '../tables/flow-tables.ts'
 
 /** The protocols that Sallyport translates, by their numbers in an IP header. */
-export const protocolNumbers = { tcp: 6, udp: 17, icmp: 1 } as const
+const protocolNumbers = { tcp: 6, udp: 17, icmp: 1 } as const
 export type Protocol = keyof typeof protocolNumbers
 
 /** The first packet of a flow: a TCP SYN, an empty datagram or an echo request. The programs do not read its checksums. */

@@ -1,5 +1,5 @@
-import type { Address } from '../../net/address.ts'
-import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+import { type Address, addressFromBigint, addressToBigint } from '../../net/address.ts'
+import { familyOfPrefix, type Prefix, parsePrefix, prefixAddress, prefixLength } from '../../net/prefix.ts'
 
 /** Tries compare the 128 bits from the left. An IPv4 prefix is 96 bits longer there than as people write it. */
 export function prefixFrom(from: Address, length128: number): Prefix {
@@ -7,4 +7,25 @@ export function prefixFrom(from: Address, length128: number): Prefix {
   const prefix = parsePrefix(isIpv4 ? `${from}/${length128 - 96}` : `${from}/${length128}`)
   if (prefix === undefined) throw new Error(`a trie holds the impossible prefix ${from}/${length128}`)
   return prefix
+}
+
+/** IPv4 addresses are mapped in a trie: ::ffff:0:0/96. */
+const mapped = { bits: 0xffffn << 32n, length: 96 } as const
+
+/** Whether an IPv6 prefix such as ::/0 contains the place of the IPv4 addresses in a trie. It is not about them. */
+export function containsMapped(prefix: Prefix): boolean {
+  if (familyOfPrefix(prefix) === 4 || prefixLength(prefix) >= mapped.length) return false
+  const rest = 128n - BigInt(prefixLength(prefix))
+  return addressToBigint(prefixAddress(prefix)) >> rest === mapped.bits >> rest
+}
+
+/** The same addresses without the place of the IPv4 ones: the other half of each step from the prefix to that place. */
+export function withoutMapped(prefix: Prefix): readonly Prefix[] {
+  if (!containsMapped(prefix)) return [prefix]
+  const steps = mapped.length - prefixLength(prefix)
+  return Array.from({ length: steps }, (_, index) => {
+    const length = prefixLength(prefix) + index + 1
+    const rest = 128n - BigInt(length)
+    return prefixFrom(addressFromBigint(((mapped.bits >> rest) ^ 1n) << rest), length)
+  })
 }
