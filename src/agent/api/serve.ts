@@ -160,9 +160,10 @@ async function sendEvents(
   const gone = new AbortController()
   request.once('close', () => gone.abort())
   response.once('close', () => gone.abort())
+  const given = values(gone.signal)
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
   response.flushHeaders()
-  for await (const value of values(gone.signal)) {
+  for await (const value of given) {
     if (gone.signal.aborted) return
     if (!response.write(`data: ${JSON.stringify(value)}\n\n`))
       await once(response, 'drain', { signal: gone.signal })

@@ -4,7 +4,7 @@ create pods/exec in the namespace kube-system. In an agent's pod, it knows that 
 
 export const explainHelp = `
 It tells the packet's story in order: which policies select the pod and why others do not, which rule decides, the
-gateways, the egress IP, its holder and its free ports, the way out on the gateway, and the verdict. The verdict comes
+gateways, the egress IP, its holder and its free ports, the route on the gateway, and the verdict. The verdict comes
 from the datapath's own program, which runs on such a packet without sending it. If the program does not do what was
 decided, the command says so and fails with exit code 1.
 

@@ -22,7 +22,7 @@ export function addSeeing(program: Command): void {
 }
 
 /** Runs `work` with the agents that can be asked from here. */
-export async function withAgents<T>(work: (agents: readonly ReachedAgent[]) => Promise<T>): Promise<T> {
+async function withAgents<T>(work: (agents: readonly ReachedAgent[]) => Promise<T>): Promise<T> {
   const { listAgents, localAgent } = await import('../see/agents.ts')
   if (isInAgentPod()) return work([await localAgent()])
   const { withCluster } = await import('../cluster.ts')
@@ -120,7 +120,7 @@ function addFlows(program: Command): void {
     .addOption(
       new Option('--top <order>', 'show the largest first; connections: of each pod').choices(flowOrders),
     )
-    .option('--limit <count>', 'show at most so many of each node; with --top, of all nodes', '100')
+    .option('--limit <count>', 'the limit for each node; with --top, for all nodes together', '100')
     .option('--watch', 'show them again every two seconds, until you stop it')
     .addOption(outputOption('json: one object per line'))
     .addHelpText('after', flowsHelp)

@@ -13,7 +13,7 @@ interface EventObject extends KubeObject {
   readonly involvedObject?: { readonly kind?: string; readonly name?: string }
 }
 
-export interface TimelineEvent {
+interface TimelineEvent {
   readonly time: string
   /** What kind of thing happened. */
   readonly about: 'takeover' | 'hand-back' | 'conflict' | 'exhaustion' | 'policy'

@@ -9,7 +9,7 @@ export function formatExplanation(said: Explanation): string {
     ['NetworkPolicies', networkPolicies(said)],
     ['Gateways', gateways(said)],
     ['Egress IPs', egressIps(said)],
-    ['Way out', wayOut(said)],
+    ['Route of the gateway', wayOut(said)],
     ['Verdict', verdict(said)],
   ] as const
   const shown = parts.filter(([, lines]) => lines.length > 0)

@@ -30,16 +30,18 @@ interface FlowParts {
 
 /**
  * The flows of this node's pods, live from the mappings. The table is read in batches, with a turn for the process between them, and
- * only so many rows are kept as the query wants.
+ * only so many rows are kept as the query wants. Throws at once if the query cannot be read.
  */
-export async function* readFlows(parts: FlowParts, query: FlowQuery): AsyncGenerator<FlowRow> {
-  const matches = readQuery(query)
+export function readFlows(parts: FlowParts, query: FlowQuery): AsyncGenerator<FlowRow> {
+  const rows = rowsOf(parts, describeFlows(parts), readQuery(query))
   const limit = readLimit(query.limit)
   const order = flowOrders.find((each) => each === query.top)
-  const rowOf = describeFlows(parts)
-  if (order !== undefined) return yield* topOf(order, Math.min(limit, maxTop), rowsOf(parts, rowOf, matches))
+  return order === undefined ? firstOf(limit, rows) : topOf(order, Math.min(limit, maxTop), rows)
+}
+
+async function* firstOf(limit: number, rows: AsyncIterable<FlowRow>): AsyncGenerator<FlowRow> {
   let count = 0
-  for await (const row of rowsOf(parts, rowOf, matches)) {
+  for await (const row of rows) {
     yield row
     if (++count >= limit) return
   }
