@@ -27,7 +27,7 @@ export async function* execInPod(client: KubeClient, command: Command): AsyncGen
   const socket = await client.connect(path, query, protocols)
   const queue: Buffer[] = []
   const errors: Buffer[] = []
-  const ending: { failure?: Error; isOver: boolean } = { isOver: false }
+  const ending: { failure?: Error; isOver: boolean; hasStatus: boolean } = { isOver: false, hasStatus: false }
   let wake = (): void => {}
   const end = (failure?: Error): void => {
     if (failure !== undefined) ending.failure ??= failure
@@ -40,6 +40,7 @@ export async function* execInPod(client: KubeClient, command: Command): AsyncGen
     if (message[0] === channels.stdout) queue.push(payload)
     else if (message[0] === channels.stderr) errors.push(payload)
     else if (message[0] === channels.status) {
+      ending.hasStatus = true
       const failure = failureIn(payload, Buffer.concat(errors).toString('utf8'))
       if (failure !== undefined) ending.failure = failure
     }
@@ -61,6 +62,7 @@ export async function* execInPod(client: KubeClient, command: Command): AsyncGen
       })
     }
     if (ending.failure !== undefined) throw ending.failure
+    if (!ending.hasStatus) throw new CommandFailed(`the connection to pod ${namespace}/${pod} has ended`)
   } finally {
     socket.terminate()
   }

@@ -1,25 +1,33 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
+import { Asking } from '../../src/agent/api/explain/asking.ts'
 import { DryRuns } from '../../src/agent/api/explain/dry-runs.ts'
 import { type ExplainParts, explainFlow } from '../../src/agent/api/explain/explain-flow.ts'
-import type { ExplainRequest, Explanation } from '../../src/agent/api/explain/explanation.ts'
+import type { Explanation } from '../../src/agent/api/explain/explanation.ts'
+import { startOfFailover } from '../../src/agent/failover/state.ts'
 import { planDatapath } from '../../src/agent/plan.ts'
-import type { Attachment } from '../../src/agent/pods/attachments.ts'
-import { openingFlow, openingPacket } from '../../src/datapath/dry-run/opening-packet.ts'
-import { type RawMap, readEntries } from '../../src/datapath/maps/maps.ts'
+import type { Snapshot } from '../../src/agent/snapshot.ts'
 import { readEgressRestriction } from '../../src/decide/policies/network-policies.ts'
 import { resolve } from '../../src/decide/resolve.ts'
-import type { Tables } from '../../src/decide/tables.ts'
 import type { World } from '../../src/decide/world.ts'
+import type { Configuration } from '../../src/install/configuration.ts'
 import { Netlink } from '../../src/linux/netlink.ts'
 import { lookUpRoute } from '../../src/linux/route-lookup.ts'
-import { type Address, familyOf } from '../../src/net/address.ts'
+import type { Address } from '../../src/net/address.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { policies as networkPolicies } from '../support/random-network-policies.ts'
 import { anyWorld, destinations, destinations6 } from '../support/random-worlds.ts'
-import { isovalentPolicy } from '../support/world-builder.ts'
-import { mac, type NodeUnderTest, openNode, send, skip } from './node-under-test.ts'
-import { address } from './packet.ts'
+import { ciliumPolicy, isovalentPolicy, world } from '../support/world-builder.ts'
+import {
+  answerProbes,
+  attachmentsOf,
+  everything,
+  fillPools,
+  forgetFlows,
+  realEnding,
+} from './explain-arrangement.ts'
+import { mac, type NodeUnderTest, openNode, skip } from './node-under-test.ts'
 
 /*
  * What `explain` says of a flow's first packet, against the program that such a packet then meets: in worlds of random policies, labels,
@@ -78,7 +86,15 @@ const situation = fc.record({
 })
 type Situation = typeof situation extends fc.Arbitrary<infer T> ? T : never
 
-function worldOf({ world, restrictions = [], mode, extra }: Situation, isChained: boolean): World {
+const calm: Omit<Situation, 'extra' | 'requests'> = {
+  world: world(),
+  restrictions: undefined,
+  mode: 'enforce',
+  probes: Array.from({ length: 10 }, () => 'answered' as const),
+  full: 0,
+}
+
+function worldOf({ world: random, restrictions = [], mode, extra }: Situation, isChained: boolean): World {
   const given = restrictions.flatMap(
     (egress, index) =>
       readEgressRestriction(
@@ -87,10 +103,10 @@ function worldOf({ world, restrictions = [], mode, extra }: Situation, isChained
       ) ?? [],
   )
   return {
-    ...world,
-    isovalentPolicies: [...world.isovalentPolicies, ...(extra === undefined ? [] : [extra])],
+    ...random,
+    isovalentPolicies: [...random.isovalentPolicies, ...(extra === undefined ? [] : [extra])],
     networkPolicies: given,
-    settings: { ...world.settings, isChained, networkPolicies: mode },
+    settings: { ...random.settings, isChained, networkPolicies: mode },
   }
 }
 
@@ -116,21 +132,10 @@ for (const isChained of [false, true])
       await node.datapath[Symbol.asyncDispose]()
     })
 
-    const attachmentsOf = (world: World): readonly Attachment[] =>
-      world.pods.map(({ name, uid, namespace, ips }, index) => ({
-        ...{ containerId: name, interfaceName: 'eth0', device: name, sinceNs: 1n },
-        pod: { namespace, name, uid },
-        addresses: ips,
-        wired: {
-          ifindex: [node.devices.pod7, node.devices.pod8, node.devices.pod9][index] ?? 0,
-          ...{ mac: mac.pod7, hostMac: mac.host7 },
-        },
-      }))
-
     async function arrange(given: Situation): Promise<ExplainParts> {
       const world = worldOf(given, isChained)
       const tables = resolve(world)
-      const attachments = attachmentsOf(world)
+      const attachments = attachmentsOf(node, world)
       const overlay = { ifindex: node.devices.world, mac: mac.overlay, mtu: 1450 }
       const nowhere = { lingering: new Map(), unusable: new Set<Address>(), bound: new Map() }
       const desired = planDatapath(tables, attachments, overlay, nowhere)
@@ -155,6 +160,58 @@ for (const isChained of [false, true])
         deviceName: () => 'world',
       }
     }
+
+    test('tells what would happen with other policies, while those in force stay', async () => {
+      const given = { ...calm, extra: undefined, requests: [] }
+      const parts = await arrange(given)
+      const asking = new Asking({
+        ...{ self: 'worker', datapath: node.datapath, netlink, sharesAddress: false, random: Math.random },
+        configuration: parts.configuration as Configuration,
+        clock: { ...systemClock, after: () => () => {} },
+      })
+      const overlay = { ifindex: node.devices.world, mac: mac.overlay, mtu: 1450 }
+      const snapshot = {
+        decided: { world: parts.world, tables: parts.tables, lingering: new Map(), applied: { overlay } },
+        attachments: parts.attachments,
+        failover: startOfFailover('worker', new Map()),
+      } as unknown as Snapshot
+      const asked = {
+        namespace: 'default',
+        pod: 'xwing',
+        to: '203.0.113.9',
+        port: 443,
+        protocol: 'tcp',
+      } as const
+      const now = await asking.explain(snapshot, asked)
+      assert.equal(now.program.verdict, isChained ? 'PASS_NOT_SELECTED' : 'SENT_TO_WORLD_MASQUERADED')
+      const policy = (nodeSelector: object) => ({
+        kind: 'CiliumEgressGatewayPolicy',
+        ...ciliumPolicy('new', {
+          destinationCIDRs: ['203.0.113.0/24'],
+          egressGateway: { nodeSelector, interface: 'net0' },
+        }),
+      })
+      const then = await asking.explain(snapshot, {
+        ...asked,
+        policies: [policy({ matchLabels: { 'egress-gw': 'true' } })],
+      })
+      assert.ok(then.agrees && then.isHypothetical)
+      assert.equal(then.program.verdict, 'SENT_TO_HOLDER')
+      assert.equal(then.program.egressIp, '172.18.0.42')
+      assert.equal(then.program.holder, 'worker3')
+      const nowhere = await asking.explain(snapshot, {
+        ...asked,
+        policies: [policy({ matchLabels: { 'egress-gw': 'no' } })],
+      })
+      assert.equal(nowhere.program.verdict, 'DROP_NO_GATEWAY')
+      assert.equal((await asking.explain(snapshot, asked)).program.verdict, now.program.verdict)
+      await assert.rejects(
+        asking.explain(snapshot, { ...asked, pod: 'none' }),
+        /has no network from Sallyport on node worker/,
+      )
+      const route = asking.wayOut(snapshot, '172.18.0.3', '203.0.113.9')
+      assert.equal(route.nextHop, '172.18.0.1')
+    })
 
     const seen = new Map<string, number>()
     test('says what the program then does, in every situation', async () => {
@@ -197,100 +254,4 @@ function check(
       decision.egressIps.some((each) => each === real.egressIp),
       context,
     )
-}
-
-let lastPort = 10_000
-
-function realEnding(node: NodeUnderTest, { attachments }: ExplainParts, asked: ExplainRequest) {
-  const attachment = attachments.find(({ pod }) => pod.name === asked.pod)
-  const to = address(asked.to)
-  const from = attachment?.addresses.find((each) => familyOf(each) === familyOf(to))
-  if (attachment?.wired === undefined || from === undefined) throw new Error(`${asked.pod} has no address`)
-  lastPort = lastPort === 30_000 ? 10_000 : lastPort + 1
-  const flow = openingFlow(from, to, { ...asked, sourcePort: lastPort })
-  const packet = openingPacket(flow, { to: mac.host7, from: mac.pod7 })
-  const { verdict } = send(node, 'from_pod', attachment.wired.ifindex, packet)
-  return { verdict, egressIp: node.datapath.tables.mappings.get(flow)?.egress_ip }
-}
-
-function forgetFlows({ datapath }: NodeUnderTest): void {
-  const { mappings, ports, pod_flows } = datapath.tables
-  for (const [key] of [...mappings.entries()]) mappings.delete(key)
-  for (const [key] of [...ports.entries()]) ports.delete(key)
-  for (const [key] of [...pod_flows.entries()]) pod_flows.delete(key)
-}
-
-const far = 3_600_000_000_000n
-
-function answerProbes({ datapath }: NodeUnderTest, tables: Tables, probes: readonly string[]): void {
-  const { liveness, probed_gateways } = datapath.tables
-  const now = process.hrtime.bigint()
-  liveness.set(0, { alive_until_ns: now + far, probing_until_ns: now + far })
-  for (const [key] of [...probed_gateways.entries()]) probed_gateways.delete(key)
-  for (const tunnelAddress of tables.nodes.keys()) {
-    const probe = probes[Number(tunnelAddress.at(-1))]
-    if (probe === 'not probed' || probe === undefined || tunnelAddress === tables.self.tunnelAddress) continue
-    probed_gateways.set(tunnelAddress, {
-      answered_ns: probe === 'silent' ? 0n : now + far,
-      refused_ns: 0n,
-      flapping_until_ns: probe === 'flapping' ? now + far : 0n,
-    })
-  }
-}
-
-/** Flows of another client of the node have this part of each pool, towards the destination of the request. */
-function fillPools({ datapath }: NodeUnderTest, tables: Tables, asked: ExplainRequest, full: number): void {
-  const { mappings, ports } = datapath.tables
-  const to = address(asked.to)
-  const client = address(familyOf(to) === 4 ? '10.244.1.0' : 'fd00::')
-  const now = process.hrtime.bigint()
-  let clientPort = 1024
-  for (const { address: egressIp, blocks, purpose } of tables.pools) {
-    if (familyOf(egressIp) !== familyOf(to)) continue
-    const all = blocks.flatMap((block) => Array.from({ length: 16 }, (_, index) => block * 16 + index))
-    if (all.length > 128) continue
-    for (const port of all.slice(0, Math.round(all.length * full))) {
-      const flow = openingFlow(client, to, { ...asked, sourcePort: ++clientPort })
-      mappings.set(flow, {
-        ...{
-          reclaimed: false,
-          egress_ip: egressIp,
-          egress_port: port,
-          state: [],
-          masqueraded: purpose === 'masquerade',
-        },
-        ...{
-          through_stack: false,
-          through_service: false,
-          fin_out_end: 0,
-          fin_in_end: 0,
-          acknowledged: 0,
-          policy: 0n,
-        },
-        ...{ created_ns: now, last_outward_ns: now, last_inward_ns: now, closed_ns: 0n },
-        ...{ packets_out: 1n, packets_in: 1n, bytes_out: 60n, bytes_in: 60n },
-      })
-      ports.set({ ...flow, source: egressIp, source_port: port }, flow)
-    }
-  }
-}
-
-/** Every byte of the maps that a flow may change, and the counters. */
-function everything({ datapath }: NodeUnderTest): unknown {
-  const { mappings, ports, pod_flows, policy_drops, pool_pressures, inbound, fragments } = datapath.tables
-  const maps: readonly { readonly raw: RawMap }[] = [
-    mappings,
-    ports,
-    pod_flows,
-    policy_drops,
-    pool_pressures,
-    inbound,
-    fragments,
-  ]
-  return [
-    datapath.counts(),
-    maps.map(({ raw }) =>
-      [...readEntries(raw)].map(([key, value]) => `${key} ${value.toString('latin1')}`).sort(),
-    ),
-  ]
 }

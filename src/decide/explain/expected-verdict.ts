@@ -52,7 +52,7 @@ export interface Expected {
   readonly verdicts: ReadonlySet<string>
   /** The addresses that the flow may get. */
   readonly egressIps: ReadonlySet<Address>
-  /** The rule for the destination, also if something else decides before it. */
+  /** The rule for the destination, also if something else decides before it. Link-local destinations have none. */
   readonly rule?: { readonly prefix: Prefix } & Rule
   /** Why the decision alone cannot say how the packet ends. */
   readonly isOpen?: string
@@ -70,8 +70,7 @@ export function expectedVerdict(tables: Tables, flow: OpeningFlow, facts: NodeFa
   const pod = tables.podsByIp.get(flow.source)
   if (pod === undefined || !facts.podAddresses.has(flow.source)) return end('DROP_UNKNOWN_POD')
   const rule = matchingRule(tables, pod.policySet, flow.destination)
-  const selected =
-    rule === undefined || rule.action === 'exclude' || isNear(flow.destination) ? undefined : rule
+  const selected = rule?.action === 'exclude' ? undefined : rule
   const ending =
     refusedTunnel(tables, flow, facts) ??
     outsideService(tables, pod.policySet, flow, facts) ??
@@ -82,7 +81,7 @@ export function expectedVerdict(tables: Tables, flow: OpeningFlow, facts: NodeFa
 }
 
 function matchingRule(tables: Tables, policySet: bigint, destination: Address): Expected['rule'] {
-  const rules = tables.rules.get(policySet)
+  const rules = isNear(destination) ? undefined : tables.rules.get(policySet)
   const prefix = longestMatch(rules, destination)
   const rule = prefix === undefined ? undefined : rules?.get(prefix)
   return prefix === undefined || rule === undefined ? undefined : { prefix, ...rule }

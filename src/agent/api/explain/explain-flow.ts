@@ -175,7 +175,7 @@ function compose(parts: ExplainParts, context: Context, question: Question, resu
     pod: { namespace: pod.namespace, name: pod.name, node: world.self, labels: pod.labels },
     flow: { source, destination, port: request.port, protocol: request.protocol },
     policies: explainSelections(context, pod),
-    rules: explainRules(policies, destination),
+    rules: expected.rule === undefined ? [] : explainRules(policies, destination),
     networkPolicies: explainNetworkPolicies(context, pod),
     gateways: deciding === undefined ? [] : explainGateways(context, deciding, pod),
     egressIps: expected.rule?.action === 'egress' ? egressIpStories(parts, question, result) : [],
