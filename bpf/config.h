@@ -85,6 +85,12 @@ const volatile __u32 link_path = 0;
 const volatile __u32 tunnel_port = 8472;
 
 /*
+ * 1: the program tells what would become of a packet (sallyport explain). The agent loads it once more for that, with maps of its own
+ * for all that it writes, and runs it by BPF_PROG_TEST_RUN. So only what is no map of ours is guarded by this.
+ */
+const volatile __u32 dry_run = 0;
+
+/*
  * A simulation runs whole clusters in one process: each node has programs and maps of its own, loaded from the same object
  * file, and packets travel from program to program by BPF_PROG_TEST_RUN. There are no devices and no routes. Before each
  * run the simulation writes what the machine would have answered into the map `simulated_run`. After the run it finds there

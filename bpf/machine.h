@@ -101,11 +101,16 @@ static __always_inline long look_up_route(struct __sk_buff *skb, struct bpf_fib_
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
 }
 
-/* ---- what a simulation learns ---- */
+/* ---- what a simulation or a dry run learns ---- */
+
+static __always_inline struct simulated_run *observed_run(void)
+{
+	return simulated_host || dry_run ? this_run() : NULL;
+}
 
 static __always_inline void record_departure(enum departure departure, __u32 ifindex)
 {
-	struct simulated_run *run = simulated_host ? this_run() : NULL;
+	struct simulated_run *run = observed_run();
 
 	if (!run)
 		return;
@@ -115,7 +120,7 @@ static __always_inline void record_departure(enum departure departure, __u32 ifi
 
 static __always_inline void record_tunnel(const struct address *node, __u32 vni)
 {
-	struct simulated_run *run = simulated_host ? this_run() : NULL;
+	struct simulated_run *run = observed_run();
 
 	if (!run)
 		return;
@@ -125,7 +130,7 @@ static __always_inline void record_tunnel(const struct address *node, __u32 vni)
 
 static __always_inline void record_verdict(enum verdict verdict)
 {
-	struct simulated_run *run = simulated_host ? this_run() : NULL;
+	struct simulated_run *run = observed_run();
 
 	if (run)
 		run->verdict = verdict;

@@ -168,6 +168,9 @@ static __always_inline enum verdict claim_port(struct __sk_buff *skb, const stru
 
 	if (flow->protocol != IPPROTO_TCP && flow->protocol != IPPROTO_UDP)
 		return DROP_SHARED_ECHO;
+	/* A claim would outlast the dry run. Whether the stack has translated a flow of its own to this port stays open. */
+	if (dry_run)
+		return is_for_own_socket(skb, flow) ? DROP_PORT_IN_USE : CONTINUE;
 	if (renew_claim(skb, flow, lifetime_ms))
 		return CONTINUE;
 	if (packet->is_icmp_error || is_for_own_socket(skb, flow))

@@ -25,6 +25,10 @@ const api: LocalApi = {
   compatibleRows: async () => (answers.compatibleRows ?? unchosen('compatibleRows'))(),
   egress: () => (answers.egress ?? unchosen('egress'))(),
   drops: (signal) => (answers.drops ?? unchosen('drops'))(signal),
+  explain: async (request) => (answers.explain ?? unchosen('explain'))(request),
+  wayOut: (from, to) => (answers.wayOut ?? unchosen('wayOut'))(from, to),
+  owner: (of, port) => (answers.owner ?? unchosen('owner'))(of, port),
+  flows: (query) => (answers.flows ?? unchosen('flows'))(query),
   metrics: async () => '',
   cni: unchosen('cni'),
   loopback: unchosen('loopback'),
@@ -168,6 +172,9 @@ const drop: DropEvent = {
   program: 'from_pod',
   verdict: 'DROP_NO_GATEWAY',
   reason: 'No egress gateway found',
+  remedy: 'label a node',
+  node: 'kind-worker',
+  pod: 'default/xwing',
   source: '10.244.1.7:40000',
   destination: '172.18.0.7:8000',
   protocol: 'TCP',
@@ -190,8 +197,8 @@ test('drops prints each record as soon as it arrives', async () => {
     onOutput: (text) => text.includes('UDP') && ended.abort(),
   }) // biome-ignore format: the call and its ending
   assert.deepEqual(stdout.trim().split('\n'), [
-    '2026-01-01T00:00:00.000Z   from_pod   TCP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found (DROP_NO_GATEWAY)',
-    '2026-01-01T00:00:00.000Z   from_pod   UDP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found (DROP_NO_GATEWAY)',
+    '2026-01-01T00:00:00.000Z   kind-worker   from_pod   TCP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found (DROP_NO_GATEWAY)   pod default/xwing',
+    '2026-01-01T00:00:00.000Z   kind-worker   from_pod   UDP 10.244.1.7:40000 -> 172.18.0.7:8000   No egress gateway found (DROP_NO_GATEWAY)   pod default/xwing',
   ])
   for (let tries = 0; tries < 100 && !isLetGo; tries++)
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -206,7 +213,10 @@ test('drops separates records from before the command started from new ones', as
     },
   }
   const { stderr } = await run('drops')
-  assert.match(stderr, /^Dropped before this command started:\nDropped since then:\n/)
+  assert.match(
+    stderr,
+    /^Dropped before this command started:\nWhat to do about DROP_NO_GATEWAY: label a node\.\nDropped since then:\n/,
+  )
 })
 
 test('status names each reason for drops once, as metrics do, with a remedy', async () => {

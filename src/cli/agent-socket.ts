@@ -20,14 +20,14 @@ export function isInAgentPod(): boolean {
   return hasAgent() && !hasKubeconfig()
 }
 
-/** The agent's answer to a GET request. */
-export async function askAgent<T>(path: string): Promise<T> {
-  const incoming = await open(path)
+/** The agent's answer to a GET request, or to a POST request with a body. */
+export async function askAgent<T>(path: string, body?: unknown): Promise<T> {
+  const incoming = await open(path, body)
   return JSON.parse(await textOf(incoming)) as T
 }
 
-/** The agent's server-sent events, each a JSON value, until the agent or this process stops. */
-export async function* followAgent<T>(path: string): AsyncGenerator<T> {
+/** The agent's server-sent events, each a JSON value, until the agent or this process stops, or has sent all. */
+export async function* followAgent<T>(path: string, isEndless = true): AsyncGenerator<T> {
   let rest = ''
   try {
     for await (const chunk of (await open(path)).setEncoding('utf8')) {
@@ -38,16 +38,18 @@ export async function* followAgent<T>(path: string): AsyncGenerator<T> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
   }
+  if (!isEndless) return
   throw new UserError('the agent has stopped: run the command again when the agent is back')
 }
 
-async function open(path: string): Promise<IncomingMessage> {
+async function open(path: string, body?: unknown): Promise<IncomingMessage> {
   if (!hasAgent())
     throw new UserError(
       `no agent runs here (${socketPath} does not exist): run this command in an agent's pod, for example kubectl -n kube-system exec -ti ds/sallyport -- sallyport …`,
     )
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = request({ socketPath, path, timeout: answerWithinMs }, (answer) => {
+    const method = body === undefined ? 'GET' : 'POST'
+    const outgoing = request({ socketPath, path, method, timeout: answerWithinMs }, (answer) => {
       outgoing.setTimeout(0)
       resolve(answer)
     })
@@ -55,7 +57,7 @@ async function open(path: string): Promise<IncomingMessage> {
     outgoing.on('error', (error) =>
       reject(new UserError(`the agent does not answer on ${socketPath}: ${error.message}`)),
     )
-    outgoing.end()
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body))
   })
   if (incoming.statusCode === 200) return incoming
   throw new UserError(

@@ -2,9 +2,11 @@ import { Command } from 'commander'
 import { version } from '../api/version.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addConfig } from './commands/config.ts'
+import { addDrops } from './commands/drops.ts'
 import { addInstall, addUpgrade } from './commands/install.ts'
 import { addNodeCommands } from './commands/node.ts'
 import { addPreflight } from './commands/preflight.ts'
+import { addSeeing } from './commands/see.ts'
 import { addStatus } from './commands/status.ts'
 import { addUninstall } from './commands/uninstall.ts'
 import { outputOption } from './options.ts'
@@ -16,6 +18,8 @@ const examples = (name: string): string => {
     [`${name} install --set devices="{eth+,net+}"`, 'install Sallyport in the cluster of your kubeconfig'],
     [`${name} status --wait`, 'wait until everything is ready'],
     [`${name} upgrade`, 'upgrade to the version of this command'],
+    [`${name} explain pod/web-0 --to 192.0.2.7:443`, 'tell what becomes of a packet, and why'],
+    [`${name} who 192.0.2.42:40123`, 'show which pod is behind a port of an egress IP'],
     [
       'kubectl -n kube-system exec ds/sallyport -- sallyport egress list',
       'show which pods of a node use which egress IP',
@@ -42,7 +46,17 @@ export async function buildProgram(name: string, firstWord: string | undefined):
     .enablePositionalOptions()
     .addHelpText('after', examples(name))
   for (const add of [
-    ...[addPreflight, addInstall, addUpgrade, addUninstall, addStatus, addConfig, addNodeCommands],
+    ...[
+      addPreflight,
+      addInstall,
+      addUpgrade,
+      addUninstall,
+      addStatus,
+      addConfig,
+      addSeeing,
+      addDrops,
+      addNodeCommands,
+    ],
     addCompletion,
   ])
     add(program)

@@ -1,6 +1,5 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { isKernelError } from '../linux/libc.ts'
 import { type Count, readCounts } from './counts.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
@@ -12,6 +11,7 @@ import { diff, putAll, type RawChanges, type RawEntries, readEntries, removeAll 
 import { unpinAll } from './maps/pins.ts'
 import { readRing } from './maps/ring-buffer.ts'
 import { Table } from './maps/table.ts'
+import { takeTurn } from './maps/turn.ts'
 import { type Knobs, type LoadedObject, loadObject } from './object.ts'
 import { missingRequirements } from './requirements.ts'
 import { type SweepAnswer, type SweepTask, sweepRun } from './sweep-run.ts'
@@ -153,13 +153,13 @@ export class Datapath implements AsyncDisposable {
     return entries
   }
 
-  /** Writes in chunks, so that the process serves packet records and API calls in between. */
+  /** Writes in chunks, with a turn for the process in between. */
   async #write(name: AgentTable, puts: RawChanges['puts'], deletes: RawChanges['deletes']): Promise<void> {
     const { raw } = this.tables[name]
     const entries = this.#entries(name)
     try {
-      for (const _chunk of putAll(raw, puts)) if (puts.length > 1) await setImmediate()
-      for (const _chunk of removeAll(raw, deletes)) if (deletes.length > 1) await setImmediate()
+      for (const _chunk of putAll(raw, puts)) if (puts.length > 1) await takeTurn()
+      for (const _chunk of removeAll(raw, deletes)) if (deletes.length > 1) await takeTurn()
     } catch (error) {
       this.#actual.delete(name)
       throw error
@@ -213,6 +213,11 @@ export class Datapath implements AsyncDisposable {
 
   detach(attachment: Attachment): void {
     this.#hooks.detach(attachment)
+  }
+
+  /** With which the programs were loaded. */
+  get knobs(): Knobs {
+    return this.#object.knobs
   }
 
   /** The programs that are attached to devices, from this load or an earlier one. */

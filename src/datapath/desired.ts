@@ -8,6 +8,7 @@ import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-t
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
+import { containsMapped, withoutMapped } from './tables/trie-prefix.ts'
 
 /** Everything that the agent's tables must hold: the result of `resolve`, with the devices that only the node knows. */
 export interface Desired {
@@ -58,8 +59,8 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
       desired.pools.map(({ blocks, ...key }) => [key, blocks] as const),
     ),
     groups: encodeAll(codecs.groups, desired.groups),
-    cluster: encodeAll(codecs.cluster, desired.cluster),
-    rules: encodeAll(codecs.rules, flatten(desired.rules)),
+    cluster: encodeAll(codecs.cluster, flattenCluster(desired.cluster)),
+    rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
     services: encodeAll(
       codecs.services,
       desired.services.map((service) => [service, service] as const),
@@ -78,6 +79,29 @@ function encodeAll<K, V>(codec: TableCodec<K, V>, entries: Iterable<readonly [K,
 
 function* slotHolders(nodes: Desired['nodes']): Generator<readonly [number, Address]> {
   for (const [address, { slot }] of nodes) if (slot !== undefined) yield [slot, address]
+}
+
+function* flattenCluster(cluster: Desired['cluster']) {
+  for (const [prefix, entry] of cluster)
+    for (const part of withoutMapped(prefix)) yield [part, entry] as const
+}
+
+const allIpv4 = '0.0.0.0/0' as Prefix
+
+/**
+ * A policy for ::/0 is none for IPv4, whose addresses are in the same trie. A rule that excludes them all says so, unless there is one
+ * for them.
+ */
+function* flattenRules(rules: Desired['rules']) {
+  yield* flatten(rules)
+  for (const [set, byDestination] of rules) {
+    const around = [...byDestination].find(([destination]) => containsMapped(destination))
+    if (around === undefined || byDestination.has(allIpv4)) continue
+    yield [
+      { set, destination: allIpv4 },
+      { action: 'exclude', policy: around[1].policy },
+    ] as const
+  }
 }
 
 function* flatten<V>(sets: ReadonlyMap<bigint, ReadonlyMap<Prefix, V>>) {

@@ -1,3 +1,4 @@
+import { promisify } from 'node:util'
 import koffi, { type LibraryHandle } from 'koffi'
 import { foreign, native } from '../linux/libc.ts'
 
@@ -10,12 +11,17 @@ export type Handle = unknown
 interface Libbpf {
   open(path: string, options: null): Handle
   load(object: Handle): number
+  /** On another thread: the verifier reads the programs for a long time. */
+  loadElsewhere(object: Handle): Promise<number>
   close(object: Handle): void
   program(object: Handle, name: string): Handle
   programFd(program: Handle): number
+  setAutoload(program: Handle, isLoaded: boolean): number
   map(object: Handle, name: string): Handle
   mapFd(map: Handle): number
   setPinPath(map: Handle, path: string): number
+  setMaxEntries(map: Handle, count: number): number
+  reuseFd(map: Handle, fd: number): number
   initialValue(map: Handle, size: number[]): Handle
   possibleCpus(): number
   update(fd: number, key: Buffer, value: Buffer, flags: number): number
@@ -108,15 +114,20 @@ function bindLibbpf(): Libbpf {
   captureLog(library)
   const bind = <Args extends unknown[], Result>(definition: string) =>
     foreign<Args, Result>(library, definition)
+  const load = library.func('int bpf_object__load(bpf_object *object)')
   return {
     open: bind('bpf_object *bpf_object__open_file(const char *path, const void *options)'),
-    load: bind('int bpf_object__load(bpf_object *object)'),
+    load: load as unknown as Libbpf['load'],
+    loadElsewhere: promisify(load.async) as Libbpf['loadElsewhere'],
     close: bind('void bpf_object__close(bpf_object *object)'),
     program: bind('bpf_program *bpf_object__find_program_by_name(bpf_object *object, const char *name)'),
     programFd: bind('int bpf_program__fd(bpf_program *program)'),
     map: bind('bpf_map *bpf_object__find_map_by_name(bpf_object *object, const char *name)'),
+    setAutoload: bind('int bpf_program__set_autoload(bpf_program *program, bool isLoaded)'),
     mapFd: bind('int bpf_map__fd(bpf_map *map)'),
     setPinPath: bind('int bpf_map__set_pin_path(bpf_map *map, const char *path)'),
+    setMaxEntries: bind('int bpf_map__set_max_entries(bpf_map *map, uint32_t count)'),
+    reuseFd: bind('int bpf_map__reuse_fd(bpf_map *map, int fd)'),
     initialValue: bind('void *bpf_map__initial_value(bpf_map *map, _Out_ size_t *size)'),
     possibleCpus: bind('int libbpf_num_possible_cpus()'),
     update: bind('int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags)'),

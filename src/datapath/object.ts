@@ -11,6 +11,7 @@ export type Knobs = Readonly<Record<string, number | bigint>>
 
 /** Programs and maps in the kernel, not attached to anything yet. */
 export interface LoadedObject extends Disposable {
+  readonly knobs: Knobs
   programFd(name: string): number
   map(name: string): RawMap
   /** Pins of earlier maps with the same name and another layout. */
@@ -32,10 +33,7 @@ interface LoadOptions {
  */
 export function loadObject(options: LoadOptions): LoadedObject {
   const { objectFile, btf, pinDirectory, knobs } = options
-  takeLibbpfLog()
-  const object = libbpf().open(objectFile, null)
-  if (object === null)
-    throw new KernelError(`open the object file ${objectFile}`, koffi.errno(), takeLibbpfLog())
+  const object = openObject(objectFile)
   const pins = new Pins(join(pinDirectory, 'maps'), btf)
   const earlierPins = pins.earlier()
   try {
@@ -52,6 +50,7 @@ export function loadObject(options: LoadOptions): LoadedObject {
     throw error
   }
   return {
+    knobs,
     earlierPins,
     unpinEarlier: () => pins.removeOthers(),
     programFd: (name) => programFd(object, name),
@@ -60,7 +59,15 @@ export function loadObject(options: LoadOptions): LoadedObject {
   }
 }
 
-function loadError(objectFile: string, errno: number, log: string): Error {
+export function openObject(objectFile: string): Handle {
+  takeLibbpfLog()
+  const object = libbpf().open(objectFile, null)
+  if (object === null)
+    throw new KernelError(`open the object file ${objectFile}`, koffi.errno(), takeLibbpfLog())
+  return object
+}
+
+export function loadError(objectFile: string, errno: number, log: string): Error {
   const failure = new KernelError(`load ${objectFile}`, errno, log)
   if (failure.code !== 'EPERM') return failure
   return new Error(
@@ -69,13 +76,13 @@ function loadError(objectFile: string, errno: number, log: string): Error {
   )
 }
 
-function findMap(object: Handle, name: string): Handle {
+export function findMap(object: Handle, name: string): Handle {
   const map = libbpf().map(object, name)
   if (map === null) throw new Error(`the object file has no map ${name}`)
   return map
 }
 
-function rawMap(object: Handle, btf: Btf, name: string): RawMap {
+export function rawMap(object: Handle, btf: Btf, name: string): RawMap {
   const layout = btf.maps.get(name)
   if (layout === undefined) throw new Error(`the object file has no map ${name}`)
   return {
@@ -87,13 +94,17 @@ function rawMap(object: Handle, btf: Btf, name: string): RawMap {
   }
 }
 
-function programFd(object: Handle, name: string): number {
+export function findProgram(object: Handle, name: string): Handle {
   const program = libbpf().program(object, name)
   if (program === null) throw new Error(`the object file has no program ${name}`)
-  return checkNegative(`find program ${name}`, libbpf().programFd(program))
+  return program
 }
 
-function setKnobs(object: Handle, btf: Btf, knobs: Knobs): void {
+export function programFd(object: Handle, name: string): number {
+  return checkNegative(`find program ${name}`, libbpf().programFd(findProgram(object, name)))
+}
+
+export function setKnobs(object: Handle, btf: Btf, knobs: Knobs): void {
   const variables = btf.variables('.rodata')
   if (Object.keys(knobs).length === 0) return
   const size = [0]

@@ -65,10 +65,15 @@ export function ineligibleNodes(
 /** The policies that select a pod, the oldest first. */
 export function selectingPolicies(context: Context, pod: WorldPod): readonly Policy[] {
   if (pod.hostNetwork) return []
-  const subject: Subject = {
+  const subject = subjectOf(context, pod)
+  return context.policies.filter(({ selections }) => selections.some(({ selects }) => selects(subject)))
+}
+
+/** The labels by which policies select a pod. */
+export function subjectOf(context: Context, pod: WorldPod): Subject {
+  return {
     pod: { ...pod.labels, [serviceAccountKey]: pod.serviceAccount ?? 'default' },
     namespace: { ...context.namespaceLabels.get(pod.namespace), [namespaceNameLabel]: pod.namespace },
     node: context.nodeLabels.get(pod.nodeName) ?? {},
   }
-  return context.policies.filter(({ selections }) => selections.some(({ selects }) => selects(subject)))
 }

@@ -27,24 +27,36 @@ export function flowVerdict(
 ): FlowVerdict {
   const pod = tables.podsByIp.get(source)
   if (pod === undefined) return { action: 'unknownPod' }
-  const rule = ruleFor(tables.rules.get(pod.policySet), destination)
+  const rule = entryFor(tables.rules.get(pod.policySet), destination)
   const policy = rule && tables.policies.get(rule.policy)?.name
   const isSelected = rule !== undefined && rule.action !== 'exclude'
   if (!isSelected && isChained) return { action: 'masquerade', policy }
-  if (pod.networkSet !== 0n) {
-    const networkRule = ruleFor(tables.networkRules.get(pod.networkSet), destination)
-    if (!allows(tables, networkRule, protocol, port))
-      return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy }
-  }
+  if (!allowsFlow(tables, pod.networkSet, { destination, protocol, port }))
+    return { action: 'drop', reason: 'DROP_NETWORK_POLICY', policy }
   if (!isSelected) return { action: 'masquerade', policy }
   return rule.action === 'drop'
     ? { action: 'drop', reason: rule.reason, policy }
     : { action: 'egress', egressIps: tables.groups.get(rule.group)?.preferred ?? [], policy }
 }
 
-function ruleFor<T>(byPrefix: ReadonlyMap<Prefix, T> | undefined, destination: Address): T | undefined {
+function entryFor<T>(byPrefix: ReadonlyMap<Prefix, T> | undefined, destination: Address): T | undefined {
   const longest = longestMatch(byPrefix?.keys() ?? [], destination)
   return longest === undefined ? undefined : byPrefix?.get(longest)
+}
+
+/** Whether the NetworkPolicies of a set allow a flow to a destination outside the cluster. The set 0 restricts nothing. */
+export function allowsFlow(
+  tables: Tables,
+  networkSet: bigint,
+  flow: { readonly destination: Address; readonly protocol: number; readonly port: number },
+): boolean {
+  if (networkSet === 0n) return true
+  return allows(
+    tables,
+    entryFor(tables.networkRules.get(networkSet), flow.destination),
+    flow.protocol,
+    flow.port,
+  )
 }
 
 function allows(tables: Tables, rule: NetworkRule | undefined, protocol: number, port: number): boolean {

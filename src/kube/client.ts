@@ -1,4 +1,5 @@
 import { Agent, buildConnector, request } from 'undici'
+import type { WebSocket } from 'ws'
 import { abortAfter, type Clock, systemClock } from '../runtime/clock.ts'
 import type { ClusterAccess } from './access.ts'
 import { keepAliveMs } from './keep-alive.ts'
@@ -119,22 +120,39 @@ export class KubeClient {
   #sendAs(token: string | undefined, { method, path, query = {}, body, contentType, accept, signal }: Call) {
     const parameters = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined)
     const search = new URLSearchParams(parameters).toString()
-    const { impersonate } = this.#access
     return request(`${this.#access.server}${path}${search === '' ? '' : `?${search}`}`, {
       method,
       dispatcher: this.#dispatcher,
       headers: {
         accept: accept ?? 'application/json',
-        'user-agent': this.#options.userAgent,
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(impersonate === undefined
-          ? {}
-          : { 'impersonate-user': impersonate.user, 'impersonate-group': [...impersonate.groups] }),
+        ...this.#credentials(token),
         ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
     })
+  }
+
+  /** Opens a WebSocket. Its library is loaded only here, because agents and operators open none. */
+  async connect(path: string, query: URLSearchParams, protocols: readonly string[]): Promise<WebSocket> {
+    const { WebSocket: Socket } = await import('ws')
+    const url = `${this.#access.server.replace(/^http/, 'ws')}${path}?${query}`
+    return new Socket(url, [...protocols], {
+      headers: this.#credentials(await this.#access.token()),
+      handshakeTimeout: this.#options.timeoutMs ?? defaultTimeoutMs,
+      ...connectorOptions(this.#access),
+    })
+  }
+
+  #credentials(token: string | undefined) {
+    const { impersonate } = this.#access
+    return {
+      'user-agent': this.#options.userAgent,
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(impersonate === undefined
+        ? {}
+        : { 'impersonate-user': impersonate.user, 'impersonate-group': [...impersonate.groups] }),
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -56,10 +56,10 @@ export class Netlink implements Disposable {
     for (const message of this.#receive(attempted, sequence)) if (message.type === messageType.error) return
   }
 
-  /** Sends one request and waits for its answer. An error contains `attempted` and the kernel's explanation. */
-  ask(attempted: string, type: number, ...payload: readonly Buffer[]): NetlinkMessage[] {
+  /** Sends one request and returns its answer, or undefined if the kernel only acknowledges it. */
+  ask(attempted: string, type: number, ...payload: readonly Buffer[]): NetlinkMessage | undefined {
     const sequence = this.#send(attempted, type, messageFlag.request | messageFlag.ack, payload)
-    return [...this.#receive(attempted, sequence)].filter((message) => message.type !== messageType.error)
+    return [...this.#receive(attempted, sequence)].find((message) => message.type !== messageType.error)
   }
 
   /** Sends several requests that take effect together or not at all (nfnetlink). `frame` are the messages before and after them. */

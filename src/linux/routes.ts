@@ -1,6 +1,5 @@
 import type { Address } from '../net/address.ts'
 import { type Prefix, parsePrefix, prefixAddress, prefixLength } from '../net/prefix.ts'
-import { isKernelError } from './libc.ts'
 import type { Netlink } from './netlink.ts'
 import {
   addressFamily,
@@ -128,21 +127,6 @@ export function listRoutes(
     .map(({ payload }) => decodeRoute(payload))
     .filter((route) => route !== undefined)
     .filter((route) => route.table === table)
-}
-
-/** The route that the node's own packets to the address take, by all its rules. Undefined if there is none. */
-export function findRoute(netlink: Netlink, address: Address): Route | undefined {
-  const request = Buffer.alloc(fixedLength)
-  request.writeUInt8(familyNumber(address), 0)
-  request.writeUInt8(kernelBytes(address).length * 8, 1)
-  const destination = attribute(attributeType.destination, kernelBytes(address))
-  try {
-    const [answer] = netlink.ask(`find the route to ${address}`, messageType.getRoute, request, destination)
-    return answer && decodeRoute(answer.payload)
-  } catch (error) {
-    if (isKernelError(error, 'ENETUNREACH') || isKernelError(error, 'EHOSTUNREACH')) return undefined
-    throw error
-  }
 }
 
 export function decodeRoute(payload: Buffer): Route | undefined {

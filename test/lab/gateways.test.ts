@@ -15,6 +15,7 @@ import {
   seenByOutpost,
   type,
 } from './lab-under-test.ts'
+import { seeFlow } from './seen-flow.ts'
 import { someNodes, tellStory } from './story.ts'
 
 /** Whose image is this machine's files may read them, whoever the repository belongs to. */
@@ -94,16 +95,19 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   })
 
   describe('a policy with both gateways in use', () => {
-    test('two gateways share 1,000 connections evenly', async (t) => {
-      t.after(() => run('kubectl delete -f egress-gw-policy-ha.yaml'))
-      const state = lab.state()
-      await type(
-        state,
-        'kubectl apply -f egress-gw-policy-ha.yaml && kubectl wait --for=condition=Ready iegp/outpost-ha --timeout=20s',
-      )
+    before(async () => {
+      await run('kubectl apply -f egress-gw-policy-ha.yaml')
+      await run('kubectl wait --for=condition=Ready iegp/outpost-ha --timeout=20s')
       await eventually('the policy is in force', async () =>
-        (await type(state, `kubectl exec xwing -- ${curlOutpost}`)).includes('172.18.0.4'),
+        (await run(`kubectl exec xwing -- ${curlOutpost}`)).includes('172.18.0.4'),
       )
+    })
+    after(() => run('kubectl delete -f egress-gw-policy-ha.yaml'))
+
+    test('"explain", "flows" and "who" show what the outpost sees', () => seeFlow(run, gateways))
+
+    test('two gateways share 1,000 connections evenly', async (t) => {
+      const state = lab.state()
       const before = await seenByOutpost(state)
       await type(state, `kubectl exec xwing -- sh -c 'seq 1 8 | xargs -P 8 -I{} ${open125}'`)
       const after = await seenByOutpost(state)

@@ -45,7 +45,7 @@ const start = 'a process reads its environment where it begins'
 
 export const ambient: Readonly<Record<'clock' | 'random' | 'timer' | 'environment', Excused>> = {
   clock: {
-    'src/cli/commands/node.ts': person,
+    'src/cli/commands/drops.ts': person,
     'src/cli/install/wait-until-done.ts': person,
     'src/cli/kubeconfig/renewed-credential.ts': 'the default of an argument',
     'src/cli/preflight/facts.ts': person,
@@ -61,8 +61,7 @@ export const ambient: Readonly<Record<'clock' | 'random' | 'timer' | 'environmen
     'src/agent/failover/pulse/worker.ts': 'a thread of its own, whose rules get the time as an argument',
     'src/cli/install/wait-until-done.ts': person,
     'src/cli/trouble/cluster-trouble.ts': person,
-    'src/datapath/datapath.ts': 'it gives the process a turn between batches of a long table',
-    'src/datapath/maps/carry-over.ts': 'it gives the process a turn between batches of a long table',
+    'src/datapath/maps/turn.ts': 'it gives the process a turn between batches of a long table',
     'src/runtime/clock.ts': 'the clock itself',
     'src/runtime/heartbeat.ts': 'a heartbeat is of the process, not of its world',
   },

@@ -64,6 +64,13 @@ export const rooms: Matrix = {
     'src/decide/ports': 'slots and leases that were granted or refused',
     'src/decide/pools': 'addresses that a pool gave, or lacked',
   },
+  'src/decide/explain': {
+    'src/net': values,
+    'src/api': subjects,
+    'src/decide': 'it tells what was decided, and why',
+    'src/decide/policies': 'which policies select a pod, and what they claim',
+    'src/decide/gateways': 'which gateways a flow may use',
+  },
   'src/runtime': {},
   'src/kube': { 'src/net': values, 'src/api': kinds, 'src/runtime': loop },
   'src/linux': { 'src/net': values },

@@ -6,15 +6,21 @@ import type { Configuration } from '../../install/configuration.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import type { KubePod } from '../../kube/cluster-objects.ts'
 import type { Machine } from '../../linux/machine.ts'
+import type { Netlink } from '../../linux/netlink.ts'
 import { parseAddress } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Finding } from '../../runtime/finding.ts'
+import type { Random } from '../../runtime/random.ts'
 import { reachabilityOf } from '../failover/failover-views.ts'
 import { podResource, trimPod } from '../observe.ts'
 import { bringUpLoopback } from '../pods/loopback.ts'
 import type { Pods } from '../pods/pods.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { describeEgress, holdersOf } from './egress-views.ts'
+import { Asking, decidedIn } from './explain/asking.ts'
+import type { ExplainRequest, Explanation, WayOut } from './explain/explanation.ts'
+import type { FlowQuery, FlowRow, PortOwner } from './flows/flow-row.ts'
+import { ownerOf, readFlows } from './flows/read-flows.ts'
 import { HttpError } from './http-error.ts'
 import type {
   AgentStatus,
@@ -36,6 +42,9 @@ interface AgentApiOptions {
   readonly datapath: Datapath
   readonly machine: Machine
   readonly clock: Clock
+  readonly netlink: Netlink
+  readonly random: Random
+  readonly sharesAddress: boolean
   readonly configuration: Configuration
   readonly configMap: Readonly<Record<string, string>>
   readonly pluginProblems: () => readonly string[]
@@ -48,11 +57,13 @@ export class AgentApi implements LocalApi {
   readonly #snapshot: () => Snapshot
   readonly #pods: Pick<Pods, 'handle'>
   readonly #metrics: Registry
+  readonly #asking: Asking
 
   constructor(options: AgentApiOptions, snapshot: () => Snapshot, pods: Pick<Pods, 'handle'>) {
     this.#options = options
     this.#snapshot = snapshot
     this.#pods = pods
+    this.#asking = new Asking(options)
     this.#metrics = createMetrics(options.datapath, () => observed(snapshot()))
   }
 
@@ -108,8 +119,7 @@ export class AgentApi implements LocalApi {
 
   /** Asks the API server for the pods of all nodes, because the agent watches only its own node's pods. */
   async compatibleRows(): Promise<readonly CompatibleEgressRow[]> {
-    const { decided } = this.#snapshot()
-    if (decided === undefined) throw new HttpError(503, 'the agent has not written its tables yet')
+    const decided = decidedIn(this.#snapshot())
     const pods = await this.#options.client.resource<KubePod>(podResource).list()
     const others = pods.items
       .filter(({ spec, status }) => spec.nodeName !== this.#options.self && status?.phase === 'Running')
@@ -131,9 +141,37 @@ export class AgentApi implements LocalApi {
   }
 
   async *drops(signal: AbortSignal): AsyncGenerator<DropEvent> {
-    const { datapath, clock } = this.#options
-    for await (const drop of datapath.drops(signal))
-      yield describeDrop(drop, clock.monotonicNs(), clock.now())
+    const { datapath, self } = this.#options
+    for await (const drop of datapath.drops(signal)) {
+      const { attachments } = this.#snapshot()
+      yield describeDrop(drop, { node: self, attachments, ...this.#moment() })
+    }
+  }
+
+  #moment() {
+    const { clock } = this.#options
+    return { nowNs: clock.monotonicNs(), nowMs: new Date(clock.now()).getTime() }
+  }
+
+  explain(request: ExplainRequest): Promise<Explanation> {
+    return this.#asking.explain(this.#snapshot(), request)
+  }
+
+  wayOut(from: string, to: string): WayOut {
+    return this.#asking.wayOut(this.#snapshot(), from, to)
+  }
+
+  owner(address: string, port: number): PortOwner {
+    const parsed = parseAddress(address)
+    if (parsed === undefined) throw new HttpError(400, `${address} is not an IP address`)
+    return ownerOf(decidedIn(this.#snapshot()).tables, parsed, port)
+  }
+
+  flows(query: FlowQuery): AsyncGenerator<FlowRow> {
+    const { decided, attachments } = this.#snapshot()
+    const { self: node, datapath } = this.#options
+    const pods = decided?.world.pods ?? []
+    return readFlows({ node, datapath, tables: decided?.tables, attachments, pods, ...this.#moment() }, query)
   }
 
   metrics(): Promise<string> {

@@ -11,6 +11,10 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/bpf/egress    CompatibleEgressRow[]
  *   GET  /v1/egress        EgressView[]
  *   GET  /v1/drops         server-sent events, one DropEvent each
+ *   POST /v1/explain       ExplainRequest -> Explanation
+ *   GET  /v1/way-out       ?from=&to= -> WayOut: how this node, as a gateway, sends such a packet
+ *   GET  /v1/owner         ?address=&port= -> PortOwner
+ *   GET  /v1/flows         ?FlowQuery: server-sent events, one FlowRow each, until the table is read
  *   GET  /metrics          Prometheus text
  *   POST /v1/cni           CniRequest -> CniResult
  *   POST /v1/cni/loopback  { netns } -> { addresses }: sets lo of that namespace up
@@ -109,6 +113,10 @@ export interface DropEvent {
   readonly destination: string
   readonly protocol: string
   readonly length: number
+  readonly node: string
+  readonly remedy: string
+  /** The pod of this node that has the source or the destination, as namespace/name. */
+  readonly pod?: string
 }
 
 export interface CniRequest {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
@@ -5,6 +6,8 @@ import { dirname } from 'node:path'
 import { cleanedPath } from '../../install/settings/process-settings.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import { createServer } from '../../runtime/http.ts'
+import type { ExplainRequest, Explanation, WayOut } from './explain/explanation.ts'
+import type { FlowQuery, FlowRow, PortOwner } from './flows/flow-row.ts'
 import { HttpError } from './http-error.ts'
 import type {
   AgentStatus,
@@ -24,6 +27,10 @@ export interface LocalApi {
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
   egress(): readonly EgressView[]
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
+  explain(request: ExplainRequest): Promise<Explanation>
+  wayOut(from: string, to: string): WayOut
+  owner(address: string, port: number): PortOwner
+  flows(query: FlowQuery): AsyncIterable<FlowRow>
   metrics(): Promise<string>
   cni(request: CniRequest): Promise<CniResult | undefined>
   loopback(netns: string): readonly string[]
@@ -87,7 +94,7 @@ export async function serveHealth(port: number, address: string, api: LocalApi):
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, api: LocalApi): Promise<void> {
-  const path = new URL(request.url ?? '/', 'http://agent').pathname
+  const { pathname: path, searchParams: query } = new URL(request.url ?? '/', 'http://agent')
   switch (`${request.method} ${path}`) {
     case 'GET /healthz':
       return sendNothing(response, 204)
@@ -104,7 +111,15 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
     case 'GET /v1/egress':
       return sendJson(response, api.egress())
     case 'GET /v1/drops':
-      return sendDrops(request, response, api)
+      return sendEvents(request, response, (signal) => api.drops(signal))
+    case 'POST /v1/explain':
+      return sendJson(response, await api.explain((await readJson(request)) as ExplainRequest))
+    case 'GET /v1/way-out':
+      return sendJson(response, api.wayOut(query.get('from') ?? '', query.get('to') ?? ''))
+    case 'GET /v1/owner':
+      return sendJson(response, api.owner(query.get('address') ?? '', Number(query.get('port'))))
+    case 'GET /v1/flows':
+      return sendEvents(request, response, () => api.flows(Object.fromEntries(query)))
     case 'GET /metrics':
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(await api.metrics())
       return
@@ -137,14 +152,23 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** Sends drops until the client disconnects. */
-async function sendDrops(request: IncomingMessage, response: ServerResponse, api: LocalApi): Promise<void> {
+/** Sends values until there are no more, or the client disconnects. A client that reads slowly is waited for. */
+async function sendEvents(
+  request: IncomingMessage,
+  response: ServerResponse,
+  values: (signal: AbortSignal) => AsyncIterable<unknown>,
+): Promise<void> {
   const gone = new AbortController()
   request.once('close', () => gone.abort())
   response.once('close', () => gone.abort())
+  const given = values(gone.signal)
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
   response.flushHeaders()
-  for await (const drop of api.drops(gone.signal)) response.write(`data: ${JSON.stringify(drop)}\n\n`)
+  for await (const value of given) {
+    if (gone.signal.aborted) return
+    if (!response.write(`data: ${JSON.stringify(value)}\n\n`))
+      await once(response, 'drain', { signal: gone.signal })
+  }
   response.end()
 }
 

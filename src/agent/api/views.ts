@@ -18,19 +18,36 @@ const protocolNames: Readonly<Record<number, string>> = {
   132: 'SCTP',
 }
 
-/** `nowNs` and `nowMs` are the same moment on two clocks. */
-export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): DropEvent {
+export const protocolName = (protocol: number): string => protocolNames[protocol] ?? String(protocol)
+
+export const endText = (address: Address, port: number): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+
+interface DropWitness {
+  readonly node: string
+  readonly attachments: readonly Pick<Attachment, 'addresses' | 'pod'>[]
+  /** The same moment on two clocks. */
+  readonly nowNs: bigint
+  readonly nowMs: number
+}
+
+export function describeDrop(drop: DropRecord, { node, attachments, nowNs, nowMs }: DropWitness): DropEvent {
   const { flow, program, verdict, length } = drop
-  const end = (address: Address, port: number): string =>
-    address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const { text: reason, remedy } = dropReason(verdict)
+  const found = attachments.find(
+    ({ addresses }) => addresses.includes(flow.source) || addresses.includes(flow.destination),
+  )
   return {
+    node,
+    remedy,
+    ...(found === undefined ? {} : { pod: `${found.pod.namespace}/${found.pod.name}` }),
     time: new Date(nowMs - Number((nowNs - drop.time_ns) / 1_000_000n)).toISOString(),
     program: program.toLowerCase(),
     verdict,
-    reason: dropReason(verdict).text,
-    source: end(flow.source, flow.source_port),
-    destination: end(flow.destination, flow.destination_port),
-    protocol: protocolNames[flow.protocol] ?? String(flow.protocol),
+    reason,
+    source: endText(flow.source, flow.source_port),
+    destination: endText(flow.destination, flow.destination_port),
+    protocol: protocolName(flow.protocol),
     length,
   }
 }

@@ -64,7 +64,7 @@ describe('on a real device', { skip }, () => {
         liveness: { get: () => undefined },
         egress_ips: { count: () => 0 },
       } as unknown as Datapath['tables'],
-      datapath: { presentEgressIps: () => [] },
+      datapath: { present: () => [] },
       netlink,
       machine: { ...linuxMachine, announce: () => {} },
       receivesNothing: () => false,

@@ -19,7 +19,7 @@ interface FailoverOptions {
   /** This node's name. */
   readonly self: string
   readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips'>
-  readonly datapath: Pick<Datapath, 'presentEgressIps'>
+  readonly datapath: Pick<Datapath, 'present'>
   readonly netlink: Netlink
   readonly machine: Machine
   readonly startProber: StartProber
@@ -63,7 +63,7 @@ export class Failover {
       onClaim: (claim) => this.dispatch({ kind: 'claimed', claim }),
       onProbed: (address) => this.dispatch({ kind: 'probed', address }),
     })
-    const inherited = datapath.presentEgressIps().map(([address]) => address)
+    const inherited = datapath.present('egress_ips').map(([address]) => address)
     this.#state = startOfFailover(self, this.#held.devices, inherited)
     this.#prober = startProber({ flags: this.#flags, report: (report) => this.#take(report) })
     this.#stopBeat = clock.every(beatMs, () => Atomics.add(this.#flags, flagIndex.beat, 1))

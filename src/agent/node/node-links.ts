@@ -1,7 +1,8 @@
 import type { LinkEntry } from '../../datapath/tables/link-tables.ts'
 import type { Tables } from '../../decide/tables.ts'
 import type { Netlink } from '../../linux/netlink.ts'
-import { findRoute, type Route } from '../../linux/routes.ts'
+import { lookUpRoute } from '../../linux/route-lookup.ts'
+import type { Route } from '../../linux/routes.ts'
 import type { Address } from '../../net/address.ts'
 import type { NodeDevice } from './node-network.ts'
 
@@ -51,7 +52,8 @@ export class RouteFinder {
   }
 
   find(address: Address): Route | undefined {
-    if (!this.#known.has(address)) this.#known.set(address, findRoute(this.#netlink, address))
+    if (!this.#known.has(address))
+      this.#known.set(address, lookUpRoute(this.#netlink, { destination: address }))
     return this.#known.get(address)
   }
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import type { CompatibleEgressRow, DropEvent, EgressView } from '../../agent/api/local-api.ts'
-import { askAgent, followAgent } from '../agent-socket.ts'
+import type { CompatibleEgressRow, EgressView } from '../../agent/api/local-api.ts'
+import { askAgent } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { addRelease } from './release.ts'
@@ -31,12 +31,6 @@ export function addNodeCommands(program: Command): void {
     )
     .addOption(outputOption())
     .action(listEgress)
-  program
-    .command('drops')
-    .alias('monitor')
-    .description('in an agent’s pod: print each packet that its node drops, with the reason')
-    .addOption(outputOption('json: one object per line'))
-    .action(followDrops)
 }
 
 interface Options {
@@ -89,22 +83,4 @@ function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressV
     String(portsOwned),
     String(flows),
   ])
-}
-
-/** The kernel keeps records until a command reads them, so the first ones can be older than this command. */
-async function followDrops({ output }: Options): Promise<void> {
-  const startedAt = Date.now()
-  let age: 'none' | 'earlier' | 'new' = 'none'
-  const note = (text: string): void => void (output !== 'json' && process.stderr.write(`${text}\n`))
-  for await (const drop of followAgent<DropEvent>('/v1/drops')) {
-    const isEarlier = Date.parse(drop.time) < startedAt
-    if (isEarlier && age === 'none') note('Dropped before this command started:')
-    if (!isEarlier && age === 'earlier') note('Dropped since then:')
-    age = isEarlier ? 'earlier' : 'new'
-    print(output === 'json' ? JSON.stringify(drop) : lineOf(drop))
-  }
-}
-
-function lineOf({ time, program, protocol, source, destination, reason, verdict }: DropEvent): string {
-  return `${time}   ${program}   ${protocol} ${source} -> ${destination}   ${reason} (${verdict})`
 }

@@ -15,6 +15,15 @@ const cases = [
   { name: 'an alias offers the same options as its command', line: 'monitor --out', expect: ['--output'] },
   { name: 'an option offers its choices', line: 'status -o ', expect: ['json'] },
   { name: 'an option with "=" offers its choices', line: 'status --output=', expect: ['--output=json'] },
+  { name: 'flows offers the states of flows', line: 'flows --state e', expect: ['established'] },
+  {
+    name: 'flows offers the orders of --top',
+    line: 'flows --top ',
+    expect: ['bytes', 'packets', 'connections'],
+  },
+  { name: 'explain offers the protocols', line: 'explain pod/x --protocol ', expect: ['tcp', 'udp', 'icmp'] },
+  { name: 'a destination is not completed', line: 'explain pod/x --to ', expect: [] },
+  { name: 'what commands run in an agent’s pod is not offered', line: 'ask', expect: [] },
   { name: 'an argument offers its choices', line: 'completion ', expect: ['bash', 'zsh', 'fish'] },
   { name: 'an argument that is already given is not offered again', line: 'completion bash ', expect: [] },
   { name: 'options of other commands are not offered', line: 'status --s', expect: [] },
@@ -49,6 +58,7 @@ for (const { name, line, expect } of cases) test(name, () => assert.deepEqual(va
 describe('the directive tells a shell', () => {
   for (const { name, line, directive } of [
     { name: 'to complete files', line: 'install -f ', directive: directives.default },
+    { name: 'to complete files of policies', line: 'explain pod/x -f ', directive: directives.default },
     { name: 'to complete folders', line: 'install --to ', directive: directives.folders },
     {
       name: 'to add no space after "="',
@@ -66,12 +76,21 @@ test('a completion has one candidate per line, its description after a tab, and 
 })
 
 test('every option that takes a value has completions, or is listed as free text', () => {
-  const free = ['--wait-duration']
+  const free = [
+    '--wait-duration',
+    '--namespace',
+    '--pod',
+    '--policy',
+    '--node',
+    '--egress-ip',
+    '--limit',
+    '--body',
+  ]
   const unknown = program.commands.flatMap((command) =>
     command.options
       .filter(
-        ({ required, long, argChoices }) =>
-          required && argChoices === undefined && !free.includes(long ?? ''),
+        ({ required, long, flags, argChoices }) =>
+          required && argChoices === undefined && !free.includes(long ?? '') && !flags.endsWith('<address>'),
       )
       .filter(({ long }) => {
         const { candidates, directive } = complete(program, [command.name(), long ?? '', ''])

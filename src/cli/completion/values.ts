@@ -3,8 +3,8 @@ import type { Setting } from '../../install/settings/setting.ts'
 import { settings } from '../../install/settings/settings.ts'
 import { type Candidate, type Completion, directives } from './candidates.ts'
 
-/** The values that an option accepts. Options with the same name accept the same values in every command. */
-export function valuesOf({ long, argChoices }: Option, current: string): Completion {
+/** The values that an option accepts. Options with the same name and value accept the same values in every command. */
+export function valuesOf({ long, flags, argChoices }: Option, current: string): Completion {
   if (argChoices) return { candidates: argChoices.map((value) => ({ value })), directive: directives.noFiles }
   switch (long) {
     case '--set':
@@ -13,9 +13,12 @@ export function valuesOf({ long, argChoices }: Option, current: string): Complet
       return settingsAt(settings, current)
     case '--values':
     case '--kubeconfig':
+    case '--filename':
       return { candidates: [], directive: directives.default }
-    case '--to':
-      return { candidates: [], directive: directives.folders }
+    case '--to': {
+      const isFolder = flags.includes('<folder>')
+      return { candidates: [], directive: isFolder ? directives.folders : directives.noFiles }
+    }
     default:
       return { candidates: [], directive: directives.noFiles }
   }

@@ -1,10 +1,10 @@
-import { setImmediate } from 'node:timers/promises'
 import { native } from '../../linux/libc.ts'
 import { getPinned, mapTypes } from '../bpf-syscall.ts'
 import { type Btf, readTypes } from '../layout/btf.ts'
 import { convertLayout } from '../layout/layout-change.ts'
 import type { LoadedObject } from '../object.ts'
 import { keyString, lookup, putNew, type RawEntries, type RawMap, readAll, remove } from './maps.ts'
+import { takeTurn } from './turn.ts'
 
 /**
  * Maps with the state of flows. The agent writes the other maps anew before any program reads them, or their content (recent
@@ -45,7 +45,7 @@ export class CarryOver implements Disposable {
     for (const journey of this.#journeys)
       for (const chunk of readAll(journey.from)) {
         for (const [key, value] of chunk) putAnew(journey, key, value)
-        await setImmediate()
+        await takeTurn()
       }
   }
 
@@ -58,7 +58,7 @@ export class CarryOver implements Disposable {
       const gone = new Set(journey.put.keys())
       for (const chunk of readAll(journey.from)) {
         for (const [key, value] of chunk) if (!gone.delete(keyString(key))) putAnew(journey, key, value)
-        await setImmediate()
+        await takeTurn()
       }
       for (const text of gone) takeBack(journey, text)
     }

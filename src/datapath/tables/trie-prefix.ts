@@ -1,5 +1,12 @@
-import type { Address } from '../../net/address.ts'
-import { type Prefix, parsePrefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
+import { type Address, addressFromBigint, addressToBigint } from '../../net/address.ts'
+import {
+  familyOfPrefix,
+  type Prefix,
+  parsePrefix,
+  prefixAddress,
+  prefixLength,
+  prefixLength128,
+} from '../../net/prefix.ts'
 import type { StructLayout } from '../layout/btf.ts'
 import { address, type Codec, record, seenAs, u32, u64Halves } from '../layout/codec.ts'
 
@@ -39,4 +46,25 @@ export function setKeyCodec(layout: StructLayout, setField: string): Codec<SetKe
       destination: prefixFrom(destination, prefixLength - setBits),
     }),
   )
+}
+
+/** IPv4 addresses are mapped in a trie: ::ffff:0:0/96. */
+const mapped = { bits: 0xffffn << 32n, length: 96 } as const
+
+/** Whether an IPv6 prefix such as ::/0 contains the place of the IPv4 addresses in a trie. It is not about them. */
+export function containsMapped(prefix: Prefix): boolean {
+  if (familyOfPrefix(prefix) === 4 || prefixLength(prefix) >= mapped.length) return false
+  const rest = 128n - BigInt(prefixLength(prefix))
+  return addressToBigint(prefixAddress(prefix)) >> rest === mapped.bits >> rest
+}
+
+/** The same addresses without the place of the IPv4 ones: the other half of each step from the prefix to that place. */
+export function withoutMapped(prefix: Prefix): readonly Prefix[] {
+  if (!containsMapped(prefix)) return [prefix]
+  const steps = mapped.length - prefixLength(prefix)
+  return Array.from({ length: steps }, (_, index) => {
+    const length = prefixLength(prefix) + index + 1
+    const rest = 128n - BigInt(length)
+    return prefixFrom(addressFromBigint(((mapped.bits >> rest) ^ 1n) << rest), length)
+  })
 }

@@ -1,4 +1,4 @@
-import type { LabelSelector } from '../../api/label-selector.ts'
+import type { LabelRequirement, LabelSelector } from '../../api/label-selector.ts'
 import type { Labels } from '../world.ts'
 import { type LabelOwner, labelKey, presenceOf } from './label-keys.ts'
 import { type LabelTest, meets, requirementsOf } from './select.ts'
@@ -12,8 +12,20 @@ export type Selectors = Readonly<Partial<Record<LabelOwner, LabelSelector>>>
 /** One entry of a policy's selectors. */
 export interface PodSelection {
   readonly selects: (subject: Subject) => boolean
+  /** What the entry requires and the subject does not meet. For people. */
+  readonly unmet: (subject: Subject) => readonly Unmet[]
   /** The constraint for each label. Undefined if the entry contradicts itself, so that it selects no pod. */
   readonly constraints: Constraints | undefined
+}
+
+/** A requirement, and the label that does not meet it. */
+export interface Unmet {
+  readonly of: LabelOwner
+  readonly key: string
+  readonly operator: LabelRequirement['operator']
+  readonly values: readonly string[]
+  /** Undefined if there is no such label. */
+  readonly actual: string | undefined
 }
 
 type Constraints = ReadonlyMap<string, Constraint>
@@ -39,6 +51,13 @@ export function readPodSelection(selectors: Selectors): PodSelection {
     const isMet: LabelTest = (labels) => meets({ ...requirement, key }, labels)
     return (subject) => isMet(subject[of])
   })
+  const unmet = (subject: Subject): readonly Unmet[] =>
+    asked
+      .filter((_, index) => !tests[index]?.(subject))
+      .map(({ of, key, requirement: { operator, values = [] } }) => ({
+        ...{ of, key, operator, values },
+        actual: subject[of][key],
+      }))
   const constraints = new Map<string, Constraint>()
   for (const { of, key, requirement } of asked) {
     const name = `${of} ${key}`
@@ -48,10 +67,10 @@ export function readPodSelection(selectors: Selectors): PodSelection {
       forbidden: none,
     }
     const both = merge(known, constraintOf(requirement))
-    if (both === undefined) return { selects: () => false, constraints: undefined }
+    if (both === undefined) return { selects: () => false, unmet, constraints: undefined }
     constraints.set(name, both)
   }
-  return { selects: (subject) => tests.every((isMet) => isMet(subject)), constraints }
+  return { selects: (subject) => tests.every((isMet) => isMet(subject)), unmet, constraints }
 }
 
 const none: ReadonlySet<string> = new Set()

@@ -1,0 +1,228 @@
+import type { Datapath } from '../../../datapath/datapath.ts'
+import type { Desired } from '../../../datapath/desired.ts'
+import type { DryOutcome, DryRun } from '../../../datapath/dry-run/dry-run.ts'
+import { openingFlow, openingPacket } from '../../../datapath/dry-run/opening-packet.ts'
+import type { FlowKey } from '../../../datapath/tables/flow-tables.ts'
+import { type Context, gatherContext, selectingPolicies } from '../../../decide/context.ts'
+import { type Expected, expectedVerdict, holderOfAddress } from '../../../decide/explain/expected-verdict.ts'
+import {
+  explainGateways,
+  explainNetworkPolicies,
+  explainRules,
+  explainSelections,
+} from '../../../decide/explain/policy-story.ts'
+import type { Tables } from '../../../decide/tables.ts'
+import type { World, WorldPod } from '../../../decide/world.ts'
+import type { Route } from '../../../linux/routes.ts'
+import { type Address, familyOf, parseAddress } from '../../../net/address.ts'
+import type { Random } from '../../../runtime/random.ts'
+import type { Attachment } from '../../pods/attachments.ts'
+import { dropReasons } from '../drop-reasons.ts'
+import { HttpError } from '../http-error.ts'
+import type { DryRuns } from './dry-runs.ts'
+import type { ExplainRequest, Explanation } from './explanation.ts'
+import { type AddressUse, type Gathered, nodeFacts, probedReachability, takeAddresses } from './node-facts.ts'
+
+/** What the agent knows, and its kernel. */
+export interface ExplainParts extends Pick<Gathered, 'configuration' | 'sharesAddress'> {
+  readonly world: World
+  readonly tables: Tables
+  readonly desired: Desired
+  readonly isHypothetical: boolean
+  readonly datapath: Datapath
+  readonly dryRuns: Pick<DryRuns, 'use'>
+  readonly attachments: readonly Attachment[]
+  readonly nowNs: () => bigint
+  readonly random: Random
+  /** This node's route for packets with this source. */
+  readonly route: (destination: Address, source: Address) => Route | undefined
+  readonly deviceName: (ifindex: number) => string | undefined
+}
+
+interface Question {
+  readonly request: ExplainRequest
+  readonly attachment: Attachment
+  readonly wired: NonNullable<Attachment['wired']>
+  readonly pod: WorldPod
+  readonly source: Address
+  readonly destination: Address
+}
+
+/** Gateways can come and go between two looks at them. Then both are asked again. */
+const maxTries = 3
+
+/**
+ * Tells what becomes of a flow's first packet: by the decision, and by the datapath's program, which runs on such a packet and on the
+ * tables that are in force. Nothing changes, and no packet is sent.
+ */
+export async function explainFlow(parts: ExplainParts, request: ExplainRequest): Promise<Explanation> {
+  const question = readQuestion(parts, request)
+  return parts.dryRuns.use(parts.isHypothetical ? parts.desired : undefined, (dry) =>
+    answer(parts, question, dry),
+  )
+}
+
+async function answer(parts: ExplainParts, question: Question, dry: DryRun): Promise<Explanation> {
+  const context = gatherContext(parts.world)
+  const uses = await takeUses(parts, dry, question)
+  for (let tries = 1; ; tries++) {
+    const expected = expectedVerdict(parts.tables, flowOf(question), factsOf(parts, uses, question))
+    const outcome = runOn(parts, dry, question)
+    const agrees = areAlike(expected, outcome)
+    if (agrees || tries === maxTries)
+      return compose(parts, context, question, { expected, outcome, uses, agrees })
+  }
+}
+
+function readQuestion({ attachments, world }: ExplainParts, request: ExplainRequest): Question {
+  const { namespace, pod: name, to } = request
+  const called = `pod ${namespace}/${name}`
+  const destination = parseAddress(to)
+  if (destination === undefined) throw new HttpError(400, `${to} is not an IP address`)
+  const attachment = attachments.find(({ pod }) => pod.namespace === namespace && pod.name === name)
+  if (attachment === undefined)
+    throw new HttpError(
+      404,
+      `${called} has no network from Sallyport on node ${world.self}: it runs on another node, uses its node's network, or has not started`,
+    )
+  const source = attachment.addresses.find((address) => familyOf(address) === familyOf(destination))
+  if (source === undefined) throw new HttpError(400, `${called} has no IPv${familyOf(destination)} address`)
+  const pod = world.pods.find((each) => each.namespace === namespace && each.name === name)
+  if (pod === undefined || attachment.wired === undefined)
+    throw new HttpError(
+      503,
+      `${called} has just been created or deleted, so all its packets are dropped: try again`,
+    )
+  return { request, attachment, wired: attachment.wired, pod, source, destination }
+}
+
+function flowKeyOf({ source, destination, request }: Question, sourcePort: number): FlowKey {
+  const { protocol, port } = request
+  return openingFlow(source, destination, { protocol, port, sourcePort })
+}
+
+function flowOf(question: Question) {
+  const { source, destination, destination_port: port, protocol } = flowKeyOf(question, 0)
+  return { source, destination, port, protocol }
+}
+
+/** The addresses that the flow may get, used or not. */
+function candidates({ tables }: Pick<ExplainParts, 'tables'>, rule: Expected['rule'], source: Address) {
+  if (rule?.action === 'egress') {
+    const group = tables.groups.get(rule.group)
+    return { purpose: 'egress' as const, addresses: [...(group?.preferred ?? []), ...(group?.standby ?? [])] }
+  }
+  const own = familyOf(source) === 4 ? tables.self.masquerade4 : tables.self.masquerade6
+  return { purpose: 'masquerade' as const, addresses: own === undefined ? [] : [own] }
+}
+
+async function takeUses(
+  parts: ExplainParts,
+  dry: DryRun,
+  question: Question,
+): Promise<ReadonlyMap<Address, AddressUse>> {
+  const { rule } = expectedVerdict(parts.tables, flowOf(question), factsOf(parts, new Map(), question))
+  const { addresses, purpose } = candidates(parts, rule, question.source)
+  return takeAddresses(dry, parts.tables, flowKeyOf(question, 0), addresses, purpose)
+}
+
+function factsOf(parts: ExplainParts, uses: ReadonlyMap<Address, AddressUse>, { destination }: Question) {
+  const { configuration, sharesAddress, attachments, datapath, desired, nowNs } = parts
+  return nodeFacts({
+    ...{ configuration, sharesAddress, uses, orders: desired.egressIps },
+    podAddresses: new Set(
+      attachments.flatMap(({ wired, addresses }) => (wired === undefined ? [] : addresses)),
+    ),
+    reachability: probedReachability(datapath, nowNs()),
+    route: (source) => parts.route(destination, source),
+  })
+}
+
+/** A flow tries only some ports. If they are all in use, another flow may have more luck, and so may the explanation. */
+const maxFlows = 16
+
+function runOn({ random, nowNs }: ExplainParts, dry: DryRun, question: Question): DryOutcome {
+  const { mac, hostMac, ifindex } = question.wired
+  const [firstPort, ports] = [32768, 28232]
+  for (let flows = 1; ; flows++) {
+    const flow = flowKeyOf(question, firstPort + Math.floor(random() * ports))
+    const packet = openingPacket(flow, { to: hostMac, from: mac })
+    const outcome = dry.run(packet, ifindex, flow, { nowNs: nowNs(), random: BigInt(flows) })
+    if (outcome.verdict !== 'DROP_NO_FREE_PORT' || flows === maxFlows) return outcome
+  }
+}
+
+function areAlike({ verdicts, egressIps, isOpen }: Expected, { verdict, mapping }: DryOutcome): boolean {
+  if (isOpen !== undefined) return true
+  return verdicts.has(verdict) && (mapping === undefined || egressIps.has(mapping.egress_ip))
+}
+
+interface Result {
+  readonly expected: Expected
+  readonly outcome: DryOutcome
+  readonly uses: ReadonlyMap<Address, AddressUse>
+  readonly agrees: boolean
+}
+
+function compose(parts: ExplainParts, context: Context, question: Question, result: Result): Explanation {
+  const { tables, world, isHypothetical } = parts
+  const { request, pod, source, destination } = question
+  const { expected, agrees } = result
+  const policies = selectingPolicies(context, pod)
+  const deciding = policies.find(({ id }) => id === expected.rule?.policy)
+  return {
+    isHypothetical,
+    pod: { namespace: pod.namespace, name: pod.name, node: world.self, labels: pod.labels },
+    flow: { source, destination, port: request.port, protocol: request.protocol },
+    policies: explainSelections(context, pod),
+    rules: expected.rule === undefined ? [] : explainRules(policies, destination),
+    networkPolicies: explainNetworkPolicies(context, pod),
+    gateways: deciding === undefined ? [] : explainGateways(context, deciding, pod),
+    egressIps: expected.rule?.action === 'egress' ? egressIpStories(parts, question, result) : [],
+    decision: {
+      verdicts: [...expected.verdicts].sort(),
+      egressIps: [...expected.egressIps],
+      ...(expected.isOpen === undefined ? {} : { isOpen: expected.isOpen }),
+    },
+    program: programStory(parts, tables, result.outcome),
+    agrees,
+  }
+}
+
+function egressIpStories(
+  parts: ExplainParts,
+  question: Question,
+  { expected, uses }: Result,
+): Explanation['egressIps'] {
+  const { tables } = parts
+  const facts = factsOf(parts, uses, question)
+  const nameOf = (address: Address): string => tables.nodes.get(address)?.name ?? address
+  return candidates(parts, expected.rule, question.source).addresses.map((address) => {
+    const order = facts.orderOf(address)
+    const holder = holderOfAddress(order, tables.self.tunnelAddress, facts)
+    const { owned = 0, inUse = 0, podFlows = 0 } = uses.get(address) ?? {}
+    return {
+      address,
+      order: order.map(nameOf),
+      ...(holder === undefined ? {} : { holder: nameOf(holder) }),
+      ports: { owned, inUse },
+      podFlows,
+    }
+  })
+}
+
+function programStory(parts: ExplainParts, tables: Tables, outcome: DryOutcome): Explanation['program'] {
+  const { verdict, node, mapping, departure, ifindex } = outcome
+  const drop = dropReasons[verdict]
+  const policy = mapping && tables.policies.get(mapping.policy)
+  const holder = node && tables.nodes.get(node)?.name
+  const device = departure === 'DEPARTED_BY_DEVICE' ? parts.deviceName(ifindex) : undefined
+  return {
+    verdict,
+    ...(drop === undefined ? {} : { reason: drop.text, remedy: drop.remedy }),
+    ...(mapping === undefined ? {} : { egressIp: mapping.egress_ip, egressPort: mapping.egress_port }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(holder === undefined ? {} : { holder }),
+    ...(device === undefined ? {} : { device }),
+  }
+}

@@ -1,0 +1,89 @@
+import type { Datapath } from '../../../datapath/datapath.ts'
+import type { DryRun } from '../../../datapath/dry-run/dry-run.ts'
+import type { FlowKey } from '../../../datapath/tables/flow-tables.ts'
+import type { NodeFacts, PortUse, Reachability } from '../../../decide/explain/expected-verdict.ts'
+import type { Pool, Tables } from '../../../decide/tables.ts'
+import type { Configuration } from '../../../install/configuration.ts'
+import type { Route } from '../../../linux/routes.ts'
+import type { Address } from '../../../net/address.ts'
+import { blockBits, portsPerBlock } from '../../../net/ports.ts'
+import { timing } from '../../failover/pulse/timing.ts'
+import { keptPort } from '../../ports/fullness.ts'
+
+/** What a pod's flow finds of one address. */
+export interface AddressUse extends PortUse {
+  readonly podFlows: number
+}
+
+/** How this node's probes see gateways, read as reachability_of in bpf/holder.h reads it. */
+export function probedReachability(datapath: Datapath, nowNs: bigint): (gateway: Address) => Reachability {
+  const { liveness, probed_gateways } = datapath.tables
+  const isProbing = (liveness.get(0)?.probing_until_ns ?? 0n) >= nowNs
+  return (gateway) => {
+    const probed = isProbing ? probed_gateways.get(gateway) : undefined
+    if (probed === undefined) return 'reachable'
+    if (probed.answered_ns + timing.silenceNs <= nowNs) return 'unreachable'
+    return probed.flapping_until_ns > nowNs ? 'flapping' : 'reachable'
+  }
+}
+
+/** FEW_FLOWS of bpf/types.h: with fewer flows of an address, a pod may have the ports that are kept for quiet pods. */
+const fewFlows = 16
+
+/**
+ * How full the pools are that a flow may use, and tells the dry run so. Ports are in use towards one destination, so no count of the
+ * kernel has the answer: each port is looked up.
+ */
+export async function takeAddresses(
+  dry: DryRun,
+  tables: Tables,
+  flow: FlowKey,
+  addresses: readonly Address[],
+  purpose: Pool['purpose'],
+): Promise<ReadonlyMap<Address, AddressUse>> {
+  const uses = new Map<Address, AddressUse>()
+  for (const address of addresses) {
+    const blocks =
+      tables.pools.find((pool) => pool.address === address && pool.purpose === purpose)?.blocks ?? []
+    const counted = purpose === 'egress' ? address : ('::' as Address)
+    const taken = await dry.take(portsOf(blocks, address, flow), { pod: flow.source, egress_ip: counted })
+    const isUsable = (port: number): boolean => taken.flows < fewFlows || (port & keptPort) !== keptPort
+    uses.set(address, {
+      owned: blocks.length * portsPerBlock * (taken.flows < fewFlows ? 1 : 1 - 1 / (keptPort + 1)),
+      inUse: [...taken.ports].filter(isUsable).length,
+      podFlows: taken.flows,
+    })
+  }
+  return uses
+}
+
+function* portsOf(blocks: readonly number[], source: Address, flow: FlowKey): Generator<FlowKey> {
+  for (const block of blocks)
+    for (let index = 0; index < portsPerBlock; index++)
+      yield { ...flow, source, source_port: (block << blockBits) | index }
+}
+
+export interface Gathered {
+  readonly configuration: Pick<
+    Configuration,
+    'isChained' | 'servicesByStack' | 'forwardsByStack' | 'tunnelPort' | 'maxPortsPerPod'
+  >
+  readonly sharesAddress: boolean
+  readonly podAddresses: ReadonlySet<Address>
+  readonly orders: ReadonlyMap<Address, { readonly order: readonly Address[] }>
+  readonly reachability: NodeFacts['reachability']
+  readonly uses: ReadonlyMap<Address, AddressUse>
+  readonly route: (source: Address) => Route | undefined
+}
+
+export function nodeFacts(of: Gathered): NodeFacts {
+  const { configuration, sharesAddress, podAddresses, orders, reachability, uses, route } = of
+  const { isChained, servicesByStack, forwardsByStack, tunnelPort, maxPortsPerPod } = configuration
+  return {
+    ...{ isChained, servicesByStack, forwardsByStack, tunnelPort, sharesAddress, podAddresses, reachability },
+    orderOf: (egressIp) => orders.get(egressIp)?.order ?? [],
+    portsOf: (address) => uses.get(address) ?? { owned: 0, inUse: 0 },
+    isAtLimit: (egressIp) => maxPortsPerPod > 0 && (uses.get(egressIp)?.podFlows ?? 0) >= maxPortsPerPod,
+    hasRoute: (source) => route(source) !== undefined,
+  }
+}
