@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { stringify } from 'yaml'
 import { runCommand } from '../../../test/support/command-under-test.ts'
 import { serverUnderTest } from '../../../test/support/server-under-test.ts'
@@ -39,7 +39,9 @@ const agents = await Promise.all(
 /** Runs the real command in the place of a container. */
 const kubelet = createServer()
 const sockets = new WebSocketServer({ server: kubelet, handleProtocols: () => 'v5.channel.k8s.io' })
-sockets.on('connection', async (socket, request) => {
+sockets.on('connection', (socket, request) => void serve(socket, request))
+
+async function serve(socket: WebSocket, request: IncomingMessage): Promise<void> {
   const url = new URL(request.url ?? '', 'http://kubelet')
   const node = url.pathname.split('/')[3]?.replace('agent-', '')
   const [program, ...words] = url.searchParams.getAll('command')
@@ -52,7 +54,7 @@ sockets.on('connection', async (socket, request) => {
   send(2, stderr)
   send(3, JSON.stringify({ status: code === 0 ? 'Success' : 'Failure' }))
   socket.close(1000)
-})
+}
 await new Promise<void>((resolve) => {
   kubelet.listen(0, '127.0.0.1', resolve)
 })
