@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { fewFlows } from '../../agent/api/explain/node-facts.ts'
 import { timing } from '../../agent/failover/pulse/timing.ts'
 import { podTunnelId } from '../../agent/node/tunnel-routes.ts'
 import { keptPort } from '../../agent/ports/fullness.ts'
+import { groupTries } from '../../decide/explain/expected-verdict.ts'
 import { maxHolders } from '../../decide/gateways/egress-ips.ts'
 import { maxNetworkRules, maxPortLists, maxPortRanges } from '../../decide/policies/network-sets.ts'
 import { maxMembers } from '../../decide/policies/pod-rules.ts'
@@ -33,6 +35,8 @@ const constants: Constants = {
   MAX_PORT_RANGES: maxPortRanges,
   TUNNEL_POD: podTunnelId,
   KEPT_PORT: keptPort,
+  FEW_FLOWS: fewFlows,
+  GROUP_TRIES: groupTries,
 }
 
 /** Defaults of bpf/config.h. */

@@ -175,7 +175,7 @@ function united(endings: readonly Ending[]): Ending {
 }
 
 /** How many egress IPs of a rank a new flow tries: GROUP_TRIES of bpf/types.h. */
-const groupTries = 16
+export const groupTries = 16
 
 /**
  * The egress IPs that a new flow may get, as choose_egress_ip of bpf/holder.h chooses: from the first of four passes that finds one.

@@ -28,7 +28,7 @@ export function probedReachability(datapath: Datapath, nowNs: bigint): (gateway:
 }
 
 /** FEW_FLOWS of bpf/types.h: with fewer flows of an address, a pod may have the ports that are kept for quiet pods. */
-const fewFlows = 16
+export const fewFlows = 16
 
 /**
  * How full the pools are that a flow may use, and tells the dry run so. Ports are in use towards one destination, so no count of the
