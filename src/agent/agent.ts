@@ -22,6 +22,7 @@ import {
   withoutPods,
 } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
+import { watchedServices } from './observe-services.ts'
 import { PacedReport } from './paced-report.ts'
 import { endedAddresses, Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
@@ -83,7 +84,7 @@ export class Agent {
         egressNode: (change) => concernsNode(change, this.#ports.isWaiting),
         egressAddress: (change) => concernsTables(change, this.#decided?.tables),
       },
-      watchesServices: configuration.isChained,
+      services: watchedServices(configuration),
       watchesNetworkPolicies: configuration.networkPolicies !== 'bypass',
     })
     this.#lingering = new Lingering(configuration.egressIpLingerMs)

@@ -62,6 +62,7 @@ function loadDatapath(configuration: Configuration, sharesAddress: boolean): Dat
       chained: Number(configuration.isChained),
       own_address_is_shared: Number(sharesAddress),
       services_by_stack: Number(configuration.servicesByStack),
+      replaces_kube_proxy: Number(configuration.replacesKubeProxy),
       forward_by_stack: Number(configuration.forwardsByStack),
       tunnel_port: configuration.tunnelPort,
       max_ports_per_pod: configuration.maxPortsPerPod,

@@ -34,7 +34,9 @@ import {
   outsideEndpointSlices,
   serviceResource,
   trimEndpoints,
+  trimOutsideService,
   trimService,
+  type WatchedServices,
 } from './observe-services.ts'
 import type { ObservedPod } from './world.ts'
 
@@ -62,8 +64,7 @@ interface ObservationOptions {
   }
   /** Unless they are bypassed. Then the agent needs no right to read them. */
   readonly watchesNetworkPolicies: boolean
-  /** In chained mode, where a Service may lead out of the cluster past the policies. */
-  readonly watchesServices: boolean
+  readonly services: WatchedServices
 }
 
 /** The agent's watches. It watches only its own node's pods, so that its load does not depend on other nodes' pods. */
@@ -135,9 +136,13 @@ export class Observation {
         ({ metadata, spec = {} }: KubeNetworkPolicy) => readEgressRestriction(metadata, spec),
         mayLag,
       )
-    if (options.watchesServices) {
-      this.#services = mirror(serviceResource, trimService, mayLag)
-      this.#endpoints = mirror(endpointSliceResource, trimEndpoints, { ...outsideEndpointSlices, ...mayLag })
+    if (options.services !== 'none') {
+      const isAll = options.services === 'all'
+      this.#services = mirror(serviceResource, isAll ? trimService : trimOutsideService, mayLag)
+      this.#endpoints = mirror(endpointSliceResource, trimEndpoints, {
+        ...(isAll ? {} : outsideEndpointSlices),
+        ...mayLag,
+      })
     }
   }
 

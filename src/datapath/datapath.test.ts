@@ -34,11 +34,12 @@ const services: Desired['services'] = [
     address: a('10.96.0.7'),
     port: 443,
     protocol: 6,
-    byClient: true,
+    affinityMs: 10_800_000,
     endpoints: [
       { address: a('203.0.113.9'), port: 8443 },
       { address: a('203.0.113.10'), port: 8443 },
     ],
+    leaving: [{ address: a('203.0.113.11'), port: 8443 }],
   },
 ]
 const networkPolicies = {
@@ -139,6 +140,8 @@ function held(datapath: Datapath): unknown {
     cluster,
     rules,
     services,
+    service_endpoints,
+    service_members,
     network_rules,
     port_lists,
     pods,
@@ -152,7 +155,16 @@ function held(datapath: Datapath): unknown {
     groups: new Map(groups.entries()),
     cluster: new Map(cluster.entries()),
     rules: new Map([...rules.entries()].map(([key, rule]) => [`${key.policySet} ${key.destination}`, rule])),
-    services: [...services.entries()].map(([key, service]) => ({ ...key, ...service })),
+    services: [...services.entries()].map(([key, service]) => ({
+      ...key,
+      affinityMs: Number(service.affinityNs / 1_000_000n),
+      endpoints: [...service_endpoints.entries()]
+        .toSorted(([one], [other]) => one.place - other.place)
+        .map(([, endpoint]) => endpoint),
+      leaving: [...service_members.entries()]
+        .filter(([, { takesNew }]) => !takesNew)
+        .map(([{ endpoint }]) => endpoint),
+    })),
     networkRules: new Map(
       [...network_rules.entries()].map(([key, rule]) => [`${key.networkSet} ${key.destination}`, rule]),
     ),

@@ -5,6 +5,7 @@ import type { TableCodec } from './tables/map-layout.ts'
 import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-tables.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
+import { endpointRows, memberRows, serviceRows } from './tables/service-rows.ts'
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
 
@@ -19,7 +20,7 @@ export interface Desired {
   readonly cluster: ReadonlyMap<Prefix, ClusterEntry>
   /** By policy set, then by destination. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>
-  /** Chained alone: the Services that lead out of the cluster. */
+  /** All of them if Sallyport replaces kube-proxy; chained, those that lead out of the cluster. */
   readonly services: readonly (ServiceKey & ServiceEntry)[]
   /** By set of NetworkPolicies, then by destination. */
   readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRuleEntry>>
@@ -33,7 +34,7 @@ export interface Desired {
  */
 export const writeOrder = [
   'self', 'nodes', 'slots', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
-  'services', 'port_lists', 'network_rules', 'pods',
+  'service_endpoints', 'service_members', 'services', 'port_lists', 'network_rules', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
@@ -53,10 +54,9 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     groups: encodeAll(codecs.groups, desired.groups),
     cluster: encodeAll(codecs.cluster, desired.cluster),
     rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
-    services: encodeAll(
-      codecs.services,
-      desired.services.map((service) => [service, service] as const),
-    ),
+    service_endpoints: encodeAll(codecs.service_endpoints, endpointRows(desired.services)),
+    service_members: encodeAll(codecs.service_members, memberRows(desired.services)),
+    services: encodeAll(codecs.services, serviceRows(desired.services)),
     port_lists: encodeAll(codecs.port_lists, desired.portLists),
     network_rules: encodeAll(codecs.network_rules, flattenNetworkRules(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),

@@ -17,6 +17,8 @@ export interface Configuration {
   readonly isChained: boolean
   /** Stand-alone beside kube-proxy: what goes to a pod passes through the node's stack, which translates Services. */
   readonly servicesByStack: boolean
+  /** Stand-alone without kube-proxy: the datapath translates Services. */
+  readonly replacesKubeProxy: boolean
   /** The network stack of this node forwards packets that have their egress IP, so that its rules apply to them. */
   readonly forwardsByStack: boolean
   readonly networkPolicies: NetworkPolicyMode
@@ -56,15 +58,17 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       issues: parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`),
     }
   const values = parsed.data as unknown as Values
+  const isChained = values['cni-chaining-mode'] !== 'none'
+  const isProxy = replacesKubeProxy(values['kube-proxy-replacement'])
   return {
     ok: true,
     value: {
       enableEgressGateway: values['enable-ipv4-egress-gateway'],
       devices: values.devices,
       slots: values.slots,
-      isChained: values['cni-chaining-mode'] !== 'none',
-      servicesByStack:
-        values['cni-chaining-mode'] === 'none' && !replacesKubeProxy(values['kube-proxy-replacement']),
+      isChained,
+      servicesByStack: !isChained && !isProxy,
+      replacesKubeProxy: !isChained && isProxy,
       forwardsByStack: values['gateway-forwarding'] === 'stack',
       networkPolicies: values['cni-network-policies'],
       tunnelPort: values['tunnel-port'],

@@ -330,7 +330,7 @@ test('the probes of agent and clean-up use the configured port', () => {
   assert.deepEqual(cleanUp.spec.template.spec.containers[0]?.command?.slice(-2), ['--stay', '19787'])
 })
 
-test('the agent can read NetworkPolicies in both modes, Services and their endpoints only in chained mode', () => {
+test('the agent can read NetworkPolicies in both modes, Services and their endpoints only if it translates them', () => {
   const may = (set: Readonly<Record<string, string>>, resource: string): boolean =>
     render(defaultNames, set).some(
       ({ kind, metadata, rules }) =>
@@ -340,6 +340,7 @@ test('the agent can read NetworkPolicies in both modes, Services and their endpo
     )
   for (const resource of ['networkpolicies', 'services', 'endpointslices']) {
     assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }, resource))
+    assert.ok(may({ 'kube-proxy-replacement': 'strict' }, resource))
     assert.equal(may({}, resource), resource === 'networkpolicies')
   }
 })

@@ -17,7 +17,7 @@ const syn = { flags: ['SYN'] } as const
 const ack = { flags: ['ACK'] } as const
 const tcp = 6
 const udp = 17
-const ports = { address: address('10.96.0.7'), byClient: false }
+const ports = { address: address('10.96.0.7'), affinityMs: 0, leaving: [] }
 const selected = { address: address('203.0.113.9'), port: 8443 }
 const alsoSelected = { address: address('203.0.113.10'), port: 8443 }
 const excluded = { address: address('192.0.2.9'), port: 8443 }
@@ -120,7 +120,7 @@ describe('a Service that leads out of the cluster, in chained mode', { skip }, (
     await apply([both])
     assert.equal(seen(), 2)
     await reset(node)
-    await apply([{ ...both, byClient: true }])
+    await apply([{ ...both, affinityMs: 10_800_000 }])
     assert.equal(seen(), 1)
   })
 

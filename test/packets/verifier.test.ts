@@ -14,6 +14,8 @@ test('each program is far from the limit of the verifier', { skip }, () => {
     { chained: 1, own_address_is_shared: 1 },
     { services_by_stack: 1 },
     { services_by_stack: 1, forward_by_stack: 1 },
+    { replaces_kube_proxy: 1 },
+    { replaces_kube_proxy: 1, forward_by_stack: 1 },
   ]
   for (const knobs of modes) openNode(knobs)
   const read = readdirSync('/proc/self/fdinfo').flatMap(instructionsRead)

@@ -113,6 +113,10 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     remedy:
       'exclude packets that come by device sallyport-fwd from the rule of the node that changes their source address',
   },
+  DROP_NO_ENDPOINT: {
+    text: 'Service has no endpoint',
+    remedy: 'find out why no pod of the Service is ready, or use a port that the Service has',
+  },
   DROP_POD_LIMIT: {
     text: 'Pod has too many connections',
     remedy: 'let the pod open fewer connections at once, or raise egressGateway.maxPortsPerPod',

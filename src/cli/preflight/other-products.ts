@@ -56,18 +56,19 @@ function judgeProxy(
     return [
       {
         level: 'problem',
-        what: 'kube-proxy handles Services here, but with this value of kubeProxyReplacement packets pass it by, so pods have no Services and no DNS',
-        remedy: 'leave Services to kube-proxy: --set kubeProxyReplacement=false',
+        what: 'kube-proxy handles Services here, and with this value of kubeProxyReplacement Sallyport handles those that pods use, too',
+        remedy:
+          'leave Services to kube-proxy: --set kubeProxyReplacement=false. Or delete the DaemonSet kube-proxy and its rules',
       },
     ]
   if (isChained) return []
+  if (!isStackUsed) return [{ level: 'fine', what: 'Sallyport handles Services, and there is no kube-proxy' }]
   return [
     {
       level: 'warning',
-      what: 'there is no DaemonSet kube-proxy, and Sallyport does not handle Services',
-      remedy: isStackUsed
-        ? 'run kube-proxy, or pods cannot reach Services such as DNS. k3s and others run it in a process of their own, which preflight does not see'
-        : 'pods cannot reach Services such as DNS. If they need to: run kube-proxy, and --set kubeProxyReplacement=false',
+      what: 'there is no DaemonSet kube-proxy, and with this value of kubeProxyReplacement Sallyport does not handle Services',
+      remedy:
+        'run kube-proxy, or --set kubeProxyReplacement=strict. Otherwise pods cannot reach Services such as DNS. k3s and others run kube-proxy in a process of their own, which preflight does not see',
     },
   ]
 }
