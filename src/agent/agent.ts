@@ -22,7 +22,6 @@ import {
   withoutPods,
 } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
-import { watchedServices } from './observe-services.ts'
 import { PacedReport } from './paced-report.ts'
 import { endedAddresses, Lingering } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
@@ -84,8 +83,7 @@ export class Agent {
         egressNode: (change) => concernsNode(change, this.#ports.isWaiting),
         egressAddress: (change) => concernsTables(change, this.#decided?.tables),
       },
-      services: watchedServices(configuration),
-      watchesNetworkPolicies: configuration.networkPolicies !== 'bypass',
+      configuration,
     })
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)

@@ -36,7 +36,7 @@ import {
   trimEndpoints,
   trimOutsideService,
   trimService,
-  type WatchedServices,
+  watchedServices,
 } from './observe-services.ts'
 import type { ObservedPod } from './world.ts'
 
@@ -62,9 +62,8 @@ interface ObservationOptions {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
   }
-  /** Unless they are bypassed. Then the agent needs no right to read them. */
-  readonly watchesNetworkPolicies: boolean
-  readonly services: WatchedServices
+  /** It says what else the agent watches. The agent needs no right to read what it does not watch. */
+  readonly configuration: Pick<Settings, 'isChained' | 'replacesKubeProxy' | 'networkPolicies'>
 }
 
 /** The agent's watches. It watches only its own node's pods, so that its load does not depend on other nodes' pods. */
@@ -130,14 +129,15 @@ export class Observation {
       {},
       concerns.egressAddress,
     )
-    if (options.watchesNetworkPolicies)
+    if (options.configuration.networkPolicies !== 'bypass')
       this.#networkPolicies = mirror(
         networkPolicyResource,
         ({ metadata, spec = {} }: KubeNetworkPolicy) => readEgressRestriction(metadata, spec),
         mayLag,
       )
-    if (options.services !== 'none') {
-      const isAll = options.services === 'all'
+    const watched = watchedServices(options.configuration)
+    if (watched !== 'none') {
+      const isAll = watched === 'all'
       this.#services = mirror(serviceResource, isAll ? trimService : trimOutsideService, mayLag)
       this.#endpoints = mirror(endpointSliceResource, trimEndpoints, {
         ...(isAll ? {} : outsideEndpointSlices),

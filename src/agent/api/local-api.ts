@@ -10,6 +10,7 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/findings      Finding[]: what a check of this node finds now
  *   GET  /v1/bpf/egress    CompatibleEgressRow[]
  *   GET  /v1/egress        EgressView[]
+ *   GET  /v1/services      ServiceView[]
  *   GET  /v1/drops         server-sent events, one DropEvent each
  *   GET  /metrics          Prometheus text
  *   POST /v1/cni           CniRequest -> CniResult
@@ -86,6 +87,25 @@ export interface EgressView {
     readonly takesNewFlows: boolean
     readonly portsOwned: number
     readonly flows: number
+  }[]
+}
+
+/** One port of a Service that this node translates. */
+export interface ServiceView {
+  /** Its place in the list. */
+  readonly id: number
+  /** As `namespace/name`. */
+  readonly service: string
+  readonly address: Address
+  readonly port: number
+  readonly protocol: string
+  /** 0: a client's next connection may go to another endpoint. */
+  readonly affinitySeconds: number
+  /** A terminating one gets no new connections. */
+  readonly endpoints: readonly {
+    readonly address: Address
+    readonly port: number
+    readonly state: 'active' | 'terminating'
   }[]
 }
 

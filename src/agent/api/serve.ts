@@ -12,6 +12,7 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  ServiceView,
 } from './local-api.ts'
 
 /** The requests that the agent answers. local-api.ts describes the answers. */
@@ -22,6 +23,7 @@ export interface LocalApi {
   findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
   egress(): readonly EgressView[]
+  services(): readonly ServiceView[]
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   metrics(): Promise<string>
   cni(request: CniRequest): Promise<CniResult | undefined>
@@ -102,6 +104,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.compatibleRows())
     case 'GET /v1/egress':
       return sendJson(response, api.egress())
+    case 'GET /v1/services':
+      return sendJson(response, api.services())
     case 'GET /v1/drops':
       return sendDrops(request, response, api)
     case 'GET /metrics':

@@ -18,6 +18,8 @@ const protocolNames: Readonly<Record<number, string>> = {
   132: 'SCTP',
 }
 
+export const protocolName = (protocol: number): string => protocolNames[protocol] ?? String(protocol)
+
 /** `nowNs` and `nowMs` are the same moment on two clocks. */
 export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): DropEvent {
   const { flow, program, verdict, length } = drop
@@ -30,7 +32,7 @@ export function describeDrop(drop: DropRecord, nowNs: bigint, nowMs: number): Dr
     reason: dropReason(verdict).text,
     source: end(flow.source, flow.source_port),
     destination: end(flow.destination, flow.destination_port),
-    protocol: protocolNames[flow.protocol] ?? String(flow.protocol),
+    protocol: protocolName(flow.protocol),
     length,
   }
 }

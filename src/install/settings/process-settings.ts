@@ -22,7 +22,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, it does not pass through the stack and is faster, but pods cannot reach Services, because Sallyport does not translate their addresses yet. The other words mean false. In chained mode this setting has no effect.',
+    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, Sallyport translates the cluster IPs of Services for pods, and traffic between pods does not pass through the stack and is faster. Node ports, external IPs, and cluster IPs for processes of the nodes are not translated yet. The other words mean false. In chained mode this setting has no effect.',
   },
   {
     path: 'egressGateway.enabled',
