@@ -74,7 +74,9 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   const signal = shutdownSignal(log)
   const self = options['node-name']
   if (self === '') throw new Error('the name of this node is unknown: set NODE_NAME or --node-name')
-  await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
+  await using client = new KubeClient(inClusterAccess(configuration.apiServer), {
+    userAgent: `sallyport-agent/${version}`,
+  })
   const { isChained } = configuration
   /* The stack's own translation would see packets that are forwarded by the stack, and the claims of their ports. */
   const sharesAddress = isChained && !configuration.forwardsByStack && hasConnectionTracking()

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { trimEndpoints, trimOutsideService, trimService, watchedServices } from './observe-services.ts'
+import {
+  steadyList,
+  trimEndpoints,
+  trimOutsideService,
+  trimService,
+  watchedServices,
+} from './observe-services.ts'
 
 const metadata = { name: 'outpost', namespace: 'default' }
 const ports = [{ port: 80, protocol: 'TCP', targetPort: 8000 }]
@@ -12,6 +18,7 @@ const trimmed = {
   ports: [{ name: '', port: 80, protocol: 'TCP' }],
   affinityMs: 0,
   isLocal: false,
+  external: [],
 }
 
 test('a Service counts with all its cluster IPs', () => {
@@ -27,6 +34,28 @@ test('session affinity lasts three hours, or as long as the Service says', () =>
     trimService({ metadata, spec: { ...spec, sessionAffinity: 'ClientIP', ...config } })?.affinityMs
   assert.equal(affinityOf({}), 10_800_000)
   assert.equal(affinityOf({ sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }), 60_000)
+})
+
+test('external IPs count, and those of a load balancer that does not have to see the packets', () => {
+  const externalOf = (more: object, ingress: readonly object[] = []) =>
+    trimService({ metadata, spec: { ...spec, ...more }, status: { loadBalancer: { ingress } } })?.external
+  assert.deepEqual(
+    externalOf({ externalIPs: ['203.0.113.80'] }, [{ ip: '203.0.113.81' }, { hostname: 'lb' }]),
+    [
+      { address: '203.0.113.80', kind: 'ExternalIPs' },
+      { address: '203.0.113.81', kind: 'LoadBalancer' },
+    ],
+  )
+  assert.deepEqual(externalOf({}, [{ ip: '203.0.113.81', ipMode: 'Proxy' }]), [])
+  assert.deepEqual(externalOf({ loadBalancerSourceRanges: ['192.0.2.0/24'] }, [{ ip: '203.0.113.81' }]), [])
+})
+
+test('a list is the same as long as its elements are', () => {
+  const steady = steadyList<object>()
+  const [one, other] = [{}, {}]
+  const first = steady([one, other])
+  assert.equal(steady([one, other]), first)
+  assert.notEqual(steady([one]), first)
 })
 
 test('in chained mode, a Service with a selector does not count', () => {

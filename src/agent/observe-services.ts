@@ -1,4 +1,11 @@
-import type { NamedPort, Settings, WorldEndpoint, WorldEndpoints, WorldService } from '../decide/world.ts'
+import type {
+  ExternalAddress,
+  NamedPort,
+  Settings,
+  WorldEndpoint,
+  WorldEndpoints,
+  WorldService,
+} from '../decide/world.ts'
 import { coreResource, type KubeEndpointSlice, type KubeService } from '../kube/cluster-objects.ts'
 import { parseAddress } from '../net/address.ts'
 
@@ -35,7 +42,7 @@ const otherProxyLabel = 'service.kubernetes.io/service-proxy-name'
 const defaultAffinitySeconds = 10800
 
 /** Undefined for a Service without a cluster IP. */
-export function trimService({ metadata, spec = {} }: KubeService): WorldService | undefined {
+export function trimService({ metadata, spec = {}, status }: KubeService): WorldService | undefined {
   const { namespace = '', name, labels = {} } = metadata
   const {
     clusterIP = '',
@@ -51,9 +58,38 @@ export function trimService({ metadata, spec = {} }: KubeService): WorldService 
     namespace,
     name,
     addresses,
+    external: [...externalIps(spec), ...loadBalancerIps(spec, status)],
     ports: ports.flatMap(trimPort),
     affinityMs: sessionAffinity === 'ClientIP' ? seconds * 1000 : 0,
     isLocal: spec.internalTrafficPolicy === 'Local',
+  }
+}
+
+function externalIps({ externalIPs = [] }: NonNullable<KubeService['spec']>): readonly ExternalAddress[] {
+  return externalIPs
+    .flatMap((text) => parseAddress(text) ?? [])
+    .map((address) => ({ address, kind: 'ExternalIPs' }))
+}
+
+/** A load balancer that has to see the packets, or that admits only some clients, gets them. */
+function loadBalancerIps(
+  { loadBalancerSourceRanges = [] }: NonNullable<KubeService['spec']>,
+  status: KubeService['status'],
+): readonly ExternalAddress[] {
+  if (loadBalancerSourceRanges.length > 0) return []
+  return (status?.loadBalancer?.ingress ?? [])
+    .filter(({ ipMode }) => ipMode !== 'Proxy')
+    .flatMap(({ ip = '' }) => parseAddress(ip) ?? [])
+    .map((address) => ({ address, kind: 'LoadBalancer' }))
+}
+
+/** Returns the same list as long as its elements are the same objects, so that what was computed from it stays valid. */
+export function steadyList<T>(): (now: readonly T[]) => readonly T[] {
+  let last: readonly T[] = []
+  return (now) => {
+    const isSame = now.length === last.length && now.every((each, index) => each === last[index])
+    if (!isSame) last = now
+    return last
   }
 }
 

@@ -33,6 +33,7 @@ import {
   endpointSliceResource,
   outsideEndpointSlices,
   serviceResource,
+  steadyList,
   trimEndpoints,
   trimOutsideService,
   trimService,
@@ -79,6 +80,8 @@ export class Observation {
   readonly #services: Mirror<KubeService, WorldService | undefined> | undefined
   readonly #endpoints: Mirror<KubeEndpointSlice, WorldEndpoints | undefined> | undefined
   readonly #self: string
+  readonly #steadyServices = steadyList<WorldService>()
+  readonly #steadyEndpoints = steadyList<WorldEndpoints>()
 
   constructor(client: KubeClient, self: string, options: ObservationOptions) {
     const { clock, random, log, onChange, onUrgentChange, concerns } = options
@@ -219,8 +222,12 @@ export class Observation {
       isovalentPolicies: [...this.#isovalentPolicies.items.values()],
       egressNodes: [...this.#egressNodes.items.values()],
       egressAddresses: [...this.#egressAddresses.items.values()],
-      services: [...(this.#services?.items.values() ?? [])].flatMap((each) => each ?? []),
-      endpoints: [...(this.#endpoints?.items.values() ?? [])].flatMap((each) => each ?? []),
+      services: this.#steadyServices(
+        [...(this.#services?.items.values() ?? [])].flatMap((each) => each ?? []),
+      ),
+      endpoints: this.#steadyEndpoints(
+        [...(this.#endpoints?.items.values() ?? [])].flatMap((each) => each ?? []),
+      ),
       networkPolicies: [...(this.#networkPolicies?.items.values() ?? [])].flatMap((each) => each ?? []),
     }
   }

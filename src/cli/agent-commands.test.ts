@@ -74,6 +74,7 @@ test('bpf egress list prints the table of cilium bpf egress list', async () => {
 const dns: ServiceView = {
   id: 1,
   service: 'kube-system/kube-dns',
+  kind: 'ClusterIP',
   address: address('10.96.0.10'),
   port: 53,
   protocol: 'UDP',

@@ -222,6 +222,29 @@ test('only what differs is written', { skip }, async () => {
   assert.deepEqual(held(datapath), expectation(wanted))
 })
 
+test('the same list of Services is not encoded and compared again, unless writing failed', {
+  skip,
+}, async () => {
+  await using datapath = open()
+  let reads = 0
+  const counted = new Proxy(services, {
+    get: (list, key, own) => {
+      if (key === Symbol.iterator) reads++
+      return Reflect.get(list, key, own)
+    },
+  })
+  await datapath.apply(desired({ services: counted }))
+  const before = reads
+  assert.ok(before > 0)
+  assert.deepEqual(await datapath.apply(desired({ services: counted })), { puts: 0, deletes: 0, tables: [] })
+  assert.equal(reads, before)
+  await datapath.apply(desired({ services: [] }))
+  const again = desired({ services: counted })
+  const { tables } = await datapath.apply(again)
+  assert.deepEqual(tables, ['service_endpoints', 'service_members', 'services'])
+  assert.deepEqual(held(datapath), expectation(again))
+})
+
 test('a restarted agent finds what the earlier one wrote, flows included', { skip }, async () => {
   const flow = {
     source: a('10.244.0.5'),

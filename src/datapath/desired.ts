@@ -39,10 +39,11 @@ export const writeOrder = [
 
 export type AgentTable = (typeof writeOrder)[number]
 
-/** The bytes that each of the agent's maps must hold. */
+/** The bytes that each of the agent's maps must hold. Rows of Services are encoded once for each list of Services. */
 export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<AgentTable, RawEntries> {
   const { nodes } = desired
   return {
+    ...encodeServices(codecs, desired.services),
     self: encodeAll(codecs.self, [[0, desired.self]]),
     nodes: encodeAll(codecs.nodes, nodes),
     slots: encodeAll(codecs.slots, slotHolders(nodes)),
@@ -54,13 +55,33 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     groups: encodeAll(codecs.groups, desired.groups),
     cluster: encodeAll(codecs.cluster, desired.cluster),
     rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
-    service_endpoints: encodeAll(codecs.service_endpoints, endpointRows(desired.services)),
-    service_members: encodeAll(codecs.service_members, memberRows(desired.services)),
-    services: encodeAll(codecs.services, serviceRows(desired.services)),
     port_lists: encodeAll(codecs.port_lists, desired.portLists),
     network_rules: encodeAll(codecs.network_rules, flattenNetworkRules(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),
   }
+}
+
+type ServiceTable = 'services' | 'service_endpoints' | 'service_members'
+
+/** There may be hundreds of thousands of rows. */
+const encodedServices = new WeakMap<
+  Desired['services'],
+  { readonly codecs: TableCodecs; readonly rows: Record<ServiceTable, RawEntries> }
+>()
+
+function encodeServices(
+  codecs: TableCodecs,
+  services: Desired['services'],
+): Record<ServiceTable, RawEntries> {
+  const known = encodedServices.get(services)
+  if (known?.codecs === codecs) return known.rows
+  const rows = {
+    service_endpoints: encodeAll(codecs.service_endpoints, endpointRows(services)),
+    service_members: encodeAll(codecs.service_members, memberRows(services)),
+    services: encodeAll(codecs.services, serviceRows(services)),
+  }
+  encodedServices.set(services, { codecs, rows })
+  return rows
 }
 
 function encodeAll<K, V>(codec: TableCodec<K, V>, entries: Iterable<readonly [K, V]>): RawEntries {

@@ -10,6 +10,7 @@ const outpost: WorldService = {
   namespace: 'default',
   name: 'outpost',
   addresses: [address('10.96.0.7')],
+  external: [],
   ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
   affinityMs: 0,
   isLocal: false,
@@ -45,6 +46,7 @@ test('a Service has an entry for each port, with the ports of its endpoints', ()
   assert.deepEqual(servicesOf([outpost], [slice(['203.0.113.9'])]), [
     {
       service: 'default/outpost',
+      kind: 'ClusterIP',
       address: '10.96.0.7',
       port: 80,
       protocol: 6,
@@ -132,6 +134,36 @@ describe('Sallyport replaces kube-proxy', () => {
     const endpoints = [ready('10.244.2.9', { node: 'elsewhere' }), ready('10.244.1.9', { node: own })]
     const found = ofPort([{ ...outpost, isLocal: true }], [slice([], { endpoints })])
     assert.deepEqual(named(found?.endpoints), ['10.244.1.9'])
+  })
+
+  test('external addresses lead to the endpoints of every node, and other ports there stay other hosts’', () => {
+    const external = [{ address: address('203.0.113.80'), kind: 'LoadBalancer' as const }]
+    const endpoints = [ready('10.244.2.9', { node: 'elsewhere' })]
+    const found = allOf([{ ...outpost, external, isLocal: true }], [slice([], { endpoints })])
+    assert.deepEqual(
+      found.map(({ address: of, kind, port, endpoints: each }) => [of, kind, port, each.length]),
+      [
+        ['10.96.0.7', 'ClusterIP', 80, 0],
+        ['203.0.113.80', 'LoadBalancer', 80, 1],
+        ['10.96.0.7', 'ClusterIP', 0, 0],
+      ],
+    )
+  })
+
+  test('of two Services with one external address, the first by name has a port that both have', () => {
+    const external = [{ address: address('203.0.113.80'), kind: 'ExternalIPs' as const }]
+    const both = ['other', 'first'].map((name) => ({ ...outpost, name, external }))
+    const found = allOf(both, []).filter(({ kind }) => kind === 'ExternalIPs')
+    assert.deepEqual(
+      found.map(({ service }) => service),
+      ['default/first'],
+    )
+  })
+
+  test('nothing is computed again while the Services and endpoints are the same', () => {
+    const [services, endpoints] = [[outpost], [slice(['10.244.2.9'])]]
+    assert.equal(allOf(services, endpoints), allOf(services, endpoints))
+    assert.notEqual(allOf(services, endpoints), allOf(services, [...endpoints]))
   })
 
   test('the endpoints do not depend on the order in which they are listed', () => {

@@ -28,22 +28,55 @@ interface UsableEndpoints {
   readonly leaving: readonly Endpoint[]
 }
 
+/** There may be thousands, and most reconciliations are about something else. */
+const known = new WeakMap<
+  readonly WorldService[],
+  {
+    readonly endpoints: World['endpoints'] | undefined
+    readonly self: string
+    readonly resolved: Tables['services']
+  }
+>()
+
 function resolveAll(world: World): Tables['services'] {
-  const { services = [] } = world
+  const { services = [], endpoints, self } = world
+  const before = known.get(services)
+  if (before?.endpoints === endpoints && before?.self === self) return before.resolved
   const endpointsOf = endpointFinder(world)
-  const ports = services.flatMap((service) => portsOf(service, endpointsOf))
-  const addresses = new Map(
-    services.flatMap((service) => service.addresses.map((address) => [address, service] as const)),
+  const own = services.flatMap((service) => portsOf(service, endpointsOf))
+  /* Two Services may claim the same external address. A cluster IP comes first, then the older name. */
+  const external = services
+    .toSorted((a, b) => nameOf(a).localeCompare(nameOf(b)))
+    .flatMap((service) => externalPortsOf(service, endpointsOf))
+  const ports = [...own, ...external].filter(({ protocol }) => protocol !== noPort.protocol)
+  const distinctPorts = new Map(
+    ports.toReversed().map((each) => [`${each.address} ${each.port} ${each.protocol}`, each]),
   )
-  return [
-    ...ports.filter(({ protocol }) => protocol !== noPort.protocol),
-    ...[...addresses].map(([address, service]) => ({
-      ...entryOf(service, address),
-      ...noPort,
-      endpoints: [],
-      leaving: [],
+  const resolved = [...[...distinctPorts.values()].toReversed(), ...services.flatMap(otherPortsOf)]
+  known.set(services, { endpoints, self, resolved })
+  return resolved
+}
+
+const nameOf = ({ namespace, name }: WorldService): string => `${namespace}/${name}`
+
+/** A pod that calls an external address gets an endpoint of any node, whatever the Service's traffic policies say. */
+function externalPortsOf(service: WorldService, endpointsOf: EndpointsOf): readonly ServicePort[] {
+  return service.external.flatMap(({ address, kind }) =>
+    portsOf({ ...service, addresses: [address], isLocal: false }, endpointsOf).map((port) => ({
+      ...port,
+      kind,
     })),
-  ]
+  )
+}
+
+/** For all ports that the Service does not have. External addresses have none, because other hosts may have the address, too. */
+function otherPortsOf(service: WorldService): readonly ServicePort[] {
+  return service.addresses.map((address) => ({
+    ...entryOf(service, address),
+    ...noPort,
+    endpoints: [],
+    leaving: [],
+  }))
 }
 
 /**
@@ -79,10 +112,11 @@ function portsOf(service: WorldService, endpointsOf: EndpointsOf): readonly Serv
   )
 }
 
-const entryOf = ({ namespace, name, affinityMs }: WorldService, address: Address) => ({
-  service: `${namespace}/${name}`,
+const entryOf = (service: WorldService, address: Address) => ({
+  service: nameOf(service),
+  kind: 'ClusterIP' as const,
   address,
-  affinityMs,
+  affinityMs: service.affinityMs,
 })
 
 /**

@@ -2,6 +2,7 @@ import type { SelectedPods } from '../api/egress-node.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
+import type { ExternalAddress } from './world.ts'
 
 /**
  * What every table of this node's datapath must hold, as addresses and names. `datapath/` turns it into bytes. Ids are
@@ -55,6 +56,8 @@ export interface Tables {
 export interface ServicePort {
   /** As `namespace/name`. */
   readonly service: string
+  /** What the address is to the Service. */
+  readonly kind: 'ClusterIP' | ExternalAddress['kind']
   readonly address: Address
   readonly port: number
   /** IPPROTO_*. */

@@ -85,11 +85,18 @@ export interface WorldService {
   readonly name: string
   /** Its cluster IPs. */
   readonly addresses: readonly Address[]
+  /** By which clients outside the cluster reach it. Pods need not leave the cluster for it. */
+  readonly external: readonly ExternalAddress[]
   readonly ports: readonly NamedPort[]
   /** Session affinity by the client's address lasts as long. 0: there is none. */
   readonly affinityMs: number
   /** internalTrafficPolicy: only endpoints of the client's node count. */
   readonly isLocal: boolean
+}
+
+export interface ExternalAddress {
+  readonly address: Address
+  readonly kind: 'ExternalIPs' | 'LoadBalancer'
 }
 
 /** Those of an EndpointSlice that serve. */

@@ -21,6 +21,8 @@ export interface Configuration {
   readonly replacesKubeProxy: boolean
   /** The network stack of this node forwards packets that have their egress IP, so that its rules apply to them. */
   readonly forwardsByStack: boolean
+  /** Where agents and operators reach the API server. Undefined: by the Service `kubernetes`. */
+  readonly apiServer: { readonly host: string; readonly port: number } | undefined
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
@@ -70,6 +72,10 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       servicesByStack: !isChained && !isProxy,
       replacesKubeProxy: !isChained && isProxy,
       forwardsByStack: values['gateway-forwarding'] === 'stack',
+      apiServer:
+        values['k8s-service-host'] === ''
+          ? undefined
+          : { host: values['k8s-service-host'], port: values['k8s-service-port'] },
       networkPolicies: values['cni-network-policies'],
       tunnelPort: values['tunnel-port'],
       healthPort: values['health-port'],

@@ -54,6 +54,13 @@ export interface KubeService extends KubeObject {
     readonly sessionAffinity?: string
     readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } }
     readonly internalTrafficPolicy?: string
+    readonly externalIPs?: readonly string[]
+    readonly loadBalancerSourceRanges?: readonly string[]
+  }
+  readonly status?: {
+    readonly loadBalancer?: {
+      readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: string }[]
+    }
   }
 }
 

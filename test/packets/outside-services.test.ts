@@ -183,6 +183,11 @@ describe('a Service that leads out of the cluster, in chained mode', { skip }, (
     assert.deepEqual([ends(reply).source, ends(reply).sourcePort], [selected.address, 8443])
   })
 
+  test('no Service gives a pod’s datagram to a tunnel, with the address of a gateway', async () => {
+    await apply([{ ...ports, port: 53, protocol: udp, endpoints: [{ ...selected, port: 8472 }] }])
+    assert.equal(fromPod(ipv4('10.244.1.7', '10.96.0.7').udp(40000, 53)).verdict, 'DROP_TUNNEL_PORT')
+  })
+
   test('an endpoint without a live gateway is a drop', async () => {
     const tables = standardTables(node)
     await node.datapath.apply({ ...tables, services, groups: new Map() })

@@ -96,6 +96,7 @@ export interface ServiceView {
   readonly id: number
   /** As `namespace/name`. */
   readonly service: string
+  readonly kind: 'ClusterIP' | 'ExternalIPs' | 'LoadBalancer'
   readonly address: Address
   readonly port: number
   readonly protocol: string

@@ -13,9 +13,10 @@ export function describeServices(services: readonly ServicePort[]): readonly Ser
         a.port - b.port ||
         a.protocol - b.protocol,
     )
-    .map(({ service, address, port, protocol, affinityMs, endpoints, leaving }, index) => ({
+    .map(({ service, kind, address, port, protocol, affinityMs, endpoints, leaving }, index) => ({
       id: index + 1,
       service,
+      kind,
       address,
       port,
       protocol: protocolName(protocol),

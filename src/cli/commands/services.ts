@@ -44,7 +44,7 @@ function formatServices(views: readonly ServiceView[]): string[][] {
       const [first, ...others] = view.endpoints.map(
         ({ address, port, state }, index) => `${index + 1} => ${joined(address, port)} (${state})`,
       )
-      const own = [String(view.id), `${joined(view.address, view.port)}/${view.protocol}`, 'ClusterIP']
+      const own = [String(view.id), `${joined(view.address, view.port)}/${view.protocol}`, view.kind]
       return [[...own, first ?? '', view.service], ...others.map((other) => ['', '', '', other, ''])]
     }),
   ]
@@ -53,9 +53,9 @@ function formatServices(views: readonly ServiceView[]): string[][] {
 function formatTable(views: readonly ServiceView[]): string[][] {
   return [
     ['SERVICE ADDRESS', 'BACKEND ADDRESS (REVNAT_ID) (SLOT)'],
-    ...views.flatMap(({ id, address, port, protocol, affinitySeconds, endpoints }) => {
+    ...views.flatMap(({ id, kind, address, port, protocol, affinitySeconds, endpoints }) => {
       const frontend = `${joined(address, port)}/${protocol}`
-      const options = ['ClusterIP', 'non-routable', ...(affinitySeconds > 0 ? ['sessionAffinity'] : [])]
+      const options = [kind, 'non-routable', ...(affinitySeconds > 0 ? ['sessionAffinity'] : [])]
       const active = endpoints.filter(({ state }) => state === 'active')
       return [
         [`${frontend} (0)`, `${joined('0.0.0.0', 0)} (${id}) (0) [${options.join(', ')}]`],

@@ -35,20 +35,31 @@ const otherProducts: readonly OtherProduct[] = [
 
 export function judgeOtherProducts(
   { daemonSets }: ClusterFacts,
-  { isChained, servicesByStack, tunnelPort }: PlannedInstall,
+  { isChained, servicesByStack, tunnelPort, apiServer }: PlannedInstall,
 ): Finding[] {
   const present = otherProducts.filter(({ pattern }) => daemonSets.some((name) => pattern.test(name)))
   return [
     ...present.flatMap((product) => judgeOtherProduct(product, tunnelPort)),
     ...judgeNetwork(present[0]?.name, isChained),
-    ...judgeProxy(daemonSets, { isChained, isStackUsed: isChained || servicesByStack }),
+    ...judgeProxy(daemonSets, {
+      isChained,
+      isStackUsed: isChained || servicesByStack,
+      knowsServer: apiServer !== undefined,
+    }),
   ]
+}
+
+interface ServiceUse {
+  readonly isChained: boolean
+  readonly isStackUsed: boolean
+  /** Agents need no Service to reach the API server. */
+  readonly knowsServer: boolean
 }
 
 /** kube-proxy translates Services in the node's stack, so pods reach them only if their packets pass through it. */
 function judgeProxy(
   daemonSets: readonly string[],
-  { isChained, isStackUsed }: { readonly isChained: boolean; readonly isStackUsed: boolean },
+  { isChained, isStackUsed, knowsServer }: ServiceUse,
 ): Finding[] {
   const isThere = daemonSets.some((name) => /\/kube-proxy/.test(name))
   if (isThere && isStackUsed) return [{ level: 'fine', what: 'kube-proxy handles Services' }]
@@ -62,7 +73,16 @@ function judgeProxy(
       },
     ]
   if (isChained) return []
-  if (!isStackUsed) return [{ level: 'fine', what: 'Sallyport handles Services, and there is no kube-proxy' }]
+  if (!isStackUsed && knowsServer)
+    return [{ level: 'fine', what: 'Sallyport handles Services of pods, and there is no kube-proxy' }]
+  if (!isStackUsed)
+    return [
+      {
+        level: 'warning',
+        what: 'Sallyport handles Services for pods alone, and there is no kube-proxy. So its own agents do not reach the API server by the Service kubernetes',
+        remedy: 'name the API server: --set k8sServiceHost=ADDRESS --set k8sServicePort=6443',
+      },
+    ]
   return [
     {
       level: 'warning',

@@ -38,15 +38,14 @@ function describeReplacement(config: Readonly<Record<string, string>>, devices: 
   const asked = config['kube-proxy-replacement'] ?? 'false'
   const isChained = config['cni-chaining-mode'] === 'generic-veth'
   if (isChained || !replacesKubeProxy(asked)) return `False   [${devices}]`
-  return `Partial   [${devices}]   (${asked} was asked for. Pods reach Services by their cluster IPs. Not done: ${notDone.join(', ')})`
+  return `Partial   [${devices}]   (${asked} was asked for. Pods reach Services by cluster IPs, external IPs and load balancer IPs. Not done: ${notDone.join(', ')})`
 }
 
 /** What of kube-proxy's work Sallyport does not do. */
 const notDone = [
-  'cluster IPs for processes of nodes',
+  'Services for processes of nodes',
   'node ports',
-  'external IPs',
-  'IPs of load balancers',
+  'external IPs and load balancers for clients outside the cluster',
 ] as const
 
 function onOff(isOn: boolean): string {

@@ -25,6 +25,21 @@ export const processSettings = [
     help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods passes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, Sallyport translates the cluster IPs of Services for pods, and traffic between pods does not pass through the stack and is faster. Node ports, external IPs, and cluster IPs for processes of the nodes are not translated yet. The other words mean false. In chained mode this setting has no effect.',
   },
   {
+    path: 'k8sServiceHost',
+    key: 'k8s-service-host',
+    kind: 'word',
+    fallback: '',
+    help: 'Address or name of the API server, by which agents and operators reach it. Set it in a cluster without kube-proxy, where processes of the nodes cannot use the Service kubernetes. If empty, they use that Service.',
+  },
+  {
+    path: 'k8sServicePort',
+    key: 'k8s-service-port',
+    kind: 'integer',
+    fallback: '6443',
+    range: [1, 65535],
+    help: 'Port of the API server at k8sServiceHost.',
+  },
+  {
     path: 'egressGateway.enabled',
     key: 'enable-ipv4-egress-gateway',
     kind: 'boolean',
