@@ -10,6 +10,9 @@ require('http').createServer((request, response) => response.end(body(request.so
 const udp = require('dgram').createSocket('udp4')
 udp.on('message', (_, from) => udp.send(from.address, from.port, from.address)).bind(Number(process.argv[1]))`
 
+/** Sends back what it gets. */
+const echo = `require('http').createServer((request, response) => request.pipe(response)).listen(Number(process.argv[1]))`
+
 /** The socket is connected, so it takes only answers from the Service. */
 const client = `const udp = require('dgram').createSocket('udp4')
 udp.on('message', (answer) => { console.log(String(answer)); udp.close() })
@@ -55,19 +58,20 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
   const ask = (pod: string, address: string): Promise<string> =>
     run(`kubectl exec ${pod} -- ${quoted(client)} ${address}`)
 
-  async function serve(name: string, host: string, spec: object = {}): Promise<void> {
+  async function serve(name: string, host: string, spec: object = {}, program = server): Promise<void> {
     const overrides = JSON.stringify({ spec: { nodeName: host, ...spec } })
     await run(
-      `kubectl run ${name} --image busybox --overrides '${overrides}' --command -- ${quoted(server)} 8080`,
+      `kubectl run ${name} --image busybox --overrides '${overrides}' --command -- ${quoted(program)} 8080`,
     )
   }
 
   test('pods that serve are started, each behind a Service', async () => {
     await serve('near', 'kind-worker')
     await serve('far', 'kind-worker2')
+    await serve('echo', 'kind-worker2', {}, echo)
     await serve('this-node', 'kind-worker', { hostNetwork: true })
     await serve('another-node', 'kind-worker2', { hostNetwork: true })
-    await run('kubectl wait --for=condition=Ready pod/near pod/far pod/this-node pod/another-node --timeout=60s') // biome-ignore format: one command
+    await run('kubectl wait --for=condition=Ready pod/near pod/far pod/echo pod/this-node pod/another-node --timeout=60s') // biome-ignore format: one command
     const inside = ['near', 'far', 'this-node', 'another-node'] as const
     const endpoints = await Promise.all(inside.map(addressOf))
     const objects = [
@@ -122,11 +126,7 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
 
   test('much data passes in both directions', async () => {
     const size = 3_000_000
-    const echo = `require('http').createServer((request, response) => request.pipe(response)).listen(8081)`
-    await run(`kubectl exec far -- sh -c '${quoted(echo)} >/dev/null 2>&1 &'`)
-    await run(
-      `kubectl apply -f - <<'END'\n${service('bulk', '10.96.7.7', await addressOf('far'), 8081)}\nEND`,
-    )
+    await run(`kubectl apply -f - <<'END'\n${service('bulk', '10.96.7.7', await addressOf('echo'))}\nEND`)
     await eventually('it answers', async () =>
       (
         await run(
