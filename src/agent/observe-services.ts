@@ -21,7 +21,7 @@ export const endpointSliceResource = {
  * Which Services the agent watches: all of them, those that may lead out of the cluster, or none. Kubernetes writes the
  * EndpointSlices of Services with a selector. Their endpoints are pods.
  */
-export type WatchedServices = 'all' | 'outside' | 'none'
+type WatchedServices = 'all' | 'outside' | 'none'
 
 export function watchedServices({
   isChained,

@@ -5,13 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { runCommand } from '../../test/support/command-under-test.ts'
 import { HttpError } from '../agent/api/http-error.ts'
-import type {
-  AgentStatus,
-  CompatibleEgressRow,
-  DropEvent,
-  EgressView,
-  ServiceView,
-} from '../agent/api/local-api.ts'
+import type { AgentStatus, CompatibleEgressRow, DropEvent, EgressView } from '../agent/api/local-api.ts'
 import { type LocalApi, serveLocalApi } from '../agent/api/serve.ts'
 import { settings } from '../install/settings/settings.ts'
 import { parseAddress } from '../net/address.ts'
@@ -34,7 +28,7 @@ const api: LocalApi = {
   metrics: async () => '',
   cni: unchosen('cni'),
   loopback: unchosen('loopback'),
-  services: () => (answers.services ?? unchosen('services'))(),
+  services: unchosen('services'),
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)
@@ -69,50 +63,6 @@ test('bpf egress list prints the table of cilium bpf egress list', async () => {
         '10.244.1.254   172.18.0.0/16      172.18.0.42   172.18.0.4\n',
       stderr: '',
     })
-})
-
-const dns: ServiceView = {
-  id: 1,
-  service: 'kube-system/kube-dns',
-  kind: 'ClusterIP',
-  address: address('10.96.0.10'),
-  port: 53,
-  protocol: 'UDP',
-  affinitySeconds: 0,
-  endpoints: [
-    { address: address('10.244.1.5'), port: 1053, state: 'active' },
-    { address: address('10.244.2.5'), port: 1053, state: 'terminating' },
-  ],
-}
-
-test('service list prints the table of cilium service list, with the name of the Service', async () => {
-  answers = { services: () => [dns, { ...dns, id: 2, address: address('fd00:96::a'), endpoints: [] }] }
-  assert.deepEqual(await run('service', 'list'), {
-    code: 0,
-    stdout:
-      'ID   Frontend              Service Type   Backend                              Service\n' +
-      '1    10.96.0.10:53/UDP     ClusterIP      1 => 10.244.1.5:1053 (active)        kube-system/kube-dns\n' +
-      '                                          2 => 10.244.2.5:1053 (terminating)\n' +
-      '2    [fd00:96::a]:53/UDP   ClusterIP                                           kube-system/kube-dns\n',
-    stderr: '',
-  })
-  assert.equal(JSON.parse((await run('service', 'ls', '-o', 'json')).stdout).length, 2)
-})
-
-test('bpf lb list prints the table of cilium bpf lb list', async () => {
-  answers = { services: () => [{ ...dns, affinitySeconds: 10800 }] }
-  assert.equal(
-    (await run('bpf', 'lb', 'list')).stdout,
-    'SERVICE ADDRESS         BACKEND ADDRESS (REVNAT_ID) (SLOT)\n' +
-      '10.96.0.10:53/UDP (0)   0.0.0.0:0 (1) (0) [ClusterIP, non-routable, sessionAffinity]\n' +
-      '10.96.0.10:53/UDP (1)   10.244.1.5:1053 (1) (1)\n',
-  )
-})
-
-test('a node that translates no Services says so', async () => {
-  answers = { services: () => [] }
-  const nothing = { code: 0, stdout: '', stderr: 'This node translates no Services.\n' }
-  assert.deepEqual(await run('service', 'list'), nothing)
 })
 
 test('bpf egress list -o json has exactly the four fields', async () => {
@@ -185,8 +135,6 @@ for (const command of [
   'preflight',
   'bpf egress list',
   'egress list',
-  'service list',
-  'bpf lb list',
   'drops',
 ])
   test(`${command} refuses an unknown output format as a usage error`, async () => {
