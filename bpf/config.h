@@ -70,6 +70,11 @@ const volatile __u32 own_address_is_shared = 0;
 const volatile __u32 services_by_stack = 0;
 
 /*
+ * 1: stand-alone without kube-proxy. The programs translate Services of all kinds. Not with the two before.
+ */
+const volatile __u32 replaces_kube_proxy = 0;
+
+/*
  * 1: this node hands translated packets that leave here to the stack, so that its rules apply (nftables, IPsec, ip rule).
  * 0: it sends them out by the kernel's routes, and these rules do not apply.
  */

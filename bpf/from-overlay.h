@@ -111,7 +111,7 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	struct cluster_destination *destination;
 
 	if (pod)
-		return services_by_stack ? pass_to_stack(skb) : send_to_pod(skb, packet, pod);
+		return services_by_stack ? pass_to_stack(skb) : deliver_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination || destination->kind != CLUSTER_HOST)
 		return DROP_NOT_A_LOCAL_POD;
@@ -144,7 +144,7 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 	verdict = find_way_out(skb, packet, &packet->sender, tunnel->bound, &way);
 
 	if (expects_too_big(packet, verdict))
-		return become_too_big(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
+		return become_answer(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
 		       send_to_node(skb, packet, &tunnel->node, TUNNEL_RETURN, SENT_TOO_BIG);
 	if (verdict != CONTINUE)
 		return verdict;

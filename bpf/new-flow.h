@@ -22,6 +22,15 @@ static __noinline enum verdict pass_routed(const struct packet *packet, const st
 	return DROP_NETWORK_POLICY;
 }
 
+/* A Service has the address, but not the port. */
+static __noinline bool is_address_of_service(const struct packet *packet)
+{
+	struct service_key key;
+
+	fill_service_key(&key, &packet->receiver, 0, 0);
+	return bpf_map_lookup_elem(&services, &key);
+}
+
 /*
  * Sends a packet to a pod, a node or a Service of the cluster. No policy applies to these destinations, and the program does
  * not translate the packet. Beside kube-proxy, the stack forwards all such packets: those for pods into the tunnel, those for
@@ -40,7 +49,7 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	if (pod && packet->is_of_link)
 		return DROP_UNSUPPORTED_PROTOCOL;
 	if (pod)
-		return services_by_stack ? PASS_TO_STACK : send_to_pod(skb, packet, pod);
+		return services_by_stack ? PASS_TO_STACK : deliver_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
 	if (!destination || is_for_flow(destination, packet))
 		return CONTINUE;
@@ -48,6 +57,8 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 		return PASS_TO_HOST;
 	if (destination->kind == CLUSTER_ROUTED)
 		return pass_routed(packet, journey);
+	if (destination->kind == CLUSTER_STACK && replaces_kube_proxy && is_address_of_service(packet))
+		return refuse_port_of_service(skb, packet);
 	if (chained || destination->kind == CLUSTER_STACK)
 		return PASS_TO_STACK;
 	if (packet->is_of_link)

@@ -49,7 +49,7 @@ static __noinline enum verdict leave_service(struct __sk_buff *skb, struct packe
 static __always_inline enum verdict tell_too_big(struct __sk_buff *skb, struct packet *packet,
 						 const struct journey *journey, __u32 mtu)
 {
-	return (chained ? leave_service(skb, packet, journey) : CONTINUE) ?: answer_too_big(skb, packet, mtu);
+	return (chained || replaces_kube_proxy ? leave_service(skb, packet, journey) : CONTINUE) ?: answer_too_big(skb, packet, mtu);
 }
 
 /* The holder may change from packet to packet; the egress IP does not. Fills in `way`. */

@@ -104,10 +104,13 @@ static __always_inline bool is_of_vlan(struct __sk_buff *skb)
 	return skb->vlan_present && (skb->vlan_tci & VLAN_NUMBER || bpf_skb_vlan_pop(skb));
 }
 
-static __noinline enum verdict parse(struct __sk_buff *skb, struct packet *packet)
+/* Not static, because the verifier would check each later stage once for every way through the headers. */
+__noinline enum verdict parse(struct __sk_buff *skb, struct packet *packet)
 {
 	enum verdict verdict;
 
+	if (!packet)
+		return DROP_INTERNAL;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		verdict = parse_ipv4(skb, packet);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))

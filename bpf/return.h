@@ -34,7 +34,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	rewrite.from_port = key.source_port;
 	rewrite.to_port = flow.source_port;
 	through_stack = services_by_stack && mapping->through_stack;
-	through_service = chained && mapping->through_service;
+	through_service = (chained || replaces_kube_proxy) && mapping->through_service;
 	track_inward(mapping, packet, &flow.source, skb->len, now);
 	if (!mapping->masqueraded)
 		clamp_mss(skb, packet, own->tunnel_mtu);

@@ -57,9 +57,9 @@
 #include "port.h"
 #include "track.h"
 #include "rewrite.h"
-#include "service.h"
 #include "mss.h"
 #include "forward.h"
+#include "service.h"
 #include "through-stack.h"
 #include "too-big.h"
 #include "link.h"
@@ -68,6 +68,9 @@
 #include "inbound.h"
 #include "from-pod.h"
 #include "enter-service.h"
+#include "any-service.h"
+#include "outside-service.h"
+#include "take-service.h"
 #include "new-flow.h"
 #include "outward.h"
 #include "to-pod.h"
@@ -87,9 +90,9 @@ int from_pod(struct __sk_buff *skb)
 	struct packet packet = {};
 	enum verdict verdict = read_from_pod(skb, &packet) ?:
 			       identify_pod(skb, &packet, &journey) ?:
-			       refuse_forged_tunnel(&packet) ?:
 			       find_flow(&packet, &journey) ?:
 			       take_service(skb, &packet, &journey) ?:
+			       refuse_forged_tunnel(&packet) ?:
 			       open_flow(skb, &packet, &journey) ?:
 			       note_service(&journey) ?:
 			       translate_outward(skb, &packet, &journey) ?:
@@ -105,6 +108,7 @@ int to_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	enum verdict verdict = read_for_pod(skb, &packet) ?:
+			       restore_for_pod(skb, &packet) ?:
 			       keep_inbound(&packet);
 
 	return leave(skb, &packet, TO_POD, verdict);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Services that lead out of the cluster, in chained mode
+ * Services: their endpoints, and the flows that pods have opened through them
  *
- * kube-proxy would translate such a Service's address in the stack, and the packet would leave with the node's address. So if
- * a policy of the pod selects an endpoint, from_pod translates the destination itself. From there on the packet is one that
- * the pod sent to the endpoint. Replies get the Service's address back before they reach the pod.
+ * from_pod translates the destination of a pod's packet from the Service to an endpoint. From there on the packet is one that
+ * the pod sent to the endpoint: it goes to a pod, to a node, or out of the cluster by the pod's policies. Replies get the
+ * Service's address back before they reach the pod.
  *
- * The state is kept on the pod's node: `service_flows` has the endpoint of each flow, `service_replies` leads back.
+ *   stand-alone, replaces_kube_proxy   all Services
+ *   chained                            those that lead out of the cluster to an endpoint that a policy of the pod selects.
+ *                                      kube-proxy would translate them in the stack, and they would leave with the node's address.
+ *
+ * The state is kept on the client's node: `service_flows` has the endpoint of each flow, `service_replies` leads back.
  */
 #ifndef SALLYPORT_SERVICE_H
 #define SALLYPORT_SERVICE_H
 
-/* Written by the agent. */
+/* Written by the agent, like the next two. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SERVICES);
@@ -20,7 +24,23 @@ struct {
 	__type(value, struct service);
 } services SEC(".maps");
 
-/* Written by the programs alone, like the next. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SERVICE_ENDPOINTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct service_place);
+	__type(value, struct endpoint);
+} service_endpoints SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SERVICE_ENDPOINTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct service_member_key);
+	__type(value, struct service_member);
+} service_members SEC(".maps");
+
+/* Written by the programs alone, like the next two. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_SERVICE_FLOWS);
@@ -34,6 +54,13 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct endpoint);
 } service_replies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_AFFINITIES);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+} affinities SEC(".maps");
 
 static __always_inline void fill_service_key(struct service_key *key, const struct address *address, __be16 port,
 					     __u8 protocol)
@@ -58,43 +85,27 @@ static __always_inline bool same_endpoint(const struct endpoint *a, const struct
 	return a->port == b->port && same_address(&a->address, &b->address);
 }
 
-/*
- * An endpoint that the policy set selects: the one in `endpoint` if the Service still has it, else the next from `start` on.
- * `endpoint->port` becomes 0 if there is none.
- */
-__noinline int choose_endpoint(const struct service_key *of, __u64 policy_set, __u32 start, struct endpoint *endpoint)
+/* May flows of the Service go on to the endpoint? */
+static __noinline struct service_member *find_member(const struct service_key *service, const struct endpoint *endpoint)
 {
-	struct service_key key = of ? *of : (struct service_key){};
-	struct service *service = bpf_map_lookup_elem(&services, &key);
-	struct endpoint before;
-	__u32 count;
+	struct service_member_key key = { .service = *service, .endpoint = *endpoint };
 
-	if (!endpoint)
-		return 0;
-	before = *endpoint;
-	endpoint->port = 0;
-	count = service ? service->count : 0;
-	if (count == 0)
-		return 0;
-	start %= count;
-	for (__u32 i = 0; i < MAX_ENDPOINTS; i++) {
-		__u32 index = start + i;
+	return bpf_map_lookup_elem(&service_members, &key);
+}
 
-		if (i >= count)
-			break;
-		if (index >= count)
-			index -= count;
-		if (index >= MAX_ENDPOINTS)
-			break;
-		if (endpoint->port && !same_endpoint(&service->endpoints[index], &before))
-			continue;
-		if (!find_selecting_rule(policy_set, &service->endpoints[index].address))
-			continue;
-		*endpoint = service->endpoints[index];
-		if (!before.port || same_endpoint(endpoint, &before))
-			break;
-	}
-	return 0;
+static __noinline struct endpoint *endpoint_at(const struct service_key *service, __u32 place)
+{
+	struct service_place key = { .service = *service, .place = place };
+
+	return bpf_map_lookup_elem(&service_endpoints, &key);
+}
+
+/* Most packets find the entry as it is. */
+static __always_inline long note_in(void *map, const struct flow_key *flow, const struct endpoint *endpoint)
+{
+	struct endpoint *known = bpf_map_lookup_elem(map, flow);
+
+	return known && same_endpoint(known, endpoint) ? 0 : bpf_map_update_elem(map, flow, endpoint, BPF_ANY);
 }
 
 /*
@@ -113,6 +124,34 @@ static __always_inline enum verdict restore_service(struct rewrite *rewrite, con
 	rewrite->to_port = service->port;
 	rewrite->side = SIDE_SOURCE;
 	return CONTINUE;
+}
+
+/*
+ * Without kube-proxy: a packet that is about to be delivered may be an endpoint's reply to a flow that was opened through a
+ * Service. Then it gets the Service's address as its source.
+ */
+__noinline enum verdict restore_reply(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct rewrite rewrite = {};
+	struct flow_key opened;
+
+	if (!packet)
+		return DROP_INTERNAL;
+	if (packet->untranslatable)
+		return CONTINUE;
+	reverse_flow(&opened, &packet->flow);
+	if (restore_service(&rewrite, &opened) != CONTINUE)
+		return CONTINUE;
+	note_fragment(packet);
+	return rewrite_packet(skb, packet, &rewrite);
+}
+
+/* Into a pod of this node, from a pod or a node of the cluster. */
+static __always_inline enum verdict deliver_to_pod(struct __sk_buff *skb, struct packet *packet, const struct pod *pod)
+{
+	enum verdict verdict = replaces_kube_proxy ? restore_reply(skb, packet) : CONTINUE;
+
+	return verdict ?: send_to_pod(skb, packet, pod);
 }
 
 #endif

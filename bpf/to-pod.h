@@ -11,6 +11,12 @@ static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct p
 	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
 }
 
+/* A process of this node answers a pod. */
+static __always_inline enum verdict restore_for_pod(struct __sk_buff *skb, const struct packet *packet)
+{
+	return replaces_kube_proxy ? restore_reply(skb, packet) : CONTINUE;
+}
+
 /*
  * The table forgets the oldest, so it has no room to lose to traffic from within the cluster, which no policy ever selects, nor
  * to what is only routed to a pod that NetworkPolicies do not restrict. A Service that leads out of the cluster has an

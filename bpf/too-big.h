@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * "Fragmentation needed" and "packet too big", which path MTU discovery depends on
+ * "Fragmentation needed" and "packet too big", which path MTU discovery depends on, and "port unreachable"
  *
  * The program turns the packet itself into the answer: it cuts the payload, adds new headers in front, and sends it back. The
  * source of the answer is the destination of the packet, because the sender has a route to that address.
@@ -13,6 +13,7 @@ enum {
 	QUOTED_TCP = 20,	/* includes the checksum: if the device is to fill it in, the kernel refuses to cut it off */
 	MAX_QUOTE = 96,		/* bytes; long extension headers are cut */
 	ANSWER_TTL = 64,
+	NO_PORT = 0,		/* in the place of the MTU: the answer is "port unreachable" */
 };
 
 struct answer4 {
@@ -48,7 +49,7 @@ static __noinline __s64 make_room(struct __sk_buff *skb, const struct packet *pa
 	return (__u32)bpf_csum_diff(NULL, 0, (__be32 *)quote, sizeof(quote), 0);
 }
 
-static __noinline enum verdict become_too_big4(struct __sk_buff *skb, const struct packet *packet, __u32 quoted,
+static __noinline enum verdict become_answer4(struct __sk_buff *skb, const struct packet *packet, __u32 quoted,
 					       __u32 mtu)
 {
 	struct answer4 answer = {
@@ -61,7 +62,7 @@ static __noinline enum verdict become_too_big4(struct __sk_buff *skb, const stru
 			.saddr = packet->receiver.words[3],
 			.daddr = packet->sender.words[3],
 		},
-		.icmp = { .type = ICMP_DEST_UNREACH, .code = ICMP_FRAG_NEEDED },
+		.icmp = { .type = ICMP_DEST_UNREACH, .code = mtu == NO_PORT ? ICMP_PORT_UNREACH : ICMP_FRAG_NEEDED },
 	};
 	__s64 sum = make_room(skb, packet, quoted, sizeof(answer));
 
@@ -75,7 +76,7 @@ static __noinline enum verdict become_too_big4(struct __sk_buff *skb, const stru
 	return CONTINUE;
 }
 
-static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const struct packet *packet, __u32 quoted,
+static __noinline enum verdict become_answer6(struct __sk_buff *skb, const struct packet *packet, __u32 quoted,
 					       __u32 mtu)
 {
 	struct answer6 answer = {
@@ -85,7 +86,10 @@ static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const stru
 			.nexthdr = IPPROTO_ICMPV6,
 			.hop_limit = ANSWER_TTL,
 		},
-		.icmp = { .icmp6_type = ICMPV6_PKT_TOOBIG },
+		.icmp = {
+			.icmp6_type = mtu == NO_PORT ? ICMPV6_DEST_UNREACH : ICMPV6_PKT_TOOBIG,
+			.icmp6_code = mtu == NO_PORT ? ICMPV6_PORT_UNREACH : 0,
+		},
 	};
 	struct { __be32 length; __be32 next; } pseudo = {
 		.length = bpf_htonl(sizeof(struct icmp6hdr) + quoted),
@@ -106,7 +110,7 @@ static __noinline enum verdict become_too_big6(struct __sk_buff *skb, const stru
 	return CONTINUE;
 }
 
-static __always_inline enum verdict become_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+static __noinline enum verdict become_answer(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
 	__u32 quoted = packet->l4_offset - L3_OFFSET +
 		       (packet->flow.protocol == IPPROTO_TCP && !packet->is_icmp_error ? QUOTED_TCP : QUOTED_TRANSPORT);
@@ -114,23 +118,37 @@ static __always_inline enum verdict become_too_big(struct __sk_buff *skb, const 
 	if (quoted > MAX_QUOTE)
 		quoted = MAX_QUOTE;
 	if (packet->family == 4)
-		return become_too_big4(skb, packet, quoted, mtu);
-	return become_too_big6(skb, packet, quoted, mtu);
+		return become_answer4(skb, packet, quoted, mtu);
+	return become_answer6(skb, packet, quoted, mtu);
 }
 
 /* Sends the answer out by the device that the packet came by, or back in by the device that it was about to leave by. */
-static __noinline enum verdict answer_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu)
+static __noinline enum verdict send_back(struct __sk_buff *skb, const struct packet *packet, enum verdict sent)
 {
-	enum verdict verdict = become_too_big(skb, packet, mtu);
 	__u8 macs[ADDRESS_LENGTH];
 
-	if (verdict != CONTINUE)
-		return verdict;
 	if (bpf_skb_load_bytes(skb, 0, macs, sizeof(macs)) || write_macs(skb, macs + ETH_ALEN, macs))
 		return DROP_INTERNAL;
 	record_departure(DEPARTED_BY_DEVICE, device_of(skb));
-	return bpf_redirect(skb->ifindex, packet->is_leaving ? BPF_F_INGRESS : 0) == TC_ACT_REDIRECT ? SENT_TOO_BIG :
-													DROP_INTERNAL;
+	return bpf_redirect(skb->ifindex, packet->is_leaving ? BPF_F_INGRESS : 0) == TC_ACT_REDIRECT ? sent : DROP_INTERNAL;
+}
+
+static __always_inline enum verdict answer_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+{
+	return become_answer(skb, packet, mtu) ?: send_back(skb, packet, SENT_TOO_BIG);
+}
+
+/* Nobody answers an ICMP error, a reset, or a fragment that is not the first (RFC 1122 section 3.2.2). */
+static __noinline enum verdict refuse_port_of_service(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u8 protocol = packet->flow.protocol;
+
+	if (packet->untranslatable)
+		return packet->untranslatable;
+	if (packet->is_icmp_error || packet->is_later_fragment ||
+	    (protocol == IPPROTO_TCP ? packet->tcp_flags & TCP_RST : protocol != IPPROTO_UDP))
+		return DROP_NO_ENDPOINT;
+	return become_answer(skb, packet, NO_PORT) ?: send_back(skb, packet, SENT_REFUSAL);
 }
 
 /*

@@ -26,9 +26,11 @@ enum limits {
 	MAX_MAPPINGS = 524288,
 	MAX_INBOUND = 65536,
 	MAX_FRAGMENTS = 8192,
-	MAX_SERVICES = 65536,		/* ports of Services that lead out of the cluster */
-	MAX_ENDPOINTS = 32,		/* of one of them */
+	MAX_SERVICES = 65536,		/* ports of Services, for each of their addresses */
+	MAX_SERVICE_ENDPOINTS = 262144,	/* of all of them together */
+	MAX_ENDPOINTS = 32,		/* chained: of one of them. A new flow asks for each whether a policy selects it */
 	MAX_SERVICE_FLOWS = 65536,
+	MAX_AFFINITIES = 65536,
 	PORT_BLOCK_BITS = 4,		/* a block has 16 ports */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: if half of the ports are taken, one flow in 2^32 finds none */
@@ -87,6 +89,7 @@ enum verdict {
 	SENT_THROUGH_STACK,		/* translated, and handed to the stack, whose rules decide (gatewayForwarding: stack) */
 	SENT_TO_HOLDER_BY_LINK,		/* translated, to the holder's MAC, without a tunnel */
 	SENT_TO_OWNER_BY_LINK,		/* returning, to the MAC of the node that owns the port, without a tunnel */
+	SENT_REFUSAL,			/* answered with "port unreachable": the Service has no endpoint, or no such port */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -118,6 +121,7 @@ enum verdict {
 	DROP_PORT_IN_USE,		/* the gateway's stack uses the port towards this destination; the flow gets another */
 	DROP_SHARED_ECHO,		/* an echo request with the address of a node whose stack uses the address, too */
 	DROP_ADDRESS_CHANGED,		/* a rule of the stack gave a translated packet another source address */
+	DROP_NO_ENDPOINT,		/* the Service has no endpoint, and the packet is not one that is answered */
 	VERDICTS,
 };
 
@@ -365,7 +369,10 @@ struct mapping {
 	__u64 bytes_in;
 };
 
-/* Key of `services`: one port of a Service that leads out of the cluster. Port 0: all that has no ports to translate. */
+/*
+ * Key of `services`: one port of a Service. Chained, the Service leads out of the cluster. Port and protocol 0: chained, all
+ * that has no ports to translate; stand-alone, all other ports of the address.
+ */
 struct service_key {
 	struct address address;
 	__be16 port;
@@ -384,9 +391,37 @@ struct endpoint {
 };
 
 struct service {
-	__u32 count;		/* of `endpoints` */
-	__u32 by_client;	/* 1: session affinity by the client's address */
-	struct endpoint endpoints[MAX_ENDPOINTS];
+	__u64 affinity_ns;	/* how long a client keeps its endpoint (sessionAffinity: ClientIP); 0: it does not */
+	__u32 count;		/* of endpoints for new flows */
+	__u32 reserved;
+};
+
+/* Key of `service_endpoints`: struct endpoint. The endpoints for new flows have the places from 0 to `count` - 1. */
+struct service_place {
+	struct service_key service;
+	__u32 place;
+};
+
+/* Key of `service_members`: an endpoint to which flows of the Service may go on. */
+struct service_member_key {
+	struct service_key service;
+	struct endpoint endpoint;
+};
+
+struct service_member {
+	__u32 takes_new;	/* 0: it is about to end */
+};
+
+/* Key of the LRU `affinities`. The programs alone write the table. */
+struct affinity_key {
+	struct service_key service;
+	struct address client;
+};
+
+struct affinity {
+	__u64 last_ns;		/* when the client opened its last flow */
+	struct endpoint endpoint;
+	__u32 reserved;
 };
 
 enum sweep_task {

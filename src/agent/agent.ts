@@ -84,8 +84,7 @@ export class Agent {
         egressNode: (change) => concernsNode(change, this.#ports.isWaiting),
         egressAddress: (change) => concernsTables(change, this.#decided?.tables),
       },
-      watchesServices: configuration.isChained,
-      watchesNetworkPolicies: configuration.networkPolicies !== 'bypass',
+      configuration,
     })
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)

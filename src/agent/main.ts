@@ -62,6 +62,7 @@ function loadDatapath(configuration: Configuration, sharesAddress: boolean): Dat
       chained: Number(configuration.isChained),
       own_address_is_shared: Number(sharesAddress),
       services_by_stack: Number(configuration.servicesByStack),
+      replaces_kube_proxy: Number(configuration.replacesKubeProxy),
       forward_by_stack: Number(configuration.forwardsByStack),
       link_path: Number(configuration.usesLinks),
       tunnel_port: configuration.tunnelPort,
@@ -74,7 +75,9 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   const signal = shutdownSignal(log)
   const self = options['node-name']
   if (self === '') throw new Error('the name of this node is unknown: set NODE_NAME or --node-name')
-  await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-agent/${version}` })
+  await using client = new KubeClient(inClusterAccess(configuration.apiServer), {
+    userAgent: `sallyport-agent/${version}`,
+  })
   const { isChained } = configuration
   /* The stack's own translation would see packets that are forwarded by the stack, and the claims of their ports. */
   const sharesAddress = isChained && !configuration.forwardsByStack && hasConnectionTracking()

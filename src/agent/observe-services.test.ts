@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { trimEndpoints, trimService } from './observe-services.ts'
+import {
+  steadyList,
+  trimEndpoints,
+  trimOutsideService,
+  trimService,
+  watchedServices,
+} from './observe-services.ts'
 
 const metadata = { name: 'outpost', namespace: 'default' }
 const ports = [{ port: 80, protocol: 'TCP', targetPort: 8000 }]
@@ -10,24 +16,69 @@ const trimmed = {
   name: 'outpost',
   addresses: ['10.96.0.7', 'fd00:96::7'],
   ports: [{ name: '', port: 80, protocol: 'TCP' }],
-  byClient: false,
+  affinityMs: 0,
+  isLocal: false,
+  external: [],
 }
 
-test('a Service without a selector counts, with all its cluster IPs', () => {
+test('a Service counts with all its cluster IPs', () => {
   assert.deepEqual(trimService({ metadata, spec }), trimmed)
-  assert.deepEqual(trimService({ metadata, spec: { ...spec, sessionAffinity: 'ClientIP' } }), {
+  assert.deepEqual(trimService({ metadata, spec: { ...spec, internalTrafficPolicy: 'Local' } }), {
     ...trimmed,
-    byClient: true,
+    isLocal: true,
   })
 })
 
-test('a Service with a selector, a headless one and a name for another host do not count', () => {
-  assert.equal(trimService({ metadata, spec: { ...spec, selector: { app: 'outpost' } } }), undefined)
+test('session affinity lasts three hours, or as long as the Service says', () => {
+  const affinityOf = (config: object): number | undefined =>
+    trimService({ metadata, spec: { ...spec, sessionAffinity: 'ClientIP', ...config } })?.affinityMs
+  assert.equal(affinityOf({}), 10_800_000)
+  assert.equal(affinityOf({ sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }), 60_000)
+})
+
+test('external IPs count, and those of a load balancer that does not have to see the packets', () => {
+  const externalOf = (more: object, ingress: readonly object[] = []) =>
+    trimService({ metadata, spec: { ...spec, ...more }, status: { loadBalancer: { ingress } } })?.external
+  assert.deepEqual(
+    externalOf({ externalIPs: ['203.0.113.80'] }, [{ ip: '203.0.113.81' }, { hostname: 'lb' }]),
+    [
+      { address: '203.0.113.80', kind: 'ExternalIPs' },
+      { address: '203.0.113.81', kind: 'LoadBalancer' },
+    ],
+  )
+  assert.deepEqual(externalOf({}, [{ ip: '203.0.113.81', ipMode: 'Proxy' }]), [])
+  assert.deepEqual(externalOf({ loadBalancerSourceRanges: ['192.0.2.0/24'] }, [{ ip: '203.0.113.81' }]), [])
+})
+
+test('a list is the same as long as its elements are', () => {
+  const steady = steadyList<object>()
+  const [one, other] = [{}, {}]
+  const first = steady([one, other])
+  assert.equal(steady([one, other]), first)
+  assert.notEqual(steady([one]), first)
+})
+
+test('in chained mode, a Service with a selector does not count', () => {
+  const selecting = { metadata, spec: { ...spec, selector: { app: 'outpost' } } }
+  assert.equal(trimOutsideService(selecting), undefined)
+  assert.deepEqual(trimOutsideService({ metadata, spec }), trimmed)
+  assert.deepEqual(trimService(selecting), trimmed)
+})
+
+test('the agent watches Services only where it translates them', () => {
+  assert.equal(watchedServices({ isChained: true, replacesKubeProxy: false }), 'outside')
+  assert.equal(watchedServices({ isChained: false, replacesKubeProxy: true }), 'all')
+  assert.equal(watchedServices({ isChained: false, replacesKubeProxy: false }), 'none')
+})
+
+test('a headless Service, one for another proxy and a name for another host do not count', () => {
+  const labels = { 'service.kubernetes.io/service-proxy-name': 'other' }
+  assert.equal(trimService({ metadata: { ...metadata, labels }, spec }), undefined)
   assert.equal(trimService({ metadata, spec: { clusterIP: 'None', clusterIPs: ['None'], ports } }), undefined)
   assert.equal(trimService({ metadata, spec: { type: 'ExternalName' } }), undefined)
 })
 
-test('endpoints count unless they say that they are not ready', () => {
+test('endpoints count unless they say that they are not ready, or end without serving', () => {
   const labels = { 'kubernetes.io/service-name': 'outpost' }
   const slice = {
     metadata: { ...metadata, labels },
@@ -35,14 +86,20 @@ test('endpoints count unless they say that they are not ready', () => {
     endpoints: [
       { addresses: ['203.0.113.9'] },
       { addresses: ['203.0.113.10'], conditions: { ready: false } },
-      { addresses: ['203.0.113.11', 'no address'], conditions: { ready: true } },
+      { addresses: ['203.0.113.11', 'no address'], conditions: { ready: true }, nodeName: 'worker' },
+      { addresses: ['203.0.113.12'], conditions: { ready: false, serving: true, terminating: true } },
+      { addresses: ['203.0.113.13'], conditions: { ready: false, serving: false, terminating: true } },
     ],
   }
   assert.deepEqual(trimEndpoints(slice), {
     namespace: 'default',
     service: 'outpost',
     ports: [{ name: 'http', port: 8000, protocol: 'TCP' }],
-    addresses: ['203.0.113.9', '203.0.113.11'],
+    endpoints: [
+      { address: '203.0.113.9', isEnding: false },
+      { address: '203.0.113.11', isEnding: false, node: 'worker' },
+      { address: '203.0.113.12', isEnding: true },
+    ],
   })
   assert.equal(trimEndpoints({ ...slice, metadata }), undefined)
 })

@@ -1,4 +1,11 @@
-import type { NamedPort, WorldEndpoints, WorldService } from '../decide/world.ts'
+import type {
+  ExternalAddress,
+  NamedPort,
+  Settings,
+  WorldEndpoint,
+  WorldEndpoints,
+  WorldService,
+} from '../decide/world.ts'
 import { coreResource, type KubeEndpointSlice, type KubeService } from '../kube/cluster-objects.ts'
 import { parseAddress } from '../net/address.ts'
 
@@ -10,27 +17,88 @@ export const endpointSliceResource = {
   isNamespaced: true,
 }
 
-/** Kubernetes writes the EndpointSlices of Services with a selector. Their endpoints are pods, so the agent does not list them. */
+/**
+ * Which Services the agent watches: all of them, those that may lead out of the cluster, or none. Kubernetes writes the
+ * EndpointSlices of Services with a selector. Their endpoints are pods.
+ */
+type WatchedServices = 'all' | 'outside' | 'none'
+
+export function watchedServices({
+  isChained,
+  replacesKubeProxy,
+}: Pick<Settings, 'isChained' | 'replacesKubeProxy'>): WatchedServices {
+  if (replacesKubeProxy) return 'all'
+  return isChained ? 'outside' : 'none'
+}
+
 export const outsideEndpointSlices = {
   labelSelector: 'endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io',
 }
 
-/** Undefined for a Service with a selector, whose endpoints are pods, and for one without a cluster IP. */
-export function trimService({ metadata, spec = {} }: KubeService): WorldService | undefined {
-  const { namespace = '', name } = metadata
-  const { selector = {}, clusterIP = '', clusterIPs = [clusterIP], ports = [], sessionAffinity } = spec
+/** A user leaves a Service with this label to another program. */
+const otherProxyLabel = 'service.kubernetes.io/service-proxy-name'
+
+/** The API server fills it in, too. */
+const defaultAffinitySeconds = 10800
+
+/** Undefined for a Service without a cluster IP. */
+export function trimService({ metadata, spec = {}, status }: KubeService): WorldService | undefined {
+  const { namespace = '', name, labels = {} } = metadata
+  const {
+    clusterIP = '',
+    clusterIPs = [clusterIP],
+    ports = [],
+    sessionAffinity,
+    sessionAffinityConfig,
+  } = spec
   const addresses = clusterIPs.flatMap((text) => parseAddress(text) ?? [])
-  if (addresses.length === 0 || Object.keys(selector).length > 0) return undefined
+  if (addresses.length === 0 || otherProxyLabel in labels) return undefined
+  const seconds = sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds
   return {
     namespace,
     name,
     addresses,
+    external: [...externalIps(spec), ...loadBalancerIps(spec, status)],
     ports: ports.flatMap(trimPort),
-    byClient: sessionAffinity === 'ClientIP',
+    affinityMs: sessionAffinity === 'ClientIP' ? seconds * 1000 : 0,
+    isLocal: spec.internalTrafficPolicy === 'Local',
   }
 }
 
-/** Undefined if it names no Service. An endpoint that says nothing of itself is ready. */
+function externalIps({ externalIPs = [] }: NonNullable<KubeService['spec']>): readonly ExternalAddress[] {
+  return externalIPs
+    .flatMap((text) => parseAddress(text) ?? [])
+    .map((address) => ({ address, kind: 'ExternalIPs' }))
+}
+
+/** A load balancer that has to see the packets, or that admits only some clients, gets them. */
+function loadBalancerIps(
+  { loadBalancerSourceRanges = [] }: NonNullable<KubeService['spec']>,
+  status: KubeService['status'],
+): readonly ExternalAddress[] {
+  if (loadBalancerSourceRanges.length > 0) return []
+  return (status?.loadBalancer?.ingress ?? [])
+    .filter(({ ipMode }) => ipMode !== 'Proxy')
+    .flatMap(({ ip = '' }) => parseAddress(ip) ?? [])
+    .map((address) => ({ address, kind: 'LoadBalancer' }))
+}
+
+/** Returns the same list as long as its elements are the same objects, so that what was computed from it stays valid. */
+export function steadyList<T>(): (now: readonly T[]) => readonly T[] {
+  let last: readonly T[] = []
+  return (now) => {
+    const isSame = now.length === last.length && now.every((each, index) => each === last[index])
+    if (!isSame) last = now
+    return last
+  }
+}
+
+/** Undefined also for a Service with a selector, whose endpoints are pods. */
+export function trimOutsideService(service: KubeService): WorldService | undefined {
+  return Object.keys(service.spec?.selector ?? {}).length > 0 ? undefined : trimService(service)
+}
+
+/** Undefined if it names no Service. */
 export function trimEndpoints({
   metadata,
   endpoints = [],
@@ -42,12 +110,29 @@ export function trimEndpoints({
     namespace: metadata.namespace ?? '',
     service,
     ports: ports.flatMap(trimPort),
-    addresses: endpoints
-      .filter(({ conditions }) => conditions?.ready !== false)
-      .flatMap(({ addresses = [] }) => addresses.flatMap((text) => parseAddress(text) ?? [])),
+    endpoints: endpoints.flatMap(trimEndpoint),
   }
 }
 
-function trimPort({ name = '', port, protocol = 'TCP' }: Partial<NamedPort>): readonly NamedPort[] {
-  return port === undefined ? [] : [{ name, port, protocol }]
+type KubeEndpoint = NonNullable<KubeEndpointSlice['endpoints']>[number]
+
+/**
+ * Endpoints that take new connections, and those that end and still serve. An endpoint that says nothing of itself is ready.
+ * Kubernetes says that all endpoints of a Service with `publishNotReadyAddresses` are ready.
+ */
+function trimEndpoint({ addresses = [], conditions = {}, nodeName }: KubeEndpoint): readonly WorldEndpoint[] {
+  const isReady = conditions.ready !== false
+  const isServing = conditions.serving ?? isReady
+  if (!isReady && !(isServing && conditions.terminating)) return []
+  return addresses
+    .flatMap((text) => parseAddress(text) ?? [])
+    .map((address) => ({
+      address,
+      isEnding: !isReady,
+      ...(nodeName === undefined ? {} : { node: nodeName }),
+    }))
+}
+
+function trimPort({ name, port, protocol = 'TCP' }: Partial<NamedPort>): readonly NamedPort[] {
+  return port === undefined || port === null ? [] : [{ name: name ?? '', port, protocol }]
 }

@@ -33,8 +33,11 @@ import {
   endpointSliceResource,
   outsideEndpointSlices,
   serviceResource,
+  steadyList,
   trimEndpoints,
+  trimOutsideService,
   trimService,
+  watchedServices,
 } from './observe-services.ts'
 import type { ObservedPod } from './world.ts'
 
@@ -60,10 +63,8 @@ interface ObservationOptions {
     readonly egressNode: (change: Change<EgressNode>) => boolean
     readonly egressAddress: (change: Change<EgressAddress>) => boolean
   }
-  /** Unless they are bypassed. Then the agent needs no right to read them. */
-  readonly watchesNetworkPolicies: boolean
-  /** In chained mode, where kube-proxy may send packets for a Service out of the cluster, so that no policy applies. */
-  readonly watchesServices: boolean
+  /** It says what else the agent watches. The agent needs no right to read what it does not watch. */
+  readonly configuration: Pick<Settings, 'isChained' | 'replacesKubeProxy' | 'networkPolicies'>
 }
 
 /** The agent's watches. It watches only its own node's pods, so that its load does not depend on other nodes' pods. */
@@ -79,6 +80,8 @@ export class Observation {
   readonly #services: Mirror<KubeService, WorldService | undefined> | undefined
   readonly #endpoints: Mirror<KubeEndpointSlice, WorldEndpoints | undefined> | undefined
   readonly #self: string
+  readonly #steadyServices = steadyList<WorldService>()
+  readonly #steadyEndpoints = steadyList<WorldEndpoints>()
 
   constructor(client: KubeClient, self: string, options: ObservationOptions) {
     const { clock, random, log, onChange, onUrgentChange, concerns } = options
@@ -129,15 +132,20 @@ export class Observation {
       {},
       concerns.egressAddress,
     )
-    if (options.watchesNetworkPolicies)
+    if (options.configuration.networkPolicies !== 'bypass')
       this.#networkPolicies = mirror(
         networkPolicyResource,
         ({ metadata, spec = {} }: KubeNetworkPolicy) => readEgressRestriction(metadata, spec),
         mayLag,
       )
-    if (options.watchesServices) {
-      this.#services = mirror(serviceResource, trimService, mayLag)
-      this.#endpoints = mirror(endpointSliceResource, trimEndpoints, { ...outsideEndpointSlices, ...mayLag })
+    const watched = watchedServices(options.configuration)
+    if (watched !== 'none') {
+      const isAll = watched === 'all'
+      this.#services = mirror(serviceResource, isAll ? trimService : trimOutsideService, mayLag)
+      this.#endpoints = mirror(endpointSliceResource, trimEndpoints, {
+        ...(isAll ? {} : outsideEndpointSlices),
+        ...mayLag,
+      })
     }
   }
 
@@ -219,8 +227,12 @@ export class Observation {
       isovalentPolicies: [...this.#isovalentPolicies.items.values()],
       egressNodes: [...this.#egressNodes.items.values()],
       egressAddresses: [...this.#egressAddresses.items.values()],
-      services: [...(this.#services?.items.values() ?? [])].flatMap((each) => each ?? []),
-      endpoints: [...(this.#endpoints?.items.values() ?? [])].flatMap((each) => each ?? []),
+      services: this.#steadyServices(
+        [...(this.#services?.items.values() ?? [])].flatMap((each) => each ?? []),
+      ),
+      endpoints: this.#steadyEndpoints(
+        [...(this.#endpoints?.items.values() ?? [])].flatMap((each) => each ?? []),
+      ),
       networkPolicies: [...(this.#networkPolicies?.items.values() ?? [])].flatMap((each) => each ?? []),
     }
   }

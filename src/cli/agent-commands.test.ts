@@ -32,6 +32,7 @@ const api: LocalApi = {
   metrics: async () => '',
   cni: unchosen('cni'),
   loopback: unchosen('loopback'),
+  services: unchosen('services'),
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

@@ -48,12 +48,17 @@ test('the status of an agent has the lines of cilium status', () => {
   assert.match(text, /- 4 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/)
 })
 
-test('the status of an agent never claims kube-proxy replacement, whatever is configured', () => {
-  for (const asked of ['strict', 'true', 'false'])
-    assert.match(
-      formatAgentStatus(status, { 'kube-proxy-replacement': asked }),
-      /KubeProxyReplacement: +False/,
-    )
+test('the status of an agent says that it replaces kube-proxy in part, and what it does not do', () => {
+  const lineWith = (config: Readonly<Record<string, string>>): string =>
+    /^KubeProxyReplacement: +(.*)$/m.exec(formatAgentStatus(status, config))?.[1] ?? ''
+  for (const asked of ['strict', 'true']) {
+    const line = lineWith({ 'kube-proxy-replacement': asked })
+    assert.match(line, /^Partial {3}\[eth0 .*\(Direct Routing\).* {3}\(/)
+    assert.match(line, new RegExp(`${asked} was asked for.*Not done: .*node ports`))
+  }
+  assert.match(lineWith({ 'kube-proxy-replacement': 'false' }), /^False {3}\[[^\]]*\]$/)
+  const chained = { 'kube-proxy-replacement': 'strict', 'cni-chaining-mode': 'generic-veth' }
+  assert.match(lineWith(chained), /^False {3}\[[^\]]*\]$/)
 })
 
 test('the status of an agent ends with its problems', () => {

@@ -102,6 +102,8 @@ export class Datapath implements AsyncDisposable {
   readonly #hooks: Hooks
   /** The content of the agent's maps. No other process writes them, so they are read once, and again after a failure. */
   readonly #actual = new Map<AgentTable, RawEntries>()
+  /** What the maps hold since the last `apply` that succeeded. The same object again needs no comparison. */
+  #settled: Partial<Record<AgentTable, RawEntries>> = {}
   #running: Promise<unknown> = Promise.resolve()
   #hasTakenOver = false
 
@@ -131,7 +133,12 @@ export class Datapath implements AsyncDisposable {
 
   async #apply(desired: Desired, guards: readonly Guard[]): Promise<Applied> {
     const wanted = encodeDesired(this.#codecs, desired)
-    const changes = writeOrder.map((name) => ({ name, changes: diff(this.#entries(name), wanted[name]) }))
+    const settled = this.#settled
+    this.#settled = {}
+    const changes = writeOrder.map((name) => ({
+      name,
+      changes: settled[name] === wanted[name] ? noChanges : diff(this.#entries(name), wanted[name]),
+    }))
     /* Pods are deleted before others are added. No entry points to a pod, and a full node has no room for both. */
     const pods = changes.find(({ name }) => name === 'pods')
     await this.#write('pods', [], pods?.changes.deletes ?? [])
@@ -140,6 +147,7 @@ export class Datapath implements AsyncDisposable {
     if (!this.#hasTakenOver) await this.#takeOver(guards)
     for (const { name, changes: of } of changes.toReversed())
       if (name !== 'pods') await this.#write(name, [], of.deletes)
+    this.#settled = wanted
     return summarise(changes)
   }
 
@@ -263,6 +271,8 @@ export class Datapath implements AsyncDisposable {
     this.#object[Symbol.dispose]()
   }
 }
+
+const noChanges: RawChanges = { puts: [], deletes: [] }
 
 function summarise(changes: readonly { readonly name: AgentTable; readonly changes: RawChanges }[]): Applied {
   const total = (count: (of: RawChanges) => number): number =>

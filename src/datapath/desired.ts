@@ -6,6 +6,7 @@ import type { TableCodec } from './tables/map-layout.ts'
 import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-tables.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
+import { endpointRows, memberRows, serviceRows } from './tables/service-rows.ts'
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
 import { containsMapped, withoutMapped } from './tables/trie-prefix.ts'
@@ -25,7 +26,7 @@ export interface Desired {
   readonly cluster: ReadonlyMap<Prefix, ClusterEntry>
   /** By policy set, then by destination. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, RuleEntry>>
-  /** Chained alone: the Services that lead out of the cluster. */
+  /** All of them if Sallyport replaces kube-proxy; chained, those that lead out of the cluster. */
   readonly services: readonly (ServiceKey & ServiceEntry)[]
   /** By set of NetworkPolicies, then by destination. */
   readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRuleEntry>>
@@ -39,15 +40,16 @@ export interface Desired {
  */
 export const writeOrder = [
   'self', 'nodes', 'slots', 'links', 'link_macs', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
-  'services', 'port_lists', 'network_rules', 'pods',
+  'service_endpoints', 'service_members', 'services', 'port_lists', 'network_rules', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
 
-/** The bytes that each of the agent's maps must hold. */
+/** The bytes that each of the agent's maps must hold. Rows of Services are encoded once for each list of Services. */
 export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<AgentTable, RawEntries> {
   const { nodes } = desired
   return {
+    ...encodeServices(codecs, desired.services),
     self: encodeAll(codecs.self, [[0, desired.self]]),
     nodes: encodeAll(codecs.nodes, nodes),
     slots: encodeAll(codecs.slots, slotHolders(nodes)),
@@ -61,14 +63,33 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     groups: encodeAll(codecs.groups, desired.groups),
     cluster: encodeAll(codecs.cluster, flattenCluster(desired.cluster)),
     rules: encodeAll(codecs.rules, flattenRules(desired.rules)),
-    services: encodeAll(
-      codecs.services,
-      desired.services.map((service) => [service, service] as const),
-    ),
     port_lists: encodeAll(codecs.port_lists, desired.portLists),
     network_rules: encodeAll(codecs.network_rules, flatten(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),
   }
+}
+
+type ServiceTable = 'services' | 'service_endpoints' | 'service_members'
+
+/** There may be hundreds of thousands of rows. */
+const encodedServices = new WeakMap<
+  Desired['services'],
+  { readonly codecs: TableCodecs; readonly rows: Record<ServiceTable, RawEntries> }
+>()
+
+function encodeServices(
+  codecs: TableCodecs,
+  services: Desired['services'],
+): Record<ServiceTable, RawEntries> {
+  const known = encodedServices.get(services)
+  if (known?.codecs === codecs) return known.rows
+  const rows = {
+    service_endpoints: encodeAll(codecs.service_endpoints, endpointRows(services)),
+    service_members: encodeAll(codecs.service_members, memberRows(services)),
+    services: encodeAll(codecs.services, serviceRows(services)),
+  }
+  encodedServices.set(services, { codecs, rows })
+  return rows
 }
 
 function encodeAll<K, V>(codec: TableCodec<K, V>, entries: Iterable<readonly [K, V]>): RawEntries {

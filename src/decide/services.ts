@@ -1,76 +1,157 @@
 import { type Address, familyOf } from '../net/address.ts'
 import { contains, type Prefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
-import type { OutsideService, Tables } from './tables.ts'
-import type { WorldEndpoints, WorldService } from './world.ts'
+import type { Endpoint, ServicePort, Tables } from './tables.ts'
+import type { NamedPort, World, WorldService } from './world.ts'
 
-/** bpf/types.h has room for as many: MAX_ENDPOINTS. */
+/** In chained mode, a new flow looks through as many: MAX_ENDPOINTS of bpf/types.h. */
 export const maxEndpoints = 32
 
 /** IPPROTO_*, of what can be translated. */
 const translatable = { TCP: 6, UDP: 17 } as const
 
-/** By itself, an SCTP Service would leave by the stack. Its entry stands for all packets without ports. */
-const untranslatable = { port: 0, protocol: 0 } as const
+/** Chained, it stands for all packets without ports: by itself, an SCTP Service would leave by the stack. Else for all other ports. */
+const noPort = { port: 0, protocol: 0 } as const
 
-/**
- * The ports of Services with an endpoint outside the cluster, in chained mode. kube-proxy would translate them in the stack,
- * where no policy applies. Endpoints inside the cluster are not listed, because no policy applies to them.
- */
-export function resolveServices(
-  { world, policies }: Context,
-  cluster: Tables['cluster'],
-): Tables['services'] {
-  const { services = [], endpoints = [] } = world
+/** All Services if Sallyport replaces kube-proxy; in chained mode those that lead out of the cluster. */
+export function resolveServices(context: Context, cluster: Tables['cluster']): Tables['services'] {
+  const { services = [], settings } = context.world
   if (services.length === 0) return []
-  const inside = [...cluster.keys()]
-  const selected = policies.flatMap(({ destinations }) => destinations)
-  const byService = Map.groupBy(endpoints, (each) => `${each.namespace}/${each.service}`)
-  return services
-    .flatMap((service) =>
-      entriesOf(service, byService.get(`${service.namespace}/${service.name}`) ?? [], (address) =>
-        inside.some((prefix) => contains(prefix, address)),
-      ),
-    )
-    .map((entry) => ({
-      ...entry,
-      endpoints: selectedFirst(entry.endpoints, selected).slice(0, maxEndpoints),
-    }))
+  if (settings.replacesKubeProxy) return resolveAll(context.world)
+  return settings.isChained ? resolveOutside(context, cluster) : []
 }
 
-function entriesOf(
-  { addresses, ports, byClient }: WorldService,
-  slices: readonly WorldEndpoints[],
-  isInside: (address: Address) => boolean,
-): readonly OutsideService[] {
-  return addresses.flatMap((address) =>
-    ports.flatMap(({ name, port, protocol }) => {
-      const endpoints = slices
-        .flatMap((slice) => {
-          const target = slice.ports.find((each) => each.name === name && each.protocol === protocol)
-          return target === undefined
-            ? []
-            : slice.addresses.map((each) => ({ address: each, port: target.port }))
-        })
-        .filter((each) => familyOf(each.address) === familyOf(address) && !isInside(each.address))
-      if (endpoints.length === 0) return []
-      const key =
-        protocol in translatable ? { port, protocol: translatable[protocol as 'TCP'] } : untranslatable
-      return [{ address, ...key, byClient, endpoints }]
-    }),
+type EndpointsOf = (service: WorldService, address: Address, port: NamedPort) => UsableEndpoints
+
+interface UsableEndpoints {
+  readonly endpoints: readonly Endpoint[]
+  readonly leaving: readonly Endpoint[]
+}
+
+/** There may be thousands, and most reconciliations are about something else. */
+const known = new WeakMap<
+  readonly WorldService[],
+  {
+    readonly endpoints: World['endpoints'] | undefined
+    readonly self: string
+    readonly resolved: Tables['services']
+  }
+>()
+
+function resolveAll(world: World): Tables['services'] {
+  const { services = [], endpoints, self } = world
+  const before = known.get(services)
+  if (before?.endpoints === endpoints && before?.self === self) return before.resolved
+  const endpointsOf = endpointFinder(world)
+  const own = services.flatMap((service) => portsOf(service, endpointsOf))
+  /* Two Services may claim the same external address. A cluster IP comes first, then the older name. */
+  const external = services
+    .toSorted((a, b) => nameOf(a).localeCompare(nameOf(b)))
+    .flatMap((service) => externalPortsOf(service, endpointsOf))
+  const ports = [...own, ...external].filter(({ protocol }) => protocol !== noPort.protocol)
+  const distinctPorts = new Map(
+    ports.toReversed().map((each) => [`${each.address} ${each.port} ${each.protocol}`, each]),
   )
+  const resolved = [...[...distinctPorts.values()].toReversed(), ...services.flatMap(otherPortsOf)]
+  known.set(services, { endpoints, self, resolved })
+  return resolved
+}
+
+const nameOf = ({ namespace, name }: WorldService): string => `${namespace}/${name}`
+
+/** A pod that calls an external address gets an endpoint of any node, whatever the Service's traffic policies say. */
+function externalPortsOf(service: WorldService, endpointsOf: EndpointsOf): readonly ServicePort[] {
+  return service.external.flatMap(({ address, kind }) =>
+    portsOf({ ...service, addresses: [address], isLocal: false }, endpointsOf).map((port) => ({
+      ...port,
+      kind,
+    })),
+  )
+}
+
+/** For all ports that the Service does not have. External addresses have none, because other hosts may have the address, too. */
+function otherPortsOf(service: WorldService): readonly ServicePort[] {
+  return service.addresses.map((address) => ({
+    ...entryOf(service, address),
+    ...noPort,
+    endpoints: [],
+    leaving: [],
+  }))
+}
+
+/**
+ * kube-proxy would translate these in the stack, past the policies. Endpoints inside the cluster are not listed, because no
+ * policy applies to them.
+ */
+function resolveOutside({ world, policies }: Context, cluster: Tables['cluster']): Tables['services'] {
+  const inside = [...cluster.keys()]
+  const selected = policies.flatMap(({ destinations }) => destinations)
+  const endpointsOf = endpointFinder(world)
+  return (world.services ?? [])
+    .flatMap((service) => portsOf(service, endpointsOf))
+    .map((port) => ({
+      ...port,
+      endpoints: selectedFirst(
+        port.endpoints.filter(({ address }) => !inside.some((prefix) => contains(prefix, address))),
+        selected,
+      ).slice(0, maxEndpoints),
+      leaving: [],
+    }))
+    .filter(({ endpoints }) => endpoints.length > 0)
+}
+
+function portsOf(service: WorldService, endpointsOf: EndpointsOf): readonly ServicePort[] {
+  return service.addresses.flatMap((address) =>
+    service.ports.map((port) => ({
+      ...entryOf(service, address),
+      ...(port.protocol in translatable
+        ? { port: port.port, protocol: translatable[port.protocol as 'TCP'] }
+        : noPort),
+      ...endpointsOf(service, address, port),
+    })),
+  )
+}
+
+const entryOf = (service: WorldService, address: Address) => ({
+  service: nameOf(service),
+  kind: 'ClusterIP' as const,
+  address,
+  affinityMs: service.affinityMs,
+})
+
+/**
+ * As kube-proxy chooses them: those that are ready, and if there are none, those that still serve while they end. With
+ * `internalTrafficPolicy: Local` only those of this node count.
+ */
+function endpointFinder({ endpoints: slices = [], self }: World): EndpointsOf {
+  const byService = Map.groupBy(slices, (each) => `${each.namespace}/${each.service}`)
+  return ({ namespace, name, isLocal }, address, { name: portName, protocol }) => {
+    const found = (byService.get(`${namespace}/${name}`) ?? []).flatMap((slice) => {
+      const port = slice.ports.find((each) => each.name === portName && each.protocol === protocol)?.port
+      return port === undefined ? [] : slice.endpoints.map((each) => ({ ...each, port }))
+    })
+    const usable = found
+      .filter((each) => familyOf(each.address) === familyOf(address) && (!isLocal || each.node === self))
+      .toSorted((a, b) => (a.address < b.address ? -1 : Number(a.address > b.address)) || a.port - b.port)
+    const ready = distinct(usable.filter(({ isEnding }) => !isEnding))
+    const ending = distinct(usable.filter(({ isEnding }) => isEnding))
+    return ready.length > 0 ? { endpoints: ready, leaving: ending } : { endpoints: ending, leaving: [] }
+  }
+}
+
+/** An endpoint that moves from one slice to another is in both for a moment. */
+function distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return [
+    ...new Map(endpoints.map(({ address, port }) => [`${address} ${port}`, { address, port }])).values(),
+  ]
 }
 
 /** The programs look for an endpoint that a policy selects. If there are too many endpoints, those must not be missing. */
-function selectedFirst(
-  endpoints: OutsideService['endpoints'],
-  prefixes: readonly Prefix[],
-): OutsideService['endpoints'] {
-  const isSelected = ({ address }: { readonly address: Address }): boolean =>
-    prefixes.some((prefix) => contains(prefix, address))
-  const sorted = endpoints.toSorted(
-    (a, b) => (a.address < b.address ? -1 : Number(a.address > b.address)) || a.port - b.port,
+function selectedFirst(endpoints: readonly Endpoint[], prefixes: readonly Prefix[]): readonly Endpoint[] {
+  const isSelected = ({ address }: Endpoint): boolean => prefixes.some((prefix) => contains(prefix, address))
+  const { true: selected = [], false: others = [] } = Object.groupBy(
+    endpoints,
+    (each) => `${isSelected(each)}`,
   )
-  const { true: selected = [], false: others = [] } = Object.groupBy(sorted, (each) => `${isSelected(each)}`)
   return [...selected, ...others]
 }

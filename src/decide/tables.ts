@@ -3,6 +3,7 @@ import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import type { NodeMacs } from './gateways/node-macs.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
+import type { ExternalAddress } from './world.ts'
 
 /**
  * What every table of this node's datapath must hold, as addresses and names. `datapath/` turns it into bytes. Ids are
@@ -14,8 +15,8 @@ export interface Tables {
   readonly cluster: ReadonlyMap<Prefix, ClusterDestination>
   /** For each policy set its rules, by destination prefix. */
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
-  /** Chained alone: the Services that lead out of the cluster. */
-  readonly services: readonly OutsideService[]
+  /** All of them if Sallyport replaces kube-proxy; chained, those that lead out of the cluster. */
+  readonly services: readonly ServicePort[]
   /** By set of NetworkPolicies, then by destination prefix: what the pods that they restrict may send outside the cluster. */
   readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRule>>
   /** By id: the ports that a network rule allows. Never empty. */
@@ -51,14 +52,30 @@ export interface Tables {
   readonly self: Self
 }
 
-/** One port of a Service with endpoints outside the cluster. Port and protocol 0: all packets without ports to translate. */
-export interface OutsideService {
+/**
+ * One port of a Service. Port and protocol 0: chained, all packets without ports to translate; else all other ports of the
+ * address.
+ */
+export interface ServicePort {
+  /** As `namespace/name`. */
+  readonly service: string
+  /** What the address is to the Service. */
+  readonly kind: 'ClusterIP' | ExternalAddress['kind']
   readonly address: Address
   readonly port: number
   /** IPPROTO_*. */
   readonly protocol: number
-  readonly byClient: boolean
-  readonly endpoints: readonly { readonly address: Address; readonly port: number }[]
+  /** How long a client keeps its endpoint. 0: it may change with each connection. */
+  readonly affinityMs: number
+  /** For new flows, sorted. */
+  readonly endpoints: readonly Endpoint[]
+  /** Only open flows go on to them. */
+  readonly leaving: readonly Endpoint[]
+}
+
+export interface Endpoint {
+  readonly address: Address
+  readonly port: number
 }
 
 export interface PodEntry {

@@ -20,7 +20,10 @@ export interface World {
   readonly isovalentPolicies: readonly IsovalentEgressGatewayPolicy[]
   /** Of the agent, unless they are bypassed: those that are about egress. */
   readonly networkPolicies?: readonly EgressRestriction[]
-  /** Chained alone: Services without a selector, whose endpoints may be outside the cluster, and those endpoints. */
+  /**
+   * All Services if Sallyport replaces kube-proxy. Chained: Services without a selector, whose endpoints may be outside the
+   * cluster, and those endpoints.
+   */
   readonly services?: readonly WorldService[]
   readonly endpoints?: readonly WorldEndpoints[]
   readonly egressNodes: readonly EgressNode[]
@@ -82,18 +85,34 @@ export interface WorldService {
   readonly name: string
   /** Its cluster IPs. */
   readonly addresses: readonly Address[]
+  /** By which clients outside the cluster reach it. Pods need not leave the cluster for it. */
+  readonly external: readonly ExternalAddress[]
   readonly ports: readonly NamedPort[]
-  /** Session affinity by the client's address. */
-  readonly byClient: boolean
+  /** Session affinity by the client's address lasts as long. 0: there is none. */
+  readonly affinityMs: number
+  /** internalTrafficPolicy: only endpoints of the client's node count. */
+  readonly isLocal: boolean
 }
 
-/** The ready ones of an EndpointSlice. */
+export interface ExternalAddress {
+  readonly address: Address
+  readonly kind: 'ExternalIPs' | 'LoadBalancer'
+}
+
+/** Those of an EndpointSlice that serve. */
 export interface WorldEndpoints {
   readonly namespace: string
   /** The name of the Service. */
   readonly service: string
   readonly ports: readonly NamedPort[]
-  readonly addresses: readonly Address[]
+  readonly endpoints: readonly WorldEndpoint[]
+}
+
+export interface WorldEndpoint {
+  readonly address: Address
+  /** It takes no new connections if there are others. */
+  readonly isEnding: boolean
+  readonly node?: string
 }
 
 /** A port of a Service has the same name as the port of its endpoints. */
@@ -128,6 +147,8 @@ export interface Settings {
   readonly slots: number
   /** Another CNI plugin wires the pods, routes between them and masquerades with the node's address. */
   readonly isChained: boolean
+  /** For agents. Stand-alone: no kube-proxy runs, and the datapath translates Services. */
+  readonly replacesKubeProxy?: boolean
   readonly networkPolicies: NetworkPolicyMode
   /** Destinations that are left to the kernel's stack: Services, and pods that another CNI plugin routes. */
   readonly stackCIDRs: readonly Prefix[]

@@ -17,10 +17,14 @@ export interface Configuration {
   readonly isChained: boolean
   /** Stand-alone beside kube-proxy: what goes to a pod passes through the node's stack, which translates Services. */
   readonly servicesByStack: boolean
+  /** Stand-alone without kube-proxy: the datapath translates Services. */
+  readonly replacesKubeProxy: boolean
   /** The network stack of this node forwards packets that have their egress IP, so that its rules apply to them. */
   readonly forwardsByStack: boolean
   /** Translated packets go without a tunnel to nodes on the same link that answer there. */
   readonly usesLinks: boolean
+  /** Where agents and operators reach the API server. Undefined: by the Service `kubernetes`. */
+  readonly apiServer: { readonly host: string; readonly port: number } | undefined
   readonly networkPolicies: NetworkPolicyMode
   readonly tunnelPort: number
   readonly healthPort: number
@@ -60,17 +64,23 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       issues: parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`),
     }
   const values = parsed.data as unknown as Values
+  const isChained = values['cni-chaining-mode'] !== 'none'
+  const isProxy = replacesKubeProxy(values['kube-proxy-replacement'])
   return {
     ok: true,
     value: {
       enableEgressGateway: values['enable-ipv4-egress-gateway'],
       devices: values.devices,
       slots: values.slots,
-      isChained: values['cni-chaining-mode'] !== 'none',
-      servicesByStack:
-        values['cni-chaining-mode'] === 'none' && !replacesKubeProxy(values['kube-proxy-replacement']),
+      isChained,
+      servicesByStack: !isChained && !isProxy,
+      replacesKubeProxy: !isChained && isProxy,
       forwardsByStack: values['gateway-forwarding'] === 'stack',
       usesLinks: values['egress-path'] === 'auto' && values['gateway-forwarding'] !== 'stack',
+      apiServer:
+        values['k8s-service-host'] === ''
+          ? undefined
+          : { host: values['k8s-service-host'], port: values['k8s-service-port'] },
       networkPolicies: values['cni-network-policies'],
       tunnelPort: values['tunnel-port'],
       healthPort: values['health-port'],

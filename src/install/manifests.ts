@@ -18,6 +18,7 @@ import {
 import { monitorManifests } from './monitor-manifests.ts'
 import { imageFields, podOptions } from './pod-options.ts'
 import { withServerDefaults } from './server-defaults.ts'
+import { replacesKubeProxy } from './settings/process-settings.ts'
 
 const rbac = 'rbac.authorization.k8s.io'
 const read = ['get', 'list', 'watch']
@@ -34,12 +35,19 @@ const agentRules = [
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: read },
 ]
 
-/** In chained mode, the agent must know the Services that lead out of the cluster. */
-const chainedAgentRules = [
-  ...agentRules,
+/** The agent must know the Services that it translates: in chained mode, those that lead out of the cluster. */
+const serviceRules = [
   { apiGroups: [''], resources: ['services'], verbs: read },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: read },
 ]
+
+/** The manifest of an install that translates no Services. */
+export function withoutServiceRules(each: Manifest): Manifest {
+  if (each.rules === undefined) return each
+  const left = serviceRules.flatMap(({ resources }) => resources)
+  const rules = each.rules as readonly { readonly resources: readonly string[] }[]
+  return { ...each, rules: rules.filter(({ resources }) => !resources.some((one) => left.includes(one))) }
+}
 
 const operatorRules = [
   { apiGroups: [''], resources: ['nodes'], verbs: read },
@@ -68,12 +76,13 @@ const leaseRules = [
 /** All objects of an install, in the order in which they are applied. */
 export function renderInstall(configMap: Readonly<Record<string, string>>, names: Names): Manifest[] {
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
+  const translatesServices = isChained || replacesKubeProxy(configMap['kube-proxy-replacement'] ?? '')
   return [
     ...(renderCrds() as Manifest[]),
     ...['sallyport-agent', 'sallyport-operator'].map((name) =>
       labelled('v1', 'ServiceAccount', name, {}, namespace),
     ),
-    ...clusterRole('sallyport-agent', isChained ? chainedAgentRules : agentRules),
+    ...clusterRole('sallyport-agent', translatesServices ? [...agentRules, ...serviceRules] : agentRules),
     ...clusterRole('sallyport-operator', operatorRules),
     labelled(`${rbac}/v1`, 'Role', 'sallyport-operator', { rules: leaseRules }, namespace),
     labelled(

@@ -56,7 +56,7 @@ test('the operator can read and update only its own lease', () => {
   assert.deepEqual(names, ['sallyport-operator'])
 })
 
-test('the agent can read NetworkPolicies in both modes, Services and their endpoints only in chained mode', () => {
+test('the agent can read NetworkPolicies in both modes, Services and their endpoints only if it translates them', () => {
   const may = (set: Readonly<Record<string, string>>, resource: string): boolean =>
     render(defaultNames, set).some(
       ({ kind, metadata, rules }) =>
@@ -66,6 +66,7 @@ test('the agent can read NetworkPolicies in both modes, Services and their endpo
     )
   for (const resource of ['networkpolicies', 'services', 'endpointslices']) {
     assert.ok(may({ 'cni-chaining-mode': 'generic-veth' }, resource))
+    assert.ok(may({ 'kube-proxy-replacement': 'strict' }, resource))
     assert.equal(may({}, resource), resource === 'networkpolicies')
   }
 })

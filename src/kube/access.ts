@@ -26,8 +26,12 @@ const mountedDirectory = '/var/run/secrets/kubernetes.io/serviceaccount'
  * The access of the pod that this process runs in. The kubelet replaces the files: the token hourly, the authority when it
  * changes.
  */
-export function inClusterAccess(environment: NodeJS.ProcessEnv = process.env): ClusterAccess {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = environment
+export function inClusterAccess(
+  configured?: { readonly host: string; readonly port: number },
+  environment: NodeJS.ProcessEnv = process.env,
+): ClusterAccess {
+  const host = configured?.host ?? environment.KUBERNETES_SERVICE_HOST
+  const port = configured?.port ?? environment.KUBERNETES_SERVICE_PORT
   if (!host || !port)
     throw new Error(
       'KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this process expects to run in a pod of the cluster',

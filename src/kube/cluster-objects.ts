@@ -52,13 +52,27 @@ export interface KubeService extends KubeObject {
     readonly clusterIPs?: readonly string[]
     readonly ports?: readonly KubePort[]
     readonly sessionAffinity?: string
+    readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } }
+    readonly internalTrafficPolicy?: string
+    readonly externalIPs?: readonly string[]
+    readonly loadBalancerSourceRanges?: readonly string[]
+  }
+  readonly status?: {
+    readonly loadBalancer?: {
+      readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: string }[]
+    }
   }
 }
 
 export interface KubeEndpointSlice extends KubeObject {
   readonly endpoints?: readonly {
     readonly addresses?: readonly string[]
-    readonly conditions?: { readonly ready?: boolean }
+    readonly nodeName?: string
+    readonly conditions?: {
+      readonly ready?: boolean
+      readonly serving?: boolean
+      readonly terminating?: boolean
+    }
   }[]
   readonly ports?: readonly KubePort[]
 }

@@ -2,8 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { version } from '../api/version.ts'
-import type { Settings } from '../decide/world.ts'
-import { configMapData, parseConfiguration } from '../install/configuration.ts'
+import { type Configuration, configMapData, parseConfiguration } from '../install/configuration.ts'
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { systemClock } from '../runtime/clock.ts'
@@ -27,16 +26,18 @@ const { values: options } = parseArgs({
   },
 })
 
-async function run(log: Logger, settings: Settings): Promise<void> {
+async function run(log: Logger, configuration: Configuration): Promise<void> {
   const signal = shutdownSignal(log)
-  await using client = new KubeClient(inClusterAccess(), { userAgent: `sallyport-operator/${version}` })
+  await using client = new KubeClient(inClusterAccess(configuration.apiServer), {
+    userAgent: `sallyport-operator/${version}`,
+  })
   const { namespace, identity, 'heartbeat-file': heartbeatFile } = options
   const operator = new Operator({
     client,
     clock: systemClock,
     random: systemRandom,
     log,
-    settings,
+    settings: configuration,
     namespace,
     identity,
   })

@@ -16,6 +16,7 @@ export interface Dissected {
   readonly destinationPort?: number
   readonly identifier?: number
   readonly icmpType?: number
+  readonly icmpCode?: number
   readonly mtu?: number
   readonly mss?: number
   readonly flags?: readonly TcpFlag[]
@@ -123,6 +124,7 @@ function readTransport(
   const { wrongChecksums, ...about } = dissectIp(payload.subarray(8), true)
   return {
     icmpType,
+    icmpCode: payload.readUInt8(1),
     mtu: payload.readUInt16BE(6),
     about,
     wrongQuote: wrongChecksums.map((name) => `quoted ${name}`),

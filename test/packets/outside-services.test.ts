@@ -17,7 +17,7 @@ const syn = { flags: ['SYN'] } as const
 const ack = { flags: ['ACK'] } as const
 const tcp = 6
 const udp = 17
-const ports = { address: address('10.96.0.7'), byClient: false }
+const ports = { address: address('10.96.0.7'), affinityMs: 0, leaving: [] }
 const selected = { address: address('203.0.113.9'), port: 8443 }
 const alsoSelected = { address: address('203.0.113.10'), port: 8443 }
 const excluded = { address: address('192.0.2.9'), port: 8443 }
@@ -120,7 +120,7 @@ describe('a Service that leads out of the cluster, in chained mode', { skip }, (
     await apply([both])
     assert.equal(seen(), 2)
     await reset(node)
-    await apply([{ ...both, byClient: true }])
+    await apply([{ ...both, affinityMs: 10_800_000 }])
     assert.equal(seen(), 1)
   })
 
@@ -181,6 +181,11 @@ describe('a Service that leads out of the cluster, in chained mode', { skip }, (
     const direct = ends(fromPod(ipv4('10.244.1.7', '203.0.113.9').tcp(40000, 8443, syn)))
     const reply = fromGateway(ipv4('203.0.113.9', '172.18.0.42').tcp(8443, direct.sourcePort ?? 0, ack))
     assert.deepEqual([ends(reply).source, ends(reply).sourcePort], [selected.address, 8443])
+  })
+
+  test('no Service gives a pod’s datagram to a tunnel, with the address of a gateway', async () => {
+    await apply([{ ...ports, port: 53, protocol: udp, endpoints: [{ ...selected, port: 8472 }] }])
+    assert.equal(fromPod(ipv4('10.244.1.7', '10.96.0.7').udp(40000, 53)).verdict, 'DROP_TUNNEL_PORT')
   })
 
   test('an endpoint without a live gateway is a drop', async () => {

@@ -20,6 +20,7 @@ const untested: Readonly<Record<string, string>> = {
 /** Verdicts that one packet to a node as it stands does not bring about: the test that does, and expects it. */
 const elsewhere: Readonly<Record<string, string>> = {
   DROP_ADDRESS_CHANGED: 'forward-by-stack',
+  DROP_NO_ENDPOINT: 'services',
   DROP_NO_LIVE_GATEWAY: 'from-pod-liveness',
   DROP_POD_LIMIT: 'pod-limit',
   DROP_PORT_IN_USE: 'shared-address',
@@ -29,6 +30,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   DROP_VLAN: 'wire',
   SENT_PORT_REFUSAL: 'shared-address',
   SENT_PROBE_ANSWER: 'from-overlay-probe',
+  SENT_REFUSAL: 'services',
   SENT_THROUGH_STACK: 'forward-by-stack',
   SENT_TO_HOLDER_BY_LINK: 'by-link',
   SENT_TO_OWNER_BY_LINK: 'by-link',

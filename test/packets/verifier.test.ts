@@ -16,6 +16,8 @@ test('each program is far from the limit of the verifier', { skip }, () => {
     { services_by_stack: 1, link_path: 1 },
     { services_by_stack: 1 },
     { services_by_stack: 1, forward_by_stack: 1 },
+    { replaces_kube_proxy: 1 },
+    { replaces_kube_proxy: 1, forward_by_stack: 1 },
   ]
   for (const knobs of modes) openNode(knobs)
   const read = readdirSync('/proc/self/fdinfo').flatMap(instructionsRead)

@@ -1,6 +1,8 @@
 {{/* The data of the ConfigMap: every setting as a string. */}}
 {{- define "sallyport.settings" -}}
 kube-proxy-replacement: {{ .Values.kubeProxyReplacement | quote }}
+k8s-service-host: {{ .Values.k8sServiceHost | quote }}
+k8s-service-port: {{ .Values.k8sServicePort | int64 | quote }}
 enable-ipv4-egress-gateway: {{ .Values.egressGateway.enabled | quote }}
 egress-gateway-reconciliation-trigger-interval: {{ .Values.egressGateway.reconciliationTriggerInterval | quote }}
 egress-ip-linger-time: {{ .Values.egressGateway.egressIPLingerTime | quote }}

@@ -29,11 +29,13 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  ServiceView,
 } from './local-api.ts'
 import { createMetrics, type Observed } from './metrics.ts'
 import { describePaths } from './paths.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
+import { describeServices } from './service-views.ts'
 import { describeDrop, describeStatus } from './views.ts'
 
 interface AgentApiOptions {
@@ -138,6 +140,10 @@ export class AgentApi implements LocalApi {
       unreachable: new Set(reachabilityOf(failover, nodes).unreachable),
       holders: holdersOf(decided.world.egressNodes, { name: this.#options.self, held }),
     })
+  }
+
+  services(): readonly ServiceView[] {
+    return describeServices(this.#snapshot().decided?.tables.services ?? [])
   }
 
   async *drops(signal: AbortSignal): AsyncGenerator<DropEvent> {

@@ -115,6 +115,10 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
     text: 'Source address changed on the gateway',
     remedy: 'a rule on the gateway changes the source address: add iifname != "sallyport-fwd" to that rule',
   },
+  DROP_NO_ENDPOINT: {
+    text: 'Service has no endpoint',
+    remedy: 'find out why no pod of the Service is ready, or use a port that the Service has',
+  },
   DROP_POD_LIMIT: {
     text: 'Pod has too many connections',
     remedy: 'let the pod open fewer connections at once, or raise egressGateway.maxPortsPerPod',

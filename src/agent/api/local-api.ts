@@ -10,6 +10,7 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/findings      Finding[]: what a check of this node finds now
  *   GET  /v1/bpf/egress    CompatibleEgressRow[]
  *   GET  /v1/egress        EgressView[]
+ *   GET  /v1/services      ServiceView[]
  *   GET  /v1/drops         server-sent events, one DropEvent each
  *   POST /v1/explain       ExplainRequest -> Explanation
  *   GET  /v1/way-out       ?from=&to= -> WayOut: how this node, as a gateway, sends such a packet
@@ -101,6 +102,26 @@ export interface EgressView {
     readonly takesNewFlows: boolean
     readonly portsOwned: number
     readonly flows: number
+  }[]
+}
+
+/** One port of a Service that this node translates. */
+export interface ServiceView {
+  /** Its place in the list. */
+  readonly id: number
+  /** As `namespace/name`. */
+  readonly service: string
+  readonly kind: 'ClusterIP' | 'ExternalIPs' | 'LoadBalancer'
+  readonly address: Address
+  readonly port: number
+  readonly protocol: string
+  /** 0: a client's next connection may go to another endpoint. */
+  readonly affinitySeconds: number
+  /** A terminating one gets no new connections. */
+  readonly endpoints: readonly {
+    readonly address: Address
+    readonly port: number
+    readonly state: 'active' | 'terminating'
   }[]
 }
 

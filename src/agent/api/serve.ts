@@ -16,6 +16,7 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  ServiceView,
 } from './local-api.ts'
 
 /** The requests that the agent answers. local-api.ts describes the answers. */
@@ -26,6 +27,7 @@ export interface LocalApi {
   findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
   egress(): readonly EgressView[]
+  services(): readonly ServiceView[]
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   explain(request: ExplainRequest): Promise<Explanation>
   wayOut(from: string, to: string): WayOut
@@ -110,6 +112,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.compatibleRows())
     case 'GET /v1/egress':
       return sendJson(response, api.egress())
+    case 'GET /v1/services':
+      return sendJson(response, api.services())
     case 'GET /v1/drops':
       return sendEvents(request, response, (signal) => api.drops(signal))
     case 'POST /v1/explain':

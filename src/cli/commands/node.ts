@@ -4,12 +4,13 @@ import { askAgent } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { addRelease } from './release.ts'
+import { addServiceCommands } from './services.ts'
 
 /** Commands that ask the agent of one node, inside its pod. */
 export function addNodeCommands(program: Command): void {
-  program
-    .command('bpf')
-    .description('in an agent’s pod: show the datapath’s tables on its node')
+  const bpf = program.command('bpf').description('in an agent’s pod: show the datapath’s tables on its node')
+  addServiceCommands(program, bpf)
+  bpf
     .command('egress')
     .description('show which pods use which egress IP and gateway')
     .command('list')

@@ -32,6 +32,7 @@ const suitable: ClusterFacts = {
 const chained: PlannedInstall = {
   isChained: true,
   servicesByStack: false,
+  apiServer: undefined,
   stackCIDRs: ['10.96.0.0/12' as Prefix],
   tunnelPort: 8472,
   binaries: '/opt/cni/bin',
@@ -78,13 +79,14 @@ describe('preflight reports, with a remedy,', () => {
     ['Services outside stackCIDRs', { services: { prefixes: ['172.20.0.0/16' as Prefix], addresses: ['172.20.0.1' as Address] } }, chained, /^problem Services have addresses in 172\.20\.0\.0\/16, 172\.20\.0\.1, outside stackCIDRs \(10\.96\.0\.0\/12\).*--set stackCIDRs=\{172\.20\.0\.0\/16\}/],
     ['Services partly outside stackCIDRs', { services: { prefixes: ['10.0.0.0/8' as Prefix], addresses: [] } }, chained, /^problem Services have addresses in 10\.0\.0\.0\/8, outside/],
     ['Services with one known address', { services: { prefixes: [], addresses: ['10.43.0.1' as Address] } }, chained, /^problem Services have addresses in 10\.43\.0\.1, outside/],
-    ['kube-proxy, and an install that replaces it', { daemonSets: ['kube-system/kube-proxy'] }, { ...standalone, servicesByStack: false }, /^problem kube-proxy handles Services here.*no DNS.*kubeProxyReplacement=false/],
+    ['kube-proxy, and an install that replaces it', { daemonSets: ['kube-system/kube-proxy'] }, { ...standalone, servicesByStack: false }, /^problem kube-proxy handles Services here.*kubeProxyReplacement=false/],
     ['a Helm release', { helmRelease: 'gateway', dryRuns: [] }, chained, /^warning the Helm release gateway manages this install: .*helm upgrade/],
     ['an object that the API server refuses', { dryRuns: [{ object: 'customresourcedefinition.apiextensions.k8s.io/x', refusal: 'Forbidden: must not specify', warnings: [] }] }, chained, /^problem the API server refuses customresourcedefinition.*must not specify/],
     ['an object that the API server warns about', { dryRuns: [{ object: 'daemonset.apps/sallyport', refusal: undefined, warnings: ['would violate PodSecurity'] }] }, chained, /^warning the API server warns about daemonset\.apps\/sallyport: would violate/],
     ['a webhook without dry run', { dryRuns: [{ object: 'configmap/c', refusal: 'admission webhook "w" does not support dry run', warnings: [] }] }, chained, /^warning configmap\/c cannot be checked before the install/],
     ['a container runtime with another plugin folder', { missingPlugins: [{ plugin: 'loopback', folders: ['/usr/lib/cni'], node: 'n1' }] }, chained, /^problem the container runtime of n1 looks for CNI plugins in \/usr\/lib\/cni, not in \/opt\/cni\/bin: install Sallyport's plugin there: --set cni\.binPath=\/usr\/lib\/cni/],
     ['a missing CNI plugin', { missingPlugins: [{ plugin: 'portmap', folders: ['/usr/lib/cni', '/opt/cni/bin'], node: 'n1' }] }, chained, /^warning pods did not start on n1, because .* CNI plugin portmap/],
+    ['no kube-proxy, and agents that would reach the API server by a Service', {}, { ...standalone, servicesByStack: false }, /^warning Sallyport handles Services for pods alone.*--set k8sServiceHost=ADDRESS/],
     ['a node inside the range of Services', { nodes: [{ ...node('inside', 2), addresses: ['10.100.0.5'] }] }, standalone, /^problem node inside .*stackCIDRs/],
   ] as const) // biome-ignore format: a table
     test(name, () => {

@@ -13,6 +13,8 @@ export interface PlannedInstall {
   readonly isChained: boolean
   /** Stand-alone, and packets to pods go through the stack. */
   readonly servicesByStack: boolean
+  /** Undefined: agents reach the API server by the Service `kubernetes`. */
+  readonly apiServer: object | undefined
   readonly stackCIDRs: readonly Prefix[]
   /** A UDP port. */
   readonly tunnelPort: number

@@ -35,20 +35,31 @@ const otherProducts: readonly OtherProduct[] = [
 
 export function judgeOtherProducts(
   { daemonSets }: ClusterFacts,
-  { isChained, servicesByStack, tunnelPort }: PlannedInstall,
+  { isChained, servicesByStack, tunnelPort, apiServer }: PlannedInstall,
 ): Finding[] {
   const present = otherProducts.filter(({ pattern }) => daemonSets.some((name) => pattern.test(name)))
   return [
     ...present.flatMap((product) => judgeOtherProduct(product, tunnelPort)),
     ...judgeNetwork(present[0]?.name, isChained),
-    ...judgeProxy(daemonSets, { isChained, isStackUsed: isChained || servicesByStack }),
+    ...judgeProxy(daemonSets, {
+      isChained,
+      isStackUsed: isChained || servicesByStack,
+      knowsServer: apiServer !== undefined,
+    }),
   ]
+}
+
+interface ServiceUse {
+  readonly isChained: boolean
+  readonly isStackUsed: boolean
+  /** Agents need no Service to reach the API server. */
+  readonly knowsServer: boolean
 }
 
 /** kube-proxy translates Services in the node's stack, so pods reach them only if their packets go through it. */
 function judgeProxy(
   daemonSets: readonly string[],
-  { isChained, isStackUsed }: { readonly isChained: boolean; readonly isStackUsed: boolean },
+  { isChained, isStackUsed, knowsServer }: ServiceUse,
 ): Finding[] {
   const isThere = daemonSets.some((name) => /\/kube-proxy/.test(name))
   if (isThere && isStackUsed) return [{ level: 'fine', what: 'kube-proxy handles Services' }]
@@ -56,18 +67,28 @@ function judgeProxy(
     return [
       {
         level: 'problem',
-        what: 'kube-proxy handles Services here, but with this value of kubeProxyReplacement its rules do not apply to packets of pods, so pods have no Services and no DNS',
-        remedy: 'leave Services to kube-proxy: --set kubeProxyReplacement=false',
+        what: 'kube-proxy handles Services here, and with this value of kubeProxyReplacement Sallyport handles those that pods use, too',
+        remedy:
+          'leave Services to kube-proxy: --set kubeProxyReplacement=false. Or delete the DaemonSet kube-proxy and its rules',
       },
     ]
   if (isChained) return []
+  if (!isStackUsed && knowsServer)
+    return [{ level: 'fine', what: 'Sallyport handles Services of pods, and there is no kube-proxy' }]
+  if (!isStackUsed)
+    return [
+      {
+        level: 'warning',
+        what: 'Sallyport handles Services for pods alone, and there is no kube-proxy. So its own agents do not reach the API server by the Service kubernetes',
+        remedy: 'name the API server: --set k8sServiceHost=ADDRESS --set k8sServicePort=6443',
+      },
+    ]
   return [
     {
       level: 'warning',
-      what: 'there is no DaemonSet kube-proxy, and Sallyport does not handle Services',
-      remedy: isStackUsed
-        ? 'run kube-proxy, or pods cannot reach Services such as DNS. k3s and others run it in a process of their own, which preflight does not see'
-        : 'pods cannot reach Services such as DNS. If they need to: run kube-proxy, and --set kubeProxyReplacement=false',
+      what: 'there is no DaemonSet kube-proxy, and with this value of kubeProxyReplacement Sallyport does not handle Services',
+      remedy:
+        'run kube-proxy, or --set kubeProxyReplacement=strict. Otherwise pods cannot reach Services such as DNS. k3s and others run kube-proxy in a process of their own, which preflight does not see',
     },
   ]
 }

@@ -1,16 +1,12 @@
 import type { AgentStatus, DeviceStatus, GatewayPath } from '../../agent/api/local-api.ts'
+import { replacesKubeProxy } from '../../install/settings/process-settings.ts'
 
 /** The status of one agent, in the format of `cilium status`. Lines about features that Sallyport does not have say so. */
 export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<string, string>>): string {
   const { devices, podCIDRs, masquerading, slot, tunnel, counts, problems } = status
-  const asked = config['kube-proxy-replacement'] ?? 'false'
-  const isAsked = asked !== 'false' && asked !== 'disabled'
   const lines: (readonly [string, string])[] = [
     ['Kernel:', status.kernel],
-    [
-      'KubeProxyReplacement:',
-      `False   [${devices.map(describeDevice).join(', ')}]${isAsked ? `   (${asked} was asked for, but Sallyport does not translate Services yet: pods cannot reach them)` : ''}`,
-    ],
+    ['KubeProxyReplacement:', describeReplacement(config, devices.map(describeDevice).join(', '))],
     [
       'Masquerading:',
       `${config['cni-chaining-mode'] === 'generic-veth' ? 'left to the other CNI plugin' : 'BPF'}   [${devices.map(({ name }) => name).join(', ')}]   ${podCIDRs.join(', ')} [IPv4: ${onOff(masquerading.ipv4)}, IPv6: ${onOff(masquerading.ipv6)}]`,
@@ -37,6 +33,21 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
     ...problems.map((problem) => `  ! ${problem}`),
   ].join('\n')
 }
+
+/** `Strict` would say that no Service needs kube-proxy any more. */
+function describeReplacement(config: Readonly<Record<string, string>>, devices: string): string {
+  const asked = config['kube-proxy-replacement'] ?? 'false'
+  const isChained = config['cni-chaining-mode'] === 'generic-veth'
+  if (isChained || !replacesKubeProxy(asked)) return `False   [${devices}]`
+  return `Partial   [${devices}]   (${asked} was asked for. Pods reach Services by cluster IPs, external IPs and load balancer IPs. Not done: ${notDone.join(', ')})`
+}
+
+/** What of kube-proxy's work Sallyport does not do. */
+const notDone = [
+  'Services for processes of nodes',
+  'node ports',
+  'external IPs and load balancers for clients outside the cluster',
+] as const
 
 function onOff(isOn: boolean): string {
   return isOn ? 'Enabled' : 'Disabled'

@@ -2,7 +2,7 @@ import { kinds } from '../../api/kinds.ts'
 import { cleanUpDaemonSet } from '../agent-manifests.ts'
 import { toYaml } from '../kustomization.ts'
 import { chartAnnotation, defaultNames, type Manifest } from '../manifest.ts'
-import { renderInstall } from '../manifests.ts'
+import { renderInstall, withoutServiceRules } from '../manifests.ts'
 import { withoutNewerFields } from '../server-versions.ts'
 import { settings } from '../settings/settings.ts'
 import { expressionOf, markedConfigMap, unmark } from './marked-settings.ts'
@@ -10,9 +10,26 @@ import { withConditions } from './optional-lines.ts'
 
 type ConfigMap = Readonly<Record<string, string>>
 
-/** The condition of each optional part of the manifests, with the settings or the server version that leave the part out. */
-const conditions: readonly { readonly test: string; readonly off?: ConfigMap; readonly server?: string }[] = [
-  { test: 'eq .Values.cni.chainingMode "generic-veth"', off: { 'cni-chaining-mode': 'none' } },
+interface Condition {
+  readonly test: string
+  readonly off?: ConfigMap
+  readonly server?: string
+  readonly without?: (each: Manifest) => Manifest
+}
+
+/**
+ * The condition of each optional part of the manifests, with what leaves the part out: settings, the server version, or a function if
+ * more than one setting needs the part.
+ */
+const conditions: readonly Condition[] = [
+  {
+    test: 'eq .Values.cni.chainingMode "generic-veth"',
+    off: { 'cni-chaining-mode': 'none', 'kube-proxy-replacement': 'true' },
+  },
+  {
+    test: 'or (eq .Values.cni.chainingMode "generic-veth") (has (toString .Values.kubeProxyReplacement) (list "true" "strict"))',
+    without: withoutServiceRules,
+  },
   { test: '.Values.serviceMonitor.enabled', off: { 'service-monitor': 'false' } },
   { test: 'semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version', server: 'v1.29.0' },
   ...settings
@@ -27,18 +44,18 @@ function templateOf(
   pick: (each: Manifest) => boolean,
   render: (configMap: ConfigMap) => readonly Manifest[],
 ): string {
-  const lines = (off: ConfigMap = {}, server = ''): string[] =>
+  const lines = ({ off = {}, server = '', without = (each) => each }: Partial<Condition> = {}): string[] =>
     toYaml(
       render({ ...markedConfigMap, ...off })
         .filter(pick)
-        .map((each) => withoutNewerFields(each, server)),
+        .map((each) => without(withoutNewerFields(each, server))),
     )
       .replace(/(sallyport\.dev\/configuration: ).*/g, '$1{{ include "sallyport.fingerprint" . | quote }}')
       .split('\n')
   const full = lines()
   return withConditions(
     full,
-    conditions.map(({ test, off, server }) => ({ test, without: lines(off, server) })),
+    conditions.map((condition) => ({ test: condition.test, without: lines(condition) })),
   )
     .map(unmark)
     .join('\n')

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Stand-alone without kube-proxy, a stage of from_pod: a packet to a Service gets an endpoint
+ *
+ * The choice depends on the flow alone. So a flow that `service_flows` has forgotten finds the same endpoint again, unless the
+ * Service's endpoints have changed since. With session affinity, it depends on what the client chose before.
+ */
+#ifndef SALLYPORT_ANY_SERVICE_H
+#define SALLYPORT_ANY_SERVICE_H
+
+static __always_inline __u32 mix(__u32 digest, __u32 word)
+{
+	digest = (digest ^ word) * 0x9e3779b1U;
+	return digest ^ digest >> 15;
+}
+
+static __always_inline __u32 digest_of_flow(const struct flow_key *flow)
+{
+	__u32 digest = mix(flow->protocol, (__u32)flow->source_port << 16 | flow->destination_port);
+
+	for (int i = 0; i < 4; i++)
+		digest = mix(mix(digest, flow->source.words[i]), flow->destination.words[i]);
+	return mix(digest, digest >> 16);
+}
+
+/* Does the flow keep its endpoint? A connection does until it ends, a datagram as long as the Service has the endpoint. */
+static __noinline bool keeps_endpoint(const struct packet *packet, const struct service_key *service,
+				      const struct endpoint *endpoint)
+{
+	struct service_member *member;
+
+	if (!may_choose(packet))
+		return true;
+	member = find_member(service, endpoint);
+	return member && (member->takes_new || !opens_connection(packet));
+}
+
+/* The endpoint of the client's last flow, if that was not too long ago. */
+static __noinline bool find_affine(const struct affinity_key *key, __u64 affinity_ns, __u64 now, struct endpoint *endpoint)
+{
+	struct affinity *last = bpf_map_lookup_elem(&affinities, key);
+	struct service_member *member;
+
+	if (!last || last->last_ns + affinity_ns < now)
+		return false;
+	*endpoint = last->endpoint;
+	member = find_member(&key->service, endpoint);
+	return member && member->takes_new;
+}
+
+/* While the agent writes a change, the last place may be empty. The first never is. */
+static __noinline bool take_place(const struct service_key *service, __u32 place, struct endpoint *endpoint)
+{
+	struct endpoint *found = endpoint_at(service, place) ?: endpoint_at(service, 0);
+
+	if (!found)
+		return false;
+	*endpoint = *found;
+	return true;
+}
+
+static __noinline bool choose_endpoint(const struct packet *packet, const struct service_key *key,
+				       const struct service *service, struct endpoint *endpoint)
+{
+	struct affinity_key client = { .service = *key, .client = packet->sender };
+	struct affinity affinity = { .last_ns = service->affinity_ns ? now_ns() : 0 };
+	__u32 place = digest_of_flow(&packet->flow) % service->count;
+
+	if (!service->affinity_ns)
+		return take_place(key, place, endpoint);
+	if (!find_affine(&client, service->affinity_ns, affinity.last_ns, endpoint) && !take_place(key, place, endpoint))
+		return false;
+	affinity.endpoint = *endpoint;
+	bpf_map_update_elem(&affinities, &client, &affinity, BPF_ANY);
+	return true;
+}
+
+/* Is the packet a pod's answer to itself (turn_to_itself())? Its source and destination are then found as they are. */
+static __always_inline struct endpoint *find_own_service(const struct packet *packet)
+{
+	struct endpoint *service = bpf_map_lookup_elem(&service_replies, &packet->flow);
+
+	return service && same_address(&service->address, &packet->flow.destination) ? service : NULL;
+}
+
+/*
+ * Which endpoint the packet's flow has. `endpoint->port` stays 0 if the packet is not for a Service. SENT_REFUSAL: the Service
+ * has no endpoint.
+ */
+__noinline enum verdict find_endpoint(const struct packet *packet, struct endpoint *endpoint)
+{
+	struct service *service;
+	struct service_key key;
+	struct endpoint *known;
+	struct flow_key flow;
+
+	if (!packet || !endpoint)
+		return DROP_INTERNAL;
+	flow = packet->flow;
+	fill_service_key(&key, &flow.destination, flow.destination_port, flow.protocol);
+	service = bpf_map_lookup_elem(&services, &key);
+	if (!service)
+		return CONTINUE;
+	known = bpf_map_lookup_elem(&service_flows, &flow);
+	if (known && keeps_endpoint(packet, &key, known)) {
+		*endpoint = *known;
+		return CONTINUE;
+	}
+	if (packet->is_icmp_error)
+		return DROP_NO_MAPPING;
+	return service->count && choose_endpoint(packet, &key, service, endpoint) ? CONTINUE : SENT_REFUSAL;
+}
+
+/*
+ * A pod reaches itself by its own Service. It would not take a packet that has its own address, so the packet comes from the
+ * Service's address.
+ */
+static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint)
+{
+	struct flow_key *flow = &packet->flow;
+	struct endpoint service = { .address = flow->destination, .port = flow->destination_port };
+	struct flow_key answer = {
+		.source = endpoint->address,
+		.destination = flow->destination,
+		.source_port = endpoint->port,
+		.destination_port = flow->source_port,
+		.protocol = flow->protocol,
+	};
+	struct rewrite rewrite = {
+		.from = flow->source,
+		.to = flow->destination,
+		.from_port = flow->source_port,
+		.to_port = flow->source_port,
+		.side = SIDE_SOURCE,
+	};
+
+	if (note_in(&service_flows, flow, endpoint) || note_in(&service_replies, &answer, &service))
+		return DROP_TABLE_FULL;
+	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
+		return DROP_INTERNAL;
+	rewrite.from = service.address;
+	rewrite.to = endpoint->address;
+	rewrite.from_port = service.port;
+	rewrite.to_port = endpoint->port;
+	rewrite.side = SIDE_DESTINATION;
+	return rewrite_packet(skb, packet, &rewrite);
+}
+
+/* The answer of such a pod to itself. `endpoint_port` says whether it was one. */
+static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet)
+{
+	struct endpoint *found = find_own_service(packet);
+	struct rewrite rewrite = {
+		.from = packet->flow.destination,
+		.to = packet->flow.source,
+		.from_port = packet->flow.destination_port,
+		.to_port = packet->flow.destination_port,
+		.side = SIDE_DESTINATION,
+	};
+	__be16 port;
+
+	if (!found)
+		return DROP_NO_MAPPING;
+	port = found->port;
+	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
+		return DROP_INTERNAL;
+	rewrite.from = packet->flow.source;
+	rewrite.to = packet->flow.destination;
+	rewrite.from_port = packet->flow.source_port;
+	rewrite.to_port = port;
+	rewrite.side = SIDE_SOURCE;
+	return rewrite_packet(skb, packet, &rewrite);
+}
+
+/*
+ * A packet that is not for a Service. If the pod opens a flow to an endpoint itself, with the ports of an earlier flow through a
+ * Service, the replies are the endpoint's own.
+ */
+static __noinline enum verdict pass_services(struct __sk_buff *skb, struct packet *packet, const struct journey *journey)
+{
+	struct endpoint *service = bpf_map_lookup_elem(&service_replies, &packet->flow);
+
+	if (!service)
+		return CONTINUE;
+	if (same_address(&service->address, &packet->flow.destination))
+		return answer_itself(skb, packet) ?: send_to_pod(skb, packet, journey->pod);
+	if (may_choose(packet))
+		bpf_map_delete_elem(&service_replies, &packet->flow);
+	return CONTINUE;
+}
+
+static __noinline enum verdict enter_any_service(struct __sk_buff *skb, struct packet *packet, struct journey *journey)
+{
+	struct endpoint endpoint = {};
+	enum verdict verdict;
+
+	if (packet->untranslatable)
+		return CONTINUE;
+	verdict = find_endpoint(packet, &endpoint);
+	if (verdict == SENT_REFUSAL)
+		return refuse_port_of_service(skb, packet);
+	if (verdict != CONTINUE)
+		return verdict;
+	if (!endpoint.port)
+		return pass_services(skb, packet, journey);
+	if (same_address(&endpoint.address, &packet->sender))
+		return turn_to_itself(skb, packet, &endpoint) ?: send_to_pod(skb, packet, journey->pod);
+	journey->endpoint_port = endpoint.port;
+	return translate_to_endpoint(skb, packet, &endpoint);
+}
+
+#endif
