@@ -16,9 +16,10 @@ const examples = (name: string): string => {
     [`${name} install --set devices="{eth+,net+}"`, 'install Sallyport in the cluster of your kubeconfig'],
     [`${name} status --wait`, 'wait until everything is ready'],
     [`${name} upgrade`, 'upgrade to the version of this command'],
+    ['kubectl -n kube-system get pods -l k8s-app=sallyport -o wide', 'find the pod of the agent of a node'],
     [
-      'kubectl -n kube-system exec ds/sallyport -- sallyport egress list',
-      'show which pods of a node use which egress IP',
+      'kubectl -n kube-system exec POD -- sallyport egress list',
+      'in that pod: show which pods of the node use which egress IP',
     ],
     ['sallyport lab demo', 'try all of it on this machine, from a checkout of the sources'],
   ] as const
