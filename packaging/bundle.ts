@@ -23,7 +23,7 @@ const leftOut: readonly { readonly files: RegExp; readonly message: string }[] =
   {
     files: /\/agent\/node\/node-checks\.ts$|\/datapath\/datapath\.ts$|\/linux\/netlink\.ts$/,
     message:
-      "preflight of a node runs only in the agent's pod: run kubectl -n kube-system exec ds/sallyport -- sallyport preflight. To check the cluster, set KUBECONFIG",
+      'preflight of a node runs only in the pod of its agent. To find the pod of NODE: kubectl -n kube-system get pods -l k8s-app=sallyport --field-selector spec.nodeName=NODE. Then: kubectl -n kube-system exec POD -- sallyport preflight. To check the cluster, set KUBECONFIG',
   },
 ]
 

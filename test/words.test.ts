@@ -85,6 +85,7 @@ test('replaced words are found, also across a line break, and their other meanin
     'Packets pass it by.',
     'It sends them out past its own rules.',
     'Replies do not pass the stack.',
+    'Packets do not pass netfilter.',
     'Interface eth1 is down. Set it up.',
     'A device that is never set up',
   ]

@@ -204,7 +204,7 @@ export const egressNodeStatus = z
           problem: z
             .string()
             .describe(
-              'What of the NetworkPolicies cannot be evaluated, and so allows nothing. Absent if all of this traffic is refused, because cni.networkPolicies is refuse.',
+              'What of the NetworkPolicies cannot be evaluated and so allows nothing, and what to do. Absent if all of this traffic is refused, because cni.networkPolicies is refuse.',
             )
             .optional(),
         }),

@@ -293,5 +293,8 @@ test('without an agent the command says where to run it', async () => {
   assert.equal(existsSync(missing), false)
   const { code, stderr } = await runCommand(['bpf', 'egress', 'list'], { SALLYPORT_SOCKET: missing })
   assert.equal(code, 1)
-  assert.match(stderr, /no agent runs here .*kubectl -n kube-system exec/)
+  assert.match(
+    stderr,
+    /no agent runs here .*--field-selector spec\.nodeName=NODE\. Then: kubectl -n kube-system exec/,
+  )
 })

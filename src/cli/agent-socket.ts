@@ -45,7 +45,7 @@ export async function* followAgent<T>(path: string, isEndless = true): AsyncGene
 async function open(path: string, body?: unknown): Promise<IncomingMessage> {
   if (!hasAgent())
     throw new UserError(
-      `no agent runs here (${socketPath} does not exist): run this command in an agent's pod, for example kubectl -n kube-system exec -ti ds/sallyport -- sallyport …`,
+      `no agent runs here (${socketPath} does not exist): run this command in the pod of a node's agent. To find the pod of NODE: kubectl -n kube-system get pods -l k8s-app=sallyport --field-selector spec.nodeName=NODE. Then: kubectl -n kube-system exec -ti POD -- sallyport …`,
     )
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
     const method = body === undefined ? 'GET' : 'POST'

@@ -20,9 +20,10 @@ const examples = (name: string): string => {
     [`${name} upgrade`, 'upgrade to the version of this command'],
     [`${name} explain pod/web-0 --to 192.0.2.7:443`, 'tell what becomes of a packet, and why'],
     [`${name} who 192.0.2.42:40123`, 'show which pod is behind a port of an egress IP'],
+    ['kubectl -n kube-system get pods -l k8s-app=sallyport -o wide', 'find the pod of the agent of a node'],
     [
-      'kubectl -n kube-system exec ds/sallyport -- sallyport egress list',
-      'show which pods of a node use which egress IP',
+      'kubectl -n kube-system exec POD -- sallyport egress list',
+      'in that pod: show which pods of the node use which egress IP',
     ],
     ['sallyport lab demo', 'try all of it on this machine, from a checkout of the sources'],
   ] as const

@@ -23,10 +23,10 @@ Joining a cluster:
 
   The lab's nodes register in that cluster, and "kubectl" in the lab's shell acts as the kubeconfig's user. The lab
   itself still reaches only its own network. A relay forwards its requests to that one API server. The relay answers
-  exec, attach and logs of pods on the lab's nodes itself. A request without a token of the lab has only the rights
-  that the API server gives to its sender. "lab down" deletes the lab's nodes, and the pods on them, from that
-  cluster. Everything else that you created there stays. Credential plugins (exec) are not supported: use a
-  kubeconfig with a token or a client certificate.`
+  exec, attach and logs of pods on the lab's nodes itself. It sends a request with the rights of the kubeconfig only
+  if the request has a token that the lab issued. It adds no rights to other requests. "lab down" deletes the lab's
+  nodes, and the pods on them, from that cluster. Everything else that you created there stays. Credential plugins
+  (exec) are not supported: use a kubeconfig with a token or a client certificate.`
 
 const examples = `
 Examples:

@@ -44,7 +44,7 @@ const replacedWords: readonly (readonly [pattern: RegExp, instead: string])[] = 
   [/\bway\b[^.]{0,12}\bgoes wrong\b/i, 'fails'],
   [/\bpass(?:es|ed|ing)? (?:\w+ )?by\b/i, 'rules do not apply to packets; packets go through a device'],
   [/(?<!\b(?:in|the) )\bpast\b/i, 'rules do not apply to packets; without the stack'],
-  [/\bpass(?:es|ed|ing)? (?:the|its|their) (?:network )?stack\b/i, 'go through the stack'],
+  [/\bpass(?:es|ed|ing)? (?:(?:the|its|their) (?:network )?stack|netfilter)\b/i, 'go through the stack'],
   [
     /\bset (?:it|them) up\b|\b(?:device|interface)s? [^.]{0,20}\bset up\b/i,
     'bring it up: ip link set dev IFACE up',

@@ -49,7 +49,8 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_NO_FREE_PORT: {
     text: 'No mapping for NAT masquerade',
-    remedy: 'add egress IPs: all ports of this node are in use towards that destination',
+    remedy:
+      'add an egress IP to the policy, and list all of them in its egressGateways or egressGroups: all ports of this node are in use towards that destination',
   },
   DROP_TABLE_FULL: {
     text: 'Table of mappings is full',

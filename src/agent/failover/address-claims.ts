@@ -154,16 +154,18 @@ export function noteClaimed(
   /* The kernel answers a probe for an address that the node has, and the host then does not use it. */
   if (isProbe) return nothing
   if (own.isLingering)
-    return lose('another host uses the egress IP, which no policy uses any more; its last connections end')
+    return lose(
+      'another host uses the egress IP, which only lingers here; this node removes it, and its connections break',
+    )
   const sinceMs = now.ms - (own.defendedAtMs ?? Number.NEGATIVE_INFINITY)
   if (sinceMs < defenceSettlesMs) return nothing
   if (sinceMs < defenceHoldsMs)
-    return lose('another host uses the egress IP after it was defended; this node gives it up')
+    return lose('another host still uses the egress IP after this node announced it; this node gives it up')
   return {
     state: withClaim(state, address, { ...own, defendedAtMs: now.ms }),
     effects: [
       { kind: 'defend', address, link: own.link },
-      warning(address, conflict, 'another host uses the egress IP; this node defends it once'),
+      warning(address, conflict, 'another host uses the egress IP; this node announces it once'),
     ],
   }
 }

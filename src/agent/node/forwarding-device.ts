@@ -49,7 +49,7 @@ function ensureForwardingDevice(netlink: Netlink, machine: Machine, { mac, mtu }
   machine.writeSysctl(
     `${knobs}/rp_filter`,
     '2',
-    'the stack forwards packets of egress IPs, to which its routes name another device',
+    'the stack forwards packets of egress IPs, although its routes to them use another device',
   )
   return device.index
 }

@@ -114,7 +114,7 @@ export class ChainedConfiguration {
     if (replace(configurationDirectory, ownFiles.chained, chained, 0o644))
       this.#log.info({ network: name, file: ownFiles.chained }, 'chained the CNI plugin')
     return name < ownFiles.chained
-      ? `Network configuration ${name} sorts before ${ownFiles.chained}, so pods start without egress policies. Rename it so that it sorts after.`
+      ? `In ${configurationDirectory}, ${name} comes before ${ownFiles.chained} in alphabetical order, so the container runtime uses ${name}, and pods start without egress policies. Rename ${name} so that it comes after ${ownFiles.chained}.`
       : undefined
   }
 }

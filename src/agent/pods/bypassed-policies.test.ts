@@ -25,9 +25,15 @@ test('chains that only forward and masquerade are not reported', () => {
   )
 })
 
-test('where NetworkPolicies are enforced or refused, what is left are other kinds', () => {
+test('where NetworkPolicies are enforced or refused, only other kinds do not apply, and the remedy is to write NetworkPolicies', () => {
   const chains = [{ table: 'filter', name: 'cali-FORWARD' }]
-  assert.match(describeBypass(chains, 'bypass')[0] ?? '', /Egress rules of NetworkPolicies do not apply/)
+  assert.match(
+    describeBypass(chains, 'bypass')[0] ?? '',
+    /Egress rules of NetworkPolicies do not apply .* set cni\.networkPolicies=enforce\./i,
+  )
   for (const mode of ['enforce', 'refuse'] as const)
-    assert.match(describeBypass(chains, mode)[0] ?? '', /of other kinds than NetworkPolicy do not apply/)
+    assert.match(
+      describeBypass(chains, mode)[0] ?? '',
+      /of other kinds than NetworkPolicy do not apply .* Write these rules as NetworkPolicies/,
+    )
 })

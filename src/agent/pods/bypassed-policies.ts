@@ -16,10 +16,14 @@ const enforcers: readonly (readonly [name: string, pattern: RegExp])[] = [
  */
 export function describeBypass(chains: readonly Chain[], mode: NetworkPolicyMode): readonly string[] {
   const kinds = mode === 'bypass' ? 'NetworkPolicies' : 'policies of other kinds than NetworkPolicy'
+  const remedy =
+    mode === 'bypass'
+      ? 'To enforce them, set cni.networkPolicies=enforce.'
+      : 'Write these rules as NetworkPolicies of Kubernetes.'
   return enforcers
     .filter(([, pattern]) => chains.some(({ table, name }) => pattern.test(name) || pattern.test(table)))
     .map(
       ([name]) =>
-        `${name} enforces policies in netfilter, but packets to an egress gateway do not pass netfilter. Egress rules of ${kinds} do not apply to the destinations of egress policies.`,
+        `${name} enforces policies in netfilter, but packets to an egress gateway do not go through netfilter. So egress rules of ${kinds} do not apply to traffic that an egress policy selects. ${remedy}`,
     )
 }

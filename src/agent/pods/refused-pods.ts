@@ -25,6 +25,6 @@ function describeAlike({ networkPolicies, policies, problems }: Refusal, pods: r
   const subject = pods.length === 1 ? `pod ${named}` : `pods ${named}`
   const restricted = `NetworkPolicy ${networkPolicies.join(', ')} restricts the egress of ${subject}.`
   if (problems.length > 0)
-    return `${restricted} Sallyport cannot evaluate part of it, and that part allows nothing: ${problems.slice(0, maxProblemsNamed).join('; ')}. Correct the NetworkPolicy.`
+    return `${restricted} Sallyport cannot evaluate part of it, and that part allows nothing: ${problems.slice(0, maxProblemsNamed).join('. ')}.`
   return `${restricted} With cni.networkPolicies=refuse, Sallyport drops all traffic of such pods that an egress policy selects. To let out what the NetworkPolicy allows, set cni.networkPolicies=enforce. Otherwise exclude the pods from the NetworkPolicy or from ${policies.join(', ')}.`
 }

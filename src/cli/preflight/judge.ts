@@ -198,7 +198,7 @@ function judgePods({ nodes, pods }: ClusterFacts, { stackCIDRs }: PlannedInstall
     {
       level: 'problem',
       what: `pod ${stray.name} has an address (${stray.ips.join(', ')}) outside the nodes' spec.podCIDRs and outside stackCIDRs, so an egress policy could capture traffic to it`,
-      remedy: 'add the prefixes of all pods to the range of Services: --set stackCIDRs={…}',
+      remedy: 'set stackCIDRs to the range of Services and the prefixes of all pods: --set stackCIDRs={…}',
     },
   ]
 }

@@ -1,8 +1,8 @@
-import type { Address } from '../../net/address.ts'
+import { type Address, familyOf } from '../../net/address.ts'
 import type { Served } from '../pools/pool-decisions.ts'
 import type { TimelessCondition } from '../status/conditions.ts'
 import type { Problem } from '../status/policy-conditions/gateway-problems.ts'
-import { tunnelAddressOf } from './gateways.ts'
+import { type Gateway, tunnelAddressOf } from './gateways.ts'
 
 /** For each egress IP the gateways that may answer for it, by tunnel address, the owner first. */
 export type Orders = ReadonlyMap<Address, readonly Address[]>
@@ -25,7 +25,7 @@ const secondGateway =
 function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders): readonly DeadGateway[] {
   if (policy.spread === 'all') return []
   const names = new Map(exits.flat().map(({ node }) => [tunnelAddressOf(node), node.name]))
-  return exits.flatMap(([gateway]) => {
+  return exits.flatMap(([gateway, ...standby]) => {
     if (gateway === undefined || !unhealthy.has(gateway.node.name)) return []
     const bySuccessor = Map.groupBy(Object.values(gateway.egressIps), (address) =>
       (orders().get(address) ?? [])
@@ -38,7 +38,7 @@ function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders
         successor === undefined && !addresses.some((each) => gateway.node.internalIPs.includes(each))
       const who =
         successor === undefined
-          ? `No other gateway can answer for egress IP ${those}, so its connections wait.`
+          ? `No other gateway can answer for egress IP ${those}. ${whatHappens(addresses, standby, unhealthy)}`
           : `Node ${successor} answers for egress IP ${those}.`
       return {
         message: `Gateway ${gateway.node.name} is not healthy. ${who} ${gatewayChecks(gateway.node.name)}${canHaveSuccessor ? secondGateway : ''}`,
@@ -46,6 +46,23 @@ function deadGateways({ policy, exits, unhealthy }: Served, orders: () => Orders
       }
     })
   })
+}
+
+/** To connections of an egress IP for which no gateway answers. */
+function whatHappens(
+  addresses: readonly Address[],
+  standby: readonly Gateway[],
+  unhealthy: Served['unhealthy'],
+): string {
+  const isServed = addresses.every((address) =>
+    standby.some(({ node, egressIps }) => {
+      const own = egressIps[familyOf(address)]
+      return own !== undefined && own !== address && !unhealthy.has(node.name)
+    }),
+  )
+  return isServed
+    ? 'Open connections wait. New connections use other gateways, with their egress IPs.'
+    : 'Open connections wait, and so do new ones.'
 }
 
 /** If a successor answers for the address, nothing is lost, and the status still reports the unhealthy gateway. */

@@ -42,48 +42,48 @@ describe('a NetworkPolicy that cannot be evaluated', () => {
     {
       name: 'names a port',
       egress: [{ ports: [{ port: 'https' }] }],
-      says: 'default/n: spec.egress[0].ports[0]: the named port "https" is a port of no destination outside the cluster; write its number',
+      says: 'default/n: spec.egress[0].ports[0]: the named port "https" is a port of no destination outside the cluster; write its number. Correct the NetworkPolicy',
     },
     {
       name: 'has a prefix that is none',
       egress: [{ to: [{ ipBlock: { cidr: '172.18.0.0' } }] }],
-      says: 'default/n: spec.egress[0].to[0]: ipBlock.cidr "172.18.0.0" is no prefix',
+      says: 'default/n: spec.egress[0].to[0]: ipBlock.cidr "172.18.0.0" is no prefix. Correct the NetworkPolicy',
     },
     {
       name: 'has an exception that is no prefix',
       egress: [{ to: [{ ipBlock: { cidr: everywhere, except: ['x'] } }] }],
-      says: 'default/n: spec.egress[0].to[0]: ipBlock.except "x" is no prefix',
+      says: 'default/n: spec.egress[0].to[0]: ipBlock.except "x" is no prefix. Correct the NetworkPolicy',
     },
     {
       name: 'has a peer of two kinds',
       egress: [{ to: [{ ipBlock: { cidr: everywhere }, podSelector: {} }] }],
-      says: 'default/n: spec.egress[0].to[0]: the peer has an ipBlock and a selector',
+      says: 'default/n: spec.egress[0].to[0]: the peer has an ipBlock and a selector. Correct the NetworkPolicy',
     },
     {
       name: 'has a range of ports that ends before it begins',
       egress: [{ ports: [{ port: 443, endPort: 80 }] }],
-      says: 'default/n: spec.egress[0].ports[0]: 443 to 80 is no range of ports',
+      says: 'default/n: spec.egress[0].ports[0]: 443 to 80 is no range of ports. Correct the NetworkPolicy',
     },
     {
       name: 'has an end of a range alone',
       egress: [{ ports: [{ endPort: 500 }] }],
-      says: 'default/n: spec.egress[0].ports[0]: endPort 500 has no port before it',
+      says: 'default/n: spec.egress[0].ports[0]: endPort 500 has no port before it. Correct the NetworkPolicy',
     },
     {
       name: 'has an unknown protocol',
       egress: [{ ports: [{ protocol: 'constructor', port: 443 }] }],
-      says: 'default/n: spec.egress[0].ports[0]: the protocol "constructor" is unknown',
+      says: 'default/n: spec.egress[0].ports[0]: the protocol "constructor" is unknown. Correct the NetworkPolicy',
     },
     {
       name: 'has an unknown selector, although it allows everything',
       egress: [{}],
       podSelector: { matchExpressions: [{ key: 'org', operator: 'Near' as 'In' }] },
-      says: 'default/n: spec.podSelector: the requirement on org has the unknown operator Near, so it may select any pod of the namespace',
+      says: 'default/n: spec.podSelector: the requirement on org has the unknown operator Near, so it may select any pod of the namespace. Correct the NetworkPolicy',
     },
     {
       name: 'allows more ranges of ports than fit',
       egress: [{ ports: Array.from({ length: 33 }, (_, index) => ({ port: 443 + 2 * index })) }],
-      says: 'more than 32 ranges of ports are allowed for 0.0.0.0/0, so none of them is',
+      says: 'NetworkPolicies allow more than 32 ranges of ports for 0.0.0.0/0, so Sallyport allows none of them. Use fewer ranges',
     },
   ]
   for (const { name, egress = [], podSelector = {}, says } of cases)
@@ -123,7 +123,8 @@ describe('NetworkPolicies that have no room in the tables', () => {
       ...denyAll,
       egress: [{ to: blocks(count), ports: ports.map((port) => ({ port })) }],
     })
-  const says = 'The NetworkPolicies of this node together have too many prefixes or lists of ports'
+  const says =
+    'the NetworkPolicies of this node together have too many prefixes or lists of ports. Use fewer or larger prefixes, or move pods to other nodes'
 
   test('allow nothing and are reported; others stay in force', () => {
     const sets = new NetworkSets({ rules: 8, portLists: 1 })

@@ -19,12 +19,13 @@ type NetworkRules = ReadonlyMap<Prefix, NetworkRule>
 interface NetworkSet {
   /** 0n: nothing is restricted. */
   readonly id: bigint
-  /** Why some of what the NetworkPolicies may allow is not allowed. */
+  /** Why some of what the NetworkPolicies may allow is not allowed, and what to do. Sentences without the last full stop. */
   readonly problems: readonly string[]
 }
 
 const unrestricted: NetworkSet = { id: 0n, problems: [] }
-const tooManyRules = 'The NetworkPolicies of this node together have too many prefixes or lists of ports'
+const tooManyRules =
+  'the NetworkPolicies of this node together have too many prefixes or lists of ports. Use fewer or larger prefixes, or move pods to other nodes'
 
 /**
  * The rules of NetworkPolicies for the pods of a node. Pods that the same NetworkPolicies restrict share a set, and its id
@@ -60,11 +61,11 @@ export class NetworkSets {
     const crowded = [...allowed].filter(([, ports]) => isTooLong(ports))
     const problems = [
       ...restrictions.flatMap((each) =>
-        each.problems.map((problem) => `${nameOfRestriction(each)}: ${problem}`),
+        each.problems.map((problem) => `${nameOfRestriction(each)}: ${problem}. Correct the NetworkPolicy`),
       ),
       ...crowded.map(
         ([prefix]) =>
-          `more than ${maxPortRanges} ranges of ports are allowed for ${prefix}, so none of them is`,
+          `NetworkPolicies allow more than ${maxPortRanges} ranges of ports for ${prefix}, so Sallyport allows none of them. Use fewer ranges`,
       ),
     ]
     const fitting = new Map(

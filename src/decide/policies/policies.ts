@@ -4,7 +4,7 @@ import type { LabelSelector } from '../../api/label-selector.ts'
 import type { ObjectMeta } from '../../api/metadata.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
-import { canBeEgressIp, canBePool } from '../gateways/usable-addresses.ts'
+import { unusableKind, unusablePart } from '../gateways/usable-addresses.ts'
 import { contentId } from '../ids.ts'
 import { oncePerObject } from '../once-per-object.ts'
 import type { Grants } from '../pools/egress-pool.ts'
@@ -90,9 +90,9 @@ const readIsovalent = oncePerObject((object: IsovalentEgressGatewayPolicy): Poli
   const groups = Array.isArray(egressGroups) ? egressGroups : []
   if (groups.length === 0) problems.push("egressGroups can't be empty")
   const egressPool = readPrefixes(egressCIDRs, 'egress', problems).filter((prefix) => {
-    if (!canBePool(prefix))
-      problems.push(`egressCIDRs has ${prefix}, which contains addresses that no node can have`)
-    return canBePool(prefix)
+    const unusable = unusablePart(prefix)
+    if (unusable !== undefined) problems.push(`egressCIDRs has ${prefix}, but no node can have ${unusable}`)
+    return unusable === undefined
   })
   const hasPool = listOf(egressCIDRs).length > 0
   const statuses = listOf((object.status as Loose | undefined)?.groupStatuses)
@@ -239,5 +239,8 @@ function readAddressChoice(
   if (!hasAddress) return { by: 'defaultRoute' }
   const address = parseAddress(asText(egressIP))
   if (address === undefined) return `failed to parse egress IP ${asText(egressIP)}`
-  return canBeEgressIp(address) ? { by: 'address', address } : `no node can have the egress IP ${address}`
+  const unusable = unusableKind(address)
+  return unusable === undefined
+    ? { by: 'address', address }
+    : `the egress IP is ${address}, but no node can have ${unusable}`
 }

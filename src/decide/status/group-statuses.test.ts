@@ -185,10 +185,10 @@ describe('conditions of pools and zones', () => {
       ],
     },
     {
-      name: 'a zone that localOnly leaves with an unhealthy gateway, which nodes still try',
+      name: 'a zone that localOnly leaves with an unhealthy gateway, which nodes that reach it still use',
       world: { ...spread({ azAffinity: 'localOnly' }), ...dead('worker3') },
       expect: [
-        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly: worker3. Nodes still try these gateways for new connections of pods in that zone. Check these nodes and their agents, add a gateway to the zone, or change azAffinity.',
+        'Ready=False NoGatewayInZone: No gateway in zone east is healthy, and azAffinity is localOnly: worker3. A node in that zone that reaches one of these gateways still uses it for new connections. Check that these Nodes are Ready, that their agents run, and that other nodes reach them at the UDP port of the tunnel. Or add a gateway to the zone, or change azAffinity.',
       ],
     },
     {
@@ -207,7 +207,7 @@ describe('conditions of pools and zones', () => {
       name: 'no healthy gateway',
       world: { ...spread(), ...dead('worker3', 'worker4') },
       expect: [
-        'Ready=False NoHealthyGateway: No gateway is healthy: worker3, worker4. Nodes still try all of them for new connections. Check these nodes and their agents.',
+        'Ready=False NoHealthyGateway: No gateway is healthy: worker3, worker4. A node that reaches one of them still uses it for new connections. Check that these Nodes are Ready, that their agents run, and that other nodes reach them at the UDP port of the tunnel.',
       ],
     },
     {

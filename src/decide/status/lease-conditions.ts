@@ -11,6 +11,10 @@ const fewLeft = 8
 const needMore =
   'Nodes need more ports than this egress IP has. New connections to a destination are dropped when the node has no free port for it.'
 
+/* If egressGateways is not empty, egressGateway does not count. So the egress IP from there has to be in the list, too. */
+const anotherOne =
+  'an egress IP to the policy, and list all of them in egressGateways (CiliumEgressGatewayPolicy) or egressGroups (IsovalentEgressGatewayPolicy).'
+
 interface HeaviestPod {
   /** namespace/name */
   readonly pod: string
@@ -43,7 +47,7 @@ export function exhaustion({
       type,
       status: 'True',
       reason: 'PodHoldsMost',
-      message: `${needMore} Pod ${heaviest.pod} on node ${heaviest.node} has most connections, about ${heaviest.connections}. Let it open fewer, set egressGateway.maxPortsPerPod, or add an egress IP to the policy.`,
+      message: `${needMore} Pod ${heaviest.pod} on node ${heaviest.node} has most connections, about ${heaviest.connections}. Let it open fewer, set egressGateway.maxPortsPerPod, or add ${anotherOne}`,
     }
   if (left === 0)
     return {
@@ -51,16 +55,15 @@ export function exhaustion({
       status: 'True',
       reason: 'NoPortsLeft',
       message: isShort
-        ? `${needMore} Add an egress IP to the policy.`
-        : 'All leasable ports of this egress IP are leased. Add an egress IP to the policy.',
+        ? `${needMore} Add ${anotherOne}`
+        : `All leasable ports of this egress IP are leased. Add ${anotherOne}`,
     }
   if (left * fewLeft < leasable)
     return {
       type,
       status: 'False',
       reason: 'FewPortsLeft',
-      message:
-        'Fewer than one eighth of the leasable ports of this egress IP are free. Add an egress IP to the policy.',
+      message: `Fewer than one eighth of the leasable ports of this egress IP are free. Add ${anotherOne}`,
     }
   return { type, status: 'False', reason: 'PortsLeft', message: 'This egress IP has ports left to lease.' }
 }

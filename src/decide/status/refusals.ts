@@ -92,7 +92,7 @@ function refusedCondition(reports: readonly RefusedPods[]): TimelessCondition {
 }
 
 function unclearCondition(reports: readonly RefusedPods[]): TimelessCondition {
-  const message = `${restricted(reports)} Sallyport cannot evaluate part of it, and that part allows nothing: ${reports[0]?.problem}. Correct the NetworkPolicy.`
+  const message = `${restricted(reports)} Sallyport cannot evaluate part of it, and that part allows nothing: ${reports[0]?.problem}.`
   return { type: 'PodsRefused', status: 'True', reason: 'NetworkPolicyUnclear', message }
 }
 

@@ -244,8 +244,8 @@ describe('a policy’s status', () => {
         nodes: withDead('worker3', 'worker4'),
       },
       expect: [
-        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel. Or label a second node on the same layer-2 network, which then takes the egress IP over.',
-        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel. Or label a second node on the same layer-2 network, which then takes the egress IP over.',
+        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42. Open connections wait, and so do new ones. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel. Or label a second node on the same layer-2 network, which then takes the egress IP over.',
+        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.42. Open connections wait, and so do new ones. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel. Or label a second node on the same layer-2 network, which then takes the egress IP over.',
       ],
     },
     {
@@ -256,8 +256,8 @@ describe('a policy’s status', () => {
         nodes: withDead('worker3'),
       },
       expect: [
-        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
-        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4, so its connections wait. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
+        'Ready=False NoHealthyGateway: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4. Open connections wait. New connections use other gateways, with their egress IPs. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
+        'GatewayUnhealthy=True NobodyAnswers: Gateway worker3 is not healthy. No other gateway can answer for egress IP 172.18.0.4 and fc00::4. Open connections wait. New connections use other gateways, with their egress IPs. Check that Node worker3 is Ready, that its agent runs, and that other nodes reach it at the UDP port of the tunnel.',
       ],
     },
     {
@@ -345,7 +345,7 @@ describe('a policy’s status', () => {
         egressNodes: onOneLink,
       },
       expect: [
-        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is on no gateway (worker3), and 172.18.0.0/16 is a network that they are connected to. No node answers there for the address, so replies do not reach the pods. Add it to an interface of one of them.',
+        'Ready=False EgressIPNotOnNode: Egress IP 172.18.0.99 is in 172.18.0.0/16, a network of the gateways, but none of them has the address: worker3. No node answers for it there, so replies do not reach the pods. Add it to an interface of one of them.',
       ],
     },
     {
@@ -462,14 +462,19 @@ describe('a policy’s status', () => {
             ...each.status,
             refused:
               index === 0
-                ? [{ ...refused('p', 1), problem: 'default/grounded: spec.egress[0].ports[0]: no port' }]
+                ? [
+                    {
+                      ...refused('p', 1),
+                      problem: 'default/grounded: spec.egress[0].ports[0]: no port. Correct it',
+                    },
+                  ]
                 : [],
           },
         })),
       },
       expect: [
         'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
-        'PodsRefused=True NetworkPolicyUnclear: NetworkPolicy default/grounded restricts the egress of pod default/luke. Sallyport cannot evaluate part of it, and that part allows nothing: default/grounded: spec.egress[0].ports[0]: no port. Correct the NetworkPolicy.',
+        'PodsRefused=True NetworkPolicyUnclear: NetworkPolicy default/grounded restricts the egress of pod default/luke. Sallyport cannot evaluate part of it, and that part allows nothing: default/grounded: spec.egress[0].ports[0]: no port. Correct it.',
       ],
     },
     {
@@ -502,7 +507,7 @@ describe('a policy’s status', () => {
     ],
     ['failed to parse egress IP 1.2.3', { egressGateway: { nodeSelector: {}, egressIP: '1.2.3' } }],
     [
-      'no node can have the egress IP 224.0.0.9',
+      'the egress IP is 224.0.0.9, but no node can have multicast addresses \\(224.0.0.0/4\\)',
       { egressGateway: { nodeSelector: {}, egressIP: '224.0.0.9' } },
     ],
     ['failed to parse destination CIDR all', { destinationCIDRs: ['all'] }],
@@ -517,12 +522,18 @@ describe('a policy’s status', () => {
       )
     })
 
-  for (const pool of ['224.0.0.0/28', '127.0.0.8/30', '0.0.0.0/0', '::/64', 'ff02::/120'])
-    test(`says that no gateway can have the addresses of ${pool}`, () =>
-      assert.match(
-        conditions({ isovalentPolicies: [isovalentPolicy('p', { egressCIDRs: [pool] })] })[0] ?? '',
-        /Invalid: egressCIDRs has \S+, which contains addresses that no node can have\. /,
-      ))
+  const pools = [
+    ['224.0.0.0/28', 'multicast addresses (224.0.0.0/4)'],
+    ['127.0.0.8/30', 'loopback addresses (127.0.0.0/8)'],
+    ['0.0.0.0/0', 'addresses of 0.0.0.0/8'],
+    ['::/64', 'the addresses :: and ::1'],
+    ['ff02::/120', 'multicast addresses (ff00::/8)'],
+  ] as const
+  for (const [pool, unusable] of pools)
+    test(`says that no node can have ${unusable}, which are in the pool ${pool}`, () => {
+      const [ready = ''] = conditions({ isovalentPolicies: [isovalentPolicy('p', { egressCIDRs: [pool] })] })
+      assert.ok(ready.includes(`Invalid: egressCIDRs has ${pool}, but no node can have ${unusable}. `), ready)
+    })
 
   const strange = { toString: null }
   for (const spec of [

@@ -86,7 +86,7 @@ export const processSettings = [
     key: 'excluded-ports',
     kind: 'portRanges',
     fallback: '30000-32767',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range.',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768: packets to an excluded port from 32768 on can still go to the node whose floor contains the port.',
   },
   {
     path: 'egressGateway.maxPortsPerPod',
@@ -137,7 +137,7 @@ export const processSettings = [
     fallback: 'enforce',
     earlierFallback: 'refuse',
     choices: ['enforce', 'refuse', 'bypass'],
-    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, Sallyport also drops all traffic that an egress policy selects, if a NetworkPolicy restricts the egress of its pod. With bypass, NetworkPolicies do not restrict this traffic.',
+    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, it does the same. In addition, if a NetworkPolicy restricts the egress of a pod, Sallyport drops all traffic of this pod that an egress policy selects. With bypass, NetworkPolicies do not restrict the traffic that Sallyport carries.',
   },
   {
     path: 'cni.binPath',
@@ -217,14 +217,14 @@ export const processSettings = [
     isPowerOfTwo: true,
     costOfChange:
       'Every node then owns other ports of each egress IP, so all open connections through egress gateways break.',
-    help: 'Number of slots. Each node gets one slot, so use more slots than the cluster will ever have nodes. The floor of a slot is its equal share of the ports from 32768 on, of every egress IP: 64 ports with 512 slots. A node uses its floor without a request. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator. Do not change it after the install.',
+    help: 'Number of equal shares into which Sallyport divides the ports from 32768 on, of every egress IP. Each node gets a number, its slot, and with it one share, its floor: 64 ports with 512 slots. It uses its floor without a request. Use more slots than the cluster will ever have nodes. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator. Do not change it after the install.',
   },
   {
     path: 'stackCIDRs',
     key: 'stack-cidrs',
     kind: 'cidrs',
     fallback: '10.96.0.0/12',
-    help: 'Destinations to which egress policies never apply. Set this to the range of your Services. With a wrong value, selected pods may not reach Services.',
+    help: 'Destinations to which egress policies never apply. Set this to the range of your Services, and add the ranges of pods that are not in spec.podCIDRs of the nodes. If a range is missing, egress policies can capture traffic to these Services and pods, and sallyport preflight says so.',
   },
   {
     path: 'nonMasqueradeCIDRs',

@@ -113,6 +113,10 @@ function poolProblems(gateways: readonly Gateway[]): readonly Problem[] {
     }))
 }
 
+/** What to do about unhealthy gateways that a message has named. */
+const checks =
+  'Check that these Nodes are Ready, that their agents run, and that other nodes reach them at the UDP port of the tunnel.'
+
 /** One healthy gateway is enough for Ready, because several gateways are there to replace each other. */
 export function healthProblems({ policy: { spread }, exits, unhealthy }: Served): readonly Problem[] {
   const names = [...new Set(exits.flat().map(({ node }) => node.name))]
@@ -120,7 +124,7 @@ export function healthProblems({ policy: { spread }, exits, unhealthy }: Served)
   return [
     {
       reason: 'NoHealthyGateway',
-      message: `No gateway is healthy: ${names.join(', ')}. Nodes still try all of them for new connections. Check these nodes and their agents.`,
+      message: `No gateway is healthy: ${names.join(', ')}. A node that reaches one of them still uses it for new connections. ${checks}`,
     },
   ]
 }
@@ -141,5 +145,5 @@ export function zoneProblems({ policy, exits, zones, ineligible, unhealthy }: Se
 function explainZone(zone: string, unhealthy: readonly string[]): string {
   return unhealthy.length === 0
     ? `No gateway is in zone ${zone}, and azAffinity is localOnly. Sallyport drops the traffic that this policy selects from pods in that zone. Add a gateway to the zone, or change azAffinity.`
-    : `No gateway in zone ${zone} is healthy, and azAffinity is localOnly: ${unhealthy.join(', ')}. Nodes still try these gateways for new connections of pods in that zone. Check these nodes and their agents, add a gateway to the zone, or change azAffinity.`
+    : `No gateway in zone ${zone} is healthy, and azAffinity is localOnly: ${unhealthy.join(', ')}. A node in that zone that reaches one of these gateways still uses it for new connections. ${checks} Or add a gateway to the zone, or change azAffinity.`
 }

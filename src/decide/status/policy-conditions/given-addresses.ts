@@ -40,7 +40,7 @@ export function whereaboutsProblems(found: Whereabouts | undefined): readonly Pr
   return [
     {
       reason: 'EgressIPNotOnNode',
-      message: `Egress IP ${address} is on no gateway (${namesOf(gateways)}), and ${link} is a network that they are connected to. No node answers there for the address, so replies do not reach the pods. Add it to an interface of one of them.`,
+      message: `Egress IP ${address} is in ${link}, a network of the gateways, but none of them has the address: ${namesOf(gateways)}. No node answers for it there, so replies do not reach the pods. Add it to an interface of one of them.`,
     },
   ]
 }
