@@ -64,6 +64,23 @@ const networkPolicies = {
   ]),
 }
 
+const links = {
+  links: new Map([
+    [
+      a('172.18.0.4'),
+      {
+        answeredNs: 0n,
+        probeSource: a('172.18.0.42'),
+        ifindex: 9,
+        mtu: 1500,
+        mac: '02:00:00:00:00:04',
+        ownMac: '02:00:00:00:00:03',
+      },
+    ],
+  ]),
+  linkMacs: new Map([['02:00:00:00:00:04', a('172.18.0.4')]]),
+}
+
 function desired(changes: Partial<Desired> = {}): Desired {
   return {
     self: {
@@ -80,20 +97,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
       [a('172.18.0.3'), { slot: 1 }],
       [a('172.18.0.4'), { slot: undefined }],
     ]),
-    links: new Map([
-      [
-        a('172.18.0.4'),
-        {
-          answeredNs: 0n,
-          probeSource: a('172.18.0.42'),
-          ifindex: 9,
-          mtu: 1500,
-          mac: '02:00:00:00:00:04',
-          ownMac: '02:00:00:00:00:03',
-        },
-      ],
-    ]),
-    linkMacs: new Map([['02:00:00:00:00:04', a('172.18.0.4')]]),
+    ...links,
     egressIps: new Map([
       [
         a('172.18.0.42'),

@@ -191,13 +191,11 @@ export class Datapath implements AsyncDisposable {
   present<N extends 'egress_ips' | 'pools'>(name: N): EntryOf<Tables[N]>[] {
     const table: Table<unknown, unknown> = this.tables[name] as never
     const pin = this.#hasTakenOver ? undefined : this.#object.earlierPins.get(name)
-    const entries =
-      pin === undefined
-        ? [...table.entries()]
-        : readEarlier(name, pin, this.btf).map(([key, value]) => [
-            table.key.decode(key),
-            table.value.decode(value),
-          ])
+    const decoded = ([key, value]: readonly [Buffer, Buffer]) => [
+      table.key.decode(key),
+      table.value.decode(value),
+    ]
+    const entries = pin === undefined ? [...table.entries()] : readEarlier(name, pin, this.btf).map(decoded)
     return entries as EntryOf<Tables[N]>[]
   }
 

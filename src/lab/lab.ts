@@ -29,8 +29,8 @@ import { missingForContainerd, missingForLab } from './requirements.ts'
 export interface LabOptions {
   readonly name: string
   readonly nodes?: readonly NodePlan[]
-  /** The CNI plugin that the lab installs. None by default. */
-  readonly cni?: OtherPlugin | undefined
+  /** The CNI plugin that the lab installs, or the one of each node. None by default. */
+  readonly cni?: OtherPlugin | ((node: string) => OtherPlugin) | undefined
   readonly runtime?: RuntimeName
   /** Called before each step, with its name. */
   readonly onProgress?: (step: string) => void
@@ -82,10 +82,12 @@ export async function startLab(options: LabOptions): Promise<LabState> {
 }
 
 /** Throws with everything that is missing, or if there is such a lab already. */
-function requirePossible({ name, cni, runtime }: LabOptions): void {
+function requirePossible(options: LabOptions): void {
+  const { name, nodes = walkthroughNodes, runtime } = options
+  const plugins = new Set(nodes.map((node) => pluginOf(options, node)))
   const missing = [
     ...missingForLab(),
-    ...(cni === undefined ? [] : missingForPlugin(cni)),
+    ...[...plugins].flatMap((plugin) => (plugin === undefined ? [] : missingForPlugin(plugin))),
     ...(runtime === 'containerd' ? missingForContainerd() : []),
   ]
   if (missing.length > 0) throw new Error(missing.join('; '))
@@ -93,6 +95,10 @@ function requirePossible({ name, cni, runtime }: LabOptions): void {
   if (present?.isComplete === false) throw new Error(unfinishedLab(present))
   if (present !== undefined)
     throw new Error(`a lab named ${name} already exists: remove it with "${labVerb('down', name)}"`)
+}
+
+function pluginOf({ cni }: LabOptions, { name }: NodePlan): OtherPlugin | undefined {
+  return typeof cni === 'function' ? cni(name) : cni
 }
 
 function begin(options: LabOptions, plans: readonly NodePlan[], joined: Pick<LabState, 'joined'>): Starting {
@@ -154,7 +160,7 @@ async function startNode(
   images: ReturnType<typeof prepareImageStore> | undefined,
 ): Promise<void> {
   const { name, cgroup, runtime } = lab.state
-  const { cni } = lab.options
+  const plugin = pluginOf(lab.options, plan)
   const directory = join(labPaths(name).directory, 'nodes', plan.name)
   const hasCgroups = images !== undefined
   if (images !== undefined) fillContainerdFolder(directory, images)
@@ -165,7 +171,7 @@ async function startNode(
   })
   lab.keep({ nodes: [...lab.state.nodes, { ...plan, machine }] })
   connectToBridge(host, machine, plan.lastOctet)
-  if (cni !== undefined) setUpOtherNetwork(machine, plan, lab.plans, cni, runtime)
+  if (plugin !== undefined) setUpOtherNetwork(machine, plan, lab.plans, plugin, runtime)
 }
 
 async function startDaemons(lab: Starting): Promise<void> {

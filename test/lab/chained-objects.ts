@@ -1,23 +1,35 @@
+import { version } from '../../src/api/version.ts'
+import { runtime } from './lab-under-test.ts'
+
 /* Objects of the tests of chained mode, each as the command that creates it. */
 
-/** Of the alliance, to wherever it goes. */
-export const policy = `kubectl apply -f - <<'END'
+export const pod = (name: string, org: string, node: string, image = 'docker.io/tgraf/netperf') =>
+  `kubectl run ${name} --labels org=${org} --image ${image} --overrides '{"spec":{"nodeName":"${node}"}}'`
+
+/** A pod that says whom it sees. The lab has no container image of its outpost, and the product's has Node.js. */
+export const server = (name: string, node: string): string =>
+  runtime === 'processes'
+    ? pod(name, 'empire', node, 'quay.io/isovalent-dev/egressgw-whatismyip')
+    : `${pod(name, 'empire', node, `docker.io/library/sallyport:${version}`)} --command -- /opt/sallyport/node_modules/.bin/node -e 'require("http").createServer((request, answer) => answer.end("source IP (" + request.socket.remoteAddress + ")")).listen(8000, "0.0.0.0")'`
+
+/** Of one alliance, to wherever it goes. */
+export const policyOf = (name: string): string => `kubectl apply -f - <<'END'
 apiVersion: cilium.io/v2
 kind: CiliumEgressGatewayPolicy
-metadata: {name: outpost}
+metadata: {name: ${name}}
 spec:
-  selectors: [{podSelector: {matchLabels: {org: alliance}}}]
+  selectors: [{podSelector: {matchLabels: {org: alliance-${name}}}}]
   destinationCIDRs: [0.0.0.0/0]
   egressGateway: {nodeSelector: {matchLabels: {egress-gw: "true"}}, interface: net0}
 END`
 
-/** Default-deny with one partner: a port of the outpost. */
-export const allowOnly = (port: number | string): string => `kubectl apply -f - <<'END'
+/** Default-deny for one crew with one partner: a port of the outpost. */
+export const allowOnly = (crew: string, port: number | string): string => `kubectl apply -f - <<'END'
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {name: grounded}
+metadata: {name: ${crew}}
 spec:
-  podSelector: {matchLabels: {crew: grounded}}
+  podSelector: {matchLabels: {crew: ${crew}}}
   policyTypes: [Egress]
   egress: [{to: [{ipBlock: {cidr: 172.18.0.7/32}}], ports: [{port: ${port}}]}]
 END`
