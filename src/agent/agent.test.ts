@@ -23,6 +23,7 @@ function newAgent(): Agent {
   const datapath = {
     tables: new Proxy({}, { get: () => nothing }),
     counts: () => [],
+    present: () => [],
   } as unknown as Datapath
   const client = {
     resource: () => ({ list: async () => ({ metadata: {}, items: [] }), name: { plural: 'things' } }),
