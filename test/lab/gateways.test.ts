@@ -136,7 +136,9 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
 
     async function release(address: string): Promise<void> {
       const name = address.replaceAll('.', '-')
-      await run(`kubectl wait --for=condition=Lingering egressaddress/${name} --timeout=60s`)
+      /* The operator makes the object when the first agent reports connections. Before, kubectl does not wait. */
+      const wait = `kubectl wait --for=condition=Lingering egressaddress/${name} --timeout=5s 2>&1 || true`
+      await eventually(`${address} lingers`, async () => (await run(wait)).includes('condition met'))
       assert.match(
         await run(`sallyport egress release ${address}`),
         new RegExp(`^Egress IP ${address} is released\\.`),

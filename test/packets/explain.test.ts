@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { Asking } from '../../src/agent/api/explain/asking.ts'
 import { DryRuns } from '../../src/agent/api/explain/dry-runs.ts'
 import { type ExplainParts, explainFlow } from '../../src/agent/api/explain/explain-flow.ts'
-import type { Explanation } from '../../src/agent/api/explain/explanation.ts'
+import type { ExplainRequest, Explanation } from '../../src/agent/api/explain/explanation.ts'
 import { startOfFailover } from '../../src/agent/failover/state.ts'
 import { planDatapath } from '../../src/agent/plan.ts'
 import type { Snapshot } from '../../src/agent/snapshot.ts'
@@ -57,8 +57,21 @@ const request = fc.record({
 const everywhere = { selectors: [{ podSelector: {} }], destinationCIDRs: ['0.0.0.0/0', '::/0'] }
 const onlyWorker = { matchLabels: { 'kubernetes.io/hostname': 'worker' } }
 
+/** Among random worlds, few policies have a gateway with an egress IP: in this one they do. */
+const workingWorld = world()
+const working: World = {
+  ...workingWorld,
+  pods: workingWorld.pods.map((each, index) => ({ ...each, name: `p${index}` })),
+  isovalentPolicies: [
+    isovalentPolicy('works', {
+      ...everywhere,
+      egressGroups: [{ nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0' }],
+    }),
+  ],
+}
+
 const situation = fc.record({
-  world: anyWorld,
+  world: fc.oneof({ weight: 4, arbitrary: anyWorld }, { weight: 1, arbitrary: fc.constant(working) }),
   restrictions: fc.oneof(
     { weight: 3, arbitrary: fc.constant(undefined) },
     { weight: 1, arbitrary: networkPolicies },
@@ -220,7 +233,7 @@ for (const isChained of [false, true])
           const parts = await arrange(given)
           for (const each of given.requests) {
             const asked = { ...each, namespace: 'default' }
-            if (parts.world.pods.every(({ name }) => name !== each.pod)) continue
+            if (!canSend(parts.world, each)) continue
             fillPools(node, parts.tables, asked, given.full)
             const before = everything(node)
             const said = await explainFlow(parts, asked)
@@ -238,6 +251,13 @@ for (const isChained of [false, true])
         assert.ok((seen.get(kind) ?? 0) > 0, `the situations are too tame: ${JSON.stringify([...seen])}`)
     })
   })
+
+/** The world has the pod, and the pod an address of the destination's family. */
+function canSend({ pods }: World, { pod, to }: Pick<ExplainRequest, 'pod' | 'to'>): boolean {
+  return pods.some(
+    ({ name, ips }) => name === pod && ips.some((each) => each.includes(':') === to.includes(':')),
+  )
+}
 
 function check(
   said: Explanation,

@@ -127,7 +127,7 @@ const said: Explanation = {
   rules: [{ kind: 'CiliumEgressGatewayPolicy', name: 'outpost', prefix: '172.18.0.0/16' as Explanation['rules'][number]['prefix'], isExcluded: false }],
   networkPolicies: { mode: 'enforce', restrictedBy: [], problems: [] },
   gateways: [{ node: 'kind-worker3', tunnelAddress: address('172.18.0.4'), egressIps: [address('172.18.0.42')], role: 'active', isReachable: true, problems: [] }],
-  egressIps: [{ address: address('172.18.0.42'), order: ['kind-worker3'], holder: 'kind-worker3', ports: { owned: 64, inUse: 1 }, podFlows: 1 }],
+  egressIps: [{ address: address('172.18.0.42'), order: ['kind-worker3'], holder: 'kind-worker3', ports: { owned: 64, inUse: 1, reclaimable: 0 }, podFlows: 1 }],
   decision: { verdicts: ['SENT_TO_HOLDER'], egressIps: [address('172.18.0.42')] },
   program: { verdict: 'SENT_TO_HOLDER', egressIp: address('172.18.0.42'), egressPort: 32863, holder: 'kind-worker3' },
   agrees: true,

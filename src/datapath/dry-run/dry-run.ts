@@ -34,6 +34,9 @@ const ownSizes: Readonly<Record<string, number>> = {
   pressures: 1 << 12,
 }
 
+/** No flow that had a packet within this time has expired: dns_answered_ns of bpf/config.h is the shortest timer. */
+const idleNs = 5_000_000_000n
+
 /** What became of a packet. */
 export interface DryOutcome extends Pick<SimulatedRun, 'verdict' | 'departure'> {
   /** The device by which the packet would have left. */
@@ -107,7 +110,7 @@ export class DryRun implements Disposable {
   ): Promise<Taken> {
     const { ports: present, mappings, pod_flows } = this.#datapath.tables
     const [own, ownMappings] = [this.#loaded.map('ports'), this.#loaded.map('mappings')]
-    const taken: Taken = { ports: new Set(), flows: pod_flows.get(pod) ?? 0 }
+    const taken: Taken = { ports: new Set(), reclaimable: new Set(), flows: pod_flows.get(pod) ?? 0 }
     new Table(this.#loaded.map('pod_flows'), pod_flows.key, pod_flows.value).set(pod, taken.flows)
     let looked = 0
     for (const port of ports) {
@@ -120,8 +123,19 @@ export class DryRun implements Disposable {
       put(own, key, flow)
       const mapping = lookup(mappings.raw, flow)
       if (mapping !== undefined) put(ownMappings, flow, mapping)
+      if (mapping === undefined || this.#mayBeOver(flow, mapping)) taken.reclaimable.add(port.source_port)
     }
     return taken
+  }
+
+  /** Closed, idle, or of a pod that is gone: is_reclaimable of bpf/mapping.h says yes only to some of these. */
+  #mayBeOver(flow: Buffer, bytes: Buffer): boolean {
+    const { mappings, pods } = this.#datapath.tables
+    const pod = pods.get(mappings.key.decode(flow).source)
+    const { closed_ns, created_ns, last_outward_ns, last_inward_ns } = mappings.value.decode(bytes)
+    const lastNs = last_outward_ns > last_inward_ns ? last_outward_ns : last_inward_ns
+    const isIdle = process.hrtime.bigint() - lastNs > idleNs
+    return closed_ns > 0n || isIdle || pod === undefined || created_ns < pod.sinceNs
   }
 
   /** Forgets the flows of earlier runs. */
@@ -174,6 +188,8 @@ const perTurn = 1024
 interface Taken {
   /** The ports in use. */
   readonly ports: Set<number>
+  /** Those of them whose flows may be over, so that another flow may get the port. The program decides. */
+  readonly reclaimable: Set<number>
   /** Flows that the pod has of the egress IP. */
   readonly flows: number
 }

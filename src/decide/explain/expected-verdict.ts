@@ -26,6 +26,8 @@ export interface PortUse {
   /** Ports that this node may use for the flow, towards its destination. */
   readonly owned: number
   readonly inUse: number
+  /** Of those in use: their flows may be over, and then the flow may get the port. */
+  readonly reclaimable: number
 }
 
 /** What the tables do not say. */
@@ -239,9 +241,9 @@ function byEgressIp(tables: Tables, egressIp: Address, flow: OpeningFlow, facts:
 
 /** A flow tries a few random ports. If more than a quarter are in use, it may find none of those that are free. */
 function withPort(address: Address, purpose: Pool['purpose'], facts: NodeFacts, way: Ending): Ending {
-  const { owned, inUse } = facts.portsOf(address, purpose)
+  const { owned, inUse, reclaimable } = facts.portsOf(address, purpose)
   const found: Ending = { ...way, egressIps: new Set([address]) }
-  if (inUse >= owned) return end('DROP_NO_FREE_PORT')
+  if (inUse - reclaimable >= owned) return end('DROP_NO_FREE_PORT')
   return inUse * 4 > owned ? united([found, end('DROP_NO_FREE_PORT')]) : found
 }
 

@@ -200,12 +200,12 @@ function egressIpStories(
   return candidates(parts, expected.rule, question.source).addresses.map((address) => {
     const order = facts.orderOf(address)
     const holder = holderOfAddress(order, tables.self.tunnelAddress, facts)
-    const { owned = 0, inUse = 0, podFlows = 0 } = uses.get(address) ?? {}
+    const { owned = 0, inUse = 0, reclaimable = 0, podFlows = 0 } = uses.get(address) ?? {}
     return {
       address,
       order: order.map(nameOf),
       ...(holder === undefined ? {} : { holder: nameOf(holder) }),
-      ports: { owned, inUse },
+      ports: { owned, inUse, reclaimable },
       podFlows,
     }
   })

@@ -51,6 +51,7 @@ export async function takeAddresses(
     uses.set(address, {
       owned: blocks.length * portsPerBlock * (taken.flows < fewFlows ? 1 : 1 - 1 / (keptPort + 1)),
       inUse: [...taken.ports].filter(isUsable).length,
+      reclaimable: [...taken.reclaimable].filter(isUsable).length,
       podFlows: taken.flows,
     })
   }
@@ -82,7 +83,7 @@ export function nodeFacts(of: Gathered): NodeFacts {
   return {
     ...{ isChained, servicesByStack, forwardsByStack, tunnelPort, sharesAddress, podAddresses, reachability },
     orderOf: (egressIp) => orders.get(egressIp)?.order ?? [],
-    portsOf: (address) => uses.get(address) ?? { owned: 0, inUse: 0 },
+    portsOf: (address) => uses.get(address) ?? { owned: 0, inUse: 0, reclaimable: 0 },
     isAtLimit: (egressIp) => maxPortsPerPod > 0 && (uses.get(egressIp)?.podFlows ?? 0) >= maxPortsPerPod,
     hasRoute: (source) => route(source) !== undefined,
   }
