@@ -37,10 +37,11 @@ export function prepareImageStore(): string {
   const store = join(parent, digest.digest('hex').slice(0, 16))
   if (existsSync(store)) return store
   mkdirSync(parent, { recursive: true })
-  for (const old of readdirSync(parent)) rmSync(join(parent, old), { recursive: true, force: true })
+  for (const old of leftovers(readdirSync(parent), isRunning))
+    rmSync(join(parent, old), { recursive: true, force: true })
   const unfinished = `${store}.unfinished-${process.pid}`
   mkdirSync(unfinished)
-  const configuration = join(parent, 'import.toml')
+  const configuration = join(unfinished, 'import.toml')
   writeFileSync(configuration, containerdConfiguration(unfinished))
   const namespaces = [
     '--net',
@@ -52,9 +53,20 @@ export function prepareImageStore(): string {
     '--mount-proc',
   ]
   run('unshare', [...namespaces, '--', 'sh', '-ec', importing, 'import', configuration, ...archives])
-  renameSync(unfinished, store)
+  if (existsSync(store)) rmSync(unfinished, { recursive: true, force: true })
+  else renameSync(unfinished, store)
   return store
 }
+
+/** Of the folder's entries those that nobody uses. Another lab that starts at the same time may be making its store. */
+export function leftovers(entries: readonly string[], isAlive: (pid: number) => boolean): readonly string[] {
+  return entries.filter((entry) => {
+    const [, pid] = /\.unfinished-(\d+)$/.exec(entry) ?? []
+    return pid === undefined || !isAlive(Number(pid))
+  })
+}
+
+const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`)
 
 /** What is wrong is in what it prints, which is shown if it fails. */
 const importing = `mount -t tmpfs tmpfs /run
