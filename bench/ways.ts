@@ -97,7 +97,7 @@ async function setUpCluster(way: 'sallyport' | 'stack' | 'link', name: string, s
 /** The same topology, made only from parts of the kernel. */
 async function setUpPlain(
   name: 'classic' | 'hop' | 'direct',
-  configure: (nodes: { source: Machine; gateway: Machine }) => void,
+  configure: (machines: { source: Machine; gateway: Machine; outpost: Machine }) => void,
 ): Promise<Way> {
   const cgroup = join(findCgroupRoot(), `sallyport-bench-${name}`)
   await removeCgroup(cgroup)
@@ -117,7 +117,7 @@ async function setUpPlain(
   connectToBridge(host, gateway, octets.gateway)
   connectToBridge(host, outpost, octets.outpost)
   wirePod(source, pod)
-  configure({ source, gateway })
+  configure({ source, gateway, outpost })
   const serve = enterCommand(
     outpost.init.pid,
     ['net', 'mount', 'uts', 'pid'],
@@ -223,9 +223,12 @@ E`,
   })
 }
 
-/** A gateway without a tunnel: the pod's node translates, and the gateway is its next hop and answers for the egress IP. */
+/**
+ * A gateway without a tunnel: the pod's node translates, and the gateway is its next hop. The kernel answers ARP for an address only if its
+ * route leaves by another device, so the outpost knows the gateway's MAC from the start.
+ */
 export function setUpHop(): Promise<Way> {
-  return setUpPlain('hop', ({ source, gateway }) => {
+  return setUpPlain('hop', ({ source, gateway, outpost }) => {
     shell(
       source,
       `echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter; echo 0 >/proc/sys/net/ipv4/conf/eth0/rp_filter
@@ -242,7 +245,9 @@ E`,
       gateway,
       `echo 1 >/proc/sys/net/ipv4/ip_forward
 for f in all eth0; do echo 0 >/proc/sys/net/ipv4/conf/$f/rp_filter; echo 0 >/proc/sys/net/ipv4/conf/$f/send_redirects; done
-ip neigh add proxy ${egressIp} dev eth0; ip route add ${egressIp}/32 via 172.18.0.${octets.source} dev eth0`,
+ip route add ${egressIp}/32 via 172.18.0.${octets.source} dev eth0`,
     )
+    const mac = shell(gateway, 'cat /sys/class/net/eth0/address').trim()
+    shell(outpost, `ip neigh replace ${egressIp} lladdr ${mac} dev eth0 nud permanent`)
   })
 }
