@@ -216,20 +216,20 @@ export class Agent {
     const tables = resolve(world)
     const ended = endedAddresses(world, this.#options, conflictsOf(this.#failover.state))
     const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), ended)
-    if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', tables, lingering, devices })
+    const decision = { tables, lingering, devices }
+    if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', ...decision })
     const applied = await this.#applier.apply({
-      tables,
-      devices,
+      ...decision,
+      world,
       ownDevices: this.#ownDevices,
       attachments,
-      lingering,
       unusable: unusableAddresses(this.#failover.state),
       isEncrypted: (this.#stackRules?.ipsec.length ?? 0) > 0,
       isNetworkKnown,
     })
     for (const repair of applied.hooks.repairs) log.warn(repair)
     this.#ports.dispatch({ kind: 'applied', world, tables })
-    if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', tables, lingering, devices })
+    if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', ...decision })
     if (!isReportedAlike({ tables, lingering }, this.#decided)) this.#reporting.trigger()
     if (this.#decided === undefined) onReady()
     this.#decided = { world, tables, lingering, applied }

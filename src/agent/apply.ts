@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../datapath/datapath.ts'
+import { resolveNodeMacs } from '../decide/gateways/node-macs.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
+import type { World } from '../decide/world.ts'
 import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
 import type { Route } from '../linux/routes.ts'
@@ -11,7 +13,7 @@ import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
-import { type Overlay, planDatapath } from './plan.ts'
+import { type Links, type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 /** The part of the configuration that shapes this node's network. */
@@ -48,6 +50,8 @@ export interface Applied {
 
 interface Decision {
   readonly tables: Tables
+  /** By which the tables were decided. */
+  readonly world: World
   readonly devices: readonly NodeDevice[]
   /** The same devices, without the egress IPs that the agent added. */
   readonly ownDevices: readonly NodeDevice[]
@@ -105,11 +109,16 @@ export class Applier {
   }
 
   #links(
-    { tables, isEncrypted }: Pick<Decision, 'tables' | 'isEncrypted'>,
+    { tables: { egressIps }, world, isEncrypted }: Pick<Decision, 'tables' | 'world' | 'isEncrypted'>,
     nativeDevices: readonly NodeDevice[],
-  ) {
-    if (!this.#settings.usesLinks || isEncrypted) return undefined
-    return nodesOnLinks(tables, nativeDevices, (address) => this.#nodeRoutes.find(address))
+  ): Links | undefined {
+    if (!this.#settings.usesLinks) return undefined
+    const { ofTunnel, owners } = resolveNodeMacs(world)
+    const routeTo = (address: Address): Route | undefined => this.#nodeRoutes.find(address)
+    return {
+      links: isEncrypted ? new Map() : nodesOnLinks({ ofTunnel, egressIps }, nativeDevices, routeTo),
+      linkMacs: owners,
+    }
   }
 
   #forgetNetwork(): void {

@@ -16,7 +16,6 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     ),
     cluster: new Map(),
     services: [],
-    nodeMacs: { ofTunnel: new Map(), owners: new Map() },
     rules: new Map(),
     networkRules: new Map(),
     portLists: new Map(),

@@ -27,15 +27,19 @@ interface NodeKnowledge {
   /** The index of the only device for packets of these egress IPs. */
   readonly bound: ReadonlyMap<Address, number>
   /** Absent: the tunnel is the only path between nodes. */
-  readonly links?: Desired['links'] | undefined
+  readonly links?: Links | undefined
 }
+
+export type Links = Pick<Desired, 'links' | 'linkMacs'>
+
+const noLinks: Links = { links: new Map(), linkMacs: new Map() }
 
 /** The desired content of the kernel's tables: the decision, with the devices that only this node knows. */
 export function planDatapath(
   tables: Tables,
   attachments: readonly Attachment[],
   overlay: Overlay,
-  { lingering, unusable, bound, links = new Map() }: NodeKnowledge,
+  { lingering, unusable, bound, links = noLinks }: NodeKnowledge,
 ): Desired {
   return {
     self: {
@@ -46,8 +50,7 @@ export function planDatapath(
       tunnelMtu: overlay.mtu,
     },
     nodes: tables.nodes,
-    links,
-    linkMacs: tables.nodeMacs.owners,
+    ...links,
     egressIps: new Map(
       [...lingering, ...tables.egressIps].flatMap(([address, { order, blockOwner }]) => {
         const ifindex = bound.get(address)

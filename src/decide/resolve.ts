@@ -4,7 +4,6 @@ import { type Context, gatherContext } from './context.ts'
 import { sharedAddresses } from './gateways/dedicated-addresses.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './gateways/egress-ips.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
-import { resolveNodeMacs } from './gateways/node-macs.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
@@ -36,7 +35,6 @@ export function resolve(world: World): Tables {
     services: resolveServices(context, cluster),
     clusterHosts: resolveClusterHosts(world),
     nodes: resolveNodes(context),
-    nodeMacs: resolveNodeMacs(world),
     witnesses: resolveWitnesses(context, egressIps),
     policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),
     refusals: listRefusals(context, networkProblems),

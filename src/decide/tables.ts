@@ -1,7 +1,6 @@
 import type { SelectedPods } from '../api/egress-node.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
-import type { NodeMacs } from './gateways/node-macs.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
 import type { ExternalAddress } from './world.ts'
 
@@ -36,8 +35,6 @@ export interface Tables {
   readonly clusterHosts: ClusterHosts
   /** Every node that may send through the tunnel, this one included, by tunnel address. */
   readonly nodes: ReadonlyMap<Address, { readonly name: string; readonly slot: number | undefined }>
-  /** The MACs of the other nodes. */
-  readonly nodeMacs: NodeMacs
   /**
    * Nodes that this node probes in addition to gateways, by tunnel address. Their answers show that this node is not cut
    * off.

@@ -7,10 +7,7 @@ import type { NodeDevice } from './node-network.ts'
 const gateway = address('172.18.0.3')
 const successor = address('172.18.0.4')
 const macs = { [gateway]: '02:00:00:00:03:00', [successor]: '02:00:00:00:04:00' }
-const nodeMacs = {
-  ofTunnel: new Map([gateway, successor].map((of) => [of, macs[of] ?? ''])),
-  owners: new Map(),
-}
+const ofTunnel = new Map([gateway, successor].map((of) => [of, macs[of] ?? '']))
 const eth0 = { index: 7, name: 'eth0', mac: '02:00:00:00:02:00', mtu: 1500 } as unknown as NodeDevice
 const onLink = { ifindex: 7, kind: 'unicast' as const }
 const blockOwner: readonly undefined[] = []
@@ -19,7 +16,7 @@ const egressIps = new Map([
   [address('172.18.0.43'), { order: [successor], blockOwner }],
 ])
 const links = (routeTo: Parameters<typeof nodesOnLinks>[2], devices = [eth0]) =>
-  nodesOnLinks({ nodeMacs, egressIps }, devices, routeTo)
+  nodesOnLinks({ ofTunnel, egressIps }, devices, routeTo)
 
 test('a node to which the route goes by a native device, without a router, is on the link', () => {
   assert.deepEqual(links(() => onLink).get(gateway), {

@@ -1,4 +1,5 @@
 import type { LinkEntry } from '../../datapath/tables/link-tables.ts'
+import type { NodeMacs } from '../../decide/gateways/node-macs.ts'
 import type { Tables } from '../../decide/tables.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { lookUpRoute } from '../../linux/route-lookup.ts'
@@ -6,20 +7,20 @@ import type { Route } from '../../linux/routes.ts'
 import type { Address } from '../../net/address.ts'
 import type { NodeDevice } from './node-network.ts'
 
-type DecidedLinks = Pick<Tables, 'nodeMacs' | 'egressIps'>
+type DecidedLinks = Pick<NodeMacs, 'ofTunnel'> & Pick<Tables, 'egressIps'>
 
 /**
  * The nodes to which this node's own packets go without a router, by one of its native devices. If another device carries them, for
  * example an encrypting one, the link path would go around it.
  */
 export function nodesOnLinks(
-  { nodeMacs, egressIps }: DecidedLinks,
+  { ofTunnel, egressIps }: DecidedLinks,
   nativeDevices: readonly NodeDevice[],
   routeTo: (address: Address) => Pick<Route, 'ifindex' | 'via' | 'kind'> | undefined,
 ): ReadonlyMap<Address, LinkEntry> {
   const sources = probeSources(egressIps)
   return new Map(
-    [...nodeMacs.ofTunnel].flatMap(([tunnelAddress, mac]) => {
+    [...ofTunnel].flatMap(([tunnelAddress, mac]) => {
       const route = routeTo(tunnelAddress)
       const device = nativeDevices.find(({ index }) => index === route?.ifindex)
       if (route?.kind !== 'unicast' || route.via !== undefined || device?.mac === undefined) return []
