@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { repository } from '../src/lab/layout.ts'
 import { run } from '../src/lab/machines/machine.ts'
-import type { Result } from './picture.ts'
+import { loneResult, type Result } from './picture.ts'
 import type { Figure, OpenFigures } from './programs.ts'
 import { compileAgain, median } from './tools.ts'
 
@@ -78,15 +78,6 @@ export async function comparePrograms(): Promise<ProgramComparison> {
   return { now, before, first: await present.ask('first') }
 }
 
-const row = (name: string, unit: string, value: number): Result => ({
-  name,
-  unit,
-  sallyport: value,
-  classic: null,
-  direct: null,
-  ratio: null,
-})
-
 const total = (figures: OpenFigures, path: Path): number => figures[path].reduce((sum, [, ns]) => sum + ns, 0)
 
 function rows(
@@ -95,7 +86,7 @@ function rows(
   name: (step: string) => string,
 ): readonly Result[] {
   return (figures[0]?.[path] ?? []).map(([step], index) =>
-    row(name(step), 'ns', median(figures.map((each) => each[path][index]?.[1] ?? 0))),
+    loneResult(name(step), 'ns', median(figures.map((each) => each[path][index]?.[1] ?? 0))),
   )
 }
 
@@ -106,11 +97,11 @@ export function programResults(
 ): readonly Result[] {
   const present = paths.flatMap((path) => [
     ...rows(now, path, (step) => step),
-    row(`all programs ${path}, aim ${aims[path]}`, 'ns', median(now.map((each) => total(each, path)))),
+    loneResult(`all programs ${path}, aim ${aims[path]}`, 'ns', median(now.map((each) => total(each, path)))),
   ])
   const changes = paths.flatMap((path) => [
     ...rows(before, path, (step) => `${step}, in ${earlier.name}`),
-    row(
+    loneResult(
       `all programs ${path}, more than in ${earlier.name}, aim 3`,
       '%',
       median(before.map((each, turn) => percentMore(total(now[turn] ?? each, path), total(each, path)))),
@@ -118,7 +109,7 @@ export function programResults(
   ])
   return [
     ...present,
-    ...first.map(([step, ns]) => row(step, 'ns', ns)),
+    ...first.map(([step, ns]) => loneResult(step, 'ns', ns)),
     ...(before.length === 0 ? [] : changes),
   ]
 }

@@ -6,7 +6,7 @@ import { missingForLab } from '../src/lab/requirements.ts'
 import { capture } from '../test/support/hold-program.ts'
 import { comparePrograms, percentMore, programResults } from './earlier.ts'
 import { endurance, type Measurement, measurements, type Sample } from './measure.ts'
-import { drawResults, format, type Result } from './picture.ts'
+import { drawResults, format, loneResult, type Result } from './picture.ts'
 import { compileTools, median } from './tools.ts'
 import {
   setUpClassic,
@@ -97,17 +97,9 @@ function stackResults({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<st
   const [fast = [], stack] = [byWay.get('sallyport'), byWay.get('stack')]
   if (stack === undefined) return []
   const more = median(stack.map((value, round) => percentMore(value, fast[round] ?? value)))
-  const of = (name: string, unit: string, value: number): Result => ({
-    name,
-    unit,
-    sallyport: value,
-    classic: null,
-    direct: null,
-    ratio: null,
-  })
   return [
-    of(`${sample.name}, stack`, sample.unit, median(stack)),
-    of(`${sample.name}, stack compared with fast`, '%', more),
+    loneResult(`${sample.name}, stack`, sample.unit, median(stack)),
+    loneResult(`${sample.name}, stack compared with fast`, '%', more),
   ]
 }
 

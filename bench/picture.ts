@@ -17,6 +17,12 @@ export interface Result {
   readonly linkOverHop?: number | null
 }
 
+/** A figure that has nothing to be compared with in the other ways. */
+export const loneResult = (name: string, unit: string, value: number): Result => ({
+  ...{ name, unit, sallyport: value },
+  ...{ classic: null, direct: null, ratio: null },
+})
+
 const width = 900
 const colour = {
   good: '#2b7a5b',

@@ -75,14 +75,6 @@ static __noinline bool choose_endpoint(const struct packet *packet, const struct
 	return true;
 }
 
-/* Is the packet a pod's answer to itself (turn_to_itself())? Its source and destination are then found as they are. */
-static __always_inline struct endpoint *find_own_service(const struct packet *packet)
-{
-	struct endpoint *service = bpf_map_lookup_elem(&service_replies, &packet->flow);
-
-	return service && same_address(&service->address, &packet->flow.destination) ? service : NULL;
-}
-
 /*
  * Which endpoint the packet's flow has. `endpoint->port` stays 0 if the packet is not for a Service. SENT_REFUSAL: the Service
  * has no endpoint.
@@ -146,10 +138,9 @@ static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct pack
 	return rewrite_packet(skb, packet, &rewrite);
 }
 
-/* The answer of such a pod to itself. `endpoint_port` says whether it was one. */
-static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet)
+/* The answer of such a pod to itself. It sent the answer to the Service's address, and gets it from there. `port`: the Service's. */
+static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet, __be16 port)
 {
-	struct endpoint *found = find_own_service(packet);
 	struct rewrite rewrite = {
 		.from = packet->flow.destination,
 		.to = packet->flow.source,
@@ -157,11 +148,7 @@ static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packe
 		.to_port = packet->flow.destination_port,
 		.side = SIDE_DESTINATION,
 	};
-	__be16 port;
 
-	if (!found)
-		return DROP_NO_MAPPING;
-	port = found->port;
 	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
 		return DROP_INTERNAL;
 	rewrite.from = packet->flow.source;
@@ -183,7 +170,7 @@ static __noinline enum verdict pass_services(struct __sk_buff *skb, struct packe
 	if (!service)
 		return CONTINUE;
 	if (same_address(&service->address, &packet->flow.destination))
-		return answer_itself(skb, packet) ?: send_to_pod(skb, packet, journey->pod);
+		return answer_itself(skb, packet, service->port) ?: send_to_pod(skb, packet, journey->pod);
 	if (may_choose(packet))
 		bpf_map_delete_elem(&service_replies, &packet->flow);
 	return CONTINUE;

@@ -45,6 +45,16 @@ struct {
 	__type(value, struct address);
 } slots SEC(".maps");
 
+/*
+ * The placeholder of a host in the world: 192.0.0.8 (the dummy address of RFC 7600) or 100::8 (of the discard prefix, RFC 6666).
+ * No host has it. Host byte order, the words that are not 0.
+ */
+enum {
+	PLACEHOLDER4 = (int)0xc0000008,
+	PLACEHOLDER6_FIRST = 0x01000000,
+	PLACEHOLDER6_LAST = 8,
+};
+
 static __always_inline struct self *this_node(void)
 {
 	__u32 key = 0;

@@ -8,13 +8,12 @@
 #ifndef SALLYPORT_FROM_LINK_H
 #define SALLYPORT_FROM_LINK_H
 
-/* 192.0.0.8 (the dummy address of RFC 7600) or 100::8 (of the discard prefix, RFC 6666): no host has it. */
 static __always_inline bool is_placeholder(const struct address *address)
 {
 	if (is_ipv4(address))
-		return address->words[3] == bpf_htonl(0xc0000008);
-	return address->words[0] == bpf_htonl(0x01000000) && !address->words[1] && !address->words[2] &&
-	       address->words[3] == bpf_htonl(8);
+		return address->words[3] == bpf_htonl(PLACEHOLDER4);
+	return address->words[0] == bpf_htonl(PLACEHOLDER6_FIRST) && !address->words[1] &&
+	       !address->words[2] && address->words[3] == bpf_htonl(PLACEHOLDER6_LAST);
 }
 
 static __always_inline bool is_link_probe(const struct packet *packet)
@@ -41,15 +40,14 @@ static __noinline enum verdict answer_link_probe(struct __sk_buff *skb, const st
 						 const struct address *node)
 {
 	struct link *link = bpf_map_lookup_elem(&links, node);
+	struct way_out way;
 
 	if (!link || !is_agent_alive())
 		return TAKEN_PROBE_ANSWER;
 	if (packet->flow.source_port == bpf_htons(LINK_PROBE_ANSWERED))
 		link->answered_ns = now_ns();
-	if (swap_addresses(skb, packet) || write_macs(skb, link->mac, link->own_mac))
-		return DROP_INTERNAL;
-	record_departure(DEPARTED_BY_DEVICE, link->ifindex);
-	return bpf_redirect(link->ifindex, 0) == TC_ACT_REDIRECT ? SENT_PROBE_ANSWER : DROP_INTERNAL;
+	fill_way_by(&way, link);
+	return swap_addresses(skb, packet) ? DROP_INTERNAL : send_by_link(skb, &way, SENT_PROBE_ANSWER);
 }
 
 /* A gateway that answers by one of both paths is reachable. */

@@ -25,6 +25,13 @@ struct {
 	__type(value, struct address);
 } link_macs SEC(".maps");
 
+static __always_inline void fill_way_by(struct way_out *way, const struct link *link)
+{
+	way->ifindex = link->ifindex;
+	way->mtu = link->mtu;
+	__builtin_memcpy(way->macs, link->mac, ADDRESS_LENGTH);
+}
+
 /* Fills in the way to a node by the link. False: the tunnel takes the packet, also if the kernel has to fragment it. */
 static __always_inline bool find_link(struct __sk_buff *skb, const struct packet *packet, const struct address *node,
 				      __u64 now, struct way_out *way)
@@ -35,9 +42,7 @@ static __always_inline bool find_link(struct __sk_buff *skb, const struct packet
 		return false;
 	if (!packet->dont_fragment && !skb->gso_size && length_on_wire(skb, packet) > link->mtu)
 		return false;
-	way->ifindex = link->ifindex;
-	way->mtu = link->mtu;
-	__builtin_memcpy(way->macs, link->mac, ADDRESS_LENGTH);
+	fill_way_by(way, link);
 	return true;
 }
 

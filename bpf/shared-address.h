@@ -61,18 +61,17 @@ struct claim {
 	__u32 tuple_length;
 };
 
-/* 192.0.0.8 (the dummy address of RFC 7600) or 100::8 (of the discard prefix, RFC 6666): no host has it. */
 static __always_inline void fill_claim(struct claim *claim, const struct flow_key *flow)
 {
 	claim->options.netns_id = BPF_F_CURRENT_NETNS;
 	claim->options.l4proto = flow->protocol;
 	claim->tuple_length = fill_tuple(&claim->tuple, flow);
 	if (is_ipv4(&flow->source)) {
-		claim->tuple.ipv4.saddr = bpf_htonl(0xc0000008);
+		claim->tuple.ipv4.saddr = bpf_htonl(PLACEHOLDER4);
 	} else {
-		claim->tuple.ipv6.saddr[0] = bpf_htonl(0x01000000);
+		claim->tuple.ipv6.saddr[0] = bpf_htonl(PLACEHOLDER6_FIRST);
 		claim->tuple.ipv6.saddr[1] = claim->tuple.ipv6.saddr[2] = 0;
-		claim->tuple.ipv6.saddr[3] = bpf_htonl(8);
+		claim->tuple.ipv6.saddr[3] = bpf_htonl(PLACEHOLDER6_LAST);
 	}
 }
 

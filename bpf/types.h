@@ -121,7 +121,7 @@ enum verdict {
 	DROP_PORT_IN_USE,		/* the gateway's stack uses the port towards this destination; the flow gets another */
 	DROP_SHARED_ECHO,		/* an echo request with the address of a node whose stack uses the address, too */
 	DROP_ADDRESS_CHANGED,		/* a rule of the stack gave a translated packet another source address */
-	DROP_NO_ENDPOINT,		/* the Service has no endpoint, and the packet is not one that is answered */
+	DROP_NO_ENDPOINT,		/* the Service has no endpoint, and nobody answers a packet of this kind with "port unreachable" */
 	VERDICTS,
 };
 

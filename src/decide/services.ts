@@ -10,7 +10,10 @@ export const maxEndpoints = 32
 /** IPPROTO_*, of what can be translated. */
 const translatable = { TCP: 6, UDP: 17 } as const
 
-/** Chained, it stands for all packets without ports: by itself, an SCTP Service would leave by the stack. Else for all other ports. */
+/**
+ * The key of an entry without a port. In chained mode it stands for all packets that have no TCP or UDP port, because the stack would send
+ * SCTP packets to the Service out of the cluster. In stand-alone mode it stands for all ports that the Service does not have.
+ */
 const noPort = { port: 0, protocol: 0 } as const
 
 /** All Services if Sallyport replaces kube-proxy; in chained mode those that lead out of the cluster. */
@@ -120,8 +123,8 @@ const entryOf = (service: WorldService, address: Address) => ({
 })
 
 /**
- * As kube-proxy chooses them: those that are ready, and if there are none, those that still serve while they end. With
- * `internalTrafficPolicy: Local` only those of this node count.
+ * Finds the endpoints that new flows get, by kube-proxy's rule: the ready endpoints, or, if none is ready, the terminating endpoints that
+ * still serve. With `internalTrafficPolicy: Local`, only endpoints on this node count.
  */
 function endpointFinder({ endpoints: slices = [], self }: World): EndpointsOf {
   const byService = Map.groupBy(slices, (each) => `${each.namespace}/${each.service}`)

@@ -1,6 +1,7 @@
 import { type Address, parseAddress } from '../net/address.ts'
 import { macBytes, macText } from '../net/mac.ts'
 import type { AddressClaim } from './arp.ts'
+import { transportChecksum } from './checksum.ts'
 import { fromKernelBytes, kernelBytes } from './network-address.ts'
 import { ethernet, etherType } from './packet-socket.ts'
 
@@ -39,7 +40,7 @@ function neighbourFrame(message: NeighbourMessage): Buffer {
   header.set([icmpv6, hopLimitOfLink], 6)
   header.set(source, 8)
   header.set(destination, 24)
-  icmp.writeUInt16BE(checksum(header.subarray(8, 40), icmp), 2)
+  icmp.writeUInt16BE(transportChecksum(header.subarray(8, 40), icmpv6, icmp), 2)
   return Buffer.concat([ethernet(multicastMac(destination), macBytes(mac), etherType.ipv6), header, icmp])
 }
 
@@ -108,15 +109,3 @@ export const neighbourFilter: readonly (readonly [
   [0x06, 0, 0, 0x40000],
   [0x06, 0, 0, 0],
 ]
-
-/** RFC 8200 section 8.1: over the pseudo header and the message. The message's checksum field is still zero. */
-function checksum(addresses: Buffer, icmp: Buffer): number {
-  const pseudo = Buffer.alloc(8)
-  pseudo.writeUInt32BE(icmp.length, 0)
-  pseudo.writeUInt8(icmpv6, 7)
-  const bytes = Buffer.concat([addresses, pseudo, icmp])
-  let sum = 0
-  for (let from = 0; from < bytes.length; from += 2) sum += bytes.readUInt16BE(from)
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
-  return ~sum & 0xffff
-}

@@ -58,7 +58,7 @@ describe('on a link where another host has addresses of the pool', { skip, timeo
     return { heard, addresses }
   }
 
-  test('without probes, an address is free at once, whoever has it', async () => {
+  test('with addressProbes=false, a gateway uses a pool address at once, even if another host has it', async () => {
     const { heard, addresses } = watch(systemClock, false)
     const [address] = taken
     assert.ok(address)

@@ -101,7 +101,7 @@ writeFileSync(
 )
 const run = (...words: string[]) => runCommand(words, { KUBECONFIG: kubeconfig, HOME: directory })
 
-test('flows asks the agents of all nodes, or of the one that is named', async () => {
+test('"flows" asks the agents of all nodes, and with --node the agent of that node', async () => {
   const all = await run('flows', '-o', 'json')
   assert.equal(all.stderr, '')
   const rows = all.stdout

@@ -22,7 +22,7 @@ interface AgentPod {
   readonly status?: { readonly phase?: string }
 }
 
-/** The agents of the cluster. Each is asked by a command in its pod, with the rights of the kubeconfig. */
+/** Lists the running agents of the cluster. To ask one, the CLI runs a command in its pod, with the rights of the kubeconfig. */
 export async function listAgents(client: KubeClient): Promise<readonly ReachedAgent[]> {
   const pods = (await listOwnPods(client)) as unknown as readonly AgentPod[]
   return pods

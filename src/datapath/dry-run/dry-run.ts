@@ -101,8 +101,8 @@ export class DryRun implements Disposable {
   }
 
   /**
-   * Takes over which of these ports are in use, with the flows that have them, and how many flows the pod has. Ports are given as the
-   * world sees the flow. Returns those that are in use.
+   * Copies the flows that use these ports, and the pod's number of flows, from the running program's tables into the dry run's own. A port
+   * is the key of `ports`: the flow as the world sees it. Returns the port numbers in use.
    */
   async take(
     ports: Iterable<FlowKey>,

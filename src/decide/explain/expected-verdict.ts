@@ -239,7 +239,7 @@ function byEgressIp(tables: Tables, egressIp: Address, flow: OpeningFlow, facts:
   return withPort(egressIp, 'egress', facts, way)
 }
 
-/** A flow tries a few random ports. If more than a quarter are in use, it may find none of those that are free. */
+/** The program tries 32 random ports for a flow. If flows use more than a quarter of the ports, all 32 may be in use. */
 function withPort(address: Address, purpose: Pool['purpose'], facts: NodeFacts, way: Ending): Ending {
   const { owned, inUse, reclaimable } = facts.portsOf(address, purpose)
   const found: Ending = { ...way, egressIps: new Set([address]) }

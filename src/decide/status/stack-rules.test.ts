@@ -29,7 +29,7 @@ test('rules hold if the stack forwards, and on a node that forwards nothing ther
   assert.deepEqual(say({ rules, isGateway: false }), [])
 })
 
-test('a chain that drops what no rule accepts is named if packets of pods go through it', () => {
+test('a condition names a chain with policy drop if packets of pods go through the chain', () => {
   const rules = { ...none, chains: [{ ...forward, drops: true }] }
   for (const use of [{ servicesByStack: true, isGateway: false }, { forwardsByStack: true }])
     assert.match(

@@ -6,7 +6,7 @@ import type { Clock } from '../../../runtime/clock.ts'
 /** The verifier needs a good part of a second for the program, and a person seldom asks only once. */
 const keptMs = 30_000
 
-/** The dry runs of one agent, one at a time. The program is loaded when it is needed, and closed when nobody has asked for a while. */
+/** Makes dry runs for an agent, one at a time. Loads the program at the first question, and closes it 30 s after the last one. */
 export class DryRuns {
   readonly #datapath: Datapath
   readonly #clock: Pick<Clock, 'after'>
