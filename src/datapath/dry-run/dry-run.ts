@@ -133,8 +133,8 @@ export class DryRun implements Disposable {
     const { mappings, pods } = this.#datapath.tables
     const pod = pods.get(mappings.key.decode(flow).source)
     const { closed_ns, created_ns, last_outward_ns, last_inward_ns } = mappings.value.decode(bytes)
-    const lastNs = last_outward_ns > last_inward_ns ? last_outward_ns : last_inward_ns
-    const isIdle = process.hrtime.bigint() - lastNs > idleNs
+    const idleSinceNs = process.hrtime.bigint() - idleNs
+    const isIdle = last_outward_ns < idleSinceNs && last_inward_ns < idleSinceNs
     return closed_ns > 0n || isIdle || pod === undefined || created_ns < pod.sinceNs
   }
 
