@@ -95,6 +95,13 @@ describe('preflight reports, with a remedy,', () => {
       assert.deepEqual(more, [])
     })
 
+  test('no node inside a range from which pods have addresses, too', () => {
+    const nodes = [{ ...node('cloud', 2), addresses: ['10.0.1.10'], podCIDRs: [] }]
+    const pods = [{ name: 'default/web', ips: ['10.0.1.77' as Address] }]
+    const planned = { ...chained, stackCIDRs: ['10.96.0.0/12', '10.0.1.0/24'] as Prefix[] }
+    assert.deepEqual(complaints({ nodes, pods, daemonSets: ['kube-system/aws-node'] }, planned), [])
+  })
+
   test('no missing pod CIDRs in chained mode, where the other plugin assigns addresses', () => {
     const nodes = [{ ...node('bare', 2), podCIDRs: [] }]
     assert.deepEqual(complaints({ nodes, pods: [], daemonSets: ['kube-system/kindnet'] }, chained), [])

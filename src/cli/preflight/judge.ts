@@ -146,7 +146,12 @@ function judgeNodes({ nodes }: ClusterFacts, { isChained }: PlannedInstall): Fin
   return findings
 }
 
-function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: PlannedInstall): Finding[] {
+/** Some providers' CNI plugins give pods addresses of the nodes' own networks. */
+const hasPods = ({ pods }: ClusterFacts, prefix: Prefix): boolean =>
+  pods.some(({ ips }) => ips.some((ip) => contains(prefix, ip)))
+
+function judgeAddresses(facts: ClusterFacts, { isChained, stackCIDRs }: PlannedInstall): Finding[] {
+  const { nodes } = facts
   const findings: Finding[] = []
   const without = (what: string, isWithout: (node: NodeFacts) => boolean, remedy: string): void => {
     const names = nodes.filter(isWithout).map(({ name }) => name)
@@ -179,7 +184,7 @@ function judgeAddresses({ nodes }: ClusterFacts, { isChained, stackCIDRs }: Plan
     for (const text of addresses) {
       const address = parseAddress(text)
       const inside = stackCIDRs.find((prefix) => address !== undefined && contains(prefix, address))
-      if (inside !== undefined)
+      if (inside !== undefined && !hasPods(facts, inside))
         findings.push({
           level: 'problem',
           what: `node ${name} (${text}) is inside stackCIDRs (${inside}), the range of Services`,

@@ -154,13 +154,26 @@ function* candidatesOf(policy: Policy, context: Gateways): Generator<readonly [A
     for (const address of [egressIps[4], egressIps[6]])
       if (address !== undefined) {
         const rank = isHolding ? `0 ${node.name}` : `1 ${successorRank(policy, address, node)}`
-        yield [address, { node, rank, isOut: outage !== undefined }]
+        if (isHolding || canAnswer(context, gateways, node, address))
+          yield [address, { node, rank, isOut: outage !== undefined }]
         for (const other of gateways)
           if (other.node !== node && isOnLinkOf(context, other.node, address)) {
             const rank = `2 ${successorRank(policy, address, other.node)}`
             yield [address, { node: other.node, rank, isOut: false }]
           }
       }
+}
+
+/** Where the address belongs to a link of gateways, only nodes on that link can. Otherwise the network must route it to a gateway. */
+function canAnswer(
+  context: Gateways,
+  gateways: readonly Gateway[],
+  node: WorldNode,
+  address: Address,
+): boolean {
+  return (
+    isOnLinkOf(context, node, address) || !gateways.some((each) => isOnLinkOf(context, each.node, address))
+  )
 }
 
 /**

@@ -122,3 +122,30 @@ test('the first in the order takes over an address whose owner has no interface 
   assert.equal(takes('172.18.0.3', []), false)
   assert.equal(takes('172.18.0.4', ['172.18.0.42']), false)
 })
+
+describe('a gateway on another link than an egress IP that the policy names', () => {
+  const named = (egressIP: string, ofWorker3: string, ofWorker4: string): World =>
+    world({
+      ciliumPolicies: [
+        ciliumPolicy('named', {
+          egressGateway: { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, egressIP },
+        }),
+      ],
+      egressNodes: [
+        egressNode('worker3', 2, [device('net0', ['172.18.0.42'], { subnets: [ofWorker3] })]),
+        egressNode('worker4', 3, [device('net0', ['192.168.9.43'], { subnets: [ofWorker4] })]),
+      ],
+    })
+  const orderOf = (of: World, egressIp: string) => resolve(of).egressIps.get(address(egressIp))?.order
+
+  test('is no successor, because nobody would ask it for the address', () => {
+    assert.deepEqual(orderOf(named('172.18.0.42', '172.18.0.0/16', '192.168.9.0/24'), '172.18.0.42'), [
+      worker3,
+    ])
+  })
+
+  test('is one if the network routes the address, because it is on no link of a gateway', () => {
+    const routed = orderOf(named('198.51.100.7', '172.18.0.0/16', '192.168.9.0/24'), '198.51.100.7')
+    assert.deepEqual(routed?.toSorted(), [worker4, worker3].toSorted())
+  })
+})

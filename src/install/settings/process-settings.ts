@@ -86,7 +86,7 @@ export const processSettings = [
     key: 'excluded-ports',
     kind: 'portRanges',
     fallback: '30000-32767',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768: packets to an excluded port from 32768 on can still go to the node whose floor contains the port.',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768. Each node owns some ports from 32768 on in any case (see slots). Packets to such a port can go to that node, also if you exclude the port.',
   },
   {
     path: 'egressGateway.maxPortsPerPod',
@@ -102,7 +102,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'fast',
     choices: ['fast', 'stack'],
-    help: 'How a gateway forwards egress packets after their source is translated. With fast, only its routes apply: its nftables and iptables rules, its IPsec policies, and routing rules by mark or port do not. With stack, its network stack forwards the packets, so all these rules apply, and they see the egress IP as the source. This costs more of the gateway’s processor time.',
+    help: 'How a gateway forwards egress packets after their source is translated. With fast, only its routes apply. These do not apply: its nftables and iptables rules, its IPsec policies, and routing rules by mark or port. With stack, its network stack forwards the packets, so all these rules apply, and they see the egress IP as the source. This costs more of the gateway’s processor time.',
   },
   {
     path: 'egressGateway.egressPath',
@@ -110,7 +110,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'tunnel',
     choices: ['auto', 'tunnel'],
-    help: 'How packets of pods get from their node to a gateway and back. With tunnel, nodes put them into VXLAN packets. With auto, nodes on the same layer-2 network send them without a tunnel while probes that look like them are answered there, and else through the tunnel. That is faster. With gatewayForwarding=stack, nodes always use the tunnel. Do not use auto if the traffic between nodes is encrypted by something that Sallyport cannot see.',
+    help: 'How packets of pods get from their node to a gateway and back. With tunnel, nodes put them into VXLAN packets. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With gatewayForwarding=stack, nodes always use the tunnel. Do not use auto if switches, or a tunnel that is not the route to the other nodes, encrypt the traffic.',
   },
   {
     path: 'bpf.masquerade',
@@ -206,7 +206,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '0',
     range: [0, 65535],
-    help: 'MTU of pods. If 0, the MTU of the nodes’ network minus the headers of the tunnel.',
+    help: 'MTU of the tunnel and, in stand-alone mode, of pods. If 0, the MTU of the nodes’ network minus the headers of the tunnel.',
   },
   {
     path: 'slots',
