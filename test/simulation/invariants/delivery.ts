@@ -67,12 +67,12 @@ class Reachability {
     return hasLink ? 'link' : 'none'
   }
 
-  /** Each knows the other's MAC, and may send it packets without a tunnel. */
+  /** Each knows the other's MAC, and the source's probes show that the path is whole. Without probes, packets take the tunnel. */
   #useLink(source: Machine, gateway: Machine): boolean {
     const { snapshots, configuration } = this.#cluster
     const knows = (one: Machine, other: Machine): boolean =>
       snapshots.get(one)?.links.get(other.address) === other.mac
-    return configuration.usesLinks && knows(source, gateway) && knows(gateway, source)
+    return configuration.usesLinks && isProbing(source) && knows(source, gateway) && knows(gateway, source)
   }
 
   /** A gateway forwards for nodes that it knows. It may not have heard of one yet, if the API server was away. */
