@@ -1,6 +1,7 @@
 import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Agent } from '../../src/agent/agent.ts'
+import { linkProbeFrame } from '../../src/agent/failover/pulse/link-probe.ts'
 import type { FromProber, ProberHandle, ProberOptions } from '../../src/agent/failover/pulse/messages.ts'
 import { Prober, type ProbeTransport } from '../../src/agent/failover/pulse/prober.ts'
 import { timing } from '../../src/agent/failover/pulse/timing.ts'
@@ -209,13 +210,18 @@ function kernelOf(
 }
 
 function transportOf(machine: Machine, network: Network, touch: () => void): ProbeTransport {
+  const { btf } = machine.programs
   return {
     send: (to) => {
       touch()
       network.probe(machine, to)
     },
-    /* Its nodes share no link: its frames have no MACs. */
-    sendByLink: () => {},
+    sendByLink: ({ isAnswered, ...link }) => {
+      touch()
+      const sourcePort = btf.constant(isAnswered ? 'LINK_PROBE_ANSWERED' : 'LINK_PROBE_UNANSWERED')
+      const destinationPort = btf.constant('LINK_PROBE_PORT')
+      network.probeLink(machine, linkProbeFrame({ ...link, sourcePort, destinationPort }))
+    },
     keepOnly: () => {},
     openLink: () => {
       const answered = new Set<Address>()

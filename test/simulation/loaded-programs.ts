@@ -10,7 +10,7 @@ import { type PressureRecord, pressureCodec } from '../../src/datapath/tables/ob
 import { type TableCodecs, tableCodecs } from '../../src/datapath/tables/table-codecs.ts'
 import { RunRecord } from './run-record.ts'
 
-const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0 }
+const knobs = { simulated_clock: 1, simulated_tunnel: 1, simulated_host: 1, drop_records: 0, link_path: 1 }
 
 /** Entries of arrays cannot be deleted, only be zero. Those of `perCpu` have a value for each CPU. */
 const arrays: ReadonlySet<string> = new Set(['self', 'liveness', 'simulated_run', 'counters', 'drop_budgets'])

@@ -151,6 +151,11 @@ export class Machine implements MachineTime {
     return { result, out }
   }
 
+  /** Of the device that leads to the link. */
+  get mac(): string {
+    return this.network.macOf(this.uplink) ?? ''
+  }
+
   deviceIndex(name: string): number | undefined {
     return findDevice(
       netlinkOf(this.network, () => {}),

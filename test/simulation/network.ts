@@ -1,4 +1,5 @@
 import type { Address } from '../../src/net/address.ts'
+import { macBytes } from '../../src/net/mac.ts'
 import { decodeFrame, type Frame, probe } from './frames.ts'
 import type { Machine, Outcome } from './machine.ts'
 import type { Random } from './random.ts'
@@ -7,6 +8,11 @@ import { Router, Wires } from './wires.ts'
 
 /** VNIs, as enum tunnel of bpf/types.h has them. */
 export const vni = { pod: 1, outward: 2, returning: 3, probe: 4, probeAnswer: 5, probeRefusal: 6 } as const
+
+const macLength = 6
+/** Frames to the world have no MACs. */
+const noMac = Buffer.alloc(macLength)
+const isForMachine = (frame: Buffer): boolean => !frame.subarray(0, macLength).equals(noMac)
 
 export interface NetworkListener {
   /** A packet left the cluster by that machine. */
@@ -75,6 +81,11 @@ export class Network {
     this.#tunnel(from, to, vni.probe, probe)
   }
 
+  /** One probe of the path without a tunnel. */
+  probeLink(from: Machine, bytes: Buffer): void {
+    this.#direct(from, bytes)
+  }
+
   /** An address is announced on the link. */
   announce(from: Machine, address: Address): void {
     if (!from.isMoving) return
@@ -107,7 +118,8 @@ export class Network {
         this.#tunnel(machine, result.sentNode, result.sentVni, out)
         return
       case 'DEPARTED_BY_DEVICE':
-        this.wires.carry('link', machine.name, 'world', () => this.#reachWorld(machine, out))
+        if (isForMachine(out)) this.#direct(machine, out)
+        else this.wires.carry('link', machine.name, 'world', () => this.#reachWorld(machine, out))
         return
       case 'DEPARTED_TO_POD': {
         const frame = decodeFrame(out)
@@ -132,6 +144,21 @@ export class Network {
       if (overlay === undefined) return
       const outcome = target.run('from_overlay', overlay, bytes, { vni: id, from: from.address })
       if (outcome !== undefined) this.#follow(target, 'from_overlay', outcome)
+    })
+  }
+
+  /** To the machine that has the frame's MAC. The kernel tells a program whether a frame was for this host, here as for MACs of zeros. */
+  #direct(from: Machine, bytes: Buffer): void {
+    const target = [...this.#machines.values()].find(
+      (machine) => machine.isOn && macBytes(machine.mac).equals(bytes.subarray(0, macLength)),
+    )
+    if (target === undefined || !from.isMoving) return
+    this.wires.carry('direct', from.name, target.name, () => {
+      if (!target.isMoving) return
+      const frame = Buffer.concat([noMac, bytes.subarray(macLength)])
+      const outcome = target.run('from_world', target.uplink, frame)
+      if (outcome === undefined) return this.#end(frame, target, 'from_world', 'NOT_ATTACHED')
+      this.#follow(target, 'from_world', outcome)
     })
   }
 

@@ -71,12 +71,14 @@ export class Simulation {
   #problem: Broken | undefined
 
   constructor(options: SimulationOptions) {
-    const { seed, pool, directory, listener, settings = {} } = options
+    const { seed, pool, directory, listener } = options
     this.#options = options
     this.random = new Random(seed)
     this.story = new Story(this.clock, listener)
     installVirtualTime({ clock: this.clock, random: this.random.fork('globals'), epochMs })
     restartDeviceNumbers()
+    const settings = options.settings ?? drawSettings(this.random.fork('settings'))
+    this.story.tell('admin', `installs with ${JSON.stringify(settings)}`)
     this.cluster = new Cluster({
       clock: this.clock,
       random: this.random.fork('cluster'),
@@ -208,6 +210,11 @@ export class Simulation {
     }
     return undefined
   }
+}
+
+/** In every other seed nodes send each other packets without a tunnel. */
+function drawSettings(random: Random): Readonly<Record<string, string>> {
+  return { 'egress-path': random.percent(50) ? 'auto' : 'tunnel' }
 }
 
 function describe(error: unknown): string {

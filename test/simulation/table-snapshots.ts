@@ -13,6 +13,8 @@ export interface TableSnapshot {
   readonly orders: ReadonlyMap<Address, { readonly order: readonly Address[]; readonly sinceUs: number }>
   /** By tunnel address, the slot that this node takes another for. */
   readonly slots: ReadonlyMap<Address, number | undefined>
+  /** By tunnel address, the MAC of each node to which packets may go without a tunnel. */
+  readonly links: ReadonlyMap<Address, string>
 }
 
 export function readSnapshot(
@@ -20,7 +22,7 @@ export function readSnapshot(
   before: TableSnapshot | undefined,
   nowUs: number,
 ): TableSnapshot {
-  const { pools, egress_ips, nodes } = programs.datapath.tables
+  const { pools, egress_ips, nodes, links } = programs.datapath.tables
   const egressIps = entriesOf(egress_ips)
   return {
     pools: new Map(
@@ -37,6 +39,7 @@ export function readSnapshot(
       }),
     ),
     slots: new Map(entriesOf(nodes).map(([address, { slot }]) => [address, slot])),
+    links: new Map(entriesOf(links).map(([address, { mac }]) => [address, mac])),
   }
 }
 

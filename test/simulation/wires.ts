@@ -3,8 +3,11 @@ import type { Machine } from './machine.ts'
 import type { Random } from './random.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
-/** What can be cut by itself: tunnel packets (a firewall filters their port), or everything on the link. */
-export type WireKind = 'tunnel' | 'link'
+/**
+ * What can be cut by itself: tunnel packets (a firewall filters their port), packets between nodes without a tunnel (a switch filters
+ * addresses that are not the sender's own), or everything on the link.
+ */
+export type WireKind = 'tunnel' | 'direct' | 'link'
 
 /** How packets travel between machines: with delay, loss and cuts, each way by itself. */
 export class Wires {
@@ -50,8 +53,8 @@ export class Wires {
 
   isCut(kind: WireKind, from: string, to: string): boolean {
     if (this.#cut.size === 0) return false
-    const kinds: readonly WireKind[] = kind === 'tunnel' ? ['tunnel', 'link'] : ['link']
-    return kinds.some((each) =>
+    const kinds: ReadonlySet<WireKind> = new Set([kind, 'link'])
+    return [...kinds].some((each) =>
       [`${each} ${from} ${to}`, `${each} ${from} *`, `${each} * ${to}`].some((key) => this.#cut.has(key)),
     )
   }

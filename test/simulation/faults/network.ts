@@ -1,19 +1,21 @@
 import type { WireKind } from '../wires.ts'
-import { type FaultContext, type MakeFault, seconds } from './fault.ts'
+import { type Fault, type FaultContext, type MakeFault, seconds } from './fault.ts'
 
 const pickName = ({ cluster, random }: FaultContext): string => random.pick(cluster.machines).name
+
+const packets: Readonly<Record<WireKind, string>> = { tunnel: 'tunnel packets', direct: 'packets between nodes without a tunnel', link: 'packets' } // biome-ignore format: one line
 
 /** Between two machines, one way or both. */
 export const cutPair: MakeFault = (context) => {
   const { cluster, random } = context
   const [from, to] = [pickName(context), pickName(context)]
   const isBoth = random.percent(50)
-  const kind: WireKind = random.percent(60) ? 'tunnel' : 'link'
+  const kind: WireKind = random.pick(['tunnel', 'tunnel', 'direct', 'direct', 'link'])
   const forMs = random.within(200, 20_000)
   if (from === to) return undefined
   const { wires } = cluster.network
   return {
-    name: `${kind === 'tunnel' ? 'tunnel packets' : 'packets'} from ${from} to ${to} are lost${isBoth ? ', and the other way' : ''}, for ${seconds(forMs)}`,
+    name: `${packets[kind]} from ${from} to ${to} are lost${isBoth ? ', and the other way' : ''}, for ${seconds(forMs)}`,
     subject: `wire ${[from, to].sort().join(' ')}`,
     forMs,
     begin: () => {
@@ -28,7 +30,12 @@ export const cutPair: MakeFault = (context) => {
 }
 
 /** A firewall that lets no tunnel packet through, one way or both. */
-export const filteredTunnel: MakeFault = (context) => {
+export const filteredTunnel: MakeFault = (context) => filter(context, 'tunnel', 'tunnel packet')
+
+/** A switch that lets no packet through whose sender's address is another machine's, one way or both. */
+export const filteredLink: MakeFault = (context) => filter(context, 'direct', 'packet with an egress IP')
+
+function filter(context: FaultContext, kind: WireKind, what: string): Fault {
   const { cluster, random } = context
   const name = pickName(context)
   const ways = random.pick([['in'], ['out'], ['in', 'out']] as const)
@@ -38,11 +45,11 @@ export const filteredTunnel: MakeFault = (context) => {
     for (const way of ways) act(way === 'out' ? name : '*', way === 'out' ? '*' : name)
   }
   return {
-    name: `no tunnel packet goes ${ways.join(' or ')} at ${name}, for ${seconds(forMs)}`,
-    subject: `tunnel ${name}`,
+    name: `no ${what} goes ${ways.join(' or ')} at ${name}, for ${seconds(forMs)}`,
+    subject: `${kind} ${name}`,
     forMs,
-    begin: () => each((from, to) => wires.cut('tunnel', from, to)),
-    end: () => each((from, to) => wires.mend('tunnel', from, to)),
+    begin: () => each((from, to) => wires.cut(kind, from, to)),
+    end: () => each((from, to) => wires.mend(kind, from, to)),
   }
 }
 

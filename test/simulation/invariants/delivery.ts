@@ -16,10 +16,18 @@ const graceUs = 1_000_000
 /** A packet that has not arrived by then is lost. */
 const travelUs = 300_000
 
-/** Which gateways a source reaches now: the path is whole in both directions, and the gateway's kernel says that it is alive. */
+/** By which paths packets travel between a source and a gateway, there and back. */
+type Paths = 'none' | 'tunnel' | 'link' | 'both'
+
+interface GatewayState {
+  readonly paths: Paths
+  readonly sinceUs: number
+}
+
+/** Which gateways a source reaches now: a path is whole in both directions, and the gateway's kernel says that it is alive. */
 class Reachability {
   readonly #cluster: Cluster
-  readonly #states = new Map<string, { isReachable: boolean; sinceUs: number }>()
+  readonly #states = new Map<string, GatewayState>()
 
   readonly #blindAtUs = new Map<Machine, number>()
 
@@ -39,22 +47,32 @@ class Reachability {
     for (const source of machines)
       for (const gateway of machines) {
         const key = `${source.name} ${gateway.name}`
-        const isReachable =
-          this.#isReachable(source, gateway) && (source === gateway || alive.get(gateway) === true)
-        if (this.#states.get(key)?.isReachable !== isReachable)
-          this.#states.set(key, { isReachable, sinceUs: clock.nowUs })
+        const canForward = source === gateway || alive.get(gateway) === true
+        const paths = canForward ? this.#paths(source, gateway) : 'none'
+        if (this.#states.get(key)?.paths !== paths) this.#states.set(key, { paths, sinceUs: clock.nowUs })
       }
   }
 
-  #isReachable(source: Machine, gateway: Machine): boolean {
+  #paths(source: Machine, gateway: Machine): Paths {
     const { wires } = this.#cluster.network
-    if (!source.isMoving || !gateway.isMoving) return false
-    if (!gateway.programs.isAttached('from_world', gateway.uplink)) return false
-    if (wires.isCut('link', gateway.name, 'world')) return false
-    if (source === gateway) return true
-    if (!this.#knows(gateway, source)) return false
-    if (wires.isCut('tunnel', source.name, gateway.name)) return false
-    return !wires.isCut('tunnel', gateway.name, source.name)
+    if (!source.isMoving || !gateway.isMoving) return 'none'
+    if (!gateway.programs.isAttached('from_world', gateway.uplink)) return 'none'
+    if (wires.isCut('link', gateway.name, 'world')) return 'none'
+    if (source === gateway) return 'both'
+    if (!this.#knows(gateway, source)) return 'none'
+    const isWhole = (kind: 'tunnel' | 'direct'): boolean =>
+      !wires.isCut(kind, source.name, gateway.name) && !wires.isCut(kind, gateway.name, source.name)
+    const hasLink = isWhole('direct') && this.#useLink(source, gateway)
+    if (isWhole('tunnel')) return hasLink ? 'both' : 'tunnel'
+    return hasLink ? 'link' : 'none'
+  }
+
+  /** Each knows the other's MAC, and the source's probes show that the path is whole. Without probes, packets take the tunnel. */
+  #useLink(source: Machine, gateway: Machine): boolean {
+    const { snapshots, configuration } = this.#cluster
+    const knows = (one: Machine, other: Machine): boolean =>
+      snapshots.get(one)?.links.get(other.address) === other.mac
+    return configuration.usesLinks && isProbing(source) && knows(source, gateway) && knows(gateway, source)
   }
 
   /** A gateway forwards for nodes that it knows. It may not have heard of one yet, if the API server was away. */
@@ -64,8 +82,8 @@ class Reachability {
     return snapshots.get(gateway)?.slots.has(source.address) === true
   }
 
-  state(source: Machine, gateway: Machine): { isReachable: boolean; sinceUs: number } {
-    return this.#states.get(`${source.name} ${gateway.name}`) ?? { isReachable: false, sinceUs: 0 }
+  state(source: Machine, gateway: Machine): GatewayState {
+    return this.#states.get(`${source.name} ${gateway.name}`) ?? { paths: 'none', sinceUs: 0 }
   }
 }
 
@@ -105,7 +123,7 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
     const gateways = cluster.machines.filter(({ address }) => order.includes(address))
     const states = gateways.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
     const isForgotten = (gateway: Machine): boolean => hasForgotten(cluster, gateway, egress.address)
-    const reachable = states.filter(({ isReachable, gateway }) => isReachable && !isForgotten(gateway))
+    const reachable = states.filter(({ paths, gateway }) => paths !== 'none' && !isForgotten(gateway))
     const sinceUs = Math.max(
       orderSinceUs,
       cluster.disturbedAtUs(pod.machine),
@@ -114,7 +132,7 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
     if (reachable.length === 0 || sinceUs + graceUs > atUs) return undefined
     const isBlind = reachability.blindAtUs(pod.machine) + graceUs > atUs
     if (isBlind && reachable.length < states.length) return undefined
-    const names = reachable.map(({ gateway }) => gateway.name).join(' ')
+    const names = reachable.map(({ gateway, paths }) => `${gateway.name} (${paths})`).join(' ')
     const how = flow.lastEnd === undefined ? '' : `; it ended at ${flow.lastEnd}`
     return `a packet of ${flow.name} with ${egress.address}:${egress.port} did not arrive, although ${names} could be reached for ${((atUs - sinceUs) / 1e6).toFixed(1)} s${how}`
   }
