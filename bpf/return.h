@@ -139,7 +139,7 @@ static __noinline enum verdict send_to_owner(struct __sk_buff *skb, struct packe
 		return DROP_UNKNOWN_NODE;
 	if (link_path && packet->is_from_world && is_sent_back(skb, packet))
 		return DROP_LOOP;
-	is_by_link = find_link(skb, packet, node, now_ns(), &way);
+	is_by_link = link_path && find_link(skb, packet, node, now_ns(), &way);
 	mtu = is_by_link ? way.mtu : own->tunnel_mtu;
 	if (is_too_big(skb, packet, mtu))
 		return answer_too_big(skb, packet, mtu);
