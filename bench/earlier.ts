@@ -38,16 +38,15 @@ function checkOut(): string | undefined {
 }
 
 /** A version whose programs are loaded, and which answers questions. All run on one CPU, one at a time. */
-function serve(folder: string, tunnelKnob: string) {
-  const script = join(repository, 'bench/programs.ts')
-  const words = ['-c', '0', process.execPath, script, '--serve', folder, tunnelKnob]
+function serve(script: string, ...options: readonly string[]) {
+  const words = ['-c', '0', process.execPath, join(repository, 'bench', script), ...options]
   const child = spawn('taskset', words, { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   return {
     ask: async <T>(question: 'open' | 'first'): Promise<T> => {
       child.stdin.write(`${question}\n`)
       const { value, done } = await lines.next()
-      if (done) throw new Error(`measuring the programs in ${folder} failed`)
+      if (done) throw new Error(`${script} ${options.join(' ')} failed`)
       return JSON.parse(value) as T
     },
     [Symbol.dispose]: () => child.stdin.end(),
@@ -60,6 +59,8 @@ export interface ProgramComparison {
   readonly before: readonly OpenFigures[]
   /** For the first packet of a flow, now. */
   readonly first: readonly Figure[]
+  /** For a packet of an open flow by the link, now: one list for each turn. */
+  readonly byLink: readonly (readonly Figure[])[]
 }
 
 /** More turns than a busy machine can spoil. */
@@ -67,15 +68,17 @@ const turns = 100
 
 export async function comparePrograms(): Promise<ProgramComparison> {
   const folder = checkOut()
-  const [now, before]: [OpenFigures[], OpenFigures[]] = [[], []]
-  using present = serve(repository, 'simulated_tunnel')
-  using past = folder === undefined ? undefined : serve(folder, earlier.tunnelKnob)
+  const [now, before, byLink]: [OpenFigures[], OpenFigures[], Figure[][]] = [[], [], []]
+  using present = serve('programs.ts', '--serve', repository, 'simulated_tunnel')
+  using past = folder === undefined ? undefined : serve('programs.ts', '--serve', folder, earlier.tunnelKnob)
+  using link = serve('link-programs.ts')
   for (let turn = 0; turn < turns; turn++) {
     if (turn % 2 === 0) now.push(await present.ask('open'))
     if (past !== undefined) before.push(await past.ask('open'))
     if (turn % 2 === 1) now.push(await present.ask('open'))
+    byLink.push(await link.ask('open'))
   }
-  return { now, before, first: await present.ask('first') }
+  return { now, before, byLink, first: await present.ask('first') }
 }
 
 const total = (figures: OpenFigures, path: Path): number => figures[path].reduce((sum, [, ns]) => sum + ns, 0)
@@ -92,7 +95,7 @@ function rows(
 
 /** Each value is the median of all turns. `aims`: for all programs of a path together, in nanoseconds. */
 export function programResults(
-  { now, before, first }: ProgramComparison,
+  { now, before, byLink, first }: ProgramComparison,
   aims: Readonly<Record<Path, number>>,
 ): readonly Result[] {
   const present = paths.flatMap((path) => [
@@ -109,6 +112,9 @@ export function programResults(
   ])
   return [
     ...present,
+    ...(byLink[0] ?? []).map(([step], index) =>
+      loneResult(step, 'ns', median(byLink.map((figures) => figures[index]?.[1] ?? 0))),
+    ),
     ...first.map(([step, ns]) => loneResult(step, 'ns', ns)),
     ...(before.length === 0 ? [] : changes),
   ]

@@ -4,7 +4,8 @@
  *
  *   load serve PORT                              echoes TCP, counts UDP; "count" on PORT+1 (TCP) tells and resets
  *   load rr HOST PORT SECONDS                    one connection, one byte there and back
- *   load crr HOST PORT SECONDS CONCURRENCY       a connection for every byte; the client closes first
+ *   load crr HOST PORT SECONDS CONCURRENCY       a connection for every byte; the client closes first; with a
+ *                                                concurrency of 1, client and server share one CPU
  *   load udp HOST PORT SECONDS                   64-byte datagrams as fast as they go
  *   load bulk HOST PORT SECONDS out|in           one connection, one way
  */
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +28,8 @@
 
 enum { MAX_SECONDS = 120, MAX_CONCURRENCY = 1024, BATCH = 64, DATAGRAM = 64, CHUNK = 1 << 17, EVENTS = 256 };
 
-/* What a bulk connection asks for with its first byte; anything else is echoed. */
-enum { ASK_SINK = 'S', ASK_SOURCE = 'Z' };
+/* What a connection asks for with its first byte; anything else is echoed, and so are the last two. */
+enum { ASK_SINK = 'S', ASK_SOURCE = 'Z', ASK_SHARE_CPU = 'C', ASK_ALL_CPUS = 'A' };
 
 static char chunk[CHUNK];
 
@@ -158,6 +160,32 @@ static void rest_or_poll(int poll, int udp, bool *is_polling)
 	epoll_ctl(poll, *is_polling ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, udp, &event);
 }
 
+/*
+ * Two processes that wait for each other take ten times longer if the scheduler puts them on two CPUs, because each byte then
+ * wakes an idle CPU. Where it puts them depends on what else runs on the machine, and that differs between the ways.
+ */
+static void stay_on(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	for (int each = 0; each < CPU_SETSIZE; each++)
+		if (cpu < 0 || each == cpu)
+			CPU_SET(each, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		perror("load: sched_setaffinity");
+}
+
+/* The packets of a connection arrive on the CPU of a client in the same kernel. */
+static void stay_with_client(int fd)
+{
+	int cpu = -1;
+	socklen_t length = sizeof(cpu);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &length) == 0)
+		stay_on(cpu);
+}
+
 static void serve_connection(int poll, int fd, uint32_t events)
 {
 	struct epoll_event event = { .events = EPOLLOUT, .data.fd = fd };
@@ -177,6 +205,10 @@ static void serve_connection(int poll, int fd, uint32_t events)
 	}
 	if (kinds[fd] == SINK)
 		return;
+	if (chunk[0] == ASK_SHARE_CPU)
+		stay_with_client(fd);
+	else if (chunk[0] == ASK_ALL_CPUS)
+		stay_on(-1);
 	if (chunk[0] == ASK_SINK) {
 		kinds[fd] = SINK;
 	} else if (chunk[0] == ASK_SOURCE) {
@@ -287,6 +319,15 @@ static int request_response(struct sockaddr_in server, int seconds)
 	return 0;
 }
 
+static void ask_for_cpus(struct sockaddr_in *server, char ask)
+{
+	int fd = connect_blocking(server);
+
+	if (write(fd, &ask, 1) != 1 || read(fd, &ask, 1) != 1)
+		die("request");
+	close(fd);
+}
+
 struct attempt {
 	int fd;
 	uint64_t started;
@@ -310,10 +351,15 @@ static int connect_request_response(struct sockaddr_in server, int seconds, int 
 {
 	static struct attempt attempts[MAX_CONCURRENCY];
 	int poll = epoll_create1(0);
-	uint64_t start = now_ns(), end = start + seconds * 1000000000ull, done = 0, failed = 0;
+	uint64_t start, end, done = 0, failed = 0;
 	struct epoll_event events[EVENTS];
 	char byte = 'x';
 
+	if (concurrency == 1)
+		stay_on(sched_getcpu());
+	ask_for_cpus(&server, concurrency == 1 ? ASK_SHARE_CPU : ASK_ALL_CPUS);
+	start = now_ns();
+	end = start + seconds * 1000000000ull;
 	for (int i = 0; i < concurrency; i++)
 		start_attempt(poll, &server, &attempts[i], i);
 	while (now_ns() < end) {
@@ -347,6 +393,7 @@ static int connect_request_response(struct sockaddr_in server, int seconds, int 
 		}
 	}
 	print_rate(done, failed, now_ns() - start);
+	ask_for_cpus(&server, ASK_ALL_CPUS);
 	return 0;
 }
 

@@ -65,8 +65,10 @@ export function measurements(seconds: number): readonly Measurement[] {
     command: load(`crr ${time} ${concurrency}`),
     concernsStack: concurrency > 1,
     run: async (way) => {
-      const { perSecond } = await runLoad<Rate>(way, ['crr', time, String(concurrency)])
-      return [{ name, unit: '1/s', value: perSecond, better: 'more' }]
+      const { perSecond, p50Us } = await runLoad<Rate>(way, ['crr', time, String(concurrency)])
+      const rate = { name, unit: '1/s', value: perSecond, better: 'more' } as const
+      if (concurrency > 1) return [rate]
+      return [rate, { name: `${name}, latency p50`, unit: 'µs', value: p50Us, better: 'less' }]
     },
   })
   return [

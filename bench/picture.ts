@@ -76,6 +76,13 @@ const failures: readonly { readonly group: string; readonly labels: Readonly<Rec
     },
   },
   {
+    group: 'One of two paths to the gateway fails',
+    labels: {
+      'link path filtered': 'the link drops egress IPs',
+      'tunnel filtered': 'the port of the tunnel is filtered',
+    },
+  },
+  {
     group: 'Maintenance',
     labels: {
       'agents upgraded': 'all agents are upgraded',

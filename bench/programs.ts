@@ -1,12 +1,11 @@
-import { existsSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Desired } from '../src/datapath/desired.ts'
 import { readEgressRestriction } from '../src/decide/policies/network-policies.ts'
 import { NetworkSets } from '../src/decide/policies/network-sets.ts'
 import { type NodeUnderTest, standardTables } from '../test/packets/node-under-test.ts'
 import { address, ipv4 } from '../test/packets/packet.ts'
-import { fromOther, type Kernel, TestRuns } from './test-runs.ts'
+import { fromOther, importKernel, TestRuns } from './test-runs.ts'
 
 /**
  * The nanoseconds that each program takes for a packet. It runs in a process of its own, because it enters namespaces: with
@@ -38,18 +37,6 @@ async function openVersion(folder: string, tunnelKnob: string) {
   established()(node)
   established({ egressIp: '172.18.0.43', egressPort: version.slot2Port, sourcePort: 40001 })(node)
   return { node, runs: new TestRuns(node, await importKernel(folder)), version }
-}
-
-/** In 0.1.0, these modules were in one folder. */
-async function importKernel(folder: string): Promise<Kernel> {
-  const modules = ['object', 'layout/btf', 'maps/maps', 'test-run'] as const
-  const found = modules.map((name) =>
-    [join(folder, `src/datapath/${name}.ts`), join(folder, `src/datapath/${basename(name)}.ts`)].find(
-      existsSync,
-    ),
-  )
-  const imported = await Promise.all(found.map((path) => import(path ?? '') as Promise<object>))
-  return Object.assign({}, ...imported) as Kernel
 }
 
 type Opened = Awaited<ReturnType<typeof openVersion>>

@@ -1,4 +1,5 @@
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import type { Program } from '../src/datapath/datapath.ts'
 import type { LoadedObject } from '../src/datapath/object.ts'
 import type { NodeUnderTest } from '../test/packets/node-under-test.ts'
@@ -32,11 +33,23 @@ export const fromOther = (vni: number): TunnelEnd => ({
 const words = (...values: readonly number[]): Buffer => Buffer.from(Uint32Array.from(values).buffer)
 
 /** Modules of the version that is measured: one process cannot have those of two versions. */
-export interface Kernel {
+interface Kernel {
   readonly loadObject: typeof import('../src/datapath/object.ts').loadObject
   readonly readBtf: typeof import('../src/datapath/layout/btf.ts').readBtf
   readonly put: typeof import('../src/datapath/maps/maps.ts').put
   readonly testRun: typeof import('../src/datapath/test-run.ts').testRun
+}
+
+/** In 0.1.0, these modules were in one folder. */
+export async function importKernel(folder: string): Promise<Kernel> {
+  const modules = ['object', 'layout/btf', 'maps/maps', 'test-run'] as const
+  const found = modules.map((name) =>
+    [join(folder, `src/datapath/${name}.ts`), join(folder, `src/datapath/${basename(name)}.ts`)].find(
+      existsSync,
+    ),
+  )
+  const imported = await Promise.all(found.map((path) => import(path ?? '') as Promise<object>))
+  return Object.assign({}, ...imported) as Kernel
 }
 
 export class TestRuns {

@@ -101,8 +101,8 @@ static __noinline enum verdict check_link_packet(struct __sk_buff *skb, const st
 		return verdict;
 	if (is_link_probe(packet) && is_placeholder(&packet->receiver))
 		return answer_link_probe(skb, packet, &source->node);
-	if (source->slot != NO_SLOT && owner_of(egress_ip, packet->flow.source_port) == source->slot)
-		return CONTINUE;
+	if (owns_source_port(packet, egress_ip, source->slot))
+		return check_ownership(packet, egress_ip, source);
 	source->vni = 0;
 	return may_hold(egress_ip, &source->node) ? CONTINUE : DROP_NOT_THE_OWNER;
 }

@@ -119,13 +119,17 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	return PASS_TO_HOST;
 }
 
-/* A node may send only from ports that it owns. Fills in `bound`. */
-static __always_inline enum verdict check_ownership(const struct packet *packet, struct tunnel_end *tunnel)
+static __always_inline bool owns_source_port(const struct packet *packet, const struct egress_ip *egress_ip, __u32 slot)
 {
-	struct egress_ip *egress_ip = bpf_map_lookup_elem(&egress_ips, &packet->sender);
+	return slot != NO_SLOT && owner_of(egress_ip, packet->flow.source_port) == slot;
+}
 
-	if (!egress_ip || tunnel->slot == NO_SLOT || !same_address(&packet->sender, &packet->flow.source) ||
-	    owner_of(egress_ip, packet->flow.source_port) != tunnel->slot)
+/* A node may send only from ports that it owns. `egress_ip` is that of the sender, or NULL. Fills in `bound`. */
+static __always_inline enum verdict check_ownership(const struct packet *packet, const struct egress_ip *egress_ip,
+						    struct tunnel_end *tunnel)
+{
+	if (!egress_ip || !owns_source_port(packet, egress_ip, tunnel->slot) ||
+	    !same_address(&packet->sender, &packet->flow.source))
 		return DROP_NOT_THE_OWNER;
 	tunnel->bound = egress_ip->ifindex;
 	note_fragment(packet);
@@ -186,8 +190,7 @@ static __noinline enum verdict give_port_up(const struct packet *packet, const s
 static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struct packet *packet,
 					       struct tunnel_end *tunnel)
 {
-	return check_ownership(packet, tunnel) ?:
-	       claim_forwarded(skb, packet, tunnel) ?:
+	return claim_forwarded(skb, packet, tunnel) ?:
 	       return_to_owner(skb, packet) ?:
 	       forward_to_world(skb, packet, tunnel);
 }
@@ -199,7 +202,8 @@ static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct pa
 	if (packet->untranslatable)
 		return packet->untranslatable;
 	if (tunnel->vni == TUNNEL_OUTWARD)
-		return forward_outward(skb, packet, tunnel);
+		return check_ownership(packet, bpf_map_lookup_elem(&egress_ips, &packet->sender), tunnel) ?:
+		       forward_outward(skb, packet, tunnel);
 	if (tunnel->vni == TUNNEL_RETURN)
 		return return_from_gateway(skb, packet);
 	if (tunnel->vni == TUNNEL_PORT_REFUSAL)

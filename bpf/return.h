@@ -5,7 +5,13 @@
 #ifndef SALLYPORT_RETURN_H
 #define SALLYPORT_RETURN_H
 
-/* For a port that this node owns: `ports` leads to the mapping, and the mapping to the pod. */
+/*
+ * For a port that this node owns: `ports` leads to the mapping, and the mapping to the pod.
+ *
+ * The server's MSS limits what the pod sends. If it came by the link, it stays: should the flow take the tunnel later, from_pod
+ * tells the pod at once that a segment is too big. The pod's own MSS limits what a distant server sends, which may never learn
+ * that something is too big. So that one is always the tunnel's (clamp_outward).
+ */
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	struct flow_key key, flow, *taken;
@@ -36,7 +42,7 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	through_stack = services_by_stack && mapping->through_stack;
 	through_service = (chained || replaces_kube_proxy) && mapping->through_service;
 	track_inward(mapping, packet, &flow.source, skb->len, now);
-	if (!mapping->masqueraded)
+	if (!mapping->masqueraded && !(link_path && packet->is_from_world))
 		clamp_mss(skb, packet, own->tunnel_mtu);
 	verdict = rewrite_packet(skb, packet, &rewrite);
 	if (verdict == CONTINUE && through_service)

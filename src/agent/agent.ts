@@ -2,7 +2,7 @@ import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
-import type { NodeRules } from '../decide/status/stack-rules.ts'
+import { hasIPsec, type NodeRules } from '../decide/status/stack-rules.ts'
 import type { World } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import { Loop } from '../runtime/reconcile.ts'
@@ -12,8 +12,9 @@ import type { LocalApi } from './api/serve.ts'
 import { Applier } from './apply.ts'
 import { conflictsOf, unusableAddresses } from './failover/address-claims.ts'
 import { Failover } from './failover/failover.ts'
-import { isCutOff, reachabilityOf } from './failover/failover-views.ts'
+import { reachabilityOf, reportFailover } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
+import { selectLinkDevice } from './node/native-devices.ts'
 import {
   type NodeDevice,
   type NodeNetwork,
@@ -202,15 +203,14 @@ export class Agent {
     const { netlink, clock, log, onReady } = this.#options
     if (!this.#observation.hasSynced) return
     const isNetworkKnown = this.#network !== undefined
-    const network = this.#network ?? observeNetwork(netlink)
-    this.#network = network
-    this.#pods.observe(network.devices)
+    this.#network ??= observeNetwork(netlink)
+    this.#pods.observe(this.#network.devices)
     const attachments = this.#attachments.list()
-    const devices = withoutPods(network.devices, attachments)
+    const devices = withoutPods(this.#network.devices, attachments)
     this.#devices = devices
     this.#ownDevices = withoutAdded(devices, new Set(this.#failover.state.held.keys()))
     this.#stackRules ??= this.#options.listStackRules?.()
-    const world = this.#observeWorld(network)
+    const world = this.#observeWorld(this.#network)
     const membership = this.#membership()
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
@@ -224,7 +224,7 @@ export class Agent {
       ownDevices: this.#ownDevices,
       attachments,
       unusable: unusableAddresses(this.#failover.state),
-      isEncrypted: (this.#stackRules?.ipsec.length ?? 0) > 0,
+      isEncrypted: hasIPsec(this.#stackRules),
       isNetworkKnown,
     })
     for (const repair of applied.hooks.repairs) log.warn(repair)
@@ -266,8 +266,10 @@ export class Agent {
   /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
     const devices = this.#devices.filter(({ kind }) => kind !== 'vxlan')
-    const unruled = addressesWithoutRule(devices, this.#stackRules, this.#options.configuration)
-    return describeInterfaces(devices, new Set(this.#failover.state.held.keys()), unruled)
+    const { configuration } = this.#options
+    const unruled = addressesWithoutRule(devices, this.#stackRules, configuration)
+    const link = selectLinkDevice(devices, configuration, this.#observation.node, this.#stackRules)
+    return describeInterfaces(devices, this.#failover.state.held, unruled, link)
   }
 
   async #report(): Promise<void> {
@@ -279,9 +281,7 @@ export class Agent {
       interfaces: this.#interfaces(),
       sharesAddress: configuration.isChained ? this.#options.sharesAddress : undefined,
       membership: this.#membership(),
-      reachability: reachabilityOf(this.#failover.state, nodes),
-      isCutOff: isCutOff(this.#failover.state),
-      conflicts: conflictsOf(this.#failover.state),
+      ...reportFailover(this.#failover.state, nodes),
       lingering: describeLingering(this.#decided, this.#ports.state.flows),
       tables: this.#decided?.tables,
       selected: this.#selectedPods.next(

@@ -8,6 +8,7 @@ import {
 } from '../../test/support/private-namespaces.ts'
 import { address, prefix } from '../../test/support/world-builder.ts'
 import { Netlink } from '../linux/netlink.ts'
+import { selectLinkDevice } from './node/native-devices.ts'
 import { listNodeDevices } from './node/node-network.ts'
 import {
   addressesWithoutRule,
@@ -99,6 +100,27 @@ test('with forwarding by the stack, a node reports addresses whose packets leave
   assert.equal(addressesWithoutRule(devices, rules, { forwardsByStack: false }).size, 0)
 })
 
+test('a node with egressPath=auto reports the native device by which it takes packets without a tunnel', () => {
+  const own = address('172.18.0.4')
+  const eth0 = device({ addresses: [own] })
+  const devices = [eth0, device({ index: 3, name: 'eth1', addresses: [address('192.0.2.4')] })]
+  const settings = { usesLinks: true, devices: ['eth+'] }
+  const node = { internalIPs: [own] }
+  const rules = { chains: [], ipsec: [], routingRules: 0, routingSources: [] }
+  assert.deepEqual(
+    describeInterfaces(devices, new Set(), new Set(), selectLinkDevice(devices, settings, node, rules)).map(
+      ({ receivesByLink }) => receivesByLink,
+    ),
+    [true, undefined],
+  )
+  for (const [changes, ipsec] of [
+    [{ usesLinks: false }, []],
+    [{ devices: ['net+'] }, []],
+    [{}, [prefix('10.0.0.0/8')]],
+  ] as const)
+    assert.equal(selectLinkDevice(devices, { ...settings, ...changes }, node, { ...rules, ipsec }), undefined)
+})
+
 test('a tun device with an address is reported as one that egress IPs cannot use', { skip }, () => {
   enterPrivateNamespaces()
   for (const words of ['tuntap add tun0 mode tun', 'link set tun0 up', 'addr add 198.51.100.1/24 dev tun0'])
@@ -115,6 +137,7 @@ test('a program that is not in its place, and rules that do not apply to egress 
     membership: { isMember: true },
     reachability: { reachable: [] as string[], unreachable: [] as string[] },
     isCutOff: false,
+    byLink: [],
     tables: undefined,
     selected: [],
     conflicts: [],

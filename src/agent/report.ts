@@ -22,8 +22,9 @@ import type { Decided } from './snapshot.ts'
  */
 export function describeInterfaces(
   devices: readonly NodeDevice[],
-  held: ReadonlySet<Address>,
+  held: Pick<ReadonlySet<Address>, 'has'>,
   unruled: ReadonlySet<Address> = new Set(),
+  linkDevice?: NodeDevice,
 ): NodeInterface[] {
   const lowestIpv6 = Math.min(
     ...devices.map(({ defaultMetrics }) => defaultMetrics[6] ?? Number.POSITIVE_INFINITY),
@@ -44,6 +45,7 @@ export function describeInterfaces(
         ...(added.length === 0 ? {} : { added }),
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
         ...(routers.length === 0 ? {} : { routers: [...routers] }),
+        ...(device === linkDevice ? { receivesByLink: true } : {}),
         isDefaultRoute,
         ...(withoutRule.length === 0 ? {} : { withoutRule }),
         ...(isIPv6Unrouted ? { isIPv6Unrouted } : {}),
@@ -88,6 +90,8 @@ interface NodeKnowledge {
   readonly membership: Membership
   readonly reachability: Reachability
   readonly isCutOff: boolean
+  /** Names of gateways. */
+  readonly byLink: readonly string[]
   readonly conflicts: readonly AddressConflict[]
   readonly lingering: Readonly<NonNullable<Report['lingering']>>
   /** Undefined until the tables were written for the first time. */
@@ -111,6 +115,7 @@ export function describeNode(known: NodeKnowledge): Report {
     interfaces: [...interfaces],
     heard: reachability.reachable,
     unreachable: reachability.unreachable,
+    byLink: [...known.byLink],
     selected: [...selected],
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),

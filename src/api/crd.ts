@@ -117,6 +117,7 @@ const definitions: Readonly<Record<keyof typeof kinds, Definition>> = {
       wide(text('Reason', '.status.conditions[?(@.type=="Connected")].reason')),
       wide(text('Reachable', '.status.heard')),
       wide(text('Unreachable', '.status.unreachable')),
+      wide(text('By link', '.status.byLink')),
       wide(text('Version', '.status.version')),
       age,
     ],

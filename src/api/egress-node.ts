@@ -49,6 +49,12 @@ export const egressNodeStatus = z
               'The routers of the default routes that use this interface. A pool never gives their addresses to gateways.',
             )
             .optional(),
+          receivesByLink: z
+            .boolean()
+            .describe(
+              'The node takes packets of pods of other nodes by this interface without a tunnel: egressGateway.egressPath is auto.',
+            )
+            .optional(),
           isDefaultRoute: z.boolean().describe('Whether the default route uses this interface.'),
           isIPv6Unrouted: z
             .boolean()
@@ -77,6 +83,12 @@ export const egressNodeStatus = z
     unreachable: z
       .array(z.string())
       .describe('Names of the gateways that this node does not reach: they do not answer its probes.')
+      .optional(),
+    byLink: z
+      .array(z.string())
+      .describe(
+        'Names of the gateways to which this node sends packets without a tunnel. To all other gateways it sends them through the tunnel.',
+      )
       .optional(),
     sharesAddress: z
       .boolean()

@@ -9,8 +9,10 @@ import {
   type Death,
   deaths,
   machineOf,
+  pathFailures,
   renewAgents,
   setUpCluster,
+  useLinks,
 } from '../support/gateway-deaths.ts'
 import {
   allowedAddresses,
@@ -67,6 +69,9 @@ async function sourceOfNew(cluster: Cluster): Promise<string> {
 const addressesOf = (cluster: Cluster, node: string): string =>
   runInside(machineOf(cluster, node), ['ip', '-o', 'address'])
 
+const gatewaysByLink = ({ type }: Cluster): Promise<string> =>
+  type("kubectl get egressnode source -o jsonpath='{.status.byLink}'")
+
 describe(`a gateway dies under ${connections} connections`, {
   skip: cannotRun,
   timeout: 3 * hangTimeoutMs,
@@ -116,6 +121,20 @@ describe(`a gateway dies under ${connections} connections`, {
     const counts = await cluster.type('docker exec source curl -s http://127.0.0.1:9787/metrics')
     assert.match(counts, /verdict="DROP_NO_LIVE_GATEWAY"\} [1-9]/)
     await recovers(allGone)
+  })
+
+  describe('by the link', () => {
+    before(() => useLinks(cluster))
+    for (const death of pathFailures)
+      test(`no connection breaks, changes its address or fails to open (${death.way})`, async () => {
+        assert.equal((await dies(death)).newFlowsFailed, 0)
+        assert.equal((await gatewaysByLink(cluster)).includes('gateway1'), death.way === 'tunnel filtered')
+        assert.doesNotMatch(addressesOf(cluster, 'gateway2'), new RegExp(`${first}/32`), 'nobody takes over')
+        await recovers(death)
+        await eventually('packets take the link', async () =>
+          (await gatewaysByLink(cluster)).includes('gateway1'),
+        )
+      })
   })
 
   for (const death of deaths.filter(({ undo }) => undo === undefined))

@@ -202,6 +202,32 @@ describe('nodes that share a link send each other translated packets without a t
     })
   })
 
+  describe('the MSS of a connection by the link', () => {
+    const request = (fields: Parameters<ReturnType<typeof ipv4>['tcp']>[2]) =>
+      ipv4('10.244.1.7', '203.0.113.9', { dontFragment: true }).tcp(40000, 443, fields)
+    const answer = { flags: ['SYN', 'ACK'], mss: 1460 } as const
+
+    test('is the server’s for the pod, and the tunnel’s for the server', () => {
+      answeredAt(node2, 100)
+      const { out } = fromPod(request({ ...syn, mss: 1460 }))
+      const { mss, sourcePort = 0 } = dissect(out)
+      assert.equal(mss, 1410)
+      const back = ipv4('203.0.113.9', '172.18.0.42').tcp(443, sourcePort, answer)
+      const { verdict, out: delivered } = fromLink(back, node2.mac)
+      assert.deepEqual([verdict, dissect(delivered).mss], ['SENT_TO_POD', 1460])
+    })
+
+    test('is too large for the tunnel, and the pod learns it from the first segment that has to take it', () => {
+      established()(node)
+      const segment = request({ flags: ['ACK'], payload: 'x'.repeat(1460) })
+      answeredAt(node2, 100)
+      assert.equal(fromPod(segment).verdict, 'SENT_TO_HOLDER_BY_LINK')
+      answeredAt(node2, 400)
+      const { verdict, out } = fromPod(segment)
+      assert.deepEqual([verdict, out.readUInt16BE(14 + 20 + 6)], ['SENT_TOO_BIG', 1450])
+    })
+  })
+
   describe('a probe on the link', () => {
     const probe = (port: number = probePort) => ipv4('172.18.0.43', placeholder).udp(port, probePort)
 

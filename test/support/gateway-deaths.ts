@@ -96,6 +96,31 @@ export const deaths: readonly Death[] = [
   },
 ]
 
+/** A switch drops some frames that the source node sends: as one with anti-spoofing does, or a firewall between nodes. */
+const filtered = (frames: string): Pick<Death, 'happen' | 'undo'> => ({
+  happen: (cluster) =>
+    inNode(
+      cluster,
+      'source',
+      `nft 'table netdev switch { chain out { type filter hook egress device eth0 priority 0; ${frames} drop; }; }'`,
+    ),
+  undo: (cluster) => inNode(cluster, 'source', 'nft delete table netdev switch'),
+})
+
+/** One of the two paths to the gateway stops working. Call `useLinks` first. */
+export const pathFailures: readonly Death[] = [
+  { way: 'link path filtered', isForgotten: true, ...filtered('ip saddr 172.18.0.42') },
+  { way: 'tunnel filtered', isForgotten: true, ...filtered('udp dport 8472') },
+]
+
+/** From now on, packets need no tunnel to gateways on the same link. */
+export async function useLinks({ type }: Cluster): Promise<void> {
+  await type('cilium upgrade --set egressGateway.egressPath=auto && cilium status --wait')
+  await type(
+    `kubectl wait egressnode/source --for=jsonpath='{.status.byLink[0]}'=${gatewayInUse} --timeout=60s`,
+  )
+}
+
 const policy = (addresses: string): string => `apiVersion: isovalent.com/v1
 kind: IsovalentEgressGatewayPolicy
 metadata: {name: failover}

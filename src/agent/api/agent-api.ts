@@ -11,7 +11,7 @@ import { parseAddress } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import type { Random } from '../../runtime/random.ts'
-import { reachabilityOf } from '../failover/failover-views.ts'
+import { reachabilityOf, reportFailover } from '../failover/failover-views.ts'
 import { podResource, trimPod } from '../observe.ts'
 import { bringUpLoopback } from '../pods/loopback.ts'
 import type { Pods } from '../pods/pods.ts'
@@ -136,9 +136,13 @@ export class AgentApi implements LocalApi {
     const { decided, attachments, failover, nodes } = this.#snapshot()
     if (decided === undefined) return []
     const held = new Set(failover.held.keys())
-    return describeEgress(decided.tables, attachments, this.#options.datapath.tables.mappings.entries(), {
-      unreachable: new Set(reachabilityOf(failover, nodes).unreachable),
-      holders: holdersOf(decided.world.egressNodes, { name: this.#options.self, held }),
+    const { self, datapath } = this.#options
+    const { reachability, byLink } = reportFailover(failover, nodes)
+    return describeEgress(decided.tables, attachments, datapath.tables.mappings.entries(), {
+      self,
+      byLink: new Set(byLink),
+      unreachable: new Set(reachability.unreachable),
+      holders: holdersOf(decided.world.egressNodes, { name: self, held }),
     })
   }
 
@@ -209,5 +213,6 @@ function observed({ isReady, attachments, decided, failover, nodes, ports }: Sna
     held: failover.held.keys(),
     leasedBlocks: new Map([...ports.since].map(([address, blocks]) => [address, blocks.size])),
     takeovers: failover.takeovers,
+    pathChanges: failover.pathChanges,
   }
 }

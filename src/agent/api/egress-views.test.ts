@@ -50,6 +50,24 @@ for (const [name, found, expected] of [
 ] as const) // biome-ignore format: a table
   test(name, () => assert.equal(found, expected))
 
+const alone = { self: 'w1', byLink: new Set<string>(), unreachable: new Set<string>(), holders: new Map() }
+
+test('a row says by which path packets get to the holder, and none for the node itself or an unreachable one', () => {
+  const client = pod('client', { labels: { org: 'alliance' } })
+  const tables = resolve(world({ ciliumPolicies: [ciliumPolicy('p')], pods: [client] }))
+  const attachment = { pod: client, addresses: client.ips }
+  const path = (knowledge: object) =>
+    describeEgress(tables, [attachment as never], [], { ...alone, ...knowledge })[0]?.egressIps[0]
+  const { holder = '' } = path({}) ?? {}
+  assert.equal(path({})?.path, 'tunnel')
+  assert.equal(path({ byLink: new Set([holder]) })?.path, 'link')
+  assert.equal(path({ self: holder, byLink: new Set([holder]) })?.path, undefined)
+  assert.equal(
+    path({ unreachable: new Set([...tables.nodes.values()].map(({ name }) => name)) })?.path,
+    undefined,
+  )
+})
+
 test('each destination of a pod has the count of its own flows', () => {
   const destinationCIDRs = ['203.0.113.0/24', '203.0.113.9/32', '198.51.100.0/24']
   const client = pod('client', { labels: { org: 'alliance' } })
@@ -65,8 +83,7 @@ test('each destination of a pod has the count of its own flows', () => {
     flow('203.0.113.1'), flow('203.0.113.1'), flow('203.0.113.9'), flow('192.0.2.1'), flow('203.0.113.2', three),
   ] // biome-ignore format: a list
   const views = describeEgress(tables, [attachment as never], flows, {
-    unreachable: new Set(),
-    holders: new Map(),
+    ...alone,
   })
   assert.deepEqual(
     new Map(views.map(({ destination, egressIps: [first] }) => [destination, first?.flows])),

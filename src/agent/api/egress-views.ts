@@ -5,10 +5,14 @@ import type { Address } from '../../net/address.ts'
 import { longestMatch, type Prefix } from '../../net/prefix.ts'
 import type { Attachment } from '../pods/attachments.ts'
 import { describeVerdict } from './drop-reasons.ts'
-import type { EgressView } from './local-api.ts'
+import type { EgressView, GatewayPath } from './local-api.ts'
 
 /** What this node knows about gateways. Gateways are given by name. */
 interface GatewayKnowledge {
+  /** This node's name. */
+  readonly self: string
+  /** Gateways to which packets go without a tunnel. */
+  readonly byLink: ReadonlySet<string>
   /** Gateways that do not answer this node's probes. */
   readonly unreachable: ReadonlySet<string>
   /** For each egress IP the nodes that report that they have added it to a device. */
@@ -20,8 +24,9 @@ export function describeEgress(
   tables: Tables,
   attachments: readonly Attachment[],
   mappings: Iterable<OpenFlow>,
-  { unreachable, holders }: GatewayKnowledge,
+  gateways: GatewayKnowledge,
 ): EgressView[] {
+  const { unreachable, holders } = gateways
   const flows = countFlows(tables, mappings)
   const ordersByIp = namedOrders(tables)
   return attachments.flatMap(({ pod, addresses }) => {
@@ -38,9 +43,11 @@ export function describeEgress(
         egressIps: (group === undefined ? [] : [...group.preferred, ...group.standby]).map((address) => {
           const order = ordersByIp(address)
           const pool = tables.pools.find((each) => each.address === address && each.purpose === 'egress')
+          const holder = holderOf(order, unreachable, holders.get(address))
           return {
             address,
-            holder: holderOf(order, unreachable, holders.get(address)),
+            holder,
+            ...pathTo(holder, gateways),
             order,
             unreachable: order.filter((name) => unreachable.has(name)),
             takesNewFlows: chosen.has(address),
@@ -54,6 +61,14 @@ export function describeEgress(
       }
     })
   })
+}
+
+function pathTo(
+  holder: string | undefined,
+  { self, byLink, unreachable }: GatewayKnowledge,
+): { readonly path?: GatewayPath['path'] } {
+  if (holder === undefined || holder === self || unreachable.has(holder)) return {}
+  return { path: byLink.has(holder) ? 'link' : 'tunnel' }
 }
 
 /**

@@ -99,6 +99,8 @@ export interface EgressView {
     readonly order: readonly string[]
     /** Gateways of the order that do not answer this node's probes. */
     readonly unreachable: readonly string[]
+    /** How packets of this node get to the holder. Absent: this node is the holder, or the holder is unreachable. */
+    readonly path?: GatewayPath['path']
     readonly takesNewFlows: boolean
     readonly portsOwned: number
     readonly flows: number

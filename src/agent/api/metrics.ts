@@ -3,7 +3,7 @@ import type { Datapath } from '../../datapath/datapath.ts'
 import type { Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import type { Reachability } from '../failover/failover-views.ts'
-import type { TakeoverCounts } from '../failover/state.ts'
+import type { PathChanges, TakeoverCounts } from '../failover/state.ts'
 
 /** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
 const loopDelayEveryMs = 1_000
@@ -20,6 +20,7 @@ export interface Observed {
   /** For each egress IP, the blocks of 16 ports that this node leases. */
   readonly leasedBlocks: ReadonlyMap<Address, number>
   readonly takeovers: TakeoverCounts
+  readonly pathChanges: PathChanges
 }
 
 type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
@@ -70,6 +71,7 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
   defineNode(definitions, observe)
   definePorts(definitions, observe)
   defineFailover(definitions, observe)
+  definePaths(definitions, datapath, observe)
   return registry
 }
 
@@ -155,6 +157,33 @@ function defineFailover({ counter, gauge }: Definitions, observe: () => Observed
     'Number of times that this node handed back an egress IP that it had taken over.',
     [],
     () => [[{}, observe().takeovers.handedBack]],
+  )
+}
+
+/** What a packet's verdict says about its path between nodes. */
+const pathOfVerdict: ReadonlyMap<string, Readonly<Record<'direction' | 'path', string>>> = new Map([
+  ['SENT_TO_HOLDER', { direction: 'outward', path: 'tunnel' }],
+  ['SENT_TO_HOLDER_BY_LINK', { direction: 'outward', path: 'link' }],
+  ['SENT_TO_OWNER', { direction: 'return', path: 'tunnel' }],
+  ['SENT_TO_OWNER_BY_LINK', { direction: 'return', path: 'link' }],
+])
+
+function definePaths({ counter }: Definitions, datapath: Datapath, observe: () => Observed): void {
+  counter(
+    'sallyport_path_packets_total',
+    'Packets that this node sent to gateways (outward) or to nodes of pods (return), by path: link or tunnel.',
+    ['direction', 'path'],
+    () =>
+      datapath.counts().flatMap(({ verdict, packets }): Value[] => {
+        const labels = pathOfVerdict.get(verdict)
+        return labels === undefined ? [] : [[labels, Number(packets)]]
+      }),
+  )
+  counter(
+    'sallyport_path_changes_total',
+    'Number of times that packets for a gateway changed to the path.',
+    ['path'],
+    () => Object.entries(observe().pathChanges).map(([path, count]) => [{ path }, count]),
   )
 }
 

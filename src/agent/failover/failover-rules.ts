@@ -13,6 +13,7 @@ import { noteClaimed, noteOwnAddresses, noteProbed } from './address-claims.ts'
 import { planHeldAddresses } from './held-addresses.ts'
 import { linkOf } from './links.ts'
 import { noteMoved, noteProblems, planMoves } from './moves.ts'
+import { noteLinks } from './paths.ts'
 import { type Verdict, type Watched, watchesNobody } from './pulse/messages.ts'
 import { beginRejoin, noteRelisted, noteRelistTimeout, noteSettled, noteSettleFailure } from './rejoin.ts'
 import type { FailoverEffect, FailoverEvent, FailoverState, FailoverStep, Moment } from './state.ts'
@@ -40,6 +41,8 @@ export function stepFailover(state: FailoverState, event: FailoverEvent, now: Mo
       return noteVerdicts(state, event.changes, now)
     case 'reach':
       return noteReach(state, event.isCutOff, now)
+    case 'links':
+      return noteLinks(state, event.answering)
     case 'linkFailed':
       return { state, effects: [warning({ problem: event.problem }, linkFailed)] }
     case 'absent': {

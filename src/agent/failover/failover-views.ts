@@ -1,4 +1,7 @@
+import type { AddressConflict } from '../../api/egress-node.ts'
 import type { WorldNode } from '../../decide/world.ts'
+import type { Address } from '../../net/address.ts'
+import { conflictsOf } from './address-claims.ts'
 import type { FailoverState } from './state.ts'
 
 /** Names of the gateways that this node probes, sorted. */
@@ -8,19 +11,38 @@ export interface Reachability {
 }
 
 export function reachabilityOf({ gateways }: FailoverState, nodes: readonly WorldNode[]): Reachability {
-  const namesOf = (isUnreachable: boolean): string[] =>
-    nodes
-      .filter(
-        ({ internalIPs: [first] }) =>
-          first !== undefined && gateways.get(first)?.isUnreachable === isUnreachable,
-      )
-      .map(({ name }) => name)
-      .sort()
-  return { reachable: namesOf(false), unreachable: namesOf(true) }
+  const namesWhere = (isUnreachable: boolean): string[] =>
+    namesOf(nodes, (address) => gateways.get(address)?.isUnreachable === isUnreachable)
+  return { reachable: namesWhere(false), unreachable: namesWhere(true) }
+}
+
+function namesOf(nodes: readonly WorldNode[], has: (tunnelAddress: Address) => boolean): string[] {
+  return nodes
+    .filter(({ internalIPs: [first] }) => first !== undefined && has(first))
+    .map(({ name }) => name)
+    .sort()
+}
+
+/** What a node reports to others about gateways and egress IPs. */
+interface FailoverReport {
+  readonly reachability: Reachability
+  /** Names of the gateways to which packets go without a tunnel, sorted. */
+  readonly byLink: readonly string[]
+  readonly isCutOff: boolean
+  readonly conflicts: readonly AddressConflict[]
+}
+
+export function reportFailover(state: FailoverState, nodes: readonly WorldNode[]): FailoverReport {
+  return {
+    reachability: reachabilityOf(state, nodes),
+    byLink: namesOf(nodes, (address) => state.gateways.has(address) && state.byLink.has(address)),
+    isCutOff: isCutOff(state),
+    conflicts: conflictsOf(state),
+  }
 }
 
 /** Whether this node reaches no other node through the tunnel. */
-export function isCutOff({ cutOffSinceMs }: FailoverState): boolean {
+function isCutOff({ cutOffSinceMs }: FailoverState): boolean {
   return cutOffSinceMs !== undefined
 }
 

@@ -41,6 +41,9 @@ export interface FailoverState {
   readonly moveProblems: readonly string[]
   readonly watched: Watched | undefined
   readonly gateways: ReadonlyMap<Address, GatewayReachability>
+  /** Gateways that answer probes by a link, so packets for them take it. */
+  readonly byLink: ReadonlySet<Address>
+  readonly pathChanges: PathChanges
   /** When each gateway became unreachable recently. */
   readonly unreachableAtMs: ReadonlyMap<Address, readonly number[]>
   readonly avoidedUntilNs: ReadonlyMap<Address, bigint>
@@ -59,6 +62,12 @@ export interface FailoverState {
 export interface TakeoverCounts {
   readonly takenOver: number
   readonly handedBack: number
+}
+
+/** How often packets for a gateway changed to a path. */
+export interface PathChanges {
+  readonly link: number
+  readonly tunnel: number
 }
 
 /** A node that was absent rejoins. See rejoin.ts. */
@@ -179,6 +188,8 @@ export function startOfFailover(
     moveProblems: [],
     watched: undefined,
     gateways: new Map(),
+    byLink: new Set(),
+    pathChanges: { link: 0, tunnel: 0 },
     unreachableAtMs: new Map(),
     avoidedUntilNs: new Map(),
     cutOffSinceMs: undefined,

@@ -1,3 +1,5 @@
+import { hasIPsec, type NodeRules } from '../../decide/status/stack-rules.ts'
+import type { WorldNode } from '../../decide/world.ts'
 import type { Device } from '../../linux/devices.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import { forwardingName } from './forwarding-device.ts'
@@ -30,6 +32,19 @@ export function selectNativeDevices(
       !device.name.startsWith(forwardingName) &&
       (isWanted(device) || device.addresses.some(isEgressIp)),
   )
+}
+
+/** The device by which this node takes packets without a tunnel: a native device with the tunnel's address. */
+export function selectLinkDevice(
+  devices: readonly NodeDevice[],
+  settings: { readonly usesLinks: boolean; readonly devices: readonly string[] },
+  node: Pick<WorldNode, 'internalIPs'> | undefined,
+  rules: NodeRules | undefined,
+): NodeDevice | undefined {
+  const [tunnelAddress] = node?.internalIPs ?? []
+  if (!settings.usesLinks || tunnelAddress === undefined || hasIPsec(rules)) return undefined
+  const native = selectNativeDevices(devices, settings.devices, tunnelAddress, () => false)
+  return native.find(({ addresses }) => addresses.includes(tunnelAddress))
 }
 
 /**

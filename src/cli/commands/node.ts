@@ -28,7 +28,7 @@ export function addNodeCommands(program: Command): void {
     .command('list')
     .alias('ls')
     .description(
-      'in an agent’s pod: list the pods of its node that policies select; for each egress IP of a pod, show the gateway that answers for it now, unreachable gateways, ports and flows',
+      'in an agent’s pod: list the pods of its node that policies select; for each egress IP of a pod, show the gateway that answers for it now, the path to it, unreachable gateways, ports and flows',
     )
     .addOption(outputOption())
     .action(listEgress)
@@ -64,6 +64,7 @@ async function listEgress({ output }: Options): Promise<void> {
     'Egress IP',
     'New flows',
     'Holder',
+    'Path',
     'Unreachable',
     'Ports',
     'Flows',
@@ -74,12 +75,13 @@ async function listEgress({ output }: Options): Promise<void> {
 function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressView): string[][] {
   const common = [`${pod.namespace}/${pod.name}`, destination, policy.name]
   if (egressIps.length === 0)
-    return [[...common, action === 'drop' ? `dropped: ${reason}` : 'node address', '', '', '', '', '']]
-  return egressIps.map(({ address, holder, order, unreachable, takesNewFlows, portsOwned, flows }) => [
+    return [[...common, action === 'drop' ? `dropped: ${reason}` : 'node address', '', '', '', '', '', '']]
+  return egressIps.map(({ address, holder, path, order, unreachable, takesNewFlows, portsOwned, flows }) => [
     ...common,
     address,
     takesNewFlows ? 'yes' : 'no',
     unreachable.length < order.length ? (holder ?? 'none') : 'none',
+    path ?? '-',
     unreachable.join(',') || '-',
     String(portsOwned),
     String(flows),

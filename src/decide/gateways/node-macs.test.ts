@@ -17,13 +17,19 @@ interface Reported {
   readonly mac?: string
   readonly addresses: readonly string[]
   readonly problem?: 'Down'
+  readonly receivesByLink?: false
 }
 
 const egressNode = (name: string, ...interfaces: readonly Reported[]): EgressNode =>
   ({
     metadata: { name },
     status: {
-      interfaces: interfaces.map((each, index) => ({ name: `eth${index}`, isDefaultRoute: true, ...each })),
+      interfaces: interfaces.map((each, index) => ({
+        name: `eth${index}`,
+        isDefaultRoute: true,
+        receivesByLink: true,
+        ...each,
+      })),
     },
   }) as unknown as EgressNode
 
@@ -65,4 +71,12 @@ test('a device that carries no traffic, or has no MAC, is no link', () => {
     egressNode('n3', { addresses: ['10.0.0.3'] }),
   )
   assert.deepEqual([...ofTunnel], [])
+})
+
+test('a node that does not say that it takes packets without a tunnel gets none, and its frames are still its own', () => {
+  const { ofTunnel, owners } = resolve(
+    egressNode('n2', { mac: '02:00:00:00:02:00', addresses: ['10.0.0.2'], receivesByLink: false }),
+  )
+  assert.deepEqual([...ofTunnel], [])
+  assert.deepEqual([...owners], [['02:00:00:00:02:00', '10.0.0.2']])
 })

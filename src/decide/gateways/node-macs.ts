@@ -5,7 +5,7 @@ import { tunnelAddressOf } from './gateways.ts'
 
 /** The MACs of the other nodes, as their agents report them. */
 export interface NodeMacs {
-  /** By tunnel address: the MAC of the device that has the address. */
+  /** By tunnel address: the MAC of the device that has the address, if the node takes packets by it without a tunnel. */
   readonly ofTunnel: ReadonlyMap<Address, string>
   /** By MAC: the tunnel address of the node that has it. */
   readonly owners: ReadonlyMap<string, Address>
@@ -33,8 +33,9 @@ export function resolveNodeMacs({
   return {
     ofTunnel: new Map(
       others.flatMap(({ tunnelAddress, interfaces }) => {
-        const mac = interfaces.find(({ addresses }) =>
-          addresses.some((each) => parseAddress(each) === tunnelAddress),
+        const mac = interfaces.find(
+          ({ addresses, receivesByLink }) =>
+            receivesByLink && addresses.some((each) => parseAddress(each) === tunnelAddress),
         )?.mac
         return mac !== undefined && isSole(mac) ? [[tunnelAddress, mac] as const] : []
       }),

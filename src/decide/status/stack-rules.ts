@@ -21,6 +21,10 @@ export interface NodeRules {
   readonly routingSources: readonly Prefix[]
 }
 
+/** Policies of IPsec encrypt what the node sends. Undefined rules: nobody reads them. */
+export const hasIPsec = (rules: NodeRules | undefined): boolean =>
+  rules !== undefined && rules.ipsec.length > 0
+
 /** How this node uses its stack. */
 export interface StackUse {
   readonly rules: NodeRules

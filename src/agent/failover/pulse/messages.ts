@@ -34,6 +34,8 @@ export type ToProber =
 /** From the prober to its agent. */
 export type FromProber =
   | { readonly kind: 'verdicts'; readonly changes: readonly (readonly [Address, Verdict])[] }
+  /** All nodes that answer probes by the link now. Packets for them take it. */
+  | { readonly kind: 'links'; readonly answering: readonly Address[] }
   /** ARP cannot ask about the other node. */
   | { readonly kind: 'linkFailed'; readonly problem: string }
   /** This node no longer reaches any other node, or reaches one again. */

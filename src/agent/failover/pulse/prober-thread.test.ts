@@ -94,6 +94,18 @@ describe('the thread of a node', { skip, timeout: 60_000 }, () => {
     await until(() => node.verdict(gateway)?.isWitnessed === true)
   })
 
+  test('reports whether a gateway answers by the link, as long as it probes the gateway', async () => {
+    const { links } = node.datapath.tables
+    const mac = '02:00:00:00:00:09'
+    const link = { probeSource: address('192.0.2.42'), ifindex: 1, mtu: 1500, mac, ownMac: mac }
+    const nowNs = process.hrtime.bigint()
+    for (const answers of [true, false]) {
+      links.set(gateway, { ...link, answeredNs: answers ? 2n * nowNs : 0n })
+      await until(() => node.state.byLink.has(gateway) === answers)
+    }
+    assert.deepEqual(node.state.pathChanges, { link: 1, tunnel: 1 })
+  })
+
   test('forgets a gateway that it does not probe any more', async () => {
     node.watch({ gateways: [], witnesses: [], sharesEgressIp: false })
     await until(() => node.datapath.tables.probed_gateways.get(gateway) === undefined)

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../../../datapath/datapath.ts'
 import type { LinkEntry } from '../../../datapath/tables/link-tables.ts'
 import type { LinkEnd } from '../../../linux/arp.ts'
@@ -60,6 +61,8 @@ export class Prober {
   readonly #parts: ProberParts
   #state: ProberState
   #link: LinkQuestioner | undefined
+  /** Nodes whose link answered before the last probes. */
+  #answering: readonly Address[] = []
 
   constructor(parts: ProberParts) {
     this.#parts = parts
@@ -115,7 +118,7 @@ export class Prober {
         })
         return
       case 'probe':
-        for (const node of effect.nodes) this.#probe(node)
+        this.#probe(effect.nodes)
         return
       case 'askLink':
         if (this.#link?.ask(effect.node)) this.#step({ kind: 'linkAsked' })
@@ -134,13 +137,23 @@ export class Prober {
     }
   }
 
-  #probe(node: Address): void {
+  #probe(nodes: readonly Address[]): void {
+    const { transport, report } = this.#parts
+    for (const node of nodes) transport.send(node)
+    const answering = nodes.filter((node) => this.#probeLink(node))
+    if (isDeepStrictEqual(answering, this.#answering)) return
+    this.#answering = answering
+    report({ kind: 'links', answering })
+  }
+
+  /** Whether the last probes by the link were answered. */
+  #probeLink(node: Address): boolean {
     const { tables, transport, nowNs } = this.#parts
-    transport.send(node)
     const link = tables.links.get(node)
-    if (link?.probeSource === undefined) return
+    if (link?.probeSource === undefined) return false
     const isAnswered = link.answeredNs + timing.silenceNs > nowNs()
     transport.sendByLink({ ...link, source: link.probeSource, isAnswered })
+    return isAnswered
   }
 
   #openLink(link: LinkEnd | undefined): void {
