@@ -36,7 +36,7 @@ const nextHops = { 4: '169.254.1.1' as Address, 6: 'fe80::1' as Address } as con
  * The address that pods have for their router, of the first prefix of each family. No other packet of the node comes from it,
  * so no port of it can belong to a flow to a Service and to one past it at the same time.
  */
-export function clientAddresses(podCIDRs: readonly Prefix[]): readonly Address[] {
+function clientAddresses(podCIDRs: readonly Prefix[]): readonly Address[] {
   const routers = podCIDRs.map(routerAddress)
   return ([4, 6] as const).flatMap((family) => routers.find((each) => familyOf(each) === family) ?? [])
 }
