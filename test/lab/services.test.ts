@@ -78,7 +78,7 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
     nodes: dualStack(someNodes('kind-worker', 'kind-worker2', 'kind-worker3')),
     story: {
       until: 'the policy',
-      settings: ['kubeProxyReplacement=strict', 'stackCIDRs={10.96.0.0/12,fd00:10:96::/112}'],
+      settings: ['kubeProxyReplacement=strict', 'stackCIDRs={10.96.0.0/12,fd00:10:96::/108}'],
     },
   })
   const run = (command: string): Promise<string> => type(lab.state(), command)
