@@ -103,7 +103,7 @@ export function removeServiceWire(netlink: Netlink): boolean {
 }
 
 /**
- * A route to each cluster IP. The range of cluster IPs is not routed as a whole: nobody has to say what it is, and an address
+ * A route to each cluster IP. The range of cluster IPs is not routed as a whole: no setting has to say what it is, and an address
  * without a Service leads nowhere else than before.
  */
 export function serviceRoutes(services: Tables['services'], wire: ServiceWire, mtu: number): Route[] {
