@@ -80,6 +80,7 @@ bench: setup
 	@node bench/main.ts
 	@node bench/failover.ts
 	@node bench/leases.ts
+	@node bench/services.ts
 
 bench-scale: setup
 	@node bench/scale/main.ts

@@ -103,14 +103,27 @@ __noinline enum verdict find_endpoint(const struct packet *packet, struct endpoi
 	return service->count && choose_endpoint(packet, &key, service, endpoint) ? CONTINUE : SENT_REFUSAL;
 }
 
-/*
- * A pod reaches itself by its own Service. It would not take a packet that has its own address, so the packet comes from the
- * Service's address.
- */
-static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint)
+/* Is the endpoint where the packet comes from? For the node as a client, it is each of its processes. */
+static __noinline bool is_itself(const struct packet *packet, const struct journey *journey, const struct endpoint *endpoint)
 {
-	struct flow_key *flow = &packet->flow;
-	struct endpoint service = { .address = flow->destination, .port = flow->destination_port };
+	struct cluster_destination *destination;
+
+	if (same_address(&endpoint->address, &packet->sender))
+		return true;
+	if (!journey->pod->is_node)
+		return false;
+	destination = find_in_cluster(&endpoint->address);
+	return destination && destination->kind == CLUSTER_HOST;
+}
+
+/*
+ * Notes the answer, which the endpoint will send to the Service's address. A process of the node that listens at all addresses answers a
+ * datagram from the one that the route to the Service names, which is the client's.
+ */
+static __noinline long note_answer(const struct packet *packet, const struct endpoint *endpoint)
+{
+	const struct flow_key *flow = &packet->flow;
+	struct endpoint client = { .address = packet->sender, .port = flow->destination_port };
 	struct flow_key answer = {
 		.source = endpoint->address,
 		.destination = flow->destination,
@@ -118,6 +131,22 @@ static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct pack
 		.destination_port = flow->source_port,
 		.protocol = flow->protocol,
 	};
+	long failed = note_in(&service_replies, &answer, &client);
+
+	if (same_address(&answer.source, &packet->sender))
+		return failed;
+	answer.source = packet->sender;
+	return failed ?: note_in(&service_replies, &answer, &client);
+}
+
+/*
+ * A pod reaches itself by its own Service, or the node does. It would not take a packet that has its own address, so the
+ * packet comes from the Service's address. `service_replies` leads from the answer to the client.
+ */
+static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint)
+{
+	struct flow_key *flow = &packet->flow;
+	struct endpoint service = { .address = flow->destination, .port = flow->destination_port };
 	struct rewrite rewrite = {
 		.from = flow->source,
 		.to = flow->destination,
@@ -126,7 +155,7 @@ static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct pack
 		.side = SIDE_SOURCE,
 	};
 
-	if (note_in(&service_flows, flow, endpoint) || note_in(&service_replies, &answer, &service))
+	if (note_in(&service_flows, flow, endpoint) || note_answer(packet, endpoint))
 		return DROP_TABLE_FULL;
 	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
 		return DROP_INTERNAL;
@@ -138,12 +167,12 @@ static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct pack
 	return rewrite_packet(skb, packet, &rewrite);
 }
 
-/* The answer of such a pod to itself. It sent the answer to the Service's address, and gets it from there. `port`: the Service's. */
-static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet, __be16 port)
+/* The answer to such a packet. It was sent to the Service's address, and comes from there. `client` has the Service's port. */
+static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *client)
 {
 	struct rewrite rewrite = {
 		.from = packet->flow.destination,
-		.to = packet->flow.source,
+		.to = client->address,
 		.from_port = packet->flow.destination_port,
 		.to_port = packet->flow.destination_port,
 		.side = SIDE_DESTINATION,
@@ -154,7 +183,7 @@ static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packe
 	rewrite.from = packet->flow.source;
 	rewrite.to = packet->flow.destination;
 	rewrite.from_port = packet->flow.source_port;
-	rewrite.to_port = port;
+	rewrite.to_port = client->port;
 	rewrite.side = SIDE_SOURCE;
 	return rewrite_packet(skb, packet, &rewrite);
 }
@@ -165,12 +194,14 @@ static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packe
  */
 static __noinline enum verdict pass_services(struct __sk_buff *skb, struct packet *packet, const struct journey *journey)
 {
-	struct endpoint *service = bpf_map_lookup_elem(&service_replies, &packet->flow);
+	struct endpoint *known = bpf_map_lookup_elem(&service_replies, &packet->flow);
+	struct pod *client;
 
-	if (!service)
+	if (!known)
 		return CONTINUE;
-	if (same_address(&service->address, &packet->flow.destination))
-		return answer_itself(skb, packet, service->port) ?: send_to_pod(skb, packet, journey->pod);
+	client = bpf_map_lookup_elem(&pods, &known->address);
+	if (client && client->ifindex == journey->pod->ifindex)
+		return answer_itself(skb, packet, known) ?: send_to_pod(skb, packet, journey->pod);
 	if (may_choose(packet))
 		bpf_map_delete_elem(&service_replies, &packet->flow);
 	return CONTINUE;
@@ -190,7 +221,7 @@ static __noinline enum verdict enter_any_service(struct __sk_buff *skb, struct p
 		return verdict;
 	if (!endpoint.port)
 		return pass_services(skb, packet, journey);
-	if (same_address(&endpoint.address, &packet->sender))
+	if (is_itself(packet, journey, &endpoint))
 		return turn_to_itself(skb, packet, &endpoint) ?: send_to_pod(skb, packet, journey->pod);
 	journey->endpoint_port = endpoint.port;
 	return translate_to_endpoint(skb, packet, &endpoint);

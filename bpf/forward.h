@@ -21,8 +21,9 @@ static __always_inline long write_macs(struct __sk_buff *skb, const __u8 *destin
 }
 
 /*
- * Straight into the pod's namespace, without the backlog queue; the kernel allows that only for a packet that comes in. The
- * packet still has the type that the device it came by gave it, which may be "for another host".
+ * Straight into the pod's namespace, without the backlog queue; the kernel allows that only for a packet that comes in, and
+ * not within the node's own namespace. The packet still has the type that the device it came by gave it, which may be "for
+ * another host".
  */
 static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet *packet, const struct pod *pod)
 {
@@ -30,7 +31,7 @@ static __noinline enum verdict send_to_pod(struct __sk_buff *skb, struct packet 
 		return DROP_INTERNAL;
 	bpf_skb_change_type(skb, PACKET_HOST);
 	record_departure(DEPARTED_TO_POD, pod->ifindex);
-	if (packet->is_leaving)
+	if (packet->is_leaving || pod->is_node)
 		return bpf_redirect(pod->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
 	return bpf_redirect_peer(pod->ifindex, 0) == TC_ACT_REDIRECT ? SENT_TO_POD : DROP_INTERNAL;
 }

@@ -22,12 +22,27 @@ static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct 
 	return skb->vlan_present ? DROP_VLAN : parse_any(skb, packet);
 }
 
+/*
+ * The node's own processes are a pod in all that concerns Services: they have a device, and an address in the pod network for
+ * nothing else. From the node's other addresses come only answers of its processes to itself (turn_to_itself). Then the
+ * client is found by the answer. NULL: there is none.
+ */
+static __noinline struct pod *find_client(const struct packet *packet)
+{
+	struct endpoint *client = bpf_map_lookup_elem(&service_replies, &packet->flow);
+	struct pod *pod = client ? bpf_map_lookup_elem(&pods, &client->address) : NULL;
+
+	return pod && pod->is_node ? pod : NULL;
+}
+
 /* A device belongs to one pod, which may send only from its own address. Fills in `pod`. */
 static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const struct packet *packet,
 						 struct journey *journey)
 {
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->sender);
 
+	if (!pod && replaces_kube_proxy)
+		pod = find_client(packet);
 	if (!pod)
 		return DROP_UNKNOWN_POD;
 	if (pod->ifindex != device_of(skb))

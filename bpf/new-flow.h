@@ -22,7 +22,7 @@ static __noinline enum verdict pass_routed(const struct packet *packet, const st
 	return DROP_NETWORK_POLICY;
 }
 
-/* A Service has the address, but not the port. */
+/* A Service has the address, but not the port. Its address may be missing in `cluster`, because a setting says which range it is in. */
 static __noinline bool is_address_of_service(const struct packet *packet)
 {
 	struct service_key key;
@@ -51,14 +51,14 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	if (pod)
 		return services_by_stack ? PASS_TO_STACK : deliver_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
+	if (replaces_kube_proxy && (!destination || destination->kind == CLUSTER_STACK) && is_address_of_service(packet))
+		return refuse_port_of_service(skb, packet);
 	if (!destination || is_for_flow(destination, packet))
 		return CONTINUE;
 	if (destination->kind == CLUSTER_HOST)
 		return PASS_TO_HOST;
 	if (destination->kind == CLUSTER_ROUTED)
 		return pass_routed(packet, journey);
-	if (destination->kind == CLUSTER_STACK && replaces_kube_proxy && is_address_of_service(packet))
-		return refuse_port_of_service(skb, packet);
 	if (chained || destination->kind == CLUSTER_STACK)
 		return PASS_TO_STACK;
 	if (packet->is_of_link)

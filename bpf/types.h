@@ -140,7 +140,7 @@ struct address {
 	__be32 words[4];
 };
 
-/* Key of `pods`: struct address. A pod of this node. */
+/* Key of `pods`: struct address. A pod of this node, or the node as a client of Services. */
 struct pod {
 	__u64 policy_set;	/* 0: no policy selects it */
 	__u64 network_set;	/* of `network_rules`; 0: no NetworkPolicy restricts its egress */
@@ -149,7 +149,7 @@ struct pod {
 	__u8 mac[6];		/* the pod's own */
 	__u8 host_mac[6];	/* of the host side, which is the pod's router */
 	__u32 quarantined;	/* 1: the pod's entries are not complete, and whatever it sends is dropped */
-	__u32 reserved;
+	__u32 is_node;		/* 1: no pod, but the address with which the node's own processes reach Services */
 };
 
 /* Key of the LPM `cluster`: destinations to which no egress policy applies. */

@@ -7,11 +7,18 @@ import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
 import type { Route } from '../linux/routes.ts'
 import type { Address } from '../net/address.ts'
+import type { Prefix } from '../net/prefix.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
+import {
+  ensureServiceWire,
+  removeServiceWire,
+  type ServiceWire,
+  serviceRoutes,
+} from './node/service-device.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
 import { type Links, type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
@@ -30,6 +37,7 @@ interface NetworkSettings {
   /** Chained: policies can use the node's own address. */
   readonly sharesAddress: boolean
   readonly servicesByStack: boolean
+  readonly replacesKubeProxy: boolean
   readonly forwardsByStack: boolean
   /** Packets may go to nodes on the same link without a tunnel. */
   readonly usesLinks: boolean
@@ -69,8 +77,10 @@ interface Decision {
 export class Applier {
   readonly #kernel: Kernel
   readonly #settings: NetworkSettings
-  #overlay: (Overlay & { readonly tunnelAddress: Address }) | undefined
+  #overlay: (Overlay & { readonly madeFor: string }) | undefined
   #routes: readonly Route[] | undefined
+  /** Those that have their routes. */
+  #routedServices: Tables['services'] | undefined
   readonly #nodeRoutes: RouteFinder
 
   constructor(kernel: Kernel, settings: NetworkSettings) {
@@ -81,10 +91,10 @@ export class Applier {
 
   /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
   async apply({ isNetworkKnown, ...decision }: Decision): Promise<Applied> {
-    const { tables, devices, ownDevices, attachments, lingering, unusable } = decision
+    const { tables, world, devices, ownDevices, attachments, lingering, unusable } = decision
     const { datapath } = this.#kernel
     if (!isNetworkKnown) this.#forgetNetwork()
-    const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices)
+    const overlay = this.#prepare(tables.self.tunnelAddress, ownDevices, world)
     const nativeDevices = selectNativeDevices(
       devices,
       this.#settings.devices,
@@ -105,6 +115,7 @@ export class Applier {
     const hooks = hookDevices(datapath, wanted)
     if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
+    this.#routeServices(tables.services, overlay)
     return { overlay, nativeDevices, hooks }
   }
 
@@ -122,12 +133,14 @@ export class Applier {
   }
 
   #forgetNetwork(): void {
-    this.#overlay = this.#routes = undefined
+    this.#overlay = this.#routes = this.#routedServices = undefined
     this.#nodeRoutes.forget()
   }
 
-  #prepare(tunnelAddress: Address, devices: readonly NodeDevice[]): Overlay {
-    if (this.#overlay?.tunnelAddress === tunnelAddress) return this.#overlay
+  #prepare(tunnelAddress: Address, devices: readonly NodeDevice[], world: World): Overlay {
+    const podCIDRs = world.nodes.find(({ name }) => name === world.self)?.podCIDRs ?? []
+    const madeFor = [tunnelAddress, ...podCIDRs].join(' ')
+    if (this.#overlay?.madeFor === madeFor) return this.#overlay
     const { tunnelPort: port, mtu } = this.#settings
     const overlay = ensureOverlay(this.#kernel.netlink, devices, { port, mtu, tunnelAddress })
     const { servicesByStack, forwardsByStack } = this.#settings
@@ -136,8 +149,21 @@ export class Applier {
     const forwardIfindex = forwardsByStack
       ? ensureForwarding(this.#kernel.netlink, this.#kernel.machine, overlay)
       : undefined
-    this.#overlay = { ...overlay, tunnelAddress, ...(forwardIfindex === undefined ? {} : { forwardIfindex }) }
+    const services = this.#prepareServices(podCIDRs, overlay.mtu)
+    this.#overlay = {
+      ...overlay,
+      madeFor,
+      ...(forwardIfindex === undefined ? {} : { forwardIfindex }),
+      ...(services === undefined ? {} : { services }),
+    }
     return this.#overlay
+  }
+
+  #prepareServices(podCIDRs: readonly Prefix[], mtu: number): ServiceWire | undefined {
+    const { netlink, machine } = this.#kernel
+    if (this.#settings.replacesKubeProxy) return ensureServiceWire(netlink, machine, { podCIDRs, mtu })
+    removeServiceWire(netlink)
+    return undefined
   }
 
   #route(routes: readonly Route[], overlay: Overlay): void {
@@ -145,5 +171,12 @@ export class Applier {
     this.#routes = undefined
     syncRoutes(this.#kernel.netlink, overlay.ifindex, routes)
     this.#routes = routes
+  }
+
+  #routeServices(services: Tables['services'], { services: wire, mtu }: Overlay): void {
+    if (wire === undefined || this.#routedServices === services) return
+    this.#routedServices = undefined
+    syncRoutes(this.#kernel.netlink, wire.hostIfindex, serviceRoutes(services, wire, mtu))
+    this.#routedServices = services
   }
 }

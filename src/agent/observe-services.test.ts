@@ -103,3 +103,14 @@ test('endpoints count unless they say that they are not ready, or end without se
   })
   assert.equal(trimEndpoints({ ...slice, metadata }), undefined)
 })
+
+test('an endpoint says for which nodes and zones it is', () => {
+  const hints = { forNodes: [{ name: 'worker' }], forZones: [{ name: 'west' }, { name: 'north' }] }
+  const slice = {
+    metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'outpost' } },
+    endpoints: [{ addresses: ['203.0.113.9'], hints }],
+  }
+  assert.deepEqual(trimEndpoints(slice)?.endpoints, [
+    { address: '203.0.113.9', isEnding: false, forNodes: ['worker'], forZones: ['west', 'north'] },
+  ])
+})

@@ -120,7 +120,12 @@ type KubeEndpoint = NonNullable<KubeEndpointSlice['endpoints']>[number]
  * Endpoints that take new connections, and those that end and still serve. An endpoint that says nothing of itself is ready.
  * Kubernetes says that all endpoints of a Service with `publishNotReadyAddresses` are ready.
  */
-function trimEndpoint({ addresses = [], conditions = {}, nodeName }: KubeEndpoint): readonly WorldEndpoint[] {
+function trimEndpoint({
+  addresses = [],
+  conditions = {},
+  nodeName,
+  hints = {},
+}: KubeEndpoint): readonly WorldEndpoint[] {
   const isReady = conditions.ready !== false
   const isServing = conditions.serving ?? isReady
   if (!isReady && !(isServing && conditions.terminating)) return []
@@ -130,6 +135,8 @@ function trimEndpoint({ addresses = [], conditions = {}, nodeName }: KubeEndpoin
       address,
       isEnding: !isReady,
       ...(nodeName === undefined ? {} : { node: nodeName }),
+      ...(hints.forNodes === undefined ? {} : { forNodes: hints.forNodes.map(({ name }) => name) }),
+      ...(hints.forZones === undefined ? {} : { forZones: hints.forZones.map(({ name }) => name) }),
     }))
 }
 

@@ -6,6 +6,7 @@ import { releasedAddresses } from '../decide/ports/lingering.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World } from '../decide/world.ts'
 import { type Address, parseAddress } from '../net/address.ts'
+import type { ServiceWire } from './node/service-device.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 /** The tunnel device of this node. */
@@ -16,6 +17,8 @@ export interface Overlay {
   readonly mtu: number
   /** Of the device by which translated packets enter the stack, if they do. */
   readonly forwardIfindex?: number
+  /** Absent: the node's processes reach Services in another way. */
+  readonly services?: ServiceWire
 }
 
 /** What only this node knows. */
@@ -65,8 +68,28 @@ export function planDatapath(
     services: tables.services,
     networkRules: tables.networkRules,
     portLists: tables.portLists,
-    pods: new Map(attachments.flatMap((attachment) => podEntries(tables, attachment))),
+    pods: new Map([
+      ...attachments.flatMap((attachment) => podEntries(tables, attachment)),
+      ...nodeEntries(overlay.services),
+    ]),
   }
+}
+
+/** No policy selects the node's own processes. Their flows stay when the agent makes the entry again. */
+function nodeEntries(wire: ServiceWire | undefined): readonly (readonly [Address, Pod])[] {
+  if (wire === undefined) return []
+  const { addresses, ifindex, mac, hostMac } = wire
+  const entry = {
+    policySet: 0n,
+    networkSet: 0n,
+    sinceNs: 0n,
+    ifindex,
+    mac,
+    hostMac,
+    isQuarantined: false,
+    isNode: true,
+  }
+  return addresses.map((address) => [address, entry])
 }
 
 /** A pod that is not in the decision yet gets an entry that drops all its packets. */
@@ -86,6 +109,7 @@ function podEntries(tables: Tables, attachment: Attachment): readonly (readonly 
         mac: wired.mac,
         hostMac: wired.hostMac,
         isQuarantined: !isKnown,
+        isNode: false,
       },
     ]
   })

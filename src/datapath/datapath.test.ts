@@ -139,6 +139,7 @@ function desired(changes: Partial<Desired> = {}): Desired {
           mac: '02:00:00:00:00:05',
           hostMac: '02:00:00:00:00:06',
           isQuarantined: false,
+          isNode: false,
         },
       ],
     ]),
@@ -301,6 +302,7 @@ test('many entries go in batches, and a full table is an error that names it', {
         mac: '02:00:00:00:00:05',
         hostMac: '02:00:00:00:00:06',
         isQuarantined: false,
+        isNode: false,
       },
     ]),
   )

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Address, familyOf } from '../net/address.ts'
 import { contains, type Prefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
+import { type ClientPlace, clientPlace, endpointsForPlace } from './service-topology.ts'
 import type { Endpoint, ServicePort, Tables } from './tables.ts'
 import type { NamedPort, World, WorldService } from './world.ts'
 
@@ -36,16 +38,18 @@ const known = new WeakMap<
   readonly WorldService[],
   {
     readonly endpoints: World['endpoints'] | undefined
-    readonly self: string
+    readonly place: ClientPlace
     readonly resolved: Tables['services']
   }
 >()
 
 function resolveAll(world: World): Tables['services'] {
-  const { services = [], endpoints, self } = world
+  const { services = [], endpoints } = world
+  const place = clientPlace(world)
   const before = known.get(services)
-  if (before?.endpoints === endpoints && before?.self === self) return before.resolved
-  const endpointsOf = endpointFinder(world)
+  if (before !== undefined && before.endpoints === endpoints && isDeepStrictEqual(before.place, place))
+    return before.resolved
+  const endpointsOf = endpointFinder(world, place)
   const own = services.flatMap((service) => portsOf(service, endpointsOf))
   /* Two Services may claim the same external address. A cluster IP comes first, then the older name. */
   const external = services
@@ -56,7 +60,7 @@ function resolveAll(world: World): Tables['services'] {
     ports.toReversed().map((each) => [`${each.address} ${each.port} ${each.protocol}`, each]),
   )
   const resolved = [...[...distinctPorts.values()].toReversed(), ...services.flatMap(otherPortsOf)]
-  known.set(services, { endpoints, self, resolved })
+  known.set(services, { endpoints, place, resolved })
   return resolved
 }
 
@@ -83,7 +87,8 @@ function otherPortsOf(service: WorldService): readonly ServicePort[] {
 }
 
 /**
- * kube-proxy would translate these in the stack, past the policies. Endpoints inside the cluster are not listed, because no
+ * kube-proxy would translate these in the stack, past the policies. Nor do hints keep an endpoint from its policy: a kube-proxy that
+ * ignores them could still choose it. Endpoints inside the cluster are not listed, because no
  * policy applies to them.
  */
 function resolveOutside({ world, policies }: Context, cluster: Tables['cluster']): Tables['services'] {
@@ -124,9 +129,10 @@ const entryOf = (service: WorldService, address: Address) => ({
 
 /**
  * Finds the endpoints that new flows get, by kube-proxy's rule: the ready endpoints, or, if none is ready, the terminating endpoints that
- * still serve. With `internalTrafficPolicy: Local`, only endpoints on this node count.
+ * still serve. With `internalTrafficPolicy: Local`, only endpoints on this node count. Otherwise those that hints keep for clients
+ * elsewhere take no new flows. Without a `place`, hints do not count.
  */
-function endpointFinder({ endpoints: slices = [], self }: World): EndpointsOf {
+function endpointFinder({ endpoints: slices = [], self }: World, place?: ClientPlace): EndpointsOf {
   const byService = Map.groupBy(slices, (each) => `${each.namespace}/${each.service}`)
   return ({ namespace, name, isLocal }, address, { name: portName, protocol }) => {
     const found = (byService.get(`${namespace}/${name}`) ?? []).flatMap((slice) => {
@@ -136,9 +142,12 @@ function endpointFinder({ endpoints: slices = [], self }: World): EndpointsOf {
     const usable = found
       .filter((each) => familyOf(each.address) === familyOf(address) && (!isLocal || each.node === self))
       .toSorted((a, b) => (a.address < b.address ? -1 : Number(a.address > b.address)) || a.port - b.port)
-    const ready = distinct(usable.filter(({ isEnding }) => !isEnding))
-    const ending = distinct(usable.filter(({ isEnding }) => isEnding))
-    return ready.length > 0 ? { endpoints: ready, leaving: ending } : { endpoints: ending, leaving: [] }
+    const ready = usable.filter(({ isEnding }) => !isEnding)
+    const ending = usable.filter(({ isEnding }) => isEnding)
+    if (ready.length === 0) return { endpoints: distinct(ending), leaving: [] }
+    const here = place === undefined || isLocal ? ready : endpointsForPlace(ready, place)
+    const others = [...ready.filter((each) => !here.includes(each)), ...ending]
+    return { endpoints: distinct(here), leaving: distinct(others) }
   }
 }
 

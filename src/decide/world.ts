@@ -113,6 +113,10 @@ export interface WorldEndpoint {
   /** It takes no new connections if there are others. */
   readonly isEnding: boolean
   readonly node?: string
+  /** Hints: the nodes whose clients the endpoint is for. */
+  readonly forNodes?: readonly string[]
+  /** The same of zones. */
+  readonly forZones?: readonly string[]
 }
 
 /** A port of a Service has the same name as the port of its endpoints. */

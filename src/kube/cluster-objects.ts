@@ -68,6 +68,10 @@ export interface KubeEndpointSlice extends KubeObject {
   readonly endpoints?: readonly {
     readonly addresses?: readonly string[]
     readonly nodeName?: string
+    readonly hints?: {
+      readonly forNodes?: readonly { readonly name: string }[]
+      readonly forZones?: readonly { readonly name: string }[]
+    }
     readonly conditions?: {
       readonly ready?: boolean
       readonly serving?: boolean

@@ -1,62 +1,106 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
+import { dualStack, ipv6Of } from '../../src/lab/layout.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  hangTimeoutMs,
+  labFor,
+  processesOf,
+  type,
+} from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
 /* Stand-alone without kube-proxy: Sallyport translates Services. */
 
 const server = `const body = (socket) => socket.remoteAddress.replace('::ffff:', '') + '\\n'
 require('http').createServer((request, response) => response.end(body(request.socket))).listen(Number(process.argv[1]))
-const udp = require('dgram').createSocket('udp4')
-udp.on('message', (_, from) => udp.send(from.address, from.port, from.address)).bind(Number(process.argv[1]))`
+const udp = require('dgram').createSocket('udp6')
+const caller = (from) => from.address.replace('::ffff:', '')
+udp.on('message', (_, from) => udp.send(caller(from), from.port, from.address)).bind(Number(process.argv[1]))`
 
 /** The socket is connected, so it takes only answers from the Service. */
-const client = `const udp = require('dgram').createSocket('udp4')
+const client = `const udp = require('dgram').createSocket(process.argv[1].includes(':') ? 'udp6' : 'udp4')
 udp.on('message', (answer) => { console.log(String(answer)); udp.close() })
 udp.connect(80, process.argv[1], () => udp.send('?'))
 setTimeout(() => process.exit(1), 2000).unref()`
 
 const quoted = (program: string): string => `${process.execPath} -e "${program.replaceAll('"', '\\"')}"`
 
-/** A Service of the cluster IP, and where its endpoint listens. */
-const service = (name: string, clusterIP: string, endpoint: string, port = 8080): string => `
+interface Endpoint {
+  readonly ipv4?: string
+  readonly ipv6?: string
+}
+
+/** A Service of both families, and where its endpoint listens. */
+const service = (name: Name, endpoint: Endpoint, port = 8080): string => `
 apiVersion: v1
 kind: Service
 metadata: {name: ${name}}
-spec: {clusterIP: ${clusterIP}, ports: [{name: web, port: 80}, {name: question, port: 80, protocol: UDP}]}
----
+spec:
+  clusterIP: ${clusterIp(name, 4)}
+  clusterIPs: ['${clusterIp(name, 4)}', '${clusterIp(name, 6)}']
+  ipFamilies: [IPv4, IPv6]
+  ports: [{name: web, port: 80}, {name: question, port: 80, protocol: UDP}]
+${slice(name, 'IPv4', endpoint.ipv4, port)}${slice(name, 'IPv6', endpoint.ipv6, port)}---`
+
+const slice = (
+  name: Name,
+  family: 'IPv4' | 'IPv6',
+  endpoint: string | undefined,
+  port: number,
+): string => `---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {name: ${name}-1, labels: {kubernetes.io/service-name: ${name}}}
-addressType: IPv4
+metadata: {name: ${name}-${family.toLowerCase()}, labels: {kubernetes.io/service-name: ${name}}}
+addressType: ${family}
 ports: [{name: web, port: ${port}, protocol: TCP}, {name: question, port: ${port}, protocol: UDP}]
-endpoints: [${endpoint === '' ? '' : `{addresses: [${endpoint}]}`}]
----`
+endpoints: [${endpoint === undefined ? '' : `{addresses: ['${endpoint}']}`}]
+`
 
-const addresses = {
-  near: '10.96.7.1',
-  far: '10.96.7.2',
-  'this-node': '10.96.7.3',
-  'another-node': '10.96.7.4',
-  outside: '10.96.7.5',
-  empty: '10.96.7.6',
-} as const
+const inside = ['near', 'far', 'this-node', 'another-node'] as const
+const names = [...inside, 'outside', 'empty', 'held'] as const
+type Name = (typeof names)[number]
+type Family = 4 | 6
+const clusterIp = (name: Name, family: Family): string =>
+  `${family === 4 ? '10.96.7.' : 'fd00:10:96::7:'}${names.indexOf(name) + 1}`
+/** As a URL has it. */
+const host = (address: string): string => (address.includes(':') ? `[${address}]` : address)
+
+/** From which address the processes of kind-worker speak to Services. */
+const nodeClient = { 4: '10.244.2.1', 6: 'fd00:10:244:2::1' } as const
+const nodeAddress = { 4: '172.18.0.2', 6: ipv6Of(2) } as const
 
 describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-proxyless', {
-    nodes: someNodes('kind-worker', 'kind-worker2', 'kind-worker3'),
-    story: { until: 'the policy', settings: ['kubeProxyReplacement=strict'] },
+    nodes: dualStack(someNodes('kind-worker', 'kind-worker2', 'kind-worker3')),
+    story: {
+      until: 'the policy',
+      settings: ['kubeProxyReplacement=strict', 'stackCIDRs={10.96.0.0/12,fd00:10:96::/108}'],
+    },
   })
   const run = (command: string): Promise<string> => type(lab.state(), command)
-  const addressOf = (pod: string): Promise<string> =>
-    run(`kubectl get pod ${pod} -o jsonpath={.status.podIP}`)
-  const call = (pod: string, url: string): Promise<string> =>
-    run(`kubectl exec ${pod} -- curl -s --max-time 3 http://${url}`)
-  const ask = (pod: string, address: string): Promise<string> =>
-    run(`kubectl exec ${pod} -- ${quoted(client)} ${address}`)
+  /** Of a pod, or of the node of one that uses its node's network. */
+  async function addressesOf(pod: string): Promise<{ readonly 4: string; readonly 6: string }> {
+    const [ipv4 = '', ipv6] = (await run(`kubectl get pod ${pod} -o jsonpath={.status.podIPs[*].ip}`)).split(
+      ' ',
+    )
+    return { 4: ipv4, 6: ipv6 ?? ipv6Of(Number(ipv4.split('.')[3])) }
+  }
+  const inPod =
+    (pod: string) =>
+    (command: string): Promise<string> =>
+      run(`kubectl exec ${pod} -- ${command}`)
+  const onNode = (command: string): Promise<string> => run(`docker exec kind-worker ${command}`)
+  type Run = typeof onNode
+  const call = (from: Run, address: string): Promise<string> =>
+    from(`curl -s --max-time 3 http://${host(address)}`)
+  const ask = (from: Run, address: string): Promise<string> => from(`${quoted(client)} ${address}`)
 
-  async function serve(name: string, host: string, spec: object = {}): Promise<void> {
-    const overrides = JSON.stringify({ spec: { nodeName: host, ...spec } })
+  async function serve(name: string, node: string, spec: object = {}): Promise<void> {
+    const overrides = JSON.stringify({ spec: { nodeName: node, ...spec } })
     await run(
       `kubectl run ${name} --image busybox --overrides '${overrides}' --command -- ${quoted(server)} 8080`,
     )
@@ -68,55 +112,100 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
     await serve('this-node', 'kind-worker', { hostNetwork: true })
     await serve('another-node', 'kind-worker2', { hostNetwork: true })
     await run('kubectl wait --for=condition=Ready pod/near pod/far pod/this-node pod/another-node --timeout=60s') // biome-ignore format: one command
-    const inside = ['near', 'far', 'this-node', 'another-node'] as const
-    const endpoints = await Promise.all(inside.map(addressOf))
+    const endpoints = await Promise.all(inside.map(addressesOf))
     const objects = [
-      ...inside.map((name, index) => service(name, addresses[name], endpoints[index] ?? '')),
-      service('outside', addresses.outside, '172.18.0.7', 8000),
-      service('empty', addresses.empty, ''),
-    ]
+      ...inside.map((name, index) => service(name, { ipv4: endpoints[index]?.[4] ?? '', ipv6: endpoints[index]?.[6] ?? '' })),
+      service('outside', { ipv4: '172.18.0.7', ipv6: ipv6Of(7) }, 8000),
+      service('empty', {}),
+    ] // biome-ignore format: a Service a row
     await run(`kubectl apply -f - <<'END'\n${objects.join('\n')}\nEND`)
     await eventually('the agents know the Services', async () =>
-      (await run(`kubectl exec xwing -- curl -s --max-time 1 http://${addresses.near} || true`)).includes(
-        '.',
-      ),
+      (await inPod('xwing')(`curl -s --max-time 1 http://${clusterIp('near', 4)} || true`)).includes('.'),
     )
   })
 
-  for (const place of ['near', 'far', 'this-node', 'another-node'] as const) {
-    test(`a pod reaches the endpoint ${place} with TCP, and the endpoint sees the pod's own address`, async () => {
-      await eventually('it answers', async () => (await call('xwing', `${addresses[place]} || true`)) !== '')
-      assert.equal(await call('xwing', addresses[place]), await addressOf('xwing'))
-    })
+  for (const family of [4, 6] as const)
+    for (const place of inside) {
+      const address = clusterIp(place, family)
+      test(`a pod reaches the endpoint ${place} over IPv${family} with TCP and UDP, and the endpoint sees the pod's own address`, async () => {
+        const from = inPod('xwing')
+        await eventually('it answers', async () =>
+          /\d/.test(await from(`sh -c 'curl -s --max-time 1 http://${host(address)} || true'`)),
+        )
+        const own = (await addressesOf('xwing'))[family]
+        assert.equal(await call(from, address), own)
+        assert.equal(await ask(from, address), own, 'the socket is connected to the Service')
+      })
 
-    test(`a pod reaches the endpoint ${place} with UDP, and the answer comes from the Service`, async () => {
-      assert.equal(await ask('xwing', addresses[place]), await addressOf('xwing'))
-    })
-  }
+      const seen = place === 'this-node' ? address : nodeClient[family]
+      test(`a process of the node reaches the endpoint ${place} over IPv${family} with TCP and UDP, and the endpoint sees ${seen}`, async () => {
+        assert.equal(await call(onNode, address), seen)
+        assert.equal(await ask(onNode, address), seen, 'the socket is connected to the Service')
+      })
+    }
+
+  for (const family of [4, 6] as const)
+    test(`a process of the node reaches a server outside by a Service over IPv${family}, with the node’s address`, async () => {
+      assert.match(await call(onNode, clusterIp('outside', family)), new RegExp(`\\(${nodeAddress[family]}\\)`))
+    }) // biome-ignore format: one row
 
   test('a pod reaches itself by its own Service, with TCP and UDP', async () => {
-    assert.equal(await call('near', addresses.near), addresses.near)
-    assert.equal(await ask('near', addresses.near), addresses.near)
+    for (const family of [4, 6] as const) {
+      const address = clusterIp('near', family)
+      assert.equal(await call(inPod('near'), address), address)
+      assert.equal(await ask(inPod('near'), address), address)
+    }
   })
 
   test('a selected pod leaves by the egress IP through a Service whose endpoint is outside', async () => {
     for (let calls = 0; calls < 5; calls++)
-      assert.match(await call('xwing', addresses.outside), /172\.18\.0\.42/)
+      assert.match(await call(inPod('xwing'), clusterIp('outside', 4)), /172\.18\.0\.42/)
     assert.match(await run(`kubectl exec xwing -- ${curlOutpost}`), /172\.18\.0\.42/)
   })
 
   test('a Service without endpoints refuses at once, and so does a port that a Service does not have', async () => {
-    for (const url of [addresses.empty, `${addresses.near}:81`])
-      assert.equal(
-        await run(`kubectl exec xwing -- sh -c 'curl -s --max-time 3 http://${url}; echo $?'`),
-        '7',
-      )
+    for (const from of [inPod('xwing'), onNode])
+      for (const family of [4, 6] as const)
+        for (const url of [host(clusterIp('empty', family)), `${host(clusterIp('near', family))}:81`])
+          assert.equal(await from(`sh -c 'curl -s --max-time 3 http://${url}; echo $?'`), '7')
   })
 
+  test('ten thousand open connections stay when the agent is killed, and while endpoints come and go', async () => {
+    const program = `${process.execPath} ${join(import.meta.dirname, 'held-connections.ts')}`
+    const folder = '/run/held'
+    const shares = [[inPod('xwing'), 8000], [onNode, 2000]] as const
+    const background = (command: string): string =>
+      `sh -c 'mkdir -p ${folder}; ${command} >${folder}/log 2>&1 </dev/null &'`
+    const read = (from: Run, file: string): Promise<string> => from(`sh -c 'cat ${folder}/${file} || true'`)
+    const far = await addressesOf('far')
+    const churn = async (round: number): Promise<void> => {
+      const another = round % 2 === 0 ? `, {addresses: ['10.244.1.${100 + round}']}` : ''
+      await run(`kubectl apply -f - <<'END'\n${service('empty', round % 2 === 0 ? {} : { ipv4: far[4] })}\n${service('held', { ipv4: far[4] }, 9000).replace(`{addresses: ['${far[4]}']}`, `{addresses: ['${far[4]}']}${another}`)}\nEND`)
+    }
+    await inPod('far')(background(`${program} serve 9000`))
+    await churn(1)
+    for (const [from, count] of shares)
+      await from(background(`${program} hold ${clusterIp('held', 4)} 80 ${count} ${folder}`))
+    for (const [from, count] of shares)
+      await eventually(`${count} are open`, async () => (await read(from, 'open')) === `{"answered":${count}}`, 120_000)
+    const agents = () => processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
+    const killed = await agents()
+    for (const pid of killed) process.kill(pid, 'SIGKILL')
+    for (let round = 0; round < 4; round++) await churn(round)
+    await eventually('another agent is ready', async () => {
+      const [pid] = await agents()
+      if (pid === undefined || killed.includes(pid)) return false
+      return (await run('kubectl -n kube-system get ds cilium -o jsonpath={.status.numberReady}')) === '4'
+    })
+    for (let round = 4; round < 8; round++) await churn(round)
+    for (const [from] of shares) await from(`touch ${folder}/go`)
+    for (const [from, count] of shares)
+      await eventually(`${count} still answer`, async () => (await read(from, 'result')) === `{"answered":${count}}`, 120_000)
+  }) // biome-ignore format: commands
+
   test('many connections one after another all succeed', async () => {
-    const answers = await run(
-      `kubectl exec xwing -- sh -c 'for i in $(seq 50); do curl -s --max-time 3 http://${addresses.far} || echo failed; done' | sort | uniq -c`,
-    )
-    assert.equal(answers.trim(), `50 ${await addressOf('xwing')}`)
+    const many = `sh -c 'for i in $(seq 50); do curl -s --max-time 3 http://${clusterIp('far', 4)} || echo failed; done' | sort | uniq -c`
+    assert.equal((await inPod('xwing')(many)).trim(), `50 ${(await addressesOf('xwing'))[4]}`)
+    assert.equal((await onNode(many)).trim(), `50 ${nodeClient[4]}`)
   })
 })

@@ -76,7 +76,7 @@ export function openAgain(node: NodeUnderTest, objectFile?: string): NodeUnderTe
   return { ...node, datapath }
 }
 
-function makeDevice(netlink: Netlink, name: string): number {
+export function makeDevice(netlink: Netlink, name: string): number {
   createVeth(netlink, { name, peer: { name: `${name}-far` } })
   const index = findDevice(netlink, name)?.index ?? 0
   setDevice(netlink, index, { isUp: true })
@@ -120,7 +120,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
   own[fourBlocks.own] = 'self'
   const egressIps = ['172.18.0.42', '172.18.0.43', '2001:db8::42', '2001:db8::43'].map(address)
   const pod = (policySet: bigint, ifindex: number, isQuarantined = false) => ({
-    policySet, networkSet: 0n, sinceNs: 1n, ifindex, mac: mac.pod7, hostMac: mac.host7, isQuarantined,
+    policySet, networkSet: 0n, sinceNs: 1n, ifindex, mac: mac.pod7, hostMac: mac.host7, isQuarantined, isNode: false,
   }) // biome-ignore format: short
   return {
     self: {

@@ -120,6 +120,13 @@ describe('Services without kube-proxy', { skip }, () => {
     assert.equal(fromClient(ipv4('10.244.1.7', '10.96.0.8').tcp(40000, 80, syn)).verdict, 'PASS_TO_STACK')
   })
 
+  test('and so it does if the settings do not know the range of the Service’s address', async () => {
+    const { cluster, ...tables } = standardTables(node)
+    const others = new Map([...cluster].filter(([each]) => each !== prefix('10.96.0.0/12')))
+    await node.datapath.apply({ ...tables, cluster: others, services: serviceTo('near') })
+    assert.equal(fromClient(ipv4('10.244.1.7', '10.96.0.7').tcp(40000, 81, syn)).verdict, 'SENT_REFUSAL')
+  })
+
   test('no answer to a reset, an echo request or SCTP, which cannot be translated', async () => {
     await apply(serviceAt(4, []))
     const ip = ipv4('10.244.1.7', '10.96.0.7')

@@ -86,7 +86,7 @@ function tablesOf(slot: 1 | 2): Desired {
         ? [
             [
               address('10.244.1.7'),
-              { policySet: 1n, networkSet: 0n, sinceNs: 1n, ifindex: podDevice, mac: mac.pod7, hostMac: mac.host7, isQuarantined: false },
+              { policySet: 1n, networkSet: 0n, sinceNs: 1n, ifindex: podDevice, mac: mac.pod7, hostMac: mac.host7, isQuarantined: false, isNode: false },
             ],
           ]
         : [],

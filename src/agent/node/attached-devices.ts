@@ -4,7 +4,7 @@ import type { Attachment as HookAttachment } from '../../datapath/hooks/hooks.ts
 import { isKernelError } from '../../linux/libc.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
-import { type NodeDevice, overlayName } from './node-network.ts'
+import { type NodeDevice, overlayName, serviceDevices } from './node-network.ts'
 
 /** A program that has to be attached, and where. The device's name is for messages. */
 export interface WantedHook extends Place {
@@ -50,6 +50,9 @@ export function planHooks(
   return [
     ...(forwardsByStack ? [hook('from_world', loopback.index, 'ingress', loopback.name)] : []),
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },
+    ...(overlay.services === undefined
+      ? []
+      : [hook('from_pod', overlay.services.ifindex, 'ingress', serviceDevices.program)]),
     ...nativeDevices.map(({ index, name }) => hook('from_world', index, 'ingress', name)),
     ...outward.map(({ index, name }) => hook('to_world', index, 'egress', name)),
     ...attachments.flatMap(({ wired, device }) =>

@@ -15,7 +15,7 @@ import { readSysctl, reservePorts } from '../../linux/sysctl.ts'
 import type { Address } from '../../net/address.ts'
 import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from '../failover/held-addresses.ts'
 import { cleanUp } from './clean-up.ts'
-import { overlayName, reservedPorts } from './node-network.ts'
+import { overlayName, reservedPorts, serviceDevices } from './node-network.ts'
 
 test('a node is as it was before an agent ran there, and what is others’ stays', {
   skip: privateNamespacesRefused,
@@ -26,6 +26,7 @@ test('a node is as it was before an agent ran there, and what is others’ stays
   using netlink = new Netlink()
   createVeth(netlink, { name: 'world', peer: { name: 'far' } })
   createVeth(netlink, { name: 'sp0123456789ab', peer: { name: 'pod' } })
+  createVeth(netlink, { name: serviceDevices.program, peer: { name: serviceDevices.host } })
   createVxlan(netlink, { name: overlayName, port: 8472 })
   createVxlan(netlink, { name: 'theirs', port: 8473 })
   const world = findDevice(netlink, 'world')?.index ?? 0
@@ -55,6 +56,7 @@ test('a node is as it was before an agent ran there, and what is others’ stays
     const done = cleanUp(netlink, places)
     for (const what of [
       'pod devices: 1',
+      'devices for Services: 1',
       'egress IPs: 1',
       'proxied neighbours: 1',
       'attached programs: 1',

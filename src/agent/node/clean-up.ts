@@ -10,6 +10,7 @@ import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from '../failover
 import { removePlugin } from '../plugin/cni-install.ts'
 import { removeForwardingDevice } from './forwarding-device.ts'
 import { isPodDevice, overlayName, reservedPorts } from './node-network.ts'
+import { removeServiceWire } from './service-device.ts'
 
 interface NodePlaces {
   /** The folders of the container runtime, if they are not the default ones. */
@@ -44,6 +45,7 @@ export function cleanUp(
   if (overlay?.kind === 'vxlan') deleteDevice(netlink, overlay.index)
   note('tunnel devices', overlay?.kind === 'vxlan' ? 1 : 0)
   note('forwarding devices', removeForwardingDevice(netlink) ? 1 : 0)
+  note('devices for Services', removeServiceWire(netlink) ? 1 : 0)
   note('nftables tables', removeNotTracked() ? 1 : 0)
   const reserved = Object.values(reservedPorts).filter(({ first, last }) => releasePorts(first, last))
   note('reserved port ranges', reserved.length)

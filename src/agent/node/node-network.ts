@@ -18,6 +18,9 @@ import type { Attachment } from '../pods/attachments.ts'
 
 export const overlayName = 'sallyport'
 
+/** The device pair by which the node's own processes reach Services (service-device.ts). */
+export const serviceDevices = { program: 'sallyport-svc', host: 'sallyport-host' } as const
+
 /** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
 const tunnelOverhead = { 4: 50, 6: 70 } as const
 
@@ -119,13 +122,22 @@ export function withoutAdded(
   }))
 }
 
-/** The devices without those of pods. A pod's device does not lead out of the node, and its addresses are not the node's. */
+/**
+ * The devices without those of pods, and without the pair for Services. They do not lead out of the node, and their addresses are not
+ * the node's.
+ */
 export function withoutPods(
   devices: readonly NodeDevice[],
   attachments: readonly Attachment[],
 ): readonly NodeDevice[] {
   const wired = new Set(attachments.map((attachment) => attachment.wired?.ifindex))
-  return devices.filter((device) => !wired.has(device.index) && !isPodDevice(device))
+  return devices.filter(
+    (device) => !wired.has(device.index) && !isPodDevice(device) && !isServiceDevice(device),
+  )
+}
+
+function isServiceDevice({ name, kind }: Device): boolean {
+  return kind === 'veth' && Object.values<string>(serviceDevices).includes(name)
 }
 
 /** `hostDeviceName` makes the names of our own veth devices. */

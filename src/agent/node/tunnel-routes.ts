@@ -29,13 +29,13 @@ export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   })
 }
 
-/** Makes `desired` the tunnel routes of one device. It leaves correct routes alone. */
+/** Makes `desired` the routes of one device into the tunnel, or by a next hop. It leaves correct routes alone. */
 export function syncRoutes(netlink: Netlink, ifindex: number, desired: readonly Route[]): void {
   const missing = new Map(desired.map((route) => [route.destination, route]))
   for (const family of [4, 6] as const)
     for (const route of listRoutes(netlink, { family, ifindex })) {
       /* The kernel's own routes of a device (link-local, multicast) must not be removed. */
-      if (route.tunnel === undefined || route.via !== undefined) continue
+      if (route.tunnel === undefined && route.via === undefined) continue
       const wanted = missing.get(route.destination)
       if (wanted === undefined) deleteRoute(netlink, route)
       else if (isSame(route, wanted)) missing.delete(route.destination)
@@ -47,6 +47,7 @@ function isSame(one: Route, other: Route): boolean {
   return (
     one.mtu === other.mtu &&
     one.source === other.source &&
+    one.via === other.via &&
     one.tunnel?.id === other.tunnel?.id &&
     one.tunnel?.destination === other.tunnel?.destination
   )

@@ -86,7 +86,7 @@ describe('preflight reports, with a remedy,', () => {
     ['a webhook without dry run', { dryRuns: [{ object: 'configmap/c', refusal: 'admission webhook "w" does not support dry run', warnings: [] }] }, chained, /^warning configmap\/c cannot be checked before the install/],
     ['a container runtime with another plugin folder', { missingPlugins: [{ plugin: 'loopback', folders: ['/usr/lib/cni'], node: 'n1' }] }, chained, /^problem the container runtime of n1 looks for CNI plugins in \/usr\/lib\/cni, not in \/opt\/cni\/bin: install Sallyport's plugin there: --set cni\.binPath=\/usr\/lib\/cni/],
     ['a missing CNI plugin', { missingPlugins: [{ plugin: 'portmap', folders: ['/usr/lib/cni', '/opt/cni/bin'], node: 'n1' }] }, chained, /^warning pods did not start on n1, because .* CNI plugin portmap/],
-    ['no kube-proxy, and agents that would reach the API server by a Service', {}, { ...standalone, servicesByStack: false }, /^warning Sallyport handles Services for pods alone.*--set k8sServiceHost=ADDRESS/],
+    ['no kube-proxy, and agents that would reach the API server by a Service', {}, { ...standalone, servicesByStack: false }, /^warning Sallyport handles Services, .*its own agents.*--set k8sServiceHost=ADDRESS/],
     ['a node inside the range of Services', { nodes: [{ ...node('inside', 2), addresses: ['10.100.0.5'] }] }, standalone, /^problem node inside .*stackCIDRs/],
   ] as const) // biome-ignore format: a table
     test(name, () => {

@@ -74,12 +74,12 @@ function judgeProxy(
     ]
   if (isChained) return []
   if (!isStackUsed && knowsServer)
-    return [{ level: 'fine', what: 'Sallyport handles Services of pods, and there is no kube-proxy' }]
+    return [{ level: 'fine', what: 'Sallyport handles Services, and there is no kube-proxy' }]
   if (!isStackUsed)
     return [
       {
         level: 'warning',
-        what: 'Sallyport handles Services for pods alone, and there is no kube-proxy. So its own agents do not reach the API server by the Service kubernetes',
+        what: 'Sallyport handles Services, and there is no kube-proxy. So its own agents do not reach the API server by the Service kubernetes before they have made the routes to Services',
         remedy: 'name the API server: --set k8sServiceHost=ADDRESS --set k8sServicePort=6443',
       },
     ]

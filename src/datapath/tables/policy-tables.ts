@@ -62,6 +62,8 @@ const podCodec = (btf: Btf) =>
       hostMac: mac,
       /** The pod's entries are not complete, so all its packets are dropped. */
       isQuarantined: flag,
+      /** No pod: the address with which the node's own processes reach Services. */
+      isNode: flag,
     },
     { quarantined: 'isQuarantined' },
   )

@@ -22,14 +22,14 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods goes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, Sallyport translates the cluster IPs of Services for pods, and traffic between pods does not go through the stack and is faster. Node ports, and Services for processes of the nodes are not translated yet. The other words mean false. In chained mode this setting has no effect.',
+    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods goes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, Sallyport translates the cluster IPs of Services for pods and for processes of the nodes, and traffic between pods does not go through the stack and is faster. Node ports are not translated yet. The other words mean false. In chained mode this setting has no effect.',
   },
   {
     path: 'k8sServiceHost',
     key: 'k8s-service-host',
     kind: 'word',
     fallback: '',
-    help: 'Address or name of the API server, by which agents and operators reach it. Set it in a cluster without kube-proxy, where processes of the nodes cannot use the Service kubernetes. If empty, they use that Service.',
+    help: 'Address or name of the API server, by which agents and operators reach it. Set it in a cluster without kube-proxy, where agents cannot use the Service kubernetes before they have made the routes to Services. If empty, they use that Service.',
   },
   {
     path: 'k8sServicePort',

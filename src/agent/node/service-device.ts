@@ -1,0 +1,122 @@
+import type { Tables } from '../../decide/tables.ts'
+import { deleteAddress, listAddresses, putAddress } from '../../linux/device-addresses.ts'
+import { createVeth, type Device, deleteDevice, findDevice, setDevice } from '../../linux/devices.ts'
+import type { Machine } from '../../linux/machine.ts'
+import { putNeighbour } from '../../linux/neighbours.ts'
+import type { Netlink } from '../../linux/netlink.ts'
+import type { Route } from '../../linux/routes.ts'
+import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
+import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+import { routerAddress } from '../pods/pod-addresses.ts'
+import { serviceDevices } from './node-network.ts'
+
+/*
+ * How the node's own processes reach Services without kube-proxy. To the datapath the node is one more pod: it has a device
+ * pair, one end of which has the program from_pod, and an address in the pod network.
+ *
+ *   process ── route to the Service ── sallyport-host ═ sallyport-svc ── from_pod ── endpoint
+ */
+
+/** The node as a client of Services. */
+export interface ServiceWire {
+  /** The end that has the program. */
+  readonly ifindex: number
+  /** The end to which the routes lead. */
+  readonly hostIfindex: number
+  readonly mac: string
+  readonly hostMac: string
+  /** From these the node's processes speak to Services, one of each family of the node's pods. */
+  readonly addresses: readonly Address[]
+}
+
+/** The next hop of the routes: one neighbour instead of one for each Service. No packet has these addresses. */
+const nextHops = { 4: '169.254.1.1' as Address, 6: 'fe80::1' as Address } as const
+
+/**
+ * The address that pods have for their router, of the first prefix of each family. No other packet of the node comes from it,
+ * so no port of it can belong to a flow to a Service and to one past it at the same time.
+ */
+function clientAddresses(podCIDRs: readonly Prefix[]): readonly Address[] {
+  const routers = podCIDRs.map(routerAddress)
+  return ([4, 6] as const).flatMap((family) => routers.find((each) => familyOf(each) === family) ?? [])
+}
+
+/** Makes what is missing. The routes and the program come later. */
+export function ensureServiceWire(
+  netlink: Netlink,
+  machine: Machine,
+  { podCIDRs, mtu }: { readonly podCIDRs: readonly Prefix[]; readonly mtu: number },
+): ServiceWire {
+  const addresses = clientAddresses(podCIDRs)
+  const { program, host } = serviceDevices
+  if (findDevice(netlink, program) === undefined)
+    createVeth(netlink, { name: program, mtu, peer: { name: host, mtu } })
+  const [inner, outer] = [vethNamed(netlink, program), vethNamed(netlink, host)]
+  for (const device of [inner, outer])
+    if (!device.isUp || device.mtu !== mtu)
+      setDevice(netlink, device.index, { mtu, hasArp: false, isUp: true })
+  const known = listAddresses(netlink).filter(({ index }) => index === outer.index)
+  for (const address of addresses) {
+    putNeighbour(netlink, { index: outer.index, address: nextHops[familyOf(address)], mac: inner.mac })
+    if (!known.some((each) => each.address === address)) putClientAddress(netlink, outer.index, address)
+  }
+  for (const each of known)
+    if (!addresses.includes(each.address) && !isLinkLocal(each.address)) deleteAddress(netlink, each)
+  if (addresses.some((address) => familyOf(address) === 6))
+    machine.writeSysctl(
+      `net/ipv6/conf/${program}/disable_ipv6`,
+      '1',
+      'what the program does not send on goes no further, least of all back to the Service',
+    )
+  return { ifindex: inner.index, hostIfindex: outer.index, mac: outer.mac, hostMac: inner.mac, addresses }
+}
+
+/** The node's sockets choose it for Services alone, because the routes name it. */
+function putClientAddress(netlink: Netlink, index: number, address: Address): void {
+  putAddress(netlink, {
+    index,
+    address,
+    prefixLength: familyOf(address) === 4 ? 32 : 128,
+    hasPrefixRoute: false,
+    isDeprecated: true,
+    isOfHost: familyOf(address) === 4,
+  })
+}
+
+function vethNamed(netlink: Netlink, name: string): Device & { readonly mac: string } {
+  const device = findDevice(netlink, name)
+  if (device?.kind !== 'veth' || device.mac === undefined)
+    throw new Error(
+      device === undefined
+        ? `device ${name} disappeared while the agent created it`
+        : `device ${name} is a ${device.kind ?? 'hardware'} device, and the agent needs the name for a veth device: rename it`,
+    )
+  return { ...device, mac: device.mac }
+}
+
+/** What an agent with `kubeProxyReplacement=strict` left. Returns whether it was there. */
+export function removeServiceWire(netlink: Netlink): boolean {
+  const device = findDevice(netlink, serviceDevices.program)
+  if (device?.kind !== 'veth') return false
+  deleteDevice(netlink, device.index)
+  return true
+}
+
+/**
+ * A route to each cluster IP. The range of cluster IPs is not routed as a whole: no setting has to say what it is, and an address
+ * without a Service leads nowhere else than before.
+ */
+export function serviceRoutes(services: Tables['services'], wire: ServiceWire, mtu: number): Route[] {
+  const sources = new Map<Family, Address>(wire.addresses.map((address) => [familyOf(address), address]))
+  const addresses = new Set(services.flatMap(({ kind, address }) => (kind === 'ClusterIP' ? address : [])))
+  return [...addresses].flatMap((address) => {
+    const family = familyOf(address)
+    const source = sources.get(family)
+    const destination = parsePrefix(`${address}/${family === 4 ? 32 : 128}`)
+    if (source === undefined || destination === undefined) return []
+    const via = nextHops[family]
+    return [
+      { destination, kind: 'unicast', via, isOnLink: true, ifindex: wire.hostIfindex, source, mtu } as const,
+    ]
+  })
+}
