@@ -24,6 +24,7 @@ tunnel-protocol: {{ .Values.tunnelProtocol | quote }}
 tunnel-port: {{ .Values.tunnelPort | int64 | quote }}
 health-port: {{ .Values.health.port | int64 | quote }}
 health-address: {{ .Values.health.address | quote }}
+operator-metrics-port: {{ .Values.operator.metricsPort | int64 | quote }}
 mtu: {{ .Values.mtu | int64 | quote }}
 slots: {{ .Values.slots | int64 | quote }}
 stack-cidrs: {{ join "," .Values.stackCIDRs | quote }}

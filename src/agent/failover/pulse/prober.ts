@@ -2,7 +2,7 @@ import type { Datapath } from '../../../datapath/datapath.ts'
 import type { LinkEntry } from '../../../datapath/tables/link-tables.ts'
 import type { LinkEnd } from '../../../linux/arp.ts'
 import type { Address } from '../../../net/address.ts'
-import { type FromProber, flagIndex, type ToProber } from './messages.ts'
+import { type FromProber, flagIndex, probeTimes, type ToProber } from './messages.ts'
 import {
   type AgentFlags,
   type Answers,
@@ -115,6 +115,7 @@ export class Prober {
         })
         return
       case 'probe':
+        this.#noteProbes()
         for (const node of effect.nodes) this.#probe(node)
         return
       case 'askLink':
@@ -132,6 +133,12 @@ export class Prober {
       case 'report':
         report(effect.report)
     }
+  }
+
+  #noteProbes(): void {
+    const times = probeTimes(this.#parts.flags)
+    Atomics.store(times, 1, Atomics.load(times, 0))
+    Atomics.store(times, 0, this.#parts.nowNs())
   }
 
   #probe(node: Address): void {
