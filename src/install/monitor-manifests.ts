@@ -1,4 +1,5 @@
 import { labelled, type Manifest, type Names, namespace } from './manifest.ts'
+import { withLabels } from './monitoring/manifests.ts'
 import { healthPortKey, operatorMetricsPortKey } from './settings/process-settings.ts'
 
 /** What Prometheus scrapes. */
@@ -72,17 +73,14 @@ function manifestsOf(
     },
     namespace,
   )
-  const chosen = JSON.parse(configMap['service-monitor-labels'] ?? '{}') as Readonly<Record<string, string>>
-  return [withLabels(service, labels), withLabels(monitor, chosen)]
+  return [
+    withLabels(service, JSON.stringify(labels)),
+    withLabels(monitor, configMap['service-monitor-labels']),
+  ]
 }
 
 /** Why these settings exclude each other. Undefined if they do not. */
 export function monitorConflict(configMap: ConfigMap): string | undefined {
   if (configMap['service-monitor'] !== 'true' || configMap['health-address'] !== '127.0.0.1') return undefined
   return 'serviceMonitor.enabled: Prometheus cannot reach health.address=127.0.0.1. Set health.address to 0.0.0.0 or ::'
-}
-
-function withLabels(manifest: Manifest, labels: Readonly<Record<string, string>>): Manifest {
-  const { metadata } = manifest
-  return { ...manifest, metadata: { ...metadata, labels: { ...labels, ...metadata.labels } } }
 }
