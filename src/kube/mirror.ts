@@ -72,7 +72,7 @@ export class Mirror<T extends KubeObject, V> {
 
   get view(): WatchView {
     const { name: resource, isStale } = this
-    return { resource, isStale, silentMs: this.#options.clock.monotonicMs() - this.#heardMs }
+    return { resource, isStale, idleMs: this.#options.clock.monotonicMs() - this.#heardMs }
   }
 
   get resourceVersion(): string | undefined {

@@ -20,7 +20,7 @@ const observed: Observed = {
     ciliumPolicies: [{ ...ciliumPolicy('p'), status: { conditions: [condition] } }],
   },
   plans: [{ address: '172.18.0.42' as Address, leasable: 100, left: 7 }],
-  watches: [{ resource: 'nodes', silentMs: 500, isStale: true }],
+  watches: [{ resource: 'nodes', idleMs: 500, isStale: true }],
 }
 
 const linesOf = async (of: Observed): Promise<readonly string[]> =>
@@ -35,7 +35,7 @@ test('the leader’s metrics tell of conditions, ports, loops and watches', asyn
     'sallyport_operator_leasable_ports{egress_ip="172.18.0.42"} 1600',
     'sallyport_operator_free_ports{egress_ip="172.18.0.42"} 112',
     'sallyport_reconciliation_failures_total{loop="leases"} 0',
-    'sallyport_watch_silence_seconds{resource="nodes"} 0.5',
+    'sallyport_watch_idle_seconds{resource="nodes"} 0.5',
     'sallyport_watch_failing{resource="nodes"} 1',
   ])
     assert.ok(lines.includes(line), `${line}\n${lines.join('\n')}`)

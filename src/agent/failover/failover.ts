@@ -128,11 +128,11 @@ export class Failover {
   #noteOutages(before: FailoverState, now: Moment): void {
     const { tables, onOutage } = this.#options
     /* A gateway that refuses a probe has forwarded until then: only its agent is gone. */
-    const silentMs = (gateway: Address): number => {
+    const unansweredMs = (gateway: Address): number => {
       const answeredNs = tables.probed_gateways.get(gateway)?.answered_ns ?? 0n
       return answeredNs === 0n ? 0 : Number(now.ns - answeredNs) / 1e6
     }
-    for (const outage of this.#outages.note(before, this.#state, now.ms, silentMs)) onOutage?.(outage)
+    for (const outage of this.#outages.note(before, this.#state, now.ms, unansweredMs)) onOutage?.(outage)
   }
 
   #take(report: FromProber): void {

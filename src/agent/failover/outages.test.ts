@@ -23,25 +23,25 @@ function stateWith(unreachable: readonly Address[], order = [owner, successor]):
   }
 }
 
-const silentMs = (): number => 360
+const unansweredMs = (): number => 360
 
 test('an outage ends when the packets go to the successor', () => {
   const outages = new Outages()
-  assert.deepEqual(outages.note(stateWith([]), stateWith([owner]), 1000, silentMs), [
+  assert.deepEqual(outages.note(stateWith([]), stateWith([owner]), 1000, unansweredMs), [
     { gateway: owner, ms: 360 },
   ])
-  assert.deepEqual(outages.note(stateWith([owner]), stateWith([]), 9000, silentMs), [])
+  assert.deepEqual(outages.note(stateWith([owner]), stateWith([]), 9000, unansweredMs), [])
 })
 
 test('an outage without a successor ends when the gateway is back', () => {
   const outages = new Outages()
-  assert.deepEqual(outages.note(stateWith([], [owner]), stateWith([owner], [owner]), 1000, silentMs), [])
-  assert.deepEqual(outages.note(stateWith([owner], [owner]), stateWith([], [owner]), 5000, silentMs), [
+  assert.deepEqual(outages.note(stateWith([], [owner]), stateWith([owner], [owner]), 1000, unansweredMs), [])
+  assert.deepEqual(outages.note(stateWith([owner], [owner]), stateWith([], [owner]), 5000, unansweredMs), [
     { gateway: owner, ms: 4360 },
   ])
 })
 
 test('a successor that fails is no outage', () => {
   const outages = new Outages()
-  assert.deepEqual(outages.note(stateWith([]), stateWith([successor]), 1000, silentMs), [])
+  assert.deepEqual(outages.note(stateWith([]), stateWith([successor]), 1000, unansweredMs), [])
 })

@@ -15,12 +15,12 @@ export class Outages {
   /** Egress IPs that no gateway of their order answers for. */
   readonly #open = new Map<Address, { readonly gateway: Address; readonly sinceMs: number }>()
 
-  /** Call it after each verdict about gateways. `silentMs` is the time since the last answer of a gateway. */
+  /** Call it after each verdict about gateways. `unansweredMs` is the time since the last answer of a gateway. */
   note(
     before: FailoverState,
     after: FailoverState,
     nowMs: number,
-    silentMs: (gateway: Address) => number,
+    unansweredMs: (gateway: Address) => number,
   ): readonly Outage[] {
     const ended: Outage[] = []
     for (const [address, order] of after.orders) {
@@ -34,7 +34,7 @@ export class Outages {
       }
       const previous = firstReachable(before, order)
       if (previous === undefined || previous === now || !isUnreachable(after, previous)) continue
-      const ms = silentMs(previous)
+      const ms = unansweredMs(previous)
       if (now === undefined) this.#open.set(address, { gateway: previous, sinceMs: nowMs - ms })
       else ended.push({ gateway: previous, ms })
     }

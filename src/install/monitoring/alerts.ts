@@ -174,9 +174,9 @@ const processes: readonly Alert[] = [
     description: 'The process keeps what it has done before, and changes do not take effect.',
   },
   {
-    name: 'SallyportWatchSilent',
+    name: 'SallyportWatchIdle',
     severity: 'warning',
-    expr: 'sallyport_watch_silence_seconds > 180 or sallyport_watch_failing == 1',
+    expr: 'sallyport_watch_idle_seconds > 180 or sallyport_watch_failing == 1',
     for: '5m',
     summary:
       'The watch of {{ $labels.resource }} on {{ $labels.instance }} gets nothing from the API server.',

@@ -1,5 +1,6 @@
 import type { Dashboard, Panel } from './panels.ts'
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in
 const datasource = { type: 'prometheus', uid: '${datasource}' } as const
 const columns = 24
 const sizes = { stat: { w: 6, h: 4 }, timeseries: { w: 12, h: 8 }, table: { w: 24, h: 8 } } as const

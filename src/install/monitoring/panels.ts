@@ -177,9 +177,9 @@ const processes: readonly Panel[] = [
     ),
   },
   {
-    title: 'Silence of watches, longest',
+    title: 'Idle time of watches, longest',
     unit: 's',
-    queries: one('max by (resource) (sallyport_watch_silence_seconds)', '{{resource}}'),
+    queries: one('max by (resource) (sallyport_watch_idle_seconds)', '{{resource}}'),
   },
   {
     title: 'Fullest tables',

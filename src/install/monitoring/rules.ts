@@ -1,7 +1,7 @@
 import { type Alert, alertGroups } from './alerts.ts'
 
 /** The rules, as Prometheus reads them from a file and the Prometheus Operator from a PrometheusRule. */
-export interface RuleFile {
+interface RuleFile {
   readonly groups: readonly {
     readonly name: string
     readonly rules: readonly {

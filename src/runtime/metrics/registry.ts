@@ -15,12 +15,15 @@ export interface Definitions {
 /** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
 const loopDelayEveryMs = 1_000
 
+/** Of the metrics about the process itself: memory, processor time, the event loop. */
+const prefixes = { agent: 'sallyport_agent_', operator: 'sallyport_operator_' } as const
+
 /** A registry with the metrics that every process has. */
 export function createRegistry(component: 'agent' | 'operator', version: string): Registry {
   const registry = new Registry()
   collectDefaultMetrics({
     register: registry,
-    prefix: `sallyport_${component}_`,
+    prefix: prefixes[component],
     eventLoopMonitoringPrecision: loopDelayEveryMs,
   })
   definitionsIn(registry).gauge(

@@ -4,18 +4,18 @@ import type { Definitions } from './registry.ts'
 export interface WatchView {
   readonly resource: string
   /** Since the API server last sent something: an event, a bookmark or a list. */
-  readonly silentMs: number
+  readonly idleMs: number
   /** The last request failed. */
   readonly isStale: boolean
 }
 
-/** Bookmarks arrive about once a minute, so a longer silence means that changes may be missed. */
+/** Bookmarks arrive about once a minute, so a longer time means that changes may be missed. */
 export function defineWatches({ gauge }: Definitions, watches: () => readonly WatchView[]): void {
   gauge(
-    'sallyport_watch_silence_seconds',
+    'sallyport_watch_idle_seconds',
     'Time since the API server last sent something by this watch. Bookmarks arrive about once a minute.',
     ['resource'],
-    () => watches().map(({ resource, silentMs }) => [{ resource }, silentMs / 1000]),
+    () => watches().map(({ resource, idleMs }) => [{ resource }, idleMs / 1000]),
   )
   gauge(
     'sallyport_watch_failing',

@@ -49,7 +49,7 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
     crowded: new Map([[own, 2]]),
     paths: [{ node: 'worker3', path: 'link' }],
     roundTripsNs: new Map([['worker3', 150_000n]]),
-    watches: [{ resource: 'nodes', silentMs: 1500, isStale: false }],
+    watches: [{ resource: 'nodes', idleMs: 1500, isStale: false }],
   })).metrics()
   for (const line of [
     'sallyport_ready 1',
@@ -71,7 +71,7 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
     'sallyport_lease_wait_seconds_count 1',
     'sallyport_reconciliation_duration_seconds_count{loop="tables"} 1',
     'sallyport_reconciliation_failures_total{loop="tables"} 1',
-    'sallyport_watch_silence_seconds{resource="nodes"} 1.5',
+    'sallyport_watch_idle_seconds{resource="nodes"} 1.5',
     'sallyport_watch_failing{resource="nodes"} 0',
     'sallyport_ports_leased{egress_ip="172.18.0.42"} 48',
     'sallyport_gateway_reachable{gateway="worker3"} 1',
