@@ -16,7 +16,7 @@ help:
 	@echo 'make image *       build the image into build/image, without a container engine, and list its contents and sizes'
 	@echo 'make image-reproducible *  build the image twice and compare'
 	@echo 'make build         compile the datapath'
-	@echo 'make chart         render the Helm chart into deploy/chart and pack it into build/'
+	@echo 'make chart         render the Helm chart, alerts and dashboards into deploy/, and pack the chart into build/'
 	@echo 'make dist          build the files of a release into build/dist: npm package, executables, chart, SBOM, checksums'
 	@echo 'make clean         remove build/'
 
@@ -57,7 +57,7 @@ simulate: setup build
 	@node test/simulation/run.ts
 
 chart: setup
-	@node src/install/chart/write-chart.ts deploy/chart
+	@node src/install/chart/write-chart.ts deploy/chart deploy/monitoring
 	@build/tools/newest/helm package deploy/chart --destination build
 
 dist: chart

@@ -37,6 +37,16 @@ struct {
 	__type(value, __u32);
 } pod_flows SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ended_flows_key);
+	__type(value, struct ended_flows);
+} ended_flows SEC(".maps");
+
+static const struct ended_flows none_ended = {};
+
 enum {
 	STATE_FIN_EITHER = STATE_FIN_OUT | STATE_FIN_IN,
 	STATE_CLOSED = STATE_FIN_OUT_ACKED | STATE_FIN_IN_ACKED,
@@ -166,11 +176,39 @@ static __noinline void uncount_flow(const struct address *pod, const struct mapp
 		__sync_fetch_and_add(count, -1);
 }
 
+/*
+ * Mappings count the packets of their flows, so that no packet has to count twice. Here a flow's counts join those of its policy.
+ * If the table is full, the counts of a policy that is not in it are lost.
+ */
+static __noinline void keep_counts(const struct mapping *mapping)
+{
+	struct ended_flows_key key = {};
+	struct ended_flows *ended;
+
+	if (!mapping->masqueraded) {
+		key.policy = mapping->policy;
+		key.egress_ip = mapping->egress_ip;
+	}
+	ended = bpf_map_lookup_elem(&ended_flows, &key);
+	if (!ended) {
+		bpf_map_update_elem(&ended_flows, &key, &none_ended, BPF_NOEXIST);
+		ended = bpf_map_lookup_elem(&ended_flows, &key);
+	}
+	if (!ended)
+		return;
+	__sync_fetch_and_add(&ended->flows, 1);
+	__sync_fetch_and_add(&ended->packets_out, mapping->packets_out);
+	__sync_fetch_and_add(&ended->packets_in, mapping->packets_in);
+	__sync_fetch_and_add(&ended->bytes_out, mapping->bytes_out);
+	__sync_fetch_and_add(&ended->bytes_in, mapping->bytes_in);
+}
+
 /* Call it only after win_reclaim(). The port stays taken. A flow that was closed is not counted any more. */
 static __always_inline void delete_mapping_alone(const struct mapping *mapping, const struct flow_key *flow)
 {
 	if (!mapping->closed_ns)
 		uncount_flow(&flow->source, mapping);
+	keep_counts(mapping);
 	bpf_map_delete_elem(&mappings, flow);
 }
 

@@ -479,6 +479,23 @@ struct policy_drop_key {
 	__u32 reserved;
 };
 
+/*
+ * Key of `ended_flows`: what the mappings of a policy and an egress IP had counted when they were deleted. The programs add to
+ * it. The agent removes what belongs to policies that are gone.
+ */
+struct ended_flows_key {
+	__u64 policy;			/* 0: flows that no policy selects, and then `egress_ip` is zero */
+	struct address egress_ip;
+};
+
+struct ended_flows {
+	__u64 flows;
+	__u64 packets_out;
+	__u64 packets_in;
+	__u64 bytes_out;
+	__u64 bytes_in;
+};
+
 /* Key of the per-CPU array `drop_budgets`: 0. How many drops a CPU has reported since `since_ns`. */
 struct drop_budget {
 	__u64 since_ns;

@@ -84,7 +84,7 @@ const names: readonly { kind: string; pattern: RegExp; sources: string }[] = [
     pattern: /(?<=(?:condition|reason|Event)s? `)[A-Za-z]+(?=`)/g,
     sources: ':(glob)src/**/*.ts',
   },
-  { kind: 'metrics', pattern: /\bsallyport_[a-z_]+\b/g, sources: ':(glob)src/agent/**/*.ts' },
+  { kind: 'metrics', pattern: /\bsallyport_[a-z_]+\b/g, sources: ':(glob)src/**/*.ts' },
 ]
 for (const { kind, pattern, sources } of names)
   test(`the documents name ${kind} that exist`, () => {

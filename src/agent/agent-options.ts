@@ -10,6 +10,9 @@ import type { Logger } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { StartProber } from './failover/pulse/messages.ts'
 
+/** How often the agent compares the tables with its decision although nothing has changed. */
+export const resyncMs = 30_000
+
 /** Everything that an agent works with. A test or a simulation may replace any part. */
 export interface AgentOptions {
   readonly self: string

@@ -6,7 +6,7 @@ import { hasIPsec, type NodeRules } from '../decide/status/stack-rules.ts'
 import type { World } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import { Loop } from '../runtime/reconcile.ts'
-import type { AgentOptions } from './agent-options.ts'
+import { type AgentOptions, resyncMs } from './agent-options.ts'
 import { AgentApi } from './api/agent-api.ts'
 import type { LocalApi } from './api/serve.ts'
 import { Applier } from './apply.ts'
@@ -38,10 +38,8 @@ import {
   stackUseOf,
 } from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
+import { Timings } from './timings.ts'
 import { composeWorld, withOwnKnowledge } from './world.ts'
-
-/** How often the agent compares the tables with its decision although nothing has changed. */
-export const resyncMs = 30_000
 
 /** One node's agent: observes, decides, applies, reports. */
 export class Agent {
@@ -58,6 +56,7 @@ export class Agent {
   readonly #egressNodes: Resource<EgressNode>
   readonly #startedAt: string
   readonly #applier: Applier
+  readonly #timings = new Timings()
   readonly #selectedPods: PacedReport<readonly SelectedPods[]>
   /** Undefined if it may have changed since it was read. */
   #network: NodeNetwork | undefined
@@ -93,6 +92,7 @@ export class Agent {
       ...options,
       idleMs: configuration.leaseIdleMs,
       onChange: () => this.#loop.trigger(),
+      ...this.#timings.ofPorts,
       report: async (status) => {
         if (this.#decided !== undefined) await report(this.#egressNodes, this.#observation.egressNode, status)
       },
@@ -112,9 +112,10 @@ export class Agent {
       receivesNothing: () => this.#observation.receivesNothing,
       relist: () => this.#observation.relist(),
       settle: () => this.#settle(),
+      onOutage: (outage) => this.#timings.failedOver(outage, this.#decided?.tables.nodes),
     })
     this.#applier = new Applier(options, { ...configuration, sharesAddress: options.sharesAddress })
-    const loops = { clock, random, log }
+    const loops = { clock, random, log, onRun: this.#timings.loops.note }
     this.#loop = new Loop({
       ...loops,
       name: 'tables',
@@ -123,7 +124,7 @@ export class Agent {
     })
     this.#reporting = new Loop({ ...loops, name: 'report', run: () => this.#report(), minIntervalMs: 1000 })
     this.#selectedPods = new PacedReport({ clock, random, onDue: () => this.#reporting.trigger() })
-    this.api = new AgentApi(options, () => this.snapshot, this.#pods)
+    this.api = new AgentApi(options, () => this.snapshot, this.#pods, this.#timings)
   }
 
   get snapshot(): Snapshot {
@@ -141,6 +142,8 @@ export class Agent {
       applyFailure: this.#loop.lastError?.message,
       reportFailure: this.#reporting.lastError?.message,
       podProblems: this.#pods.problems,
+      watches: this.#observation.watches,
+      probedAtNs: this.#failover.probedAtNs,
     }
   }
 
@@ -276,6 +279,7 @@ export class Agent {
     if (!this.#observation.hasSynced || this.#devices.length === 0) return
     const { clock, configuration } = this.#options
     const { egressNode, node, nodes } = this.#observation
+    const tables = this.#decided?.tables
     const status = describeNode({
       node,
       interfaces: this.#interfaces(),
@@ -283,14 +287,10 @@ export class Agent {
       membership: this.#membership(),
       ...reportFailover(this.#failover.state, nodes),
       lingering: describeLingering(this.#decided, this.#ports.state.flows),
-      tables: this.#decided?.tables,
-      selected: this.#selectedPods.next(
-        this.#decided?.tables.selected ?? [],
-        egressNode?.status?.selected,
-        nodes.length,
-      ),
+      tables,
+      selected: this.#selectedPods.next(tables?.selected ?? [], egressNode?.status?.selected, nodes.length),
       hookProblems: this.#decided?.applied.hooks.problems ?? [],
-      stack: stackUseOf(this.#stackRules, this.#decided?.tables, configuration),
+      stack: stackUseOf(this.#stackRules, tables, configuration),
       tunnelPort: configuration.tunnelPort,
       before: egressNode?.status?.conditions ?? [],
       now: new Date(clock.now()).toISOString(),

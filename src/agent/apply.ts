@@ -82,6 +82,7 @@ export class Applier {
   /** Those that have their routes. */
   #routedServices: Tables['services'] | undefined
   readonly #nodeRoutes: RouteFinder
+  #policies: Tables['policies'] = new Map()
 
   constructor(kernel: Kernel, settings: NetworkSettings) {
     this.#kernel = kernel
@@ -112,6 +113,7 @@ export class Applier {
       planDatapath(tables, attachments, overlay, known),
       wanted.filter(({ program }) => program === 'to_world'),
     )
+    this.#forgetPolicies(tables.policies)
     const hooks = hookDevices(datapath, wanted)
     if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
@@ -130,6 +132,17 @@ export class Applier {
       links: isEncrypted ? new Map() : nodesOnLinks({ ofTunnel, egressIps }, nativeDevices, routeTo),
       linkMacs: owners,
     }
+  }
+
+  /** What the programs count by policy stays in their tables until the policy is gone. */
+  #forgetPolicies(policies: Tables['policies']): void {
+    if (policies.size === this.#policies.size && [...policies.keys()].every((id) => this.#policies.has(id)))
+      return
+    this.#policies = policies
+    const { policy_drops, ended_flows } = this.#kernel.datapath.tables
+    const isGone = (id: bigint): boolean => id !== 0n && !policies.has(id)
+    for (const [key] of [...policy_drops.entries()]) if (isGone(key.policy)) policy_drops.delete(key)
+    for (const [key] of [...ended_flows.entries()]) if (isGone(key.policy)) ended_flows.delete(key)
   }
 
   #forgetNetwork(): void {

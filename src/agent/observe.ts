@@ -169,6 +169,10 @@ export class Observation {
     await Promise.all(this.#all().map((mirror) => mirror.start(signal)))
   }
 
+  get watches() {
+    return this.#all().map(({ view }) => view)
+  }
+
   /** Whether every watch has finished its first list. Before that, a missing object may only not have arrived yet. */
   get hasSynced(): boolean {
     return this.#all().every((mirror) => mirror.hasSynced)

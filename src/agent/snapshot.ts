@@ -1,6 +1,7 @@
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World, WorldNode } from '../decide/world.ts'
 import type { Address } from '../net/address.ts'
+import type { WatchView } from '../runtime/metrics/watches.ts'
 import type { Applied } from './apply.ts'
 import type { FailoverState } from './failover/state.ts'
 import type { Attachment } from './pods/attachments.ts'
@@ -35,4 +36,7 @@ export interface Snapshot {
   readonly applyFailure: string | undefined
   readonly reportFailure: string | undefined
   readonly podProblems: readonly string[]
+  readonly watches: readonly WatchView[]
+  /** When the last probes of gateways were sent, and those before them, in ns of CLOCK_MONOTONIC. */
+  readonly probedAtNs: readonly bigint[]
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { isKernelError } from '../linux/libc.ts'
+import { type Applied, noChanges, summarise } from './applied.ts'
 import { type Count, readCounts } from './counts.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
 import { HookTaken, type Place } from './hooks/hook-kind.ts'
@@ -36,13 +37,6 @@ export interface DatapathOptions {
   readonly knobs?: Knobs
   /** `clsact` uses clsact even if the kernel has tcx. */
   readonly mechanism?: Mechanism
-}
-
-export interface Applied {
-  readonly puts: number
-  readonly deletes: number
-  /** The tables that changed. */
-  readonly tables: readonly AgentTable[]
 }
 
 /** A program that has to be attached before packets need it. */
@@ -199,6 +193,11 @@ export class Datapath implements AsyncDisposable {
     return entries as EntryOf<Tables[N]>[]
   }
 
+  /** What the agent has written. Tables that it has not read yet are missing. */
+  get written(): ReadonlyMap<AgentTable, RawEntries> {
+    return this.#actual
+  }
+
   /** An earlier load's stays until all are replaced. The caller attaches all hooks later, and learns then which failed. */
   #attachGuard({ program, ifindex, direction }: Guard): void {
     const isAttached = this.#hooks
@@ -267,20 +266,6 @@ export class Datapath implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running
     this.#object[Symbol.dispose]()
-  }
-}
-
-const noChanges: RawChanges = { puts: [], deletes: [] }
-
-function summarise(changes: readonly { readonly name: AgentTable; readonly changes: RawChanges }[]): Applied {
-  const total = (count: (of: RawChanges) => number): number =>
-    changes.reduce((sum, one) => sum + count(one.changes), 0)
-  return {
-    puts: total(({ puts }) => puts.length),
-    deletes: total(({ deletes }) => deletes.length),
-    tables: changes
-      .filter((one) => one.changes.puts.length + one.changes.deletes.length > 0)
-      .map(({ name }) => name),
   }
 }
 

@@ -29,6 +29,7 @@ export interface Configuration {
   readonly tunnelPort: number
   readonly healthPort: number
   readonly healthAddress: string
+  readonly operatorMetricsPort: number
   /** The MTU of pods. If 0, the agent derives it from the underlay. */
   readonly mtu: number
   readonly stackCIDRs: readonly Prefix[]
@@ -85,6 +86,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       tunnelPort: values['tunnel-port'],
       healthPort: values['health-port'],
       healthAddress: values['health-address'],
+      operatorMetricsPort: values['operator-metrics-port'],
       mtu: values.mtu,
       stackCIDRs: values['stack-cidrs'],
       nonMasqueradeCIDRs: values['non-masquerade-cidrs'],

@@ -29,7 +29,7 @@ const folders: Readonly<
     ['rights.yaml', ofKinds('ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding')],
     ['configuration.yaml', ofKinds('ConfigMap')],
     ['operator.yaml', ofKinds('Deployment', 'PodDisruptionBudget')],
-    ['agent.yaml', ofKinds('DaemonSet', 'Service', 'ServiceMonitor')],
+    ['agent.yaml', ofKinds('DaemonSet', 'Service', 'ServiceMonitor', 'PrometheusRule')],
   ],
 }
 

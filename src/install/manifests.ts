@@ -16,6 +16,7 @@ import {
   withoutRights,
 } from './manifest.ts'
 import { monitorManifests } from './monitor-manifests.ts'
+import { monitoringManifests } from './monitoring/manifests.ts'
 import { imageFields, podOptions } from './pod-options.ts'
 import { withServerDefaults } from './server-defaults.ts'
 import { replacesKubeProxy } from './settings/process-settings.ts'
@@ -103,6 +104,7 @@ export function renderInstall(configMap: Readonly<Record<string, string>>, names
     ),
     agentDaemonSet(names, configMap),
     ...monitorManifests(names, configMap),
+    ...monitoringManifests(configMap),
   ].map(withServerDefaults)
 }
 

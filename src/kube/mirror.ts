@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { backoffMs } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import type { WatchView } from '../runtime/metrics/watches.ts'
 import { type Random, systemRandom } from '../runtime/random.ts'
 import type { KubeObject } from './client.ts'
 import { isGone, KubeError } from './kube-error.ts'
@@ -46,10 +47,13 @@ export class Mirror<T extends KubeObject, V> {
   hasSynced = false
   /** The last request failed, so the copy may be old. */
   isStale = false
+  /** When the API server last sent something, by the clock's monotonic time. */
+  #heardMs: number
 
   constructor(resource: Resource<T>, options: MirrorOptions<T, V>) {
     this.#resource = resource
     this.#options = options
+    this.#heardMs = options.clock.monotonicMs()
   }
 
   /** By `namespace/name`, or by name for kinds without namespaces. */
@@ -64,6 +68,11 @@ export class Mirror<T extends KubeObject, V> {
 
   get name(): string {
     return this.#resource.name.plural
+  }
+
+  get view(): WatchView {
+    const { name: resource, isStale } = this
+    return { resource, isStale, idleMs: this.#options.clock.monotonicMs() - this.#heardMs }
   }
 
   get resourceVersion(): string | undefined {
@@ -162,6 +171,7 @@ export class Mirror<T extends KubeObject, V> {
   }
 
   #noteSuccess(): void {
+    this.#heardMs = this.#options.clock.monotonicMs()
     if (this.isStale)
       this.#options.log.info({ resource: this.#resource.name.plural }, 'the API server answers again')
     this.isStale = false

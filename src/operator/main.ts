@@ -13,6 +13,7 @@ import { systemRandom } from '../runtime/random.ts'
 import { shutdownSignal } from '../runtime/shutdown.ts'
 import { enterStage, leaveStages } from '../runtime/stages.ts'
 import { Operator } from './operator.ts'
+import { serveMetrics } from './serve-metrics.ts'
 
 const heartbeatMs = 5_000
 
@@ -44,7 +45,12 @@ async function run(log: Logger, configuration: Configuration): Promise<void> {
   if (heartbeatFile !== undefined) keepHeartbeat(heartbeatFile, heartbeatMs, log)
   flushCompileCache()
   leaveStages()
-  await operator.start(signal)
+  const { operatorMetricsPort: port, healthAddress: address } = configuration
+  const read = (): Promise<string> => operator.metrics()
+  await Promise.all([
+    operator.start(signal),
+    serveMetrics({ port, address, read, clock: systemClock, log }, signal),
+  ])
 }
 
 const log = createLog('operator', process.env.LOG_LEVEL ?? 'info')

@@ -16,6 +16,7 @@ import {
 import { Mirror } from '../kube/mirror.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import type { WatchView } from '../runtime/metrics/watches.ts'
 import type { Random } from '../runtime/random.ts'
 import type { OperatorWorld } from './decisions.ts'
 
@@ -63,6 +64,10 @@ export class Observation {
 
   async start(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#all().map((mirror) => mirror.start(signal)))
+  }
+
+  get watches(): readonly WatchView[] {
+    return this.#all().map(({ view }) => view)
   }
 
   get hasSynced(): boolean {

@@ -6,6 +6,7 @@ import { Leadership } from '../kube/leader.ts'
 import { Attempts } from '../runtime/attempts.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
+import { LoopTimes } from '../runtime/metrics/loop-times.ts'
 import type { Random } from '../runtime/random.ts'
 import { Loop } from '../runtime/reconcile.ts'
 import { applyPolicyStatus, applySlots } from './apply.ts'
@@ -13,6 +14,7 @@ import { applyLeases, tellExhaustion } from './apply-leases.ts'
 import { decideLeases, decideStatus, type Memory, type Seen, startOfMemory } from './decisions.ts'
 import { EventWriter } from './event-writer.ts'
 import { EventRecorder } from './events.ts'
+import { createMetrics, type Observed } from './metrics.ts'
 import { StatuslessKinds } from './missing-status.ts'
 import { Observation } from './observe.ts'
 
@@ -43,7 +45,10 @@ export class Operator {
   readonly #loop: Loop
   /** Pods wait for ports, so no other work may delay leases. */
   readonly #leaseLoop: Loop
+  readonly #times = new LoopTimes(['operator', 'leases'])
+  readonly #metrics: ReturnType<typeof createMetrics>
   #memory: Memory = startOfMemory
+  #plans: Observed['plans'] = []
   #stopDue: () => void = () => {}
 
   constructor(options: OperatorOptions) {
@@ -55,7 +60,8 @@ export class Operator {
     this.#recorder = new EventRecorder(events, { clock, log, instance: identity })
     this.#eventWriter = new EventWriter(this.#recorder)
     this.#statusless = new StatuslessKinds(clock, log)
-    const loops = { clock, random, log, maxPauseMs }
+    const loops = { clock, random, log, maxPauseMs, onRun: this.#times.note }
+    this.#metrics = createMetrics(this.#times, () => this.#observed())
     this.#loop = new Loop({
       ...loops,
       name: 'operator',
@@ -67,6 +73,21 @@ export class Operator {
       name: 'leases',
       run: () => this.#whileLeading((seen) => this.#reconcileLeases(seen)),
     })
+  }
+
+  /** In the text format of Prometheus. */
+  metrics(): Promise<string> {
+    return this.#metrics.metrics()
+  }
+
+  #observed(): Observed {
+    const { isLeader } = this.#leadership
+    return {
+      isLeader,
+      world: isLeader ? this.#observation.world(this.#options.settings) : undefined,
+      plans: isLeader ? this.#plans : [],
+      watches: this.#observation.watches,
+    }
   }
 
   #trigger(): void {
@@ -126,6 +147,7 @@ export class Operator {
     const { client, clock, log } = this.#options
     const { memory, plans, behind } = decideLeases(this.#memory, seen, clock.monotonicMs())
     this.#memory = memory
+    this.#plans = plans
     const attempts = new Attempts()
     const now = new Date(clock.now()).toISOString()
     const told = await applyLeases(client, plans, { world: seen.world, behind, attempts, now, log })

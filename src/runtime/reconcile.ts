@@ -16,6 +16,8 @@ interface LoopOptions {
   readonly backgroundIntervalMs?: number
   /** The maximum pause after failures. Default: 30 s. */
   readonly maxPauseMs?: number
+  /** Called after each run. */
+  readonly onRun?: (name: string, seconds: number, hasFailed: boolean) => void
 }
 
 interface Waiter {
@@ -79,6 +81,7 @@ export class Loop {
         const began = clock.monotonicNs()
         await this.#runOnce()
         const tookMs = Number(clock.monotonicNs() - began) / 1e6
+        this.#options.onRun?.(this.#options.name, tookMs / 1e3, this.lastError !== undefined)
         const pause =
           this.lastError === undefined
             ? Math.max(minIntervalMs, tookMs)

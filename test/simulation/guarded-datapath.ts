@@ -1,4 +1,5 @@
-import { type Applied, Datapath } from '../../src/datapath/datapath.ts'
+import type { Applied } from '../../src/datapath/applied.ts'
+import { Datapath } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
 import { readAll } from '../../src/datapath/maps/maps.ts'
 import { Table } from '../../src/datapath/maps/table.ts'

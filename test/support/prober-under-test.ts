@@ -6,6 +6,7 @@ import { stepFailover } from '../../src/agent/failover/failover-rules.ts'
 import {
   type FromProber,
   flagIndex,
+  newFlags,
   type ProberHandle,
   type Verdict,
   type Watched,
@@ -29,7 +30,7 @@ export const skip = privateNamespacesRefused
 export class ProberUnderTest {
   readonly datapath: Datapath
   state: FailoverState = startOfFailover('node', new Map())
-  readonly #flags = new Int32Array(new SharedArrayBuffer(8))
+  readonly #flags = newFlags()
   readonly #prober: ProberHandle
   readonly #left = Promise.withResolvers<void>()
   readonly #beat = setInterval(() => Atomics.add(this.#flags, flagIndex.beat, 1), 500)

@@ -24,6 +24,7 @@ tunnel-protocol: {{ .Values.tunnelProtocol | quote }}
 tunnel-port: {{ .Values.tunnelPort | int64 | quote }}
 health-port: {{ .Values.health.port | int64 | quote }}
 health-address: {{ .Values.health.address | quote }}
+operator-metrics-port: {{ .Values.operator.metricsPort | int64 | quote }}
 mtu: {{ .Values.mtu | int64 | quote }}
 slots: {{ .Values.slots | int64 | quote }}
 stack-cidrs: {{ join "," .Values.stackCIDRs | quote }}
@@ -51,6 +52,10 @@ operator-pod-labels: {{ .Values.operator.podLabels | toRawJson | quote }}
 service-monitor: {{ .Values.serviceMonitor.enabled | quote }}
 service-monitor-labels: {{ .Values.serviceMonitor.labels | toRawJson | quote }}
 service-monitor-interval: {{ .Values.serviceMonitor.interval | quote }}
+prometheus-rule: {{ .Values.prometheusRule.enabled | quote }}
+prometheus-rule-labels: {{ .Values.prometheusRule.labels | toRawJson | quote }}
+dashboards: {{ .Values.dashboards.enabled | quote }}
+dashboards-labels: {{ .Values.dashboards.labels | toRawJson | quote }}
 {{- end }}
 
 {{/* A hash of all settings, so that pods restart when a setting changes. "sallyport install" writes the same hash. */}}

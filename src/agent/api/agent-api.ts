@@ -16,6 +16,7 @@ import { podResource, trimPod } from '../observe.ts'
 import { bringUpLoopback } from '../pods/loopback.ts'
 import type { Pods } from '../pods/pods.ts'
 import type { Snapshot } from '../snapshot.ts'
+import type { Timings } from '../timings.ts'
 import { describeEgress, holdersOf } from './egress-views.ts'
 import { Asking, decidedIn } from './explain/asking.ts'
 import type { ExplainRequest, Explanation, WayOut } from './explain/explanation.ts'
@@ -31,7 +32,9 @@ import type {
   EgressView,
   ServiceView,
 } from './local-api.ts'
-import { createMetrics, type Observed } from './metrics.ts'
+import { FlowTotals } from './metrics/flow-totals.ts'
+import { createMetrics } from './metrics/metrics.ts'
+import { observedIn } from './metrics/observed.ts'
 import { describePaths } from './paths.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
@@ -59,14 +62,25 @@ export class AgentApi implements LocalApi {
   readonly #snapshot: () => Snapshot
   readonly #pods: Pick<Pods, 'handle'>
   readonly #metrics: Registry
+  readonly #flowTotals: FlowTotals
   readonly #asking: Asking
 
-  constructor(options: AgentApiOptions, snapshot: () => Snapshot, pods: Pick<Pods, 'handle'>) {
+  constructor(
+    options: AgentApiOptions,
+    snapshot: () => Snapshot,
+    pods: Pick<Pods, 'handle'>,
+    timings: Timings,
+  ) {
     this.#options = options
     this.#snapshot = snapshot
     this.#pods = pods
     this.#asking = new Asking(options)
-    this.#metrics = createMetrics(options.datapath, () => observed(snapshot()))
+    const { datapath, clock } = options
+    this.#flowTotals = new FlowTotals(datapath, clock)
+    this.#metrics = createMetrics(datapath, this.#flowTotals, timings, () => {
+      const now = snapshot()
+      return observedIn(now, datapath, { paths: this.#paths(now), problems: this.#problems(now).length })
+    })
   }
 
   isReady(): boolean {
@@ -184,7 +198,8 @@ export class AgentApi implements LocalApi {
     return readFlows({ node, datapath, tables: decided?.tables, attachments, pods, ...this.#moment() }, query)
   }
 
-  metrics(): Promise<string> {
+  async metrics(): Promise<string> {
+    await this.#flowTotals.refresh()
     return this.#metrics.metrics()
   }
 
@@ -200,19 +215,5 @@ export class AgentApi implements LocalApi {
 
   loopback(netns: string): readonly string[] {
     return bringUpLoopback(this.#options.machine, netns)
-  }
-}
-
-/** The values that metrics read from a snapshot. */
-function observed({ isReady, attachments, decided, failover, nodes, ports }: Snapshot): Observed {
-  return {
-    isReady,
-    pods: attachments.length,
-    tables: decided?.tables,
-    reachability: reachabilityOf(failover, nodes),
-    held: failover.held.keys(),
-    leasedBlocks: new Map([...ports.since].map(([address, blocks]) => [address, blocks.size])),
-    takeovers: failover.takeovers,
-    pathChanges: failover.pathChanges,
   }
 }

@@ -63,6 +63,7 @@ describe('on a real device', { skip }, () => {
       tables: {
         liveness: { get: () => undefined },
         egress_ips: { count: () => 0 },
+        probed_gateways: { get: () => undefined },
       } as unknown as Datapath['tables'],
       datapath: { present: () => [] },
       netlink,

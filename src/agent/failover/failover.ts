@@ -2,6 +2,7 @@ import type { Datapath } from '../../datapath/datapath.ts'
 import type { Configuration } from '../../install/configuration.ts'
 import type { Machine } from '../../linux/machine.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import type { Address } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import { AddressWatch } from './address-watch.ts'
@@ -9,16 +10,30 @@ import { Announcements } from './announcements.ts'
 import { stepFailover } from './failover-rules.ts'
 import { HeldAddresses, syncHeldAddresses } from './held-addresses.ts'
 import type { MovePlan } from './moves.ts'
+import { type Outage, Outages } from './outages.ts'
 import { syncProxiedAddresses } from './proxied-addresses.ts'
-import { type FromProber, flagIndex, type ProberHandle, type StartProber } from './pulse/messages.ts'
+import {
+  type FromProber,
+  flagIndex,
+  newFlags,
+  type ProberHandle,
+  probeTimes,
+  type StartProber,
+} from './pulse/messages.ts'
 import { timing } from './pulse/timing.ts'
 import { relistTimeoutMs } from './rejoin.ts'
-import { type FailoverEffect, type FailoverEvent, type FailoverState, startOfFailover } from './state.ts'
+import {
+  type FailoverEffect,
+  type FailoverEvent,
+  type FailoverState,
+  type Moment,
+  startOfFailover,
+} from './state.ts'
 
 interface FailoverOptions {
   /** This node's name. */
   readonly self: string
-  readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips'>
+  readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips' | 'probed_gateways'>
   readonly datapath: Pick<Datapath, 'present'>
   readonly netlink: Netlink
   readonly machine: Machine
@@ -36,6 +51,8 @@ interface FailoverOptions {
   readonly relist: () => Promise<void>
   /** Resolves when the tables are written by a decision that was made after the call. */
   readonly settle: () => Promise<void>
+  /** Called when the packets of an egress IP reach a gateway again. */
+  readonly onOutage?: (outage: Outage) => void
 }
 
 const tickMs = 1_000
@@ -47,10 +64,11 @@ export class Failover {
   readonly #held: HeldAddresses
   readonly #announcements: Announcements
   readonly #addresses: AddressWatch
-  readonly #flags = new Int32Array(new SharedArrayBuffer(8))
+  readonly #flags = newFlags()
   readonly #prober: ProberHandle
   readonly #left = Promise.withResolvers<void>()
   readonly #stopBeat: () => void
+  readonly #outages = new Outages()
   #state: FailoverState
 
   constructor(options: FailoverOptions) {
@@ -76,6 +94,11 @@ export class Failover {
     return this.#state
   }
 
+  /** When the last probes were sent, and those before them, in ns of CLOCK_MONOTONIC. */
+  get probedAtNs(): readonly bigint[] {
+    return [...probeTimes(this.#flags)]
+  }
+
   /** Runs until the signal. Then the prober stops in order, so that no other node takes over for a minute. */
   async start(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options
@@ -95,9 +118,21 @@ export class Failover {
   dispatch(event: FailoverEvent): void {
     const { clock } = this.#options
     const now = { ms: clock.monotonicMs(), ns: clock.monotonicNs() }
-    const { state, effects } = stepFailover(this.#state, event, now)
+    const before = this.#state
+    const { state, effects } = stepFailover(before, event, now)
     this.#state = state
+    if (event.kind === 'verdicts') this.#noteOutages(before, now)
     for (const effect of effects) this.#apply(effect)
+  }
+
+  #noteOutages(before: FailoverState, now: Moment): void {
+    const { tables, onOutage } = this.#options
+    /* A gateway that refuses a probe has forwarded until then: only its agent is gone. */
+    const unansweredMs = (gateway: Address): number => {
+      const answeredNs = tables.probed_gateways.get(gateway)?.answered_ns ?? 0n
+      return answeredNs === 0n ? 0 : Number(now.ns - answeredNs) / 1e6
+    }
+    for (const outage of this.#outages.note(before, this.#state, now.ms, unansweredMs)) onOutage?.(outage)
   }
 
   #take(report: FromProber): void {

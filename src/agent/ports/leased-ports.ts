@@ -3,6 +3,7 @@ import type { OwnLeases } from '../../decide/world.ts'
 import type { Address } from '../../net/address.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
+import type { LoopTimes } from '../../runtime/metrics/loop-times.ts'
 import type { Random } from '../../runtime/random.ts'
 import { Loop } from '../../runtime/reconcile.ts'
 import { measureFullness } from './fullness.ts'
@@ -27,8 +28,11 @@ interface LeasedPortsOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
+  readonly onRun?: LoopTimes['note']
   /** Called when this node's tables change. */
   readonly onChange: () => void
+  /** Called when a demand was met. */
+  readonly onLeased?: (waitedMs: number) => void
   /** Writes this node's report about ports. */
   readonly report: (status: PortReport) => Promise<void>
 }
@@ -112,6 +116,7 @@ export class LeasedPorts {
       case 'fulfilled': {
         const { address: egressIP, blocks, tookMs } = effect
         this.#options.log.info({ egressIP, blocks, tookMs }, 'ports leased')
+        this.#options.onLeased?.(tookMs)
       }
     }
   }

@@ -68,7 +68,8 @@ export function noteSwept(
     (lower, address) => requestNeeded(lower, address, uses.get(address)?.most ?? 0, nowMs),
     lowered,
   )
-  const state = { ...needed, heaviest: heaviestPods(before, uses), flows: sumFlows(uses) }
+  const crowded = new Map([...uses].map(([address, { most }]) => [address, most] as const))
+  const state = { ...needed, heaviest: heaviestPods(before, uses), flows: sumFlows(uses), crowded }
   if (sizesOf(before) !== sizesOf(state))
     return { state, effects: [{ kind: 'report' }, { kind: 'reconcile' }] }
   const isSaid = state.requests === before.requests && isDeepStrictEqual(state.heaviest, before.heaviest)

@@ -64,6 +64,8 @@ export interface PortState {
   readonly heaviest: PortReport['heaviest']
   /** By egress IP, the flows of this node's pods at the last sweep. */
   readonly flows: ReadonlyMap<Address, number>
+  /** By egress IP, how many of them go to the destination with most flows. */
+  readonly crowded: ReadonlyMap<Address, number>
 }
 
 export type PortEvent =
@@ -125,6 +127,7 @@ export function startOfPorts(idleMs: number): PortState {
     podNames: new Map(),
     heaviest: [],
     flows: new Map(),
+    crowded: new Map(),
   }
 }
 

@@ -114,6 +114,12 @@ const plurals: Readonly<Record<string, string>> = {
   ServiceMonitor: 'servicemonitors',
 }
 
+/** Kinds of the Prometheus Operator. */
+const settingOfKind: Readonly<Record<string, string>> = {
+  ServiceMonitor: 'serviceMonitor.enabled',
+  PrometheusRule: 'prometheusRule.enabled',
+}
+
 export function resourceOf({ apiVersion, kind }: Manifest): ResourceName {
   const [first = '', second] = apiVersion.split('/')
   const [group, version] = second === undefined ? ['', first] : [first, second]
@@ -147,9 +153,10 @@ export async function applyManifest(client: KubeClient, manifest: Manifest): Pro
     if (present === undefined) return 'created'
     return applied.metadata.resourceVersion === present.metadata.resourceVersion ? 'unchanged' : 'configured'
   } catch (error) {
-    if (manifest.kind === 'ServiceMonitor' && isNotFound(error))
+    const setting = settingOfKind[manifest.kind]
+    if (setting !== undefined && isNotFound(error))
       throw new UserError(
-        'the cluster has no kind ServiceMonitor: install the Prometheus Operator first, or set serviceMonitor.enabled=false',
+        `the cluster has no kind ${manifest.kind}: install the Prometheus Operator first, or set ${setting}=false`,
       )
     throw withRights(error)
   }

@@ -177,7 +177,10 @@ async function waitForNodes(
 /** Everything that an install under any of its names may have created, in the reverse order of an install. */
 function planUninstall(): Manifest[] {
   const manifests = [defaultNames, compatibleNames].flatMap((names) =>
-    renderInstall(configMapData({ 'service-monitor': 'true' }), names),
+    renderInstall(
+      configMapData({ 'service-monitor': 'true', 'prometheus-rule': 'true', dashboards: 'true' }),
+      names,
+    ),
   )
   return [...new Map(manifests.map((manifest) => [describe(manifest), manifest])).values()].reverse()
 }

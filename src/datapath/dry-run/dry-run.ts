@@ -30,6 +30,7 @@ const ownSizes: Readonly<Record<string, number>> = {
   service_replies: 1 << 10,
   pool_pressures: 1 << 10,
   policy_drops: 1 << 10,
+  ended_flows: 1 << 10,
   drops: 1 << 12,
   pressures: 1 << 12,
 }

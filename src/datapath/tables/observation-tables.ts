@@ -22,6 +22,16 @@ export const observationTables = (btf: Btf) => ({
     }),
     value: soleValue(btf, 'policy_drops', u64),
   },
+  ended_flows: {
+    key: codec(btf.struct('ended_flows_key'), { policy: u64, egress_ip: address }),
+    value: codec(btf.struct('ended_flows'), {
+      flows: u64,
+      packets_out: u64,
+      packets_in: u64,
+      bytes_out: u64,
+      bytes_in: u64,
+    }),
+  },
   pod_flows: {
     key: codec(btf.struct('pod_flows_key'), { pod: address, egress_ip: address }),
     value: soleValue(btf, 'pod_flows', u32),

@@ -31,6 +31,8 @@ const conditions: readonly Condition[] = [
     without: withoutServiceRules,
   },
   { test: '.Values.serviceMonitor.enabled', off: { 'service-monitor': 'false' } },
+  { test: '.Values.prometheusRule.enabled', off: { 'prometheus-rule': 'false' } },
+  { test: '.Values.dashboards.enabled', off: { dashboards: 'false' } },
   { test: 'semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version', server: 'v1.29.0' },
   ...settings
     .filter(
@@ -50,6 +52,7 @@ function templateOf(
         .filter(pick)
         .map((each) => without(withoutNewerFields(each, server))),
     )
+      .replaceAll('{{', '{{ "{{" }}')
       .replace(/(sallyport\.dev\/configuration: ).*/g, '$1{{ include "sallyport.fingerprint" . | quote }}')
       .split('\n')
   const full = lines()
@@ -65,6 +68,8 @@ const ofKinds =
   (...names: readonly string[]) =>
   ({ kind }: Manifest): boolean =>
     names.includes(kind)
+const isMonitoring = ({ kind, metadata: { name } }: Manifest): boolean =>
+  kind === 'PrometheusRule' || name === 'sallyport-dashboards'
 const install = (configMap: ConfigMap): Manifest[] => renderInstall(configMap, defaultNames)
 
 /** The path and text of each template with manifests. */
@@ -91,6 +96,7 @@ export function renderTemplates(): ReadonlyMap<string, string> {
       'templates/agent.yaml',
       whileInstalled(templateOf(ofKinds('DaemonSet', 'Service', 'ServiceMonitor'), install)),
     ],
+    ['templates/monitoring.yaml', whileInstalled(templateOf(isMonitoring, install))],
     [
       'templates/clean-up.yaml',
       `{{- if .Values.cleanUp }}\n${templateOf(

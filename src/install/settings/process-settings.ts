@@ -6,6 +6,7 @@ export function replacesKubeProxy(kubeProxyReplacement: string): boolean {
 }
 
 export const healthPortKey = 'health-port'
+export const operatorMetricsPortKey = 'operator-metrics-port'
 
 /**
  * The path at which the clean-up answers, on the agent's port. An old agent that is still stopping must not answer there,
@@ -198,7 +199,15 @@ export const processSettings = [
     kind: 'word',
     fallback: '127.0.0.1',
     choices: ['127.0.0.1', '0.0.0.0', '::'],
-    help: 'Address on which the agent serves probes and metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), every host that reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
+    help: 'Address on which the agent serves probes and metrics, and the operator metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), every host that reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
+  },
+  {
+    path: 'operator.metricsPort',
+    key: operatorMetricsPortKey,
+    kind: 'integer',
+    fallback: '9788',
+    range: [1, 65535],
+    help: 'TCP port on its node on which an operator serves metrics, at health.address.',
   },
   {
     path: 'mtu',

@@ -63,4 +63,14 @@ export interface ProberOptions {
  */
 export const flagIndex = { beat: 0, aliveAfterAbsence: 1 } as const
 
+export const newFlags = (): Int32Array => new Int32Array(new SharedArrayBuffer(24))
+
+/**
+ * Behind the flags: when the prober began to send its last probes and those before, the latest first, in ns of
+ * CLOCK_MONOTONIC. The prober writes them, and the agent reads them for its metrics.
+ */
+export function probeTimes(flags: Int32Array): BigInt64Array {
+  return new BigInt64Array(flags.buffer, 8, 2)
+}
+
 export type StartProber = (options: ProberOptions) => ProberHandle

@@ -3,7 +3,7 @@ import type { Datapath } from '../../../datapath/datapath.ts'
 import type { LinkEntry } from '../../../datapath/tables/link-tables.ts'
 import type { LinkEnd } from '../../../linux/arp.ts'
 import type { Address } from '../../../net/address.ts'
-import { type FromProber, flagIndex, type ToProber } from './messages.ts'
+import { type FromProber, flagIndex, probeTimes, type ToProber } from './messages.ts'
 import {
   type AgentFlags,
   type Answers,
@@ -118,6 +118,7 @@ export class Prober {
         })
         return
       case 'probe':
+        this.#noteProbes()
         this.#probe(effect.nodes)
         return
       case 'askLink':
@@ -135,6 +136,12 @@ export class Prober {
       case 'report':
         report(effect.report)
     }
+  }
+
+  #noteProbes(): void {
+    const times = probeTimes(this.#parts.flags)
+    Atomics.store(times, 1, Atomics.load(times, 0))
+    Atomics.store(times, 0, this.#parts.nowNs())
   }
 
   #probe(nodes: readonly Address[]): void {

@@ -1,0 +1,70 @@
+import type { Registry } from 'prom-client'
+import { version } from '../../../api/version.ts'
+import type { Datapath } from '../../../datapath/datapath.ts'
+import type { Tables } from '../../../decide/tables.ts'
+import type { Address } from '../../../net/address.ts'
+import { createRegistry, type Definitions, definitionsIn } from '../../../runtime/metrics/registry.ts'
+import { defineWatches, type WatchView } from '../../../runtime/metrics/watches.ts'
+import type { Timings } from '../../timings.ts'
+import type { FlowTotals } from './flow-totals.ts'
+import { defineGateways, type GatewayView } from './gateways.ts'
+import { definePorts, type PortView } from './ports.ts'
+import { defineTraffic } from './traffic.ts'
+
+/** What the agent knows at the time of a scrape. */
+export interface Observed extends GatewayView, PortView {
+  readonly isReady: boolean
+  readonly problems: number
+  readonly pods: number
+  /** Undefined before the first decision. */
+  readonly tables: Tables | undefined
+  /** Egress IPs that the agent has added to devices of this node. */
+  readonly held: Iterable<Address>
+  readonly watches: readonly WatchView[]
+}
+
+/** All values are read at each scrape. Refresh `flows` before. */
+export function createMetrics(
+  datapath: Datapath,
+  flows: Pick<FlowTotals, 'reading'>,
+  timings: Timings,
+  observe: () => Observed,
+): Registry {
+  const registry = createRegistry('agent', version)
+  const definitions = definitionsIn(registry)
+  defineTraffic(definitions, datapath, flows, () => observe().tables)
+  defineNode(definitions, datapath, observe)
+  definePorts(definitions, flows, observe)
+  defineGateways(definitions, observe)
+  defineWatches(definitions, () => observe().watches)
+  timings.registerIn(registry)
+  return registry
+}
+
+function defineNode({ gauge }: Definitions, datapath: Datapath, observe: () => Observed): void {
+  gauge('sallyport_ready', '1 if the agent has applied its tables, 0 otherwise.', [], () => [
+    [{}, Number(observe().isReady)],
+  ])
+  gauge('sallyport_problems', 'Problems of this node, as "sallyport status" shows them.', [], () => [
+    [{}, observe().problems],
+  ])
+  gauge('sallyport_pods', 'Pods on this node that the agent handles.', [], () => [[{}, observe().pods]])
+  gauge('sallyport_policies', 'Egress policies in the tables of this node.', [], () => [
+    [{}, observe().tables?.policies.size ?? 0],
+  ])
+  gauge(
+    'sallyport_egress_ip_held',
+    '1 for each egress IP that the agent has added to a device of this node.',
+    ['egress_ip'],
+    () => [...observe().held].map((address) => [{ egress_ip: address }, 1]),
+  )
+  gauge(
+    'sallyport_table_entries',
+    'Entries that the agent wrote into a table of the datapath.',
+    ['table'],
+    () => [...datapath.written].map(([table, { size }]) => [{ table }, size]),
+  )
+  gauge('sallyport_table_limit', 'Maximum number of entries of a table of the datapath.', ['table'], () =>
+    [...datapath.written.keys()].map((table) => [{ table }, datapath.tables[table].raw.maxEntries]),
+  )
+}
