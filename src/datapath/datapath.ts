@@ -1,5 +1,4 @@
-import { mkdirSync, rmdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync } from 'node:fs'
 import { isKernelError } from '../linux/libc.ts'
 import { type Count, readCounts } from './counts.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
@@ -8,8 +7,7 @@ import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/
 import { type Btf, readBtf } from './layout/btf.ts'
 import { CarryOver, readEarlier } from './maps/carry-over.ts'
 import { diff, putAll, type RawChanges, type RawEntries, readEntries, removeAll } from './maps/maps.ts'
-import { unpinAll } from './maps/pins.ts'
-import { readRing } from './maps/ring-buffer.ts'
+import { RingReader, readRing } from './maps/ring-buffer.ts'
 import { Table } from './maps/table.ts'
 import { takeTurn } from './maps/turn.ts'
 import { type Knobs, type LoadedObject, loadObject } from './object.ts'
@@ -19,6 +17,8 @@ import type { TableCodec } from './tables/map-layout.ts'
 import {
   type DropRecord,
   dropCodec,
+  type FlowEnd,
+  flowEndCodec,
   type PressureRecord,
   pressureCodec,
 } from './tables/observation-tables.ts'
@@ -246,6 +246,11 @@ export class Datapath implements AsyncDisposable {
     return readRing({ ...this.#object.map('pressures') }, pressureCodec(this.btf), signal)
   }
 
+  /** The flows that have ended, each of them once. They are kept while nobody reads. Only with the knob `flow_log`. */
+  flowEnds(handle: (end: FlowEnd) => void): RingReader<FlowEnd> {
+    return new RingReader({ ...this.#object.map('flow_ends') }, flowEndCodec(this.btf), handle)
+  }
+
   /**
    * Lets the program judge entries of a table and remove expired ones, under the lock that packets take. Returns an answer
    * for each key, in their order.
@@ -282,18 +287,4 @@ function summarise(changes: readonly { readonly name: AgentTable; readonly chang
       .filter((one) => one.changes.puts.length + one.changes.deletes.length > 0)
       .map(({ name }) => name),
   }
-}
-
-/**
- * Takes everything of the datapath out of the kernel: programs off their devices, maps unpinned. Flows that it
- * translated end here. Answers with how many programs there were.
- */
-export function removeDatapath(pinDirectory: string = defaultPinDirectory): number {
-  const hooks = new Hooks(pinDirectory)
-  const attachments = hooks.list()
-  for (const attachment of attachments) hooks.detach(attachment)
-  hooks.removeFolder()
-  unpinAll(join(pinDirectory, 'maps'))
-  rmdirSync(pinDirectory)
-  return attachments.length
 }
