@@ -14,9 +14,10 @@ struct {
 	__uint(max_entries, 1 << 22);
 } flow_ends SEC(".maps");
 
+/* At 0: how many records were lost. At 1: how many of these the agent has told; it alone writes that. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 } lost_flow_ends SEC(".maps");

@@ -41,13 +41,7 @@ export function trimEgressAddress({ metadata, spec }: EgressAddress): EgressAddr
 }
 
 /** Drops fields that change with every write. */
-function trimMetadata({
-  name,
-  uid,
-  generation,
-  creationTimestamp,
-  annotations,
-}: ObjectMeta): ObjectMeta {
+function trimMetadata({ name, uid, generation, creationTimestamp, annotations }: ObjectMeta): ObjectMeta {
   const natLog = annotations?.[natLogAnnotation]
   return {
     name,

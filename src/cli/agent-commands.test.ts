@@ -29,6 +29,7 @@ const api: LocalApi = {
   wayOut: (from, to) => (answers.wayOut ?? unchosen('wayOut'))(from, to),
   owner: (of, port) => (answers.owner ?? unchosen('owner'))(of, port),
   flows: (query) => (answers.flows ?? unchosen('flows'))(query),
+  natLog: (query) => (answers.natLog ?? unchosen('natLog'))(query),
   metrics: async () => '',
   cni: unchosen('cni'),
   loopback: unchosen('loopback'),

@@ -1,7 +1,7 @@
 import type { SelectedPods } from '../api/egress-node.ts'
+import type { NatLogChoice } from '../api/nat-log-annotation.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
-import type { NatLogChoice } from '../api/nat-log-annotation.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
 import type { ExternalAddress } from './world.ts'
 

@@ -81,6 +81,7 @@ export class AgentRun {
           sharesAddress: false,
           configMap,
           stateDirectory: folders.current,
+          logDirectory: `${folders.current}/log`,
           resultCache: join(folders.current, 'results'),
           clock: this.process.clock,
           random: () => draw.next(),

@@ -12,6 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import type { Random } from '../../runtime/random.ts'
 import { reachabilityOf } from '../failover/failover-views.ts'
+import type { NatLogging } from '../nat-log/nat-logging.ts'
 import { podResource, trimPod } from '../observe.ts'
 import { bringUpLoopback } from '../pods/loopback.ts'
 import type { Pods } from '../pods/pods.ts'
@@ -32,6 +33,8 @@ import type {
   ServiceView,
 } from './local-api.ts'
 import { createMetrics, type Observed } from './metrics.ts'
+import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
+import { readNatLog } from './nat-log/read-nat-log.ts'
 import { describePaths } from './paths.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
@@ -49,6 +52,7 @@ interface AgentApiOptions {
   readonly sharesAddress: boolean
   readonly configuration: Configuration
   readonly configMap: Readonly<Record<string, string>>
+  readonly logDirectory: string
   readonly pluginProblems: () => readonly string[]
   readonly checkNode: () => readonly Finding[]
 }
@@ -60,13 +64,23 @@ export class AgentApi implements LocalApi {
   readonly #pods: Pick<Pods, 'handle'>
   readonly #metrics: Registry
   readonly #asking: Asking
+  readonly #natLog: NatLogging
 
-  constructor(options: AgentApiOptions, snapshot: () => Snapshot, pods: Pick<Pods, 'handle'>) {
+  constructor(
+    options: AgentApiOptions,
+    snapshot: () => Snapshot,
+    pods: Pick<Pods, 'handle'>,
+    natLog: NatLogging,
+  ) {
     this.#options = options
+    this.#natLog = natLog
     this.#snapshot = snapshot
     this.#pods = pods
     this.#asking = new Asking(options)
-    this.#metrics = createMetrics(options.datapath, () => observed(snapshot()))
+    this.#metrics = createMetrics(options.datapath, () => ({
+      ...observed(snapshot()),
+      natLog: natLog.counts,
+    }))
   }
 
   isReady(): boolean {
@@ -107,7 +121,7 @@ export class AgentApi implements LocalApi {
       self,
       tunnelPort: configuration.tunnelPort,
       nowMs: clock.monotonicMs(),
-      pluginProblems: pluginProblems(),
+      pluginProblems: [...pluginProblems(), ...this.#natLog.problems],
     })
   }
 
@@ -180,6 +194,12 @@ export class AgentApi implements LocalApi {
     return readFlows({ node, datapath, tables: decided?.tables, attachments, pods, ...this.#moment() }, query)
   }
 
+  natLog(query: NatLogQuery): AsyncGenerator<NatLogAnswer> {
+    const { self: node, datapath, configuration, logDirectory } = this.#options
+    const parts = { node, datapath, settings: configuration.natLog, log: this.#natLog.log, logDirectory }
+    return readNatLog({ ...parts, tables: this.#snapshot().decided?.tables, ...this.#moment() }, query)
+  }
+
   metrics(): Promise<string> {
     return this.#metrics.metrics()
   }
@@ -200,7 +220,14 @@ export class AgentApi implements LocalApi {
 }
 
 /** The values that metrics read from a snapshot. */
-function observed({ isReady, attachments, decided, failover, nodes, ports }: Snapshot): Observed {
+function observed({
+  isReady,
+  attachments,
+  decided,
+  failover,
+  nodes,
+  ports,
+}: Snapshot): Omit<Observed, 'natLog'> {
   return {
     isReady,
     pods: attachments.length,

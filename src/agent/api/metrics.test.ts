@@ -22,6 +22,7 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
     held: new Set([other]),
     leasedBlocks: new Map([[own, 3]]),
     takeovers: { takenOver: 1, handedBack: 0 },
+    natLog: { records: 5, lost: { buffer: 0, limit: 2, file: 0, collector: 0 } },
   })).metrics()
   for (const line of [
     'sallyport_ready 1',
@@ -34,6 +35,8 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
     'sallyport_egress_ip_held{egress_ip="172.18.0.43"} 1',
     'sallyport_takeovers_total 1',
     'sallyport_hand_backs_total 0',
+    'sallyport_nat_log_records_total 5',
+    'sallyport_nat_log_lost_records_total{reason="limit"} 2',
     '# TYPE sallyport_packets_total counter',
   ])
     assert.ok(text.split('\n').includes(line), `${line}\n${text}`)

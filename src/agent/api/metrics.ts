@@ -4,6 +4,7 @@ import type { Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import type { Reachability } from '../failover/failover-views.ts'
 import type { TakeoverCounts } from '../failover/state.ts'
+import type { NatLogCounts } from '../nat-log/nat-log.ts'
 
 /** The event loop's delay is sampled this often. The library's 10 ms would be half of what an idle agent does. */
 const loopDelayEveryMs = 1_000
@@ -20,6 +21,8 @@ export interface Observed {
   /** For each egress IP, the blocks of 16 ports that this node leases. */
   readonly leasedBlocks: ReadonlyMap<Address, number>
   readonly takeovers: TakeoverCounts
+  /** Undefined: there is no NAT log. */
+  readonly natLog: NatLogCounts | undefined
 }
 
 type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
@@ -70,6 +73,7 @@ export function createMetrics(datapath: Datapath, observe: () => Observed): Regi
   defineNode(definitions, observe)
   definePorts(definitions, observe)
   defineFailover(definitions, observe)
+  defineNatLog(definitions, observe)
   return registry
 }
 
@@ -155,6 +159,25 @@ function defineFailover({ counter, gauge }: Definitions, observe: () => Observed
     'Number of times that this node handed back an egress IP that it had taken over.',
     [],
     () => [[{}, observe().takeovers.handedBack]],
+  )
+}
+
+function defineNatLog({ counter }: Definitions, observe: () => Observed): void {
+  counter(
+    'sallyport_nat_log_records_total',
+    'Records of flows that this node wrote to the NAT log.',
+    [],
+    () => {
+      const { natLog } = observe()
+      return natLog === undefined ? [] : [[{}, natLog.records]]
+    },
+  )
+  counter(
+    'sallyport_nat_log_lost_records_total',
+    'Records that the NAT log lacks, by what was full or failed.',
+    ['reason'],
+    () =>
+      Object.entries(observe().natLog?.lost ?? {}).map(([reason, records]): Value => [{ reason }, records]),
   )
 }
 

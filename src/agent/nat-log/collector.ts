@@ -20,6 +20,7 @@ export class Collector implements Disposable {
   readonly #messages: IpfixMessages
   readonly #socket: Socket
   #waiting = 0
+  #isConnected = false
   #stopTimer: (() => void) | undefined
   readonly #stopTemplates: () => void
 
@@ -28,6 +29,10 @@ export class Collector implements Disposable {
     this.#messages = new IpfixMessages(domainOf(options.node))
     this.#socket = createSocket(options.address.includes(':') ? 'udp6' : 'udp4').unref()
     this.#socket.on('error', (error) => options.onLoss(0, error))
+    this.#socket.once('connect', () => {
+      this.#isConnected = true
+    })
+    this.#socket.connect(options.port, options.address)
     this.#stopTemplates = options.clock.every(templatesEveryMs, () => this.#messages.repeatTemplates())
   }
 
@@ -45,13 +50,16 @@ export class Collector implements Disposable {
     if (!this.#messages.isEmpty) this.#send(this.#messages.take(this.#options.clock.now()))
   }
 
+  /** A connected socket sends at once, so that nothing waits when the process ends. It also learns that nobody listens. */
   #send(message: Buffer): void {
-    const { port, address, onLoss } = this.#options
     const records = this.#waiting
     this.#waiting = 0
-    this.#socket.send(message, port, address, (error) => {
-      if (error !== null) onLoss(records, error)
-    })
+    const send = (): void =>
+      this.#socket.send(message, (error) => {
+        if (error !== null) this.#options.onLoss(records, error)
+      })
+    if (this.#isConnected) send()
+    else this.#socket.once('connect', send)
   }
 
   [Symbol.dispose](): void {

@@ -48,7 +48,12 @@ function fieldsOf(family: 4 | 6, hasDestination: boolean): readonly Field[] {
     [7, 2], // sourceTransportPort
     [postNatSource ?? 0, length],
     [227, 2], // postNAPTSourceTransportPort
-    ...(hasDestination ? ([[destination ?? 0, length], [11, 2]] as const) : []), // destinationTransportPort
+    ...(hasDestination
+      ? ([
+          [destination ?? 0, length],
+          [11, 2],
+        ] as const)
+      : []), // destinationTransportPort
     [152, 8], // flowStartMilliseconds
     [153, 8], // flowEndMilliseconds
     [2, 8], // packetDeltaCount
@@ -59,9 +64,14 @@ function fieldsOf(family: 4 | 6, hasDestination: boolean): readonly Field[] {
   ]
 }
 
-const templates = ([[4, false], [4, true], [6, false], [6, true]] as const).map(
-  ([family, hasDestination], index) => ({ id: 256 + index, fields: fieldsOf(family, hasDestination) }),
-)
+const templates = (
+  [
+    [4, false],
+    [4, true],
+    [6, false],
+    [6, true],
+  ] as const
+).map(([family, hasDestination], index) => ({ id: 256 + index, fields: fieldsOf(family, hasDestination) }))
 
 function templateId({ egressIp, destination }: NatEvent): number {
   return 256 + (familyOf(egressIp) === 4 ? 0 : 2) + (destination === undefined ? 0 : 1)

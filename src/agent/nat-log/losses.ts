@@ -21,14 +21,16 @@ export class Losses {
 
   /** Those since the last call. */
   take(node: string): readonly LossRecord[] {
-    const told = [...this.#untold].map(([reason, { beginMs, endMs, records }]): LossRecord => ({
-      kind: 'loss',
-      node,
-      reason,
-      records,
-      begin: new Date(beginMs).toISOString(),
-      end: new Date(endMs).toISOString(),
-    }))
+    const told = [...this.#untold].map(
+      ([reason, { beginMs, endMs, records }]): LossRecord => ({
+        kind: 'loss',
+        node,
+        reason,
+        records,
+        begin: new Date(beginMs).toISOString(),
+        end: new Date(endMs).toISOString(),
+      }),
+    )
     this.#untold.clear()
     return told
   }

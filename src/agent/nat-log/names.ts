@@ -72,7 +72,11 @@ export class Names {
     }
     for (const [id, pod] of present) {
       const known = this.#pods.get(id)
-      if (known !== undefined && known.goneAtMs === undefined && known.addresses.join() === pod.addresses.join())
+      if (
+        known !== undefined &&
+        known.goneAtMs === undefined &&
+        known.addresses.join() === pod.addresses.join()
+      )
         continue
       this.#pods.set(id, pod)
       hasChanged = true

@@ -18,10 +18,13 @@ ${rights}`
 
 export const whoHelp = `
 The port names the node that owns it, and the node's table of flows names the pod. A flow that has ended is not shown.
+With --at, the NAT logs of all nodes are read, so that flows that have ended and pods that are gone are shown. The setting
+natLog.enabled turns the logs on. Give the time with its zone. A time without a fraction means the whole second.
 
 Examples:
   sallyport who 192.0.2.42:40123                          all flows that have this port now
   sallyport who 192.0.2.42:40123 --to 198.51.100.7:443    the one to this destination
+  sallyport who 192.0.2.42:40123 --at 2026-11-30T14:02:00Z
 ${rights}`
 
 export const flowsHelp = `
