@@ -292,13 +292,19 @@ describe('the NAT log', { skip }, () => {
         ]
         const at = (time: string): string => time.replace('T', ' ').replace('Z', '')
         return [
-          ...[each.protocol, ...split(sa), each.egressIP, String(each.egressPort), ...split(da)],
+          ...[
+            each.protocol,
+            ...split(sa),
+            storedAddress(each.egressIP),
+            String(each.egressPort),
+            ...split(da),
+          ],
           ...[at(each.begin), at(each.lastPacket)],
           ...[each.packetsOut, each.bytesOut, each.packetsIn, each.bytesIn].map(String),
         ]
       })
       assert.equal(written.length, ended.length + 1)
-      assert.deepEqual(shown.map(String).sort(), written.map(String).sort())
+      assert.equal(shown.map(String).sort().join('\n'), written.map(String).sort().join('\n'))
       const events = read(folder, 'raw').match(/nat event += +\d+/g) ?? []
       assert.equal(events.filter((each) => / 5$/.test(each)).length, ended.length, 'NAT44 session delete')
     } finally {
@@ -306,6 +312,9 @@ describe('the NAT log', { skip }, () => {
     }
   })
 })
+
+/** nfdump 1.7.1 does not store IPv6 addresses after a translation. The test of the encoder compares the bytes. */
+const storedAddress = (egressIp: string): string => (egressIp.includes(':') ? '0.0.0.0' : egressIp)
 
 /** What the collector has stored. */
 const read = (folder: string, format: string): string =>
