@@ -47,7 +47,7 @@ export function describeFlow(flow: FlowKey, mapping: Ended, parts: RecordParts):
     egressPort: mapping.egress_port,
     ...(hasDestination ? { destination: endText(flow.destination, flow.destination_port) } : {}),
     begin: timeOf(mapping.created_ns),
-    lastPacket: timeOf(inward > outward ? inward : outward),
+    lastPacket: timeOf(later(inward, outward)),
     ...(mapping.ended_ns === undefined ? {} : { end: timeOf(mapping.ended_ns) }),
     packetsOut: Number(mapping.packets_out),
     packetsIn: Number(mapping.packets_in),
@@ -58,3 +58,8 @@ export function describeFlow(flow: FlowKey, mapping: Ended, parts: RecordParts):
 
 const timeText = (ns: bigint, { nowNs, nowMs }: Moment): string =>
   new Date(nowMs - Number(nowNs - ns) / 1e6).toISOString()
+
+function later(a: bigint, b: bigint): bigint {
+  if (a > b) return a
+  return b
+}

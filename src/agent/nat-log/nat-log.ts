@@ -123,8 +123,10 @@ export class NatLog implements Disposable {
     const lastId = this.#lastId
     this.#lastId = undefined
     if (record === undefined || record.id === lastId) return
-    if (!this.#limit.take(this.#options.clock.monotonicMs()))
-      return this.#losses.add('limit', this.#moment.nowMs)
+    if (!this.#limit.take(this.#options.clock.monotonicMs())) {
+      this.#losses.add('limit', this.#moment.nowMs)
+      return
+    }
     this.#records++
     this.#append(record)
     this.#collector?.add({

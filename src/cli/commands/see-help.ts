@@ -52,3 +52,13 @@ Examples:
   sallyport drops
   sallyport drops -o json | jq 'select(.pod == "shop/web-0")'
 ${rights}`
+
+export const sysdumpHelp = `
+The archive has policies, EgressNodes, EgressAddresses, Nodes, Sallyport's own pods, its Events, settings and logs, and what each
+agent says about its node. It has no Secrets, no kubeconfig, no pods of users, no values of environment variables and no content of
+packets. It has names and IP addresses. With --flows, it also has the destinations of open flows.
+
+Examples:
+  sallyport sysdump
+  sallyport sysdump --output-filename /tmp/report.tar.gz
+${rights}`
