@@ -4,7 +4,7 @@ import type { ObjectMeta } from './metadata.ts'
 export const natLogAnnotation = 'sallyport.dev/nat-log'
 
 /** `destinations`: in the log, and each record has the destination. */
-export const natLogChoices = ['on', 'off', 'destinations'] as const
+const natLogChoices = ['on', 'off', 'destinations'] as const
 export type NatLogChoice = (typeof natLogChoices)[number]
 
 /** Undefined if the policy says nothing, or nothing that can be read. */

@@ -29,11 +29,9 @@ const api: LocalApi = {
   wayOut: (from, to) => (answers.wayOut ?? unchosen('wayOut'))(from, to),
   owner: (of, port) => (answers.owner ?? unchosen('owner'))(of, port),
   flows: (query) => (answers.flows ?? unchosen('flows'))(query),
-  natLog: (query) => (answers.natLog ?? unchosen('natLog'))(query),
   metrics: async () => '',
   cni: unchosen('cni'),
-  loopback: unchosen('loopback'),
-  services: unchosen('services'),
+  ...{ loopback: unchosen('loopback'), services: unchosen('services'), natLog: unchosen('natLog') },
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

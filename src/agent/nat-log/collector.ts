@@ -38,7 +38,7 @@ export class Collector implements Disposable {
 
   add(event: NatEvent): void {
     const { clock } = this.#options
-    const full = this.#messages.add(event, clock.now())
+    const full = this.#messages.add(event, new Date(clock.now()))
     if (full !== undefined) this.#send(full)
     this.#waiting++
     this.#stopTimer ??= clock.after(sendAfterMs, () => this.flush())
@@ -47,7 +47,7 @@ export class Collector implements Disposable {
   flush(): void {
     this.#stopTimer?.()
     this.#stopTimer = undefined
-    if (!this.#messages.isEmpty) this.#send(this.#messages.take(this.#options.clock.now()))
+    if (!this.#messages.isEmpty) this.#send(this.#messages.take(new Date(this.#options.clock.now())))
   }
 
   /** A connected socket sends at once, so that nothing waits when the process ends. It also learns that nobody listens. */
@@ -70,7 +70,7 @@ export class Collector implements Disposable {
 }
 
 /** The observation domain says which node it was, also behind a NAT: a hash of its name (FNV-1a), and not 0. */
-export function domainOf(node: string): number {
+function domainOf(node: string): number {
   let hash = 0x811c9dc5
   for (const byte of Buffer.from(node)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
   return hash === 0 ? 1 : hash

@@ -5,7 +5,7 @@ import { endText, protocolName } from '../api/views.ts'
 import type { Names } from './names.ts'
 
 /** Which policies' flows have records, and whether the records have destinations. */
-export interface NatLogScope {
+interface NatLogScope {
   readonly policies: 'all' | 'annotated'
   readonly destinations: boolean
 }

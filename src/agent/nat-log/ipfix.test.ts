@@ -12,7 +12,7 @@ const event: NatEvent = {
   packetsOut: 5n, bytesOut: 500n, packetsIn: 4n, bytesIn: 400n,
   pod: 'shop/web',
 } // biome-ignore format: short
-const nowMs = 0x6543_2100 * 1000
+const now = new Date(0x6543_2100 * 1000)
 const hex = (text: string): string => text.replaceAll(/\s+|#.*$/gm, '')
 
 /** Sets of a message: id and body. */
@@ -25,10 +25,10 @@ function sets(message: Buffer): [id: number, body: Buffer][] {
 
 test('a data record has the bytes that RFC 7011 and RFC 8158 ask for', () => {
   const messages = new IpfixMessages(7)
-  messages.add(event, nowMs)
-  messages.take(nowMs)
-  messages.add(event, nowMs)
-  const message = messages.take(nowMs)
+  messages.add(event, now)
+  messages.take(now)
+  messages.add(event, now)
+  const message = messages.take(now)
   assert.equal(
     message.toString('hex'),
     hex(`
@@ -45,8 +45,8 @@ test('a data record has the bytes that RFC 7011 and RFC 8158 ask for', () => {
 
 test('a template names the elements of its records, the reverse ones with the number of RFC 5103', () => {
   const messages = new IpfixMessages(7)
-  messages.add(event, nowMs)
-  const [templates] = sets(messages.take(nowMs))
+  messages.add(event, now)
+  const [templates] = sets(messages.take(now))
   assert.equal(templates?.[0], 2)
   assert.ok(
     templates[1].toString('hex').startsWith(
@@ -72,8 +72,8 @@ test('records with and without destination, of both families, have templates of 
     six,
     { ...six, destination: { address: a('2001:db8:ffff::9'), port: 443 } },
   ])
-    messages.add(each, nowMs)
-  const [, ...data] = sets(messages.take(nowMs))
+    messages.add(each, now)
+  const [, ...data] = sets(messages.take(now))
   assert.deepEqual(
     data.map(([id]) => id),
     [256, 257, 258, 259],
@@ -86,11 +86,11 @@ test('messages fit into a datagram, count their records, and repeat the template
   const messages = new IpfixMessages(7)
   const sent: Buffer[] = []
   for (let index = 0; index < 100; index++) {
-    const full = messages.add({ ...event, egressPort: 1024 + index }, nowMs)
+    const full = messages.add({ ...event, egressPort: 1024 + index }, now)
     if (full !== undefined) sent.push(full)
   }
   messages.repeatTemplates()
-  sent.push(messages.take(nowMs))
+  sent.push(messages.take(now))
   const records = sent.map((message) => {
     const [last] = sets(message).toReversed()
     return (last?.[1].length ?? 0) / 79
@@ -111,7 +111,7 @@ test('messages fit into a datagram, count their records, and repeat the template
 
 test('a long name of a pod has the long form of a length', () => {
   const messages = new IpfixMessages(7)
-  messages.add({ ...event, pod: 'x'.repeat(300) }, nowMs)
-  const [, data] = sets(messages.take(nowMs))
+  messages.add({ ...event, pod: 'x'.repeat(300) }, now)
+  const [, data] = sets(messages.take(now))
   assert.ok(data?.[1].includes(Buffer.from(`ff012c${'78'.repeat(300)}`, 'hex')))
 })

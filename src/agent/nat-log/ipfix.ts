@@ -174,13 +174,13 @@ export class IpfixMessages {
   }
 
   /** Returns the message before this record, if the record does not fit into it. */
-  add(event: NatEvent, nowMs: number): Buffer | undefined {
+  add(event: NatEvent, now: Date): Buffer | undefined {
     const record = encodeRecord(event)
     const id = templateId(event)
     const before = this.#needsTemplates ? encodeTemplates().length : 0
     const more = record.length + (this.#waiting.has(id) ? 0 : setHeaderLength)
     const isFull = !this.isEmpty && this.#length + before + more > maxMessageLength
-    const full = isFull ? this.take(nowMs) : undefined
+    const full = isFull ? this.take(now) : undefined
     const records = this.#waiting.get(id) ?? []
     this.#length += record.length + (records.length === 0 ? setHeaderLength : 0)
     records.push(record)
@@ -188,13 +188,13 @@ export class IpfixMessages {
     return full
   }
 
-  take(nowMs: number): Buffer {
+  take(now: Date): Buffer {
     const sets = [...this.#waiting].map(([id, records]) => encodeSet(id, records))
     const body = Buffer.concat([...(this.#needsTemplates ? [encodeTemplates()] : []), ...sets])
     const header = Buffer.concat([
       number(10, 2),
       number(headerLength + body.length, 2),
-      number(Math.floor(nowMs / 1000) >>> 0, 4),
+      number(Math.floor(now.getTime() / 1000) >>> 0, 4),
       number(this.#sequence, 4),
       number(this.#domain, 4),
     ])

@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 
-export const logFileName = 'nat.log'
+const logFileName = 'nat.log'
 
 interface LogFileOptions {
   readonly directory: string

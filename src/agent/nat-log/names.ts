@@ -1,10 +1,8 @@
 import { readFileSync } from 'node:fs'
-import type { Tables } from '../../decide/tables.ts'
+import type { PolicyName, Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import { replaceFile } from '../../runtime/replace-file.ts'
 import type { Attachment } from '../pods/attachments.ts'
-
-type PolicyEntry = Tables['policies'] extends ReadonlyMap<bigint, infer V> ? V : never
 
 interface KnownPod {
   readonly namespace: string
@@ -12,6 +10,7 @@ interface KnownPod {
   readonly addresses: readonly Address[]
   /** CLOCK_MONOTONIC in nanoseconds. */
   readonly sinceNs: bigint
+  /** Of the same clock, in milliseconds. */
   readonly goneAtMs?: number
 }
 
@@ -30,7 +29,7 @@ const maxPolicies = 4096
 export class Names {
   readonly #path: string
   readonly #pods: Map<string, KnownPod>
-  readonly #policies: Map<bigint, PolicyEntry>
+  readonly #policies: Map<bigint, PolicyName>
   readonly #byAddress = new Map<Address, readonly KnownPod[]>()
   #seen: { readonly attachments?: readonly string[]; readonly policies?: Tables['policies'] } = {}
 
@@ -121,7 +120,7 @@ export class Names {
     return found
   }
 
-  policy(id: bigint): PolicyEntry | undefined {
+  policy(id: bigint): PolicyName | undefined {
     return this.#policies.get(id)
   }
 }
@@ -129,10 +128,10 @@ export class Names {
 /** What the file has. JSON has no such large numbers. */
 interface Known {
   readonly pods: readonly (readonly [string, Omit<KnownPod, 'sinceNs'> & { readonly sinceNs: string }])[]
-  readonly policies: readonly (readonly [string, PolicyEntry])[]
+  readonly policies: readonly (readonly [string, PolicyName])[]
 }
 
-function readKnown(path: string): { pods: Map<string, KnownPod>; policies: Map<bigint, PolicyEntry> } {
+function readKnown(path: string): { pods: Map<string, KnownPod>; policies: Map<bigint, PolicyName> } {
   try {
     const { pods, policies } = JSON.parse(readFileSync(path, 'utf8')) as Known
     return {

@@ -97,7 +97,7 @@ export class NatLog implements Disposable {
 
   #now(): Moment {
     const { clock } = this.#options
-    return { nowNs: clock.monotonicNs(), nowMs: clock.now() }
+    return { nowNs: clock.monotonicNs(), nowMs: new Date(clock.now()).getTime() }
   }
 
   get counts(): NatLogCounts {
@@ -113,8 +113,9 @@ export class NatLog implements Disposable {
   }
 
   #parts() {
-    const { self: node, settings: scope } = this.#options
-    return { node, names: this.names, scope, moment: this.#moment }
+    const { destinations, policies } = this.#options.settings
+    const scope = { destinations, policies }
+    return { node: this.#options.self, names: this.names, scope, moment: this.#moment }
   }
 
   #write(end: FlowEnd): void {
@@ -152,17 +153,18 @@ export class NatLog implements Disposable {
 
   #lose(reason: LossReason, records: number, error: unknown): void {
     this.#failure = error
-    this.#losses.add(reason, this.#options.clock.now(), records)
+    this.#losses.add(reason, this.#now().nowMs, records)
   }
 
   /** Says in the log of the agent and in the NAT log itself how many records are missing. */
   tellLosses(): void {
-    const { datapath, self, log, clock } = this.#options
+    const { datapath, self, log } = this.#options
+    const { nowMs } = this.#now()
     const { lost_flow_ends: lost } = datapath.tables
     const all = lost.get(0) ?? 0n
     const more = Number(all - (lost.get(1) ?? 0n))
-    if (more > 0) this.#losses.add('buffer', clock.now(), more, this.#toldAtMs)
-    this.#toldAtMs = clock.now()
+    if (more > 0) this.#losses.add('buffer', nowMs, more, this.#toldAtMs)
+    this.#toldAtMs = nowMs
     for (const loss of this.#losses.take(self)) {
       const { reason, records } = loss
       log.warn({ reason, records, err: this.#failure, remedy: remedies[reason] }, 'the NAT log lost records')

@@ -15,6 +15,7 @@ export class NatLogging {
   #observed: Observed | undefined
   #log: NatLog | undefined
   #failure: string | undefined
+  #isStarted = false
 
   constructor(options: NatLoggingOptions) {
     this.#options = options
@@ -55,15 +56,12 @@ export class NatLogging {
   /** Which pods and policies there are. Call it before a new pod sends its first packet. */
   observe(...observed: Observed): void {
     if (this.#options.configuration.natLog === undefined) return
-    const isFirst = this.#observed === undefined || !this.#isStarted
     this.#observed = observed
     if (this.#log === undefined) return
-    this.#log.names.observe(...observed, this.#options.clock.now())
-    if (isFirst) this.#log.start()
+    this.#log.names.observe(...observed, this.#options.clock.monotonicMs())
+    if (!this.#isStarted) this.#log.start()
     this.#isStarted = true
   }
-
-  #isStarted = false
 
   /** The sweep calls it between its steps. */
   drain(): void {

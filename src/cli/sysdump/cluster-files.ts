@@ -4,6 +4,7 @@ import { configMapName, namespace } from '../../install/manifest.ts'
 import { settings } from '../../install/settings/settings.ts'
 import type { KubeClient, KubeObject, ResourceName } from '../../kube/client.ts'
 import { clusterResource, coreResource } from '../../kube/cluster-objects.ts'
+import { abortAfter, systemClock } from '../../runtime/clock.ts'
 import { readTimeline } from '../see/events.ts'
 import { listOwnPods } from '../trouble/cluster-trouble.ts'
 import type { ArchivedFile } from './archive.ts'
@@ -12,6 +13,7 @@ import { redactObject, redactText } from './redact.ts'
 const apps = (plural: string): ResourceName => ({ group: 'apps', version: 'v1', plural, isNamespaced: true })
 const ours = { namespace, labelSelector: 'app.kubernetes.io/managed-by=sallyport' }
 const logLines = '5000'
+const answerWithinMs = 20_000
 
 /** Gives the text of a file, or says in its place why it cannot. One answer that is missing must not cost the others. */
 export async function fileOf(path: string, read: () => Promise<unknown>): Promise<ArchivedFile> {
@@ -46,8 +48,9 @@ export async function clusterFiles(client: KubeClient): Promise<readonly Archive
 }
 
 async function apiServerVersion(client: KubeClient): Promise<unknown> {
-  const answer = await client.open({ method: 'GET', path: '/version', signal: AbortSignal.timeout(5_000) })
-  return answer.body.json()
+  using limit = abortAfter(systemClock, answerWithinMs)
+  const answer = await client.open({ method: 'GET', path: '/version', signal: limit.signal })
+  return await answer.body.json()
 }
 
 /** Only keys that are settings, because anybody may add others to a ConfigMap. */
@@ -80,6 +83,7 @@ async function logFiles(client: KubeClient): Promise<readonly ArchivedFile[]> {
 async function readLog(client: KubeClient, pod: string, container: string): Promise<string> {
   const path = client.resource(coreResource('pods', true)).path(namespace, pod, 'log')
   const query = { container, tailLines: logLines }
-  const answer = await client.open({ method: 'GET', path, query, signal: AbortSignal.timeout(20_000) })
-  return answer.body.text()
+  using limit = abortAfter(systemClock, answerWithinMs)
+  const answer = await client.open({ method: 'GET', path, query, signal: limit.signal })
+  return await answer.body.text()
 }
