@@ -55,6 +55,9 @@ const volatile __u64 drop_window_ns = 1000000ULL;
 /* Open flows that a pod may have of one egress IP. 0: no limit. */
 const volatile __u32 max_ports_per_pod = 0;
 
+/* 1: the agent keeps a NAT log, and each mapping of a policy that is deleted leaves a record. */
+const volatile __u32 flow_log = 0;
+
 /* 1: chained mode. Another CNI plugin connects the pods, and traffic that no policy selects is left to it. */
 const volatile __u32 chained = 0;
 

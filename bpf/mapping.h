@@ -209,6 +209,8 @@ static __always_inline void delete_mapping_alone(const struct mapping *mapping, 
 	if (!mapping->closed_ns)
 		uncount_flow(&flow->source, mapping);
 	keep_counts(mapping);
+	if (flow_log && !mapping->masqueraded)
+		record_end(mapping, flow);
 	bpf_map_delete_elem(&mappings, flow);
 }
 

@@ -53,6 +53,7 @@
 #include "policy.h"
 #include "network-policy.h"
 #include "holder.h"
+#include "flow-end.h"
 #include "mapping.h"
 #include "port.h"
 #include "track.h"

@@ -512,6 +512,25 @@ struct drop {
 	__u32 length;			/* of the packet, bytes */
 };
 
+/* One record of the ring buffer `flow_ends`: a mapping that was deleted. */
+struct flow_end {
+	struct flow_key flow;		/* as the pod sent it */
+	struct address egress_ip;
+	__be16 egress_port;
+	__u8 state;			/* enum mapping_state, or-ed */
+	__u8 reserved;
+	__u32 reserved2;
+	__u64 policy;
+	__u64 created_ns;
+	__u64 last_outward_ns;
+	__u64 last_inward_ns;
+	__u64 ended_ns;			/* from now on another flow may have the port */
+	__u64 packets_out;
+	__u64 packets_in;
+	__u64 bytes_out;
+	__u64 bytes_in;
+};
+
 /*
  * Key of the LRU `pod_flows`. Value: __u32, how many flows of the egress IP the pod has open. The programs write it. It may
  * be too low, never for long too high: flows that an earlier version made are not in it, and an entry may be evicted.

@@ -27,7 +27,10 @@ export interface AgentOptions {
   /** Chained, and the programs keep the ports of the node's stack and those of flows apart. */
   readonly sharesAddress: boolean
   readonly configMap: Readonly<Record<string, string>>
+  /** Emptied by a boot. */
   readonly stateDirectory: string
+  /** Of the NAT log. */
+  readonly logDirectory: string
   /** The folder in which the container runtime keeps the results of CNI plugins. */
   readonly resultCache: string
   readonly clock: Clock

@@ -40,6 +40,7 @@ function newAgent(): Agent {
     sharesAddress: false,
     configMap: {},
     stateDirectory: directory,
+    logDirectory: `${directory}/log`,
     resultCache: directory,
     clock: systemClock,
     random: () => 0,

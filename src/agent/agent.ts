@@ -14,6 +14,7 @@ import { conflictsOf, unusableAddresses } from './failover/address-claims.ts'
 import { Failover } from './failover/failover.ts'
 import { reachabilityOf, reportFailover } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
+import { NatLogging } from './nat-log/nat-logging.ts'
 import { selectLinkDevice } from './node/native-devices.ts'
 import {
   type NodeDevice,
@@ -57,6 +58,7 @@ export class Agent {
   readonly #startedAt: string
   readonly #applier: Applier
   readonly #timings = new Timings()
+  readonly #natLog: NatLogging
   readonly #selectedPods: PacedReport<readonly SelectedPods[]>
   /** Undefined if it may have changed since it was read. */
   #network: NodeNetwork | undefined
@@ -86,6 +88,7 @@ export class Agent {
       },
       configuration,
     })
+    this.#natLog = new NatLogging(options)
     this.#lingering = new Lingering(configuration.egressIpLingerMs)
     this.#attachments = new Attachments(`${stateDirectory}/attachments`)
     this.#ports = new LeasedPorts({
@@ -93,6 +96,7 @@ export class Agent {
       idleMs: configuration.leaseIdleMs,
       onChange: () => this.#loop.trigger(),
       ...this.#timings.ofPorts,
+      onSweptSome: () => this.#natLog.drain(),
       report: async (status) => {
         if (this.#decided !== undefined) await report(this.#egressNodes, this.#observation.egressNode, status)
       },
@@ -124,7 +128,11 @@ export class Agent {
     })
     this.#reporting = new Loop({ ...loops, name: 'report', run: () => this.#report(), minIntervalMs: 1000 })
     this.#selectedPods = new PacedReport({ clock, random, onDue: () => this.#reporting.trigger() })
-    this.api = new AgentApi(options, () => this.snapshot, this.#pods, this.#timings)
+    this.api = new AgentApi(options, () => this.snapshot, {
+      pods: this.#pods,
+      timings: this.#timings,
+      natLog: this.#natLog,
+    })
   }
 
   get snapshot(): Snapshot {
@@ -163,6 +171,7 @@ export class Agent {
         this.#reporting.start(signal),
         this.#failover.start(signal),
         this.#followNetwork(signal),
+        this.#natLog.run(signal),
       ])
     } finally {
       stopResync()
@@ -198,10 +207,7 @@ export class Agent {
     }
   }
 
-  /**
-   * Nothing is decided before every watch has finished its first list, because a missing object may only not have arrived
-   * yet.
-   */
+  /** Before every watch has finished its first list, a missing object may only not have arrived yet. */
   async #decideAndApply(): Promise<void> {
     const { netlink, clock, log, onReady } = this.#options
     if (!this.#observation.hasSynced) return
@@ -219,6 +225,7 @@ export class Agent {
     const tables = resolve(world)
     const ended = endedAddresses(world, this.#options, conflictsOf(this.#failover.state))
     const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), ended)
+    this.#natLog.observe(attachments, tables.policies)
     const decision = { tables, lingering, devices }
     if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', ...decision })
     const applied = await this.#applier.apply({
@@ -238,10 +245,7 @@ export class Agent {
     this.#decided = { world, tables, lingering, applied }
   }
 
-  /**
-   * The world that this node decides by. Reading it updates what the node has seen of leases, so only the loop may call
-   * this.
-   */
+  /** The world that this node decides by. Only the loop may read it, because that updates what the node has seen of leases. */
   #observeWorld({ ownAddresses }: NodeNetwork): World {
     const observed = this.#observation.world(this.#options.configuration)
     this.#ports.dispatch({ kind: 'observed', world: observed })

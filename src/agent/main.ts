@@ -33,6 +33,7 @@ const { values: options } = parseArgs({
     'node-name': { type: 'string', default: process.env.NODE_NAME ?? '' },
     'config-directory': { type: 'string', default: '/etc/sallyport/config' },
     'state-directory': { type: 'string', default: '/run/sallyport' },
+    'log-directory': { type: 'string', default: '/var/log/sallyport' },
     'pin-directory': { type: 'string', default: '/sys/fs/bpf/sallyport' },
     /** The compiled datapath. */
     'object-file': { type: 'string', default: defaultObjectFile },
@@ -66,6 +67,7 @@ function loadDatapath(configuration: Configuration, sharesAddress: boolean): Dat
       replaces_kube_proxy: Number(configuration.replacesKubeProxy),
       forward_by_stack: Number(configuration.forwardsByStack),
       link_path: Number(configuration.usesLinks),
+      flow_log: Number(configuration.natLog !== undefined),
       tunnel_port: configuration.tunnelPort,
       max_ports_per_pod: configuration.maxPortsPerPod,
     },
@@ -102,6 +104,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     sharesAddress,
     configMap: data,
     stateDirectory: options['state-directory'],
+    logDirectory: options['log-directory'],
     resultCache: options['cni-result-cache'],
     clock: systemClock,
     random: systemRandom,

@@ -1,9 +1,8 @@
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
 import type { EgressNode } from '../api/egress-node.ts'
-import type { GroupStatus, IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
+import type { IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import { kinds } from '../api/kinds.ts'
-import type { ObjectMeta } from '../api/metadata.ts'
 import { withReportedAddresses } from '../decide/gateways/node-addresses.ts'
 import { readEgressRestriction } from '../decide/policies/network-policies.ts'
 import type {
@@ -39,6 +38,7 @@ import {
   trimService,
   watchedServices,
 } from './observe-services.ts'
+import { trimEgressAddress, trimEgressNode, trimPolicy } from './trim-objects.ts'
 import type { ObservedPod } from './world.ts'
 
 export const podResource = coreResource('pods', true)
@@ -239,51 +239,6 @@ export class Observation {
       ),
       networkPolicies: [...(this.#networkPolicies?.items.values() ?? [])].flatMap((each) => each ?? []),
     }
-  }
-}
-
-/**
- * Keeps only the part of a policy's status that has grants from a pool. Other changes of the status would only wake the
- * agent.
- */
-function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgressGatewayPolicy>(policy: T): T {
-  const { groupStatuses = [] } = (policy.status ?? {}) as { readonly groupStatuses?: readonly GroupStatus[] }
-  const grants = groupStatuses.map(({ egressIPByGatewayIP, egressIPv6ByGatewayIP }) => ({
-    ...(egressIPByGatewayIP === undefined ? {} : { egressIPByGatewayIP }),
-    ...(egressIPv6ByGatewayIP === undefined ? {} : { egressIPv6ByGatewayIP }),
-  }))
-  return { ...policy, metadata: trimMetadata(policy.metadata), status: { groupStatuses: grants } }
-}
-
-/** Drops what only the operator needs of other nodes' reports: demands, selected pods and refusals. */
-function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, selected, refused, heaviest, lingering, ...rest } = status ?? {}
-  const own = {
-    ...(demand === undefined ? {} : { demand }),
-    ...(selected === undefined ? {} : { selected }),
-    ...(refused === undefined ? {} : { refused }),
-    ...(heaviest === undefined ? {} : { heaviest }),
-    ...(lingering === undefined ? {} : { lingering }),
-  }
-  return {
-    metadata: trimMetadata(metadata),
-    ...(spec === undefined ? {} : { spec }),
-    status: metadata.name === self ? { ...own, ...rest } : rest,
-  }
-}
-
-/** Drops the status, which only the operator and users read. */
-function trimEgressAddress({ metadata, spec }: EgressAddress): EgressAddress {
-  return { metadata: trimMetadata(metadata), spec }
-}
-
-/** Drops fields that change with every write. */
-function trimMetadata({ name, uid, generation, creationTimestamp }: ObjectMeta): ObjectMeta {
-  return {
-    name,
-    ...(uid === undefined ? {} : { uid }),
-    ...(generation === undefined ? {} : { generation }),
-    ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
   }
 }
 

@@ -31,8 +31,7 @@ const api: LocalApi = {
   flows: (query) => (answers.flows ?? unchosen('flows'))(query),
   metrics: async () => '',
   cni: unchosen('cni'),
-  loopback: unchosen('loopback'),
-  services: unchosen('services'),
+  ...{ loopback: unchosen('loopback'), services: unchosen('services'), natLog: unchosen('natLog') },
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

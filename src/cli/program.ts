@@ -8,6 +8,7 @@ import { addNodeCommands } from './commands/node.ts'
 import { addPreflight } from './commands/preflight.ts'
 import { addSeeing } from './commands/see.ts'
 import { addStatus } from './commands/status.ts'
+import { addSysdump } from './commands/sysdump.ts'
 import { addUninstall } from './commands/uninstall.ts'
 import { outputOption } from './options.ts'
 import { print, printJson } from './output.ts'
@@ -56,6 +57,7 @@ export async function buildProgram(name: string, firstWord: string | undefined):
       addConfig,
       addSeeing,
       addDrops,
+      addSysdump,
       addNodeCommands,
     ],
     addCompletion,

@@ -9,16 +9,11 @@ import { createVeth, deleteDevice, findDevice, setDevice } from '../linux/device
 import { Netlink } from '../linux/netlink.ts'
 import type { Address } from '../net/address.ts'
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
-import {
-  type Datapath,
-  type DatapathOptions,
-  defaultObjectFile,
-  openDatapath,
-  removeDatapath,
-} from './datapath.ts'
+import { type Datapath, type DatapathOptions, defaultObjectFile, openDatapath } from './datapath.ts'
 import type { Desired } from './desired.ts'
 import { listMechanisms } from './hooks/hooks.ts'
 import { elfSection } from './layout/elf.ts'
+import { removeDatapath } from './remove.ts'
 
 const skip = privateNamespacesRefused
 const mechanisms = skip ? [] : listMechanisms()

@@ -1,5 +1,4 @@
-import { mkdirSync, rmdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync } from 'node:fs'
 import { isKernelError } from '../linux/libc.ts'
 import { type Applied, noChanges, summarise } from './applied.ts'
 import { type Count, readCounts } from './counts.ts'
@@ -9,8 +8,7 @@ import { type Attachment, type Direction, Hooks, type Mechanism } from './hooks/
 import { type Btf, readBtf } from './layout/btf.ts'
 import { CarryOver, readEarlier } from './maps/carry-over.ts'
 import { diff, putAll, type RawChanges, type RawEntries, readEntries, removeAll } from './maps/maps.ts'
-import { unpinAll } from './maps/pins.ts'
-import { readRing } from './maps/ring-buffer.ts'
+import { RingReader, readRing } from './maps/ring-buffer.ts'
 import { Table } from './maps/table.ts'
 import { takeTurn } from './maps/turn.ts'
 import { type Knobs, type LoadedObject, loadObject } from './object.ts'
@@ -20,6 +18,8 @@ import type { TableCodec } from './tables/map-layout.ts'
 import {
   type DropRecord,
   dropCodec,
+  type FlowEnd,
+  flowEndCodec,
   type PressureRecord,
   pressureCodec,
 } from './tables/observation-tables.ts'
@@ -245,6 +245,11 @@ export class Datapath implements AsyncDisposable {
     return readRing({ ...this.#object.map('pressures') }, pressureCodec(this.btf), signal)
   }
 
+  /** The flows that have ended, each of them once. They are kept while nobody reads. Only with the knob `flow_log`. */
+  flowEnds(handle: (end: FlowEnd) => void): RingReader<FlowEnd> {
+    return new RingReader({ ...this.#object.map('flow_ends') }, flowEndCodec(this.btf), handle)
+  }
+
   /**
    * Lets the program judge entries of a table and remove expired ones, under the lock that packets take. Returns an answer
    * for each key, in their order.
@@ -267,18 +272,4 @@ export class Datapath implements AsyncDisposable {
     await this.#running
     this.#object[Symbol.dispose]()
   }
-}
-
-/**
- * Takes everything of the datapath out of the kernel: programs off their devices, maps unpinned. Flows that it
- * translated end here. Answers with how many programs there were.
- */
-export function removeDatapath(pinDirectory: string = defaultPinDirectory): number {
-  const hooks = new Hooks(pinDirectory)
-  const attachments = hooks.list()
-  for (const attachment of attachments) hooks.detach(attachment)
-  hooks.removeFolder()
-  unpinAll(join(pinDirectory, 'maps'))
-  rmdirSync(pinDirectory)
-  return attachments.length
 }

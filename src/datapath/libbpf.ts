@@ -20,6 +20,7 @@ interface Libbpf {
   map(object: Handle, name: string): Handle
   mapFd(map: Handle): number
   setPinPath(map: Handle, path: string): number
+  setAutocreate(map: Handle, isCreated: boolean): number
   setMaxEntries(map: Handle, count: number): number
   reuseFd(map: Handle, fd: number): number
   initialValue(map: Handle, size: number[]): Handle
@@ -126,6 +127,7 @@ function bindLibbpf(): Libbpf {
     setAutoload: bind('int bpf_program__set_autoload(bpf_program *program, bool isLoaded)'),
     mapFd: bind('int bpf_map__fd(bpf_map *map)'),
     setPinPath: bind('int bpf_map__set_pin_path(bpf_map *map, const char *path)'),
+    setAutocreate: bind('int bpf_map__set_autocreate(bpf_map *map, bool isCreated)'),
     setMaxEntries: bind('int bpf_map__set_max_entries(bpf_map *map, uint32_t count)'),
     reuseFd: bind('int bpf_map__reuse_fd(bpf_map *map, int fd)'),
     initialValue: bind('void *bpf_map__initial_value(bpf_map *map, _Out_ size_t *size)'),

@@ -38,6 +38,7 @@ export function loadObject(options: LoadOptions): LoadedObject {
   const earlierPins = pins.earlier()
   try {
     setKnobs(object, btf, knobs)
+    leaveOutUnused(object, knobs)
     for (const name of btf.maps.keys()) {
       /* An upgrade was interrupted. The programs of this layout have never run, or the earlier pins would be gone. */
       if (earlierPins.has(name)) pins.remove(name)
@@ -57,6 +58,12 @@ export function loadObject(options: LoadOptions): LoadedObject {
     map: (name) => rawMap(object, btf, name),
     [Symbol.dispose]: () => libbpf().close(object),
   }
+}
+
+/** What only some installs need: its memory is not taken in the others, where no program can reach it. */
+export function leaveOutUnused(object: Handle, { flow_log }: Knobs): void {
+  if (!flow_log)
+    checkNegative('leave out map flow_ends', libbpf().setAutocreate(findMap(object, 'flow_ends'), false))
 }
 
 export function openObject(objectFile: string): Handle {

@@ -36,7 +36,9 @@ export function resolve(world: World): Tables {
     clusterHosts: resolveClusterHosts(world),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),
-    policies: new Map(context.policies.map(({ id, kind, name }) => [id, { kind, name }])),
+    policies: new Map(
+      context.policies.map(({ id, kind, name, natLog }) => [id, { kind, name, ...(natLog && { natLog }) }]),
+    ),
     refusals: listRefusals(context, networkProblems),
     self: describeSelf(context),
   }

@@ -1,4 +1,5 @@
 import type { SelectedPods } from '../api/egress-node.ts'
+import type { NatLogChoice } from '../api/nat-log-annotation.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
@@ -41,12 +42,19 @@ export interface Tables {
    */
   readonly witnesses: readonly Address[]
   /** The kind and name of each policy, by policy id. */
-  readonly policies: ReadonlyMap<bigint, { readonly kind: string; readonly name: string }>
+  readonly policies: ReadonlyMap<bigint, PolicyName>
   /** For users: how many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
   /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */
   readonly refusals: readonly Refusal[]
   readonly self: Self
+}
+
+export interface PolicyName {
+  readonly kind: string
+  readonly name: string
+  /** Whether its flows are in the NAT log, if the policy says so. */
+  readonly natLog?: NatLogChoice
 }
 
 /**

@@ -45,6 +45,9 @@ const hostFolders = (configMap: Readonly<Record<string, string>>): readonly Host
   { name: 'sysctls', path: '/proc/sys/net', mountPath: '/run/host/proc/sys/net', type: 'Directory' },
 ]
 
+/** The NAT log: a reboot and an uninstall leave it there, and a log shipper finds it. */
+const natLogFolder = { name: 'nat-log', path: '/var/log/sallyport', type: 'DirectoryOrCreate' } as const
+
 /** For chained mode: the folder in which the runtime keeps the results of other plugins for pods that already run. */
 const cniCache = { name: 'cni-cache', path: '/var/lib/cni', type: 'DirectoryOrCreate' } as const
 
@@ -132,7 +135,11 @@ export function agentDaemonSet(
 ): Manifest {
   const isChained = configMap['cni-chaining-mode'] === 'generic-veth'
   const healthPort = Number(configMap[healthPortKey])
-  const folders = isChained ? [...hostFolders(configMap), cniCache] : hostFolders(configMap)
+  const folders = [
+    ...hostFolders(configMap),
+    ...(isChained ? [cniCache] : []),
+    ...(configMap['nat-log'] === 'true' ? [natLogFolder] : []),
+  ]
   const { labels, annotations, resources, scheduling } = podOptions(configMap, 'agent')
   const spec = {
     serviceAccountName: 'sallyport-agent',

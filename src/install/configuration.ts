@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { NetworkPolicyMode } from '../decide/world.ts'
+import type { Endpoint } from '../net/endpoint.ts'
 import type { PortSettings } from '../net/ports.ts'
 import type { Prefix } from '../net/prefix.ts'
 import type { Parsed } from './settings/assignments.ts'
@@ -42,7 +43,21 @@ export interface Configuration {
   /** Gateways ask their links whether another host has an address of a pool. */
   readonly probesAddresses: boolean
   readonly leaseIdleMs: number
+  /** Undefined: there is no NAT log. */
+  readonly natLog: NatLogSettings | undefined
   readonly logLevel: string
+}
+
+export interface NatLogSettings {
+  readonly policies: 'all' | 'annotated'
+  readonly destinations: boolean
+  /** One in so many flows has a record. */
+  readonly sampling: number
+  readonly maxRecordsPerSecond: number
+  readonly fileMegabytes: number
+  /** 0: none. */
+  readonly files: number
+  readonly collector: Endpoint | undefined
 }
 
 /** The data of the whole ConfigMap: the given settings, and the defaults of all others. */
@@ -96,7 +111,20 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       egressIpLingerMs: values['egress-ip-linger-time'],
       probesAddresses: values['address-probes'],
       leaseIdleMs: values['port-lease-idle-time'],
+      natLog: values['nat-log'] ? natLogOf(values) : undefined,
       logLevel: values['log-level'],
     },
+  }
+}
+
+function natLogOf(values: Values): NatLogSettings {
+  return {
+    policies: values['nat-log-policies'],
+    destinations: values['nat-log-destinations'],
+    sampling: values['nat-log-sampling'],
+    maxRecordsPerSecond: values['nat-log-max-records-per-second'],
+    fileMegabytes: values['nat-log-file-size'],
+    files: values['nat-log-files'],
+    collector: values['nat-log-collector'],
   }
 }

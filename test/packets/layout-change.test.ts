@@ -64,8 +64,8 @@ describe('a version that lays out its maps otherwise', { skip }, () => {
       readdirSync(join(node.pinDirectory, 'maps'))
         .map((pin) => pin.replace(/-.*/, ''))
         .sort(),
-      [...older.datapath.btf.maps.keys()].sort(),
-      'each map is pinned once',
+      [...older.datapath.btf.maps.keys()].filter((name) => name !== 'flow_ends').sort(),
+      'each map is pinned once; without a NAT log, the one of ended flows does not exist',
     )
     await older.datapath[Symbol.asyncDispose]()
     await newer.datapath[Symbol.asyncDispose]()

@@ -12,12 +12,12 @@ const roundedTo = 32
 test('no chain of calls uses more stack than older kernels give it', { skip }, () => {
   for (const knobs of [
     {},
-    { link_path: 1 },
-    { chained: 1, own_address_is_shared: 1, link_path: 1 },
-    { services_by_stack: 1 },
-    { services_by_stack: 1, forward_by_stack: 1 },
-    { replaces_kube_proxy: 1 },
-    { replaces_kube_proxy: 1, forward_by_stack: 1 },
+    { link_path: 1, flow_log: 1 },
+    { chained: 1, own_address_is_shared: 1, link_path: 1, flow_log: 1 },
+    { services_by_stack: 1, flow_log: 1 },
+    { services_by_stack: 1, forward_by_stack: 1, flow_log: 1 },
+    { replaces_kube_proxy: 1, flow_log: 1 },
+    { replaces_kube_proxy: 1, forward_by_stack: 1, flow_log: 1 },
   ])
     openNode(knobs)
   const programs = readdirSync('/proc/self/fdinfo').filter(isProgram).map(Number)

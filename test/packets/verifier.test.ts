@@ -11,12 +11,14 @@ test('each program is far from the limit of the verifier', { skip }, () => {
   const modes = [
     {},
     { link_path: 1 },
+    { flow_log: 1, link_path: 1 },
     { chained: 1 },
     { chained: 1, own_address_is_shared: 1, link_path: 1 },
     { services_by_stack: 1, link_path: 1 },
     { services_by_stack: 1 },
     { services_by_stack: 1, forward_by_stack: 1 },
     { replaces_kube_proxy: 1 },
+    { replaces_kube_proxy: 1, flow_log: 1 },
     { replaces_kube_proxy: 1, forward_by_stack: 1 },
   ]
   for (const knobs of modes) openNode(knobs)

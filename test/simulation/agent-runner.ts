@@ -82,6 +82,7 @@ export class AgentRun {
           sharesAddress: false,
           configMap,
           stateDirectory: folders.current,
+          logDirectory: `${folders.current}/log`,
           resultCache: join(folders.current, 'results'),
           clock: this.process.clock,
           random: () => draw.next(),

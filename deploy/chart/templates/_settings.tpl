@@ -29,6 +29,14 @@ mtu: {{ .Values.mtu | int64 | quote }}
 slots: {{ .Values.slots | int64 | quote }}
 stack-cidrs: {{ join "," .Values.stackCIDRs | quote }}
 non-masquerade-cidrs: {{ join "," .Values.nonMasqueradeCIDRs | quote }}
+nat-log: {{ .Values.natLog.enabled | quote }}
+nat-log-policies: {{ .Values.natLog.policies | quote }}
+nat-log-destinations: {{ .Values.natLog.destinations | quote }}
+nat-log-sampling: {{ .Values.natLog.sampling | int64 | quote }}
+nat-log-max-records-per-second: {{ .Values.natLog.maxRecordsPerSecond | int64 | quote }}
+nat-log-file-size: {{ .Values.natLog.fileSize | int64 | quote }}
+nat-log-files: {{ .Values.natLog.files | int64 | quote }}
+nat-log-collector: {{ .Values.natLog.collector | quote }}
 log-level: {{ .Values.logLevel | quote }}
 image-repository: {{ .Values.image.repository | quote }}
 image-tag: {{ (.Values.image.tag | default .Chart.AppVersion) | quote }}

@@ -12,6 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Finding } from '../../runtime/finding.ts'
 import type { Random } from '../../runtime/random.ts'
 import { reachabilityOf, reportFailover } from '../failover/failover-views.ts'
+import type { NatLogging } from '../nat-log/nat-logging.ts'
 import { podResource, trimPod } from '../observe.ts'
 import { bringUpLoopback } from '../pods/loopback.ts'
 import type { Pods } from '../pods/pods.ts'
@@ -35,6 +36,8 @@ import type {
 import { FlowTotals } from './metrics/flow-totals.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import { observedIn } from './metrics/observed.ts'
+import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
+import { readNatLog } from './nat-log/read-nat-log.ts'
 import { describePaths } from './paths.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
@@ -52,11 +55,19 @@ interface AgentApiOptions {
   readonly sharesAddress: boolean
   readonly configuration: Configuration
   readonly configMap: Readonly<Record<string, string>>
+  readonly logDirectory: string
   readonly pluginProblems: () => readonly string[]
   readonly checkNode: () => readonly Finding[]
 }
 
 /** Answers each request from one snapshot. A query changes nothing that the agent knows or does. */
+/** What the API asks beside the snapshot. */
+interface Parts {
+  readonly pods: Pick<Pods, 'handle'>
+  readonly timings: Timings
+  readonly natLog: NatLogging
+}
+
 export class AgentApi implements LocalApi {
   readonly #options: AgentApiOptions
   readonly #snapshot: () => Snapshot
@@ -64,14 +75,11 @@ export class AgentApi implements LocalApi {
   readonly #metrics: Registry
   readonly #flowTotals: FlowTotals
   readonly #asking: Asking
+  readonly #natLog: NatLogging
 
-  constructor(
-    options: AgentApiOptions,
-    snapshot: () => Snapshot,
-    pods: Pick<Pods, 'handle'>,
-    timings: Timings,
-  ) {
+  constructor(options: AgentApiOptions, snapshot: () => Snapshot, { pods, timings, natLog }: Parts) {
     this.#options = options
+    this.#natLog = natLog
     this.#snapshot = snapshot
     this.#pods = pods
     this.#asking = new Asking(options)
@@ -79,7 +87,11 @@ export class AgentApi implements LocalApi {
     this.#flowTotals = new FlowTotals(datapath, clock)
     this.#metrics = createMetrics(datapath, this.#flowTotals, timings, () => {
       const now = snapshot()
-      return observedIn(now, datapath, { paths: this.#paths(now), problems: this.#problems(now).length })
+      return observedIn(now, datapath, {
+        paths: this.#paths(now),
+        problems: this.#problems(now).length,
+        natLog: natLog.counts,
+      })
     })
   }
 
@@ -121,7 +133,7 @@ export class AgentApi implements LocalApi {
       self,
       tunnelPort: configuration.tunnelPort,
       nowMs: clock.monotonicMs(),
-      pluginProblems: pluginProblems(),
+      pluginProblems: [...pluginProblems(), ...this.#natLog.problems],
     })
   }
 
@@ -196,6 +208,12 @@ export class AgentApi implements LocalApi {
     const { self: node, datapath } = this.#options
     const pods = decided?.world.pods ?? []
     return readFlows({ node, datapath, tables: decided?.tables, attachments, pods, ...this.#moment() }, query)
+  }
+
+  natLog(query: NatLogQuery): AsyncGenerator<NatLogAnswer> {
+    const { self: node, datapath, configuration, logDirectory } = this.#options
+    const parts = { node, datapath, settings: configuration.natLog, log: this.#natLog.log, logDirectory }
+    return readNatLog({ ...parts, tables: this.#snapshot().decided?.tables, ...this.#moment() }, query)
   }
 
   async metrics(): Promise<string> {

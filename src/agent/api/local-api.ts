@@ -16,6 +16,7 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/way-out       ?from=&to= -> WayOut: how this node, as a gateway, sends such a packet
  *   GET  /v1/owner         ?address=&port= -> PortOwner
  *   GET  /v1/flows         ?FlowQuery: server-sent events, one FlowRow each, until the table is read
+ *   GET  /v1/nat-log       ?NatLogQuery: server-sent events: a NatLogCover, then each NatLogLine that matches
  *   GET  /metrics          Prometheus text
  *   POST /v1/cni           CniRequest -> CniResult
  *   POST /v1/cni/loopback  { netns } -> { addresses }: sets lo of that namespace up

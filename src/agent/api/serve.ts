@@ -18,6 +18,7 @@ import type {
   EgressView,
   ServiceView,
 } from './local-api.ts'
+import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
 
 /** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
@@ -33,6 +34,7 @@ export interface LocalApi {
   wayOut(from: string, to: string): WayOut
   owner(address: string, port: number): PortOwner
   flows(query: FlowQuery): AsyncIterable<FlowRow>
+  natLog(query: NatLogQuery): AsyncIterable<NatLogAnswer>
   metrics(): Promise<string>
   cni(request: CniRequest): Promise<CniResult | undefined>
   loopback(netns: string): readonly string[]
@@ -124,6 +126,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, api.owner(query.get('address') ?? '', Number(query.get('port'))))
     case 'GET /v1/flows':
       return sendEvents(request, response, () => api.flows(Object.fromEntries(query)))
+    case 'GET /v1/nat-log':
+      return sendEvents(request, response, () => api.natLog(Object.fromEntries(query)))
     case 'GET /metrics':
       response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(await api.metrics())
       return

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { removeDatapath } from '../../datapath/datapath.ts'
+import { removeDatapath } from '../../datapath/remove.ts'
 import { deleteDevice, findDevice, listDevices } from '../../linux/devices.ts'
 import { deleteProxiedNeighbour, listProxiedNeighbours } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'

@@ -33,6 +33,8 @@ interface LeasedPortsOptions {
   readonly onChange: () => void
   /** Called when a demand was met. */
   readonly onLeased?: (waitedMs: number) => void
+  /** Called between the steps of a sweep. */
+  readonly onSweptSome?: () => void
   /** Writes this node's report about ports. */
   readonly report: (status: PortReport) => Promise<void>
 }
@@ -156,11 +158,11 @@ export class LeasedPorts {
   }
 
   #runSweep(): void {
-    const { datapath, clock, log } = this.#options
+    const { datapath, clock, log, onSweptSome } = this.#options
     const startMs = clock.monotonicMs()
     this.#isSweepDue = false
     try {
-      const { removed, uses } = this.#sweep.run(datapath)
+      const { removed, uses } = this.#sweep.run(datapath, onSweptSome)
       this.#sweptAtMs = clock.monotonicMs()
       this.#sweepTookMs = this.#sweptAtMs - startMs
       if (removed > 0) log.debug({ removed }, 'deleted expired mappings and stray ports')

@@ -21,8 +21,8 @@ export class Sweep {
   /** Ports without a mapping, as the previous sweep found them. */
   #orphans: RawEntries = new Map()
 
-  run(datapath: Datapath): Swept {
-    const { removed, uses } = sweepMappings(datapath)
+  run(datapath: Datapath, onSweptSome?: () => void): Swept {
+    const { removed, uses } = sweepMappings(datapath, onSweptSome)
     return { removed: removed + this.#sweepPorts(datapath), uses }
   }
 
@@ -48,7 +48,7 @@ export class Sweep {
   }
 }
 
-function sweepMappings(datapath: Datapath): Swept {
+function sweepMappings(datapath: Datapath, onSweptSome: () => void = () => {}): Swept {
   const { mappings } = datapath.tables
   const counts = new Map<Address, Counts>()
   let removed = 0
@@ -69,6 +69,7 @@ function sweepMappings(datapath: Datapath): Swept {
       increase(of.destinations, destinationIn(key))
       increase(of.pods, podIn(key))
     }
+    onSweptSome()
   }
   const uses = new Map(
     [...counts].map(([address, { flows, destinations, pods }]) => {

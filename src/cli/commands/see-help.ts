@@ -18,10 +18,13 @@ ${rights}`
 
 export const whoHelp = `
 The port names the node that owns it, and the node's table of flows names the pod. A flow that has ended is not shown.
+With --at, the NAT logs of all nodes are read, so that flows that have ended and pods that are gone are shown. The setting
+natLog.enabled turns the logs on. Give the time with its zone. A time without a fraction means the whole second.
 
 Examples:
   sallyport who 192.0.2.42:40123                          all flows that have this port now
   sallyport who 192.0.2.42:40123 --to 198.51.100.7:443    the one to this destination
+  sallyport who 192.0.2.42:40123 --at 2026-11-30T14:02:00Z
 ${rights}`
 
 export const flowsHelp = `
@@ -48,4 +51,14 @@ see "sallyport status" in the agent's pod.
 Examples:
   sallyport drops
   sallyport drops -o json | jq 'select(.pod == "shop/web-0")'
+${rights}`
+
+export const sysdumpHelp = `
+The archive has policies, EgressNodes, EgressAddresses, Nodes, Sallyport's own pods, its Events, settings and logs, and what each
+agent says about its node. It has no Secrets, no kubeconfig, no pods of users, no values of environment variables and no content of
+packets. It has names and IP addresses. With --flows, it also has the destinations of open flows.
+
+Examples:
+  sallyport sysdump
+  sallyport sysdump --output-filename /tmp/report.tar.gz
 ${rights}`

@@ -91,20 +91,38 @@ function addWho(program: Command): void {
       '--to <address>',
       'the destination, with or without its port: flows to different ones can share a port',
     )
+    .option('--at <time>', 'who had it then, by the NAT log: for example 2026-11-30T14:02:00Z')
     .addOption(outputOption())
     .addHelpText('after', whoHelp)
-    .action(async (text: string, { to, output }: { readonly to?: string; readonly output?: string }) => {
-      const { parseEnd } = await import('../see/ends.ts')
-      const { who } = await import('../see/who.ts')
-      const end = parseEnd(text, 'who')
-      if (end.port === undefined)
-        throw new UserError(`${text} has no port: write, for example, ${text}:40123`, 2)
-      const rows = await withAgents((agents) =>
-        who(agents, end, to === undefined ? undefined : parseEnd(to, '--to')),
-      )
-      if (output === 'json') printJson(rows)
-      else print((await import('../see/flows-text.ts')).formatFlows(rows))
-    })
+    .action(showWho)
+}
+
+interface WhoOptions {
+  readonly to?: string
+  readonly at?: string
+  readonly output?: string
+}
+
+async function showWho(text: string, { to, at, output }: WhoOptions): Promise<void> {
+  const { parseEnd } = await import('../see/ends.ts')
+  const end = parseEnd(text, 'who')
+  if (end.port === undefined) throw new UserError(`${text} has no port: write, for example, ${text}:40123`, 2)
+  const destination = to === undefined ? undefined : parseEnd(to, '--to')
+  if (at !== undefined) {
+    const { formatPast, parseTime, whoWas } = await import('../see/who-was.ts')
+    const time = parseTime(at)
+    const past = await withAgents((agents) => whoWas(agents, end, time, destination, warn))
+    for (const remark of past.remarks) process.stderr.write(`${remark}\n`)
+    if (output === 'json') printJson(past.flows)
+    else if (past.flows.length > 0) print(formatPast(past.flows))
+    if (past.flows.length === 0)
+      throw new UserError(`no log has a flow with port ${end.port} of ${end.address} at ${time}`)
+    return
+  }
+  const { who } = await import('../see/who.ts')
+  const rows = await withAgents((agents) => who(agents, end, destination))
+  if (output === 'json') printJson(rows)
+  else print((await import('../see/flows-text.ts')).formatFlows(rows))
 }
 
 function addFlows(program: Command): void {

@@ -78,7 +78,7 @@ export class DryRun implements Disposable {
     const loaded = await loadBeside({
       objectFile,
       btf,
-      knobs: { ...knobs, dry_run: 1 },
+      knobs: { ...knobs, dry_run: 1, flow_log: 0 },
       program: 'from_pod',
       presentMap: (name) => (isShared(name) ? tables[name]?.raw.fd : undefined),
       maxEntries: (name) => (isShared(name) ? undefined : ownSizes[name]),

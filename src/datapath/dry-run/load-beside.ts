@@ -7,6 +7,7 @@ import {
   findMap,
   findProgram,
   type Knobs,
+  leaveOutUnused,
   loadError,
   openObject,
   programFd,
@@ -41,6 +42,7 @@ export async function loadBeside(options: Beside): Promise<LoadedBeside> {
   const close = (): void => void libbpf().close(object)
   try {
     setKnobs(object, btf, knobs)
+    leaveOutUnused(object, knobs)
     for (const name of [...programs, 'sweep'].filter((each) => each !== program))
       checkNegative(`leave out program ${name}`, libbpf().setAutoload(findProgram(object, name), false))
     for (const name of btf.maps.keys()) {

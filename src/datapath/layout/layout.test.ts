@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { defaultObjectFile } from '../datapath.ts'
-import { dropCodec } from '../tables/observation-tables.ts'
+import { dropCodec, flowEndCodec } from '../tables/observation-tables.ts'
 import { tableCodecs } from '../tables/table-codecs.ts'
 import { readBtf } from './btf.ts'
 
@@ -19,11 +19,12 @@ test('every field of every shared struct has a codec of its size', { skip }, () 
     assert.equal(value.size, map.value?.size, `value of ${name}`)
   }
   dropCodec(btf)
+  flowEndCodec(btf)
 })
 
 test('every map of the object file has codecs', { skip }, () => {
   const btf = readBtf(defaultObjectFile)
-  const known = [...Object.keys(tableCodecs(btf)), 'drops', 'pressures']
+  const known = [...Object.keys(tableCodecs(btf)), 'drops', 'flow_ends', 'pressures']
   assert.deepEqual([...btf.maps.keys()].toSorted(), known.toSorted())
 })
 

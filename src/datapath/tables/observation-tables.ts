@@ -1,5 +1,5 @@
 import type { Btf } from '../layout/btf.ts'
-import { address, codec, named, u32, u64 } from '../layout/codec.ts'
+import { address, codec, flags, named, port, u32, u64 } from '../layout/codec.ts'
 import { flowKeyField } from './flow-tables.ts'
 import { type Decoded, soleKey, soleValue } from './map-layout.ts'
 import { poolKeyCodec } from './port-tables.ts'
@@ -48,6 +48,10 @@ export const observationTables = (btf: Btf) => ({
       flapping_until_ns: u64,
     }),
   },
+  lost_flow_ends: {
+    key: soleKey(btf, 'lost_flow_ends', u32),
+    value: soleValue(btf, 'lost_flow_ends', u64),
+  },
   liveness: {
     key: soleKey(btf, 'liveness', u32),
     value: codec(btf.struct('liveness'), { alive_until_ns: u64, probing_until_ns: u64 }),
@@ -70,5 +74,24 @@ export function dropCodec(btf: Btf) {
 export const pressureCodec = (btf: Btf) =>
   codec(btf.struct('port_pressure'), { time_ns: u64, port: flowKeyField(btf), tries: u32, refused: u32 })
 
+/** One record of the ring buffer `flow_ends`. */
+export const flowEndCodec = (btf: Btf) =>
+  codec(btf.struct('flow_end'), {
+    flow: flowKeyField(btf),
+    egress_ip: address,
+    egress_port: port,
+    state: flags(btf.enumeration('mapping_state')),
+    policy: u64,
+    created_ns: u64,
+    last_outward_ns: u64,
+    last_inward_ns: u64,
+    ended_ns: u64,
+    packets_out: u64,
+    packets_in: u64,
+    bytes_out: u64,
+    bytes_in: u64,
+  })
+
+export type FlowEnd = Decoded<typeof flowEndCodec>
 export type DropRecord = Decoded<typeof dropCodec>
 export type PressureRecord = Decoded<typeof pressureCodec>

@@ -2,6 +2,7 @@ import type { CiliumEgressGatewayPolicy } from '../../api/cilium-egress-gateway-
 import type { IsovalentEgressGatewayPolicy } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { LabelSelector } from '../../api/label-selector.ts'
 import type { ObjectMeta } from '../../api/metadata.ts'
+import { type NatLogChoice, natLogRemarks, readNatLogChoice } from '../../api/nat-log-annotation.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
 import { unusableKind, unusablePart } from '../gateways/usable-addresses.ts'
@@ -56,6 +57,7 @@ export interface Policy {
   readonly problems: readonly string[]
   /** Likely mistakes. The policy is applied as it is written. */
   readonly remarks: readonly string[]
+  readonly natLog: NatLogChoice | undefined
 }
 
 /** Sorted by age, the oldest first. */
@@ -134,7 +136,8 @@ function readCommon<K extends Policy['kind']>(
     destinations: readDestinations(spec.destinationCIDRs, problems),
     exclusions: readPrefixes(spec.excludedCIDRs, 'excluded', problems),
     problems,
-    remarks: specRemarks(spec),
+    remarks: [...specRemarks(spec), ...natLogRemarks(metadata)],
+    natLog: readNatLogChoice(metadata),
   }
 }
 

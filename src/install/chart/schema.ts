@@ -51,6 +51,8 @@ function schemaOf({ key, kind, choices, range, isPowerOfTwo, reserved }: Setting
       return { type: 'string', pattern: '^([0-9]+([.][0-9]+)?(ms|s|m|h))+$' }
     case 'path':
       return { type: 'string', pattern: '^(/([^/\\s.][^/\\s]*|[.][^/\\s.][^/\\s]*|[.][.][^/\\s]+))+$' }
+    case 'endpoint':
+      return { type: 'string', pattern: '^(([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5})?$' }
     case 'list':
       return { type: 'array', items: { type: 'string', pattern: '^[^,\\s]+$' } }
     case 'portRange':

@@ -1,3 +1,4 @@
+import { natLogSettings } from './nat-log-settings.ts'
 import type { Setting } from './setting.ts'
 
 /** `strict` is Cilium's older word for `true`. The other words mean that kube-proxy stays. */
@@ -242,6 +243,7 @@ export const processSettings = [
     fallback: '',
     help: 'Destinations that pods reach with their own address, by the routes of the node. No egress policy applies to them.',
   },
+  ...natLogSettings,
   {
     path: 'logLevel',
     key: 'log-level',

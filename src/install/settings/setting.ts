@@ -27,6 +27,7 @@ type Kind =
   | 'duration'
   | 'word'
   | 'path'
+  | 'endpoint'
   | 'list'
   | 'cidrs'
   | 'portRange'

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type Endpoint, parseEndpoint } from '../../net/endpoint.ts'
 import { type PortRange, parsePortRange, regions } from '../../net/ports.ts'
 import { type Prefix, parsePrefix } from '../../net/prefix.ts'
 import { parseDuration } from './duration.ts'
@@ -22,6 +23,8 @@ export type ValueOf<S extends Setting> = S extends { readonly choices: readonly 
       readonly duration: number
       readonly word: string
       readonly path: string
+      /** Undefined if it is empty. */
+      readonly endpoint: Endpoint | undefined
       readonly list: readonly string[]
       readonly cidrs: readonly Prefix[]
       readonly portRange: PortRange
@@ -49,6 +52,14 @@ export function valueSchema({ kind, choices, range, isPowerOfTwo, reserved }: Se
       return z.string()
     case 'path':
       return z.string().regex(/^(\/(?!\.\.?(\/|$))[^/\s]+)+$/, says('is not an absolute path'))
+    case 'endpoint':
+      return z
+        .string()
+        .refine(
+          (text) => text === '' || parseEndpoint(text) !== undefined,
+          says('is not an IP address with a port: write, for example, 192.0.2.10:4739'),
+        )
+        .transform((text) => parseEndpoint(text))
     case 'list':
       return list
     case 'cidrs':

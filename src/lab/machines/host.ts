@@ -45,6 +45,7 @@ mount --make-rshared /
 mount -t sysfs sysfs /sys
 mount -t bpf bpf /sys/fs/bpf
 mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/log
 mkdir -p /run/netns /run/overlay/etc /run/overlay/etc-work /run/overlay/opt /run/overlay/opt-work
 mount --bind /run/netns /run/netns
 mount --make-rshared /run/netns

@@ -3,8 +3,14 @@ import { version } from '../../../api/version.ts'
 import type { Datapath } from '../../../datapath/datapath.ts'
 import type { Tables } from '../../../decide/tables.ts'
 import type { Address } from '../../../net/address.ts'
-import { createRegistry, type Definitions, definitionsIn } from '../../../runtime/metrics/registry.ts'
+import {
+  createRegistry,
+  type Definitions,
+  definitionsIn,
+  type Value,
+} from '../../../runtime/metrics/registry.ts'
 import { defineWatches, type WatchView } from '../../../runtime/metrics/watches.ts'
+import type { NatLogCounts } from '../../nat-log/nat-log.ts'
 import type { Timings } from '../../timings.ts'
 import type { FlowTotals } from './flow-totals.ts'
 import { defineGateways, type GatewayView } from './gateways.ts'
@@ -21,6 +27,8 @@ export interface Observed extends GatewayView, PortView {
   /** Egress IPs that the agent has added to devices of this node. */
   readonly held: Iterable<Address>
   readonly watches: readonly WatchView[]
+  /** Undefined: there is no NAT log. */
+  readonly natLog: NatLogCounts | undefined
 }
 
 /** All values are read at each scrape. Refresh `flows` before. */
@@ -37,6 +45,7 @@ export function createMetrics(
   definePorts(definitions, flows, observe)
   defineGateways(definitions, observe)
   defineWatches(definitions, () => observe().watches)
+  defineNatLog(definitions, observe)
   timings.registerIn(registry)
   return registry
 }
@@ -66,5 +75,24 @@ function defineNode({ gauge }: Definitions, datapath: Datapath, observe: () => O
   )
   gauge('sallyport_table_limit', 'Maximum number of entries of a table of the datapath.', ['table'], () =>
     [...datapath.written.keys()].map((table) => [{ table }, datapath.tables[table].raw.maxEntries]),
+  )
+}
+
+function defineNatLog({ counter }: Definitions, observe: () => Observed): void {
+  counter(
+    'sallyport_nat_log_records_total',
+    'Records of flows that this node wrote to the NAT log.',
+    [],
+    () => {
+      const { natLog } = observe()
+      return natLog === undefined ? [] : [[{}, natLog.records]]
+    },
+  )
+  counter(
+    'sallyport_nat_log_lost_records_total',
+    'Records that the NAT log lacks, by what was full or failed.',
+    ['reason'],
+    () =>
+      Object.entries(observe().natLog?.lost ?? {}).map(([reason, records]): Value => [{ reason }, records]),
   )
 }

@@ -1,5 +1,6 @@
 import type { Datapath } from '../../../datapath/datapath.ts'
 import { reachabilityOf } from '../../failover/failover-views.ts'
+import type { NatLogCounts } from '../../nat-log/nat-log.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import type { GatewayPath } from '../local-api.ts'
 import type { Observed } from './metrics.ts'
@@ -8,10 +9,15 @@ interface Known {
   /** Undefined: all by the tunnel. */
   readonly paths: readonly GatewayPath[] | undefined
   readonly problems: number
+  readonly natLog: NatLogCounts | undefined
 }
 
 /** The values that metrics read from a snapshot, and from the table of gateways. */
-export function observedIn(snapshot: Snapshot, datapath: Datapath, { paths, problems }: Known): Observed {
+export function observedIn(
+  snapshot: Snapshot,
+  datapath: Datapath,
+  { paths, problems, natLog }: Known,
+): Observed {
   const { isReady, attachments, decided, failover, nodes, ports, watches, probedAtNs } = snapshot
   const nodesByAddress = decided?.tables.nodes
   const named = [...failover.gateways.keys()].map(
@@ -39,6 +45,7 @@ export function observedIn(snapshot: Snapshot, datapath: Datapath, { paths, prob
     takeovers: failover.takeovers,
     pathChanges: failover.pathChanges,
     watches,
+    natLog,
   }
 }
 

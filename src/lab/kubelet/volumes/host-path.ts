@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import type { HostPathSource } from './volume-spec.ts'
 
 /** Nodes have these for themselves; a folder made elsewhere would appear on the machine, and stay. */
-const ownFolders = ['/etc', '/opt', '/run', '/var/run']
+const ownFolders = ['/etc', '/opt', '/run', '/var/log', '/var/run']
 
 const kinds: Readonly<Record<string, readonly [is: (file: Stats) => boolean, words: string]>> = {
   Directory: [(file) => file.isDirectory(), 'a directory'],
