@@ -1,6 +1,7 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 import type { FlowKey } from '../../datapath/tables/flow-tables.ts'
-import type { Group, Rule, Tables } from '../../decide/tables.ts'
+import { chosenForNewFlows } from '../../decide/gateways/new-flows.ts'
+import type { Rule, Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import { longestMatch, type Prefix } from '../../net/prefix.ts'
 import type { Attachment } from '../pods/attachments.ts'
@@ -94,38 +95,6 @@ function namedOrders(tables: Tables): (address: Address) => readonly string[] {
   const nameByTunnel = new Map([...tables.nodes].map(([address, { name }]) => [address, name]))
   return (address) =>
     (tables.egressIps.get(address)?.order ?? []).map((each) => nameByTunnel.get(each) ?? each)
-}
-
-/**
- * The egress IPs from which a new flow gets one, chosen as `choose_egress_ip` in bpf/holder.h chooses: the first of four
- * passes that finds any. The datapath also avoids an owner that failed too often lately, and this function does not.
- */
-export function chosenForNewFlows(
-  group: Group | undefined,
-  orderOf: (address: Address) => readonly string[],
-  unreachable: ReadonlySet<string>,
-): ReadonlySet<Address> {
-  if (group === undefined) return new Set()
-  const { preferred, standby, keepsAddress } = group
-  const byOwner = (address: Address): boolean => {
-    const [owner] = orderOf(address)
-    return owner !== undefined && !unreachable.has(owner)
-  }
-  const byAnybody = (address: Address): boolean => orderOf(address).some((name) => !unreachable.has(name))
-  const passes = keepsAddress
-    ? [
-        preferred.filter(byOwner),
-        preferred.filter(byAnybody),
-        standby.filter(byOwner),
-        standby.filter(byAnybody),
-      ]
-    : [
-        preferred.filter(byOwner),
-        standby.filter(byOwner),
-        preferred.filter(byAnybody),
-        standby.filter(byAnybody),
-      ]
-  return new Set(passes.find((found) => found.length > 0) ?? [])
 }
 
 type OpenFlow = readonly [Pick<FlowKey, 'source' | 'destination'>, { readonly egress_ip: Address }]

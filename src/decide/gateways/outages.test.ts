@@ -10,6 +10,7 @@ import {
 } from '../../../test/support/world-builder.ts'
 import type { NodeInterface } from '../../api/egress-node.ts'
 import { resolve } from '../resolve.ts'
+import { compatibleRows } from '../status/compatible-rows.ts'
 import { explainPolicies } from '../status/status.ts'
 import type { World } from '../world.ts'
 import { planTakeovers } from './takeover.ts'
@@ -29,6 +30,15 @@ function gateways(net0: Partial<NodeInterface>, subnets: string[], parts: Partia
     ],
     ...parts,
   })
+}
+
+/** worker3 has only these interfaces. */
+function without(interfaces: readonly NodeInterface[], parts: Partial<World> = {}): World {
+  const given = gateways({}, link, parts)
+  const egressNodes = given.egressNodes.map((each) =>
+    each.metadata.name === 'worker3' ? egressNode('worker3', 2, interfaces) : each,
+  )
+  return { ...given, egressNodes }
 }
 
 const link = ['172.18.0.0/16']
@@ -60,10 +70,19 @@ describe('a gateway whose interface carries no traffic', () => {
       assert.deepEqual([preferred, standby, order], [[first], [second], []])
     })
   }
-  test('without an Ethernet header it has no egress IP, and new flows use the other gateways or are dropped', () => {
-    assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link)).preferred, undefined)
+  test('without an Ethernet header it has no egress IP, and new flows use the other gateways', () => {
+    assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link)).preferred, [second])
     assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link, all)).preferred, [second])
   })
+  for (const [gone, interfaces] of [
+    ['lost its address', [device('net0', [])]],
+    ['is missing', []],
+  ] as const)
+    test(`that ${gone}: new flows use the next match, and the first again as soon as it is back`, () => {
+      const { preferred, standby } = flows(without(interfaces))
+      assert.deepEqual([preferred, standby], [[second], []])
+      assert.deepEqual(flows(gateways({}, link)).preferred, [first])
+    })
   test('answers for its egress IP again as soon as the interface carries traffic', () => {
     const of = gateways({}, link)
     assert.deepEqual(flows(of).order, [worker3, worker4])
@@ -96,7 +115,11 @@ describe('a status says which interface carries no traffic', () => {
     assert.match(ready?.message ?? '', /Bring it up: ip link set dev net0 up\. Sallyport drops the traffic/)
   })
   test('and that an interface without an Ethernet header cannot be used', () => {
-    const { ready, unusable } = conditionsOf(gateways({ problem: 'NoEthernetHeader' }, link))
+    const { ready, unusable } = conditionsOf(
+      gateways({ problem: 'NoEthernetHeader' }, link, {
+        nodes: world().nodes.map((each) => (each.name === 'worker4' ? { ...each, labels: {} } : each)),
+      }),
+    )
     assert.deepEqual([ready?.status, unusable?.reason], ['False', 'NoEthernetHeader'])
     assert.match(
       unusable?.message ?? '',
@@ -105,6 +128,49 @@ describe('a status says which interface carries no traffic', () => {
   })
   test('and says nothing while all interfaces carry traffic', () => {
     assert.equal(conditionsOf(gateways({}, link)).unusable, undefined)
+  })
+})
+
+describe('status and list name the gateway whose egress IP new flows get', () => {
+  const shown = (of: World) => {
+    const [status] = explainPolicies(of)
+    const ready = status?.conditions.find(({ type }) => type === 'Ready')
+    const rows = compatibleRows({ ...of, self: 'worker4' })
+    return [status?.summary.gateways, status?.summary.egressIPs, ready?.message, rows[0]?.EgressIP]
+  }
+  const usual = ['worker3', first, `worker3 with ${first}`, '0.0.0.0']
+  const other = ['worker4', second, `worker4 with ${second}`, second]
+  for (const [name, of, expected] of [
+    ['the first match', gateways({}, link), usual],
+    ['the first match while a successor answers for its egress IP', gateways({ problem: 'Down' }, link), usual],
+    ['the next match while nobody answers for the first egress IP', gateways({ problem: 'Down' }, []), other],
+    ['the next match while the interface of the first is missing', without([]), other],
+  ] as const) // biome-ignore format: a table
+    test(name, () => assert.deepEqual(shown(of), expected))
+
+  test('the next match while the first is unhealthy and nobody answers for its egress IP', () => {
+    const of = gateways({}, [])
+    const nodes = of.nodes.map((each) => (each.name === 'worker3' ? { ...each, isReady: false } : each))
+    const [gateway, egressIPs, , row] = shown({ ...of, nodes })
+    assert.deepEqual([gateway, egressIPs, row], ['worker4', second, second])
+  })
+  test('a gateway for each family if no match has both', () => {
+    const of = without([device('net0', ['fc00::42'])], {
+      ciliumPolicies: [ciliumPolicy('one', { destinationCIDRs: ['0.0.0.0/0', '::/0'] })],
+    })
+    assert.deepEqual(shown(of).slice(0, 3), [
+      'worker3, worker4',
+      `fc00::42, ${second}`,
+      `worker3 with fc00::42, worker4 with ${second}`,
+    ])
+  })
+  test('a gateway without an egress IP is idle, and the policy is ready by the next match', () => {
+    const idle = explainPolicies(without([]))[0]?.conditions.find(({ type }) => type === 'GatewayIdle')
+    assert.equal(idle?.reason, 'NoEgressIP')
+    assert.match(
+      idle?.message ?? '',
+      /^Interface net0 of node worker3 .* The other gateways carry the traffic\.$/,
+    )
   })
 })
 

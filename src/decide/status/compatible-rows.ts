@@ -1,7 +1,9 @@
 import { compareAddresses, familyOf } from '../../net/address.ts'
 import { comparePrefixes, familyOfPrefix, type Prefix } from '../../net/prefix.ts'
-import { type Context, gatherContext, selectingPolicies } from '../context.ts'
+import { type Context, gatherContext, selectingPolicies, unreachableNodes } from '../context.ts'
+import { ordersByAddress } from '../gateways/egress-ips.ts'
 import { gatewaysForPod, tunnelAddressOf, zoneLabel } from '../gateways/gateways.ts'
+import { type Answering, servingGateways } from '../gateways/new-flows.ts'
 import { type Claim, claimsByPrefix } from '../policies/rules.ts'
 import type { World, WorldPod } from '../world.ts'
 
@@ -21,11 +23,12 @@ const unspecified = { 4: '0.0.0.0', 6: '::' } as const
  */
 export function compatibleRows(world: World): readonly CompatibleRow[] {
   const context = gatherContext(world)
+  const answering = answeringIn(context)
   return world.pods
     .flatMap((pod) => [...claimsByPrefix(selectingPolicies(context, pod))].map((claim) => ({ pod, claim })))
     .flatMap(({ pod, claim: [prefix, claim] }) => {
       const sources = pod.ips.filter((address) => familyOf(address) === familyOfPrefix(prefix))
-      const exits = listExits(context, pod, prefix, claim)
+      const exits = listExits(context, answering, pod, prefix, claim)
       return sources.flatMap((source) => exits.map((exit) => ({ source, prefix, ...exit })))
     })
     .sort((a, b) => compareAddresses(a.source, b.source) || comparePrefixes(a.prefix, b.prefix))
@@ -42,9 +45,22 @@ interface RowExit {
   readonly gateway: string
 }
 
-/** The last two columns, once for each gateway that the pod may use. */
+function answeringIn(context: Context): Answering {
+  const names = new Map(context.nodes.map((node) => [tunnelAddressOf(node), node.name]))
+  let orders: ReturnType<typeof ordersByAddress> | undefined
+  return {
+    orderOf: (address) => {
+      orders ??= ordersByAddress(context)
+      return (orders.get(address) ?? []).map((each) => names.get(each) ?? each)
+    },
+    unreachable: unreachableNodes(context.world),
+  }
+}
+
+/** The last two columns, once for each gateway that the pod's new flows use. */
 function listExits(
   context: Context,
+  answering: Answering,
   pod: WorldPod,
   prefix: Prefix,
   { policy, isExcluded }: Claim,
@@ -56,10 +72,13 @@ function listExits(
     context.world.settings.networkPolicies === 'refuse' && context.restrictions(pod).length > 0
   const isHonoured = policy.problems.length === 0 && !isRefused
   const exits = isHonoured ? (context.exits.get(policy.id) ?? []) : []
-  const { active } = gatewaysForPod(policy, exits, pod, zone, context.ineligible)
-  if (active.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
-  return active.map(({ node, egressIps }) => ({
-    egressIp: (node.name === context.self.name && egressIps[familyOfPrefix(prefix)]) || none,
+  const family = familyOfPrefix(prefix)
+  const open = gatewaysForPod(policy, exits, pod, zone, context.ineligible)
+  const serving = servingGateways(policy, open, family, answering)
+  const gateways = serving.length > 0 ? serving : open.active
+  if (gateways.length === 0) return [{ egressIp: none, gateway: 'Not Found' }]
+  return gateways.map(({ node, egressIps }) => ({
+    egressIp: (node.name === context.self.name && egressIps[family]) || none,
     gateway: tunnelAddressOf(node),
   }))
 }

@@ -311,8 +311,21 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says which node lacks the interface',
+      name: 'says which node lacks the interface, and that the next match serves',
       world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
+      expect: [
+        'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
+        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGateway.interface. The other gateways carry the traffic.',
+      ],
+    },
+    {
+      name: 'says which node lacks the interface, and is not ready if every match does',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p')],
+        egressNodes: ['worker3', 'worker4'].map((name) =>
+          egressNode(name, 2, [device('eth0', ['172.18.0.4'])]),
+        ),
+      },
       expect: [
         'Ready=False NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGateway.interface.',
       ],
@@ -328,10 +341,8 @@ describe('a policy’s status', () => {
       name: 'says which node has no default route',
       world: {
         ...gateway({ nodeSelector: gatewayNodes }),
-        egressNodes: world().egressNodes.map((each) =>
-          each.metadata.name === 'worker3'
-            ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])])
-            : each,
+        egressNodes: ['worker3', 'worker4'].map((name) =>
+          egressNode(name, 2, [device('eth0', ['172.18.0.4'])]),
         ),
       },
       expect: [

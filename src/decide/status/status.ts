@@ -6,7 +6,6 @@ import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gate
 import { interfacesByNode, sharedAddresses, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
 import { ordersByAddress } from '../gateways/egress-ips.ts'
 import {
-  activeAnywhere,
   type Exits,
   type Gateway,
   gatewaysByPolicy,
@@ -23,6 +22,7 @@ import { addressConflicts, type FoundConflict } from '../pools/address-conflicts
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
+import { activeGateways, matchedGateways } from './active-gateways.ts'
 import type { TimelessCondition } from './conditions.ts'
 import { describeGroups } from './group-statuses.ts'
 import { lacksInternalIP } from './node-conditions.ts'
@@ -167,7 +167,7 @@ function explainExits(
   const seen: ExitsSeen = {
     policy,
     matched: matchedGateways(served),
-    active: activeGateways(served),
+    active: activeGateways(served, orders),
     isChained: world.settings.isChained,
     interfaces,
     reported,
@@ -202,25 +202,14 @@ function addressConditions(nodes: readonly WorldNode[]): readonly TimelessCondit
   ]
 }
 
-function matchedGateways({ policy, exits }: Served): Exits {
-  return policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
-}
-
-/** For each exit the gateways that new flows use. */
-function activeGateways(served: Served): Exits {
-  const { policy, exits, zones, ineligible } = served
-  if (policy.spread === 'one') return matchedGateways(served)
-  return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, ineligible))
-}
-
 function readyConditions(
   served: Served,
   orders: () => Orders,
   seen: ExitsSeen,
 ): readonly TimelessCondition[] {
-  const { policy, active } = seen
+  const { policy } = seen
   const ofExits = exitProblems(seen)
-  const idle = ofExits.filter((problem) => isServedByOthers(policy, active, problem))
+  const idle = ofExits.filter(isServedByOthers)
   const problems = [
     ...policy.problems.map(
       (message): Problem => ({
@@ -228,7 +217,7 @@ function readyConditions(
         message: `${message}. Traffic that the policy selects is dropped.`,
       }),
     ),
-    ...ofExits.filter((problem) => !isServedByOthers(policy, active, problem)),
+    ...ofExits.filter((problem) => !isServedByOthers(problem)),
     ...healthProblems(served),
     ...outageProblems(served, orders),
     ...deadGatewayProblems(served, orders),
@@ -237,7 +226,12 @@ function readyConditions(
   const [first] = problems
   const ready: TimelessCondition =
     first === undefined
-      ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(active.flat()) }
+      ? {
+          type: 'Ready',
+          status: 'True',
+          reason: 'GatewaysFound',
+          message: describeGateways(seen.active.flat()),
+        }
       : {
           type: 'Ready',
           status: 'False',

@@ -36,22 +36,34 @@ export interface ExitsSeen {
 
 type Interfaces = readonly NodeInterface[]
 
-export function exitProblems(seen: ExitsSeen): readonly Problem[] {
+/** A problem of an exit. Other gateways may carry the traffic despite it. */
+interface ExitProblem extends Problem {
+  readonly isServed?: boolean
+}
+
+export function exitProblems(seen: ExitsSeen): readonly ExitProblem[] {
   const { policy, matched, active } = seen
   const isServed = matched.some((gateways) => gateways.length > 0)
+  const isAnyServing = active.flat().some(hasEgressIp)
   const effect = isServed ? '' : ' Sallyport drops the traffic that the policy selects.'
-  return policy.exits.flatMap(({ address, field }, which) => {
+  return policy.exits.flatMap(({ address, field }, which): readonly ExitProblem[] | ExitProblem => {
     const gateways = matched[which] ?? []
     if (gateways.length === 0)
       return {
         reason: 'NoGateway',
+        isServed: isAnyServing,
         message: `No node matches ${field}.nodeSelector.${effect} Label a node, or change the selector.`,
       }
     if (address.by === 'pool') return poolProblems(active[which] ?? [])
     if (address.by === 'address') return whereaboutsProblems(whereaboutsOf(address.address, gateways, seen))
+    const isInstead = policy.spread === 'all' ? isAnyServing : (active[which] ?? []).some(hasEgressIp)
     return gateways
       .filter((gateway) => !hasEgressIp(gateway))
-      .map((gateway) => ({ reason: 'NoEgressIP', message: explainNoAddress(gateway, address, field, seen) }))
+      .map((gateway) => ({
+        reason: 'NoEgressIP',
+        isServed: isInstead,
+        message: explainNoAddress(gateway, address, field, seen),
+      }))
   })
 }
 
@@ -79,19 +91,16 @@ function explainNoAddress(
 }
 
 /** A problem of a gateway that carries no traffic while others do. */
-interface IdleProblem extends Problem {
+interface IdleProblem extends ExitProblem {
   readonly reason: ReasonOf<'GatewayIdle'>
 }
 
-/** Whether other gateways carry the traffic despite the problem. An exit that matches no node stops no pod. */
-export function isServedByOthers(
-  { spread }: Pick<Policy, 'spread'>,
-  active: Exits,
-  problem: Problem,
-): problem is IdleProblem {
-  const { reason } = problem
-  const isIdle = reason === 'NoGateway' || (spread === 'all' && reason === 'NoEgressIP')
-  return isIdle && active.flat().some(hasEgressIp)
+/**
+ * Whether other gateways carry the traffic despite the problem. An exit that matches no node stops no pod. Under a policy with
+ * one gateway for each pod, only other matches of the same exit serve its pods.
+ */
+export function isServedByOthers(problem: ExitProblem): problem is IdleProblem {
+  return problem.isServed === true
 }
 
 /** Problems of gateways with addresses from a pool. Only active gateways need an address. Standby gateways have none. */
