@@ -131,6 +131,42 @@ describe('a status says which interface carries no traffic', () => {
   })
 })
 
+describe('established flows of an egress IP that its gateway’s interface has lost', () => {
+  const lingeringOrders = new Map([[first, [worker3, worker4]]]) as never
+  const found = (of: World) => {
+    const { orphaned, ownerless } = resolve({ ...of, lingeringOrders })
+    return [orphaned.get(first), ownerless.has(first)]
+  }
+  const holding = (name: string, lists: Partial<NodeInterface>) => {
+    const of = without([])
+    const egressNodes = of.egressNodes.map((each) =>
+      each.metadata.name === name
+        ? egressNode(name, 3, [device('net0', ['172.18.0.43'], { subnets: link, ...lists })])
+        : each,
+    )
+    return { ...of, egressNodes }
+  }
+  test('use the next gateway of the exit on its link', () => {
+    assert.deepEqual(found(without([device('net0', [])])), [[worker4], true])
+    assert.deepEqual(found(without([])), [[worker4], true])
+    assert.deepEqual(found(without([], all)), [[worker4], true])
+  })
+  test('use it still when it has added the address, also if its agent knows no other gateway', () => {
+    const of = holding('worker4', { added: [first] })
+    assert.deepEqual(found(of), [[worker4], true])
+    const restarted = resolve({ ...of, lingeringOrders: new Map([[first, [worker4]]]) as never })
+    assert.deepEqual(restarted.orphaned.get(first), [worker4])
+  })
+  for (const [why, of] of [
+    ['a node has the address', holding('worker2', { addresses: [first] })],
+    ['the other gateway is not on its link', holding('worker4', { subnets: [] })],
+    ['the other gateway’s interface carries no traffic', holding('worker4', { problem: 'NoCarrier' })],
+    ['no policy selects the gateway any more', without([], { ciliumPolicies: [] })],
+    ['the gateway’s agent has reported nothing', { ...without([]), egressNodes: [] }],
+  ] as const) // biome-ignore format: a table
+    test(`stay where they are if ${why}`, () => assert.deepEqual(found(of), [undefined, false]))
+})
+
 describe('status and list name the gateway whose egress IP new flows get', () => {
   const shown = (of: World) => {
     const [status] = explainPolicies(of)
