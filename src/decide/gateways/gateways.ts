@@ -115,15 +115,6 @@ export function isCalled({ name, alternativeNames = [] }: NodeInterface, called:
   return name === called || alternativeNames.includes(called)
 }
 
-/** What to do about it, of each gateway. */
-export function unroutedIpv6Remedies(gateways: readonly Gateway[]): readonly string[] {
-  return gateways.flatMap(({ node, unroutedIpv6 }) =>
-    unroutedIpv6 === undefined
-      ? []
-      : `The IPv6 default route of interface ${unroutedIpv6} of node ${node.name} has a higher metric than another one, so the kernel does not find it. Give both the same metric.`,
-  )
-}
-
 /** The first IPv4 address and the first IPv6 address. Link-local addresses do not count. */
 function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
   const first: { -readonly [F in keyof EgressIps]: EgressIps[F] } = {}

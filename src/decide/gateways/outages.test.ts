@@ -121,6 +121,10 @@ describe('a status says which interface carries no traffic', () => {
       }),
     )
     assert.deepEqual([ready?.status, unusable?.reason], ['False', 'NoEthernetHeader'])
+    assert.equal(
+      ready?.message,
+      'Interface net0 of node worker3 has no Ethernet header, which Sallyport needs. Use another interface.',
+    )
     assert.match(
       unusable?.message ?? '',
       /net0 of node worker3 has no Ethernet header.*Use another interface\.$/,
@@ -205,7 +209,7 @@ describe('status and list name the gateway whose egress IP new flows get', () =>
     assert.equal(idle?.reason, 'NoEgressIP')
     assert.match(
       idle?.message ?? '',
-      /^Interface net0 of node worker3 .* The other gateways carry the traffic\.$/,
+      /^Node worker3 has no interface net0\. .* The other gateways carry the traffic\.$/,
     )
   })
 })

@@ -123,7 +123,7 @@ describe('a policy’s status', () => {
       world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
       expect: [
         'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
-        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGroups[0].interface. The other gateways carry the traffic.',
+        'GatewayIdle=True NoEgressIP: Node worker3 has no interface net0. Create the interface, or change egressGroups[0].interface. The other gateways carry the traffic.',
       ],
     },
     {
@@ -315,7 +315,17 @@ describe('a policy’s status', () => {
       world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
       expect: [
         'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
-        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGateway.interface. The other gateways carry the traffic.',
+        'GatewayIdle=True NoEgressIP: Node worker3 has no interface net0. Create the interface, or change egressGateway.interface. The other gateways carry the traffic.',
+      ],
+    },
+    {
+      name: 'says which interface is there, but has no address',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p')],
+        egressNodes: ['worker3', 'worker4'].map((name) => egressNode(name, 2, [device('net0', [])])),
+      },
+      expect: [
+        'Ready=False NoEgressIP: Interface net0 of node worker3 has no address. Add an address, or change egressGateway.interface.',
       ],
     },
     {
@@ -327,7 +337,7 @@ describe('a policy’s status', () => {
         ),
       },
       expect: [
-        'Ready=False NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGateway.interface.',
+        'Ready=False NoEgressIP: Node worker3 has no interface net0. Create the interface, or change egressGateway.interface.',
       ],
     },
     {

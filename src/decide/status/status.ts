@@ -26,6 +26,7 @@ import { activeGateways, matchedGateways } from './active-gateways.ts'
 import type { TimelessCondition } from './conditions.ts'
 import { describeGroups } from './group-statuses.ts'
 import { lacksInternalIP } from './node-conditions.ts'
+import { gatewayLosses } from './policy-conditions/gateway-losses.ts'
 import {
   type ExitsSeen,
   exitProblems,
@@ -54,6 +55,8 @@ export interface PolicyStatus {
   readonly groupStatuses: readonly GroupStatus[] | undefined
   /** The names of unhealthy nodes. */
   readonly unhealthy: ReadonlySet<string>
+  /** By node name: why a gateway of the policy cannot serve with its own egress IP now. */
+  readonly losses: ReadonlyMap<string, string>
 }
 
 /** Facts that the statuses of all policies use. They are computed once. */
@@ -110,6 +113,7 @@ export function explainPolicies(
       summary,
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
       unhealthy: known.unhealthy,
+      losses: gatewayLosses(served, { isChained: world.settings.isChained, reported: known.reported }),
     }
   })
 }

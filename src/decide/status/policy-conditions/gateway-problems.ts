@@ -1,16 +1,9 @@
 import type { NodeInterface } from '../../../api/egress-node.ts'
-import { sharingNeeds } from '../../gateways/dedicated-addresses.ts'
-import {
-  type Exits,
-  type Gateway,
-  hasEgressIp,
-  isCalled,
-  openGateways,
-  unroutedIpv6Remedies,
-} from '../../gateways/gateways.ts'
-import type { AddressChoice, Policy } from '../../policies/policies.ts'
+import { type Exits, type Gateway, hasEgressIp, openGateways } from '../../gateways/gateways.ts'
+import type { Policy } from '../../policies/policies.ts'
 import type { Served } from '../../pools/pool-decisions.ts'
 import type { ReasonOf } from '../conditions.ts'
+import { explainNoAddress, inFull } from './gateway-losses.ts'
 import { whereaboutsOf, whereaboutsProblems } from './given-addresses.ts'
 
 /** Why a policy is not ready, and what to do. */
@@ -62,32 +55,9 @@ export function exitProblems(seen: ExitsSeen): readonly ExitProblem[] {
       .map((gateway) => ({
         reason: 'NoEgressIP',
         isServed: isInstead,
-        message: explainNoAddress(gateway, address, field, seen),
+        message: inFull(explainNoAddress(gateway, address, field, seen)),
       }))
   })
-}
-
-/** Why a gateway has no egress IP, and the remedy. */
-function explainNoAddress(
-  gateway: Gateway,
-  choice: AddressChoice,
-  field: string,
-  { isChained, reported }: ExitsSeen,
-): string {
-  const { name } = gateway.node
-  const [unrouted] = unroutedIpv6Remedies([gateway])
-  if (unrouted !== undefined) return unrouted
-  const interfaces = reported.get(name)
-  if (interfaces === undefined)
-    return `Node ${name} has not reported its interfaces yet. Check that its agent runs.`
-  const device = interfaces.find((each) =>
-    choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
-  )
-  if (device !== undefined && isChained && device.addresses.length > 0)
-    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. Either add another address to the interface. Or let the node share its own address, which needs ${sharingNeeds}.`
-  return choice.by === 'interface'
-    ? `Interface ${choice.name} of node ${name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.`
-    : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`
 }
 
 /** A problem of a gateway that carries no traffic while others do. */
