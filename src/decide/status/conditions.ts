@@ -19,6 +19,7 @@ const policyConditions = {
   ],
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
   InterfaceUnusable: ['Down', 'NoCarrier', 'NoEthernetHeader'],
+  PortsExhausted: ['PodHoldsMost', 'NoPortsLeft'],
   Routed: ['OnAnotherNode', 'OnNoInterface'],
   SharesNodeAddress: ['ChainedMode'],
   GatewayIdle: ['NoEgressIP', 'NoGateway'],

@@ -36,6 +36,17 @@ const refused = (policy: string, pods: number) => ({
   pods,
   example: 'default/luke',
 })
+const exhausted = (of: string, isShort: boolean): World['egressAddresses'][number] => {
+  const message = 'Pod a/b on node worker has most connections.'
+  const told = {
+    type: 'Exhausted',
+    status: 'True' as const,
+    reason: 'PodHoldsMost',
+    message,
+    lastTransitionTime: '',
+  }
+  return { metadata: { name: 'a' }, spec: { address: of, isShort }, status: { conditions: [told] } }
+}
 const withoutNet0 = world().egressNodes.map((each) =>
   each.metadata.name === 'worker3' ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])]) : each,
 )
@@ -303,6 +314,19 @@ describe('a policy’s status', () => {
         'Shadowed=True OlderPolicyWins: For pods that both policies select, traffic to 172.18.1.0/24 follows the older CiliumEgressGatewayPolicy old.',
       ],
     },
+    {
+      name: 'says that nodes lack ports of its egress IP, and which pod has most',
+      world: { ciliumPolicies: [ciliumPolicy('p')], egressAddresses: [exhausted('172.18.0.42', true)] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'PortsExhausted=True PodHoldsMost: Egress IP 172.18.0.42: Pod a/b on node worker has most connections.',
+      ],
+    },
+    ...[exhausted('172.18.0.43', true), exhausted('172.18.0.42', false)].map((each) => ({
+      name: `says nothing about ports if ${each.spec.isShort ? 'only the egress IP of a standby lacks' : 'no node lacks'} them`,
+      world: { ciliumPolicies: [ciliumPolicy('p')], egressAddresses: [each] },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    })),
     {
       name: 'says that no node matches, and what to do',
       world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),

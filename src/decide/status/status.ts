@@ -38,6 +38,7 @@ import {
 import { routedConditions } from './policy-conditions/given-addresses.ts'
 import { outageConditions, outageProblems } from './policy-conditions/interface-conditions.ts'
 import { conflictConditions, poolConditions } from './policy-conditions/pool-conditions.ts'
+import { portConditions } from './policy-conditions/port-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
@@ -185,6 +186,7 @@ function explainExits(
       ...poolConditions(policy, unserved, policies.slice(0, index)),
       ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
+      ...portConditions(seen.active, world.egressAddresses),
     ],
     summary: summarise(seen.active.flat(), selectedBy(known.selected, policy).pods),
   }
