@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client'
 import { version } from '../../api/version.ts'
 import type { Datapath } from '../../datapath/datapath.ts'
+import { findUnserved } from '../../decide/policies/unserved-networks.ts'
 import { compatibleRows } from '../../decide/status/compatible-rows.ts'
 import type { Configuration } from '../../install/configuration.ts'
 import type { KubeClient } from '../../kube/client.ts'
@@ -139,6 +140,7 @@ export class AgentApi implements LocalApi {
     return describeEgress(decided.tables, attachments, this.#options.datapath.tables.mappings.entries(), {
       unreachable: new Set(reachabilityOf(failover, nodes).unreachable),
       holders: holdersOf(decided.world.egressNodes, { name: this.#options.self, held }),
+      unserved: findUnserved(decided.world),
     })
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ciliumPolicy, egressNode, pod, prefix, world } from '../../../test/support/world-builder.ts'
+import { findUnserved } from '../../decide/policies/unserved-networks.ts'
 import { resolve } from '../../decide/resolve.ts'
 import type { Address } from '../../net/address.ts'
 import { describeEgress, holderOf, holdersOf } from './egress-views.ts'
@@ -42,6 +43,7 @@ test('each destination of a pod has the count of its own flows', () => {
   const views = describeEgress(tables, [attachment as never], flows, {
     unreachable: new Set(),
     holders: new Map(),
+    unserved: () => undefined,
   })
   assert.deepEqual(
     new Map(views.map(({ destination, egressIps: [first] }) => [destination, first?.flows])),
@@ -50,5 +52,20 @@ test('each destination of a pod has the count of its own flows', () => {
       [prefix('203.0.113.9/32'), 1],
       [prefix('198.51.100.0/24'), 0],
     ]),
+  )
+})
+
+test('a destination to which no policy applies has no egress IP', () => {
+  const of = world({ ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['10.96.0.0/24'] })] })
+  const [client] = of.pods
+  const attachment = { pod: client, addresses: client?.ips }
+  const [view] = describeEgress(resolve(of), [attachment as never], [], {
+    unreachable: new Set(),
+    holders: new Map(),
+    unserved: findUnserved(of),
+  })
+  assert.deepEqual(
+    [view?.action, view?.reason, view?.egressIps],
+    ['unserved', "packets have the pod's address", []],
   )
 })

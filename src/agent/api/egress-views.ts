@@ -1,6 +1,7 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 import type { FlowKey } from '../../datapath/tables/flow-tables.ts'
 import { chosenForNewFlows } from '../../decide/gateways/new-flows.ts'
+import type { FindUnserved } from '../../decide/policies/unserved-networks.ts'
 import type { Rule, Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import { longestMatch, type Prefix } from '../../net/prefix.ts'
@@ -14,6 +15,7 @@ interface GatewayKnowledge {
   readonly unreachable: ReadonlySet<string>
   /** For each egress IP the nodes that report that they have added it to a device. */
   readonly holders: ReadonlyMap<string, ReadonlySet<string>>
+  readonly unserved: FindUnserved
 }
 
 /** For each pod of this node, what the tables contain and how many flows use it now. */
@@ -21,21 +23,23 @@ export function describeEgress(
   tables: Tables,
   attachments: readonly Attachment[],
   mappings: Iterable<OpenFlow>,
-  { unreachable, holders }: GatewayKnowledge,
+  { unreachable, holders, unserved }: GatewayKnowledge,
 ): EgressView[] {
   const flows = countFlows(tables, mappings)
   const ordersByIp = namedOrders(tables)
   return attachments.flatMap(({ pod, addresses }) => {
     const set = addresses.map((address) => tables.podsByIp.get(address)).find((found) => found !== undefined)
     return [...(tables.rules.get(set?.policySet ?? 0n) ?? [])].map(([destination, rule]) => {
-      const group = rule.action === 'egress' ? tables.groups.get(rule.group) : undefined
+      const network = rule.action === 'exclude' ? undefined : unserved(destination)
+      const group =
+        rule.action === 'egress' && network === undefined ? tables.groups.get(rule.group) : undefined
       const chosen = chosenForNewFlows(group, (address) => ordersByIp(address), unreachable)
       return {
         pod: { namespace: pod.namespace, name: pod.name, ips: addresses },
         destination,
         policy: tables.policies.get(rule.policy) ?? { kind: '', name: '' },
-        action: rule.action,
-        ...reasonOf(rule),
+        action: network === undefined ? rule.action : 'unserved',
+        ...(network === undefined ? reasonOf(rule) : { reason: network.effect }),
         egressIps: (group === undefined ? [] : [...group.preferred, ...group.standby]).map((address) => {
           const order = ordersByIp(address)
           const pool = tables.pools.find((each) => each.address === address && each.purpose === 'egress')

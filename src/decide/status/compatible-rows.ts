@@ -5,6 +5,7 @@ import { ordersByAddress } from '../gateways/egress-ips.ts'
 import { gatewaysForPod, tunnelAddressOf, zoneLabel } from '../gateways/gateways.ts'
 import { type Answering, servingGateways } from '../gateways/new-flows.ts'
 import { type Claim, claimsByPrefix } from '../policies/rules.ts'
+import { type FindUnserved, findUnserved } from '../policies/unserved-networks.ts'
 import type { World, WorldPod } from '../world.ts'
 
 /** A row of `bpf egress list`, with the columns of the compatible command. */
@@ -23,12 +24,12 @@ const unspecified = { 4: '0.0.0.0', 6: '::' } as const
  */
 export function compatibleRows(world: World): readonly CompatibleRow[] {
   const context = gatherContext(world)
-  const answering = answeringIn(context)
+  const facts = { answering: answeringIn(context), unserved: findUnserved(world) }
   return world.pods
     .flatMap((pod) => [...claimsByPrefix(selectingPolicies(context, pod))].map((claim) => ({ pod, claim })))
     .flatMap(({ pod, claim: [prefix, claim] }) => {
       const sources = pod.ips.filter((address) => familyOf(address) === familyOfPrefix(prefix))
-      const exits = listExits(context, answering, pod, prefix, claim)
+      const exits = listExits(context, facts, pod, prefix, claim)
       return sources.flatMap((source) => exits.map((exit) => ({ source, prefix, ...exit })))
     })
     .sort((a, b) => compareAddresses(a.source, b.source) || comparePrefixes(a.prefix, b.prefix))
@@ -43,6 +44,11 @@ export function compatibleRows(world: World): readonly CompatibleRow[] {
 interface RowExit {
   readonly egressIp: string
   readonly gateway: string
+}
+
+interface Facts {
+  readonly answering: Answering
+  readonly unserved: FindUnserved
 }
 
 function answeringIn(context: Context): Answering {
@@ -60,13 +66,14 @@ function answeringIn(context: Context): Answering {
 /** The last two columns, once for each gateway that the pod's new flows use. */
 function listExits(
   context: Context,
-  answering: Answering,
+  { answering, unserved }: Facts,
   pod: WorldPod,
   prefix: Prefix,
   { policy, isExcluded }: Claim,
 ): readonly RowExit[] {
   const none = unspecified[familyOfPrefix(prefix)]
   if (isExcluded) return [{ egressIp: none, gateway: 'Excluded CIDR' }]
+  if (unserved(prefix) !== undefined) return [{ egressIp: none, gateway: 'Not Served' }]
   const zone = context.nodeLabels.get(pod.nodeName)?.[zoneLabel]
   const isRefused =
     context.world.settings.networkPolicies === 'refuse' && context.restrictions(pod).length > 0

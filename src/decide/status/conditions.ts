@@ -16,6 +16,7 @@ const policyConditions = {
     'NoGatewayInZone',
     'InterfaceDown',
     'InterfaceNoCarrier',
+    'DestinationsNotServed',
   ],
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
   InterfaceUnusable: ['Down', 'NoCarrier', 'NoEthernetHeader'],

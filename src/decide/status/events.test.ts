@@ -114,7 +114,7 @@ describe('an Event reports', () => {
         after: leaving('worker3', '172.18.0.42'),
         expect: [],
       },
-      ...(['GatewayIdle', 'PortsExhausted'] as const).map((type) => ({
+      ...(['GatewayIdle', 'PortsExhausted', 'DestinationsNotServed', 'DropsFamily'] as const).map((type) => ({
         name: `that a policy has the condition ${type}`,
         before: { conditions: [well] },
         after: { conditions: [well, { type, status: 'True' as const, reason: 'r', message: 'what to do' }] },

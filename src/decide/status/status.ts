@@ -18,6 +18,7 @@ import { unhealthyNodes } from '../gateways/health.ts'
 import { addClaims, type OlderClaims, overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { podFamilies, policyKey, selectedBy, sumSelected } from '../policies/selected-pods.ts'
+import { type FindUnserved, findUnserved } from '../policies/unserved-networks.ts'
 import { addressConflicts, type FoundConflict } from '../pools/address-conflicts.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
@@ -42,7 +43,10 @@ import { portConditions } from './policy-conditions/port-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
-import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
+import {
+  destinationProblems,
+  unservedDestinationConditions,
+} from './policy-conditions/unserved-destinations.ts'
 import { refusalConditions } from './refusals.ts'
 import { ipsecConditions, unruledConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
@@ -73,6 +77,7 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
   readonly shared: ReturnType<typeof sharedAddresses>
+  readonly unserved: FindUnserved
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   readonly orders: () => Orders
 }
@@ -97,8 +102,8 @@ export function explainPolicies(
       ...overlapConditions(policy, claims),
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
-      ...remarkConditions(policy, world),
-      ...unservedDestinationConditions(policy, world),
+      ...remarkConditions(policy),
+      ...unservedDestinationConditions(policy, known.unserved),
       ...outageConditions(served, known.orders),
       ...ipsecConditions(policy, exits, world.egressNodes),
       ...unruledConditions(exits, world.egressNodes),
@@ -148,6 +153,7 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
     shared: sharedAddresses(world),
+    unserved: findUnserved(world),
     orders,
   }
 }
@@ -177,10 +183,12 @@ function explainExits(
     interfaces,
     reported,
   }
+  const notServed = destinationProblems(policy, exits, known.unserved)
+  const shown = notServed.length > 0 ? [] : seen.active.flat()
   return {
     served,
     conditions: [
-      ...readyConditions(served, orders, seen),
+      ...readyConditions(served, orders, seen, notServed),
       ...routedConditions(seen),
       ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
@@ -188,7 +196,7 @@ function explainExits(
       ...deadGatewayConditions(served, orders),
       ...portConditions(seen.active, world.egressAddresses),
     ],
-    summary: summarise(seen.active.flat(), selectedBy(known.selected, policy).pods),
+    summary: summarise(shown, selectedBy(known.selected, policy).pods),
   }
 }
 
@@ -212,6 +220,7 @@ function readyConditions(
   served: Served,
   orders: () => Orders,
   seen: ExitsSeen,
+  notServed: readonly Problem[],
 ): readonly TimelessCondition[] {
   const { policy } = seen
   const ofExits = exitProblems(seen)
@@ -223,6 +232,7 @@ function readyConditions(
         message: `${message}. Traffic that the policy selects is dropped.`,
       }),
     ),
+    ...notServed,
     ...ofExits.filter((problem) => !isServedByOthers(problem)),
     ...healthProblems(served),
     ...outageProblems(served, orders),
