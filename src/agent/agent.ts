@@ -224,7 +224,7 @@ export class Agent {
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
     const ended = endedAddresses(world, this.#options, conflictsOf(this.#failover.state))
-    const lingering = this.#lingering.update(tables.egressIps, clock.monotonicMs(), ended)
+    const lingering = this.#lingering.update(tables, clock.monotonicMs(), ended)
     this.#natLog.observe(attachments, tables.policies)
     const decision = { tables, lingering, devices }
     if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', ...decision })

@@ -22,6 +22,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     groups: new Map(),
     egressIps: new Map(),
     ownerless: new Set(),
+    orphaned: new Map(),
     pools: [],
     poolAddresses: new Map(),
     clusterHosts: { macs: new Set(), addressesOfOthers: new Set() },
@@ -124,30 +125,49 @@ test('a gateway’s tables have no egress IP that another host may have, so that
   assert.deepEqual([...egressIps.keys()], [second])
 })
 
+const wants = (...egressIps: readonly (readonly [Address, EgressIp])[]) => ({
+  egressIps: new Map(egressIps),
+  orphaned: new Map<Address, readonly Address[]>(),
+})
+
+test('another gateway answers for an egress IP that its owner has lost, and its time to stay is as long', () => {
+  const lingering = new Lingering(1000)
+  const [ip, owner, successor] = ['172.18.0.42', '172.18.0.4', '172.18.0.3'].map(address) as [
+    Address,
+    Address,
+    Address,
+  ]
+  lingering.update(wants([ip, { order: [owner, successor], blockOwner: [] }]), 0)
+  const orphaned = { egressIps: new Map(), orphaned: new Map([[ip, [successor]]]) }
+  assert.deepEqual(lingering.update(orphaned, 1000).get(ip)?.order, [successor])
+  assert.deepEqual(lingering.orders.get(ip), [owner, successor])
+  assert.equal(lingering.update(orphaned, 1001).has(ip), false)
+})
+
 test('an egress IP stays for as long as a connection may be silent, and then goes', () => {
   const lingering = new Lingering(1000)
   const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
   const ip = address('172.18.0.42')
-  lingering.update(new Map([[ip, entry]]), 0)
-  assert.equal(lingering.update(new Map(), 1000).has(ip), true)
-  assert.equal(lingering.update(new Map(), 1001).has(ip), false)
+  lingering.update(wants([ip, entry]), 0)
+  assert.equal(lingering.update(wants(), 1000).has(ip), true)
+  assert.equal(lingering.update(wants(), 1001).has(ip), false)
 })
 
 test('what the kernel held before a restart counts as wanted at the restart', () => {
   const lingering = new Lingering(1000)
   const ip = address('172.18.0.42')
   lingering.restore([[ip, { order: [], blockOwner: [] }]], 5000)
-  assert.equal(lingering.update(new Map(), 6000).has(ip), true)
-  assert.equal(lingering.update(new Map(), 6001).has(ip), false)
+  assert.equal(lingering.update(wants(), 6000).has(ip), true)
+  assert.equal(lingering.update(wants(), 6001).has(ip), false)
 })
 
 test('an egress IP that was released goes at once, and one that a policy uses stays', () => {
   const lingering = new Lingering(1000)
   const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
   const ip = address('172.18.0.42')
-  lingering.update(new Map([[ip, entry]]), 0)
-  assert.equal(lingering.update(new Map([[ip, entry]]), 1, [ip]).has(ip), true)
-  assert.equal(lingering.update(new Map(), 2, [ip]).has(ip), false)
+  lingering.update(wants([ip, entry]), 0)
+  assert.equal(lingering.update(wants([ip, entry]), 1, [ip]).has(ip), true)
+  assert.equal(lingering.update(wants(), 2, [ip]).has(ip), false)
 })
 
 test('an egress IP does not linger if a person released it, if another host has it, or if it is the stack’s', () => {

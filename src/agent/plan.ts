@@ -127,7 +127,7 @@ export class Lingering {
     this.#lingerMs = lingerMs
   }
 
-  /** For each of them the gateways that may answer for it, as of the last update. */
+  /** For each of them the gateways that may answer for it, as when a policy last named it. */
   get orders(): ReadonlyMap<Address, readonly Address[]> {
     return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry.order]))
   }
@@ -139,7 +139,7 @@ export class Lingering {
 
   /** `released` are those that must not stay. */
   update(
-    wanted: ReadonlyMap<Address, EgressIp>,
+    { egressIps: wanted, orphaned }: Pick<Tables, 'egressIps' | 'orphaned'>,
     nowMs: number,
     released: readonly Address[] = [],
   ): ReadonlyMap<Address, EgressIp> {
@@ -147,7 +147,12 @@ export class Lingering {
     for (const [address, entry] of wanted) this.#lastWanted.set(address, { entry, atMs: nowMs })
     for (const [address, { atMs }] of this.#lastWanted)
       if (atMs + this.#lingerMs < nowMs) this.#lastWanted.delete(address)
-    return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry]))
+    return new Map(
+      [...this.#lastWanted].map(([address, { entry }]) => {
+        const order = orphaned.get(address)
+        return [address, order === undefined ? entry : { ...entry, order }]
+      }),
+    )
   }
 }
 

@@ -27,6 +27,19 @@ test('a node reports why an interface carries no traffic', () => {
   assert.equal(problemOf({ mac: undefined, kind: 'wireguard' }), 'NoEthernetHeader')
 })
 
+test('a node reports that an interface without addresses exists, but not the host sides of pods', () => {
+  const bare = { addresses: [], subnets: [] }
+  const devices = [
+    device(),
+    device({ ...bare, index: 3, name: 'net0', alternativeNames: ['outside'], kind: 'dummy' }),
+    device({ ...bare, index: 4, name: 'veth1', kind: 'veth' }),
+    device({ ...bare, index: 1, name: 'lo', isLoopback: true }),
+  ]
+  assert.deepEqual(describeInterfaces(devices, new Set()).slice(1), [
+    { name: 'net0', alternativeNames: ['outside'], addresses: [], isDefaultRoute: false },
+  ])
+})
+
 test('a device that only holds addresses need not be up', () => {
   for (const kind of ['dummy', 'ifb'])
     assert.equal(

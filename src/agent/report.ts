@@ -18,7 +18,8 @@ import type { Decided } from './snapshot.ts'
 
 /**
  * The devices of this node that other nodes may know, with their addresses. Addresses that the agent added are listed apart,
- * because a policy that names the interface never means one of them.
+ * because a policy that names the interface never means one of them. Of a device without addresses other nodes need to know
+ * only that it exists.
  */
 export function describeInterfaces(
   devices: readonly NodeDevice[],
@@ -29,7 +30,7 @@ export function describeInterfaces(
   const lowestIpv6 = Math.min(
     ...devices.map(({ defaultMetrics }) => defaultMetrics[6] ?? Number.POSITIVE_INFINITY),
   )
-  return devices
+  const described = devices
     .filter(({ addresses }) => addresses.length > 0)
     .map((device) => {
       const { name, alternativeNames, mac, addresses, subnets, routers = [], isDefaultRoute } = device
@@ -52,6 +53,19 @@ export function describeInterfaces(
         ...(problem === undefined ? {} : { problem }),
       }
     })
+  return [...described, ...withoutAddresses(devices)]
+}
+
+/** Without the host sides of pods: a node has many of them, and they come and go. */
+function withoutAddresses(devices: readonly NodeDevice[]): readonly NodeInterface[] {
+  return devices
+    .filter(({ addresses, kind, isLoopback }) => addresses.length === 0 && kind !== 'veth' && !isLoopback)
+    .map(({ name, alternativeNames }) => ({
+      name,
+      ...(alternativeNames.length === 0 ? {} : { alternativeNames: [...alternativeNames] }),
+      addresses: [],
+      isDefaultRoute: false,
+    }))
 }
 
 /**

@@ -90,16 +90,16 @@ const view: EgressView = {
 } // biome-ignore format: one line an egress IP
 
 test('egress list has a row for each egress IP, and says why a pod’s traffic is dropped', async () => {
-  answers = {
-    egress: () => [view, { ...view, action: 'drop', reason: 'No egress gateway found', egressIps: [] }],
-  }
+  const dropped = { ...view, action: 'drop', reason: 'No egress gateway found', egressIps: [] } as const
+  const unserved = { ...dropped, action: 'unserved', reason: 'packets go to the node' } as const
+  answers = { egress: () => [view, dropped, unserved] }
   const lines = (await run('egress', 'list')).stdout.trim().split('\n')
-  assert.equal(lines.length, 3)
   assert.match(
     lines[1] ?? '',
     /^default\/xwing +172\.18\.0\.0\/16 +outpost +172\.18\.0\.42 +yes +kind-worker3 +- +112 +3$/,
   )
   assert.match(lines[2] ?? '', /dropped: No egress gateway found$/)
+  assert.match(lines[3] ?? '', /not served: packets go to the node$/)
 })
 
 test('egress list says which egress IPs new flows take, who answers now and who is unreachable', async () => {

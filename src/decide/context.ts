@@ -50,16 +50,23 @@ export function gatherContext(world: World): Context {
   }
 }
 
-/**
- * Nodes that take no new flows: cordoned nodes, because they are about to be drained, and unreachable ones. This node's own
- * probes are the first to know whether a gateway is reachable. The cluster's view counts for gateways that it does not probe.
- */
+/** Nodes that take no new flows: cordoned nodes, because they are about to be drained, and unreachable ones. */
 export function ineligibleNodes(
   world: Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes' | 'reachableNodes'>,
 ): IneligibleNodes {
   const cordoned = world.nodes.filter(({ isCordoned }) => isCordoned).map(({ name }) => name)
+  return new Set([...unreachableNodes(world), ...cordoned])
+}
+
+/**
+ * This node's own probes are the first to know whether a gateway is reachable. The cluster's view counts for gateways that it
+ * does not probe.
+ */
+export function unreachableNodes(
+  world: Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes' | 'reachableNodes'>,
+): ReadonlySet<string> {
   const unwell = [...unhealthyNodes(world)].filter((name) => !world.reachableNodes?.has(name))
-  return new Set([...(world.unreachableNodes ?? []), ...unwell, ...cordoned])
+  return new Set([...(world.unreachableNodes ?? []), ...unwell])
 }
 
 /** The policies that select a pod, the oldest first. */

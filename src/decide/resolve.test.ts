@@ -12,6 +12,7 @@ import {
   prefix,
   world,
 } from '../../test/support/world-builder.ts'
+import type { NodeInterface } from '../api/egress-node.ts'
 import { flowVerdict } from './flow-verdicts.ts'
 import { resolve } from './resolve.ts'
 import type { World } from './world.ts'
@@ -199,6 +200,12 @@ describe('selectors', () => {
 })
 
 describe('the egress IP', () => {
+  const withNet0OfWorker3 = (net0: readonly NodeInterface[]): World['egressNodes'] =>
+    world().egressNodes.map((each) =>
+      each.metadata.name === 'worker3'
+        ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4']), ...net0])
+        : each,
+    )
   const from = (egressGateway: unknown, more: Partial<World> = {}): Partial<World> => ({
     ciliumPolicies: [
       ciliumPolicy('p', { egressGateway: egressGateway as never, destinationCIDRs: everywhere }),
@@ -232,17 +239,21 @@ describe('the egress IP', () => {
       expect: 'DROP_NO_EGRESS_IP',
     },
     {
-      name: 'is missing where the gateway lacks the interface, whatever the next node has',
+      name: 'is that of the next match where the first gateway lacks the interface',
+      world: from({ nodeSelector: gatewayNodes, interface: 'net0' }, { egressNodes: withNet0OfWorker3([]) }),
+      expect: '172.18.0.43',
+    },
+    {
+      name: 'is that of the next match where the interface of the first gateway has only an IPv6 address',
       world: from(
         { nodeSelector: gatewayNodes, interface: 'net0' },
-        {
-          egressNodes: world().egressNodes.map((each) =>
-            each.metadata.name === 'worker3'
-              ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])])
-              : each,
-          ),
-        },
+        { egressNodes: withNet0OfWorker3([device('net0', ['fc00::42'])]) },
       ),
+      expect: '172.18.0.43',
+    },
+    {
+      name: 'is missing where no match has the interface',
+      world: from({ nodeSelector: gatewayNodes, interface: 'net9' }),
       expect: 'DROP_NO_EGRESS_IP',
     },
     {
@@ -268,7 +279,7 @@ describe('the egress IP', () => {
     },
   ])
 
-  test('is missing for one family only where the interface has the other', () => {
+  test('is that of the next match for a family of which the first gateway has none', () => {
     const of = world({
       ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: everywhere })],
       egressNodes: world().egressNodes.map((each) =>
@@ -279,7 +290,7 @@ describe('the egress IP', () => {
       pods: [pod('xwing', { labels: { org: 'alliance' }, ips: ['10.244.1.7', 'fd00::7'] })],
     })
     assert.equal(outcome(of, outside), '172.18.0.42')
-    assert.equal(outcome(of, '2001:db8::1', 'fd00::7'), 'DROP_NO_EGRESS_IP')
+    assert.equal(outcome(of, '2001:db8::1', 'fd00::7'), 'fc00::43')
   })
 })
 

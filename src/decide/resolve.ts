@@ -4,6 +4,7 @@ import { type Context, gatherContext } from './context.ts'
 import { sharedAddresses } from './gateways/dedicated-addresses.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './gateways/egress-ips.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
+import { orphanedAddresses } from './gateways/orphaned-addresses.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
@@ -23,12 +24,14 @@ import type { World } from './world.ts'
 export function resolve(world: World): Tables {
   const context = gatherContext(world)
   const egressIps = resolveEgressIps(context)
+  const orphaned = orphanedAddresses(context, egressIps)
   const cluster = resolveCluster(context, egressIps)
   const { networkProblems, ...pods } = resolvePods(context)
   return {
     ...pods,
     egressIps,
-    ownerless: ownerlessAddresses(context.exits),
+    ownerless: new Set([...ownerlessAddresses(context.exits), ...orphaned.keys()]),
+    orphaned,
     pools: resolvePools(context, egressIps),
     poolAddresses: resolvePoolAddresses(context),
     cluster,

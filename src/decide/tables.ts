@@ -25,10 +25,12 @@ export interface Tables {
   readonly groups: ReadonlyMap<bigint, Group>
   readonly egressIps: ReadonlyMap<Address, EgressIp>
   /**
-   * Egress IPs whose owner is alive, but cannot answer because its interface carries no traffic. The first gateway in the
-   * order takes them over.
+   * Egress IPs whose owner is alive, but cannot answer because its interface carries no traffic or has lost the address. The
+   * first gateway in the order takes them over.
    */
   readonly ownerless: ReadonlySet<Address>
+  /** Those of them that linger because their owner has lost them: the gateways that answer instead, by tunnel address. */
+  readonly orphaned: ReadonlyMap<Address, readonly Address[]>
   readonly pools: readonly Pool[]
   /** Addresses from the pools of policies, each with the node and the interface that it belongs on. */
   readonly poolAddresses: ReadonlyMap<Address, PoolAddress>

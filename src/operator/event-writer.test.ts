@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isovalentPolicy, world } from '../../test/support/world-builder.ts'
+import { ciliumPolicy, device, egressNode, isovalentPolicy, world } from '../../test/support/world-builder.ts'
 import { kinds } from '../api/kinds.ts'
 import { slotEvents } from '../decide/status/events.ts'
 import { explainPolicies } from '../decide/status/status.ts'
@@ -89,6 +89,35 @@ test('a node without a slot has one Event, and another one if it loses its slot 
   of.noteSlots(refused, nodes)
   assert.equal(told.length, 2)
 })
+
+for (const [why, interfaces] of [
+  ['Interface net0 of node worker3 is down.', [device('net0', ['172.18.0.42'], { problem: 'Down' })]],
+  ['Interface net0 of node worker3 has no address.', [device('net0', [])]],
+  ['Node worker3 has no interface net0.', []],
+] as const) // biome-ignore format: a table
+  for (const [kind, parts] of [
+    ['ciliumEgressGatewayPolicy', { ciliumPolicies: [ciliumPolicy('p')] }],
+    ['isovalentEgressGatewayPolicy', { isovalentPolicies: [isovalentPolicy('p')] }],
+  ] as const)
+    test(`a change of the egress IP of ${kind}: ${why}`, () => {
+      const { told, eventWriter: of } = eventWriter()
+      const egressNodes = world().egressNodes.map((each) =>
+        each.metadata.name === 'worker3' ? egressNode('worker3', 2, interfaces) : each,
+      )
+      const [before] = explainPolicies(world(parts))
+      const after = explainPolicies(world({ ...parts, egressNodes }))
+      const object = isovalentPolicy('p')
+      const change = {
+        kind: kinds[kind],
+        object,
+        before: { summary: before?.summary },
+        after: { summary: after[0]?.summary },
+      }
+      of.notePolicies([change], after, world().nodes, 0)
+      assert.equal(told.length, 1)
+      assert.ok(told[0]?.includes(`EgressIPChanged: New connections leave with 172.18.0.43`))
+      assert.ok(told[0]?.includes(why), told[0])
+    })
 
 test('a change of the egress IP names what happened to the gateway', () => {
   const object = isovalentPolicy('p')

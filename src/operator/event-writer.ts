@@ -109,5 +109,5 @@ function explainLoss(
   if (!status?.policy.exits.some(({ selectsNode }) => selectsNode(node.labels)))
     return `No nodeSelector of the policy matches node ${name} now.`
   if (status.unhealthy.has(name)) return `Gateway ${name} is not healthy.`
-  return node.isCordoned ? `Node ${name} is cordoned.` : undefined
+  return node.isCordoned ? `Node ${name} is cordoned.` : status.losses.get(name)
 }

@@ -51,6 +51,7 @@ export function tablesWith(
 ): Tables {
   return {
     ownerless: new Set(ownerless),
+    orphaned: new Map(),
     self: { tunnelAddress: self },
     egressIps: egressIpsOf(orders),
     groups: new Map(),

@@ -9,7 +9,8 @@ import type { Labels, World, WorldNode, WorldPod } from '../../src/decide/world.
 
 interface NaivePolicy {
   readonly object: World['ciliumPolicies'][number] | World['isovalentPolicies'][number]
-  readonly gateways: (world: World, pod: WorldPod) => NaiveGateways
+  /** For destinations of a family. */
+  readonly gateways: (world: World, pod: WorldPod, isIpv6: boolean) => NaiveGateways
 }
 
 interface NaiveGateways {
@@ -48,9 +49,9 @@ export function naiveOutcome(world: World, pod: WorldPod, destination: string): 
       Number(b.isExcluded) - Number(a.isExcluded),
   )[0]
   if (best === undefined || best.isExcluded) return 'masquerade'
-  const { inUse, otherwise } = best.policy.gateways(world, pod)
-  if (inUse.length === 0) return 'DROP_NO_GATEWAY'
   const isIpv6 = best.cidr.includes(':')
+  const { inUse, otherwise } = best.policy.gateways(world, pod, isIpv6)
+  if (inUse.length === 0) return 'DROP_NO_GATEWAY'
   const addresses = (gateways: readonly NaiveGateway[]): string[] =>
     gateways.map((gateway) => egressIpOf(world, gateway, isIpv6)).filter((ip) => ip !== undefined)
   const found = addresses(inUse).length > 0 ? addresses(inUse) : addresses(otherwise)
@@ -65,16 +66,18 @@ function naivePolicies(world: World): readonly NaivePolicy[] {
 }
 
 function oneGateway(spec: World['ciliumPolicies'][number]['spec']): NaivePolicy['gateways'] {
-  return (world, pod) => {
+  return (world, pod, isIpv6) => {
     const entries = spec.egressGateways?.length ? spec.egressGateways : [spec.egressGateway]
-    const firsts = entries.flatMap((exit) => {
-      const nodes = candidates(world, exit.nodeSelector)
-      return nodes.length === 0 ? [] : [{ node: nodes[0]!, exit }]
-    })
-    if (firsts.length === 0) return { inUse: [], otherwise: [] }
-    const number = ({ node }: NaiveGateway): number[] => ipaddr.parse(node.internalIPs[0]!).toByteArray()
-    firsts.sort((a, b) => compareNumbers(number(a), number(b)))
-    return { inUse: [firsts[fnv(pod.uid) % firsts.length]!], otherwise: [] }
+    const matches = entries
+      .map((exit) => candidates(world, exit.nodeSelector).map((node) => ({ node, exit })))
+      .filter((all) => all.length > 0)
+    if (matches.length === 0) return { inUse: [], otherwise: [] }
+    const number = ([first]: readonly NaiveGateway[]): number[] =>
+      ipaddr.parse(first!.node.internalIPs[0]!).toByteArray()
+    matches.sort((a, b) => compareNumbers(number(a), number(b)))
+    const ofPod = matches[fnv(pod.uid) % matches.length]!
+    const able = ofPod.find((gateway) => egressIpOf(world, gateway, isIpv6) !== undefined)
+    return { inUse: [able ?? ofPod[0]!], otherwise: [] }
   }
 }
 

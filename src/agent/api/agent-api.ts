@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client'
 import { version } from '../../api/version.ts'
 import type { Datapath } from '../../datapath/datapath.ts'
+import { findUnserved } from '../../decide/policies/unserved-networks.ts'
 import { compatibleRows } from '../../decide/status/compatible-rows.ts'
 import type { Configuration } from '../../install/configuration.ts'
 import type { KubeClient } from '../../kube/client.ts'
@@ -169,6 +170,7 @@ export class AgentApi implements LocalApi {
       byLink: new Set(byLink),
       unreachable: new Set(reachability.unreachable),
       holders: holdersOf(decided.world.egressNodes, { name: self, held }),
+      unserved: findUnserved(decided.world),
     })
   }
 

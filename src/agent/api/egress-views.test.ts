@@ -1,36 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ciliumPolicy, egressNode, pod, prefix, world } from '../../../test/support/world-builder.ts'
+import { findUnserved } from '../../decide/policies/unserved-networks.ts'
 import { resolve } from '../../decide/resolve.ts'
 import type { Address } from '../../net/address.ts'
-import { chosenForNewFlows, describeEgress, holderOf, holdersOf } from './egress-views.ts'
+import { describeEgress, holderOf, holdersOf } from './egress-views.ts'
 
-const [one, two, three] = ['172.18.0.42', '172.18.0.43', '172.18.0.44'] as [Address, Address, Address]
-const orders = new Map<Address, readonly string[]>([
-  [one, ['w3', 'w4']],
-  [two, ['w4', 'w3']],
-  [three, ['w5']],
-])
-const orderOf = (address: Address): readonly string[] => orders.get(address) ?? []
-const chosen = (keepsAddress: boolean, ...unreachable: string[]): readonly Address[] => [
-  ...chosenForNewFlows(
-    { preferred: [one, two], standby: [three], keepsAddress },
-    orderOf,
-    new Set(unreachable),
-  ),
-]
-
-for (const [name, found, expected] of [
-  ['new flows take the preferred egress IPs', chosen(false), [one, two]],
-  ['a policy that spreads leaves out an egress IP whose owner is unreachable', chosen(false, 'w3'), [two]],
-  ['it takes one that stands by before one at its successor', chosen(false, 'w3', 'w4'), [three]],
-  ['a policy that keeps its address takes it at its successor', chosenForNewFlows({ preferred: [one], standby: [three], keepsAddress: true }, orderOf, new Set(['w3'])), [one]],
-  ['it takes one that stands by if nobody answers for its own', chosen(true, 'w3', 'w4'), [three]],
-  ['without any reachable gateway new flows take none', chosen(false, 'w3', 'w4', 'w5'), []],
-  ['a rule without a group has none', chosenForNewFlows(undefined, orderOf, new Set()), []],
-] as const) // biome-ignore format: a table
-  test(name, () => assert.deepEqual([...found], expected))
-
+const [one, three] = ['172.18.0.42', '172.18.0.44'] as [Address, Address]
 const added = (name: string, ...addresses: readonly Address[]) =>
   egressNode(name, 0, [{ name: 'net0', addresses: [], added: [...addresses], isDefaultRoute: false }])
 const holder = (self: 'w3' | 'w4' | 'w9', held: readonly Address[], unreachable: readonly string[] = []) => {
@@ -50,7 +26,13 @@ for (const [name, found, expected] of [
 ] as const) // biome-ignore format: a table
   test(name, () => assert.equal(found, expected))
 
-const alone = { self: 'w1', byLink: new Set<string>(), unreachable: new Set<string>(), holders: new Map() }
+const alone = {
+  self: 'w1',
+  byLink: new Set<string>(),
+  unreachable: new Set<string>(),
+  holders: new Map(),
+  unserved: () => undefined,
+}
 
 test('a row says by which path packets get to the holder, and none for the node itself or an unreachable one', () => {
   const client = pod('client', { labels: { org: 'alliance' } })
@@ -92,5 +74,19 @@ test('each destination of a pod has the count of its own flows', () => {
       [prefix('203.0.113.9/32'), 1],
       [prefix('198.51.100.0/24'), 0],
     ]),
+  )
+})
+
+test('a destination to which no policy applies has no egress IP', () => {
+  const of = world({ ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['10.96.0.0/24'] })] })
+  const [client] = of.pods
+  const attachment = { pod: client, addresses: client?.ips }
+  const [view] = describeEgress(resolve(of), [attachment as never], [], {
+    ...alone,
+    unserved: findUnserved(of),
+  })
+  assert.deepEqual(
+    [view?.action, view?.reason, view?.egressIps],
+    ['unserved', "packets have the pod's address", []],
   )
 })

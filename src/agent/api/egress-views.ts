@@ -1,6 +1,8 @@
 import type { EgressNode } from '../../api/egress-node.ts'
 import type { FlowKey } from '../../datapath/tables/flow-tables.ts'
-import type { Group, Rule, Tables } from '../../decide/tables.ts'
+import { chosenForNewFlows } from '../../decide/gateways/new-flows.ts'
+import type { FindUnserved } from '../../decide/policies/unserved-networks.ts'
+import type { Rule, Tables } from '../../decide/tables.ts'
 import type { Address } from '../../net/address.ts'
 import { longestMatch, type Prefix } from '../../net/prefix.ts'
 import type { Attachment } from '../pods/attachments.ts'
@@ -17,6 +19,7 @@ interface GatewayKnowledge {
   readonly unreachable: ReadonlySet<string>
   /** For each egress IP the nodes that report that they have added it to a device. */
   readonly holders: ReadonlyMap<string, ReadonlySet<string>>
+  readonly unserved: FindUnserved
 }
 
 /** For each pod of this node, what the tables contain and how many flows use it now. */
@@ -26,20 +29,22 @@ export function describeEgress(
   mappings: Iterable<OpenFlow>,
   gateways: GatewayKnowledge,
 ): EgressView[] {
-  const { unreachable, holders } = gateways
+  const { unreachable, holders, unserved } = gateways
   const flows = countFlows(tables, mappings)
   const ordersByIp = namedOrders(tables)
   return attachments.flatMap(({ pod, addresses }) => {
     const set = addresses.map((address) => tables.podsByIp.get(address)).find((found) => found !== undefined)
     return [...(tables.rules.get(set?.policySet ?? 0n) ?? [])].map(([destination, rule]) => {
-      const group = rule.action === 'egress' ? tables.groups.get(rule.group) : undefined
+      const network = rule.action === 'exclude' ? undefined : unserved(destination)
+      const group =
+        rule.action === 'egress' && network === undefined ? tables.groups.get(rule.group) : undefined
       const chosen = chosenForNewFlows(group, (address) => ordersByIp(address), unreachable)
       return {
         pod: { namespace: pod.namespace, name: pod.name, ips: addresses },
         destination,
         policy: tables.policies.get(rule.policy) ?? { kind: '', name: '' },
-        action: rule.action,
-        ...reasonOf(rule),
+        action: network === undefined ? rule.action : 'unserved',
+        ...(network === undefined ? reasonOf(rule) : { reason: network.effect }),
         egressIps: (group === undefined ? [] : [...group.preferred, ...group.standby]).map((address) => {
           const order = ordersByIp(address)
           const pool = tables.pools.find((each) => each.address === address && each.purpose === 'egress')
@@ -109,38 +114,6 @@ function namedOrders(tables: Tables): (address: Address) => readonly string[] {
   const nameByTunnel = new Map([...tables.nodes].map(([address, { name }]) => [address, name]))
   return (address) =>
     (tables.egressIps.get(address)?.order ?? []).map((each) => nameByTunnel.get(each) ?? each)
-}
-
-/**
- * The egress IPs from which a new flow gets one, chosen as `choose_egress_ip` in bpf/holder.h chooses: the first of four
- * passes that finds any. The datapath also avoids an owner that failed too often lately, and this function does not.
- */
-export function chosenForNewFlows(
-  group: Group | undefined,
-  orderOf: (address: Address) => readonly string[],
-  unreachable: ReadonlySet<string>,
-): ReadonlySet<Address> {
-  if (group === undefined) return new Set()
-  const { preferred, standby, keepsAddress } = group
-  const byOwner = (address: Address): boolean => {
-    const [owner] = orderOf(address)
-    return owner !== undefined && !unreachable.has(owner)
-  }
-  const byAnybody = (address: Address): boolean => orderOf(address).some((name) => !unreachable.has(name))
-  const passes = keepsAddress
-    ? [
-        preferred.filter(byOwner),
-        preferred.filter(byAnybody),
-        standby.filter(byOwner),
-        standby.filter(byAnybody),
-      ]
-    : [
-        preferred.filter(byOwner),
-        standby.filter(byOwner),
-        preferred.filter(byAnybody),
-        standby.filter(byAnybody),
-      ]
-  return new Set(passes.find((found) => found.length > 0) ?? [])
 }
 
 type OpenFlow = readonly [Pick<FlowKey, 'source' | 'destination'>, { readonly egress_ip: Address }]

@@ -90,7 +90,8 @@ export interface EgressView {
   readonly pod: { readonly namespace: string; readonly name: string; readonly ips: readonly Address[] }
   readonly destination: string
   readonly policy: { readonly kind: string; readonly name: string }
-  readonly action: 'egress' | 'exclude' | 'drop'
+  /** `unserved`: no policy applies to the destination, and the reason says why. */
+  readonly action: 'egress' | 'exclude' | 'drop' | 'unserved'
   readonly reason?: string
   readonly egressIps: readonly {
     readonly address: Address

@@ -190,3 +190,24 @@ test('an address that lingers is given up as soon as another host claims it', ()
   decide(failover, { pool: 'nobody', lingering: false })
   assert.equal(failover.holds(), false)
 })
+
+test('an egress IP that another gateway has lost is probed before this node answers for it', () => {
+  const failover = new FailoverUnderTest().start({ [egressIp]: [other, self] })
+  const decideLost = (): void => {
+    const tables: Tables = {
+      ...tablesWith({}, [], [egressIp]),
+      orphaned: new Map([[egressIp, [self]]]),
+      clusterHosts: { macs: new Set([ofCluster]), addressesOfOthers: new Set() },
+    }
+    const lingering = new Map([[egressIp, { order: [self], blockOwner: [] }]])
+    failover.step({ kind: 'ownDecided', tables, lingering, devices: [device()] })
+    failover.step({ kind: 'tablesApplied', tables, lingering, devices: [device()] })
+  }
+  decideLost()
+  assert.deepEqual([failover.holds(), isUsable(failover)], [false, false])
+  failover.step({ kind: 'probed', address: egressIp })
+  decideLost()
+  assert.deepEqual([failover.holds(), isUsable(failover)], [true, true])
+  failover.step(claim())
+  assert.equal(isUsable(failover), false, 'a host outside the cluster that has it now keeps it')
+})

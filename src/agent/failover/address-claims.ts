@@ -65,14 +65,14 @@ export const conflictMemoryMs = 600_000
 
 /** Which addresses are this node's own now. Comes before the tables that use them are written. */
 export function noteOwnAddresses(before: FailoverState, event: OwnDecided, now: Moment): FailoverStep {
-  const { tables, lingering, devices } = event
+  const { tables, lingering } = event
   const conflicts = [...before.claims].filter(
     ([, claim]) => claim.kind === 'conflict' && now.ms - claim.heardAtMs < conflictMemoryMs,
   )
   const claims = new Map<Address, Claim>(conflicts)
   for (const [address, { order }] of lingering)
     if (order[0] === tables.self.tunnelAddress && !tables.egressIps.has(address) && !claims.has(address))
-      claims.set(address, { kind: 'clear', link: linkEnd(address, devices), isLingering: true })
+      claims.set(address, lingeringClaim(address, before, event))
   for (const [address, { node }] of tables.poolAddresses)
     if (node === before.node && claims.get(address)?.kind !== 'conflict')
       claims.set(address, claimOf(address, before, event))
@@ -86,6 +86,22 @@ export function noteOwnAddresses(before: FailoverState, event: OwnDecided, now: 
     state: { ...before, claims, inherited, clusterMacs: tables.clusterHosts.macs },
     effects: [...probes, { kind: 'watchAddresses', links: watchedLinks(claims) }],
   }
+}
+
+/**
+ * An address that another gateway has lost may be on a host outside the cluster by now, so it is probed before this node
+ * answers for it.
+ */
+function lingeringClaim(
+  address: Address,
+  { claims, held }: FailoverState,
+  { tables, devices }: OwnDecided,
+): Claim {
+  const link = linkEnd(address, devices)
+  const known = claims.get(address)
+  const isKnown = known?.kind === 'clear' || held.has(address) || !tables.orphaned.has(address)
+  if (isKnown || link === undefined) return { kind: 'clear', link, isLingering: true }
+  return known?.kind === 'probing' && known.link.index === link.index ? known : { kind: 'probing', link }
 }
 
 function claimOf(address: Address, before: FailoverState, event: OwnDecided): Claim {

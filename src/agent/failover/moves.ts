@@ -1,6 +1,7 @@
 import { flapMemoryMs, planTakeovers } from '../../decide/gateways/takeover.ts'
 import type { Address } from '../../net/address.ts'
 import type { NodeDevice } from '../node/node-network.ts'
+import { isUnusable } from './address-claims.ts'
 import { linkOf } from './links.ts'
 import { type ProxiedAddress, planProxiedAddresses } from './proxied-addresses.ts'
 import type { FailoverEffect, FailoverState, FailoverStep, MoveResult } from './state.ts'
@@ -40,7 +41,8 @@ export function planMoves(state: FailoverState, nowMs: number): MovePlan | undef
       { times: Math.max(recentTakeovers(state, address, nowMs).length, 1) },
     ]),
   )
-  const takenOver = planTakeovers({ orders, ownerless, self, gateways, taken, cutOffSinceMs, nowMs })
+  const due = planTakeovers({ orders, ownerless, self, gateways, taken, cutOffSinceMs, nowMs })
+  const takenOver = new Set([...due].filter((address) => !isUnusable(state.claims.get(address))))
   const places = [...takenOver].map((address) => [address, linkOf(address, devices)?.name] as const)
   const found = places.flatMap(([address, name]) => (name === undefined ? [] : [[address, name] as const]))
   const own = [...orders.keys()].filter((address) => orders.get(address)?.[0] === self)
@@ -127,7 +129,7 @@ export function noteMoved(
 }
 
 function describeMoves(
-  { noMemberBecause }: FailoverState,
+  { noMemberBecause, ownerless }: FailoverState,
   { placed }: MovePlan,
   { newlyTaken, handedBack }: Readonly<Record<'newlyTaken' | 'handedBack', readonly Address[]>>,
 ): readonly FailoverEffect[] {
@@ -143,7 +145,9 @@ function describeMoves(
     log(
       'warn',
       { egressIP, device: placed.get(egressIP) },
-      'took over the egress IP: its gateway is unreachable',
+      ownerless.has(egressIP)
+        ? 'took over the egress IP: its gateway is reachable, but cannot answer for it'
+        : 'took over the egress IP: its gateway is unreachable',
     ),
   )
   return [...back, ...taken]

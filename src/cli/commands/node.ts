@@ -74,8 +74,11 @@ async function listEgress({ output }: Options): Promise<void> {
 
 function rowsOf({ pod, destination, policy, action, reason, egressIps }: EgressView): string[][] {
   const common = [`${pod.namespace}/${pod.name}`, destination, policy.name]
-  if (egressIps.length === 0)
-    return [[...common, action === 'drop' ? `dropped: ${reason}` : 'node address', '', '', '', '', '', '']]
+  if (egressIps.length === 0) {
+    const texts = { drop: `dropped: ${reason}`, unserved: `not served: ${reason}` } as const
+    const text = action === 'drop' || action === 'unserved' ? texts[action] : 'node address'
+    return [[...common, text, '', '', '', '', '', '']]
+  }
   return egressIps.map(({ address, holder, path, order, unreachable, takesNewFlows, portsOwned, flows }) => [
     ...common,
     address,

@@ -1,10 +1,11 @@
-import type { Address } from '../../net/address.ts'
+import { type Address, familyOf } from '../../net/address.ts'
 import { contains, type Prefix, prefixLength } from '../../net/prefix.ts'
 import { type Context, subjectOf } from '../context.ts'
 import {
   type Gateway,
   gatewaysForPod,
   hasEgressIp,
+  openForFamily,
   tunnelAddressOf,
   zoneLabel,
 } from '../gateways/gateways.ts'
@@ -112,11 +113,16 @@ export function explainRules(policies: readonly Policy[], destination: Address):
     })
 }
 
-/** All gateways of the policy, those that the pod's new flows use first. */
-export function explainGateways(context: Context, policy: Policy, pod: WorldPod): readonly GatewayStory[] {
+/** All gateways of the policy, those that the pod's new flows to the destination use first. */
+export function explainGateways(
+  context: Context,
+  policy: Policy,
+  { pod, destination }: { readonly pod: WorldPod; readonly destination: Address },
+): readonly GatewayStory[] {
   const exits = context.exits.get(policy.id) ?? []
   const zone = context.self.labels[zoneLabel]
-  const open = gatewaysForPod(policy, exits, pod, zone, context.ineligible)
+  const all = gatewaysForPod(policy, exits, pod, zone, context.ineligible)
+  const open = openForFamily(policy, all, familyOf(destination))
   const unhealthy = unhealthyNodes(context.world)
   const rank = { active: 0, standby: 1, unused: 2 } as const
   return [...new Set(exits.flat())]

@@ -185,7 +185,11 @@ function successorRank({ spread }: Policy, address: Address, { name }: WorldNode
   return contentId('successor', address, name).toString(16).padStart(16, '0')
 }
 
-function isOnLinkOf({ interfaces }: Gateways, node: WorldNode, address: Address): boolean {
+export function isOnLinkOf(
+  { interfaces }: Pick<Gateways, 'interfaces'>,
+  node: WorldNode,
+  address: Address,
+): boolean {
   return (interfaces.get(node.name) ?? []).some(
     ({ problem, subnets = [] }) =>
       problem === undefined &&

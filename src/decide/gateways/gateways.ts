@@ -1,5 +1,12 @@
 import type { NodeInterface } from '../../api/egress-node.ts'
-import { type Address, compareAddresses, familyOf, isLinkLocal, parseAddress } from '../../net/address.ts'
+import {
+  type Address,
+  compareAddresses,
+  type Family,
+  familyOf,
+  isLinkLocal,
+  parseAddress,
+} from '../../net/address.ts'
 import { fnv1a32 } from '../ids.ts'
 import type { AddressChoice, Exit, Policy } from '../policies/policies.ts'
 import type { EgressIps } from '../pools/egress-pool.ts'
@@ -108,15 +115,6 @@ export function isCalled({ name, alternativeNames = [] }: NodeInterface, called:
   return name === called || alternativeNames.includes(called)
 }
 
-/** What to do about it, of each gateway. */
-export function unroutedIpv6Remedies(gateways: readonly Gateway[]): readonly string[] {
-  return gateways.flatMap(({ node, unroutedIpv6 }) =>
-    unroutedIpv6 === undefined
-      ? []
-      : `The IPv6 default route of interface ${unroutedIpv6} of node ${node.name} has a higher metric than another one, so the kernel does not find it. Give both the same metric.`,
-  )
-}
-
 /** The first IPv4 address and the first IPv6 address. Link-local addresses do not count. */
 function firstAddresses(texts: readonly string[]): Gateway['egressIps'] {
   const first: { -readonly [F in keyof EgressIps]: EgressIps[F] } = {}
@@ -141,7 +139,7 @@ export type IneligibleNodes = ReadonlySet<string>
  * The gateways that a pod's new flows may use. Under a policy with one gateway per pod, the pod's UID chooses the exit.
  * Exits without a node are left out, and the N others are sorted by the node IP of their gateway. The pod uses number
  * FNV-1a-32(UID) mod N. Its gateway is the first match there, even while it is unhealthy: successors answer for its egress
- * IP.
+ * IP. If it has no egress IP, `openForFamily` finds the next match.
  */
 export function gatewaysForPod(
   policy: Policy,
@@ -158,6 +156,23 @@ export function gatewaysForPod(
   const byAddress = matched.toSorted((a, b) => compareAddresses(firstAddressOf(a), firstAddressOf(b)))
   const [first, ...others] = byAddress[fnv1a32(pod.uid) % Math.max(byAddress.length, 1)] ?? []
   return first === undefined ? { active: [], standby: [] } : { active: [first], standby: others }
+}
+
+/**
+ * Of the gateways that a pod may use, those with an egress IP of a family. If no active gateway has one, standby gateways
+ * serve: under a policy with one gateway for each pod the next match, else all of them.
+ */
+export function openForFamily(
+  { spread }: Pick<Policy, 'spread'>,
+  { active, standby }: OpenGateways,
+  family: Family,
+): OpenGateways {
+  const ofFamily = (gateways: readonly Gateway[]): readonly Gateway[] =>
+    gateways.filter(({ egressIps }) => egressIps[family] !== undefined)
+  const [inUse, waiting] = [ofFamily(active), ofFamily(standby)]
+  if (inUse.length > 0) return { active: inUse, standby: waiting }
+  const serving = spread === 'one' ? waiting.slice(0, 1) : waiting
+  return { active: serving, standby: waiting.slice(serving.length) }
 }
 
 function firstAddressOf([first]: readonly Gateway[]): Address {

@@ -10,6 +10,7 @@ import {
 } from '../../../test/support/world-builder.ts'
 import type { NodeInterface } from '../../api/egress-node.ts'
 import { resolve } from '../resolve.ts'
+import { compatibleRows } from '../status/compatible-rows.ts'
 import { explainPolicies } from '../status/status.ts'
 import type { World } from '../world.ts'
 import { planTakeovers } from './takeover.ts'
@@ -29,6 +30,15 @@ function gateways(net0: Partial<NodeInterface>, subnets: string[], parts: Partia
     ],
     ...parts,
   })
+}
+
+/** worker3 has only these interfaces. */
+function without(interfaces: readonly NodeInterface[], parts: Partial<World> = {}): World {
+  const given = gateways({}, link, parts)
+  const egressNodes = given.egressNodes.map((each) =>
+    each.metadata.name === 'worker3' ? egressNode('worker3', 2, interfaces) : each,
+  )
+  return { ...given, egressNodes }
 }
 
 const link = ['172.18.0.0/16']
@@ -60,10 +70,19 @@ describe('a gateway whose interface carries no traffic', () => {
       assert.deepEqual([preferred, standby, order], [[first], [second], []])
     })
   }
-  test('without an Ethernet header it has no egress IP, and new flows use the other gateways or are dropped', () => {
-    assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link)).preferred, undefined)
+  test('without an Ethernet header it has no egress IP, and new flows use the other gateways', () => {
+    assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link)).preferred, [second])
     assert.deepEqual(flows(gateways({ problem: 'NoEthernetHeader' }, link, all)).preferred, [second])
   })
+  for (const [gone, interfaces] of [
+    ['lost its address', [device('net0', [])]],
+    ['is missing', []],
+  ] as const)
+    test(`that ${gone}: new flows use the next match, and the first again as soon as it is back`, () => {
+      const { preferred, standby } = flows(without(interfaces))
+      assert.deepEqual([preferred, standby], [[second], []])
+      assert.deepEqual(flows(gateways({}, link)).preferred, [first])
+    })
   test('answers for its egress IP again as soon as the interface carries traffic', () => {
     const of = gateways({}, link)
     assert.deepEqual(flows(of).order, [worker3, worker4])
@@ -96,8 +115,16 @@ describe('a status says which interface carries no traffic', () => {
     assert.match(ready?.message ?? '', /Bring it up: ip link set dev net0 up\. Sallyport drops the traffic/)
   })
   test('and that an interface without an Ethernet header cannot be used', () => {
-    const { ready, unusable } = conditionsOf(gateways({ problem: 'NoEthernetHeader' }, link))
+    const { ready, unusable } = conditionsOf(
+      gateways({ problem: 'NoEthernetHeader' }, link, {
+        nodes: world().nodes.map((each) => (each.name === 'worker4' ? { ...each, labels: {} } : each)),
+      }),
+    )
     assert.deepEqual([ready?.status, unusable?.reason], ['False', 'NoEthernetHeader'])
+    assert.equal(
+      ready?.message,
+      'Interface net0 of node worker3 has no Ethernet header, which Sallyport needs. Use another interface.',
+    )
     assert.match(
       unusable?.message ?? '',
       /net0 of node worker3 has no Ethernet header.*Use another interface\.$/,
@@ -105,6 +132,85 @@ describe('a status says which interface carries no traffic', () => {
   })
   test('and says nothing while all interfaces carry traffic', () => {
     assert.equal(conditionsOf(gateways({}, link)).unusable, undefined)
+  })
+})
+
+describe('established flows of an egress IP that its gateway’s interface has lost', () => {
+  const lingeringOrders = new Map([[first, [worker3, worker4]]]) as never
+  const found = (of: World) => {
+    const { orphaned, ownerless } = resolve({ ...of, lingeringOrders })
+    return [orphaned.get(first), ownerless.has(first)]
+  }
+  const holding = (name: string, lists: Partial<NodeInterface>) => {
+    const of = without([])
+    const egressNodes = of.egressNodes.map((each) =>
+      each.metadata.name === name
+        ? egressNode(name, 3, [device('net0', ['172.18.0.43'], { subnets: link, ...lists })])
+        : each,
+    )
+    return { ...of, egressNodes }
+  }
+  test('use the next gateway of the exit on its link', () => {
+    assert.deepEqual(found(without([device('net0', [])])), [[worker4], true])
+    assert.deepEqual(found(without([])), [[worker4], true])
+    assert.deepEqual(found(without([], all)), [[worker4], true])
+  })
+  test('use it still when it has added the address, also if its agent knows no other gateway', () => {
+    const of = holding('worker4', { added: [first] })
+    assert.deepEqual(found(of), [[worker4], true])
+    const restarted = resolve({ ...of, lingeringOrders: new Map([[first, [worker4]]]) as never })
+    assert.deepEqual(restarted.orphaned.get(first), [worker4])
+  })
+  for (const [why, of] of [
+    ['a node has the address', holding('worker2', { addresses: [first] })],
+    ['the other gateway is not on its link', holding('worker4', { subnets: [] })],
+    ['the other gateway’s interface carries no traffic', holding('worker4', { problem: 'NoCarrier' })],
+    ['no policy selects the gateway any more', without([], { ciliumPolicies: [] })],
+    ['the gateway’s agent has reported nothing', { ...without([]), egressNodes: [] }],
+  ] as const) // biome-ignore format: a table
+    test(`stay where they are if ${why}`, () => assert.deepEqual(found(of), [undefined, false]))
+})
+
+describe('status and list name the gateway whose egress IP new flows get', () => {
+  const shown = (of: World) => {
+    const [status] = explainPolicies(of)
+    const ready = status?.conditions.find(({ type }) => type === 'Ready')
+    const rows = compatibleRows({ ...of, self: 'worker4' })
+    return [status?.summary.gateways, status?.summary.egressIPs, ready?.message, rows[0]?.EgressIP]
+  }
+  const usual = ['worker3', first, `worker3 with ${first}`, '0.0.0.0']
+  const other = ['worker4', second, `worker4 with ${second}`, second]
+  for (const [name, of, expected] of [
+    ['the first match', gateways({}, link), usual],
+    ['the first match while a successor answers for its egress IP', gateways({ problem: 'Down' }, link), usual],
+    ['the next match while nobody answers for the first egress IP', gateways({ problem: 'Down' }, []), other],
+    ['the next match while the interface of the first is missing', without([]), other],
+  ] as const) // biome-ignore format: a table
+    test(name, () => assert.deepEqual(shown(of), expected))
+
+  test('the next match while the first is unhealthy and nobody answers for its egress IP', () => {
+    const of = gateways({}, [])
+    const nodes = of.nodes.map((each) => (each.name === 'worker3' ? { ...each, isReady: false } : each))
+    const [gateway, egressIPs, , row] = shown({ ...of, nodes })
+    assert.deepEqual([gateway, egressIPs, row], ['worker4', second, second])
+  })
+  test('a gateway for each family if no match has both', () => {
+    const of = without([device('net0', ['fc00::42'])], {
+      ciliumPolicies: [ciliumPolicy('one', { destinationCIDRs: ['0.0.0.0/0', '::/0'] })],
+    })
+    assert.deepEqual(shown(of).slice(0, 3), [
+      'worker3, worker4',
+      `fc00::42, ${second}`,
+      `worker3 with fc00::42, worker4 with ${second}`,
+    ])
+  })
+  test('a gateway without an egress IP is idle, and the policy is ready by the next match', () => {
+    const idle = explainPolicies(without([]))[0]?.conditions.find(({ type }) => type === 'GatewayIdle')
+    assert.equal(idle?.reason, 'NoEgressIP')
+    assert.match(
+      idle?.message ?? '',
+      /^Node worker3 has no interface net0\. .* The other gateways carry the traffic\.$/,
+    )
   })
 })
 

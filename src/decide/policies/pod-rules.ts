@@ -2,7 +2,13 @@ import type { Family } from '../../net/address.ts'
 import { type Address, compareAddresses } from '../../net/address.ts'
 import { familyOfPrefix, type Prefix } from '../../net/prefix.ts'
 import { type Context, selectingPolicies } from '../context.ts'
-import { type Gateway, gatewaysForPod, type OpenGateways, zoneLabel } from '../gateways/gateways.ts'
+import {
+  type Gateway,
+  gatewaysForPod,
+  type OpenGateways,
+  openForFamily,
+  zoneLabel,
+} from '../gateways/gateways.ts'
 import { contentId } from '../ids.ts'
 import type { Group, PodEntry, Rule, Tables } from '../tables.ts'
 import type { WorldPod } from '../world.ts'
@@ -124,21 +130,17 @@ function resolveRule(
   return { action: 'egress', group: id, policy: policy.id }
 }
 
-/**
- * If flows are spread and no active gateway has an address of the family, standby gateways serve at once. An address of a
- * pool may still belong to an unreachable gateway whose successor answers for it.
- */
-function groupOf({ spread }: Policy, { active, standby }: OpenGateways, family: Family): Group {
-  const addressesOf = (gateways: readonly Gateway[]): readonly Address[] =>
-    [...new Set(gateways.flatMap(({ egressIps }) => egressIps[family] ?? []))].sort(compareAddresses)
-  const [inUse, waiting] = [addressesOf(active), addressesOf(standby)]
-  const isServed = inUse.length > 0 || spread === 'one'
-  const preferred = (isServed ? inUse : waiting).slice(0, maxMembers)
-  const others = waiting.filter((address) => !preferred.includes(address))
+/** An address of a pool may still belong to an unreachable gateway whose successor answers for it. */
+function groupOf(policy: Policy, gateways: OpenGateways, family: Family): Group {
+  const open = openForFamily(policy, gateways, family)
+  const addressesOf = (of: readonly Gateway[]): readonly Address[] =>
+    [...new Set(of.flatMap(({ egressIps }) => egressIps[family] ?? []))].sort(compareAddresses)
+  const preferred = addressesOf(open.active).slice(0, maxMembers)
+  const others = addressesOf(open.standby).filter((address) => !preferred.includes(address))
   return {
     preferred,
     standby: others.slice(0, maxMembers - preferred.length),
-    keepsAddress: spread === 'one',
+    keepsAddress: policy.spread === 'one',
   }
 }
 

@@ -56,6 +56,14 @@ test('a row names an excluded prefix and a missing gateway as such', () => {
   )
 })
 
+test('a row names a destination to which no policy applies as such', () => {
+  const destinationCIDRs = ['10.96.0.0/24', '203.0.113.0/24']
+  assert.deepEqual(
+    rows({ ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs })], pods: [ships[1]!], self: 'worker3' }),
+    ['10.244.1.254 10.96.0.0/24 0.0.0.0 Not Served', '10.244.1.254 203.0.113.0/24 172.18.0.42 172.18.0.4'],
+  )
+})
+
 test('a policy that drops has no gateway', () => {
   const destinationCIDRs = ['172.18.0.0/16']
   const egressGateway = { nodeSelector: {}, interface: 'net0', egressIP: '172.18.0.42' }

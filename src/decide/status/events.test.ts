@@ -114,6 +114,12 @@ describe('an Event reports', () => {
         after: leaving('worker3', '172.18.0.42'),
         expect: [],
       },
+      ...(['GatewayIdle', 'PortsExhausted', 'DestinationsNotServed', 'DropsFamily'] as const).map((type) => ({
+        name: `that a policy has the condition ${type}`,
+        before: { conditions: [well] },
+        after: { conditions: [well, { type, status: 'True' as const, reason: 'r', message: 'what to do' }] },
+        expect: [`Warning ${type}: what to do`],
+      })),
       {
         name: 'that no pod matches, once',
         before: { conditions: [well] },

@@ -60,7 +60,14 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
 }
 
 /** Conditions with an Event only when they appear, because the pods in their messages change all the time. */
-const reportedOnce = ['PodsRefused', 'SelectsNoPods'] as const
+const reportedOnce = [
+  'PodsRefused',
+  'SelectsNoPods',
+  'GatewayIdle',
+  'PortsExhausted',
+  'DestinationsNotServed',
+  'DropsFamily',
+] as const
 
 function onceEvents(before: StatusSeen, after: StatusSeen): readonly EventText[] {
   return reportedOnce.flatMap((type): readonly EventText[] => {

@@ -36,6 +36,17 @@ const refused = (policy: string, pods: number) => ({
   pods,
   example: 'default/luke',
 })
+const exhausted = (of: string, isShort: boolean): World['egressAddresses'][number] => {
+  const message = 'Pod a/b on node worker has most connections.'
+  const told = {
+    type: 'Exhausted',
+    status: 'True' as const,
+    reason: 'PodHoldsMost',
+    message,
+    lastTransitionTime: '',
+  }
+  return { metadata: { name: 'a' }, spec: { address: of, isShort }, status: { conditions: [told] } }
+}
 const withoutNet0 = world().egressNodes.map((each) =>
   each.metadata.name === 'worker3' ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])]) : each,
 )
@@ -123,7 +134,7 @@ describe('a policy’s status', () => {
       world: { isovalentPolicies: [isovalentPolicy('p')], egressNodes: withoutNet0 },
       expect: [
         'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
-        'GatewayIdle=True NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGroups[0].interface. The other gateways carry the traffic.',
+        'GatewayIdle=True NoEgressIP: Node worker3 has no interface net0. Create the interface, or change egressGroups[0].interface. The other gateways carry the traffic.',
       ],
     },
     {
@@ -304,6 +315,19 @@ describe('a policy’s status', () => {
       ],
     },
     {
+      name: 'says that nodes lack ports of its egress IP, and which pod has most',
+      world: { ciliumPolicies: [ciliumPolicy('p')], egressAddresses: [exhausted('172.18.0.42', true)] },
+      expect: [
+        'Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42',
+        'PortsExhausted=True PodHoldsMost: Egress IP 172.18.0.42: Pod a/b on node worker has most connections.',
+      ],
+    },
+    ...[exhausted('172.18.0.43', true), exhausted('172.18.0.42', false)].map((each) => ({
+      name: `says nothing about ports if ${each.spec.isShort ? 'only the egress IP of a standby lacks' : 'no node lacks'} them`,
+      world: { ciliumPolicies: [ciliumPolicy('p')], egressAddresses: [each] },
+      expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42'],
+    })),
+    {
       name: 'says that no node matches, and what to do',
       world: gateway({ nodeSelector: { matchLabels: { 'egress-gw': 'no' } }, interface: 'net0' }),
       expect: [
@@ -311,10 +335,33 @@ describe('a policy’s status', () => {
       ],
     },
     {
-      name: 'says which node lacks the interface',
+      name: 'says which node lacks the interface, and that the next match serves',
       world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: withoutNet0 },
       expect: [
-        'Ready=False NoEgressIP: Interface net0 of node worker3 is missing, or has no address. Create the interface, add an address, or change egressGateway.interface.',
+        'Ready=True GatewaysFound: worker4 with 172.18.0.43 and fc00::43',
+        'GatewayIdle=True NoEgressIP: Node worker3 has no interface net0. Create the interface, or change egressGateway.interface. The other gateways carry the traffic.',
+      ],
+    },
+    {
+      name: 'says which interface is there, but has no address',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p')],
+        egressNodes: ['worker3', 'worker4'].map((name) => egressNode(name, 2, [device('net0', [])])),
+      },
+      expect: [
+        'Ready=False NoEgressIP: Interface net0 of node worker3 has no address. Add an address, or change egressGateway.interface.',
+      ],
+    },
+    {
+      name: 'says which node lacks the interface, and is not ready if every match does',
+      world: {
+        ciliumPolicies: [ciliumPolicy('p')],
+        egressNodes: ['worker3', 'worker4'].map((name) =>
+          egressNode(name, 2, [device('eth0', ['172.18.0.4'])]),
+        ),
+      },
+      expect: [
+        'Ready=False NoEgressIP: Node worker3 has no interface net0. Create the interface, or change egressGateway.interface.',
       ],
     },
     {
@@ -328,10 +375,8 @@ describe('a policy’s status', () => {
       name: 'says which node has no default route',
       world: {
         ...gateway({ nodeSelector: gatewayNodes }),
-        egressNodes: world().egressNodes.map((each) =>
-          each.metadata.name === 'worker3'
-            ? egressNode('worker3', 2, [device('eth0', ['172.18.0.4'])])
-            : each,
+        egressNodes: ['worker3', 'worker4'].map((name) =>
+          egressNode(name, 2, [device('eth0', ['172.18.0.4'])]),
         ),
       },
       expect: [

@@ -6,7 +6,6 @@ import { deadGatewayConditions, deadGatewayProblems, type Orders } from '../gate
 import { interfacesByNode, sharedAddresses, withDedicatedAddresses } from '../gateways/dedicated-addresses.ts'
 import { ordersByAddress } from '../gateways/egress-ips.ts'
 import {
-  activeAnywhere,
   type Exits,
   type Gateway,
   gatewaysByPolicy,
@@ -19,13 +18,16 @@ import { unhealthyNodes } from '../gateways/health.ts'
 import { addClaims, type OlderClaims, overlapConditions } from '../policies/overlapping-policies.ts'
 import { listPolicies, type Policy } from '../policies/policies.ts'
 import { podFamilies, policyKey, selectedBy, sumSelected } from '../policies/selected-pods.ts'
+import { type FindUnserved, findUnserved } from '../policies/unserved-networks.ts'
 import { addressConflicts, type FoundConflict } from '../pools/address-conflicts.ts'
 import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
+import { activeGateways, matchedGateways } from './active-gateways.ts'
 import type { TimelessCondition } from './conditions.ts'
 import { describeGroups } from './group-statuses.ts'
 import { lacksInternalIP } from './node-conditions.ts'
+import { gatewayLosses } from './policy-conditions/gateway-losses.ts'
 import {
   type ExitsSeen,
   exitProblems,
@@ -37,10 +39,14 @@ import {
 import { routedConditions } from './policy-conditions/given-addresses.ts'
 import { outageConditions, outageProblems } from './policy-conditions/interface-conditions.ts'
 import { conflictConditions, poolConditions } from './policy-conditions/pool-conditions.ts'
+import { portConditions } from './policy-conditions/port-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
-import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
+import {
+  destinationProblems,
+  unservedDestinationConditions,
+} from './policy-conditions/unserved-destinations.ts'
 import { refusalConditions } from './refusals.ts'
 import { ipsecConditions, unruledConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
@@ -54,6 +60,8 @@ export interface PolicyStatus {
   readonly groupStatuses: readonly GroupStatus[] | undefined
   /** The names of unhealthy nodes. */
   readonly unhealthy: ReadonlySet<string>
+  /** By node name: why a gateway of the policy cannot serve with its own egress IP now. */
+  readonly losses: ReadonlyMap<string, string>
 }
 
 /** Facts that the statuses of all policies use. They are computed once. */
@@ -69,6 +77,7 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
   readonly shared: ReturnType<typeof sharedAddresses>
+  readonly unserved: FindUnserved
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   readonly orders: () => Orders
 }
@@ -93,8 +102,8 @@ export function explainPolicies(
       ...overlapConditions(policy, claims),
       ...refusalConditions(policy, world.egressNodes),
       ...addressConditions(world.nodes),
-      ...remarkConditions(policy, world),
-      ...unservedDestinationConditions(policy, world),
+      ...remarkConditions(policy),
+      ...unservedDestinationConditions(policy, known.unserved),
       ...outageConditions(served, known.orders),
       ...ipsecConditions(policy, exits, world.egressNodes),
       ...unruledConditions(exits, world.egressNodes),
@@ -110,6 +119,7 @@ export function explainPolicies(
       summary,
       groupStatuses: policy.spread === 'all' ? describeGroups(served) : undefined,
       unhealthy: known.unhealthy,
+      losses: gatewayLosses(served, { isChained: world.settings.isChained, reported: known.reported }),
     }
   })
 }
@@ -143,6 +153,7 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
     shared: sharedAddresses(world),
+    unserved: findUnserved(world),
     orders,
   }
 }
@@ -167,22 +178,25 @@ function explainExits(
   const seen: ExitsSeen = {
     policy,
     matched: matchedGateways(served),
-    active: activeGateways(served),
+    active: activeGateways(served, orders),
     isChained: world.settings.isChained,
     interfaces,
     reported,
   }
+  const notServed = destinationProblems(policy, exits, known.unserved)
+  const shown = notServed.length > 0 ? [] : seen.active.flat()
   return {
     served,
     conditions: [
-      ...readyConditions(served, orders, seen),
+      ...readyConditions(served, orders, seen, notServed),
       ...routedConditions(seen),
       ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
       ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
+      ...portConditions(seen.active, world.egressAddresses),
     ],
-    summary: summarise(seen.active.flat(), selectedBy(known.selected, policy).pods),
+    summary: summarise(shown, selectedBy(known.selected, policy).pods),
   }
 }
 
@@ -202,25 +216,15 @@ function addressConditions(nodes: readonly WorldNode[]): readonly TimelessCondit
   ]
 }
 
-function matchedGateways({ policy, exits }: Served): Exits {
-  return policy.spread === 'one' ? exits.map((gateways) => gateways.slice(0, 1)) : exits
-}
-
-/** For each exit the gateways that new flows use. */
-function activeGateways(served: Served): Exits {
-  const { policy, exits, zones, ineligible } = served
-  if (policy.spread === 'one') return matchedGateways(served)
-  return exits.map((gateways, which) => activeAnywhere(policy, which, gateways, zones, ineligible))
-}
-
 function readyConditions(
   served: Served,
   orders: () => Orders,
   seen: ExitsSeen,
+  notServed: readonly Problem[],
 ): readonly TimelessCondition[] {
-  const { policy, active } = seen
+  const { policy } = seen
   const ofExits = exitProblems(seen)
-  const idle = ofExits.filter((problem) => isServedByOthers(policy, active, problem))
+  const idle = ofExits.filter(isServedByOthers)
   const problems = [
     ...policy.problems.map(
       (message): Problem => ({
@@ -228,7 +232,8 @@ function readyConditions(
         message: `${message}. Traffic that the policy selects is dropped.`,
       }),
     ),
-    ...ofExits.filter((problem) => !isServedByOthers(policy, active, problem)),
+    ...notServed,
+    ...ofExits.filter((problem) => !isServedByOthers(problem)),
     ...healthProblems(served),
     ...outageProblems(served, orders),
     ...deadGatewayProblems(served, orders),
@@ -237,7 +242,12 @@ function readyConditions(
   const [first] = problems
   const ready: TimelessCondition =
     first === undefined
-      ? { type: 'Ready', status: 'True', reason: 'GatewaysFound', message: describeGateways(active.flat()) }
+      ? {
+          type: 'Ready',
+          status: 'True',
+          reason: 'GatewaysFound',
+          message: describeGateways(seen.active.flat()),
+        }
       : {
           type: 'Ready',
           status: 'False',

@@ -177,7 +177,7 @@ function compose(parts: ExplainParts, context: Context, question: Question, resu
     policies: explainSelections(context, pod),
     rules: expected.rule === undefined ? [] : explainRules(policies, destination),
     networkPolicies: explainNetworkPolicies(context, pod),
-    gateways: deciding === undefined ? [] : explainGateways(context, deciding, pod),
+    gateways: deciding === undefined ? [] : explainGateways(context, deciding, question),
     egressIps: expected.rule?.action === 'egress' ? egressIpStories(parts, question, result) : [],
     decision: {
       verdicts: [...expected.verdicts].sort(),

@@ -1,16 +1,9 @@
 import type { NodeInterface } from '../../../api/egress-node.ts'
-import { sharingNeeds } from '../../gateways/dedicated-addresses.ts'
-import {
-  type Exits,
-  type Gateway,
-  hasEgressIp,
-  isCalled,
-  openGateways,
-  unroutedIpv6Remedies,
-} from '../../gateways/gateways.ts'
-import type { AddressChoice, Policy } from '../../policies/policies.ts'
+import { type Exits, type Gateway, hasEgressIp, openGateways } from '../../gateways/gateways.ts'
+import type { Policy } from '../../policies/policies.ts'
 import type { Served } from '../../pools/pool-decisions.ts'
 import type { ReasonOf } from '../conditions.ts'
+import { explainNoAddress, inFull } from './gateway-losses.ts'
 import { whereaboutsOf, whereaboutsProblems } from './given-addresses.ts'
 
 /** Why a policy is not ready, and what to do. */
@@ -36,62 +29,48 @@ export interface ExitsSeen {
 
 type Interfaces = readonly NodeInterface[]
 
-export function exitProblems(seen: ExitsSeen): readonly Problem[] {
+/** A problem of an exit. Other gateways may carry the traffic despite it. */
+interface ExitProblem extends Problem {
+  readonly isServed?: boolean
+}
+
+export function exitProblems(seen: ExitsSeen): readonly ExitProblem[] {
   const { policy, matched, active } = seen
   const isServed = matched.some((gateways) => gateways.length > 0)
+  const isAnyServing = active.flat().some(hasEgressIp)
   const effect = isServed ? '' : ' Sallyport drops the traffic that the policy selects.'
-  return policy.exits.flatMap(({ address, field }, which) => {
+  return policy.exits.flatMap(({ address, field }, which): readonly ExitProblem[] | ExitProblem => {
     const gateways = matched[which] ?? []
     if (gateways.length === 0)
       return {
         reason: 'NoGateway',
+        isServed: isAnyServing,
         message: `No node matches ${field}.nodeSelector.${effect} Label a node, or change the selector.`,
       }
     if (address.by === 'pool') return poolProblems(active[which] ?? [])
     if (address.by === 'address') return whereaboutsProblems(whereaboutsOf(address.address, gateways, seen))
+    const isInstead = policy.spread === 'all' ? isAnyServing : (active[which] ?? []).some(hasEgressIp)
     return gateways
       .filter((gateway) => !hasEgressIp(gateway))
-      .map((gateway) => ({ reason: 'NoEgressIP', message: explainNoAddress(gateway, address, field, seen) }))
+      .map((gateway) => ({
+        reason: 'NoEgressIP',
+        isServed: isInstead,
+        message: inFull(explainNoAddress(gateway, address, field, seen)),
+      }))
   })
 }
 
-/** Why a gateway has no egress IP, and the remedy. */
-function explainNoAddress(
-  gateway: Gateway,
-  choice: AddressChoice,
-  field: string,
-  { isChained, reported }: ExitsSeen,
-): string {
-  const { name } = gateway.node
-  const [unrouted] = unroutedIpv6Remedies([gateway])
-  if (unrouted !== undefined) return unrouted
-  const interfaces = reported.get(name)
-  if (interfaces === undefined)
-    return `Node ${name} has not reported its interfaces yet. Check that its agent runs.`
-  const device = interfaces.find((each) =>
-    choice.by === 'interface' ? isCalled(each, choice.name) : each.isDefaultRoute,
-  )
-  if (device !== undefined && isChained && device.addresses.length > 0)
-    return `Interface ${device.name} of node ${name} has only the node's own address ${device.addresses.join(' and ')}, which the other CNI plugin uses in chained mode. Either add another address to the interface. Or let the node share its own address, which needs ${sharingNeeds}.`
-  return choice.by === 'interface'
-    ? `Interface ${choice.name} of node ${name} is missing, or has no address. Create the interface, add an address, or change ${field}.interface.`
-    : `Node ${name} has no address on an interface with a default route. Add a default route, or set ${field}.interface.`
-}
-
 /** A problem of a gateway that carries no traffic while others do. */
-interface IdleProblem extends Problem {
+interface IdleProblem extends ExitProblem {
   readonly reason: ReasonOf<'GatewayIdle'>
 }
 
-/** Whether other gateways carry the traffic despite the problem. An exit that matches no node stops no pod. */
-export function isServedByOthers(
-  { spread }: Pick<Policy, 'spread'>,
-  active: Exits,
-  problem: Problem,
-): problem is IdleProblem {
-  const { reason } = problem
-  const isIdle = reason === 'NoGateway' || (spread === 'all' && reason === 'NoEgressIP')
-  return isIdle && active.flat().some(hasEgressIp)
+/**
+ * Whether other gateways carry the traffic despite the problem. An exit that matches no node stops no pod. Under a policy with
+ * one gateway for each pod, only other matches of the same exit serve its pods.
+ */
+export function isServedByOthers(problem: ExitProblem): problem is IdleProblem {
+  return problem.isServed === true
 }
 
 /** Problems of gateways with addresses from a pool. Only active gateways need an address. Standby gateways have none. */

@@ -3,6 +3,7 @@ import { type Gateway, tunnelAddressOf } from '../../gateways/gateways.ts'
 import type { Outage } from '../../gateways/outages.ts'
 import type { Served } from '../../pools/pool-decisions.ts'
 import type { TimelessCondition } from '../conditions.ts'
+import { explainOutage, inFull } from './gateway-losses.ts'
 import type { Problem } from './gateway-problems.ts'
 
 /** A gateway whose interface carries no traffic. */
@@ -10,12 +11,6 @@ interface Affected {
   readonly problem: Outage['problem']
   readonly message: string
   readonly isServed: boolean
-}
-
-const texts: Readonly<Record<Outage['problem'], (name: string) => string>> = {
-  Down: (name) => `is down. Bring it up: ip link set dev ${name} up`,
-  NoCarrier: () => 'has no carrier. Check its cable, or the other end of it',
-  NoEthernetHeader: () => 'has no Ethernet header, which Sallyport needs. Use another interface',
 }
 
 /** An interface without Ethernet headers is missing here. It has no egress IP, so the reason NoEgressIP reports it. */
@@ -30,7 +25,7 @@ function affectedGateways({ exits }: Served, orders: () => Orders): readonly Aff
     if (outage === undefined) return []
     const successors = successorsOf(gateway, orders).map((each) => names.get(each) ?? each)
     const isServed = hasOthers || successors.length > 0
-    const message = `Interface ${outage.interface} of node ${node.name} ${texts[outage.problem](outage.interface)}.`
+    const message = inFull(explainOutage(node.name, outage))
     const { problem } = outage
     if (problem === 'NoEthernetHeader') return [{ problem, message, isServed }]
     return [{ problem, message: `${message} ${effectOf(successors, isServed)}`, isServed }]

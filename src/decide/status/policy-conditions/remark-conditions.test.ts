@@ -141,12 +141,6 @@ describe('the condition LikelyMistake of a policy', () => {
       },
       expect: undefined,
     },
-    {
-      says: 'that a destination is the pods’ own network, or multicast',
-      spec: { destinationCIDRs: ['10.244.9.0/25', '239.1.2.0/24', 'ff02::1/128'] },
-      expect:
-        'destinationCIDRs has 10.244.9.0/25, which is inside the pod network 10.244.9.0/24. Traffic between pods uses no egress gateway. Remove the prefix. destinationCIDRs has 239.1.2.0/24, which is multicast. Gateways forward only unicast traffic. Remove the prefix. destinationCIDRs has ff02::1/128, which is multicast. Gateways forward only unicast traffic. Remove the prefix.',
-    },
   ]
   for (const { says, spec, hasGroups, expect } of cases)
     test(`says ${says}`, () => assert.equal(remarks(spec, hasGroups), expect))

@@ -1,7 +1,8 @@
 import { familyOfPrefix } from '../../../net/prefix.ts'
-import { type Exits, hasEgressIp, unroutedIpv6Remedies } from '../../gateways/gateways.ts'
+import { type Exits, hasEgressIp } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import type { TimelessCondition } from '../conditions.ts'
+import { inFull, unroutedIpv6 } from './gateway-losses.ts'
 
 /** A condition for a policy that selects no pod, because the pods that it was meant for leave with the node's address. */
 export function selectionConditions(
@@ -48,7 +49,7 @@ export function familyConditions(
       gateways.length > 0 &&
       gateways.every(({ egressIps }) => egressIps[family] === undefined),
   )
-  const remedies = unroutedIpv6Remedies(exits.flat())
+  const remedies = unroutedIpv6(exits.flat()).map(inFull)
   const remedyOf = (family: 4 | 6): string =>
     family === 6 && remedies.length > 0
       ? remedies.join(' ')

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { ciliumPolicy, isovalentPolicy, prefix, world } from '../../../../test/support/world-builder.ts'
+import { describe, test } from 'node:test'
+import {
+  ciliumPolicy,
+  device,
+  egressNode,
+  isovalentPolicy,
+  prefix,
+  world,
+} from '../../../../test/support/world-builder.ts'
 import { explainPolicies } from '../status.ts'
 
 const settings = {
@@ -9,10 +16,20 @@ const settings = {
   nonMasqueradeCIDRs: [prefix('192.168.0.0/16')],
 }
 
+const onOneLink = world().egressNodes.map((each) => ({
+  ...each,
+  status: {
+    interfaces: (each.status?.interfaces ?? []).map((of) =>
+      of.name === 'eth0' ? { ...of, subnets: ['172.18.0.0/16'] } : of,
+    ),
+  },
+}))
+
 function condition(...destinationCIDRs: string[]) {
   const policies = explainPolicies(
     world({
       settings,
+      egressNodes: onOneLink,
       ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs })],
       isovalentPolicies: [isovalentPolicy('q', { destinationCIDRs })],
     }),
@@ -37,11 +54,75 @@ test('a policy says that its destinations are left to the stack, with which addr
   assert.match(condition('192.168.7.0/24')?.message ?? '', /of the setting nonMasqueradeCIDRs/)
 })
 
-test('a policy says the same of link-local addresses, loopback and nodes', () => {
-  assert.match(condition('169.254.169.254/32')?.message ?? '', /link-local.*stay on the node or its link/)
-  assert.match(condition('fe80::/64')?.message ?? '', /link-local/)
-  assert.match(condition('127.0.0.1/32')?.message ?? '', /loopback/)
-  assert.match(condition('172.18.0.5/32')?.message ?? '', /the addresses of node worker2/)
+for (const [destination, expected] of [
+  ['169.254.169.254/32', /\(link-local\)\. No policy applies there: packets leave with the address of the pod's node\./],
+  ['fe80::/64', /\(link-local\).*the stack of the pod's node, which forwards none/],
+  ['127.0.0.1/32', /\(loopback\)/],
+  ['239.1.2.0/24', /\(multicast\).*gateways forward only unicast/],
+  ['ff02::1/128', /\(multicast\)/],
+  ['255.255.255.255/32', /\(broadcast\).*forwards none/],
+  ['172.18.255.255/32', /the broadcast address of 172\.18\.0\.0\/16.*the pod's own node/],
+  ['10.244.2.0/25', /the pod network 10\.244\.2\.0\/24.*uses no egress gateway/],
+  ['172.18.0.5/32', /the addresses of node worker2.*go to the node directly/],
+  ['172.18.0.42/32', /the addresses of node worker3/],
+] as const) // biome-ignore format: a table
+  test(`a policy says that no policy applies to ${destination}`, () =>
+    assert.match(condition(destination)?.message ?? '', expected))
+
+test('chained, the other CNI plugin handles link-local destinations', () => {
+  const given = world({
+    settings: { ...settings, isChained: true },
+    ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: ['169.254.169.254/32'] })],
+  })
+  const found = explainPolicies(given)[0]?.conditions.find(({ type }) => type === 'DestinationsNotServed')
+  assert.match(found?.message ?? '', /the other CNI plugin handles the packets/)
+})
+
+test('an address of another network of one node is served, and so is the broadcast of a network that not all nodes are on', () => {
+  const egressNodes = onOneLink.map((each) =>
+    each.metadata.name === 'worker3'
+      ? egressNode('worker3', 2, [device('eth1', ['192.0.2.9'], { subnets: ['192.0.2.0/24'] })])
+      : each,
+  )
+  for (const destination of ['192.0.2.9/32', '192.0.2.255/32', '172.18.255.255/32']) {
+    const of = world({
+      egressNodes,
+      ciliumPolicies: [ciliumPolicy('p', { destinationCIDRs: [destination] })],
+    })
+    assert.ok(!explainPolicies(of)[0]?.conditions.some(({ type }) => type === 'DestinationsNotServed'))
+  }
+})
+
+describe('a policy that serves none of its destinations is not ready, and its columns name no gateway', () => {
+  const outcome = (destinationCIDRs: readonly string[], excludedCIDRs: readonly string[] = []) => {
+    const spec = { destinationCIDRs: [...destinationCIDRs], excludedCIDRs: [...excludedCIDRs] }
+    const of = world({
+      settings,
+      egressNodes: world().egressNodes.map(({ metadata, spec: of }) =>
+        egressNode(metadata.name, of?.slot, [device('net0', ['172.18.0.42'])]),
+      ),
+      ciliumPolicies: [ciliumPolicy('p', spec)],
+      isovalentPolicies: [isovalentPolicy('q', spec)],
+    })
+    const [one, all] = explainPolicies(of).map(({ conditions, summary }) => {
+      const ready = conditions.find(({ type }) => type === 'Ready')
+      return [ready?.status, ready?.reason, summary.gateways === '', summary.egressIPs === '']
+    })
+    assert.deepEqual(one, all)
+    return one
+  }
+  const notServed = ['False', 'DestinationsNotServed', true, true]
+  const served = ['True', 'GatewaysFound', false, false]
+  for (const [name, found, expected] of [
+    ['all are left to the stack', outcome(['10.99.6.0/24']), notServed],
+    ['all are pods or multicast', outcome(['10.244.1.0/24', '239.0.0.0/8']), notServed],
+    ['it excludes all of them', outcome(['203.0.113.0/24'], ['203.0.113.0/24']), notServed],
+    ['all are of a family of which no gateway has an egress IP', outcome(['2001:db8::/32']), ['False', 'NoEgressIP', true, true]],
+    ['ready: some are served', outcome(['203.0.113.0/24', '10.99.6.0/24']), served],
+    ['ready: one of two families is served', outcome(['203.0.113.0/24', '2001:db8::/32']), served],
+    ['ready: it excludes a part', outcome(['203.0.113.0/24'], ['203.0.113.0/25']), served],
+  ] as const) // biome-ignore format: a table
+    test(name, () => assert.deepEqual(found, expected))
 })
 
 test('if other destinations are served, the reason says so', () => {

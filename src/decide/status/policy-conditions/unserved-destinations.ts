@@ -1,77 +1,62 @@
-import { overlaps, type Prefix, parsePrefix, prefixLength } from '../../../net/prefix.ts'
+import { familyOfPrefix } from '../../../net/prefix.ts'
+import { type Exits, hasEgressIp } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
-import type { Settings, World } from '../../world.ts'
+import { type FindUnserved, findUnservedOf } from '../../policies/unserved-networks.ts'
 import type { TimelessCondition } from '../conditions.ts'
+import { inFull, unroutedIpv6 } from './gateway-losses.ts'
+import type { Problem } from './gateway-problems.ts'
 
-/** A network to which no policy applies, and which address packets to it have. */
-interface Unserved {
-  readonly prefix: Prefix
-  readonly what: string
-  readonly leaves: string
-  readonly remedy: string
-}
-
-const near = [
-  ['169.254.0.0/16', 'link-local'],
-  ['fe80::/10', 'link-local'],
-  ['127.0.0.0/8', 'loopback'],
-  ['::1/128', 'loopback'],
-] as const
-
-/**
- * A condition for destinations that lie wholly inside a network to which no policy applies. Lists show an egress IP for them,
- * but packets have another address. A destination that contains such a network, for example 0.0.0.0/0, is not a mistake.
- */
-export function unservedDestinationConditions(
-  { destinations, problems }: Policy,
-  { settings, nodes }: Pick<World, 'settings' | 'nodes'>,
-): readonly TimelessCondition[] {
-  if (problems.length > 0) return []
-  const networks = unservedNetworks(settings, nodes)
-  const texts = destinations.flatMap((destination) => {
-    const network = networks.find(({ prefix }) => isInside(destination, prefix))
-    if (network === undefined) return []
-    const { what, leaves, remedy } = network
+/** One text for each destination to which no policy applies. */
+function unservedTexts(policy: Policy, find: FindUnserved): readonly string[] {
+  const findOf = findUnservedOf(policy, find)
+  return policy.destinations.flatMap((destination) => {
+    const unserved = findOf(destination)
+    if (unserved === undefined) return []
+    const { what, effect, remedy } = unserved
     return [
-      `destinationCIDRs has ${destination}, which is inside ${what}. No policy applies there: ${leaves}. ${remedy}.`,
+      `destinationCIDRs has ${destination}, which is inside ${what}. No policy applies there: ${effect}. ${remedy}.`,
     ]
   })
+}
+
+/** Packets to these destinations have another address than lists of the policy's gateways show. */
+export function unservedDestinationConditions(
+  policy: Policy,
+  find: FindUnserved,
+): readonly TimelessCondition[] {
+  if (policy.problems.length > 0) return []
+  const texts = unservedTexts(policy, find)
   if (texts.length === 0) return []
-  const isAll = texts.length === destinations.length
-  const reason = isAll ? 'AllDestinations' : 'SomeDestinations'
+  const reason = texts.length === policy.destinations.length ? 'AllDestinations' : 'SomeDestinations'
   return [{ type: 'DestinationsNotServed', status: 'True', reason, message: texts.join(' ') }]
 }
 
-function unservedNetworks(settings: Settings, nodes: World['nodes']): readonly Unserved[] {
-  const ofSetting = (name: 'stackCIDRs' | 'nonMasqueradeCIDRs'): readonly Unserved[] =>
-    settings[name].map((prefix) => ({
-      prefix,
-      what: `${prefix} of the setting ${name}`,
-      leaves: "packets have the pod's address",
-      remedy: `Remove the destination, or take it out of ${name}`,
-    }))
-  return [
-    ...ofSetting('stackCIDRs'),
-    ...ofSetting('nonMasqueradeCIDRs'),
-    ...near.flatMap(([text, kind]) => {
-      const prefix = parsePrefix(text)
-      const leaves = 'packets stay on the node or its link'
-      return prefix === undefined
-        ? []
-        : [{ prefix, what: `${prefix} (${kind})`, leaves, remedy: 'Remove the destination' }]
-    }),
-    ...nodes.flatMap(({ name, internalIPs }) =>
-      internalIPs.flatMap((address) => {
-        const prefix = parsePrefix(`${address}/${address.includes(':') ? 128 : 32}`)
-        const leaves = 'packets go to the node directly'
-        return prefix === undefined
-          ? []
-          : [{ prefix, what: `the addresses of node ${name}`, leaves, remedy: 'Remove the destination' }]
-      }),
-    ),
-  ]
+/** The policy is not ready if none of its destinations is served. */
+export function destinationProblems(policy: Policy, exits: Exits, find: FindUnserved): readonly Problem[] {
+  const { destinations, problems } = policy
+  if (problems.length > 0 || destinations.length === 0) return []
+  const texts = unservedTexts(policy, find)
+  if (texts.length === destinations.length)
+    return [{ reason: 'DestinationsNotServed', message: `The policy has no effect. ${texts.join(' ')}` }]
+  return familyProblems(policy, exits)
 }
 
-function isInside(destination: Prefix, network: Prefix): boolean {
-  return overlaps(network, destination) && prefixLength(network) <= prefixLength(destination)
+/** Gateways without any egress IP have a problem of their own. */
+function familyProblems({ destinations }: Policy, exits: Exits): readonly Problem[] {
+  const gateways = exits.flat()
+  const families = [...new Set(destinations.map(familyOfPrefix))]
+  const isServed = families.some((family) =>
+    gateways.some(({ egressIps }) => egressIps[family] !== undefined),
+  )
+  if (isServed || !gateways.some(hasEgressIp)) return []
+  const named = families.map((family) => `IPv${family}`).join(' and ')
+  const unrouted = families.includes(6) ? unroutedIpv6(gateways).map(inFull) : []
+  const remedy =
+    unrouted.length > 0 ? unrouted.join(' ') : `Add an ${named} address to a gateway, or change the prefixes.`
+  return [
+    {
+      reason: 'NoEgressIP',
+      message: `destinationCIDRs has only ${named} prefixes, and no gateway has an ${named} egress IP. Sallyport drops the traffic that the policy selects. ${remedy}`,
+    },
+  ]
 }
