@@ -108,6 +108,20 @@ test('a tun device with an address is reported as one that egress IPs cannot use
   assert.deepEqual([tun?.name, tun?.problem], ['tun0', 'NoEthernetHeader'])
 })
 
+test('addresses of the loopback device that other hosts can use are reported, without a link and without a MAC', {
+  skip,
+}, () => {
+  enterPrivateNamespaces()
+  using netlink = new Netlink()
+  const ip = (words: string) => execFileSync('ip', words.split(' '))
+  ip('link set lo up')
+  assert.deepEqual(describeInterfaces(listNodeDevices(netlink), new Set()), [])
+  for (const each of ['203.0.113.42/32', '198.51.100.1/24', '2001:db8::42/128']) ip(`addr add ${each} dev lo`)
+  const reported = describeInterfaces(listNodeDevices(netlink), new Set())
+  const addresses = ['203.0.113.42', '198.51.100.1', '2001:db8::42']
+  assert.deepEqual(reported, [{ name: 'lo', addresses, isDefaultRoute: false }])
+})
+
 test('a program that is not in its place, and rules that do not apply to egress traffic, are conditions of the node', () => {
   const known = {
     node: undefined,

@@ -66,9 +66,9 @@ export function addressesWithoutRule(
   return new Set(bound.filter((address) => !rules.routingSources.some((source) => contains(source, address))))
 }
 
-/** A dummy device only holds addresses. Their packets pass another device. */
-function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInterface['problem'] {
-  if (kind === 'dummy' || kind === 'ifb') return undefined
+/** A dummy device or the loopback device only holds addresses. Their packets pass another device. */
+function interfaceProblem({ kind, mac, isUp, isLoopback, hasCarrier }: NodeDevice): NodeInterface['problem'] {
+  if (isLoopback || kind === 'dummy' || kind === 'ifb') return undefined
   if (mac === undefined) return 'NoEthernetHeader'
   if (!isUp) return 'Down'
   return hasCarrier ? undefined : 'NoCarrier'

@@ -228,4 +228,6 @@ export interface EgressNode {
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
 export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type AddressConflict = NonNullable<NonNullable<EgressNode['status']>['conflicts']>[number]
+/** The interface that only holds addresses, in every network namespace. */
+export const loopback = 'lo'
 export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

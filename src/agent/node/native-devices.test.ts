@@ -66,4 +66,17 @@ test('which devices packets leave and come in by', { skip }, async (t) => {
     assert.deepEqual(select([], '10.0.2.2'), ['eth0', 'eth1', 'eth2'])
     assert.deepEqual(select(['eth0'], 'fd00:2::2'), ['eth0', 'eth2'])
   })
+
+  await t.test('the loopback device leads nowhere, whatever it holds', () => {
+    const lo = {
+      ...devices[0],
+      name: 'lo',
+      isLoopback: true,
+      addresses: [address('203.0.113.42')],
+    } as NodeDevice
+    const native = selectNativeDevices([lo, ...devices], ['lo', 'eth0'], address('10.0.0.2'), (each) =>
+      lo.addresses.includes(each),
+    )
+    assert.deepEqual(names(native), ['eth0'])
+  })
 })

@@ -63,15 +63,22 @@ function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address
   return subnet === undefined || familyOf(address) === 6 || prefixLength > 30 ? [] : [lastAddress(subnet)]
 }
 
-/** Devices with their addresses in the kernel's order. Tentative addresses do not count yet. */
+/**
+ * Devices with their addresses in the kernel's order. Tentative addresses do not count yet. The loopback device is among them
+ * if it has an address that other hosts can use: BGP announces such addresses. It leads nowhere, so it has no link and no MAC.
+ */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
   const defaults = listDefaultRoutes(netlink)
   const preferred = new Set([4, 6].map((family) => defaults.find((each) => each.family === family)?.ifindex))
   return listDevices(netlink)
-    .filter((device) => !device.isLoopback)
-    .map((device) => {
-      const own = addresses.filter((each) => each.index === device.index && isUsable(each))
+    .map((device) => ({
+      device,
+      own: addresses.filter((each) => each.index === device.index && isUsable(each)),
+    }))
+    .filter(({ device, own }) => !device.isLoopback || own.length > 0)
+    .map(({ device, own }) => {
+      if (device.isLoopback) return holderOf(device, own)
       return {
         ...device,
         addresses: own.map(({ address }) => address),
@@ -88,6 +95,11 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
         ),
       }
     })
+}
+
+function holderOf(device: Device, own: readonly DeviceAddress[]): NodeDevice {
+  const addresses = own.map(({ address }) => address)
+  return { ...device, mac: undefined, addresses, subnets: [], isDefaultRoute: false, defaultMetrics: {} }
 }
 
 /** Sorted by metric, the lowest first. The kernel would use that one. */
@@ -108,15 +120,17 @@ function isUsable(address: DeviceAddress): boolean {
   return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
 }
 
-/** The devices without the egress IPs that the agent added. Those addresses may move to another node. */
+/** The devices that carry packets, without the egress IPs that the agent added. Those addresses may move to another node. */
 export function withoutAdded(
   devices: readonly NodeDevice[],
   added: ReadonlySet<Address>,
 ): readonly NodeDevice[] {
-  return devices.map((device) => ({
-    ...device,
-    addresses: device.addresses.filter((address) => !added.has(address)),
-  }))
+  return devices
+    .filter(({ isLoopback }) => !isLoopback)
+    .map((device) => ({
+      ...device,
+      addresses: device.addresses.filter((address) => !added.has(address)),
+    }))
 }
 
 /** The devices without those of pods. A pod's device does not lead out of the node, and its addresses are not the node's. */
