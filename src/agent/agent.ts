@@ -267,7 +267,7 @@ export class Agent {
   #interfaces() {
     const devices = this.#devices.filter(({ kind }) => kind !== 'vxlan')
     const unruled = addressesWithoutRule(devices, this.#stackRules, this.#options.configuration)
-    return describeInterfaces(devices, new Set(this.#failover.state.held.keys()), unruled)
+    return describeInterfaces(devices, this.#failover.state.held, { unruled, ...this.#stackRules })
   }
 
   async #report(): Promise<void> {

@@ -8,7 +8,8 @@ import {
 } from '../../test/support/private-namespaces.ts'
 import { address, prefix } from '../../test/support/world-builder.ts'
 import { Netlink } from '../linux/netlink.ts'
-import { listNodeDevices } from './node/node-network.ts'
+import type { Prefix } from '../net/prefix.ts'
+import { listNodeDevices, type NodeDevice } from './node/node-network.ts'
 import {
   addressesWithoutRule,
   describeInterfaces,
@@ -90,13 +91,34 @@ test('with forwarding by the stack, a node reports addresses whose packets leave
   const rules = { chains: [], ipsec: [], routingRules: 1, routingSources: [prefix('192.0.2.43/32')] }
   const unruled = addressesWithoutRule(devices, rules, { forwardsByStack: true })
   assert.deepEqual(
-    describeInterfaces(devices, new Set(), unruled).map(({ name, withoutRule }) => [name, withoutRule]),
+    describeInterfaces(devices, new Set(), { unruled }).map(({ name, withoutRule }) => [name, withoutRule]),
     [
       ['eth0', undefined],
       ['eth1', [second]],
     ],
   )
   assert.equal(addressesWithoutRule(devices, rules, { forwardsByStack: false }).size, 0)
+})
+
+test('a node reports addresses for which their interface has no default route, and where packets still leave by it', () => {
+  const addresses = ['192.0.2.42', '192.0.2.43', '2001:db8::42'].map(address)
+  const reaches = ['192.0.2.0/24', '2001:db8::/64'].map(prefix)
+  const eth1 = device({ addresses, reaches, defaultMetrics: {} })
+  const lackOf = (changes: Partial<NodeDevice>, routingSources: readonly Prefix[] = []) =>
+    describeInterfaces([{ ...eth1, ...changes }], new Set(), { routingSources })[0]?.withoutDefaultRoute
+  assert.deepEqual(lackOf({}), { addresses, destinations: reaches })
+  assert.deepEqual(lackOf({ defaultMetrics: { 6: 100 } }), {
+    addresses: addresses.slice(0, 2),
+    destinations: reaches.slice(0, 1),
+  })
+  assert.deepEqual(lackOf({}, [prefix('192.0.2.42/32'), prefix('2001:db8::/64')]), {
+    addresses: addresses.slice(1, 2),
+    destinations: reaches.slice(0, 1),
+  })
+  assert.equal(lackOf({ defaultMetrics: { 4: 100, 6: 100 } }), undefined)
+  assert.equal(lackOf({ kind: 'dummy' }), undefined)
+  const many = Array.from({ length: 65 }, (_, index) => prefix(`10.0.${index}.0/24`))
+  assert.equal(lackOf({ reaches: many }), undefined)
 })
 
 test('a tun device with an address is reported as one that egress IPs cannot use', { skip }, () => {

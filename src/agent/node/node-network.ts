@@ -12,7 +12,7 @@ import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
 import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
 import { type PortRange, regions } from '../../net/ports.ts'
-import { lastAddress, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import { lastAddress, type Prefix, parsePrefix, prefixAddress, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
 
@@ -28,6 +28,8 @@ export interface NodeDevice extends Device {
   readonly subnets: readonly Prefix[]
   /** The routers of its default routes. */
   readonly routers?: readonly Address[]
+  /** The destinations to which the node's main routes lead by this device, or by one of several devices. */
+  readonly reaches?: readonly Prefix[]
   /** The device has the default route with the lowest metric of either family. */
   readonly isDefaultRoute: boolean
   /** The metric of its default route for each family. */
@@ -69,7 +71,9 @@ function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address
  */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
-  const defaults = listDefaultRoutes(netlink)
+  const routes = listUnicastRoutes(netlink)
+  const defaults = routes.filter(({ destination }) => prefixLength(destination) === 0)
+  const used = Map.groupBy(usedRoutes(routes), ({ ifindex }) => ifindex)
   const preferred = new Set([4, 6].map((family) => defaults.find((each) => each.family === family)?.ifindex))
   return listDevices(netlink)
     .map((device) => ({
@@ -86,6 +90,9 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
         routers: [
           ...new Set(defaults.flatMap(({ ifindex, via }) => (ifindex === device.index && via ? via : []))),
         ],
+        reaches: [device.index, undefined].flatMap((index) =>
+          (used.get(index) ?? []).map(({ destination }) => destination),
+        ),
         isDefaultRoute: preferred.has(device.index),
         defaultMetrics: Object.fromEntries(
           defaults
@@ -102,13 +109,25 @@ function holderOf(device: Device, own: readonly DeviceAddress[]): NodeDevice {
   return { ...device, mac: undefined, addresses, subnets: [], isDefaultRoute: false, defaultMetrics: {} }
 }
 
-/** Sorted by metric, the lowest first. The kernel would use that one. */
-function listDefaultRoutes(netlink: Netlink) {
+/** Those of the main table, sorted by metric, the lowest first. The kernel would use that one. */
+function listUnicastRoutes(netlink: Netlink) {
   return ([4, 6] as const)
     .flatMap((family) => listRoutes(netlink, { family }).map((route) => ({ ...route, family })))
-    .filter(({ destination, kind }) => prefixLength(destination) === 0 && kind === 'unicast')
-    .map(({ family, ifindex, via, metric = 0 }) => ({ family, ifindex, via, metric }))
+    .filter(({ kind, destination }) => kind === 'unicast' && !isLinkLocal(prefixAddress(destination)))
+    .map(({ destination, family, ifindex, via, metric = 0 }) => ({
+      destination,
+      family,
+      ifindex,
+      via,
+      metric,
+    }))
     .toSorted((a, b) => a.metric - b.metric)
+}
+
+/** Of several routes to one destination, the kernel uses the first one with the lowest metric. Routes by several devices name none. */
+function usedRoutes(sorted: ReturnType<typeof listUnicastRoutes>): ReturnType<typeof listUnicastRoutes> {
+  const first = new Map(sorted.toReversed().map((route) => [route.destination, route]))
+  return [...first.values()].reverse()
 }
 
 function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {

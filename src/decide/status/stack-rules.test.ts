@@ -55,29 +55,3 @@ test('a policy says that its traffic leaves in clear text although its gateway h
   assert.deepEqual(conditions('203.0.113.0/24', ['192.0.2.0/24']), [])
   assert.deepEqual(conditions('203.0.113.0/24', []), [])
 })
-
-test('a policy says that its packets leave by another interface, because no routing rule chooses the one it names', () => {
-  const conditions = (withoutRule: string[]) => {
-    const egressNodes = world().egressNodes.map((node) =>
-      node.metadata.name === 'worker3'
-        ? {
-            ...node,
-            status: {
-              ...node.status,
-              interfaces: (node.status?.interfaces ?? []).map((each) =>
-                each.name === 'net0' ? { ...each, withoutRule } : each,
-              ),
-            },
-          }
-        : node,
-    )
-    const [explained] = explainPolicies(world({ egressNodes, ciliumPolicies: [ciliumPolicy('p')] }))
-    return explained?.conditions
-      .filter(({ type }) => type === 'InterfaceNotUsed')
-      .map(({ message }) => message)
-  }
-  assert.deepEqual(conditions(['172.18.0.42']), [
-    'Packets with these egress IPs leave by another interface than the one that has the address: 172.18.0.42 (net0 of node worker3). With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.',
-  ])
-  assert.deepEqual(conditions(['172.18.0.99']), [])
-})

@@ -111,29 +111,3 @@ export function ipsecConditions(
   const message = `Traffic of this policy leaves in clear text although IPsec policies of its gateways cover its destinations: ${list(affected)}. ${remedy.replace('them', 'the IPsec policies')}`
   return [{ type: 'IPsecBypassed', status: 'True', reason: 'FastForwarding', message }]
 }
-
-/**
- * Of one policy, if the stack of a gateway forwards its packets: they leave by another interface than the one that has their
- * egress IP.
- */
-export function unruledConditions(
-  exits: readonly (readonly Gateway[])[],
-  egressNodes: readonly EgressNode[],
-): readonly TimelessCondition[] {
-  const withoutRule = new Map(
-    egressNodes.flatMap(({ metadata: { name: node }, status }) =>
-      (status?.interfaces ?? []).flatMap(({ name, withoutRule = [] }) =>
-        withoutRule.map((address) => [`${node} ${address}`, name] as const),
-      ),
-    ),
-  )
-  const affected = exits.flat().flatMap(({ node, egressIps }) =>
-    Object.values(egressIps).flatMap((address) => {
-      const name = withoutRule.get(`${node.name} ${address}`)
-      return name === undefined ? [] : [`${address} (${name} of node ${node.name})`]
-    }),
-  )
-  if (affected.length === 0) return []
-  const message = `Packets with these egress IPs leave by another interface than the one that has the address: ${list([...new Set(affected)])}. With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.`
-  return [{ type: 'InterfaceNotUsed', status: 'True', reason: 'NoRoutingRule', message }]
-}

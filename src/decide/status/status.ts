@@ -41,8 +41,9 @@ import { remarkConditions } from './policy-conditions/remark-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
 import { unservedDestinationConditions } from './policy-conditions/unserved-destinations.ts'
+import { unusedInterfaceConditions } from './policy-conditions/unused-interfaces.ts'
 import { refusalConditions } from './refusals.ts'
-import { ipsecConditions, unruledConditions } from './stack-rules.ts'
+import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
 /** A policy's status without times, which the writer adds. */
@@ -97,7 +98,7 @@ export function explainPolicies(
       ...unservedDestinationConditions(policy, world),
       ...outageConditions(served, known.orders),
       ...ipsecConditions(policy, exits, world.egressNodes),
-      ...unruledConditions(exits, world.egressNodes),
+      ...unusedInterfaceConditions(policy, exits, world.egressNodes),
     ]
     addClaims(claims, policy)
     const { generation } = policy
