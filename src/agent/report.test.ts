@@ -88,7 +88,13 @@ test('with forwarding by the stack, a node reports addresses whose packets leave
     device({ addresses: [main], defaultMetrics: { 4: 100 } }),
     device({ index: 3, name: 'eth1', addresses: [second, ruled], defaultMetrics: { 4: 200 } }),
   ]
-  const rules = { chains: [], ipsec: [], routingRules: 1, routingSources: [prefix('192.0.2.43/32')] }
+  const rules = {
+    chains: [],
+    legacyTables: [],
+    ipsec: [],
+    routingRules: 1,
+    routingSources: [prefix('192.0.2.43/32')],
+  }
   const unruled = addressesWithoutRule(devices, rules, { forwardsByStack: true })
   assert.deepEqual(
     describeInterfaces(devices, new Set(), { unruled }).map(({ name, withoutRule }) => [name, withoutRule]),
@@ -158,7 +164,13 @@ test('a program that is not in its place, and rules that do not apply to egress 
     sharesAddress: undefined,
     hookProblems: ['Attaching to_world to device eth0 failed: another program has the place'],
     stack: {
-      rules: { chains: [], ipsec: [prefix('192.0.2.0/24')], routingRules: 0, routingSources: [] },
+      rules: {
+        chains: [],
+        legacyTables: [],
+        ipsec: [prefix('192.0.2.0/24')],
+        routingRules: 0,
+        routingSources: [],
+      },
       isGateway: true,
       forwardsByStack: false,
       servicesByStack: false,

@@ -13,6 +13,8 @@ export interface NodeRules {
     readonly drops: boolean
     readonly rules: number
   }[]
+  /** Tables of iptables-legacy that have rules. The agent does not read the rules. */
+  readonly legacyTables: readonly string[]
   /** Destinations of outbound IPsec policies. */
   readonly ipsec: readonly Prefix[]
   /** Those that match a mark, a port or a type of service. The others apply to all packets. */
@@ -41,10 +43,18 @@ export function stackConditions({ rules, ...use }: StackUse): readonly TimelessC
   return [...bypassed, ...(isStopped ? [describeStop(drops, use)] : [])]
 }
 
-function describeBypass({ chains, ipsec, routingRules }: NodeRules): readonly TimelessCondition[] {
+function describeBypass({
+  chains,
+  legacyTables,
+  ipsec,
+  routingRules,
+}: NodeRules): readonly TimelessCondition[] {
   const type = 'RulesBypassed'
   const named = [
     ...chains.map(({ table, name, hook }) => `nftables chain ${name} of table ${table} (hook ${hook})`),
+    ...(legacyTables.length === 0
+      ? []
+      : [`rules in the tables ${legacyTables.join(', ')} of iptables-legacy, which the agent does not read`]),
     ...(routingRules === 0
       ? []
       : [`${routingRules} routing rules that match a mark, a port or a type of service (ip rule)`]),
