@@ -276,7 +276,7 @@ export class Agent {
     const { configuration } = this.#options
     const unruled = addressesWithoutRule(devices, this.#stackRules, configuration)
     const link = selectLinkDevice(devices, configuration, this.#observation.node, this.#stackRules)
-    return describeInterfaces(devices, this.#failover.state.held, unruled, link)
+    return describeInterfaces(devices, this.#failover.state.held, { unruled, link, ...this.#stackRules })
   }
 
   async #report(): Promise<void> {

@@ -8,8 +8,9 @@ import {
 } from '../../test/support/private-namespaces.ts'
 import { address, prefix } from '../../test/support/world-builder.ts'
 import { Netlink } from '../linux/netlink.ts'
+import type { Prefix } from '../net/prefix.ts'
 import { selectLinkDevice } from './node/native-devices.ts'
-import { listNodeDevices } from './node/node-network.ts'
+import { listNodeDevices, type NodeDevice } from './node/node-network.ts'
 import {
   addressesWithoutRule,
   describeInterfaces,
@@ -101,10 +102,16 @@ test('with forwarding by the stack, a node reports addresses whose packets leave
     device({ addresses: [main], defaultMetrics: { 4: 100 } }),
     device({ index: 3, name: 'eth1', addresses: [second, ruled], defaultMetrics: { 4: 200 } }),
   ]
-  const rules = { chains: [], ipsec: [], routingRules: 1, routingSources: [prefix('192.0.2.43/32')] }
+  const rules = {
+    chains: [],
+    legacyTables: [],
+    ipsec: [],
+    routingRules: 1,
+    routingSources: [prefix('192.0.2.43/32')],
+  }
   const unruled = addressesWithoutRule(devices, rules, { forwardsByStack: true })
   assert.deepEqual(
-    describeInterfaces(devices, new Set(), unruled).map(({ name, withoutRule }) => [name, withoutRule]),
+    describeInterfaces(devices, new Set(), { unruled }).map(({ name, withoutRule }) => [name, withoutRule]),
     [
       ['eth0', undefined],
       ['eth1', [second]],
@@ -121,7 +128,7 @@ test('a node with egressPath=auto reports the native device by which it takes pa
   const node = { internalIPs: [own] }
   const rules = { chains: [], ipsec: [], routingRules: 0, routingSources: [] }
   assert.deepEqual(
-    describeInterfaces(devices, new Set(), new Set(), selectLinkDevice(devices, settings, node, rules)).map(
+    describeInterfaces(devices, new Set(), { link: selectLinkDevice(devices, settings, node, rules) }).map(
       ({ receivesByLink }) => receivesByLink,
     ),
     [true, undefined],
@@ -134,6 +141,27 @@ test('a node with egressPath=auto reports the native device by which it takes pa
     assert.equal(selectLinkDevice(devices, { ...settings, ...changes }, node, { ...rules, ipsec }), undefined)
 })
 
+test('a node reports addresses for which their interface has no default route, and where packets still leave by it', () => {
+  const addresses = ['192.0.2.42', '192.0.2.43', '2001:db8::42'].map(address)
+  const reaches = ['192.0.2.0/24', '2001:db8::/64'].map(prefix)
+  const eth1 = device({ addresses, reaches, defaultMetrics: {} })
+  const lackOf = (changes: Partial<NodeDevice>, routingSources: readonly Prefix[] = []) =>
+    describeInterfaces([{ ...eth1, ...changes }], new Set(), { routingSources })[0]?.withoutDefaultRoute
+  assert.deepEqual(lackOf({}), { addresses, destinations: reaches })
+  assert.deepEqual(lackOf({ defaultMetrics: { 6: 100 } }), {
+    addresses: addresses.slice(0, 2),
+    destinations: reaches.slice(0, 1),
+  })
+  assert.deepEqual(lackOf({}, [prefix('192.0.2.42/32'), prefix('2001:db8::/64')]), {
+    addresses: addresses.slice(1, 2),
+    destinations: reaches.slice(0, 1),
+  })
+  assert.equal(lackOf({ defaultMetrics: { 4: 100, 6: 100 } }), undefined)
+  assert.equal(lackOf({ kind: 'dummy' }), undefined)
+  const many = Array.from({ length: 65 }, (_, index) => prefix(`10.0.${index}.0/24`))
+  assert.equal(lackOf({ reaches: many }), undefined)
+})
+
 test('a tun device with an address is reported as one that egress IPs cannot use', { skip }, () => {
   enterPrivateNamespaces()
   for (const words of ['tuntap add tun0 mode tun', 'link set tun0 up', 'addr add 198.51.100.1/24 dev tun0'])
@@ -141,6 +169,20 @@ test('a tun device with an address is reported as one that egress IPs cannot use
   using netlink = new Netlink()
   const [tun] = describeInterfaces(listNodeDevices(netlink), new Set())
   assert.deepEqual([tun?.name, tun?.problem], ['tun0', 'NoEthernetHeader'])
+})
+
+test('addresses of the loopback device that other hosts can use are reported, without a link and without a MAC', {
+  skip,
+}, () => {
+  enterPrivateNamespaces()
+  using netlink = new Netlink()
+  const ip = (words: string) => execFileSync('ip', words.split(' '))
+  ip('link set lo up')
+  assert.deepEqual(describeInterfaces(listNodeDevices(netlink), new Set()), [])
+  for (const each of ['203.0.113.42/32', '198.51.100.1/24', '2001:db8::42/128']) ip(`addr add ${each} dev lo`)
+  const reported = describeInterfaces(listNodeDevices(netlink), new Set())
+  const addresses = ['203.0.113.42', '198.51.100.1', '2001:db8::42']
+  assert.deepEqual(reported, [{ name: 'lo', addresses, isDefaultRoute: false }])
 })
 
 test('a program that is not in its place, and rules that do not apply to egress traffic, are conditions of the node', () => {
@@ -158,7 +200,13 @@ test('a program that is not in its place, and rules that do not apply to egress 
     sharesAddress: undefined,
     hookProblems: ['Attaching to_world to device eth0 failed: another program has the place'],
     stack: {
-      rules: { chains: [], ipsec: [prefix('192.0.2.0/24')], routingRules: 0, routingSources: [] },
+      rules: {
+        chains: [],
+        legacyTables: [],
+        ipsec: [prefix('192.0.2.0/24')],
+        routingRules: 0,
+        routingSources: [],
+      },
       isGateway: true,
       forwardsByStack: false,
       servicesByStack: false,

@@ -9,12 +9,22 @@ import type { NodeRules, StackUse } from '../decide/status/stack-rules.ts'
 import type { Tables } from '../decide/tables.ts'
 import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
-import type { Address } from '../net/address.ts'
-import { contains } from '../net/prefix.ts'
+import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
+import { contains, familyOfPrefix, type Prefix } from '../net/prefix.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import { boundDevices } from './node/native-devices.ts'
 import type { NodeDevice } from './node/node-network.ts'
 import type { Decided } from './snapshot.ts'
+
+/** What devices alone do not say. */
+interface KnownOfDevices {
+  /** Addresses that lack a routing rule with them as its source. */
+  readonly unruled?: ReadonlySet<Address>
+  /** Of the node's routing rules. */
+  readonly routingSources?: readonly Prefix[]
+  /** The device by which this node takes packets without a tunnel. */
+  readonly link?: NodeDevice | undefined
+}
 
 /**
  * The devices of this node that other nodes may know, with their addresses. Addresses that the agent added are listed apart,
@@ -24,8 +34,7 @@ import type { Decided } from './snapshot.ts'
 export function describeInterfaces(
   devices: readonly NodeDevice[],
   held: Pick<ReadonlySet<Address>, 'has'>,
-  unruled: ReadonlySet<Address> = new Set(),
-  linkDevice?: NodeDevice,
+  { unruled = new Set(), routingSources = [], link }: KnownOfDevices = {},
 ): NodeInterface[] {
   const lowestIpv6 = Math.min(
     ...devices.map(({ defaultMetrics }) => defaultMetrics[6] ?? Number.POSITIVE_INFINITY),
@@ -37,6 +46,7 @@ export function describeInterfaces(
       const problem = interfaceProblem(device)
       const isIPv6Unrouted = (device.defaultMetrics[6] ?? 0) > lowestIpv6
       const added = addresses.filter((address) => held.has(address))
+      const lacking = withoutDefaultRoute(device, routingSources)
       const withoutRule = addresses.filter((address) => unruled.has(address))
       return {
         name,
@@ -46,8 +56,9 @@ export function describeInterfaces(
         ...(added.length === 0 ? {} : { added }),
         ...(subnets.length === 0 ? {} : { subnets: [...subnets] }),
         ...(routers.length === 0 ? {} : { routers: [...routers] }),
-        ...(device === linkDevice ? { receivesByLink: true } : {}),
+        ...(device === link ? { receivesByLink: true } : {}),
         isDefaultRoute,
+        ...(lacking === undefined ? {} : { withoutDefaultRoute: lacking }),
         ...(withoutRule.length === 0 ? {} : { withoutRule }),
         ...(isIPv6Unrouted ? { isIPv6Unrouted } : {}),
         ...(problem === undefined ? {} : { problem }),
@@ -82,9 +93,39 @@ export function addressesWithoutRule(
   return new Set(bound.filter((address) => !rules.routingSources.some((source) => contains(source, address))))
 }
 
-/** A dummy device only holds addresses. Their packets pass another device. */
-function interfaceProblem({ kind, mac, isUp, hasCarrier }: NodeDevice): NodeInterface['problem'] {
-  if (kind === 'dummy' || kind === 'ifb') return undefined
+/** Nobody checks a policy against a longer list. */
+const maxDestinations = 64
+
+/**
+ * Of a device that lacks a default route for some of its addresses: to which destinations their packets leave by it. Routing
+ * rules can choose other routes for an address. Then it is left out.
+ */
+function withoutDefaultRoute(
+  device: NodeDevice,
+  routingSources: readonly Prefix[],
+): NodeInterface['withoutDefaultRoute'] {
+  if (onlyHoldsAddresses(device) || device.reaches === undefined) return undefined
+  const addresses = device.addresses.filter(
+    (address) =>
+      !isLinkLocal(address) &&
+      device.defaultMetrics[familyOf(address)] === undefined &&
+      !routingSources.some((source) => contains(source, address)),
+  )
+  const destinations = device.reaches.filter((prefix) =>
+    addresses.some((address) => familyOf(address) === familyOfPrefix(prefix)),
+  )
+  const isKnown = addresses.length > 0 && destinations.length <= maxDestinations
+  return isKnown ? { addresses, destinations } : undefined
+}
+
+function onlyHoldsAddresses({ isLoopback, kind }: NodeDevice): boolean {
+  return isLoopback || kind === 'dummy' || kind === 'ifb'
+}
+
+/** A dummy device or the loopback device only holds addresses. Their packets pass another device. */
+function interfaceProblem(device: NodeDevice): NodeInterface['problem'] {
+  const { mac, isUp, hasCarrier } = device
+  if (onlyHoldsAddresses(device)) return undefined
   if (mac === undefined) return 'NoEthernetHeader'
   if (!isUp) return 'Down'
   return hasCarrier ? undefined : 'NoCarrier'

@@ -68,6 +68,17 @@ export const egressNodeStatus = z
               'Addresses of the interface whose packets leave by another interface: egressGateway.gatewayForwarding is stack, the interface has a default route of its own, and the node has no routing rule for the address.',
             )
             .optional(),
+          withoutDefaultRoute: z
+            .object({
+              addresses: z.array(z.string()).describe('The addresses.'),
+              destinations: z
+                .array(z.string())
+                .describe('The only destinations to which their packets leave by this interface.'),
+            })
+            .describe(
+              'Addresses of the interface for which it has no default route, and no routing rule chooses other routes. To other destinations, their packets leave by another interface.',
+            )
+            .optional(),
           problem: z
             .enum(['Down', 'NoCarrier', 'NoEthernetHeader'])
             .describe('Why no egress traffic can use the interface now.')
@@ -240,4 +251,6 @@ export interface EgressNode {
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
 export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type AddressConflict = NonNullable<NonNullable<EgressNode['status']>['conflicts']>[number]
+/** The interface that only holds addresses, in every network namespace. */
+export const loopback = 'lo'
 export type NodeInterface = NonNullable<NonNullable<EgressNode['status']>['interfaces']>[number]

@@ -1,3 +1,4 @@
+import { loopback } from '../api/egress-node.ts'
 import { type Address, familyOf, isLinkLocal, parseAddress } from '../net/address.ts'
 import { contains, type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
@@ -47,9 +48,10 @@ export function resolveCluster(
 }
 
 /**
- * Another node's addresses besides its InternalIPs. They count only if they are on a link with one of its InternalIPs, or on
- * a link of this node. Any other address, for example of a private bridge, may be another host's from this node's view. Its
- * packets would then leave with another address than their policy's.
+ * Another node's addresses besides its InternalIPs. They count if they are on a link with one of its InternalIPs, on a link
+ * of this node, or on the node's loopback device, where people put addresses that the whole network reaches. Any other
+ * address, for example of a private bridge, may be another host's from this node's view. Its packets would then leave with
+ * another address than their policy's.
  */
 function secondAddresses(node: WorldNode, { interfaces, self }: Context): readonly Address[] {
   const own = linksOf(interfaces.get(self.name))
@@ -57,9 +59,12 @@ function secondAddresses(node: WorldNode, { interfaces, self }: Context): readon
     node.internalIPs.some((address) => contains(link, address)),
   )
   return (interfaces.get(node.name) ?? [])
-    .flatMap(({ addresses, added = [] }) => [...addresses, ...added])
-    .flatMap((text) => parseAddress(text) ?? [])
-    .filter((address) => !isNear(address) && [...own, ...links].some((link) => contains(link, address)))
+    .flatMap(({ name, addresses, added = [] }) =>
+      [...addresses, ...added]
+        .flatMap((text) => parseAddress(text) ?? [])
+        .filter((address) => name === loopback || [...own, ...links].some((link) => contains(link, address))),
+    )
+    .filter((address) => !isNear(address))
 }
 
 function linksOf(interfaces: ReturnType<Context['interfaces']['get']>): readonly Prefix[] {

@@ -668,7 +668,7 @@ describe('the cluster', () => {
       assert.deepEqual(own.get(prefix(each)), { kind: 'host' })
     assert.deepEqual(own.get(prefix('172.18.0.42/32')), { kind: 'host', carriesFlows: true })
   })
-  test('is what other nodes have on links that they share, and nothing that may be another host’s', () => {
+  test('is what other nodes have on links that they share or on lo, and nothing that may be another host’s', () => {
     const [first, ...others] = world().egressNodes
     assert.ok(first)
     const elsewhere = egressNode('worker2', 1, [
@@ -676,6 +676,7 @@ describe('the cluster', () => {
       device('eth1', ['192.168.50.5'], { subnets: ['192.168.50.0/24'] }),
       device('docker0', ['172.17.0.1'], { subnets: ['172.17.0.0/16'] }),
       device('anycast0', ['8.8.8.8', '169.254.20.10']),
+      device('lo', ['203.0.113.7', '169.254.20.11']),
     ])
     const own = egressNode('worker', 0, [
       device('eth0', ['172.18.0.2'], { subnets: ['172.18.0.0/16', '169.254.0.0/16'] }),
@@ -688,13 +689,23 @@ describe('the cluster', () => {
     const tunnelled = { kind: 'node', tunnelAddress: '172.18.0.5' }
     assert.deepEqual(known.get(prefix('172.18.0.101/32')), tunnelled)
     assert.deepEqual(known.get(prefix('192.168.50.5/32')), tunnelled)
+    assert.deepEqual(known.get(prefix('203.0.113.7/32')), tunnelled)
     assert.deepEqual(known.get(prefix('172.18.0.42/32')), {
       kind: 'node',
       tunnelAddress: '172.18.0.4',
       carriesFlows: true,
     })
-    for (const each of ['172.17.0.1/32', '8.8.8.8/32', '169.254.20.10/32', 'fe80::5/128'])
+    for (const each of ['172.17.0.1/32', '8.8.8.8/32', '169.254.20.10/32', '169.254.20.11/32', 'fe80::5/128'])
       assert.equal(known.get(prefix(each)), undefined)
+  })
+  test('has the MACs of all its interfaces, unless an agent reports none; the loopback device has none', () => {
+    const mac = '02:00:00:00:00:01'
+    const macs = (...more: readonly NodeInterface[]) => {
+      const interfaces = [device('eth0', ['172.18.0.2'], { mac }), ...more]
+      return resolve(world({ egressNodes: [egressNode('worker', 0, interfaces)] })).clusterHosts.macs
+    }
+    assert.deepEqual(macs(device('lo', ['203.0.113.7'])), new Set([mac]))
+    assert.equal(macs(device('eth1', ['203.0.113.7'])), undefined)
   })
   test('has destinations beside it that leave as they are; in chained mode the other plugin judges them', () => {
     const routed = [prefix('192.168.0.0/16')]

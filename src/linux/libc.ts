@@ -42,6 +42,10 @@ export const native = {
     libc,
     'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
   ),
+  getsockopt: foreign<[number, number, number, Buffer, Buffer], number>(
+    libc,
+    'int getsockopt(int fd, int level, int name, void *value, void *length)',
+  ),
   send: foreign<[number, Buffer, number, number], number>(
     libc,
     'int64_t send(int fd, const void *buffer, size_t length, int flags)',

@@ -1,4 +1,5 @@
 import { type Prefix, parsePrefix } from '../net/prefix.ts'
+import { listLegacyTables } from './legacy-tables.ts'
 import { chainAttribute, dumpNftables, ifSupported, nftablesKind, textAt } from './netfilter.ts'
 import { Netlink } from './netlink.ts'
 import { decodeAttributes, eachAttribute, textOf } from './netlink-message.ts'
@@ -15,9 +16,11 @@ interface ForwardingChain {
   readonly rules: number
 }
 
-/** What a node's stack does to packets that it forwards, as far as netlink tells. Rules of iptables-legacy are not among it. */
+/** What a node's stack does to packets that it forwards, as far as the kernel tells. */
 interface StackRules {
   readonly chains: readonly ForwardingChain[]
+  /** Tables of iptables-legacy that have rules, such as `filter` and `filter (IPv6)`. */
+  readonly legacyTables: readonly string[]
   /** Destinations of outbound IPsec policies. */
   readonly ipsec: readonly Prefix[]
   /** Routing rules that match something that the kernel's lookup for a program does not know: a mark, a port, a type of service. */
@@ -30,6 +33,7 @@ export function listStackRules(): StackRules {
   const routingRules = ifSupported([], listRoutingRules)
   return {
     chains: ifSupported([], listForwardingChains),
+    legacyTables: listLegacyTables(),
     ipsec: ifSupported([], listIpsecDestinations),
     routingRules: routingRules.filter(({ needsStack }) => needsStack).length,
     routingSources: routingRules.flatMap(({ source }) => source ?? []),

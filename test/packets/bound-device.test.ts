@@ -59,6 +59,7 @@ describe('an egress IP of a device with a default route of its own', { skip }, (
   let second: number
   before(() => {
     node = openNode()
+    writeSysctl('net/ipv4/conf/all/rp_filter', '1', 'the kernel’s lookups must not depend on it')
     second = addSecondDevice(node)
   })
   beforeEach(() => reset(node))

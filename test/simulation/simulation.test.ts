@@ -4,10 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
+import type { Address } from '../../src/net/address.ts'
 import { enterPrivateNamespaces, privateNamespacesRefused } from '../support/private-namespaces.ts'
+import { worldOf } from './cluster-view.ts'
 import { ProgramPool } from './loaded-programs.ts'
 import { Random } from './random.ts'
-import { drawScenario, pool } from './scenario.ts'
+import { cilium, drawScenario, pool } from './scenario.ts'
 import { type Outcome, Simulation } from './simulation.ts'
 
 /** How long new seeds are begun, in real time; `make simulate` continues until it is stopped. */
@@ -77,6 +79,52 @@ describe('a simulated cluster', { skip: privateNamespacesRefused }, () => {
     const batch = { name: 'batch-worker1', app: 'batch', machine: 'worker1' }
     const withPool = { ...scenario, policies: [pool(new Random(1))], pods: [free, batch] }
     const { failure, story } = await new Simulation({ seed: 1, minutes: 0, pool: programs, directory, scenario: withPool, play }).run() // biome-ignore format: one call
+    assert.equal(failure, undefined, `${story.end()}\n${failure?.problem}`)
+  })
+
+  test('within a second after its interface fails, a gateway’s egress IP belongs to a successor; then it comes back', async () => {
+    const scenario = drawScenario(new Random(1))
+    const egressIp = '172.18.0.42' as Address
+    const play = async (simulation: Simulation): Promise<void> => {
+      const { cluster } = simulation
+      const [owner, successor] = ['gateway1', 'gateway2'].map((name) => cluster.member(name).machine)
+      assert.ok(owner && successor)
+      const net0 = owner.deviceIndex('net0') ?? 0
+      /** Where each node sends packets with the egress IP. */
+      const served = (): Set<Address | undefined> =>
+        new Set(
+          cluster.machines.map(
+            ({ programs: { datapath } }) => datapath.tables.egress_ips.get(egressIp)?.order[0],
+          ),
+        )
+      const condition = (): string | undefined => {
+        const [policy] = worldOf(cluster).ciliumPolicies
+        return policy?.status?.conditions?.find(({ type }) => type === 'InterfaceUnusable')?.message
+      }
+      assert.deepEqual(served(), new Set([owner.address]))
+      for (const _again of [1, 2]) {
+        owner.network.setCarrier(net0, false)
+        await simulation.pass(1_000)
+        assert.deepEqual(served(), new Set([successor.address]))
+        assert.ok(successor.has(egressIp), 'the successor answers for the address')
+        await simulation.pass(4_000)
+        assert.match(
+          condition() ?? '',
+          /^Interface net0 of node gateway1 has no carrier\..* Node gateway2 answers/,
+        )
+        owner.network.setCarrier(net0, true)
+        await simulation.pass(30_000)
+        assert.deepEqual(served(), new Set([owner.address]))
+        assert.ok(!successor.has(egressIp), 'the successor has handed it back')
+        assert.equal(condition(), undefined)
+      }
+      const events = cluster.api.objects({ group: '', plural: 'events' })
+      const reasons = new Set(events.map(({ reason }) => reason))
+      assert.ok(reasons.has('InterfaceUnusable') && reasons.has('InterfacesUsable'), [...reasons].join())
+    }
+    const pods = ['worker1', 'gateway1', 'gateway2'].map((machine) => ({ name: `payments-${machine}`, app: 'payments', machine })) // biome-ignore format: short
+    const alone = { ...scenario, policies: [cilium()], pods }
+    const { failure, story } = await new Simulation({ seed: 1, minutes: 0, pool: programs, directory, scenario: alone, play }).run() // biome-ignore format: one call
     assert.equal(failure, undefined, `${story.end()}\n${failure?.problem}`)
   })
 })

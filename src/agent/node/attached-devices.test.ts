@@ -28,6 +28,7 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
   const native = [{ index: 2, name: 'eth0' }] as readonly Partial<NodeDevice>[] as readonly NodeDevice[]
   const storage = { index: 4, name: 'eth1' } as unknown as NodeDevice
   const devices = [
+    { index: 1, name: 'lo', isLoopback: true } as unknown as NodeDevice,
     ...native,
     { index: 3, name: 'sallyport' } as unknown as NodeDevice,
     storage,

@@ -46,7 +46,9 @@ export function planHooks(
 ): WantedHook[] {
   const inner = [overlay.ifindex, overlay.forwardIfindex]
   const outward =
-    servicesByStack || forwardsByStack ? devices.filter(({ index }) => !inner.includes(index)) : []
+    servicesByStack || forwardsByStack
+      ? devices.filter(({ index, isLoopback }) => !isLoopback && !inner.includes(index))
+      : []
   return [
     ...(forwardsByStack ? [hook('from_world', loopback.index, 'ingress', loopback.name)] : []),
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },

@@ -59,11 +59,33 @@ test('which devices packets leave and come in by', { skip }, async (t) => {
     },
   )
 
+  await t.test('a device reaches what the node’s routes lead to by it', () => {
+    const reached = devices.map(({ reaches }) => reaches?.toSorted())
+    assert.deepEqual(reached, [
+      ['10.0.0.0/24', '::/0', 'fd00::/64'],
+      ['0.0.0.0/0', '10.0.1.0/24', 'fd00:1::/64'],
+      ['10.0.2.0/24', 'fd00:2::/64'],
+    ])
+  })
+
   await t.test('a device that has an egress IP is native without being named', () => {
     const select = (patterns: readonly string[], ...egressIps: readonly string[]): string[] =>
       names(selectNativeDevices(devices, patterns, address('10.0.0.2'), (each) => egressIps.includes(each)))
     assert.deepEqual(select([]), ['eth0', 'eth1'])
     assert.deepEqual(select([], '10.0.2.2'), ['eth0', 'eth1', 'eth2'])
     assert.deepEqual(select(['eth0'], 'fd00:2::2'), ['eth0', 'eth2'])
+  })
+
+  await t.test('the loopback device leads nowhere, whatever it holds', () => {
+    const lo = {
+      ...devices[0],
+      name: 'lo',
+      isLoopback: true,
+      addresses: [address('203.0.113.42')],
+    } as NodeDevice
+    const native = selectNativeDevices([lo, ...devices], ['lo', 'eth0'], address('10.0.0.2'), (each) =>
+      lo.addresses.includes(each),
+    )
+    assert.deepEqual(names(native), ['eth0'])
   })
 })

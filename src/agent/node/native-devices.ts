@@ -28,6 +28,7 @@ export function selectNativeDevices(
       : Object.keys(device.defaultMetrics).length > 0 || device.addresses.includes(tunnelAddress)
   return devices.filter(
     (device) =>
+      !device.isLoopback &&
       device.name !== overlayName &&
       !device.name.startsWith(forwardingName) &&
       (isWanted(device) || device.addresses.some(isEgressIp)),

@@ -22,7 +22,7 @@ const well: NodeFacts = {
   },
   rpFilter: '2',
   hasConnectionTracking: true,
-  rules: { chains: [], ipsec: [], routingRules: 0, routingSources: [] },
+  rules: { chains: [], legacyTables: [], ipsec: [], routingRules: 0, routingSources: [] },
 }
 const wishes = { tunnelPort: 8472, mtu: 0, isChained: true, forwardsByStack: false, servicesByStack: false }
 const ill = (facts: Partial<NodeFacts>, wanted = wishes): string[] =>
@@ -45,8 +45,8 @@ for (const [name, facts, wanted, expected] of [
   ['a small MTU', { devices: [{ ...eth0, mtu: 1300 }] }, wishes, /^warning device eth0 has MTU 1300, which leaves 1250/],
   ['an MTU that does not fit', {}, { ...wishes, mtu: 1500 }, /^problem mtu=1500 is too large for device eth0.*mtu=1450/],
   ['programs of others', { programs: new Map([['eth0', ['cil_from_netdev', 'from_world']]]) }, wishes, /^warning other programs are attached to device eth0 \(cil_from_netdev\)/],
-  ['rules that do not apply to egress traffic', { rules: { chains: [], ipsec: [], routingRules: 1, routingSources: [] } }, wishes, /^warning These rules of the node do not apply to egress traffic: 1 routing rules that match a mark, a port or a type of service \(ip rule\)\. .*gatewayForwarding=stack/],
-  ['a forward chain that drops packets of pods', { rules: { chains: [{ table: 'filter', name: 'FORWARD', hook: 'forward', drops: true, rules: 0 }], ipsec: [], routingRules: 0, routingSources: [] } }, { ...wishes, forwardsByStack: true }, /^warning Egress traffic goes through the network stack of the node\. There, nftables chain FORWARD of table filter drops/],
+  ['rules that do not apply to egress traffic', { rules: { chains: [], legacyTables: [], ipsec: [], routingRules: 1, routingSources: [] } }, wishes, /^warning These rules of the node do not apply to egress traffic: 1 routing rules that match a mark, a port or a type of service \(ip rule\)\. .*gatewayForwarding=stack/],
+  ['a forward chain that drops packets of pods', { rules: { chains: [{ table: 'filter', name: 'FORWARD', hook: 'forward', drops: true, rules: 0 }], legacyTables: [], ipsec: [], routingRules: 0, routingSources: [] } }, { ...wishes, forwardsByStack: true }, /^warning Egress traffic goes through the network stack of the node\. There, nftables chain FORWARD of table filter drops/],
   ['strict reverse path filtering', { rpFilter: '1' }, wishes, /^warning net\.ipv4\.conf\.all\.rp_filter is 1/],
   ['netfilter on bridges of pods', { hasNetfilterOnBridges: true, bridgesOfPods: ['cni0'] }, wishes, /^warning bridge-nf-call-iptables is 1.*bridges of pods \(cni0\)/],
   ['a folder for plugins that runs none', { folders: { ...well.folders, binaries: { ...well.folders.binaries, isNoExec: true } } }, wishes, /^problem .*\/opt\/cni\/bin has the option noexec/],

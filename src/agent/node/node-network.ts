@@ -12,7 +12,7 @@ import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
 import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
 import { type PortRange, regions } from '../../net/ports.ts'
-import { lastAddress, type Prefix, parsePrefix, prefixLength } from '../../net/prefix.ts'
+import { lastAddress, type Prefix, parsePrefix, prefixAddress, prefixLength } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
 
@@ -31,6 +31,8 @@ export interface NodeDevice extends Device {
   readonly subnets: readonly Prefix[]
   /** The routers of its default routes. */
   readonly routers?: readonly Address[]
+  /** The destinations to which the node's main routes lead by this device, or by one of several devices. */
+  readonly reaches?: readonly Prefix[]
   /** The device has the default route with the lowest metric of either family. */
   readonly isDefaultRoute: boolean
   /** The metric of its default route for each family. */
@@ -66,15 +68,24 @@ function broadcastOf({ address, prefixLength }: DeviceAddress): readonly Address
   return subnet === undefined || familyOf(address) === 6 || prefixLength > 30 ? [] : [lastAddress(subnet)]
 }
 
-/** Devices with their addresses in the kernel's order. Tentative addresses do not count yet. */
+/**
+ * Devices with their addresses in the kernel's order. Tentative addresses do not count yet. The loopback device is among them
+ * if it has an address that other hosts can use: BGP announces such addresses. It leads nowhere, so it has no link and no MAC.
+ */
 export function listNodeDevices(netlink: Netlink): NodeDevice[] {
   const addresses = listAddresses(netlink).filter((address) => !address.isTentative)
-  const defaults = listDefaultRoutes(netlink)
+  const routes = listUnicastRoutes(netlink)
+  const defaults = routes.filter(({ destination }) => prefixLength(destination) === 0)
+  const used = Map.groupBy(usedRoutes(routes), ({ ifindex }) => ifindex)
   const preferred = new Set([4, 6].map((family) => defaults.find((each) => each.family === family)?.ifindex))
   return listDevices(netlink)
-    .filter((device) => !device.isLoopback)
-    .map((device) => {
-      const own = addresses.filter((each) => each.index === device.index && isUsable(each))
+    .map((device) => ({
+      device,
+      own: addresses.filter((each) => each.index === device.index && isUsable(each)),
+    }))
+    .filter(({ device, own }) => !device.isLoopback || own.length > 0)
+    .map(({ device, own }) => {
+      if (device.isLoopback) return holderOf(device, own)
       return {
         ...device,
         addresses: own.map(({ address }) => address),
@@ -82,6 +93,9 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
         routers: [
           ...new Set(defaults.flatMap(({ ifindex, via }) => (ifindex === device.index && via ? via : []))),
         ],
+        reaches: [device.index, undefined].flatMap((index) =>
+          (used.get(index) ?? []).map(({ destination }) => destination),
+        ),
         isDefaultRoute: preferred.has(device.index),
         defaultMetrics: Object.fromEntries(
           defaults
@@ -93,13 +107,30 @@ export function listNodeDevices(netlink: Netlink): NodeDevice[] {
     })
 }
 
-/** Sorted by metric, the lowest first. The kernel would use that one. */
-function listDefaultRoutes(netlink: Netlink) {
+function holderOf(device: Device, own: readonly DeviceAddress[]): NodeDevice {
+  const addresses = own.map(({ address }) => address)
+  return { ...device, mac: undefined, addresses, subnets: [], isDefaultRoute: false, defaultMetrics: {} }
+}
+
+/** Those of the main table, sorted by metric, the lowest first. The kernel would use that one. */
+function listUnicastRoutes(netlink: Netlink) {
   return ([4, 6] as const)
     .flatMap((family) => listRoutes(netlink, { family }).map((route) => ({ ...route, family })))
-    .filter(({ destination, kind }) => prefixLength(destination) === 0 && kind === 'unicast')
-    .map(({ family, ifindex, via, metric = 0 }) => ({ family, ifindex, via, metric }))
+    .filter(({ kind, destination }) => kind === 'unicast' && !isLinkLocal(prefixAddress(destination)))
+    .map(({ destination, family, ifindex, via, metric = 0 }) => ({
+      destination,
+      family,
+      ifindex,
+      via,
+      metric,
+    }))
     .toSorted((a, b) => a.metric - b.metric)
+}
+
+/** Of several routes to one destination, the kernel uses the first one with the lowest metric. Routes by several devices name none. */
+function usedRoutes(sorted: ReturnType<typeof listUnicastRoutes>): ReturnType<typeof listUnicastRoutes> {
+  const first = new Map(sorted.toReversed().map((route) => [route.destination, route]))
+  return [...first.values()].reverse()
 }
 
 function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {
@@ -111,15 +142,17 @@ function isUsable(address: DeviceAddress): boolean {
   return address.scope === 'global' || address.scope === 'site' || address.scope === 'link'
 }
 
-/** The devices without the egress IPs that the agent added. Those addresses may move to another node. */
+/** The devices that carry packets, without the egress IPs that the agent added. Those addresses may move to another node. */
 export function withoutAdded(
   devices: readonly NodeDevice[],
   added: ReadonlySet<Address>,
 ): readonly NodeDevice[] {
-  return devices.map((device) => ({
-    ...device,
-    addresses: device.addresses.filter((address) => !added.has(address)),
-  }))
+  return devices
+    .filter(({ isLoopback }) => !isLoopback)
+    .map((device) => ({
+      ...device,
+      addresses: device.addresses.filter((address) => !added.has(address)),
+    }))
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { AddressConflict, EgressNode } from '../../api/egress-node.ts'
+import { type AddressConflict, type EgressNode, loopback } from '../../api/egress-node.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import type { ClusterHosts } from '../tables.ts'
 import type { World } from '../world.ts'
@@ -13,7 +13,9 @@ export function resolveClusterHosts({
   egressNodes,
 }: Pick<World, 'self' | 'egressNodes'>): ClusterHosts {
   const interfaces = egressNodes.flatMap(({ status }) => status?.interfaces ?? [])
-  const isKnown = interfaces.every(({ mac, problem }) => mac !== undefined || problem === 'NoEthernetHeader')
+  const isKnown = interfaces.every(
+    ({ name, mac, problem }) => mac !== undefined || problem === 'NoEthernetHeader' || name === loopback,
+  )
   return {
     macs: isKnown ? new Set(interfaces.flatMap(({ mac }) => mac ?? [])) : undefined,
     addressesOfOthers: new Set(

@@ -35,7 +35,7 @@ const policyConditions = {
   NodesWithoutAddress: ['NoInternalIP'],
   LikelyMistake: ['SeeMessage'],
   IPsecBypassed: ['FastForwarding'],
-  InterfaceNotUsed: ['NoRoutingRule'],
+  InterfaceNotUsed: ['NoRoutingRule', 'NoDefaultRoute'],
 } as const
 
 const egressNodeConditions = {

@@ -5,7 +5,7 @@ import { type StackUse, stackConditions } from './stack-rules.ts'
 import { explainPolicies } from './status.ts'
 
 const forward = { table: 'site', name: 'forward', hook: 'forward', drops: false, rules: 2 }
-const none = { chains: [], ipsec: [], routingRules: 0, routingSources: [] }
+const none = { chains: [], legacyTables: [], ipsec: [], routingRules: 0, routingSources: [] }
 const fast: StackUse = { rules: none, isGateway: true, forwardsByStack: false, servicesByStack: false }
 const say = (use: Partial<StackUse>): string[] =>
   stackConditions({ ...fast, ...use }).map(({ type, reason, message }) => `${type} ${reason}: ${message}`)
@@ -17,6 +17,12 @@ test('a gateway says which of its rules do not apply to egress traffic', () => {
   ])
 })
 
+test('tables of iptables-legacy are named, because the agent does not read their rules', () => {
+  assert.deepEqual(say({ rules: { ...none, legacyTables: ['filter', 'mangle (IPv6)'] } }), [
+    'RulesBypassed NodeRules: These rules of the node do not apply to egress traffic: rules in the tables filter, mangle (IPv6) of iptables-legacy, which the agent does not read. To apply them, set egressGateway.gatewayForwarding=stack.',
+  ])
+})
+
 test('IPsec policies come first, because the traffic is in clear text', () => {
   assert.deepEqual(say({ rules: { ...none, ipsec: [prefix('192.0.2.0/24')] } }), [
     'RulesBypassed IPsecPolicies: Egress traffic leaves in clear text although IPsec policies of the node cover these destinations: 192.0.2.0/24. To apply them, set egressGateway.gatewayForwarding=stack.',
@@ -24,7 +30,13 @@ test('IPsec policies come first, because the traffic is in clear text', () => {
 })
 
 test('rules hold if the stack forwards, and on a node that forwards nothing there is nothing to say', () => {
-  const rules = { chains: [forward], ipsec: [prefix('192.0.2.0/24')], routingRules: 1, routingSources: [] }
+  const rules = {
+    chains: [forward],
+    legacyTables: [],
+    ipsec: [prefix('192.0.2.0/24')],
+    routingRules: 1,
+    routingSources: [],
+  }
   assert.deepEqual(say({ rules, forwardsByStack: true }), [])
   assert.deepEqual(say({ rules, isGateway: false }), [])
 })
@@ -54,30 +66,4 @@ test('a policy says that its traffic leaves in clear text although its gateway h
   ])
   assert.deepEqual(conditions('203.0.113.0/24', ['192.0.2.0/24']), [])
   assert.deepEqual(conditions('203.0.113.0/24', []), [])
-})
-
-test('a policy says that its packets leave by another interface, because no routing rule chooses the one it names', () => {
-  const conditions = (withoutRule: string[]) => {
-    const egressNodes = world().egressNodes.map((node) =>
-      node.metadata.name === 'worker3'
-        ? {
-            ...node,
-            status: {
-              ...node.status,
-              interfaces: (node.status?.interfaces ?? []).map((each) =>
-                each.name === 'net0' ? { ...each, withoutRule } : each,
-              ),
-            },
-          }
-        : node,
-    )
-    const [explained] = explainPolicies(world({ egressNodes, ciliumPolicies: [ciliumPolicy('p')] }))
-    return explained?.conditions
-      .filter(({ type }) => type === 'InterfaceNotUsed')
-      .map(({ message }) => message)
-  }
-  assert.deepEqual(conditions(['172.18.0.42']), [
-    'Packets with these egress IPs leave by another interface than the one that has the address: 172.18.0.42 (net0 of node worker3). With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.',
-  ])
-  assert.deepEqual(conditions(['172.18.0.99']), [])
 })

@@ -13,6 +13,8 @@ export interface NodeRules {
     readonly drops: boolean
     readonly rules: number
   }[]
+  /** Tables of iptables-legacy that have rules. The agent does not read the rules. */
+  readonly legacyTables: readonly string[]
   /** Destinations of outbound IPsec policies. */
   readonly ipsec: readonly Prefix[]
   /** Those that match a mark, a port or a type of service. The others apply to all packets. */
@@ -45,10 +47,18 @@ export function stackConditions({ rules, ...use }: StackUse): readonly TimelessC
   return [...bypassed, ...(isStopped ? [describeStop(drops, use)] : [])]
 }
 
-function describeBypass({ chains, ipsec, routingRules }: NodeRules): readonly TimelessCondition[] {
+function describeBypass({
+  chains,
+  legacyTables,
+  ipsec,
+  routingRules,
+}: NodeRules): readonly TimelessCondition[] {
   const type = 'RulesBypassed'
   const named = [
     ...chains.map(({ table, name, hook }) => `nftables chain ${name} of table ${table} (hook ${hook})`),
+    ...(legacyTables.length === 0
+      ? []
+      : [`rules in the tables ${legacyTables.join(', ')} of iptables-legacy, which the agent does not read`]),
     ...(routingRules === 0
       ? []
       : [`${routingRules} routing rules that match a mark, a port or a type of service (ip rule)`]),
@@ -114,30 +124,4 @@ export function ipsecConditions(
   if (affected.length === 0) return []
   const message = `Traffic of this policy leaves in clear text although IPsec policies of its gateways cover its destinations: ${list(affected)}. ${remedy.replace('them', 'the IPsec policies')}`
   return [{ type: 'IPsecBypassed', status: 'True', reason: 'FastForwarding', message }]
-}
-
-/**
- * Of one policy, if the stack of a gateway forwards its packets: they leave by another interface than the one that has their
- * egress IP.
- */
-export function unruledConditions(
-  exits: readonly (readonly Gateway[])[],
-  egressNodes: readonly EgressNode[],
-): readonly TimelessCondition[] {
-  const withoutRule = new Map(
-    egressNodes.flatMap(({ metadata: { name: node }, status }) =>
-      (status?.interfaces ?? []).flatMap(({ name, withoutRule = [] }) =>
-        withoutRule.map((address) => [`${node} ${address}`, name] as const),
-      ),
-    ),
-  )
-  const affected = exits.flat().flatMap(({ node, egressIps }) =>
-    Object.values(egressIps).flatMap((address) => {
-      const name = withoutRule.get(`${node.name} ${address}`)
-      return name === undefined ? [] : [`${address} (${name} of node ${node.name})`]
-    }),
-  )
-  if (affected.length === 0) return []
-  const message = `Packets with these egress IPs leave by another interface than the one that has the address: ${list([...new Set(affected)])}. With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.`
-  return [{ type: 'InterfaceNotUsed', status: 'True', reason: 'NoRoutingRule', message }]
 }

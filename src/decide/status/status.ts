@@ -47,8 +47,9 @@ import {
   destinationProblems,
   unservedDestinationConditions,
 } from './policy-conditions/unserved-destinations.ts'
+import { unusedInterfaceConditions } from './policy-conditions/unused-interfaces.ts'
 import { refusalConditions } from './refusals.ts'
-import { ipsecConditions, unruledConditions } from './stack-rules.ts'
+import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
 /** A policy's status without times, which the writer adds. */
@@ -106,7 +107,7 @@ export function explainPolicies(
       ...unservedDestinationConditions(policy, known.unserved),
       ...outageConditions(served, known.orders),
       ...ipsecConditions(policy, exits, world.egressNodes),
-      ...unruledConditions(exits, world.egressNodes),
+      ...unusedInterfaceConditions(policy, exits, world.egressNodes),
     ]
     addClaims(claims, policy)
     const { generation } = policy

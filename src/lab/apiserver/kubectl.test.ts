@@ -118,6 +118,64 @@ describe('kubectl', { skip: kubectlMissing, timeout: 600_000 }, () => {
     )
   })
 
+  /** Each cell as it is printed, without the age. */
+  const table = async (words: string): Promise<readonly (readonly string[])[]> =>
+    (await run(words)).split('\n').map((line) => line.trim().split(/ {2,}/).slice(0, -1))
+
+  test('prints the columns of the other kinds', async () => {
+    const create = async (kind: string, spec: object, status: object): Promise<void> => {
+      const group = kind === 'IsovalentEgressGatewayPolicy' ? 'isovalent.com/v1' : 'sallyport.dev/v1alpha1'
+      await run('apply -f -', JSON.stringify({ apiVersion: group, kind, metadata: { name: 'one' }, spec }))
+      await run(`patch ${kind} one --subresource status --type merge -p ${JSON.stringify({ status })}`)
+    }
+    const condition = (type: string, reason: string) => ({
+      type,
+      status: 'True',
+      reason,
+      message: 'x',
+      lastTransitionTime: '2026-01-01T00:00:00Z',
+    })
+    const { egressGateway: _, ...selected } = good
+    await create(
+      'IsovalentEgressGatewayPolicy',
+      { ...selected, egressGroups: [{ nodeSelector: {}, interface: 'net0' }] },
+      {
+        summary: { gateways: 'kind-worker4', egressIPs: '172.18.0.43', pods: 3 },
+        conditions: [condition('Ready', 'GatewaysFound')],
+      },
+    )
+    assert.deepEqual(await table('get iegp one -o wide'), [
+      ['NAME', 'READY', 'GATEWAY', 'EGRESS IP', 'PODS', 'REASON', 'DESTINATIONS'],
+      ['one', 'True', 'kind-worker4', '172.18.0.43', '3', 'GatewaysFound', '["172.18.0.0/16"]'],
+    ])
+    await create(
+      'EgressNode',
+      { slot: 5 },
+      {
+        conditions: [condition('Connected', 'Connected')],
+        heard: ['kind-worker3'],
+        unreachable: ['kind-worker4'],
+        version: '1.2.3',
+      },
+    )
+    assert.deepEqual(await table('get egressnodes -o wide'), [
+      ['NAME', 'SLOT', 'CONNECTED', 'REASON', 'REACHABLE', 'UNREACHABLE', 'VERSION'],
+      ['one', '5', 'True', 'Connected', '["kind-worker3"]', '["kind-worker4"]', '1.2.3'],
+    ])
+    await create(
+      'EgressAddress',
+      { address: '172.18.0.43', owner: 'kind-worker4' },
+      {
+        conditions: [condition('Lingering', 'ConnectionsLeft')],
+        lingering: { connections: 12, nodes: ['kind-worker'] },
+      },
+    )
+    assert.deepEqual(await table('get egressaddresses'), [
+      ['NAME', 'ADDRESS', 'OWNER', 'LINGERING', 'CONNECTIONS'],
+      ['one', '172.18.0.43', 'kind-worker4', 'True', '12'],
+    ])
+  })
+
   for (const [what, spec, message] of [
     [
       'interface and egress IP',

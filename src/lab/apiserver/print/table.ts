@@ -19,7 +19,9 @@ function customPrinter(columns: readonly Column[]): Printer {
       ...columns.map(({ jsonPath, type }) => {
         const value = readJsonPath(object, jsonPath)
         if (value === undefined || value === null) return null
-        return type === 'date' ? since(value, now) : value
+        if (type === 'date') return since(value, now)
+        /* An API server prints a list in a column of text as JSON. */
+        return type === 'string' && typeof value === 'object' ? JSON.stringify(value) : value
       }),
     ],
   }
