@@ -1,6 +1,6 @@
 /**
- * Runs the tests, two files at once: first those that compute, then the labs. Files that only compute share a process by folder. Every
- * other file runs alone in its process, and `node --test FILE` runs one as this does.
+ * Runs the tests: first those that compute, then the labs. Two files run at once, and beside them a third that mostly waits. Files that
+ * only compute share a process by folder. Every other file runs alone in its process, and `node --test FILE` runs one as this does.
  *
  *   node test/run.ts                  all tests
  *   node test/run.ts --fast           those that need neither a lab nor other programs: what to run before each commit
@@ -44,6 +44,12 @@ const startsPrograms = (file: string): boolean =>
 
 /** The simulation takes all its seconds on one processor. At the end, the other processor would have nothing to do. */
 const isLong = (file: string): boolean => /^test\/simulation\/|fuzz|\.property\.test/.test(file)
+
+/** They wait for real time: for announcements a second apart, for a node that stood still, for a reader that has gone. */
+const mostlyWaits = (file: string): boolean =>
+  /failover\/(pulse\/prober-thread|announcements|address-watch)|kube\/hardship|runtime\/closed-pipe|packets\/forward-by-stack/.test(
+    file,
+  )
 const computing = all
   .filter((file) => !labFiles.includes(file) && !imageTests.includes(file))
   .sort((a, b) => Number(isLong(b)) - Number(isLong(a)))
@@ -101,6 +107,14 @@ interface LaneRun extends FileRun {
   readonly after?: Promise<void>
 }
 
+/** Two lanes of files that take the processors, and one beside them of files that leave them idle. */
+async function runComputing(files: readonly string[]): Promise<void> {
+  const oneByOne = async (): Promise<void> => {
+    for (const file of files.filter(mostlyWaits)) await runAndTell(run(file))
+  }
+  await Promise.all([runLane(together(files.filter((file) => !mostlyWaits(file)))), oneByOne()])
+}
+
 /** Two workers take the next file when they are done with one. `spare` works beside them while the processors have time for it. */
 async function runLane(files: readonly LaneRun[], spare = false): Promise<void> {
   const waiting = [...files]
@@ -151,7 +165,7 @@ async function runEverything(): Promise<void> {
   const image = buildImage()
   const needImage = [...imageTests.map(run), onContainerd].map((each) => ({ ...each, after: image }))
   const labs = labFiles.map(run)
-  await runLane(together(computing))
+  await runComputing(computing)
   await runLane([...labs.slice(0, 6), ...needImage, ...labs.slice(6)], true)
 }
 
@@ -159,7 +173,7 @@ if (options.labs !== undefined)
   await runLane(labFiles.filter((file) => file.includes(options.labs ?? '')).map(run))
 else if (options.fast) {
   const left = computing.filter(startsPrograms)
-  await runLane(together(computing.filter((file) => !startsPrograms(file))))
+  await runComputing(computing.filter((file) => !startsPrograms(file)))
   tell(`left to "make test": the labs, and ${left.length} files that start other programs`)
 } else await runEverything()
 
