@@ -46,7 +46,7 @@ on-containerd = SALLYPORT_TEST_PODS=100 SALLYPORT_LAB_RUNTIME=containerd node --
 test-all: test
 	@SALLYPORT_TEST_CONNECTIONS=10000 node --test test/lab/failover.test.ts
 	@SALLYPORT_TEST_PODS=1000 node --test test/lab/first-packet.test.ts
-	@SALLYPORT_TEST_STORY=whole $(call on-containerd,walkthrough killed gateways uninstall chained first-packet failover)
+	@SALLYPORT_TEST_STORY=whole $(call on-containerd,walkthrough killed gateways uninstall layout-upgrade chained first-packet failover)
 
 # Use a cluster that you can spare, because the tests install and uninstall Sallyport there.
 e2e: setup
