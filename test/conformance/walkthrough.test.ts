@@ -5,15 +5,14 @@ import { loadLab, requireLab } from '../../src/lab/lab-state.ts'
 import { firstHalf, steps } from '../../src/lab/walkthrough/steps.ts'
 import { walk } from '../../src/lab/walkthrough/walk.ts'
 import { cannotRun, hangTimeoutMs, type } from '../lab/lab-under-test.ts'
-import { onOtherWorker, otherWorker } from '../lab/other-worker.ts'
 import { type GivenCluster, openCluster } from './given-cluster.ts'
 
 /*
  * The whole story of an egress gateway with an API server that is not the lab's: the one that E2E_KUBECONFIG names, or else one
  * in this machine's own network. The nodes, their pods and all traffic are the lab's. This machine's own is the server of every lab, reached
- * through the relay. The first half has each kind of request that passes the relay. Its X-Wing runs on the other worker.
+ * through the relay. The first half has each kind of request that passes the relay.
  */
-const story = process.env.E2E_KUBECONFIG === undefined ? firstHalf.map(onOtherWorker) : steps
+const story = process.env.E2E_KUBECONFIG === undefined ? firstHalf : steps
 
 describe('the walkthrough in a cluster that exists already', {
   skip: cannotRun,
@@ -41,9 +40,6 @@ describe('the walkthrough in a cluster that exists already', {
       count++
     }
     assert.equal(count, story.length)
-    if (story === steps) return
-    const node = await type(requireLab(name), 'kubectl get pod xwing -o jsonpath={.spec.nodeName}')
-    assert.equal(node, otherWorker)
   })
 
   test('an uninstall leaves the cluster as it was', async () => {
