@@ -1,6 +1,6 @@
 /**
- * Runs the tests, two files at once: first those that compute, then the labs. Every file still runs alone in its process, and
- * `node --test FILE` runs one as this does.
+ * Runs the tests: first those that compute, then the labs. Two files run at once, and beside them a third that mostly waits. Files that
+ * only compute share a process by folder. Every other file runs alone in its process, and `node --test FILE` runs one as this does.
  *
  *   node test/run.ts                  all tests
  *   node test/run.ts --fast           those that need neither a lab nor other programs: what to run before each commit
@@ -8,13 +8,14 @@
  *   node test/run.ts --labs PATTERN   of the labs' tests those whose file has this in its name, and nothing else
  */
 import { spawn } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
 import { spec } from 'node:test/reporters'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { addCounts, type Counts, type FileRun, noCounts, runFile } from './support/run-file.ts'
+import { onlyComputes } from './support/only-computes.ts'
+import { addCounts, type Counts, type FileRun, noCounts, runFiles } from './support/run-file.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -42,7 +43,13 @@ const startsPrograms = (file: string): boolean =>
   )
 
 /** The simulation takes all its seconds on one processor. At the end, the other processor would have nothing to do. */
-const isLong = (file: string): boolean => file.startsWith('test/simulation/') || file.includes('fuzz')
+const isLong = (file: string): boolean => /^test\/simulation\/|fuzz|\.property\.test/.test(file)
+
+/** They wait for real time: for announcements a second apart, for a node that stood still, for a reader that has gone. */
+const mostlyWaits = (file: string): boolean =>
+  /failover\/(pulse\/prober-thread|announcements|address-watch)|kube\/hardship|runtime\/closed-pipe|packets\/forward-by-stack/.test(
+    file,
+  )
 const computing = all
   .filter((file) => !labFiles.includes(file) && !imageTests.includes(file))
   .sort((a, b) => Number(isLong(b)) - Number(isLong(a)))
@@ -69,19 +76,43 @@ async function runAndTell(run: FileRun): Promise<void> {
     events,
     counts: own,
     seconds,
-  } = await runFile({ ...run, file: join(repository, run.file), env: { ...environment, ...run.env } })
+  } = await runFiles({
+    files: run.files.map((file) => join(repository, file)),
+    env: { ...environment, ...run.env },
+  })
   counts = addCounts(counts, own)
   for (const event of events) reporter.write(event)
   const where = run.env?.SALLYPORT_LAB_RUNTIME === undefined ? '' : ` on ${run.env.SALLYPORT_LAB_RUNTIME}`
-  tell(`${relative(repository, run.file)}${where}: ${own.tests} tests in ${seconds.toFixed(1)} s`)
+  const [first = ''] = run.files
+  const what = run.files.length === 1 ? first : `${run.files.length} files of ${roomOf(first)}`
+  tell(`${what}${where}: ${own.tests} tests in ${seconds.toFixed(1)} s`)
 }
 
-const run = (file: string): FileRun => ({ file })
-const onContainerd = { file: 'test/lab/walkthrough.test.ts', env: { SALLYPORT_LAB_RUNTIME: 'containerd' } }
+const run = (file: string): FileRun => ({ files: [file] })
+const onContainerd = { files: ['test/lab/walkthrough.test.ts'], env: { SALLYPORT_LAB_RUNTIME: 'containerd' } }
+
+/** The folder below src or test: `src/decide`. */
+const roomOf = (file: string): string => dirname(file).split('/').slice(0, 2).join('/')
+
+/** The runs of files that do not start labs. Files that only compute take less time than the start of a process. */
+function together(files: readonly string[]): readonly FileRun[] {
+  const canShare = (file: string): boolean =>
+    !isLong(file) && !startsPrograms(file) && onlyComputes(readFileSync(join(repository, file), 'utf8'))
+  const shared = Object.values(Object.groupBy(files.filter(canShare), roomOf)) as string[][]
+  return [...files.filter((file) => !canShare(file)).map(run), ...shared.map((each) => ({ files: each }))]
+}
 
 interface LaneRun extends FileRun {
   /** What the file needs. */
   readonly after?: Promise<void>
+}
+
+/** Two lanes of files that take the processors, and one beside them of files that leave them idle. */
+async function runComputing(files: readonly string[]): Promise<void> {
+  const oneByOne = async (): Promise<void> => {
+    for (const file of files.filter(mostlyWaits)) await runAndTell(run(file))
+  }
+  await Promise.all([runLane(together(files.filter((file) => !mostlyWaits(file)))), oneByOne()])
 }
 
 /** Two workers take the next file when they are done with one. `spare` works beside them while the processors have time for it. */
@@ -134,7 +165,7 @@ async function runEverything(): Promise<void> {
   const image = buildImage()
   const needImage = [...imageTests.map(run), onContainerd].map((each) => ({ ...each, after: image }))
   const labs = labFiles.map(run)
-  await runLane(computing.map(run))
+  await runComputing(computing)
   await runLane([...labs.slice(0, 6), ...needImage, ...labs.slice(6)], true)
 }
 
@@ -142,7 +173,7 @@ if (options.labs !== undefined)
   await runLane(labFiles.filter((file) => file.includes(options.labs ?? '')).map(run))
 else if (options.fast) {
   const left = computing.filter(startsPrograms)
-  await runLane(computing.filter((file) => !startsPrograms(file)).map(run))
+  await runComputing(computing.filter((file) => !startsPrograms(file)))
   tell(`left to "make test": the labs, and ${left.length} files that start other programs`)
 } else await runEverything()
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { run } from 'node:test'
 
 /** What Node.js's test runner says of one thing that happened. */
@@ -32,7 +33,8 @@ export function addCounts(a: Counts, b: Counts): Counts {
 }
 
 export interface FileRun {
-  readonly file: string
+  /** The paths of test files that share a process. */
+  readonly files: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -43,15 +45,16 @@ export interface FileResult {
   readonly seconds: number
 }
 
-/** Runs one test file in a process of its own, by Node.js's test runner. What it says of the whole run is left out. */
-export async function runFile({ file, env = {} }: FileRun): Promise<FileResult> {
+/** Runs test files in one process of their own, by Node.js's test runner. What it says of the whole run is left out. */
+export async function runFiles({ files, env = {} }: FileRun): Promise<FileResult> {
   const startedMs = performance.now()
   const events: TestEvent[] = []
   let counts = noCounts
+  const severalFiles = join(import.meta.dirname, 'several-files.ts')
   const stream = run({
-    files: [file],
+    files: files.length === 1 ? files : [severalFiles],
     concurrency: 1,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, SALLYPORT_TEST_FILES: JSON.stringify(files) },
   })
   for await (const event of stream as AsyncIterable<TestEvent>) {
     const data = event.data as { readonly file?: string; readonly nesting?: number; readonly counts?: Counts }

@@ -6,14 +6,13 @@ import type { Resource } from '../../kube/resource.ts'
 import { backoffMs } from '../../runtime/backoff.ts'
 import { EventRecorder } from '../cluster/event-recorder.ts'
 import type { PodEvent } from '../cluster/pod-events.ts'
-import { isSameJson } from '../cluster/same-json.ts'
 import { PodContainers } from './containers/pod-containers.ts'
 import { isAlive, logFileOf, RunningPods } from './containers/running-pods.ts'
 import { type Container, containersOf, type Pod } from './pod-spec.ts'
 import { PodWorkers, type Worker } from './pod-workers.ts'
 import { findNetwork } from './sandbox/cni.ts'
 import { stateDirectory } from './state-directory.ts'
-import { podStatus } from './status.ts'
+import { isWritten, podStatus } from './status.ts'
 import type { ContainerHandle } from './streams.ts'
 import type { Surroundings } from './surroundings.ts'
 import { MountProblem, PodVolumes } from './volumes/pod-volumes.ts'
@@ -225,7 +224,7 @@ export class Kubelet {
       isReady: (container) => probing.isReady(uid, container),
       hasStarted: (container) => probing.hasStarted(uid, container),
     })
-    if (isSameJson(status, pod.status)) return
+    if (isWritten(status, pod.status)) return
     const { name, namespace = 'default' } = pod.metadata
     const options = { namespace, subresource: 'status', fieldManager: 'kubelet' } as const
     await this.#pods.patch(name, 'merge', { metadata: { uid }, status }, options).catch(ignoreNotFound)

@@ -1,3 +1,4 @@
+import { isSameJson } from '../cluster/same-json.ts'
 import { containersDue, type RunningContainer, type RunningPod } from './containers/running-pods.ts'
 import type { Container, ContainerStatus, Pod, PodStatus } from './pod-spec.ts'
 
@@ -46,6 +47,10 @@ export function podStatus(pod: Pod, parts: StatusParts): PodStatus {
     containerStatuses,
   }
 }
+
+/** Whether writing the status would change nothing. The API server's own fields, such as qosClass, stay as they are. */
+export const isWritten = (status: PodStatus, present: PodStatus | undefined): boolean =>
+  isSameJson({ ...present, ...status }, present)
 
 interface Condition {
   readonly type: string

@@ -39,6 +39,8 @@ export function failureText(kind: ProbeKind, why: string): string {
 
 /** Until its first success, a probe is sent more often than the pod asks for, so that a lab starts quickly. */
 export const eagerPeriodMs = 250
+/** A command takes a hundred times as much of the processor as a request does. */
+const eagerCommandPeriodMs = 1000
 
 /** The results of the probes of this node's containers. A probe fails after `failureThreshold` failures in a row. */
 export class Probes {
@@ -48,7 +50,8 @@ export class Probes {
     const { periodSeconds = 10, failureThreshold = 3, successThreshold = 1, initialDelaySeconds = 0 } = probe
     const record = this.#recordOf(target.uid, target.container.name, kind)
     const isEager = kind !== 'liveness' && record.verdict !== 'passed'
-    const periodMs = isEager ? Math.min(eagerPeriodMs, periodSeconds * 1000) : periodSeconds * 1000
+    const eagerMs = probe.exec === undefined ? eagerPeriodMs : eagerCommandPeriodMs
+    const periodMs = isEager ? Math.min(eagerMs, periodSeconds * 1000) : periodSeconds * 1000
     const isEarly = kind !== 'readiness' && target.ageMs < initialDelaySeconds * 1000
     const nowMs = Date.now()
     if (isEarly || nowMs - record.askedAtMs < periodMs) return record.verdict
