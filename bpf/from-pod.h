@@ -10,7 +10,7 @@
 
 /* What the stages learn about a packet. Each says which of these it fills in. */
 struct journey {
-	__u64 now;
+	__u64 now;			/* of the last tick, while the flow has a mapping */
 	struct pod *pod;
 	struct mapping *mapping;	/* NULL: the flow is new, or the packet cannot be translated */
 	struct rule *rule;		/* of a new flow; NULL: no policy selects it */
@@ -90,28 +90,33 @@ static __always_inline bool is_current(const struct mapping *mapping, const stru
 	       !(opens_connection(packet) && mapping->state & (STATE_FIN_EITHER | STATE_RESET));
 }
 
-/*
- * Finds the flow's mapping. Deletes a stale one, so that the current policy decides about the flow again. Fills in
- * `mapping`.
- */
-static __noinline enum verdict find_flow(const struct packet *packet, struct journey *journey)
+/* NULL: the flow is new, or the packet cannot be translated. Deletes a stale mapping, so that the current policy decides again. */
+static __always_inline struct mapping *find_mapping(const struct packet *packet, const struct journey *journey)
 {
 	struct mapping *mapping;
 
 	if (packet->untranslatable)
-		return CONTINUE;
+		return NULL;
 	note_fragment(packet);
 	mapping = bpf_map_lookup_elem(&mappings, &packet->flow);
 	if (!mapping || mapping->reclaimed)
-		return CONTINUE;
-	if (is_current(mapping, packet, journey)) {
-		/* The pod may send to an endpoint itself after it has sent there through a Service. */
-		if (services_by_stack && mapping->through_stack && !packet->is_leaving)
-			mapping->through_stack = 0;
-		journey->mapping = mapping;
-	} else {
+		return NULL;
+	if (!is_current(mapping, packet, journey)) {
 		delete_stale_mapping(mapping, &packet->flow);
+		return NULL;
 	}
+	/* The pod may send to an endpoint itself after it has sent there through a Service. */
+	if (services_by_stack && mapping->through_stack && !packet->is_leaving)
+		mapping->through_stack = 0;
+	return mapping;
+}
+
+/* Fills in `mapping`. A new flow needs the exact time, and few packets begin one. */
+static __noinline enum verdict find_flow(const struct packet *packet, struct journey *journey)
+{
+	journey->mapping = find_mapping(packet, journey);
+	if (!journey->mapping)
+		journey->now = now_ns();
 	return CONTINUE;
 }
 

@@ -40,6 +40,15 @@ static __always_inline __u64 now_ns(void)
 	return run ? run->now_ns : 0;
 }
 
+/*
+ * The time of the last tick, up to 10 ms ago. To read the clock takes as long as a lookup. Enough for lifetimes and silences. Not for
+ * the difference to a time that another program may have noted since.
+ */
+static __always_inline __u64 recent_ns(void)
+{
+	return simulated_clock ? now_ns() : bpf_ktime_get_coarse_ns();
+}
+
 /* A simulation draws from splitmix64, whose state it seeds. */
 static __always_inline __u32 random_u32(void)
 {

@@ -15,7 +15,7 @@
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
 	struct flow_key key, flow, *taken;
-	__u64 now = now_ns();
+	__u64 now = recent_ns();
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
 	struct mapping *mapping;
@@ -139,7 +139,7 @@ static __noinline enum verdict send_to_owner(struct __sk_buff *skb, struct packe
 		return DROP_UNKNOWN_NODE;
 	if (link_path && packet->is_from_world && is_sent_back(skb, packet))
 		return DROP_LOOP;
-	is_by_link = link_path && find_link(skb, packet, node, now_ns(), &way);
+	is_by_link = link_path && find_link(skb, packet, node, recent_ns(), &way);
 	mtu = is_by_link ? way.mtu : own->tunnel_mtu;
 	if (is_too_big(skb, packet, mtu))
 		return answer_too_big(skb, packet, mtu);

@@ -87,7 +87,7 @@ char LICENSE[] SEC("license") = "GPL v2";
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
-	struct journey journey = { .now = now_ns() };
+	struct journey journey = { .now = recent_ns() };
 	struct packet packet = {};
 	enum verdict verdict = read_from_pod(skb, &packet) ?:
 			       identify_pod(skb, &packet, &journey) ?:
@@ -151,7 +151,7 @@ int from_world(struct __sk_buff *skb)
 SEC("tc")
 int to_world(struct __sk_buff *skb)
 {
-	struct journey journey = { .now = now_ns() };
+	struct journey journey = { .now = recent_ns() };
 	struct packet packet = {};
 	enum verdict verdict = read_to_world(skb, &packet) ?:
 			       check_handed(skb, &packet) ?:
