@@ -172,22 +172,30 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
 
   test('ten thousand open connections stay when the agent is killed, and while endpoints come and go', async () => {
     const program = `${process.execPath} ${join(import.meta.dirname, 'held-connections.ts')}`
-    const folder = '/run/held'
-    const shares = [[inPod('xwing'), 8000], [onNode, 2000]] as const
-    const background = (command: string): string =>
+    const holders = [
+      { from: inPod('xwing'), count: 8000, folder: '/run/held-by-pod' },
+      { from: onNode, count: 2000, folder: '/run/held-by-node' },
+    ]
+    const background = (command: string, folder: string): string =>
       `sh -c 'mkdir -p ${folder}; ${command} >${folder}/log 2>&1 </dev/null &'`
-    const read = (from: Run, file: string): Promise<string> => from(`sh -c 'cat ${folder}/${file} || true'`)
+    const allAnswer = async (file: 'open' | 'result'): Promise<void> => {
+      for (const { from, count, folder } of holders)
+        await eventually(
+          `${count} connections in ${file}`,
+          async () => (await from(`sh -c 'cat ${folder}/${file} || true'`)) === `{"answered":${count}}`,
+          120_000,
+        )
+    }
     const far = await addressesOf('far')
     const churn = async (round: number): Promise<void> => {
       const another = round % 2 === 0 ? `, {addresses: ['10.244.1.${100 + round}']}` : ''
       await run(`kubectl apply -f - <<'END'\n${service('empty', round % 2 === 0 ? {} : { ipv4: far[4] })}\n${service('held', { ipv4: far[4] }, 9000).replace(`{addresses: ['${far[4]}']}`, `{addresses: ['${far[4]}']}${another}`)}\nEND`)
     }
-    await inPod('far')(background(`${program} serve 9000`))
+    await inPod('far')(background(`${program} serve 9000`, '/run/served'))
     await churn(1)
-    for (const [from, count] of shares)
-      await from(background(`${program} hold ${clusterIp('held', 4)} 80 ${count} ${folder}`))
-    for (const [from, count] of shares)
-      await eventually(`${count} are open`, async () => (await read(from, 'open')) === `{"answered":${count}}`, 120_000)
+    for (const { from, count, folder } of holders)
+      await from(background(`${program} hold ${clusterIp('held', 4)} 80 ${count} ${folder}`, folder))
+    await allAnswer('open')
     const agents = () => processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
     const killed = await agents()
     for (const pid of killed) process.kill(pid, 'SIGKILL')
@@ -198,9 +206,8 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
       return (await run('kubectl -n kube-system get ds cilium -o jsonpath={.status.numberReady}')) === '4'
     })
     for (let round = 4; round < 8; round++) await churn(round)
-    for (const [from] of shares) await from(`touch ${folder}/go`)
-    for (const [from, count] of shares)
-      await eventually(`${count} still answer`, async () => (await read(from, 'result')) === `{"answered":${count}}`, 120_000)
+    for (const { from, folder } of holders) await from(`touch ${folder}/go`)
+    await allAnswer('result')
   }) // biome-ignore format: commands
 
   test('many connections one after another all succeed', async () => {
