@@ -1,16 +1,7 @@
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of } from '../../src/lab/layout.ts'
-import {
-  cannotRun,
-  curlOutpost,
-  eventually,
-  hangTimeoutMs,
-  labFor,
-  processesOf,
-  type,
-} from './lab-under-test.ts'
+import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
 /* Stand-alone without kube-proxy: Sallyport translates Services. */
@@ -61,7 +52,7 @@ endpoints: [${endpoint === undefined ? '' : `{addresses: ['${endpoint}']}`}]
 `
 
 const inside = ['near', 'far', 'this-node', 'another-node'] as const
-const names = [...inside, 'outside', 'empty', 'held'] as const
+const names = [...inside, 'outside', 'empty'] as const
 type Name = (typeof names)[number]
 type Family = 4 | 6
 const clusterIp = (name: Name, family: Family): string =>
@@ -169,39 +160,6 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
         for (const url of [host(clusterIp('empty', family)), `${host(clusterIp('near', family))}:81`])
           assert.equal(await from(`sh -c 'curl -s --max-time 3 http://${url}; echo $?'`), '7')
   })
-
-  test('ten thousand open connections stay when the agent is killed, and while endpoints come and go', async () => {
-    const program = `${process.execPath} ${join(import.meta.dirname, 'held-connections.ts')}`
-    const folder = '/run/held'
-    const shares = [[inPod('xwing'), 8000], [onNode, 2000]] as const
-    const background = (command: string): string =>
-      `sh -c 'mkdir -p ${folder}; ${command} >${folder}/log 2>&1 </dev/null &'`
-    const read = (from: Run, file: string): Promise<string> => from(`sh -c 'cat ${folder}/${file} || true'`)
-    const far = await addressesOf('far')
-    const churn = async (round: number): Promise<void> => {
-      const another = round % 2 === 0 ? `, {addresses: ['10.244.1.${100 + round}']}` : ''
-      await run(`kubectl apply -f - <<'END'\n${service('empty', round % 2 === 0 ? {} : { ipv4: far[4] })}\n${service('held', { ipv4: far[4] }, 9000).replace(`{addresses: ['${far[4]}']}`, `{addresses: ['${far[4]}']}${another}`)}\nEND`)
-    }
-    await inPod('far')(background(`${program} serve 9000`))
-    await churn(1)
-    for (const [from, count] of shares)
-      await from(background(`${program} hold ${clusterIp('held', 4)} 80 ${count} ${folder}`))
-    for (const [from, count] of shares)
-      await eventually(`${count} are open`, async () => (await read(from, 'open')) === `{"answered":${count}}`, 120_000)
-    const agents = () => processesOf(lab.state(), 'kind-worker', 'src/agent/main.ts')
-    const killed = await agents()
-    for (const pid of killed) process.kill(pid, 'SIGKILL')
-    for (let round = 0; round < 4; round++) await churn(round)
-    await eventually('another agent is ready', async () => {
-      const [pid] = await agents()
-      if (pid === undefined || killed.includes(pid)) return false
-      return (await run('kubectl -n kube-system get ds cilium -o jsonpath={.status.numberReady}')) === '4'
-    })
-    for (let round = 4; round < 8; round++) await churn(round)
-    for (const [from] of shares) await from(`touch ${folder}/go`)
-    for (const [from, count] of shares)
-      await eventually(`${count} still answer`, async () => (await read(from, 'result')) === `{"answered":${count}}`, 120_000)
-  }) // biome-ignore format: commands
 
   test('many connections one after another all succeed', async () => {
     const many = `sh -c 'for i in $(seq 50); do curl -s --max-time 3 http://${clusterIp('far', 4)} || echo failed; done' | sort | uniq -c`

@@ -15,7 +15,8 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   DROP_MALFORMED: { text: 'Invalid packet', remedy: 'find the sender of truncated or impossible packets' },
   DROP_UNKNOWN_POD: {
     text: 'Sending pod is not known yet',
-    remedy: 'wait until the agent is ready, then restart the pod',
+    remedy:
+      'wait until the agent is ready, then restart the pod; if the sender is this node, do not bind a socket that calls a Service to an address',
   },
   DROP_SPOOFED_SOURCE: {
     text: 'Invalid source ip',
