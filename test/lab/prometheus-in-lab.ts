@@ -17,10 +17,15 @@ const at = 'http://127.0.0.1:9090'
 /** Prometheus runs in the network namespace of this node, and listens only inside it. */
 const host = 'kind-control-plane'
 
-export interface Sample {
+interface Sample {
   readonly metric: Readonly<Record<string, string>>
   /** Time and value; a range has several. */
   readonly values: readonly (readonly [number, string])[]
+}
+
+interface Answer {
+  readonly error?: string
+  readonly data?: { readonly result: readonly Sample[] }
 }
 
 /** A Prometheus in the lab that scrapes every second. */
@@ -43,14 +48,16 @@ export class PrometheusInLab {
 
   /** `rules` are those of a file of rules. */
   async start(jobs: Readonly<Record<string, number>>, rules: object): Promise<void> {
-    const addresses = await type(
-      this.#state,
-      'kubectl get nodes -o jsonpath=\'{range .items[*]}{.metadata.name}={.status.addresses[?(@.type=="InternalIP")].address} {end}\'',
-    )
-    const nodes = addresses
-      .trim()
-      .split(' ')
-      .map((each) => each.split('='))
+    const objects = JSON.parse(await type(this.#state, 'kubectl get nodes -o json')) as {
+      readonly items: readonly {
+        readonly metadata: { readonly name: string }
+        readonly status: { readonly addresses: readonly { readonly address: string }[] }
+      }[]
+    }
+    const nodes = objects.items.map(({ metadata: { name }, status }) => {
+      const ipv4 = status.addresses.find(({ address }) => /^[\d.]+$/.test(address))
+      return [name, ipv4?.address ?? ''] as const
+    })
     await this.#write('rules.json', rules)
     await this.#write('prometheus.json', {
       global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
@@ -73,19 +80,20 @@ export class PrometheusInLab {
     await this.#onHost(`sh -c 'kill $(cat ${folder}/pid) || true; rm -rf ${folder}'`)
   }
 
-  /** A value for each series that has one in the time since the start. */
-  async query(expr: string): Promise<readonly Sample[]> {
-    const now = Date.now() / 1000
-    const encoded = [`query=${expr}`, `start=${this.#startedAt}`, `end=${now}`, 'step=1']
-      .map((field) => `--data-urlencode '${field.replaceAll("'", `'"'"'`)}'`)
-      .join(' ')
-    const answer = JSON.parse(await this.#onHost(`curl -s ${encoded} ${at}/api/v1/query_range`)) as {
-      readonly status: string
-      readonly error?: string
-      readonly data?: { readonly result: readonly Sample[] }
-    }
-    if (answer.data === undefined) throw new Error(`${expr}: ${answer.error}`)
-    return answer.data.result
+  /** The answer to each query: the values of its series since the start. */
+  async query(exprs: readonly string[]): Promise<readonly (readonly Sample[])[]> {
+    const end = Date.now() / 1000
+    const script = exprs
+      .map((query) => new URLSearchParams({ query, start: `${this.#startedAt}`, end: `${end}`, step: '1' }))
+      .map((fields) => `curl -s -d '${fields}' ${at}/api/v1/query_range; echo`)
+      .join('\n')
+    const text = Buffer.from(script).toString('base64')
+    const lines = (await this.#onHost(`sh -c 'echo ${text} | base64 -d | sh'`)).trim().split('\n')
+    return exprs.map((expr, index) => {
+      const { data, error } = JSON.parse(lines[index] || '{}') as Answer
+      if (data === undefined) throw new Error(`${expr}: ${error ?? 'no answer'}`)
+      return data.result
+    })
   }
 
   /** The alerts that fire, with their labels. */

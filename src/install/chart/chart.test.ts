@@ -112,10 +112,16 @@ const valuesFiles: Readonly<Record<string, object>> = {
     health: { address: '0.0.0.0' },
     serviceMonitor: { enabled: true, interval: '10s', labels: { release: 'prometheus' } },
   },
+  'alerts and dashboards': {
+    prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+    dashboards: { enabled: true, labels: { folder: 'network' } },
+  },
   everything: {
     cni: { chainingMode: 'generic-veth' },
     health: { address: '::' },
     serviceMonitor: { enabled: true },
+    prometheusRule: { enabled: true },
+    dashboards: { enabled: true },
     image: { pullSecrets: ['one'] },
     affinity: { nodeAffinity: {} },
     operator: { nodeSelector: { a: 'b' }, podAnnotations: { a: 'b' } },

@@ -8,6 +8,7 @@ import { ciliumPolicy, world } from '../../../../test/support/world-builder.ts'
 import { openDatapath } from '../../../datapath/datapath.ts'
 import { resolve } from '../../../decide/resolve.ts'
 import type { Address } from '../../../net/address.ts'
+import { planDatapath } from '../../plan.ts'
 import { Timings } from '../../timings.ts'
 import { createMetrics } from './metrics.ts'
 
@@ -18,6 +19,9 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
   const bpffs = enterPrivateNamespaces()
   await using datapath = openDatapath({ pinDirectory: `${bpffs}/sallyport` })
   const tables = resolve(world({ ciliumPolicies: [ciliumPolicy('p')] }))
+  const overlay = { ifindex: 2, mac: '02:00:00:00:00:01', mtu: 1450 }
+  const nothing = { lingering: new Map(), unusable: new Set<Address>(), bound: new Map() }
+  await datapath.apply(planDatapath(tables, [], overlay, nothing))
   const timings = new Timings()
   timings.failedOver({ gateway: other, ms: 360 }, new Map([[other, { name: 'worker4', slot: 4 }]]))
   timings.ofPorts.onLeased(30)
@@ -89,6 +93,8 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
   ])
     assert.ok(text.split('\n').includes(line), `${line}\n${text}`)
   assert.match(text, /^sallyport_ports_owned\{egress_ip="172\.18\.0\.42"\} 64$/m)
+  assert.doesNotMatch(text, /table="self"/, 'an array is always full')
+  assert.match(text, /^sallyport_table_limit\{table="rules"\} [1-9]\d+$/m)
   assert.match(text, /^sallyport_build_info\{component="agent",version="\d/m)
   assert.match(text, /^sallyport_mappings_limit [1-9]\d+$/m)
 })

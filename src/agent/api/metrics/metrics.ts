@@ -67,14 +67,19 @@ function defineNode({ gauge }: Definitions, datapath: Datapath, observe: () => O
     ['egress_ip'],
     () => [...observe().held].map((address) => [{ egress_ip: address }, 1]),
   )
+  /* An array has all its entries from the start. */
+  const tables = (): readonly (readonly [table: string, entries: number, limit: number])[] =>
+    [...datapath.written]
+      .map(([table, { size }]) => [table, size, datapath.tables[table].raw.maxEntries] as const)
+      .filter(([, , limit]) => limit > 1)
   gauge(
     'sallyport_table_entries',
     'Entries that the agent wrote into a table of the datapath.',
     ['table'],
-    () => [...datapath.written].map(([table, { size }]) => [{ table }, size]),
+    () => tables().map(([table, entries]) => [{ table }, entries]),
   )
   gauge('sallyport_table_limit', 'Maximum number of entries of a table of the datapath.', ['table'], () =>
-    [...datapath.written.keys()].map((table) => [{ table }, datapath.tables[table].raw.maxEntries]),
+    tables().map(([table, , limit]) => [{ table }, limit]),
   )
 }
 
