@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import type { FlowRow } from '../../src/agent/api/flows/flow-row.ts'
+import type { FlowRecord, NatLogLine } from '../../src/agent/api/nat-log/nat-log-row.ts'
+import {
+  cannotRun,
+  curlOutpost,
+  eventually,
+  hangTimeoutMs,
+  labFor,
+  processesOf,
+  runtime,
+  type,
+} from './lab-under-test.ts'
+import { someNodes } from './story.ts'
+
+const hasCollector = existsSync('/usr/bin/nfcapd')
+const skip =
+  cannotRun ||
+  (hasCollector ? false : 'nfcapd is not installed: apt-get install nfdump') ||
+  (runtime === 'processes' ? false : 'the collector is a program of this machine')
+const connections = 12
+
+describe('the NAT log of a cluster', { skip, timeout: hangTimeoutMs }, () => {
+  const lab = labFor('test-nat-log', {
+    nodes: someNodes('kind-worker', 'kind-worker3'),
+    story: {
+      until: 'the policy',
+      settings: [
+        'natLog.enabled=true',
+        'natLog.destinations=true',
+        'natLog.collector=172.18.0.7:4739',
+        'egressGateway.portLeaseIdleTime=1s',
+      ],
+    },
+  })
+
+  test('knows who had each port after the pod is gone and the agent was killed, and so does a real collector', async () => {
+    const state = lab.state()
+    const outpost = (command: string) => type(state, `docker exec remote-outpost sh -c '${command}'`)
+    await outpost('mkdir -p /run/nfcapd && nfcapd -D -w /run/nfcapd -p 4739 -t 3600 -P /run/nfcapd.pid')
+    await type(state, `kubectl exec xwing -- sh -c 'for i in $(seq ${connections}); do ${curlOutpost}; done'`)
+    const open = (await type(state, 'sallyport flows --pod default/xwing --policy outpost -o json'))
+      .split('\n')
+      .map((line) => (JSON.parse(line) as FlowRow).flow?.egress ?? '')
+    assert.equal(open.length, connections)
+    const at = new Date().toISOString()
+    const ofOpen = await who(open[0] ?? '', at)
+    assert.deepEqual(
+      ofOpen.map(({ end }) => end),
+      [undefined],
+    )
+
+    await type(state, 'kubectl delete pod xwing --grace-period=1')
+    const [agent] = await processesOf(state, 'kind-worker', 'src/agent/main.ts')
+    assert.ok(agent !== undefined)
+    process.kill(agent, 'SIGKILL')
+    await eventually('the next agent has written all records', async () => {
+      const found = await records()
+      return found.length >= connections
+    })
+    const found = await records()
+    assert.deepEqual(found.map(({ egressIP, egressPort }) => `${egressIP}:${egressPort}`).sort(), open.sort())
+    for (const egress of open) {
+      const rows = await who(egress, at)
+      assert.deepEqual(
+        rows.map(({ pod, policy, node }) => [pod, policy, node]),
+        [['xwing', 'outpost', 'kind-worker']],
+      )
+    }
+    await eventually(
+      'the collector has them, too',
+      async () => {
+        const told = await outpost(
+          'kill -USR1 $(cat /run/nfcapd.pid) 2>/dev/null; nfdump -q -6 -R /run/nfcapd -o fmt:%nsa:%nsp 2>/dev/null || true',
+        )
+        return told.split('\n').filter((line) => line.includes('172.18.0.42')).length >= connections
+      },
+      20_000,
+    )
+  })
+
+  const who = async (egress: string, at: string): Promise<FlowRecord[]> =>
+    JSON.parse(await type(lab.state(), `sallyport who ${egress} --at ${at} -o json`)) as FlowRecord[]
+
+  const records = async (): Promise<FlowRecord[]> =>
+    (await type(lab.state(), 'docker exec kind-worker cat /var/log/sallyport/nat.log || true'))
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as NatLogLine)
+      .filter((line): line is FlowRecord => line.kind === 'flow' && line.pod === 'xwing')
+})
