@@ -180,4 +180,6 @@ test('the agent mounts the CNI result cache of the other plugin only in chained 
     find(render(defaultNames, set), 'DaemonSet').spec.template.spec.volumes.map(({ name }) => name)
   assert.ok(volumesWith({ 'cni-chaining-mode': 'generic-veth' }).includes('cni-cache'))
   assert.ok(!volumesWith({}).includes('cni-cache'))
+  assert.ok(volumesWith({ 'nat-log': 'true' }).includes('nat-log'))
+  assert.ok(!volumesWith({}).includes('nat-log'))
 })

@@ -11,6 +11,7 @@ import type {
 } from '../../src/agent/api/nat-log/nat-log-row.ts'
 import { readNatLog } from '../../src/agent/api/nat-log/read-nat-log.ts'
 import { NatLog } from '../../src/agent/nat-log/nat-log.ts'
+import { NatLogging } from '../../src/agent/nat-log/nat-logging.ts'
 import { Sweep } from '../../src/agent/ports/sweep.ts'
 import type { Datapath } from '../../src/datapath/datapath.ts'
 import type { FlowEnd } from '../../src/datapath/tables/observation-tables.ts'
@@ -195,6 +196,47 @@ describe('the NAT log', { skip }, () => {
         .sort(),
       ['10.244.1.7:1', '10.244.1.7:2'],
     )
+  })
+
+  test('is opened by the agent, written as flows end, and closed with it', async () => {
+    const logging = new NatLogging({
+      ...{ self: 'worker', datapath: node.datapath, configuration: { natLog: settings } },
+      ...{ clock: systemClock, log: createLog('test', 'silent') },
+      ...{ stateDirectory: scratch, logDirectory: join(scratch, 'log') },
+    })
+    const stop = new AbortController()
+    end({ sourcePort: 1 })
+    const running = logging.run(stop.signal)
+    await systemClock.sleep(200)
+    assert.deepEqual(flows(), [], 'the agent does not know its pods yet')
+    logging.observe(present, policies)
+    end({ sourcePort: 2 })
+    for (let tries = 0; tries < 50 && flows().length < 2; tries++) await systemClock.sleep(20)
+    assert.deepEqual(
+      flows().map(({ source, pod }) => [source, pod]),
+      [
+        ['10.244.1.7:1', 'web'],
+        ['10.244.1.7:2', 'web'],
+      ],
+    )
+    assert.equal(logging.counts?.records, 2)
+    stop.abort()
+    await running
+    assert.equal(logging.counts, undefined)
+    end({ sourcePort: 3 })
+    logging.drain()
+    assert.equal(flows().length, 2)
+  })
+
+  test('that cannot be opened is a problem of the node, and the agent goes on', async () => {
+    const logging = new NatLogging({
+      ...{ self: 'worker', datapath: node.datapath, configuration: { natLog: settings } },
+      ...{ clock: systemClock, log: createLog('test', 'silent') },
+      ...{ stateDirectory: scratch, logDirectory: '/dev/null/nat-log' },
+    })
+    logging.observe(present, policies)
+    await logging.run(new AbortController().signal)
+    assert.match(logging.problems.join(), /The NAT log cannot be written: .*\/dev\/null\/nat-log/)
   })
 
   test('says how many records it lost, and why', () => {

@@ -7,6 +7,7 @@ import { runCommand } from '../../../test/support/command-under-test.ts'
 import type { ExplainRequest, Explanation } from '../../agent/api/explain/explanation.ts'
 import type { FlowQuery, FlowRow } from '../../agent/api/flows/flow-row.ts'
 import type { AgentStatus } from '../../agent/api/local-api.ts'
+import type { FlowRecord, NatLogAnswer, NatLogQuery } from '../../agent/api/nat-log/nat-log-row.ts'
 import { type LocalApi, serveLocalApi } from '../../agent/api/serve.ts'
 import { parseAddress } from '../../net/address.ts'
 import { parseEnd } from './ends.ts'
@@ -51,7 +52,7 @@ const flowRow: FlowRow = {
     ...{ state: 'established', since: '2026-01-01T00:00:00.000Z', lastPacket: '2026-01-01T00:00:01.000Z' },
   },
 }
-const streamOf = (...rows: readonly FlowRow[]) =>
+const streamOf = <T = FlowRow>(...rows: readonly T[]) =>
   async function* () {
     yield* rows
   }
@@ -114,6 +115,66 @@ test('who asks for the port’s flows, and says whose the port is if it has none
   assert.deepEqual({ code: none.code, stdout: none.stdout }, { code: 1, stdout: '' })
   assert.match(none.stderr, /no flow has port 32863 of 172\.18\.0\.42 now\. Node kind-worker owns the port/)
   assert.equal((await run('who', '172.18.0.42')).code, 2)
+})
+
+const record: FlowRecord = {
+  ...{
+    kind: 'flow',
+    id: 'a.32863',
+    node: 'kind-worker',
+    namespace: 'default',
+    pod: 'gone',
+    policy: 'outpost',
+  },
+  ...{ protocol: 'TCP', source: '10.244.2.2:37822', egressIP: address('172.18.0.42'), egressPort: 32863 },
+  ...{ begin: '2026-01-01T00:00:00.000Z', lastPacket: '2026-01-01T00:00:05.000Z' },
+  ...{ packetsOut: 6, packetsIn: 4, bytesOut: 600, bytesIn: 400 },
+}
+
+test('who --at asks the log, shows a flow once, and says what the log lacks', async () => {
+  const asked: NatLogQuery[] = []
+  const end = '2026-01-01T00:04:05.000Z'
+  const loss = { kind: 'loss', node: 'kind-worker', reason: 'limit', records: 7 } as const
+  answers = {
+    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    natLog: (query) => {
+      asked.push(query)
+      const cover = { kind: 'cover', node: 'kind-worker', isOn: true, sampling: 10, since: end } as const
+      return streamOf<NatLogAnswer>(cover, { ...loss, begin: record.begin, end }, record, {
+        ...record,
+        end,
+      })()
+    },
+  }
+  const at = '2026-01-01T00:00:02Z'
+  const { code, stdout, stderr } = await run(
+    'who',
+    '172.18.0.42:32863',
+    '--to',
+    '172.18.0.7:8000',
+    '--at',
+    at,
+  )
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(asked, [{ address: '172.18.0.42', port: '32863', at, to: '172.18.0.7', toPort: '8000' }])
+  const [, row, ...others] = stdout.trim().split('\n')
+  assert.match(row ?? '', /default\/gone +TCP +172\.18\.0\.42:32863 +- +outpost .*00:04:05\.000Z +10 +1000$/)
+  assert.equal(others.length, 0)
+  assert.match(stderr, /one in 10 flows/)
+  assert.match(stderr, /lacks 7 records/)
+  assert.match(stderr, /no flow that ended before 2026-01-01T00:04:05/)
+})
+
+test('who --at fails if no log has the flow, and says which nodes have no log', async () => {
+  answers = {
+    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    natLog: () => streamOf<NatLogAnswer>({ kind: 'cover', node: 'kind-worker', isOn: false, sampling: 1 })(),
+  }
+  const { code, stderr } = await run('who', '172.18.0.42:32863', '--at', '2026-01-01T00:00:02Z')
+  assert.equal(code, 1)
+  assert.match(stderr, /Node kind-worker keeps no NAT log/)
+  assert.match(stderr, /no log has a flow with port 32863 of 172\.18\.0\.42/)
+  assert.equal((await run('who', '172.18.0.42:32863', '--at', '14:02')).code, 2)
 })
 
 const said: Explanation = {
