@@ -126,7 +126,7 @@ test('a node with egressPath=auto reports the native device by which it takes pa
   const devices = [eth0, device({ index: 3, name: 'eth1', addresses: [address('192.0.2.4')] })]
   const settings = { usesLinks: true, devices: ['eth+'] }
   const node = { internalIPs: [own] }
-  const rules = { chains: [], ipsec: [], routingRules: 0, routingSources: [] }
+  const rules = { chains: [], ipsec: [], routingRules: 0, routingSources: [], legacyTables: [] }
   assert.deepEqual(
     describeInterfaces(devices, new Set(), { link: selectLinkDevice(devices, settings, node, rules) }).map(
       ({ receivesByLink }) => receivesByLink,
