@@ -9,6 +9,7 @@ import type { Route } from '../linux/routes.ts'
 import type { Address } from '../net/address.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
+import { HealthChecks } from './node/health-checks.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
@@ -31,6 +32,7 @@ interface NetworkSettings {
   readonly sharesAddress: boolean
   readonly servicesByStack: boolean
   readonly forwardsByStack: boolean
+  readonly replacesKubeProxy: boolean
   /** Packets may go to nodes on the same link without a tunnel. */
   readonly usesLinks: boolean
 }
@@ -46,6 +48,8 @@ export interface Applied {
   readonly overlay: Overlay
   readonly nativeDevices: readonly NodeDevice[]
   readonly hooks: HookFindings
+  /** What is wrong with the ports that load balancers ask, one sentence each. */
+  readonly healthCheckProblems: readonly string[]
 }
 
 interface Decision {
@@ -72,6 +76,7 @@ export class Applier {
   #overlay: (Overlay & { readonly tunnelAddress: Address }) | undefined
   #routes: readonly Route[] | undefined
   readonly #nodeRoutes: RouteFinder
+  readonly #healthChecks = new HealthChecks()
 
   constructor(kernel: Kernel, settings: NetworkSettings) {
     this.#kernel = kernel
@@ -105,7 +110,8 @@ export class Applier {
     const hooks = hookDevices(datapath, wanted)
     if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
-    return { overlay, nativeDevices, hooks }
+    const healthCheckProblems = await this.#healthChecks.apply(tables.healthChecks)
+    return { overlay, nativeDevices, hooks, healthCheckProblems }
   }
 
   #links(

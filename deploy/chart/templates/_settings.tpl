@@ -28,6 +28,7 @@ mtu: {{ .Values.mtu | int64 | quote }}
 slots: {{ .Values.slots | int64 | quote }}
 stack-cidrs: {{ join "," .Values.stackCIDRs | quote }}
 non-masquerade-cidrs: {{ join "," .Values.nonMasqueradeCIDRs | quote }}
+node-port-addresses: {{ join "," .Values.nodePortAddresses | quote }}
 log-level: {{ .Values.logLevel | quote }}
 image-repository: {{ .Values.image.repository | quote }}
 image-tag: {{ (.Values.image.tag | default .Chart.AppVersion) | quote }}
