@@ -25,6 +25,21 @@ struct {
 	__type(value, struct client_reply);
 } client_replies SEC(".maps");
 
+/*
+ * A packet is about to be delivered that no Service has. If it opens a flow to an endpoint itself, with the ports of an earlier flow
+ * through a Service, the replies are the endpoint's own.
+ */
+static __noinline void forget_client(const struct packet *packet)
+{
+	struct flow_key reply;
+
+	if (!may_choose(packet))
+		return;
+	reverse_flow(&reply, &packet->flow);
+	if (bpf_map_lookup_elem(&client_replies, &reply))
+		bpf_map_delete_elem(&client_replies, &reply);
+}
+
 /* ---- the client's packets ---- */
 
 static __always_inline bool is_of_this_node(const struct endpoint *endpoint)
@@ -160,8 +175,10 @@ static __noinline enum verdict enter_for_client(struct __sk_buff *skb, struct pa
 	struct self *own = this_node();
 	enum verdict verdict = find_endpoint_for_client(packet, false, &endpoint);
 
-	if (verdict == CONTINUE && !endpoint.port)
+	if (verdict == CONTINUE && !endpoint.port) {
+		forget_client(packet);
 		return CONTINUE;
+	}
 	if (!own || skb->pkt_type != PACKET_HOST)
 		return PASS_NOT_OURS;
 	if (verdict == SENT_REFUSAL)

@@ -110,6 +110,8 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
 	struct cluster_destination *destination;
 
+	if (replaces_kube_proxy)
+		forget_client(packet);
 	if (pod)
 		return services_by_stack ? pass_to_stack(skb) : deliver_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);

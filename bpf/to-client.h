@@ -14,7 +14,7 @@ static __noinline bool find_client(const struct packet *packet, __u64 since_ns, 
 	struct client_reply *found = bpf_map_lookup_elem(&client_replies, &packet->flow);
 
 	if (!found || opens_connection(packet) || found->last_ns < since_ns ||
-	    now - found->last_ns >= inbound_lifetime_ns(packet->flow.protocol))
+	    now - found->last_ns >= (packet->flow.protocol == IPPROTO_TCP ? tcp_established_ns : udp_ns))
 		return false;
 	if (!packet->is_icmp_error)
 		found->last_ns = now;

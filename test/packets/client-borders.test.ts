@@ -135,6 +135,49 @@ describe('what is not for clients of Services, and what is special about their p
     assert.deepEqual([own.verdict, dissect(own.out).source], ['SENT_TO_HOLDER', address('172.18.0.42')])
   })
 
+  test('who calls an endpoint itself with the ports of an earlier call gets the reply of the endpoint', async () => {
+    const { client, external, near, process: own, otherEntry } = ends[4]
+    const direct = (from: string, to: string) => ipv4(from, to).tcp(40000, 8080, syn)
+    const replied = (from: string, to: string) => ipv4(from, to).tcp(8080, 40000, { flags: ['SYN', 'ACK'] })
+    await side.apply(rows(['near']))
+    side.fromWorld(call(4, 'tcp', external, 80))
+    assert.equal(
+      send(side.node, 'to_pod', side.node.devices.pod8, direct(client, near)).verdict,
+      'PASS_TO_STACK',
+    )
+    const toClient = side.fromEndpointPod(replied(near, client))
+    assert.deepEqual([toClient.verdict, dissect(toClient.out).source], ['PASS_REPLY', address(near)])
+    side.fromWorld(ipv4(otherEntry, external).tcp(40000, 80, syn))
+    assert.equal(
+      side.fromTunnel(direct(otherEntry, near), { vni: 1, node: otherEntry }).verdict,
+      'SENT_TO_POD',
+    )
+    const toNode = side.fromEndpointPod(replied(near, otherEntry))
+    assert.deepEqual([toNode.verdict, dissect(toNode.out).source], ['SENT_TO_NODE', address(near)])
+    await side.apply(rows(['process']))
+    side.fromWorld(call(4, 'tcp', external, 80))
+    assert.equal(side.fromWorld(direct(client, own)).verdict, 'PASS_NOT_OURS')
+    const reply = send(side.node, 'to_world', side.node.devices.world, replied(own, client))
+    assert.deepEqual([reply.verdict, dissect(reply.out).source], ['PASS_NOT_OURS', address(own)])
+  })
+
+  test('a reply by UDP is one for as long as a mapping lasts, and one by TCP for longer', async () => {
+    await side.apply(rows(['near']))
+    const { external, near } = ends[4]
+    const { client_replies } = side.node.datapath.tables
+    for (const [protocol, seconds, verdict] of [
+      ['udp', 290, 'SENT_TO_WORLD'],
+      ['udp', 310, 'SENT_TO_WORLD_MASQUERADED'],
+      ['tcp', 310, 'SENT_TO_WORLD'],
+      ['tcp', 7450, 'DROP_NO_MAPPING'],
+    ] as const) {
+      side.fromWorld(call(4, protocol, external, 80))
+      const lastNs = process.hrtime.bigint() - BigInt(seconds) * 1_000_000_000n
+      for (const [key, value] of [...client_replies.entries()]) client_replies.set(key, { ...value, lastNs })
+      assert.equal(side.fromEndpointPod(answer(4, protocol, near)).verdict, verdict, `${protocol} ${seconds}`)
+    }
+  })
+
   test('what was for an earlier pod with the address is no reply of its successor', async () => {
     await side.apply(rows(['near']))
     side.fromWorld(call(4, 'tcp', ends[4].external, 80))

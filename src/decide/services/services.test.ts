@@ -223,6 +223,18 @@ describe('Sallyport replaces kube-proxy', () => {
       assert.deepEqual(new Set(named(found?.clients?.local)), new Set([pod, `${internalIPs[0]}`]))
     })
 
+    test('reach node ports at every address of a node, or at those that the setting names', () => {
+      const { settings, nodes } = world()
+      const takers = (parts: Partial<World['settings']>) => {
+        const { cluster } = resolve(world({ settings: { ...settings, replacesKubeProxy: true, ...parts } }))
+        return [...cluster].flatMap(([of, entry]) => ('takesNodePorts' in entry ? [of] : []))
+      }
+      const all = nodes.flatMap(({ internalIPs }) => internalIPs)
+      assert.deepEqual(new Set(takers({}).map((each) => each.split('/')[0])), new Set(all))
+      assert.deepEqual(takers({ nodePortAddresses: [prefix('172.18.0.5/32')] }), ['172.18.0.5/32'])
+      assert.deepEqual(takers({ replacesKubeProxy: false }), [])
+    })
+
     test('are held to the source ranges at the addresses of the load balancer alone', () => {
       const sources = [prefix('192.0.2.0/24'), prefix('2001:db8::/32')]
       assert.deepEqual(
