@@ -89,10 +89,11 @@ __noinline enum verdict find_endpoint(const struct packet *packet, struct endpoi
 	if (!packet || !endpoint)
 		return DROP_INTERNAL;
 	flow = packet->flow;
-	fill_service_key(&key, &flow.destination, flow.destination_port, flow.protocol);
-	service = bpf_map_lookup_elem(&services, &key);
+	service = find_service(&flow.destination, flow.destination_port, flow.protocol, &key);
 	if (!service)
 		return CONTINUE;
+	if (service->has_sources && !admits(&key, &flow.source))
+		return DROP_SOURCE_RANGES;
 	known = bpf_map_lookup_elem(&service_flows, &flow);
 	if (known && keeps_endpoint(packet, &key, known)) {
 		*endpoint = *known;

@@ -110,6 +110,8 @@ static __noinline enum verdict deliver_from_cluster(struct __sk_buff *skb, struc
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
 	struct cluster_destination *destination;
 
+	if (replaces_kube_proxy)
+		forget_client(packet);
 	if (pod)
 		return services_by_stack ? pass_to_stack(skb) : deliver_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
@@ -143,13 +145,15 @@ static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct pa
 	struct way_out way = {};
 	enum verdict verdict;
 
-	if (forward_by_stack)
+	bool is_reply = tunnel->vni == TUNNEL_SERVICE_REPLY;
+
+	if (forward_by_stack && !is_reply)
 		return refuse_own_address(packet) ?: hand_to_stack(skb, packet, &packet->sender);
 	verdict = find_way_out(skb, packet, &packet->sender, tunnel->bound, &way);
 
 	if (expects_too_big(packet, verdict))
 		return become_answer(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
-		       send_to_node(skb, packet, &tunnel->node, TUNNEL_RETURN, SENT_TOO_BIG);
+		       send_to_node(skb, packet, &tunnel->node, is_reply ? TUNNEL_SERVICE : TUNNEL_RETURN, SENT_TOO_BIG);
 	if (verdict != CONTINUE)
 		return verdict;
 	clamp_mss(skb, packet, way.mtu);
@@ -195,6 +199,16 @@ static __always_inline enum verdict forward_outward(struct __sk_buff *skb, struc
 	       forward_to_world(skb, packet, tunnel);
 }
 
+/* An endpoint of another node replies to a client that spoke to this node. */
+static __always_inline enum verdict forward_reply(struct __sk_buff *skb, struct packet *packet, struct tunnel_end *tunnel)
+{
+	if (!is_for_clients(packet) || !same_address(&packet->sender, &packet->flow.source))
+		return DROP_NOT_THE_OWNER;
+	tunnel->bound = device_of_egress_ip(&packet->sender);
+	note_fragment(packet);
+	return forward_to_world(skb, packet, tunnel);
+}
+
 static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct packet *packet, struct tunnel_end *tunnel)
 {
 	if (tunnel->vni == TUNNEL_POD)
@@ -208,6 +222,10 @@ static __always_inline enum verdict take_packet(struct __sk_buff *skb, struct pa
 		return return_from_gateway(skb, packet);
 	if (tunnel->vni == TUNNEL_PORT_REFUSAL)
 		return give_port_up(packet, tunnel);
+	if (replaces_kube_proxy && tunnel->vni == TUNNEL_SERVICE)
+		return deliver_for_client(skb, packet, &tunnel->node);
+	if (replaces_kube_proxy && tunnel->vni == TUNNEL_SERVICE_REPLY)
+		return forward_reply(skb, packet, tunnel);
 	return DROP_UNKNOWN_TUNNEL;
 }
 

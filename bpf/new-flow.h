@@ -43,6 +43,7 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	struct cluster_destination *destination;
 	struct address node;
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->receiver);
+	enum verdict verdict;
 
 	if (pod && chained)
 		return PASS_TO_STACK;
@@ -51,6 +52,11 @@ static __noinline enum verdict send_within_cluster(struct __sk_buff *skb, struct
 	if (pod)
 		return services_by_stack ? PASS_TO_STACK : deliver_to_pod(skb, packet, pod);
 	destination = find_in_cluster(&packet->receiver);
+	if (replaces_kube_proxy && !(destination && destination->kind == CLUSTER_PODS)) {
+		verdict = reply_to_client(skb, packet, journey->pod);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	if (replaces_kube_proxy && (!destination || destination->kind == CLUSTER_STACK) && is_address_of_service(packet))
 		return refuse_port_of_service(skb, packet);
 	if (!destination || is_for_flow(destination, packet))

@@ -70,6 +70,14 @@ static __always_inline __u16 suit_port(__u16 port, bool has_few, __u32 random, i
 	return port;
 }
 
+/* Packets from outside to such a port are for the Service. Not static, because take_port() asks in a loop. */
+__noinline int is_port_of_service(const struct flow_key *port)
+{
+	struct service_key key;
+
+	return port && find_service(&port->source, port->source_port, port->protocol, &key) ? 1 : 0;
+}
+
 /*
  * Takes a port of this node towards one destination. Each try is random over all ports that the node owns. Trying one port
  * after the other would make ports guessable (RFC 6056) and crowd flows together.
@@ -82,6 +90,7 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 	enum verdict verdict = DROP_NO_FREE_PORT;
 	__u32 count = pool ? pool->count : 0, tries = 0;
 	int error;	/* not long: before 6.4 a map's result fills half a register, and would never equal -EEXIST */
+	bool is_taken;
 
 	for (int i = 0; i < PORT_TRIES; i++) {
 		__u32 random = random_u32();
@@ -93,8 +102,9 @@ static __noinline enum verdict take_port(const struct flow_key *flow, struct flo
 		block = pool->blocks[((random >> PORT_BLOCK_BITS) % count) & (PORT_BLOCKS - 1)];
 		port = block << PORT_BLOCK_BITS | (random & ((1 << PORT_BLOCK_BITS) - 1));
 		key->source_port = bpf_htons(suit_port(port, has_few, random, i));
-		error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
-		if (error == -EEXIST && reclaim(key, now))
+		is_taken = replaces_kube_proxy && is_port_of_service(key);
+		error = is_taken ? -EEXIST : bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
+		if (error == -EEXIST && !is_taken && reclaim(key, now))
 			error = bpf_map_update_elem(&ports, key, flow, BPF_NOEXIST);
 		if (error != -EEXIST) {
 			verdict = error ? DROP_TABLE_FULL : CONTINUE;

@@ -55,6 +55,7 @@
 #include "holder.h"
 #include "flow-end.h"
 #include "mapping.h"
+#include "service-tables.h"
 #include "port.h"
 #include "track.h"
 #include "rewrite.h"
@@ -72,6 +73,8 @@
 #include "any-service.h"
 #include "outside-service.h"
 #include "take-service.h"
+#include "from-client.h"
+#include "to-client.h"
 #include "new-flow.h"
 #include "outward.h"
 #include "to-pod.h"
@@ -139,6 +142,7 @@ int from_world(struct __sk_buff *skb)
 			       pass_tunnel_packet(&packet) ?:
 			       (link_path ? take_from_link(skb, &packet, &source) : CONTINUE) ?:
 			       forward_from_link(skb, &packet, &source) ?:
+			       (replaces_kube_proxy ? enter_for_client(skb, &packet) : CONTINUE) ?:
 			       return_from_world(skb, &packet) ?:
 			       refuse_tunnel_packet(&packet) ?:
 			       refuse_leased_port(skb, &packet) ?:
@@ -147,7 +151,7 @@ int from_world(struct __sk_buff *skb)
 	return leave(skb, &packet, FROM_WORLD, verdict);
 }
 
-/* The stack sends a packet out by a device of the node. Attached beside kube-proxy, and with forward_by_stack. */
+/* The stack sends a packet out by a device of the node. Attached where the stack or the programs translate Services, and with forward_by_stack. */
 SEC("tc")
 int to_world(struct __sk_buff *skb)
 {
@@ -155,6 +159,7 @@ int to_world(struct __sk_buff *skb)
 	struct packet packet = {};
 	enum verdict verdict = read_to_world(skb, &packet) ?:
 			       check_handed(skb, &packet) ?:
+			       reply_from_node(skb, &packet) ?:
 			       identify_sender(&packet, &journey) ?:
 			       refuse_forged_tunnel(&packet) ?:
 			       find_flow(&packet, &journey) ?:

@@ -15,62 +15,6 @@
 #ifndef SALLYPORT_SERVICE_H
 #define SALLYPORT_SERVICE_H
 
-/* Written by the agent, like the next two. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_SERVICES);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct service_key);
-	__type(value, struct service);
-} services SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_SERVICE_ENDPOINTS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct service_place);
-	__type(value, struct endpoint);
-} service_endpoints SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_SERVICE_ENDPOINTS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct service_member_key);
-	__type(value, struct service_member);
-} service_members SEC(".maps");
-
-/* Written by the programs alone, like the next two. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_SERVICE_FLOWS);
-	__type(key, struct flow_key);
-	__type(value, struct endpoint);
-} service_flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_SERVICE_FLOWS);
-	__type(key, struct flow_key);
-	__type(value, struct endpoint);
-} service_replies SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_AFFINITIES);
-	__type(key, struct affinity_key);
-	__type(value, struct affinity);
-} affinities SEC(".maps");
-
-static __always_inline void fill_service_key(struct service_key *key, const struct address *address, __be16 port,
-					     __u8 protocol)
-{
-	key->address = *address;
-	key->port = port;
-	key->protocol = protocol;
-	key->reserved = 0;
-}
-
 /* Does the packet come from a Service in `services`? */
 static __noinline bool is_from_service(const struct packet *packet)
 {
@@ -83,21 +27,6 @@ static __noinline bool is_from_service(const struct packet *packet)
 static __always_inline bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
 	return a->port == b->port && same_address(&a->address, &b->address);
-}
-
-/* May flows of the Service go on to the endpoint? */
-static __noinline struct service_member *find_member(const struct service_key *service, const struct endpoint *endpoint)
-{
-	struct service_member_key key = { .service = *service, .endpoint = *endpoint };
-
-	return bpf_map_lookup_elem(&service_members, &key);
-}
-
-static __noinline struct endpoint *endpoint_at(const struct service_key *service, __u32 place)
-{
-	struct service_place key = { .service = *service, .place = place };
-
-	return bpf_map_lookup_elem(&service_endpoints, &key);
 }
 
 /* Most packets find the entry as it is. */

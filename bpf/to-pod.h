@@ -11,10 +11,13 @@ static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct p
 	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
 }
 
-/* A process of this node answers a pod. */
+/* A process of this node answers a pod, or it or a host outside calls the pod without a Service. */
 static __always_inline enum verdict restore_for_pod(struct __sk_buff *skb, const struct packet *packet)
 {
-	return replaces_kube_proxy ? restore_reply(skb, packet) : CONTINUE;
+	if (!replaces_kube_proxy)
+		return CONTINUE;
+	forget_client(packet);
+	return restore_reply(skb, packet);
 }
 
 /*

@@ -31,6 +31,9 @@ enum limits {
 	MAX_ENDPOINTS = 32,		/* chained: of one of them. A new flow asks for each whether a policy selects it */
 	MAX_SERVICE_FLOWS = 65536,
 	MAX_AFFINITIES = 65536,
+	MAX_CLIENT_FLOWS = 65536,	/* of clients outside the cluster */
+	MAX_SERVICE_SOURCES = 65536,	/* prefixes of all Services that admit only some clients */
+	LOCAL_PLACES = 1 << 24,		/* the first place of a Service's endpoints on this node */
 	PORT_BLOCK_BITS = 4,		/* a block has 16 ports */
 	PORT_BLOCKS = 4096,		/* 65536 >> PORT_BLOCK_BITS */
 	PORT_TRIES = 32,		/* independent: if half of the ports are taken, one flow in 2^32 finds none */
@@ -57,6 +60,8 @@ enum tunnel {
 	TUNNEL_PROBE_ANSWER = 5,	/* yes */
 	TUNNEL_PROBE_REFUSAL = 6,	/* its kernel is, its agent is not */
 	TUNNEL_PORT_REFUSAL = 7,	/* an outward packet, back to its source node: the gateway's stack uses the port */
+	TUNNEL_SERVICE = 8,	/* to a Service, as its client outside has sent it, from the entry node to an endpoint's node */
+	TUNNEL_SERVICE_REPLY = 9,	/* the endpoint's reply, from the Service's address, back to the entry node */
 };
 
 /*
@@ -79,7 +84,7 @@ enum verdict {
 	SENT_TO_NODE,			/* traffic of pods, through the tunnel */
 	SENT_TO_HOLDER,			/* translated, through the tunnel to the holder */
 	SENT_TO_OWNER,			/* returning, through the tunnel to the node that owns the port */
-	SENT_TO_WORLD,			/* translated to an egress IP, out by the kernel's routes */
+	SENT_TO_WORLD,			/* translated to an egress IP or a Service's address, out by the kernel's routes */
 	SENT_TO_WORLD_MASQUERADED,	/* translated to the node's address, because no policy selects it */
 	SENT_FORWARDED,			/* by a gateway, for another node */
 	SENT_TOO_BIG,			/* answered with "fragmentation needed" or "packet too big" */
@@ -90,6 +95,7 @@ enum verdict {
 	SENT_TO_HOLDER_BY_LINK,		/* translated, to the holder's MAC, without a tunnel */
 	SENT_TO_OWNER_BY_LINK,		/* returning, to the MAC of the node that owns the port, without a tunnel */
 	SENT_REFUSAL,			/* answered with "port unreachable": the Service has no endpoint, or no such port */
+	SENT_TO_ENDPOINT,		/* of a client outside, through the tunnel to the node of a Service's endpoint */
 
 	/* Dropped */
 	DROP_MALFORMED = 32,		/* truncated, impossible lengths, bad header */
@@ -122,6 +128,7 @@ enum verdict {
 	DROP_SHARED_ECHO,		/* an echo request with the address of a node whose stack uses the address, too */
 	DROP_ADDRESS_CHANGED,		/* a rule of the stack gave a translated packet another source address */
 	DROP_NO_ENDPOINT,		/* the Service has no endpoint, and nobody answers a packet of this kind with "port unreachable" */
+	DROP_SOURCE_RANGES,		/* the Service's loadBalancerSourceRanges do not admit the client */
 	VERDICTS,
 };
 
@@ -168,7 +175,8 @@ enum cluster_kind {
 
 struct cluster_destination {
 	__u32 kind;		/* enum cluster_kind */
-	__u32 carries_flows;	/* 1: an egress IP, whose ports with an owner belong to flows of pods and not to the node */
+	__u16 carries_flows;	/* 1: an egress IP, whose ports with an owner belong to flows of pods and not to the node */
+	__u16 takes_node_ports;	/* 1: an address of a node at which Services have their node ports */
 	struct address node;	/* with CLUSTER_NODE and CLUSTER_PODS: where the tunnel ends */
 };
 
@@ -371,7 +379,7 @@ struct mapping {
 
 /*
  * Key of `services`: one port of a Service. Chained, the Service leads out of the cluster. Port and protocol 0: chained, all
- * that has no ports to translate; stand-alone, all other ports of the address.
+ * that has no ports to translate; stand-alone, all other ports of the address. The unspecified address (IPv4 or IPv6): a node port.
  */
 struct service_key {
 	struct address address;
@@ -390,13 +398,25 @@ struct endpoint {
 	__u16 reserved;
 };
 
+/* Which endpoints clients outside the cluster reach at the address. */
+enum client_access {
+	CLIENTS_NONE = 0,	/* a cluster IP */
+	CLIENTS_ANY_NODE,	/* externalTrafficPolicy: Cluster */
+	CLIENTS_THIS_NODE,	/* externalTrafficPolicy: Local */
+};
+
 struct service {
 	__u64 affinity_ns;	/* how long a client keeps its endpoint (sessionAffinity: ClientIP); 0: it does not */
 	__u32 count;		/* of endpoints for new flows */
-	__u32 reserved;
+	__u32 local_count;	/* of those on this node; 0 with CLIENTS_NONE */
+	__u32 clients;		/* enum client_access */
+	__u32 has_sources;	/* 1: `service_sources` has the clients that are admitted */
 };
 
-/* Key of `service_endpoints`: struct endpoint. The endpoints for new flows have the places from 0 to `count` - 1. */
+/*
+ * Key of `service_endpoints`: struct endpoint. The endpoints for new flows have the places from 0 to `count` - 1. Those on this
+ * node are listed again from LOCAL_PLACES on.
+ */
 struct service_place {
 	struct service_key service;
 	__u32 place;
@@ -422,6 +442,24 @@ struct affinity {
 	__u64 last_ns;		/* when the client opened its last flow */
 	struct endpoint endpoint;
 	__u32 reserved;
+};
+
+/* Key of the LPM `service_sources`: which clients a port of a Service admits. Value: __u32, which has no meaning. */
+struct service_source_key {
+	__u32 prefix_length;	/* SERVICE_KEY_BITS plus that of the 128 bits */
+	struct service_key service;
+	struct address client;
+};
+
+/*
+ * Value of the LRU `client_replies`, whose key is the struct flow_key as an endpoint of this node sends it. The programs alone write
+ * the table, and the LRU `client_flows`, whose key is the struct flow_key as the client sends it, and whose value is the endpoint.
+ */
+struct client_reply {
+	struct endpoint service;	/* to which the client has sent */
+	struct address entry;		/* tunnel address of the node by which the client's last packet came */
+	__u32 reserved;
+	__u64 last_ns;			/* of the flow's last packet in either direction */
 };
 
 enum sweep_task {

@@ -45,6 +45,7 @@ union shared_enums {
 	enum link_probe link_probe;
 	enum tunnel tunnel;
 	enum cluster_kind cluster_kind;
+	enum client_access client_access;
 	enum rule_action rule_action;
 	enum network_action network_action;
 	enum pool_purpose pool_purpose;

@@ -10,6 +10,7 @@ import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
+import { HealthChecks } from './node/health-checks.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
@@ -37,8 +38,8 @@ interface NetworkSettings {
   /** Chained: policies can use the node's own address. */
   readonly sharesAddress: boolean
   readonly servicesByStack: boolean
-  readonly replacesKubeProxy: boolean
   readonly forwardsByStack: boolean
+  readonly replacesKubeProxy: boolean
   /** Packets may go to nodes on the same link without a tunnel. */
   readonly usesLinks: boolean
 }
@@ -54,6 +55,8 @@ export interface Applied {
   readonly overlay: Overlay
   readonly nativeDevices: readonly NodeDevice[]
   readonly hooks: HookFindings
+  /** What is wrong with the ports that load balancers ask, one sentence each. */
+  readonly healthCheckProblems: readonly string[]
 }
 
 interface Decision {
@@ -83,6 +86,7 @@ export class Applier {
   #routedServices: Tables['services'] | undefined
   readonly #nodeRoutes: RouteFinder
   #policies: Tables['policies'] = new Map()
+  readonly #healthChecks = new HealthChecks()
 
   constructor(kernel: Kernel, settings: NetworkSettings) {
     this.#kernel = kernel
@@ -118,7 +122,8 @@ export class Applier {
     if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
     this.#routeServices(tables.services, overlay)
-    return { overlay, nativeDevices, hooks }
+    const healthCheckProblems = await this.#healthChecks.apply(tables.healthChecks)
+    return { overlay, nativeDevices, hooks, healthCheckProblems }
   }
 
   #links(

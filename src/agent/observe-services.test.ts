@@ -18,6 +18,8 @@ const trimmed = {
   ports: [{ name: '', port: 80, protocol: 'TCP' }],
   affinityMs: 0,
   isLocal: false,
+  isLocalForClients: false,
+  sources: [],
   external: [],
 }
 
@@ -47,7 +49,22 @@ test('external IPs count, and those of a load balancer that does not have to see
     ],
   )
   assert.deepEqual(externalOf({}, [{ ip: '203.0.113.81', ipMode: 'Proxy' }]), [])
-  assert.deepEqual(externalOf({ loadBalancerSourceRanges: ['192.0.2.0/24'] }, [{ ip: '203.0.113.81' }]), [])
+})
+
+test('a Service says which clients outside it admits, where, and whether only endpoints of their node count', () => {
+  const spoken = {
+    ports: [{ port: 80, protocol: 'TCP', nodePort: 30080 }],
+    externalTrafficPolicy: 'Local',
+    healthCheckNodePort: 32000,
+    loadBalancerSourceRanges: ['192.0.2.0/24', ' 198.51.100.0/24'],
+  }
+  assert.deepEqual(trimService({ metadata, spec: { ...spec, ...spoken } }), {
+    ...trimmed,
+    ports: [{ name: '', port: 80, protocol: 'TCP', nodePort: 30080 }],
+    isLocalForClients: true,
+    healthCheckPort: 32000,
+    sources: ['192.0.2.0/24', '198.51.100.0/24'],
+  })
 })
 
 test('a list is the same as long as its elements are', () => {

@@ -8,6 +8,7 @@ import type {
 } from '../decide/world.ts'
 import { coreResource, type KubeEndpointSlice, type KubeService } from '../kube/cluster-objects.ts'
 import { parseAddress } from '../net/address.ts'
+import { parsePrefix } from '../net/prefix.ts'
 
 export const serviceResource = coreResource('services', true)
 export const endpointSliceResource = {
@@ -58,10 +59,13 @@ export function trimService({ metadata, spec = {}, status }: KubeService): World
     namespace,
     name,
     addresses,
-    external: [...externalIps(spec), ...loadBalancerIps(spec, status)],
-    ports: ports.flatMap(trimPort),
+    external: [...externalIps(spec), ...loadBalancerIps(status)],
+    ports: ports.flatMap(trimServicePort),
     affinityMs: sessionAffinity === 'ClientIP' ? seconds * 1000 : 0,
     isLocal: spec.internalTrafficPolicy === 'Local',
+    isLocalForClients: spec.externalTrafficPolicy === 'Local',
+    sources: (spec.loadBalancerSourceRanges ?? []).flatMap((text) => parsePrefix(text.trim()) ?? []),
+    ...(spec.healthCheckNodePort ? { healthCheckPort: spec.healthCheckNodePort } : {}),
   }
 }
 
@@ -71,12 +75,8 @@ function externalIps({ externalIPs = [] }: NonNullable<KubeService['spec']>): re
     .map((address) => ({ address, kind: 'ExternalIPs' }))
 }
 
-/** A load balancer that has to see the packets, or that admits only some clients, gets them. */
-function loadBalancerIps(
-  { loadBalancerSourceRanges = [] }: NonNullable<KubeService['spec']>,
-  status: KubeService['status'],
-): readonly ExternalAddress[] {
-  if (loadBalancerSourceRanges.length > 0) return []
+/** A load balancer that has to see the packets gets them. */
+function loadBalancerIps(status: KubeService['status']): readonly ExternalAddress[] {
   return (status?.loadBalancer?.ingress ?? [])
     .filter(({ ipMode }) => ipMode !== 'Proxy')
     .flatMap(({ ip = '' }) => parseAddress(ip) ?? [])
@@ -138,6 +138,10 @@ function trimEndpoint({
       ...(hints.forNodes === undefined ? {} : { forNodes: hints.forNodes.map(({ name }) => name) }),
       ...(hints.forZones === undefined ? {} : { forZones: hints.forZones.map(({ name }) => name) }),
     }))
+}
+
+function trimServicePort({ nodePort, ...port }: Partial<NamedPort> & { readonly nodePort?: number }) {
+  return trimPort(port).map((each) => ({ ...each, ...(nodePort ? { nodePort } : {}) }))
 }
 
 function trimPort({ name, port, protocol = 'TCP' }: Partial<NamedPort>): readonly NamedPort[] {

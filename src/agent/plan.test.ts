@@ -16,6 +16,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     ),
     cluster: new Map(),
     services: [],
+    healthChecks: new Map(),
     rules: new Map(),
     networkRules: new Map(),
     portLists: new Map(),

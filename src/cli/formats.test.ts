@@ -54,7 +54,7 @@ test('the status of an agent says that it replaces kube-proxy in part, and what 
   for (const asked of ['strict', 'true']) {
     const line = lineWith({ 'kube-proxy-replacement': asked })
     assert.match(line, /^Partial {3}\[eth0 .*\(Direct Routing\).* {3}\(/)
-    assert.match(line, new RegExp(`${asked} was asked for.*Not done: .*node ports`))
+    assert.match(line, new RegExp(`${asked} was asked for.*Not done: .*processes of nodes`))
   }
   assert.match(lineWith({ 'kube-proxy-replacement': 'false' }), /^False {3}\[[^\]]*\]$/)
   const chained = { 'kube-proxy-replacement': 'strict', 'cni-chaining-mode': 'generic-veth' }

@@ -60,6 +60,21 @@ test('bpf lb list prints the table of cilium bpf lb list', async () => {
   )
 })
 
+test('a node port has the address 0.0.0.0, which stands for all nodes, and says whether only endpoints of one node count', async () => {
+  const nodePort: ServiceView = { ...dns, kind: 'NodePort', address: address('0.0.0.0'), port: 30053 }
+  listed = [
+    { ...nodePort, clients: 'Cluster' },
+    { ...nodePort, id: 2, clients: 'Local' },
+  ]
+  assert.match(
+    (await run('service', 'list')).stdout,
+    /^1 +0\.0\.0\.0:30053\/UDP +NodePort +1 => 10\.244\.1\.5:1053/m,
+  )
+  const { stdout } = await run('bpf', 'lb', 'list')
+  assert.match(stdout, /0\.0\.0\.0:0 \(1\) \(0\) \[NodePort\]/)
+  assert.match(stdout, /0\.0\.0\.0:0 \(2\) \(0\) \[NodePort, Local\]/)
+})
+
 test('a node that translates no Services says so', async () => {
   listed = []
   const nothing = { code: 0, stdout: '', stderr: 'This node translates no Services.\n' }

@@ -6,7 +6,7 @@ import type { TableCodec } from './tables/map-layout.ts'
 import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-tables.ts'
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
-import { endpointRows, memberRows, serviceRows } from './tables/service-rows.ts'
+import { endpointRows, memberRows, serviceRows, sourceRows } from './tables/service-rows.ts'
 import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
 import { containsMapped, withoutMapped } from './tables/trie-prefix.ts'
@@ -40,7 +40,7 @@ export interface Desired {
  */
 export const writeOrder = [
   'self', 'nodes', 'slots', 'links', 'link_macs', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
-  'service_endpoints', 'service_members', 'services', 'port_lists', 'network_rules', 'pods',
+  'service_endpoints', 'service_members', 'service_sources', 'services', 'port_lists', 'network_rules', 'pods',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
@@ -69,7 +69,7 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
   }
 }
 
-type ServiceTable = 'services' | 'service_endpoints' | 'service_members'
+type ServiceTable = 'services' | 'service_endpoints' | 'service_members' | 'service_sources'
 
 /** There may be hundreds of thousands of rows. */
 const encodedServices = new WeakMap<
@@ -86,6 +86,7 @@ function encodeServices(
   const rows = {
     service_endpoints: encodeAll(codecs.service_endpoints, endpointRows(services)),
     service_members: encodeAll(codecs.service_members, memberRows(services)),
+    service_sources: encodeAll(codecs.service_sources, sourceRows(services)),
     services: encodeAll(codecs.services, serviceRows(services)),
   }
   encodedServices.set(services, { codecs, rows })

@@ -4,7 +4,7 @@ import { contains, type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
 import type { ClusterDestination, Tables } from './tables.ts'
-import type { WorldNode } from './world.ts'
+import type { World, WorldNode } from './world.ts'
 
 /**
  * Destinations to which no policy applies. A destination in this node's pod CIDR that is not one of its pods goes to the
@@ -18,8 +18,10 @@ export function resolveCluster(
   const { world, nodes, self } = context
   const cluster = new Map<Prefix, ClusterDestination>()
   const lingering = world.lingeringOrders
-  const withFlows = (address: Address): { readonly carriesFlows?: true } =>
-    egressIps.has(address) || lingering?.has(address) ? { carriesFlows: true } : {}
+  const withUses = (address: Address) => ({
+    ...(egressIps.has(address) || lingering?.has(address) ? { carriesFlows: true as const } : {}),
+    ...withNodePorts(address, world),
+  })
   for (const prefix of world.settings.nonMasqueradeCIDRs)
     cluster.set(prefix, { kind: world.settings.isChained ? 'stack' : 'routed' })
   for (const prefix of world.settings.stackCIDRs) cluster.set(prefix, { kind: 'stack' })
@@ -30,7 +32,7 @@ export function resolveCluster(
       cluster.set(hostPrefix(address), {
         kind: 'node',
         tunnelAddress: tunnelAddressOf(node),
-        ...withFlows(address),
+        ...withUses(address),
       })
   for (const node of [...others, self]) {
     const isSelf = node.name === self.name
@@ -40,11 +42,21 @@ export function resolveCluster(
       cluster.set(prefix, byStack ? { kind: 'stack' } : { kind: 'pods', tunnelAddress })
     if (isSelf)
       for (const address of world.ownAddresses ?? [])
-        cluster.set(hostPrefix(address), { kind: 'host', ...withFlows(address) })
+        cluster.set(hostPrefix(address), { kind: 'host', ...withUses(address) })
     for (const address of node.internalIPs)
-      cluster.set(hostPrefix(address), isSelf ? { kind: 'host' } : { kind: 'node', tunnelAddress })
+      cluster.set(hostPrefix(address), {
+        ...(isSelf ? { kind: 'host' } : { kind: 'node', tunnelAddress }),
+        ...withNodePorts(address, world),
+      })
   }
   return cluster
+}
+
+function withNodePorts(address: Address, { settings }: World): { readonly takesNodePorts?: true } {
+  const { replacesKubeProxy, nodePortAddresses = [] } = settings
+  if (!replacesKubeProxy) return {}
+  const isNamed = nodePortAddresses.length === 0 || nodePortAddresses.some((each) => contains(each, address))
+  return isNamed ? { takesNodePorts: true } : {}
 }
 
 /**

@@ -10,7 +10,7 @@ import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
 import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
-import { resolveServices } from './services.ts'
+import { resolveHealthChecks, resolveServices } from './services/services.ts'
 import { listRefusals } from './status/refusals.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
@@ -36,6 +36,7 @@ export function resolve(world: World): Tables {
     poolAddresses: resolvePoolAddresses(context),
     cluster,
     services: resolveServices(context, cluster),
+    healthChecks: resolveHealthChecks(world),
     clusterHosts: resolveClusterHosts(world),
     nodes: resolveNodes(context),
     witnesses: resolveWitnesses(context, egressIps),

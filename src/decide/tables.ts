@@ -17,6 +17,8 @@ export interface Tables {
   readonly rules: ReadonlyMap<bigint, ReadonlyMap<Prefix, Rule>>
   /** All of them if Sallyport replaces kube-proxy; chained, those that lead out of the cluster. */
   readonly services: readonly ServicePort[]
+  /** What load balancers ask this node, by port. */
+  readonly healthChecks: ReadonlyMap<number, HealthCheck>
   /** By set of NetworkPolicies, then by destination prefix: what the pods that they restrict may send outside the cluster. */
   readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRule>>
   /** By id: the ports that a network rule allows. Never empty. */
@@ -67,7 +69,7 @@ export interface ServicePort {
   /** As `namespace/name`. */
   readonly service: string
   /** What the address is to the Service. */
-  readonly kind: 'ClusterIP' | ExternalAddress['kind']
+  readonly kind: 'ClusterIP' | 'NodePort' | ExternalAddress['kind']
   readonly address: Address
   readonly port: number
   /** IPPROTO_*. */
@@ -78,6 +80,24 @@ export interface ServicePort {
   readonly endpoints: readonly Endpoint[]
   /** Only open flows go on to them. */
   readonly leaving: readonly Endpoint[]
+  /** Absent: no client outside the cluster reaches the address. */
+  readonly clients?: ClientAccess
+  /** loadBalancerSourceRanges. Absent: every client is admitted. */
+  readonly sources?: readonly Prefix[]
+}
+
+export interface HealthCheck {
+  readonly namespace: string
+  readonly name: string
+  /** Endpoints on this node. */
+  readonly localEndpoints: number
+}
+
+interface ClientAccess {
+  /** externalTrafficPolicy: `thisNode` is Local. */
+  readonly endpointsOf: 'anyNode' | 'thisNode'
+  /** The endpoints of this node for new flows. */
+  readonly local: readonly Endpoint[]
 }
 
 export interface Endpoint {
@@ -108,14 +128,21 @@ export interface Group {
   readonly keepsAddress: boolean
 }
 
-/** `carriesFlows`: an egress IP. Packets for its ports that have an owner belong to flows of pods, not to the node. */
 export type ClusterDestination =
   /** An address of another node, or the pods of another node. */
-  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
-  | { readonly kind: 'host'; readonly carriesFlows?: true }
+  | ({ readonly kind: 'node'; readonly tunnelAddress: Address } & NodeAddress)
+  | { readonly kind: 'pods'; readonly tunnelAddress: Address }
+  | ({ readonly kind: 'host' } & NodeAddress)
   | { readonly kind: 'stack' }
   /** Outside the cluster, and left to the stack untranslated. Stand-alone, NetworkPolicies hold for it. */
   | { readonly kind: 'routed' }
+
+interface NodeAddress {
+  /** An egress IP. Packets for its ports that have an owner belong to flows of pods, not to the node. */
+  readonly carriesFlows?: true
+  /** Services have their node ports there. */
+  readonly takesNodePorts?: true
+}
 
 export type Rule =
   | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }

@@ -87,11 +87,17 @@ export interface WorldService {
   readonly addresses: readonly Address[]
   /** By which clients outside the cluster reach it. Pods need not leave the cluster for it. */
   readonly external: readonly ExternalAddress[]
-  readonly ports: readonly NamedPort[]
+  readonly ports: readonly (NamedPort & { readonly nodePort?: number })[]
   /** Session affinity by the client's address lasts as long. 0: there is none. */
   readonly affinityMs: number
   /** internalTrafficPolicy: only endpoints of the client's node count. */
   readonly isLocal: boolean
+  /** externalTrafficPolicy: for clients outside, only endpoints of the node that they speak to count. */
+  readonly isLocalForClients: boolean
+  /** loadBalancerSourceRanges: the clients that the addresses of its load balancer admit. Empty: all. */
+  readonly sources: readonly Prefix[]
+  /** healthCheckNodePort: where each node says whether it has an endpoint. */
+  readonly healthCheckPort?: number
 }
 
 export interface ExternalAddress {
@@ -156,6 +162,8 @@ export interface Settings {
   readonly networkPolicies: NetworkPolicyMode
   /** Destinations that are left to the kernel's stack: Services, and pods that another CNI plugin routes. */
   readonly stackCIDRs: readonly Prefix[]
+  /** Addresses of nodes at which Services have their node ports. Empty or absent: all. */
+  readonly nodePortAddresses?: readonly Prefix[]
   /** The ports of egress IPs that new flows may use. The owner of a port does not depend on it. */
   readonly ports: PortSettings
   /** Destinations to which packets leave untranslated, by the kernel's own routes. */

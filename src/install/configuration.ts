@@ -35,6 +35,7 @@ export interface Configuration {
   readonly mtu: number
   readonly stackCIDRs: readonly Prefix[]
   readonly nonMasqueradeCIDRs: readonly Prefix[]
+  readonly nodePortAddresses: readonly Prefix[]
   readonly ports: PortSettings
   /** 0: no limit. */
   readonly maxPortsPerPod: number
@@ -105,6 +106,7 @@ export function parseConfiguration(data: Readonly<Record<string, string>>): Pars
       mtu: values.mtu,
       stackCIDRs: values['stack-cidrs'],
       nonMasqueradeCIDRs: values['non-masquerade-cidrs'],
+      nodePortAddresses: values['node-port-addresses'],
       ports: { range: values['port-range'], excluded: values['excluded-ports'] },
       maxPortsPerPod: values['max-ports-per-pod'],
       reconciliationIntervalMs: values['egress-gateway-reconciliation-trigger-interval'],

@@ -50,10 +50,12 @@ export interface KubeService extends KubeObject {
     readonly selector?: Readonly<Record<string, string>>
     readonly clusterIP?: string
     readonly clusterIPs?: readonly string[]
-    readonly ports?: readonly KubePort[]
+    readonly ports?: readonly (KubePort & { readonly nodePort?: number })[]
     readonly sessionAffinity?: string
     readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } }
     readonly internalTrafficPolicy?: string
+    readonly externalTrafficPolicy?: string
+    readonly healthCheckNodePort?: number
     readonly externalIPs?: readonly string[]
     readonly loadBalancerSourceRanges?: readonly string[]
   }

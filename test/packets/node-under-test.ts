@@ -188,6 +188,8 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   clear(tables.service_flows)
   clear(tables.service_replies)
   clear(tables.affinities)
+  clear(tables.client_flows)
+  clear(tables.client_replies)
   tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
   clear(tables.probed_gateways)
   await node.datapath.apply(standardTables(node))

@@ -21,6 +21,7 @@ const untested: Readonly<Record<string, string>> = {
 const elsewhere: Readonly<Record<string, string>> = {
   DROP_ADDRESS_CHANGED: 'forward-by-stack',
   DROP_NO_ENDPOINT: 'services',
+  DROP_SOURCE_RANGES: 'client-borders',
   DROP_NO_LIVE_GATEWAY: 'from-pod-liveness',
   DROP_POD_LIMIT: 'pod-limit',
   DROP_PORT_IN_USE: 'shared-address',
@@ -31,6 +32,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   SENT_PORT_REFUSAL: 'shared-address',
   SENT_PROBE_ANSWER: 'from-overlay-probe',
   SENT_REFUSAL: 'services',
+  SENT_TO_ENDPOINT: 'client-services',
   SENT_THROUGH_STACK: 'forward-by-stack',
   SENT_TO_HOLDER_BY_LINK: 'by-link',
   SENT_TO_OWNER_BY_LINK: 'by-link',

@@ -37,6 +37,7 @@ nat-log-max-records-per-second: {{ .Values.natLog.maxRecordsPerSecond | int64 | 
 nat-log-file-size: {{ .Values.natLog.fileSize | int64 | quote }}
 nat-log-files: {{ .Values.natLog.files | int64 | quote }}
 nat-log-collector: {{ .Values.natLog.collector | quote }}
+node-port-addresses: {{ join "," .Values.nodePortAddresses | quote }}
 log-level: {{ .Values.logLevel | quote }}
 image-repository: {{ .Values.image.repository | quote }}
 image-tag: {{ (.Values.image.tag | default .Chart.AppVersion) | quote }}

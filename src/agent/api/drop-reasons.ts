@@ -119,7 +119,12 @@ export const dropReasons: Readonly<Record<string, DropReason>> = {
   },
   DROP_NO_ENDPOINT: {
     text: 'Service has no endpoint',
-    remedy: 'find out why no pod of the Service is ready, or use a port that the Service has',
+    remedy:
+      'find out why no pod of the Service is ready, with externalTrafficPolicy Local on this node, or use a port that the Service has',
+  },
+  DROP_SOURCE_RANGES: {
+    text: 'Client is not admitted by the Service',
+    remedy: "add the client's address to loadBalancerSourceRanges of the Service",
   },
   DROP_POD_LIMIT: {
     text: 'Pod has too many connections',

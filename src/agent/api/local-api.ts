@@ -115,12 +115,14 @@ export interface ServiceView {
   readonly id: number
   /** As `namespace/name`. */
   readonly service: string
-  readonly kind: 'ClusterIP' | 'ExternalIPs' | 'LoadBalancer'
+  readonly kind: 'ClusterIP' | 'NodePort' | 'ExternalIPs' | 'LoadBalancer'
   readonly address: Address
   readonly port: number
   readonly protocol: string
   /** 0: a client's next connection may go to another endpoint. */
   readonly affinitySeconds: number
+  /** From which nodes clients outside the cluster get endpoints (externalTrafficPolicy). Absent: they do not reach the address. */
+  readonly clients?: 'Cluster' | 'Local'
   /** A terminating one gets no new connections. */
   readonly endpoints: readonly {
     readonly address: Address

@@ -19,6 +19,7 @@ export function describeProblems(snapshot: Snapshot, context: ProblemContext): r
     ...failoverProblems(failover, context.tunnelPort),
     ...portProblems(ports, context.nowMs),
     ...(decided?.applied.hooks.problems ?? []),
+    ...(decided?.applied.healthCheckProblems ?? []),
     ...podProblems,
     ...describeRefusals(decided?.tables.refusals ?? []),
     ...apiServerProblems(snapshot),

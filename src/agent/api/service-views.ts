@@ -13,7 +13,7 @@ export function describeServices(services: readonly ServicePort[]): readonly Ser
         a.port - b.port ||
         a.protocol - b.protocol,
     )
-    .map(({ service, kind, address, port, protocol, affinityMs, endpoints, leaving }, index) => ({
+    .map(({ service, kind, address, port, protocol, affinityMs, endpoints, leaving, clients }, index) => ({
       id: index + 1,
       service,
       kind,
@@ -21,6 +21,9 @@ export function describeServices(services: readonly ServicePort[]): readonly Ser
       port,
       protocol: protocolName(protocol),
       affinitySeconds: affinityMs / 1000,
+      ...(clients && {
+        clients: clients.endpointsOf === 'thisNode' ? ('Local' as const) : ('Cluster' as const),
+      }),
       endpoints: [
         ...endpoints.map((each) => ({ ...each, state: 'active' as const })),
         ...leaving.map((each) => ({ ...each, state: 'terminating' as const })),

@@ -35,10 +35,10 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
     { index: 7, name: 'sallyport-fwd' } as unknown as NodeDevice,
   ]
   const overlay = { ifindex: 3, forwardIfindex: 7, mac: '02:00:00:00:00:03', mtu: 1450 }
-  const planned = (servicesByStack: boolean, forwardsByStack = false): string[] =>
+  const planned = (servicesByStack: boolean, forwardsByStack = false, replacesKubeProxy = false): string[] =>
     planHooks(
       { overlay, devices, nativeDevices: native, attachments: pods },
-      { servicesByStack, forwardsByStack },
+      { servicesByStack, forwardsByStack, replacesKubeProxy },
     ).map(({ program, device }) => `${program} ${device}`)
   assert.deepEqual(planned(false), [
     'from_overlay sallyport',
@@ -55,6 +55,10 @@ test('the tunnel, native devices and every pod that is wired are watched over, w
   assert.deepEqual(
     planned(false, true).filter((hook) => !planned(false).includes(hook)),
     ['from_world lo', 'to_world eth0', 'to_world eth1'],
+  )
+  assert.deepEqual(
+    planned(false, false, true).filter((hook) => !planned(false).includes(hook)),
+    ['to_world eth0'],
   )
 })
 

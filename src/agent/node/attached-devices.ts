@@ -34,6 +34,8 @@ const loopback = { index: 1, name: 'lo' } as const
 interface StackUse {
   readonly servicesByStack: boolean
   readonly forwardsByStack: boolean
+  /** Processes of the node reply to clients of Services. */
+  readonly replacesKubeProxy: boolean
 }
 
 /**
@@ -42,13 +44,14 @@ interface StackUse {
  */
 export function planHooks(
   { overlay, devices, nativeDevices, attachments }: Attachable,
-  { servicesByStack, forwardsByStack }: StackUse,
+  { servicesByStack, forwardsByStack, replacesKubeProxy }: StackUse,
 ): WantedHook[] {
   const inner = [overlay.ifindex, overlay.forwardIfindex]
+  const replying = replacesKubeProxy ? nativeDevices : []
   const outward =
     servicesByStack || forwardsByStack
       ? devices.filter(({ index, isLoopback }) => !isLoopback && !inner.includes(index))
-      : []
+      : replying
   return [
     ...(forwardsByStack ? [hook('from_world', loopback.index, 'ingress', loopback.name)] : []),
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },

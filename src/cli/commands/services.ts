@@ -53,9 +53,14 @@ function formatServices(views: readonly ServiceView[]): string[][] {
 function formatTable(views: readonly ServiceView[]): string[][] {
   return [
     ['SERVICE ADDRESS', 'BACKEND ADDRESS (REVNAT_ID) (SLOT)'],
-    ...views.flatMap(({ id, kind, address, port, protocol, affinitySeconds, endpoints }) => {
+    ...views.flatMap(({ id, kind, address, port, protocol, affinitySeconds, clients, endpoints }) => {
       const frontend = `${joined(address, port)}/${protocol}`
-      const options = [kind, 'non-routable', ...(affinitySeconds > 0 ? ['sessionAffinity'] : [])]
+      const options = [
+        kind,
+        ...(clients === undefined ? ['non-routable'] : []),
+        ...(clients === 'Local' ? ['Local'] : []),
+        ...(affinitySeconds > 0 ? ['sessionAffinity'] : []),
+      ]
       const active = endpoints.filter(({ state }) => state === 'active')
       return [
         [`${frontend} (0)`, `${joined('0.0.0.0', 0)} (${id}) (0) [${options.join(', ')}]`],

@@ -39,13 +39,13 @@ function describeReplacement(config: Readonly<Record<string, string>>, devices: 
   const asked = config['kube-proxy-replacement'] ?? 'false'
   const isChained = config['cni-chaining-mode'] === 'generic-veth'
   if (isChained || !replacesKubeProxy(asked)) return `False   [${devices}]`
-  return `Partial   [${devices}]   (${asked} was asked for. Pods reach Services by cluster IPs, external IPs and load balancer IPs, processes of nodes by cluster IPs. Not done: ${notDone.join(', ')})`
+  return `Partial   [${devices}]   (${asked} was asked for. Pods and processes of nodes reach Services by cluster IPs. Pods and clients outside the cluster reach them by node ports, external IPs and load balancer IPs. Not done: ${notDone.join(', ')})`
 }
 
 /** What of kube-proxy's work Sallyport does not do. */
 const notDone = [
-  'node ports',
-  'external IPs and load balancers for clients outside the cluster and for processes of nodes',
+  'node ports, external IPs and load balancer IPs for processes of nodes',
+  'endpoints outside the cluster for clients outside the cluster',
 ] as const
 
 function onOff(isOn: boolean): string {

@@ -28,6 +28,8 @@ const ownSizes: Readonly<Record<string, number>> = {
   fragments: 1 << 10,
   service_flows: 1 << 10,
   service_replies: 1 << 10,
+  client_flows: 1 << 10,
+  client_replies: 1 << 10,
   pool_pressures: 1 << 10,
   policy_drops: 1 << 10,
   ended_flows: 1 << 10,

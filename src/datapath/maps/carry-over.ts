@@ -10,7 +10,15 @@ import { takeTurn } from './turn.ts'
  * Maps with the state of flows. The agent writes the other maps anew before any program reads them, or their content (recent
  * answers, halves of fragmented packets, counters) is not worth keeping.
  */
-const carried = ['mappings', 'ports', 'inbound', 'service_flows', 'service_replies'] as const
+const carried = [
+  'mappings',
+  'ports',
+  'inbound',
+  'service_flows',
+  'service_replies',
+  'client_flows',
+  'client_replies',
+] as const
 
 /** A map of an earlier load, and how its bytes become those of this load's map. */
 interface EarlierMap {

@@ -30,9 +30,17 @@ export const policyTables = (btf: Btf) => ({
 export type Pod = Decoded<typeof podCodec>
 
 export type ClusterEntry =
-  | { readonly kind: 'node' | 'pods'; readonly tunnelAddress: Address; readonly carriesFlows?: true }
-  | { readonly kind: 'host'; readonly carriesFlows?: true }
+  | { readonly kind: 'pods'; readonly tunnelAddress: Address }
+  | ({ readonly kind: 'node'; readonly tunnelAddress: Address } & NodeAddress)
+  | ({ readonly kind: 'host' } & NodeAddress)
   | { readonly kind: 'stack' | 'routed' }
+
+interface NodeAddress {
+  /** An egress IP. */
+  readonly carriesFlows?: true
+  /** Services have their node ports there. */
+  readonly takesNodePorts?: true
+}
 
 export type RuleEntry =
   | { readonly action: 'egress'; readonly group: bigint; readonly policy: bigint }
@@ -89,6 +97,7 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
   const inner = codec(btf.struct('cluster_destination'), {
     kind: named(btf.enumeration('cluster_kind')),
     carries_flows: flag,
+    takes_node_ports: flag,
     node: address,
   })
   /* The bytes hold `::` if there is no node. No program reads them then. */
@@ -98,13 +107,18 @@ function clusterCodec(btf: Btf): Codec<ClusterEntry> {
     (entry: ClusterEntry) => ({
       kind: clusterKinds.find(([kind]) => kind === entry.kind)?.[1] ?? 'CLUSTER_STACK',
       carries_flows: 'carriesFlows' in entry && entry.carriesFlows === true,
+      takes_node_ports: 'takesNodePorts' in entry && entry.takesNodePorts === true,
       node: 'tunnelAddress' in entry ? entry.tunnelAddress : nowhere,
     }),
     (entry) => {
       const kind = clusterKinds.find(([, name]) => name === entry.kind)?.[0] ?? 'stack'
       if (kind === 'stack' || kind === 'routed') return { kind }
-      const flows = entry.carries_flows ? { carriesFlows: true as const } : {}
-      return kind === 'host' ? { kind, ...flows } : { kind, tunnelAddress: entry.node, ...flows }
+      if (kind === 'pods') return { kind, tunnelAddress: entry.node }
+      const uses = {
+        ...(entry.carries_flows ? { carriesFlows: true as const } : {}),
+        ...(entry.takes_node_ports ? { takesNodePorts: true as const } : {}),
+      }
+      return kind === 'host' ? { kind, ...uses } : { kind, tunnelAddress: entry.node, ...uses }
     },
   )
 }

@@ -1,4 +1,5 @@
 import type { Address } from '../../net/address.ts'
+import { type Prefix, prefixAddress, prefixLength128 } from '../../net/prefix.ts'
 import type { Btf } from '../layout/btf.ts'
 import {
   address,
@@ -6,14 +7,17 @@ import {
   codec,
   type FieldKind,
   flag,
+  named,
   port,
   record,
+  seenAs,
   u8,
   u32,
   u64,
 } from '../layout/codec.ts'
 import { flowKeyCodec } from './flow-tables.ts'
-import type { Decoded } from './map-layout.ts'
+import { type Decoded, soleValue } from './map-layout.ts'
+import { prefixFrom } from './trie-prefix.ts'
 
 /** Services and the flows through them. The agent writes the first three tables, the programs write the others. */
 export function serviceTables(btf: Btf) {
@@ -28,11 +32,17 @@ export function serviceTables(btf: Btf) {
       key: record(btf.struct('service_member_key'), { service, endpoint: member }),
       value: record(btf.struct('service_member'), { takesNew: flag }),
     },
+    service_sources: { key: sourceKeyCodec(btf), value: soleValue(btf, 'service_sources', u32) },
     service_flows: { key: flowKey, value: endpoint },
     service_replies: { key: flowKey, value: endpoint },
     affinities: {
       key: record(btf.struct('affinity_key'), { service, client: address }),
       value: record(btf.struct('affinity'), { lastNs: u64, endpoint: member }),
+    },
+    client_flows: { key: flowKey, value: endpoint },
+    client_replies: {
+      key: flowKey,
+      value: record(btf.struct('client_reply'), { service: member, entry: address, lastNs: u64 }),
     },
   }
 }
@@ -47,6 +57,17 @@ export interface ServiceEntry {
   readonly endpoints: readonly Endpoint[]
   /** About to end: only open flows go on to them. */
   readonly leaving: readonly Endpoint[]
+  /** Absent: every client is admitted. */
+  readonly sources?: readonly Prefix[]
+  /** Absent: no client outside the cluster reaches the address. */
+  readonly clients?: ClientEntry
+}
+
+interface ClientEntry {
+  /** `thisNode`: only the endpoints of this node count. */
+  readonly endpointsOf: 'anyNode' | 'thisNode'
+  /** The endpoints of this node. */
+  readonly local: readonly Endpoint[]
 }
 
 export interface Endpoint {
@@ -56,9 +77,44 @@ export interface Endpoint {
 
 const serviceKeyCodec = (btf: Btf) => record(btf.struct('service_key'), { address, port, protocol: u8 })
 
-const serviceCodec = (btf: Btf) => record(btf.struct('service'), { affinityNs: u64, count: u32 })
+const serviceCodec = (btf: Btf) =>
+  record(btf.struct('service'), {
+    affinityNs: u64,
+    count: u32,
+    localCount: u32,
+    clients: named(btf.enumeration('client_access')),
+    hasSources: flag,
+  })
 
 const endpointCodec = (btf: Btf): Codec<Endpoint> => codec(btf.struct('endpoint'), { address, port })
+
+interface SourceKey {
+  readonly service: ServiceKey
+  readonly client: Prefix
+}
+
+/** The trie compares the whole key of the Service before the client's address. */
+function sourceKeyCodec(btf: Btf): Codec<SourceKey> {
+  const service = serviceKeyCodec(btf)
+  const serviceBits = 8 * service.size
+  const inner = record(btf.struct('service_source_key'), {
+    prefixLength: u32,
+    service: nested('service_key', service),
+    client: address,
+  })
+  return seenAs(
+    inner,
+    ({ service: of, client }: SourceKey) => ({
+      prefixLength: serviceBits + prefixLength128(client),
+      service: of,
+      client: prefixAddress(client),
+    }),
+    ({ prefixLength, service: of, client }) => ({
+      service: of,
+      client: prefixFrom(client, prefixLength - serviceBits),
+    }),
+  )
+}
 
 /** A struct inside another one. */
 function nested<T>(name: string, inner: Codec<T>): FieldKind<T> {

@@ -24,7 +24,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'false',
     choices: ['true', 'false', 'strict', 'partial', 'disabled', 'probe'],
-    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods goes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, Sallyport translates the cluster IPs of Services for pods and for processes of the nodes, and traffic between pods does not go through the stack and is faster. Node ports are not translated yet. The other words mean false. In chained mode this setting has no effect.',
+    help: 'Whether the cluster runs without kube-proxy. With false, traffic between pods goes through the network stack of each node, so that kube-proxy can translate the addresses of Services. With true or strict, Sallyport translates the addresses of Services for pods, for clients outside the cluster, and (only cluster IPs) for processes of the nodes. Then traffic between pods does not go through the stack and is faster. The other words mean false. In chained mode this setting has no effect.',
   },
   {
     path: 'k8sServiceHost',
@@ -88,7 +88,7 @@ export const processSettings = [
     key: 'excluded-ports',
     kind: 'portRanges',
     fallback: '30000-32767',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768. Each node owns some ports from 32768 on in any case (see slots). Packets to such a port can go to that node, also if you exclude the port.',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768. Each node owns some ports from 32768 on in any case (see slots). Packets to such a port can go to that node, also if you exclude the port.',
   },
   {
     path: 'egressGateway.maxPortsPerPod',
@@ -244,6 +244,13 @@ export const processSettings = [
     help: 'Destinations that pods reach with their own address, by the routes of the node. No egress policy applies to them.',
   },
   ...natLogSettings,
+  {
+    path: 'nodePortAddresses',
+    key: 'node-port-addresses',
+    kind: 'cidrs',
+    fallback: '',
+    help: 'With kubeProxyReplacement=strict, the addresses of nodes at which Services have their node ports, as prefixes. If empty, all addresses of nodes. It is the setting of this name of kube-proxy.',
+  },
   {
     path: 'logLevel',
     key: 'log-level',

@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type Address, familyOf } from '../net/address.ts'
-import { contains, type Prefix } from '../net/prefix.ts'
-import type { Context } from './context.ts'
-import { type ClientPlace, clientPlace, endpointsForPlace } from './service-topology.ts'
-import type { Endpoint, ServicePort, Tables } from './tables.ts'
-import type { NamedPort, World, WorldService } from './world.ts'
+import { type Address, familyOf } from '../../net/address.ts'
+import { contains, familyOfPrefix, type Prefix } from '../../net/prefix.ts'
+import type { Context } from '../context.ts'
+import type { Endpoint, ServicePort, Tables } from '../tables.ts'
+import type { NamedPort, World, WorldService } from '../world.ts'
+import { type EndpointsOf, endpointFinder } from './endpoints.ts'
+import { type ClientPlace, clientPlace } from './topology.ts'
 
 /** In chained mode, a new flow looks through as many: MAX_ENDPOINTS of bpf/types.h. */
 export const maxEndpoints = 32
@@ -26,19 +27,12 @@ export function resolveServices(context: Context, cluster: Tables['cluster']): T
   return settings.isChained ? resolveOutside(context, cluster) : []
 }
 
-type EndpointsOf = (service: WorldService, address: Address, port: NamedPort) => UsableEndpoints
-
-interface UsableEndpoints {
-  readonly endpoints: readonly Endpoint[]
-  readonly leaving: readonly Endpoint[]
-}
-
 /** There may be thousands, and most reconciliations are about something else. */
 const known = new WeakMap<
   readonly WorldService[],
   {
     readonly endpoints: World['endpoints'] | undefined
-    readonly place: ClientPlace
+    readonly here: readonly unknown[]
     readonly resolved: Tables['services']
   }
 >()
@@ -46,8 +40,9 @@ const known = new WeakMap<
 function resolveAll(world: World): Tables['services'] {
   const { services = [], endpoints } = world
   const place = clientPlace(world)
+  const here = placeOf(world, place)
   const before = known.get(services)
-  if (before !== undefined && before.endpoints === endpoints && isDeepStrictEqual(before.place, place))
+  if (before !== undefined && before.endpoints === endpoints && isDeepStrictEqual(before.here, here))
     return before.resolved
   const endpointsOf = endpointFinder(world, place)
   const own = services.flatMap((service) => portsOf(service, endpointsOf))
@@ -60,20 +55,58 @@ function resolveAll(world: World): Tables['services'] {
     ports.toReversed().map((each) => [`${each.address} ${each.port} ${each.protocol}`, each]),
   )
   const resolved = [...[...distinctPorts.values()].toReversed(), ...services.flatMap(otherPortsOf)]
-  known.set(services, { endpoints, place, resolved })
+  known.set(services, { endpoints, here, resolved })
   return resolved
+}
+
+/** By which an endpoint is on this node, or is for clients here. */
+const placeOf = ({ self, nodes }: World, { zone }: ClientPlace): readonly unknown[] => {
+  const { internalIPs = [], podCIDRs = [] } = nodes.find(({ name }) => name === self) ?? {}
+  return [self, zone, internalIPs, podCIDRs]
 }
 
 const nameOf = ({ namespace, name }: WorldService): string => `${namespace}/${name}`
 
-/** A pod that calls an external address gets an endpoint of any node, whatever the Service's traffic policies say. */
+/** Where clients outside reach a port. A pod that calls it gets an endpoint of any node, whatever the Service's traffic policies say. */
 function externalPortsOf(service: WorldService, endpointsOf: EndpointsOf): readonly ServicePort[] {
-  return service.external.flatMap(({ address, kind }) =>
-    portsOf({ ...service, addresses: [address], isLocal: false }, endpointsOf).map((port) => ({
-      ...port,
-      kind,
-    })),
+  const families = [...new Set(service.addresses.map(familyOf))]
+  const nodePorts = service.ports.flatMap(({ nodePort, ...port }) =>
+    nodePort === undefined ? [] : [{ ...port, outerPort: nodePort }],
   )
+  const ports = service.ports.map((port) => ({ ...port, outerPort: port.port }))
+  return [
+    ...families.flatMap((family) =>
+      clientPorts(service, { address: anyAddress[family], kind: 'NodePort' }, nodePorts, endpointsOf),
+    ),
+    ...service.external.flatMap((external) => clientPorts(service, external, ports, endpointsOf)),
+  ]
+}
+
+/** The address of rows for node ports. It stands for all addresses of nodes. */
+const anyAddress = { 4: '0.0.0.0' as Address, 6: '::' as Address }
+
+type OuterPort = WorldService['ports'][number] & { readonly outerPort: number }
+
+function clientPorts(
+  service: WorldService,
+  { address, kind }: Pick<ServicePort, 'address' | 'kind'>,
+  ports: readonly OuterPort[],
+  endpointsOf: EndpointsOf,
+): readonly ServicePort[] {
+  const { isLocalForClients, sources } = service
+  return ports.map(({ outerPort, ...port }) => ({
+    ...entryOf(service, address),
+    kind,
+    ...numbersOf({ ...port, port: outerPort }),
+    ...endpointsOf({ ...service, isLocal: false }, address, port),
+    clients: {
+      endpointsOf: isLocalForClients ? 'thisNode' : 'anyNode',
+      local: endpointsOf({ ...service, isLocal: true }, address, port).endpoints,
+    },
+    ...(kind === 'LoadBalancer' && sources.length > 0
+      ? { sources: sources.filter((each) => familyOfPrefix(each) === familyOf(address)) }
+      : {}),
+  }))
 }
 
 /** For all ports that the Service does not have. External addresses have none, because other hosts may have the address, too. */
@@ -84,6 +117,24 @@ function otherPortsOf(service: WorldService): readonly ServicePort[] {
     endpoints: [],
     leaving: [],
   }))
+}
+
+/** With externalTrafficPolicy Local, a load balancer asks each node whether it has an endpoint. */
+export function resolveHealthChecks(world: World): Tables['healthChecks'] {
+  const { services = [], settings } = world
+  const asked = services.filter((each) => each.isLocalForClients && each.healthCheckPort !== undefined)
+  if (!settings.replacesKubeProxy || asked.length === 0) return new Map()
+  const endpointsOf = endpointFinder(world)
+  return new Map(
+    asked.map((service) => {
+      const { namespace, name, healthCheckPort = 0, addresses, ports } = service
+      const local = addresses.flatMap((address) =>
+        ports.flatMap((port) => endpointsOf({ ...service, isLocal: true }, address, port).endpoints),
+      )
+      const localEndpoints = new Set(local.map(({ address }) => address)).size
+      return [healthCheckPort, { namespace, name, localEndpoints }] as const
+    }),
+  )
 }
 
 /**
@@ -112,13 +163,14 @@ function portsOf(service: WorldService, endpointsOf: EndpointsOf): readonly Serv
   return service.addresses.flatMap((address) =>
     service.ports.map((port) => ({
       ...entryOf(service, address),
-      ...(port.protocol in translatable
-        ? { port: port.port, protocol: translatable[port.protocol as 'TCP'] }
-        : noPort),
+      ...numbersOf(port),
       ...endpointsOf(service, address, port),
     })),
   )
 }
+
+const numbersOf = ({ port, protocol }: Pick<NamedPort, 'port' | 'protocol'>) =>
+  protocol in translatable ? { port, protocol: translatable[protocol as 'TCP'] } : noPort
 
 const entryOf = (service: WorldService, address: Address) => ({
   service: nameOf(service),
@@ -126,37 +178,6 @@ const entryOf = (service: WorldService, address: Address) => ({
   address,
   affinityMs: service.affinityMs,
 })
-
-/**
- * Finds the endpoints that new flows get, by kube-proxy's rule: the ready endpoints, or, if none is ready, the terminating endpoints that
- * still serve. With `internalTrafficPolicy: Local`, only endpoints on this node count. Otherwise those that hints keep for clients
- * elsewhere take no new flows. Without a `place`, hints do not count.
- */
-function endpointFinder({ endpoints: slices = [], self }: World, place?: ClientPlace): EndpointsOf {
-  const byService = Map.groupBy(slices, (each) => `${each.namespace}/${each.service}`)
-  return ({ namespace, name, isLocal }, address, { name: portName, protocol }) => {
-    const found = (byService.get(`${namespace}/${name}`) ?? []).flatMap((slice) => {
-      const port = slice.ports.find((each) => each.name === portName && each.protocol === protocol)?.port
-      return port === undefined ? [] : slice.endpoints.map((each) => ({ ...each, port }))
-    })
-    const usable = found
-      .filter((each) => familyOf(each.address) === familyOf(address) && (!isLocal || each.node === self))
-      .toSorted((a, b) => (a.address < b.address ? -1 : Number(a.address > b.address)) || a.port - b.port)
-    const ready = usable.filter(({ isEnding }) => !isEnding)
-    const ending = usable.filter(({ isEnding }) => isEnding)
-    if (ready.length === 0) return { endpoints: distinct(ending), leaving: [] }
-    const here = place === undefined || isLocal ? ready : endpointsForPlace(ready, place)
-    const others = [...ready.filter((each) => !here.includes(each)), ...ending]
-    return { endpoints: distinct(here), leaving: distinct(others) }
-  }
-}
-
-/** An endpoint that moves from one slice to another is in both for a moment. */
-function distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  return [
-    ...new Map(endpoints.map(({ address, port }) => [`${address} ${port}`, { address, port }])).values(),
-  ]
-}
 
 /** The programs look for an endpoint that a policy selects. If there are too many endpoints, those must not be missing. */
 function selectedFirst(endpoints: readonly Endpoint[], prefixes: readonly Prefix[]): readonly Endpoint[] {

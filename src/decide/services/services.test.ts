@@ -1,34 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { address, ciliumPolicy, prefix, world } from '../../test/support/world-builder.ts'
-import { resolve } from './resolve.ts'
+import { allOf, addressesOf as named, outpost, ready, slice } from '../../../test/support/service-world.ts'
+import { address, ciliumPolicy, prefix, world } from '../../../test/support/world-builder.ts'
+import { resolve } from '../resolve.ts'
+import type { ServicePort } from '../tables.ts'
+import type { World, WorldEndpoints, WorldService } from '../world.ts'
 import { maxEndpoints } from './services.ts'
-import type { ServicePort } from './tables.ts'
-import type { World, WorldEndpoint, WorldEndpoints, WorldService } from './world.ts'
-
-const outpost: WorldService = {
-  namespace: 'default',
-  name: 'outpost',
-  addresses: [address('10.96.0.7')],
-  external: [],
-  ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
-  affinityMs: 0,
-  isLocal: false,
-}
-
-const ready = (text: string, parts: Partial<WorldEndpoint> = {}): WorldEndpoint => ({
-  address: address(text),
-  isEnding: false,
-  ...parts,
-})
-
-const slice = (addresses: readonly string[], parts: Partial<WorldEndpoints> = {}): WorldEndpoints => ({
-  namespace: 'default',
-  service: 'outpost',
-  ports: [{ name: 'http', port: 8000, protocol: 'TCP' }],
-  endpoints: addresses.map((text) => ready(text)),
-  ...parts,
-})
 
 function servicesOf(
   services: readonly WorldService[],
@@ -101,15 +78,8 @@ test('with too many endpoints, those that a policy selects are not missing', () 
 
 describe('Sallyport replaces kube-proxy', () => {
   const own = world().self
-  const allOf = (services: readonly WorldService[], endpoints: readonly WorldEndpoints[]) => {
-    const { settings } = world()
-    return resolve(world({ services, endpoints, settings: { ...settings, replacesKubeProxy: true } }))
-      .services
-  }
   const ofPort = (services: readonly WorldService[], endpoints: readonly WorldEndpoints[]) =>
     allOf(services, endpoints).find(({ port }) => port === 80)
-  const named = (found: readonly { readonly address: string }[] | undefined) =>
-    found?.map((each) => each.address)
 
   test('every endpoint counts, wherever it is, and each once', () => {
     const [node] = world().nodes
@@ -141,55 +111,6 @@ describe('Sallyport replaces kube-proxy', () => {
     const endpoints = [ready('10.244.2.9', { node: 'elsewhere' }), ready('10.244.1.9', { node: own })]
     const found = ofPort([{ ...outpost, isLocal: true }], [slice([], { endpoints })])
     assert.deepEqual(named(found?.endpoints), ['10.244.1.9'])
-  })
-
-  describe('hints of EndpointSlices', () => {
-    const labels = { 'topology.kubernetes.io/zone': 'west' }
-    const [first, ...others] = world().nodes
-    const at = (endpoints: readonly WorldEndpoint[], parts: Partial<WorldService> = {}, nodeLabels = labels) => {
-      const nodes = first === undefined ? [] : [{ ...first, labels: { ...first.labels, ...nodeLabels } }, ...others]
-      const base = world()
-      const settings = { ...base.settings, replacesKubeProxy: true }
-      const services = [{ ...outpost, ...parts }]
-      const found = resolve(world({ nodes, services, endpoints: [slice([], { endpoints })], settings })).services
-      const web = found.find(({ port }) => port === 80)
-      return [named(web?.endpoints), named(web?.leaving)]
-    } // biome-ignore format: a world
-
-    const west = ready('10.244.1.9', { forZones: ['west'] })
-    const east = ready('10.244.2.9', { forZones: ['east', 'north'] })
-
-    test('a client gets endpoints that are for its zone; open flows to others go on', () => {
-      assert.deepEqual(at([west, east]), [['10.244.1.9'], ['10.244.2.9']])
-    })
-
-    test('all endpoints count if one has no hint, if none is for the zone, or if the node has no zone', () => {
-      const all = ['10.244.1.9', '10.244.2.9']
-      assert.deepEqual(at([west, ready('10.244.2.9')]), [all, []])
-      assert.deepEqual(at([ready('10.244.1.9', { forZones: ['south'] }), east]), [all, []])
-      assert.deepEqual(at([west, east], {}, { 'topology.kubernetes.io/zone': undefined } as never), [all, []])
-    })
-
-    test('endpoints that are for the client’s node come before those for its zone', () => {
-      const here = { ...west, forNodes: [own] }
-      const near = ready('10.244.1.10', { forZones: ['west'], forNodes: ['elsewhere'] })
-      assert.deepEqual(at([here, near, { ...east, forNodes: ['elsewhere'] }]), [['10.244.1.9'], ['10.244.1.10', '10.244.2.9']]) // biome-ignore format: one row
-      assert.deepEqual(at([{ ...west, forNodes: ['elsewhere'] }, near, { ...east, forNodes: ['elsewhere'] }]), [['10.244.1.10', '10.244.1.9'], ['10.244.2.9']]) // biome-ignore format: one row
-    })
-
-    test('an endpoint that ends does not make hints count, and gets nothing while another is ready', () => {
-      const ending = { ...west, isEnding: true }
-      assert.deepEqual(at([ending, east]), [['10.244.2.9'], ['10.244.1.9']])
-      assert.deepEqual(at([ending, { ...east, isEnding: true }]), [['10.244.1.9', '10.244.2.9'], []])
-    })
-
-    test('with internalTrafficPolicy Local, the endpoints of the node count whatever they are for', () => {
-      assert.deepEqual(at([{ ...east, node: own }, west], { isLocal: true }), [['10.244.2.9'], []])
-    })
-
-    test('a node that moves to another zone gets other endpoints', () => {
-      assert.deepEqual(at([west, east], {}, { 'topology.kubernetes.io/zone': 'east' }), [['10.244.2.9'], ['10.244.1.9']]) // biome-ignore format: one row
-    })
   })
 
   test('external addresses lead to the endpoints of every node, and other ports there stay other hosts’', () => {

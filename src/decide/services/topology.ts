@@ -1,5 +1,5 @@
-import { zoneLabel } from './gateways/gateways.ts'
-import type { World, WorldEndpoint } from './world.ts'
+import { zoneLabel } from '../gateways/gateways.ts'
+import type { World, WorldEndpoint } from '../world.ts'
 
 /** Where the clients of Services are: on this node. */
 export interface ClientPlace {

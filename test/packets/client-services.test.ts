@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict'
+import { before, beforeEach, describe, test } from 'node:test'
+import {
+  ack,
+  answer,
+  type ClientSide,
+  call,
+  ends,
+  families,
+  fromEndpoint,
+  nodePort,
+  openForClients,
+  packetOf,
+  protocols,
+  rows,
+  syn,
+  toEndpoint,
+} from './client-cases.ts'
+import { dissect } from './dissect.ts'
+import { type Journey, reset, send, skip } from './node-under-test.ts'
+import { address } from './packet.ts'
+
+describe('clients outside the cluster, without kube-proxy', { skip }, () => {
+  let side: ClientSide
+  before(() => {
+    side = openForClients()
+  })
+  beforeEach(() => reset(side.node))
+
+  const read = ({ out }: Journey) => {
+    const { source, destination, sourcePort, destinationPort, wrongChecksums } = dissect(out)
+    assert.deepEqual(wrongChecksums, [])
+    return [source, sourcePort, destination, destinationPort]
+  }
+
+  for (const family of families)
+    for (const protocol of protocols)
+      for (const [name, to, port] of [
+        ['a node port', ends[family].entry, nodePort],
+        ['an external address', ends[family].external, 80],
+      ] as const) {
+        const { client, near, process } = ends[family]
+
+        test(`${protocol} over IPv${family} to ${name}: a pod of the entry node sees its client, who gets the answer from there`, async () => {
+          await side.apply(rows(['near']))
+          const there = side.fromWorld(call(family, protocol, to, port))
+          assert.equal(there.verdict, 'SENT_TO_POD')
+          assert.deepEqual(read(there), [address(client), 40000, address(near), 8080])
+          const back = side.fromEndpointPod(answer(family, protocol, near))
+          assert.equal(back.verdict, 'SENT_TO_WORLD')
+          assert.deepEqual(read(back), [address(to), port, address(client), 40000])
+        })
+
+        test(`${protocol} over IPv${family} to ${name}: the entry node sends it to the endpoint's node as it is`, async () => {
+          await side.apply(rows(['far']))
+          const there = side.fromWorld(call(family, protocol, to, port))
+          assert.equal(there.verdict, 'SENT_TO_ENDPOINT')
+          assert.deepEqual(read(there), [address(client), 40000, address(to), port])
+          const back = side.fromTunnel(packetOf(family, protocol, [to, client], [port, 40000]), fromEndpoint)
+          assert.equal(back.verdict, 'SENT_FORWARDED')
+          assert.deepEqual(read(back), [address(to), port, address(client), 40000])
+        })
+
+        test(`${protocol} over IPv${family} to ${name}: the endpoint's node translates it, and its answer goes back to the entry node`, async () => {
+          await side.apply(rows(['near', 'far']))
+          const there = side.fromTunnel(call(family, protocol, to, port), toEndpoint)
+          assert.equal(there.verdict, 'SENT_TO_POD')
+          assert.deepEqual(read(there), [address(client), 40000, address(near), 8080])
+          const back = side.fromEndpointPod(answer(family, protocol, near))
+          assert.equal(back.verdict, 'SENT_TO_NODE')
+          assert.deepEqual(read(back), [address(to), port, address(client), 40000])
+        })
+
+        test(`${protocol} over IPv${family} to ${name}: a process of the entry node answers from there`, async () => {
+          await side.apply(rows(['process']))
+          const there = side.fromWorld(call(family, protocol, to, port))
+          assert.equal(there.verdict, 'PASS_TO_HOST')
+          assert.deepEqual(read(there), [address(client), 40000, address(process), 8080])
+          const back = send(side.node, 'to_world', side.node.devices.world, answer(family, protocol, process))
+          assert.equal(back.verdict, 'PASS_REPLY')
+          assert.deepEqual(read(back), [address(to), port, address(client), 40000])
+        })
+
+        test(`${protocol} over IPv${family} to ${name}: a process of another node answers by the entry node`, async () => {
+          await side.apply(rows(['process']))
+          const there = side.fromTunnel(call(family, protocol, to, port), toEndpoint)
+          assert.equal(there.verdict, 'PASS_TO_HOST')
+          const back = send(side.node, 'to_world', side.node.devices.world, answer(family, protocol, process))
+          assert.equal(back.verdict, 'SENT_TO_NODE')
+          assert.deepEqual(read(back), [address(to), port, address(client), 40000])
+        })
+
+        test(`${protocol} over IPv${family} to ${name}: without endpoints, the client learns at once that nobody listens`, async () => {
+          await side.apply(rows([]))
+          const journey = side.fromWorld(call(family, protocol, to, port))
+          assert.equal(journey.verdict, 'SENT_REFUSAL')
+          const { source, destination, icmpType, icmpCode, wrongChecksums } = dissect(journey.out)
+          assert.deepEqual([source, destination, wrongChecksums], [address(to), address(client), []])
+          assert.deepEqual([icmpType, icmpCode], family === 4 ? [3, 3] : [1, 4])
+        })
+
+        test(`${protocol} over IPv${family} to ${name}: with the policy Local only endpoints of the entry node count`, async () => {
+          await side.apply(rows(['near', 'far'], { endpointsOf: 'thisNode' }))
+          for (let each = 0; each < 20; each++) {
+            const journey = side.fromWorld(call(family, protocol, to, port, syn, 41000 + each))
+            assert.equal(journey.verdict, 'SENT_TO_POD')
+          }
+          await side.apply(rows(['far'], { endpointsOf: 'thisNode' }))
+          assert.equal(
+            side.fromWorld(call(family, protocol, to, port, syn, 42000)).verdict,
+            'DROP_NO_ENDPOINT',
+          )
+        })
+      }
+
+  test('all entry nodes choose the same endpoint, and each endpoint gets its share of both steps', async () => {
+    await side.apply(rows(['near', 'far', 'process']))
+    const counts = new Map<string, number>()
+    for (let port = 33000; port < 33300; port++) {
+      const { verdict } = side.fromWorld(call(4, 'tcp', ends[4].external, 80, syn, port))
+      counts.set(verdict, (counts.get(verdict) ?? 0) + 1)
+      const { client_flows } = side.node.datapath.tables
+      for (const [key] of [...client_flows.entries()]) client_flows.delete(key)
+      assert.equal(side.fromWorld(call(4, 'tcp', ends[4].external, 80, ack, port)).verdict, verdict)
+    }
+    assert.deepEqual([...counts.keys()].sort(), ['PASS_TO_HOST', 'SENT_TO_ENDPOINT', 'SENT_TO_POD'])
+    for (const count of counts.values()) assert.ok(count > 70 && count < 130, `${[...counts.values()]}`)
+  })
+
+  test('the second step spreads evenly, whatever the first has chosen', async () => {
+    await side.apply(rows(['near', 'far', 'process', 'outside']))
+    const counts = new Map<string, number>()
+    for (let port = 33000; port < 33400; port++) {
+      if (side.fromWorld(call(4, 'tcp', ends[4].external, 80, syn, port)).verdict !== 'SENT_TO_ENDPOINT')
+        continue
+      const { verdict } = side.fromTunnel(call(4, 'tcp', ends[4].external, 80, syn, port), toEndpoint)
+      counts.set(verdict, (counts.get(verdict) ?? 0) + 1)
+    }
+    const [few = 0, many = 0] = [...counts.values()].toSorted((a, b) => a - b)
+    assert.equal(counts.size, 2)
+    assert.ok(few * 2 > many, `${[few, many]}`)
+  })
+
+  test('an open connection keeps its endpoint when the endpoints change, and new ones do not go there', async () => {
+    await side.apply(rows(['far']))
+    const to = ends[4].external
+    side.fromWorld(call(4, 'tcp', to, 80))
+    await side.apply(rows(['near']))
+    assert.equal(side.fromWorld(call(4, 'tcp', to, 80, ack)).verdict, 'SENT_TO_ENDPOINT')
+    assert.equal(side.fromWorld(call(4, 'tcp', to, 80, syn, 40001)).verdict, 'SENT_TO_POD')
+  })
+
+  test('datagrams go elsewhere as soon as their endpoint is gone', async () => {
+    await side.apply(rows(['near']))
+    const to = ends[4].external
+    assert.equal(side.fromWorld(call(4, 'udp', to, 80)).verdict, 'SENT_TO_POD')
+    await side.apply(rows(['far']))
+    assert.equal(side.fromWorld(call(4, 'udp', to, 80)).verdict, 'SENT_TO_ENDPOINT')
+  })
+
+  test('with session affinity, all connections of a client have one endpoint, whichever node they enter', async () => {
+    await side.apply(rows(['near', 'far'], { affinityMs: 1000 }))
+    const verdicts = [ends[4].entry, ends[4].otherEntry].flatMap((to) =>
+      Array.from({ length: 20 }, (_, each) => side.fromWorld(call(4, 'tcp', to, nodePort, syn, 41000 + each)).verdict),
+    ) // biome-ignore format: short
+    assert.equal(new Set(verdicts).size, 1)
+  })
+})
