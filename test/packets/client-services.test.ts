@@ -150,6 +150,24 @@ describe('clients outside the cluster, without kube-proxy', { skip }, () => {
     assert.equal(side.fromWorld(call(4, 'tcp', to, 80, syn, 40001)).verdict, 'SENT_TO_POD')
   })
 
+  test('an entry node that hints lead elsewhere sends nothing to its own endpoint, which takes what other entry nodes send', async () => {
+    const here = { address: address(ends[4].near), port: 8080 }
+    const hinted = rows(['far']).map((each) =>
+      each.clients === undefined ? each : { ...each, leaving: [here], clients: { ...each.clients, local: [here] } },
+    ) // biome-ignore format: short
+    await side.apply(hinted)
+    const to = ends[4].external
+    for (const protocol of protocols) {
+      assert.equal(side.fromWorld(call(4, protocol, to, 80)).verdict, 'SENT_TO_ENDPOINT')
+      for (const options of [syn, ack]) {
+        const journey = side.fromTunnel(call(4, protocol, to, 80, options, 41000), toEndpoint)
+        assert.equal(journey.verdict, 'SENT_TO_POD')
+      }
+      const reply = packetOf(4, protocol, [ends[4].near, ends[4].client], [8080, 41000])
+      assert.equal(side.fromEndpointPod(reply).verdict, 'SENT_TO_NODE')
+    }
+  })
+
   test('datagrams go elsewhere as soon as their endpoint is gone', async () => {
     await side.apply(rows(['near']))
     const to = ends[4].external
