@@ -120,6 +120,7 @@ export function drawFailover(results: readonly Failover[]): string {
   ]
   let y = 150
   for (const { group, labels } of failures) {
+    if (!results.some(({ way }) => way in labels)) continue
     parts.push(text(24, y + 16, group, 'group'))
     y += 26
     for (const [way, label] of Object.entries(labels)) {

@@ -15,7 +15,6 @@ import { Failover } from './failover/failover.ts'
 import { reachabilityOf, reportFailover } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
 import { NatLogging } from './nat-log/nat-logging.ts'
-import { selectLinkDevice } from './node/native-devices.ts'
 import {
   type NodeDevice,
   type NodeNetwork,
@@ -30,12 +29,11 @@ import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
 import {
-  addressesWithoutRule,
-  describeInterfaces,
   describeLingering,
   describeNode,
   isReportedAlike,
   report,
+  reportedInterfaces,
   stackUseOf,
 } from './report.ts'
 import type { Decided, Snapshot } from './snapshot.ts'
@@ -128,11 +126,8 @@ export class Agent {
     })
     this.#reporting = new Loop({ ...loops, name: 'report', run: () => this.#report(), minIntervalMs: 1000 })
     this.#selectedPods = new PacedReport({ clock, random, onDue: () => this.#reporting.trigger() })
-    this.api = new AgentApi(options, () => this.snapshot, {
-      pods: this.#pods,
-      timings: this.#timings,
-      natLog: this.#natLog,
-    })
+    const parts = { pods: this.#pods, timings: this.#timings, natLog: this.#natLog }
+    this.api = new AgentApi(options, () => this.snapshot, parts)
   }
 
   get snapshot(): Snapshot {
@@ -270,13 +265,13 @@ export class Agent {
     })
   }
 
-  /** The devices without the tunnel and the pods' devices. Addresses of other nodes are listed apart. */
   #interfaces() {
-    const devices = this.#devices.filter(({ kind }) => kind !== 'vxlan')
-    const { configuration } = this.#options
-    const unruled = addressesWithoutRule(devices, this.#stackRules, configuration)
-    const link = selectLinkDevice(devices, configuration, this.#observation.node, this.#stackRules)
-    return describeInterfaces(devices, this.#failover.state.held, { unruled, link, ...this.#stackRules })
+    const known = {
+      rules: this.#stackRules,
+      node: this.#observation.node,
+      settings: this.#options.configuration,
+    }
+    return reportedInterfaces(this.#devices, { held: this.#failover.state.held, ...known })
   }
 
   async #report(): Promise<void> {

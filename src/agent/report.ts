@@ -12,9 +12,29 @@ import type { Resource } from '../kube/resource.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
 import { contains, familyOfPrefix, type Prefix } from '../net/prefix.ts'
 import type { Reachability } from './failover/failover-views.ts'
-import { boundDevices } from './node/native-devices.ts'
+import { boundDevices, selectLinkDevice } from './node/native-devices.ts'
 import type { NodeDevice } from './node/node-network.ts'
 import type { Decided } from './snapshot.ts'
+
+/** What this node knows of its network. */
+interface NetworkView {
+  /** Egress IPs that the agent added. */
+  readonly held: Pick<ReadonlySet<Address>, 'has'>
+  readonly rules: NodeRules | undefined
+  readonly node: Pick<WorldNode, 'internalIPs'> | undefined
+  readonly settings: Pick<StackUse, 'forwardsByStack'> & Parameters<typeof selectLinkDevice>[1]
+}
+
+/** The devices without the tunnel, as other nodes see them. */
+export function reportedInterfaces(
+  all: readonly NodeDevice[],
+  { held, rules, node, settings }: NetworkView,
+): NodeInterface[] {
+  const devices = all.filter(({ kind }) => kind !== 'vxlan')
+  const unruled = addressesWithoutRule(devices, rules, settings)
+  const link = selectLinkDevice(devices, settings, node, rules)
+  return describeInterfaces(devices, held, { unruled, link, ...rules })
+}
 
 /** What devices alone do not say. */
 interface KnownOfDevices {

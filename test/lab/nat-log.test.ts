@@ -82,7 +82,9 @@ describe('the NAT log of a cluster', { skip, timeout: hangTimeoutMs }, () => {
   })
 
   const who = async (egress: string, at: string): Promise<FlowRecord[]> =>
-    JSON.parse(await type(lab.state(), `sallyport who ${egress} --at ${at} -o json`)) as FlowRecord[]
+    JSON.parse(
+      await type(lab.state(), `sallyport who ${egress} --at ${at} -o json 2>/dev/null`),
+    ) as FlowRecord[]
 
   const records = async (): Promise<FlowRecord[]> =>
     (await type(lab.state(), 'docker exec kind-worker cat /var/log/sallyport/nat.log || true'))

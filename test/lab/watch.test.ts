@@ -54,14 +54,15 @@ describe('a real Prometheus in the lab', {
   skip: cannotRun || prometheusMissing(),
   timeout: hangTimeoutMs,
 }, () => {
+  let prometheus: PrometheusInLab
+  /* Before the lab goes. */
+  after(() => prometheus?.stop())
   const lab = labFor('test-watch', {
     nodes: someNodes(source, ...gateways),
     story: { until: 'the policy', settings: ['health.address=0.0.0.0'] },
   })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const call = (pod: string): Promise<string> => run(`kubectl exec ${pod} -- ${curlOutpost} || true`)
-  let prometheus: PrometheusInLab
-  after(() => prometheus?.stop())
 
   /** Fires, and names what is wrong. `prod` makes traffic. */
   const fires = (

@@ -15,6 +15,8 @@ import {
   textOf,
 } from '../../src/linux/netlink-message.ts'
 import { macBytes } from '../../src/net/mac.ts'
+import { addressKey, neighbourKey, routeKey } from './kernel-keys.ts'
+import { routeTo } from './route-lookup.ts'
 
 /*
  * Devices, addresses, routes and neighbours of one network namespace, in memory, behind rtnetlink's own messages: the code of
@@ -23,13 +25,10 @@ import { macBytes } from '../../src/net/mac.ts'
 
 const link = { address: 1, name: 3, mtu: 4, peer: 5, info: 18, netnsFd: 28 } as const
 const info = { kind: 1, data: 2 } as const
-const routeAttribute = { destination: 1, device: 4 } as const
 const flags = { up: 1, noArp: 0x80, lowerUp: 0x10000 } as const
 const vxlanPort = 15
 const errno = { noEntry: 2, noSuch: 3, exists: 17, noDevice: 19, addressNotAvailable: 99, unreachable: 101 } as const // biome-ignore format: one line
 const linkFixed = 16
-const routeFixed = 12
-const routeKind = { unicast: 1, local: 2 } as const
 
 interface LinkState {
   readonly index: number
@@ -85,7 +84,6 @@ export class KernelNetwork {
     this.#changed()
   }
 
-  /** Removes an address as an administrator would, with `ip address del`. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -175,35 +173,13 @@ export class KernelNetwork {
     }
   }
 
-  /** The route to one IPv4 address: the longest prefix of all routes and of the networks of devices. */
+  /** Answers with the route to an address. */
   ask(attempted: string, type: number, payload: Buffer): NetlinkMessage {
     if (type !== messageType.getRoute)
       throw new Error(`${attempted}: the simulated kernel knows no question ${type}`)
-    const wanted = decodeAttributes(payload.subarray(routeFixed)).get(routeAttribute.destination)
-    const matching = [...this.#routes.values(), ...this.#connectedRoutes()].filter(
-      (route) => route[0] === payload[0] && wanted !== undefined && covers(route, wanted),
-    )
-    const [best] = matching.toSorted((a, b) => (b[1] ?? 0) - (a[1] ?? 0))
-    if (best === undefined) throw new KernelError(attempted, errno.unreachable)
-    return { type: messageType.newRoute, flags: 0, sequence: 0, payload: best }
-  }
-
-  #connectedRoutes(): Buffer[] {
-    return [...this.#addresses.values()].flatMap((payload) => {
-      const address = decodeAttributes(payload.subarray(8)).get(2)
-      if (address === undefined) return []
-      const route = (length: number, kind: number): Buffer => {
-        const fixed = Buffer.alloc(routeFixed)
-        fixed.set([payload[0] ?? 0, length])
-        fixed.writeUInt8(kind, 7)
-        return Buffer.concat([
-          fixed,
-          attribute(routeAttribute.destination, address),
-          attributeU32(routeAttribute.device, payload.readUInt32LE(4)),
-        ])
-      }
-      return [route(address.length * 8, routeKind.local), route(payload[1] ?? 0, routeKind.unicast)]
-    })
+    const route = routeTo(payload, this.#routes.values(), this.#addresses.values())
+    if (route === undefined) throw new KernelError(attempted, errno.unreachable)
+    return { type: messageType.newRoute, flags: 0, sequence: 0, payload: route }
   }
 
   #put(entries: Map<string, Buffer>, key: string, payload: Buffer): void {
@@ -292,40 +268,6 @@ function encodeLink({ index, name, kind, mac, mtu, flags: own, hasCarrier, port,
     ...(peer === undefined ? [] : [attributeU32(link.peer, peer.index)]),
     ...(details.length === 0 ? [] : [nested(link.info, ...details)]),
   ])
-}
-
-/** Whether a route's prefix contains the address. */
-function covers(route: Buffer, address: Buffer): boolean {
-  const target = decodeAttributes(route.subarray(routeFixed)).get(routeAttribute.destination)
-  const length = route[1] ?? 0
-  const bits = (bytes: Buffer | undefined): string =>
-    [...(bytes ?? [])]
-      .map((byte) => byte.toString(2).padStart(8, '0'))
-      .join('')
-      .slice(0, length)
-  return length === 0 || bits(target) === bits(address)
-}
-
-const text = (bytes: Buffer | undefined): string => bytes?.toString('hex') ?? ''
-
-function addressKey(payload: Buffer): string {
-  const attributes = decodeAttributes(payload.subarray(8))
-  return `${payload.readUInt32LE(4)} ${text(attributes.get(2))}/${payload[1]}`
-}
-
-function routeKey(payload: Buffer): string {
-  const attributes = decodeAttributes(payload.subarray(12))
-  return [
-    payload[0],
-    text(attributes.get(1)),
-    payload[1],
-    text(attributes.get(7 + 8)),
-    text(attributes.get(6)),
-  ].join()
-}
-
-function neighbourKey(payload: Buffer): string {
-  return `${payload.readInt32LE(4)} ${payload[10]} ${text(decodeAttributes(payload.subarray(12)).get(1))}`
 }
 
 /** A connection to it, as a process has one. `touch` comes before every change. */

@@ -117,6 +117,26 @@ export class Kubelet {
     })
   }
 
+  /** Asks the agent until it answers. A container of a machine that has no power is gone anyway. */
+  #remove(pod: SimulatedPod): void {
+    const { clock, agentOf } = this.#around
+    const again = (): void => void clock.after(retryMs, () => this.#remove(pod))
+    if (!pod.machine.isOn) return
+    const run = agentOf(pod.machine)
+    if (run === undefined || !pod.machine.isMoving) {
+      again()
+      return
+    }
+    run.process.deliver(() => {
+      const request = { command: 'DEL', containerId: pod.containerId, interfaceName: 'eth0' }
+      run.agent.api.cni(request as Parameters<typeof run.agent.api.cni>[0]).catch(again)
+    })
+    /* An agent that dies meanwhile never answers. A second request changes nothing. */
+    clock.after(retryMs * 5, () => {
+      if (run.process.isDead) this.#remove(pod)
+    })
+  }
+
   async #report(pod: SimulatedPod): Promise<void> {
     const { api } = this.#around
     const status = { phase: 'Running', podIP: pod.address, podIPs: [{ ip: pod.address }] }
@@ -125,16 +145,12 @@ export class Kubelet {
   }
 
   async delete(pod: SimulatedPod): Promise<void> {
-    const { api, agentOf, story, namespaces } = this.#around
+    const { api, story, namespaces } = this.#around
     if (pod.isGone) return
     pod.isGone = true
     this.pods.splice(this.pods.indexOf(pod), 1)
     story.tell(pod.machine.name, `pod ${pod.name} ends`)
-    const run = agentOf(pod.machine)
-    run?.process.deliver(() => {
-      const request = { command: 'DEL', containerId: pod.containerId, interfaceName: 'eth0' }
-      run.agent.api.cni(request as Parameters<typeof run.agent.api.cni>[0]).catch(() => {})
-    })
+    this.#remove(pod)
     namespaces.delete(pod.netns)
     const path = `/api/v1/namespaces/${namespace}/pods/${pod.name}`
     await api.ask('DELETE', path, { gracePeriodSeconds: 0 }).catch(() => {})

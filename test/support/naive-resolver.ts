@@ -76,8 +76,9 @@ function oneGateway(spec: World['ciliumPolicies'][number]['spec']): NaivePolicy[
       ipaddr.parse(first!.node.internalIPs[0]!).toByteArray()
     matches.sort((a, b) => compareNumbers(number(a), number(b)))
     const ofPod = matches[fnv(pod.uid) % matches.length]!
+    const hasReported = reportOf(world, ofPod[0]!) !== undefined
     const able = ofPod.find((gateway) => egressIpOf(world, gateway, isIpv6) !== undefined)
-    return { inUse: [able ?? ofPod[0]!], otherwise: [] }
+    return { inUse: [(hasReported ? able : undefined) ?? ofPod[0]!], otherwise: [] }
   }
 }
 
@@ -136,11 +137,14 @@ function candidates(world: World, selector: LabelSelector): readonly WorldNode[]
     .sort((a, b) => compareText(a.name, b.name))
 }
 
+function reportOf({ egressNodes }: World, { node }: Pick<NaiveGateway, 'node'>) {
+  return egressNodes.find(({ metadata }) => metadata.name === node.name)?.status?.interfaces
+}
+
 function egressIpOf(world: World, { node, exit, given }: NaiveGateway, isIpv6: boolean): string | undefined {
   if (given !== undefined) return given.find((address) => address.includes(':') === isIpv6)
   if (exit.egressIP) return exit.egressIP.includes(':') === isIpv6 ? exit.egressIP : undefined
-  const interfaces =
-    world.egressNodes.find(({ metadata }) => metadata.name === node.name)?.status?.interfaces ?? []
+  const interfaces = reportOf(world, { node }) ?? []
   const device = exit.interface
     ? interfaces.find(({ name }) => name === exit.interface)
     : interfaces.find(({ isDefaultRoute }) => isDefaultRoute)

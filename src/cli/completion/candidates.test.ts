@@ -84,6 +84,7 @@ test('every option that takes a value has completions, or is listed as free text
     '--node',
     '--egress-ip',
     '--limit',
+    '--at',
     '--body',
   ]
   const unknown = program.commands.flatMap((command) =>

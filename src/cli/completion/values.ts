@@ -14,6 +14,7 @@ export function valuesOf({ long, flags, argChoices }: Option, current: string): 
     case '--values':
     case '--kubeconfig':
     case '--filename':
+    case '--output-filename':
       return { candidates: [], directive: directives.default }
     case '--to': {
       const isFolder = flags.includes('<folder>')

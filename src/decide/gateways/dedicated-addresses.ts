@@ -68,7 +68,7 @@ export function withDedicatedAddresses(policies: readonly Policy[], world: Given
 }
 
 /**
- * The interfaces of each node with the addresses that policies can use; the first one counts. In chained mode, addresses that
+ * The interfaces of each node that has reported them, with the addresses that policies can use; the first one counts. In chained mode, addresses that
  * only flows use come before the node's own, so a gateway that begins to share its own address does not change the egress IP
  * of a policy.
  */
@@ -76,9 +76,10 @@ export function interfacesByNode(world: Given): ReadonlyMap<string, readonly Nod
   const ownerOf = world.settings.isChained ? stackAddresses(world) : undefined
   const own = new Map(world.nodes.map(({ name, internalIPs }) => [name, internalIPs]))
   return new Map(
-    world.egressNodes.map(({ metadata: { name }, status }) => {
-      const interfaces = status?.interfaces ?? []
-      if (ownerOf === undefined) return [name, interfaces]
+    world.egressNodes.flatMap(({ metadata: { name }, status }) => {
+      const interfaces = status?.interfaces
+      if (interfaces === undefined) return []
+      if (ownerOf === undefined) return [[name, interfaces] as const]
       const isUsable = (text: string): boolean => {
         const address = parseAddress(text)
         return address === undefined || ownerOf.get(address) !== name
@@ -87,7 +88,7 @@ export function interfacesByNode(world: Given): ReadonlyMap<string, readonly Nod
         own.get(name)?.some((each) => each === parseAddress(text)) ?? false
       const sorted = (texts: readonly string[]): string[] =>
         texts.filter(isUsable).sort((a, b) => Number(isOwn(a)) - Number(isOwn(b)))
-      return [name, interfaces.map((each) => ({ ...each, addresses: sorted(each.addresses) }))]
+      return [[name, interfaces.map((each) => ({ ...each, addresses: sorted(each.addresses) }))] as const]
     }),
   )
 }

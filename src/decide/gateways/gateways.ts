@@ -23,6 +23,8 @@ export interface Gateway {
   readonly unroutedIpv6?: string
   /** Its interface carries no traffic now. */
   readonly outage?: Outage
+  /** Its agent has not said yet which interfaces it has. */
+  readonly isUnreported?: true
 }
 
 export function hasEgressIp({ egressIps }: Gateway): boolean {
@@ -71,7 +73,7 @@ export function gatewaysOf(
 ): readonly Gateway[] {
   const gateways = nodes
     .filter(({ labels }) => exit.selectsNode(labels))
-    .map((node) => gatewayOf(exit.address, node, interfaces.get(node.name) ?? []))
+    .map((node) => gatewayOf(exit.address, node, interfaces.get(node.name)))
   if (exit.address.by !== 'address') return gateways
   return gateways.toSorted((a, b) => Number(b.isHolding) - Number(a.isHolding))
 }
@@ -81,9 +83,11 @@ function holdersOf(gateways: readonly Gateway[]): readonly Gateway[] {
 }
 
 /** On an interface without Ethernet headers no program sees the replies, so the gateway has no egress IP there. */
-function gatewayOf(choice: AddressChoice, node: WorldNode, interfaces: Interfaces): Gateway {
+function gatewayOf(choice: AddressChoice, node: WorldNode, reported: Interfaces | undefined): Gateway {
+  const interfaces = reported ?? []
   const addresses = addressesOf(choice, node, interfaces)
   const outage = outageOf(addresses.egressIps, interfaces)
+  if (reported === undefined) return { node, ...addresses, isUnreported: true }
   if (outage === undefined) return { node, ...addresses }
   const egressIps = outage.problem === 'NoEthernetHeader' ? {} : addresses.egressIps
   return { node, ...addresses, egressIps, outage }
@@ -160,7 +164,8 @@ export function gatewaysForPod(
 
 /**
  * Of the gateways that a pod may use, those with an egress IP of a family. If no active gateway has one, standby gateways
- * serve: under a policy with one gateway for each pod the next match, else all of them.
+ * serve: under a policy with one gateway for each pod the next match, else all of them. A match that has not reported yet may
+ * have an egress IP: until it says so, no other address is right.
  */
 export function openForFamily(
   { spread }: Pick<Policy, 'spread'>,
@@ -171,6 +176,7 @@ export function openForFamily(
     gateways.filter(({ egressIps }) => egressIps[family] !== undefined)
   const [inUse, waiting] = [ofFamily(active), ofFamily(standby)]
   if (inUse.length > 0) return { active: inUse, standby: waiting }
+  if (spread === 'one' && active.some(({ isUnreported }) => isUnreported)) return { active: [], standby: [] }
   const serving = spread === 'one' ? waiting.slice(0, 1) : waiting
   return { active: serving, standby: waiting.slice(serving.length) }
 }

@@ -255,3 +255,10 @@ describe('a gateway on another link than an egress IP that the policy names', ()
     assert.deepEqual(routed?.toSorted(), [worker4, worker3].toSorted())
   })
 })
+
+test('under a policy with one gateway, a first match that has not reported its interfaces keeps its place', () => {
+  const of = gateways({}, link)
+  const egressNodes = of.egressNodes.filter(({ metadata: { name } }) => name !== 'worker3')
+  const { preferred = [], standby = [] } = flows({ ...of, egressNodes })
+  assert.deepEqual([...preferred, ...standby], [])
+})
