@@ -96,7 +96,7 @@ test('egress list has a row for each egress IP, and says why a pod’s traffic i
   const lines = (await run('egress', 'list')).stdout.trim().split('\n')
   assert.match(
     lines[1] ?? '',
-    /^default\/xwing +172\.18\.0\.0\/16 +outpost +172\.18\.0\.42 +yes +kind-worker3 +- +112 +3$/,
+    /^default\/xwing +172\.18\.0\.0\/16 +outpost +172\.18\.0\.42 +yes +kind-worker3 +- +- +112 +3$/,
   )
   assert.match(lines[2] ?? '', /dropped: No egress gateway found$/)
   assert.match(lines[3] ?? '', /not served: packets go to the node$/)
@@ -115,9 +115,9 @@ test('egress list says which egress IPs new flows take, who answers now and who 
   const lost = { ...first, unreachable: ['kind-worker3'], takesNewFlows: false }
   answers = { egress: () => [{ ...view, egressIps: [moved, lost] }] }
   const [header = '', ...rows] = (await run('egress', 'list')).stdout.trim().split('\n')
-  assert.match(header, /Egress IP +New flows +Holder +Unreachable +Ports +Flows$/)
-  assert.match(rows[0] ?? '', / 172\.18\.0\.42 +no +kind-worker4 +kind-worker3 +112 +3$/)
-  assert.match(rows[1] ?? '', / 172\.18\.0\.42 +no +none +kind-worker3 +112 +3$/)
+  assert.match(header, /Egress IP +New flows +Holder +Path +Unreachable +Ports +Flows$/)
+  assert.match(rows[0] ?? '', / 172\.18\.0\.42 +no +kind-worker4 +- +kind-worker3 +112 +3$/)
+  assert.match(rows[1] ?? '', / 172\.18\.0\.42 +no +none +- +kind-worker3 +112 +3$/)
 })
 
 test('--version and version print the same', async () => {

@@ -33,6 +33,7 @@ const conditions: readonly Condition[] = [
   { test: '.Values.serviceMonitor.enabled', off: { 'service-monitor': 'false' } },
   { test: '.Values.prometheusRule.enabled', off: { 'prometheus-rule': 'false' } },
   { test: '.Values.dashboards.enabled', off: { dashboards: 'false' } },
+  { test: '.Values.natLog.enabled', off: { 'nat-log': 'false' } },
   { test: 'semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version', server: 'v1.29.0' },
   ...settings
     .filter(
