@@ -38,7 +38,7 @@ export function loadObject(options: LoadOptions): LoadedObject {
   const earlierPins = pins.earlier()
   try {
     setKnobs(object, btf, knobs)
-    leaveOutUnused(object, knobs)
+    leaveOutUnused(object, btf, knobs)
     for (const name of btf.maps.keys()) {
       /* An upgrade was interrupted. The programs of this layout have never run, or the earlier pins would be gone. */
       if (earlierPins.has(name)) pins.remove(name)
@@ -61,8 +61,8 @@ export function loadObject(options: LoadOptions): LoadedObject {
 }
 
 /** What only some installs need: its memory is not taken in the others, where no program can reach it. */
-export function leaveOutUnused(object: Handle, { flow_log }: Knobs): void {
-  if (!flow_log)
+export function leaveOutUnused(object: Handle, { maps }: Pick<Btf, 'maps'>, { flow_log }: Knobs): void {
+  if (!flow_log && maps.has('flow_ends'))
     checkNegative('leave out map flow_ends', libbpf().setAutocreate(findMap(object, 'flow_ends'), false))
 }
 

@@ -42,7 +42,7 @@ export async function loadBeside(options: Beside): Promise<LoadedBeside> {
   const close = (): void => void libbpf().close(object)
   try {
     setKnobs(object, btf, knobs)
-    leaveOutUnused(object, knobs)
+    leaveOutUnused(object, btf, knobs)
     for (const name of [...programs, 'sweep'].filter((each) => each !== program))
       checkNegative(`leave out program ${name}`, libbpf().setAutoload(findProgram(object, name), false))
     for (const name of btf.maps.keys()) {
