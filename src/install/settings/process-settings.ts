@@ -81,14 +81,14 @@ export const processSettings = [
     key: 'port-range',
     kind: 'portRange',
     fallback: '1024-65535',
-    help: 'Source ports that connections may have at an egress IP. Ports from 32768 on are used first. If your firewall admits only these, set 32768-65535. If you change the range, open connections keep their ports.',
+    help: 'Source ports that connections may have at an egress IP. Ports from 32768 on are used first. If your firewall admits only ports from 32768 on, set 32768-65535. If you change the range, open connections keep their ports.',
   },
   {
     path: 'egressGateway.excludedPorts',
     key: 'excluded-ports',
     kind: 'portRanges',
     fallback: '30000-32767',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768. Each node owns some ports from 32768 on in any case (see slots). Packets to such a port can go to that node, also if you exclude the port.',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768. If you exclude a port from 32768 on, no new connection gets it, but gateways may still send packets for it to the node whose share contains it (see slots), and not to the server.',
   },
   {
     path: 'egressGateway.maxPortsPerPod',
@@ -112,7 +112,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'tunnel',
     choices: ['auto', 'tunnel'],
-    help: 'How packets of pods get from their node to a gateway and back. With tunnel, nodes put them into VXLAN packets. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With gatewayForwarding=stack, nodes always use the tunnel. Do not use auto if switches, or a tunnel that is not the route to the other nodes, encrypt the traffic.',
+    help: 'How packets of pods get from their node to a gateway and back. With tunnel, nodes put them into VXLAN packets. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With gatewayForwarding=stack, nodes always use the tunnel. If the route of a node to other nodes goes into an encrypting device, for example WireGuard, or the node has IPsec policies, the agent sees that and uses the tunnel. Do not use auto if something encrypts that the agent cannot see, for example a switch: the packets may then be in clear text.',
   },
   {
     path: 'bpf.masquerade',
@@ -139,7 +139,7 @@ export const processSettings = [
     fallback: 'enforce',
     earlierFallback: 'refuse',
     choices: ['enforce', 'refuse', 'bypass'],
-    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, it does the same. In addition, if a NetworkPolicy restricts the egress of a pod, Sallyport drops all traffic of this pod that an egress policy selects. With bypass, NetworkPolicies do not restrict the traffic that Sallyport carries.',
+    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, if a NetworkPolicy restricts the egress of a pod, Sallyport drops all traffic of this pod that an egress policy selects. It treats other traffic as with enforce. With bypass, NetworkPolicies do not restrict the traffic that Sallyport carries.',
   },
   {
     path: 'cni.binPath',
