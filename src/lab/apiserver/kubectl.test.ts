@@ -155,12 +155,13 @@ describe('kubectl', { skip: kubectlMissing, timeout: 600_000 }, () => {
         conditions: [condition('Connected', 'Connected')],
         heard: ['kind-worker3'],
         unreachable: ['kind-worker4'],
+        byLink: ['kind-worker3'],
         version: '1.2.3',
       },
     )
     assert.deepEqual(await table('get egressnodes -o wide'), [
-      ['NAME', 'SLOT', 'CONNECTED', 'REASON', 'REACHABLE', 'UNREACHABLE', 'VERSION'],
-      ['one', '5', 'True', 'Connected', '["kind-worker3"]', '["kind-worker4"]', '1.2.3'],
+      ['NAME', 'SLOT', 'CONNECTED', 'REASON', 'REACHABLE', 'UNREACHABLE', 'BY LINK', 'VERSION'],
+      ['one', '5', 'True', 'Connected', '["kind-worker3"]', '["kind-worker4"]', '["kind-worker3"]', '1.2.3'],
     ])
     await create(
       'EgressAddress',
