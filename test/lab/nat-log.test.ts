@@ -27,12 +27,13 @@ describe('the NAT log of a cluster', { skip: cannotRun, timeout: hangTimeoutMs }
   test('knows who had each port after the pod is gone and the agent was killed', async () => {
     const state = lab.state()
     await type(state, `kubectl exec xwing -- sh -c 'for i in $(seq ${connections}); do ${curlOutpost}; done'`)
+    /* Every flow that is listed later has the port at this time. */
+    const at = new Date().toISOString()
     const open = (await type(state, 'sallyport flows --pod default/xwing --policy outpost -o json'))
       .split('\n')
       .map((line) => (JSON.parse(line) as FlowRow).flow?.egress ?? '')
     /* A closed connection may have given its port to a later one. */
     assert.ok(open.length > connections / 2, `${open.length} ports`)
-    const at = new Date().toISOString()
     const ofOpen = await who(open[0] ?? '', at)
     assert.deepEqual(
       ofOpen.map(({ end }) => end),
