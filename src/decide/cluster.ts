@@ -1,6 +1,6 @@
 import { loopback } from '../api/egress-node.ts'
-import { type Address, familyOf, isLinkLocal, parseAddress } from '../net/address.ts'
-import { contains, type Prefix, parsePrefix } from '../net/prefix.ts'
+import { type Address, isLinkLocal, parseAddress } from '../net/address.ts'
+import { contains, hostPrefix, type Prefix, parsePrefix } from '../net/prefix.ts'
 import type { Context } from './context.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
 import type { ClusterDestination, Tables } from './tables.ts'
@@ -88,12 +88,6 @@ const linkLocal4 = parsePrefix('169.254.0.0/16')
 /** A link-local address may belong to another host on each link. */
 function isNear(address: Address): boolean {
   return isLinkLocal(address) || (linkLocal4 !== undefined && contains(linkLocal4, address))
-}
-
-function hostPrefix(address: Address): Prefix {
-  const prefix = parsePrefix(`${address}/${familyOf(address) === 4 ? 32 : 128}`)
-  if (prefix === undefined) throw new TypeError(`${address} is no address`)
-  return prefix
 }
 
 /** The nodes that may send through the tunnel, this one included. */

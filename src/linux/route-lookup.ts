@@ -1,4 +1,5 @@
-import { type Address, familyOf } from '../net/address.ts'
+import type { Address } from '../net/address.ts'
+import { hostLength } from '../net/prefix.ts'
 import { isKernelError } from './libc.ts'
 import type { Netlink } from './netlink.ts'
 import { attribute, attributeU32, messageType } from './netlink-message.ts'
@@ -24,7 +25,7 @@ export function lookUpRoute(netlink: Netlink, wanted: Wanted): Route | undefined
 }
 
 function ask(netlink: Netlink, { destination, source, ifindex }: Wanted): Route | undefined {
-  const length = familyOf(destination) === 4 ? 32 : 128
+  const length = hostLength(destination)
   const fixed = Buffer.alloc(fixedLength)
   fixed.writeUInt8(familyNumber(destination), 0)
   fixed.writeUInt8(length, 1)

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import ipaddr from 'ipaddr.js'
-import { addressFromBytes, parseAddress } from './address.ts'
+import { type Address, addressFromBytes, parseAddress } from './address.ts'
 import {
   addressAt,
   comparePrefixes,
   contains,
+  covers,
   familyOfPrefix,
+  hostPrefix,
   overlaps,
   type Prefix,
   parsePrefix,
@@ -98,6 +100,23 @@ test('two prefixes overlap exactly when one contains the other one’s first add
       assert.equal(overlaps(b, a), expected)
     }),
   )
+})
+
+test('a prefix covers itself and what is inside it, and nothing wider or of the other family', () => {
+  const outer = prefix('10.0.0.0/8')
+  for (const [inner, expected] of [
+    ['10.0.0.0/8', true],
+    ['10.1.0.0/16', true],
+    ['11.0.0.0/16', false],
+    ['0.0.0.0/0', false],
+    ['::/128', false],
+  ] as const)
+    assert.equal(covers(outer, prefix(inner)), expected, inner)
+})
+
+test('the prefix of a host contains one address', () => {
+  assert.equal(hostPrefix('10.0.0.7' as Address), '10.0.0.7/32')
+  assert.equal(hostPrefix('2001:db8::7' as Address), '2001:db8::7/128')
 })
 
 test('addresses are counted from the prefix’s own, and there is none beyond its end', () => {

@@ -63,6 +63,21 @@ export function contains(prefix: Prefix, address: Address): boolean {
   return (addressToBigint(address) & mask) === addressToBigint(prefixAddress(prefix))
 }
 
+/** The length of a prefix that contains only this address. */
+export function hostLength(address: Address): number {
+  return familyOf(address) === 4 ? 32 : 128
+}
+
+/** The prefix that contains only this address. */
+export function hostPrefix(address: Address): Prefix {
+  return makePrefix(address, hostLength(address))
+}
+
+/** Whether the outer prefix contains every address of the inner one. */
+export function covers(outer: Prefix, inner: Prefix): boolean {
+  return prefixLength(outer) <= prefixLength(inner) && contains(outer, prefixAddress(inner))
+}
+
 export function overlaps(a: Prefix, b: Prefix): boolean {
   return prefixLength(a) <= prefixLength(b) ? contains(a, prefixAddress(b)) : contains(b, prefixAddress(a))
 }

@@ -5,7 +5,8 @@ import { deleteAddress, listAddresses, putAddress } from '../../linux/device-add
 import { type Device, listDevices } from '../../linux/devices.ts'
 import { isKernelError } from '../../linux/libc.ts'
 import type { Netlink } from '../../linux/netlink.ts'
-import { type Address, familyOf, parseAddress } from '../../net/address.ts'
+import { type Address, parseAddress } from '../../net/address.ts'
+import { hostLength } from '../../net/prefix.ts'
 import { replaceFile } from '../../runtime/replace-file.ts'
 import type { NodeDevice } from '../node/node-network.ts'
 import { isUnusable } from './address-claims.ts'
@@ -170,7 +171,7 @@ function problemOf(what: string, address: Address, act: () => void): readonly st
 
 /** The address with a full prefix length. It adds no route for a link, and no other address becomes secondary to it. */
 function wholeAddress(address: Address) {
-  return { address, prefixLength: familyOf(address) === 4 ? 32 : 128 }
+  return { address, prefixLength: hostLength(address) }
 }
 
 function takeAway(netlink: Netlink, address: Address, index: number | undefined): void {

@@ -12,7 +12,14 @@ import type { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
 import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
 import { type PortRange, regions } from '../../net/ports.ts'
-import { lastAddress, type Prefix, parsePrefix, prefixAddress, prefixLength } from '../../net/prefix.ts'
+import {
+  hostLength,
+  lastAddress,
+  type Prefix,
+  parsePrefix,
+  prefixAddress,
+  prefixLength,
+} from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
 
@@ -134,7 +141,7 @@ function usedRoutes(sorted: ReturnType<typeof listUnicastRoutes>): ReturnType<ty
 }
 
 function subnetOf({ address, prefixLength, scope }: DeviceAddress): readonly Prefix[] {
-  const isWhole = prefixLength === (familyOf(address) === 4 ? 32 : 128)
+  const isWhole = prefixLength === hostLength(address)
   return isWhole || scope === 'link' ? [] : [parsePrefix(`${address}/${prefixLength}`) ?? []].flat()
 }
 

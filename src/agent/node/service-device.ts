@@ -6,7 +6,7 @@ import { putNeighbour } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import type { Route } from '../../linux/routes.ts'
 import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
-import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+import { hostLength, hostPrefix, type Prefix } from '../../net/prefix.ts'
 import { routerAddress } from '../pods/pod-addresses.ts'
 import { serviceDevices } from './node-network.ts'
 
@@ -76,7 +76,7 @@ function putClientAddress(netlink: Netlink, index: number, address: Address): vo
   putAddress(netlink, {
     index,
     address,
-    prefixLength: familyOf(address) === 4 ? 32 : 128,
+    prefixLength: hostLength(address),
     hasPrefixRoute: false,
     isDeprecated: true,
     isOfHost: familyOf(address) === 4,
@@ -112,11 +112,8 @@ export function serviceRoutes(services: Tables['services'], wire: ServiceWire, m
   return [...addresses].flatMap((address) => {
     const family = familyOf(address)
     const source = sources.get(family)
-    const destination = parsePrefix(`${address}/${family === 4 ? 32 : 128}`)
-    if (source === undefined || destination === undefined) return []
-    const via = nextHops[family]
-    return [
-      { destination, kind: 'unicast', via, isOnLink: true, ifindex: wire.hostIfindex, source, mtu } as const,
-    ]
+    if (source === undefined) return []
+    const hop = { via: nextHops[family], isOnLink: true, ifindex: wire.hostIfindex }
+    return [{ destination: hostPrefix(address), kind: 'unicast', ...hop, source, mtu } as const]
   })
 }

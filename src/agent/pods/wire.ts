@@ -6,7 +6,7 @@ import { putNeighbour } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'
 import { putRoute, type Route } from '../../linux/routes.ts'
 import { type Address, familyOf } from '../../net/address.ts'
-import { type Prefix, parsePrefix } from '../../net/prefix.ts'
+import { hostLength, hostPrefix, type Prefix, parsePrefix } from '../../net/prefix.ts'
 
 /** A device pair between a pod and this node. */
 interface Wire {
@@ -26,10 +26,6 @@ export interface Wired {
 /** A name within the kernel's limit of 15 characters. Each interface of a container has its own device. */
 export function hostDeviceName(containerId: string, interfaceName: string): string {
   return `sp${createHash('sha256').update(`${containerId}/${interfaceName}`).digest('hex').slice(0, 12)}`
-}
-
-function hostPrefix(address: Address): Prefix {
-  return parsePrefix(`${address}/${familyOf(address) === 4 ? 32 : 128}`) as Prefix
 }
 
 const everything = { 4: parsePrefix('0.0.0.0/0') as Prefix, 6: parsePrefix('::/0') as Prefix }
@@ -79,7 +75,7 @@ function configureInside(netlink: Netlink, wire: Wire, routerMac: string): strin
     putAddress(netlink, {
       index,
       address,
-      prefixLength: familyOf(address) === 4 ? 32 : 128,
+      prefixLength: hostLength(address),
       hasPrefixRoute: false,
     })
     putNeighbour(netlink, { index, address: router, mac: routerMac })

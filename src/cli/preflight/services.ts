@@ -2,14 +2,7 @@ import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { clusterResource, coreResource } from '../../kube/cluster-objects.ts'
 import { KubeError } from '../../kube/kube-error.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
-import {
-  contains,
-  familyOfPrefix,
-  type Prefix,
-  parsePrefix,
-  prefixAddress,
-  prefixLength,
-} from '../../net/prefix.ts'
+import { contains, covers, type Prefix, parsePrefix } from '../../net/prefix.ts'
 import type { Finding } from '../../runtime/finding.ts'
 
 /** The addresses of Services, as far as the cluster reveals them. */
@@ -87,7 +80,7 @@ export function judgeServices(
   stackCIDRs: readonly Prefix[],
 ): Finding[] {
   const outside = [
-    ...prefixes.filter((prefix) => !stackCIDRs.some((each) => holds(each, prefix))),
+    ...prefixes.filter((prefix) => !stackCIDRs.some((each) => covers(each, prefix))),
     ...addresses.filter((address) => !stackCIDRs.some((each) => contains(each, address))),
   ]
   if (outside.length > 0)
@@ -100,12 +93,4 @@ export function judgeServices(
     ]
   if (prefixes.length === 0) return []
   return [{ level: 'fine', what: `stackCIDRs contains the range of Services, ${prefixes.join(', ')}` }]
-}
-
-function holds(outer: Prefix, inner: Prefix): boolean {
-  return (
-    familyOfPrefix(outer) === familyOfPrefix(inner) &&
-    contains(outer, prefixAddress(inner)) &&
-    prefixLength(outer) <= prefixLength(inner)
-  )
 }

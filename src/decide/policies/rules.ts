@@ -1,4 +1,4 @@
-import { overlaps, type Prefix, prefixLength } from '../../net/prefix.ts'
+import { covers, type Prefix } from '../../net/prefix.ts'
 import type { Policy } from './policies.ts'
 
 /** What a policy says about a prefix. */
@@ -27,7 +27,5 @@ export function claimsByPrefix(policies: readonly Policy[]): ReadonlyMap<Prefix,
  * must not free traffic that another policy sends through a gateway.
  */
 function effectiveExclusions({ destinations, exclusions }: Policy): readonly Prefix[] {
-  return exclusions.filter((exclusion) =>
-    destinations.some((each) => overlaps(each, exclusion) && prefixLength(each) <= prefixLength(exclusion)),
-  )
+  return exclusions.filter((exclusion) => destinations.some((each) => covers(each, exclusion)))
 }

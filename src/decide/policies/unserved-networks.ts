@@ -1,10 +1,11 @@
 import type { EgressNode } from '../../api/egress-node.ts'
-import { type Address, familyOf, parseAddress } from '../../net/address.ts'
+import { type Address, parseAddress } from '../../net/address.ts'
 import {
   contains,
+  covers,
   familyOfPrefix,
+  hostPrefix,
   lastAddress,
-  overlaps,
   type Prefix,
   parsePrefix,
   prefixLength,
@@ -37,9 +38,7 @@ export function findUnserved(world: Given): FindUnserved {
   const networks = [...ofSettings(world), ...wellKnown(world), ...ofPods(world)]
   const hosts = new Map([...broadcasts(world), ...ofNodes(world)])
   return (destination) =>
-    networks.find(
-      ([network]) => overlaps(network, destination) && prefixLength(network) <= prefixLength(destination),
-    )?.[1] ?? hosts.get(destination)
+    networks.find(([network]) => covers(network, destination))?.[1] ?? hosts.get(destination)
 }
 
 /** The same for the destinations of a policy, which may exclude them itself. */
@@ -106,13 +105,14 @@ function ofPods({ nodes }: Given): readonly Network[] {
 function broadcasts(world: Given): readonly Network[] {
   return sharedLinks(world)
     .filter((link) => familyOfPrefix(link) === 4 && prefixLength(link) < 31)
-    .flatMap((link) =>
-      hostNetwork(lastAddress(link), {
+    .map((link) => [
+      hostPrefix(lastAddress(link)),
+      {
         what: `the broadcast address of ${link}`,
         effect: "packets go to the pod's own node",
         remedy: remove,
-      }),
-    )
+      },
+    ])
 }
 
 /** Those that no pod of any node reaches by a gateway: see `resolveCluster`. */
@@ -130,7 +130,7 @@ function ofNodes(world: Given): readonly Network[] {
       effect: 'packets go to the node directly',
       remedy: remove,
     }
-    return [...others, ...internalIPs].flatMap((address) => hostNetwork(address, unserved))
+    return [...others, ...internalIPs].map((address) => [hostPrefix(address), unserved] as const)
   })
 }
 
@@ -151,9 +151,4 @@ function addressesOf(egressNode: EgressNode | undefined): readonly Address[] {
   return (egressNode?.status?.interfaces ?? [])
     .flatMap(({ addresses, added = [] }) => [...addresses, ...added])
     .flatMap((text) => parseAddress(text) ?? [])
-}
-
-function hostNetwork(address: Address, unserved: Unserved): readonly Network[] {
-  const prefix = parsePrefix(`${address}/${familyOf(address) === 4 ? 32 : 128}`)
-  return prefix === undefined ? [] : [[prefix, unserved]]
 }

@@ -1,13 +1,6 @@
 import type { EgressNode, NodeInterface } from '../../../api/egress-node.ts'
 import { type Address, familyOf } from '../../../net/address.ts'
-import {
-  contains,
-  familyOfPrefix,
-  type Prefix,
-  parsePrefix,
-  prefixAddress,
-  prefixLength,
-} from '../../../net/prefix.ts'
+import { covers, familyOfPrefix, type Prefix, parsePrefix } from '../../../net/prefix.ts'
 import type { Exits } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import type { TimelessCondition } from '../conditions.ts'
@@ -56,11 +49,7 @@ function leavesElsewhere({ address, on: { withoutDefaultRoute } }: Placed, desti
   if (familyOf(address) !== familyOfPrefix(destination)) return false
   return !withoutDefaultRoute.destinations.some((text) => {
     const reached = parsePrefix(text)
-    return (
-      reached !== undefined &&
-      prefixLength(reached) <= prefixLength(destination) &&
-      contains(reached, prefixAddress(destination))
-    )
+    return reached !== undefined && covers(reached, destination)
   })
 }
 
