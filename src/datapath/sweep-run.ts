@@ -1,4 +1,5 @@
-import type { Btf, StructLayout } from './layout/btf.ts'
+import type { Btf } from './layout/btf.ts'
+import { offsetOf } from './layout/field-offset.ts'
 import { testRun } from './test-run.ts'
 
 /** The tasks of bpf/types.h. */
@@ -36,10 +37,4 @@ export function sweepRun(
     }
   }
   return said
-}
-
-function offsetOf(layout: StructLayout, name: string): number {
-  const member = layout.members.find((one) => one.name === name)
-  if (member === undefined) throw new Error(`struct ${layout.name} has no field ${name}`)
-  return member.offset
 }

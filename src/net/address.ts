@@ -132,3 +132,8 @@ function formatIpv6(bytes: Uint8Array): string {
 export function isLinkLocal(address: Address): boolean {
   return /^fe[89ab]/.test(address)
 }
+
+/** An address with a port, as URLs have it: `192.0.2.7:443`, `[2001:db8::7]:443`. */
+export function endText(address: Address, port: number): string {
+  return familyOf(address) === 4 ? `${address}:${port}` : `[${address}]:${port}`
+}

@@ -3,7 +3,7 @@ import type { Count } from '../../datapath/counts.ts'
 import type { Datapath } from '../../datapath/datapath.ts'
 import type { DropRecord } from '../../datapath/tables/observation-tables.ts'
 import type { Tables } from '../../decide/tables.ts'
-import { type Address, type Family, familyOf } from '../../net/address.ts'
+import { endText, type Family, familyOf } from '../../net/address.ts'
 import { type NodeDevice, overlayName } from '../node/node-network.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
@@ -19,9 +19,6 @@ const protocolNames: Readonly<Record<number, string>> = {
 }
 
 export const protocolName = (protocol: number): string => protocolNames[protocol] ?? String(protocol)
-
-export const endText = (address: Address, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
 interface DropWitness {
   readonly node: string

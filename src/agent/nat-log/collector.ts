@@ -1,4 +1,5 @@
 import { createSocket, type Socket } from 'node:dgram'
+import { fnv1a32 } from '../../decide/ids.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { IpfixMessages, type NatEvent } from './ipfix.ts'
 
@@ -26,7 +27,8 @@ export class Collector implements Disposable {
 
   constructor(options: CollectorOptions) {
     this.#options = options
-    this.#messages = new IpfixMessages(domainOf(options.node))
+    /* The observation domain says which node it was, also behind a NAT. It must not be 0. */
+    this.#messages = new IpfixMessages(fnv1a32(options.node) || 1)
     this.#socket = createSocket(options.address.includes(':') ? 'udp6' : 'udp4').unref()
     this.#socket.on('error', (error) => options.onLoss(0, error))
     this.#socket.once('connect', () => {
@@ -67,11 +69,4 @@ export class Collector implements Disposable {
     this.#stopTemplates()
     this.#socket.close()
   }
-}
-
-/** The observation domain says which node it was, also behind a NAT: a hash of its name (FNV-1a), and not 0. */
-function domainOf(node: string): number {
-  let hash = 0x811c9dc5
-  for (const byte of Buffer.from(node)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return hash === 0 ? 1 : hash
 }

@@ -1,7 +1,8 @@
 import type { FlowKey } from '../../datapath/tables/flow-tables.ts'
 import type { FlowEnd } from '../../datapath/tables/observation-tables.ts'
+import { endText } from '../../net/address.ts'
 import type { FlowRecord } from '../api/nat-log/nat-log-row.ts'
-import { endText, protocolName } from '../api/views.ts'
+import { protocolName } from '../api/views.ts'
 import type { Names } from './names.ts'
 
 /** Which policies' flows have records, and whether the records have destinations. */

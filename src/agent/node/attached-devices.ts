@@ -4,7 +4,8 @@ import type { Attachment as HookAttachment } from '../../datapath/hooks/hooks.ts
 import { isKernelError } from '../../linux/libc.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
-import { type NodeDevice, overlayName, serviceDevices } from './node-network.ts'
+import { type NodeDevice, overlayName } from './node-network.ts'
+import { serviceDevices } from './service-device.ts'
 
 /** A program that has to be attached, and where. The device's name is for messages. */
 export interface WantedHook extends Place {

@@ -15,7 +15,8 @@ import { readSysctl, reservePorts } from '../../linux/sysctl.ts'
 import type { Address } from '../../net/address.ts'
 import { HeldAddresses, heldAddressesFile, syncHeldAddresses } from '../failover/held-addresses.ts'
 import { cleanUp } from './clean-up.ts'
-import { overlayName, reservedPorts, serviceDevices } from './node-network.ts'
+import { overlayName, reservedPorts } from './node-network.ts'
+import { serviceDevices } from './service-device.ts'
 
 test('a node is as it was before an agent ran there, and what is others’ stays', {
   skip: privateNamespacesRefused,

@@ -22,11 +22,9 @@ import {
 } from '../../net/prefix.ts'
 import type { Overlay } from '../plan.ts'
 import type { Attachment } from '../pods/attachments.ts'
+import { isServiceDevice } from './service-device.ts'
 
 export const overlayName = 'sallyport'
-
-/** The device pair by which the node's own processes reach Services (service-device.ts). */
-export const serviceDevices = { program: 'sallyport-svc', host: 'sallyport-host' } as const
 
 /** VXLAN in IPv4: outer Ethernet 14, IP 20, UDP 8, VXLAN 8. In IPv6 the IP header has 20 more. */
 const tunnelOverhead = { 4: 50, 6: 70 } as const
@@ -174,10 +172,6 @@ export function withoutPods(
   return devices.filter(
     (device) => !wired.has(device.index) && !isPodDevice(device) && !isServiceDevice(device),
   )
-}
-
-function isServiceDevice({ name, kind }: Device): boolean {
-  return kind === 'veth' && Object.values<string>(serviceDevices).includes(name)
 }
 
 /** `hostDeviceName` makes the names of our own veth devices. */

@@ -9,8 +9,13 @@ import { linuxMachine } from '../../linux/machine.ts'
 import { Netlink } from '../../linux/netlink.ts'
 import { listRoutes } from '../../linux/routes.ts'
 import { isLinkLocal } from '../../net/address.ts'
-import { serviceDevices } from './node-network.ts'
-import { ensureServiceWire, removeServiceWire, type ServiceWire, serviceRoutes } from './service-device.ts'
+import {
+  ensureServiceWire,
+  removeServiceWire,
+  type ServiceWire,
+  serviceDevices,
+  serviceRoutes,
+} from './service-device.ts'
 import { syncRoutes } from './tunnel-routes.ts'
 
 const podCIDRs = ['10.244.2.0/24', 'fd00:2::/64', '10.245.2.0/24'].map(prefix)

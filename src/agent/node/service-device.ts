@@ -8,7 +8,6 @@ import type { Route } from '../../linux/routes.ts'
 import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
 import { hostLength, hostPrefix, type Prefix } from '../../net/prefix.ts'
 import { routerAddress } from '../pods/pod-addresses.ts'
-import { serviceDevices } from './node-network.ts'
 
 /*
  * How the node's own processes reach Services without kube-proxy. To the datapath the node is one more pod: it has a device
@@ -16,6 +15,12 @@ import { serviceDevices } from './node-network.ts'
  *
  *   process ── route to the Service ── sallyport-host ═ sallyport-svc ── from_pod ── endpoint
  */
+
+export const serviceDevices = { program: 'sallyport-svc', host: 'sallyport-host' } as const
+
+export function isServiceDevice({ name, kind }: Device): boolean {
+  return kind === 'veth' && Object.values<string>(serviceDevices).includes(name)
+}
 
 /** The node as a client of Services. */
 export interface ServiceWire {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { ServiceView } from '../../agent/api/local-api.ts'
+import { endText } from '../../net/address.ts'
 import { askAgent } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
@@ -42,9 +43,9 @@ function formatServices(views: readonly ServiceView[]): string[][] {
     ['ID', 'Frontend', 'Service Type', 'Backend', 'Service'],
     ...views.flatMap((view) => {
       const [first, ...others] = view.endpoints.map(
-        ({ address, port, state }, index) => `${index + 1} => ${joined(address, port)} (${state})`,
+        ({ address, port, state }, index) => `${index + 1} => ${endText(address, port)} (${state})`,
       )
-      const own = [String(view.id), `${joined(view.address, view.port)}/${view.protocol}`, view.kind]
+      const own = [String(view.id), `${endText(view.address, view.port)}/${view.protocol}`, view.kind]
       return [[...own, first ?? '', view.service], ...others.map((other) => ['', '', '', other, ''])]
     }),
   ]
@@ -54,7 +55,7 @@ function formatTable(views: readonly ServiceView[]): string[][] {
   return [
     ['SERVICE ADDRESS', 'BACKEND ADDRESS (REVNAT_ID) (SLOT)'],
     ...views.flatMap(({ id, kind, address, port, protocol, affinitySeconds, clients, endpoints }) => {
-      const frontend = `${joined(address, port)}/${protocol}`
+      const frontend = `${endText(address, port)}/${protocol}`
       const options = [
         kind,
         ...(clients === undefined ? ['non-routable'] : []),
@@ -63,15 +64,12 @@ function formatTable(views: readonly ServiceView[]): string[][] {
       ]
       const active = endpoints.filter(({ state }) => state === 'active')
       return [
-        [`${frontend} (0)`, `${joined('0.0.0.0', 0)} (${id}) (0) [${options.join(', ')}]`],
+        [`${frontend} (0)`, `0.0.0.0:0 (${id}) (0) [${options.join(', ')}]`],
         ...active.map((each, index) => [
           `${frontend} (${index + 1})`,
-          `${joined(each.address, each.port)} (${id}) (${index + 1})`,
+          `${endText(each.address, each.port)} (${id}) (${index + 1})`,
         ]),
       ]
     }),
   ]
 }
-
-const joined = (address: string, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`

@@ -4,6 +4,7 @@ import type {
   NatLogAnswer,
   NatLogCover,
 } from '../../agent/api/nat-log/nat-log-row.ts'
+import { endText } from '../../net/address.ts'
 import { formatColumns } from '../columns.ts'
 import { UserError } from '../user-error.ts'
 import type { ReachedAgent } from './agents.ts'
@@ -73,9 +74,7 @@ export function formatPast(flows: readonly FlowRecord[]): string {
       flow.node,
       flow.pod === undefined ? `- (${flow.source})` : `${flow.namespace}/${flow.pod}`,
       flow.protocol,
-      flow.egressIP.includes(':')
-        ? `[${flow.egressIP}]:${flow.egressPort}`
-        : `${flow.egressIP}:${flow.egressPort}`,
+      endText(flow.egressIP, flow.egressPort),
       flow.destination ?? '-',
       flow.policy ?? '-',
       flow.begin,

@@ -3,6 +3,7 @@ import { overlaps, type Prefix, parsePrefix } from '../../net/prefix.ts'
 import type { Gateway } from '../gateways/gateways.ts'
 import type { Policy } from '../policies/policies.ts'
 import type { TimelessCondition } from './conditions.ts'
+import { someNames } from './some-names.ts'
 
 /** What a node's network stack does to packets that it forwards: chains of nftables, IPsec policies, routing rules. */
 export interface NodeRules {
@@ -37,7 +38,6 @@ export interface StackUse {
 }
 
 const remedy = 'To apply them, set egressGateway.gatewayForwarding=stack.'
-const maxNamed = 5
 
 /** Which rules do not apply to packets of pods, and which rules drop packets that the stack forwards. */
 export function stackConditions({ rules, ...use }: StackUse): readonly TimelessCondition[] {
@@ -64,7 +64,7 @@ function describeBypass({
       : [`${routingRules} routing rules that match a mark, a port or a type of service (ip rule)`]),
   ]
   const others =
-    named.length === 0 ? '' : `These rules of the node do not apply to egress traffic: ${list(named)}.`
+    named.length === 0 ? '' : `These rules of the node do not apply to egress traffic: ${someNames(named)}.`
   if (ipsec.length > 0)
     return [
       {
@@ -72,7 +72,7 @@ function describeBypass({
         status: 'True',
         reason: 'IPsecPolicies',
         message:
-          `Egress traffic leaves in clear text although IPsec policies of the node cover these destinations: ${list(ipsec)}. ${others} ${remedy}`.replace(
+          `Egress traffic leaves in clear text although IPsec policies of the node cover these destinations: ${someNames(ipsec)}. ${others} ${remedy}`.replace(
             '  ',
             ' ',
           ),
@@ -89,7 +89,7 @@ function describeStop(drops: readonly string[], use: Omit<StackUse, 'rules'>): T
     type: 'ForwardingRestricted',
     status: 'True',
     reason: 'ForwardPolicyDrops',
-    message: `${what} through the network stack of the node. There, ${list(drops)} drops packets that none of its rules accepts. Check that its rules accept the addresses of pods${use.forwardsByStack ? ' and egress IPs' : ''}.`,
+    message: `${what} through the network stack of the node. There, ${someNames(drops)} drops packets that none of its rules accepts. Check that its rules accept the addresses of pods${use.forwardsByStack ? ' and egress IPs' : ''}.`,
   }
 }
 
@@ -97,11 +97,6 @@ function droppingChains({ chains }: NodeRules): string[] {
   return chains
     .filter(({ hook, drops }) => hook === 'forward' && drops)
     .map(({ table, name }) => `nftables chain ${name} of table ${table}`)
-}
-
-function list(names: readonly string[]): string {
-  const more = names.length - maxNamed
-  return `${names.slice(0, maxNamed).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 /** Of one policy: its gateways send in clear text what an IPsec policy of theirs would encrypt or block. */
@@ -118,10 +113,10 @@ export function ipsecConditions(
       return prefix !== undefined && destinations.some((each) => overlaps(each, prefix))
     })
     return gateways.has(metadata.name) && covered.length > 0
-      ? [`node ${metadata.name} (${list(covered)})`]
+      ? [`node ${metadata.name} (${someNames(covered)})`]
       : []
   })
   if (affected.length === 0) return []
-  const message = `Traffic of this policy leaves in clear text although IPsec policies of its gateways cover its destinations: ${list(affected)}. ${remedy.replace('them', 'the IPsec policies')}`
+  const message = `Traffic of this policy leaves in clear text although IPsec policies of its gateways cover its destinations: ${someNames(affected)}. ${remedy.replace('them', 'the IPsec policies')}`
   return [{ type: 'IPsecBypassed', status: 'True', reason: 'FastForwarding', message }]
 }

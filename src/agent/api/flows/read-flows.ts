@@ -1,14 +1,13 @@
 import type { Datapath } from '../../../datapath/datapath.ts'
-import { readAll } from '../../../datapath/maps/maps.ts'
-import { takeTurn } from '../../../datapath/maps/turn.ts'
+import { readInTurns } from '../../../datapath/maps/turn.ts'
 import type { FlowKey, Mapping } from '../../../datapath/tables/flow-tables.ts'
 import type { Tables } from '../../../decide/tables.ts'
 import type { WorldPod } from '../../../decide/world.ts'
-import { type Address, parseAddress } from '../../../net/address.ts'
+import { type Address, endText, parseAddress } from '../../../net/address.ts'
 import { contains, type Prefix, parsePrefix } from '../../../net/prefix.ts'
 import type { Attachment } from '../../pods/attachments.ts'
 import { HttpError } from '../http-error.ts'
-import { endText, protocolName } from '../views.ts'
+import { protocolName } from '../views.ts'
 import { type FlowQuery, type FlowRow, flowOrders } from './flow-row.ts'
 
 /** Entries before the process gets a turn: about 2 ms. */
@@ -53,17 +52,13 @@ async function* rowsOf(
   matches: (row: FlowRow, flow: FlowKey, mapping: Mapping) => boolean,
 ): AsyncGenerator<FlowRow> {
   const { key, value, raw } = datapath.tables.mappings
-  let read = 0
-  for (const chunk of readAll(raw)) {
-    for (const [keyBytes, valueBytes] of chunk) {
-      if (++read % perTurn === 0) await takeTurn()
+  for await (const some of readInTurns(raw, perTurn))
+    for (const [keyBytes, valueBytes] of some) {
       const [flow, mapping] = [key.decode(keyBytes), value.decode(valueBytes)]
       if (mapping.reclaimed) continue
       const row = rowOf(flow, mapping)
       if (matches(row, flow, mapping)) yield row
     }
-    await takeTurn()
-  }
 }
 
 function readLimit(text: string | undefined): number {

@@ -1,7 +1,7 @@
 import type { Datapath } from '../../../datapath/datapath.ts'
 import type { StructLayout } from '../../../datapath/layout/btf.ts'
-import { readAll } from '../../../datapath/maps/maps.ts'
-import { takeTurn } from '../../../datapath/maps/turn.ts'
+import { offsetOf } from '../../../datapath/layout/field-offset.ts'
+import { readInTurns } from '../../../datapath/maps/turn.ts'
 import { type Address, addressFromBytes } from '../../../net/address.ts'
 import type { Clock } from '../../../runtime/clock.ts'
 
@@ -71,12 +71,9 @@ export class FlowTotals {
     const used = new Map<string, Uint8Array>()
     const fields = fieldsOf(this.#datapath.btf.struct('mapping'))
     let entries = 0
-    for (const chunk of readAll(this.#datapath.tables.mappings.raw)) {
-      for (const [, value] of chunk) {
-        if (++entries % perTurn === 0) await takeTurn()
-        addMapping(sums, used, fields, value)
-      }
-      await takeTurn()
+    for await (const some of readInTurns(this.#datapath.tables.mappings.raw, perTurn)) {
+      for (const [, value] of some) addMapping(sums, used, fields, value)
+      entries += some.length
     }
     this.#reading = { entries, totals: this.#totalsOf(sums), portsUsed: countPorts(used) }
     const nowMs = this.#clock.monotonicMs()
@@ -181,10 +178,5 @@ const fieldNames = [
 type Fields = Readonly<Record<(typeof fieldNames)[number], number>>
 
 function fieldsOf(mapping: StructLayout): Fields {
-  const offsetOf = (name: string): number => {
-    const member = mapping.members.find((each) => each.name === name)
-    if (member === undefined) throw new Error(`struct mapping has no field ${name}`)
-    return member.offset
-  }
-  return Object.fromEntries(fieldNames.map((name) => [name, offsetOf(name)])) as Fields
+  return Object.fromEntries(fieldNames.map((name) => [name, offsetOf(mapping, name)])) as Fields
 }

@@ -1,11 +1,10 @@
 import { createReadStream, existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Datapath } from '../../../datapath/datapath.ts'
-import { readAll } from '../../../datapath/maps/maps.ts'
-import { takeTurn } from '../../../datapath/maps/turn.ts'
+import { readInTurns } from '../../../datapath/maps/turn.ts'
 import type { Tables } from '../../../decide/tables.ts'
 import type { NatLogSettings } from '../../../install/configuration.ts'
-import { type Address, parseAddress } from '../../../net/address.ts'
+import { type Address, endText, parseAddress } from '../../../net/address.ts'
 import type { Moment } from '../../nat-log/flow-record.ts'
 import { logFiles } from '../../nat-log/log-file.ts'
 import type { NatLog } from '../../nat-log/nat-log.ts'
@@ -109,8 +108,8 @@ function matches(line: NatLogLine, { fromMs, untilMs, address, port, to, toPort 
   if (line.egressIP !== address || line.egressPort !== port) return false
   /* A record without a destination can be the one. */
   if (to === undefined || line.destination === undefined) return true
-  const ends = to.includes(':') ? `[${to}]:` : `${to}:`
-  return toPort === undefined ? line.destination.startsWith(ends) : line.destination === `${ends}${toPort}`
+  const destinationPort = Number(line.destination.split(':').at(-1))
+  return line.destination === endText(to, toPort ?? destinationPort)
 }
 
 /** Entries before the process gets a turn: about 2 ms. */
@@ -122,16 +121,12 @@ async function* openFlows(
 ): AsyncGenerator<NatLogLine> {
   if (log === undefined) return
   const { key, value, raw } = datapath.tables.mappings
-  let read = 0
-  for (const chunk of readAll(raw)) {
-    for (const [keyBytes, valueBytes] of chunk) {
-      if (++read % perTurn === 0) await takeTurn()
+  for await (const some of readInTurns(raw, perTurn))
+    for (const [keyBytes, valueBytes] of some) {
       const mapping = value.decode(valueBytes)
       if (mapping.egress_ip !== address || mapping.egress_port !== port) continue
       if (mapping.reclaimed || mapping.masqueraded) continue
       const record = log.describe(key.decode(keyBytes), mapping)
       if (record !== undefined) yield record
     }
-    await takeTurn()
-  }
 }

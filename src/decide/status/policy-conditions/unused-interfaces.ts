@@ -4,6 +4,7 @@ import { covers, familyOfPrefix, type Prefix, parsePrefix } from '../../../net/p
 import type { Exits } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import type { TimelessCondition } from '../conditions.ts'
+import { someNames } from '../some-names.ts'
 
 /** An egress IP of a gateway, and the interface that has it. */
 interface Placed {
@@ -28,7 +29,7 @@ export function unusedInterfaceConditions(
   const messages = [...(unruled.length === 0 ? [] : [explainRules(unruled)]), ...unrouted.map(explainRoutes)]
   if (messages.length === 0) return []
   const reason = unruled.length > 0 ? 'NoRoutingRule' : 'NoDefaultRoute'
-  const message = list([...new Set(messages)], ' ')
+  const message = someNames([...new Set(messages)], ' ')
   return [{ type: 'InterfaceNotUsed', status: 'True', reason, message }]
 }
 
@@ -55,7 +56,7 @@ function leavesElsewhere({ address, on: { withoutDefaultRoute } }: Placed, desti
 
 function explainRules(unruled: readonly Placed[]): string {
   const named = unruled.map(({ address, node, on }) => `${address} (${on.name} of node ${node})`)
-  return `Packets with these egress IPs leave by another interface than the one that has the address: ${list([...new Set(named)], ', ')}. With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.`
+  return `Packets with these egress IPs leave by another interface than the one that has the address: ${someNames([...new Set(named)])}. With egressGateway.gatewayForwarding=stack, routing rules choose the interface. Add one on the node: ip rule add from EGRESS_IP lookup TABLE.`
 }
 
 function explainRoutes({
@@ -64,12 +65,5 @@ function explainRoutes({
   on,
   missed,
 }: Placed & { readonly missed: readonly Prefix[] }): string {
-  return `Packets with egress IP ${address} to ${list(missed, ', ')} leave node ${node} by another interface than ${on.name}, which has the address, because the node’s routes to these destinations do not use ${on.name}. If they must leave by ${on.name}, add a default route to it: in IPv4 with a higher metric than that of the other interface, in IPv6 with the same metric.`
-}
-
-const maxNamed = 5
-
-function list(names: readonly string[], separator: string): string {
-  const more = names.length - maxNamed
-  return `${names.slice(0, maxNamed).join(separator)}${more > 0 ? ` and ${more} more` : ''}`
+  return `Packets with egress IP ${address} to ${someNames(missed)} leave node ${node} by another interface than ${on.name}, which has the address, because the node’s routes to these destinations do not use ${on.name}. If they must leave by ${on.name}, add a default route to it: in IPv4 with a higher metric than that of the other interface, in IPv6 with the same metric.`
 }
