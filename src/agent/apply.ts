@@ -84,6 +84,7 @@ export class Applier {
   #routes: readonly Route[] | undefined
   /** Those that have their routes. */
   #routedServices: Tables['services'] | undefined
+  #isServiceWireRemoved = false
   readonly #nodeRoutes: RouteFinder
   #policies: Tables['policies'] = new Map()
   readonly #healthChecks = new HealthChecks()
@@ -180,7 +181,9 @@ export class Applier {
   #prepareServices(podCIDRs: readonly Prefix[], mtu: number): ServiceWire | undefined {
     const { netlink, machine } = this.#kernel
     if (this.#settings.replacesKubeProxy) return ensureServiceWire(netlink, machine, { podCIDRs, mtu })
-    removeServiceWire(netlink)
+    /* The setting does not change while the agent runs. */
+    if (!this.#isServiceWireRemoved) removeServiceWire(netlink)
+    this.#isServiceWireRemoved = true
     return undefined
   }
 
