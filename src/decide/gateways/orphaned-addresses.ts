@@ -3,7 +3,7 @@ import { type Address, parseAddress } from '../../net/address.ts'
 import type { Context } from '../context.ts'
 import type { Orders } from './dead-gateways.ts'
 import { isOnLinkOf } from './egress-ips.ts'
-import { type Gateway, tunnelAddressOf } from './gateways.ts'
+import { tunnelAddressOf } from './gateways.ts'
 
 type Knowledge = Pick<Context, 'world' | 'nodes' | 'policies' | 'exits' | 'interfaces'>
 
@@ -40,15 +40,13 @@ function successorsOf(context: Knowledge, address: Address, order: readonly Addr
       choices.map(({ address: { by } }, which) => (isByInterface(by) ? (exits.get(id)?.[which] ?? []) : [])),
     )
     .filter((gateways) => gateways.some(({ node }) => node === firstNode))
-  const able = alike.flat().filter((gateway) => canAnswer(context, gateway, address))
+  const able = alike
+    .flat()
+    .filter(({ node, outage }) => outage === undefined && isOnLinkOf(context, node, address))
   return others.filter((each) => able.some(({ node }) => tunnelAddressOf(node) === each))
 }
 
 const isByInterface = (by: string): boolean => by === 'interface' || by === 'defaultRoute'
-
-function canAnswer(context: Knowledge, { node, outage }: Gateway, address: Address): boolean {
-  return outage === undefined && isOnLinkOf(context, node, address)
-}
 
 function listed(
   egressNodes: Knowledge['world']['egressNodes'],

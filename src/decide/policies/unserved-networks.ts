@@ -36,9 +36,18 @@ const remove = 'Remove the destination'
  */
 export function findUnserved(world: Given): FindUnserved {
   const networks = [...ofSettings(world), ...wellKnown(world), ...ofPods(world)]
-  const hosts = new Map([...broadcasts(world), ...ofNodes(world)])
-  return (destination) =>
-    networks.find(([network]) => covers(network, destination))?.[1] ?? hosts.get(destination)
+  const shared = sharedLinks(world)
+  const hosts = new Map([...broadcasts(shared), ...ofNodes(world, shared)])
+  /* Policies ask twice each, and many have the same destinations. A cluster has a network for each node. */
+  const known = new Map<Prefix, Unserved | undefined>()
+  return (destination) => {
+    if (!known.has(destination))
+      known.set(
+        destination,
+        networks.find(([network]) => covers(network, destination))?.[1] ?? hosts.get(destination),
+      )
+    return known.get(destination)
+  }
 }
 
 /** The same for the destinations of a policy, which may exclude them itself. */
@@ -102,8 +111,8 @@ function ofPods({ nodes }: Given): readonly Network[] {
 }
 
 /** The broadcast addresses of networks that all nodes are on. */
-function broadcasts(world: Given): readonly Network[] {
-  return sharedLinks(world)
+function broadcasts(shared: readonly Prefix[]): readonly Network[] {
+  return shared
     .filter((link) => familyOfPrefix(link) === 4 && prefixLength(link) < 31)
     .map((link) => [
       hostPrefix(lastAddress(link)),
@@ -116,8 +125,7 @@ function broadcasts(world: Given): readonly Network[] {
 }
 
 /** Those that no pod of any node reaches by a gateway: see `resolveCluster`. */
-function ofNodes(world: Given): readonly Network[] {
-  const shared = sharedLinks(world)
+function ofNodes(world: Given, shared: readonly Prefix[]): readonly Network[] {
   const reports = new Map(world.egressNodes.map((each) => [each.metadata.name, each]))
   return world.nodes.flatMap(({ name, internalIPs }) => {
     const report = reports.get(name)
