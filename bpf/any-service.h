@@ -107,14 +107,8 @@ __noinline enum verdict find_endpoint(const struct packet *packet, struct endpoi
 /* Is the endpoint where the packet comes from? For the node as a client, it is each of its processes. */
 static __noinline bool is_itself(const struct packet *packet, const struct journey *journey, const struct endpoint *endpoint)
 {
-	struct cluster_destination *destination;
-
-	if (same_address(&endpoint->address, &packet->sender))
-		return true;
-	if (!journey->pod->is_node)
-		return false;
-	destination = find_in_cluster(&endpoint->address);
-	return destination && destination->kind == CLUSTER_HOST;
+	return same_address(&endpoint->address, &packet->sender) ||
+	       (journey->pod->is_node && is_address_of_this_node(&endpoint->address));
 }
 
 /*

@@ -74,6 +74,13 @@ static __always_inline struct cluster_destination *find_in_cluster(const struct 
 	return bpf_map_lookup_elem(&cluster, &key);
 }
 
+static __always_inline bool is_address_of_this_node(const struct address *address)
+{
+	struct cluster_destination *destination = find_in_cluster(address);
+
+	return destination && destination->kind == CLUSTER_HOST;
+}
+
 static __always_inline bool is_for_tunnel(const struct packet *packet)
 {
 	return packet->flow.protocol == IPPROTO_UDP && !packet->is_icmp_error &&

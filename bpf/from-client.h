@@ -44,12 +44,7 @@ static __noinline void forget_client(const struct packet *packet)
 
 static __always_inline bool is_of_this_node(const struct endpoint *endpoint)
 {
-	struct cluster_destination *destination;
-
-	if (bpf_map_lookup_elem(&pods, &endpoint->address))
-		return true;
-	destination = find_in_cluster(&endpoint->address);
-	return destination && destination->kind == CLUSTER_HOST;
+	return bpf_map_lookup_elem(&pods, &endpoint->address) || is_address_of_this_node(&endpoint->address);
 }
 
 /* With session affinity, all flows of a client have the same endpoint. */

@@ -142,15 +142,13 @@ static __always_inline enum verdict check_ownership(const struct packet *packet,
 static __noinline enum verdict forward_to_world(struct __sk_buff *skb, struct packet *packet,
 						const struct tunnel_end *tunnel)
 {
+	bool is_reply = tunnel->vni == TUNNEL_SERVICE_REPLY;
 	struct way_out way = {};
 	enum verdict verdict;
-
-	bool is_reply = tunnel->vni == TUNNEL_SERVICE_REPLY;
 
 	if (forward_by_stack && !is_reply)
 		return refuse_own_address(packet) ?: hand_to_stack(skb, packet, &packet->sender);
 	verdict = find_way_out(skb, packet, &packet->sender, tunnel->bound, &way);
-
 	if (expects_too_big(packet, verdict))
 		return become_answer(skb, packet, way.mtu ?: SMALLEST_MTU) ?:
 		       send_to_node(skb, packet, &tunnel->node, is_reply ? TUNNEL_SERVICE : TUNNEL_RETURN, SENT_TOO_BIG);

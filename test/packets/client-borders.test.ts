@@ -10,13 +10,14 @@ import {
   fromEndpoint,
   nodePort,
   openForClients,
+  read,
   row,
   rows,
   syn,
   toEndpoint,
 } from './client-cases.ts'
 import { dissect } from './dissect.ts'
-import { type Journey, prefix, reset, send, skip, standardTables } from './node-under-test.ts'
+import { prefix, reset, send, skip, standardTables } from './node-under-test.ts'
 import { address, ipv4 } from './packet.ts'
 import { tcp } from './service-cases.ts'
 
@@ -26,12 +27,6 @@ describe('what is not for clients of Services, and what is special about their p
     side = openForClients()
   })
   beforeEach(() => reset(side.node))
-
-  const read = ({ out }: Journey) => {
-    const { source, destination, sourcePort, destinationPort, wrongChecksums } = dissect(out)
-    assert.deepEqual(wrongChecksums, [])
-    return [source, sourcePort, destination, destinationPort]
-  }
 
   test('only admitted clients reach a Service with source ranges, from outside and from pods', async () => {
     for (const [range, verdict] of [

@@ -14,7 +14,7 @@ import {
   type TunnelEnd,
 } from './node-under-test.ts'
 import { address, ipv4, ipv6 } from './packet.ts'
-import { type Family, tcp, udp } from './service-cases.ts'
+import { type Family, readEnds, tcp, udp } from './service-cases.ts'
 
 /* Clients outside the cluster: the node under test is the entry node, the endpoint's node, or both. */
 
@@ -142,3 +142,8 @@ export const call = (
 
 export const answer = (family: Family, protocol: Protocol, from: string): Buffer =>
   packetOf(family, protocol, [from, ends[family].client], [8080, 40000], { flags: ['SYN', 'ACK'] })
+
+export function read(journey: Journey) {
+  const { source, destination, sourcePort, destinationPort } = readEnds(journey)
+  return [source, sourcePort, destination, destinationPort]
+}

@@ -12,12 +12,13 @@ import {
   openForClients,
   packetOf,
   protocols,
+  read,
   rows,
   syn,
   toEndpoint,
 } from './client-cases.ts'
 import { dissect } from './dissect.ts'
-import { type Journey, reset, send, skip } from './node-under-test.ts'
+import { reset, send, skip } from './node-under-test.ts'
 import { address } from './packet.ts'
 
 describe('clients outside the cluster, without kube-proxy', { skip }, () => {
@@ -26,12 +27,6 @@ describe('clients outside the cluster, without kube-proxy', { skip }, () => {
     side = openForClients()
   })
   beforeEach(() => reset(side.node))
-
-  const read = ({ out }: Journey) => {
-    const { source, destination, sourcePort, destinationPort, wrongChecksums } = dissect(out)
-    assert.deepEqual(wrongChecksums, [])
-    return [source, sourcePort, destination, destinationPort]
-  }
 
   for (const family of families)
     for (const protocol of protocols)

@@ -6,7 +6,16 @@ import { prefix } from '../support/world-builder.ts'
 import { dissect } from './dissect.ts'
 import { type Journey, mac, makeDevice, type NodeUnderTest, openNode, reset, send, skip, standardTables } from './node-under-test.ts' // biome-ignore format: one line
 import { address, ipv4, ipv6 } from './packet.ts'
-import { ends, type Family, type Place, places, serviceAt, serviceTo, ways } from './service-cases.ts'
+import {
+  ends,
+  type Family,
+  type Place,
+  places,
+  readEnds,
+  serviceAt,
+  serviceTo,
+  ways,
+} from './service-cases.ts'
 
 /* The node's own processes reach Services as a pod does, from an address of the pod network that nothing else uses. */
 
@@ -46,11 +55,6 @@ describe('Services for processes of the node', { skip }, () => {
     return node.datapath.apply({ ...tables, cluster, pods, services }) // biome-ignore format: one row
   }
   const fromNode = (packet: Buffer): Journey => send(node, 'from_pod', wire, packet)
-  const read = ({ out }: Journey) => {
-    const { source, destination, sourcePort, destinationPort, wrongChecksums } = dissect(out)
-    assert.deepEqual(wrongChecksums, [])
-    return { source, destination, sourcePort, destinationPort }
-  }
   const from = (family: Family, source: string) => (family === 4 ? ipv4 : ipv6)(source, ends(family).service)
   const call = (family: Family, protocol: Protocol, port = 40000): Journey => {
     const ip = from(family, clients[family])
@@ -65,7 +69,7 @@ describe('Services for processes of the node', { skip }, () => {
           const { packet, service, endpoints } = ends(family)
           const there = call(family, protocol)
           assert.equal(there.verdict, ways[place].verdict)
-          assert.deepEqual(read(there), {
+          assert.deepEqual(readEnds(there), {
             source: address(clients[family]), destination: address(endpoints[place]), sourcePort: 40000, destinationPort: 8080,
           }) // biome-ignore format: one row
           const { program, device, tunnel } = ways[place].back
@@ -73,7 +77,7 @@ describe('Services for processes of the node', { skip }, () => {
           const answer = protocol === 'tcp' ? ip.tcp(8080, 40000, synAck) : ip.udp(8080, 40000)
           const back = send(node, program, node.devices[device], answer, tunnel)
           assert.equal(back.verdict, 'SENT_TO_POD')
-          assert.deepEqual(read(back), {
+          assert.deepEqual(readEnds(back), {
             source: address(service), destination: address(clients[family]), sourcePort: 80, destinationPort: 40000,
           }) // biome-ignore format: one row
         })
@@ -85,13 +89,13 @@ describe('Services for processes of the node', { skip }, () => {
         const { service } = ends(family)
         const there = call(family, protocol)
         assert.equal(there.verdict, 'SENT_TO_POD')
-        assert.deepEqual(read(there), {
+        assert.deepEqual(readEnds(there), {
           source: address(service), destination: address(own[family]), sourcePort: 40000, destinationPort: 8080,
         }) // biome-ignore format: one row
         const ip = from(family, own[family])
         const back = fromNode(protocol === 'tcp' ? ip.tcp(8080, 40000, synAck) : ip.udp(8080, 40000))
         assert.equal(back.verdict, 'SENT_TO_POD')
-        assert.deepEqual(read(back), {
+        assert.deepEqual(readEnds(back), {
           source: address(service), destination: address(clients[family]), sourcePort: 80, destinationPort: 40000,
         }) // biome-ignore format: one row
       })
@@ -100,28 +104,28 @@ describe('Services for processes of the node', { skip }, () => {
     await apply(serviceTo('this node'))
     call(4, 'udp')
     const back = fromNode(from(4, clients[4]).udp(8080, 40000))
-    assert.deepEqual([read(back).source, read(back).sourcePort], [address('10.96.0.7'), 80])
+    assert.deepEqual([readEnds(back).source, readEnds(back).sourcePort], [address('10.96.0.7'), 80])
   })
 
   test('outside the cluster, it leaves with the node’s address, whatever policies say, and its answer comes back', async () => {
     await apply(serviceAt(4, [outside[4]]))
     const there = call(4, 'tcp')
     assert.equal(there.verdict, 'SENT_TO_WORLD_MASQUERADED')
-    const { source, destination, sourcePort = 0 } = read(there)
+    const { source, destination, sourcePort = 0 } = readEnds(there)
     assert.deepEqual([source, destination], [address(own[4]), address(outside[4])])
     const answer = ipv4(outside[4], own[4]).tcp(8080, sourcePort, synAck)
     const back = send(node, 'from_world', node.devices.world, answer)
     assert.equal(back.verdict, 'SENT_TO_POD')
-    assert.deepEqual([read(back).source, read(back).destinationPort], [address('10.96.0.7'), 40000])
+    assert.deepEqual([readEnds(back).source, readEnds(back).destinationPort], [address('10.96.0.7'), 40000])
   })
 
   test('a flow to outside stays when an agent starts again', async () => {
     await apply(serviceAt(4, [outside[4]]))
-    const { sourcePort } = read(call(4, 'tcp'))
+    const { sourcePort } = readEnds(call(4, 'tcp'))
     await apply(serviceAt(4, []))
     const later = fromNode(from(4, clients[4]).tcp(40000, 80, { flags: ['ACK'] }))
     assert.equal(later.verdict, 'SENT_TO_WORLD_MASQUERADED')
-    assert.equal(read(later).sourcePort, sourcePort)
+    assert.equal(readEnds(later).sourcePort, sourcePort)
   })
 
   test('without endpoints, or at a port that the Service does not have, it is refused at once', async () => {
@@ -137,7 +141,7 @@ describe('Services for processes of the node', { skip }, () => {
   test('all processes of the node are one client for session affinity', async () => {
     await apply(serviceAt(4, ['10.244.1.8', '10.244.2.9'], { affinityMs: 10_800_000 }))
     const seen = new Set(
-      Array.from({ length: 20 }, (_, each) => read(call(4, 'tcp', 34000 + each)).destination),
+      Array.from({ length: 20 }, (_, each) => readEnds(call(4, 'tcp', 34000 + each)).destination),
     )
     assert.equal(seen.size, 1) // biome-ignore format: one row
   })
@@ -179,6 +183,6 @@ describe('Services for processes of the node', { skip }, () => {
       ipv4('10.244.1.8', clients[4]).tcp(40000, 10250, syn),
     )
     assert.equal(journey.verdict, 'SENT_TO_POD') // biome-ignore format: one row
-    assert.equal(read(journey).source, address('10.244.1.8'))
+    assert.equal(readEnds(journey).source, address('10.244.1.8'))
   })
 })

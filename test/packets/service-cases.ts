@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict'
 import type { Program } from '../../src/datapath/datapath.ts'
 import type { Desired } from '../../src/datapath/desired.ts'
-import type { TunnelEnd } from './node-under-test.ts'
+import { dissect } from './dissect.ts'
+import type { Journey, TunnelEnd } from './node-under-test.ts'
 import { address, ipv4, ipv6 } from './packet.ts'
 
 export const tcp = 6
@@ -88,3 +90,10 @@ export const ways: Readonly<Record<Place, { readonly verdict: string; readonly b
     arrives: 'SENT_TO_POD',
   },
 } // biome-ignore format: rows
+
+/** From where to where a packet goes. Its checksums must be right. */
+export function readEnds({ out }: Pick<Journey, 'out'>) {
+  const { source, destination, sourcePort, destinationPort, wrongChecksums } = dissect(out)
+  assert.deepEqual(wrongChecksums, [])
+  return { source, destination, sourcePort, destinationPort }
+}

@@ -13,7 +13,17 @@ import {
   standardTables,
 } from './node-under-test.ts'
 import { address, ipv4, protocolNumber } from './packet.ts'
-import { ends, type Family, type Place, places, serviceAt, serviceTo, udp, ways } from './service-cases.ts'
+import {
+  ends,
+  type Family,
+  type Place,
+  places,
+  readEnds,
+  serviceAt,
+  serviceTo,
+  udp,
+  ways,
+} from './service-cases.ts'
 
 const syn = { flags: ['SYN'] } as const
 const ack = { flags: ['ACK'] } as const
@@ -36,11 +46,6 @@ describe('Services without kube-proxy', { skip }, () => {
     return node.datapath.apply({ ...tables, cluster, services })
   }
   const fromClient = (packet: Buffer): Journey => send(node, 'from_pod', node.devices.pod7, packet)
-  const read = ({ out }: Journey) => {
-    const { source, destination, sourcePort, destinationPort, wrongChecksums } = dissect(out)
-    assert.deepEqual(wrongChecksums, [])
-    return { source, destination, sourcePort, destinationPort }
-  }
   const call = (family: Family, protocol: Protocol, options: object = syn, sourcePort = 40000): Journey => {
     const { packet, client, service } = ends(family)
     const ip = packet(client, service)
@@ -59,7 +64,7 @@ describe('Services without kube-proxy', { skip }, () => {
       tunnel,
     )
   }
-  const chosen = (journey: Journey) => read(journey).destination
+  const chosen = (journey: Journey) => readEnds(journey).destination
 
   for (const place of places)
     for (const family of [4, 6] as const)
@@ -69,14 +74,14 @@ describe('Services without kube-proxy', { skip }, () => {
           const { client, service, endpoints, egressIp } = ends(family)
           const there = call(family, protocol)
           assert.equal(there.verdict, ways[place].verdict)
-          const { source, destination, sourcePort = 0, destinationPort } = read(there)
+          const { source, destination, sourcePort = 0, destinationPort } = readEnds(there)
           assert.deepEqual(
             [source, destination, destinationPort],
             [address(place === 'outside' ? egressIp : client), address(endpoints[place]), 8080],
           )
           const back = answer(family, protocol, place, sourcePort)
           assert.equal(back.verdict, ways[place].arrives)
-          assert.deepEqual(read(back), {
+          assert.deepEqual(readEnds(back), {
             source: address(service), destination: address(client), sourcePort: 80, destinationPort: 40000,
           }) // biome-ignore format: one row
         })
@@ -88,14 +93,14 @@ describe('Services without kube-proxy', { skip }, () => {
         await apply(serviceAt(family, [client]))
         const there = call(family, protocol)
         assert.equal(there.verdict, 'SENT_TO_POD')
-        assert.deepEqual(read(there), {
+        assert.deepEqual(readEnds(there), {
           source: address(service), destination: address(client), sourcePort: 40000, destinationPort: 8080,
         }) // biome-ignore format: one row
         const ip = packet(client, service)
         const options = { flags: ['SYN', 'ACK'] } as const
         const back = fromClient(protocol === 'tcp' ? ip.tcp(8080, 40000, options) : ip.udp(8080, 40000))
         assert.equal(back.verdict, 'SENT_TO_POD')
-        assert.deepEqual(read(back), {
+        assert.deepEqual(readEnds(back), {
           source: address(service), destination: address(client), sourcePort: 80, destinationPort: 40000,
         }) // biome-ignore format: one row
       })
@@ -204,7 +209,7 @@ describe('Services without kube-proxy', { skip }, () => {
       call(4, protocol)
       const direct = ipv4('10.244.1.7', '10.244.2.9')
       fromClient(protocol === 'tcp' ? direct.tcp(40000, 8080, syn) : direct.udp(40000, 8080))
-      assert.deepEqual(read(answer(4, protocol, 'far', 40000)).source, address('10.244.2.9'))
+      assert.deepEqual(readEnds(answer(4, protocol, 'far', 40000)).source, address('10.244.2.9'))
     }
   })
 
@@ -213,7 +218,7 @@ describe('Services without kube-proxy', { skip }, () => {
     const packet = ipv4('10.244.1.7', '10.244.1.8').tcp(40000, 8080, syn)
     const journey = fromClient(packet)
     assert.equal(journey.verdict, 'SENT_TO_POD')
-    assert.equal(read(journey).source, address('10.244.1.7'))
+    assert.equal(readEnds(journey).source, address('10.244.1.7'))
     const outward = fromClient(ipv4('10.244.1.7', '203.0.113.9').tcp(40000, 443, syn))
     assert.equal(outward.verdict, 'SENT_TO_HOLDER')
   })
@@ -279,7 +284,7 @@ describe('Services without kube-proxy', { skip }, () => {
     call(4, 'tcp')
     const stray = ipv4('10.244.2.9', '10.244.1.8').tcp(8080, 40000, ack)
     const journey = send(node, 'from_overlay', node.devices.world, stray, { vni: 1, node: '172.18.0.4' })
-    assert.equal(read(journey).source, address('10.244.2.9'))
+    assert.equal(readEnds(journey).source, address('10.244.2.9'))
   })
 
   test('a change of one endpoint writes only what follows it', async () => {
