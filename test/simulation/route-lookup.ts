@@ -1,4 +1,7 @@
 import { attribute, attributeU32, decodeAttributes } from '../../src/linux/netlink-message.ts'
+import { fromKernelBytes } from '../../src/linux/network-address.ts'
+import { decodeRoute } from '../../src/linux/routes.ts'
+import { contains, prefixLength } from '../../src/net/prefix.ts'
 
 /* Routes and addresses are bytes of rtnetlink's messages, as in kernel-network.ts. */
 
@@ -13,11 +16,14 @@ export function routeTo(
   addresses: Iterable<Buffer>,
 ): Buffer | undefined {
   const wanted = decodeAttributes(question.subarray(fixedLength)).get(type.destination)
-  const all = [...routes, ...[...addresses].flatMap(connectedRoutes)]
-  const matching = all.filter(
-    (route) => route[0] === question[0] && wanted !== undefined && covers(route, wanted),
-  )
-  return matching.toSorted((a, b) => (b[1] ?? 0) - (a[1] ?? 0))[0]
+  if (wanted === undefined) return undefined
+  const address = fromKernelBytes(wanted)
+  return [...routes, ...[...addresses].flatMap(connectedRoutes)]
+    .flatMap((payload) => {
+      const destination = decodeRoute(payload)?.destination
+      return destination !== undefined && contains(destination, address) ? [{ payload, destination }] : []
+    })
+    .toSorted((a, b) => prefixLength(b.destination) - prefixLength(a.destination))[0]?.payload
 }
 
 /** Those that a kernel has for an address of a device: to the address itself, and to its network. */
@@ -35,18 +41,4 @@ function connectedRoutes(payload: Buffer): Buffer[] {
     ])
   }
   return [route(address.length * 8, kind.local), route(payload[1] ?? 0, kind.unicast)]
-}
-
-/** Whether a route's prefix contains the address. */
-function covers(route: Buffer, address: Buffer): boolean {
-  const target = decodeAttributes(route.subarray(fixedLength)).get(type.destination)
-  const length = route[1] ?? 0
-  return length === 0 || bits(target, length) === bits(address, length)
-}
-
-function bits(bytes: Buffer | undefined, length: number): string {
-  return [...(bytes ?? [])]
-    .map((byte) => byte.toString(2).padStart(8, '0'))
-    .join('')
-    .slice(0, length)
 }
