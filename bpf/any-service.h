@@ -113,7 +113,7 @@ static __noinline bool is_itself(const struct packet *packet, const struct journ
 
 /*
  * Notes the answer, which the endpoint will send to the Service's address. A process of the node that listens at all addresses answers a
- * datagram from the one that the route to the Service names, which is the client's.
+ * datagram from the source address of the route to the Service, which is the client's address.
  */
 static __noinline long note_answer(const struct packet *packet, const struct endpoint *endpoint)
 {

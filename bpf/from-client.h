@@ -56,9 +56,9 @@ static __always_inline __u32 digest_of_client(const struct flow_key *flow, const
 }
 
 /*
- * An endpoint for a client's packet, or the one that its flow has. `of_this_node`: only endpoints of this node count, because another
- * node has chosen it. That choice says nothing about the one among them, so the second digest is another one. `endpoint->port` stays
- * 0 if the packet is for no Service that clients outside reach. SENT_REFUSAL: no node has an endpoint.
+ * An endpoint for a client's packet. A flow keeps its endpoint. `of_this_node`: only endpoints of this node count, because the entry node
+ * has chosen this node. The choice among them must not depend on that choice, so it uses a second digest. `endpoint->port` stays 0 if
+ * the packet is for no Service that clients outside reach. SENT_REFUSAL: no node has an endpoint.
  */
 __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __u32 of_this_node, struct endpoint *endpoint)
 {
@@ -163,7 +163,7 @@ static __noinline enum verdict send_to_endpoint(struct __sk_buff *skb, struct pa
 	return send_to_node(skb, packet, &destination->node, TUNNEL_SERVICE, SENT_TO_ENDPOINT);
 }
 
-/* A stage of from_world. A frame for another host may come by where a device or a switch shows everything. */
+/* A stage of from_world. A device in promiscuous mode also receives frames for other hosts. */
 static __noinline enum verdict enter_for_client(struct __sk_buff *skb, struct packet *packet)
 {
 	struct endpoint endpoint = {};

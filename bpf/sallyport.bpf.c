@@ -151,7 +151,10 @@ int from_world(struct __sk_buff *skb)
 	return leave(skb, &packet, FROM_WORLD, verdict);
 }
 
-/* The stack sends a packet out by a device of the node. Attached where the stack or the programs translate Services, and with forward_by_stack. */
+/*
+ * The stack sends a packet out by a device of the node. Attached where the stack or the programs translate Services, and with
+ * forward_by_stack.
+ */
 SEC("tc")
 int to_world(struct __sk_buff *skb)
 {

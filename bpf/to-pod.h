@@ -11,7 +11,7 @@ static __always_inline enum verdict read_for_pod(struct __sk_buff *skb, struct p
 	return parse(skb, packet) == CONTINUE ? CONTINUE : PASS_TO_STACK;
 }
 
-/* A process of this node answers a pod, or it or a host outside calls the pod without a Service. */
+/* A process of this node answers a pod. Or a process of this node, or a host outside, calls the pod without a Service. */
 static __always_inline enum verdict restore_for_pod(struct __sk_buff *skb, const struct packet *packet)
 {
 	if (!replaces_kube_proxy)

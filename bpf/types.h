@@ -127,7 +127,7 @@ enum verdict {
 	DROP_PORT_IN_USE,		/* the gateway's stack uses the port towards this destination; the flow gets another */
 	DROP_SHARED_ECHO,		/* an echo request with the address of a node whose stack uses the address, too */
 	DROP_ADDRESS_CHANGED,		/* a rule of the stack gave a translated packet another source address */
-	DROP_NO_ENDPOINT,		/* the Service has no endpoint, and nobody answers a packet of this kind with "port unreachable" */
+	DROP_NO_ENDPOINT,		/* the Service has no endpoint, and a packet of this kind gets no "port unreachable" */
 	DROP_SOURCE_RANGES,		/* the Service's loadBalancerSourceRanges do not admit the client */
 	VERDICTS,
 };

@@ -245,7 +245,7 @@ export class Datapath implements AsyncDisposable {
     return readRing({ ...this.#object.map('pressures') }, pressureCodec(this.btf), signal)
   }
 
-  /** The flows that have ended, each of them once. They are kept while nobody reads. Only with the knob `flow_log`. */
+  /** Reads each ended flow once. The kernel keeps unread flows. Only with the knob `flow_log`. */
   flowEnds(handle: (end: FlowEnd) => void): RingReader<FlowEnd> {
     return new RingReader({ ...this.#object.map('flow_ends') }, flowEndCodec(this.btf), handle)
   }

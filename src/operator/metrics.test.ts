@@ -41,7 +41,7 @@ test('the leader’s metrics tell of conditions, ports, loops and watches', asyn
     assert.ok(lines.includes(line), `${line}\n${lines.join('\n')}`)
 })
 
-test('an operator on standby tells of no object', async () => {
+test('an operator on standby has no metrics of objects', async () => {
   const lines = await linesOf({ ...observed, isLeader: false, world: undefined, plans: [] })
   assert.ok(lines.includes('sallyport_operator_leader 0'))
   assert.deepEqual(

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
-/* Stand-alone without kube-proxy: a client outside the cluster calls Services. It speaks to kind-worker, if nothing else is said. */
+/* Stand-alone without kube-proxy: a client outside the cluster calls Services. By default, its entry node is kind-worker. */
 
 const client = '172.18.0.7'
 const entry = '172.18.0.2'

@@ -225,7 +225,7 @@ describe('what is not for clients of Services, and what is special about their p
       assert.equal(side.fromTunnel(each, toEndpoint).verdict, 'SENT_TO_POD')
   }) // biome-ignore format: pieces
 
-  test('who sends too much for the tunnel or for the route is told so', async () => {
+  test('a client and an endpoint get an ICMP error for a packet that exceeds the MTU of the tunnel or of the route', async () => {
     await side.apply(rows(['far']))
     const { client, external, near } = ends[4]
     const big = (from: string, to: string, ports: readonly [number, number]) =>
@@ -262,7 +262,7 @@ describe('what is not for clients of Services, and what is special about their p
     assert.ok(seen.has(32783))
   })
 
-  test('a Service on an egress IP gets its packets, whoever owns the block of its port', async () => {
+  test('a Service on an egress IP gets the packets to its port, although another node owns the block of that port', async () => {
     const endpoints = [{ address: address(ends[4].near), port: 8080 }]
     const clients = { endpointsOf: 'anyNode' as const, local: endpoints }
     await side.apply([

@@ -74,7 +74,7 @@ describe('the record of a flow that has ended', { skip }, () => {
     assert.equal(ended.length, portCount + 2 - node.datapath.tables.mappings.count())
   })
 
-  test('is kept while nobody reads, and read once', () => {
+  test('stays in the ring until a process reads it, and is read once', () => {
     established(udp)(node)
     age(node, flowKey(udp), 360n * secondNs)
     reader[Symbol.dispose]()
@@ -94,7 +94,7 @@ describe('the record of a flow that has ended', { skip }, () => {
     assert.deepEqual(drain(), [])
   })
 
-  test('is counted as lost if the ring is full, and the flow is deleted all the same', () => {
+  test('is lost and counted if the ring is full, and the program still deletes the mapping', () => {
     const { mappings, ports, lost_flow_ends: lost } = node.datapath.tables
     established(udp)(node)
     const [[key, value] = assert.fail()] = [...mappings.entries()]

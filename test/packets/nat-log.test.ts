@@ -228,7 +228,7 @@ describe('the NAT log', { skip }, () => {
     assert.equal(flows().length, 2)
   })
 
-  test('that cannot be opened is a problem of the node, and the agent goes on', async () => {
+  test('that cannot be opened is a problem of the node, and the agent continues', async () => {
     const logging = new NatLogging({
       ...{ self: 'worker', datapath: node.datapath, configuration: { natLog: settings } },
       ...{ clock: systemClock, log: createLog('test', 'silent') },
@@ -261,7 +261,7 @@ describe('the NAT log', { skip }, () => {
     assert.deepEqual(log.counts, { records: 60, lost: { buffer: 0, limit: 40, file: 0, collector: 0 } })
   })
 
-  test('answers who had a port at a time: an ended flow, an open one, and nobody', async () => {
+  test('answers who had a port at a time: an ended flow, an open flow, or no flow', async () => {
     const log = openLog()
     end({})
     log.drain()

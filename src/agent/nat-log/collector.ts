@@ -52,7 +52,7 @@ export class Collector implements Disposable {
     if (!this.#messages.isEmpty) this.#send(this.#messages.take(new Date(this.#options.clock.now())))
   }
 
-  /** A connected socket sends at once, so that nothing waits when the process ends. It also learns that nobody listens. */
+  /** A connected socket sends at once, so that no record waits when the process ends. It also gets the error if no collector listens. */
   #send(message: Buffer): void {
     const records = this.#waiting
     this.#waiting = 0

@@ -26,7 +26,7 @@ interface RecordParts {
   readonly moment: Moment
 }
 
-/** The record of a flow, or of one that is still open. Undefined if its policy is not in the log. */
+/** The record of an ended or open flow. Undefined if the NAT log leaves the flow's policy out. */
 export function describeFlow(flow: FlowKey, mapping: Ended, parts: RecordParts): FlowRecord | undefined {
   const { node, names, scope, moment } = parts
   const policy = names.policy(mapping.policy)

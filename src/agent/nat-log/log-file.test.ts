@@ -21,7 +21,7 @@ test('a full file is rotated, and the oldest is removed', () => {
   assert.equal(statSync(join(options.directory, 'nat.log')).mode & 0o777, 0o640)
 })
 
-test('a file goes on where an earlier process has stopped, without its half line', () => {
+test('a process continues the file of an earlier process, without its incomplete last line', () => {
   const options = newOptions()
   {
     using file = new LogFile(options)
@@ -47,7 +47,7 @@ test('the last line can be in the file before', () => {
   assert.equal(file.lastLine(), line(1))
 })
 
-test('a single file is started anew', () => {
+test('with one file, rotation replaces the file', () => {
   const options = { ...newOptions(), files: 1 }
   using file = new LogFile(options)
   for (let index = 0; index < 15; index++) file.append(line(index))

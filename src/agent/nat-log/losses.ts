@@ -6,7 +6,7 @@ interface Loss {
   records: number
 }
 
-/** Records that were lost: counted for ever, and gathered until they are told. */
+/** Counts lost records, and keeps those that the agent has not reported yet. */
 export class Losses {
   readonly total: Record<LossReason, number> = { buffer: 0, limit: 0, file: 0, collector: 0 }
   readonly #untold = new Map<LossReason, Loss>()

@@ -25,7 +25,7 @@ export class RecordLimit {
   }
 }
 
-/** Whether one in so many flows has a record of this one. A restarted agent decides alike. */
+/** Whether the sample of one in `oneIn` flows contains this flow. An agent decides the same after a restart. */
 export function isSampled(createdNs: bigint, oneIn: number): boolean {
   return oneIn <= 1 || createdNs % BigInt(oneIn) === 0n
 }

@@ -7,7 +7,7 @@ import { HealthChecks } from './health-checks.ts'
 
 const check = (localEndpoints: number) => ({ namespace: 'default', name: 'web', localEndpoints })
 
-/** Undefined if nobody listens. */
+/** Undefined if no process listens at the port. */
 function ask(port: number): Promise<{ readonly status: number; readonly body: string } | undefined> {
   return new Promise((resolve) => {
     get({ host: '127.0.0.1', port, agent: false }, (response) => {

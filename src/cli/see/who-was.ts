@@ -26,7 +26,7 @@ export function parseTime(text: string): string {
   )
 }
 
-/** The flows that had the port then. A block of ports changes its node, so each node's log is asked. */
+/** The flows that had the port at that time. Leases move blocks of ports from node to node, so this asks the log of each node. */
 export async function whoWas(
   agents: readonly ReachedAgent[],
   { address, port }: End,

@@ -53,7 +53,7 @@ async function apiServerVersion(client: KubeClient): Promise<unknown> {
   return await answer.body.json()
 }
 
-/** Only keys that are settings, because anybody may add others to a ConfigMap. */
+/** Only keys that are settings, because a user may add other keys to a ConfigMap. */
 async function readSettings(client: KubeClient): Promise<unknown> {
   const configMaps = client.resource<KubeObject & { readonly data?: Record<string, string> }>(
     coreResource('configmaps', true),

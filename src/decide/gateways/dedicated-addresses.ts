@@ -68,9 +68,9 @@ export function withDedicatedAddresses(policies: readonly Policy[], world: Given
 }
 
 /**
- * The interfaces of each node that has reported them, with the addresses that policies can use; the first one counts. In chained mode, addresses that
- * only flows use come before the node's own, so a gateway that begins to share its own address does not change the egress IP
- * of a policy.
+ * The interfaces of each node that has reported them, with the addresses that policies can use; the first one counts. In chained
+ * mode, addresses that only flows use come before the node's own, so a gateway that begins to share its own address does not
+ * change the egress IP of a policy.
  */
 export function interfacesByNode(world: Given): ReadonlyMap<string, readonly NodeInterface[]> {
   const ownerOf = world.settings.isChained ? stackAddresses(world) : undefined

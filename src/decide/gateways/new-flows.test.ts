@@ -23,7 +23,7 @@ for (const [name, found, expected] of [
   ['a policy that spreads leaves out an egress IP whose owner is unreachable', chosen(false, 'w3'), [two]],
   ['it takes one that stands by before one at its successor', chosen(false, 'w3', 'w4'), [three]],
   ['a policy that keeps its address takes it at its successor', chosenForNewFlows({ preferred: [one], standby: [three], keepsAddress: true }, orderOf, new Set(['w3'])), [one]],
-  ['it takes one that stands by if nobody answers for its own', chosen(true, 'w3', 'w4'), [three]],
+  ['it takes a standby gateway if no node answers for its own gateway’s egress IP', chosen(true, 'w3', 'w4'), [three]],
   ['without any reachable gateway new flows take none', chosen(false, 'w3', 'w4', 'w5'), []],
   ['a rule without a group has none', chosenForNewFlows(undefined, orderOf, new Set()), []],
 ] as const) // biome-ignore format: a table

@@ -10,7 +10,7 @@ type Knowledge = Pick<Context, 'world' | 'nodes' | 'policies' | 'exits' | 'inter
 /**
  * Egress IPs that a gateway's interface had until it lost them or vanished, with the gateways that answer for them instead. New
  * flows do not get such an address, but established flows have it. Only a policy that still selects the gateway by its
- * interface makes others answer: what nobody selects any more was probably removed on purpose.
+ * interface makes others answer. If no policy selects it any more, an administrator probably removed the address on purpose.
  */
 export function orphanedAddresses(context: Knowledge, egressIps: ReadonlyMap<Address, unknown>): Orders {
   const { world, nodes } = context
@@ -25,7 +25,7 @@ export function orphanedAddresses(context: Knowledge, egressIps: ReadonlyMap<Add
   )
 }
 
-/** Those of the order that share an exit, are on the address's link, and are not the one that lost the address. */
+/** The gateways of the order that share an exit and are on the address's link, without the gateway that lost the address. */
 function successorsOf(context: Knowledge, address: Address, order: readonly Address[]): readonly Address[] {
   const { nodes, world, policies, exits } = context
   const [first] = order

@@ -40,7 +40,7 @@ export function endpointFinder(world: World, place?: ClientPlace): EndpointsOf {
   }
 }
 
-/** Whether an endpoint is on this node. Whoever writes EndpointSlices by hand may leave out the node. Then the address says it. */
+/** Whether an endpoint is on this node. An EndpointSlice that a user wrote may lack the node. Then the endpoint's address decides. */
 function placeFinder({ self, nodes }: World): (endpoint: WorldEndpoint) => boolean {
   const { podCIDRs = [], internalIPs = [] } = nodes.find(({ name }) => name === self) ?? {}
   return ({ node, address }) =>

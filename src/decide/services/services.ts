@@ -138,9 +138,8 @@ export function resolveHealthChecks(world: World): Tables['healthChecks'] {
 }
 
 /**
- * kube-proxy would translate these in the stack, past the policies. Nor do hints keep an endpoint from its policy: a kube-proxy that
- * ignores them could still choose it. Endpoints inside the cluster are not listed, because no
- * policy applies to them.
+ * kube-proxy would translate these in the stack, where no policy applies. Hints do not exempt an endpoint from its policy, because a
+ * kube-proxy that ignores hints could still choose it. Endpoints inside the cluster are not listed, because no policy applies to them.
  */
 function resolveOutside({ world, policies }: Context, cluster: Tables['cluster']): Tables['services'] {
   const inside = [...cluster.keys()]

@@ -24,7 +24,7 @@ export interface NodeRules {
   readonly routingSources: readonly Prefix[]
 }
 
-/** Policies of IPsec encrypt what the node sends. Undefined rules: nobody reads them. */
+/** IPsec policies encrypt what the node sends. Undefined: the agent does not read the rules of this node. */
 export const hasIPsec = (rules: NodeRules | undefined): boolean =>
   rules !== undefined && rules.ipsec.length > 0
 

@@ -56,7 +56,7 @@ export class FlowTotals {
     return this.#reading
   }
 
-  /** Reads the table anew, unless that was done a short time ago in relation to how long it takes. */
+  /** Reads the table again. The last reading remains valid for nine times as long as it took. */
   refresh(): Promise<void> {
     if (this.#clock.monotonicMs() < this.#dueMs) return Promise.resolve()
     this.#running ??= this.#read().finally(() => {
