@@ -47,7 +47,9 @@ export function drawPicture(sources: Sources, at: string): Picture {
     policies: sources.policies.map(drawPolicy),
     addresses: sources.addresses.map((address) => drawAddress(address, sources)),
     nodes: drawNodes(sources),
-    routes: [...sources.said].flatMap(([node, { egress }]) => egress.flatMap((view) => drawRoutes(node, view))),
+    routes: [...sources.said].flatMap(([node, { egress }]) =>
+      egress.flatMap((view) => drawRoutes(node, view)),
+    ),
     timeline: sources.timeline,
     unknown: [
       ...sources.unknown,
@@ -102,7 +104,9 @@ function drawNodes({ nodes, said, addresses }: Sources): readonly NodeTruth[] {
       .filter((node) => node.status?.unreachable?.includes(name))
       .map((node) => node.metadata.name)
     const isGateway =
-      owners.has(name) || nodes.some((node) => (node.status?.heard ?? []).includes(name)) || unreachableFrom.length > 0
+      owners.has(name) ||
+      nodes.some((node) => (node.status?.heard ?? []).includes(name)) ||
+      unreachableFrom.length > 0
     return {
       name,
       isGateway: isGateway && status !== undefined,
@@ -134,7 +138,11 @@ function drawRoutes(node: string, view: EgressView): readonly Route[] {
 }
 
 /** What changed in the probes' results between two reports of a node. */
-export function probeMoments(before: EgressNode | undefined, after: EgressNode | undefined, time: string): readonly Moment[] {
+export function probeMoments(
+  before: EgressNode | undefined,
+  after: EgressNode | undefined,
+  time: string,
+): readonly Moment[] {
   if (before === undefined || after === undefined) return []
   const node = after.metadata.name
   const was = new Set(before.status?.unreachable)
@@ -142,10 +150,20 @@ export function probeMoments(before: EgressNode | undefined, after: EgressNode |
   return [
     ...[...is]
       .filter((gateway) => !was.has(gateway))
-      .map((gateway) => ({ time, about: 'probe lost', text: `${gateway} does not answer the probes of ${node}`, isBad: true })),
+      .map((gateway) => ({
+        time,
+        about: 'probe lost',
+        text: `${gateway} does not answer the probes of ${node}`,
+        isBad: true,
+      })),
     ...[...was]
       .filter((gateway) => !is.has(gateway))
-      .map((gateway) => ({ time, about: 'probe back', text: `${gateway} answers the probes of ${node} again`, isBad: false })),
+      .map((gateway) => ({
+        time,
+        about: 'probe back',
+        text: `${gateway} answers the probes of ${node} again`,
+        isBad: false,
+      })),
   ]
 }
 
@@ -157,7 +175,9 @@ export function holderMoments(
   time: string,
 ): readonly Moment[] {
   const holdersOf = (views: readonly EgressView[]): Map<string, string | undefined> =>
-    new Map(views.flatMap(({ egressIps }) => egressIps.map(({ address, holder }) => [address, holder] as const)))
+    new Map(
+      views.flatMap(({ egressIps }) => egressIps.map(({ address, holder }) => [address, holder] as const)),
+    )
   const old = holdersOf(before)
   return [...holdersOf(after)]
     .filter(([address, holder]) => old.get(address) !== undefined && old.get(address) !== holder)

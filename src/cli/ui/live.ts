@@ -52,7 +52,7 @@ export class LiveCluster implements Pictures {
     this.#nodes = new Mirror<EgressNode, EgressNode>(client.resource(clusterResource(kinds.egressNode)), {
       ...{ clock, log: quiet, trim: (object) => object },
       onChange: (change) => {
-        const moments = probeMoments(change?.before, change?.after, clock.now())
+        const moments = probeMoments(change?.before, change?.after, this.#now())
         this.#note(moments)
         if (moments.length > 0) this.#roundNow.abort()
         this.#changed()
@@ -79,7 +79,7 @@ export class LiveCluster implements Pictures {
           ...[...this.#failures].map(([what, why]) => `The ${what} cannot be read: ${why}`),
         ],
       },
-      this.#clock.now(),
+      this.#now(),
     )
   }
 
@@ -113,7 +113,7 @@ export class LiveCluster implements Pictures {
     const before = this.#said.get(agent.node)
     try {
       const egress = await agent.ask<readonly EgressView[]>('/v1/egress')
-      const answeredAt = this.#clock.now()
+      const answeredAt = this.#now()
       this.#said.set(agent.node, { egress, answeredAt })
       this.#note(holderMoments(agent.node, before?.egress ?? [], egress, answeredAt))
     } catch (error) {
@@ -139,6 +139,10 @@ export class LiveCluster implements Pictures {
       this.#failures.set(what, error instanceof Error ? error.message : String(error))
       return otherwise
     }
+  }
+
+  #now(): string {
+    return new Date(this.#clock.now()).toISOString()
   }
 
   #note(moments: readonly Moment[]): void {

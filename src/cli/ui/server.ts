@@ -61,8 +61,15 @@ interface Served {
 
 function answer(request: IncomingMessage, response: ServerResponse, served: Served): void {
   const { page, pictures, token, port } = served
-  const send = (status: number, type: string, body: string, more: Readonly<Record<string, string>> = {}): void =>
-    void response.writeHead(status, { ...securityHeaders, 'content-type': `${type}; charset=utf-8`, ...more }).end(body)
+  const send = (
+    status: number,
+    type: string,
+    body: string,
+    more: Readonly<Record<string, string>> = {},
+  ): void =>
+    void response
+      .writeHead(status, { ...securityHeaders, 'content-type': `${type}; charset=utf-8`, ...more })
+      .end(body)
   const refuse = (status: number, text: string): void => send(status, 'text/plain', `${text}\n`)
 
   /* A foreign name that resolves to loopback must not reach the page (DNS rebinding). */
