@@ -4,14 +4,30 @@ import * as fc from 'fast-check'
 import { ageOf, announcement, groupRoutes, visibleRows } from './model.ts'
 import type { NodeTruth, Picture, Route } from './picture.ts'
 
-const node = (name: string, unreachableFrom: readonly string[] = []): NodeTruth => ({ name, isGateway: true, unreachableFrom })
+const node = (name: string, unreachableFrom: readonly string[] = []): NodeTruth => ({
+  name,
+  isGateway: true,
+  unreachableFrom,
+})
 const route = (pod: string, more: Partial<Route> = {}): Route => ({
-  ...{ pod, node: 'n1', policy: 'p', destination: '0.0.0.0/0', action: 'egress', egressIp: '192.0.2.1', holder: 'g1', path: 'tunnel' },
+  ...{
+    pod,
+    node: 'n1',
+    policy: 'p',
+    destination: '0.0.0.0/0',
+    action: 'egress',
+    egressIp: '192.0.2.1',
+    holder: 'g1',
+    path: 'tunnel',
+  },
   ...more,
 })
 
 test('pods that take the same way are one way', () => {
-  const ways = groupRoutes({ nodes: [node('g1')], routes: [route('a'), route('b'), route('a'), route('c', { node: 'n2' })] })
+  const ways = groupRoutes({
+    nodes: [node('g1')],
+    routes: [route('a'), route('b'), route('a'), route('c', { node: 'n2' })],
+  })
   assert.deepEqual(ways.map((way) => [way.node, way.pods, way.isBroken]), [['n1', 2, false], ['n2', 1, false]]) // biome-ignore format: a table
 })
 
@@ -29,12 +45,17 @@ for (const [name, broken, given] of [
 
 test('every row in sight exists, and few others', () => {
   fc.assert(
-    fc.property(fc.nat(5000), fc.nat(200_000), fc.integer({ min: 1, max: 2000 }), (total, scrolled, height) => {
-      const { first, count } = visibleRows(total, scrolled, height, 33)
-      assert.ok(first >= 0 && count >= 0 && first + count <= total && count <= Math.ceil(height / 33) + 16)
-      for (let row = Math.floor(scrolled / 33); row < Math.min(total, (scrolled + height) / 33 - 1); row++)
-        assert.ok(row >= first && row < first + count)
-    }),
+    fc.property(
+      fc.nat(5000),
+      fc.nat(200_000),
+      fc.integer({ min: 1, max: 2000 }),
+      (total, scrolled, height) => {
+        const { first, count } = visibleRows(total, scrolled, height, 33)
+        assert.ok(first >= 0 && count >= 0 && first + count <= total && count <= Math.ceil(height / 33) + 16)
+        for (let row = Math.floor(scrolled / 33); row < Math.min(total, (scrolled + height) / 33 - 1); row++)
+          assert.ok(row >= first && row < first + count)
+      },
+    ),
   )
 })
 

@@ -7,14 +7,30 @@ import { WebSocket } from 'ws'
 const program = '/usr/bin/chromium'
 
 /** Why no browser test can run here. Undefined if they can. */
-export const whyNoChromium = existsSync(program) ? undefined : `${program} is missing: install Debian’s chromium`
+export const whyNoChromium = existsSync(program)
+  ? undefined
+  : `${program} is missing: install Debian’s chromium`
 
 /** Chromium sends nothing except for what the page asks, and that only to loopback. */
 const flags = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--no-default-browser-check'],
-  ...['--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-extensions'],
-  ...['--disable-default-apps', '--disable-domain-reliability', '--disable-breakpad', '--metrics-recording-only'],
-  ...['--proxy-server=http://127.0.0.1:9', '--proxy-bypass-list=127.0.0.1', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
+  ...[
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--disable-extensions',
+  ],
+  ...[
+    '--disable-default-apps',
+    '--disable-domain-reliability',
+    '--disable-breakpad',
+    '--metrics-recording-only',
+  ],
+  ...[
+    '--proxy-server=http://127.0.0.1:9',
+    '--proxy-bypass-list=127.0.0.1',
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+  ],
   ...['--window-size=1280,1000', '--remote-debugging-port=0', 'about:blank'],
 ]
 
@@ -41,7 +57,9 @@ export class BrowserPage implements AsyncDisposable {
 
   static async open(): Promise<BrowserPage> {
     const profile = mkdtempSync(join(tmpdir(), 'sallyport-chromium-'))
-    const child = spawn(program, [`--user-data-dir=${profile}`, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(program, [`--user-data-dir=${profile}`, ...flags], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     const address = await new Promise<string>((resolve, reject) => {
       let text = ''
       child.stderr.on('data', (chunk) => {
@@ -55,7 +73,10 @@ export class BrowserPage implements AsyncDisposable {
     await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
     const page = new BrowserPage(child, profile, socket)
     const { targetId } = await page.call<{ targetId: string }>('Target.createTarget', { url: 'about:blank' })
-    const attached = await page.call<{ sessionId: string }>('Target.attachToTarget', { targetId, flatten: true })
+    const attached = await page.call<{ sessionId: string }>('Target.attachToTarget', {
+      targetId,
+      flatten: true,
+    })
     page.#session = attached.sessionId
     return page
   }
@@ -82,7 +103,8 @@ export class BrowserPage implements AsyncDisposable {
   async until(expression: string, timeoutMs = 10_000): Promise<number> {
     const start = performance.now()
     while (!(await this.read<boolean>(expression).catch(() => false))) {
-      if (performance.now() - start > timeoutMs) throw new Error(`not true after ${timeoutMs} ms: ${expression}`)
+      if (performance.now() - start > timeoutMs)
+        throw new Error(`not true after ${timeoutMs} ms: ${expression}`)
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     return performance.now() - start
@@ -90,7 +112,9 @@ export class BrowserPage implements AsyncDisposable {
 
   /** A PNG. */
   async picture(theme: 'dark' | 'light'): Promise<Buffer> {
-    await this.call('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: theme }] })
+    await this.call('Emulation.setEmulatedMedia', {
+      features: [{ name: 'prefers-color-scheme', value: theme }],
+    })
     const { data } = await this.call<{ data: string }>('Page.captureScreenshot')
     return Buffer.from(data, 'base64')
   }

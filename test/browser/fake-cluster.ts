@@ -61,8 +61,16 @@ export class FakeCluster implements Pictures {
       })),
       routes: Array.from({ length: this.#pods }, (_, pod) => ({
         ...{ pod: `${policies[pod % 4]}/web-${pod}`, node: this.#workers[pod % this.#workers.length] ?? '' },
-        ...{ policy: policies[pod % 4] ?? '', destination: `198.51.100.${(pod % 4) * 64}/26`, action: 'egress' },
-        ...{ egressIp: addressOf((pod % 4) % 3), holder: holderOf((pod % 4) % 3), path: pod % 2 === 0 ? 'link' : 'tunnel' },
+        ...{
+          policy: policies[pod % 4] ?? '',
+          destination: `198.51.100.${(pod % 4) * 64}/26`,
+          action: 'egress',
+        },
+        ...{
+          egressIp: addressOf((pod % 4) % 3),
+          holder: holderOf((pod % 4) % 3),
+          path: pod % 2 === 0 ? 'link' : 'tunnel',
+        },
       })),
       timeline: this.#timeline,
       unknown: [],

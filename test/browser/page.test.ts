@@ -25,7 +25,9 @@ async function openPage(pods: number, nodes: number) {
 
 const hasMap = 'document.querySelector("#map svg rect") !== null'
 
-test('1,000 pods are shown in two seconds, and scrolling and changes keep the page fluid', { skip }, async (t) => {
+test('1,000 pods are shown in two seconds, and scrolling and changes keep the page fluid', {
+  skip,
+}, async (t) => {
   await using opened = await openPage(1000, 20)
   const { browser, cluster, url } = opened
   const start = performance.now()
@@ -53,7 +55,9 @@ test('1,000 pods are shown in two seconds, and scrolling and changes keep the pa
   const tasks = await browser.read<number[]>('tasks')
   const rows = await browser.read<number>('document.querySelectorAll("#pods tbody tr").length')
   const [median = 0, p99 = 0] = [gaps[gaps.length >> 1], gaps[Math.floor(gaps.length * 0.99)]]
-  t.diagnostic(`first picture ${Math.round(startMs)} ms; frames: median ${median.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms; long tasks: ${tasks.join(', ') || 'none'}`)
+  t.diagnostic(
+    `first picture ${Math.round(startMs)} ms; frames: median ${median.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms; long tasks: ${tasks.join(', ') || 'none'}`,
+  )
   assert.ok(startMs < 2000, `${startMs} ms`)
   assert.ok(rows < 60, `${rows} rows exist`)
   assert.ok(median < 34, `median frame ${median} ms`)
@@ -67,14 +71,20 @@ test('a gateway’s death is shown and announced within a second', { skip }, asy
   await browser.until(hasMap)
   await browser.call('Runtime.evaluate', { expression: 'scrollTo(0, 0)' })
   cluster.kill('gateway-a')
-  const ms = await browser.until(`document.querySelector('[data-gateway="gateway-a"]').classList.contains('bad')`)
+  const ms = await browser.until(
+    `document.querySelector('[data-gateway="gateway-a"]').classList.contains('bad')`,
+  )
   t.diagnostic(`shown after ${Math.round(ms)} ms`)
   assert.ok(ms < 1000, `${ms} ms`)
-  assert.equal(await browser.read('document.getElementById("announcer").textContent'), 'Gateway gateway-a is unreachable.')
+  assert.equal(
+    await browser.read('document.getElementById("announcer").textContent'),
+    'Gateway gateway-a is unreachable.',
+  )
   assert.match(await browser.read('document.getElementById("timeline").textContent'), /probe lost/)
   const into = process.env.SALLYPORT_SCREENSHOTS
   if (into !== undefined)
-    for (const theme of ['dark', 'light'] as const) writeFileSync(join(into, `ui-${theme}.png`), await browser.picture(theme))
+    for (const theme of ['dark', 'light'] as const)
+      writeFileSync(join(into, `ui-${theme}.png`), await browser.picture(theme))
 })
 
 test('the tab key reaches every part that scrolls, and each has a name', { skip }, async () => {
@@ -85,7 +95,12 @@ test('the tab key reaches every part that scrolls, and each has a name', { skip 
   const reached: string[] = []
   for (let press = 0; press < 7; press++) {
     for (const type of ['keyDown', 'keyUp'])
-      await browser.call('Input.dispatchKeyEvent', { type, key: 'Tab', code: 'Tab', windowsVirtualKeyCode: 9 })
+      await browser.call('Input.dispatchKeyEvent', {
+        type,
+        key: 'Tab',
+        code: 'Tab',
+        windowsVirtualKeyCode: 9,
+      })
     reached.push(await browser.read('document.activeElement.id || document.activeElement.className'))
   }
   assert.deepEqual(reached, ['skip', 'map', 'policies', 'timeline', 'ports', 'pods', ''])

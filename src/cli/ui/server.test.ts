@@ -14,7 +14,11 @@ const { port, address } = server.address() as AddressInfo
 const token = new URL(url).searchParams.get('token') ?? ''
 const cookie = `sallyport-${port}=${token}`
 
-function ask(path: string, headers: Readonly<Record<string, string>>, method = 'GET'): Promise<IncomingMessage> {
+function ask(
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  method = 'GET',
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port, path, method, headers, agent: false }, (response) => {
       response.resume()
@@ -37,7 +41,10 @@ for (const path of ['/', '/page.js', '/page.css', '/picture']) {
   test(`${path} is served with the cookie, and with a strict policy`, async () => {
     const response = await ask(path, { cookie })
     assert.equal(response.statusCode, 200)
-    assert.match(String(response.headers['content-security-policy']), /^default-src 'none'; script-src 'self';/)
+    assert.match(
+      String(response.headers['content-security-policy']),
+      /^default-src 'none'; script-src 'self';/,
+    )
     assert.doesNotMatch(String(response.headers['content-security-policy']), /unsafe|http|\*/)
   })
   for (const [name, headers, method, status] of [

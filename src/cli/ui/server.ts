@@ -60,44 +60,51 @@ interface Served {
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, served: Served): void {
-  const { page, pictures, token, port } = served
-  const send = (
-    status: number,
-    type: string,
-    body: string,
-    more: Readonly<Record<string, string>> = {},
-  ): void =>
-    void response
-      .writeHead(status, { ...securityHeaders, 'content-type': `${type}; charset=utf-8`, ...more })
-      .end(body)
-  const refuse = (status: number, text: string): void => send(status, 'text/plain', `${text}\n`)
+  const { status, type, body, more } = replyTo(request, served)
+  if (type === 'text/event-stream') {
+    stream(response, served.pictures)
+    return
+  }
+  response
+    .writeHead(status, { ...securityHeaders, 'content-type': `${type}; charset=utf-8`, ...more })
+    .end(body)
+}
+
+interface Reply {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly more?: Readonly<Record<string, string>>
+}
+
+function replyTo(request: IncomingMessage, { page, pictures, token, port }: Served): Reply {
+  const refuse = (status: number, text: string): Reply => ({ status, type: 'text/plain', body: `${text}\n` })
+  const reply = (type: string, body: string): Reply => ({ status: 200, type, body })
 
   /* A foreign name that resolves to loopback must not reach the page (DNS rebinding). */
   if (request.headers.host !== `${address}:${port}` && request.headers.host !== `localhost:${port}`)
     return refuse(421, 'This server answers only to its own address.')
   if (request.method !== 'GET') return refuse(405, 'This server only reads.')
-  const url = new URL(request.url ?? '/', `http://${address}:${port}`)
+  const [path = '/', query] = (request.url ?? '/').split('?', 2)
   const cookie = `sallyport-${port}`
-  const given = url.searchParams.get('token')
-  if (url.pathname === '/' && given !== null && isEqual(given, token))
-    return send(303, 'text/plain', '', {
-      location: '/',
-      'set-cookie': `${cookie}=${token}; HttpOnly; SameSite=Strict; Path=/`,
-    })
+  if (path === '/' && isEqual(new URLSearchParams(query).get('token') ?? '', token)) {
+    const more = { location: '/', 'set-cookie': `${cookie}=${token}; HttpOnly; SameSite=Strict; Path=/` }
+    return { ...refuse(303, ''), more }
+  }
   if (!isEqual(cookieOf(request, cookie), token))
     return refuse(403, 'Open the address that "sallyport ui" has printed, with its token.')
 
-  switch (url.pathname) {
+  switch (path) {
     case '/':
-      return send(200, 'text/html', page.html)
+      return reply('text/html', page.html)
     case '/page.css':
-      return send(200, 'text/css', page.style)
+      return reply('text/css', page.style)
     case '/page.js':
-      return send(200, 'text/javascript', page.script)
+      return reply('text/javascript', page.script)
     case '/picture':
-      return send(200, 'application/json', JSON.stringify(pictures.current()))
+      return reply('application/json', JSON.stringify(pictures.current()))
     case '/pictures':
-      return stream(response, pictures)
+      return reply('text/event-stream', '')
     default:
       return refuse(404, 'There is no such page.')
   }
