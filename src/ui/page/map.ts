@@ -3,7 +3,7 @@ import { svg } from './elements.ts'
 
 const columns = ['Pods', 'Node', 'Gateway', 'Egress IP', 'Destination'] as const
 const width = 1200
-const boxWidth = 172
+const boxWidth = 164
 const boxHeight = 28
 const step = 40
 const top = 30
@@ -43,17 +43,15 @@ export function drawMap(ways: readonly Way[]): SVGElement {
       })
     })
   })
-  const paths = shown.flatMap((way, index) => {
-    if (way.path === '') return []
-    const label = labels[index] ?? []
-    const between = (y(1, keyOf(label, 1, way)) + y(2, keyOf(label, 2, way))) / 2
-    return [
-      svg(
-        'text',
-        { class: 'head', x: (x(1) + boxWidth + x(2)) / 2, y: between - 6, 'text-anchor': 'middle' },
-        way.path,
-      ),
-    ]
+  const hops = Map.groupBy(
+    shown.filter(({ path }) => path !== ''),
+    ({ node, holder }) => `${node}\n${holder}`,
+  )
+  const paths = [...hops].map(([hop, of]) => {
+    const [node = '', holder = ''] = hop.split('\n')
+    const names = [...new Set(of.map(({ path }) => path))].join(', ')
+    const place = { x: x(1) + boxWidth + 8, y: y(1, node) + (y(2, holder) - y(1, node)) * 0.06 - 6 }
+    return svg('text', { class: 'head', ...place }, names)
   })
   const broken = new Set(shown.filter(({ isBroken }) => isBroken).map(({ holder }) => holder || 'no gateway'))
   return svg(
