@@ -38,7 +38,7 @@ export function groupRoutes({ routes, nodes }: Pick<Picture, 'routes' | 'nodes'>
     )
 }
 
-export interface Rows {
+interface Rows {
   readonly first: number
   readonly count: number
 }

@@ -32,19 +32,21 @@ async function showUi({ port, kubeconfig, open }: UiOptions): Promise<void> {
   const { LiveCluster } = await import('../ui/live.ts')
   const { withCluster } = await import('../cluster.ts')
   const page = readPage()
-  if (kubeconfig !== undefined) process.env.KUBECONFIG = kubeconfig
-  await withCluster(async (client) => {
-    const stopped = new AbortController()
-    const stop = (): void => stopped.abort()
-    process.once('SIGINT', stop).once('SIGTERM', stop).once('SIGHUP', stop)
-    const live = new LiveCluster(client)
-    const { server, url } = await serveUi(page, live, Number(port))
-    print(`The page is at ${url}\nTo end it, press ctrl-C.`)
-    if (open) await openBrowser(url)
-    await live.run(stopped.signal)
-    server.close()
-    server.closeAllConnections()
-  })
+  await withCluster(
+    async (client) => {
+      const stopped = new AbortController()
+      const stop = (): void => stopped.abort()
+      process.once('SIGINT', stop).once('SIGTERM', stop).once('SIGHUP', stop)
+      const live = new LiveCluster(client)
+      const { server, url } = await serveUi(page, live, Number(port))
+      print(`The page is at ${url}\nTo end it, press ctrl-C.`)
+      if (open) await openBrowser(url)
+      await live.run(stopped.signal)
+      server.close()
+      server.closeAllConnections()
+    },
+    kubeconfig === undefined ? [] : [kubeconfig],
+  )
 }
 
 async function openBrowser(url: string): Promise<void> {

@@ -29,7 +29,7 @@ export interface Said {
   readonly failure?: string
 }
 
-export interface Sources {
+interface Sources {
   readonly policies: readonly Policy[]
   readonly addresses: readonly EgressAddress[]
   readonly nodes: readonly EgressNode[]

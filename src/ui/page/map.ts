@@ -33,26 +33,11 @@ export function drawMap(ways: readonly Way[]): SVGElement {
   const lines = shown.flatMap((way, index) => {
     const label = labels[index] ?? []
     return columns.slice(1).map((_, from) => {
-      const start = [x(from) + boxWidth, y(from, keyOf(label, from, way))] as const
-      const end = [x(from + 1), y(from + 1, keyOf(label, from + 1, way))] as const
-      const middle = (start[0] + end[0]) / 2
-      return svg('path', {
-        d: `M${start[0]},${start[1]} C${middle},${start[1]} ${middle},${end[1]} ${end[0]},${end[1]}`,
-        class: way.isBroken ? 'bad' : '',
-        'stroke-width': Math.min(7, 1.5 + Math.log2(way.pods)),
-      })
+      const start = { x: x(from) + boxWidth, y: y(from, keyOf(label, from, way)) }
+      return drawLine(way, start, { x: x(from + 1), y: y(from + 1, keyOf(label, from + 1, way)) })
     })
   })
-  const hops = Map.groupBy(
-    shown.filter(({ path }) => path !== ''),
-    ({ node, holder }) => `${node}\n${holder}`,
-  )
-  const paths = [...hops].map(([hop, of]) => {
-    const [node = '', holder = ''] = hop.split('\n')
-    const names = [...new Set(of.map(({ path }) => path))].join(', ')
-    const place = { x: x(1) + boxWidth + 8, y: y(1, node) + (y(2, holder) - y(1, node)) * 0.06 - 6 }
-    return svg('text', { class: 'head', ...place }, names)
-  })
+  const paths = drawPaths(shown, x(1) + boxWidth + 8, (node) => y(1, node) - 8)
   const broken = new Set(shown.filter(({ isBroken }) => isBroken).map(({ holder }) => holder || 'no gateway'))
   return svg(
     'svg',
@@ -89,3 +74,26 @@ function keyOf(label: readonly string[], column: number, way: Way | undefined): 
 }
 
 const shorten = (text: string): string => (text.length > 23 ? `${text.slice(0, 22)}…` : text)
+
+interface Point {
+  readonly x: number
+  readonly y: number
+}
+
+function drawLine({ isBroken, pods }: Way, start: Point, end: Point): SVGElement {
+  const middle = (start.x + end.x) / 2
+  return svg('path', {
+    d: `M${start.x},${start.y} C${middle},${start.y} ${middle},${end.y} ${end.x},${end.y}`,
+    class: isBroken ? 'bad' : '',
+    'stroke-width': Math.min(7, 1.5 + Math.log2(pods)),
+  })
+}
+
+/** The paths that a node uses, beside its box. */
+function drawPaths(ways: readonly Way[], x: number, yOf: (node: string) => number): readonly SVGElement[] {
+  const used = ways.filter(({ path }) => path !== '')
+  return [...new Set(used.map(({ node }) => node))].map((node) => {
+    const names = new Set(used.filter((way) => way.node === node).map(({ path }) => path))
+    return svg('text', { class: 'head', x, y: yOf(node) }, [...names].sort().join(', '))
+  })
+}
