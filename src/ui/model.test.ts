@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { ageOf, announcement, groupRoutes, visibleRows } from './model.ts'
+import { ageOf, announcement, groupRoutes, visibleRows, waysOnMap } from './model.ts'
 import type { NodeTruth, Picture, Route } from './picture.ts'
 
 const node = (name: string, unreachableFrom: readonly string[] = []): NodeTruth => ({
@@ -42,6 +42,14 @@ for (const [name, broken, given] of [
     const [way] = groupRoutes({ nodes: [node('g1', []), node('g2', ['n1'])], routes: [given] })
     assert.equal(way?.isBroken, broken)
   })
+
+test('the map says how many ways it leaves out, and keeps broken ones', () => {
+  const whole = Array.from({ length: 99 }, (_, index) => route('a', { node: `n${index}`, holder: 'g1' }))
+  const excluded: Route = { pod: 'e', node: 'n1', policy: 'p', destination: '192.0.2.9/32', action: 'exclude' }
+  const broken = route('z', { node: 'z', action: 'drop' })
+  const { shown, left } = waysOnMap(groupRoutes({ nodes: [], routes: [...whole, excluded, broken] }))
+  assert.deepEqual([shown.length, left, shown[0]?.node], [60, 40, 'z'])
+})
 
 test('every row in sight exists, and few others', () => {
   fc.assert(

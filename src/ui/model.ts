@@ -38,6 +38,15 @@ export function groupRoutes({ routes, nodes }: Pick<Picture, 'routes' | 'nodes'>
     )
 }
 
+const maxWays = 60
+
+/** What fits on the map: broken ways first, then those with most pods. `left` is the number of the others. */
+export function waysOnMap(ways: readonly Way[]): { readonly shown: readonly Way[]; readonly left: number } {
+  const all = ways.filter(({ egressIp, isBroken }) => egressIp !== '' || isBroken)
+  const shown = all.slice(0, maxWays)
+  return { shown, left: all.length - shown.length }
+}
+
 interface Rows {
   readonly first: number
   readonly count: number

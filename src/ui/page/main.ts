@@ -1,4 +1,4 @@
-import { ageOf, announcement, groupRoutes, visibleRows } from '../model.ts'
+import { ageOf, announcement, groupRoutes, visibleRows, waysOnMap } from '../model.ts'
 import type { AddressTruth, NodeTruth, Picture, PolicyTruth } from '../picture.ts'
 import { byId, el, table } from './elements.ts'
 import { drawMap } from './map.ts'
@@ -42,7 +42,9 @@ function show(picture: Picture): void {
     () => gateways.map(drawGateway),
   )
   const ways = groupRoutes(picture)
-  update('map', ways, () => [drawMap(ways)])
+  const { shown: onMap, left } = waysOnMap(ways)
+  const more = `The map has no room for ${left} more ways, which have the fewest pods. The table of pods has all.`
+  update('map', [onMap, left], () => [drawMap(onMap), ...(left === 0 ? [] : [el('p', {}, more)])])
   update('policies', policies, () => [drawPolicies(policies)])
   update('timeline', timeline, () =>
     timeline.map(({ time, about, text, isBad }) =>

@@ -7,11 +7,9 @@ const boxWidth = 164
 const boxHeight = 28
 const step = 40
 const top = 30
-const maxWays = 60
 
 /** The ways as lines through five columns of boxes. The table of pods has the same content for screen readers. */
-export function drawMap(ways: readonly Way[]): SVGElement {
-  const shown = ways.filter(({ egressIp, isBroken }) => egressIp !== '' || isBroken).slice(0, maxWays)
+export function drawMap(shown: readonly Way[]): SVGElement {
   const labels = shown.map((way) => [
     `${way.policy}: ${way.pods} ${way.pods === 1 ? 'pod' : 'pods'}`,
     way.node,
