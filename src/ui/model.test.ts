@@ -45,7 +45,13 @@ for (const [name, broken, given] of [
 
 test('the map says how many ways it leaves out, and keeps broken ones', () => {
   const whole = Array.from({ length: 99 }, (_, index) => route('a', { node: `n${index}`, holder: 'g1' }))
-  const excluded: Route = { pod: 'e', node: 'n1', policy: 'p', destination: '192.0.2.9/32', action: 'exclude' }
+  const excluded: Route = {
+    pod: 'e',
+    node: 'n1',
+    policy: 'p',
+    destination: '192.0.2.9/32',
+    action: 'exclude',
+  }
   const broken = route('z', { node: 'z', action: 'drop' })
   const { shown, left } = waysOnMap(groupRoutes({ nodes: [], routes: [...whole, excluded, broken] }))
   assert.deepEqual([shown.length, left, shown[0]?.node], [60, 40, 'z'])

@@ -83,8 +83,13 @@ function drawAddress({ spec }: EgressAddress, { said, nodes }: Sources): Address
     leased.set(name, (leased.get(name) ?? 0) + blocks * portsOfBlock)
   }
   const seen = [...said].flatMap(([node, { egress }]) => {
-    const found = egress.flatMap(({ egressIps }) => egressIps).find(({ address }) => address === spec.address)
-    return found === undefined ? [] : [{ node, ...found }]
+    const found = egress.flatMap(({ egressIps }) =>
+      egressIps.filter(({ address }) => address === spec.address),
+    )
+    const [first] = found
+    if (first === undefined) return []
+    /* Ports are the node's. Flows are those of one pod to one destination. */
+    return [{ node, ...first, flows: found.reduce((sum, { flows }) => sum + flows, 0) }]
   })
   return {
     address: spec.address,

@@ -5,7 +5,7 @@ import { type Kind, kinds } from '../../api/kinds.ts'
 import type { KubeClient, KubeObject } from '../../kube/client.ts'
 import { clusterResource } from '../../kube/cluster-objects.ts'
 import { Mirror } from '../../kube/mirror.ts'
-import { type Clock, systemClock } from '../../runtime/clock.ts'
+import { abortAfter, type Clock, systemClock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import type { Moment, Picture } from '../../ui/picture.ts'
 import { listAgents, type ReachedAgent } from '../see/agents.ts'
@@ -17,6 +17,8 @@ import type { Pictures } from './server.ts'
 const roundMs = 5_000
 /** Questions at the same time. */
 const maxQuestions = 8
+/** An agent on a node that has failed may never answer. */
+const answerWithinMs = 5_000
 const maxMoments = 200
 
 const quiet = { info: () => {}, warn: () => {} } as unknown as Logger
@@ -30,6 +32,8 @@ export class LiveCluster implements Pictures {
   readonly #clock: Clock
   readonly #listeners = new Set<() => void>()
   readonly #said = new Map<string, Said>()
+  /** Nodes whose agents have a question. */
+  readonly #asked = new Set<string>()
   readonly #policies: readonly Mirror<Policy & KubeObject, Policy & KubeObject>[]
   readonly #nodes: Mirror<EgressNode, EgressNode>
   readonly #addresses: Mirror<EgressAddress, EgressAddress>
@@ -88,20 +92,24 @@ export class LiveCluster implements Pictures {
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Runs until the signal. */
+  /** Runs until the signal, and does not wait for answers after it. */
   async run(signal: AbortSignal): Promise<void> {
+    const stopped = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
     const mirrors = [...this.#policies, this.#nodes, this.#addresses].map((mirror) => mirror.start(signal))
-    await Promise.all([...mirrors, this.#askInRounds(signal)])
+    await Promise.race([stopped, Promise.all([...mirrors, this.#askInRounds(signal)])])
   }
 
   async #askInRounds(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#roundNow = new AbortController()
-      const agents = await this.#attempt('list of agents', () => listAgents(this.#client), [])
-      const queue = [...agents]
+      const agents = await this.#attempt('list of agents', () => listAgents(this.#client), undefined)
+      if (agents !== undefined) this.#forgetOthers(agents)
+      const queue = [...(agents ?? [])]
       const askNext = async (): Promise<void> => {
         for (let agent = queue.shift(); agent !== undefined && !signal.aborted; agent = queue.shift())
-          await this.#ask(agent)
+          /* The others do not wait for one that did not answer. */
+          if (this.#said.get(agent.node)?.failure === undefined) await this.#ask(agent, signal)
+          else void this.#ask(agent, signal)
       }
       await Promise.all([this.#readEvents(), ...Array.from({ length: maxQuestions }, askNext)])
       this.#changed()
@@ -109,16 +117,32 @@ export class LiveCluster implements Pictures {
     }
   }
 
-  async #ask(agent: ReachedAgent): Promise<void> {
+  /** What the agent of a node without an agent has said is old. Of a deleted node it is wrong. */
+  #forgetOthers(agents: readonly ReachedAgent[]): void {
+    const running = new Set(agents.map(({ node }) => node))
+    for (const [node, said] of this.#said) {
+      if (running.has(node)) continue
+      if (this.#nodes.hasSynced && !this.#nodes.items.has(node)) this.#said.delete(node)
+      else this.#said.set(node, { ...said, failure: 'no agent runs there now' })
+    }
+  }
+
+  async #ask(agent: ReachedAgent, stopped: AbortSignal): Promise<void> {
+    if (this.#asked.has(agent.node)) return
+    this.#asked.add(agent.node)
+    using timeout = abortAfter(this.#clock, answerWithinMs)
+    const signal = AbortSignal.any([stopped, timeout.signal])
     const before = this.#said.get(agent.node)
     try {
-      const egress = await agent.ask<readonly EgressView[]>('/v1/egress')
+      const egress = await agent.ask<readonly EgressView[]>('/v1/egress', undefined, signal)
       const answeredAt = this.#now()
       this.#said.set(agent.node, { egress, answeredAt })
       this.#note(holderMoments(agent.node, before?.egress ?? [], egress, answeredAt))
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)
       this.#said.set(agent.node, { egress: [], ...before, failure })
+    } finally {
+      this.#asked.delete(agent.node)
     }
     this.#changed()
   }
