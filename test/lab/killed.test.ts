@@ -89,6 +89,37 @@ describe('Sallyport under traffic', { skip: cannotRun, timeout: hangTimeoutMs },
       await assertAlive(state)
     })
 
+  test('a policy is not Ready while an agent has not applied it, and then its pods leave with the egress IP', async () => {
+    const state = lab.state()
+    const policy = JSON.stringify({
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumEgressGatewayPolicy',
+      metadata: { name: 'empire' },
+      spec: {
+        selectors: [{ podSelector: { matchLabels: { org: 'empire' } } }],
+        destinationCIDRs: ['172.18.0.0/16'],
+        egressGateway: { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0' },
+      },
+    })
+    const node = await type(state, 'kubectl get pod tiefighter -o jsonpath={.spec.nodeName}')
+    const agents = await processesOf(state, node, 'src/agent/main.ts')
+    assert.ok(agents.length > 0)
+    const ready = (): Promise<string> =>
+      type(state, `kubectl get cegp empire -o 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}'`)
+    for (const pid of agents) process.kill(pid, 'SIGSTOP')
+    try {
+      await type(state, `kubectl apply -f - <<'E'\n${policy}\nE`)
+      await eventually('the operator has seen it', async () => (await ready()) !== '')
+      await setTimeout(3_000)
+      assert.equal(await ready(), 'Applying')
+    } finally {
+      for (const pid of agents) process.kill(pid, 'SIGCONT')
+    }
+    await type(state, 'kubectl wait --for=condition=Ready cegp/empire --timeout=60s')
+    assert.match(await type(state, `kubectl exec tiefighter -- ${curlOutpost}`), /172\.18\.0\.42/)
+    await type(state, 'kubectl delete cegp empire')
+  })
+
   test('connections survive a drain of the gateway', async () => {
     const state = lab.state()
     await startStream(state)
