@@ -17,7 +17,10 @@ import { print, printJson } from './output.ts'
 const examples = (name: string): string => {
   const lines = [
     [`${name} preflight`, 'check whether Sallyport can be installed'],
-    [`${name} install --set devices="{eth+,net+}"`, 'install Sallyport in the cluster of your kubeconfig'],
+    [
+      `${name} install --set image.repository=registry.example.com/sallyport --set cni.chainingMode=generic-veth`,
+      'install Sallyport beside another CNI plugin',
+    ],
     [`${name} status --wait`, 'wait until everything is ready'],
     [`${name} upgrade`, 'upgrade to the version of this command'],
     [`${name} explain pod/web-0 --to 192.0.2.7:443`, 'tell what becomes of a packet, and why'],

@@ -61,7 +61,7 @@ describe('IPv6', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
         await run('kubectl get iegp outpost-ha -o jsonpath={.status.conditions[*].reason}'),
       ),
     )
-    assert.match(await answers('xwing'), /exit 28/)
+    await eventually('its node drops the traffic', async () => /exit 28/.test(await answers('xwing')))
     assert.match(await answers('tiefighter'), new RegExp(`\\(${ipv6Of(5)}\\)`))
   })
 

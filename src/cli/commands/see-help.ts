@@ -5,8 +5,8 @@ create pods/exec in the namespace kube-system. In an agent's pod, it knows that 
 export const explainHelp = `
 It tells the packet's story in order: which policies select the pod and why others do not, which rule decides, the
 gateways, the egress IP, its holder and its free ports, the route on the gateway, and the verdict. The verdict comes
-from the datapath's own program, which runs on such a packet without sending it. If the program does not do what was
-decided, the command says so and fails with exit code 1.
+from the datapath's own program, which runs on such a packet without sending it. If that differs from what the agent
+calculates, the command says so and fails with exit code 1. --to is required.
 
 Examples:
   sallyport explain pod/web-0 --to 192.0.2.7:443              why does this pod leave with that address?

@@ -85,7 +85,7 @@ async function explainPod(
 function addWho(program: Command): void {
   program
     .command('who')
-    .description('show which pod is behind a port of an egress IP now')
+    .description('show which pod uses a port of an egress IP, or used it at another time (--at)')
     .argument('<address:port>', 'the egress IP and the port, as the destination sees them')
     .option(
       '--to <address>',

@@ -15,14 +15,16 @@ export const jobs = { agents: 'sallyport-agent-metrics', operators: 'sallyport-o
 const refused = (verdicts: string): string => `sallyport_refused_flows_total{verdict=~"${verdicts}"}`
 /** A counter appears with its first drop, so its rate begins with the second. */
 const rateOf = (by: string, counter: string): string => `sum by (${by}) (rate(${counter}[5m])) > 0`
-const condition = (kind: string, type: string, status = 'True'): string =>
-  `sallyport_operator_condition{kind=~"${kind}",condition="${type}",status="${status}"} == 1`
+const condition = (kind: string, type: string, status = 'True', unless?: string): string => {
+  const reason = unless === undefined ? '' : `,reason!="${unless}"`
+  return `sallyport_operator_condition{kind=~"${kind}",condition="${type}",status="${status}"${reason}} == 1`
+}
 
 const policies: readonly Alert[] = [
   {
     name: 'SallyportPolicyNotReady',
     severity: 'critical',
-    expr: condition('CiliumEgressGatewayPolicy|IsovalentEgressGatewayPolicy', 'Ready', 'False'),
+    expr: condition('CiliumEgressGatewayPolicy|IsovalentEgressGatewayPolicy', 'Ready', 'False', 'Applying'),
     for: '2m',
     summary: 'Egress policy {{ $labels.name }} is not ready ({{ $labels.reason }}).',
     description: 'The policy cannot be honoured, or only in part. Traffic that it selects can be dropped.',

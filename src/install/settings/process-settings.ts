@@ -227,7 +227,7 @@ export const processSettings = [
     isPowerOfTwo: true,
     costOfChange:
       'Every node then owns other ports of each egress IP, so all open connections through egress gateways break.',
-    help: 'Number of equal shares into which Sallyport divides the ports from 32768 on, of every egress IP. Each node gets a number, its slot, and with it one share, its floor: 64 ports with 512 slots. It uses its floor without a request. Use more slots than the cluster will ever have nodes. Use a power of two from 16 to 2048. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator. Do not change it after the install.',
+    help: 'Maximum number of nodes: a power of two from 16 to 2048. Choose more than the cluster will ever have, and do not change it after the install. Sallyport divides the ports from 32768 on, of every egress IP, into that number of equal shares. Each node has one share, its floor: 64 ports with 512 slots. It uses its floor without asking the operator. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator.',
   },
   {
     path: 'stackCIDRs',
@@ -249,7 +249,7 @@ export const processSettings = [
     key: 'node-port-addresses',
     kind: 'cidrs',
     fallback: '',
-    help: 'With kubeProxyReplacement=strict, the addresses of nodes at which Services have their node ports, as prefixes. If empty, all addresses of nodes. It is the setting of this name of kube-proxy.',
+    help: 'With kubeProxyReplacement=strict, the addresses of nodes at which Services have their node ports, as prefixes. If empty, all addresses of nodes. kube-proxy has a setting with the same name and meaning.',
   },
   {
     path: 'logLevel',
