@@ -17,6 +17,7 @@ const policyConditions = {
     'InterfaceDown',
     'InterfaceNoCarrier',
     'DestinationsNotServed',
+    'AllPodsRefused',
   ],
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
   InterfaceUnusable: ['Down', 'NoCarrier', 'NoEthernetHeader'],

@@ -48,7 +48,7 @@ import {
   unservedDestinationConditions,
 } from './policy-conditions/unserved-destinations.ts'
 import { unusedInterfaceConditions } from './policy-conditions/unused-interfaces.ts'
-import { refusalConditions } from './refusals.ts'
+import { allRefusedProblems, refusalConditions } from './refusals.ts'
 import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
@@ -189,7 +189,10 @@ function explainExits(
   return {
     served,
     conditions: [
-      ...readyConditions(served, orders, seen, notServed),
+      ...readyConditions(served, orders, seen, [
+        ...notServed,
+        ...allRefusedProblems(policy, world, known.selected),
+      ]),
       ...routedConditions(seen),
       ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
@@ -221,7 +224,7 @@ function readyConditions(
   served: Served,
   orders: () => Orders,
   seen: ExitsSeen,
-  notServed: readonly Problem[],
+  dropped: readonly Problem[],
 ): readonly TimelessCondition[] {
   const { policy } = seen
   const ofExits = exitProblems(seen)
@@ -233,7 +236,7 @@ function readyConditions(
         message: `${message}. Traffic that the policy selects is dropped.`,
       }),
     ),
-    ...notServed,
+    ...dropped,
     ...ofExits.filter((problem) => !isServedByOthers(problem)),
     ...healthProblems(served),
     ...outageProblems(served, orders),
