@@ -15,7 +15,7 @@ help:
 	@echo 'make bench-scale * measure the load of agent and operator in clusters of 10, 100 and 1,000 nodes'
 	@echo 'make image *       build the image into build/image, without a container engine, and list its contents and sizes'
 	@echo 'make image-reproducible *  build the image twice and compare'
-	@echo 'make build         compile the datapath'
+	@echo 'make build         compile the datapath, and build the page of "sallyport ui"'
 	@echo 'make chart         render the Helm chart, alerts and dashboards into deploy/, and pack the chart into build/'
 	@echo 'make dist          build the files of a release into build/dist: npm package, executables, chart, SBOM, checksums'
 	@echo 'make clean         remove build/'
@@ -29,7 +29,11 @@ build/sallyport.bpf.o: $(wildcard bpf/*.c bpf/*.h)
 	clang-16 -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Werror \
 	  -D__$(MACHINE)__ -I/usr/include/$(MACHINE)-linux-gnu -c bpf/sallyport.bpf.c -o $@
 
-build: build/sallyport.bpf.o
+# The page of `sallyport ui`.
+build/ui/page.js: $(wildcard src/ui/*.ts src/ui/page/*.ts)
+	esbuild src/ui/page/main.ts --bundle --minify --format=esm --target=es2022 --log-level=warning --outfile=$@
+
+build: build/sallyport.bpf.o build/ui/page.js
 
 check: setup
 	@npm run --silent check

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
 import { repository } from '../src/lab/layout.ts'
 import { missingForLab } from '../src/lab/requirements.ts'
-import { type Death, deaths, pathFailures, setUpCluster, useLinks } from '../test/support/gateway-deaths.ts'
+import { type Death, deaths, pathFailures, setUpCluster } from '../test/support/gateway-deaths.ts'
 import { type Held, holdThrough, wrongSources } from '../test/support/held-connections.ts'
 import { drawFailover } from './picture.ts'
 import { compileTools } from './tools.ts'
@@ -18,8 +18,8 @@ const { values: options } = parseArgs({
     senders: { type: 'string', default: '100' },
     seconds: { type: 'string', default: '12' },
     ways: { type: 'string', default: '' },
-    /* With egressPath=auto for all ways; those that concern one path always have it. */
-    link: { type: 'boolean', default: false },
+    /* With egressPath=tunnel. Failures of one of two paths are left out, because there is only one. */
+    tunnel: { type: 'boolean', default: false },
     out: { type: 'string', default: join(repository, 'bench') },
   },
 })
@@ -43,9 +43,8 @@ export interface Failover {
 const print = (text = ''): void => void process.stdout.write(`${text}\n`)
 
 async function measure(death: Death): Promise<{ result: Failover; held: Held }> {
-  const cluster = await setUpCluster('failover')
+  const cluster = await setUpCluster('failover', { path: options.tunnel ? 'tunnel' : 'auto' })
   try {
-    if (options.link || pathFailures.includes(death)) await useLinks(cluster)
     const { held, seen } = await holdThrough(cluster, death, load)
     const result = {
       way: death.way,
@@ -76,16 +75,19 @@ async function run(): Promise<void> {
   if (missing.length > 0) throw new Error(missing.join('; '))
   compileTools()
   const results: Failover[] = []
-  for (const death of [...deaths, ...pathFailures].filter(({ way }) => way.includes(options.ways))) {
+  for (const death of [...deaths, ...(options.tunnel ? [] : pathFailures)].filter(({ way }) =>
+    way.includes(options.ways),
+  )) {
     print(styleText('bold', death.way))
     const { result, held } = await measure(death)
     printResult({ result, held })
     results.push(result)
   }
-  writeFileSync(join(options.out, 'failover.json'), `${JSON.stringify(results, null, 2)}\n`)
-  writeFileSync(join(options.out, 'failover.svg'), drawFailover(results))
+  const name = options.tunnel ? 'failover-by-tunnel' : 'failover'
+  writeFileSync(join(options.out, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`)
+  writeFileSync(join(options.out, `${name}.svg`), drawFailover(results))
   print(
-    `\nWritten: ${join(options.out, 'failover.json')} and failover.svg. Made by: node bench/failover.ts --connections ${options.connections} --senders ${options.senders} --seconds ${options.seconds}`,
+    `\nWritten: ${join(options.out, `${name}.json`)} and ${name}.svg. Made by: node bench/failover.ts${options.tunnel ? ' --tunnel' : ''} --connections ${options.connections} --senders ${options.senders} --seconds ${options.seconds}`,
   )
 }
 

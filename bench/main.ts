@@ -12,9 +12,9 @@ import {
   setUpClassic,
   setUpDirect,
   setUpHop,
-  setUpLink,
   setUpSallyport,
   setUpStack,
+  setUpTunnel,
   type Way,
 } from './ways.ts'
 
@@ -71,10 +71,10 @@ function toResult({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string
     classic: of('classic'),
     direct: of('direct'),
     ratio: ratioOf(sample.better, byWay.get('sallyport') ?? [], byWay.get('classic') ?? []),
-    link: of('link'),
+    tunnel: of('tunnel'),
+    tunnelRatio: ratioOf(sample.better, byWay.get('tunnel') ?? [], byWay.get('classic') ?? []),
     hop: of('hop'),
-    linkRatio: ratioOf(sample.better, byWay.get('link') ?? [], byWay.get('classic') ?? []),
-    linkOverHop: ratioOf(sample.better, byWay.get('link') ?? [], byWay.get('hop') ?? []),
+    overHop: ratioOf(sample.better, byWay.get('sallyport') ?? [], byWay.get('hop') ?? []),
   }
 }
 
@@ -106,7 +106,7 @@ function stackResults({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<st
 function printResults(results: readonly Result[]): void {
   const cell = (value: number | null): string => (value === null ? '–' : format(value))
   print(
-    `\n${'figure'.padEnd(60)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}${'hop'.padStart(11)}${'link'.padStart(11)}${'ratio'.padStart(8)}${'to hop'.padStart(8)}`,
+    `\n${'figure'.padEnd(60)}${'direct'.padStart(11)}${'classic'.padStart(11)}${'Sallyport'.padStart(11)}${'ratio'.padStart(8)}${'tunnel'.padStart(11)}${'ratio'.padStart(8)}${'hop'.padStart(11)}${'to hop'.padStart(8)}`,
   )
   const times = (value: number | null | undefined): string => (value?.toFixed(2) ?? '').padStart(8)
   for (const {
@@ -116,19 +116,20 @@ function printResults(results: readonly Result[]): void {
     classic,
     sallyport,
     ratio,
+    tunnel,
+    tunnelRatio,
     hop,
-    link,
-    linkRatio,
-    linkOverHop,
+    overHop,
   } of results) {
     const cells = [direct, classic, sallyport].map((value) => cell(value).padStart(11)).join('')
-    const more = [hop, link].map((value) => (value === undefined ? '' : cell(value)).padStart(11)).join('')
+    const other = (value: number | null | undefined): string =>
+      (value === undefined ? '' : cell(value)).padStart(11)
     print(
-      `${`${name}, ${unit}`.padEnd(60)}${cells}${times(ratio)}${more}${times(linkRatio)}${times(linkOverHop)}`.trimEnd(),
+      `${`${name}, ${unit}`.padEnd(60)}${cells}${times(ratio)}${other(tunnel)}${times(tunnelRatio)}${other(hop)}${times(overHop)}`.trimEnd(),
     )
   }
   print(
-    '\nThe ratio is Sallyport’s advantage over the classic gateway: above 1 is better, also for latencies and CPU. The columns behind it are those of egressPath=auto.',
+    '\nThe ratio is Sallyport’s advantage over the classic gateway: above 1 is better, also for latencies and CPU. After it: egressPath=tunnel compared with classic, and Sallyport compared with hop.',
   )
 }
 
@@ -162,7 +163,7 @@ async function run(): Promise<void> {
   try {
     print('Compiling the load generator, and setting up six ways out …')
     compileTools()
-    for (const setUp of [setUpDirect, setUpClassic, setUpHop, setUpSallyport, setUpLink, setUpStack])
+    for (const setUp of [setUpDirect, setUpClassic, setUpHop, setUpSallyport, setUpTunnel, setUpStack])
       ways.push(await setUp())
     for (const way of ways) await capture(way.inPod(['sh', '-ec', manyConnections]))
     for (let round = 1; round <= rounds && !isOver; round++) {

@@ -8,13 +8,14 @@ export interface Result {
   readonly classic: number | null
   readonly direct: number | null
   readonly ratio: number | null
-  /** Sallyport with egressPath=auto. */
-  readonly link?: number | null
+  /** Sallyport with egressPath=tunnel. */
+  readonly tunnel?: number | null
   /** A gateway of kernel parts without a tunnel. */
   readonly hop?: number | null
-  /** The advantage of the link over the classic gateway, and over `hop`. */
-  readonly linkRatio?: number | null
-  readonly linkOverHop?: number | null
+  /** The advantage of the tunnel over the classic gateway. */
+  readonly tunnelRatio?: number | null
+  /** The advantage of Sallyport over `hop`. */
+  readonly overHop?: number | null
 }
 
 /** A figure that has nothing to be compared with in the other ways. */

@@ -24,8 +24,8 @@ import { loadBinary } from './tools.ts'
 
 /** A way out of a cluster that is ready for measurements, with a function that runs a command in the pod. */
 export interface Way {
-  /** `stack`: Sallyport with gatewayForwarding=stack. `link`: with egressPath=auto. `hop`: setUpHop. */
-  readonly name: 'sallyport' | 'stack' | 'link' | 'classic' | 'hop' | 'direct'
+  /** `tunnel`: Sallyport with egressPath=tunnel. `stack`: with gatewayForwarding=stack. `hop`: setUpHop. */
+  readonly name: 'sallyport' | 'tunnel' | 'stack' | 'classic' | 'hop' | 'direct'
   readonly inPod: (words: readonly string[]) => readonly string[]
   readonly remove: () => Promise<void>
 }
@@ -46,10 +46,14 @@ export const setUpSallyport = (): Promise<Way> => setUpCluster('sallyport', 'ben
 export const setUpStack = (): Promise<Way> =>
   setUpCluster('stack', 'bench-stack', ' --set egressGateway.gatewayForwarding=stack')
 
-export const setUpLink = (): Promise<Way> =>
-  setUpCluster('link', 'bench-link', ' --set egressGateway.egressPath=auto')
+export const setUpTunnel = (): Promise<Way> =>
+  setUpCluster('tunnel', 'bench-tunnel', ' --set egressGateway.egressPath=tunnel')
 
-async function setUpCluster(way: 'sallyport' | 'stack' | 'link', name: string, settings = ''): Promise<Way> {
+async function setUpCluster(
+  way: 'sallyport' | 'tunnel' | 'stack',
+  name: string,
+  settings = '',
+): Promise<Way> {
   if (loadLab(name) !== undefined) await stopLab(name)
   await startLab({
     name,

@@ -59,16 +59,49 @@ static __noinline bool take_place(const struct service_key *service, __u32 place
 	return true;
 }
 
+/*
+ * Has the client a flow with the same ports to the endpoint, through another address? `service_replies` has room for one of the two. The entry
+ * may be of a flow that is long closed, because nothing ends it.
+ */
+static __noinline bool is_of_other_flow(const struct packet *packet, const struct endpoint *endpoint)
+{
+	struct flow_key flow = packet->flow;
+	struct endpoint *known;
+
+	flow.destination = endpoint->address;
+	flow.destination_port = endpoint->port;
+	known = bpf_map_lookup_elem(&service_replies, &flow);
+	return known && !(known->port == packet->flow.destination_port &&
+			  same_address(&known->address, &packet->flow.destination));
+}
+
+/* A few tries find an endpoint without such a flow, unless the Service has too few. Then the earlier flow ends. */
+enum { PLACE_TRIES = 4 };
+
+static __noinline bool take_free_place(const struct packet *packet, const struct service_key *key,
+				       const struct service *service, struct endpoint *endpoint)
+{
+	__u32 first = digest_of_flow(&packet->flow) % service->count;
+
+	for (__u32 i = 0; i < PLACE_TRIES && i < service->count; i++) {
+		if (!take_place(key, (first + i) % service->count, endpoint))
+			return false;
+		if (!is_of_other_flow(packet, endpoint))
+			return true;
+	}
+	return take_place(key, first, endpoint);
+}
+
 static __noinline bool choose_endpoint(const struct packet *packet, const struct service_key *key,
 				       const struct service *service, struct endpoint *endpoint)
 {
 	struct affinity_key client = { .service = *key, .client = packet->sender };
 	struct affinity affinity = { .last_ns = service->affinity_ns ? now_ns() : 0 };
-	__u32 place = digest_of_flow(&packet->flow) % service->count;
 
 	if (!service->affinity_ns)
-		return take_place(key, place, endpoint);
-	if (!find_affine(&client, service->affinity_ns, affinity.last_ns, endpoint) && !take_place(key, place, endpoint))
+		return take_free_place(packet, key, service, endpoint);
+	if (!find_affine(&client, service->affinity_ns, affinity.last_ns, endpoint) &&
+	    !take_free_place(packet, key, service, endpoint))
 		return false;
 	affinity.endpoint = *endpoint;
 	bpf_map_update_elem(&affinities, &client, &affinity, BPF_ANY);

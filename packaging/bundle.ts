@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
@@ -38,6 +39,22 @@ const leaveOut: Plugin = {
   },
 }
 
+/** The page of `sallyport ui` becomes a part of the bundle. */
+const withPage: Plugin = {
+  name: 'with-page',
+  setup: (plugin) =>
+    void plugin.onLoad({ filter: /\/cli\/ui\/page-files\.ts$/ }, async () => {
+      const folder = join(repository, 'src/ui/page')
+      const { outputFiles } = await build({
+        entryPoints: [join(folder, 'main.ts')],
+        ...{ bundle: true, write: false, minify: true, format: 'esm', target: 'es2022', logLevel: 'silent' },
+      })
+      const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
+      const page = { html: read('page.html'), style: read('page.css'), script: outputFiles[0]?.text ?? '' }
+      return { contents: `export const readPage = () => (${JSON.stringify(page)})` }
+    }),
+}
+
 /** Bundles the command and its libraries into one module. The npm package needs that, because Node.js runs no TypeScript below node_modules. */
 export async function bundleCommand(): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
@@ -55,7 +72,7 @@ export async function bundleCommand(): Promise<Bundle> {
     define: { 'import.meta.dirname': '"/nonexistent/packaged/sallyport"' },
     legalComments: 'none',
     logLevel: 'silent',
-    plugins: [leaveOut],
+    plugins: [leaveOut, withPage],
   })
   const inputs = Object.keys(metafile.inputs)
   const native = inputs.filter((path) => /node_modules\/koffi\/|\.node$/.test(path))

@@ -1,4 +1,4 @@
-import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
+import type { EgressNode } from '../api/egress-node.ts'
 import { type Membership, membershipOf } from '../decide/gateways/membership.ts'
 import { concernsNode, concernsTables } from '../decide/ports/lease-changes.ts'
 import { resolve } from '../decide/resolve.ts'
@@ -24,7 +24,7 @@ import {
   withoutPods,
 } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
-import { PacedReport } from './paced-report.ts'
+import { PacedReports } from './paced-report.ts'
 import { endedAddresses } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
@@ -58,7 +58,7 @@ export class Agent {
   readonly #applier: Applier
   readonly #timings = new Timings()
   readonly #natLog: NatLogging
-  readonly #selectedPods: PacedReport<readonly SelectedPods[]>
+  readonly #paced: PacedReports
   /** Undefined if it may have changed since it was read. */
   #network: NodeNetwork | undefined
   #devices: readonly NodeDevice[] = []
@@ -126,7 +126,7 @@ export class Agent {
       backgroundIntervalMs: configuration.reconciliationIntervalMs,
     })
     this.#reporting = new Loop({ ...loops, name: 'report', run: () => this.#report(), minIntervalMs: 1000 })
-    this.#selectedPods = new PacedReport({ clock, random, onDue: () => this.#reporting.trigger() })
+    this.#paced = new PacedReports({ clock, random, onDue: () => this.#reporting.trigger() })
     const parts = { pods: this.#pods, timings: this.#timings, natLog: this.#natLog }
     this.api = new AgentApi(options, () => this.snapshot, parts)
   }
@@ -288,7 +288,7 @@ export class Agent {
       ...reportFailover(this.#failover.state, nodes),
       lingering: describeLingering(this.#decided, this.#ports.state.flows),
       tables,
-      selected: this.#selectedPods.next(tables?.selected ?? [], egressNode?.status?.selected, nodes.length),
+      ...this.#paced.next(tables, egressNode?.status, nodes.length),
       hookProblems: this.#decided?.applied.hooks.problems ?? [],
       stack: stackUseOf(this.#stackRules, tables, configuration),
       tunnelPort: configuration.tunnelPort,

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { EgressNode, SelectedPods } from '../api/egress-node.ts'
+import type { Tables } from '../decide/tables.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 
@@ -9,12 +11,14 @@ import type { Random } from '../runtime/random.ts'
  *   a tenth of a second for each node of the cluster
  */
 const perNodeMs = 100
-/** The minimum time between two writes of one node. */
-const minIntervalMs = 5_000
+/** The minimum time between two writes of one node: for counts that only people read, and for what a policy's `Ready` waits for. */
+const countIntervalMs = 5_000
+const appliedIntervalMs = 1_000
 
 interface PacedReportOptions {
   readonly clock: Clock
   readonly random: Random
+  readonly minIntervalMs?: number
   /** Called when the report is due. */
   readonly onDue: () => void
 }
@@ -32,7 +36,7 @@ export class PacedReport<T> {
 
   /** What to report now: the present value if it is time, or else what was reported before. */
   next(known: T, reported: T | undefined, nodes: number): T {
-    const { clock, random, onDue } = this.#options
+    const { clock, random, onDue, minIntervalMs = countIntervalMs } = this.#options
     this.#stop()
     const nowMs = clock.monotonicMs()
     if (reported === undefined || isDeepStrictEqual(known, reported)) {
@@ -47,5 +51,35 @@ export class PacedReport<T> {
     }
     this.#stop = clock.after(this.#dueMs - nowMs, onDue)
     return reported
+  }
+}
+
+interface Paced {
+  readonly selected: readonly SelectedPods[]
+  readonly appliedPolicies: string | undefined
+}
+
+/** All such parts of a node's report. */
+export class PacedReports {
+  readonly #selected: PacedReport<readonly SelectedPods[]>
+  readonly #appliedPolicies: PacedReport<string>
+
+  constructor(options: Omit<PacedReportOptions, 'minIntervalMs'>) {
+    this.#selected = new PacedReport(options)
+    this.#appliedPolicies = new PacedReport({ ...options, minIntervalMs: appliedIntervalMs })
+  }
+
+  /** Before the tables were written for the first time, the report stays as it is. */
+  next(
+    tables: Pick<Tables, 'selected' | 'policiesDigest'> | undefined,
+    reported: EgressNode['status'],
+    nodes: number,
+  ): Paced {
+    if (tables === undefined)
+      return { selected: reported?.selected ?? [], appliedPolicies: reported?.appliedPolicies }
+    return {
+      selected: this.#selected.next(tables.selected, reported?.selected, nodes),
+      appliedPolicies: this.#appliedPolicies.next(tables.policiesDigest, reported?.appliedPolicies, nodes),
+    }
   }
 }

@@ -195,6 +195,7 @@ test('a program that is not in its place, and rules that do not apply to egress 
     byLink: [],
     tables: undefined,
     selected: [],
+    appliedPolicies: undefined,
     conflicts: [],
     lingering: [],
     sharesAddress: undefined,

@@ -171,6 +171,8 @@ interface NodeKnowledge {
   readonly lingering: Readonly<NonNullable<Report['lingering']>>
   /** Undefined until the tables were written for the first time. */
   readonly tables: Tables | undefined
+  /** The policies that this node has applied, if it is time to report it. Undefined before the tables were written. */
+  readonly appliedPolicies: string | undefined
   /** How many of this node's pods each policy selects, if it is time to report it. */
   readonly selected: readonly SelectedPods[]
   readonly hookProblems: readonly string[]
@@ -192,6 +194,7 @@ export function describeNode(known: NodeKnowledge): Report {
     unreachable: reachability.unreachable,
     byLink: [...known.byLink],
     selected: [...selected],
+    ...(known.appliedPolicies === undefined ? {} : { appliedPolicies: known.appliedPolicies }),
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
     version,
@@ -253,6 +256,7 @@ export function isReportedAlike(after: Reported, before: Reported | undefined): 
   const reported = (decided: Reported | undefined) => [
     decided?.tables.refusals,
     decided?.tables.selected,
+    decided?.tables.policiesDigest,
     [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),
   ]
   return isDeepStrictEqual(reported(after), reported(before))

@@ -20,9 +20,10 @@ export function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgress
 
 /** Drops what only the operator needs of other nodes' reports: demands, selected pods and refusals. */
 export function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, selected, refused, heaviest, lingering, ...rest } = status ?? {}
+  const { demand, appliedPolicies, selected, refused, heaviest, lingering, ...rest } = status ?? {}
   const own = {
     ...(demand === undefined ? {} : { demand }),
+    ...(appliedPolicies === undefined ? {} : { appliedPolicies }),
     ...(selected === undefined ? {} : { selected }),
     ...(refused === undefined ? {} : { refused }),
     ...(heaviest === undefined ? {} : { heaviest }),

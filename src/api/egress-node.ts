@@ -187,6 +187,12 @@ export const egressNodeStatus = z
       )
       .describe('Leases that the node no longer uses and returns to the operator.')
       .optional(),
+    appliedPolicies: z
+      .string()
+      .describe(
+        'A digest of all egress policies that the node has applied, with their generations. A policy is Ready when all nodes have applied it.',
+      )
+      .optional(),
     selected: z
       .array(
         z.object({

@@ -4,9 +4,12 @@ import { KubeClient } from '../kube/client.ts'
 import { hasKubeconfig, usualKubeconfigs } from './kubeconfig/kubeconfig-files.ts'
 import { UserError } from './user-error.ts'
 
-/** Runs `work` with a client of the cluster in the user's kubeconfig: $KUBECONFIG, or ~/.kube/config. */
-export async function withCluster<T>(work: (client: KubeClient) => Promise<T>): Promise<T> {
-  const access = await readAccess()
+/** Runs `work` with a client of the cluster in the user's kubeconfig: the given ones, $KUBECONFIG, or ~/.kube/config. */
+export async function withCluster<T>(
+  work: (client: KubeClient) => Promise<T>,
+  kubeconfigs: readonly string[] = [],
+): Promise<T> {
+  const access = await readAccess(...kubeconfigs)
   await using client = new KubeClient(access, { userAgent: `sallyport/${version}`, timeoutMs: 20_000 })
   try {
     return await work(client)

@@ -9,6 +9,7 @@ import { addPreflight } from './commands/preflight.ts'
 import { addSeeing } from './commands/see.ts'
 import { addStatus } from './commands/status.ts'
 import { addSysdump } from './commands/sysdump.ts'
+import { addUi } from './commands/ui.ts'
 import { addUninstall } from './commands/uninstall.ts'
 import { outputOption } from './options.ts'
 import { print, printJson } from './output.ts'
@@ -58,6 +59,7 @@ export async function buildProgram(name: string, firstWord: string | undefined):
       addSeeing,
       addDrops,
       addSysdump,
+      addUi,
       addNodeCommands,
     ],
     addCompletion,

@@ -8,6 +8,7 @@ import { orphanedAddresses } from './gateways/orphaned-addresses.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
+import { digestPolicies } from './policies/policies.ts'
 import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { resolveHealthChecks, resolveServices } from './services/services.ts'
@@ -43,6 +44,7 @@ export function resolve(world: World): Tables {
     policies: new Map(
       context.policies.map(({ id, kind, name, natLog }) => [id, { kind, name, ...(natLog && { natLog }) }]),
     ),
+    policiesDigest: digestPolicies(context.policies),
     refusals: listRefusals(context, networkProblems),
     self: describeSelf(context),
   }

@@ -47,6 +47,8 @@ export interface Tables {
   readonly witnesses: readonly Address[]
   /** The kind and name of each policy, by policy id. */
   readonly policies: ReadonlyMap<bigint, PolicyName>
+  /** For the operator: which policies these tables come from (digestPolicies). */
+  readonly policiesDigest: string
   /** For users: how many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
   /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */

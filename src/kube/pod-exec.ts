@@ -18,8 +18,15 @@ const channels = { stdout: 1, stderr: 2, status: 3 } as const
 /** A command in a pod that failed, with what it said. */
 export class CommandFailed extends Error {}
 
-/** Runs a command in a container, and yields its standard output as it comes. Stops the command if the caller stops reading. */
-export async function* execInPod(client: KubeClient, command: Command): AsyncGenerator<Buffer> {
+/**
+ * Runs a command in a container, and yields its standard output as it comes. Stops the command if the caller stops reading, or when
+ * the signal comes: then it throws the signal's reason.
+ */
+export async function* execInPod(
+  client: KubeClient,
+  command: Command,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
   const { namespace, pod, container, words } = command
   const path = `/api/v1/namespaces/${namespace}/pods/${pod}/exec`
   const query = new URLSearchParams({ container, stdout: 'true', stderr: 'true' })
@@ -52,6 +59,9 @@ export async function* execInPod(client: KubeClient, command: Command): AsyncGen
   )
   socket.on('error', end)
   socket.on('close', () => end())
+  const abort = (): void => end(signal?.reason as Error)
+  if (signal?.aborted) abort()
+  signal?.addEventListener('abort', abort, { once: true })
   try {
     for (;;) {
       for (const chunk of queue.splice(0)) yield chunk
@@ -64,6 +74,7 @@ export async function* execInPod(client: KubeClient, command: Command): AsyncGen
     if (ending.failure !== undefined) throw ending.failure
     if (!ending.hasStatus) throw new CommandFailed(`the connection to pod ${namespace}/${pod} has ended`)
   } finally {
+    signal?.removeEventListener('abort', abort)
     socket.terminate()
   }
 }

@@ -8,6 +8,7 @@ import { gatewaysBehind } from '../decide/ports/lease-use.ts'
 import { lingeringAddresses } from '../decide/ports/lingering.ts'
 import { goneNodes, nodeGoneForMs, planSlots, type SlotChange } from '../decide/ports/slot-grants.ts'
 import { type LeasedSlots, orphanedSlots } from '../decide/ports/slots.ts'
+import { type AppliedMemory, noteApplied, startOfApplied } from '../decide/status/applied-policies.ts'
 import { type EventText, slotEvents } from '../decide/status/events.ts'
 import { explainPolicies, type PolicyStatus } from '../decide/status/status.ts'
 import type { World } from '../decide/world.ts'
@@ -37,6 +38,7 @@ export interface Memory {
   readonly unconfirmed: Absences<Address>
   /** Policies that select no pod, by kind and name. */
   readonly withoutPods: Absences<string>
+  readonly applied: AppliedMemory
   readonly slotsGrantedAtMs: ReadonlyMap<number, number>
   readonly floorsLeasedAtMs: ReadonlyMap<number, number>
 }
@@ -46,6 +48,7 @@ export const startOfMemory: Memory = {
   orphanedSlots: noAbsences(),
   unconfirmed: noAbsences(),
   withoutPods: noAbsences(),
+  applied: startOfApplied,
   slotsGrantedAtMs: new Map(),
   floorsLeasedAtMs: new Map(),
 }
@@ -74,18 +77,21 @@ export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusD
   const leased = leasedSlots(memory, world, nowMs)
   const { sinceMs } = memory.missingNodes
   const slots = planSlots(world.nodes, world.egressNodes, world.settings.slots, sinceMs, nowMs, leased)
-  const unselecting = policiesWithoutPods(world, listPolicies(world))
+  const policies = listPolicies(world)
+  const unselecting = policiesWithoutPods(world, policies)
   const withoutPods = noteAbsences(memory.withoutPods, unselecting, seen.term, nowMs)
+  const applied = noteApplied(memory.applied, world, policies, nowMs)
   const granted = slots.flatMap((change) => ('slot' in change ? [[change.slot, nowMs] as const] : []))
   return {
     memory: {
       ...memory,
       withoutPods,
+      applied: applied.memory,
       slotsGrantedAtMs: new Map([...recent(memory.slotsGrantedAtMs, nowMs), ...granted]),
     },
     slots,
     slotEvents: slotEvents(slots),
-    statuses: explainPolicies(world, withoutPodsForLong(world, withoutPods, nowMs)),
+    statuses: explainPolicies(world, withoutPodsForLong(world, withoutPods, nowMs), applied.lags),
   }
 }
 

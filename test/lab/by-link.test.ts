@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { dropFrames, heal, portOf } from '../support/switch.ts'
 import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
@@ -11,7 +12,7 @@ const egressIp = '172.18.0.42'
 describe('a gateway on the same link as the pods’ node', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-by-link', {
     nodes: someNodes(source, gateway),
-    story: { until: 'the policy', settings: ['egressGateway.egressPath=auto'] },
+    story: { until: 'the policy' },
   })
   const run = (command: string): Promise<string> => type(lab.state(), command)
   const call = (): Promise<string> => run(`kubectl exec xwing -- ${curlOutpost} || true`)
@@ -20,12 +21,9 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
     const [, count] = new RegExp(`verdict="${verdict}"\\} (\\d+)`).exec(metrics) ?? []
     return Number(count ?? 0)
   }
-  /** Drops frames of one kind that the node would send by its device: as a switch with anti-spoofing does. */
-  const filter = (rule: string): Promise<string> =>
-    run(
-      `docker exec ${source} nft -f - <<'END'\ntable netdev switch {\nchain out { type filter hook egress device eth0 priority 0;\n${rule} drop\n}\n}\nEND`,
-    )
-  const unfilter = (): Promise<string> => run(`docker exec ${source} nft delete table netdev switch`)
+  const filter = (match: string): void =>
+    dropFrames(lab.state(), 'filter', [`iifname ${portOf(lab.state(), source)} ${match}`])
+  const unfilter = (): void => heal(lab.state(), 'filter')
   /** Which counter a call moves: packets by the link, or by the tunnel. */
   const path = async (): Promise<string> => {
     const before = await counted(source, 'SENT_TO_HOLDER_BY_LINK')
@@ -50,16 +48,16 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
   })
 
   test('gets them through the tunnel while the link drops packets with egress IPs', async () => {
-    await filter(`ip saddr ${egressIp}`)
+    filter(`ip saddr ${egressIp}`)
     await eventuallyBy('tunnel')
-    await unfilter()
+    unfilter()
     await eventuallyBy('link')
   })
 
   test('stays reachable by the link while the tunnel is filtered', async () => {
-    await filter('udp dport 8472')
+    filter('udp dport 8472')
     await setTimeout(2_000)
     for (let calls = 0; calls < 3; calls++) assert.equal(await path(), 'link')
-    await unfilter()
+    unfilter()
   })
 })

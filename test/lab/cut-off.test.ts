@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { stopLab } from '../../src/lab/lab.ts'
 import { runInside } from '../../src/lab/machines/host.ts'
 import { freeze } from '../../src/lab/machines/machine.ts'
-import { addressesPatched, filter, nodeDeleted, tunnelFiltered, unfilter } from '../support/cut-offs.ts'
+import { addressesPatched, cutOff, nodeDeleted, reconnect, tunnelFiltered } from '../support/cut-offs.ts'
 import {
   type Cluster,
   type ClusterPlan,
@@ -114,7 +114,12 @@ function clusterFor(name: string, plan: ClusterPlan): { readonly cluster: () => 
 }
 
 describe('with two gateways and a source node', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
-  const { cluster } = clusterFor('test-cut-off', { gateways: 2, hasSource: true, addresses: 'interface' })
+  const { cluster } = clusterFor('test-cut-off', {
+    gateways: 2,
+    hasSource: true,
+    addresses: 'interface',
+    path: 'tunnel',
+  })
 
   test('a standby gateway whose tunnel is filtered takes over nothing, and says that it reaches nobody', async () => {
     const death = tunnelFiltered('gateway2')
@@ -187,21 +192,21 @@ describe('with two gateways and a source node', { skip: cannotRun, timeout: hang
     const frozen = machineOf(cluster(), 'gateway1')
     freeze(frozen.cgroup, true)
     await eventually('gateway2 has taken over', async () => hasAddress(cluster(), 'gateway2'))
-    filter(cluster(), 'gateway2')
+    cutOff(cluster(), 'gateway2')
     await eventually('gateway2 has given it up', async () => !hasAddress(cluster(), 'gateway2'), 30_000)
     freeze(frozen.cgroup, false)
-    unfilter(cluster(), 'gateway2')
+    reconnect(cluster(), 'gateway2')
     await isAtHome(cluster())
   })
 
   test('a gateway that is cut off does not take over when the holder dies afterwards', async () => {
-    filter(cluster(), 'gateway2')
+    cutOff(cluster(), 'gateway2')
     await setTimeout(1_000)
     const frozen = machineOf(cluster(), 'gateway1')
     freeze(frozen.cgroup, true)
     await setTimeout(3_000)
     assert.ok(!hasAddress(cluster(), 'gateway2'))
-    unfilter(cluster(), 'gateway2')
+    reconnect(cluster(), 'gateway2')
     await eventually('gateway2 takes over once it is back', async () => hasAddress(cluster(), 'gateway2'))
     freeze(frozen.cgroup, false)
     await isAtHome(cluster())
@@ -214,11 +219,11 @@ describe('with three gateways and a pool of addresses', { skip: cannotRun, timeo
 
   test('two gateways that are cut off from all nodes take over nothing', async () => {
     const both: Death = {
-      way: 'the tunnel is filtered at both',
-      happen: (given) => others.map((node) => filter(given, node)),
+      way: 'cut off from all nodes',
+      happen: (given) => others.map((node) => cutOff(given, node)),
     }
     await disturbsNobody(cluster(), both, others)
-    for (const node of others) unfilter(cluster(), node)
+    for (const node of others) reconnect(cluster(), node)
     for (const node of others) await isConnected(cluster(), node)
   })
 
@@ -256,12 +261,12 @@ describe('with two gateways and no other node', { skip: cannotRun, timeout: hang
     addresses: 'interface',
   })
 
-  test('a gateway whose tunnel is filtered takes over nothing while the holder answers ARP', async () => {
-    filter(cluster(), 'gateway2')
+  test('a gateway that is cut off takes over nothing while the holder answers ARP', async () => {
+    cutOff(cluster(), 'gateway2')
     await setTimeout(6_000)
     assert.ok(!hasAddress(cluster(), 'gateway2'))
     assert.equal(await conditionOf(cluster(), 'gateway2'), 'False ReachesNoNode')
-    unfilter(cluster(), 'gateway2')
+    reconnect(cluster(), 'gateway2')
     await isConnected(cluster(), 'gateway2')
   })
 

@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { EgressNode } from '../../src/api/egress-node.ts'
 import { restartApiServer, stopApiServer } from '../../src/lab/daemons/api-server.ts'
 import type { LabState } from '../../src/lab/lab-state.ts'
+import { dropFrames, heal, packetsBetween } from '../support/switch.ts'
 import {
   cannotRun,
   curlOutpost,
@@ -89,6 +90,37 @@ describe('Sallyport under traffic', { skip: cannotRun, timeout: hangTimeoutMs },
       await assertAlive(state)
     })
 
+  test('a policy is not Ready while an agent has not applied it, and then its pods leave with the egress IP', async () => {
+    const state = lab.state()
+    const policy = JSON.stringify({
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumEgressGatewayPolicy',
+      metadata: { name: 'empire' },
+      spec: {
+        selectors: [{ podSelector: { matchLabels: { org: 'empire' } } }],
+        destinationCIDRs: ['172.18.0.0/16'],
+        egressGateway: { nodeSelector: { matchLabels: { 'egress-gw': 'true' } }, interface: 'net0' },
+      },
+    })
+    const node = await type(state, 'kubectl get pod tiefighter -o jsonpath={.spec.nodeName}')
+    const agents = await processesOf(state, node, 'src/agent/main.ts')
+    assert.ok(agents.length > 0)
+    const ready = (): Promise<string> =>
+      type(state, `kubectl get cegp empire -o 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}'`)
+    for (const pid of agents) process.kill(pid, 'SIGSTOP')
+    try {
+      await type(state, `kubectl apply -f - <<'E'\n${policy}\nE`)
+      await eventually('the operator has seen it', async () => (await ready()) !== '')
+      await setTimeout(3_000)
+      assert.equal(await ready(), 'Applying')
+    } finally {
+      for (const pid of agents) process.kill(pid, 'SIGCONT')
+    }
+    await type(state, 'kubectl wait --for=condition=Ready cegp/empire --timeout=60s')
+    assert.match(await type(state, `kubectl exec tiefighter -- ${curlOutpost}`), /172\.18\.0\.42/)
+    await type(state, 'kubectl delete cegp empire')
+  })
+
   test('connections survive a drain of the gateway', async () => {
     const state = lab.state()
     await startStream(state)
@@ -107,8 +139,6 @@ describe('Sallyport under traffic', { skip: cannotRun, timeout: hangTimeoutMs },
     const state = lab.state()
     await startStream(state)
     const source = await type(state, 'kubectl get pod xwing -o jsonpath={.spec.nodeName}')
-    const ip = await type(state, `kubectl get node ${source} -o jsonpath={.status.addresses[0].address}`)
-    const deaf = (rule: string): Promise<string> => type(state, `docker exec kind-worker3 nft '${rule}'`)
     const cutOff = async (): Promise<readonly string[]> => {
       const { items } = JSON.parse(await type(state, 'kubectl get egressnodes -o json')) as {
         items: EgressNode[]
@@ -117,9 +147,7 @@ describe('Sallyport under traffic', { skip: cannotRun, timeout: hangTimeoutMs },
         (status?.unreachable ?? []).map((gateway) => `${metadata.name} misses ${gateway}`),
       )
     }
-    await deaf(
-      `add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }; add rule inet deaf in ip saddr ${ip} udp dport 8472 drop`,
-    )
+    dropFrames(state, 'cut', [packetsBetween(state, source, 'kind-worker3')])
     await eventually(
       'it alone is cut off',
       async () => (await cutOff()).join() === `${source} misses kind-worker3`,
@@ -127,7 +155,7 @@ describe('Sallyport under traffic', { skip: cannotRun, timeout: hangTimeoutMs },
     await assertNewConnections(state)
     await assertAlive(state)
     assert.match(await type(state, `kubectl exec ywing -- ${curlOutpost}`), /172\.18\.0\.42/)
-    await deaf('delete table inet deaf')
+    heal(state, 'cut')
     await eventually('it is not any more', async () => (await cutOff()).length === 0)
     await assertAlive(state)
   })

@@ -3,14 +3,31 @@ import { restartKubelet } from '../../src/lab/daemons/controllers-and-kubelets.t
 import { runInside } from '../../src/lab/machines/host.ts'
 import { eventually, processesOf } from '../lab/lab-under-test.ts'
 import { type Cluster, type Death, machineOf } from './gateway-deaths.ts'
+import { dropFrames, heal, packetsBetween } from './switch.ts'
 
 /* Ways to cut a node off from the others, or to let the cluster know it wrongly. */
 
+/**
+ * The switch carries no IP packets between this node and the others, neither in the tunnel nor outside it. The node still reaches the API
+ * server and the world, and ARP works.
+ */
+export function cutOff({ state }: Cluster, node: string): void {
+  const others = state.nodes.map(({ name }) => name).filter((name) => name !== node)
+  const matches = others.flatMap((other) => [
+    packetsBetween(state, node, other),
+    packetsBetween(state, other, node),
+  ])
+  dropFrames(state, `cut-${node}`, matches)
+}
+
+/** Ends `cutOff`. */
+export const reconnect = ({ state }: Cluster, node: string): void => heal(state, `cut-${node}`)
+
 const filterRules =
   'add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add chain inet cut out { type filter hook output priority 0; }; add rule inet cut in udp dport 8472 drop; add rule inet cut out udp dport 8472 drop'
-export const filter = (cluster: Cluster, node: string): unknown =>
+const filter = (cluster: Cluster, node: string): unknown =>
   runInside(machineOf(cluster, node), ['nft', filterRules])
-export const unfilter = (cluster: Cluster, node: string): unknown =>
+const unfilter = (cluster: Cluster, node: string): unknown =>
   runInside(machineOf(cluster, node), ['nft', 'delete table inet cut'])
 
 /** The node drops UDP 8472 in both directions. Its link and its connection to the API server work. */

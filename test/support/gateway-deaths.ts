@@ -8,6 +8,7 @@ import { type Machine, runInside } from '../../src/lab/machines/host.ts'
 import { enterCommand, freeze, until } from '../../src/lab/machines/machine.ts'
 import { exec } from '../../src/lab/shell.ts'
 import { holdBinary } from './hold-program.ts'
+import { dropFrames, heal, portOf } from './switch.ts'
 
 /** A way for a gateway to die, or to be taken away. */
 export interface Death {
@@ -96,28 +97,28 @@ export const deaths: readonly Death[] = [
   },
 ]
 
-/** A switch drops some frames that the source node sends: as one with anti-spoofing does, or a firewall between nodes. */
-const filtered = (frames: string): Pick<Death, 'happen' | 'undo'> => ({
-  happen: (cluster) =>
-    inNode(
-      cluster,
-      'source',
-      `nft 'table netdev switch { chain out { type filter hook egress device eth0 priority 0; ${frames} drop; }; }'`,
-    ),
-  undo: (cluster) => inNode(cluster, 'source', 'nft delete table netdev switch'),
+/** The switch drops some frames of the source node: as one with protection against spoofing does, or a firewall between nodes. */
+const filtered = (match: string): Pick<Death, 'happen' | 'undo'> => ({
+  happen: ({ state }) => dropFrames(state, 'filter', [`iifname ${portOf(state, 'source')} ${match}`]),
+  undo: ({ state }) => heal(state, 'filter'),
 })
 
-/** One of the two paths to the gateway stops working. Call `useLinks` first. */
+/** One of the two paths to the gateway stops working. */
 export const pathFailures: readonly Death[] = [
   { way: 'link path filtered', isForgotten: true, ...filtered('ip saddr 172.18.0.42') },
   { way: 'tunnel filtered', isForgotten: true, ...filtered('udp dport 8472') },
 ]
 
-/** From now on, packets need no tunnel to gateways on the same link. */
-export async function useLinks({ type }: Cluster): Promise<void> {
-  await type('cilium upgrade --set egressGateway.egressPath=auto && cilium status --wait')
-  await type(
-    `kubectl wait egressnode/source --for=jsonpath='{.status.byLink[0]}'=${gatewayInUse} --timeout=60s`,
+/** From now on, packets take the tunnel, also to gateways on the same link. */
+export async function useTunnel({ type }: Cluster): Promise<void> {
+  await type('cilium upgrade --set egressGateway.egressPath=tunnel && cilium status --wait')
+  await until(
+    'no node uses the link',
+    async () => {
+      const byLink = await type(`kubectl get egressnodes -o jsonpath='{.items[*].status.byLink[*]}'`)
+      return byLink === ''
+    },
+    60_000,
   )
 }
 
@@ -139,6 +140,8 @@ export interface ClusterPlan {
   readonly hasSource: boolean
   /** Where egress IPs come from: the gateways' interface, or a pool that begins at 172.18.0.42. */
   readonly addresses: 'interface' | 'pool'
+  /** How packets get to a gateway. By default as an installation has it: by the link. */
+  readonly path?: 'auto' | 'tunnel'
   readonly runtime?: RuntimeName
 }
 
@@ -172,7 +175,9 @@ export async function setUpCluster(name: string, given: Partial<ClusterPlan> = {
         `docker exec ${gateway} ip link add net0 type dummy && docker exec ${gateway} ip a add 172.18.0.${42 + index}/16 dev net0`,
       )
   }
-  await type("cilium install --set operator.replicas=1 --set 'devices={eth+,net+}' && cilium status --wait")
+  await type(
+    `cilium install --set operator.replicas=1 --set egressGateway.egressPath=${plan.path ?? 'auto'} --set 'devices={eth+,net+}' && cilium status --wait`,
+  )
   const addresses =
     plan.addresses === 'interface'
       ? groups(', interface: net0')

@@ -43,6 +43,7 @@ const start = 'a process reads its environment where it begins'
 
 export const ambient: Readonly<Record<'clock' | 'random' | 'timer' | 'environment', Excused>> = {
   clock: {
+    'src/ui/page/main.ts': 'a browser runs it, and shows a person how old the data is',
     'src/cli/commands/drops.ts': person,
     'src/cli/install/wait-until-done.ts': person,
     'src/cli/kubeconfig/renewed-credential.ts': 'the default of an argument',
@@ -56,6 +57,7 @@ export const ambient: Readonly<Record<'clock' | 'random' | 'timer' | 'environmen
     'src/runtime/random.ts': 'chance itself',
   },
   timer: {
+    'src/ui/page/main.ts': 'a browser runs it, and shows a person how old the data is',
     'src/agent/failover/pulse/worker.ts': 'a thread of its own, whose rules get the time as an argument',
     'src/cli/install/wait-until-done.ts': person,
     'src/cli/trouble/cluster-trouble.ts': person,

@@ -102,7 +102,10 @@ export const rooms: Matrix = {
   },
   /* Started for each pod: it asks the agent over a socket and knows nothing of it. */
   'src/cni': {},
+  /* The page in the browser, and the shape of what the command sends to it. */
+  'src/ui': {},
   'src/cli': {
+    'src/ui': 'the command draws the picture that the page shows',
     'src/net': values,
     'src/api': kinds,
     'src/runtime': loop,

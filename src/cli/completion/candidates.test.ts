@@ -86,6 +86,7 @@ test('every option that takes a value has completions, or is listed as free text
     '--limit',
     '--at',
     '--body',
+    '--port',
   ]
   const unknown = program.commands.flatMap((command) =>
     command.options

@@ -9,7 +9,8 @@ import { UserError } from '../user-error.ts'
 /** One agent that can be asked. */
 export interface ReachedAgent {
   readonly node: string
-  ask<T>(path: string, body?: unknown): Promise<T>
+  /** The signal ends the question. */
+  ask<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T>
   /** Each value as it comes. */
   follow<T>(path: string, isEndless: boolean): AsyncGenerator<T>
 }
@@ -36,11 +37,11 @@ export async function listAgents(client: KubeClient): Promise<readonly ReachedAg
 }
 
 function throughPod(client: KubeClient, node: string, pod: string, container: string): ReachedAgent {
-  const lines = async function* (words: readonly string[]): AsyncGenerator<string> {
+  const lines = async function* (words: readonly string[], signal?: AbortSignal): AsyncGenerator<string> {
     const command = { namespace, pod, container, words: ['sallyport', 'ask-agent', ...words] }
     let rest = ''
     try {
-      for await (const chunk of execInPod(client, command)) {
+      for await (const chunk of execInPod(client, command, signal)) {
         const parts = (rest + chunk.toString('utf8')).split('\n')
         rest = parts.pop() ?? ''
         yield* parts
@@ -52,10 +53,10 @@ function throughPod(client: KubeClient, node: string, pod: string, container: st
   }
   return {
     node,
-    async ask<T>(path: string, body?: unknown): Promise<T> {
+    async ask<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
       const given = body === undefined ? [] : ['--body', JSON.stringify(body)]
       const answer: string[] = []
-      for await (const line of lines([path, ...given])) answer.push(line)
+      for await (const line of lines([path, ...given], signal)) answer.push(line)
       return JSON.parse(answer.join('\n')) as T
     },
     async *follow<T>(path: string): AsyncGenerator<T> {

@@ -66,6 +66,21 @@ export function listPolicies(world: Pick<World, 'ciliumPolicies' | 'isovalentPol
   return withoutForeignGrants(policies.sort((a, b) => (a.age < b.age ? -1 : a.age > b.age ? 1 : 0)))
 }
 
+type Versioned = Pick<Policy, 'id' | 'generation'>
+
+/** A policy as one of its edits left it. Two policies of one name, one after the other, differ too. */
+export const versionOf = ({ id, generation }: Versioned): string => `${id.toString(16)}.${generation ?? 0}`
+
+/**
+ * One word for a set of policies with their edits. Agents report it, and the operator compares it with its own, so all of them must compute
+ * it alike.
+ */
+export function digestPolicies(policies: readonly Versioned[]): string {
+  return contentId('policies', ...policies.map(versionOf).sort())
+    .toString(16)
+    .padStart(16, '0')
+}
+
 /* In a cluster with another product's definitions, an object may have any content. Nothing below throws because of it. */
 
 type Loose = Readonly<Record<string, unknown>>

@@ -32,7 +32,7 @@ export function concernsTables(
   })
 }
 
-/** What a node confirms and releases matters to nodes that wait for ports. What it demands and refuses matters to the operator only. */
+/** What a node confirms and releases matters to nodes that wait for ports. What it demands, selects, has applied and refuses matters to the operator only. */
 export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: boolean): boolean {
   if (before === undefined || after === undefined) return true
   const [one, other] = [split(before), split(after)]
@@ -43,6 +43,8 @@ export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: b
 function split({ metadata, spec, status = {} }: EgressNode) {
   const {
     demand: _demand,
+    appliedPolicies: _appliedPolicies,
+    selected: _selected,
     refused: _refused,
     heaviest: _heaviest,
     lingering: _lingering,

@@ -8,6 +8,7 @@ import type { Condition } from '../../api/metadata.ts'
 const policyConditions = {
   Ready: [
     'GatewaysFound',
+    'Applying',
     'Invalid',
     'NoGateway',
     'NoEgressIP',
@@ -34,6 +35,7 @@ const policyConditions = {
   Shadowed: ['OlderPolicyWins'],
   PodsRefused: ['NetworkPolicy', 'NetworkPolicyUnclear'],
   NodesWithoutAddress: ['NoInternalIP'],
+  NodesBehind: ['PolicyNotApplied'],
   LikelyMistake: ['SeeMessage'],
   IPsecBypassed: ['FastForwarding'],
   InterfaceNotUsed: ['NoRoutingRule', 'NoDefaultRoute'],

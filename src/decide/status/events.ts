@@ -53,6 +53,7 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
     if (is === undefined || (was?.status === is.status && (is.status === 'True' || was.reason === is.reason)))
       return []
     const { message } = is
+    if (is.reason === 'Applying') return []
     if (is.status !== 'True') return [{ type: 'Warning', reason: is.reason, message }]
     if (type === 'Ready') return [{ type: 'Normal', reason: 'Ready', message }]
     return was === undefined ? [] : [{ type: 'Normal', reason: 'PoolSufficient', message }]
@@ -63,6 +64,7 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
 const reportedOnce = [
   'PodsRefused',
   'SelectsNoPods',
+  'NodesBehind',
   'GatewayIdle',
   'PortsExhausted',
   'DestinationsNotServed',

@@ -24,6 +24,7 @@ import { grantPool, type Served } from '../pools/pool-decisions.ts'
 import { addressesInUse, olderPools, reservedAddresses } from '../pools/pool-grants.ts'
 import type { World, WorldNode } from '../world.ts'
 import { activeGateways, matchedGateways } from './active-gateways.ts'
+import { type Lag, withLag } from './applied-policies.ts'
 import type { TimelessCondition } from './conditions.ts'
 import { describeGroups } from './group-statuses.ts'
 import { lacksInternalIP } from './node-conditions.ts'
@@ -85,18 +86,19 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
 
 /**
  * The status of each policy: what works, what does not, and what to do. `withoutPods` has the policies, by kind and name,
- * that have selected no pod for a while.
+ * that have selected no pod for a while. `lags` has the nodes that have not applied a policy, by the same key.
  */
 export function explainPolicies(
   world: Omit<World, 'self'>,
   withoutPods: ReadonlySet<string> = new Set(),
+  lags: ReadonlyMap<string, Lag> = new Map(),
 ): readonly PolicyStatus[] {
   const known = gatherKnown(world)
   const claims: OlderClaims = new Map()
   return known.policies.map((_, index) => {
     const { served, conditions, summary } = explainExits(known, index)
     const { policy, exits } = served
-    const all = [
+    const found = [
       ...conditions,
       ...selectionConditions(policy, withoutPods.has(policyKey(policy))),
       ...familyConditions(policy, exits, podFamilies(selectedBy(known.selected, policy), world.nodes)),
@@ -109,6 +111,7 @@ export function explainPolicies(
       ...ipsecConditions(policy, exits, world.egressNodes),
       ...unusedInterfaceConditions(policy, exits, world.egressNodes),
     ]
+    const all = withLag(found, lags.get(policyKey(policy)))
     addClaims(claims, policy)
     const { generation } = policy
     return {

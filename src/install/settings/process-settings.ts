@@ -110,9 +110,9 @@ export const processSettings = [
     path: 'egressGateway.egressPath',
     key: 'egress-path',
     kind: 'word',
-    fallback: 'tunnel',
+    fallback: 'auto',
     choices: ['auto', 'tunnel'],
-    help: 'How packets of pods get from their node to a gateway and back. With tunnel, nodes put them into VXLAN packets. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With gatewayForwarding=stack, nodes always use the tunnel. If the route of a node to other nodes goes into an encrypting device, for example WireGuard, or the node has IPsec policies, the agent sees that and uses the tunnel. Do not use auto if something encrypts that the agent cannot see, for example a switch: the packets may then be in clear text.',
+    help: 'How packets of pods get from their node to a gateway and back. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With tunnel, nodes always put them into VXLAN packets, and so they do with gatewayForwarding=stack. If the route of a node to other nodes goes into an encrypting device, for example WireGuard, or the node has IPsec policies, the agent sees that and uses the tunnel. Use tunnel if something encrypts the tunnel’s packets that the agent cannot see, for example a switch. With auto, packets may then be in clear text.',
   },
   {
     path: 'bpf.masquerade',
