@@ -14,6 +14,7 @@ import { conflictsOf, unusableAddresses } from './failover/address-claims.ts'
 import { Failover } from './failover/failover.ts'
 import { reachabilityOf, reportFailover } from './failover/failover-views.ts'
 import { heldAddressesFile } from './failover/held-addresses.ts'
+import { Lingering } from './lingering.ts'
 import { NatLogging } from './nat-log/nat-logging.ts'
 import {
   type NodeDevice,
@@ -24,7 +25,7 @@ import {
 } from './node/node-network.ts'
 import { egressNodeResource, Observation } from './observe.ts'
 import { PacedReports } from './paced-report.ts'
-import { endedAddresses, Lingering } from './plan.ts'
+import { endedAddresses } from './plan.ts'
 import { Attachments } from './pods/attachments.ts'
 import { createPods, type Pods } from './pods/pods.ts'
 import { LeasedPorts } from './ports/leased-ports.ts'
@@ -219,7 +220,7 @@ export class Agent {
     if (!membership.isMember) this.#failover.dispatch({ kind: 'membershipLost', reason: membership.message })
     const tables = resolve(world)
     const ended = endedAddresses(world, this.#options, conflictsOf(this.#failover.state))
-    const lingering = this.#lingering.update(tables, clock.monotonicMs(), ended)
+    const lingering = this.#lingering.update(tables, world, clock.monotonicMs(), ended)
     this.#natLog.observe(attachments, tables.policies)
     const decision = { tables, lingering, devices }
     if (membership.isMember) this.#failover.dispatch({ kind: 'ownDecided', ...decision })

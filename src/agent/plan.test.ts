@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { world } from '../../test/support/world-builder.ts'
-import type { EgressIp, Tables } from '../decide/tables.ts'
+import type { Tables } from '../decide/tables.ts'
 import { type Address, parseAddress } from '../net/address.ts'
-import { endedAddresses, Lingering, planDatapath } from './plan.ts'
+import { endedAddresses, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
 const address = (text: string): Address => parseAddress(text) as Address
@@ -125,51 +125,6 @@ test('a gateway’s tables have no egress IP that another host may have, so that
     unusable: new Set([first]),
   })
   assert.deepEqual([...egressIps.keys()], [second])
-})
-
-const wants = (...egressIps: readonly (readonly [Address, EgressIp])[]) => ({
-  egressIps: new Map(egressIps),
-  orphaned: new Map<Address, readonly Address[]>(),
-})
-
-test('another gateway answers for an egress IP that its owner has lost, and its time to stay is as long', () => {
-  const lingering = new Lingering(1000)
-  const [ip, owner, successor] = ['172.18.0.42', '172.18.0.4', '172.18.0.3'].map(address) as [
-    Address,
-    Address,
-    Address,
-  ]
-  lingering.update(wants([ip, { order: [owner, successor], blockOwner: [] }]), 0)
-  const orphaned = { egressIps: new Map(), orphaned: new Map([[ip, [successor]]]) }
-  assert.deepEqual(lingering.update(orphaned, 1000).get(ip)?.order, [successor])
-  assert.deepEqual(lingering.orders.get(ip), [owner, successor])
-  assert.equal(lingering.update(orphaned, 1001).has(ip), false)
-})
-
-test('an egress IP stays for as long as a connection may be silent, and then goes', () => {
-  const lingering = new Lingering(1000)
-  const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
-  const ip = address('172.18.0.42')
-  lingering.update(wants([ip, entry]), 0)
-  assert.equal(lingering.update(wants(), 1000).has(ip), true)
-  assert.equal(lingering.update(wants(), 1001).has(ip), false)
-})
-
-test('what the kernel held before a restart counts as wanted at the restart', () => {
-  const lingering = new Lingering(1000)
-  const ip = address('172.18.0.42')
-  lingering.restore([[ip, { order: [], blockOwner: [] }]], 5000)
-  assert.equal(lingering.update(wants(), 6000).has(ip), true)
-  assert.equal(lingering.update(wants(), 6001).has(ip), false)
-})
-
-test('an egress IP that was released goes at once, and one that a policy uses stays', () => {
-  const lingering = new Lingering(1000)
-  const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
-  const ip = address('172.18.0.42')
-  lingering.update(wants([ip, entry]), 0)
-  assert.equal(lingering.update(wants([ip, entry]), 1, [ip]).has(ip), true)
-  assert.equal(lingering.update(wants(), 2, [ip]).has(ip), false)
 })
 
 test('an egress IP does not linger if a person released it, if another host has it, or if it is the stack’s', () => {

@@ -116,47 +116,6 @@ function podEntries(tables: Tables, attachment: Attachment): readonly (readonly 
 }
 
 /**
- * Egress IPs that no policy names any more. Their flows continue, on this node and on others, and no node knows when the
- * last one ends. So they stay for as long as a TCP connection may be silent.
- */
-export class Lingering {
-  readonly #lastWanted = new Map<Address, { readonly entry: EgressIp; readonly atMs: number }>()
-  readonly #lingerMs: number
-
-  constructor(lingerMs: number) {
-    this.#lingerMs = lingerMs
-  }
-
-  /** For each of them the gateways that may answer for it, as when a policy last named it. */
-  get orders(): ReadonlyMap<Address, readonly Address[]> {
-    return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry.order]))
-  }
-
-  /** Entries that are in the kernel from the previous agent count as wanted until now. */
-  restore(entries: Iterable<readonly [Address, EgressIp]>, nowMs: number): void {
-    for (const [address, entry] of entries) this.#lastWanted.set(address, { entry, atMs: nowMs })
-  }
-
-  /** `released` are those that must not stay. */
-  update(
-    { egressIps: wanted, orphaned }: Pick<Tables, 'egressIps' | 'orphaned'>,
-    nowMs: number,
-    released: readonly Address[] = [],
-  ): ReadonlyMap<Address, EgressIp> {
-    for (const address of released) this.#lastWanted.delete(address)
-    for (const [address, entry] of wanted) this.#lastWanted.set(address, { entry, atMs: nowMs })
-    for (const [address, { atMs }] of this.#lastWanted)
-      if (atMs + this.#lingerMs < nowMs) this.#lastWanted.delete(address)
-    return new Map(
-      [...this.#lastWanted].map(([address, { entry }]) => {
-        const order = orphaned.get(address)
-        return [address, order === undefined ? entry : { ...entry, order }]
-      }),
-    )
-  }
-}
-
-/**
  * Addresses that do not linger. A person released them. Or another host has them, as this node or another one found. Or only
  * the other CNI plugin masquerades with them: they may have been egress IPs before the node was chained.
  */

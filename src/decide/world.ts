@@ -66,6 +66,8 @@ export interface WorldNode {
   readonly isCordoned?: boolean
   /** The condition Ready. Undefined if it has not been reported yet. */
   readonly isReady?: boolean
+  /** Differs after each boot of the machine. Its kubelet reports it. */
+  readonly bootId?: string
 }
 
 export interface WorldPod {

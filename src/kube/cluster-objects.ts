@@ -13,6 +13,7 @@ export interface KubeNode extends KubeObject {
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[]
     readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+    readonly nodeInfo?: { readonly bootID?: string }
   }
 }
 
@@ -109,10 +110,12 @@ export interface TrimmedNode {
   readonly podCIDRs: readonly Prefix[]
   readonly isCordoned: boolean
   readonly isReady?: boolean
+  readonly bootId?: string
 }
 
 export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, status }: KubeNode): TrimmedNode {
   const ready = status?.conditions?.find(({ type }) => type === 'Ready')
+  const bootId = status?.nodeInfo?.bootID
   const podCIDRs = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR])
   return {
     name,
@@ -124,6 +127,7 @@ export function trimNode({ metadata: { name, uid = '', labels = {} }, spec, stat
     podCIDRs: podCIDRs.flatMap((text) => parsePrefix(text) ?? []),
     isCordoned: spec?.unschedulable ?? false,
     ...(ready === undefined ? {} : { isReady: ready.status === 'True' }),
+    ...(bootId === undefined ? {} : { bootId }),
   }
 }
 

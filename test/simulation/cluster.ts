@@ -225,18 +225,19 @@ export class Cluster implements Disposable {
     addresses: readonly { readonly type: string; readonly address: string }[],
     isReady = true,
   ): Promise<void> {
-    const { nodeName } = this.member(name)
+    const { nodeName, machine } = this.member(name)
+    const nodeInfo = { bootID: `boot-${machine.boots}` }
     const conditions = [{ type: 'Ready', status: isReady ? 'True' : 'Unknown' }]
     await this.api.ask(
       'PATCH',
       `/api/v1/nodes/${nodeName}/status`,
-      { status: { addresses, conditions } },
+      { status: { addresses, conditions, nodeInfo } },
       'application/merge-patch+json',
     )
   }
 
-  async patchNode(name: string, patch: object): Promise<void> {
-    const path = `/api/v1/nodes/${this.member(name).nodeName}`
+  async patchNode(name: string, patch: object, part: '' | '/status' = ''): Promise<void> {
+    const path = `/api/v1/nodes/${this.member(name).nodeName}${part}`
     await this.api.ask('PATCH', path, patch, 'application/merge-patch+json').catch(() => {})
   }
 
@@ -256,10 +257,13 @@ export class Cluster implements Disposable {
     for (const pod of this.pods.filter((each) => each.machine === machine)) await this.kubelet.delete(pod)
   }
 
-  switchOn(name: string): void {
+  /** The kubelet reports the boot before it starts the agent. */
+  async switchOn(name: string): Promise<void> {
     const { machine, spec } = this.member(name)
     machine.boot()
     for (const address of spec.egressAddresses) machine.addOwnAddress(address, 'net0')
+    const status = { nodeInfo: { bootID: `boot-${machine.boots}` } }
+    await this.patchNode(name, { status }, '/status')
     this.startAgent(name)
   }
 

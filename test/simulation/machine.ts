@@ -42,7 +42,7 @@ export class Machine implements MachineTime {
   #overlay: number | undefined
   isOn = true
   /** Its kernel has started anew, and its tables were empty then. */
-  hasRebooted = false
+  boots = 0
   isStandingStill = false
 
   constructor(
@@ -87,7 +87,7 @@ export class Machine implements MachineTime {
     this.#bootedAtUs = this.#clock.nowUs
     this.#uptimeAtBootNs = 5_000_000_000n
     this.isOn = true
-    this.hasRebooted = true
+    this.boots += 1
   }
 
   /** Of its own, on a second device, as an administrator gives it. */

@@ -18,6 +18,7 @@ const policyConditions = {
     'InterfaceDown',
     'InterfaceNoCarrier',
     'DestinationsNotServed',
+    'AllPodsRefused',
   ],
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
   InterfaceUnusable: ['Down', 'NoCarrier', 'NoEthernetHeader'],

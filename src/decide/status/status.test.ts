@@ -36,6 +36,32 @@ const refused = (policy: string, pods: number) => ({
   pods,
   example: 'default/luke',
 })
+const reports = (pods: number, refusals: readonly ReturnType<typeof refused>[]): World['egressNodes'] =>
+  world().egressNodes.map((each, index) => ({
+    ...each,
+    status: {
+      ...each.status,
+      selected: index === 0 ? [{ policy: 'CiliumEgressGatewayPolicy p', pods, families: ['IPv4'] }] : [],
+      refused: index === 0 ? [...refusals] : [],
+    },
+  }))
+const refusal =
+  'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts the egress of 2 pods, for example default/luke. With cni.networkPolicies=refuse, Sallyport drops all traffic of such pods that an egress policy selects. To let out what the NetworkPolicy allows, set cni.networkPolicies=enforce. Otherwise exclude the pods from the NetworkPolicy or from this egress policy.'
+const allRefusedCases = [
+  {
+    name: 'is not ready if NetworkPolicies make Sallyport refuse every pod that the policy selects',
+    world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: reports(2, [refused('p', 2)]) },
+    expect: [
+      'Ready=False AllPodsRefused: Sallyport drops all traffic that the policy selects, because NetworkPolicies restrict all its pods and cni.networkPolicies is refuse. The condition PodsRefused says what to do.',
+      refusal,
+    ],
+  },
+  {
+    name: 'is ready if one pod of three is not refused',
+    world: { ciliumPolicies: [ciliumPolicy('p')], egressNodes: reports(3, [refused('p', 2)]) },
+    expect: ['Ready=True GatewaysFound: worker3 with 172.18.0.42 and fc00::42', refusal],
+  },
+]
 const exhausted = (of: string, isShort: boolean): World['egressAddresses'][number] => {
   const message = 'Pod a/b on node worker has most connections.'
   const told = {
@@ -497,6 +523,7 @@ describe('a policy’s status', () => {
         'PodsRefused=True NetworkPolicy: NetworkPolicy default/grounded restricts the egress of 5 pods, for example default/luke. With cni.networkPolicies=refuse, Sallyport drops all traffic of such pods that an egress policy selects. To let out what the NetworkPolicy allows, set cni.networkPolicies=enforce. Otherwise exclude the pods from the NetworkPolicy or from this egress policy.',
       ],
     },
+    ...allRefusedCases,
     {
       name: 'says which part of a NetworkPolicy allows nothing, because it cannot be evaluated',
       world: {

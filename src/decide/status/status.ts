@@ -49,7 +49,7 @@ import {
   unservedDestinationConditions,
 } from './policy-conditions/unserved-destinations.ts'
 import { unusedInterfaceConditions } from './policy-conditions/unused-interfaces.ts'
-import { refusalConditions } from './refusals.ts'
+import { allRefusedProblems, refusalConditions } from './refusals.ts'
 import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
@@ -192,7 +192,10 @@ function explainExits(
   return {
     served,
     conditions: [
-      ...readyConditions(served, orders, seen, notServed),
+      ...readyConditions(served, orders, seen, [
+        ...notServed,
+        ...allRefusedProblems(policy, world, known.selected),
+      ]),
       ...routedConditions(seen),
       ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
@@ -224,7 +227,7 @@ function readyConditions(
   served: Served,
   orders: () => Orders,
   seen: ExitsSeen,
-  notServed: readonly Problem[],
+  dropped: readonly Problem[],
 ): readonly TimelessCondition[] {
   const { policy } = seen
   const ofExits = exitProblems(seen)
@@ -236,7 +239,7 @@ function readyConditions(
         message: `${message}. Traffic that the policy selects is dropped.`,
       }),
     ),
-    ...notServed,
+    ...dropped,
     ...ofExits.filter((problem) => !isServedByOthers(problem)),
     ...healthProblems(served),
     ...outageProblems(served, orders),

@@ -87,8 +87,8 @@ export const processSettings = [
     path: 'egressGateway.excludedPorts',
     key: 'excluded-ports',
     kind: 'portRanges',
-    fallback: '30000-32767',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts. If you add to it, keep that range. For a server, choose a port below 32768. If you exclude a port from 32768 on, no new connection gets it, but gateways may still send packets for it to the node whose share contains it (see slots), and not to the server.',
+    fallback: '30000-32767,4791',
+    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791,8443}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts, and the UDP port that NICs with RoCE take for themselves. If you add to it, keep both. For a server, choose a port below 32768. If you exclude a port from 32768 on, no new connection gets it, but gateways may still send packets for it to the node whose share contains it (see slots), and not to the server.',
   },
   {
     path: 'egressGateway.maxPortsPerPod',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { blockOfPort, usableBlocks } from '../../net/ports.ts'
 import { parsePrefix } from '../../net/prefix.ts'
 import { configMapData, parseConfiguration } from '../configuration.ts'
 import { assignmentsIn, parseAssignments } from './assignments.ts'
@@ -118,4 +119,13 @@ test('parseDuration accepts durations in Go’s format only', () => {
   ] as const)
     assert.equal(parseDuration(text), ms)
   for (const text of ['', '1', '1 s', 's', '1x']) assert.equal(parseDuration(text), undefined)
+})
+
+test('by default, connections get neither a NodePort nor the port that NICs with RoCE take', () => {
+  const configuration = parseConfiguration(configMapData({}))
+  assert.ok(configuration.ok)
+  const usable = usableBlocks(configuration.value.ports)
+  const has = (port: number): boolean => usable.has(blockOfPort(port))
+  assert.deepEqual([4791, 30000, 32767].map(has), [false, false, false])
+  assert.deepEqual([4783, 4800, 29999, 32768].map(has), [true, true, true, true])
 })

@@ -13,7 +13,7 @@ export const powerCut: MakeFault = (context) => {
     forMs,
     begin: () => cluster.switchOff(name),
     end: async () => {
-      cluster.switchOn(name)
+      await cluster.switchOn(name)
       for (const pod of scenario.pods)
         if (pod.machine === name) await cluster.addPod({ name: pod.name, labels: { app: pod.app } }, name)
     },

@@ -100,11 +100,17 @@ function isAlive(gateway: Machine): boolean {
 
 /** An address that no policy names any more is known only from the tables, which a machine loses with its power. */
 function hasForgotten({ agents, snapshots }: Cluster, gateway: Machine, address: Address): boolean {
-  if (!gateway.hasRebooted || snapshots.get(gateway)?.orders.has(address)) return false
+  if (gateway.boots === 0 || snapshots.get(gateway)?.orders.has(address)) return false
   return !agents.some(({ agent }) => agent.snapshot.decided?.tables.egressIps.has(address))
 }
 
 const unknownOrder = { order: [], sinceUs: 0 } as const
+
+/** A gateway keeps an address that its administrator gave it. Packets with that address go to it, also if it has forgotten it. */
+function keepsForgotten(cluster: Cluster, gateway: Machine, address: Address): boolean {
+  const { egressAddresses } = cluster.member(gateway.name).spec
+  return egressAddresses.includes(address) && hasForgotten(cluster, gateway, address)
+}
 
 interface Outstanding {
   readonly sequence: number
@@ -122,6 +128,7 @@ export function establishedFlowsArrive(cluster: Cluster): Invariant {
       cluster.snapshots.get(pod.machine)?.orders.get(egress.address) ?? unknownOrder
     const gateways = cluster.machines.filter(({ address }) => order.includes(address))
     const states = gateways.map((gateway) => ({ gateway, ...reachability.state(pod.machine, gateway) }))
+    if (gateways.some((gateway) => keepsForgotten(cluster, gateway, egress.address))) return undefined
     const isForgotten = (gateway: Machine): boolean => hasForgotten(cluster, gateway, egress.address)
     const reachable = states.filter(({ paths, gateway }) => paths !== 'none' && !isForgotten(gateway))
     const sinceUs = Math.max(
