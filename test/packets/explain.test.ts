@@ -17,6 +17,7 @@ import { lookUpRoute } from '../../src/linux/route-lookup.ts'
 import type { Address } from '../../src/net/address.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { policies as networkPolicies } from '../support/random-network-policies.ts'
+import { anyServices, requestToService } from '../support/random-services.ts'
 import { anyWorld, destinations, destinations6 } from '../support/random-worlds.ts'
 import { ciliumPolicy, isovalentPolicy, world } from '../support/world-builder.ts'
 import {
@@ -44,15 +45,17 @@ const inCluster = [
   '224.1.1.1',
   '172.18.1.1',
 ]
-const request = fc.record({
+const ordinary = fc.record({
   pod: fc.constantFrom('p0', 'p1', 'p2'),
   to: fc.oneof(
     { weight: 6, arbitrary: fc.constantFrom(...destinations, ...destinations6) },
     { weight: 1, arbitrary: fc.constantFrom(...inCluster) },
   ),
-  port: fc.constantFrom(53, 443, 8472, 32900),
+  port: fc.constantFrom(53, 443, 8472, 32900, 80),
   protocol: fc.constantFrom('tcp' as const, 'udp' as const, 'icmp' as const),
 })
+
+const request = fc.oneof(ordinary, requestToService)
 
 const everywhere = { selectors: [{ podSelector: {} }], destinationCIDRs: ['0.0.0.0/0', '::/0'] }
 const onlyWorker = { matchLabels: { 'kubernetes.io/hostname': 'worker' } }
@@ -71,7 +74,7 @@ const working: World = {
 }
 
 const situation = fc.record({
-  world: fc.oneof({ weight: 4, arbitrary: anyWorld }, { weight: 1, arbitrary: fc.constant(working) }),
+  world: fc.oneof({ weight: 3, arbitrary: anyWorld }, { weight: 1, arbitrary: fc.constant(working) }),
   restrictions: fc.oneof(
     { weight: 3, arbitrary: fc.constant(undefined) },
     { weight: 1, arbitrary: networkPolicies },
@@ -95,7 +98,9 @@ const situation = fc.record({
   }),
   /** How much of each pool is in use towards the destination. */
   full: fc.constantFrom(0, 0, 0, 0.5, 1),
-  requests: fc.array(request, { minLength: 3, maxLength: 3 }),
+  services: anyServices,
+  /** The first one is asked again, when the pod has had an endpoint of the Service. */
+  requests: fc.array(request, { minLength: 3, maxLength: 3 }).map((all) => [...all, ...all.slice(0, 1)]),
 })
 type Situation = typeof situation extends fc.Arbitrary<infer T> ? T : never
 
@@ -105,9 +110,15 @@ const calm: Omit<Situation, 'extra' | 'requests'> = {
   mode: 'enforce',
   probes: Array.from({ length: 10 }, () => 'answered' as const),
   full: 0,
+  services: { services: [], endpoints: [] },
 }
 
-function worldOf({ world: random, restrictions = [], mode, extra }: Situation, isChained: boolean): World {
+type Mode = 'chained' | 'beside kube-proxy' | 'without kube-proxy'
+
+function worldOf(
+  { world: random, restrictions = [], mode, extra, services }: Situation,
+  { isChained, replacesKubeProxy }: Pick<World['settings'], 'isChained' | 'replacesKubeProxy'>,
+): World {
   const given = restrictions.flatMap(
     (egress, index) =>
       readEgressRestriction(
@@ -119,18 +130,24 @@ function worldOf({ world: random, restrictions = [], mode, extra }: Situation, i
     ...random,
     isovalentPolicies: [...random.isovalentPolicies, ...(extra === undefined ? [] : [extra])],
     networkPolicies: given,
-    settings: { ...random.settings, isChained, networkPolicies: mode },
+    ...services,
+    settings: {
+      ...{ ...random.settings, isChained, networkPolicies: mode },
+      ...(replacesKubeProxy ? { replacesKubeProxy } : {}),
+    },
   }
 }
 
-for (const isChained of [false, true])
-  describe(isChained ? 'in chained mode, explain' : 'stand-alone, explain', { skip }, () => {
+for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfies Mode[])
+  describe(`${way}, explain`, { skip }, () => {
+    const isChained = way === 'chained'
+    const replacesKubeProxy = way === 'without kube-proxy'
     let node: NodeUnderTest
     let netlink: Netlink
     let dryRuns: DryRuns
     const timers: (() => void)[] = []
     before(() => {
-      node = openNode({ chained: Number(isChained) })
+      node = openNode({ chained: Number(isChained), replaces_kube_proxy: Number(replacesKubeProxy) })
       netlink = new Netlink()
       dryRuns = new DryRuns(node.datapath, {
         after: (_ms, run) => {
@@ -146,7 +163,7 @@ for (const isChained of [false, true])
     })
 
     async function arrange(given: Situation): Promise<ExplainParts> {
-      const world = worldOf(given, isChained)
+      const world = worldOf(given, { isChained, replacesKubeProxy })
       const tables = resolve(world)
       const attachments = attachmentsOf(node, world)
       const overlay = { ifindex: node.devices.world, mac: mac.overlay, mtu: 1450 }
@@ -162,6 +179,7 @@ for (const isChained of [false, true])
         configuration: {
           isChained,
           servicesByStack: false,
+          replacesKubeProxy,
           forwardsByStack: false,
           tunnelPort: 8472,
           maxPortsPerPod: 0,
@@ -238,16 +256,20 @@ for (const isChained of [false, true])
             const before = everything(node)
             const said = await explainFlow(parts, asked)
             assert.deepEqual(everything(node), before, 'explain leaves no trace')
-            check(said, realEnding(node, parts, asked))
-            const kind = said.program.verdict
-            seen.set(kind, (seen.get(kind) ?? 0) + 1)
+            checkChoice(said, realEnding(node, parts, asked))
+            check(said, realEnding(node, parts, asked, said.service?.endpoint))
+            for (const kind of kindsOf(said)) seen.set(kind, (seen.get(kind) ?? 0) + 1)
           }
         }),
         { numRuns: situations, endOnFailure: true },
       )
       const endings = ['DROP_NO_EGRESS_IP', 'DROP_NETWORK_POLICY', 'SENT_TO_HOLDER', 'DROP_NO_FREE_PORT']
       const alone = ['SENT_TO_WORLD_MASQUERADED', 'SENT_TO_WORLD', 'DROP_NO_ROUTE']
-      for (const kind of [...endings, ...(isChained ? ['PASS_NOT_SELECTED'] : alone)])
+      const throughService = ['SENT_TO_HOLDER', ...(isChained ? [] : ['SENT_TO_POD', 'SENT_TO_NODE'])]
+      const refused = isChained ? [] : ['SENT_REFUSAL', 'DROP_SOURCE_RANGES', 'an affine endpoint']
+      const ofServices = [...throughService, ...refused].map((each) => `service: ${each}`)
+      const kinds = [...endings, ...(isChained ? ['PASS_NOT_SELECTED'] : alone)]
+      for (const kind of [...kinds, ...(way === 'beside kube-proxy' ? [] : ofServices)])
         assert.ok((seen.get(kind) ?? 0) > 0, `the situations are too tame: ${JSON.stringify([...seen])}`)
     })
   })
@@ -257,6 +279,23 @@ function canSend({ pods }: World, { pod, to }: Pick<ExplainRequest, 'pod' | 'to'
   return pods.some(
     ({ name, ips }) => name === pod && ips.some((each) => each.includes(':') === to.includes(':')),
   )
+}
+
+function kindsOf({ program: { verdict }, service }: Explanation): readonly string[] {
+  if (service === undefined) return [verdict]
+  const isAffine = service.affinitySeconds > 0 && service.eligibleCount === 1 && service.others.length > 1
+  return [verdict, `service: ${verdict}`, ...(isAffine ? ['service: an affine endpoint'] : [])]
+}
+
+/** A packet that chooses for itself gets one of the endpoints that were told. */
+function checkChoice({ service }: Explanation, { endpoint }: ReturnType<typeof realEnding>): void {
+  const context = JSON.stringify({ service, endpoint })
+  if (endpoint === undefined) assert.equal(service?.eligibleCount ?? 0, 0, context)
+  else
+    assert.ok(
+      service?.eligible.some((each) => each.address === endpoint.address && each.port === endpoint.port),
+      context,
+    )
 }
 
 function check(

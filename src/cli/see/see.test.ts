@@ -181,6 +181,7 @@ const said: Explanation = {
   isHypothetical: false,
   pod: { namespace: 'default', name: 'xwing', node: 'kind-worker', labels: { org: 'alliance' } },
   flow: { source: address('10.244.2.2'), destination: address('172.18.0.7'), port: 8000, protocol: 'tcp' },
+  servicesBy: 'kube-proxy',
   policies: [
     { kind: 'CiliumEgressGatewayPolicy', name: 'outpost', selectsPod: true, because: [] },
     { kind: 'CiliumEgressGatewayPolicy', name: 'empire', selectsPod: false, because: ['the pod has label org=alliance, and the policy selects empire'] },
