@@ -70,6 +70,8 @@ export interface Explanation {
   readonly agrees: boolean
   /** How the packet leaves its gateway. Undefined if it does not leave the cluster, or if the gateway was not asked. */
   readonly wayOut?: WayOut
+  /** If kube-proxy translates the destination: what becomes of the packet if it gets `service.endpoint`. */
+  readonly afterService?: Explanation
 }
 
 export interface ServiceStory {
