@@ -23,7 +23,8 @@ import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
 /** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
   isReady(): boolean
-  status(): AgentStatus | Promise<AgentStatus>
+  status(): Promise<AgentStatus>
+  problems(): readonly string[]
   config(): Readonly<Record<string, string>>
   findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
