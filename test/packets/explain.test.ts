@@ -4,7 +4,6 @@ import fc from 'fast-check'
 import { Asking } from '../../src/agent/api/explain/asking.ts'
 import { DryRuns } from '../../src/agent/api/explain/dry-runs.ts'
 import { type ExplainParts, explainFlow } from '../../src/agent/api/explain/explain-flow.ts'
-import type { ExplainRequest, Explanation } from '../../src/agent/api/explain/explanation.ts'
 import { startOfFailover } from '../../src/agent/failover/state.ts'
 import { planDatapath } from '../../src/agent/plan.ts'
 import type { Snapshot } from '../../src/agent/snapshot.ts'
@@ -28,6 +27,7 @@ import {
   forgetFlows,
   realEnding,
 } from './explain-arrangement.ts'
+import { canSend, check, checkChoice, kindsOf } from './explain-checks.ts'
 import { mac, type NodeUnderTest, openNode, skip } from './node-under-test.ts'
 
 /*
@@ -284,44 +284,3 @@ for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfi
         assert.ok((seen.get(kind) ?? 0) > 0, `the situations are too tame: ${JSON.stringify([...seen])}`)
     })
   })
-
-/** The world has the pod, and the pod an address of the destination's family. */
-function canSend({ pods }: World, { pod, to }: Pick<ExplainRequest, 'pod' | 'to'>): boolean {
-  return pods.some(
-    ({ name, ips }) => name === pod && ips.some((each) => each.includes(':') === to.includes(':')),
-  )
-}
-
-function kindsOf({ program: { verdict }, service }: Explanation): readonly string[] {
-  if (service === undefined) return [verdict]
-  const isAffine = service.affinitySeconds > 0 && service.eligibleCount === 1 && service.others.length > 1
-  return [verdict, `service: ${verdict}`, ...(isAffine ? ['service: an affine endpoint'] : [])]
-}
-
-/** A packet that chooses for itself gets one of the endpoints that were told. */
-function checkChoice({ service }: Explanation, { endpoint }: ReturnType<typeof realEnding>): void {
-  const context = JSON.stringify({ service, endpoint })
-  if (endpoint === undefined) assert.equal(service?.eligibleCount ?? 0, 0, context)
-  else
-    assert.ok(
-      service?.eligible.some((each) => each.address === endpoint.address && each.port === endpoint.port),
-      context,
-    )
-}
-
-function check(
-  said: Explanation,
-  real: { readonly verdict: string; readonly egressIp: string | undefined },
-): void {
-  const { decision, program, agrees } = said
-  const context = JSON.stringify({ said, real })
-  assert.ok(agrees, `the program and the decision disagree: ${context}`)
-  if (decision.isOpen !== undefined) return
-  assert.ok(decision.verdicts.includes(real.verdict), `the wire shows something else: ${context}`)
-  if (decision.verdicts.length === 1) assert.equal(program.verdict, real.verdict)
-  if (real.egressIp !== undefined)
-    assert.ok(
-      decision.egressIps.some((each) => each === real.egressIp),
-      context,
-    )
-}

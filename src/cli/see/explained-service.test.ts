@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import { serverUnderTest } from '../../../test/support/server-under-test.ts'
-import type { Explanation } from '../../agent/api/explain/explanation.ts'
+import type { Explanation, ServiceStory } from '../../agent/api/explain/explanation.ts'
 import type { KubeObject } from '../../kube/client.ts'
 import { coreResource } from '../../kube/cluster-objects.ts'
 import { parseAddress } from '../../net/address.ts'
@@ -86,7 +86,7 @@ test('each address of a Service is told with its kind, and who translates it', a
   assert.deepEqual(await of('10.96.0.7', 80), ['shop/partner', 'ClusterIP', 'kube-proxy'])
   assert.deepEqual(await of('172.18.0.2', 30080), ['shop/partner', 'NodePort', 'kube-proxy'])
   assert.deepEqual(await of('203.0.113.77', 80), ['shop/partner', 'ExternalIPs', 'kube-proxy'])
-  assert.deepEqual(await of('203.0.113.77', 80, 'SENT_TO_HOLDER'), ['shop/partner', 'ExternalIPs', 'nobody'])
+  assert.deepEqual(await of('203.0.113.77', 80, 'SENT_TO_HOLDER'), ['shop/partner', 'ExternalIPs', 'none'])
   assert.equal(await of('172.18.0.2', 80), undefined)
   assert.equal(await of('10.96.0.7', 30080), undefined)
   assert.equal(await of('198.51.100.7', 8443), undefined)
@@ -112,6 +112,36 @@ test('beside kube-proxy, explain goes on with an endpoint outside the cluster', 
     '  10.96.0.7:80 is a cluster IP of Service shop/partner.',
     '  Endpoints for this flow (1): 198.51.100.7:8443',
     'If kube-proxy chooses 198.51.100.7:8443, the stack sends the packet on, and the policies apply to that address:',
+  ])
+    assert.ok(text.split('\n').includes(line), `${line} is not in:\n${text}`)
+})
+
+test('a Service that Sallyport translates is told with the endpoint of this flow', () => {
+  const [chosen, other] = [address('203.0.113.9'), address('203.0.113.10')]
+  const service: ServiceStory = {
+    ...{
+      service: 'shop/partner',
+      kind: 'ClusterIP',
+      address: '10.96.0.7',
+      port: 80,
+      translatedBy: 'Sallyport',
+    },
+    ...{
+      eligible: [{ address: chosen, port: 443 }],
+      eligibleCount: 1,
+      others: [{ address: other, port: 443 }],
+    },
+    ...{ affinitySeconds: 60, endpoint: { address: chosen, port: 443 } },
+    kind: 'ClusterIP',
+    translatedBy: 'Sallyport',
+  }
+  const text = formatExplanation({ ...said('10.96.0.7', 80, 'SENT_TO_HOLDER'), service })
+  for (const line of [
+    '  10.96.0.7:80 is a cluster IP of Service shop/partner.',
+    "  Sallyport's programs translate it on node worker.",
+    '  Endpoints for this flow (1): 203.0.113.9:443',
+    '  Not for this flow: 203.0.113.10:443',
+    '  ✓ This flow gets 203.0.113.9:443. What follows is about that address.',
   ])
     assert.ok(text.split('\n').includes(line), `${line} is not in:\n${text}`)
 })

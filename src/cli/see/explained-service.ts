@@ -91,7 +91,7 @@ export async function storyOfOthers(
     return {
       service: `${found.of.metadata.namespace}/${found.of.metadata.name}`,
       ...{ kind: found.kind, address: flow.destination, port: flow.port },
-      translatedBy: isLeft ? 'kube-proxy' : 'nobody',
+      translatedBy: isLeft ? 'kube-proxy' : 'none',
       eligible: all.slice(0, 20).map(({ address, port }) => ({ address, port })),
       ...{ eligibleCount: all.length, others: [], affinitySeconds: 0 },
       ...(isLeft && first !== undefined ? { endpoint: { address: first.address, port: first.port } } : {}),

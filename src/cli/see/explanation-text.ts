@@ -43,7 +43,7 @@ function serviceLines({ service, pod }: Explanation): readonly string[] {
     eligibleCount === 0
       ? ['It has no endpoint for this flow.']
       : [`Endpoints for this flow (${eligibleCount}): ${listed}`]
-  if (translatedBy === 'nobody')
+  if (translatedBy === 'none')
     return [
       end,
       'It is not translated: to Sallyport the address is outside the cluster, and the policies apply to it.',
@@ -146,7 +146,7 @@ const endings: Readonly<Record<string, string>> = {
   SENT_TO_WORLD: 'It leaves this node with the egress IP',
   SENT_THROUGH_STACK: 'It leaves this node through its network stack with the egress IP',
   SENT_REFUSAL:
-    'Nobody can take it, so the pod gets "port unreachable" at once, and its connection is refused.',
+    'No endpoint can take it, so the pod gets "port unreachable" at once, and its connection is refused.',
   SENT_TO_POD: 'It is delivered to a pod on this node.',
   SENT_TO_NODE: 'It goes to another node of the cluster, with its own address. No policy applies.',
   PASS_TO_HOST: 'It is for the pod’s own node. No policy applies.',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { runCommand } from '../../../test/support/command-under-test.ts'
-import type { ExplainRequest, Explanation, ServiceStory } from '../../agent/api/explain/explanation.ts'
+import type { ExplainRequest, Explanation } from '../../agent/api/explain/explanation.ts'
 import type { FlowQuery, FlowRow } from '../../agent/api/flows/flow-row.ts'
 import type { AgentStatus } from '../../agent/api/local-api.ts'
 import type { FlowRecord, NatLogAnswer, NatLogQuery } from '../../agent/api/nat-log/nat-log-row.ts'
@@ -219,43 +219,6 @@ test('explain tells the story from the policies to the verdict', async () => {
     '  It leaves through gateway kind-worker3 with the egress IP 172.18.0.42. (SENT_TO_HOLDER)',
   ])
     assert.ok(stdout.split('\n').includes(line), `${line} is not in:\n${stdout}`)
-})
-
-test('explain tells which endpoint of a Service the flow gets', async () => {
-  const [chosen, other] = [address('203.0.113.9'), address('203.0.113.10')]
-  const service: ServiceStory = {
-    ...{
-      service: 'shop/partner',
-      kind: 'ClusterIP',
-      address: '10.96.0.7',
-      port: 80,
-      translatedBy: 'Sallyport',
-    },
-    ...{
-      eligible: [{ address: chosen, port: 443 }],
-      eligibleCount: 1,
-      others: [{ address: other, port: 443 }],
-    },
-    ...{ affinitySeconds: 60, endpoint: { address: chosen, port: 443 } },
-    kind: 'ClusterIP',
-    translatedBy: 'Sallyport',
-  }
-  answers = {
-    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
-    explain: async () => ({ ...said, service }),
-  }
-  const { code, stdout } = await run('explain', 'xwing', '--to', '10.96.0.7:80')
-  assert.equal(code, 0)
-  for (const line of [
-    '  10.96.0.7:80 is a cluster IP of Service shop/partner.',
-    "  Sallyport's programs translate it on node kind-worker.",
-    '  Endpoints for this flow (1): 203.0.113.9:443',
-    '  Not for this flow: 203.0.113.10:443',
-    '  ✓ This flow gets 203.0.113.9:443. What follows is about that address.',
-  ])
-    assert.ok(stdout.split('\n').includes(line), `${line} is not in:\n${stdout}`)
-  const byName = await run('explain', 'xwing', '--to', 'service/partner')
-  assert.notEqual(byName.code, 0)
 })
 
 test('explain fails if the program did not do what was decided', async () => {

@@ -80,8 +80,8 @@ export interface ServiceStory {
   readonly kind: ServicePort['kind']
   readonly address: string
   readonly port: number
-  /** `nobody`: a policy selects the Service's address, and the packet leaves with it. */
-  readonly translatedBy: 'Sallyport' | 'kube-proxy' | 'nobody'
+  /** `none`: a policy selects the Service's address, and the packet leaves with it. */
+  readonly translatedBy: 'Sallyport' | 'kube-proxy' | 'none'
   /** What the flow may get. Only the first 20. */
   readonly eligible: readonly Endpoint[]
   readonly eligibleCount: number
