@@ -19,7 +19,8 @@ const unchosen = (name: keyof LocalApi) => (): never => {
 }
 const api: LocalApi = {
   isReady: () => true,
-  status: () => (answers.status ?? unchosen('status'))(),
+  problems: () => [],
+  status: async () => (answers.status ?? unchosen('status'))(),
   config: () => (answers.config ?? unchosen('config'))(),
   findings: () => (answers.findings ?? unchosen('findings'))(),
   compatibleRows: async () => (answers.compatibleRows ?? unchosen('compatibleRows'))(),
@@ -223,7 +224,7 @@ test('status names each reason for drops once, as metrics do, with a remedy', as
   const drops = [
     { verdict: 'DROP_NO_GATEWAY', reason: 'No egress gateway found', remedy: 'label a node', packets: 12 },
   ]
-  answers = { config: () => ({}), status: () => ({ ...status, drops }) }
+  answers = { config: () => ({}), status: async () => ({ ...status, drops }) }
   const { stdout } = await run('status')
   assert.match(stdout, /^Packets dropped: +12 since the datapath was loaded$/m)
   assert.match(stdout, /^ {2}- 12 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/m)
@@ -259,11 +260,11 @@ const status: AgentStatus = {
 
 test('status waits for an agent that is not ready yet', async () => {
   let asked = 0
-  answers = { config: () => ({}), status: () => ({ ...status, isReady: ++asked > 2 }) }
+  answers = { config: () => ({}), status: async () => ({ ...status, isReady: ++asked > 2 }) }
   const well = await run('status', '--wait')
   assert.equal(well.code, 0)
   assert.match(well.stdout, /^Health: +OK$/m)
-  answers = { config: () => ({}), status: () => ({ ...status, problems: ['no slot yet'] }) }
+  answers = { config: () => ({}), status: async () => ({ ...status, problems: ['no slot yet'] }) }
   assert.equal((await run('status', '--wait', '--wait-duration', '100ms')).code, 1)
 })
 

@@ -3,7 +3,7 @@ import type { ExplainRequest } from '../../src/agent/api/explain/explanation.ts'
 import type { Attachment } from '../../src/agent/pods/attachments.ts'
 import { openingFlow, openingPacket } from '../../src/datapath/dry-run/opening-packet.ts'
 import { type RawMap, readEntries } from '../../src/datapath/maps/maps.ts'
-import type { Tables } from '../../src/decide/tables.ts'
+import type { Endpoint, Tables } from '../../src/decide/tables.ts'
 import type { World } from '../../src/decide/world.ts'
 import { familyOf } from '../../src/net/address.ts'
 import { mac, type NodeUnderTest, send } from './node-under-test.ts'
@@ -24,23 +24,36 @@ export function attachmentsOf({ devices }: NodeUnderTest, world: World): readonl
 
 let lastPort = 10_000
 
-export function realEnding(node: NodeUnderTest, { attachments }: ExplainParts, asked: ExplainRequest) {
+/** `endpoint`: what the flow has already, if it goes to a Service. */
+export function realEnding(
+  node: NodeUnderTest,
+  { attachments }: ExplainParts,
+  asked: ExplainRequest,
+  endpoint?: Endpoint,
+) {
   const attachment = attachments.find(({ pod }) => pod.name === asked.pod)
   const to = address(asked.to)
   const from = attachment?.addresses.find((each) => familyOf(each) === familyOf(to))
   if (attachment?.wired === undefined || from === undefined) throw new Error(`${asked.pod} has no address`)
   lastPort = lastPort === 30_000 ? 10_000 : lastPort + 1
   const flow = openingFlow(from, to, { ...asked, sourcePort: lastPort })
+  const { mappings, service_flows } = node.datapath.tables
+  if (endpoint !== undefined) service_flows.set(flow, endpoint)
   const packet = openingPacket(flow, { to: mac.host7, from: mac.pod7 })
   const { verdict } = send(node, 'from_pod', attachment.wired.ifindex, packet)
-  return { verdict, egressIp: node.datapath.tables.mappings.get(flow)?.egress_ip }
+  const got = service_flows.get(flow)
+  const opened = got === undefined ? flow : { ...flow, destination: got.address, destination_port: got.port }
+  return { verdict, endpoint: got, egressIp: mappings.get(opened)?.egress_ip }
 }
 
 export function forgetFlows({ datapath }: NodeUnderTest): void {
-  const { mappings, ports, pod_flows } = datapath.tables
+  const { mappings, ports, pod_flows, service_flows, service_replies, affinities } = datapath.tables
   for (const [key] of [...mappings.entries()]) mappings.delete(key)
   for (const [key] of [...ports.entries()]) ports.delete(key)
   for (const [key] of [...pod_flows.entries()]) pod_flows.delete(key)
+  for (const [key] of [...service_flows.entries()]) service_flows.delete(key)
+  for (const [key] of [...service_replies.entries()]) service_replies.delete(key)
+  for (const [key] of [...affinities.entries()]) affinities.delete(key)
 }
 
 const far = 3_600_000_000_000n
@@ -106,6 +119,7 @@ export function fillPools(
 /** Every byte of the maps that a flow may change, and the counters. */
 export function everything({ datapath }: NodeUnderTest): unknown {
   const { mappings, ports, pod_flows, policy_drops, pool_pressures, inbound, fragments } = datapath.tables
+  const { service_flows, service_replies, affinities } = datapath.tables
   const maps: readonly { readonly raw: RawMap }[] = [
     mappings,
     ports,
@@ -114,6 +128,9 @@ export function everything({ datapath }: NodeUnderTest): unknown {
     pool_pressures,
     inbound,
     fragments,
+    service_flows,
+    service_replies,
+    affinities,
   ]
   return [
     datapath.counts(),

@@ -4,7 +4,6 @@ import fc from 'fast-check'
 import { Asking } from '../../src/agent/api/explain/asking.ts'
 import { DryRuns } from '../../src/agent/api/explain/dry-runs.ts'
 import { type ExplainParts, explainFlow } from '../../src/agent/api/explain/explain-flow.ts'
-import type { ExplainRequest, Explanation } from '../../src/agent/api/explain/explanation.ts'
 import { startOfFailover } from '../../src/agent/failover/state.ts'
 import { planDatapath } from '../../src/agent/plan.ts'
 import type { Snapshot } from '../../src/agent/snapshot.ts'
@@ -17,6 +16,7 @@ import { lookUpRoute } from '../../src/linux/route-lookup.ts'
 import type { Address } from '../../src/net/address.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { policies as networkPolicies } from '../support/random-network-policies.ts'
+import { anyServices, requestToService } from '../support/random-services.ts'
 import { anyWorld, destinations, destinations6 } from '../support/random-worlds.ts'
 import { ciliumPolicy, isovalentPolicy, world } from '../support/world-builder.ts'
 import {
@@ -27,6 +27,7 @@ import {
   forgetFlows,
   realEnding,
 } from './explain-arrangement.ts'
+import { canSend, check, checkChoice, kindsOf } from './explain-checks.ts'
 import { mac, type NodeUnderTest, openNode, skip } from './node-under-test.ts'
 
 /*
@@ -44,15 +45,17 @@ const inCluster = [
   '224.1.1.1',
   '172.18.1.1',
 ]
-const request = fc.record({
+const ordinary = fc.record({
   pod: fc.constantFrom('p0', 'p1', 'p2'),
   to: fc.oneof(
     { weight: 6, arbitrary: fc.constantFrom(...destinations, ...destinations6) },
     { weight: 1, arbitrary: fc.constantFrom(...inCluster) },
   ),
-  port: fc.constantFrom(53, 443, 8472, 32900),
+  port: fc.constantFrom(53, 443, 8472, 32900, 80),
   protocol: fc.constantFrom('tcp' as const, 'udp' as const, 'icmp' as const),
 })
+
+const request = fc.oneof(ordinary, requestToService)
 
 const everywhere = { selectors: [{ podSelector: {} }], destinationCIDRs: ['0.0.0.0/0', '::/0'] }
 const onlyWorker = { matchLabels: { 'kubernetes.io/hostname': 'worker' } }
@@ -70,8 +73,8 @@ const working: World = {
   ],
 }
 
-const situation = fc.record({
-  world: fc.oneof({ weight: 4, arbitrary: anyWorld }, { weight: 1, arbitrary: fc.constant(working) }),
+const anySituation = fc.record({
+  world: fc.oneof({ weight: 2, arbitrary: anyWorld }, { weight: 1, arbitrary: fc.constant(working) }),
   restrictions: fc.oneof(
     { weight: 3, arbitrary: fc.constant(undefined) },
     { weight: 1, arbitrary: networkPolicies },
@@ -95,9 +98,11 @@ const situation = fc.record({
   }),
   /** How much of each pool is in use towards the destination. */
   full: fc.constantFrom(0, 0, 0, 0.5, 1),
-  requests: fc.array(request, { minLength: 3, maxLength: 3 }),
+  services: anyServices,
+  /** The first one is asked again, when the pod has had an endpoint of the Service. */
+  requests: fc.array(request, { minLength: 7, maxLength: 7 }).map((all) => [...all, ...all.slice(0, 1)]),
 })
-type Situation = typeof situation extends fc.Arbitrary<infer T> ? T : never
+type Situation = typeof anySituation extends fc.Arbitrary<infer T> ? T : never
 
 const calm: Omit<Situation, 'extra' | 'requests'> = {
   world: world(),
@@ -105,9 +110,26 @@ const calm: Omit<Situation, 'extra' | 'requests'> = {
   mode: 'enforce',
   probes: Array.from({ length: 10 }, () => 'answered' as const),
   full: 0,
+  services: { services: [], endpoints: [] },
 }
 
-function worldOf({ world: random, restrictions = [], mode, extra }: Situation, isChained: boolean): World {
+/** In some situations, nothing but the Services and the requests is random. */
+const situation = fc.oneof(
+  { weight: 3, arbitrary: anySituation },
+  {
+    weight: 1,
+    arbitrary: anySituation.map(({ services, requests }) => ({
+      ...{ ...calm, world: working, extra: undefined, services, requests },
+    })),
+  },
+)
+
+type Mode = 'chained' | 'beside kube-proxy' | 'without kube-proxy'
+
+function worldOf(
+  { world: random, restrictions = [], mode, extra, services }: Situation,
+  { isChained, replacesKubeProxy }: Pick<World['settings'], 'isChained' | 'replacesKubeProxy'>,
+): World {
   const given = restrictions.flatMap(
     (egress, index) =>
       readEgressRestriction(
@@ -119,18 +141,24 @@ function worldOf({ world: random, restrictions = [], mode, extra }: Situation, i
     ...random,
     isovalentPolicies: [...random.isovalentPolicies, ...(extra === undefined ? [] : [extra])],
     networkPolicies: given,
-    settings: { ...random.settings, isChained, networkPolicies: mode },
+    ...services,
+    settings: {
+      ...{ ...random.settings, isChained, networkPolicies: mode },
+      ...(replacesKubeProxy ? { replacesKubeProxy } : {}),
+    },
   }
 }
 
-for (const isChained of [false, true])
-  describe(isChained ? 'in chained mode, explain' : 'stand-alone, explain', { skip }, () => {
+for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfies Mode[])
+  describe(`${way}, explain`, { skip }, () => {
+    const isChained = way === 'chained'
+    const replacesKubeProxy = way === 'without kube-proxy'
     let node: NodeUnderTest
     let netlink: Netlink
     let dryRuns: DryRuns
     const timers: (() => void)[] = []
     before(() => {
-      node = openNode({ chained: Number(isChained) })
+      node = openNode({ chained: Number(isChained), replaces_kube_proxy: Number(replacesKubeProxy) })
       netlink = new Netlink()
       dryRuns = new DryRuns(node.datapath, {
         after: (_ms, run) => {
@@ -146,7 +174,7 @@ for (const isChained of [false, true])
     })
 
     async function arrange(given: Situation): Promise<ExplainParts> {
-      const world = worldOf(given, isChained)
+      const world = worldOf(given, { isChained, replacesKubeProxy })
       const tables = resolve(world)
       const attachments = attachmentsOf(node, world)
       const overlay = { ifindex: node.devices.world, mac: mac.overlay, mtu: 1450 }
@@ -162,6 +190,7 @@ for (const isChained of [false, true])
         configuration: {
           isChained,
           servicesByStack: false,
+          replacesKubeProxy,
           forwardsByStack: false,
           tunnelPort: 8472,
           maxPortsPerPod: 0,
@@ -238,40 +267,20 @@ for (const isChained of [false, true])
             const before = everything(node)
             const said = await explainFlow(parts, asked)
             assert.deepEqual(everything(node), before, 'explain leaves no trace')
-            check(said, realEnding(node, parts, asked))
-            const kind = said.program.verdict
-            seen.set(kind, (seen.get(kind) ?? 0) + 1)
+            checkChoice(said, realEnding(node, parts, asked))
+            check(said, realEnding(node, parts, asked, said.service?.endpoint))
+            for (const kind of kindsOf(said)) seen.set(kind, (seen.get(kind) ?? 0) + 1)
           }
         }),
         { numRuns: situations, endOnFailure: true },
       )
       const endings = ['DROP_NO_EGRESS_IP', 'DROP_NETWORK_POLICY', 'SENT_TO_HOLDER', 'DROP_NO_FREE_PORT']
       const alone = ['SENT_TO_WORLD_MASQUERADED', 'SENT_TO_WORLD', 'DROP_NO_ROUTE']
-      for (const kind of [...endings, ...(isChained ? ['PASS_NOT_SELECTED'] : alone)])
+      const throughService = ['SENT_TO_HOLDER', ...(isChained ? [] : ['SENT_TO_POD'])]
+      const refused = isChained ? [] : ['SENT_REFUSAL', 'DROP_SOURCE_RANGES', 'an affine endpoint']
+      const ofServices = [...throughService, ...refused].map((each) => `service: ${each}`)
+      const kinds = [...endings, ...(isChained ? ['PASS_NOT_SELECTED'] : alone)]
+      for (const kind of [...kinds, ...(way === 'beside kube-proxy' ? [] : ofServices)])
         assert.ok((seen.get(kind) ?? 0) > 0, `the situations are too tame: ${JSON.stringify([...seen])}`)
     })
   })
-
-/** The world has the pod, and the pod an address of the destination's family. */
-function canSend({ pods }: World, { pod, to }: Pick<ExplainRequest, 'pod' | 'to'>): boolean {
-  return pods.some(
-    ({ name, ips }) => name === pod && ips.some((each) => each.includes(':') === to.includes(':')),
-  )
-}
-
-function check(
-  said: Explanation,
-  real: { readonly verdict: string; readonly egressIp: string | undefined },
-): void {
-  const { decision, program, agrees } = said
-  const context = JSON.stringify({ said, real })
-  assert.ok(agrees, `the program and the decision disagree: ${context}`)
-  if (decision.isOpen !== undefined) return
-  assert.ok(decision.verdicts.includes(real.verdict), `the wire shows something else: ${context}`)
-  if (decision.verdicts.length === 1) assert.equal(program.verdict, real.verdict)
-  if (real.egressIp !== undefined)
-    assert.ok(
-      decision.egressIps.some((each) => each === real.egressIp),
-      context,
-    )
-}

@@ -103,7 +103,7 @@ export class AgentRun {
     this.process.enter(() => {
       const before = this.agent.snapshot
       api.isReady()
-      api.status()
+      api.status().catch(() => {})
       api.egress()
       api.compatibleRows().catch(() => {})
       const after = this.agent.snapshot

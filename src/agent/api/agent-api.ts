@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client'
 import { version } from '../../api/version.ts'
 import type { Datapath } from '../../datapath/datapath.ts'
+import { countInTurns } from '../../datapath/maps/turn.ts'
 import { findUnserved } from '../../decide/policies/unserved-networks.ts'
 import { compatibleRows } from '../../decide/status/compatible-rows.ts'
 import type { Configuration } from '../../install/configuration.ts'
@@ -100,11 +101,12 @@ export class AgentApi implements LocalApi {
     return this.#snapshot().isReady
   }
 
-  status(): AgentStatus {
+  async status(): Promise<AgentStatus> {
+    const mappings = await countInTurns(this.#options.datapath.tables.mappings.raw)
     const { self, datapath, configuration } = this.#options
     const snapshot = this.#snapshot()
     return describeStatus({
-      version,
+      ...{ version, mappings },
       node: self,
       isReady: snapshot.isReady,
       startedAt: snapshot.startedAt,
@@ -126,6 +128,11 @@ export class AgentApi implements LocalApi {
     const { links } = datapath.tables
     const gateways = failover.gateways.keys()
     return describePaths(gateways, decided.tables.nodes, (node) => links.get(node), clock.monotonicNs())
+  }
+
+  /** Of this node, as `status` has them. */
+  problems(): readonly string[] {
+    return this.#problems(this.#snapshot())
   }
 
   #problems(snapshot: Snapshot): readonly string[] {

@@ -23,7 +23,8 @@ import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
 /** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
   isReady(): boolean
-  status(): AgentStatus
+  status(): Promise<AgentStatus>
+  problems(): readonly string[]
   config(): Readonly<Record<string, string>>
   findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
@@ -105,7 +106,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
     case 'GET /readyz':
       return sendNothing(response, api.isReady() ? 204 : 503)
     case 'GET /v1/status':
-      return sendJson(response, api.status())
+      return sendJson(response, await api.status())
     case 'GET /v1/config':
       return sendJson(response, api.config())
     case 'GET /v1/findings':

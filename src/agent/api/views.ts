@@ -56,6 +56,8 @@ function masquerades(tables: Tables | undefined, family: Family): boolean {
 }
 
 interface StatusParts {
+  /** Flows in the table. */
+  readonly mappings: number
   readonly version: string
   readonly node: string
   readonly isReady: boolean
@@ -97,7 +99,7 @@ export function describeStatus(parts: StatusParts): AgentStatus {
       pods: parts.attachments.length,
       policies: tables?.policies.size ?? 0,
       nodes: tables?.nodes.size ?? 0,
-      mappings: datapath.tables.mappings.count(),
+      mappings: parts.mappings,
     },
     verdicts: counts.map(describeCount),
     drops: describeDrops(counts),

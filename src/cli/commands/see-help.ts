@@ -11,7 +11,12 @@ calculates, the command says so and fails with exit code 1. --to is required.
 Examples:
   sallyport explain pod/web-0 --to 192.0.2.7:443              why does this pod leave with that address?
   sallyport explain pod/web-0 -n shop --to 192.0.2.7:53 --protocol udp
+  sallyport explain pod/web-0 --to service/partner:443        which endpoint, and how does the packet leave?
   sallyport explain pod/web-0 --to 192.0.2.7 -f policy.yaml   what would happen with this policy?
+
+A Service is named as service/NAME[:PORT], in the namespace of the pod, or as service/NAMESPACE/NAME[:PORT]. Then the protocol is
+that of the port. All addresses of Services work, too. For Services that kube-proxy translates, you need the right to list Services,
+EndpointSlices and Nodes.
 
 It tells about a new connection. Open ones keep their egress IP: see "sallyport flows --pod web-0".
 ${rights}`

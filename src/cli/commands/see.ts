@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander'
+import type { ExplainRequest, Explanation } from '../../agent/api/explain/explanation.ts'
 import { type FlowRow, flowOrders, flowStates } from '../../agent/api/flows/flow-row.ts'
+import type { KubeClient } from '../../kube/client.ts'
 import { askAgent, followAgent, isInAgentPod } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
@@ -36,7 +38,7 @@ function addExplain(program: Command): void {
     .argument('<pod>', 'the pod, for example pod/web-0')
     .requiredOption(
       '--to <address>',
-      'the destination, for example 192.0.2.7:443; without a port, 443 is used',
+      'the destination: 192.0.2.7:443 (without a port, 443 is used) or a Service: service/NAME[:PORT], service/NAMESPACE/NAME[:PORT]',
     )
     .option('-n, --namespace <name>', 'the namespace of the pod', 'default')
     .addOption(
@@ -67,19 +69,30 @@ async function explainPod(
   const { parseEnd } = await import('../see/ends.ts')
   const name = /^(?:pods?\/)?([^/]+)$/.exec(pod)?.[1]
   if (name === undefined) throw new UserError(`${pod} is not a pod: write, for example, pod/web-0`, 2)
-  const { address, port = usualPort } = parseEnd(to, '--to')
   const policies = filename === undefined ? {} : { policies: readPolicies(filename) }
-  const request = { namespace, pod: name, to: address, port, protocol, ...policies }
   const { localAgent, listAgents } = await import('../see/agents.ts')
+  const { findService, parseService } = await import('../see/explained-service.ts')
+  const service = parseService(to, namespace)
+  const request = (end: Pick<ExplainRequest, 'to' | 'port' | 'protocol'>): ExplainRequest => ({
+    ...{ namespace, pod: name, ...end, ...policies },
+  })
+  const byAddress = (): ExplainRequest => {
+    const { address, port = usualPort } = parseEnd(to, '--to')
+    return request({ to: address, port, protocol })
+  }
+  const ask = async (client: KubeClient): Promise<Explanation> => {
+    const asked = service === undefined ? byAddress() : request(await findService(client, service))
+    return explain(await listAgents(client), await nodeOfPod(client, namespace, name), asked, client)
+  }
+  if (service !== undefined && isInAgentPod())
+    throw new UserError('names of Services need a kubeconfig: give the address of the Service', 2)
   const { withCluster } = await import('../cluster.ts')
   const said = await (isInAgentPod()
-    ? localAgent().then((agent) => explain([agent], agent.node, request))
-    : withCluster(async (client) =>
-        explain(await listAgents(client), await nodeOfPod(client, namespace, name), request),
-      ))
+    ? localAgent().then((agent) => explain([agent], agent.node, byAddress()))
+    : withCluster(ask))
   if (output === 'json') printJson(said)
   else print((await import('../see/explanation-text.ts')).formatExplanation(said))
-  if (!said.agrees) process.exitCode = 1
+  if (!said.agrees || said.afterService?.agrees === false) process.exitCode = 1
 }
 
 function addWho(program: Command): void {

@@ -7,9 +7,29 @@ import { coreResource } from '../../kube/cluster-objects.ts'
 import { isNotFound } from '../../kube/kube-error.ts'
 import { UserError } from '../user-error.ts'
 import { agentOf, type ReachedAgent } from './agents.ts'
+import { storyOfOthers } from './explained-service.ts'
 
-/** Asks the agent of the pod's node, and the gateway for its way out. */
+/**
+ * Asks the agent of the pod's node, and the gateway for its way out. With a `client`, it also finds Services that kube-proxy translates, and
+ * asks for the endpoint outside that the packet could get.
+ */
 export async function explain(
+  agents: readonly ReachedAgent[],
+  node: string,
+  request: ExplainRequest,
+  client?: KubeClient,
+): Promise<Explanation> {
+  const said = await askWithWayOut(agents, node, request)
+  const service = client === undefined ? undefined : await storyOfOthers(client, said)
+  if (service === undefined) return said
+  const { endpoint, translatedBy } = service
+  if (endpoint === undefined || translatedBy !== 'kube-proxy' || said.servicesBy !== 'kube-proxy')
+    return { ...said, service }
+  const { address: to, port } = endpoint
+  return { ...said, service, afterService: await askWithWayOut(agents, node, { ...request, to, port }) }
+}
+
+async function askWithWayOut(
   agents: readonly ReachedAgent[],
   node: string,
   request: ExplainRequest,
@@ -18,8 +38,11 @@ export async function explain(
   const { egressIp, holder } = said.program
   const gateway = agents.find((agent) => agent.node === holder)
   if (gateway === undefined || egressIp === undefined) return said
-  const query = new URLSearchParams({ from: egressIp, to: said.flow.destination })
-  return { ...said, wayOut: await gateway.ask<WayOut>(`/v1/way-out?${query}`) }
+  const to = said.service?.endpoint?.address ?? said.flow.destination
+  return {
+    ...said,
+    wayOut: await gateway.ask<WayOut>(`/v1/way-out?${new URLSearchParams({ from: egressIp, to })}`),
+  }
 }
 
 /** The node on which the pod runs. */

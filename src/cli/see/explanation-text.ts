@@ -4,6 +4,7 @@ import { formatColumns } from '../columns.ts'
 /** The packet's story from the top, for a person. */
 export function formatExplanation(said: Explanation): string {
   const parts = [
+    ['Service', serviceLines(said)],
     ['Policies', policies(said)],
     ['Rule', rules(said)],
     ['NetworkPolicies', networkPolicies(said)],
@@ -13,9 +14,58 @@ export function formatExplanation(said: Explanation): string {
     ['Verdict', verdict(said)],
   ] as const
   const shown = parts.filter(([, lines]) => lines.length > 0)
-  return [headline(said), ...shown.map(([title, lines]) => `\n${title}\n${indent(lines.join('\n'))}`)].join(
-    '\n',
-  )
+  const own = [headline(said), ...shown.map(([title, lines]) => `\n${title}\n${indent(lines.join('\n'))}`)]
+  if (said.afterService === undefined) return own.join('\n')
+  const then = `If kube-proxy chooses ${endText(said.service?.endpoint)}, the stack sends the packet on, and the policies apply to that address:`
+  return [...own, '', then, '', formatExplanation(said.afterService)].join('\n')
+}
+
+const endText = (end: { readonly address: string; readonly port: number } | undefined): string =>
+  end === undefined
+    ? ''
+    : end.address.includes(':')
+      ? `[${end.address}]:${end.port}`
+      : `${end.address}:${end.port}`
+
+const addressKinds = {
+  ClusterIP: 'cluster IP',
+  NodePort: 'node port',
+  ExternalIPs: 'external IP',
+  LoadBalancer: 'load balancer address',
+} as const
+
+function serviceLines({ service, pod }: Explanation): readonly string[] {
+  if (service === undefined) return []
+  const { eligible, eligibleCount, others, affinitySeconds, endpoint, translatedBy } = service
+  const listed = `${eligible.map(endText).join(', ')}${eligibleCount > eligible.length ? ', …' : ''}`
+  const end = `${endText(service)} is a ${addressKinds[service.kind]} of Service ${service.service}.`
+  const ends =
+    eligibleCount === 0
+      ? ['It has no endpoint for this flow.']
+      : [`Endpoints for this flow (${eligibleCount}): ${listed}`]
+  if (translatedBy === 'none')
+    return [
+      end,
+      'It is not translated: to Sallyport the address is outside the cluster, and the policies apply to it.',
+    ]
+  if (translatedBy === 'kube-proxy')
+    return [
+      end,
+      `kube-proxy, or the other CNI plugin, translates it on node ${pod.node} and chooses the endpoint.`,
+      ...ends,
+    ]
+  return [
+    end,
+    `Sallyport's programs translate it on node ${pod.node}.`,
+    ...ends,
+    ...(others.length > 0 ? [`Not for this flow: ${others.map(endText).join(', ')}`] : []),
+    ...(affinitySeconds > 0
+      ? [`Session affinity: the pod keeps its endpoint for ${affinitySeconds} s after its last connection.`]
+      : []),
+    ...(endpoint === undefined
+      ? []
+      : [`✓ This flow gets ${endText(endpoint)}. What follows is about that address.`]),
+  ]
 }
 
 const indent = (text: string): string => text.replace(/^/gm, '  ')
@@ -95,6 +145,8 @@ const endings: Readonly<Record<string, string>> = {
   SENT_TO_WORLD_MASQUERADED: 'It leaves this node with the address',
   SENT_TO_WORLD: 'It leaves this node with the egress IP',
   SENT_THROUGH_STACK: 'It leaves this node through its network stack with the egress IP',
+  SENT_REFUSAL:
+    'No endpoint can take it, so the pod gets "port unreachable" at once, and its connection is refused.',
   SENT_TO_POD: 'It is delivered to a pod on this node.',
   SENT_TO_NODE: 'It goes to another node of the cluster, with its own address. No policy applies.',
   PASS_TO_HOST: 'It is for the pod’s own node. No policy applies.',

@@ -60,7 +60,7 @@ const streamOf = <T = FlowRow>(...rows: readonly T[]) =>
 test('flows passes its filters on, and prints a row for each flow', async () => {
   const asked: FlowQuery[] = []
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     flows: (query) => {
       asked.push(query)
       return streamOf(flowRow)()
@@ -89,7 +89,7 @@ test('flows passes its filters on, and prints a row for each flow', async () => 
 test('flows --top connections prints a sum for each pod, and the largest first', async () => {
   const { flow: _, ...sum } = flowRow
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     flows: streamOf(sum, { ...sum, pod: 'tiefighter', connections: 9 }),
   }
   const lines = (await run('flows', '--top', 'connections')).stdout.trim().split('\n')
@@ -100,7 +100,7 @@ test('flows --top connections prints a sum for each pod, and the largest first',
 test('who asks for the port’s flows, and says whose the port is if it has none', async () => {
   const asked: FlowQuery[] = []
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     owner: () => ({ isEgressIp: true, node: 'kind-worker' }),
     flows: (query) => {
       asked.push(query)
@@ -136,7 +136,7 @@ test('who --at asks the log, shows a flow once, and says what the log lacks', as
   const end = '2026-01-01T00:04:05.000Z'
   const loss = { kind: 'loss', node: 'kind-worker', reason: 'limit', records: 7 } as const
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     natLog: (query) => {
       asked.push(query)
       const cover = { kind: 'cover', node: 'kind-worker', isOn: true, sampling: 10, since: end } as const
@@ -167,7 +167,7 @@ test('who --at asks the log, shows a flow once, and says what the log lacks', as
 
 test('who --at fails if no log has the flow, and says which nodes have no log', async () => {
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     natLog: () => streamOf<NatLogAnswer>({ kind: 'cover', node: 'kind-worker', isOn: false, sampling: 1 })(),
   }
   const { code, stderr } = await run('who', '172.18.0.42:32863', '--at', '2026-01-01T00:00:02Z')
@@ -181,6 +181,7 @@ const said: Explanation = {
   isHypothetical: false,
   pod: { namespace: 'default', name: 'xwing', node: 'kind-worker', labels: { org: 'alliance' } },
   flow: { source: address('10.244.2.2'), destination: address('172.18.0.7'), port: 8000, protocol: 'tcp' },
+  servicesBy: 'kube-proxy',
   policies: [
     { kind: 'CiliumEgressGatewayPolicy', name: 'outpost', selectsPod: true, because: [] },
     { kind: 'CiliumEgressGatewayPolicy', name: 'empire', selectsPod: false, because: ['the pod has label org=alliance, and the policy selects empire'] },
@@ -197,7 +198,7 @@ const said: Explanation = {
 test('explain tells the story from the policies to the verdict', async () => {
   const asked: ExplainRequest[] = []
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     explain: async (request) => {
       asked.push(request)
       return said
@@ -223,7 +224,7 @@ test('explain tells the story from the policies to the verdict', async () => {
 test('explain fails if the program did not do what was decided', async () => {
   const program = { verdict: 'SENT_TO_WORLD_MASQUERADED', egressIp: address('172.18.0.2') }
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     explain: async () => ({ ...said, program, agrees: false }),
   }
   const { code, stdout } = await run('explain', 'xwing', '--to', '172.18.0.7')
@@ -234,7 +235,7 @@ test('explain fails if the program did not do what was decided', async () => {
 test('explain -f passes policies on, and refuses a file with anything else', async () => {
   const asked: ExplainRequest[] = []
   answers = {
-    status: () => ({ node: 'kind-worker' }) as AgentStatus,
+    status: async () => ({ node: 'kind-worker' }) as AgentStatus,
     explain: async (request) => {
       asked.push(request)
       return { ...said, isHypothetical: true }

@@ -5,6 +5,7 @@ import { lookup, put, putAll, type RawMap, readAll, removeAll } from '../maps/ma
 import { Table } from '../maps/table.ts'
 import { takeTurn } from '../maps/turn.ts'
 import type { FlowKey, Mapping } from '../tables/flow-tables.ts'
+import type { Endpoint, ServiceKey } from '../tables/service-tables.ts'
 import type { SimulatedRun } from '../tables/simulated-tables.ts'
 import { tableCodecs } from '../tables/table-codecs.ts'
 import { testRun } from '../test-run.ts'
@@ -28,6 +29,7 @@ const ownSizes: Readonly<Record<string, number>> = {
   fragments: 1 << 10,
   service_flows: 1 << 10,
   service_replies: 1 << 10,
+  affinities: 1 << 10,
   client_flows: 1 << 10,
   client_replies: 1 << 10,
   pool_pressures: 1 << 10,
@@ -48,6 +50,8 @@ export interface DryOutcome extends Pick<SimulatedRun, 'verdict' | 'departure'> 
   readonly node: Address | undefined
   /** Of the flow that the packet opened. */
   readonly mapping: Mapping | undefined
+  /** What the packet's flow got, if its destination is a Service that the program translates. */
+  readonly endpoint: Endpoint | undefined
 }
 
 /**
@@ -62,11 +66,13 @@ export class DryRun implements Disposable {
   readonly #loaded: LoadedBeside
   readonly #mappings: Table<FlowKey, Mapping>
   readonly #runs: Table<number, SimulatedRun>
+  readonly #endpoints: Table<FlowKey, Endpoint>
 
   private constructor(datapath: Datapath, loaded: LoadedBeside) {
     this.#datapath = datapath
     this.#loaded = loaded
-    const { mappings, simulated_run } = datapath.tables
+    const { mappings, simulated_run, service_flows } = datapath.tables
+    this.#endpoints = new Table(loaded.map('service_flows'), service_flows.key, service_flows.value)
     this.#mappings = new Table(loaded.map('mappings'), mappings.key, mappings.value)
     this.#runs = new Table(loaded.map('simulated_run'), simulated_run.key, simulated_run.value)
   }
@@ -141,9 +147,28 @@ export class DryRun implements Disposable {
     return closed_ns > 0n || isIdle || pod === undefined || created_ns < pod.sinceNs
   }
 
+  /** The endpoint that the client had last, by session affinity. The next runs know it, too. */
+  takeAffinity(
+    service: ServiceKey,
+    client: Address,
+  ): { readonly endpoint: Endpoint; readonly lastNs: bigint } | undefined {
+    const { affinities } = this.#datapath.tables
+    const { address, port, protocol } = service
+    const key = { service: { address, port, protocol }, client }
+    const last = affinities.get(key)
+    if (last !== undefined)
+      new Table(this.#loaded.map('affinities'), affinities.key, affinities.value).set(key, last)
+    return last
+  }
+
+  /** The flow gets this endpoint, as a flow does that is already open. */
+  keepEndpoint(flow: FlowKey, endpoint: Endpoint): void {
+    this.#endpoints.set(flow, endpoint)
+  }
+
   /** Forgets the flows of earlier runs. */
   reset(): void {
-    for (const name of ['mappings', 'ports', 'pod_flows', 'service_flows', 'service_replies']) {
+    for (const name of ['mappings', 'ports', 'pod_flows', 'service_flows', 'service_replies', 'affinities']) {
       const map = this.#loaded.map(name)
       for (const _chunk of removeAll(
         map,
@@ -164,12 +189,18 @@ export class DryRun implements Disposable {
     testRun(this.#loaded.programFd, packet, { ifindex })
     const ended = this.#runs.get(0)
     if (ended === undefined) throw new Error('the program left no result of its run')
+    const endpoint = this.#endpoints.get(flow)
+    const opened =
+      endpoint === undefined
+        ? flow
+        : { ...flow, destination: endpoint.address, destination_port: endpoint.port }
     return {
+      endpoint,
       verdict: ended.verdict,
       departure: ended.departure,
       ifindex: ended.sent_ifindex,
       node: ended.departure === 'DEPARTED_INTO_TUNNEL' ? ended.sent_node : undefined,
-      mapping: this.#mappings.get(flow),
+      mapping: this.#mappings.get(opened),
     }
   }
 

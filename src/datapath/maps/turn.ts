@@ -15,3 +15,13 @@ export async function* readInTurns(
       await takeTurn()
     }
 }
+
+/** Entries of a table that are counted before the process gets a turn: about 2 ms. */
+const countedPerTurn = 4096
+
+/** How many entries a table has. A table can have half a million, and to read it takes a good part of a second. */
+export async function countInTurns(map: RawMap): Promise<number> {
+  let count = 0
+  for await (const some of readInTurns(map, countedPerTurn)) count += some.length
+  return count
+}

@@ -2,7 +2,15 @@ import { type Address, familyOf } from '../../net/address.ts'
 import { blockOfPort } from '../../net/ports.ts'
 import { contains, longestMatch, type Prefix } from '../../net/prefix.ts'
 import { allowsFlow } from '../flow-verdicts.ts'
-import type { Group, Pool, Rule, Tables } from '../tables.ts'
+import type { Endpoint, Group, Pool, Rule, Tables } from '../tables.ts'
+import {
+  clusterDestination,
+  isOfService,
+  refusalTo,
+  type ServiceChoice,
+  type ServiceKey,
+  serviceChoice,
+} from './expected-service.ts'
 
 /*
  * How the datapath's program from_pod ends for the first packet of a flow, by the decision alone: the tables, and what this node knows
@@ -10,7 +18,7 @@ import type { Group, Pool, Rule, Tables } from '../tables.ts'
  */
 
 /** A flow that a pod of this node opens. */
-interface OpeningFlow {
+export interface OpeningFlow {
   readonly source: Address
   readonly destination: Address
   /** IPPROTO_*. */
@@ -34,6 +42,7 @@ export interface PortUse {
 export interface NodeFacts {
   readonly isChained: boolean
   readonly servicesByStack: boolean
+  readonly replacesKubeProxy: boolean
   readonly forwardsByStack: boolean
   readonly sharesAddress: boolean
   readonly tunnelPort: number
@@ -47,6 +56,8 @@ export interface NodeFacts {
   readonly isAtLimit: (egressIp: Address) => boolean
   /** Whether this node has a route to the destination for packets with this source address. */
   readonly hasRoute: (source: Address) => boolean
+  /** By session affinity: the endpoint of the pod's last flow to this port of a Service, if that was not too long ago. */
+  readonly lastEndpoint: (service: ServiceKey) => Endpoint | undefined
 }
 
 export interface Expected {
@@ -58,6 +69,8 @@ export interface Expected {
   readonly rule?: { readonly prefix: Prefix } & Rule
   /** Why the decision alone cannot say how the packet ends. */
   readonly isOpen?: string
+  /** If Sallyport translates the destination, because it is a Service. */
+  readonly service?: ServiceChoice
 }
 
 type Ending = Pick<Expected, 'verdicts' | 'egressIps' | 'isOpen'>
@@ -68,17 +81,41 @@ const end = (...verdicts: readonly string[]): Ending => ({
 })
 const open = (why: string): Ending => ({ ...end(), isOpen: why })
 
-export function expectedVerdict(tables: Tables, flow: OpeningFlow, facts: NodeFacts): Expected {
+/**
+ * If the destination is a Service, this is about the flow that gets `endpoint`. If it cannot get that one, the first that it may get
+ * is taken.
+ */
+export function expectedVerdict(
+  tables: Tables,
+  flow: OpeningFlow,
+  facts: NodeFacts,
+  endpoint?: Endpoint,
+): Expected {
   const pod = tables.podsByIp.get(flow.source)
   if (pod === undefined || !facts.podAddresses.has(flow.source)) return end('DROP_UNKNOWN_POD')
-  const rule = matchingRule(tables, pod.policySet, flow.destination)
+  const service = serviceChoice(tables, pod.policySet, flow, facts)
+  if (service === undefined) return byDestination(tables, pod, flow, facts)
+  if (service.refusal !== undefined) return { ...end(service.refusal), service }
+  const { address, port } =
+    service.eligible.find((each) => each.address === endpoint?.address && each.port === endpoint.port) ??
+    (service.eligible[0] as Endpoint)
+  if (!facts.isChained && address === flow.source) return { ...end('SENT_TO_POD'), service }
+  return { ...byDestination(tables, pod, { ...flow, destination: address, port }, facts), service }
+}
+
+function byDestination(
+  tables: Tables,
+  { policySet, networkSet }: { readonly policySet: bigint; readonly networkSet: bigint },
+  flow: OpeningFlow,
+  facts: NodeFacts,
+): Expected {
+  const rule = matchingRule(tables, policySet, flow.destination)
   const selected = rule?.action === 'exclude' ? undefined : rule
   const ending =
     refusedTunnel(tables, flow, facts) ??
-    outsideService(tables, pod.policySet, flow, facts) ??
-    withinCluster(tables, pod.networkSet, flow, facts) ??
+    withinCluster(tables, networkSet, flow, facts) ??
     leftAlone(selected, flow, facts) ??
-    leaving(tables, pod.networkSet, selected, flow, facts)
+    leaving(tables, networkSet, selected, flow, facts)
   return { ...ending, ...(rule === undefined ? {} : { rule }) }
 }
 
@@ -98,35 +135,17 @@ function refusedTunnel(tables: Tables, flow: OpeningFlow, facts: NodeFacts): End
   return end('DROP_TUNNEL_PORT')
 }
 
-function clusterDestination(tables: Tables, address: Address) {
-  const prefix = longestMatch(tables.cluster.keys(), address)
-  return prefix === undefined ? undefined : tables.cluster.get(prefix)
-}
-
-function outsideService(
-  tables: Tables,
-  policySet: bigint,
-  { destination, port, protocol }: OpeningFlow,
-  { isChained }: NodeFacts,
-): Ending | undefined {
-  if (!isChained || policySet === 0n) return undefined
-  const found = tables.services.some(
-    (each) => each.address === destination && each.port === port && each.protocol === protocol,
-  )
-  return found
-    ? open('the destination is a Service, and each connection gets one of its endpoints')
-    : undefined
-}
-
 function withinCluster(
   tables: Tables,
   networkSet: bigint,
   flow: OpeningFlow,
-  { isChained, servicesByStack, podAddresses }: NodeFacts,
+  { isChained, servicesByStack, replacesKubeProxy, podAddresses }: NodeFacts,
 ): Ending | undefined {
   if (podAddresses.has(flow.destination))
     return end(isChained || servicesByStack ? 'PASS_TO_STACK' : 'SENT_TO_POD')
   const found = clusterDestination(tables, flow.destination)
+  if (replacesKubeProxy && (found?.kind ?? 'stack') === 'stack' && isOfService(tables, flow.destination))
+    return end(refusalTo(flow.protocol))
   if (found === undefined || ('carriesFlows' in found && hasOwner(tables, flow))) return undefined
   if (found.kind === 'host') return end('PASS_TO_HOST')
   if (found.kind === 'routed')

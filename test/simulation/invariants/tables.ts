@@ -28,7 +28,7 @@ export function tablesConverge(cluster: Cluster): Invariant {
 function compare(cluster: Cluster, world: World, machine: Machine): string | undefined {
   const run = cluster.agentOf(machine)
   if (run === undefined) return 'no agent runs'
-  if (!run.agent.api.isReady()) return `its agent is not ready: ${run.agent.api.status().problems.join('; ')}`
+  if (!run.agent.api.isReady()) return `its agent is not ready: ${run.agent.api.problems().join('; ')}`
   const { tables } = machine.programs.datapath
   const wanted = resolve({
     ...world,

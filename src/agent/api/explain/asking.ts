@@ -65,7 +65,8 @@ export class Asking {
     )
     const { egressIp, device } = said.program
     if (egressIp === undefined || device === undefined) return said
-    return { ...said, wayOut: this.wayOut(snapshot, egressIp, said.flow.destination) }
+    const to = said.service?.endpoint?.address ?? said.flow.destination
+    return { ...said, wayOut: this.wayOut(snapshot, egressIp, to) }
   }
 
   /** How this node sends packets with an egress IP. */

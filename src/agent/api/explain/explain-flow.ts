@@ -4,6 +4,7 @@ import type { DryOutcome, DryRun } from '../../../datapath/dry-run/dry-run.ts'
 import { openingFlow, openingPacket } from '../../../datapath/dry-run/opening-packet.ts'
 import type { FlowKey } from '../../../datapath/tables/flow-tables.ts'
 import { type Context, gatherContext, selectingPolicies } from '../../../decide/context.ts'
+import { serviceOfFlow } from '../../../decide/explain/expected-service.ts'
 import { type Expected, expectedVerdict, holderOfAddress } from '../../../decide/explain/expected-verdict.ts'
 import {
   explainGateways,
@@ -11,7 +12,7 @@ import {
   explainRules,
   explainSelections,
 } from '../../../decide/explain/policy-story.ts'
-import type { Tables } from '../../../decide/tables.ts'
+import type { Endpoint, Tables } from '../../../decide/tables.ts'
 import type { World, WorldPod } from '../../../decide/world.ts'
 import type { Route } from '../../../linux/routes.ts'
 import { type Address, familyOf, parseAddress } from '../../../net/address.ts'
@@ -22,6 +23,7 @@ import { HttpError } from '../http-error.ts'
 import type { DryRuns } from './dry-runs.ts'
 import type { ExplainRequest, Explanation } from './explanation.ts'
 import { type AddressUse, type Gathered, nodeFacts, probedReachability, takeAddresses } from './node-facts.ts'
+import { serviceStory } from './service-story.ts'
 
 /** What the agent knows, and its kernel. */
 export interface ExplainParts extends Pick<Gathered, 'configuration' | 'sharesAddress'> {
@@ -46,7 +48,13 @@ interface Question {
   readonly pod: WorldPod
   readonly source: Address
   readonly destination: Address
+  /** What the destination becomes, if it is a Service that the programs translate. */
+  readonly endpoint?: Endpoint
+  /** The one that the pod had last, by session affinity. */
+  readonly lastEndpoint?: Endpoint
 }
+
+const reached = ({ destination, endpoint }: Question): Address => endpoint?.address ?? destination
 
 /** Gateways can come and go between two looks at them. Then both are asked again. */
 const maxTries = 3
@@ -62,15 +70,40 @@ export async function explainFlow(parts: ExplainParts, request: ExplainRequest):
   )
 }
 
-async function answer(parts: ExplainParts, question: Question, dry: DryRun): Promise<Explanation> {
+async function answer(parts: ExplainParts, asked: Question, dry: DryRun): Promise<Explanation> {
   const context = gatherContext(parts.world)
+  const question = findEndpoint(parts, asked, dry)
   const uses = await takeUses(parts, dry, question)
   for (let tries = 1; ; tries++) {
-    const expected = expectedVerdict(parts.tables, flowOf(question), factsOf(parts, uses, question))
+    const expected = expect(parts, uses, question)
     const outcome = runOn(parts, dry, question)
     const agrees = areAlike(expected, outcome)
     if (agrees || tries === maxTries)
       return compose(parts, context, question, { expected, outcome, uses, agrees })
+  }
+}
+
+function expect(parts: ExplainParts, uses: ReadonlyMap<Address, AddressUse>, question: Question): Expected {
+  const { endpoint } = question
+  return expectedVerdict(parts.tables, flowOf(question), factsOf(parts, uses, question), endpoint)
+}
+
+/**
+ * If the destination is a Service, the endpoint decides what ports and routes matter. So a first run finds the endpoint, and all later runs
+ * have the same.
+ */
+function findEndpoint(parts: ExplainParts, question: Question, dry: DryRun): Question {
+  const service = serviceOfFlow(parts.tables, flowOf(question), parts.configuration)
+  if (service === undefined) return question
+  const last = dry.takeAffinity(service, question.source)
+  const { endpoint } = runOn(parts, dry, question)
+  dry.reset()
+  const isRecent =
+    last !== undefined && last.lastNs + BigInt(service.affinityMs) * 1_000_000n >= parts.nowNs()
+  return {
+    ...question,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(isRecent ? { lastEndpoint: last.endpoint } : {}),
   }
 }
 
@@ -106,6 +139,9 @@ function flowOf(question: Question) {
   return { source, destination, port, protocol }
 }
 
+const atEndpoint = (flow: FlowKey, { endpoint }: Question): FlowKey =>
+  endpoint === undefined ? flow : { ...flow, destination: endpoint.address, destination_port: endpoint.port }
+
 /** The addresses that the flow may get, used or not. */
 function candidates({ tables }: Pick<ExplainParts, 'tables'>, rule: Expected['rule'], source: Address) {
   if (rule?.action === 'egress') {
@@ -121,12 +157,12 @@ async function takeUses(
   dry: DryRun,
   question: Question,
 ): Promise<ReadonlyMap<Address, AddressUse>> {
-  const { rule } = expectedVerdict(parts.tables, flowOf(question), factsOf(parts, new Map(), question))
+  const { rule } = expect(parts, new Map(), question)
   const { addresses, purpose } = candidates(parts, rule, question.source)
-  return takeAddresses(dry, parts.tables, flowKeyOf(question, 0), addresses, purpose)
+  return takeAddresses(dry, parts.tables, atEndpoint(flowKeyOf(question, 0), question), addresses, purpose)
 }
 
-function factsOf(parts: ExplainParts, uses: ReadonlyMap<Address, AddressUse>, { destination }: Question) {
+function factsOf(parts: ExplainParts, uses: ReadonlyMap<Address, AddressUse>, question: Question) {
   const { configuration, sharesAddress, attachments, datapath, desired, nowNs } = parts
   return nodeFacts({
     ...{ configuration, sharesAddress, uses, orders: desired.egressIps },
@@ -134,7 +170,8 @@ function factsOf(parts: ExplainParts, uses: ReadonlyMap<Address, AddressUse>, { 
       attachments.flatMap(({ wired, addresses }) => (wired === undefined ? [] : addresses)),
     ),
     reachability: probedReachability(datapath, nowNs()),
-    route: (source) => parts.route(destination, source),
+    route: (source) => parts.route(reached(question), source),
+    lastEndpoint: () => question.lastEndpoint,
   })
 }
 
@@ -147,12 +184,18 @@ function runOn({ random, nowNs }: ExplainParts, dry: DryRun, question: Question)
   for (let flows = 1; ; flows++) {
     const flow = flowKeyOf(question, firstPort + Math.floor(random() * ports))
     const packet = openingPacket(flow, { to: hostMac, from: mac })
+    if (question.endpoint !== undefined) dry.keepEndpoint(flow, question.endpoint)
     const outcome = dry.run(packet, ifindex, flow, { nowNs: nowNs(), random: BigInt(flows) })
     if (outcome.verdict !== 'DROP_NO_FREE_PORT' || flows === maxFlows) return outcome
   }
 }
 
-function areAlike({ verdicts, egressIps, isOpen }: Expected, { verdict, mapping }: DryOutcome): boolean {
+function areAlike(expected: Expected, { verdict, mapping, endpoint }: DryOutcome): boolean {
+  const { verdicts, egressIps, isOpen, service } = expected
+  const eligible = service?.eligible ?? []
+  const isEligible = ({ address, port }: Endpoint): boolean =>
+    eligible.some((each) => each.address === address && each.port === port)
+  if (endpoint === undefined ? eligible.length > 0 : !isEligible(endpoint)) return false
   if (isOpen !== undefined) return true
   return verdicts.has(verdict) && (mapping === undefined || egressIps.has(mapping.egress_ip))
 }
@@ -167,17 +210,23 @@ interface Result {
 function compose(parts: ExplainParts, context: Context, question: Question, result: Result): Explanation {
   const { tables, world, isHypothetical } = parts
   const { request, pod, source, destination } = question
-  const { expected, agrees } = result
+  const { expected, agrees, outcome } = result
+  const { isChained, replacesKubeProxy } = parts.configuration
   const policies = selectingPolicies(context, pod)
   const deciding = policies.find(({ id }) => id === expected.rule?.policy)
   return {
     isHypothetical,
     pod: { namespace: pod.namespace, name: pod.name, node: world.self, labels: pod.labels },
     flow: { source, destination, port: request.port, protocol: request.protocol },
+    servicesBy: replacesKubeProxy ? 'Sallyport' : isChained ? 'both' : 'kube-proxy',
+    ...(expected.service === undefined ? {} : { service: serviceStory(expected.service, outcome.endpoint) }),
     policies: explainSelections(context, pod),
-    rules: expected.rule === undefined ? [] : explainRules(policies, destination),
+    rules: expected.rule === undefined ? [] : explainRules(policies, reached(question)),
     networkPolicies: explainNetworkPolicies(context, pod),
-    gateways: deciding === undefined ? [] : explainGateways(context, deciding, question),
+    gateways:
+      deciding === undefined
+        ? []
+        : explainGateways(context, deciding, { pod, destination: reached(question) }),
     egressIps: expected.rule?.action === 'egress' ? egressIpStories(parts, question, result) : [],
     decision: {
       verdicts: [...expected.verdicts].sort(),

@@ -6,6 +6,7 @@ import type {
   RuleStory,
   SelectionStory,
 } from '../../../decide/explain/policy-story.ts'
+import type { Endpoint, ServicePort } from '../../../decide/tables.ts'
 import type { Address } from '../../../net/address.ts'
 
 /** The question: what becomes of the first packet of a flow that this pod opens? */
@@ -34,6 +35,10 @@ export interface Explanation {
     readonly port: number
     readonly protocol: ExplainRequest['protocol']
   }
+  /** Who translates Services in this cluster. `kube-proxy` may also be the other CNI plugin. */
+  readonly servicesBy: 'Sallyport' | 'kube-proxy' | 'both'
+  /** If the destination is a Service. What follows is about its endpoint. */
+  readonly service?: ServiceStory
   readonly policies: readonly SelectionStory[]
   /** Prefixes that contain the destination, of the policies that select the pod. The first one decides. */
   readonly rules: readonly RuleStory[]
@@ -65,6 +70,27 @@ export interface Explanation {
   readonly agrees: boolean
   /** How the packet leaves its gateway. Undefined if it does not leave the cluster, or if the gateway was not asked. */
   readonly wayOut?: WayOut
+  /** If kube-proxy translates the destination: what becomes of the packet if it gets `service.endpoint`. */
+  readonly afterService?: Explanation
+}
+
+export interface ServiceStory {
+  /** As `namespace/name`. */
+  readonly service: string
+  readonly kind: ServicePort['kind']
+  readonly address: string
+  readonly port: number
+  /** `none`: a policy selects the Service's address, and the packet leaves with it. */
+  readonly translatedBy: 'Sallyport' | 'kube-proxy' | 'none'
+  /** What the flow may get. Only the first 20. */
+  readonly eligible: readonly Endpoint[]
+  readonly eligibleCount: number
+  /** The ones that only open flows keep, and in chained mode those that no policy of the pod selects. The first 20. */
+  readonly others: readonly Endpoint[]
+  /** 0: each flow may get another one. */
+  readonly affinitySeconds: number
+  /** What the flow of this run got, or for kube-proxy one that it could choose. */
+  readonly endpoint?: Endpoint
 }
 
 interface EgressIpStory {

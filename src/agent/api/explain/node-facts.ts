@@ -67,7 +67,12 @@ function* portsOf(blocks: readonly number[], source: Address, flow: FlowKey): Ge
 export interface Gathered {
   readonly configuration: Pick<
     Configuration,
-    'isChained' | 'servicesByStack' | 'forwardsByStack' | 'tunnelPort' | 'maxPortsPerPod'
+    | 'isChained'
+    | 'servicesByStack'
+    | 'replacesKubeProxy'
+    | 'forwardsByStack'
+    | 'tunnelPort'
+    | 'maxPortsPerPod'
   >
   readonly sharesAddress: boolean
   readonly podAddresses: ReadonlySet<Address>
@@ -75,12 +80,15 @@ export interface Gathered {
   readonly reachability: NodeFacts['reachability']
   readonly uses: ReadonlyMap<Address, AddressUse>
   readonly route: (source: Address) => Route | undefined
+  readonly lastEndpoint: NodeFacts['lastEndpoint']
 }
 
 export function nodeFacts(of: Gathered): NodeFacts {
-  const { configuration, sharesAddress, podAddresses, orders, reachability, uses, route } = of
-  const { isChained, servicesByStack, forwardsByStack, tunnelPort, maxPortsPerPod } = configuration
+  const { configuration, sharesAddress, podAddresses, orders, reachability, uses, route, lastEndpoint } = of
+  const { isChained, servicesByStack, replacesKubeProxy, forwardsByStack, tunnelPort, maxPortsPerPod } =
+    configuration
   return {
+    ...{ replacesKubeProxy, lastEndpoint },
     ...{ isChained, servicesByStack, forwardsByStack, tunnelPort, sharesAddress, podAddresses, reachability },
     orderOf: (egressIp) => orders.get(egressIp)?.order ?? [],
     portsOf: (address) => uses.get(address) ?? { owned: 0, inUse: 0, reclaimable: 0 },
