@@ -58,12 +58,21 @@ export function forgetFlows({ datapath }: NodeUnderTest): void {
 
 const far = 3_600_000_000_000n
 
-export function answerProbes({ datapath }: NodeUnderTest, tables: Tables, probes: readonly string[]): void {
-  const { liveness, probed_gateways } = datapath.tables
+export function answerProbes(
+  { datapath, devices }: NodeUnderTest,
+  tables: Tables,
+  probes: readonly string[],
+  onLink: readonly boolean[],
+): void {
+  const { liveness, probed_gateways, links } = datapath.tables
   const now = process.hrtime.bigint()
   liveness.set(0, { alive_until_ns: now + far, probing_until_ns: now + far })
   for (const [key] of [...probed_gateways.entries()]) probed_gateways.delete(key)
   for (const tunnelAddress of tables.nodes.keys()) {
+    links.set(tunnelAddress, {
+      ...{ answeredNs: onLink[Number(tunnelAddress.at(-1))] ? now + far : 0n, probeSource: undefined },
+      ...{ ifindex: devices.world, mtu: 1500, mac: mac.router, ownMac: mac.overlay },
+    })
     const probe = probes[Number(tunnelAddress.at(-1))]
     if (probe === 'not probed' || probe === undefined || tunnelAddress === tables.self.tunnelAddress) continue
     probed_gateways.set(tunnelAddress, {

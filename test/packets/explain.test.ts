@@ -96,6 +96,8 @@ const anySituation = fc.record({
     minLength: 10,
     maxLength: 10,
   }),
+  /** Which of them answer on a link that they share with this node. */
+  onLink: fc.array(fc.boolean(), { minLength: 10, maxLength: 10 }),
   /** How much of each pool is in use towards the destination. */
   full: fc.constantFrom(0, 0, 0, 0.5, 1),
   services: anyServices,
@@ -109,6 +111,7 @@ const calm: Omit<Situation, 'extra' | 'requests'> = {
   restrictions: undefined,
   mode: 'enforce',
   probes: Array.from({ length: 10 }, () => 'answered' as const),
+  onLink: Array.from({ length: 10 }, () => false),
   full: 0,
   services: { services: [], endpoints: [] },
 }
@@ -153,12 +156,16 @@ for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfi
   describe(`${way}, explain`, { skip }, () => {
     const isChained = way === 'chained'
     const replacesKubeProxy = way === 'without kube-proxy'
+    const usesLinks = way !== 'without kube-proxy'
     let node: NodeUnderTest
     let netlink: Netlink
     let dryRuns: DryRuns
     const timers: (() => void)[] = []
     before(() => {
-      node = openNode({ chained: Number(isChained), replaces_kube_proxy: Number(replacesKubeProxy) })
+      node = openNode({
+        ...{ chained: Number(isChained), replaces_kube_proxy: Number(replacesKubeProxy) },
+        link_path: Number(usesLinks),
+      })
       netlink = new Netlink()
       dryRuns = new DryRuns(node.datapath, {
         after: (_ms, run) => {
@@ -182,7 +189,7 @@ for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfi
       const desired = planDatapath(tables, attachments, overlay, nowhere)
       await node.datapath.apply(desired)
       forgetFlows(node)
-      answerProbes(node, tables, given.probes)
+      answerProbes(node, tables, given.probes, given.onLink)
       return {
         ...{ world, tables, desired, attachments, dryRuns },
         datapath: node.datapath,
@@ -194,6 +201,7 @@ for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfi
           forwardsByStack: false,
           tunnelPort: 8472,
           maxPortsPerPod: 0,
+          usesLinks,
         },
         sharesAddress: false,
         nowNs: () => process.hrtime.bigint(),

@@ -49,6 +49,8 @@ export interface NodeFacts {
   /** Addresses of pods that have a device here, whether they are in the tables yet or not. */
   readonly podAddresses: ReadonlySet<Address>
   readonly reachability: (tunnelAddress: Address) => Reachability
+  /** Whether packets for the gateway need no tunnel now. */
+  readonly takesLink: (tunnelAddress: Address) => boolean
   /** The gateways of each egress IP as the kernel has them, by tunnel address: with those that linger, without those in conflict. */
   readonly orderOf: (egressIp: Address) => readonly Address[]
   readonly portsOf: (address: Address, purpose: Pool['purpose']) => PortUse
@@ -254,7 +256,7 @@ function byEgressIp(tables: Tables, egressIp: Address, flow: OpeningFlow, facts:
       ? end('DROP_NO_LIVE_GATEWAY')
       : holder === tables.self.tunnelAddress
         ? outHere(tables, egressIp, flow, facts, 'SENT_TO_WORLD')
-        : end('SENT_TO_HOLDER')
+        : end(facts.takesLink(holder) ? 'SENT_TO_HOLDER_BY_LINK' : 'SENT_TO_HOLDER')
   return withPort(egressIp, 'egress', facts, way)
 }
 

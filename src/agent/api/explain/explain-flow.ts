@@ -22,7 +22,7 @@ import { dropReasons } from '../drop-reasons.ts'
 import { HttpError } from '../http-error.ts'
 import type { DryRuns } from './dry-runs.ts'
 import type { ExplainRequest, Explanation } from './explanation.ts'
-import { type AddressUse, type Gathered, nodeFacts, probedReachability, takeAddresses } from './node-facts.ts'
+import { type AddressUse, type Gathered, nodeFacts, probeFacts, takeAddresses } from './node-facts.ts'
 import { serviceStory } from './service-story.ts'
 
 /** What the agent knows, and its kernel. */
@@ -169,7 +169,7 @@ function factsOf(parts: ExplainParts, uses: ReadonlyMap<Address, AddressUse>, qu
     podAddresses: new Set(
       attachments.flatMap(({ wired, addresses }) => (wired === undefined ? [] : addresses)),
     ),
-    reachability: probedReachability(datapath, nowNs()),
+    probes: probeFacts(datapath, configuration, nowNs()),
     route: (source) => parts.route(reached(question), source),
     lastEndpoint: () => question.lastEndpoint,
   })

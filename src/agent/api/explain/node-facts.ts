@@ -16,7 +16,7 @@ export interface AddressUse extends PortUse {
 }
 
 /** How this node's probes see gateways, read as reachability_of in bpf/holder.h reads it. */
-export function probedReachability(datapath: Datapath, nowNs: bigint): (gateway: Address) => Reachability {
+function probedReachability(datapath: Datapath, nowNs: bigint): (gateway: Address) => Reachability {
   const { liveness, probed_gateways } = datapath.tables
   const isProbing = (liveness.get(0)?.probing_until_ns ?? 0n) >= nowNs
   return (gateway) => {
@@ -24,6 +24,23 @@ export function probedReachability(datapath: Datapath, nowNs: bigint): (gateway:
     if (probed === undefined) return 'reachable'
     if (probed.answered_ns + timing.silenceNs <= nowNs) return 'unreachable'
     return probed.flapping_until_ns > nowNs ? 'flapping' : 'reachable'
+  }
+}
+
+/** Whether the gateway answers on a link that it shares with this node, read as find_link in bpf/link.h reads it. */
+function answersOnLink({ tables }: Datapath, nowNs: bigint): (gateway: Address) => boolean {
+  return (gateway) => (tables.links.get(gateway)?.answeredNs ?? 0n) + timing.silenceNs > nowNs
+}
+
+/** What this node's probes have found. */
+export function probeFacts(
+  datapath: Datapath,
+  { usesLinks }: Pick<Configuration, 'usesLinks'>,
+  nowNs: bigint,
+): Pick<NodeFacts, 'reachability' | 'takesLink'> {
+  return {
+    reachability: probedReachability(datapath, nowNs),
+    takesLink: usesLinks ? answersOnLink(datapath, nowNs) : () => false,
   }
 }
 
@@ -73,23 +90,24 @@ export interface Gathered {
     | 'forwardsByStack'
     | 'tunnelPort'
     | 'maxPortsPerPod'
+    | 'usesLinks'
   >
   readonly sharesAddress: boolean
   readonly podAddresses: ReadonlySet<Address>
   readonly orders: ReadonlyMap<Address, { readonly order: readonly Address[] }>
-  readonly reachability: NodeFacts['reachability']
+  readonly probes: Pick<NodeFacts, 'reachability' | 'takesLink'>
   readonly uses: ReadonlyMap<Address, AddressUse>
   readonly route: (source: Address) => Route | undefined
   readonly lastEndpoint: NodeFacts['lastEndpoint']
 }
 
 export function nodeFacts(of: Gathered): NodeFacts {
-  const { configuration, sharesAddress, podAddresses, orders, reachability, uses, route, lastEndpoint } = of
+  const { configuration, sharesAddress, podAddresses, orders, probes, uses, route, lastEndpoint } = of
   const { isChained, servicesByStack, replacesKubeProxy, forwardsByStack, tunnelPort, maxPortsPerPod } =
     configuration
   return {
     ...{ replacesKubeProxy, lastEndpoint },
-    ...{ isChained, servicesByStack, forwardsByStack, tunnelPort, sharesAddress, podAddresses, reachability },
+    ...{ isChained, servicesByStack, forwardsByStack, tunnelPort, sharesAddress, podAddresses, ...probes },
     orderOf: (egressIp) => orders.get(egressIp)?.order ?? [],
     portsOf: (address) => uses.get(address) ?? { owned: 0, inUse: 0, reclaimable: 0 },
     isAtLimit: (egressIp) => maxPortsPerPod > 0 && (uses.get(egressIp)?.podFlows ?? 0) >= maxPortsPerPod,
