@@ -67,6 +67,7 @@ __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __
 	struct service_key key;
 	struct endpoint *known;
 	struct flow_key flow;
+	bool is_local;
 	__u32 place;
 
 	if (!packet || !endpoint)
@@ -84,13 +85,12 @@ __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __
 	}
 	if (packet->is_icmp_error)
 		return DROP_NO_MAPPING;
-	if (!of_this_node && !service->inside_count)
-		return SENT_REFUSAL;
 	place = digest_of_client(&flow, service);
-	if (!of_this_node && service->clients == CLIENTS_ANY_NODE)
+	is_local = of_this_node || service->clients != CLIENTS_ANY_NODE;
+	if (!is_local && service->inside_count)
 		return take_place(&key, place % service->inside_count, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
-	if (!service->local_count)
-		return DROP_NO_ENDPOINT;
+	if (!is_local || !service->local_count)
+		return of_this_node || service->inside_count ? DROP_NO_ENDPOINT : SENT_REFUSAL;
 	place = LOCAL_PLACES + mix(place, LOCAL_PLACES) % service->local_count;
 	return take_place(&key, place, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
 }

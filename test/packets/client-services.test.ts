@@ -131,6 +131,14 @@ describe('clients outside the cluster, without kube-proxy', { skip }, () => {
     const to = ends[4].external
     assert.equal(side.fromWorld(call(4, 'tcp', to, 80)).verdict, 'SENT_REFUSAL')
     assert.equal(side.fromTunnel(call(4, 'tcp', to, 80, syn, 41000), toEndpoint).verdict, 'SENT_TO_POD')
+    const local = hinted.map((each) =>
+      each.clients === undefined
+        ? each
+        : { ...each, clients: { ...each.clients, endpointsOf: 'thisNode' as const } },
+    )
+    await side.apply(local)
+    const ofLocal = side.fromWorld(call(4, 'tcp', to, 80, syn, 42000)).verdict
+    assert.equal(ofLocal, 'SENT_TO_POD', 'hints do not count with the policy Local')
   })
 
   test('all entry nodes choose the same endpoint, and each endpoint gets its share of both steps', async () => {
