@@ -8,7 +8,7 @@ help:
 	@echo 'make lab *         start a lab without Sallyport, unless it is running, and open a shell in it'
 	@echo 'make test-fast *   run set-up, static checks and the tests that start no lab and no other programs (before each commit)'
 	@echo 'make test          run set-up, static checks and all tests; without root, tests that need it are skipped and say so'
-	@echo 'make test-all *    run make test, failover with 10,000 connections, 1,000 first packets, a minute of traffic and 10,000 flows seen from outside, and the lab tests on containerd'
+	@echo 'make test-all *    run make test, failover and Services with 10,000 connections, 1,000 first packets, a minute of traffic and 10,000 flows seen from outside, and the lab tests on containerd'
 	@echo 'make simulate *    simulate clusters with faults, one seed after another, until stopped; print seeds per hour'
 	@echo 'make e2e * KUBECONFIG=<file>  run the end-to-end tests with nodes of the lab in that cluster'
 	@echo 'make bench *       measure throughput and failover, compared with a gateway of kernel parts and with no gateway'
@@ -49,6 +49,7 @@ on-containerd = SALLYPORT_TEST_PODS=100 SALLYPORT_LAB_RUNTIME=containerd node --
 
 test-all: test
 	@SALLYPORT_TEST_CONNECTIONS=10000 node --test test/lab/failover.test.ts
+	@SALLYPORT_TEST_CONNECTIONS=10000 node --test test/lab/services.test.ts
 	@SALLYPORT_TEST_PODS=1000 node --test test/lab/first-packet.test.ts
 	@SALLYPORT_TEST_TRAFFIC_SECONDS=60 SALLYPORT_TEST_FLOWS=10000 node --test test/lab/outside-view.test.ts
 	@SALLYPORT_TEST_STORY=whole $(call on-containerd,walkthrough killed gateways uninstall layout-upgrade chained first-packet failover)

@@ -58,7 +58,8 @@ static __always_inline __u32 digest_of_client(const struct flow_key *flow, const
 /*
  * An endpoint for a client's packet. A flow keeps its endpoint. `of_this_node`: only endpoints of this node count, because the entry node
  * has chosen this node. The choice among them must not depend on that choice, so it uses a second digest. `endpoint->port` stays 0 if
- * the packet is for no Service that clients outside reach. SENT_REFUSAL: no node has an endpoint.
+ * the packet is for no Service that clients outside reach. SENT_REFUSAL: no node has an endpoint. One outside the cluster is as good as
+ * none: its replies would not come back to the entry node.
  */
 __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __u32 of_this_node, struct endpoint *endpoint)
 {
@@ -66,6 +67,7 @@ __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __
 	struct service_key key;
 	struct endpoint *known;
 	struct flow_key flow;
+	bool is_local;
 	__u32 place;
 
 	if (!packet || !endpoint)
@@ -83,13 +85,12 @@ __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __
 	}
 	if (packet->is_icmp_error)
 		return DROP_NO_MAPPING;
-	if (!service->count)
-		return SENT_REFUSAL;
 	place = digest_of_client(&flow, service);
-	if (!of_this_node && service->clients == CLIENTS_ANY_NODE)
-		return take_place(&key, place % service->count, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
-	if (!service->local_count)
-		return DROP_NO_ENDPOINT;
+	is_local = of_this_node || service->clients != CLIENTS_ANY_NODE;
+	if (!is_local && service->inside_count)
+		return take_place(&key, place % service->inside_count, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
+	if (!is_local || !service->local_count)
+		return of_this_node || service->inside_count ? DROP_NO_ENDPOINT : SENT_REFUSAL;
 	place = LOCAL_PLACES + mix(place, LOCAL_PLACES) % service->local_count;
 	return take_place(&key, place, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
 }
@@ -195,7 +196,7 @@ static __noinline enum verdict deliver_for_client(struct __sk_buff *skb, struct 
 	enum verdict verdict = find_endpoint_for_client(packet, true, &endpoint);
 	struct pod *pod;
 
-	if (verdict == SENT_REFUSAL || (verdict == CONTINUE && !endpoint.port))
+	if (verdict == CONTINUE && !endpoint.port)
 		return DROP_NO_ENDPOINT;
 	if (verdict != CONTINUE)
 		return verdict;

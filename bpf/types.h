@@ -408,9 +408,11 @@ enum client_access {
 struct service {
 	__u64 affinity_ns;	/* how long a client keeps its endpoint (sessionAffinity: ClientIP); 0: it does not */
 	__u32 count;		/* of endpoints for new flows */
+	__u32 inside_count;	/* of those inside the cluster, which come first; clients outside get no others; 0 with CLIENTS_NONE */
 	__u32 local_count;	/* of those on this node; 0 with CLIENTS_NONE */
 	__u32 clients;		/* enum client_access */
 	__u32 has_sources;	/* 1: `service_sources` has the clients that are admitted */
+	__u32 reserved;
 };
 
 /*

@@ -78,7 +78,7 @@ export interface ServicePort {
   readonly protocol: number
   /** How long a client keeps its endpoint. 0: it may change with each connection. */
   readonly affinityMs: number
-  /** For new flows, sorted. */
+  /** For new flows, sorted. If there are clients outside, those inside the cluster come first. */
   readonly endpoints: readonly Endpoint[]
   /** Only open flows go on to them. */
   readonly leaving: readonly Endpoint[]
@@ -98,6 +98,8 @@ export interface HealthCheck {
 interface ClientAccess {
   /** externalTrafficPolicy: `thisNode` is Local. */
   readonly endpointsOf: 'anyNode' | 'thisNode'
+  /** How many of the endpoints are inside the cluster. They come first, and clients get no others. */
+  readonly inside: number
   /** The endpoints of this node for new flows. */
   readonly local: readonly Endpoint[]
 }

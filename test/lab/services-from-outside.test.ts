@@ -27,7 +27,7 @@ const places = ['near', 'far', 'this-node', 'another-node'] as const
 type Place = (typeof places)[number]
 
 /** Of each Service: the last part of its addresses, and of its node port. */
-const numbers = { near: 1, far: 2, 'this-node': 3, 'another-node': 4, local: 5, admitting: 6, empty: 7, shared: 8 } as const // biome-ignore format: one row
+const numbers = { near: 1, far: 2, 'this-node': 3, 'another-node': 4, local: 5, admitting: 6, empty: 7, shared: 8, outside: 9 } as const // biome-ignore format: one row
 type Name = keyof typeof numbers
 
 const addressesOf = (name: Name) => ({
@@ -93,6 +93,7 @@ describe('a client outside, stand-alone without kube-proxy', {
       service('admitting', near, { loadBalancerSourceRanges: ['192.0.2.0/24'] }),
       service('empty', ''),
       service('shared', near),
+      service('outside', client),
     ]
     await run(`kubectl apply -f - <<'END'\n${objects.join('\n---\n')}\nEND`)
     for (const name of Object.keys(numbers) as Name[]) {
@@ -151,9 +152,10 @@ describe('a client outside, stand-alone without kube-proxy', {
     assert.equal(await call(entry, addressesOf('admitting')['a node port'].port), client)
   })
 
-  test('a Service without endpoints refuses at once', async () => {
-    for (const { address, port } of Object.values(addressesOf('empty')))
-      assert.equal(await call(address, port), 'failed: 7')
+  test('a Service without endpoints refuses at once, and so does one whose endpoints are outside the cluster', async () => {
+    for (const name of ['empty', 'outside'] as const)
+      for (const { address, port } of Object.values(addressesOf(name)))
+        assert.equal(await call(address, port), 'failed: 7')
   })
 
   test('one address serves a Service and is the egress IP of a pod', async () => {

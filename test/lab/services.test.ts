@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of } from '../../src/lab/layout.ts'
+import { compileHold } from '../support/hold-program.ts'
+import { holdThroughServices } from './held-through-services.ts'
 import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
 /* Stand-alone without kube-proxy: Sallyport translates Services. */
+
+/** `make test-all` holds 10,000; what breaks one connection shows with fewer, too. */
+const connections = Number(process.env.SALLYPORT_TEST_CONNECTIONS ?? 500)
+const heldSeconds = 45
 
 const server = `const body = (socket) => socket.remoteAddress.replace('::ffff:', '') + '\\n'
 require('http').createServer((request, response) => response.end(body(request.socket))).listen(Number(process.argv[1]))
@@ -165,5 +171,18 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
     const many = `sh -c 'for i in $(seq 50); do curl -s --max-time 3 http://${clusterIp('far', 4)} || echo failed; done' | sort | uniq -c`
     assert.equal((await inPod('xwing')(many)).trim(), `50 ${(await addressesOf('xwing'))[4]}`)
     assert.equal((await onNode(many)).trim(), `50 ${nodeClient[4]}`)
+  })
+
+  test(`${connections} open connections survive a restart of both nodes' agents, and endpoints that come and go`, async (t) => {
+    compileHold()
+    const plan = { connections, seconds: heldSeconds }
+    const { held, taken, sources } = await holdThroughServices(lab.state(), 'xwing', plan)
+    t.diagnostic(JSON.stringify({ ...held, taken }))
+    const { notOpened, broken, newFlowsFailed } = held
+    assert.deepEqual([held.connections, notOpened, broken, newFlowsFailed], [connections, 0, 0, 0])
+    assert.ok(held.newFlows > 1000, `${held.newFlows} new ones meanwhile`)
+    assert.deepEqual([...sources], [(await addressesOf('xwing'))[4]], 'endpoints see the pod')
+    for (const count of [taken['held-near'], taken['held-far']])
+      assert.ok(count > connections / 3, 'both endpoints have their share')
   })
 })

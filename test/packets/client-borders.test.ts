@@ -105,14 +105,9 @@ describe('what is not for clients of Services, and what is special about their p
     )
   })
 
-  test('an endpoint outside the cluster gets no client from outside', async () => {
-    await side.apply(rows(['outside']))
-    assert.equal(side.fromWorld(call(4, 'tcp', ends[4].external, 80)).verdict, 'DROP_NO_ENDPOINT')
-  })
-
   test('a selected endpoint that opens a connection to its client leaves with the egress IP', async () => {
     const endpoints = [{ address: address('10.244.1.7'), port: 8080 }]
-    const clients = { endpointsOf: 'anyNode' as const, local: endpoints }
+    const clients = { endpointsOf: 'anyNode' as const, inside: endpoints.length, local: endpoints }
     await side.apply([
       { ...row, address: address('0.0.0.0'), port: nodePort, protocol: tcp, endpoints, clients },
     ])
@@ -250,7 +245,11 @@ describe('what is not for clients of Services, and what is special about their p
 
   test('a flow of a pod never gets a port that a Service has on the egress IP', async () => {
     const ports = Array.from({ length: 15 }, (_, each) => 32768 + each)
-    const claim = { ...row, endpoints: [], clients: { endpointsOf: 'anyNode' as const, local: [] } }
+    const claim = {
+      ...row,
+      endpoints: [],
+      clients: { endpointsOf: 'anyNode' as const, inside: 0, local: [] },
+    }
     await side.apply(
       ports.map((port) => ({ ...claim, address: address('172.18.0.42'), port, protocol: tcp })),
     )
@@ -268,7 +267,7 @@ describe('what is not for clients of Services, and what is special about their p
 
   test('a Service on an egress IP gets the packets to its port, although another node owns the block of that port', async () => {
     const endpoints = [{ address: address(ends[4].near), port: 8080 }]
-    const clients = { endpointsOf: 'anyNode' as const, local: endpoints }
+    const clients = { endpointsOf: 'anyNode' as const, inside: endpoints.length, local: endpoints }
     await side.apply([
       { ...row, address: address('172.18.0.42'), port: 32784, protocol: tcp, endpoints, clients },
     ])

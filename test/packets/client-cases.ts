@@ -71,9 +71,17 @@ export const rows = (
 ): Desired['services'] =>
   families.flatMap((family) => {
     const of = ends[family]
-    const listening = places.map((place) => ({ address: address(of[place]), port: 8080 }))
+    const inside = places.filter((place) => place !== 'outside')
+    const listening = [...inside, ...places.filter((place) => place === 'outside')].map((place) => ({
+      address: address(of[place]),
+      port: 8080,
+    }))
     const here = [of.near, of.process].map(address)
-    const clients = { endpointsOf, local: listening.filter((each) => here.includes(each.address)) }
+    const clients = {
+      endpointsOf,
+      inside: inside.length,
+      local: listening.filter((each) => here.includes(each.address)),
+    }
     const both = { ...row, endpoints: listening, clients, ...parts }
     return [tcp, udp].flatMap((protocol) => [
       { ...both, address: address(of.any), port: nodePort, protocol },

@@ -106,7 +106,40 @@ describe('clients outside the cluster, without kube-proxy', { skip }, () => {
             'DROP_NO_ENDPOINT',
           )
         })
+
+        test(`${protocol} over IPv${family} to ${name}: endpoints outside the cluster get nothing, and if there are no others, the client learns at once`, async () => {
+          await side.apply(rows(['outside', 'near', 'far']))
+          const seen = Array.from(
+            { length: 40 },
+            (_, each) => side.fromWorld(call(family, protocol, to, port, syn, 41000 + each)).verdict,
+          )
+          assert.deepEqual(new Set(seen), new Set(['SENT_TO_POD', 'SENT_TO_ENDPOINT']))
+          await side.apply(rows(['outside']))
+          const journey = side.fromWorld(call(family, protocol, to, port, syn, 42000))
+          assert.equal(journey.verdict, 'SENT_REFUSAL')
+          const { source, destination } = dissect(journey.out)
+          assert.deepEqual([source, destination], [address(to), address(client)])
+        })
       }
+
+  test('an entry node whose own hints lead outside the cluster refuses its clients, and takes what other entry nodes send', async () => {
+    const near = [{ address: address(ends[4].near), port: 8080 }]
+    const hinted = rows(['outside']).map((each) =>
+      each.clients === undefined ? each : { ...each, leaving: near, clients: { ...each.clients, local: near } },
+    ) // biome-ignore format: short
+    await side.apply(hinted)
+    const to = ends[4].external
+    assert.equal(side.fromWorld(call(4, 'tcp', to, 80)).verdict, 'SENT_REFUSAL')
+    assert.equal(side.fromTunnel(call(4, 'tcp', to, 80, syn, 41000), toEndpoint).verdict, 'SENT_TO_POD')
+    const local = hinted.map((each) =>
+      each.clients === undefined
+        ? each
+        : { ...each, clients: { ...each.clients, endpointsOf: 'thisNode' as const } },
+    )
+    await side.apply(local)
+    const ofLocal = side.fromWorld(call(4, 'tcp', to, 80, syn, 42000)).verdict
+    assert.equal(ofLocal, 'SENT_TO_POD', 'hints do not count with the policy Local')
+  })
 
   test('all entry nodes choose the same endpoint, and each endpoint gets its share of both steps', async () => {
     await side.apply(rows(['near', 'far', 'process']))

@@ -66,6 +66,8 @@ export interface ServiceEntry {
 interface ClientEntry {
   /** `thisNode`: only the endpoints of this node count. */
   readonly endpointsOf: 'anyNode' | 'thisNode'
+  /** How many of the endpoints are inside the cluster. They come first, and clients get no others. */
+  readonly inside: number
   /** The endpoints of this node. */
   readonly local: readonly Endpoint[]
 }
@@ -81,6 +83,7 @@ const serviceCodec = (btf: Btf) =>
   record(btf.struct('service'), {
     affinityNs: u64,
     count: u32,
+    insideCount: u32,
     localCount: u32,
     clients: named(btf.enumeration('client_access')),
     hasSources: flag,

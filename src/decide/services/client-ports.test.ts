@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { allOf, addressesOf as named, outpost, ready, slice } from '../../../test/support/service-world.ts'
 import { address, prefix, world } from '../../../test/support/world-builder.ts'
+import { familyOf } from '../../net/address.ts'
+import { addressAt } from '../../net/prefix.ts'
 import { resolve } from '../resolve.ts'
 import type { World, WorldEndpoint, WorldService } from '../world.ts'
 
@@ -46,6 +48,37 @@ describe('clients outside the cluster', () => {
       assert.deepEqual(named(all), ['10.244.1.9', '10.244.2.9'])
       assert.deepEqual([clients?.endpointsOf, named(clients?.local)], ['anyNode', ['10.244.1.9']])
     }
+  })
+
+  test('get endpoints inside the cluster alone, so these come first: pods and processes of any node', () => {
+    const outside = '10.0.0.9'
+    const inside = world().nodes.flatMap(({ internalIPs, podCIDRs }) => [
+      ...internalIPs,
+      ...podCIDRs.map((each) => addressAt(each, 9)),
+    ])
+    const wanted = new Set(inside.filter((each) => familyOf(each) === 4))
+    for (const { endpoints: all, clients } of clientsOf({}, [slice([outside, '203.0.113.9', ...inside])])) {
+      assert.deepEqual(new Set(named(all.slice(0, clients?.inside))), wanted)
+      assert.deepEqual(named(all.slice(clients?.inside)), [outside, '203.0.113.9'])
+    }
+    const here = [slice([], { endpoints: [ready(outside, { node: own })] })]
+    for (const { clients } of clientsOf({}, here))
+      assert.deepEqual([clients?.inside, clients?.local], [0, []], 'whatever node a slice names')
+  })
+
+  test('get an endpoint as soon as its node has its address, without a change of the Services', () => {
+    const parts = { services: [web], endpoints: [slice(['203.0.113.9'])] }
+    const insideOf = (nodes: World['nodes']) =>
+      allOf(parts.services, parts.endpoints, { nodes }).find(({ clients }) => clients !== undefined)?.clients
+        ?.inside
+    const { nodes } = world()
+    assert.equal(insideOf(nodes), 0)
+    assert.equal(
+      insideOf(
+        nodes.map((each, index) => (index === 0 ? each : { ...each, podCIDRs: [prefix(`203.0.113.0/24`)] })),
+      ),
+      1,
+    )
   })
 
   test('get only endpoints of their node with externalTrafficPolicy Local, ending ones if there are no others', () => {

@@ -5,7 +5,8 @@ import type { Context } from '../context.ts'
 import type { Endpoint, ServicePort, Tables } from '../tables.ts'
 import type { NamedPort, World, WorldService } from '../world.ts'
 import { type EndpointsOf, endpointFinder } from './endpoints.ts'
-import { type ClientPlace, clientPlace } from './topology.ts'
+import { type IsInside, insideFinder, insidePrefixes } from './inside.ts'
+import { clientPlace } from './topology.ts'
 
 /** In chained mode, a new flow looks through as many: MAX_ENDPOINTS of bpf/types.h. */
 export const maxEndpoints = 32
@@ -23,7 +24,7 @@ const noPort = { port: 0, protocol: 0 } as const
 export function resolveServices(context: Context, cluster: Tables['cluster']): Tables['services'] {
   const { services = [], settings } = context.world
   if (services.length === 0) return []
-  if (settings.replacesKubeProxy) return resolveAll(context.world)
+  if (settings.replacesKubeProxy) return resolveAll(context.world, cluster)
   return settings.isChained ? resolveOutside(context, cluster) : []
 }
 
@@ -32,24 +33,28 @@ const known = new WeakMap<
   readonly WorldService[],
   {
     readonly endpoints: World['endpoints'] | undefined
+    /** By which an endpoint is inside the cluster, on this node, and for clients here. */
     readonly here: readonly unknown[]
     readonly resolved: Tables['services']
   }
 >()
 
-function resolveAll(world: World): Tables['services'] {
+function resolveAll(world: World, cluster: Tables['cluster']): Tables['services'] {
   const { services = [], endpoints } = world
   const place = clientPlace(world)
-  const here = placeOf(world, place)
+  const { internalIPs = [], podCIDRs = [] } = world.nodes.find(({ name }) => name === world.self) ?? {}
+  const inside = insidePrefixes(cluster, podCIDRs)
+  const here = [place, internalIPs, podCIDRs, inside]
   const before = known.get(services)
   if (before !== undefined && before.endpoints === endpoints && isDeepStrictEqual(before.here, here))
     return before.resolved
   const endpointsOf = endpointFinder(world, place)
   const own = services.flatMap((service) => portsOf(service, endpointsOf))
   /* Two Services may claim the same external address. A cluster IP comes first, then the older name. */
+  const isInside = insideFinder(inside)
   const external = services
     .toSorted((a, b) => nameOf(a).localeCompare(nameOf(b)))
-    .flatMap((service) => externalPortsOf(service, endpointsOf))
+    .flatMap((service) => externalPortsOf(service, endpointsOf, isInside))
   const ports = [...own, ...external].filter(({ protocol }) => protocol !== noPort.protocol)
   const distinctPorts = new Map(
     ports.toReversed().map((each) => [`${each.address} ${each.port} ${each.protocol}`, each]),
@@ -59,16 +64,14 @@ function resolveAll(world: World): Tables['services'] {
   return resolved
 }
 
-/** By which an endpoint is on this node, or is for clients here. */
-const placeOf = ({ self, nodes }: World, { zone }: ClientPlace): readonly unknown[] => {
-  const { internalIPs = [], podCIDRs = [] } = nodes.find(({ name }) => name === self) ?? {}
-  return [self, zone, internalIPs, podCIDRs]
-}
-
 const nameOf = ({ namespace, name }: WorldService): string => `${namespace}/${name}`
 
 /** Where clients outside reach a port. A pod that calls it gets an endpoint of any node, whatever the Service's traffic policies say. */
-function externalPortsOf(service: WorldService, endpointsOf: EndpointsOf): readonly ServicePort[] {
+function externalPortsOf(
+  service: WorldService,
+  endpointsOf: EndpointsOf,
+  isInside: IsInside,
+): readonly ServicePort[] {
   const families = [...new Set(service.addresses.map(familyOf))]
   const nodePorts = service.ports.flatMap(({ nodePort, ...port }) =>
     nodePort === undefined ? [] : [{ ...port, outerPort: nodePort }],
@@ -76,9 +79,15 @@ function externalPortsOf(service: WorldService, endpointsOf: EndpointsOf): reado
   const ports = service.ports.map((port) => ({ ...port, outerPort: port.port }))
   return [
     ...families.flatMap((family) =>
-      clientPorts(service, { address: anyAddress[family], kind: 'NodePort' }, nodePorts, endpointsOf),
+      clientPorts(
+        service,
+        { address: anyAddress[family], kind: 'NodePort' },
+        nodePorts,
+        endpointsOf,
+        isInside,
+      ),
     ),
-    ...service.external.flatMap((external) => clientPorts(service, external, ports, endpointsOf)),
+    ...service.external.flatMap((external) => clientPorts(service, external, ports, endpointsOf, isInside)),
   ]
 }
 
@@ -92,21 +101,25 @@ function clientPorts(
   { address, kind }: Pick<ServicePort, 'address' | 'kind'>,
   ports: readonly OuterPort[],
   endpointsOf: EndpointsOf,
+  isInside: IsInside,
 ): readonly ServicePort[] {
   const { isLocalForClients, sources } = service
-  return ports.map(({ outerPort, ...port }) => ({
-    ...entryOf(service, address),
-    kind,
-    ...numbersOf({ ...port, port: outerPort }),
-    ...endpointsOf({ ...service, isLocal: false }, address, port),
-    clients: {
-      endpointsOf: isLocalForClients ? 'thisNode' : 'anyNode',
-      local: endpointsOf({ ...service, isLocal: true }, address, port).endpoints,
-    },
-    ...(kind === 'LoadBalancer' && sources.length > 0
-      ? { sources: sources.filter((each) => familyOfPrefix(each) === familyOf(address)) }
-      : {}),
-  }))
+  return ports.map(({ outerPort, ...port }) => {
+    const { endpoints, leaving } = endpointsOf({ ...service, isLocal: false }, address, port)
+    const inside = endpoints.filter(isInside)
+    const local = endpointsOf({ ...service, isLocal: true }, address, port).endpoints.filter(isInside)
+    return {
+      ...entryOf(service, address),
+      kind,
+      ...numbersOf({ ...port, port: outerPort }),
+      endpoints: [...inside, ...endpoints.filter((each) => !isInside(each))],
+      leaving,
+      clients: { endpointsOf: isLocalForClients ? 'thisNode' : 'anyNode', inside: inside.length, local },
+      ...(kind === 'LoadBalancer' && sources.length > 0
+        ? { sources: sources.filter((each) => familyOfPrefix(each) === familyOf(address)) }
+        : {}),
+    }
+  })
 }
 
 /** For all ports that the Service does not have. External addresses have none, because other hosts may have the address, too. */
