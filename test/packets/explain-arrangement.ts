@@ -64,14 +64,16 @@ export function answerProbes(
   probes: readonly string[],
   onLink: readonly boolean[],
 ): void {
-  const { liveness, probed_gateways, links } = datapath.tables
+  const { liveness, probed_gateways, links, link_macs } = datapath.tables
   const now = process.hrtime.bigint()
   liveness.set(0, { alive_until_ns: now + far, probing_until_ns: now + far })
   for (const [key] of [...probed_gateways.entries()]) probed_gateways.delete(key)
   for (const tunnelAddress of tables.nodes.keys()) {
+    const nextMac = `02:00:00:00:0a:0${Number(tunnelAddress.at(-1)) || 0}`
+    link_macs.set(nextMac, tunnelAddress)
     links.set(tunnelAddress, {
       ...{ answeredNs: onLink[Number(tunnelAddress.at(-1))] ? now + far : 0n, probeSource: undefined },
-      ...{ ifindex: devices.world, mtu: 1500, mac: mac.router, ownMac: mac.overlay },
+      ...{ ifindex: devices.world, mtu: 1500, mac: nextMac, ownMac: mac.overlay },
     })
     const probe = probes[Number(tunnelAddress.at(-1))]
     if (probe === 'not probed' || probe === undefined || tunnelAddress === tables.self.tunnelAddress) continue

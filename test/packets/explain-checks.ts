@@ -45,3 +45,9 @@ export function check(
       context,
     )
 }
+
+/** A packet for a gateway goes to the one that holds its egress IP, by the link or by the tunnel. */
+export function checkHolder({ program: { verdict, egressIp, holder }, egressIps }: Explanation): void {
+  if (!verdict.startsWith('SENT_TO_HOLDER')) return
+  assert.equal(holder, egressIps.find(({ address }) => address === egressIp)?.holder)
+}

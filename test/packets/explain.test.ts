@@ -27,7 +27,7 @@ import {
   forgetFlows,
   realEnding,
 } from './explain-arrangement.ts'
-import { canSend, check, checkChoice, kindsOf } from './explain-checks.ts'
+import { canSend, check, checkChoice, checkHolder, kindsOf } from './explain-checks.ts'
 import { mac, type NodeUnderTest, openNode, skip } from './node-under-test.ts'
 
 /*
@@ -277,6 +277,7 @@ for (const way of ['chained', 'beside kube-proxy', 'without kube-proxy'] satisfi
             assert.deepEqual(everything(node), before, 'explain leaves no trace')
             checkChoice(said, realEnding(node, parts, asked))
             check(said, realEnding(node, parts, asked, said.service?.endpoint))
+            checkHolder(said)
             for (const kind of kindsOf(said)) seen.set(kind, (seen.get(kind) ?? 0) + 1)
           }
         }),

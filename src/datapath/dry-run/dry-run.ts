@@ -1,4 +1,5 @@
 import type { Address } from '../../net/address.ts'
+import { macText } from '../../net/mac.ts'
 import type { Datapath } from '../datapath.ts'
 import { type Desired, encodeDesired, writeOrder } from '../desired.ts'
 import { lookup, put, putAll, type RawMap, readAll, removeAll } from '../maps/maps.ts'
@@ -48,6 +49,8 @@ export interface DryOutcome extends Pick<SimulatedRun, 'verdict' | 'departure'> 
   readonly ifindex: number
   /** The node to which the tunnel would have carried it. */
   readonly node: Address | undefined
+  /** The destination MAC of the frame as the program left it. */
+  readonly nextMac: string
   /** Of the flow that the packet opened. */
   readonly mapping: Mapping | undefined
   /** What the packet's flow got, if its destination is a Service that the program translates. */
@@ -186,7 +189,7 @@ export class DryRun implements Disposable {
       ...{ verdict: 'CONTINUE', departure: 'DEPARTED_NOT' },
       ...{ sent_ifindex: 0, sent_vni: 0, sent_node: nowhere },
     })
-    testRun(this.#loaded.programFd, packet, { ifindex })
+    const { out } = testRun(this.#loaded.programFd, packet, { ifindex })
     const ended = this.#runs.get(0)
     if (ended === undefined) throw new Error('the program left no result of its run')
     const endpoint = this.#endpoints.get(flow)
@@ -200,6 +203,7 @@ export class DryRun implements Disposable {
       departure: ended.departure,
       ifindex: ended.sent_ifindex,
       node: ended.departure === 'DEPARTED_INTO_TUNNEL' ? ended.sent_node : undefined,
+      nextMac: macText(out.subarray(0, 6)),
       mapping: this.#mappings.get(opened),
     }
   }

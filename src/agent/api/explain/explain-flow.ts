@@ -261,11 +261,14 @@ function egressIpStories(
 }
 
 function programStory(parts: ExplainParts, tables: Tables, outcome: DryOutcome): Explanation['program'] {
-  const { verdict, node, mapping, departure, ifindex } = outcome
+  const { verdict, node, nextMac, mapping, departure, ifindex } = outcome
   const drop = dropReasons[verdict]
   const policy = mapping && tables.policies.get(mapping.policy)
-  const holder = node && tables.nodes.get(node)?.name
-  const device = departure === 'DEPARTED_BY_DEVICE' ? parts.deviceName(ifindex) : undefined
+  const isByLink = verdict === 'SENT_TO_HOLDER_BY_LINK'
+  const gateway = isByLink ? parts.datapath.tables.link_macs.get(nextMac) : node
+  const holder = gateway && tables.nodes.get(gateway as Address)?.name
+  const leavesHere = departure === 'DEPARTED_BY_DEVICE' && !isByLink
+  const device = leavesHere ? parts.deviceName(ifindex) : undefined
   return {
     verdict,
     ...(drop === undefined ? {} : { reason: drop.text, remedy: drop.remedy }),

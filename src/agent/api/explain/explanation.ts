@@ -61,9 +61,9 @@ export interface Explanation {
     readonly egressIp?: Address
     readonly egressPort?: number
     readonly policy?: PolicyName
-    /** The node to which the tunnel would have carried the packet. */
+    /** The gateway to which the packet would have gone, by the link or by the tunnel. */
     readonly holder?: string
-    /** The device by which it would have left this node. */
+    /** The device by which it would have left the cluster here. */
     readonly device?: string
   }
   /** Whether the program did what was decided. */
