@@ -9,7 +9,9 @@ import { someNodes } from './story.ts'
 /* What Sallyport says of its flows, against what a host outside the cluster counts and writes down without Sallyport. */
 
 const trafficSeconds = Number(process.env.SALLYPORT_TEST_TRAFFIC_SECONDS ?? 12)
-const manyFlows = Number(process.env.SALLYPORT_TEST_FLOWS ?? 500)
+const manyFlows = Number(process.env.SALLYPORT_TEST_FLOWS ?? 0)
+const skipMany =
+  manyFlows === 0 && 'it takes minutes: set SALLYPORT_TEST_FLOWS=500 (make test-all has 10,000)'
 const script = new URL('logged-flows.ts', import.meta.url).pathname
 const outpost = '172.18.0.7'
 const port = 9000
@@ -153,7 +155,9 @@ describe('what a host outside sees', { skip: cannotRun, timeout: hangTimeoutMs }
     process.stdout.write(`${flows.size} flows have records\n`)
   })
 
-  test(`is what who says of ${manyFlows} flows while pods come and go and a gateway fails`, async () => {
+  test('is what who says of many flows while pods come and go and a gateway fails', {
+    skip: skipMany,
+  }, async () => {
     await outside(`: >${noted}`)
     const pods = ['p1', 'p2', 'p3', 'p4']
     const start = (pod: string): Promise<string> =>
@@ -204,14 +208,16 @@ describe('what a host outside sees', { skip: cannotRun, timeout: hangTimeoutMs }
       (await records()).filter(
         ({ destination, pod = '' }) => destination?.endsWith(`:${port}`) && /^p\d$/.test(pod),
       )
+    let missing: readonly string[] = []
     await eventually(
       'all flows have a record',
       async () => {
         const found = new Set((await ofServer()).map(keyOf))
-        return [...seen.keys()].every((key) => found.has(key))
+        missing = [...seen.keys()].filter((key) => !found.has(key))
+        return missing.length === 0
       },
       240_000,
-    )
+    ).catch((error) => assert.fail(`${error}; without one: ${missing.slice(0, 10).join(', ')}`))
     const logged = Map.groupBy(await ofServer(), keyOf)
     for (const [key, words] of seen)
       assert.deepEqual(
@@ -224,8 +230,10 @@ describe('what a host outside sees', { skip: cannotRun, timeout: hangTimeoutMs }
       const found = await run(
         `sallyport who ${flow?.egress} --at ${at} --to ${flow?.destination} -o json 2>/dev/null`,
       )
+      /* TCP has the same ports, for other flows. */
+      const ofUdp = (JSON.parse(found) as FlowRecord[]).filter(({ protocol }) => protocol === 'UDP')
       assert.deepEqual(
-        (JSON.parse(found) as FlowRecord[]).map((each) => each.pod),
+        ofUdp.map((each) => each.pod),
         [pod],
       )
     }
