@@ -81,7 +81,7 @@ describe('an egress IP that lingers, after gateways of its order have booted aga
   ] as never
   for (const [name, steps, order] of [
     ['is not asked of one that booted since', [[wanted, first], [wants(), known({ worker3: 'c', worker4: 'b' })]], [worker4]],
-    ['is asked of no such gateway later either', [[wanted, first], [wants(), known({ worker3: 'c', worker4: 'b' })], [wants(), first]], [worker4]],
+    ['leaves out such a gateway later, too', [[wanted, first], [wants(), known({ worker3: 'c', worker4: 'b' })], [wants(), first]], [worker4]],
     ['is not asked of any if all booted', [[wanted, first], [wants(), known({ worker3: 'c', worker4: 'd' })]], []],
     ['stays with one that booted while a policy named it', [[wanted, first], [wanted, known({ worker3: 'c' })], [wants(), known({ worker3: 'c' })]], [worker3, worker4]],
     ['does not stay with one that booted, but did not answer while a policy named it', [[wanted, first], [wanted, known({ worker3: 'c' }, { unreachableNodes: new Set(['worker3']) })], [wants(), known({ worker3: 'c' })]], [worker4]],

@@ -97,7 +97,7 @@ export async function holdThroughServices(
       await setEndpoints(lasting)
       await run(typed('delete --wait=false', others))
     })
-    /* It stays: at the end each connection is asked, and one that has to choose anew would choose among more endpoints than before. */
+    /* The endpoint stays. At the end, the client uses each connection once more. One that lost its endpoint would get another of more endpoints than before. */
     await setEndpoints(all)
     await passingGets()
     assert.equal(isOver, false, `all that was to change has changed within ${seconds} s`)

@@ -12,7 +12,9 @@ export function canSend({ pods }: World, { pod, to }: Pick<ExplainRequest, 'pod'
   )
 }
 
-export function kindsOf({ program: { verdict }, service }: Explanation): readonly string[] {
+/** By the link or by the tunnel, a packet for a gateway is of one kind. */
+export function kindsOf({ program, service }: Explanation): readonly string[] {
+  const verdict = program.verdict.replace(/_BY_LINK$/, '')
   if (service === undefined) return [verdict]
   const isAffine = service.affinitySeconds > 0 && service.eligibleCount === 1 && service.others.length > 1
   return [verdict, `service: ${verdict}`, ...(isAffine ? ['service: an affine endpoint'] : [])]

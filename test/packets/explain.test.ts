@@ -101,7 +101,7 @@ const anySituation = fc.record({
   /** How much of each pool is in use towards the destination. */
   full: fc.constantFrom(0, 0, 0, 0.5, 1),
   services: anyServices,
-  /** The first one is asked again, when the pod has had an endpoint of the Service. */
+  /** The last request repeats the first one. By then, the pod has had an endpoint of the Service. */
   requests: fc.array(request, { minLength: 7, maxLength: 7 }).map((all) => [...all, ...all.slice(0, 1)]),
 })
 type Situation = typeof anySituation extends fc.Arbitrary<infer T> ? T : never

@@ -25,16 +25,12 @@ export const reconnect = ({ state }: Cluster, node: string): void => heal(state,
 
 const filterRules =
   'add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add chain inet cut out { type filter hook output priority 0; }; add rule inet cut in udp dport 8472 drop; add rule inet cut out udp dport 8472 drop'
-const filter = (cluster: Cluster, node: string): unknown =>
-  runInside(machineOf(cluster, node), ['nft', filterRules])
-const unfilter = (cluster: Cluster, node: string): unknown =>
-  runInside(machineOf(cluster, node), ['nft', 'delete table inet cut'])
 
 /** The node drops UDP 8472 in both directions. Its link and its connection to the API server work. */
 export const tunnelFiltered = (node: string): Death => ({
   way: `the tunnel is filtered at ${node}`,
-  happen: (cluster) => filter(cluster, node),
-  undo: (cluster) => unfilter(cluster, node),
+  happen: (cluster) => runInside(machineOf(cluster, node), ['nft', filterRules]),
+  undo: (cluster) => runInside(machineOf(cluster, node), ['nft', 'delete table inet cut']),
 })
 
 /** A stopped kubelet does not repair its Node object. */

@@ -78,7 +78,7 @@ const said = (to: string, port: number, verdict: string): Explanation => ({
   program: { verdict },
 })
 
-test('each address of a Service is told with its kind, and who translates it', async () => {
+test('explain names the kind of each address of a Service, and who translates it', async () => {
   const of = async (to: string, port: number, verdict = 'PASS_TO_STACK') => {
     const story = await storyOfOthers(client, said(to, port, verdict))
     return story === undefined ? undefined : [story.service, story.kind, story.translatedBy]
@@ -116,7 +116,7 @@ test('beside kube-proxy, explain goes on with an endpoint outside the cluster', 
     assert.ok(text.split('\n').includes(line), `${line} is not in:\n${text}`)
 })
 
-test('a Service that Sallyport translates is told with the endpoint of this flow', () => {
+test('explain names the endpoint of this flow for a Service that Sallyport translates', () => {
   const [chosen, other] = [address('203.0.113.9'), address('203.0.113.10')]
   const service: ServiceStory = {
     ...{

@@ -17,7 +17,7 @@ export interface ServiceChoice {
 
 type Facts = Pick<NodeFacts, 'isChained' | 'replacesKubeProxy' | 'lastEndpoint'>
 
-/** Undefined: the programs translate nothing, because the destination is no Service, or one that is left to kube-proxy. */
+/** Undefined: the programs leave the destination as it is, because it belongs to no Service, or kube-proxy translates that Service. */
 export function serviceChoice(
   tables: Tables,
   policySet: bigint,

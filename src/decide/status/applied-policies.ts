@@ -56,8 +56,8 @@ export function noteApplied(
   nowMs: number,
 ): { readonly memory: AppliedMemory; readonly lags: ReadonlyMap<string, Lag> } {
   const digest = digestPolicies(policies)
-  const isNew = !before.sets.has(digest) || before.sets.get(digest) !== before.sequence
-  const sequence = isNew ? before.sequence + 1 : before.sequence
+  const isPresent = before.sets.get(digest) === before.sequence
+  const sequence = isPresent ? before.sequence : before.sequence + 1
   const sets = new Map(
     [...[...before.sets].filter(([each]) => each !== digest), [digest, sequence] as const].slice(-maxSets),
   )
@@ -71,6 +71,8 @@ export function noteApplied(
       sinceMs: nowMs,
       behind: settled.get(key),
     }
+    /* Nearly always. In a large cluster, all nodes for each policy would be many. */
+    if (known.behind?.length === 0) return { policy, version: known, waiting: [] }
     const isBehind = ({ digest: of }: Node): boolean => (sets.get(of) ?? -1) < known.sequence
     const lagging = nodes.filter(isBehind)
     const behind = known.behind?.filter((name) => lagging.some((node) => node.name === name))

@@ -3,7 +3,7 @@ import type { AddressTruth, NodeTruth, Picture, PolicyTruth } from '../picture.t
 import { byId, el, table } from './elements.ts'
 import { drawMap } from './map.ts'
 
-/** An agent is asked every 5 s. */
+/** The command asks each agent every 5 s. */
 const oldMs = 15_000
 const rowHeight = 33
 
