@@ -8,6 +8,8 @@ interface Remembered {
   readonly atMs: number
   /** The boot ids of the gateways that have the entry, by tunnel address. */
   readonly boots: ReadonlyMap<Address, string>
+  /** It came from a pool, as far as this agent has seen. */
+  readonly isFromPool: boolean
 }
 
 type Gateways = Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes'>
@@ -26,19 +28,23 @@ export class Lingering {
   }
 
   /** For each of them the gateways that may answer for it, as when a policy last named it. */
-  get orders(): ReadonlyMap<Address, readonly Address[]> {
-    return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry.order]))
+  get known(): Required<Pick<World, 'lingeringOrders' | 'lingeringFromPools'>> {
+    const all = [...this.#lastWanted]
+    return {
+      lingeringOrders: new Map(all.map(([address, { entry }]) => [address, entry.order])),
+      lingeringFromPools: new Set(all.flatMap(([address, { isFromPool }]) => (isFromPool ? [address] : []))),
+    }
   }
 
   /** Entries that are in the kernel from the previous agent count as wanted until now. */
   restore(entries: Iterable<readonly [Address, EgressIp]>, nowMs: number): void {
     for (const [address, entry] of entries)
-      this.#lastWanted.set(address, { entry, atMs: nowMs, boots: new Map() })
+      this.#lastWanted.set(address, { entry, atMs: nowMs, boots: new Map(), isFromPool: false })
   }
 
   /** `released` are those that must not stay. */
   update(
-    { egressIps: wanted, orphaned }: Pick<Tables, 'egressIps' | 'orphaned'>,
+    { egressIps: wanted, orphaned, poolAddresses }: Pick<Tables, 'egressIps' | 'orphaned' | 'poolAddresses'>,
     gateways: Gateways,
     nowMs: number,
     released: readonly Address[] = [],
@@ -51,7 +57,8 @@ export class Lingering {
       if (!wanted.has(address)) this.#lastWanted.set(address, withoutRebooted(address, remembered, present))
     for (const [address, entry] of wanted) {
       const before = this.#lastWanted.get(address)?.boots
-      this.#lastWanted.set(address, { entry, atMs: nowMs, boots: noteBoots(entry, before, present) })
+      const boots = noteBoots(entry, before, present)
+      this.#lastWanted.set(address, { entry, atMs: nowMs, boots, isFromPool: poolAddresses.has(address) })
     }
     return new Map(
       [...this.#lastWanted].map(([address, { entry }]) => {
