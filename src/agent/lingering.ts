@@ -12,7 +12,8 @@ interface Remembered {
   readonly isFromPool: boolean
 }
 
-type Gateways = Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes'>
+type Gateways = Pick<World, 'self' | 'nodes' | 'egressNodes' | 'unreachableNodes'>
+type Wanted = Pick<Tables, 'self' | 'egressIps' | 'orphaned' | 'poolAddresses'>
 
 /**
  * Egress IPs that no policy names any more. Their flows continue, on this node and on others, and no node knows when the
@@ -44,7 +45,7 @@ export class Lingering {
 
   /** `released` are those that must not stay. */
   update(
-    { egressIps: wanted, orphaned, poolAddresses }: Pick<Tables, 'egressIps' | 'orphaned' | 'poolAddresses'>,
+    { self, egressIps: wanted, orphaned, poolAddresses }: Wanted,
     gateways: Gateways,
     nowMs: number,
     released: readonly Address[] = [],
@@ -55,7 +56,9 @@ export class Lingering {
       if (atMs + this.#lingerMs < nowMs && !wanted.has(address)) this.#lastWanted.delete(address)
     for (const [address, remembered] of this.#lastWanted)
       if (!wanted.has(address)) this.#lastWanted.set(address, withoutRebooted(address, remembered, present))
+    const mistaken = mistakenAddresses(self, gateways)
     for (const [address, entry] of wanted) {
+      if (mistaken.has(address)) continue
       const before = this.#lastWanted.get(address)?.boots
       const boots = noteBoots(entry, before, present)
       this.#lastWanted.set(address, { entry, atMs: nowMs, boots, isFromPool: poolAddresses.has(address) })
@@ -67,6 +70,22 @@ export class Lingering {
       }),
     )
   }
+}
+
+/**
+ * The Node object lists them, and this node does not have them. One of them may be an egress IP, whose flows this node would lose if it
+ * remembered the address as its own.
+ */
+function mistakenAddresses(
+  { masquerade4, masquerade6 }: Tables['self'],
+  { self, egressNodes }: Gateways,
+): ReadonlySet<Address> {
+  const interfaces = egressNodes.find(({ metadata }) => metadata.name === self)?.status?.interfaces
+  if (interfaces === undefined) return new Set()
+  const own = new Set<string>(interfaces.flatMap(({ addresses }) => addresses))
+  return new Set(
+    [masquerade4, masquerade6].filter((each) => each !== undefined).filter((each) => !own.has(each)),
+  )
 }
 
 interface Boot {
