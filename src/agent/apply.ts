@@ -12,7 +12,7 @@ import { type HookFindings, hookDevices, planHooks } from './node/attached-devic
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
 import { HealthChecks } from './node/health-checks.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
-import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
+import { nodesOnLinks, RouteFinder, withNotedAnswers } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
 import {
   ensureServiceWire,
@@ -86,6 +86,7 @@ export class Applier {
   #routedServices: Tables['services'] | undefined
   #isServiceWireRemoved = false
   readonly #nodeRoutes: RouteFinder
+  #writtenLinks: Links['links'] = new Map()
   #policies: Tables['policies'] = new Map()
   readonly #healthChecks = new HealthChecks()
 
@@ -128,16 +129,22 @@ export class Applier {
   }
 
   #links(
-    { tables: { egressIps }, world, isEncrypted }: Pick<Decision, 'tables' | 'world' | 'isEncrypted'>,
+    {
+      tables,
+      lingering,
+      world,
+      isEncrypted,
+    }: Pick<Decision, 'tables' | 'lingering' | 'world' | 'isEncrypted'>,
     nativeDevices: readonly NodeDevice[],
   ): Links | undefined {
     if (!this.#settings.usesLinks) return undefined
     const { ofTunnel, owners } = resolveNodeMacs(world)
     const routeTo = (address: Address): Route | undefined => this.#nodeRoutes.find(address)
-    return {
-      links: isEncrypted ? new Map() : nodesOnLinks({ ofTunnel, egressIps }, nativeDevices, routeTo),
-      linkMacs: owners,
-    }
+    const decided = { ofTunnel, egressIps: tables.egressIps, lingering }
+    const wanted = isEncrypted ? new Map() : nodesOnLinks(decided, nativeDevices, routeTo)
+    const { links } = this.#kernel.datapath.tables
+    this.#writtenLinks = withNotedAnswers(wanted, this.#writtenLinks, (node) => links.get(node))
+    return { links: this.#writtenLinks, linkMacs: owners }
   }
 
   /** What the programs count by policy stays in their tables until the policy is gone. */
