@@ -68,6 +68,7 @@
 #include "return.h"
 #include "shared-address.h"
 #include "inbound.h"
+#include "node-client.h"
 #include "from-pod.h"
 #include "enter-service.h"
 #include "any-service.h"
@@ -75,6 +76,7 @@
 #include "take-service.h"
 #include "from-client.h"
 #include "to-client.h"
+#include "from-process.h"
 #include "new-flow.h"
 #include "outward.h"
 #include "to-pod.h"
@@ -112,6 +114,7 @@ int to_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	enum verdict verdict = read_for_pod(skb, &packet) ?:
+			       restore_for_process(skb, &packet) ?:
 			       restore_for_pod(skb, &packet) ?:
 			       keep_inbound(&packet);
 
@@ -162,7 +165,7 @@ int to_world(struct __sk_buff *skb)
 	struct packet packet = {};
 	enum verdict verdict = read_to_world(skb, &packet) ?:
 			       check_handed(skb, &packet) ?:
-			       reply_from_node(skb, &packet) ?:
+			       serve_processes(skb, &packet) ?:
 			       identify_sender(&packet, &journey) ?:
 			       refuse_forged_tunnel(&packet) ?:
 			       find_flow(&packet, &journey) ?:

@@ -464,6 +464,20 @@ struct client_reply {
 	__u64 last_ns;			/* of the flow's last packet in either direction */
 };
 
+/*
+ * Key of `node_clients`: __u32 family, 4 or 6. The addresses of the node as a client of Services, which the agent routes into the
+ * device of the node's entry in `pods`.
+ */
+struct node_client {
+	struct address address;		/* from which the node's processes speak to Services; a key of `pods` */
+	struct address turned;		/* from which a process sees another one of the same node that reaches it by a Service */
+};
+
+/*
+ * Key of the LRU `process_calls`: struct flow_key as from_pod sees it. Value: struct address, the address that the process has sent
+ * from. The programs alone write it.
+ */
+
 enum sweep_task {
 	SWEEP_MAPPING = 1,	/* a key of `mappings`: delete it and its port if it has expired */
 	SWEEP_PORT,		/* a key of `ports`: is there a mapping that has this port? */
