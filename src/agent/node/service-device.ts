@@ -5,8 +5,9 @@ import { createVeth, type Device, deleteDevice, findDevice, setDevice } from '..
 import type { Machine } from '../../linux/machine.ts'
 import { putNeighbour } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import { deletePortRule, listPortRules } from '../../linux/port-rules.ts'
 import type { Route } from '../../linux/routes.ts'
-import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
+import { type Address, familyOf, isLinkLocal } from '../../net/address.ts'
 import { familyOfPrefix, hostLength, hostPrefix, type Prefix, prefixAddress } from '../../net/prefix.ts'
 import { routerAddress } from '../pods/pod-addresses.ts'
 
@@ -117,6 +118,7 @@ function vethNamed(netlink: Netlink, name: string): Device & { readonly mac: str
 
 /** What an agent with `kubeProxyReplacement=strict` left. Returns whether it was there. */
 export function removeServiceWire(netlink: Netlink): boolean {
+  for (const rule of listPortRules(netlink)) deletePortRule(netlink, rule)
   const device = findDevice(netlink, serviceDevices.program)
   if (device?.kind !== 'veth') return false
   deleteDevice(netlink, device.index)
@@ -129,14 +131,20 @@ export function removeServiceWire(netlink: Netlink): boolean {
  * be those of another server.
  */
 export function serviceRoutes(services: Tables['services'], wire: ServiceWire, mtu: number): Route[] {
-  const sources = new Map<Family, Address>(wire.clients.map(({ address }) => [familyOf(address), address]))
   const clusterIps = services.flatMap(({ kind, address }) => (kind === 'ClusterIP' ? address : []))
   const addresses = new Set([...wire.clients.map(({ turned }) => turned), ...clusterIps])
-  return [...addresses].flatMap((address) => {
-    const family = familyOf(address)
-    const source = sources.get(family)
-    if (source === undefined) return []
-    const hop = { via: nextHops[family], isOnLink: true, ifindex: wire.hostIfindex }
-    return [{ destination: hostPrefix(address), kind: 'unicast', ...hop, source, mtu } as const]
-  })
+  return [...addresses].flatMap((address) => routeInto(wire, address, mtu) ?? [])
+}
+
+/** Undefined if the node has no pods of the address's family. */
+export function routeInto(
+  { clients, hostIfindex }: Pick<ServiceWire, 'clients' | 'hostIfindex'>,
+  to: Address,
+  mtu: number,
+): Route | undefined {
+  const family = familyOf(to)
+  const source = clients.find(({ address }) => familyOf(address) === family)?.address
+  if (source === undefined) return undefined
+  const hop = { via: nextHops[family], isOnLink: true, ifindex: hostIfindex }
+  return { destination: hostPrefix(to), kind: 'unicast', ...hop, source, mtu }
 }
