@@ -13,7 +13,7 @@ const connections = Number(process.env.SALLYPORT_TEST_CONNECTIONS ?? 500)
 const heldSeconds = 45
 
 const server = `const body = (socket) => socket.remoteAddress.replace('::ffff:', '') + '\\n'
-require('http').createServer((request, response) => response.end(body(request.socket))).listen(Number(process.argv[1]))
+require('http').createServer((request, response) => response.end(request.url === '/big' ? 'x'.repeat(3000000) : body(request.socket))).listen(Number(process.argv[1]))
 const udp = require('dgram').createSocket('udp6')
 const caller = (from) => from.address.replace('::ffff:', '')
 udp.on('message', (_, from) => udp.send(caller(from), from.port, from.address)).bind(Number(process.argv[1]))`
@@ -67,10 +67,10 @@ const clusterIp = (name: Name, family: Family): string =>
   `${family === 4 ? '10.96.7.' : 'fd00:10:96::7:'}${names.indexOf(name) + 1}`
 const nodePort = (name: Name): number => 30081 + names.indexOf(name)
 
-/** Where clients outside the cluster reach a Service, too. */
+/** Where clients outside the cluster reach a Service, too. External IPs are behind a router. No host answers for a load balancer's on the link. */
 const outer = {
   'an external IP': { 4: '198.51.100.', 6: '2001:db8:51::' },
-  'the address of a load balancer': { 4: '203.0.113.', 6: '2001:db8:113::' },
+  'the address of a load balancer': { 4: '172.18.200.', 6: 'fc00:f853:ccd:e793::200:' },
 } as const
 type Outer = keyof typeof outer
 const outerAddress = (name: Name, kind: Outer, family: Family): string =>
@@ -150,6 +150,7 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
         `kubectl patch service ${name} --subresource=status --type=merge -p '${JSON.stringify({ status: { loadBalancer: { ingress } } })}'`,
       )
     }
+    await onNode(`ip -6 route add ${outer['an external IP'][6]}/64 via ${ipv6Of(7)}`)
     await eventually('the agents know the Services', async () =>
       (await inPod('xwing')(`curl -s --max-time 1 http://${clusterIp('near', 4)} || true`)).includes('.'),
     )
@@ -192,6 +193,31 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
     test(`a process of the node reaches a server outside by a Service over IPv${family}, with the node’s address`, async () => {
       assert.match(await call(onNode, clusterIp('outside', family)), new RegExp(`\\(${nodeAddress[family]}\\)`))
     }) // biome-ignore format: one row
+
+  test('other ports of an address that a Service has are not the Service’s', async () => {
+    for (const [address] of [
+      doors['a node port of another node']('near', 4),
+      doors['an external IP']('near', 6),
+    ])
+      assert.match(await onNode(`ip route get ${address}`), /dev eth0/)
+    assert.equal(await onNode(`sh -c 'curl -s --max-time 3 http://${otherNode[4]}:81; echo $?'`), '7')
+  })
+
+  test('a process that is bound to an address of the node reaches Services', async () => {
+    const bound = `--interface ${nodeAddress[4]}`
+    for (const open of Object.values(doors))
+      assert.equal(await call(onNode, ...open('far', 4), bound), nodeClient[4])
+    assert.equal(await call(onNode, clusterIp('far', 4), 80, bound), nodeClient[4])
+  })
+
+  test('a process of the node gets large answers by each address', async () => {
+    for (const place of inside)
+      for (const open of Object.values(doors)) {
+        const [address, port] = open(place, 4)
+        const size = await onNode(`sh -c 'curl -s --max-time 20 http://${address}:${port}/big | wc -c'`)
+        assert.equal(size.trim(), '3000000', `${place} ${address}`)
+      }
+  })
 
   test('a pod reaches itself by its own Service, with TCP and UDP', async () => {
     for (const family of [4, 6] as const) {
