@@ -23,16 +23,21 @@ static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct 
 }
 
 /*
- * From other addresses of the node than the client's come only answers of its processes to its processes (turn_to_itself). NULL: the
- * packet is none.
+ * From other addresses of the node than the client's come only answers of its processes to its processes (turn_to_itself). From addresses
+ * outside the cluster come only packets for which from_world has noted an endpoint (send_outside). NULL: the packet is neither.
  */
 static __noinline struct pod *find_node(const struct packet *packet)
 {
 	struct node_client *client = find_node_client(packet->family);
+	bool is_known;
 
-	if (!client || !same_address(&packet->receiver, &client->turned))
+	if (!client)
 		return NULL;
-	return is_address_of_this_node(&packet->sender) ? bpf_map_lookup_elem(&pods, &client->address) : NULL;
+	if (same_address(&packet->receiver, &client->turned))
+		is_known = is_address_of_this_node(&packet->sender);
+	else
+		is_known = bpf_map_lookup_elem(&service_flows, &packet->flow);
+	return is_known ? bpf_map_lookup_elem(&pods, &client->address) : NULL;
 }
 
 /* A device belongs to one pod, which may send only from its own address. Fills in `pod`. */

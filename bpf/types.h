@@ -356,7 +356,8 @@ enum mapping_state {
  */
 struct mapping {
 	struct bpf_spin_lock lock;	/* for `reclaimed` alone */
-	__u16 reclaimed;		/* 1: a CPU deletes the mapping */
+	__u8 reclaimed;			/* 1: a CPU deletes the mapping */
+	__u8 is_of_client;		/* 1: of a client outside that calls a Service whose endpoint is outside, not of a pod */
 	__u8 through_stack;		/* 1: the stack translated the destination, and must see the replies */
 	__u8 through_service;		/* 1: `service_replies` has the destination that the pod sent to */
 	struct address egress_ip;
@@ -408,11 +409,9 @@ enum client_access {
 struct service {
 	__u64 affinity_ns;	/* how long a client keeps its endpoint (sessionAffinity: ClientIP); 0: it does not */
 	__u32 count;		/* of endpoints for new flows */
-	__u32 inside_count;	/* of those inside the cluster, which come first; clients outside get no others; 0 with CLIENTS_NONE */
 	__u32 local_count;	/* of those on this node; 0 with CLIENTS_NONE */
 	__u32 clients;		/* enum client_access */
 	__u32 has_sources;	/* 1: `service_sources` has the clients that are admitted */
-	__u32 reserved;
 };
 
 /*

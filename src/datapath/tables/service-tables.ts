@@ -71,8 +71,6 @@ export interface ServiceEntry {
 interface ClientEntry {
   /** `thisNode`: only the endpoints of this node count. */
   readonly endpointsOf: 'anyNode' | 'thisNode'
-  /** How many of the endpoints are inside the cluster. They come first, and clients get no others. */
-  readonly inside: number
   /** The endpoints of this node. */
   readonly local: readonly Endpoint[]
 }
@@ -96,7 +94,6 @@ const serviceCodec = (btf: Btf) =>
   record(btf.struct('service'), {
     affinityNs: u64,
     count: u32,
-    insideCount: u32,
     localCount: u32,
     clients: named(btf.enumeration('client_access')),
     hasSources: flag,
