@@ -108,6 +108,14 @@ static __noinline bool choose_endpoint(const struct packet *packet, const struct
 	return true;
 }
 
+/* May the client use the Service? For a process of the node, call_service() has decided by the process's own address. */
+static __noinline bool admits_client(const struct service_key *key, const struct packet *packet)
+{
+	struct node_client *node = find_node_client(packet->family);
+
+	return (node && same_address(&node->address, &packet->flow.source)) || admits(key, &packet->flow.source);
+}
+
 /*
  * Which endpoint the packet's flow has. `endpoint->port` stays 0 if the packet is not for a Service. SENT_REFUSAL: the Service
  * has no endpoint.
@@ -125,7 +133,7 @@ __noinline enum verdict find_endpoint(const struct packet *packet, struct endpoi
 	service = find_service(&flow.destination, flow.destination_port, flow.protocol, &key);
 	if (!service)
 		return CONTINUE;
-	if (service->has_sources && !admits(&key, &flow.source))
+	if (service->has_sources && !admits_client(&key, packet))
 		return DROP_SOURCE_RANGES;
 	known = bpf_map_lookup_elem(&service_flows, &flow);
 	if (known && keeps_endpoint(packet, &key, known)) {

@@ -33,15 +33,18 @@ static __noinline void forget_call(const struct packet *packet)
 		bpf_map_delete_elem(&process_calls, &packet->flow);
 }
 
-/* Is the packet from a process to a Service? */
-static __noinline bool is_call(const struct packet *packet)
+/* Is the packet from a process to a Service, which admits it? CONTINUE: it is. */
+static __noinline enum verdict check_call(const struct packet *packet)
 {
+	struct service *service;
 	struct service_key key;
 
 	if (packet->untranslatable || is_for_tunnel(packet))
-		return false;
-	return find_service(&packet->flow.destination, packet->flow.destination_port, packet->flow.protocol, &key) &&
-	       is_address_of_this_node(&packet->flow.source);
+		return PASS_NOT_OURS;
+	service = find_service(&packet->flow.destination, packet->flow.destination_port, packet->flow.protocol, &key);
+	if (!service || !is_address_of_this_node(&packet->flow.source))
+		return PASS_NOT_OURS;
+	return service->has_sources && !admits(&key, &packet->flow.source) ? DROP_SOURCE_RANGES : CONTINUE;
 }
 
 /* Puts the packet in front of from_pod, as if it had come by the route to a cluster IP. */
@@ -71,16 +74,18 @@ static __noinline enum verdict send_as_client(struct __sk_buff *skb, struct pack
 static __noinline enum verdict call_service(struct __sk_buff *skb, struct packet *packet)
 {
 	struct node_client *client = find_node_client(packet->family);
+	enum verdict verdict;
 	struct flow_key call;
 
 	if (!client)
-		return CONTINUE;
+		return PASS_NOT_OURS;
 	if (same_address(&packet->flow.source, &client->address)) {
 		forget_call(packet);
-		return CONTINUE;
+		return PASS_NOT_OURS;
 	}
-	if (!is_call(packet))
-		return CONTINUE;
+	verdict = check_call(packet);
+	if (verdict != CONTINUE)
+		return verdict;
 	call = packet->flow;
 	call.source = client->address;
 	if (!packet->is_icmp_error && note_call(&call, &packet->flow.source))

@@ -23,7 +23,7 @@ static __always_inline enum verdict serve_processes(struct __sk_buff *skb, struc
 {
 	if (!replaces_kube_proxy)
 		return CONTINUE;
-	return reply_to_client(skb, packet, NULL) ?: call_service(skb, packet) ?: PASS_NOT_OURS;
+	return reply_to_client(skb, packet, NULL) ?: call_service(skb, packet);
 }
 
 /* Has the stack translated a packet of another node's pod, whose policies this node does not know? */

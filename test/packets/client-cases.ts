@@ -102,6 +102,10 @@ export interface ClientSide {
   fromTunnel(packet: Buffer, tunnel: TunnelEnd): Journey
   /** A packet that from_world or to_world has put in front of the program at the node's device for Services. */
   fromDevice(packet: Buffer): Journey
+  /** A process's packet that the stack sends out by a device. */
+  fromProcess(packet: Buffer): Journey
+  /** A packet that the program sends to the node's device for Services. */
+  toProcess(packet: Buffer): Journey
   /** Of the pod `near`. */
   fromEndpointPod(packet: Buffer): Journey
 }
@@ -136,6 +140,8 @@ export function openForClients(): ClientSide {
     fromWorld: (packet) => send(node, 'from_world', world, framed(own, packet)),
     fromTunnel: (packet, tunnel) => send(node, 'from_overlay', world, packet, tunnel),
     fromDevice: (packet) => send(node, 'from_pod', wire, packet),
+    fromProcess: (packet) => send(node, 'to_world', world, packet),
+    toProcess: (packet) => send(node, 'to_pod', wire, packet),
     fromEndpointPod: (packet) => send(node, 'from_pod', pod8, packet),
   }
 }

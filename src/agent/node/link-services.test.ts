@@ -29,6 +29,12 @@ const row = (text: string, kind: Row['kind'], port = 80, protocol = 6): Row => (
 
 const subnets = ['172.18.0.0/16', 'fc00::/64'].map(prefix)
 const cluster: Tables['cluster'] = new Map([[prefix('172.18.0.42/32'), { kind: 'host' }]])
+const self: Tables['self'] = {
+  tunnelAddress: address('172.18.0.2'),
+  masquerade4: undefined,
+  masquerade6: undefined,
+  slot: 1,
+}
 const services: Tables['services'] = [
   row('172.18.0.200', 'LoadBalancer'),
   row('172.18.0.201', 'ExternalIPs', 80),
@@ -48,7 +54,7 @@ test('each port of Services at external addresses on a link has a rule, and each
   const podCIDRs = ['10.244.2.0/24', 'fd00:2::/64'].map(prefix)
   const wire = ensureServiceWire(netlink, linuxMachine, { podCIDRs, mtu: 1450 })
   const sync = (rows: Tables['services']): void =>
-    syncLinkServices(netlink, wire, linkServices({ services: rows, cluster }, subnets, wire, 1450))
+    syncLinkServices(netlink, wire, linkServices({ services: rows, cluster, self }, subnets, wire, 1450))
   const read = (): string[] =>
     listPortRules(netlink).map(({ family, protocol, port, table }) => {
       const routes = listRoutes(netlink, { family, table }).filter(({ via }) => via !== undefined)
@@ -77,6 +83,6 @@ test('a route lookup without ports does not match the rules', { skip: privateNam
     setDevice(netlink, index, { isUp: true })
   putAddress(netlink, { index: world, address: address('172.18.0.2'), prefixLength: 16 })
   const wire = ensureServiceWire(netlink, linuxMachine, { podCIDRs: [prefix('10.244.2.0/24')], mtu: 1450 })
-  syncLinkServices(netlink, wire, linkServices({ services, cluster }, subnets, wire, 1450))
+  syncLinkServices(netlink, wire, linkServices({ services, cluster, self }, subnets, wire, 1450))
   assert.equal(lookUpRoute(netlink, { destination: address('172.18.0.200') })?.ifindex, world)
 })

@@ -26,7 +26,7 @@ interface LinkServices {
 const tableOf = (protocol: number, port: number): number => 0x53000000 + protocol * 0x10000 + port
 
 export function linkServices(
-  { services, cluster }: Pick<Tables, 'services' | 'cluster'>,
+  { services, cluster, self }: Pick<Tables, 'services' | 'cluster' | 'self'>,
   subnets: readonly Prefix[],
   wire: ServiceWire,
   mtu: number,
@@ -46,7 +46,9 @@ export function linkServices(
     if (first === undefined) return []
     const { address, protocol, port } = first
     const table = tableOf(protocol, port)
-    const routes = ports.flatMap((each) => routeInto(wire, each.address, mtu) ?? [])
+    /* The node's own address, as without the Service. The program sees it before it decides whether the Service admits the node. */
+    const source = familyOf(address) === 4 ? self.masquerade4 : self.masquerade6
+    const routes = ports.flatMap((each) => routeInto(wire, each.address, { mtu, source }) ?? [])
     return routes.length === 0
       ? []
       : [

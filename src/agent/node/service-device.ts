@@ -133,18 +133,18 @@ export function removeServiceWire(netlink: Netlink): boolean {
 export function serviceRoutes(services: Tables['services'], wire: ServiceWire, mtu: number): Route[] {
   const clusterIps = services.flatMap(({ kind, address }) => (kind === 'ClusterIP' ? address : []))
   const addresses = new Set([...wire.clients.map(({ turned }) => turned), ...clusterIps])
-  return [...addresses].flatMap((address) => routeInto(wire, address, mtu) ?? [])
+  return [...addresses].flatMap((address) => routeInto(wire, address, { mtu }) ?? [])
 }
 
-/** Undefined if the node has no pods of the address's family. */
+/** Undefined if the node has no pods of the address's family. By default, sockets without an address get that of the client. */
 export function routeInto(
   { clients, hostIfindex }: Pick<ServiceWire, 'clients' | 'hostIfindex'>,
   to: Address,
-  mtu: number,
+  { mtu, source }: { readonly mtu: number; readonly source?: Address | undefined },
 ): Route | undefined {
   const family = familyOf(to)
-  const source = clients.find(({ address }) => familyOf(address) === family)?.address
-  if (source === undefined) return undefined
+  const client = clients.find(({ address }) => familyOf(address) === family)?.address
+  if (client === undefined) return undefined
   const hop = { via: nextHops[family], isOnLink: true, ifindex: hostIfindex }
-  return { destination: hostPrefix(to), kind: 'unicast', ...hop, source, mtu }
+  return { destination: hostPrefix(to), kind: 'unicast', ...hop, source: source ?? client, mtu }
 }
