@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of } from '../../src/lab/layout.ts'
 import { compileHold } from '../support/hold-program.ts'
-import { holdThroughServices } from './held-through-services.ts'
+import { holdThroughDeath, holdThroughServices } from './held-through-services.ts'
 import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
@@ -11,6 +11,7 @@ import { someNodes } from './story.ts'
 /** `make test-all` holds 10,000; what breaks one connection shows with fewer, too. */
 const connections = Number(process.env.SALLYPORT_TEST_CONNECTIONS ?? 500)
 const heldSeconds = 45
+const deathSeconds = 20
 
 const server = `const body = (socket) => socket.remoteAddress.replace('::ffff:', '') + '\\n'
 require('http').createServer((request, response) => response.end(body(request.socket))).listen(Number(process.argv[1]))
@@ -72,7 +73,7 @@ const nodeAddress = { 4: '172.18.0.2', 6: ipv6Of(2) } as const
 
 describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-proxyless', {
-    nodes: dualStack(someNodes('kind-worker', 'kind-worker2', 'kind-worker3')),
+    nodes: dualStack(someNodes('kind-worker', 'kind-worker2', 'kind-worker3', 'kind-worker4')),
     story: {
       until: 'the policy',
       settings: ['kubeProxyReplacement=strict', 'stackCIDRs={10.96.0.0/12,fd00:10:96::/108}'],
@@ -184,5 +185,19 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
     assert.deepEqual([...sources], [(await addressesOf('xwing'))[4]], 'endpoints see the pod')
     for (const count of [taken['held-near'], taken['held-far']])
       assert.ok(count > connections / 3, 'both endpoints have their share')
+  })
+
+  /* The last test, because the gateway does not come back. */
+  test(`${connections} open connections through a Service that leads outside survive the death of their gateway`, async (t) => {
+    const plan = { connections, seconds: deathSeconds }
+    const { held, sources } = await holdThroughDeath(lab.state(), { pod: 'xwing', gateway: 'kind-worker3' }, plan) // biome-ignore format: one line
+    t.diagnostic(JSON.stringify({ ...held, sources }))
+    const { notOpened, broken, newFlowsFailed } = held
+    assert.deepEqual([held.connections, notOpened, broken, newFlowsFailed], [connections, 0, 0, 0])
+    assert.ok(held.newFlows > 1000, `${held.newFlows} new ones meanwhile`)
+    const { '172.18.0.42': ofOwner = 0, '172.18.0.43': ofOther = 0, ...others } = sources
+    assert.deepEqual(others, {}, 'no packet came from another address')
+    assert.ok(ofOwner >= connections, 'they were open by the gateway that died')
+    assert.ok(ofOther > 0, 'new connections left by the other gateway, so the first one was dead')
   })
 })

@@ -39,8 +39,8 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
   worlds.listen(note)
   return {
     name: 'no packet of a selected pod leaves with another address',
-    onArrival(flow: Flow, { source }: Frame, by: Machine): string | undefined {
-      const allowed = known.get(`${flow.pod.uid} ${flow.destination}`) ?? new Set()
+    onArrival(flow: Flow, { source, destination }: Frame, by: Machine): string | undefined {
+      const allowed = known.get(`${flow.pod.uid} ${destination}`) ?? new Set()
       if (allowed.has(source)) return undefined
       if (allowed.has('masquerade') && source === flow.pod.machine.address) return undefined
       return `${flow.name} left ${by.name} with ${source}; allowed: ${[...allowed].join(' ') || 'nothing'}`
