@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { dualStack, ipv6Of } from '../../src/lab/layout.ts'
 import { compileHold } from '../support/hold-program.ts'
-import { holdThroughServices } from './held-through-services.ts'
+import { holdThroughDeath, holdThroughServices } from './held-through-services.ts'
 import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
@@ -11,6 +11,7 @@ import { someNodes } from './story.ts'
 /** `make test-all` holds 10,000; what breaks one connection shows with fewer, too. */
 const connections = Number(process.env.SALLYPORT_TEST_CONNECTIONS ?? 500)
 const heldSeconds = 45
+const deathSeconds = 20
 
 const server = `const body = (socket) => socket.remoteAddress.replace('::ffff:', '') + '\\n'
 require('http').createServer((request, response) => response.end(request.url === '/big' ? 'x'.repeat(3000000) : body(request.socket))).listen(Number(process.argv[1]))
@@ -97,7 +98,7 @@ const doors = {
 
 describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   const lab = labFor('test-proxyless', {
-    nodes: dualStack(someNodes('kind-worker', 'kind-worker2', 'kind-worker3')),
+    nodes: dualStack(someNodes('kind-worker', 'kind-worker2', 'kind-worker3', 'kind-worker4')),
     story: {
       until: 'the policy',
       settings: ['kubeProxyReplacement=strict', 'stackCIDRs={10.96.0.0/12,fd00:10:96::/108}'],
@@ -257,5 +258,20 @@ describe('stand-alone without kube-proxy', { skip: cannotRun, timeout: hangTimeo
     assert.deepEqual([...sources], [(await addressesOf('xwing'))[4]], 'endpoints see the pod')
     for (const count of [taken['held-near'], taken['held-far']])
       assert.ok(count > connections / 3, 'both endpoints have their share')
+  })
+
+  /* The last test, because the gateway does not come back. */
+  test(`${connections} open connections through a Service that leads outside survive the death of their gateway`, async (t) => {
+    const plan = { connections, seconds: deathSeconds }
+    const { held, sources } = await holdThroughDeath(lab.state(), { pod: 'xwing', gateway: 'kind-worker3' }, plan) // biome-ignore format: one line
+    t.diagnostic(JSON.stringify({ ...held, sources }))
+    const { notOpened, broken, newFlowsFailed } = held
+    assert.deepEqual([held.connections, notOpened, broken, newFlowsFailed], [connections, 0, 0, 0])
+    assert.ok(held.newFlows > 1000, `${held.newFlows} new ones meanwhile`)
+    const { '172.18.0.42': egressed = 0, ...others } = sources
+    assert.deepEqual(others, {}, 'no connection came from another address')
+    assert.ok(egressed >= connections)
+    const addresses = await run('docker exec kind-worker4 ip -o -4 address')
+    assert.match(addresses, /172\.18\.0\.42/, 'the other gateway answers for the egress IP')
   })
 })
