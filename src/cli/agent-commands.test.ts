@@ -33,6 +33,7 @@ const api: LocalApi = {
   metrics: async () => '',
   cni: unchosen('cni'),
   ...{ loopback: unchosen('loopback'), services: unchosen('services'), natLog: unchosen('natLog') },
+  ...{ probe: unchosen('probe'), passages: unchosen('passages') },
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

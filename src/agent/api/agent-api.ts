@@ -41,6 +41,8 @@ import { observedIn } from './metrics/observed.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
 import { readNatLog } from './nat-log/read-nat-log.ts'
 import { describePaths } from './paths.ts'
+import type { PassageLine, PassageQuery, ProbeRequest, ProbeResult } from './probe/probe-row.ts'
+import { Probing } from './probe/probing.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
 import { describeServices } from './service-views.ts'
@@ -78,6 +80,7 @@ export class AgentApi implements LocalApi {
   readonly #flowTotals: FlowTotals
   readonly #asking: Asking
   readonly #natLog: NatLogging
+  readonly #probing: Probing
 
   constructor(options: AgentApiOptions, snapshot: () => Snapshot, { pods, timings, natLog }: Parts) {
     this.#options = options
@@ -85,6 +88,7 @@ export class AgentApi implements LocalApi {
     this.#snapshot = snapshot
     this.#pods = pods
     this.#asking = new Asking(options)
+    this.#probing = new Probing(options)
     const { datapath, clock } = options
     this.#flowTotals = new FlowTotals(datapath, clock)
     this.#metrics = createMetrics(datapath, this.#flowTotals, timings, () => {
@@ -204,6 +208,14 @@ export class AgentApi implements LocalApi {
 
   wayOut(from: string, to: string): WayOut {
     return this.#asking.wayOut(this.#snapshot(), from, to)
+  }
+
+  probe(request: ProbeRequest): Promise<ProbeResult> {
+    return this.#probing.send(this.#snapshot().attachments, request)
+  }
+
+  passages(query: PassageQuery, signal: AbortSignal): AsyncGenerator<PassageLine> {
+    return this.#probing.follow(query, signal)
   }
 
   owner(address: string, port: number): PortOwner {

@@ -19,6 +19,7 @@ import type {
   ServiceView,
 } from './local-api.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
+import type { PassageLine, PassageQuery, ProbeRequest, ProbeResult } from './probe/probe-row.ts'
 
 /** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
@@ -33,6 +34,8 @@ export interface LocalApi {
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   explain(request: ExplainRequest): Promise<Explanation>
   wayOut(from: string, to: string): WayOut
+  probe(request: ProbeRequest): Promise<ProbeResult>
+  passages(query: PassageQuery, signal: AbortSignal): AsyncIterable<PassageLine>
   owner(address: string, port: number): PortOwner
   flows(query: FlowQuery): AsyncIterable<FlowRow>
   natLog(query: NatLogQuery): AsyncIterable<NatLogAnswer>
@@ -123,6 +126,10 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.explain((await readJson(request)) as ExplainRequest))
     case 'GET /v1/way-out':
       return sendJson(response, api.wayOut(query.get('from') ?? '', query.get('to') ?? ''))
+    case 'POST /v1/probe':
+      return sendJson(response, await api.probe((await readJson(request)) as ProbeRequest))
+    case 'GET /v1/passages':
+      return sendEvents(request, response, (signal) => api.passages(Object.fromEntries(query), signal))
     case 'GET /v1/owner':
       return sendJson(response, api.owner(query.get('address') ?? '', Number(query.get('port'))))
     case 'GET /v1/flows':
