@@ -31,9 +31,8 @@ const api: LocalApi = {
   owner: (of, port) => (answers.owner ?? unchosen('owner'))(of, port),
   flows: (query) => (answers.flows ?? unchosen('flows'))(query),
   metrics: async () => '',
-  cni: unchosen('cni'),
+  ...{ cni: unchosen('cni'), probe: unchosen('probe'), passages: unchosen('passages') },
   ...{ loopback: unchosen('loopback'), services: unchosen('services'), natLog: unchosen('natLog') },
-  ...{ probe: unchosen('probe'), passages: unchosen('passages') },
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

@@ -78,10 +78,13 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
       assert.deepEqual(steps, [
         'kind-worker from_pod SYN SENT_TO_HOLDER_BY_LINK',
         'kind-worker3 from_world SYN SENT_FORWARDED',
+        'kind-worker3 to_world SYN PASS_NOT_OURS',
         'kind-worker3 from_world SYN-ACK SENT_TO_OWNER_BY_LINK',
+        'kind-worker3 to_world SYN-ACK PASS_NOT_OURS',
         'kind-worker from_world SYN-ACK SENT_TO_POD',
         'kind-worker from_pod RST SENT_TO_HOLDER_BY_LINK',
         'kind-worker3 from_world RST SENT_FORWARDED',
+        'kind-worker3 to_world RST PASS_NOT_OURS',
       ])
       assert.equal(probe.egressIp, egressIp)
       assert.ok((probe.answeredAfterMs ?? 0) > 0)

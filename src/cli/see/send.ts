@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Explanation } from '../../agent/api/explain/explanation.ts'
 import type { PassageLine, PassageRow, ProbeRequest, ProbeResult } from '../../agent/api/probe/probe-row.ts'
+import { type Clock, systemClock } from '../../runtime/clock.ts'
 import { UserError } from '../user-error.ts'
 import { agentOf, type ReachedAgent } from './agents.ts'
 
@@ -31,6 +32,7 @@ export async function sendProbe(
   agents: readonly ReachedAgent[],
   said: Explanation,
   waitMs: number,
+  clock: Clock = systemClock,
 ): Promise<SentProbe> {
   const { pod, flow, service } = said
   if (service !== undefined && flow.protocol === 'udp')
@@ -54,16 +56,18 @@ export async function sendProbe(
   const rows: PassageRow[] = []
   const notFollowed: Record<string, string> = {}
   const follow = (node: string) =>
-    followOn(agents, node, `/v1/passages?${query}`, over.signal, (row) => rows.push(row)).catch(
-      (error: unknown) => {
-        notFollowed[node] = error instanceof Error ? error.message : String(error)
-      },
-    )
+    followOn(agents, node, `/v1/passages?${query}`, {
+      clock,
+      signal: over.signal,
+      onRow: (row) => rows.push(row),
+    }).catch((error: unknown) => {
+      notFollowed[node] = error instanceof Error ? error.message : String(error)
+    })
   const others = gatewaysOf(said).filter((node) => node !== pod.node)
   try {
     await Promise.all(others.map(follow))
     const sent = await agentOf(agents, pod.node).ask<ProbeResult>('/v1/probe', request)
-    await new Promise((resolve) => setTimeout(resolve, collectMs))
+    await clock.sleep(collectMs)
     const followed = [pod.node, ...others.filter((node) => notFollowed[node] === undefined)]
     return { ...judge(said, sent, rows), waitedMs: waitMs, followed, notFollowed }
   } finally {
@@ -81,14 +85,16 @@ async function followOn(
   agents: readonly ReachedAgent[],
   node: string,
   path: string,
-  signal: AbortSignal,
-  onRow: (row: PassageRow) => void,
+  {
+    clock,
+    signal,
+    onRow,
+  }: { readonly clock: Clock; readonly signal: AbortSignal; readonly onRow: (row: PassageRow) => void },
 ): Promise<void> {
   const lines = agentOf(agents, node).follow<PassageLine>(path, false, signal)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const late = setTimeout(
-    () => reject(new Error(`no answer within ${readyWithinMs / 1000} s`)),
-    readyWithinMs,
+  const stop = clock.after(readyWithinMs, () =>
+    reject(new Error(`no answer within ${readyWithinMs / 1000} s`)),
   )
   const read = async (): Promise<void> => {
     for await (const line of lines)
@@ -97,7 +103,7 @@ async function followOn(
     reject(new Error('it stopped at once'))
   }
   read().catch(reject)
-  await promise.finally(() => clearTimeout(late))
+  await promise.finally(stop)
 }
 
 type Judged = Pick<SentProbe, 'passages' | 'answer' | 'answeredAfterMs' | 'agrees'> & ProbeResult
