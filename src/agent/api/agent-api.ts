@@ -33,6 +33,7 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  PageView,
   ServiceView,
 } from './local-api.ts'
 import { FlowTotals } from './metrics/flow-totals.ts'
@@ -183,6 +184,15 @@ export class AgentApi implements LocalApi {
       holders: holdersOf(decided.world.egressNodes, { name: self, held }),
       unserved: findUnserved(decided.world),
     })
+  }
+
+  page(): PageView {
+    const { nowNs, nowMs } = this.#moment()
+    const timeOf = (ns: bigint): string => new Date(nowMs - Number(nowNs - ns) / 1e6).toISOString()
+    const moments = this.#snapshot().moments.map(({ atNs, ...moment }) => ({
+      ...{ id: `${moment.kind} ${moment.egressIp} ${atNs}`, time: timeOf(atNs), ...moment },
+    }))
+    return { egress: this.egress(), moments }
   }
 
   services(): readonly ServiceView[] {

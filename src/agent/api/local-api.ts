@@ -10,6 +10,7 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/findings      Finding[]: what a check of this node finds now
  *   GET  /v1/bpf/egress    CompatibleEgressRow[]
  *   GET  /v1/egress        EgressView[]
+ *   GET  /v1/page          PageView: what the page of sallyport ui asks each agent
  *   GET  /v1/services      ServiceView[]
  *   GET  /v1/drops         server-sent events, one DropEvent each
  *   POST /v1/explain       ExplainRequest -> Explanation
@@ -108,6 +109,19 @@ export interface EgressView {
     readonly takesNewFlows: boolean
     readonly portsOwned: number
     readonly flows: number
+  }[]
+}
+
+export interface PageView {
+  readonly egress: readonly EgressView[]
+  /** The last ones, the oldest first. */
+  readonly moments: readonly {
+    /** The same in each answer of this agent. */
+    readonly id: string
+    readonly time: string
+    readonly kind: 'announced' | 'flowsBack'
+    readonly egressIp: Address
+    readonly afterMs?: number
   }[]
 }
 

@@ -16,6 +16,7 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  PageView,
   ServiceView,
 } from './local-api.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
@@ -30,6 +31,7 @@ export interface LocalApi {
   findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
   egress(): readonly EgressView[]
+  page(): PageView
   services(): readonly ServiceView[]
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   explain(request: ExplainRequest): Promise<Explanation>
@@ -118,6 +120,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.compatibleRows())
     case 'GET /v1/egress':
       return sendJson(response, api.egress())
+    case 'GET /v1/page':
+      return sendJson(response, api.page())
     case 'GET /v1/services':
       return sendJson(response, api.services())
     case 'GET /v1/drops':
