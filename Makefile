@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 help:
 	@echo 'Targets marked with * need root.'
-	@echo 'make demo *        show an egress gateway in a lab on this machine, command by command, then remove the lab'
+	@echo 'make demo *        show an egress gateway in a lab on this machine, command by command, then its page (in a terminal, until ctrl-C), then remove the lab'
 	@echo 'make lab *         start a lab without Sallyport, unless it is running, and open a shell in it'
 	@echo 'make test-fast *   run set-up, static checks and the tests that start no lab and no other programs (before each commit)'
 	@echo 'make test          run set-up, static checks and all tests; without root, tests that need it are skipped and say so'

@@ -48,6 +48,7 @@
 #include "fragment.h"
 #include "transport.h"
 #include "parse.h"
+#include "trace.h"
 #include "verdict.h"
 #include "cluster.h"
 #include "policy.h"
@@ -177,6 +178,15 @@ int to_world(struct __sk_buff *skb)
 			       DROP_NO_ROUTE;
 
 	return leave(skb, &packet, TO_WORLD, verdict);
+}
+
+/*
+ * Runs on no device. The packet of its test run comes in by the device of that run, as if the far side of the veth pair had sent it.
+ */
+SEC("tc")
+int inject(struct __sk_buff *skb)
+{
+	return bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 }
 
 /* The agent hands in entries of the tables that may have expired. It runs on no device. */

@@ -555,6 +555,29 @@ struct drop_budget {
 	__u64 records;
 };
 
+/* The probe that the programs follow (sallyport explain --send). All zero: none, which is what they find nearly always. */
+struct traced_probe {
+	__u32 protocol;		/* IPPROTO_TCP or IPPROTO_UDP */
+	__u32 sequence;		/* TCP: of the SYN, host byte order */
+	struct address far;	/* UDP: the far end */
+	__be16 far_port;
+	__u8 reserved[6];
+};
+
+/* One record of the ring buffer `passages`: a program has handled a packet of the probe, or an answer to it. */
+struct passage {
+	__u64 time_ns;
+	struct flow_key flow;	/* as the program found it; of an ICMP error: that of a packet of its direction */
+	struct address sender;	/* of the packet itself */
+	__u32 program;		/* enum program */
+	__u32 verdict;		/* enum verdict */
+	__u8 tcp_flags;
+	__u8 is_icmp_error;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 reserved[4];
+};
+
 /* One record of the ring buffer `drops`. */
 struct drop {
 	__u64 time_ns;

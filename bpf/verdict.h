@@ -114,6 +114,8 @@ static __always_inline int leave(struct __sk_buff *skb, const struct packet *pac
 	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
 
 	record_verdict(verdict);
+	if (traced_probe.protocol)
+		note_passage(skb, packet, program, verdict);
 	if (counter) {
 		counter->packets++;
 		counter->bytes += skb->len;

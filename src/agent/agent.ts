@@ -147,7 +147,7 @@ export class Agent {
       reportFailure: this.#reporting.lastError?.message,
       podProblems: this.#pods.problems,
       watches: this.#observation.watches,
-      probedAtNs: this.#failover.probedAtNs,
+      ...this.#failover.seen,
     }
   }
 

@@ -3,6 +3,7 @@ import type { World, WorldNode } from '../decide/world.ts'
 import type { Address } from '../net/address.ts'
 import type { WatchView } from '../runtime/metrics/watches.ts'
 import type { Applied } from './apply.ts'
+import type { FailoverMoment } from './failover/failover-moments.ts'
 import type { FailoverState } from './failover/state.ts'
 import type { Attachment } from './pods/attachments.ts'
 import type { PortState } from './ports/port-state.ts'
@@ -39,4 +40,6 @@ export interface Snapshot {
   readonly watches: readonly WatchView[]
   /** When the last probes of gateways were sent, and those before them, in ns of CLOCK_MONOTONIC. */
   readonly probedAtNs: readonly bigint[]
+  /** What the last failovers looked like from this node. */
+  readonly moments: readonly FailoverMoment[]
 }

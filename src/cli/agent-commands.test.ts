@@ -30,9 +30,9 @@ const api: LocalApi = {
   wayOut: (from, to) => (answers.wayOut ?? unchosen('wayOut'))(from, to),
   owner: (of, port) => (answers.owner ?? unchosen('owner'))(of, port),
   flows: (query) => (answers.flows ?? unchosen('flows'))(query),
-  metrics: async () => '',
-  cni: unchosen('cni'),
-  ...{ loopback: unchosen('loopback'), services: unchosen('services'), natLog: unchosen('natLog') },
+  ...{ metrics: async () => '', cni: unchosen('cni'), page: unchosen('page') },
+  ...{ probe: unchosen('probe'), passages: unchosen('passages'), natLog: unchosen('natLog') },
+  ...{ loopback: unchosen('loopback'), services: unchosen('services') },
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { isKernelError } from '../linux/libc.ts'
+import { isKernelError, KernelError } from '../linux/libc.ts'
 import { type Applied, noChanges, summarise } from './applied.ts'
 import { type Count, readCounts } from './counts.ts'
 import { type AgentTable, type Desired, encodeDesired, writeOrder } from './desired.ts'
@@ -20,8 +20,12 @@ import {
   dropCodec,
   type FlowEnd,
   flowEndCodec,
+  type Passage,
   type PressureRecord,
+  passageCodec,
   pressureCodec,
+  type TracedProbe,
+  tracedProbeCodec,
 } from './tables/observation-tables.ts'
 import { type TableCodecs, tableCodecs } from './tables/table-codecs.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
@@ -256,6 +260,27 @@ export class Datapath implements AsyncDisposable {
    */
   sweep(task: SweepTask, keys: readonly Buffer[]): SweepAnswer[] {
     return sweepRun(this.#object.programFd('sweep'), this.btf, task, keys)
+  }
+
+  /**
+   * Follows a probe: yields each time that a program of this node has handled a packet of it, until the signal. One at a time: a second
+   * call takes the place of the first.
+   */
+  async *passages(probe: TracedProbe, signal: AbortSignal): AsyncGenerator<Passage> {
+    const codec = tracedProbeCodec(this.btf)
+    const read = readRing({ ...this.#object.map('passages') }, passageCodec(this.btf), signal)
+    this.#object.setVariable('traced_probe', codec.encode(probe))
+    try {
+      yield* read
+    } finally {
+      this.#object.setVariable('traced_probe', Buffer.alloc(codec.size))
+    }
+  }
+
+  /** Sends a packet, which begins with its Ethernet header, in by a device, as if the far side of its veth pair had sent it. */
+  inject(packet: Buffer, ifindex: number): void {
+    const { action } = testRun(this.#object.programFd('inject'), packet, { ifindex })
+    if (action < 0) throw new KernelError(`send a packet by device ${ifindex}`, -action)
   }
 
   /** Runs a program on one packet, for tests. */

@@ -14,6 +14,8 @@ export interface LoadedObject extends Disposable {
   readonly knobs: Knobs
   programFd(name: string): number
   map(name: string): RawMap
+  /** Sets a variable that the programs of this load read while they run. */
+  setVariable(name: string, value: Buffer): void
   /** Pins of earlier maps with the same name and another layout. */
   readonly earlierPins: ReadonlyMap<string, string>
   /** Unpins the maps with other layouts. Call it when no running program uses them any more. */
@@ -56,6 +58,7 @@ export function loadObject(options: LoadOptions): LoadedObject {
     unpinEarlier: () => pins.removeOthers(),
     programFd: (name) => programFd(object, name),
     map: (name) => rawMap(object, btf, name),
+    setVariable: (name, value) => setVariable(object, btf, name, value),
     [Symbol.dispose]: () => libbpf().close(object),
   }
 }
@@ -125,4 +128,17 @@ export function setKnobs(object: Handle, btf: Btf, knobs: Knobs): void {
     else if (variable.type.size === 4) view.setUint32(variable.offset, Number(value), true)
     else throw new Error(`knob ${name} has ${variable.type.size} bytes, expected 4 or 8`)
   }
+}
+
+/** The kernel keeps the variables of a section in one entry. All others of this section stay zero: they only name types. */
+function setVariable(object: Handle, btf: Btf, name: string, value: Buffer): void {
+  const variable = btf.variables('.bss').get(name)
+  if (variable?.type.size !== value.length)
+    throw new Error(`the object file has no variable ${name} of that size`)
+  const map = findMap(object, '.bss')
+  const size = [0]
+  libbpf().initialValue(map, size)
+  const section = Buffer.alloc(Number(size[0]))
+  value.copy(section, variable.offset)
+  checkNegative(`set ${name}`, libbpf().update(libbpf().mapFd(map), Buffer.alloc(4), section, 0))
 }

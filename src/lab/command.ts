@@ -8,6 +8,7 @@ import { type OtherPlugin, otherPlugins } from './machines/other-network.ts'
 import { rootProblem } from './requirements.ts'
 import { execInherit, openShell } from './shell.ts'
 import { runDemo } from './walkthrough/demo.ts'
+import { steps } from './walkthrough/steps.ts'
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -30,7 +31,8 @@ Joining a cluster:
 
 const examples = `
 Examples:
-  sallyport lab demo                         start a lab, show an egress gateway in it, and remove the lab
+  sallyport lab demo                         start a lab, show an egress gateway in it, and remove the lab. In a terminal,
+                                             the page of the lab is shown first, until you press ctrl-C
   sallyport lab up && sallyport lab shell    start a lab and open a shell in it, with kubectl, docker and cilium
   sallyport lab exec kubectl get nodes       run one command in the lab
   sallyport lab up --kubeconfig ~/kind.yaml  add nodes on this machine to an existing cluster
@@ -68,7 +70,7 @@ export function labCommand(): Command {
     .command('demo')
     .description('show an egress gateway in a lab, command by command, and check every answer')
     .action(async () => {
-      process.exitCode = await runDemo(print)
+      process.exitCode = await runDemo(print, steps, process.stdin.isTTY && process.stdout.isTTY)
     })
   return lab
 }

@@ -8,7 +8,7 @@ import { enterCommand } from './machines/machine.ts'
  * The command that runs `words` on the lab's host, where the user types the walkthrough. It has the host's network and hostname, and
  * this machine's files. It can reach only the lab's network.
  */
-function hostCommand(state: LabState, words: readonly string[]): string[] {
+export function hostCommand(state: LabState, words: readonly string[]): string[] {
   if (state.host === undefined) throw new Error(`the lab ${state.name} is not complete`)
   return enterCommand(state.host.init.pid, ['net', 'uts'], words)
 }

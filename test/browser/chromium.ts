@@ -110,11 +110,15 @@ export class BrowserPage implements AsyncDisposable {
     return performance.now() - start
   }
 
-  /** A PNG. */
-  async picture(theme: 'dark' | 'light'): Promise<Buffer> {
+  async theme(theme: 'dark' | 'light'): Promise<void> {
     await this.call('Emulation.setEmulatedMedia', {
       features: [{ name: 'prefers-color-scheme', value: theme }],
     })
+  }
+
+  /** A PNG. */
+  async picture(theme: 'dark' | 'light'): Promise<Buffer> {
+    await this.theme(theme)
     const { data } = await this.call<{ data: string }>('Page.captureScreenshot')
     return Buffer.from(data, 'base64')
   }

@@ -42,8 +42,8 @@ export class FakeCluster implements Pictures {
     return {
       at,
       policies: policies.map((name, index) => ({
-        ...{ kind: 'IsovalentEgressGatewayPolicy', name, ready: 'True', reason: 'InForce' },
-        message: `New connections use ${holderOf(index)}.`,
+        ...{ kind: 'IsovalentEgressGatewayPolicy', name, ready: 'True', reason: 'GatewaysFound' },
+        message: `${holderOf(index)} with ${addressOf(index % 3)}`,
         pods: Math.ceil(this.#pods / 4),
         gateways: holderOf(index),
         egressIps: addressOf(index % 3),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { readPage } from '../../src/cli/ui/page-files.ts'
@@ -106,4 +106,46 @@ test('the tab key reaches every part that scrolls, and each has a name', { skip 
   assert.deepEqual(reached, ['skip', 'map', 'policies', 'timeline', 'ports', 'pods', ''])
   const nameless = `[...document.querySelectorAll('[tabindex]')].filter((each) => !document.getElementById(each.getAttribute('aria-labelledby'))).length`
   assert.equal(await browser.read(nameless), 0)
+})
+
+/** As a file of the page would be: the page's own policy refuses scripts from elsewhere, but not those of the debugging protocol. */
+const axe = readFileSync(new URL(import.meta.resolve('axe-core')), 'utf8')
+
+for (const theme of ['dark', 'light'] as const)
+  test(`axe finds no fault in the page in ${theme} colours, with all its parts and a dead gateway`, {
+    skip,
+  }, async () => {
+    await using opened = await openPage(24, 3)
+    const { browser, cluster, url } = opened
+    await browser.theme(theme)
+    await browser.call('Page.navigate', { url })
+    await browser.until(hasMap)
+    cluster.kill('gateway-a')
+    await browser.until('document.querySelector("#timeline li") !== null')
+    await browser.read(axe)
+    const { violations, passes } = await browser.read<AxeResults>(
+      'axe.run().then(({ violations, passes }) => ({ violations, passes: passes.map(({ id }) => id) }))',
+    )
+    assert.deepEqual(
+      violations.map(
+        ({ id, nodes }) => `${id}: ${nodes.map(({ failureSummary }) => failureSummary).join('; ')}`,
+      ),
+      [],
+    )
+    for (const rule of ['color-contrast', 'scrollable-region-focusable', 'th-has-data-cells'])
+      assert.ok(passes.includes(rule), `${rule} was not checked: ${passes.join(', ')}`)
+  })
+
+interface AxeResults {
+  readonly violations: readonly {
+    readonly id: string
+    readonly nodes: readonly { readonly failureSummary: string }[]
+  }[]
+  readonly passes: readonly string[]
+}
+
+test('the made-up cluster reports what a cluster can report', () => {
+  const conditions = readFileSync(join(import.meta.dirname, '../../docs/conditions.md'), 'utf8')
+  for (const { ready, reason } of new FakeCluster(4, 1).current().policies)
+    assert.ok(conditions.includes(`| \`Ready\` | ${ready} | \`${reason}\` |`), reason)
 })

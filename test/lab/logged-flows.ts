@@ -15,8 +15,10 @@ function serve(port: number, file: string): void {
   const note = (protocol: string, from: string, word: string): void =>
     appendFileSync(file, `${protocol} ${from} ${word}\n`)
   createServer((socket) => {
-    const from = `${socket.remoteAddress?.replace('::ffff:', '')}:${socket.remotePort}`
-    socket.once('data', (data) => note('TCP', from, data.toString().trim()))
+    const { remoteAddress, remotePort } = socket
+    const from = `${remoteAddress?.replace('::ffff:', '')}:${remotePort}`
+    /* The kernel does not tell the address of a client that has reset the connection before it was accepted. */
+    if (remoteAddress !== undefined) socket.once('data', (data) => note('TCP', from, data.toString().trim()))
     socket.on('data', (data) => socket.write(data))
     socket.on('error', () => socket.destroy())
   }).listen(port, '0.0.0.0', 4096)

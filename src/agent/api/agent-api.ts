@@ -33,6 +33,7 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  PageView,
   ServiceView,
 } from './local-api.ts'
 import { FlowTotals } from './metrics/flow-totals.ts'
@@ -41,6 +42,8 @@ import { observedIn } from './metrics/observed.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
 import { readNatLog } from './nat-log/read-nat-log.ts'
 import { describePaths } from './paths.ts'
+import type { PassageLine, PassageQuery, ProbeRequest, ProbeResult } from './probe/probe-row.ts'
+import { Probing } from './probe/probing.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
 import { describeServices } from './service-views.ts'
@@ -78,6 +81,7 @@ export class AgentApi implements LocalApi {
   readonly #flowTotals: FlowTotals
   readonly #asking: Asking
   readonly #natLog: NatLogging
+  readonly #probing: Probing
 
   constructor(options: AgentApiOptions, snapshot: () => Snapshot, { pods, timings, natLog }: Parts) {
     this.#options = options
@@ -85,6 +89,7 @@ export class AgentApi implements LocalApi {
     this.#snapshot = snapshot
     this.#pods = pods
     this.#asking = new Asking(options)
+    this.#probing = new Probing(options)
     const { datapath, clock } = options
     this.#flowTotals = new FlowTotals(datapath, clock)
     this.#metrics = createMetrics(datapath, this.#flowTotals, timings, () => {
@@ -181,6 +186,15 @@ export class AgentApi implements LocalApi {
     })
   }
 
+  page(): PageView {
+    const { nowNs, nowMs } = this.#moment()
+    const timeOf = (ns: bigint): string => new Date(nowMs - Number(nowNs - ns) / 1e6).toISOString()
+    const moments = this.#snapshot().moments.map(({ atNs, ...moment }) => ({
+      ...{ id: `${moment.kind} ${moment.egressIp} ${atNs}`, time: timeOf(atNs), ...moment },
+    }))
+    return { egress: this.egress(), moments }
+  }
+
   services(): readonly ServiceView[] {
     return describeServices(this.#snapshot().decided?.tables.services ?? [])
   }
@@ -204,6 +218,14 @@ export class AgentApi implements LocalApi {
 
   wayOut(from: string, to: string): WayOut {
     return this.#asking.wayOut(this.#snapshot(), from, to)
+  }
+
+  probe(request: ProbeRequest): Promise<ProbeResult> {
+    return this.#probing.send(this.#snapshot().attachments, request)
+  }
+
+  passages(query: PassageQuery, signal: AbortSignal): AsyncGenerator<PassageLine> {
+    return this.#probing.follow(query, signal)
   }
 
   owner(address: string, port: number): PortOwner {

@@ -10,10 +10,13 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/findings      Finding[]: what a check of this node finds now
  *   GET  /v1/bpf/egress    CompatibleEgressRow[]
  *   GET  /v1/egress        EgressView[]
+ *   GET  /v1/page          PageView: what the page of sallyport ui asks each agent
  *   GET  /v1/services      ServiceView[]
  *   GET  /v1/drops         server-sent events, one DropEvent each
  *   POST /v1/explain       ExplainRequest -> Explanation
  *   GET  /v1/way-out       ?from=&to= -> WayOut: how this node, as a gateway, sends such a packet
+ *   POST /v1/probe         ProbeRequest -> ProbeResult: sends one real packet, and waits for its answer
+ *   GET  /v1/passages      ?PassageQuery: server-sent events, one PassageLine each: what the programs do with the probe of another node
  *   GET  /v1/owner         ?address=&port= -> PortOwner
  *   GET  /v1/flows         ?FlowQuery: server-sent events, one FlowRow each, until the table is read
  *   GET  /v1/nat-log       ?NatLogQuery: server-sent events: a NatLogCover, then each NatLogLine that matches
@@ -106,6 +109,19 @@ export interface EgressView {
     readonly takesNewFlows: boolean
     readonly portsOwned: number
     readonly flows: number
+  }[]
+}
+
+export interface PageView {
+  readonly egress: readonly EgressView[]
+  /** The last ones, the oldest first. */
+  readonly moments: readonly {
+    /** The same in each answer of this agent. */
+    readonly id: string
+    readonly time: string
+    readonly kind: 'announced' | 'flowsBack'
+    readonly egressIp: Address
+    readonly afterMs?: number
   }[]
 }
 

@@ -16,9 +16,11 @@ import type {
   CompatibleEgressRow,
   DropEvent,
   EgressView,
+  PageView,
   ServiceView,
 } from './local-api.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
+import type { PassageLine, PassageQuery, ProbeRequest, ProbeResult } from './probe/probe-row.ts'
 
 /** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
@@ -29,10 +31,13 @@ export interface LocalApi {
   findings(): readonly Finding[]
   compatibleRows(): Promise<readonly CompatibleEgressRow[]>
   egress(): readonly EgressView[]
+  page(): PageView
   services(): readonly ServiceView[]
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   explain(request: ExplainRequest): Promise<Explanation>
   wayOut(from: string, to: string): WayOut
+  probe(request: ProbeRequest): Promise<ProbeResult>
+  passages(query: PassageQuery, signal: AbortSignal): AsyncIterable<PassageLine>
   owner(address: string, port: number): PortOwner
   flows(query: FlowQuery): AsyncIterable<FlowRow>
   natLog(query: NatLogQuery): AsyncIterable<NatLogAnswer>
@@ -115,6 +120,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.compatibleRows())
     case 'GET /v1/egress':
       return sendJson(response, api.egress())
+    case 'GET /v1/page':
+      return sendJson(response, api.page())
     case 'GET /v1/services':
       return sendJson(response, api.services())
     case 'GET /v1/drops':
@@ -123,6 +130,10 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.explain((await readJson(request)) as ExplainRequest))
     case 'GET /v1/way-out':
       return sendJson(response, api.wayOut(query.get('from') ?? '', query.get('to') ?? ''))
+    case 'POST /v1/probe':
+      return sendJson(response, await api.probe((await readJson(request)) as ProbeRequest))
+    case 'GET /v1/passages':
+      return sendEvents(request, response, (signal) => api.passages(Object.fromEntries(query), signal))
     case 'GET /v1/owner':
       return sendJson(response, api.owner(query.get('address') ?? '', Number(query.get('port'))))
     case 'GET /v1/flows':

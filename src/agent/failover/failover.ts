@@ -7,6 +7,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Logger } from '../../runtime/log.ts'
 import { AddressWatch } from './address-watch.ts'
 import { Announcements } from './announcements.ts'
+import { type FailoverMoment, FailoverMoments } from './failover-moments.ts'
 import { stepFailover } from './failover-rules.ts'
 import { HeldAddresses, syncHeldAddresses } from './held-addresses.ts'
 import type { MovePlan } from './moves.ts'
@@ -33,7 +34,7 @@ import {
 interface FailoverOptions {
   /** This node's name. */
   readonly self: string
-  readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips' | 'probed_gateways'>
+  readonly tables: Pick<Datapath['tables'], 'liveness' | 'egress_ips' | 'probed_gateways' | 'mappings'>
   readonly datapath: Pick<Datapath, 'present'>
   readonly netlink: Netlink
   readonly machine: Machine
@@ -69,6 +70,7 @@ export class Failover {
   readonly #left = Promise.withResolvers<void>()
   readonly #stopBeat: () => void
   readonly #outages = new Outages()
+  readonly #moments: FailoverMoments
   #state: FailoverState
 
   constructor(options: FailoverOptions) {
@@ -76,6 +78,7 @@ export class Failover {
     this.#options = options
     this.#held = new HeldAddresses(statePath)
     this.#announcements = new Announcements(options)
+    this.#moments = new FailoverMoments(options)
     this.#addresses = new AddressWatch({
       ...options,
       onClaim: (claim) => this.dispatch({ kind: 'claimed', claim }),
@@ -94,9 +97,9 @@ export class Failover {
     return this.#state
   }
 
-  /** When the last probes were sent, and those before them, in ns of CLOCK_MONOTONIC. */
-  get probedAtNs(): readonly bigint[] {
-    return [...probeTimes(this.#flags)]
+  /** For people: when the last probes were sent, and those before them, in ns of CLOCK_MONOTONIC, and what the last failovers looked like. */
+  get seen(): { readonly probedAtNs: readonly bigint[]; readonly moments: readonly FailoverMoment[] } {
+    return { probedAtNs: [...probeTimes(this.#flags)], moments: this.#moments.list }
   }
 
   /** Runs until the signal. Then the prober stops in order, so that no other node takes over for a minute. */
@@ -109,6 +112,7 @@ export class Failover {
       this.#addresses.tick()
     }
     this.#addresses[Symbol.dispose]()
+    this.#moments[Symbol.dispose]()
     this.#stopBeat()
     this.#prober.send({ kind: 'leave' })
     await this.#left.promise
@@ -132,7 +136,10 @@ export class Failover {
       const answeredNs = tables.probed_gateways.get(gateway)?.answered_ns ?? 0n
       return answeredNs === 0n ? 0 : Number(now.ns - answeredNs) / 1e6
     }
-    for (const outage of this.#outages.note(before, this.#state, now.ms, unansweredMs)) onOutage?.(outage)
+    for (const outage of this.#outages.note(before, this.#state, now.ms, unansweredMs)) {
+      this.#moments.moved(outage)
+      onOutage?.(outage)
+    }
   }
 
   #take(report: FromProber): void {
@@ -163,6 +170,7 @@ export class Failover {
         return
       case 'announce':
         this.#announcements.announce(effect.address, effect.device)
+        this.#moments.announced(effect.address)
         return
       case 'probeAddress':
         this.#addresses.probe(effect.address, effect.link)

@@ -28,7 +28,7 @@ const unansweredMs = (): number => 360
 test('an outage ends when the packets go to the successor', () => {
   const outages = new Outages()
   assert.deepEqual(outages.note(stateWith([]), stateWith([owner]), 1000, unansweredMs), [
-    { gateway: owner, ms: 360 },
+    { egressIp, gateway: owner, ms: 360 },
   ])
   assert.deepEqual(outages.note(stateWith([owner]), stateWith([]), 9000, unansweredMs), [])
 })
@@ -37,7 +37,7 @@ test('an outage without a successor ends when the gateway is back', () => {
   const outages = new Outages()
   assert.deepEqual(outages.note(stateWith([], [owner]), stateWith([owner], [owner]), 1000, unansweredMs), [])
   assert.deepEqual(outages.note(stateWith([owner], [owner]), stateWith([], [owner]), 5000, unansweredMs), [
-    { gateway: owner, ms: 4360 },
+    { egressIp, gateway: owner, ms: 4360 },
   ])
 })
 

@@ -3,6 +3,8 @@ import type { FailoverState } from './state.ts'
 
 /** What this node's packets experienced: for how long they could reach no gateway of their egress IP. */
 export interface Outage {
+  readonly egressIp: Address
+  /** The one that failed. */
   readonly gateway: Address
   readonly ms: number
 }
@@ -29,14 +31,14 @@ export class Outages {
       if (open !== undefined) {
         if (now === undefined) continue
         this.#open.delete(address)
-        ended.push({ gateway: open.gateway, ms: nowMs - open.sinceMs })
+        ended.push({ egressIp: address, gateway: open.gateway, ms: nowMs - open.sinceMs })
         continue
       }
       const previous = firstReachable(before, order)
       if (previous === undefined || previous === now || !isUnreachable(after, previous)) continue
       const ms = unansweredMs(previous)
       if (now === undefined) this.#open.set(address, { gateway: previous, sinceMs: nowMs - ms })
-      else ended.push({ gateway: previous, ms })
+      else ended.push({ egressIp: address, gateway: previous, ms })
     }
     for (const address of this.#open.keys()) if (!after.orders.has(address)) this.#open.delete(address)
     return ended

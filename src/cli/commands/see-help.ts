@@ -8,11 +8,16 @@ gateways, the egress IP, its holder and its free ports, the route on the gateway
 from the datapath's own program, which runs on such a packet without sending it. If that differs from what the agent
 calculates, the command says so and fails with exit code 1. --to is required.
 
+With --send, it also sends one real packet: a TCP SYN, or an empty datagram. The packet comes in by the pod's device, as if the pod had sent
+it, and all programs handle it as any packet of the pod. The command shows what each program did with it and with the answer, on the pod's
+node and on the gateways. Then it resets the connection. If nothing answers, the exit code is 1.
+
 Examples:
   sallyport explain pod/web-0 --to 192.0.2.7:443              why does this pod leave with that address?
   sallyport explain pod/web-0 -n shop --to 192.0.2.7:53 --protocol udp
   sallyport explain pod/web-0 --to service/partner:443        which endpoint, and how does the packet leave?
   sallyport explain pod/web-0 --to 192.0.2.7 -f policy.yaml   what would happen with this policy?
+  sallyport explain pod/web-0 --to 192.0.2.7:443 --send       does the destination answer, and where does the packet get lost?
 
 A Service is named as service/NAME[:PORT], in the namespace of the pod, or as service/NAMESPACE/NAME[:PORT]. Then the protocol is
 that of the port. All addresses of Services work, too. For Services that kube-proxy translates, you need the right to list Services,

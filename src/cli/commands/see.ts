@@ -6,6 +6,7 @@ import { askAgent, followAgent, isInAgentPod } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import type { ReachedAgent } from '../see/agents.ts'
+import type { SentProbe } from '../see/send.ts'
 import { UserError } from '../user-error.ts'
 import { eventsHelp, explainHelp, flowsHelp, whoHelp } from './see-help.ts'
 
@@ -34,7 +35,7 @@ async function withAgents<T>(work: (agents: readonly ReachedAgent[]) => Promise<
 function addExplain(program: Command): void {
   program
     .command('explain')
-    .description('tell what becomes of a packet of a pod, and why; nothing is sent or changed')
+    .description('tell what becomes of a packet of a pod, and why; nothing is sent or changed without --send')
     .argument('<pod>', 'the pod, for example pod/web-0')
     .requiredOption(
       '--to <address>',
@@ -43,6 +44,10 @@ function addExplain(program: Command): void {
     .option('-n, --namespace <name>', 'the namespace of the pod', 'default')
     .addOption(
       new Option('--protocol <name>', 'what the pod sends').choices(['tcp', 'udp', 'icmp']).default('tcp'),
+    )
+    .option('--send', 'also send one real packet of that kind, and follow it and the answer')
+    .addOption(
+      new Option('--wait <seconds>', 'with --send: how long to wait for an answer, at most 20').default('3'),
     )
     .option('-f, --filename <file>', 'tell what would happen if the policies in this file were applied')
     .addOption(outputOption())
@@ -55,6 +60,8 @@ interface ExplainOptions {
   readonly namespace: string
   readonly protocol: 'tcp' | 'udp' | 'icmp'
   readonly filename?: string
+  readonly send?: boolean
+  readonly wait: string
   readonly output?: string
 }
 
@@ -63,8 +70,9 @@ const usualPort = 443
 
 async function explainPod(
   pod: string,
-  { to, namespace, protocol, filename, output }: ExplainOptions,
+  { to, namespace, protocol, filename, output, send, wait }: ExplainOptions,
 ): Promise<void> {
+  const waitMs = send ? checkProbe(protocol, filename, wait) : undefined
   const { explain, nodeOfPod, readPolicies } = await import('../see/explain.ts')
   const { parseEnd } = await import('../see/ends.ts')
   const name = /^(?:pods?\/)?([^/]+)$/.exec(pod)?.[1]
@@ -80,19 +88,48 @@ async function explainPod(
     const { address, port = usualPort } = parseEnd(to, '--to')
     return request({ to: address, port, protocol })
   }
-  const ask = async (client: KubeClient): Promise<Explanation> => {
+  const answer = async (
+    agents: readonly ReachedAgent[],
+    node: string,
+    asked: ExplainRequest,
+    client?: KubeClient,
+  ): Promise<Explained> => {
+    const said = await explain(agents, node, asked, client)
+    if (waitMs === undefined) return said
+    return { ...said, probe: await (await import('../see/send.ts')).sendProbe(agents, said, waitMs) }
+  }
+  const ask = async (client: KubeClient): Promise<Explained> => {
     const asked = service === undefined ? byAddress() : request(await findService(client, service))
-    return explain(await listAgents(client), await nodeOfPod(client, namespace, name), asked, client)
+    return answer(await listAgents(client), await nodeOfPod(client, namespace, name), asked, client)
   }
   if (service !== undefined && isInAgentPod())
     throw new UserError('names of Services need a kubeconfig: give the address of the Service', 2)
   const { withCluster } = await import('../cluster.ts')
   const said = await (isInAgentPod()
-    ? localAgent().then((agent) => explain([agent], agent.node, byAddress()))
+    ? localAgent().then((agent) => answer([agent], agent.node, byAddress()))
     : withCluster(ask))
   if (output === 'json') printJson(said)
-  else print((await import('../see/explanation-text.ts')).formatExplanation(said))
-  if (!said.agrees || said.afterService?.agrees === false) process.exitCode = 1
+  else await printExplained(said)
+  const isAnswered = said.probe === undefined || (said.probe.agrees && said.probe.answer !== undefined)
+  if (!said.agrees || said.afterService?.agrees === false || !isAnswered) process.exitCode = 1
+}
+
+type Explained = Explanation & { readonly probe?: SentProbe }
+
+async function printExplained(said: Explained): Promise<void> {
+  print((await import('../see/explanation-text.ts')).formatExplanation(said))
+  if (said.probe !== undefined) print((await import('../see/probe-text.ts')).formatProbe(said.probe))
+}
+
+/** How long to wait, in milliseconds. */
+function checkProbe(protocol: string, filename: string | undefined, wait: string): number {
+  const seconds = Number(wait)
+  if (filename !== undefined)
+    throw new UserError('--send cannot be used with -f: a probe meets the policies that are in force', 2)
+  if (protocol === 'icmp') throw new UserError('--send works with --protocol tcp and --protocol udp', 2)
+  if (!(seconds > 0 && seconds <= 20))
+    throw new UserError(`--wait: ${wait} is not a number of seconds up to 20`, 2)
+  return seconds * 1000
 }
 
 function addWho(program: Command): void {

@@ -1,4 +1,6 @@
-import type { Command } from 'commander'
+import { once } from 'node:events'
+import type { Server } from 'node:net'
+import { type Command, Option } from 'commander'
 import { print } from '../output.ts'
 import { UserError } from '../user-error.ts'
 
@@ -14,6 +16,7 @@ export function addUi(program: Command): void {
     .option('--port <number>', 'the port on 127.0.0.1; 0 chooses a free one', '0')
     .option('--kubeconfig <file>', 'the kubeconfig; by default, the one that kubectl uses')
     .option('--open', 'open the page in the default browser')
+    .addOption(new Option('--handed', 'listen on the socket that the parent process sends').hideHelp())
     .addHelpText('after', help)
     .action(showUi)
 }
@@ -22,9 +25,10 @@ interface UiOptions {
   readonly port: string
   readonly kubeconfig?: string
   readonly open?: boolean
+  readonly handed?: boolean
 }
 
-async function showUi({ port, kubeconfig, open }: UiOptions): Promise<void> {
+async function showUi({ port, kubeconfig, open, handed }: UiOptions): Promise<void> {
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
     throw new UserError(`--port: ${port} is not a port: write a number from 0 to 65535`, 2)
   const { readPage } = await import('../ui/page-files.ts')
@@ -37,8 +41,9 @@ async function showUi({ port, kubeconfig, open }: UiOptions): Promise<void> {
       const stopped = new AbortController()
       const stop = (): void => stopped.abort()
       process.once('SIGINT', stop).once('SIGTERM', stop).once('SIGHUP', stop)
+      if (handed) process.once('disconnect', stop)
       const live = new LiveCluster(client)
-      const { server, url } = await serveUi(page, live, Number(port))
+      const { server, url } = await serveUi(page, live, handed ? await socketOfParent() : Number(port))
       print(`The page is at ${url}\nTo end it, press ctrl-C.`)
       if (open) await openBrowser(url)
       await live.run(stopped.signal)
@@ -47,6 +52,14 @@ async function showUi({ port, kubeconfig, open }: UiOptions): Promise<void> {
     },
     kubeconfig === undefined ? [] : [kubeconfig],
   )
+}
+
+/** `sallyport lab demo` runs this command in the lab, and makes the socket outside of it, where the browser is. */
+async function socketOfParent(): Promise<Server> {
+  if (process.send === undefined)
+    throw new UserError('--handed needs a parent process that sends a socket', 2)
+  const [, socket] = (await once(process, 'message')) as [unknown, Server]
+  return socket
 }
 
 async function openBrowser(url: string): Promise<void> {

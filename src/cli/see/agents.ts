@@ -11,8 +11,8 @@ export interface ReachedAgent {
   readonly node: string
   /** The signal ends the question. */
   ask<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T>
-  /** Each value as it comes. */
-  follow<T>(path: string, isEndless: boolean): AsyncGenerator<T>
+  /** Each value as it comes. The signal ends the question. */
+  follow<T>(path: string, isEndless: boolean, signal?: AbortSignal): AsyncGenerator<T>
 }
 
 const agentContainers: readonly string[] = ['sallyport-agent', 'cilium-agent']
@@ -59,8 +59,8 @@ function throughPod(client: KubeClient, node: string, pod: string, container: st
       for await (const line of lines([path, ...given], signal)) answer.push(line)
       return JSON.parse(answer.join('\n')) as T
     },
-    async *follow<T>(path: string): AsyncGenerator<T> {
-      for await (const line of lines([path, '--stream'])) yield JSON.parse(line) as T
+    async *follow<T>(path: string, _isEndless: boolean, signal?: AbortSignal): AsyncGenerator<T> {
+      for await (const line of lines([path, '--stream'], signal)) yield JSON.parse(line) as T
     },
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EgressView } from '../../agent/api/local-api.ts'
 import { parseAddress } from '../../net/address.ts'
-import { drawPicture } from './draw.ts'
+import { agentMoment, drawPicture } from './draw.ts'
 
 const address = parseAddress('192.0.2.1')
 assert.ok(address !== undefined)
@@ -31,4 +31,15 @@ test('a node’s flows are those of all its pods to all destinations, and its po
     '',
   )
   assert.deepEqual(addresses[0]?.users, [{ node: 'n', portsOwned: 64, flows: 12 }])
+})
+
+test('an announcement and returning packets are moments of the timeline, with the node and how long it took', () => {
+  const time = '2026-01-01T00:00:00.000Z'
+  const moment = { id: '1', time, egressIp: address }
+  assert.deepEqual(agentMoment('gateway', { ...moment, kind: 'announced' }), {
+    ...{ time, about: 'address announced', text: 'gateway announced 192.0.2.1 on its link', isBad: false },
+  })
+  const { about, text } = agentMoment('worker', { ...moment, kind: 'flowsBack', afterMs: 412.4 })
+  assert.equal(about, 'flows back')
+  assert.match(text, /^worker gets packets for 192\.0\.2\.1 again, 412 ms after/)
 })

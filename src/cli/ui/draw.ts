@@ -1,4 +1,4 @@
-import type { EgressView } from '../../agent/api/local-api.ts'
+import type { EgressView, PageView } from '../../agent/api/local-api.ts'
 import type { EgressAddress } from '../../api/egress-address.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
@@ -170,6 +170,22 @@ export function probeMoments(
         isBad: false,
       })),
   ]
+}
+
+/** What the agent of a node has noted of failovers. */
+export function agentMoment(
+  node: string,
+  { time, kind, egressIp, afterMs = 0 }: PageView['moments'][number],
+): Moment {
+  if (kind === 'announced')
+    return {
+      time,
+      about: 'address announced',
+      text: `${node} announced ${egressIp} on its link`,
+      isBad: false,
+    }
+  const text = `${node} gets packets for ${egressIp} again, ${Math.round(afterMs)} ms after the last answer of the gateway that failed`
+  return { time, about: 'flows back', text, isBad: false }
 }
 
 /** What changed in a node's view of the holders between two answers of its agent. */

@@ -50,7 +50,7 @@ class FakeApi {
     const socket = Object.assign(new EventEmitter(), { terminate: () => {} })
     if (!this.silent.has(node))
       setImmediate(() => {
-        socket.emit('message', Buffer.from('\u0001[]'))
+        socket.emit('message', Buffer.from('\u0001{"egress":[],"moments":[]}'))
         socket.emit('message', Buffer.from('\u0003{"status":"Success"}'))
         socket.emit('close')
       })

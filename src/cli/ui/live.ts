@@ -1,4 +1,4 @@
-import type { EgressView } from '../../agent/api/local-api.ts'
+import type { PageView } from '../../agent/api/local-api.ts'
 import type { EgressAddress } from '../../api/egress-address.ts'
 import type { EgressNode } from '../../api/egress-node.ts'
 import { type Kind, kinds } from '../../api/kinds.ts'
@@ -10,11 +10,13 @@ import type { Logger } from '../../runtime/log.ts'
 import type { Moment, Picture } from '../../ui/picture.ts'
 import { listAgents, type ReachedAgent } from '../see/agents.ts'
 import { readTimeline } from '../see/events.ts'
-import { drawPicture, holderMoments, type Policy, probeMoments, type Said } from './draw.ts'
+import { agentMoment, drawPicture, holderMoments, type Policy, probeMoments, type Said } from './draw.ts'
 import type { Pictures } from './server.ts'
 
 /** How long to wait between two rounds of questions to all agents. Each question starts a process in the agent's pod. */
 const roundMs = 5_000
+/** The same after a report that a gateway is unreachable. */
+const soonMs = 1_000
 /** Questions at the same time. */
 const maxQuestions = 8
 /** An agent on a node that has failed may never answer. */
@@ -38,6 +40,8 @@ export class LiveCluster implements Pictures {
   readonly #nodes: Mirror<EgressNode, EgressNode>
   readonly #addresses: Mirror<EgressAddress, EgressAddress>
   #seen: Moment[] = []
+  /** Moments of agents that are in it. */
+  readonly #noted = new Set<string>()
   #events: readonly Moment[] = []
   readonly #failures = new Map<string, string>()
   #roundNow = new AbortController()
@@ -100,6 +104,7 @@ export class LiveCluster implements Pictures {
   }
 
   async #askInRounds(signal: AbortSignal): Promise<void> {
+    let isUrgent = false
     while (!signal.aborted) {
       this.#roundNow = new AbortController()
       const agents = await this.#attempt('list of agents', () => listAgents(this.#client), undefined)
@@ -113,7 +118,10 @@ export class LiveCluster implements Pictures {
       }
       await Promise.all([this.#readEvents(), ...Array.from({ length: maxQuestions }, askNext)])
       this.#changed()
-      await this.#clock.sleep(roundMs, AbortSignal.any([signal, this.#roundNow.signal])).catch(() => {})
+      /* A failover that has just been reported goes on. */
+      const pauseMs = isUrgent ? soonMs : roundMs
+      await this.#clock.sleep(pauseMs, AbortSignal.any([signal, this.#roundNow.signal])).catch(() => {})
+      isUrgent = this.#roundNow.signal.aborted
     }
   }
 
@@ -134,10 +142,15 @@ export class LiveCluster implements Pictures {
     const signal = AbortSignal.any([stopped, timeout.signal])
     const before = this.#said.get(agent.node)
     try {
-      const egress = await agent.ask<readonly EgressView[]>('/v1/egress', undefined, signal)
+      const { egress, moments } = await agent.ask<PageView>('/v1/page', undefined, signal)
       const answeredAt = this.#now()
       this.#said.set(agent.node, { egress, answeredAt })
       this.#note(holderMoments(agent.node, before?.egress ?? [], egress, answeredAt))
+      this.#note(
+        moments
+          .filter(({ id }) => this.#isNew(`${agent.node} ${id}`))
+          .map((each) => agentMoment(agent.node, each)),
+      )
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)
       this.#said.set(agent.node, { egress: [], ...before, failure })
@@ -171,6 +184,12 @@ export class LiveCluster implements Pictures {
 
   #note(moments: readonly Moment[]): void {
     this.#seen = [...moments, ...this.#seen].slice(0, maxMoments)
+  }
+
+  #isNew(moment: string): boolean {
+    const isNew = !this.#noted.has(moment)
+    this.#noted.add(moment)
+    return isNew
   }
 
   #changed(): void {

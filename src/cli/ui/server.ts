@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server as Socket } from 'node:net'
 import { createServer } from '../../runtime/http.ts'
 import type { Picture } from '../../ui/picture.ts'
 import { UserError } from '../user-error.ts'
@@ -31,8 +31,15 @@ const securityHeaders = {
   'cache-control': 'no-store',
 }
 
-/** Serves the page on loopback. Port 0 chooses a free one. Only a browser that was opened with the token gets an answer. */
-export async function serveUi(page: PageFiles, pictures: Pictures, port: number): Promise<UiServer> {
+/**
+ * Serves the page on loopback. Port 0 chooses a free one. A socket that listens on loopback already can be given instead. Only a browser that
+ * was opened with the token gets an answer.
+ */
+export async function serveUi(
+  page: PageFiles,
+  pictures: Pictures,
+  place: number | Socket,
+): Promise<UiServer> {
   const token = randomBytes(24).toString('base64url')
   const server = createServer((request, response) => {
     const { port: own } = server.address() as AddressInfo
@@ -42,11 +49,14 @@ export async function serveUi(page: PageFiles, pictures: Pictures, port: number)
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
         error.code === 'EADDRINUSE'
-          ? new UserError(`port ${port} of ${address} is taken: choose another with --port, or leave it out`)
+          ? new UserError(
+              `port ${String(place)} of ${address} is taken: choose another with --port, or leave it out`,
+            )
           : error,
       ),
     )
-    server.listen(port, address, resolve)
+    if (typeof place === 'number') server.listen(place, address, resolve)
+    else server.listen(place, resolve)
   })
   const { port: own } = server.address() as AddressInfo
   return { server, url: `http://${address}:${own}/?token=${token}` }

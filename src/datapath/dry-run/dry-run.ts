@@ -38,6 +38,7 @@ const ownSizes: Readonly<Record<string, number>> = {
   ended_flows: 1 << 10,
   drops: 1 << 12,
   pressures: 1 << 12,
+  passages: 1 << 12,
 }
 
 /** No flow that had a packet within this time has expired: dns_answered_ns of bpf/config.h is the shortest timer. */

@@ -43,7 +43,7 @@ export async function loadBeside(options: Beside): Promise<LoadedBeside> {
   try {
     setKnobs(object, btf, knobs)
     leaveOutUnused(object, btf, knobs)
-    for (const name of [...programs, 'sweep'].filter((each) => each !== program))
+    for (const name of [...programs, 'sweep', 'inject'].filter((each) => each !== program))
       checkNegative(`leave out program ${name}`, libbpf().setAutoload(findProgram(object, name), false))
     for (const name of btf.maps.keys()) {
       const [fd, count] = [presentMap(name), maxEntries(name)]

@@ -1,3 +1,4 @@
+import { internetChecksum, transportChecksum } from '../../linux/checksum.ts'
 import { type Address, addressBytes, familyOf } from '../../net/address.ts'
 import { macBytes } from '../../net/mac.ts'
 import type { FlowKey } from '../tables/flow-tables.ts'
@@ -6,10 +7,25 @@ import type { FlowKey } from '../tables/flow-tables.ts'
 const protocolNumbers = { tcp: 6, udp: 17, icmp: 1 } as const
 export type Protocol = keyof typeof protocolNumbers
 
-/** The first packet of a flow: a TCP SYN, an empty datagram or an echo request. The programs do not read its checksums. */
-export function openingPacket(flow: FlowKey, macs: { readonly to: string; readonly from: string }): Buffer {
+interface Macs {
+  readonly to: string
+  readonly from: string
+}
+
+const tcpFlags = { syn: 2, rst: 4 } as const
+
+/** The first packet of a flow: a TCP SYN, an empty datagram or an echo request. The checksum of an echo request is zero. */
+export function openingPacket(flow: FlowKey, macs: Macs, sequence = 0): Buffer {
+  return packet(flow, macs, transport(flow, { sequence, flags: tcpFlags.syn }))
+}
+
+/** The reset of a connection of which only the SYN was sent. It closes the connection at the far end. `sequence`: of the SYN. */
+export function resetPacket(flow: FlowKey, macs: Macs, sequence: number): Buffer {
+  return packet(flow, macs, transport(flow, { sequence: (sequence + 1) >>> 0, flags: tcpFlags.rst }))
+}
+
+function packet(flow: FlowKey, macs: Macs, payload: Buffer): Buffer {
   const ethernet = Buffer.concat([macBytes(macs.to), macBytes(macs.from), etherType(flow.source)])
-  const payload = transport(flow)
   return Buffer.concat([ethernet, network(flow, payload.length), payload])
 }
 
@@ -57,16 +73,39 @@ function network({ source, destination, protocol }: FlowKey, length: number): Bu
   header.writeUInt8(protocol, 9)
   header.set(addressBytes(source).subarray(12), 12)
   header.set(addressBytes(destination).subarray(12), 16)
+  header.writeUInt16BE(internetChecksum(header), 10)
   return header
 }
 
-function transport({ source_port, destination_port, protocol }: FlowKey): Buffer {
+interface TcpStart {
+  readonly sequence: number
+  readonly flags: number
+}
+
+function transport(flow: FlowKey, start: TcpStart): Buffer {
+  const header = transportHeader(flow, start)
+  const { source, destination, protocol } = flow
+  const checksumAt = { 6: 16, 17: 6 }[protocol as number]
+  if (checksumAt === undefined) return header
+  const addresses = [source, destination].map((each) =>
+    addressBytes(each).subarray(familyOf(each) === 4 ? 12 : 0),
+  )
+  const checksum = transportChecksum(Buffer.concat(addresses), protocol, header)
+  header.writeUInt16BE(checksum === 0 ? 0xffff : checksum, checksumAt)
+  return header
+}
+
+function transportHeader(
+  { source_port, destination_port, protocol }: FlowKey,
+  { sequence, flags }: TcpStart,
+): Buffer {
   if (protocol === protocolNumbers.tcp) {
     const header = Buffer.alloc(20)
     header.writeUInt16BE(source_port, 0)
     header.writeUInt16BE(destination_port, 2)
+    header.writeUInt32BE(sequence, 4)
     header.writeUInt8(5 << 4, 12)
-    header.writeUInt8(2, 13) /* SYN */
+    header.writeUInt8(flags, 13)
     header.writeUInt16BE(65535, 14)
     return header
   }

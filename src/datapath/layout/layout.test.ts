@@ -24,7 +24,7 @@ test('every field of every shared struct has a codec of its size', { skip }, () 
 
 test('every map of the object file has codecs', { skip }, () => {
   const btf = readBtf(defaultObjectFile)
-  const known = [...Object.keys(tableCodecs(btf)), 'drops', 'flow_ends', 'pressures']
+  const known = [...Object.keys(tableCodecs(btf)), 'drops', 'flow_ends', 'passages', 'pressures']
   assert.deepEqual([...btf.maps.keys()].toSorted(), known.toSorted())
 })
 

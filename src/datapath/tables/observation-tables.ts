@@ -1,5 +1,5 @@
 import type { Btf } from '../layout/btf.ts'
-import { address, codec, flags, named, port, u32, u64 } from '../layout/codec.ts'
+import { address, codec, flag, flags, named, port, u8, u32, u64 } from '../layout/codec.ts'
 import { flowKeyField } from './flow-tables.ts'
 import { type Decoded, soleKey, soleValue } from './map-layout.ts'
 import { poolKeyCodec } from './port-tables.ts'
@@ -92,6 +92,28 @@ export const flowEndCodec = (btf: Btf) =>
     bytes_in: u64,
   })
 
+/** The variable `traced_probe`. */
+export const tracedProbeCodec = (btf: Btf) =>
+  codec(btf.struct('traced_probe'), { protocol: u32, sequence: u32, far: address, far_port: port })
+
+/** One record of the ring buffer `passages`. */
+export const passageCodec = (btf: Btf) =>
+  codec(btf.struct('passage'), {
+    time_ns: u64,
+    flow: flowKeyField(btf),
+    sender: address,
+    program: named(btf.enumeration('program')),
+    verdict: named(btf.enumeration('verdict')),
+    tcp_flags: u8,
+    is_icmp_error: flag,
+    icmp_type: u8,
+    icmp_code: u8,
+  })
+
 export type FlowEnd = Decoded<typeof flowEndCodec>
 export type DropRecord = Decoded<typeof dropCodec>
+/** By what the programs recognise a probe. TCP: by the sequence number of the SYN. UDP: by the far end. */
+export type TracedProbe = Decoded<typeof tracedProbeCodec>
+/** A program has handled a packet of the probe, or an answer to it. `time_ns` is of CLOCK_MONOTONIC. */
+export type Passage = Decoded<typeof passageCodec>
 export type PressureRecord = Decoded<typeof pressureCodec>

@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import { startLab, stopLab } from '../lab.ts'
 import { type LabState, loadLab } from '../lab-state.ts'
 import { isRunning } from '../machines/machine.ts'
+import { showPage } from './page-of-lab.ts'
 import type { Step } from './step.ts'
 import { steps } from './steps.ts'
 import { walk } from './walk.ts'
@@ -17,10 +18,14 @@ async function chooseName(print: (line: string) => void): Promise<string> {
   return 'demo'
 }
 
-/** Starts a lab, runs the walkthrough in it, and removes the lab, even after ctrl-C. Returns the exit code. */
+/**
+ * Starts a lab, runs the walkthrough in it, and removes the lab, even after ctrl-C. Returns the exit code. With a terminal, it shows the
+ * page of the lab before it removes it, until ctrl-C.
+ */
 export async function runDemo(
   print: (line: string) => void,
   story: readonly Step[] = steps,
+  hasTerminal = false,
 ): Promise<number> {
   const aborted = new AbortController()
   const abort = (): void => aborted.abort(new Error('interrupted'))
@@ -52,6 +57,7 @@ export async function runDemo(
     const seconds = Math.round((Date.now() - startedMs) / 1000)
     print(`\n${count - failed.length} of ${count} steps gave the expected answer, in ${seconds} s.`)
     for (const step of failed) print(styleText('red', `✗ ${step.title}`))
+    if (hasTerminal) await showPage(state, print, aborted.signal)
     return failed.length === 0 ? 0 : 1
   } catch (error) {
     print(

@@ -15,11 +15,11 @@ import {
 import type { Endpoint, Tables } from '../../../decide/tables.ts'
 import type { World, WorldPod } from '../../../decide/world.ts'
 import type { Route } from '../../../linux/routes.ts'
-import { type Address, familyOf, parseAddress } from '../../../net/address.ts'
+import { type Address, familyOf } from '../../../net/address.ts'
 import type { Random } from '../../../runtime/random.ts'
 import type { Attachment } from '../../pods/attachments.ts'
 import { dropReasons } from '../drop-reasons.ts'
-import { HttpError } from '../http-error.ts'
+import { findAskedPod, notReady } from './asked-pod.ts'
 import type { DryRuns } from './dry-runs.ts'
 import type { ExplainRequest, Explanation } from './explanation.ts'
 import { type AddressUse, type Gathered, nodeFacts, probeFacts, takeAddresses } from './node-facts.ts'
@@ -108,24 +108,10 @@ function findEndpoint(parts: ExplainParts, question: Question, dry: DryRun): Que
 }
 
 function readQuestion({ attachments, world }: ExplainParts, request: ExplainRequest): Question {
-  const { namespace, pod: name, to } = request
-  const called = `pod ${namespace}/${name}`
-  const destination = parseAddress(to)
-  if (destination === undefined) throw new HttpError(400, `${to} is not an IP address`)
-  const attachment = attachments.find(({ pod }) => pod.namespace === namespace && pod.name === name)
-  if (attachment === undefined)
-    throw new HttpError(
-      404,
-      `${called} has no network from Sallyport on node ${world.self}: it runs on another node, uses its node's network, or has not started`,
-    )
-  const source = attachment.addresses.find((address) => familyOf(address) === familyOf(destination))
-  if (source === undefined) throw new HttpError(400, `${called} has no IPv${familyOf(destination)} address`)
+  const { namespace, pod: name } = request
+  const { attachment, source, destination } = findAskedPod(attachments, world.self, request)
   const pod = world.pods.find((each) => each.namespace === namespace && each.name === name)
-  if (pod === undefined || attachment.wired === undefined)
-    throw new HttpError(
-      503,
-      `${called} has just been created or deleted, so all its packets are dropped: try again`,
-    )
+  if (pod === undefined || attachment.wired === undefined) throw notReady(request)
   return { request, attachment, wired: attachment.wired, pod, source, destination }
 }
 

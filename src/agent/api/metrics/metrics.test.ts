@@ -23,7 +23,10 @@ test('metrics tell of ports, leases, flows, gateways and takeovers', {
   const nothing = { lingering: new Map(), unusable: new Set<Address>(), bound: new Map() }
   await datapath.apply(planDatapath(tables, [], overlay, nothing))
   const timings = new Timings()
-  timings.failedOver({ gateway: other, ms: 360 }, new Map([[other, { name: 'worker4', slot: 4 }]]))
+  timings.failedOver(
+    { egressIp: other, gateway: other, ms: 360 },
+    new Map([[other, { name: 'worker4', slot: 4 }]]),
+  )
   timings.ofPorts.onLeased(30)
   timings.loops.note('tables', 0.01, true)
   const reading = {
