@@ -33,6 +33,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     policies: new Map(),
     selected: [],
     refusals: [],
+    denied: [],
     self: {
       tunnelAddress: address('172.18.0.2'),
       masquerade4: address('172.18.0.2'),

@@ -197,6 +197,7 @@ export function describeNode(known: NodeKnowledge): Report {
     ...(known.appliedPolicies === undefined ? {} : { appliedPolicies: known.appliedPolicies }),
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
+    ...(tables === undefined ? {} : { denied: [...tables.denied] }),
     version,
     conflicts: [...known.conflicts],
     lingering: [...known.lingering],
@@ -255,6 +256,7 @@ function bypassedIPsec(stack: StackUse | undefined): string[] {
 export function isReportedAlike(after: Reported, before: Reported | undefined): boolean {
   const reported = (decided: Reported | undefined) => [
     decided?.tables.refusals,
+    decided?.tables.denied,
     decided?.tables.selected,
     decided?.tables.policiesDigest,
     [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),

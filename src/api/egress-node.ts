@@ -242,6 +242,21 @@ export const egressNodeStatus = z
         'Egress policies whose traffic the node drops for some of its pods, because a NetworkPolicy restricts these pods and cannot be evaluated, or because cni.networkPolicies is refuse.',
       )
       .optional(),
+    denied: z
+      .array(
+        z.object({
+          policy: z.string().describe('The kind and name of the egress policy.'),
+          networkPolicies: z
+            .array(z.string())
+            .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
+          pods: z.int().min(1).describe('Number of these pods on this node.'),
+          example: z.string().describe('One of these pods, as namespace/name.'),
+        }),
+      )
+      .describe(
+        'Egress policies whose traffic the node drops for some of its pods, because the NetworkPolicies that restrict these pods allow no destination of the egress policy.',
+      )
+      .optional(),
   })
   .describe('What the agent reports about its node.')
 
@@ -255,6 +270,7 @@ export interface EgressNode {
 }
 
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
+export type DeniedPods = NonNullable<NonNullable<EgressNode['status']>['denied']>[number]
 export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type AddressConflict = NonNullable<NonNullable<EgressNode['status']>['conflicts']>[number]
 /** The interface that only holds addresses, in every network namespace. */

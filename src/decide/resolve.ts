@@ -12,6 +12,7 @@ import { digestPolicies } from './policies/policies.ts'
 import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { resolveHealthChecks, resolveServices } from './services/services.ts'
+import { countDenied } from './status/denied-pods.ts'
 import { listRefusals } from './status/refusals.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
@@ -46,6 +47,7 @@ export function resolve(world: World): Tables {
     ),
     policiesDigest: digestPolicies(context.policies),
     refusals: listRefusals(context, networkProblems),
+    denied: countDenied(context, pods),
     self: describeSelf(context),
   }
 }

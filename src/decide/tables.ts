@@ -1,4 +1,4 @@
-import type { SelectedPods } from '../api/egress-node.ts'
+import type { DeniedPods, SelectedPods } from '../api/egress-node.ts'
 import type { NatLogChoice } from '../api/nat-log-annotation.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
@@ -53,6 +53,8 @@ export interface Tables {
   readonly selected: readonly SelectedPods[]
   /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */
   readonly refusals: readonly Refusal[]
+  /** For people: how many pods lose all that an egress policy selects, because their NetworkPolicies allow nothing of it. */
+  readonly denied: readonly DeniedPods[]
   readonly self: Self
 }
 

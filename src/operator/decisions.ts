@@ -91,7 +91,11 @@ export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusD
     },
     slots,
     slotEvents: slotEvents(slots),
-    statuses: explainPolicies(world, withoutPodsForLong(world, withoutPods, nowMs), applied.lags),
+    statuses: explainPolicies(world, {
+      withoutPods: withoutPodsForLong(world, withoutPods, nowMs),
+      lags: applied.lags,
+      withoutSlot: slots.flatMap((change) => (change.action === 'refuse' ? change.node : [])),
+    }),
   }
 }
 
