@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { UnroutedPolicy } from '../api/egress-node.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import { resolveNodeMacs } from '../decide/gateways/node-macs.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World } from '../decide/world.ts'
 import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
+import type { Wanted } from '../linux/route-lookup.ts'
 import type { Route } from '../linux/routes.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
@@ -21,6 +23,7 @@ import {
   serviceRoutes,
 } from './node/service-device.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
+import { UnroutedDestinations } from './node/unrouted-destinations.ts'
 import { type Links, type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
@@ -49,6 +52,7 @@ interface Kernel {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly machine: Machine
+  readonly hasRoute?: (wanted: Wanted) => boolean
 }
 
 export interface Applied {
@@ -57,6 +61,8 @@ export interface Applied {
   readonly hooks: HookFindings
   /** What is wrong with the ports that load balancers ask, one sentence each. */
   readonly healthCheckProblems: readonly string[]
+  /** Undefined if nothing is known of routes. */
+  readonly unrouted: readonly UnroutedPolicy[] | undefined
 }
 
 interface Decision {
@@ -86,6 +92,7 @@ export class Applier {
   #routedServices: Tables['services'] | undefined
   #isServiceWireRemoved = false
   readonly #nodeRoutes: RouteFinder
+  readonly #unrouted: UnroutedDestinations
   #policies: Tables['policies'] = new Map()
   readonly #healthChecks = new HealthChecks()
 
@@ -93,6 +100,7 @@ export class Applier {
     this.#kernel = kernel
     this.#settings = settings
     this.#nodeRoutes = new RouteFinder(kernel.netlink)
+    this.#unrouted = new UnroutedDestinations(kernel)
   }
 
   /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
@@ -124,7 +132,9 @@ export class Applier {
     this.#route(tunnelRoutes(tables, overlay), overlay)
     this.#routeServices(tables.services, overlay)
     const healthCheckProblems = await this.#healthChecks.apply(tables.healthChecks)
-    return { overlay, nativeDevices, hooks, healthCheckProblems }
+    const inside = [...world.nodes.flatMap(({ podCIDRs }) => podCIDRs), ...world.settings.stackCIDRs]
+    const unrouted = this.#unrouted.list(tables.carried, { devices, inside })
+    return { overlay, nativeDevices, hooks, healthCheckProblems, unrouted }
   }
 
   #links(
@@ -154,6 +164,7 @@ export class Applier {
   #forgetNetwork(): void {
     this.#overlay = this.#routes = this.#routedServices = undefined
     this.#nodeRoutes.forget()
+    this.#unrouted.forget()
   }
 
   #prepare(tunnelAddress: Address, devices: readonly NodeDevice[], world: World): Overlay {

@@ -11,6 +11,7 @@ import { KubeClient } from '../kube/client.ts'
 import { linuxMachine } from '../linux/machine.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
+import { hasRoute } from '../linux/route-lookup.ts'
 import { listStackRules } from '../linux/stack-rules.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
@@ -117,6 +118,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     },
     checkNode,
     listStackRules,
+    hasRoute: (wanted) => hasRoute(netlink, wanted),
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
   enterStage('open the local API and the health port', log)

@@ -34,6 +34,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     selected: [],
     refusals: [],
     denied: [],
+    carried: [],
     self: {
       tunnelAddress: address('172.18.0.2'),
       masquerade4: address('172.18.0.2'),

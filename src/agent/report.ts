@@ -11,6 +11,7 @@ import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
 import { contains, familyOfPrefix, type Prefix } from '../net/prefix.ts'
+import type { Applied } from './apply.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import { boundDevices, selectLinkDevice } from './node/native-devices.ts'
 import type { NodeDevice } from './node/node-network.ts'
@@ -156,6 +157,11 @@ const maxIpsec = 256
 
 type Report = NonNullable<EgressNode['status']>
 
+/** What a node found when it wrote its tables. */
+interface KnownOfKernel extends Pick<Applied, 'unrouted'> {
+  readonly hooks: Pick<Applied['hooks'], 'problems'>
+}
+
 /** What a node knows about itself and about other nodes. */
 interface NodeKnowledge {
   readonly node: WorldNode | undefined
@@ -175,7 +181,8 @@ interface NodeKnowledge {
   readonly appliedPolicies: string | undefined
   /** How many of this node's pods each policy selects, if it is time to report it. */
   readonly selected: readonly SelectedPods[]
-  readonly hookProblems: readonly string[]
+  /** Undefined until the tables were written for the first time. */
+  readonly applied: KnownOfKernel | undefined
   readonly stack: StackUse | undefined
   readonly tunnelPort: number
   readonly before: readonly Condition[]
@@ -186,7 +193,8 @@ interface NodeKnowledge {
 /** A node's report to other nodes and to users. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
   const { node, interfaces, membership, reachability, isCutOff, tables, selected, before, now } = known
-  const { hookProblems, stack } = known
+  const { applied, stack } = known
+  const hookProblems = applied?.hooks.problems ?? []
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
   return {
     interfaces: [...interfaces],
@@ -198,6 +206,7 @@ export function describeNode(known: NodeKnowledge): Report {
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
     ...(tables === undefined ? {} : { denied: [...tables.denied] }),
+    ...(applied?.unrouted === undefined ? {} : { unrouted: [...applied.unrouted] }),
     version,
     conflicts: [...known.conflicts],
     lingering: [...known.lingering],
@@ -216,7 +225,7 @@ export function describeNode(known: NodeKnowledge): Report {
  * digits, since a status that changed with each connection would wake every agent for each.
  */
 export function describeLingering(
-  decided: Reported | undefined,
+  decided: Pick<Decided, 'tables' | 'lingering'> | undefined,
   flows: ReadonlyMap<Address, number>,
 ): NonNullable<Report['lingering']> {
   if (decided === undefined) return []
@@ -233,7 +242,9 @@ export function describeLingering(
     .toSorted((a, b) => (a.address < b.address ? -1 : 1))
 }
 
-type Reported = Pick<Decided, 'tables' | 'lingering'>
+type Reported = Pick<Decided, 'tables' | 'lingering'> & {
+  readonly applied: Pick<Decided['applied'], 'unrouted'>
+}
 
 /** Undefined until the tables were written for the first time, or if nobody reads the rules. */
 export function stackUseOf(
@@ -257,6 +268,7 @@ export function isReportedAlike(after: Reported, before: Reported | undefined): 
   const reported = (decided: Reported | undefined) => [
     decided?.tables.refusals,
     decided?.tables.denied,
+    decided?.applied.unrouted,
     decided?.tables.selected,
     decided?.tables.policiesDigest,
     [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),

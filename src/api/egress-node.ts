@@ -242,6 +242,20 @@ export const egressNodeStatus = z
         'Egress policies whose traffic the node drops for some of its pods, because a NetworkPolicy restricts these pods and cannot be evaluated, or because cni.networkPolicies is refuse.',
       )
       .optional(),
+    unrouted: z
+      .array(
+        z.object({
+          policy: z.string().describe('The kind and name of the egress policy.'),
+          all: z.boolean().describe('Whether the node has a route to none of its destinations.'),
+          destinations: z
+            .array(z.string())
+            .describe('Destinations of the policy to which the node has no route, at most 16.'),
+        }),
+      )
+      .describe(
+        'Egress policies of which the node is a gateway, although it has no route to some of their destinations. It drops packets to these.',
+      )
+      .optional(),
     denied: z
       .array(
         z.object({
@@ -271,6 +285,7 @@ export interface EgressNode {
 
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
 export type DeniedPods = NonNullable<NonNullable<EgressNode['status']>['denied']>[number]
+export type UnroutedPolicy = NonNullable<NonNullable<EgressNode['status']>['unrouted']>[number]
 export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type AddressConflict = NonNullable<NonNullable<EgressNode['status']>['conflicts']>[number]
 /** The interface that only holds addresses, in every network namespace. */

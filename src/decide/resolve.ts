@@ -1,6 +1,7 @@
 import { familyOf } from '../net/address.ts'
 import { resolveCluster, resolveNodes } from './cluster.ts'
 import { type Context, gatherContext } from './context.ts'
+import { carriedPolicies } from './gateways/carried-policies.ts'
 import { sharedAddresses } from './gateways/dedicated-addresses.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './gateways/egress-ips.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
@@ -12,7 +13,7 @@ import { digestPolicies } from './policies/policies.ts'
 import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { resolveHealthChecks, resolveServices } from './services/services.ts'
-import { countDenied } from './status/denied-pods.ts'
+import { countDenied } from './status/pods/denied-pods.ts'
 import { listRefusals } from './status/refusals.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
@@ -48,6 +49,7 @@ export function resolve(world: World): Tables {
     policiesDigest: digestPolicies(context.policies),
     refusals: listRefusals(context, networkProblems),
     denied: countDenied(context, pods),
+    carried: carriedPolicies(context),
     self: describeSelf(context),
   }
 }

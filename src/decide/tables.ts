@@ -2,6 +2,7 @@ import type { DeniedPods, SelectedPods } from '../api/egress-node.ts'
 import type { NatLogChoice } from '../api/nat-log-annotation.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { CarriedPolicy } from './gateways/carried-policies.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
 import type { ExternalAddress } from './world.ts'
 
@@ -55,6 +56,8 @@ export interface Tables {
   readonly refusals: readonly Refusal[]
   /** For people: how many pods lose all that an egress policy selects, because their NetworkPolicies allow nothing of it. */
   readonly denied: readonly DeniedPods[]
+  /** For people: the policies of which this node is a gateway. */
+  readonly carried: readonly CarriedPolicy[]
   readonly self: Self
 }
 

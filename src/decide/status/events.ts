@@ -65,6 +65,7 @@ const reportedOnce = [
   'PodsRefused',
   'PodsDenied',
   'PodsCutOff',
+  'NoRoute',
   'SelectsNoPods',
   'NodesBehind',
   'GatewayIdle',

@@ -27,15 +27,10 @@ import type { World, WorldNode } from '../world.ts'
 import { activeGateways, matchedGateways } from './active-gateways.ts'
 import { type Lag, withLag } from './applied-policies.ts'
 import type { TimelessCondition } from './conditions.ts'
-import { deniedConditions } from './denied-pods.ts'
 import { describeGroups } from './group-statuses.ts'
-import {
-  type CutOffNodes,
-  cutOffConditions,
-  cutOffNodesOf,
-  findCutOffNodes,
-} from './policy-conditions/cut-off-pods.ts'
-import { allDroppedProblems } from './policy-conditions/dropped-pods.ts'
+import { type CutOffNodes, cutOffConditions, cutOffNodesOf, findCutOffNodes } from './pods/cut-off-pods.ts'
+import { deniedConditions } from './pods/denied-pods.ts'
+import { allDroppedProblems } from './pods/dropped-pods.ts'
 import { gatewayLosses } from './policy-conditions/gateway-losses.ts'
 import {
   type ExitsSeen,
@@ -51,6 +46,7 @@ import { addressConditions } from './policy-conditions/node-addresses.ts'
 import { conflictConditions, poolConditions } from './policy-conditions/pool-conditions.ts'
 import { portConditions } from './policy-conditions/port-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
+import { routeConditions, routeProblems } from './policy-conditions/route-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
 import {
@@ -225,6 +221,7 @@ function explainExits(known: Known, index: number): Explained {
     conditions: [
       ...readyConditions(served, orders, seen, [
         ...notServed,
+        ...routeProblems(policy, seen.active, known.reports),
         ...allDroppedProblems(policy, { ...known, isComplete, selected, cutOff, remarks: ofPods }),
       ]),
       ...routedConditions(seen),
@@ -232,6 +229,7 @@ function explainExits(known: Known, index: number): Explained {
       ...poolConditions(policy, unserved, policies.slice(0, index)),
       ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
+      ...routeConditions(policy, seen.active, known.reports),
       ...portConditions(seen.active, world.egressAddresses),
     ],
     summary: summarise(shown, selected.pods),

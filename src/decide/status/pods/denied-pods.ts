@@ -1,11 +1,11 @@
-import type { DeniedPods, EgressNode } from '../../api/egress-node.ts'
-import { covers, overlaps, type Prefix, prefixLength } from '../../net/prefix.ts'
-import { type Context, selectingPolicies } from '../context.ts'
-import { nameOfRestriction } from '../policies/network-policies.ts'
-import type { Policy } from '../policies/policies.ts'
-import { policyKey } from '../policies/selected-pods.ts'
-import type { NetworkRule, Tables } from '../tables.ts'
-import type { TimelessCondition } from './conditions.ts'
+import type { DeniedPods, EgressNode } from '../../../api/egress-node.ts'
+import { covers, overlaps, type Prefix, prefixLength } from '../../../net/prefix.ts'
+import { type Context, selectingPolicies } from '../../context.ts'
+import { nameOfRestriction } from '../../policies/network-policies.ts'
+import type { Policy } from '../../policies/policies.ts'
+import { policyKey } from '../../policies/selected-pods.ts'
+import type { NetworkRule, Tables } from '../../tables.ts'
+import type { TimelessCondition } from '../conditions.ts'
 
 type Rules = ReadonlyMap<Prefix, NetworkRule>
 type Destinations = Pick<Policy, 'destinations' | 'exclusions'>

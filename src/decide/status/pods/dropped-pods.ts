@@ -2,7 +2,7 @@ import type { EgressNode } from '../../../api/egress-node.ts'
 import type { Policy } from '../../policies/policies.ts'
 import { policyKey, type Selected } from '../../policies/selected-pods.ts'
 import type { TimelessCondition } from '../conditions.ts'
-import type { Problem } from './gateway-problems.ts'
+import type { Problem } from '../policy-conditions/gateway-problems.ts'
 
 /** What is known of the pods that a policy selects. */
 interface Pods {

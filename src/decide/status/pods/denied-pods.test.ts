@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { ciliumPolicy, pod, prefix, world } from '../../../test/support/world-builder.ts'
-import { addressAt, longestMatch } from '../../net/prefix.ts'
-import { readEgressRestriction } from '../policies/network-policies.ts'
-import { resolve } from '../resolve.ts'
-import type { NetworkRule } from '../tables.ts'
-import type { Settings } from '../world.ts'
+import { ciliumPolicy, pod, prefix, world } from '../../../../test/support/world-builder.ts'
+import { addressAt, longestMatch } from '../../../net/prefix.ts'
+import { readEgressRestriction } from '../../policies/network-policies.ts'
+import { resolve } from '../../resolve.ts'
+import type { NetworkRule } from '../../tables.ts'
+import type { Settings } from '../../world.ts'
 import { allowsNothing } from './denied-pods.ts'
 
 const alliance = { org: 'alliance' }
