@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { UnroutedPolicy } from '../api/egress-node.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import { resolveNodeMacs } from '../decide/gateways/node-macs.ts'
+import type { StackWatch } from '../decide/status/stack-losses.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World } from '../decide/world.ts'
 import type { Machine } from '../linux/machine.ts'
@@ -10,8 +11,10 @@ import type { Wanted } from '../linux/route-lookup.ts'
 import type { Route } from '../linux/routes.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
+import { HandedPackets } from './node/handed-packets.ts'
 import { HealthChecks } from './node/health-checks.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
 import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
@@ -53,6 +56,7 @@ interface Kernel {
   readonly netlink: Netlink
   readonly machine: Machine
   readonly hasRoute?: (wanted: Wanted) => boolean
+  readonly clock: Pick<Clock, 'monotonicMs'>
 }
 
 export interface Applied {
@@ -63,6 +67,8 @@ export interface Applied {
   readonly healthCheckProblems: readonly string[]
   /** Undefined if nothing is known of routes. */
   readonly unrouted: readonly UnroutedPolicy[] | undefined
+  /** Why packets do not leave this node's stack. */
+  readonly stackLoss: StackWatch['loss']
 }
 
 interface Decision {
@@ -93,6 +99,7 @@ export class Applier {
   #isServiceWireRemoved = false
   readonly #nodeRoutes: RouteFinder
   readonly #unrouted: UnroutedDestinations
+  readonly #handed: HandedPackets
   #policies: Tables['policies'] = new Map()
   readonly #healthChecks = new HealthChecks()
 
@@ -101,6 +108,7 @@ export class Applier {
     this.#settings = settings
     this.#nodeRoutes = new RouteFinder(kernel.netlink)
     this.#unrouted = new UnroutedDestinations(kernel)
+    this.#handed = new HandedPackets(kernel)
   }
 
   /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
@@ -134,7 +142,8 @@ export class Applier {
     const healthCheckProblems = await this.#healthChecks.apply(tables.healthChecks)
     const inside = [...world.nodes.flatMap(({ podCIDRs }) => podCIDRs), ...world.settings.stackCIDRs]
     const unrouted = this.#unrouted.list(tables.carried, { devices, inside })
-    return { overlay, nativeDevices, hooks, healthCheckProblems, unrouted }
+    const stackLoss = this.#settings.forwardsByStack ? this.#handed.look() : undefined
+    return { overlay, nativeDevices, hooks, healthCheckProblems, unrouted, stackLoss }
   }
 
   #links(

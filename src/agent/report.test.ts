@@ -72,10 +72,10 @@ test('a node reports lingering egress IPs that it owns, and others that its pods
     { address: foreign, connections: 1200 },
   ])
   const before = new Map([[used, { blockOwner: [], order: [self] }]])
-  const decided = { tables, lingering, applied: { unrouted: undefined } }
+  const decided = { tables, lingering, applied: { unrouted: undefined, stackLoss: undefined } }
   const unrouted = [{ policy: 'CiliumEgressGatewayPolicy p', all: true, destinations: ['192.0.2.0/24'] }]
   assert.equal(isReportedAlike(decided, { ...decided, lingering: before }), false)
-  assert.equal(isReportedAlike(decided, { ...decided, applied: { unrouted } }), false)
+  assert.equal(isReportedAlike(decided, { ...decided, applied: { ...decided.applied, unrouted } }), false)
   assert.equal(isReportedAlike(decided, { ...decided }), true)
 })
 
@@ -205,6 +205,7 @@ test('a program that is not in its place, and rules that do not apply to egress 
     applied: {
       hooks: { problems: ['Attaching to_world to device eth0 failed: another program has the place'] },
       unrouted: undefined,
+      stackLoss: undefined,
     },
     stack: {
       rules: {

@@ -158,7 +158,7 @@ const maxIpsec = 256
 type Report = NonNullable<EgressNode['status']>
 
 /** What a node found when it wrote its tables. */
-interface KnownOfKernel extends Pick<Applied, 'unrouted'> {
+interface KnownOfKernel extends Pick<Applied, 'unrouted' | 'stackLoss'> {
   readonly hooks: Pick<Applied['hooks'], 'problems'>
 }
 
@@ -213,7 +213,7 @@ export function describeNode(known: NodeKnowledge): Report {
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
     bypassedIPsec: bypassedIPsec(known.stack),
     conditions: nodeConditions(
-      { node, membership, isCutOff, hookProblems, stack },
+      { node, membership, isCutOff, hookProblems, stack, stackLoss: applied?.stackLoss },
       { before, now },
       known.tunnelPort,
     ),
@@ -243,7 +243,7 @@ export function describeLingering(
 }
 
 type Reported = Pick<Decided, 'tables' | 'lingering'> & {
-  readonly applied: Pick<Decided['applied'], 'unrouted'>
+  readonly applied: Pick<Decided['applied'], 'unrouted' | 'stackLoss'>
 }
 
 /** Undefined until the tables were written for the first time, or if nobody reads the rules. */
@@ -269,6 +269,7 @@ export function isReportedAlike(after: Reported, before: Reported | undefined): 
     decided?.tables.refusals,
     decided?.tables.denied,
     decided?.applied.unrouted,
+    decided?.applied.stackLoss,
     decided?.tables.selected,
     decided?.tables.policiesDigest,
     [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),

@@ -21,6 +21,7 @@ const policyConditions = {
     'AllPodsRefused',
     'AllPodsDropped',
     'NoRoute',
+    'ForwardingStopped',
   ],
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
   NoRoute: ['AllDestinations', 'SomeDestinations'],
@@ -44,6 +45,7 @@ const policyConditions = {
   LikelyMistake: ['SeeMessage'],
   IPsecBypassed: ['FastForwarding'],
   InterfaceNotUsed: ['NoRoutingRule', 'NoDefaultRoute'],
+  ForwardingStopped: ['NothingLeaves', 'AddressChanged', 'SomeAddressesChanged'],
 } as const
 
 const egressNodeConditions = {
@@ -58,6 +60,7 @@ const egressNodeConditions = {
   ProgramMissing: ['HookTaken'],
   RulesBypassed: ['IPsecPolicies', 'NodeRules'],
   ForwardingRestricted: ['ForwardPolicyDrops'],
+  ForwardingStopped: policyConditions.ForwardingStopped,
 } as const
 
 const egressAddressConditions = {

@@ -66,6 +66,7 @@ const reportedOnce = [
   'PodsDenied',
   'PodsCutOff',
   'NoRoute',
+  'ForwardingStopped',
   'SelectsNoPods',
   'NodesBehind',
   'GatewayIdle',

@@ -55,6 +55,7 @@ import {
 } from './policy-conditions/unserved-destinations.ts'
 import { unusedInterfaceConditions } from './policy-conditions/unused-interfaces.ts'
 import { refusalConditions } from './refusals.ts'
+import { lossProblems, policyLossConditions } from './stack-losses.ts'
 import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
@@ -222,6 +223,7 @@ function explainExits(known: Known, index: number): Explained {
       ...readyConditions(served, orders, seen, [
         ...notServed,
         ...routeProblems(policy, seen.active, known.reports),
+        ...lossProblems(seen.active, known.reports),
         ...allDroppedProblems(policy, { ...known, isComplete, selected, cutOff, remarks: ofPods }),
       ]),
       ...routedConditions(seen),
@@ -230,6 +232,7 @@ function explainExits(known: Known, index: number): Explained {
       ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
       ...routeConditions(policy, seen.active, known.reports),
+      ...policyLossConditions(seen.active, known.reports),
       ...portConditions(seen.active, world.egressAddresses),
     ],
     summary: summarise(shown, selected.pods),
