@@ -9,10 +9,12 @@ import { conditionReasons } from '../src/decide/status/conditions.ts'
 const read = (path: string): string => readFileSync(resolve(import.meta.dirname, '..', path), 'utf8')
 
 const [, section = ''] = read('docs/conditions.md').split(/^## Drops$/m)
-const rows = [...section.matchAll(/^\| `(DROP_[A-Z_]+)` \| (.*) \|$/gm)].map(([, verdict = '', answer = '']) => ({
-  verdict,
-  answer,
-}))
+const rows = [...section.matchAll(/^\| `(DROP_[A-Z_]+)` \| (.*) \|$/gm)].map(
+  ([, verdict = '', answer = '']) => ({
+    verdict,
+    answer,
+  }),
+)
 
 test('docs/conditions.md says how the status of a policy shows each reason of a drop', () => {
   const verdicts = [...read('bpf/types.h').matchAll(/^\t(DROP_[A-Z_]+)\b/gm)].map(([, name = '']) => name)

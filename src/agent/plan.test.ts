@@ -24,6 +24,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     egressIps: new Map(),
     ownerless: new Set(),
     orphaned: new Map(),
+    grantsDigest: '',
     policiesDigest: '',
     pools: [],
     poolAddresses: new Map(),

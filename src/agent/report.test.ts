@@ -199,6 +199,7 @@ test('a program that is not in its place, and rules that do not apply to egress 
     tables: undefined,
     selected: [],
     appliedPolicies: undefined,
+    appliedAddresses: undefined,
     conflicts: [],
     lingering: [],
     sharesAddress: undefined,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { AddressConflict, EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
+import type { AddressConflict, EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { Condition } from '../api/metadata.ts'
 import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
@@ -15,6 +15,7 @@ import type { Applied } from './apply.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import { boundDevices, selectLinkDevice } from './node/native-devices.ts'
 import type { NodeDevice } from './node/node-network.ts'
+import type { Paced } from './paced-report.ts'
 import type { Decided } from './snapshot.ts'
 
 /** What this node knows of its network. */
@@ -163,7 +164,7 @@ interface KnownOfKernel extends Pick<Applied, 'unrouted' | 'stackLoss'> {
 }
 
 /** What a node knows about itself and about other nodes. */
-interface NodeKnowledge {
+interface NodeKnowledge extends Paced {
   readonly node: WorldNode | undefined
   readonly interfaces: readonly NodeInterface[]
   /** Whether policies can use the node's own address. Undefined in stand-alone mode, where they always can. */
@@ -177,10 +178,6 @@ interface NodeKnowledge {
   readonly lingering: Readonly<NonNullable<Report['lingering']>>
   /** Undefined until the tables were written for the first time. */
   readonly tables: Tables | undefined
-  /** The policies that this node has applied, if it is time to report it. Undefined before the tables were written. */
-  readonly appliedPolicies: string | undefined
-  /** How many of this node's pods each policy selects, if it is time to report it. */
-  readonly selected: readonly SelectedPods[]
   /** Undefined until the tables were written for the first time. */
   readonly applied: KnownOfKernel | undefined
   readonly stack: StackUse | undefined
@@ -203,6 +200,7 @@ export function describeNode(known: NodeKnowledge): Report {
     byLink: [...known.byLink],
     selected: [...selected],
     ...(known.appliedPolicies === undefined ? {} : { appliedPolicies: known.appliedPolicies }),
+    ...(known.appliedAddresses === undefined ? {} : { appliedAddresses: known.appliedAddresses }),
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
     ...(tables === undefined ? {} : { denied: [...tables.denied] }),
@@ -272,6 +270,7 @@ export function isReportedAlike(after: Reported, before: Reported | undefined): 
     decided?.applied.stackLoss,
     decided?.tables.selected,
     decided?.tables.policiesDigest,
+    decided?.tables.grantsDigest,
     [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),
   ]
   return isDeepStrictEqual(reported(after), reported(before))

@@ -9,7 +9,7 @@ import { orphanedAddresses } from './gateways/orphaned-addresses.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
-import { digestPolicies } from './policies/policies.ts'
+import { digestGrants, digestPolicies } from './policies/policies.ts'
 import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { resolveHealthChecks, resolveServices } from './services/services.ts'
@@ -47,6 +47,7 @@ export function resolve(world: World): Tables {
       context.policies.map(({ id, kind, name, natLog }) => [id, { kind, name, ...(natLog && { natLog }) }]),
     ),
     policiesDigest: digestPolicies(context.policies),
+    grantsDigest: digestGrants(context.policies),
     refusals: listRefusals(context, networkProblems),
     denied: countDenied(context, pods),
     carried: carriedPolicies(context),

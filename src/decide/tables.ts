@@ -50,6 +50,8 @@ export interface Tables {
   readonly policies: ReadonlyMap<bigint, PolicyName>
   /** For the operator: which policies these tables come from (digestPolicies). */
   readonly policiesDigest: string
+  /** The same for the addresses of pools (digestGrants). */
+  readonly grantsDigest: string
   /** For users: how many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
   /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */

@@ -52,7 +52,6 @@ ip saddr ${egressIp} counter drop
     )
     await run(`docker exec ${gateway} nft delete table ip site`)
     assert.match(await call(), new RegExp(egressIp))
-    await run('kubectl wait --for=condition=Ready cegp/outpost --timeout=60s')
   })
 
   test('the EgressNode names a chain that drops by default', async () => {
