@@ -87,6 +87,7 @@ bench: setup
 	@node bench/failover.ts
 	@node bench/leases.ts
 	@node bench/services.ts
+	@node bench/capacity.ts
 
 bench-scale: setup
 	@node bench/scale/main.ts

@@ -7,7 +7,7 @@ import { capture } from '../test/support/hold-program.ts'
 import { comparePrograms, percentMore, programResults } from './earlier.ts'
 import { endurance, type Measurement, measurements, type Sample } from './measure.ts'
 import { drawResults, format, loneResult, type Result } from './picture.ts'
-import { compileTools, median } from './tools.ts'
+import { compileTools, median, ratioOf } from './tools.ts'
 import {
   setUpClassic,
   setUpDirect,
@@ -76,20 +76,6 @@ function toResult({ sample, byWay }: { sample: Sample; byWay: ReadonlyMap<string
     hop: of('hop'),
     overHop: ratioOf(sample.better, byWay.get('sallyport') ?? [], byWay.get('hop') ?? []),
   }
-}
-
-/** Computes the ratio of each round, and then the median, because the machine's speed changes from minute to minute. */
-function ratioOf(
-  better: Sample['better'],
-  ours: readonly number[],
-  theirs: readonly number[],
-): number | null {
-  const ratios = ours.flatMap((value, round) => {
-    const other = theirs[round]
-    return other === undefined ? [] : [better === 'more' ? value / other : other / value]
-  })
-  const ratio = median(ratios)
-  return ratios.length > 0 && Number.isFinite(ratio) ? ratio : null
 }
 
 /** What it costs if the gateway's stack forwards the packets. The change is the median of those of each round. */

@@ -41,3 +41,20 @@ export function median(values: readonly number[]): number {
     ? (sorted[middle] ?? 0)
     : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
 }
+
+/**
+ * Above 1, ours is better. Computes the ratio of each round, and then the median, because the machine's speed changes from minute to minute.
+ * Null if there is nothing to compare with.
+ */
+export function ratioOf(
+  better: 'more' | 'less',
+  ours: readonly number[],
+  theirs: readonly number[],
+): number | null {
+  const ratios = ours.flatMap((value, round) => {
+    const other = theirs[round]
+    return other === undefined ? [] : [better === 'more' ? value / other : other / value]
+  })
+  const ratio = median(ratios)
+  return ratios.length > 0 && Number.isFinite(ratio) ? ratio : null
+}

@@ -62,11 +62,7 @@ async function setUpCluster(
       { name: 'gateway', lastOctet: octets.gateway, podCIDRs: ['10.244.4.0/24'], isControlPlane: false },
     ],
   })
-  const type = async (command: string): Promise<string> => {
-    const { code, output } = await exec(requireLab(name), ['bash', '-c', command])
-    if (code !== 0) throw new Error(`${command}: ${output}`)
-    return output
-  }
+  const type = (command: string): Promise<string> => typeIn(name, command)
   await type('kubectl label node gateway egress-gw=true && kubectl taint node gateway egress-gw:NoSchedule')
   await type(
     `docker exec gateway ip link add net0 type dummy && docker exec gateway ip a add ${egressIp}/16 dev net0`,
@@ -83,19 +79,23 @@ async function setUpCluster(
     environment: [],
     command: [loadBinary, 'serve', String(port)],
   })
-  const source = requireLab(name).nodes[0]?.machine
+  return { name: way, inPod: enterOnlyPod(name), remove: () => stopLab(name) }
+}
+
+/** Runs a command as if typed in the lab's shell, and fails where it fails. */
+export async function typeIn(lab: string, command: string): Promise<string> {
+  const { code, output } = await exec(requireLab(lab), ['bash', '-c', command])
+  if (code !== 0) throw new Error(`${command}: ${output}`)
+  return output
+}
+
+/** Enters the namespace of the only pod of the lab's first node. */
+export function enterOnlyPod(lab: string): Way['inPod'] {
+  const source = requireLab(lab).nodes[0]?.machine
   if (source === undefined) throw new Error('the source node is gone')
   const netns = runInside(source, ['sh', '-c', 'ls /run/netns']).trim()
-  return {
-    name: way,
-    inPod: (words) =>
-      enterCommand(
-        source.init.pid,
-        ['mount', 'net'],
-        ['nsenter', `--net=/run/netns/${netns}`, '--', ...words],
-      ),
-    remove: () => stopLab(name),
-  }
+  return (words) =>
+    enterCommand(source.init.pid, ['mount', 'net'], ['nsenter', `--net=/run/netns/${netns}`, '--', ...words])
 }
 
 /** The same topology, made only from parts of the kernel. */
@@ -141,13 +141,13 @@ async function setUpPlain(
   }
 }
 
-const shell = (machine: Machine, script: string): string => runInside(machine, ['sh', '-ec', script])
+export const shell = (machine: Machine, script: string): string => runInside(machine, ['sh', '-ec', script])
 
 /**
  * Wires the pod as a CNI plugin does, with a veth pair and a route on each side. The pod's MTU leaves room for a tunnel, so
  * that it is the same in both ways.
  */
-function wirePod(source: Machine, pod: Machine): void {
+export function wirePod(source: Machine, pod: Machine, address = podAddress): void {
   shell(source, `echo 1 >/proc/sys/net/ipv4/ip_forward`)
   const [command = '', ...words] = enterCommand(
     source.init.pid,
@@ -173,11 +173,11 @@ function wirePod(source: Machine, pod: Machine): void {
   runHere(command, words)
   shell(
     source,
-    `ip addr add 169.254.1.1/32 dev pod0; ip link set pod0 up; ip route add ${podAddress}/32 dev pod0`,
+    `ip addr add 169.254.1.1/32 dev pod0; ip link set pod0 up; ip route add ${address}/32 dev pod0`,
   )
   shell(
     pod,
-    `ip link set eth0 up; ip addr add ${podAddress}/32 dev eth0; ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1 dev eth0`,
+    `ip link set eth0 up; ip addr add ${address}/32 dev eth0; ip route add 169.254.1.1 dev eth0; ip route add default via 169.254.1.1 dev eth0`,
   )
 }
 

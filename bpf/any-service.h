@@ -108,6 +108,14 @@ static __noinline bool choose_endpoint(const struct packet *packet, const struct
 	return true;
 }
 
+/* May the client use the Service? For a process of the node, call_service() has decided by the process's own address. */
+static __noinline bool admits_client(const struct service_key *key, const struct packet *packet)
+{
+	struct node_client *node = find_node_client(packet->family);
+
+	return (node && same_address(&node->address, &packet->flow.source)) || admits(key, &packet->flow.source);
+}
+
 /*
  * Which endpoint the packet's flow has. `endpoint->port` stays 0 if the packet is not for a Service. SENT_REFUSAL: the Service
  * has no endpoint.
@@ -125,7 +133,7 @@ __noinline enum verdict find_endpoint(const struct packet *packet, struct endpoi
 	service = find_service(&flow.destination, flow.destination_port, flow.protocol, &key);
 	if (!service)
 		return CONTINUE;
-	if (service->has_sources && !admits(&key, &flow.source))
+	if (service->has_sources && !admits_client(&key, packet))
 		return DROP_SOURCE_RANGES;
 	known = bpf_map_lookup_elem(&service_flows, &flow);
 	if (known && keeps_endpoint(packet, &key, known)) {
@@ -144,63 +152,76 @@ static __noinline bool is_itself(const struct packet *packet, const struct journ
 	       (journey->pod->is_node && is_address_of_this_node(&endpoint->address));
 }
 
-/*
- * Notes the answer, which the endpoint will send to the Service's address. A process of the node that listens at all addresses answers a
- * datagram from the source address of the route to the Service, which is the client's address.
- */
-static __noinline long note_answer(const struct packet *packet, const struct endpoint *endpoint)
+/* How the answer, which the endpoint sends to `to`, finds the client. A pod's entry has its address, the node's has the Service's. */
+static __noinline long note_answer(const struct packet *packet, const struct endpoint *endpoint, const struct address *to)
 {
 	const struct flow_key *flow = &packet->flow;
-	struct endpoint client = { .address = packet->sender, .port = flow->destination_port };
+	bool is_of_node = !same_address(to, &flow->destination);
+	struct endpoint way_back = {
+		.address = is_of_node ? flow->destination : packet->sender,
+		.port = flow->destination_port,
+	};
 	struct flow_key answer = {
 		.source = endpoint->address,
-		.destination = flow->destination,
+		.destination = *to,
 		.source_port = endpoint->port,
 		.destination_port = flow->source_port,
 		.protocol = flow->protocol,
 	};
-	long failed = note_in(&service_replies, &answer, &client);
+	long failed = note_in(&service_replies, &answer, &way_back);
 
-	if (same_address(&answer.source, &packet->sender))
+	if (!is_of_node)
 		return failed;
+	/* A process that listens at all addresses answers a datagram from the source address of the route to `to`. */
 	answer.source = packet->sender;
-	return failed ?: note_in(&service_replies, &answer, &client);
+	return failed ?: note_in(&service_replies, &answer, &way_back);
 }
 
 /*
- * A pod reaches itself by its own Service, or the node does. It would not take a packet that has its own address, so the
- * packet comes from the Service's address. `service_replies` leads from the answer to the client.
+ * A pod reaches itself by its own Service, or the node does. It would not take a packet that has its own address, so the packet comes from
+ * `to`: for a pod the Service's address, for the node one that is routed into its device. `service_replies` leads from the answer to the
+ * client.
  */
-static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint)
+static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint,
+					      const struct address *to)
 {
 	struct flow_key *flow = &packet->flow;
-	struct endpoint service = { .address = flow->destination, .port = flow->destination_port };
 	struct rewrite rewrite = {
 		.from = flow->source,
-		.to = flow->destination,
+		.to = *to,
 		.from_port = flow->source_port,
 		.to_port = flow->source_port,
 		.side = SIDE_SOURCE,
 	};
 
-	if (note_in(&service_flows, flow, endpoint) || note_answer(packet, endpoint))
+	if (note_in(&service_flows, flow, endpoint) || note_answer(packet, endpoint, to))
 		return DROP_TABLE_FULL;
 	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
 		return DROP_INTERNAL;
-	rewrite.from = service.address;
+	rewrite.from = flow->destination;
 	rewrite.to = endpoint->address;
-	rewrite.from_port = service.port;
+	rewrite.from_port = flow->destination_port;
 	rewrite.to_port = endpoint->port;
 	rewrite.side = SIDE_DESTINATION;
 	return rewrite_packet(skb, packet, &rewrite);
 }
 
-/* The answer to such a packet. It was sent to the Service's address, and comes from there. `client` has the Service's port. */
-static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *client)
+static __noinline enum verdict turn_to_client(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
+					      const struct endpoint *endpoint)
+{
+	struct node_client *node = journey->pod->is_node ? find_node_client(packet->family) : NULL;
+
+	return turn_to_itself(skb, packet, endpoint, node ? &node->turned : &packet->flow.destination) ?:
+	       send_to_pod(skb, packet, journey->pod);
+}
+
+/* The answer to such a packet comes from the Service, and goes to the client. */
+static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packet *packet, const struct address *client,
+					     const struct endpoint *service)
 {
 	struct rewrite rewrite = {
 		.from = packet->flow.destination,
-		.to = client->address,
+		.to = *client,
 		.from_port = packet->flow.destination_port,
 		.to_port = packet->flow.destination_port,
 		.side = SIDE_DESTINATION,
@@ -209,11 +230,30 @@ static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packe
 	if (rewrite_packet(skb, packet, &rewrite) != CONTINUE)
 		return DROP_INTERNAL;
 	rewrite.from = packet->flow.source;
-	rewrite.to = packet->flow.destination;
+	rewrite.to = service->address;
 	rewrite.from_port = packet->flow.source_port;
-	rewrite.to_port = client->port;
+	rewrite.to_port = service->port;
 	rewrite.side = SIDE_SOURCE;
 	return rewrite_packet(skb, packet, &rewrite);
+}
+
+/* A process of the node answers another one. `known` is the Service. */
+static __noinline enum verdict answer_process(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
+					      const struct endpoint *known)
+{
+	struct node_client *node = find_node_client(packet->family);
+
+	if (!node || !same_address(&packet->flow.destination, &node->turned))
+		return CONTINUE;
+	return answer_itself(skb, packet, &node->address, known) ?: send_to_pod(skb, packet, journey->pod);
+}
+
+static __noinline enum verdict answer_own_pod(struct __sk_buff *skb, struct packet *packet, const struct journey *journey,
+					      const struct endpoint *known)
+{
+	struct endpoint service = { .address = packet->flow.destination, .port = known->port };
+
+	return answer_itself(skb, packet, &known->address, &service) ?: send_to_pod(skb, packet, journey->pod);
 }
 
 /*
@@ -223,13 +263,17 @@ static __noinline enum verdict answer_itself(struct __sk_buff *skb, struct packe
 static __noinline enum verdict pass_services(struct __sk_buff *skb, struct packet *packet, const struct journey *journey)
 {
 	struct endpoint *known = bpf_map_lookup_elem(&service_replies, &packet->flow);
-	struct pod *client;
+	enum verdict verdict;
 
 	if (!known)
 		return CONTINUE;
-	client = bpf_map_lookup_elem(&pods, &known->address);
-	if (client && client->ifindex == journey->pod->ifindex)
-		return answer_itself(skb, packet, known) ?: send_to_pod(skb, packet, journey->pod);
+	if (journey->pod->is_node) {
+		verdict = answer_process(skb, packet, journey, known);
+		if (verdict != CONTINUE)
+			return verdict;
+	} else if (same_address(&known->address, &packet->sender)) {
+		return answer_own_pod(skb, packet, journey, known);
+	}
 	if (may_choose(packet))
 		bpf_map_delete_elem(&service_replies, &packet->flow);
 	return CONTINUE;
@@ -250,7 +294,7 @@ static __noinline enum verdict enter_any_service(struct __sk_buff *skb, struct p
 	if (!endpoint.port)
 		return pass_services(skb, packet, journey);
 	if (is_itself(packet, journey, &endpoint))
-		return turn_to_itself(skb, packet, &endpoint) ?: send_to_pod(skb, packet, journey->pod);
+		return turn_to_client(skb, packet, journey, &endpoint);
 	journey->endpoint_port = endpoint.port;
 	return translate_to_endpoint(skb, packet, &endpoint);
 }

@@ -6,7 +6,7 @@
  *   client ── from_overlay ── tunnel ── from_pod ──── endpoint      the reply
  *
  * The entry node chooses an endpoint and leaves the packet as it is. The endpoint's node translates it and keeps the state, so the
- * endpoint sees its client. Both may be the same node.
+ * endpoint sees its client. Both may be the same node. A server outside the cluster may be an endpoint, too: client-outside.h.
  */
 #ifndef SALLYPORT_FROM_CLIENT_H
 #define SALLYPORT_FROM_CLIENT_H
@@ -17,13 +17,6 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct endpoint);
 } client_flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_CLIENT_FLOWS);
-	__type(key, struct flow_key);
-	__type(value, struct client_reply);
-} client_replies SEC(".maps");
 
 /*
  * A packet is about to be delivered that no Service has. If it opens a flow to an endpoint itself, with the ports of an earlier flow
@@ -58,8 +51,7 @@ static __always_inline __u32 digest_of_client(const struct flow_key *flow, const
 /*
  * An endpoint for a client's packet. A flow keeps its endpoint. `of_this_node`: only endpoints of this node count, because the entry node
  * has chosen this node. The choice among them must not depend on that choice, so it uses a second digest. `endpoint->port` stays 0 if
- * the packet is for no Service that clients outside reach. SENT_REFUSAL: no node has an endpoint. One outside the cluster is as good as
- * none: its replies would not come back to the entry node.
+ * the packet is for no Service that clients outside reach. SENT_REFUSAL: no node has an endpoint.
  */
 __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __u32 of_this_node, struct endpoint *endpoint)
 {
@@ -87,10 +79,10 @@ __noinline enum verdict find_endpoint_for_client(const struct packet *packet, __
 		return DROP_NO_MAPPING;
 	place = digest_of_client(&flow, service);
 	is_local = of_this_node || service->clients != CLIENTS_ANY_NODE;
-	if (!is_local && service->inside_count)
-		return take_place(&key, place % service->inside_count, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
+	if (!is_local && service->count)
+		return take_place(&key, place % service->count, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
 	if (!is_local || !service->local_count)
-		return of_this_node || service->inside_count ? DROP_NO_ENDPOINT : SENT_REFUSAL;
+		return of_this_node || service->count ? DROP_NO_ENDPOINT : SENT_REFUSAL;
 	place = LOCAL_PLACES + mix(place, LOCAL_PLACES) % service->local_count;
 	return take_place(&key, place, endpoint) ? CONTINUE : DROP_NO_ENDPOINT;
 }
@@ -156,7 +148,9 @@ static __noinline enum verdict send_to_endpoint(struct __sk_buff *skb, struct pa
 	if (pod || (destination && destination->kind == CLUSTER_HOST))
 		return note_client(packet, endpoint, &own->tunnel_address) ?:
 		       deliver_to_endpoint(skb, packet, endpoint, pod);
-	if (!destination || (destination->kind != CLUSTER_PODS && destination->kind != CLUSTER_NODE))
+	if (!destination || destination->kind == CLUSTER_ROUTED)
+		return send_outside(skb, packet, endpoint);
+	if (destination->kind != CLUSTER_PODS && destination->kind != CLUSTER_NODE)
 		return DROP_NO_ENDPOINT;
 	if (is_too_big(skb, packet, own->tunnel_mtu))
 		return answer_too_big(skb, packet, own->tunnel_mtu);

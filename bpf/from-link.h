@@ -99,23 +99,31 @@ static __noinline enum verdict check_link_packet(struct __sk_buff *skb, const st
 	verdict = identify_link_node(skb, packet, source);
 	if (verdict != CONTINUE || source->vni != TUNNEL_OUTWARD)
 		return verdict;
-	if (is_link_probe(packet) && is_placeholder(&packet->receiver))
-		return answer_link_probe(skb, packet, &source->node);
 	if (owns_source_port(packet, egress_ip, source->slot))
 		return check_ownership(packet, egress_ip, source);
 	source->vni = 0;
 	return may_hold(egress_ip, &source->node) ? CONTINUE : DROP_NOT_THE_OWNER;
 }
 
+/*
+ * The MAC says who sent a probe. Its source is an egress IP for the sake of filters on the way, and this node may not have that address
+ * in its tables: the policies of the two nodes differ while one of them has not received a change.
+ */
+static __noinline enum verdict take_link_probe(struct __sk_buff *skb, struct packet *packet, struct tunnel_end *source)
+{
+	struct address *node = node_of_frame(skb);
+
+	if (is_placeholder(&packet->sender))
+		return node ? note_link_answer(node) : DROP_UNKNOWN_NODE;
+	if (is_placeholder(&packet->receiver) && node && bpf_map_lookup_elem(&nodes, node))
+		return answer_link_probe(skb, packet, node);
+	return check_link_packet(skb, packet, source);
+}
+
 /* Fills in `source` if the packet came by the link and is to be forwarded. */
 static __noinline enum verdict take_from_link(struct __sk_buff *skb, struct packet *packet, struct tunnel_end *source)
 {
-	struct address *node;
-
-	if (!is_link_probe(packet) || !is_placeholder(&packet->sender))
-		return check_link_packet(skb, packet, source);
-	node = node_of_frame(skb);
-	return node ? note_link_answer(node) : DROP_UNKNOWN_NODE;
+	return is_link_probe(packet) ? take_link_probe(skb, packet, source) : check_link_packet(skb, packet, source);
 }
 
 static __always_inline enum verdict forward_from_link(struct __sk_buff *skb, struct packet *packet,

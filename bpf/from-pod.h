@@ -23,16 +23,21 @@ static __always_inline enum verdict read_from_pod(struct __sk_buff *skb, struct 
 }
 
 /*
- * The node's own processes are a pod in all that concerns Services: they have a device, and an address in the pod network for
- * nothing else. From the node's other addresses come only answers of its processes to itself (turn_to_itself). Then the
- * client is found by the answer. NULL: there is none.
+ * From other addresses of the node than the client's come only answers of its processes to its processes (turn_to_itself). From addresses
+ * outside the cluster come only packets for which from_world has noted an endpoint (send_outside). NULL: the packet is neither.
  */
-static __noinline struct pod *find_client(const struct packet *packet)
+static __noinline struct pod *find_node(const struct packet *packet)
 {
-	struct endpoint *client = bpf_map_lookup_elem(&service_replies, &packet->flow);
-	struct pod *pod = client ? bpf_map_lookup_elem(&pods, &client->address) : NULL;
+	struct node_client *client = find_node_client(packet->family);
+	bool is_known;
 
-	return pod && pod->is_node ? pod : NULL;
+	if (!client)
+		return NULL;
+	if (same_address(&packet->receiver, &client->turned))
+		is_known = is_address_of_this_node(&packet->sender);
+	else
+		is_known = bpf_map_lookup_elem(&service_flows, &packet->flow);
+	return is_known ? bpf_map_lookup_elem(&pods, &client->address) : NULL;
 }
 
 /* A device belongs to one pod, which may send only from its own address. Fills in `pod`. */
@@ -42,7 +47,7 @@ static __always_inline enum verdict identify_pod(struct __sk_buff *skb, const st
 	struct pod *pod = bpf_map_lookup_elem(&pods, &packet->sender);
 
 	if (!pod && replaces_kube_proxy)
-		pod = find_client(packet);
+		pod = find_node(packet);
 	if (!pod)
 		return DROP_UNKNOWN_POD;
 	if (pod->ifindex != device_of(skb))

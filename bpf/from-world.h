@@ -34,6 +34,8 @@ static __always_inline enum verdict return_from_world(struct __sk_buff *skb, str
 	if (is_shared_address(&packet->receiver) && !is_nobodys(find_owner(packet)) && !is_claimed(skb, packet))
 		return PASS_NOT_OURS;
 	verdict = return_to_owner(skb, packet);
+	if (replaces_kube_proxy && verdict == DROP_NOT_A_LOCAL_POD)
+		verdict = return_to_client(skb, packet);
 	if (verdict == DROP_NO_MAPPING && own && is_own_address(own, &packet->receiver))
 		return PASS_NOT_OURS;
 	return verdict;

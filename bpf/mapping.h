@@ -81,11 +81,16 @@ static __always_inline bool is_expired(const struct mapping *mapping, const stru
 	return last + lifetime_ns(mapping, flow) < now;
 }
 
-/* The pod is gone, or another has its address: no packet will ever use the mapping again. `flow`: as the pod sees it. */
+/*
+ * The pod is gone, or another has its address: no packet will ever use the mapping again. `flow`: as the pod sees it. Nobody knows when
+ * a client outside is gone.
+ */
 static __always_inline bool is_abandoned(const struct mapping *mapping, const struct flow_key *flow)
 {
 	struct pod *pod = bpf_map_lookup_elem(&pods, &flow->source);
 
+	if (mapping->is_of_client)
+		return false;
 	return !pod || mapping->created_ns < pod->since_ns;
 }
 

@@ -125,6 +125,7 @@ static __noinline enum verdict insert_mapping(const struct flow_key *flow, const
 		.egress_ip = port->source,
 		.egress_port = port->source_port,
 		.masqueraded = purpose == POOL_MASQUERADE,
+		.is_of_client = replaces_kube_proxy && !bpf_map_lookup_elem(&pods, &flow->source),
 		.policy = policy,
 		.created_ns = now,
 		.last_outward_ns = now,

@@ -69,15 +69,18 @@
 #include "return.h"
 #include "shared-address.h"
 #include "inbound.h"
+#include "node-client.h"
 #include "from-pod.h"
 #include "enter-service.h"
 #include "any-service.h"
 #include "outside-service.h"
 #include "take-service.h"
-#include "from-client.h"
 #include "to-client.h"
 #include "new-flow.h"
 #include "outward.h"
+#include "client-outside.h"
+#include "from-client.h"
+#include "from-process.h"
 #include "to-pod.h"
 #include "from-overlay.h"
 #include "from-link.h"
@@ -113,6 +116,7 @@ int to_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	enum verdict verdict = read_for_pod(skb, &packet) ?:
+			       restore_for_process(skb, &packet) ?:
 			       restore_for_pod(skb, &packet) ?:
 			       keep_inbound(&packet);
 
@@ -163,7 +167,7 @@ int to_world(struct __sk_buff *skb)
 	struct packet packet = {};
 	enum verdict verdict = read_to_world(skb, &packet) ?:
 			       check_handed(skb, &packet) ?:
-			       reply_from_node(skb, &packet) ?:
+			       serve_processes(skb, &packet) ?:
 			       identify_sender(&packet, &journey) ?:
 			       refuse_forged_tunnel(&packet) ?:
 			       find_flow(&packet, &journey) ?:

@@ -5,6 +5,14 @@
 #ifndef SALLYPORT_TO_CLIENT_H
 #define SALLYPORT_TO_CLIENT_H
 
+/* Written where the client's packets come in, and here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_CLIENT_FLOWS);
+	__type(key, struct flow_key);
+	__type(value, struct client_reply);
+} client_replies SEC(".maps");
+
 /*
  * Is the packet a reply? With a SYN the endpoint opens a connection of its own, even if an old one had the same ports. `since_ns`: what
  * came before was for another pod. Copies the entry, because another CPU may replace it.

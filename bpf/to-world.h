@@ -18,10 +18,12 @@ static __always_inline enum verdict read_to_world(struct __sk_buff *skb, struct 
 	return CONTINUE;
 }
 
-/* Without kube-proxy, the program has one more task: a process of this node replies to a client of a Service. */
-static __always_inline enum verdict reply_from_node(struct __sk_buff *skb, struct packet *packet)
+/* Without kube-proxy, the program has other tasks: a process of this node replies to a client of a Service, or calls a Service itself. */
+static __always_inline enum verdict serve_processes(struct __sk_buff *skb, struct packet *packet)
 {
-	return replaces_kube_proxy ? reply_to_client(skb, packet, NULL) ?: PASS_NOT_OURS : CONTINUE;
+	if (!replaces_kube_proxy)
+		return CONTINUE;
+	return reply_to_client(skb, packet, NULL) ?: call_service(skb, packet);
 }
 
 /* Has the stack translated a packet of another node's pod, whose policies this node does not know? */

@@ -356,7 +356,8 @@ enum mapping_state {
  */
 struct mapping {
 	struct bpf_spin_lock lock;	/* for `reclaimed` alone */
-	__u16 reclaimed;		/* 1: a CPU deletes the mapping */
+	__u8 reclaimed;			/* 1: a CPU deletes the mapping */
+	__u8 is_of_client;		/* 1: of a client outside that calls a Service whose endpoint is outside, not of a pod */
 	__u8 through_stack;		/* 1: the stack translated the destination, and must see the replies */
 	__u8 through_service;		/* 1: `service_replies` has the destination that the pod sent to */
 	struct address egress_ip;
@@ -408,11 +409,9 @@ enum client_access {
 struct service {
 	__u64 affinity_ns;	/* how long a client keeps its endpoint (sessionAffinity: ClientIP); 0: it does not */
 	__u32 count;		/* of endpoints for new flows */
-	__u32 inside_count;	/* of those inside the cluster, which come first; clients outside get no others; 0 with CLIENTS_NONE */
 	__u32 local_count;	/* of those on this node; 0 with CLIENTS_NONE */
 	__u32 clients;		/* enum client_access */
 	__u32 has_sources;	/* 1: `service_sources` has the clients that are admitted */
-	__u32 reserved;
 };
 
 /*
@@ -463,6 +462,20 @@ struct client_reply {
 	__u32 reserved;
 	__u64 last_ns;			/* of the flow's last packet in either direction */
 };
+
+/*
+ * Key of `node_clients`: __u32 family, 4 or 6. The addresses of the node as a client of Services, which the agent routes into the
+ * device of the node's entry in `pods`.
+ */
+struct node_client {
+	struct address address;		/* from which the node's processes speak to Services; a key of `pods` */
+	struct address turned;		/* from which a process sees another one of the same node that reaches it by a Service */
+};
+
+/*
+ * Key of the LRU `process_calls`: struct flow_key as from_pod sees it. Value: struct address, the address that the process has sent
+ * from. The programs alone write it.
+ */
 
 enum sweep_task {
 	SWEEP_MAPPING = 1,	/* a key of `mappings`: delete it and its port if it has expired */

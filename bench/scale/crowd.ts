@@ -35,7 +35,7 @@ export const egressNodes = clusterResource(kinds.egressNode)
 export const policies = clusterResource(kinds.isovalentEgressGatewayPolicy)
 
 /** Runs many requests at a time, and repeats a request that met a conflict. Reports its progress to `tell`. */
-async function forEach(
+export async function forEach(
   what: string,
   count: number,
   work: (index: number) => Promise<unknown>,

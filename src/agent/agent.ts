@@ -252,7 +252,7 @@ export class Agent {
       reachability: reachabilityOf(this.#failover.state, observed.nodes),
       ownAddresses,
       ownLeases: this.#ports.own,
-      lingeringOrders: this.#lingering.orders,
+      ...this.#lingering.known,
     }
     return composeWorld(withOwnKnowledge(observed, own), this.#observation.pods, this.#attachments.list())
   }

@@ -11,8 +11,9 @@ import type { Prefix } from '../net/prefix.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
 import { HealthChecks } from './node/health-checks.ts'
+import { linkServices, syncLinkServices } from './node/link-services.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
-import { nodesOnLinks, RouteFinder } from './node/node-links.ts'
+import { nodesOnLinks, RouteFinder, withNotedAnswers } from './node/node-links.ts'
 import { ensureOverlay, type NodeDevice, portsToReserve, prepareKernel } from './node/node-network.ts'
 import {
   ensureServiceWire,
@@ -83,9 +84,10 @@ export class Applier {
   #overlay: (Overlay & { readonly madeFor: string }) | undefined
   #routes: readonly Route[] | undefined
   /** Those that have their routes. */
-  #routedServices: Tables['services'] | undefined
+  #routed: (Pick<Tables, 'services' | 'cluster'> & { readonly subnets: readonly Prefix[] }) | undefined
   #isServiceWireRemoved = false
   readonly #nodeRoutes: RouteFinder
+  #writtenLinks: Links['links'] = new Map()
   #policies: Tables['policies'] = new Map()
   readonly #healthChecks = new HealthChecks()
 
@@ -122,22 +124,28 @@ export class Applier {
     const hooks = hookDevices(datapath, wanted)
     if (!this.#settings.forwardsByStack) removeForwarding(this.#kernel.netlink, devices)
     this.#route(tunnelRoutes(tables, overlay), overlay)
-    this.#routeServices(tables.services, overlay)
+    this.#routeServices(tables, devices, overlay)
     const healthCheckProblems = await this.#healthChecks.apply(tables.healthChecks)
     return { overlay, nativeDevices, hooks, healthCheckProblems }
   }
 
   #links(
-    { tables: { egressIps }, world, isEncrypted }: Pick<Decision, 'tables' | 'world' | 'isEncrypted'>,
+    {
+      tables,
+      lingering,
+      world,
+      isEncrypted,
+    }: Pick<Decision, 'tables' | 'lingering' | 'world' | 'isEncrypted'>,
     nativeDevices: readonly NodeDevice[],
   ): Links | undefined {
     if (!this.#settings.usesLinks) return undefined
     const { ofTunnel, owners } = resolveNodeMacs(world)
     const routeTo = (address: Address): Route | undefined => this.#nodeRoutes.find(address)
-    return {
-      links: isEncrypted ? new Map() : nodesOnLinks({ ofTunnel, egressIps }, nativeDevices, routeTo),
-      linkMacs: owners,
-    }
+    const decided = { ofTunnel, egressIps: tables.egressIps, lingering }
+    const wanted = isEncrypted ? new Map() : nodesOnLinks(decided, nativeDevices, routeTo)
+    const { links } = this.#kernel.datapath.tables
+    this.#writtenLinks = withNotedAnswers(wanted, this.#writtenLinks, (node) => links.get(node))
+    return { links: this.#writtenLinks, linkMacs: owners }
   }
 
   /** What the programs count by policy stays in their tables until the policy is gone. */
@@ -152,7 +160,7 @@ export class Applier {
   }
 
   #forgetNetwork(): void {
-    this.#overlay = this.#routes = this.#routedServices = undefined
+    this.#overlay = this.#routes = this.#routed = undefined
     this.#nodeRoutes.forget()
   }
 
@@ -194,10 +202,16 @@ export class Applier {
     this.#routes = routes
   }
 
-  #routeServices(services: Tables['services'], { services: wire, mtu }: Overlay): void {
-    if (wire === undefined || this.#routedServices === services) return
-    this.#routedServices = undefined
-    syncRoutes(this.#kernel.netlink, wire.hostIfindex, serviceRoutes(services, wire, mtu))
-    this.#routedServices = services
+  #routeServices(tables: Tables, devices: readonly NodeDevice[], { services: wire, mtu }: Overlay): void {
+    const { services, cluster } = tables
+    if (wire === undefined) return
+    const subnets = devices.flatMap((device) => device.subnets)
+    const key = { services, cluster, subnets }
+    if (this.#routed?.services === services && isDeepStrictEqual(this.#routed, key)) return
+    this.#routed = undefined
+    const { netlink } = this.#kernel
+    syncRoutes(netlink, wire.hostIfindex, serviceRoutes(services, wire, mtu))
+    syncLinkServices(netlink, wire, linkServices(tables, subnets, wire, mtu))
+    this.#routed = key
   }
 }

@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { EgressIp } from '../decide/tables.ts'
+import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World } from '../decide/world.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { Lingering } from './lingering.ts'
 
 const address = (text: string): Address => parseAddress(text) as Address
-const noNodes = { nodes: [], egressNodes: [] }
+const own = address('172.18.0.2')
+const noNodes = { self: 'worker', nodes: [], egressNodes: [] }
 
 const wants = (...egressIps: readonly (readonly [Address, EgressIp])[]) => ({
   egressIps: new Map(egressIps),
   orphaned: new Map<Address, readonly Address[]>(),
+  poolAddresses: new Map<Address, { node: string; interface: undefined }>(),
+  self: { tunnelAddress: own } as Tables['self'],
 })
 
 test('another gateway answers for an egress IP that its owner has lost, and its time to stay is as long', () => {
@@ -21,9 +24,9 @@ test('another gateway answers for an egress IP that its owner has lost, and its 
     Address,
   ]
   lingering.update(wants([ip, { order: [owner, successor], blockOwner: [] }]), noNodes, 0)
-  const orphaned = { egressIps: new Map(), orphaned: new Map([[ip, [successor]]]) }
+  const orphaned = { ...wants(), orphaned: new Map([[ip, [successor]]]) }
   assert.deepEqual(lingering.update(orphaned, noNodes, 1000).get(ip)?.order, [successor])
-  assert.deepEqual(lingering.orders.get(ip), [owner, successor])
+  assert.deepEqual(lingering.known.lingeringOrders.get(ip), [owner, successor])
   assert.equal(lingering.update(orphaned, noNodes, 1001).has(ip), false)
 })
 
@@ -34,6 +37,31 @@ test('an egress IP stays for as long as a connection may be silent, and then goe
   lingering.update(wants([ip, entry]), noNodes, 0)
   assert.equal(lingering.update(wants(), noNodes, 1000).has(ip), true)
   assert.equal(lingering.update(wants(), noNodes, 1001).has(ip), false)
+})
+
+test('an egress IP that came from a pool is known as such for as long as it lingers', () => {
+  const lingering = new Lingering(1000)
+  const [pooled, configured] = [address('172.18.0.96'), address('172.18.0.42')] as const
+  const entry: EgressIp = { order: [address('172.18.0.4')], blockOwner: [] }
+  const wanted = wants([pooled, entry], [configured, entry])
+  const poolAddresses = new Map([[pooled, { node: 'worker3', interface: undefined }]])
+  lingering.update({ ...wanted, poolAddresses }, noNodes, 0)
+  lingering.update(wants(), noNodes, 1000)
+  assert.deepEqual([...lingering.known.lingeringFromPools], [pooled])
+  lingering.update(wants(), noNodes, 1001)
+  assert.equal(lingering.known.lingeringFromPools.size, 0)
+})
+
+test('an egress IP that a Node object names as the address of this node, which does not have it, keeps its gateways', () => {
+  const lingering = new Lingering(1000)
+  const ip = address('172.18.0.99')
+  const order = [address('172.18.0.4')]
+  lingering.update(wants([ip, { order, blockOwner: [] }]), noNodes, 0)
+  const interfaces = [{ name: 'eth0', addresses: [own], added: [ip], isDefaultRoute: true }]
+  const world = { ...noNodes, egressNodes: [{ metadata: { name: 'worker' }, status: { interfaces } }] }
+  const asItsOwn = wants([ip, { order: [ip], blockOwner: [] }])
+  lingering.update({ ...asItsOwn, self: { tunnelAddress: ip, masquerade4: ip } as Tables['self'] }, world, 0)
+  assert.deepEqual(lingering.update(wants(), world, 0).get(ip)?.order, order)
 })
 
 test('what the kernel held before a restart counts as wanted at the restart', () => {
@@ -65,6 +93,7 @@ describe('an egress IP that lingers, after gateways of its order have booted aga
       const bootId = boots[name as keyof typeof gateways]
       return { name, labels: {}, internalIPs: [internalIP], podCIDRs: [], ...(bootId && { bootId }) }
     }),
+    self: 'worker',
     egressNodes: [],
     ...more,
   })

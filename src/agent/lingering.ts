@@ -8,9 +8,12 @@ interface Remembered {
   readonly atMs: number
   /** The boot ids of the gateways that have the entry, by tunnel address. */
   readonly boots: ReadonlyMap<Address, string>
+  /** It came from a pool, as far as this agent has seen. */
+  readonly isFromPool: boolean
 }
 
-type Gateways = Pick<World, 'nodes' | 'egressNodes' | 'unreachableNodes'>
+type Gateways = Pick<World, 'self' | 'nodes' | 'egressNodes' | 'unreachableNodes'>
+type Wanted = Pick<Tables, 'self' | 'egressIps' | 'orphaned' | 'poolAddresses'>
 
 /**
  * Egress IPs that no policy names any more. Their flows continue, on this node and on others, and no node knows when the
@@ -26,19 +29,23 @@ export class Lingering {
   }
 
   /** For each of them the gateways that may answer for it, as when a policy last named it. */
-  get orders(): ReadonlyMap<Address, readonly Address[]> {
-    return new Map([...this.#lastWanted].map(([address, { entry }]) => [address, entry.order]))
+  get known(): Required<Pick<World, 'lingeringOrders' | 'lingeringFromPools'>> {
+    const all = [...this.#lastWanted]
+    return {
+      lingeringOrders: new Map(all.map(([address, { entry }]) => [address, entry.order])),
+      lingeringFromPools: new Set(all.flatMap(([address, { isFromPool }]) => (isFromPool ? [address] : []))),
+    }
   }
 
   /** Entries that are in the kernel from the previous agent count as wanted until now. */
   restore(entries: Iterable<readonly [Address, EgressIp]>, nowMs: number): void {
     for (const [address, entry] of entries)
-      this.#lastWanted.set(address, { entry, atMs: nowMs, boots: new Map() })
+      this.#lastWanted.set(address, { entry, atMs: nowMs, boots: new Map(), isFromPool: false })
   }
 
   /** `released` are those that must not stay. */
   update(
-    { egressIps: wanted, orphaned }: Pick<Tables, 'egressIps' | 'orphaned'>,
+    { self, egressIps: wanted, orphaned, poolAddresses }: Wanted,
     gateways: Gateways,
     nowMs: number,
     released: readonly Address[] = [],
@@ -49,9 +56,12 @@ export class Lingering {
       if (atMs + this.#lingerMs < nowMs && !wanted.has(address)) this.#lastWanted.delete(address)
     for (const [address, remembered] of this.#lastWanted)
       if (!wanted.has(address)) this.#lastWanted.set(address, withoutRebooted(address, remembered, present))
+    const mistaken = mistakenAddresses(self, gateways)
     for (const [address, entry] of wanted) {
+      if (mistaken.has(address)) continue
       const before = this.#lastWanted.get(address)?.boots
-      this.#lastWanted.set(address, { entry, atMs: nowMs, boots: noteBoots(entry, before, present) })
+      const boots = noteBoots(entry, before, present)
+      this.#lastWanted.set(address, { entry, atMs: nowMs, boots, isFromPool: poolAddresses.has(address) })
     }
     return new Map(
       [...this.#lastWanted].map(([address, { entry }]) => {
@@ -60,6 +70,22 @@ export class Lingering {
       }),
     )
   }
+}
+
+/**
+ * The Node object lists them, and this node does not have them. One of them may be an egress IP, whose flows this node would lose if it
+ * remembered the address as its own.
+ */
+function mistakenAddresses(
+  { masquerade4, masquerade6 }: Tables['self'],
+  { self, egressNodes }: Gateways,
+): ReadonlySet<Address> {
+  const interfaces = egressNodes.find(({ metadata }) => metadata.name === self)?.status?.interfaces
+  if (interfaces === undefined) return new Set()
+  const own = new Set<string>(interfaces.flatMap(({ addresses }) => addresses))
+  return new Set(
+    [masquerade4, masquerade6].filter((each) => each !== undefined).filter((each) => !own.has(each)),
+  )
 }
 
 interface Boot {

@@ -9,6 +9,7 @@ import { type Configuration, configMapData, parseConfiguration } from '../instal
 import { inClusterAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { linuxMachine } from '../linux/machine.ts'
+import { releaseFreeMemory } from '../linux/memory.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
 import { listStackRules } from '../linux/stack-rules.ts'
@@ -114,6 +115,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
       else chain.keep(signal)
       flushCompileCache()
       leaveStages()
+      releaseFreeMemory()
     },
     checkNode,
     listStackRules,
@@ -126,6 +128,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
   ]
   enterStage('list objects from the API server and write the tables', log)
   const stopLooking = systemClock.every(resyncMs, () => {
+    releaseFreeMemory()
     if (agent.api.isReady()) chain?.reconcile()
   })
   try {

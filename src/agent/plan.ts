@@ -5,7 +5,7 @@ import { addressConflicts } from '../decide/pools/address-conflicts.ts'
 import { releasedAddresses } from '../decide/ports/lingering.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World } from '../decide/world.ts'
-import { type Address, parseAddress } from '../net/address.ts'
+import { type Address, familyOf, parseAddress } from '../net/address.ts'
 import type { ServiceWire } from './node/service-device.ts'
 import type { Attachment } from './pods/attachments.ts'
 
@@ -72,13 +72,14 @@ export function planDatapath(
       ...attachments.flatMap((attachment) => podEntries(tables, attachment)),
       ...nodeEntries(overlay.services),
     ]),
+    nodeClients: new Map((overlay.services?.clients ?? []).map((each) => [familyOf(each.address), each])),
   }
 }
 
 /** No policy selects the node's own processes. Their flows stay when the agent makes the entry again. */
 function nodeEntries(wire: ServiceWire | undefined): readonly (readonly [Address, Pod])[] {
   if (wire === undefined) return []
-  const { addresses, ifindex, mac, hostMac } = wire
+  const { clients, ifindex, mac, hostMac } = wire
   const entry = {
     policySet: 0n,
     networkSet: 0n,
@@ -89,7 +90,7 @@ function nodeEntries(wire: ServiceWire | undefined): readonly (readonly [Address
     isQuarantined: false,
     isNode: true,
   }
-  return addresses.map((address) => [address, entry])
+  return clients.map(({ address }) => [address, entry])
 }
 
 /** A pod that is not in the decision yet gets an entry that drops all its packets. */

@@ -27,7 +27,8 @@ export function composeWorld(
   return { ...observed, pods }
 }
 
-interface OwnKnowledge extends Required<Pick<World, 'ownAddresses' | 'ownLeases' | 'lingeringOrders'>> {
+interface OwnKnowledge
+  extends Required<Pick<World, 'ownAddresses' | 'ownLeases' | 'lingeringOrders' | 'lingeringFromPools'>> {
   readonly sharesAddress: boolean
   /** False if the setting `egressGateway.enabled` turns all policies off. */
   readonly isEnabled: boolean

@@ -32,7 +32,12 @@ const examples = (name: string): string => {
     ],
     ['sallyport lab demo', 'try all of it on this machine, from a checkout of the sources'],
   ] as const
-  const rows = lines.map(([command, meaning]) => `  ${command.padEnd(67)}${meaning}`)
+  const column = 67
+  const rows = lines.map(([command, meaning]) =>
+    command.length < column
+      ? `  ${command.padEnd(column)}${meaning}`
+      : `  ${command}\n  ${' '.repeat(column)}${meaning}`,
+  )
   return `\nExamples:\n${rows.join('\n')}\n\nEach command has help of its own. To see all settings, run: ${name} install --help`
 }
 

@@ -74,6 +74,7 @@ const links = {
     ],
   ]),
   linkMacs: new Map([['02:00:00:00:00:04', a('172.18.0.4')]]),
+  nodeClients: new Map([[4, { address: a('10.244.1.1'), turned: a('10.244.1.0') }]]),
 }
 
 function desired(changes: Partial<Desired> = {}): Desired {
@@ -160,6 +161,7 @@ function held(datapath: Datapath): unknown {
     service_members,
     network_rules,
     port_lists,
+    node_clients,
     pods,
   } = datapath.tables
   return {
@@ -187,6 +189,7 @@ function held(datapath: Datapath): unknown {
       [...network_rules.entries()].map(([key, rule]) => [`${key.set} ${key.destination}`, rule]),
     ),
     portLists: new Map(port_lists.entries()),
+    nodeClients: new Map(node_clients.entries()),
     pods: new Map(pods.entries()),
   }
 }

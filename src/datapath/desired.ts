@@ -1,4 +1,4 @@
-import type { Address } from '../net/address.ts'
+import type { Address, Family } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
 import { keyString, type RawEntries } from './maps/maps.ts'
 import type { LinkEntry } from './tables/link-tables.ts'
@@ -7,7 +7,7 @@ import type { NetworkRuleEntry, PortRangeEntry } from './tables/network-policy-t
 import type { ClusterEntry, GroupEntry, Pod, RuleEntry } from './tables/policy-tables.ts'
 import type { EgressIpEntry, NodeEntry, PoolKey, SelfEntry } from './tables/port-tables.ts'
 import { endpointRows, memberRows, serviceRows, sourceRows } from './tables/service-rows.ts'
-import type { ServiceEntry, ServiceKey } from './tables/service-tables.ts'
+import type { NodeClientEntry, ServiceEntry, ServiceKey } from './tables/service-tables.ts'
 import type { TableCodecs } from './tables/table-codecs.ts'
 import { containsMapped, withoutMapped } from './tables/trie-prefix.ts'
 
@@ -32,6 +32,8 @@ export interface Desired {
   readonly networkRules: ReadonlyMap<bigint, ReadonlyMap<Prefix, NetworkRuleEntry>>
   readonly portLists: ReadonlyMap<bigint, readonly PortRangeEntry[]>
   readonly pods: ReadonlyMap<Address, Pod>
+  /** Absent for a family: no Services for the node's processes. */
+  readonly nodeClients: ReadonlyMap<Family, NodeClientEntry>
 }
 
 /**
@@ -40,7 +42,7 @@ export interface Desired {
  */
 export const writeOrder = [
   'self', 'nodes', 'slots', 'links', 'link_macs', 'egress_ips', 'pools', 'groups', 'cluster', 'rules',
-  'service_endpoints', 'service_members', 'service_sources', 'services', 'port_lists', 'network_rules', 'pods',
+  'service_endpoints', 'service_members', 'service_sources', 'services', 'port_lists', 'network_rules', 'pods', 'node_clients',
 ] as const // biome-ignore format: one line shows the order
 
 export type AgentTable = (typeof writeOrder)[number]
@@ -66,6 +68,7 @@ export function encodeDesired(codecs: TableCodecs, desired: Desired): Record<Age
     port_lists: encodeAll(codecs.port_lists, desired.portLists),
     network_rules: encodeAll(codecs.network_rules, flatten(desired.networkRules)),
     pods: encodeAll(codecs.pods, desired.pods),
+    node_clients: encodeAll(codecs.node_clients, desired.nodeClients),
   }
 }
 

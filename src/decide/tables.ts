@@ -98,8 +98,6 @@ export interface HealthCheck {
 interface ClientAccess {
   /** externalTrafficPolicy: `thisNode` is Local. */
   readonly endpointsOf: 'anyNode' | 'thisNode'
-  /** How many of the endpoints are inside the cluster. They come first, and clients get no others. */
-  readonly inside: number
   /** The endpoints of this node for new flows. */
   readonly local: readonly Endpoint[]
 }

@@ -40,6 +40,8 @@ export interface World {
   readonly ownLeases?: OwnLeases
   /** For each egress IP that flows may still have: its gateways by tunnel address, as of the last decision. */
   readonly lingeringOrders?: ReadonlyMap<Address, readonly Address[]>
+  /** Those of them that came from a pool. The agents of gateways add such addresses, and no administrator configured them. */
+  readonly lingeringFromPools?: ReadonlySet<Address>
   readonly settings: Settings
 }
 

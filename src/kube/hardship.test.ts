@@ -11,7 +11,7 @@ import { Mirror } from './mirror.ts'
 
 /* An API server on its worst days, by a script: what it answers to each request in turn. */
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => void
+type Answer = (request: IncomingMessage, response: ServerResponse, clock: ImpatientClock) => void
 
 const pod = (name: string, resourceVersion = '10', uid = `uid-of-${name}`): KubeObject =>
   ({ metadata: { name, namespace: 'default', uid, resourceVersion } }) as KubeObject
@@ -65,7 +65,7 @@ async function live(
   const server = createServer((request, response) => {
     const answer = answers[requests.length] ?? ((): void => {})
     requests.push(request)
-    answer(request, response)
+    answer(request, response, clock)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -149,8 +149,8 @@ describe('a mirror of an API server on its worst days', { timeout: 600_000 }, ()
     live(
       [
         list([pod('a')]),
-        (request, response) => {
-          watch(['BOOKMARK', { metadata: { resourceVersion: '77' } }])(request, response)
+        (request, response, clock) => {
+          watch(['BOOKMARK', { metadata: { resourceVersion: '77' } }])(request, response, clock)
           response.end()
         },
         watch(),
@@ -173,9 +173,9 @@ describe('a mirror of an API server on its worst days', { timeout: 600_000 }, ()
     let token = 'old'
     return live(
       [
-        (request, response) => {
+        (request, response, clock) => {
           token = 'new'
-          send(401, { kind: 'Status', code: 401, message: 'Unauthorized' })(request, response)
+          send(401, { kind: 'Status', code: 401, message: 'Unauthorized' })(request, response, clock)
         },
         list([pod('a')]),
         watch(),
@@ -275,6 +275,18 @@ describe('a mirror of an API server on its worst days', { timeout: 600_000 }, ()
         assert.deepEqual(names(seen), ['a'])
         assert.equal(seen.mirror.isStale, true)
       },
+    )
+  })
+
+  test('asks again soon after a request that waited in vain, which was a pause already', () => {
+    const silent: Answer = (_, response, clock) => {
+      clock.nowMs += 30_000
+      response.destroy()
+    }
+    return live(
+      [list([pod('a')]), ...Array.from({ length: 1_000 }, () => silent)],
+      ({ clock }) => clock.slept.length > 50,
+      ({ clock }) => assert.ok(Math.max(...clock.slept) <= 5_000, clock.slept.join(' ')),
     )
   })
 

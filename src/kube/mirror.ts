@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { backoffMs } from '../runtime/backoff.ts'
+import { backoffMs, pauseAfterMs } from '../runtime/backoff.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/log.ts'
 import type { WatchView } from '../runtime/metrics/watches.ts'
@@ -98,6 +98,7 @@ export class Mirror<T extends KubeObject, V> {
     while (!signal.aborted) {
       this.#interruption = new AbortController()
       const either = AbortSignal.any([signal, this.#interruption.signal])
+      const beganMs = clock.monotonicMs()
       let hasProgressed = false
       try {
         /* Lists if it never did, or if a relist was requested. */
@@ -115,7 +116,8 @@ export class Mirror<T extends KubeObject, V> {
         else this.#noteFailure(error)
         /* The server's Retry-After counts for a relist too, because all nodes of a cluster relist at the same moment. */
         const asked = error instanceof KubeError ? error.retryAfterMs : undefined
-        await clock.sleep(Math.max(asked ?? 0, backoffMs(failures++, random())), either)
+        const pauseMs = pauseAfterMs(failures++, random(), clock.monotonicMs() - beganMs)
+        await clock.sleep(Math.max(asked ?? 0, pauseMs), either)
       }
     }
   }

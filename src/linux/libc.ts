@@ -64,6 +64,7 @@ export const native = {
     libc,
     'void *if_indextoname(unsigned int index, char *name)',
   ),
+  malloc_trim: foreign<[number], number>(libc, 'int malloc_trim(size_t pad)'),
   vsnprintf: foreign<[Buffer, number, unknown, unknown], number>(
     libc,
     'int vsnprintf(void *buffer, size_t size, const void *format, void *arguments)',

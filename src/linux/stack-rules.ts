@@ -4,6 +4,7 @@ import { chainAttribute, dumpNftables, ifSupported, nftablesKind, textAt } from 
 import { Netlink } from './netlink.ts'
 import { decodeAttributes, eachAttribute, textOf } from './netlink-message.ts'
 import { fromKernelBytes } from './network-address.ts'
+import { isOwnRule } from './port-rules.ts'
 
 /** A chain of nftables at a hook that packets of other hosts go through when the stack forwards them. */
 interface ForwardingChain {
@@ -152,6 +153,7 @@ function listRoutingRules(): { readonly source: Prefix | undefined; readonly nee
     .flatMap(({ payload }) => {
       const attributes = decodeAttributes(payload.subarray(ruleAt.attributes))
       const priority = attributes.get(routingAttribute.priority)?.readUInt32LE(0) ?? 0
+      if (isOwnRule(attributes)) return []
       if (priorities.get(priority) === payload.readUInt8(ruleAt.table)) return []
       const source = attributes.get(routingAttribute.source)
       const length = payload.readUInt8(ruleAt.sourceLength)

@@ -1,4 +1,4 @@
-import { backoffMs } from './backoff.ts'
+import { pauseAfterMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './log.ts'
 import { type Random, systemRandom } from './random.ts'
@@ -85,7 +85,7 @@ export class Loop {
         const pause =
           this.lastError === undefined
             ? Math.max(minIntervalMs, tookMs)
-            : backoffMs(this.#failures - 1, random(), undefined, maxPauseMs)
+            : pauseAfterMs(this.#failures - 1, random(), tookMs, maxPauseMs)
         if (pause > 0 && this.#waiters.length === 0) await clock.sleep(pause, signal)
       }
     } finally {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { repository } from '../../src/lab/layout.ts'
 import { compileOtherVersion } from '../packets/other-version.ts'
-import { cannotRun, hangTimeoutMs, labFor, seenByOutpost, type } from './lab-under-test.ts'
+import { cannotRun, eventually, hangTimeoutMs, labFor, seenByOutpost, type } from './lab-under-test.ts'
 import { someNodes } from './story.ts'
 
 /** Not in /tmp, which nodes have for themselves. */
@@ -39,21 +39,41 @@ describe('agents of a version with other layouts', { skip: cannotRun, timeout: h
     return path
   }
 
+  /** What a pod sees while the agents of all nodes change, one after the other. */
+  const changeUnderTraffic = async (name: string, change: () => Promise<string>): Promise<void> => {
+    const state = lab.state()
+    const before = await seenByOutpost(state)
+    const end = `/run/end-of-${name}`
+    const sending = run(stream(end))
+    const knocked = run(knocking(end))
+    await run(await change())
+    await run(`kubectl exec xwing -- touch ${end}`)
+    assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
+    assert.equal(await knocked, '')
+    const { '172.18.0.42': _, ...others } = await seenByOutpost(state)
+    for (const [address, count] of Object.entries(others)) assert.equal(count, before[address], address)
+  }
+
   for (const [direction, change] of [
     ['an upgrade', async () => command('--object-file', await putOnNodes(compileOtherVersion(scratch)))],
     ['a downgrade', async () => command()],
   ] as const)
-    test(`${direction} to other layouts, node by node, breaks no connection and changes no address`, async () => {
-      const state = lab.state()
-      const before = await seenByOutpost(state)
-      const end = `/run/end-of-${direction.replace(' ', '-')}`
-      const sending = run(stream(end))
-      const knocked = run(knocking(end))
-      await run(await change())
-      await run(`kubectl exec xwing -- touch ${end}`)
-      assert.match(await sending, /Access granted. Your source IP \(172\.18\.0\.42\)/)
-      assert.equal(await knocked, '')
-      const { '172.18.0.42': _, ...others } = await seenByOutpost(state)
-      for (const [address, count] of Object.entries(others)) assert.equal(count, before[address], address)
+    test(`${direction} to other layouts, node by node, breaks no connection and changes no address`, () =>
+      changeUnderTraffic(direction.replace(' ', '-'), change))
+
+  /* An agent with `tunnel` is to others as one of a version that knew no link path: it names no link and answers no probe there. */
+  for (const [direction, path, takesLink] of [
+    ['a downgrade to a version without', 'tunnel', false],
+    ['an upgrade from a version without', 'auto', true],
+  ] as const)
+    test(`${direction} the link path, node by node, breaks no connection and changes no address`, async () => {
+      await changeUnderTraffic(
+        `path-${path}`,
+        async () => `sallyport upgrade --set egressGateway.egressPath=${path}`,
+      )
+      await eventually(`packets are sent as ${path} says`, async () => {
+        const says = await run('docker exec kind-worker sallyport status')
+        return /Path to gateways: +by the link: kind-worker3/.test(says) === takesLink
+      })
     })
 })

@@ -255,6 +255,14 @@ describe('nodes that share a link send each other translated packets without a t
       )
     })
 
+    test('from an egress IP that this node does not know is answered, because the MAC says which node asks', () => {
+      alive()
+      const unknown = ipv4('172.18.0.99', placeholder).udp(answered, probePort)
+      assert.equal(fromLink(unknown, node2.mac).verdict, 'SENT_PROBE_ANSWER')
+      assert.equal(isAnswered(node2), true)
+      assert.equal(fromLink(unknown, stranger).verdict, 'PASS_NOT_OURS')
+    })
+
     test('is not answered without an agent', () =>
       assert.equal(fromLink(probe(), node2.mac).verdict, 'TAKEN_PROBE_ANSWER'))
 

@@ -107,7 +107,7 @@ describe('what is not for clients of Services, and what is special about their p
 
   test('a selected endpoint that opens a connection to its client leaves with the egress IP', async () => {
     const endpoints = [{ address: address('10.244.1.7'), port: 8080 }]
-    const clients = { endpointsOf: 'anyNode' as const, inside: endpoints.length, local: endpoints }
+    const clients = { endpointsOf: 'anyNode' as const, local: endpoints }
     await side.apply([
       { ...row, address: address('0.0.0.0'), port: nodePort, protocol: tcp, endpoints, clients },
     ])
@@ -248,7 +248,7 @@ describe('what is not for clients of Services, and what is special about their p
     const claim = {
       ...row,
       endpoints: [],
-      clients: { endpointsOf: 'anyNode' as const, inside: 0, local: [] },
+      clients: { endpointsOf: 'anyNode' as const, local: [] },
     }
     await side.apply(
       ports.map((port) => ({ ...claim, address: address('172.18.0.42'), port, protocol: tcp })),
@@ -267,7 +267,7 @@ describe('what is not for clients of Services, and what is special about their p
 
   test('a Service on an egress IP gets the packets to its port, although another node owns the block of that port', async () => {
     const endpoints = [{ address: address(ends[4].near), port: 8080 }]
-    const clients = { endpointsOf: 'anyNode' as const, inside: endpoints.length, local: endpoints }
+    const clients = { endpointsOf: 'anyNode' as const, local: endpoints }
     await side.apply([
       { ...row, address: address('172.18.0.42'), port: 32784, protocol: tcp, endpoints, clients },
     ])

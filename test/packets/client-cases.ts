@@ -6,6 +6,8 @@ import { macBytes } from '../../src/net/mac.ts'
 import type { Prefix } from '../../src/net/prefix.ts'
 import {
   type Journey,
+  mac,
+  makeDevice,
   type NodeUnderTest,
   openNode,
   prefix,
@@ -41,7 +43,7 @@ export const ends = {
     near: 'fd00:1::8',
     far: 'fd00:2::9',
     process: '2001:db8::3',
-    outside: '2001:db8:aaaa::9',
+    outside: '2001:db8:eeee::99',
   },
 } as const
 type Place = 'near' | 'far' | 'process' | 'outside'
@@ -54,6 +56,11 @@ export const row = { affinityMs: 0, leaving: [] }
 const otherNode = '172.18.0.4'
 export const toEndpoint: TunnelEnd = { vni: 8, node: otherNode }
 export const fromEndpoint: TunnelEnd = { vni: 9, node: otherNode }
+
+export const nodeClients = {
+  4: { address: address('10.244.1.1'), turned: address('10.244.1.0') },
+  6: { address: address('fd00:1::1'), turned: address('fd00:1::') },
+} as const
 
 export const families = [4, 6] as const
 export const protocols = ['tcp', 'udp'] as const
@@ -71,15 +78,13 @@ export const rows = (
 ): Desired['services'] =>
   families.flatMap((family) => {
     const of = ends[family]
-    const inside = places.filter((place) => place !== 'outside')
-    const listening = [...inside, ...places.filter((place) => place === 'outside')].map((place) => ({
+    const listening = places.map((place) => ({
       address: address(of[place]),
       port: 8080,
     }))
     const here = [of.near, of.process].map(address)
     const clients = {
       endpointsOf,
-      inside: inside.length,
       local: listening.filter((each) => here.includes(each.address)),
     }
     const both = { ...row, endpoints: listening, clients, ...parts }
@@ -95,6 +100,12 @@ export interface ClientSide {
   /** A client's packet at the entry node. */
   fromWorld(packet: Buffer): Journey
   fromTunnel(packet: Buffer, tunnel: TunnelEnd): Journey
+  /** A packet that from_world or to_world has put in front of the program at the node's device for Services. */
+  fromDevice(packet: Buffer): Journey
+  /** A process's packet that the stack sends out by a device. */
+  fromProcess(packet: Buffer): Journey
+  /** A packet that the program sends to the node's device for Services. */
+  toProcess(packet: Buffer): Journey
   /** Of the pod `near`. */
   fromEndpointPod(packet: Buffer): Journey
 }
@@ -104,15 +115,55 @@ export function openForClients(): ClientSide {
   using netlink = new Netlink()
   const own = macBytes(findDevice(netlink, 'world')?.mac ?? '')
   const { world, pod8 } = node.devices
+  const wire = makeDevice(netlink, 'svc')
   return {
     node,
     apply: (services) => {
       const tables = standardTables(node)
-      return node.datapath.apply({ ...tables, cluster: new Map([...tables.cluster, ...nodes]), services })
+      return node.datapath.apply({
+        ...tables,
+        self: { ...tables.self, masquerade6: address(ends[6].entry) },
+        egressIps: new Map([...tables.egressIps, ...ownPorts(tables, ends[4].entry, ends[6].entry)]),
+        pools: [
+          ...tables.pools,
+          {
+            address: address(ends[6].entry),
+            purpose: 'masquerade',
+            blocks: ownBlocksOf(tables, ends[4].entry),
+          },
+        ],
+        cluster: new Map([...tables.cluster, ...nodes]),
+        services,
+        ...asClient(tables, wire),
+      })
     },
     fromWorld: (packet) => send(node, 'from_world', world, framed(own, packet)),
     fromTunnel: (packet, tunnel) => send(node, 'from_overlay', world, packet, tunnel),
+    fromDevice: (packet) => send(node, 'from_pod', wire, packet),
+    fromProcess: (packet) => send(node, 'to_world', world, packet),
+    toProcess: (packet) => send(node, 'to_pod', wire, packet),
     fromEndpointPod: (packet) => send(node, 'from_pod', pod8, packet),
+  }
+}
+
+/** The second address has the ports of the first one. */
+function ownPorts({ egressIps }: Desired, one: string, other: string): Desired['egressIps'] {
+  const known = egressIps.get(address(one))
+  return new Map(known === undefined ? [] : [[address(other), known]])
+}
+
+const ownBlocksOf = ({ pools }: Desired, one: string): readonly number[] =>
+  pools.find((each) => each.address === address(one) && each.purpose === 'masquerade')?.blocks ?? []
+
+/** The node's processes as a client of Services, at a device of their own. */
+function asClient({ pods }: Desired, ifindex: number): Pick<Desired, 'pods' | 'nodeClients'> {
+  const itself = {
+    policySet: 0n, networkSet: 0n, sinceNs: 0n, ifindex, mac: mac.host7, hostMac: mac.pod7, isQuarantined: false, isNode: true,
+  } // biome-ignore format: short
+  const clients = families.map((family) => [family, nodeClients[family]] as const)
+  return {
+    pods: new Map([...pods, ...clients.map(([, client]) => [client.address, itself] as const)]),
+    nodeClients: new Map(clients),
   }
 }
 

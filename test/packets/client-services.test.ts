@@ -107,29 +107,74 @@ describe('clients outside the cluster, without kube-proxy', { skip }, () => {
           )
         })
 
-        test(`${protocol} over IPv${family} to ${name}: endpoints outside the cluster get nothing, and if there are no others, the client learns at once`, async () => {
-          await side.apply(rows(['outside', 'near', 'far']))
-          const seen = Array.from(
-            { length: 40 },
-            (_, each) => side.fromWorld(call(family, protocol, to, port, syn, 41000 + each)).verdict,
-          )
-          assert.deepEqual(new Set(seen), new Set(['SENT_TO_POD', 'SENT_TO_ENDPOINT']))
-          await side.apply(rows(['outside']))
+        test(`${protocol} over IPv${family} to ${name}: without endpoints, the client learns at once`, async () => {
+          await side.apply(rows([]))
           const journey = side.fromWorld(call(family, protocol, to, port, syn, 42000))
           assert.equal(journey.verdict, 'SENT_REFUSAL')
           const { source, destination } = dissect(journey.out)
           assert.deepEqual([source, destination], [address(to), address(client)])
         })
+
+        test(`${protocol} over IPv${family} to ${name}: a server outside gets it from the entry node, and its answer comes from the Service`, async () => {
+          await side.apply(rows(['outside']))
+          const first = side.fromWorld(call(family, protocol, to, port))
+          assert.equal(first.verdict, 'SENT_TO_ENDPOINT')
+          assert.deepEqual(read(first), [address(client), 40000, address(to), port])
+          const there = side.fromDevice(first.out)
+          assert.equal(there.verdict, 'SENT_TO_WORLD_MASQUERADED')
+          const { entry, outside } = ends[family]
+          const [source, sourcePort, ...server] = read(there)
+          assert.deepEqual([source, ...server], [address(entry), address(outside), 8080])
+          const reply = packetOf(family, protocol, [outside, entry], [8080, Number(sourcePort)], { flags: ['SYN', 'ACK'] }) // biome-ignore format: one row
+          const back = side.fromWorld(reply)
+          assert.equal(back.verdict, 'SENT_TO_WORLD')
+          assert.deepEqual(read(back), [address(to), port, address(client), 40000])
+          const later = side.fromDevice(side.fromWorld(call(family, protocol, to, port, ack)).out)
+          assert.deepEqual(read(later), read(there), 'the next packet has the same port')
+        })
       }
 
-  test('an entry node whose own hints lead outside the cluster refuses its clients, and takes what other entry nodes send', async () => {
+  test('new connections are spread over endpoints inside and outside the cluster', async () => {
+    await side.apply(rows(['outside', 'near']))
+    const seen = Array.from(
+      { length: 40 },
+      (_, each) => side.fromWorld(call(4, 'tcp', ends[4].external, 80, syn, 41000 + each)).verdict,
+    )
+    assert.deepEqual(new Set(seen), new Set(['SENT_TO_POD', 'SENT_TO_ENDPOINT']))
+  })
+
+  test('the port of a client stays taken while the connection is open, although the client is no pod', async () => {
+    await side.apply(rows(['outside']))
+    const { entry, outside, client, external } = ends[4]
+    const ports = Array.from({ length: 16 }, (_, each) => {
+      const there = side.fromDevice(side.fromWorld(call(4, 'udp', external, 80, syn, 41000 + each)).out)
+      return there.verdict === 'SENT_TO_WORLD_MASQUERADED' ? Number(read(there)[1]) : 0
+    })
+    const taken = ports.filter((each) => each > 0)
+    assert.equal(new Set(taken).size, taken.length, 'no two flows share a port')
+    for (const [index, port] of ports.entries()) {
+      if (port === 0) continue
+      const back = side.fromWorld(packetOf(4, 'udp', [outside, entry], [8080, port]))
+      assert.deepEqual(read(back), [address(external), 80, address(client), 41000 + index])
+    }
+  })
+
+  test('a packet of another host that is routed into the device of the node’s processes is dropped', async () => {
+    await side.apply(rows(['outside', 'near']))
+    assert.equal(side.fromDevice(call(4, 'tcp', ends[4].external, 80)).verdict, 'DROP_UNKNOWN_POD')
+  })
+
+  test('an entry node whose own hints lead outside the cluster sends its clients there, and takes what other entry nodes send', async () => {
     const near = [{ address: address(ends[4].near), port: 8080 }]
     const hinted = rows(['outside']).map((each) =>
       each.clients === undefined ? each : { ...each, leaving: near, clients: { ...each.clients, local: near } },
     ) // biome-ignore format: short
     await side.apply(hinted)
     const to = ends[4].external
-    assert.equal(side.fromWorld(call(4, 'tcp', to, 80)).verdict, 'SENT_REFUSAL')
+    assert.equal(
+      side.fromDevice(side.fromWorld(call(4, 'tcp', to, 80)).out).verdict,
+      'SENT_TO_WORLD_MASQUERADED',
+    )
     assert.equal(side.fromTunnel(call(4, 'tcp', to, 80, syn, 41000), toEndpoint).verdict, 'SENT_TO_POD')
     const local = hinted.map((each) =>
       each.clients === undefined

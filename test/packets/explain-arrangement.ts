@@ -106,6 +106,7 @@ export function fillPools(
       mappings.set(flow, {
         ...{
           reclaimed: false,
+          is_of_client: false,
           egress_ip: egressIp,
           egress_port: port,
           state: [],

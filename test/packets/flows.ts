@@ -44,6 +44,7 @@ export function established(flow: Flow = {}): (node: NodeUnderTest) => undefined
     tables.ports.set({ ...key, source: address(egressIp), source_port: egressPort }, key)
     tables.mappings.set(key, {
       reclaimed: false,
+      is_of_client: false,
       egress_ip: address(egressIp),
       egress_port: egressPort,
       state: ['STATE_REPLIED', 'STATE_ESTABLISHED'],

@@ -229,7 +229,7 @@ describe('the life of a mapping', { skip }, () => {
     const { mappings, ports } = node.datapath.tables
     const now = process.hrtime.bigint()
     const value = mappings.value.encode({
-      reclaimed: false, egress_ip: address('172.18.0.99'), egress_port: 1, state: [], masqueraded: false, through_stack: false, through_service: false, fin_out_end: 0, fin_in_end: 0, acknowledged: 0,
+      reclaimed: false, is_of_client: false, egress_ip: address('172.18.0.99'), egress_port: 1, state: [], masqueraded: false, through_stack: false, through_service: false, fin_out_end: 0, fin_in_end: 0, acknowledged: 0,
       policy: 0n, created_ns: now, last_outward_ns: now, last_inward_ns: now, closed_ns: 0n, packets_out: 0n, packets_in: 0n, bytes_out: 0n, bytes_in: 0n,
     }) // biome-ignore format: one row
     const puts = Array.from({ length: mappings.raw.maxEntries }, (_, index) => {

@@ -22,6 +22,8 @@ import {
 const syn = { flags: ['SYN'] } as const
 const synAck = { flags: ['SYN', 'ACK'] } as const
 const clients = { 4: '10.244.1.1', 6: 'fd00:1::1' } as const
+/** From which a process sees another one of its node. */
+const turned = { 4: '10.244.1.0', 6: 'fd00:1::' } as const
 const own = { 4: '172.18.0.3', 6: '2001:db8::3' } as const
 /** Node processes are not selected by the policy that pods would leave by. */
 const outside = { 4: '203.0.113.9', 6: '2001:db8:ffff::9' } as const
@@ -52,7 +54,13 @@ describe('Services for processes of the node', { skip }, () => {
       ...tables.pods,
       ...Object.values(clients).map((each) => [address(each), itself] as const),
     ])
-    return node.datapath.apply({ ...tables, cluster, pods, services }) // biome-ignore format: one row
+    const nodeClients = new Map(
+      ([4, 6] as const).map((family) => [
+        family,
+        { address: address(clients[family]), turned: address(turned[family]) },
+      ]),
+    )
+    return node.datapath.apply({ ...tables, cluster, pods, services, nodeClients }) // biome-ignore format: one row
   }
   const fromNode = (packet: Buffer): Journey => send(node, 'from_pod', wire, packet)
   const from = (family: Family, source: string) => (family === 4 ? ipv4 : ipv6)(source, ends(family).service)
@@ -84,15 +92,15 @@ describe('Services for processes of the node', { skip }, () => {
 
   for (const family of [4, 6] as const)
     for (const protocol of ['tcp', 'udp'] as const)
-      test(`${protocol} over IPv${family}: the node reaches its own process, which sees the Service, and the answer finds back`, async () => {
+      test(`${protocol} over IPv${family}: the node reaches its own process, which sees ${turned[family]}, and the answer finds back`, async () => {
         await apply(serviceTo('this node'))
         const { service } = ends(family)
         const there = call(family, protocol)
         assert.equal(there.verdict, 'SENT_TO_POD')
         assert.deepEqual(readEnds(there), {
-          source: address(service), destination: address(own[family]), sourcePort: 40000, destinationPort: 8080,
+          source: address(turned[family]), destination: address(own[family]), sourcePort: 40000, destinationPort: 8080,
         }) // biome-ignore format: one row
-        const ip = from(family, own[family])
+        const ip = ends(family).packet(own[family], turned[family])
         const back = fromNode(protocol === 'tcp' ? ip.tcp(8080, 40000, synAck) : ip.udp(8080, 40000))
         assert.equal(back.verdict, 'SENT_TO_POD')
         assert.deepEqual(readEnds(back), {
@@ -100,10 +108,10 @@ describe('Services for processes of the node', { skip }, () => {
         }) // biome-ignore format: one row
       })
 
-  test('a process that listens at all addresses may answer from the address that the route to the Service names', async () => {
+  test('a process that listens at all addresses may answer from the address that the route names', async () => {
     await apply(serviceTo('this node'))
     call(4, 'udp')
-    const back = fromNode(from(4, clients[4]).udp(8080, 40000))
+    const back = fromNode(ipv4(clients[4], turned[4]).udp(8080, 40000))
     assert.deepEqual([readEnds(back).source, readEnds(back).sourcePort], [address('10.96.0.7'), 80])
   })
 
@@ -149,8 +157,8 @@ describe('Services for processes of the node', { skip }, () => {
   test('an error that the node’s process reports is about the Service, too', async () => {
     await apply(serviceTo('this node'))
     call(4, 'udp')
-    const got = ipv4('10.96.0.7', own[4]).udp(40000, 8080)
-    const back = fromNode(ipv4(own[4], '10.96.0.7').error('unreachable', got))
+    const got = ipv4(turned[4], own[4]).udp(40000, 8080)
+    const back = fromNode(ipv4(own[4], turned[4]).error('unreachable', got))
     assert.equal(back.verdict, 'SENT_TO_POD')
     const { source, destination, about, wrongChecksums } = dissect(back.out)
     assert.deepEqual([source, destination, wrongChecksums], [address('10.96.0.7'), address(clients[4]), []])
@@ -170,7 +178,7 @@ describe('Services for processes of the node', { skip }, () => {
   test('a pod cannot answer in the node’s name', async () => {
     await apply(serviceTo('this node'))
     call(4, 'tcp')
-    const forged = from(4, own[4]).tcp(8080, 40000, synAck)
+    const forged = ipv4(own[4], turned[4]).tcp(8080, 40000, synAck)
     assert.equal(send(node, 'from_pod', node.devices.pod7, forged).verdict, 'DROP_SPOOFED_SOURCE')
   })
 

@@ -174,6 +174,7 @@ export function standardTables({ devices }: NodeUnderTest): Desired {
       [address('fd00:1::8'), pod(0n, devices.pod8)],
       [address('10.244.1.9'), pod(1n, devices.pod9, true)],
     ]),
+    nodeClients: new Map(),
   } // biome-ignore format: tables
 }
 
@@ -190,6 +191,7 @@ export async function reset(node: NodeUnderTest): Promise<void> {
   clear(tables.affinities)
   clear(tables.client_flows)
   clear(tables.client_replies)
+  clear(tables.process_calls)
   tables.liveness.set(0, { alive_until_ns: 0n, probing_until_ns: 0n })
   clear(tables.probed_gateways)
   await node.datapath.apply(standardTables(node))

@@ -73,6 +73,7 @@ function tablesOf(slot: 1 | 2): Desired {
     cluster: new Map(),
     links: new Map(),
     linkMacs: new Map(),
+    nodeClients: new Map(),
     services: [],
     rules: new Map(
       isSource

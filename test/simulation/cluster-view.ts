@@ -17,7 +17,8 @@ export function worldOf(cluster: Cluster): World {
   const { api, configuration, pods } = cluster
   const egressNodes = api.objects(kinds.egressNode) as unknown as readonly EgressNode[]
   const nodes = api.objects({ group: '', plural: 'nodes' }) as unknown as readonly KubeNode[]
-  const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, ports } = configuration
+  const { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, ports, replacesKubeProxy } =
+    configuration
   return {
     self: '',
     nodes: withReportedAddresses(nodes.map(trimNode), egressNodes),
@@ -31,7 +32,7 @@ export function worldOf(cluster: Cluster): World {
     ) as unknown as readonly IsovalentEgressGatewayPolicy[],
     egressNodes,
     egressAddresses: api.objects(kinds.egressAddress) as unknown as readonly EgressAddress[],
-    settings: { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, ports },
+    settings: { slots, isChained, networkPolicies, stackCIDRs, nonMasqueradeCIDRs, ports, replacesKubeProxy },
   }
 }
 

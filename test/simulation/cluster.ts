@@ -12,6 +12,7 @@ import { Network } from './network.ts'
 import { OperatorRun } from './operator-runner.ts'
 import { Kubelet, type PodSpec, type SimulatedPod } from './pods.ts'
 import type { Random } from './random.ts'
+import { Services, serviceSpecs } from './services.ts'
 import type { Story } from './story.ts'
 import { readSnapshot, type TableSnapshot } from './table-snapshots.ts'
 import { Traffic, type TrafficListener } from './traffic.ts'
@@ -49,6 +50,7 @@ export class Cluster implements Disposable {
   readonly traffic: Traffic
   readonly kubelet: Kubelet
   readonly configuration: Configuration
+  readonly services: Services
   readonly members = new Map<string, Member>()
   /** By name. */
   readonly operators = new Map<string, OperatorRun>()
@@ -101,6 +103,9 @@ export class Cluster implements Disposable {
       onEnd: (frame, machine, program, verdict) => this.traffic.end(frame, machine, program, verdict),
       onRun: (machine) => this.#hearPressure(machine),
     })
+    const specs = this.configuration.replacesKubeProxy ? serviceSpecs : []
+    this.services = new Services(this, random.fork('services'), specs)
+    this.traffic.services = specs
     this.kubelet = new Kubelet({
       api: this.api,
       clock,
@@ -191,7 +196,7 @@ export class Cluster implements Disposable {
     const machine = new Machine(spec.name, spec.address, {
       clock: this.clock,
       random: this.random,
-      programs: this.#pool.get(this.#machines.size),
+      programs: this.#pool.get(this.#machines.size, this.configuration.replacesKubeProxy),
       epochMs: this.#epochMs,
       namespaces: this.#namespaces,
     })

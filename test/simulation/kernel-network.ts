@@ -29,6 +29,8 @@ const flags = { up: 1, noArp: 0x80, lowerUp: 0x10000 } as const
 const vxlanPort = 15
 const errno = { noEntry: 2, noSuch: 3, exists: 17, noDevice: 19, addressNotAvailable: 99, unreachable: 101 } as const // biome-ignore format: one line
 const linkFixed = 16
+/** linux/rtnetlink.h, of routing rules. */
+const ruleType = { new: 32, delete: 33, get: 34 } as const
 
 interface LinkState {
   readonly index: number
@@ -61,6 +63,7 @@ export class KernelNetwork {
   readonly #addresses = new Map<string, Buffer>()
   readonly #routes = new Map<string, Buffer>()
   readonly #neighbours = new Map<string, Buffer>()
+  readonly #rules = new Map<string, Buffer>()
   readonly #namespaces: ReadonlyMap<string, KernelNetwork>
   readonly #listeners = new Set<() => void>()
   #nextIndex = 2
@@ -137,6 +140,12 @@ export class KernelNetwork {
       case messageType.deleteRoute:
         this.#remove(this.#routes, routeKey(payload), () => fail(errno.noSuch))
         return
+      case ruleType.new:
+        this.#put(this.#rules, payload.toString('hex'), payload)
+        return
+      case ruleType.delete:
+        this.#remove(this.#rules, payload.toString('hex'), () => fail(errno.noEntry))
+        return
       case messageType.newNeighbour:
         this.#put(this.#neighbours, neighbourKey(payload), payload)
         return
@@ -166,6 +175,8 @@ export class KernelNetwork {
           ),
         )
       }
+      case ruleType.get:
+        return messages([...this.#rules.values()].filter((each) => each[0] === payload[0]))
       case messageType.getNeighbour:
         return messages([...this.#neighbours.values()].filter((each) => each[10] === payload[10]))
       default:

@@ -32,10 +32,15 @@ export class LoadedPrograms {
   readonly #pressed: PressureRecord[] = []
   readonly #ring: unknown
 
-  constructor(pinDirectory: string) {
+  constructor(pinDirectory: string, replacesKubeProxy: boolean) {
     this.btf = readBtf(defaultObjectFile)
     this.codecs = tableCodecs(this.btf)
-    const object = loadObject({ objectFile: defaultObjectFile, btf: this.btf, pinDirectory, knobs })
+    const object = loadObject({
+      objectFile: defaultObjectFile,
+      btf: this.btf,
+      pinDirectory,
+      knobs: { ...knobs, replaces_kube_proxy: Number(replacesKubeProxy) },
+    })
     /* An agent that stops closes what it has opened. */
     this.object = { ...object, unpinEarlier: () => {}, [Symbol.dispose]: () => {} }
     this.datapath = new Datapath(this.loaded(() => {}))
@@ -119,16 +124,20 @@ function isAttached(attachments: readonly Attachment[], wanted: string, index: n
 /** As many machines as a simulation needs, kept from seed to seed. */
 export class ProgramPool {
   readonly #bpffs: string
-  readonly #all: LoadedPrograms[] = []
+  /** By whether they translate Services. */
+  readonly #all: Readonly<Record<string, LoadedPrograms[]>> = { true: [], false: [] }
 
   constructor(bpffs: string) {
     this.#bpffs = bpffs
   }
 
-  get(index: number): LoadedPrograms {
-    while (this.#all.length <= index)
-      this.#all.push(new LoadedPrograms(join(this.#bpffs, `machine-${this.#all.length}`)))
-    const programs = this.#all[index] as LoadedPrograms
+  get(index: number, replacesKubeProxy: boolean): LoadedPrograms {
+    const all = this.#all[`${replacesKubeProxy}`] as LoadedPrograms[]
+    while (all.length <= index) {
+      const name = `machine-${all.length}${replacesKubeProxy ? '-services' : ''}`
+      all.push(new LoadedPrograms(join(this.#bpffs, name), replacesKubeProxy))
+    }
+    const programs = all[index] as LoadedPrograms
     programs.clear()
     return programs
   }

@@ -191,6 +191,32 @@ test('an address that lingers is given up as soon as another host claims it', ()
   assert.equal(failover.holds(), false)
 })
 
+const absences: Readonly<Record<string, (failover: FailoverUnderTest) => void>> = {
+  'the cluster did not know it': (failover) =>
+    failover.step({ kind: 'membershipLost', reason: 'the cluster has no Node worker.' }),
+  'it reached nothing': (failover) => {
+    failover.step({ kind: 'reach', isCutOff: true })
+    failover.pass(1_000, { receivesNothing: true })
+    failover.pass(10_000, { receivesNothing: true })
+    decide(failover, { pool: 'nobody', lingering: true })
+  },
+}
+for (const [why, run] of Object.entries(absences))
+  test(`an address that lingers on a node returns there after ${why}, for its flows are sent there again`, () => {
+    const failover = clear()
+    decide(failover, { pool: 'nobody', lingering: true })
+    run(failover)
+    assert.equal(failover.holds(), false)
+    failover.step({ kind: 'reach', isCutOff: false })
+    decide(failover, { pool: 'nobody', lingering: true })
+    failover.relisted()
+    failover.settled()
+    decide(failover, { pool: 'nobody', lingering: true })
+    assert.equal(failover.holds(), true)
+    decide(failover, { pool: 'nobody' })
+    assert.equal(failover.holds(), false)
+  })
+
 test('an egress IP that another gateway has lost is probed before this node answers for it', () => {
   const failover = new FailoverUnderTest().start({ [egressIp]: [other, self] })
   const decideLost = (): void => {

@@ -203,7 +203,6 @@ function loseMembership(before: FailoverState, reason: string, now: Moment): Fai
   const state: FailoverState = {
     ...before,
     noMemberBecause: reason,
-    poolPlaces: new Map(),
     poolProblems: [],
   }
   const quiet: FailoverStep = {

@@ -128,6 +128,7 @@ describe('a node is to have', () => {
     pool: Readonly<Record<string, readonly [node: string, device?: string]>>,
     holds: Readonly<Record<string, string>> = {},
     lingering: Readonly<Record<string, string>> = {},
+    had: Readonly<Record<string, string>> = {},
   ) => {
     const held = wanted(holds)
     const poolAddresses = new Map(
@@ -138,7 +139,7 @@ describe('a node is to have', () => {
       { name: 'self', tunnelAddress: ip('10.0.0.1') },
       [device('eth0', true), device('net0')],
       new Map(Object.entries(lingering).map(([text, owner]) => [ip(text), { order: [ip(owner)] }])),
-      { held, claims: new Map() },
+      { held, poolPlaces: wanted(had), claims: new Map() },
     )
     return [...[...found.wanted].map(([address, name]) => `${address}@${name}`), ...found.problems]
   }
@@ -150,6 +151,8 @@ describe('a node is to have', () => {
     { name: 'nothing that flows have by another owner', is: plan({}, { '192.0.2.1': 'net0' }, { '192.0.2.1': '10.0.0.2' }), expect: [] },
     { name: 'nothing that no flow can have', is: plan({}, { '192.0.2.1': 'net0' }), expect: [] },
     { name: 'nothing that was given to another node, whatever flows have it', is: plan({ '192.0.2.1': ['other'] }, { '192.0.2.1': 'net0' }, { '192.0.2.1': '10.0.0.1' }), expect: [] },
+    { name: 'what flows may still have and it gave up for a while', is: plan({}, {}, { '192.0.2.1': '10.0.0.1' }, { '192.0.2.1': 'net0' }), expect: ['192.0.2.1@net0'] },
+    { name: 'nothing that it gave up and another owner has', is: plan({}, {}, { '192.0.2.1': '10.0.0.2' }, { '192.0.2.1': 'net0' }), expect: [] },
     { name: 'nothing it never had, however long it lingers', is: plan({}, {}, { '192.0.2.1': '10.0.0.1' }), expect: [] },
     { name: 'and cannot, without the interface', is: plan({ '192.0.2.1': ['self', 'net9'] }), expect: ['Egress IP 192.0.2.1 cannot be added to this node: it has no interface net9.'] },
   ] // biome-ignore format: a table

@@ -77,18 +77,19 @@ interface HeldPlan {
 
 /**
  * The addresses from pools that this node should have as its own. An address that it had stays for its flows as long as the
- * tables keep it, unless the operator has given it to another node meanwhile.
+ * tables keep it, unless the operator has given it to another node meanwhile. That holds also for an address that it gave up
+ * because it was no member or was isolated: the other gateways hand it back.
  */
 export function planHeldAddresses(
   poolAddresses: Tables['poolAddresses'],
   self: { readonly name: string; readonly tunnelAddress: Address },
   devices: readonly NodeDevice[],
   lingering: ReadonlyMap<Address, Pick<EgressIp, 'order'>>,
-  { held, claims }: Pick<FailoverState, 'held' | 'claims'>,
+  { held, poolPlaces, claims }: Pick<FailoverState, 'held' | 'poolPlaces' | 'claims'>,
 ): HeldPlan {
   const wanted = new Map<Address, string>()
   const problems: string[] = []
-  for (const [address, device] of held) {
+  for (const [address, device] of new Map([...poolPlaces, ...held])) {
     const isOwn = lingering.get(address)?.order[0] === self.tunnelAddress
     if (isOwn && !poolAddresses.has(address)) wanted.set(address, device)
   }

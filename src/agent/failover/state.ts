@@ -30,7 +30,7 @@ export interface FailoverState {
   /** Of the cluster's nodes; undefined while they are not all known. */
   readonly clusterMacs: ReadonlySet<string> | undefined
   readonly devices: readonly NodeDevice[]
-  /** For each address from a pool that belongs on this node, the name of its device. */
+  /** For each address from a pool that belongs on this node, the name of its device. While it is no member: as before. */
   readonly poolPlaces: ReadonlyMap<Address, string>
   readonly poolProblems: readonly string[]
   /** For each address that the agent added to a device of this node, the name of the device. */

@@ -40,25 +40,28 @@ interface StackUse {
 }
 
 /**
- * to_world is on every device, because the stack may send a packet out of the cluster by any of them. What the stack cannot
+ * Without kube-proxy, to_world is where processes of the node send: they reply to clients of Services, and call Services themselves. Else
+ * it is on every device, because the stack may send a packet out of the cluster by any of them. What the stack cannot
  * forward it tells the egress IP, by the loopback device.
  */
 export function planHooks(
   { overlay, devices, nativeDevices, attachments }: Attachable,
   { servicesByStack, forwardsByStack, replacesKubeProxy }: StackUse,
 ): WantedHook[] {
-  const inner = [overlay.ifindex, overlay.forwardIfindex]
+  const inner = [overlay.ifindex, overlay.forwardIfindex, overlay.services?.hostIfindex]
   const replying = replacesKubeProxy ? nativeDevices : []
-  const outward =
-    servicesByStack || forwardsByStack
+  const outward = [
+    ...(servicesByStack || forwardsByStack
       ? devices.filter(({ index, isLoopback }) => !isLoopback && !inner.includes(index))
-      : replying
+      : replying),
+    ...(overlay.services === undefined
+      ? []
+      : [loopback, { index: overlay.services.hostIfindex, name: serviceDevices.host }]),
+  ]
   return [
     ...(forwardsByStack ? [hook('from_world', loopback.index, 'ingress', loopback.name)] : []),
     { program: 'from_overlay', ifindex: overlay.ifindex, direction: 'ingress', device: overlayName },
-    ...(overlay.services === undefined
-      ? []
-      : [hook('from_pod', overlay.services.ifindex, 'ingress', serviceDevices.program)]),
+    ...(overlay.services === undefined ? [] : podHooks(overlay.services.ifindex, serviceDevices.program)),
     ...nativeDevices.map(({ index, name }) => hook('from_world', index, 'ingress', name)),
     ...outward.map(({ index, name }) => hook('to_world', index, 'egress', name)),
     ...attachments.flatMap(({ wired, device }) =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { address } from '../../../test/support/world-builder.ts'
-import { nodesOnLinks } from './node-links.ts'
+import { nodesOnLinks, withNotedAnswers } from './node-links.ts'
 import type { NodeDevice } from './node-network.ts'
 
 const gateway = address('172.18.0.3')
@@ -16,7 +16,7 @@ const egressIps = new Map([
   [address('172.18.0.43'), { order: [successor], blockOwner }],
 ])
 const links = (routeTo: Parameters<typeof nodesOnLinks>[2], devices = [eth0]) =>
-  nodesOnLinks({ ofTunnel, egressIps }, devices, routeTo)
+  nodesOnLinks({ ofTunnel, egressIps, lingering: new Map() }, devices, routeTo)
 
 test('a node to which the route goes by a native device, without a router, is on the link', () => {
   assert.deepEqual(links(() => onLink).get(gateway), {
@@ -42,3 +42,33 @@ test('a router, another device or no route at all leaves a node to the tunnel', 
     assert.equal(links(() => route).size, 0)
   assert.equal(links(() => onLink, []).size, 0)
 })
+
+test('a gateway that answers only for an egress IP that lingers is probed, because flows still have the address', () => {
+  const lingering = new Map([[address('172.18.0.42'), { order: [gateway] }]])
+  const found = nodesOnLinks({ ofTunnel, egressIps: new Map(), lingering }, [eth0], () => onLink)
+  assert.deepEqual(
+    [...found.values()].map(({ probeSource }) => probeSource),
+    ['172.18.0.42', undefined],
+  )
+})
+
+const path = {
+  answeredNs: 0n,
+  probeSource: address('172.18.0.42'),
+  ifindex: 7,
+  mtu: 1500,
+  mac: 'a',
+  ownMac: 'b',
+}
+for (const [what, change, answeredNs] of [
+  ['with another source of its probes keeps what the programs noted', { probeSource: successor }, 5n],
+  ['by another device has proved nothing yet', { ifindex: 8 }, 0n],
+  ['to another MAC has proved nothing yet', { mac: 'c', probeSource: successor }, 0n],
+  ['that is the same is written as before', {}, 0n],
+] as const)
+  test(`a link ${what}`, () => {
+    const before = new Map([[gateway, path]])
+    const wanted = new Map([[gateway, { ...path, ...change }]])
+    const after = withNotedAnswers(wanted, before, () => ({ ...path, answeredNs: 5n }))
+    assert.deepEqual(after.get(gateway), { ...path, ...change, answeredNs })
+  })

@@ -57,7 +57,12 @@ test('a node has a device for Services, one client address of each family, and a
   route(portOf('10.96.0.7'), portOf('10.96.0.7', 'ClusterIP', 443), portOf('fd00:96::7'), portOf('203.0.113.80', 'ExternalIPs')) // biome-ignore format: one row
   const made = {
     addresses: ['10.244.2.1', 'fd00:2::1'],
-    routes: ['10.96.0.7/32 from 10.244.2.1', 'fd00:96::7/128 from fd00:2::1'],
+    routes: [
+      '10.96.0.7/32 from 10.244.2.1',
+      '10.244.2.0/32 from 10.244.2.1',
+      'fd00:2::/128 from fd00:2::1',
+      'fd00:96::7/128 from fd00:2::1',
+    ],
   }
   assert.deepEqual(read(netlink, wire), made)
   const program = findDevice(netlink, serviceDevices.program)
@@ -67,7 +72,11 @@ test('a node has a device for Services, one client address of each family, and a
   assert.deepEqual(read(netlink, wire), made, 'a second time changes nothing')
 
   route(portOf('10.96.0.8'))
-  assert.deepEqual(read(netlink, wire).routes, ['10.96.0.8/32 from 10.244.2.1'])
+  assert.deepEqual(read(netlink, wire).routes, [
+    '10.96.0.8/32 from 10.244.2.1',
+    '10.244.2.0/32 from 10.244.2.1',
+    'fd00:2::/128 from fd00:2::1',
+  ])
 
   const moved = ensureServiceWire(netlink, linuxMachine, { podCIDRs: [prefix('10.244.9.0/24')], mtu: 1400 })
   assert.deepEqual(read(netlink, moved).addresses, ['10.244.9.1'])
@@ -87,7 +96,7 @@ test('a node without pod CIDRs of a family has no routes of that family', {
   const routes = serviceRoutes([portOf('10.96.0.7'), portOf('fd00:96::7')], wire, 1450)
   assert.deepEqual(
     routes.map(({ destination }) => destination),
-    ['10.96.0.7/32'],
+    ['10.244.2.0/32', '10.96.0.7/32'],
   )
 })
 

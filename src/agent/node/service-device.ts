@@ -1,12 +1,14 @@
+import type { NodeClientEntry } from '../../datapath/tables/service-tables.ts'
 import type { Tables } from '../../decide/tables.ts'
 import { deleteAddress, listAddresses, putAddress } from '../../linux/device-addresses.ts'
 import { createVeth, type Device, deleteDevice, findDevice, setDevice } from '../../linux/devices.ts'
 import type { Machine } from '../../linux/machine.ts'
 import { putNeighbour } from '../../linux/neighbours.ts'
 import type { Netlink } from '../../linux/netlink.ts'
+import { deletePortRule, listPortRules } from '../../linux/port-rules.ts'
 import type { Route } from '../../linux/routes.ts'
-import { type Address, type Family, familyOf, isLinkLocal } from '../../net/address.ts'
-import { hostLength, hostPrefix, type Prefix } from '../../net/prefix.ts'
+import { type Address, familyOf, isLinkLocal } from '../../net/address.ts'
+import { familyOfPrefix, hostLength, hostPrefix, type Prefix, prefixAddress } from '../../net/prefix.ts'
 import { routerAddress } from '../pods/pod-addresses.ts'
 
 /*
@@ -30,8 +32,8 @@ export interface ServiceWire {
   readonly hostIfindex: number
   readonly mac: string
   readonly hostMac: string
-  /** From these the node's processes speak to Services, one of each family of the node's pods. */
-  readonly addresses: readonly Address[]
+  /** One of each family of the node's pods. */
+  readonly clients: readonly NodeClientEntry[]
 }
 
 /** The next hop of the routes: one neighbour instead of one for each Service. No packet has these addresses. */
@@ -39,11 +41,14 @@ const nextHops = { 4: '169.254.1.1' as Address, 6: 'fe80::1' as Address } as con
 
 /**
  * The address that pods have for their router, of the first prefix of each family. No other packet of the node comes from it,
- * so no port of it can belong to a flow to a Service and to one past it at the same time.
+ * so no port of it can belong to a flow to a Service and to one past it at the same time. The prefix's own address is
+ * for processes that reach processes of the same node. It leads into the device, so their answers pass the program. No pod gets it.
  */
-function clientAddresses(podCIDRs: readonly Prefix[]): readonly Address[] {
-  const routers = podCIDRs.map(routerAddress)
-  return ([4, 6] as const).flatMap((family) => routers.find((each) => familyOf(each) === family) ?? [])
+function clientsOf(podCIDRs: readonly Prefix[]): readonly NodeClientEntry[] {
+  return ([4, 6] as const).flatMap((family) => {
+    const first = podCIDRs.find((each) => familyOfPrefix(each) === family)
+    return first === undefined ? [] : { address: routerAddress(first), turned: prefixAddress(first) }
+  })
 }
 
 /** Makes what is missing. The routes and the program come later. */
@@ -52,7 +57,8 @@ export function ensureServiceWire(
   machine: Machine,
   { podCIDRs, mtu }: { readonly podCIDRs: readonly Prefix[]; readonly mtu: number },
 ): ServiceWire {
-  const addresses = clientAddresses(podCIDRs)
+  const clients = clientsOf(podCIDRs)
+  const addresses = clients.map(({ address }) => address)
   const { program, host } = serviceDevices
   if (findDevice(netlink, program) === undefined)
     createVeth(netlink, { name: program, mtu, peer: { name: host, mtu } })
@@ -73,8 +79,19 @@ export function ensureServiceWire(
       '1',
       'what the program does not send on goes no further, least of all back to the Service',
     )
-  return { ifindex: inner.index, hostIfindex: outer.index, mac: outer.mac, hostMac: inner.mac, addresses }
+  for (const [name, value, reason] of hostKnobs)
+    machine.writeSysctl(`net/ipv4/conf/${host}/${name}`, value, reason)
+  return { ifindex: inner.index, hostIfindex: outer.index, mac: outer.mac, hostMac: inner.mac, clients }
 }
+
+const hostKnobs = [
+  ['accept_local', '1', 'node ports at the node’s own addresses answer its processes'],
+  [
+    'rp_filter',
+    '2',
+    'Services answer processes from addresses to which the node’s routes use another device',
+  ],
+] as const
 
 /** The node's sockets choose it for Services alone, because the routes name it. */
 function putClientAddress(netlink: Netlink, index: number, address: Address): void {
@@ -101,6 +118,7 @@ function vethNamed(netlink: Netlink, name: string): Device & { readonly mac: str
 
 /** What an agent with `kubeProxyReplacement=strict` left. Returns whether it was there. */
 export function removeServiceWire(netlink: Netlink): boolean {
+  for (const rule of listPortRules(netlink)) deletePortRule(netlink, rule)
   const device = findDevice(netlink, serviceDevices.program)
   if (device?.kind !== 'veth') return false
   deleteDevice(netlink, device.index)
@@ -109,16 +127,24 @@ export function removeServiceWire(netlink: Netlink): boolean {
 
 /**
  * A route to each cluster IP. The range of cluster IPs is not routed as a whole: no setting has to say what it is, and an address
- * without a Service leads nowhere else than before.
+ * without a Service leads nowhere else than before. External addresses have no routes, because ports that are of no Service may
+ * be those of another server.
  */
 export function serviceRoutes(services: Tables['services'], wire: ServiceWire, mtu: number): Route[] {
-  const sources = new Map<Family, Address>(wire.addresses.map((address) => [familyOf(address), address]))
-  const addresses = new Set(services.flatMap(({ kind, address }) => (kind === 'ClusterIP' ? address : [])))
-  return [...addresses].flatMap((address) => {
-    const family = familyOf(address)
-    const source = sources.get(family)
-    if (source === undefined) return []
-    const hop = { via: nextHops[family], isOnLink: true, ifindex: wire.hostIfindex }
-    return [{ destination: hostPrefix(address), kind: 'unicast', ...hop, source, mtu } as const]
-  })
+  const clusterIps = services.flatMap(({ kind, address }) => (kind === 'ClusterIP' ? address : []))
+  const addresses = new Set([...wire.clients.map(({ turned }) => turned), ...clusterIps])
+  return [...addresses].flatMap((address) => routeInto(wire, address, { mtu }) ?? [])
+}
+
+/** Undefined if the node has no pods of the address's family. By default, sockets without an address get that of the client. */
+export function routeInto(
+  { clients, hostIfindex }: Pick<ServiceWire, 'clients' | 'hostIfindex'>,
+  to: Address,
+  { mtu, source }: { readonly mtu: number; readonly source?: Address | undefined },
+): Route | undefined {
+  const family = familyOf(to)
+  const client = clients.find(({ address }) => familyOf(address) === family)?.address
+  if (client === undefined) return undefined
+  const hop = { via: nextHops[family], isOnLink: true, ifindex: hostIfindex }
+  return { destination: hostPrefix(to), kind: 'unicast', ...hop, source: source ?? client, mtu }
 }

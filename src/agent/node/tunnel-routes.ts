@@ -29,11 +29,19 @@ export function tunnelRoutes(tables: Tables, overlay: Overlay): Route[] {
   })
 }
 
-/** Makes `desired` the routes of one device into the tunnel, or by a next hop. It leaves correct routes alone. */
-export function syncRoutes(netlink: Netlink, ifindex: number, desired: readonly Route[]): void {
+/**
+ * Makes `desired` the routes of one device into the tunnel, or by a next hop, in the main table or another one. It leaves correct routes
+ * alone.
+ */
+export function syncRoutes(
+  netlink: Netlink,
+  ifindex: number,
+  desired: readonly Route[],
+  table?: number,
+): void {
   const missing = new Map(desired.map((route) => [route.destination, route]))
   for (const family of [4, 6] as const)
-    for (const route of listRoutes(netlink, { family, ifindex })) {
+    for (const route of listRoutes(netlink, { family, ifindex, ...(table === undefined ? {} : { table }) })) {
       /* The kernel's own routes of a device (link-local, multicast) must not be removed. */
       if (route.tunnel === undefined && route.via === undefined) continue
       const wanted = missing.get(route.destination)

@@ -18,6 +18,7 @@ const carried = [
   'service_replies',
   'client_flows',
   'client_replies',
+  'process_calls',
 ] as const
 
 /** A map of an earlier load, and how its bytes become those of this load's map. */

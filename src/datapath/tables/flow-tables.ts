@@ -45,6 +45,7 @@ export function flowKeyField(btf: Btf): FieldKind<FlowKey> {
 const mappingCodec = (btf: Btf) =>
   codec(btf.struct('mapping'), {
     reclaimed: flag,
+    is_of_client: flag,
     egress_ip: address,
     egress_port: port,
     state: flags(btf.enumeration('mapping_state')),

@@ -16,7 +16,6 @@ export function* serviceRows(services: Services) {
       {
         affinityNs: BigInt(affinityMs) * nsPerMs,
         count: endpoints.length,
-        insideCount: clients?.inside ?? 0,
         localCount: clients?.local.length ?? 0,
         clients: clients === undefined ? 'CLIENTS_NONE' : access[clients.endpointsOf],
         hasSources: sources !== undefined,

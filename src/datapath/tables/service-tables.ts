@@ -16,10 +16,10 @@ import {
   u64,
 } from '../layout/codec.ts'
 import { flowKeyCodec } from './flow-tables.ts'
-import { type Decoded, soleValue } from './map-layout.ts'
+import { type Decoded, soleKey, soleValue } from './map-layout.ts'
 import { prefixFrom } from './trie-prefix.ts'
 
-/** Services and the flows through them. The agent writes the first three tables, the programs write the others. */
+/** Services and the flows through them. The agent writes the first four tables and `node_clients`, the programs write the others. */
 export function serviceTables(btf: Btf) {
   const flowKey = flowKeyCodec(btf)
   const endpoint = endpointCodec(btf)
@@ -44,6 +44,11 @@ export function serviceTables(btf: Btf) {
       key: flowKey,
       value: record(btf.struct('client_reply'), { service: member, entry: address, lastNs: u64 }),
     },
+    node_clients: {
+      key: soleKey(btf, 'node_clients', u32),
+      value: record(btf.struct('node_client'), { address, turned: address }),
+    },
+    process_calls: { key: flowKey, value: soleValue(btf, 'process_calls', address) },
   }
 }
 
@@ -66,10 +71,16 @@ export interface ServiceEntry {
 interface ClientEntry {
   /** `thisNode`: only the endpoints of this node count. */
   readonly endpointsOf: 'anyNode' | 'thisNode'
-  /** How many of the endpoints are inside the cluster. They come first, and clients get no others. */
-  readonly inside: number
   /** The endpoints of this node. */
   readonly local: readonly Endpoint[]
+}
+
+/** How the processes of the node are clients of Services, in one family. */
+export interface NodeClientEntry {
+  /** From which they speak to Services. */
+  readonly address: Address
+  /** From which a process sees another one of the same node. */
+  readonly turned: Address
 }
 
 export interface Endpoint {
@@ -83,7 +94,6 @@ const serviceCodec = (btf: Btf) =>
   record(btf.struct('service'), {
     affinityNs: u64,
     count: u32,
-    insideCount: u32,
     localCount: u32,
     clients: named(btf.enumeration('client_access')),
     hasSources: flag,

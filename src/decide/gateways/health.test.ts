@@ -31,6 +31,7 @@ const cases: readonly { readonly name: string; readonly world: Partial<World>; r
   { name: 'a node that is unreachable from all nodes that probe it', world: reports({ worker: ['-worker3'], worker2: ['worker4'], worker4: [] }), expect: 'worker3' },
   { name: 'not a node that reports itself as unreachable', world: reports({ worker3: ['-worker3'] }), expect: '' },
   { name: 'not a node that only a node that is not ready reports as unreachable', world: { ...reports({ worker4: ['-worker3'] }), ...notReady('worker4') }, expect: 'worker4' },
+  { name: 'a node for which only the last report of an unreachable node speaks', world: reports({ worker: ['-worker3', '-worker4'], worker3: ['-worker4'], worker4: ['worker3'] }), expect: 'worker3 worker4' },
   { name: 'the node that reaches no other, not those that it does not reach', world: reports({ worker: ['worker2', 'worker3', '-worker4'], worker2: ['worker', 'worker3', '-worker4'], worker3: ['worker', 'worker2', '-worker4'], worker4: ['-worker', '-worker2', '-worker3'] }), expect: 'worker4' },
 ] // biome-ignore format: a table
 

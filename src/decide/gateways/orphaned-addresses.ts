@@ -11,6 +11,9 @@ type Knowledge = Pick<Context, 'world' | 'nodes' | 'policies' | 'exits' | 'inter
  * Egress IPs that a gateway's interface had until it lost them or vanished, with the gateways that answer for them instead. New
  * flows do not get such an address, but established flows have it. Only a policy that still selects the gateway by its
  * interface makes others answer. If no policy selects it any more, an administrator probably removed the address on purpose.
+ *
+ * An address of a pool is not one of them. The gateway that had it last may be without it for a moment, for example because its
+ * Node object was deleted, and adds it again.
  */
 export function orphanedAddresses(context: Knowledge, egressIps: ReadonlyMap<Address, unknown>): Orders {
   const { world, nodes } = context
@@ -19,6 +22,7 @@ export function orphanedAddresses(context: Knowledge, egressIps: ReadonlyMap<Add
   return new Map(
     [...(world.lingeringOrders ?? [])].flatMap(([address, order]) => {
       if (egressIps.has(address) || isOwn.has(address) || configured.has(address)) return []
+      if (world.lingeringFromPools?.has(address)) return []
       const successors = successorsOf(context, address, order)
       return successors.length === 0 ? [] : [[address, successors] as const]
     }),

@@ -165,6 +165,7 @@ describe('established flows of an egress IP that its gateway’s interface has l
     ['a node has the address', holding('worker2', { addresses: [first] })],
     ['the other gateway is not on its link', holding('worker4', { subnets: [] })],
     ['the other gateway’s interface carries no traffic', holding('worker4', { problem: 'NoCarrier' })],
+    ['it came from a pool, and the gateway will add it again', { ...without([]), lingeringFromPools: new Set([first]) as never }],
     ['no policy selects the gateway any more', without([], { ciliumPolicies: [] })],
     ['the gateway’s agent has reported nothing', { ...without([]), egressNodes: [] }],
   ] as const) // biome-ignore format: a table

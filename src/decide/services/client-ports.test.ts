@@ -50,32 +50,33 @@ describe('clients outside the cluster', () => {
     }
   })
 
-  test('get endpoints inside the cluster alone, so these come first: pods and processes of any node', () => {
+  test('get pods, processes of any node, and servers outside the cluster, which are never endpoints of a node', () => {
     const outside = '10.0.0.9'
     const inside = world().nodes.flatMap(({ internalIPs, podCIDRs }) => [
       ...internalIPs,
       ...podCIDRs.map((each) => addressAt(each, 9)),
     ])
-    const wanted = new Set(inside.filter((each) => familyOf(each) === 4))
-    for (const { endpoints: all, clients } of clientsOf({}, [slice([outside, '203.0.113.9', ...inside])])) {
-      assert.deepEqual(new Set(named(all.slice(0, clients?.inside))), wanted)
-      assert.deepEqual(named(all.slice(clients?.inside)), [outside, '203.0.113.9'])
-    }
+    const wanted = new Set([outside, ...inside.filter((each) => familyOf(each) === 4)])
+    for (const { endpoints: all } of clientsOf({}, [slice([outside, ...inside])]))
+      assert.deepEqual(new Set(named(all)), wanted)
     const here = [slice([], { endpoints: [ready(outside, { node: own })] })]
     for (const { clients } of clientsOf({}, here))
-      assert.deepEqual([clients?.inside, clients?.local], [0, []], 'whatever node a slice names')
+      assert.deepEqual(clients?.local, [], 'whatever node a slice names')
   })
 
-  test('get an endpoint as soon as its node has its address, without a change of the Services', () => {
-    const parts = { services: [web], endpoints: [slice(['203.0.113.9'])] }
-    const insideOf = (nodes: World['nodes']) =>
+  test('find an endpoint of their node as soon as the node has its address, without a change of the Services', () => {
+    const parts = {
+      services: [web],
+      endpoints: [slice([], { endpoints: [ready('203.0.113.9', { node: own })] })],
+    }
+    const localOf = (nodes: World['nodes']) =>
       allOf(parts.services, parts.endpoints, { nodes }).find(({ clients }) => clients !== undefined)?.clients
-        ?.inside
+        ?.local.length
     const { nodes } = world()
-    assert.equal(insideOf(nodes), 0)
+    assert.equal(localOf(nodes), 0)
     assert.equal(
-      insideOf(
-        nodes.map((each, index) => (index === 0 ? each : { ...each, podCIDRs: [prefix(`203.0.113.0/24`)] })),
+      localOf(
+        nodes.map((each, index) => (index === 0 ? { ...each, podCIDRs: [prefix(`203.0.113.0/24`)] } : each)),
       ),
       1,
     )

@@ -106,15 +106,14 @@ function clientPorts(
   const { isLocalForClients, sources } = service
   return ports.map(({ outerPort, ...port }) => {
     const { endpoints, leaving } = endpointsOf({ ...service, isLocal: false }, address, port)
-    const inside = endpoints.filter(isInside)
     const local = endpointsOf({ ...service, isLocal: true }, address, port).endpoints.filter(isInside)
     return {
       ...entryOf(service, address),
       kind,
       ...numbersOf({ ...port, port: outerPort }),
-      endpoints: [...inside, ...endpoints.filter((each) => !isInside(each))],
+      endpoints,
       leaving,
-      clients: { endpointsOf: isLocalForClients ? 'thisNode' : 'anyNode', inside: inside.length, local },
+      clients: { endpointsOf: isLocalForClients ? 'thisNode' : 'anyNode', local },
       ...(kind === 'LoadBalancer' && sources.length > 0
         ? { sources: sources.filter((each) => familyOfPrefix(each) === familyOf(address)) }
         : {}),

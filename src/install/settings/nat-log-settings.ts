@@ -30,7 +30,7 @@ export const natLogSettings = [
     kind: 'integer',
     fallback: '1',
     range: [1, 1_000_000],
-    help: 'Write a record of one in so many flows. With 1, of each flow.',
+    help: 'With 10, one of ten flows has a record. With 1, every flow.',
   },
   {
     path: 'natLog.maxRecordsPerSecond',

@@ -88,7 +88,7 @@ export const processSettings = [
     key: 'excluded-ports',
     kind: 'portRanges',
     fallback: '30000-32767,4791',
-    help: 'Ports and ranges of ports that connections never have at an egress IP, for example {30000-32767,4791,8443}. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts, and the UDP port that NICs with RoCE take for themselves. If you add to it, keep both. For a server, choose a port below 32768. If you exclude a port from 32768 on, no new connection gets it, but gateways may still send packets for it to the node whose share contains it (see slots), and not to the server.',
+    help: "Ports and ranges of ports that connections never have at an egress IP. In a shell, quote the list: --set 'egressGateway.excludedPorts={30000-32767,4791,8443}'. Name every port of an egress IP that something else uses: NodePorts, externalIPs, load balancers, servers on gateways. With kubeProxyReplacement=strict, connections never get a port that a Service has there, so only servers matter. With each port, Sallyport excludes its whole block of 16 ports: 4791 excludes 4784-4799. The default is the range of NodePorts, and the UDP port that NICs with RoCE take for themselves. If you add to it, keep both. For a server, choose a port below 32768. If you exclude a port from 32768 on, no new connection gets it, but gateways may still send packets for it to the node whose share contains it (see slots), and not to the server.",
   },
   {
     path: 'egressGateway.maxPortsPerPod',
@@ -96,7 +96,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '0',
     range: [0, 64512],
-    help: 'Open connections that one pod may have at one egress IP. Sallyport drops new connections beyond it. If 0, there is no limit. In any case, each node keeps a quarter of its ports for pods with fewer than 16 connections.',
+    help: 'Open connections that one pod may have at one egress IP, to all destinations together. Sallyport drops new connections beyond it. If 0, there is no limit. In any case, each node keeps a quarter of its ports for pods with fewer than 16 connections.',
   },
   {
     path: 'egressGateway.gatewayForwarding',
@@ -112,7 +112,7 @@ export const processSettings = [
     kind: 'word',
     fallback: 'auto',
     choices: ['auto', 'tunnel'],
-    help: 'How packets of pods get from their node to a gateway and back. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With tunnel, nodes always put them into VXLAN packets, and so they do with gatewayForwarding=stack. If the route of a node to other nodes goes into an encrypting device, for example WireGuard, or the node has IPsec policies, the agent sees that and uses the tunnel. Use tunnel if something encrypts the tunnel’s packets that the agent cannot see, for example a switch. With auto, packets may then be in clear text.',
+    help: 'How packets of pods get from their node to a gateway and back. With auto, nodes on the same layer-2 network send them without a tunnel, which is faster. They test this path with probes. If probes get no answer, they use the tunnel. With tunnel, and with gatewayForwarding=stack, nodes always put them into VXLAN packets. If the route of a node to other nodes goes into an encrypting device, for example WireGuard, or the node has IPsec policies, the agent sees that and uses the tunnel. Use tunnel if a device that the agent cannot see, for example a switch, encrypts the tunnel’s packets. With auto, packets may then be in clear text.',
   },
   {
     path: 'bpf.masquerade',
@@ -139,7 +139,7 @@ export const processSettings = [
     fallback: 'enforce',
     earlierFallback: 'refuse',
     choices: ['enforce', 'refuse', 'bypass'],
-    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. Without another CNI plugin, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, if a NetworkPolicy restricts the egress of a pod, Sallyport drops all traffic of this pod that an egress policy selects. It treats other traffic as with enforce. With bypass, NetworkPolicies do not restrict the traffic that Sallyport carries.',
+    help: 'With enforce, Sallyport applies egress rules of NetworkPolicies to traffic that an egress policy selects. In stand-alone mode, Sallyport applies them to all traffic to destinations outside the cluster. With refuse, if a NetworkPolicy restricts the egress of a pod, Sallyport drops all traffic of this pod that an egress policy selects. Other traffic is handled as with enforce. With bypass, NetworkPolicies do not restrict the traffic that Sallyport carries.',
   },
   {
     path: 'cni.binPath',
@@ -168,7 +168,7 @@ export const processSettings = [
     key: 'devices',
     kind: 'list',
     fallback: '',
-    help: 'Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +, for example {eth+,net+}. By default, Sallyport uses the devices that have the node’s address or a default route.',
+    help: "Network devices that connect nodes to networks outside the cluster. Give names, or prefixes of names followed by +. In a shell, quote the list: --set 'devices={eth+,net+}'. By default, Sallyport uses the devices that have the node’s address or a default route.",
   },
   {
     path: 'tunnelProtocol',
@@ -200,7 +200,7 @@ export const processSettings = [
     kind: 'word',
     fallback: '127.0.0.1',
     choices: ['127.0.0.1', '0.0.0.0', '::'],
-    help: 'Address on which the agent serves probes and metrics, and the operator metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), every host that reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
+    help: 'Address on which agents serve probes and metrics, and on which operators serve metrics. With 127.0.0.1, only the node itself can read them. With 0.0.0.0 (IPv4) or :: (IPv4 and IPv6), every host that reaches the node can. Set 0.0.0.0 or :: if Prometheus runs in the cluster. There is no authentication, and the metrics contain no secrets.',
   },
   {
     path: 'operator.metricsPort',
@@ -208,7 +208,7 @@ export const processSettings = [
     kind: 'integer',
     fallback: '9788',
     range: [1, 65535],
-    help: 'TCP port on its node on which an operator serves metrics, at health.address.',
+    help: 'TCP port on which an operator serves metrics, on the node where it runs, at health.address.',
   },
   {
     path: 'mtu',
@@ -227,7 +227,7 @@ export const processSettings = [
     isPowerOfTwo: true,
     costOfChange:
       'Every node then owns other ports of each egress IP, so all open connections through egress gateways break.',
-    help: 'Maximum number of nodes: a power of two from 16 to 2048. Choose more than the cluster will ever have, and do not change it after the install. Sallyport divides the ports from 32768 on, of every egress IP, into that number of equal shares. Each node has one share, its floor: 64 ports with 512 slots. It uses its floor without asking the operator. With more than 512 slots, an egress IP that is a node’s own address has no floors, and nodes lease all its ports from the operator.',
+    help: 'Maximum number of nodes: a power of two from 16 to 2048. Choose more than the cluster will ever have, and do not change it after the install. Sallyport divides the ports from 32768 on, of every egress IP, into that number of equal shares. Each node has one share, its floor: 64 ports with 512 slots. It uses its floor without asking the operator. With more than 512 slots, an egress IP that is a node’s own address has no floors, so a node that needs the first ports of it waits for the operator.',
   },
   {
     path: 'stackCIDRs',

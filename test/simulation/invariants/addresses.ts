@@ -4,6 +4,7 @@ import type { Cluster } from '../cluster.ts'
 import { allowedAddresses, worldPod } from '../cluster-view.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
+import type { SimulatedPod } from '../pods.ts'
 import { type Flow, servers } from '../traffic.ts'
 import { type Invariant, newsUs } from './invariant.ts'
 import { RecentWorlds } from './recent-worlds.ts'
@@ -36,11 +37,18 @@ export function onlyPolicyAddresses(cluster: Cluster): Invariant {
       }
     }
   }
+  /** A pod whose Node is gone is outside the cluster, and may be the endpoint of a flow that began before. */
+  const namedLately = (pod: SimulatedPod, destination: Address): ReadonlySet<string> =>
+    new Set(
+      worlds
+        .since(cluster.clock.nowUs - newsUs)
+        .flatMap(({ world }) => allowedAddresses(cluster, world, worldPod(pod, cluster), destination)),
+    )
   worlds.listen(note)
   return {
     name: 'no packet of a selected pod leaves with another address',
-    onArrival(flow: Flow, { source }: Frame, by: Machine): string | undefined {
-      const allowed = known.get(`${flow.pod.uid} ${flow.destination}`) ?? new Set()
+    onArrival(flow: Flow, { source, destination }: Frame, by: Machine): string | undefined {
+      const allowed = known.get(`${flow.pod.uid} ${destination}`) ?? namedLately(flow.pod, destination)
       if (allowed.has(source)) return undefined
       if (allowed.has('masquerade') && source === flow.pod.machine.address) return undefined
       return `${flow.name} left ${by.name} with ${source}; allowed: ${[...allowed].join(' ') || 'nothing'}`

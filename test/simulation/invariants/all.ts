@@ -4,6 +4,7 @@ import type { MakeInvariant } from './invariant.ts'
 import { newFlowsFollowPolicies } from './new-flows.ts'
 import { portsHaveOneOwner } from './ports.ts'
 import { processesNeverCrash } from './processes.ts'
+import { newFlowsReachReadyEndpoints, servedFlowsKeepTheirEndpoint } from './services.ts'
 import { readyMeansForwarded } from './status.ts'
 import { tablesConverge } from './tables.ts'
 import { queriesChangeNothing, viewsNameTheHolder } from './views.ts'
@@ -18,6 +19,8 @@ export const invariants: readonly MakeInvariant[] = [
   readyMeansForwarded,
   queriesChangeNothing,
   viewsNameTheHolder,
+  servedFlowsKeepTheirEndpoint,
+  newFlowsReachReadyEndpoints,
   processesNeverCrash,
   tablesConverge,
 ]

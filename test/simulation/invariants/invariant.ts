@@ -1,6 +1,7 @@
 import type { Cluster } from '../cluster.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
+import type { SimulatedPod } from '../pods.ts'
 import type { Flow } from '../traffic.ts'
 
 /** Something that must hold at every moment. What an inspection returns is what is wrong, in a sentence. */
@@ -15,6 +16,8 @@ export interface Invariant {
   settled?(): string | undefined
   onSent?(flow: Flow): void
   onArrival?(flow: Flow, frame: Frame, by: Machine): string | undefined
+  onServed?(flow: Flow, frame: Frame, at: SimulatedPod | undefined): string | undefined
+  onAnswer?(flow: Flow, frame: Frame): string | undefined
   onEnd?(flow: Flow, machine: Machine, program: string, verdict: string): void
   onApplied?(machine: Machine): void
 }

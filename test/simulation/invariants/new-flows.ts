@@ -1,8 +1,10 @@
+import type { Address } from '../../../src/net/address.ts'
 import type { AgentRun } from '../agent-runner.ts'
 import type { Cluster } from '../cluster.ts'
 import { allowedAddresses, worldPod } from '../cluster-view.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
+import type { SimulatedPod } from '../pods.ts'
 import type { Flow } from '../traffic.ts'
 import { type Invariant, newsUs } from './invariant.ts'
 import { RecentWorlds } from './recent-worlds.ts'
@@ -18,7 +20,7 @@ export function newFlowsFollowPolicies(cluster: Cluster): Invariant {
   const worlds = new RecentWorlds(cluster)
   const known = new Map<string, readonly string[]>()
   const runningSinceUs = new Map<AgentRun, number>()
-  const allowedOf = ({ pod, destination }: Flow, sinceUs: number): ReadonlySet<string> => {
+  const allowedOf = (pod: SimulatedPod, destination: Address, sinceUs: number): ReadonlySet<string> => {
     const allowed = worlds.since(sinceUs).flatMap(({ id, world }) => {
       const key = `${pod.uid} ${destination} ${id}`
       const found = known.get(key) ?? allowedAddresses(cluster, world, worldPod(pod, cluster), destination)
@@ -36,7 +38,7 @@ export function newFlowsFollowPolicies(cluster: Cluster): Invariant {
         else if (!runningSinceUs.has(run)) runningSinceUs.set(run, cluster.clock.nowUs)
       }
     },
-    onArrival(flow: Flow, { source }: Frame, by: Machine): string | undefined {
+    onArrival(flow: Flow, { source, destination }: Frame, by: Machine): string | undefined {
       const { nowUs } = cluster.clock
       const run = cluster.agentOf(flow.pod.machine)
       const sinceUs = Math.max(
@@ -45,7 +47,7 @@ export function newFlowsFollowPolicies(cluster: Cluster): Invariant {
         cluster.apiNetwork.troubledAtUs + newsUs - lagUs,
       )
       if (flow.sent > 1 || nowUs - sinceUs < lagUs) return undefined
-      const allowed = allowedOf(flow, nowUs - lagUs)
+      const allowed = allowedOf(flow.pod, destination, nowUs - lagUs)
       if (allowed.has(source)) return undefined
       if (allowed.has('masquerade') && source === flow.pod.machine.address) return undefined
       return `new ${flow.name} left ${by.name} with ${source}; its policies name ${[...allowed].join(' ') || 'nothing'}`

@@ -50,7 +50,14 @@ export function readyMeansForwarded(cluster: Cluster): Invariant {
     },
     onEnd(flow: Flow, machine: Machine, program: string, verdict: string): void {
       const isOwn = program === 'from_pod' && machine === flow.pod.machine && !flow.isEstablished
-      if (!isOwn || !verdict.startsWith('DROP_') || otherDrops.includes(verdict)) return
+      /* A policy selects the endpoint of a Service, and not its address. */
+      if (
+        flow.service !== undefined ||
+        !isOwn ||
+        !verdict.startsWith('DROP_') ||
+        otherDrops.includes(verdict)
+      )
+        return
       const before = failing.get(keyOf(flow))
       const policy = policyOf(worldOf(cluster), worldPod(flow.pod, cluster), flow.destination) ?? ''
       const { nowUs } = cluster.clock

@@ -54,10 +54,9 @@ function compare(cluster: Cluster, world: World, machine: Machine): string | und
     [
       'policy sets of pods',
       sortedEntries(
-        [...entriesOf(tables.pods)].map(([at, { policySet, isQuarantined }]) => [
-          at,
-          isQuarantined ? 'quarantined' : policySet,
-        ]),
+        [...entriesOf(tables.pods)]
+          .filter(([, { isNode }]) => !isNode)
+          .map(([at, { policySet, isQuarantined }]) => [at, isQuarantined ? 'quarantined' : policySet]),
       ),
       sortedEntries([...wanted.podsByIp].map(([at, { policySet }]) => [at, policySet])),
     ],

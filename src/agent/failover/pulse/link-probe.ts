@@ -18,6 +18,25 @@ const placeholders = { 4: '192.0.0.8' as Address, 6: '100::8' as Address } as co
 const udp = 17
 const timeToLive = 64
 
+/** More than a node probes. An egress IP that is replaced again and again must not fill the memory. */
+const maxFrames = 1024
+
+/** Keeps the frames, because a node sends the same few ten times a second. */
+export class LinkProbeFrames {
+  readonly #frames = new Map<string, Buffer>()
+
+  frame(probe: LinkProbe): Buffer {
+    const { mac, ownMac, source, sourcePort, destinationPort } = probe
+    const key = `${mac} ${ownMac} ${source} ${sourcePort} ${destinationPort}`
+    const known = this.#frames.get(key)
+    if (known !== undefined) return known
+    if (this.#frames.size === maxFrames) this.#frames.clear()
+    const frame = linkProbeFrame(probe)
+    this.#frames.set(key, frame)
+    return frame
+  }
+}
+
 /** A probe as a whole frame: an empty UDP datagram that looks as packets of pods do on this path. */
 export function linkProbeFrame({ mac, ownMac, source, sourcePort, destinationPort }: LinkProbe): Buffer {
   const family = familyOf(source)

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { LinkEnd } from '../../../linux/arp.ts'
 import type { Address } from '../../../net/address.ts'
 import { type FromProber, type ToProber, type Verdict, type Watched, watchesNobody } from './messages.ts'
@@ -208,13 +207,16 @@ function judge(state: ProberState, answers: ReadonlyMap<Address, Answers>, nowNs
   )
   const { verdicts, isCutOff } = judgeReach(contacts, state.watched.gateways, state.link, nowNs)
   const changes = [...verdicts].filter(
-    ([gateway, verdict]) => !isDeepStrictEqual(state.verdicts.get(gateway), verdict),
+    ([gateway, verdict]) => !isSameVerdict(state.verdicts.get(gateway), verdict),
   )
   const judged = { ...state, verdicts: new Map([...state.verdicts, ...changes]) }
   const reach = noteReach(judged, state.watched.sharesEgressIp && isCutOff)
   const news = changes.length === 0 ? [] : [reported({ kind: 'verdicts', changes })]
   return { state: reach.state, effects: [...reach.effects, ...news] }
 }
+
+const isSameVerdict = (a: Verdict | undefined, b: Verdict): boolean =>
+  a?.isUnreachable === b.isUnreachable && a.isWitnessed === b.isWitnessed
 
 function noteReach(state: ProberState, isCutOff: boolean): ProberStep {
   if (isCutOff === state.isCutOff) return nothing(state)

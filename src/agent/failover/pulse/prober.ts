@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Datapath } from '../../../datapath/datapath.ts'
 import type { LinkEntry } from '../../../datapath/tables/link-tables.ts'
 import type { LinkEnd } from '../../../linux/arp.ts'
@@ -148,7 +147,7 @@ export class Prober {
     const { transport, report } = this.#parts
     for (const node of nodes) transport.send(node)
     const answering = nodes.filter((node) => this.#probeLink(node))
-    if (isDeepStrictEqual(answering, this.#answering)) return
+    if (answering.join() === this.#answering.join()) return
     this.#answering = answering
     report({ kind: 'links', answering })
   }

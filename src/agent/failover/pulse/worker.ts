@@ -7,7 +7,7 @@ import { LinkQuestions } from '../../../linux/arp.ts'
 import { Datagrams } from '../../../linux/datagrams.ts'
 import { Frames } from '../../../linux/frames.ts'
 import { probeFrame } from './frame.ts'
-import { linkProbeFrame } from './link-probe.ts'
+import { LinkProbeFrames } from './link-probe.ts'
 import type { ToProber } from './messages.ts'
 import { Prober } from './prober.ts'
 import type { ProberThreadData } from './prober-thread.ts'
@@ -25,6 +25,7 @@ const codecs = tableCodecs(btf)
 const frame = probeFrame(btf.enumeration('tunnel').get('TUNNEL_PROBE') ?? 0)
 const datagrams = new Datagrams(tunnelPort)
 const frames = new Frames()
+const linkProbes = new LinkProbeFrames()
 const ports = {
   destination: btf.constant('LINK_PROBE_PORT'),
   unanswered: btf.constant('LINK_PROBE_UNANSWERED'),
@@ -50,7 +51,8 @@ const prober = new Prober({
     send: (node) => datagrams.send(frame, node),
     sendByLink: ({ ifindex, isAnswered, ...link }) => {
       const sourcePort = isAnswered ? ports.answered : ports.unanswered
-      frames.send(linkProbeFrame({ ...link, sourcePort, destinationPort: ports.destination }), ifindex)
+      const probe = linkProbes.frame({ ...link, sourcePort, destinationPort: ports.destination })
+      frames.send(probe, ifindex)
     },
     keepOnly: (nodes) => datagrams.keepOnly(nodes),
     openLink: (end) => new LinkQuestions(end),
