@@ -1,4 +1,5 @@
-import { Histogram, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import Histogram from 'prom-client/lib/histogram.js'
 import type { Tables } from '../decide/tables.ts'
 import { LoopTimes } from '../runtime/metrics/loop-times.ts'
 import type { Outage } from './failover/outages.ts'

@@ -25,9 +25,24 @@ export class FakeCluster implements Pictures {
 
   kill(gateway: string): void {
     this.#dead.add(gateway)
-    const time = new Date().toISOString()
-    const text = `${gateway} does not answer the probes of ${this.#workers[0]}`
-    this.#timeline = [{ time, about: 'probe lost', text, isBad: true }, ...this.#timeline]
+    const now = Date.now()
+    const worker = this.#workers[0] ?? ''
+    const owned = gateways.indexOf(gateway)
+    const [address, next] = [addressOf(owned), gateways[(owned + 1) % gateways.length]]
+    const moment = (agoMs: number, about: string, text: string, isBad = false): Moment => {
+      return { time: new Date(now - agoMs).toISOString(), about, text, isBad }
+    }
+    this.#timeline = [
+      moment(
+        20,
+        'flows back',
+        `${worker} gets packets for ${address} again, 412 ms after the last answer of the gateway that failed`,
+      ),
+      moment(60, 'holder changed', `${worker} sends packets of ${address} to ${next}, before to ${gateway}`),
+      moment(70, 'address announced', `${next} announced ${address} on its link`),
+      moment(90, 'probe lost', `${gateway} does not answer the probes of ${worker}`, true),
+      ...this.#timeline,
+    ]
     this.change()
   }
 

@@ -1,4 +1,8 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+/* The whole package loads another HTTP client, the cluster module and summaries, which nothing here uses. */
+import Counter from 'prom-client/lib/counter.js'
+import collectDefaultMetrics from 'prom-client/lib/defaultMetrics.js'
+import Gauge from 'prom-client/lib/gauge.js'
+import Registry from 'prom-client/lib/registry.js'
 
 export type Value = readonly [labels: Readonly<Record<string, string>>, value: number]
 type Define = (name: string, help: string, labelNames: string[], read: () => readonly Value[]) => void
