@@ -2,7 +2,7 @@ import type { Address } from '../../net/address.ts'
 import type { Prefix } from '../../net/prefix.ts'
 import type { Context } from '../context.ts'
 import { policyKey } from '../policies/selected-pods.ts'
-import { findUnserved, findUnservedOf } from '../policies/unserved-networks.ts'
+import { type FindUnserved, findUnserved, findUnservedOf } from '../policies/unserved-networks.ts'
 
 /** A policy of which a node is a gateway: what the node must be able to forward. */
 export interface CarriedPolicy {
@@ -16,14 +16,17 @@ export interface CarriedPolicy {
 
 /** The policies of which this node is a gateway with an egress IP. */
 export function carriedPolicies({ world, policies, exits, self }: Context): readonly CarriedPolicy[] {
-  const unserved = findUnserved(world)
+  /* Most nodes are no gateway and never need it. It walks through all nodes. */
+  let unserved: FindUnserved | undefined
   return policies.flatMap((policy) => {
     if (policy.problems.length > 0) return []
     const own = (exits.get(policy.id) ?? []).flat().filter(({ node }) => node.name === self.name)
     const addresses = [...new Set(own.flatMap(({ egressIps }) => Object.values(egressIps)))]
+    if (addresses.length === 0) return []
+    unserved ??= findUnserved(world)
     const find = findUnservedOf(policy, unserved)
     const destinations = policy.destinations.filter((destination) => find(destination) === undefined)
-    if (addresses.length === 0 || destinations.length === 0) return []
+    if (destinations.length === 0) return []
     return [{ policy: policyKey(policy), addresses, destinations }]
   })
 }
