@@ -82,7 +82,7 @@ static __noinline enum verdict check_handed(struct __sk_buff *skb, const struct 
 	struct self *own = this_node();
 
 	if (forward_by_stack && own && own->forward_ifindex && skb->ingress_ifindex == own->forward_ifindex)
-		return has_egress_ip(skb, packet) || is_of_ipsec(packet) ? PASS_NOT_OURS : DROP_ADDRESS_CHANGED;
+		return has_egress_ip(skb, packet) || is_of_ipsec(packet) ? PASS_FROM_STACK : DROP_ADDRESS_CHANGED;
 	return services_by_stack || replaces_kube_proxy ? CONTINUE : PASS_NOT_OURS;
 }
 

@@ -78,6 +78,7 @@ enum verdict {
 	PASS_REPLY,			/* a pod replies to a connection that came from outside */
 	PASS_LINK_LOCAL,		/* it stays on the link: ARP, neighbour discovery, multicast with a TTL of 1 */
 	PASS_NOT_SELECTED,		/* no policy selects it, and it is left to the other CNI plugin */
+	PASS_FROM_STACK,		/* the stack forwards it, and it still has its egress IP (gatewayForwarding: stack) */
 
 	/* Sent on */
 	SENT_TO_POD = 16,		/* delivered on this node */

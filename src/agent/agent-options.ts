@@ -4,6 +4,7 @@ import type { Configuration } from '../install/configuration.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
+import type { Wanted } from '../linux/route-lookup.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Finding } from '../runtime/finding.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -45,6 +46,8 @@ export interface AgentOptions {
   readonly pluginProblems: () => readonly string[]
   /** Rules of this node's stack that forwarded packets meet. Without it none are reported. */
   readonly listStackRules?: () => NodeRules
+  /** Whether this node's kernel has a route for a packet. Without it no missing route is reported. */
+  readonly hasRoute?: (wanted: Wanted) => boolean
   /** Whether this node can do what Sallyport needs. */
   readonly checkNode: () => readonly Finding[]
 }

@@ -236,7 +236,7 @@ export class Agent {
     for (const repair of applied.hooks.repairs) log.warn(repair)
     this.#ports.dispatch({ kind: 'applied', world, tables })
     if (membership.isMember) this.#failover.dispatch({ kind: 'tablesApplied', ...decision })
-    if (!isReportedAlike({ tables, lingering }, this.#decided)) this.#reporting.trigger()
+    if (!isReportedAlike({ tables, lingering, applied }, this.#decided)) this.#reporting.trigger()
     if (this.#decided === undefined) onReady()
     this.#decided = { world, tables, lingering, applied }
   }
@@ -289,7 +289,7 @@ export class Agent {
       lingering: describeLingering(this.#decided, this.#ports.state.flows),
       tables,
       ...this.#paced.next(tables, egressNode?.status, nodes.length),
-      hookProblems: this.#decided?.applied.hooks.problems ?? [],
+      applied: this.#decided?.applied,
       stack: stackUseOf(this.#stackRules, tables, configuration),
       tunnelPort: configuration.tunnelPort,
       before: egressNode?.status?.conditions ?? [],

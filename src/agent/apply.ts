@@ -1,15 +1,20 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { UnroutedPolicy } from '../api/egress-node.ts'
 import type { Datapath } from '../datapath/datapath.ts'
 import { resolveNodeMacs } from '../decide/gateways/node-macs.ts'
+import type { StackWatch } from '../decide/status/stack-losses.ts'
 import type { EgressIp, Tables } from '../decide/tables.ts'
 import type { World } from '../decide/world.ts'
 import type { Machine } from '../linux/machine.ts'
 import type { Netlink } from '../linux/netlink.ts'
+import type { Wanted } from '../linux/route-lookup.ts'
 import type { Route } from '../linux/routes.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { type HookFindings, hookDevices, planHooks } from './node/attached-devices.ts'
 import { ensureForwarding, removeForwarding } from './node/forwarding-device.ts'
+import { HandedPackets } from './node/handed-packets.ts'
 import { HealthChecks } from './node/health-checks.ts'
 import { linkServices, syncLinkServices } from './node/link-services.ts'
 import { boundDevices, selectNativeDevices } from './node/native-devices.ts'
@@ -22,6 +27,7 @@ import {
   serviceRoutes,
 } from './node/service-device.ts'
 import { syncRoutes, tunnelRoutes } from './node/tunnel-routes.ts'
+import { UnroutedDestinations } from './node/unrouted-destinations.ts'
 import { type Links, type Overlay, planDatapath } from './plan.ts'
 import type { Attachment } from './pods/attachments.ts'
 
@@ -50,6 +56,8 @@ interface Kernel {
   readonly datapath: Datapath
   readonly netlink: Netlink
   readonly machine: Machine
+  readonly hasRoute?: (wanted: Wanted) => boolean
+  readonly clock: Pick<Clock, 'monotonicMs'>
 }
 
 export interface Applied {
@@ -58,6 +66,10 @@ export interface Applied {
   readonly hooks: HookFindings
   /** What is wrong with the ports that load balancers ask, one sentence each. */
   readonly healthCheckProblems: readonly string[]
+  /** Undefined if nothing is known of routes. */
+  readonly unrouted: readonly UnroutedPolicy[] | undefined
+  /** Why packets do not leave this node's stack. */
+  readonly stackLoss: StackWatch['loss']
 }
 
 interface Decision {
@@ -88,6 +100,8 @@ export class Applier {
   #isServiceWireRemoved = false
   readonly #nodeRoutes: RouteFinder
   #writtenLinks: Links['links'] = new Map()
+  readonly #unrouted: UnroutedDestinations
+  readonly #handed: HandedPackets
   #policies: Tables['policies'] = new Map()
   readonly #healthChecks = new HealthChecks()
 
@@ -95,6 +109,8 @@ export class Applier {
     this.#kernel = kernel
     this.#settings = settings
     this.#nodeRoutes = new RouteFinder(kernel.netlink)
+    this.#unrouted = new UnroutedDestinations(kernel)
+    this.#handed = new HandedPackets(kernel)
   }
 
   /** Writes the tables before it attaches programs, so that no packet meets a program with empty tables. */
@@ -126,7 +142,10 @@ export class Applier {
     this.#route(tunnelRoutes(tables, overlay), overlay)
     this.#routeServices(tables, devices, overlay)
     const healthCheckProblems = await this.#healthChecks.apply(tables.healthChecks)
-    return { overlay, nativeDevices, hooks, healthCheckProblems }
+    const inside = [...world.nodes.flatMap(({ podCIDRs }) => podCIDRs), ...world.settings.stackCIDRs]
+    const unrouted = this.#unrouted.list(tables.carried, { devices, inside })
+    const stackLoss = this.#settings.forwardsByStack ? this.#handed.look() : undefined
+    return { overlay, nativeDevices, hooks, healthCheckProblems, unrouted, stackLoss }
   }
 
   #links(
@@ -162,6 +181,7 @@ export class Applier {
   #forgetNetwork(): void {
     this.#overlay = this.#routes = this.#routed = undefined
     this.#nodeRoutes.forget()
+    this.#unrouted.forget()
   }
 
   #prepare(tunnelAddress: Address, devices: readonly NodeDevice[], world: World): Overlay {

@@ -12,6 +12,7 @@ import { linuxMachine } from '../linux/machine.ts'
 import { releaseFreeMemory } from '../linux/memory.ts'
 import { Netlink } from '../linux/netlink.ts'
 import { watchNetwork } from '../linux/network-changes.ts'
+import { hasRoute } from '../linux/route-lookup.ts'
 import { listStackRules } from '../linux/stack-rules.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { readConfigurationDirectory } from '../runtime/configuration-directory.ts'
@@ -119,6 +120,7 @@ async function run(log: Logger, configuration: Configuration, data: Record<strin
     },
     checkNode,
     listStackRules,
+    hasRoute: (wanted) => hasRoute(netlink, wanted),
     pluginProblems: () => (chain?.problem === undefined ? [] : [chain.problem]),
   })
   enterStage('open the local API and the health port', log)

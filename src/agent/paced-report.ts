@@ -54,32 +54,44 @@ export class PacedReport<T> {
   }
 }
 
-interface Paced {
+/** What a node reports if it is time for it. */
+export interface Paced {
+  /** How many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
+  /** The policies that this node has applied. Undefined before the tables were written. */
   readonly appliedPolicies: string | undefined
+  /** The same for the addresses of pools. */
+  readonly appliedAddresses: string | undefined
 }
 
 /** All such parts of a node's report. */
 export class PacedReports {
   readonly #selected: PacedReport<readonly SelectedPods[]>
   readonly #appliedPolicies: PacedReport<string>
+  readonly #appliedAddresses: PacedReport<string>
 
   constructor(options: Omit<PacedReportOptions, 'minIntervalMs'>) {
     this.#selected = new PacedReport(options)
     this.#appliedPolicies = new PacedReport({ ...options, minIntervalMs: appliedIntervalMs })
+    this.#appliedAddresses = new PacedReport({ ...options, minIntervalMs: appliedIntervalMs })
   }
 
   /** Before the tables were written for the first time, the report stays as it is. */
   next(
-    tables: Pick<Tables, 'selected' | 'policiesDigest'> | undefined,
+    tables: Pick<Tables, 'selected' | 'policiesDigest' | 'grantsDigest'> | undefined,
     reported: EgressNode['status'],
     nodes: number,
   ): Paced {
     if (tables === undefined)
-      return { selected: reported?.selected ?? [], appliedPolicies: reported?.appliedPolicies }
+      return {
+        selected: reported?.selected ?? [],
+        appliedPolicies: reported?.appliedPolicies,
+        appliedAddresses: reported?.appliedAddresses,
+      }
     return {
       selected: this.#selected.next(tables.selected, reported?.selected, nodes),
       appliedPolicies: this.#appliedPolicies.next(tables.policiesDigest, reported?.appliedPolicies, nodes),
+      appliedAddresses: this.#appliedAddresses.next(tables.grantsDigest, reported?.appliedAddresses, nodes),
     }
   }
 }

@@ -24,6 +24,7 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     egressIps: new Map(),
     ownerless: new Set(),
     orphaned: new Map(),
+    grantsDigest: '',
     policiesDigest: '',
     pools: [],
     poolAddresses: new Map(),
@@ -33,6 +34,8 @@ function tables(pods: readonly (readonly [ip: string, policySet: bigint, uid: st
     policies: new Map(),
     selected: [],
     refusals: [],
+    denied: [],
+    carried: [],
     self: {
       tunnelAddress: address('172.18.0.2'),
       masquerade4: address('172.18.0.2'),

@@ -72,8 +72,11 @@ test('a node reports lingering egress IPs that it owns, and others that its pods
     { address: foreign, connections: 1200 },
   ])
   const before = new Map([[used, { blockOwner: [], order: [self] }]])
-  assert.equal(isReportedAlike({ tables, lingering }, { tables, lingering: before }), false)
-  assert.equal(isReportedAlike({ tables, lingering }, { tables, lingering }), true)
+  const decided = { tables, lingering, applied: { unrouted: undefined, stackLoss: undefined } }
+  const unrouted = [{ policy: 'CiliumEgressGatewayPolicy p', all: true, destinations: ['192.0.2.0/24'] }]
+  assert.equal(isReportedAlike(decided, { ...decided, lingering: before }), false)
+  assert.equal(isReportedAlike(decided, { ...decided, applied: { ...decided.applied, unrouted } }), false)
+  assert.equal(isReportedAlike(decided, { ...decided }), true)
 })
 
 test('a node reports an interface whose IPv6 default route has a higher metric than another one', () => {
@@ -196,10 +199,15 @@ test('a program that is not in its place, and rules that do not apply to egress 
     tables: undefined,
     selected: [],
     appliedPolicies: undefined,
+    appliedAddresses: undefined,
     conflicts: [],
     lingering: [],
     sharesAddress: undefined,
-    hookProblems: ['Attaching to_world to device eth0 failed: another program has the place'],
+    applied: {
+      hooks: { problems: ['Attaching to_world to device eth0 failed: another program has the place'] },
+      unrouted: undefined,
+      stackLoss: undefined,
+    },
     stack: {
       rules: {
         chains: [],

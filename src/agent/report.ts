@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { AddressConflict, EgressNode, NodeInterface, SelectedPods } from '../api/egress-node.ts'
+import type { AddressConflict, EgressNode, NodeInterface } from '../api/egress-node.ts'
 import type { Condition } from '../api/metadata.ts'
 import { version } from '../api/version.ts'
 import type { Membership } from '../decide/gateways/membership.ts'
@@ -11,9 +11,11 @@ import type { WorldNode } from '../decide/world.ts'
 import type { Resource } from '../kube/resource.ts'
 import { type Address, familyOf, isLinkLocal } from '../net/address.ts'
 import { contains, familyOfPrefix, type Prefix } from '../net/prefix.ts'
+import type { Applied } from './apply.ts'
 import type { Reachability } from './failover/failover-views.ts'
 import { boundDevices, selectLinkDevice } from './node/native-devices.ts'
 import type { NodeDevice } from './node/node-network.ts'
+import type { Paced } from './paced-report.ts'
 import type { Decided } from './snapshot.ts'
 
 /** What this node knows of its network. */
@@ -156,8 +158,13 @@ const maxIpsec = 256
 
 type Report = NonNullable<EgressNode['status']>
 
+/** What a node found when it wrote its tables. */
+interface KnownOfKernel extends Pick<Applied, 'unrouted' | 'stackLoss'> {
+  readonly hooks: Pick<Applied['hooks'], 'problems'>
+}
+
 /** What a node knows about itself and about other nodes. */
-interface NodeKnowledge {
+interface NodeKnowledge extends Paced {
   readonly node: WorldNode | undefined
   readonly interfaces: readonly NodeInterface[]
   /** Whether policies can use the node's own address. Undefined in stand-alone mode, where they always can. */
@@ -171,11 +178,8 @@ interface NodeKnowledge {
   readonly lingering: Readonly<NonNullable<Report['lingering']>>
   /** Undefined until the tables were written for the first time. */
   readonly tables: Tables | undefined
-  /** The policies that this node has applied, if it is time to report it. Undefined before the tables were written. */
-  readonly appliedPolicies: string | undefined
-  /** How many of this node's pods each policy selects, if it is time to report it. */
-  readonly selected: readonly SelectedPods[]
-  readonly hookProblems: readonly string[]
+  /** Undefined until the tables were written for the first time. */
+  readonly applied: KnownOfKernel | undefined
   readonly stack: StackUse | undefined
   readonly tunnelPort: number
   readonly before: readonly Condition[]
@@ -186,7 +190,8 @@ interface NodeKnowledge {
 /** A node's report to other nodes and to users. Leased ports have a report of their own. */
 export function describeNode(known: NodeKnowledge): Report {
   const { node, interfaces, membership, reachability, isCutOff, tables, selected, before, now } = known
-  const { hookProblems, stack } = known
+  const { applied, stack } = known
+  const hookProblems = applied?.hooks.problems ?? []
   const tunnelAddress = membership.isMember ? tables?.self.tunnelAddress : undefined
   return {
     interfaces: [...interfaces],
@@ -195,15 +200,18 @@ export function describeNode(known: NodeKnowledge): Report {
     byLink: [...known.byLink],
     selected: [...selected],
     ...(known.appliedPolicies === undefined ? {} : { appliedPolicies: known.appliedPolicies }),
+    ...(known.appliedAddresses === undefined ? {} : { appliedAddresses: known.appliedAddresses }),
     ...(known.sharesAddress === undefined ? {} : { sharesAddress: known.sharesAddress }),
     refused: summariseRefusals(tables?.refusals ?? []),
+    ...(tables === undefined ? {} : { denied: [...tables.denied] }),
+    ...(applied?.unrouted === undefined ? {} : { unrouted: [...applied.unrouted] }),
     version,
     conflicts: [...known.conflicts],
     lingering: [...known.lingering],
     ...(tunnelAddress === undefined ? {} : { tunnelAddress }),
     bypassedIPsec: bypassedIPsec(known.stack),
     conditions: nodeConditions(
-      { node, membership, isCutOff, hookProblems, stack },
+      { node, membership, isCutOff, hookProblems, stack, stackLoss: applied?.stackLoss },
       { before, now },
       known.tunnelPort,
     ),
@@ -215,7 +223,7 @@ export function describeNode(known: NodeKnowledge): Report {
  * digits, since a status that changed with each connection would wake every agent for each.
  */
 export function describeLingering(
-  decided: Reported | undefined,
+  decided: Pick<Decided, 'tables' | 'lingering'> | undefined,
   flows: ReadonlyMap<Address, number>,
 ): NonNullable<Report['lingering']> {
   if (decided === undefined) return []
@@ -232,7 +240,9 @@ export function describeLingering(
     .toSorted((a, b) => (a.address < b.address ? -1 : 1))
 }
 
-type Reported = Pick<Decided, 'tables' | 'lingering'>
+type Reported = Pick<Decided, 'tables' | 'lingering'> & {
+  readonly applied: Pick<Decided['applied'], 'unrouted' | 'stackLoss'>
+}
 
 /** Undefined until the tables were written for the first time, or if nobody reads the rules. */
 export function stackUseOf(
@@ -255,8 +265,12 @@ function bypassedIPsec(stack: StackUse | undefined): string[] {
 export function isReportedAlike(after: Reported, before: Reported | undefined): boolean {
   const reported = (decided: Reported | undefined) => [
     decided?.tables.refusals,
+    decided?.tables.denied,
+    decided?.applied.unrouted,
+    decided?.applied.stackLoss,
     decided?.tables.selected,
     decided?.tables.policiesDigest,
+    decided?.tables.grantsDigest,
     [...(decided?.lingering.keys() ?? [])].filter((address) => !decided?.tables.egressIps.has(address)),
   ]
   return isDeepStrictEqual(reported(after), reported(before))

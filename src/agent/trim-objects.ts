@@ -1,6 +1,6 @@
 import type { CiliumEgressGatewayPolicy } from '../api/cilium-egress-gateway-policy.ts'
 import type { EgressAddress } from '../api/egress-address.ts'
-import type { EgressNode } from '../api/egress-node.ts'
+import { type EgressNode, withoutOperatorReports } from '../api/egress-node.ts'
 import type { GroupStatus, IsovalentEgressGatewayPolicy } from '../api/isovalent-egress-gateway-policy.ts'
 import type { ObjectMeta } from '../api/metadata.ts'
 import { natLogAnnotation } from '../api/nat-log-annotation.ts'
@@ -18,21 +18,12 @@ export function trimPolicy<T extends CiliumEgressGatewayPolicy | IsovalentEgress
   return { ...policy, metadata: trimMetadata(policy.metadata), status: { groupStatuses: grants } }
 }
 
-/** Drops what only the operator needs of other nodes' reports: demands, selected pods and refusals. */
-export function trimEgressNode({ metadata, spec, status }: EgressNode, self: string): EgressNode {
-  const { demand, appliedPolicies, selected, refused, heaviest, lingering, ...rest } = status ?? {}
-  const own = {
-    ...(demand === undefined ? {} : { demand }),
-    ...(appliedPolicies === undefined ? {} : { appliedPolicies }),
-    ...(selected === undefined ? {} : { selected }),
-    ...(refused === undefined ? {} : { refused }),
-    ...(heaviest === undefined ? {} : { heaviest }),
-    ...(lingering === undefined ? {} : { lingering }),
-  }
+/** Drops what only the operator needs of other nodes' reports. */
+export function trimEgressNode({ metadata, spec, status = {} }: EgressNode, self: string): EgressNode {
   return {
     metadata: trimMetadata(metadata),
     ...(spec === undefined ? {} : { spec }),
-    status: metadata.name === self ? { ...own, ...rest } : rest,
+    status: metadata.name === self ? status : withoutOperatorReports(status),
   }
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { ObjectMeta } from './metadata.ts'
 import { condition } from './policy-fields.ts'
+import { policyReports } from './policy-reports.ts'
 
 export const egressNodeSpec = z
   .object({
@@ -187,22 +188,7 @@ export const egressNodeStatus = z
       )
       .describe('Leases that the node no longer uses and returns to the operator.')
       .optional(),
-    appliedPolicies: z
-      .string()
-      .describe(
-        'A digest of all egress policies that the node has applied, with their generations. A policy is Ready when all nodes have applied it.',
-      )
-      .optional(),
-    selected: z
-      .array(
-        z.object({
-          policy: z.string().describe('The kind and name of the egress policy.'),
-          pods: z.int().min(1).describe('Number of pods on this node that the policy selects.'),
-          families: z.array(z.enum(['IPv4', 'IPv6'])).describe('The IP families of these pods.'),
-        }),
-      )
-      .describe('Egress policies that select pods on this node.')
-      .optional(),
+    ...policyReports,
     bypassedIPsec: z
       .array(z.string())
       .describe(
@@ -221,27 +207,6 @@ export const egressNodeStatus = z
         'The pod of this node with most connections, for each egress IP of which nodes request more ports than are free.',
       )
       .optional(),
-    refused: z
-      .array(
-        z.object({
-          policy: z.string().describe('The kind and name of the egress policy.'),
-          networkPolicies: z
-            .array(z.string())
-            .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
-          pods: z.int().min(1).describe('Number of these pods on this node.'),
-          example: z.string().describe('One of these pods, as namespace/name.'),
-          problem: z
-            .string()
-            .describe(
-              'What of the NetworkPolicies cannot be evaluated and so allows nothing, and what to do. Absent if all of this traffic is refused, because cni.networkPolicies is refuse.',
-            )
-            .optional(),
-        }),
-      )
-      .describe(
-        'Egress policies whose traffic the node drops for some of its pods, because a NetworkPolicy restricts these pods and cannot be evaluated, or because cni.networkPolicies is refuse.',
-      )
-      .optional(),
   })
   .describe('What the agent reports about its node.')
 
@@ -254,7 +219,30 @@ export interface EgressNode {
   readonly status?: z.infer<typeof egressNodeStatus>
 }
 
+type Status = NonNullable<EgressNode['status']>
+
+/** What only the operator and users read. These fields change often, and every agent watches all EgressNodes. */
+const operatorReports = [
+  'demand',
+  'appliedPolicies',
+  'appliedAddresses',
+  'selected',
+  'refused',
+  'denied',
+  'unrouted',
+  'heaviest',
+  'lingering',
+] as const satisfies readonly (keyof Status)[]
+
+export function withoutOperatorReports(status: Status): Omit<Status, (typeof operatorReports)[number]> {
+  const rest = { ...status }
+  for (const name of operatorReports) delete rest[name]
+  return rest
+}
+
 export type RefusedPods = NonNullable<NonNullable<EgressNode['status']>['refused']>[number]
+export type DeniedPods = NonNullable<NonNullable<EgressNode['status']>['denied']>[number]
+export type UnroutedPolicy = NonNullable<NonNullable<EgressNode['status']>['unrouted']>[number]
 export type SelectedPods = NonNullable<NonNullable<EgressNode['status']>['selected']>[number]
 export type AddressConflict = NonNullable<NonNullable<EgressNode['status']>['conflicts']>[number]
 /** The interface that only holds addresses, in every network namespace. */

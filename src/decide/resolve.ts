@@ -1,6 +1,7 @@
 import { familyOf } from '../net/address.ts'
 import { resolveCluster, resolveNodes } from './cluster.ts'
 import { type Context, gatherContext } from './context.ts'
+import { carriedPolicies } from './gateways/carried-policies.ts'
 import { sharedAddresses } from './gateways/dedicated-addresses.ts'
 import { masqueradeAddresses, resolveEgressIps, resolvePools } from './gateways/egress-ips.ts'
 import { tunnelAddressOf } from './gateways/gateways.ts'
@@ -8,10 +9,11 @@ import { orphanedAddresses } from './gateways/orphaned-addresses.ts'
 import { ownerlessAddresses } from './gateways/outages.ts'
 import { resolveWitnesses } from './gateways/witnesses.ts'
 import { resolvePods } from './policies/pod-rules.ts'
-import { digestPolicies } from './policies/policies.ts'
+import { digestGrants, digestPolicies } from './policies/policies.ts'
 import { resolveClusterHosts } from './pools/address-conflicts.ts'
 import { resolvePoolAddresses } from './pools/pool-addresses.ts'
 import { resolveHealthChecks, resolveServices } from './services/services.ts'
+import { countDenied } from './status/pods/denied-pods.ts'
 import { listRefusals } from './status/refusals.ts'
 import type { Self, Tables } from './tables.ts'
 import type { World } from './world.ts'
@@ -45,7 +47,10 @@ export function resolve(world: World): Tables {
       context.policies.map(({ id, kind, name, natLog }) => [id, { kind, name, ...(natLog && { natLog }) }]),
     ),
     policiesDigest: digestPolicies(context.policies),
+    grantsDigest: digestGrants(context.policies),
     refusals: listRefusals(context, networkProblems),
+    denied: countDenied(context, pods),
+    carried: carriedPolicies(context),
     self: describeSelf(context),
   }
 }

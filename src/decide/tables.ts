@@ -1,7 +1,8 @@
-import type { SelectedPods } from '../api/egress-node.ts'
+import type { DeniedPods, SelectedPods } from '../api/egress-node.ts'
 import type { NatLogChoice } from '../api/nat-log-annotation.ts'
 import type { Address } from '../net/address.ts'
 import type { Prefix } from '../net/prefix.ts'
+import type { CarriedPolicy } from './gateways/carried-policies.ts'
 import type { ProtocolPorts } from './policies/network-ports.ts'
 import type { ExternalAddress } from './world.ts'
 
@@ -49,10 +50,16 @@ export interface Tables {
   readonly policies: ReadonlyMap<bigint, PolicyName>
   /** For the operator: which policies these tables come from (digestPolicies). */
   readonly policiesDigest: string
+  /** The same for the addresses of pools (digestGrants). */
+  readonly grantsDigest: string
   /** For users: how many of this node's pods each policy selects. */
   readonly selected: readonly SelectedPods[]
   /** For people: pods whose packets are dropped because NetworkPolicies cannot be evaluated, or are not to be; by pod. */
   readonly refusals: readonly Refusal[]
+  /** For people: how many pods lose all that an egress policy selects, because their NetworkPolicies allow nothing of it. */
+  readonly denied: readonly DeniedPods[]
+  /** For people: the policies of which this node is a gateway. */
+  readonly carried: readonly CarriedPolicy[]
   readonly self: Self
 }
 

@@ -114,10 +114,10 @@ export function deleteRoute(netlink: Netlink, route: Route): void {
   netlink.request(`delete the route to ${route.destination}`, messageType.deleteRoute, 0, ...encode(route))
 }
 
-/** The routes of one table, or of one device in it. Leaves out kinds of routes that this module cannot describe. */
+/** The routes of one table or of all, or of one device in it. Leaves out kinds of routes that this module cannot describe. */
 export function listRoutes(
   netlink: Netlink,
-  { family, table = mainTable, ifindex }: { family: 4 | 6; table?: number; ifindex?: number },
+  { family, table = mainTable, ifindex }: { family: 4 | 6; table?: number | 'any'; ifindex?: number },
 ): Route[] {
   const request = Buffer.alloc(fixedLength)
   request.writeUInt8(family === 4 ? addressFamily.ipv4 : addressFamily.ipv6, 0)
@@ -126,7 +126,7 @@ export function listRoutes(
     .dump('list routes', messageType.getRoute, request, ...ofDevice)
     .map(({ payload }) => decodeRoute(payload))
     .filter((route) => route !== undefined)
-    .filter((route) => route.table === table)
+    .filter((route) => table === 'any' || route.table === table)
 }
 
 export function decodeRoute(payload: Buffer): Route | undefined {

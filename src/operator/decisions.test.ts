@@ -84,6 +84,20 @@ describe('a slot', () => {
     const decision = decideStatus(startOfMemory, full, 0)
     assert.deepEqual([...decision.slotEvents.keys()], ['a'])
   })
+
+  test('that cannot be granted is a remark of every policy, because nobody knows which pods the node has', () => {
+    const base = seen(['a'], [])
+    const ciliumPolicies = [ciliumPolicy('p')]
+    const reasons = (slots: number) =>
+      decideStatus(
+        startOfMemory,
+        { ...base, world: { ...base.world, ciliumPolicies, settings: { ...base.world.settings, slots } } },
+        0,
+      ).statuses.flatMap(({ conditions }) =>
+        conditions.flatMap(({ type, reason }) => (type === 'PodsCutOff' ? reason : [])),
+      )
+    assert.deepEqual([reasons(0), reasons(16)], [['NoSlot'], []])
+  })
 })
 
 describe('a lease', () => {

@@ -8,7 +8,7 @@ import { gatewaysBehind } from '../decide/ports/lease-use.ts'
 import { lingeringAddresses } from '../decide/ports/lingering.ts'
 import { goneNodes, nodeGoneForMs, planSlots, type SlotChange } from '../decide/ports/slot-grants.ts'
 import { type LeasedSlots, orphanedSlots } from '../decide/ports/slots.ts'
-import { type AppliedMemory, noteApplied, startOfApplied } from '../decide/status/applied-policies.ts'
+import { type AppliedMemories, noteApplied, startOfApplied } from '../decide/status/applied-policies.ts'
 import { type EventText, slotEvents } from '../decide/status/events.ts'
 import { explainPolicies, type PolicyStatus } from '../decide/status/status.ts'
 import type { World } from '../decide/world.ts'
@@ -38,7 +38,7 @@ export interface Memory {
   readonly unconfirmed: Absences<Address>
   /** Policies that select no pod, by kind and name. */
   readonly withoutPods: Absences<string>
-  readonly applied: AppliedMemory
+  readonly applied: AppliedMemories
   readonly slotsGrantedAtMs: ReadonlyMap<number, number>
   readonly floorsLeasedAtMs: ReadonlyMap<number, number>
 }
@@ -91,7 +91,11 @@ export function decideStatus(before: Memory, seen: Seen, nowMs: number): StatusD
     },
     slots,
     slotEvents: slotEvents(slots),
-    statuses: explainPolicies(world, withoutPodsForLong(world, withoutPods, nowMs), applied.lags),
+    statuses: explainPolicies(world, {
+      withoutPods: withoutPodsForLong(world, withoutPods, nowMs),
+      lags: applied.lags,
+      withoutSlot: slots.flatMap((change) => (change.action === 'refuse' ? change.node : [])),
+    }),
   }
 }
 

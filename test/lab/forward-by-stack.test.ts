@@ -40,6 +40,16 @@ ip saddr ${egressIp} counter drop
 }`)
     assert.match(await call(), /exit code 28/, 'curl waits in vain')
     assert.ok((await packets()) > 0)
+    const isNotReady = 'kubectl wait --for=condition=Ready=false cegp/outpost --timeout=1s 2>&1 || true'
+    await eventually('the policy says so', async () => {
+      await call()
+      return /condition met/.test(await run(isNotReady))
+    })
+    assert.match(
+      await run('kubectl get cegp outpost -o wide'),
+      /False .*ForwardingStopped/,
+      'the list has the reason',
+    )
     await run(`docker exec ${gateway} nft delete table ip site`)
     assert.match(await call(), new RegExp(egressIp))
   })

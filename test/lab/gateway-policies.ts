@@ -45,7 +45,11 @@ export function testNetworkPolicy(run: (command: string) => Promise<string>): vo
     await run(
       'kubectl apply -f egress-gw-policy.yaml && kubectl wait --for=condition=Ready cegp/outpost --timeout=60s',
     )
-    t.after(() => run('kubectl delete networkpolicy outpost-only; kubectl delete -f egress-gw-policy.yaml'))
+    t.after(() =>
+      run(
+        'kubectl delete networkpolicy outpost-only --ignore-not-found; kubectl delete -f egress-gw-policy.yaml',
+      ),
+    )
     /* Nothing listens there. So a host that gets the packet refuses it at once. */
     const forbidden = 'http://172.18.0.7:8001'
     for (const pod of ['xwing', 'tiefighter']) assert.match(await ask(pod, forbidden), /exit code 7/)
@@ -65,5 +69,36 @@ export function testNetworkPolicy(run: (command: string) => Promise<string>): vo
       /Policy denied/,
       'the status counts what was dropped',
     )
+    await run(`kubectl patch networkpolicy outpost-only --type merge -p '{"spec":{"egress":[]}}'`)
+    await eventually('the policy says that its pods can send nothing', async () =>
+      /^False AllPodsDropped .*default\/outpost-only/.test(await run(readiness)),
+    )
+    await run('kubectl delete networkpolicy outpost-only')
+    await run('kubectl wait --for=condition=Ready cegp/outpost --timeout=60s')
+  })
+}
+
+const readiness = `kubectl get cegp outpost -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.reason} {.message}{end}'`
+
+/** The gateway's kernel rejects packets to the only destination of the policy. */
+export function testMissingRoute(run: (command: string) => Promise<string>): void {
+  const call = 'kubectl exec xwing -- curl -s --max-time 2 http://172.18.0.7:8000 || true'
+  const route = (action: string) => run(`docker exec kind-worker3 ip route ${action} unreachable 172.18.0.7`)
+
+  test('is not ready while its gateway has no route to its destination', async (t) => {
+    await run('kubectl apply -f egress-gw-policy.yaml')
+    await run(`kubectl patch cegp outpost --type merge -p '{"spec":{"destinationCIDRs":["172.18.0.7/32"]}}'`)
+    t.after(() => run('kubectl delete -f egress-gw-policy.yaml'))
+    await run('kubectl wait --for=condition=Ready cegp/outpost --timeout=60s')
+    assert.match(await run(call), /source IP.*172\.18\.0\.42/)
+    await route('add')
+    t.after(() => run('docker exec kind-worker3 ip route del unreachable 172.18.0.7 || true'))
+    assert.match(await run(call), /exit code (7|28)/, 'the gateway drops the packets')
+    await eventually('the policy says so', async () =>
+      /^False NoRoute .*kind-worker3 to 172\.18\.0\.7\/32/.test(await run(readiness)),
+    )
+    await route('del')
+    await run('kubectl wait --for=condition=Ready cegp/outpost --timeout=60s')
+    assert.match(await run(call), /source IP.*172\.18\.0\.42/)
   })
 }

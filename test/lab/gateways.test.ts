@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { capabilitiesOf, readCapabilities } from '../../src/lab/kubelet/containers/confinement.ts'
-import { poolPolicy, testNetworkPolicy } from './gateway-policies.ts'
+import { poolPolicy, testMissingRoute, testNetworkPolicy } from './gateway-policies.ts'
 import {
   cannotRun,
   curlOutpost,
@@ -123,6 +123,8 @@ describe('two gateways', { skip: cannotRun, timeout: hangTimeoutMs }, () => {
   })
 
   describe('a NetworkPolicy', () => testNetworkPolicy(run))
+
+  describe('a policy with one gateway', () => testMissingRoute(run))
 
   /** Addresses of a pool: given by the operator, put on interfaces by the gateways, and taken away again. */
   describe('a pool of egress IPs', () => {

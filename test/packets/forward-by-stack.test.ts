@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ensureForwarding } from '../../src/agent/node/forwarding-device.ts'
+import { HandedPackets } from '../../src/agent/node/handed-packets.ts'
 import { openDatapath } from '../../src/datapath/datapath.ts'
 import { createVxlan, deleteDevice, findDevice, setDevice } from '../../src/linux/devices.ts'
 import { linuxMachine } from '../../src/linux/machine.ts'
@@ -98,8 +99,9 @@ describe('a gateway whose stack forwards translated packets', { skip }, () => {
   const ask = (protocol: 'udp' | 'tcp', family: 4 | 6, length = 1, ttl = 64): string =>
     pod.run(process.execPath, script, 'ask', protocol, world[family], '443', `${length}`, `${ttl}`).trim()
   const listRules = (): string => execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' })
-  const dropped = (): bigint =>
-    node.datapath.counts('to_world').find(({ verdict }) => verdict === 'DROP_ADDRESS_CHANGED')?.packets ?? 0n
+  const counted = (name: string): bigint =>
+    node.datapath.counts('to_world').find(({ verdict }) => verdict === name)?.packets ?? 0n
+  const dropped = (): bigint => counted('DROP_ADDRESS_CHANGED')
   const received = (family: 4 | 6, what: 'tooBig' | 'timeExceeded'): number => {
     const names = {
       4: { tooBig: 'InDestUnreachs', timeExceeded: 'InTimeExcds' },
@@ -126,8 +128,10 @@ describe('a gateway whose stack forwards translated packets', { skip }, () => {
     test(`a rule in postrouting sees the egress IP, and the hop limit is one less, in IPv${family}`, () => {
       const hops = family === 4 ? 'ip ttl 63' : 'ip6 hoplimit 63'
       rules([['type filter hook postrouting priority 0', `${ownAddress} ${hops} udp dport 443 counter`]])
+      const before = counted('PASS_FROM_STACK')
       assert.match(ask('udp', family), isSeen)
       assert.match(listRules(), /counter packets 1 /)
+      assert.equal(counted('PASS_FROM_STACK') - before, 1n, 'PASS_FROM_STACK')
     })
 
     test(`a rule in forward that drops by the egress IP is honoured, in IPv${family}`, () => {
@@ -248,6 +252,27 @@ describe('a gateway whose stack forwards translated packets', { skip }, () => {
       assert.match(listRules(), /counter packets 1 /)
       deleteDevice(netlink, index)
     })
+
+  test('the agent notices that rules drop every packet or change its address, and that they no longer do', () => {
+    let nowMs = 0
+    const handed = new HandedPackets({ datapath: node.datapath, clock: { monotonicMs: () => nowMs } })
+    const look = (packets: number): string | undefined => {
+      for (let count = 0; count < packets; count++)
+        send(node, 'from_pod', node.devices.pod7, ipv4('10.244.1.7', world[4]).udp(40000, 443))
+      const isOver = ask('udp', 4) === 'nothing'
+      nowMs += 10_000
+      return `${isOver} ${handed.look()}`
+    }
+    assert.equal(look(5), 'false undefined')
+    assert.equal(look(5), 'false undefined')
+    rules([['type filter hook forward priority 0', 'ip saddr 172.18.0.43 drop']])
+    assert.equal(look(5), 'true NothingLeaves')
+    nft('delete table inet rules')
+    rules([['type filter hook postrouting priority 0', 'ip saddr 172.18.0.43 ip saddr set 172.18.0.3']])
+    assert.equal(look(5), 'true AddressChanged')
+    nft('delete table inet rules')
+    assert.equal(look(5), 'false undefined')
+  })
 
   test('packets that the stack forwards for others are none of ours', () => {
     const packet = ipv4('10.9.9.9', world[4]).udp(1, 2)

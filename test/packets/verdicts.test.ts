@@ -29,6 +29,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   DROP_TABLE_FULL: 'mapping-life',
   DROP_TOO_BIG: 'way-out',
   DROP_VLAN: 'wire',
+  PASS_FROM_STACK: 'forward-by-stack',
   SENT_PORT_REFUSAL: 'shared-address',
   SENT_PROBE_ANSWER: 'from-overlay-probe',
   SENT_REFUSAL: 'services',

@@ -76,7 +76,29 @@ export const versionOf = ({ id, generation }: Versioned): string => `${id.toStri
  * it alike.
  */
 export function digestPolicies(policies: readonly Versioned[]): string {
-  return contentId('policies', ...policies.map(versionOf).sort())
+  return asDigest('policies', policies.map(versionOf))
+}
+
+/** The addresses that a policy's gateways got from its pool, as one text. Empty if the policy has no pool. */
+export function grantsOf({ exits }: Pick<Policy, 'exits'>): string {
+  const granted = exits.map(({ address }) => (address.by === 'pool' ? [...address.granted] : []))
+  return granted
+    .flatMap((grants, which) => grants.map(([gateway, ips]) => `${which} ${gateway} ${ips[4]} ${ips[6]}`))
+    .sort()
+    .join(';')
+}
+
+/** The same for the addresses of all pools as for the edits of policies. */
+export function digestGrants(policies: readonly Pick<Policy, 'id' | 'exits'>[]): string {
+  const texts = policies.map((policy) => [policy.id.toString(16), grantsOf(policy)] as const)
+  return asDigest(
+    'grants',
+    texts.flatMap(([id, grants]) => (grants === '' ? [] : `${id} ${grants}`)),
+  )
+}
+
+function asDigest(what: string, texts: readonly string[]): string {
+  return contentId(what, ...texts.toSorted())
     .toString(16)
     .padStart(16, '0')
 }

@@ -45,7 +45,7 @@ const selected = (pods: number, ...families: SelectedPods['families']): Selected
   families,
 })
 const typesOf = (of: World, withoutPods: ReadonlySet<string> = new Set()): readonly string[] =>
-  (explainPolicies(of, withoutPods)[0]?.conditions ?? []).map(({ type, reason }) => `${type} ${reason}`)
+  (explainPolicies(of, { withoutPods })[0]?.conditions ?? []).map(({ type, reason }) => `${type} ${reason}`)
 
 test('the summary has the sum of what the nodes of the cluster report', () => {
   const of = reporting([selected(2, 'IPv4')], [selected(40, 'IPv4')], [selected(1, 'IPv4')])

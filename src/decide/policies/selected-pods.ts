@@ -32,9 +32,11 @@ export function countSelected(
 }
 
 /** The pods that a policy selects, from the reports of all nodes. */
-interface Selected {
+export interface Selected {
   readonly pods: number
   readonly families: ReadonlySet<FamilyName>
+  /** How many of them run on which node. */
+  readonly byNode: ReadonlyMap<string, number>
 }
 
 interface Reports {
@@ -44,17 +46,21 @@ interface Reports {
   readonly isComplete: boolean
 }
 
-const nothing: Selected = { pods: 0, families: new Set() }
+const nothing: Selected = { pods: 0, families: new Set(), byNode: new Map() }
 
 /** Reports of deleted nodes do not count. Their last reports may still exist. */
 export function sumSelected({ nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>): Reports {
   const present = new Set(nodes.map(({ name }) => name))
   const reports = egressNodes.filter(({ metadata }) => present.has(metadata.name))
-  const byPolicy = new Map<string, Selected>()
-  for (const { policy, pods, families } of reports.flatMap(({ status }) => status?.selected ?? [])) {
-    const { pods: before, families: known } = byPolicy.get(policy) ?? nothing
-    byPolicy.set(policy, { pods: before + pods, families: new Set([...known, ...families]) })
-  }
+  const byPolicy = new Map<string, { pods: number; families: Set<FamilyName>; byNode: Map<string, number> }>()
+  for (const { metadata, status } of reports)
+    for (const { policy, pods, families } of status?.selected ?? []) {
+      const sum = byPolicy.get(policy) ?? { pods: 0, families: new Set(), byNode: new Map() }
+      byPolicy.set(policy, sum)
+      sum.pods += pods
+      sum.byNode.set(metadata.name, pods)
+      for (const family of families) sum.families.add(family)
+    }
   const withAgent = reports.filter(({ status }: EgressNode) => status?.interfaces !== undefined)
   const isComplete = withAgent.length > 0 && withAgent.every(({ status }) => status?.selected !== undefined)
   return { byPolicy, isComplete }

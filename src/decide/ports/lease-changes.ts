@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { EgressAddress } from '../../api/egress-address.ts'
-import type { EgressNode } from '../../api/egress-node.ts'
+import { type EgressNode, withoutOperatorReports } from '../../api/egress-node.ts'
 import { parseAddress } from '../../net/address.ts'
 import type { Tables } from '../tables.ts'
 
@@ -32,7 +32,7 @@ export function concernsTables(
   })
 }
 
-/** What a node confirms and releases matters to nodes that wait for ports. What it demands, selects, has applied and refuses matters to the operator only. */
+/** What a node confirms and releases matters to nodes that wait for ports. The rest of what it reports about pods and policies matters to the operator only. */
 export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: boolean): boolean {
   if (before === undefined || after === undefined) return true
   const [one, other] = [split(before), split(after)]
@@ -41,16 +41,6 @@ export function concernsNode({ before, after }: Change<EgressNode>, isWaiting: b
 }
 
 function split({ metadata, spec, status = {} }: EgressNode) {
-  const {
-    demand: _demand,
-    appliedPolicies: _appliedPolicies,
-    selected: _selected,
-    refused: _refused,
-    heaviest: _heaviest,
-    lingering: _lingering,
-    confirmed,
-    released,
-    ...rest
-  } = status
+  const { confirmed, released, ...rest } = withoutOperatorReports(status)
   return { rest: { metadata, spec, rest }, promises: { confirmed, released } }
 }

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { ciliumPolicy, egressNode, node, world } from '../../../test/support/world-builder.ts'
 import type { CiliumEgressGatewayPolicy } from '../../api/cilium-egress-gateway-policy.ts'
 import { digestPolicies, listPolicies } from '../policies/policies.ts'
-import { type AppliedMemory, type Lag, noteApplied, startOfApplied, withLag } from './applied-policies.ts'
+import { type AppliedMemories, type Lag, noteApplied, startOfApplied, withLag } from './applied-policies.ts'
 import type { TimelessCondition } from './conditions.ts'
 
 const overdueMs = 60_000
@@ -19,7 +19,7 @@ const digestOf = (ciliumPolicies: Policies): string =>
 
 /** An operator, and what its nodes have applied. */
 class Cluster {
-  #memory: AppliedMemory = startOfApplied
+  #memory: AppliedMemories = startOfApplied
   readonly #applied = new Map<string, Policies | undefined>()
   readonly #notReady = new Set<string>()
   nowMs = 1_000

@@ -1,4 +1,4 @@
-import { digestPolicies, type Policy, versionOf } from '../policies/policies.ts'
+import { digestGrants, digestPolicies, grantsOf, type Policy, versionOf } from '../policies/policies.ts'
 import { policyKey } from '../policies/selected-pods.ts'
 import type { World, WorldNode } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
@@ -9,7 +9,7 @@ import { someNames } from './some-names.ts'
  * policy would be as large as the list of policies. The operator remembers the digests of the sets that it has seen, in their order. A node has
  * applied an edit of a policy if its digest is not older than that edit.
  */
-export interface AppliedMemory {
+interface AppliedMemory {
   /** The number of the present set. */
   readonly sequence: number
   /** The numbers of the last sets, by digest. */
@@ -34,7 +34,7 @@ export interface Lag {
   readonly behind: readonly string[]
 }
 
-export const startOfApplied: AppliedMemory = { sequence: 0, sets: new Map(), versions: new Map() }
+const startOfMemory: AppliedMemory = { sequence: 0, sets: new Map(), versions: new Map() }
 
 const maxSets = 256
 /** An agent reports within seconds, in a large cluster later: agent/paced-report.ts. */
@@ -49,19 +49,69 @@ interface Node extends Pick<WorldNode, 'name' | 'isReady'> {
   readonly digest: string
 }
 
+/** What nodes apply of policies, one kind of change each, because agents of earlier versions report the first alone. */
+interface Followed {
+  readonly digest: (policies: readonly Policy[]) => string
+  readonly versionOf: (policy: Policy) => string
+  readonly field: 'appliedPolicies' | 'appliedAddresses'
+}
+
+const edits: Followed = { digest: digestPolicies, versionOf, field: 'appliedPolicies' }
+const grants: Followed = {
+  digest: digestGrants,
+  versionOf: (policy) => `${policy.id.toString(16)} ${grantsOf(policy)}`,
+  field: 'appliedAddresses',
+}
+
+/** Of the edits of policies, and of the addresses that gateways got from pools. */
+export interface AppliedMemories {
+  readonly edits: AppliedMemory
+  readonly grants: AppliedMemory
+}
+
+export const startOfApplied: AppliedMemories = { edits: startOfMemory, grants: startOfMemory }
+
+interface Noted<Memory> {
+  readonly memory: Memory
+  readonly lags: ReadonlyMap<string, Lag>
+}
+
 export function noteApplied(
+  before: AppliedMemories,
+  world: Seen,
+  policies: readonly Policy[],
+  nowMs: number,
+): Noted<AppliedMemories> {
+  const [ofEdits, ofGrants] = [
+    note(edits, before.edits, world, policies, nowMs),
+    note(grants, before.grants, world, policies, nowMs),
+  ]
+  const union = (one: readonly string[], other: readonly string[] = []) => [...new Set([...one, ...other])]
+  return {
+    memory: { edits: ofEdits.memory, grants: ofGrants.memory },
+    lags: new Map(
+      [...ofEdits.lags].map(([key, { waiting, behind }]) => {
+        const other = ofGrants.lags.get(key)
+        return [key, { waiting: union(waiting, other?.waiting), behind: union(behind, other?.behind) }]
+      }),
+    ),
+  }
+}
+
+function note(
+  { digest: digestOf, versionOf, field }: Followed,
   before: AppliedMemory,
   world: Seen,
   policies: readonly Policy[],
   nowMs: number,
-): { readonly memory: AppliedMemory; readonly lags: ReadonlyMap<string, Lag> } {
-  const digest = digestPolicies(policies)
+): Noted<AppliedMemory> {
+  const digest = digestOf(policies)
   const isPresent = before.sets.get(digest) === before.sequence
   const sequence = isPresent ? before.sequence : before.sequence + 1
   const sets = new Map(
     [...[...before.sets].filter(([each]) => each !== digest), [digest, sequence] as const].slice(-maxSets),
   )
-  const nodes = nodesWithDigest(world)
+  const nodes = nodesWithDigest(world, field)
   const overdueMs = waitMs + waitPerNodeMs * world.nodes.length
   const settled = settledBefore(world, namesOf(nodes))
   const versions = policies.map((policy) => {
@@ -103,8 +153,8 @@ export function noteApplied(
 const namesOf = (nodes: readonly Node[]): readonly string[] => nodes.map(({ name }) => name)
 
 /** Agents of earlier versions report no digest, so nobody waits for them. */
-function nodesWithDigest({ nodes, egressNodes }: Seen): readonly Node[] {
-  const digests = new Map(egressNodes.map(({ metadata, status }) => [metadata.name, status?.appliedPolicies]))
+function nodesWithDigest({ nodes, egressNodes }: Seen, field: Followed['field']): readonly Node[] {
+  const digests = new Map(egressNodes.map(({ metadata, status }) => [metadata.name, status?.[field]]))
   return nodes.flatMap(({ name, isReady }) => {
     const digest = digests.get(name)
     return digest === undefined ? [] : [{ name, isReady, digest } as Node]

@@ -19,8 +19,12 @@ const policyConditions = {
     'InterfaceNoCarrier',
     'DestinationsNotServed',
     'AllPodsRefused',
+    'AllPodsDropped',
+    'NoRoute',
+    'ForwardingStopped',
   ],
   DestinationsNotServed: ['AllDestinations', 'SomeDestinations'],
+  NoRoute: ['AllDestinations', 'SomeDestinations'],
   InterfaceUnusable: ['Down', 'NoCarrier', 'NoEthernetHeader'],
   PortsExhausted: ['PodHoldsMost', 'NoPortsLeft'],
   Routed: ['OnAnotherNode', 'OnNoInterface'],
@@ -34,11 +38,14 @@ const policyConditions = {
   AddressConflict: ['AnotherHostAnswers'],
   Shadowed: ['OlderPolicyWins'],
   PodsRefused: ['NetworkPolicy', 'NetworkPolicyUnclear'],
+  PodsDenied: ['NoDestinationAllowed'],
+  PodsCutOff: ['NoSlot', 'AddressNotOnNode', 'ReachesNoGateway'],
   NodesWithoutAddress: ['NoInternalIP'],
   NodesBehind: ['PolicyNotApplied'],
   LikelyMistake: ['SeeMessage'],
   IPsecBypassed: ['FastForwarding'],
   InterfaceNotUsed: ['NoRoutingRule', 'NoDefaultRoute'],
+  ForwardingStopped: ['NothingLeaves', 'AddressChanged', 'SomeAddressesChanged'],
 } as const
 
 const egressNodeConditions = {
@@ -53,6 +60,7 @@ const egressNodeConditions = {
   ProgramMissing: ['HookTaken'],
   RulesBypassed: ['IPsecPolicies', 'NodeRules'],
   ForwardingRestricted: ['ForwardPolicyDrops'],
+  ForwardingStopped: policyConditions.ForwardingStopped,
 } as const
 
 const egressAddressConditions = {

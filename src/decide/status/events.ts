@@ -63,6 +63,10 @@ function conditionEvents(before: StatusSeen, after: StatusSeen): readonly EventT
 /** Conditions with an Event only when they appear, because the pods in their messages change all the time. */
 const reportedOnce = [
   'PodsRefused',
+  'PodsDenied',
+  'PodsCutOff',
+  'NoRoute',
+  'ForwardingStopped',
   'SelectsNoPods',
   'NodesBehind',
   'GatewayIdle',

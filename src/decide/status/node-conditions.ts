@@ -1,7 +1,8 @@
 import type { Condition } from '../../api/metadata.ts'
 import type { Membership } from '../gateways/membership.ts'
 import type { WorldNode } from '../world.ts'
-import { mergeConditions, type TimelessCondition } from './conditions.ts'
+import { mergeConditions, type ReasonOf, type TimelessCondition } from './conditions.ts'
+import { lossConditions } from './stack-losses.ts'
 import { type StackUse, stackConditions } from './stack-rules.ts'
 
 interface NodeSeen {
@@ -12,6 +13,7 @@ interface NodeSeen {
   /** Programs that are not where they must be, one sentence each. */
   readonly hookProblems: readonly string[]
   readonly stack: StackUse | undefined
+  readonly stackLoss: ReasonOf<'ForwardingStopped'> | undefined
 }
 
 /** The conditions of a node's EgressNode: whether other nodes reach it, and what to do if they do not. */
@@ -26,6 +28,7 @@ export function nodeConditions(
       connected(seen, tunnelPort),
       ...hooks(seen),
       ...(seen.stack === undefined ? [] : stackConditions(seen.stack)),
+      ...lossConditions(seen.stackLoss),
     ],
     written.now,
   )

@@ -1,11 +1,9 @@
 import type { EgressNode, RefusedPods } from '../../api/egress-node.ts'
 import { type Context, selectingPolicies } from '../context.ts'
 import { nameOfRestriction } from '../policies/network-policies.ts'
-import { selectedBy, type sumSelected } from '../policies/selected-pods.ts'
 import type { Refusal } from '../tables.ts'
-import type { World, WorldPod } from '../world.ts'
+import type { WorldPod } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
-import type { Problem } from './policy-conditions/gateway-problems.ts'
 
 /**
  * Which of this node's pods lose traffic because a NetworkPolicy cannot be evaluated, or because the traffic that egress
@@ -86,29 +84,6 @@ export function refusalConditions(
   const unclear = reports.filter(({ problem }) => problem !== undefined)
   if (unclear.length > 0) return [unclearCondition(unclear)]
   return reports.length > 0 ? [refusedCondition(reports)] : []
-}
-
-/**
- * A policy is not ready if no pod's traffic can leave, because all pods that it selects are refused. A report with a problem is
- * about pods that a NetworkPolicy may still let out, so it does not count. A node reports at most 64 policies. What it leaves
- * out makes this say nothing, and never the contrary.
- */
-export function allRefusedProblems(
-  policy: Parameters<typeof selectedBy>[1],
-  { nodes, egressNodes }: Pick<World, 'nodes' | 'egressNodes'>,
-  selected: ReturnType<typeof sumSelected>,
-): readonly Problem[] {
-  const { pods } = selectedBy(selected, policy)
-  if (pods === 0 || !selected.isComplete) return []
-  const present = new Set(nodes.map(({ name }) => name))
-  const refused = egressNodes
-    .filter(({ metadata }) => present.has(metadata.name))
-    .flatMap(({ status }) => status?.refused ?? [])
-    .filter((each) => each.policy === `${policy.kind} ${policy.name}` && each.problem === undefined)
-    .reduce((sum, report) => sum + report.pods, 0)
-  if (refused < pods) return []
-  const message = `Sallyport drops all traffic that the policy selects, because NetworkPolicies restrict all its pods and cni.networkPolicies is refuse. The condition PodsRefused says what to do.`
-  return [{ reason: 'AllPodsRefused', message }]
 }
 
 function refusedCondition(reports: readonly RefusedPods[]): TimelessCondition {

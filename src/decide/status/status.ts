@@ -1,3 +1,4 @@
+import type { EgressNode } from '../../api/egress-node.ts'
 import type { GroupStatus } from '../../api/isovalent-egress-gateway-policy.ts'
 import type { PolicySummary } from '../../api/policy-fields.ts'
 import type { Address } from '../../net/address.ts'
@@ -27,7 +28,9 @@ import { activeGateways, matchedGateways } from './active-gateways.ts'
 import { type Lag, withLag } from './applied-policies.ts'
 import type { TimelessCondition } from './conditions.ts'
 import { describeGroups } from './group-statuses.ts'
-import { lacksInternalIP } from './node-conditions.ts'
+import { type CutOffNodes, cutOffConditions, cutOffNodesOf, findCutOffNodes } from './pods/cut-off-pods.ts'
+import { deniedConditions } from './pods/denied-pods.ts'
+import { allDroppedProblems } from './pods/dropped-pods.ts'
 import { gatewayLosses } from './policy-conditions/gateway-losses.ts'
 import {
   type ExitsSeen,
@@ -39,9 +42,11 @@ import {
 } from './policy-conditions/gateway-problems.ts'
 import { routedConditions } from './policy-conditions/given-addresses.ts'
 import { outageConditions, outageProblems } from './policy-conditions/interface-conditions.ts'
+import { addressConditions } from './policy-conditions/node-addresses.ts'
 import { conflictConditions, poolConditions } from './policy-conditions/pool-conditions.ts'
 import { portConditions } from './policy-conditions/port-conditions.ts'
 import { remarkConditions } from './policy-conditions/remark-conditions.ts'
+import { routeConditions, routeProblems } from './policy-conditions/route-conditions.ts'
 import { familyConditions, selectionConditions } from './policy-conditions/selection-conditions.ts'
 import { sharedAddressConditions } from './policy-conditions/shared-address.ts'
 import {
@@ -49,7 +54,8 @@ import {
   unservedDestinationConditions,
 } from './policy-conditions/unserved-destinations.ts'
 import { unusedInterfaceConditions } from './policy-conditions/unused-interfaces.ts'
-import { allRefusedProblems, refusalConditions } from './refusals.ts'
+import { refusalConditions } from './refusals.ts'
+import { lossProblems, policyLossConditions } from './stack-losses.ts'
 import { ipsecConditions } from './stack-rules.ts'
 import { summarise } from './status-summary.ts'
 
@@ -78,32 +84,41 @@ interface Known extends Pick<Served, 'zones' | 'ineligible' | 'unhealthy'> {
   readonly unusable: ReadonlySet<Address>
   readonly addressesInUse: ReturnType<typeof addressesInUse>
   readonly selected: ReturnType<typeof sumSelected>
+  readonly cutOff: CutOffNodes
+  /** What agents report, by node name. */
+  readonly reports: ReadonlyMap<string, EgressNode['status']>
   readonly shared: ReturnType<typeof sharedAddresses>
   readonly unserved: FindUnserved
   /** Computed on demand: only a policy with an unhealthy gateway needs them. */
   readonly orders: () => Orders
 }
 
-/**
- * The status of each policy: what works, what does not, and what to do. `withoutPods` has the policies, by kind and name,
- * that have selected no pod for a while. `lags` has the nodes that have not applied a policy, by the same key.
- */
+/** What the operator knows beside the world. Policies are named by kind and name. */
+interface Remembered {
+  /** The policies that have selected no pod for a while. */
+  readonly withoutPods?: ReadonlySet<string>
+  /** By policy: the nodes that have not applied it. */
+  readonly lags?: ReadonlyMap<string, Lag>
+  /** The names of the nodes for which no slot is left. */
+  readonly withoutSlot?: readonly string[]
+}
+
+/** The status of each policy: what works, what does not, and what to do. */
 export function explainPolicies(
   world: Omit<World, 'self'>,
-  withoutPods: ReadonlySet<string> = new Set(),
-  lags: ReadonlyMap<string, Lag> = new Map(),
+  { withoutPods = new Set(), lags = new Map(), withoutSlot = [] }: Remembered = {},
 ): readonly PolicyStatus[] {
-  const known = gatherKnown(world)
+  const known = gatherKnown(world, withoutSlot)
   const claims: OlderClaims = new Map()
   return known.policies.map((_, index) => {
-    const { served, conditions, summary } = explainExits(known, index)
+    const { served, conditions, summary, ofPods } = explainExits(known, index)
     const { policy, exits } = served
     const found = [
       ...conditions,
       ...selectionConditions(policy, withoutPods.has(policyKey(policy))),
       ...familyConditions(policy, exits, podFamilies(selectedBy(known.selected, policy), world.nodes)),
       ...overlapConditions(policy, claims),
-      ...refusalConditions(policy, world.egressNodes),
+      ...ofPods,
       ...addressConditions(world.nodes),
       ...remarkConditions(policy),
       ...unservedDestinationConditions(policy, known.unserved),
@@ -128,7 +143,7 @@ export function explainPolicies(
   })
 }
 
-function gatherKnown(world: Omit<World, 'self'>): Known {
+function gatherKnown(world: Omit<World, 'self'>, withoutSlot: readonly string[]): Known {
   const interfaces = interfacesByNode(world)
   const conflicts = addressConflicts(world.egressNodes)
   const nodes = nodesWithAddress(world.nodes)
@@ -156,17 +171,22 @@ function gatherKnown(world: Omit<World, 'self'>): Known {
     unusable: new Set([...reservedAddresses(world), ...conflicts.keys()]),
     addressesInUse: addressesInUse(world, policies),
     selected: sumSelected(world),
+    cutOff: findCutOffNodes(world, withoutSlot),
+    reports: new Map(world.egressNodes.map(({ metadata, status }) => [metadata.name, status])),
     shared: sharedAddresses(world),
     unserved: findUnserved(world),
     orders,
   }
 }
 
+interface Explained extends Pick<PolicyStatus, 'conditions' | 'summary'> {
+  readonly served: Served
+  /** The conditions that say whose traffic is dropped. */
+  readonly ofPods: readonly TimelessCondition[]
+}
+
 /** The gateways of a policy and the conditions about them. Grants addresses of the policy's pool first. */
-function explainExits(
-  known: Known,
-  index: number,
-): Pick<PolicyStatus, 'conditions' | 'summary'> & { readonly served: Served } {
+function explainExits(known: Known, index: number): Explained {
   const { policies, nodes, interfaces, reported, zones, ineligible, unhealthy, orders, world } = known
   const given = policies[index] as Policy
   const candidates = given.exits.map((exit) => gatewaysOf(exit, nodes, interfaces))
@@ -187,6 +207,14 @@ function explainExits(
     interfaces,
     reported,
   }
+  const { isComplete } = known.selected
+  const selected = selectedBy(known.selected, policy)
+  const cutOff = cutOffNodesOf({ ...served, selected }, { ...known, nodes: world.nodes })
+  const ofPods = [
+    ...cutOffConditions(policy, selected, cutOff),
+    ...deniedConditions(policy, world.egressNodes),
+    ...refusalConditions(policy, world.egressNodes),
+  ]
   const notServed = destinationProblems(policy, exits, known.unserved)
   const shown = notServed.length > 0 ? [] : seen.active.flat()
   return {
@@ -194,33 +222,22 @@ function explainExits(
     conditions: [
       ...readyConditions(served, orders, seen, [
         ...notServed,
-        ...allRefusedProblems(policy, world, known.selected),
+        ...routeProblems(policy, seen.active, known.reports),
+        ...lossProblems(seen.active, known.reports),
+        ...allDroppedProblems(policy, { ...known, isComplete, selected, cutOff, remarks: ofPods }),
       ]),
       ...routedConditions(seen),
       ...sharedAddressConditions(seen, known.shared),
       ...poolConditions(policy, unserved, policies.slice(0, index)),
       ...conflictConditions(policy, olderPools(policies, index), known.conflicts),
       ...deadGatewayConditions(served, orders),
+      ...routeConditions(policy, seen.active, known.reports),
+      ...policyLossConditions(seen.active, known.reports),
       ...portConditions(seen.active, world.egressAddresses),
     ],
-    summary: summarise(shown, selectedBy(known.selected, policy).pods),
+    summary: summarise(shown, selected.pods),
+    ofPods,
   }
-}
-
-/** Every policy gets this condition, because its pods and gateways may be on any node. */
-function addressConditions(nodes: readonly WorldNode[]): readonly TimelessCondition[] {
-  const lacking = nodes.filter(
-    ({ internalIPs, lacksInternalIP }) => lacksInternalIP || internalIPs.length === 0,
-  )
-  if (lacking.length === 0) return []
-  return [
-    {
-      type: 'NodesWithoutAddress',
-      status: 'True',
-      reason: 'NoInternalIP',
-      message: lacksInternalIP(lacking),
-    },
-  ]
 }
 
 function readyConditions(
