@@ -137,7 +137,7 @@ const idleMs = (): number => cpus().reduce((sum, { times }) => sum + times.idle,
  */
 async function areIdle(): Promise<boolean> {
   const enough = 0.35
-  const lookMs = 15_000
+  const lookMs = 6_000
   const before = idleMs()
   await setTimeout(lookMs)
   return (idleMs() - before) / (lookMs * cpus().length) > enough

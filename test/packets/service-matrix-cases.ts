@@ -28,10 +28,7 @@ export const doors = {
   'a load balancer IP': { 4: '198.51.100.90', 6: '2001:db8:90::1', port: 80 },
 } as const
 export type Door = keyof typeof doors
-export const doorNames = Object.keys(doors) as Door[]
 
-export const protocols = ['tcp', 'udp'] as const
-export type Protocol = (typeof protocols)[number]
 export const families: readonly Family[] = [4, 6]
 
 export const endpointPort = 8080

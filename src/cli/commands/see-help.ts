@@ -6,7 +6,7 @@ export const explainHelp = `
 It tells the packet's story in order: which policies select the pod and why others do not, which rule decides, the
 gateways, the egress IP, its holder and its free ports, the route on the gateway, and the verdict. The verdict comes
 from the datapath's own program, which runs on such a packet without sending it. If that differs from what the agent
-calculates, the command says so and fails with exit code 1. --to is required.
+calculates, the command says so and fails with exit code 1. If the packet is dropped, and both agree, the exit code is 0.
 
 With --send, it also sends one real packet: a TCP SYN, or an empty datagram. The packet comes in by the pod's device, as if the pod had sent
 it, and all programs handle it as any packet of the pod. The command shows what each program did with it and with the answer, on the pod's
@@ -20,8 +20,8 @@ Examples:
   sallyport explain pod/web-0 --to 192.0.2.7:443 --send       does the destination answer, and where does the packet get lost?
 
 A Service is named as service/NAME[:PORT], in the namespace of the pod, or as service/NAMESPACE/NAME[:PORT]. Then the protocol is
-that of the port. All addresses of Services work, too. For Services that kube-proxy translates, you need the right to list Services,
-EndpointSlices and Nodes.
+that of the port. --to also accepts cluster IPs, external IPs, addresses of load balancers and node ports. For Services that kube-proxy
+translates, you also need the right to list Services, EndpointSlices and Nodes.
 
 It tells about a new connection. Open ones keep their egress IP: see "sallyport flows --pod web-0".
 ${rights}`

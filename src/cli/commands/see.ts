@@ -37,6 +37,7 @@ function addExplain(program: Command): void {
     .command('explain')
     .description('tell what becomes of a packet of a pod, and why; nothing is sent or changed without --send')
     .argument('<pod>', 'the pod, for example pod/web-0')
+    .usage('<pod> --to <address> [options]')
     .requiredOption(
       '--to <address>',
       'the destination: 192.0.2.7:443 (without a port, 443 is used) or a Service: service/NAME[:PORT], service/NAMESPACE/NAME[:PORT]',
@@ -49,7 +50,10 @@ function addExplain(program: Command): void {
     .addOption(
       new Option('--wait <seconds>', 'with --send: how long to wait for an answer, at most 20').default('3'),
     )
-    .option('-f, --filename <file>', 'tell what would happen if the policies in this file were applied')
+    .option(
+      '-f, --filename <file>',
+      'tell what would happen if the policies in this file were applied: they replace those of the same kind and name',
+    )
     .addOption(outputOption())
     .addHelpText('after', explainHelp)
     .action(explainPod)

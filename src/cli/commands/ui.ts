@@ -6,7 +6,8 @@ import { UserError } from '../user-error.ts'
 
 const help = `
 The page shows policies, the way of each pod's packets, the ports of each egress IP, and a timeline of failovers. The command reads
-them with the rights of your kubeconfig, which must allow to list the kinds of Sallyport and to create pods/exec in kube-system.
+them with the rights of your kubeconfig, which must allow to list and watch the kinds of Sallyport, to list
+Events and the pods of kube-system, and to create pods/exec there.
 It changes nothing. Only this machine can open the page, and only with the token in the address. To end it, press ctrl-C.`
 
 export function addUi(program: Command): void {
