@@ -145,11 +145,14 @@ __noinline enum verdict find_endpoint(const struct packet *packet, struct endpoi
 	return service->count && choose_endpoint(packet, &key, service, endpoint) ? CONTINUE : SENT_REFUSAL;
 }
 
-/* Is the endpoint where the packet comes from? For the node as a client, it is each of its processes. */
+/*
+ * Is the endpoint where the packet comes from? For the node as a client, it is each of its processes. A client outside may be the endpoint,
+ * but it gets the packet from this node.
+ */
 static __noinline bool is_itself(const struct packet *packet, const struct journey *journey, const struct endpoint *endpoint)
 {
-	return same_address(&endpoint->address, &packet->sender) ||
-	       (journey->pod->is_node && is_address_of_this_node(&endpoint->address));
+	return journey->pod->is_node ? is_address_of_this_node(&endpoint->address) :
+				       same_address(&endpoint->address, &packet->sender);
 }
 
 /* How the answer, which the endpoint sends to `to`, finds the client. A pod's entry has its address, the node's has the Service's. */

@@ -133,7 +133,7 @@ const idleMs = (): number => cpus().reduce((sum, { times }) => sum + times.idle,
 
 /**
  * Whether the processors had enough left for another lab. A lab that waits for something looks idle for a moment, and one that starts
- * takes everything. So this looks at a whole test's time.
+ * takes everything. So this looks for some seconds.
  */
 async function areIdle(): Promise<boolean> {
   const enough = 0.35

@@ -48,14 +48,11 @@ test('the status of an agent has the lines of cilium status', () => {
   assert.match(text, /- 4 No egress gateway found \(DROP_NO_GATEWAY\): label a node$/)
 })
 
-test('the status of an agent says that it replaces kube-proxy in part, and what it does not do', () => {
+test('the status of an agent says whether it replaces kube-proxy', () => {
   const lineWith = (config: Readonly<Record<string, string>>): string =>
     /^KubeProxyReplacement: +(.*)$/m.exec(formatAgentStatus(status, config))?.[1] ?? ''
-  for (const asked of ['strict', 'true']) {
-    const line = lineWith({ 'kube-proxy-replacement': asked })
-    assert.match(line, /^Partial {3}\[eth0 .*\(Direct Routing\).* {3}\(/)
-    assert.match(line, new RegExp(`${asked} was asked for.*Not done: .*processes of nodes`))
-  }
+  for (const asked of ['strict', 'true'])
+    assert.match(lineWith({ 'kube-proxy-replacement': asked }), /^Strict {3}\[eth0 .*\(Direct Routing\).*\]$/)
   assert.match(lineWith({ 'kube-proxy-replacement': 'false' }), /^False {3}\[[^\]]*\]$/)
   const chained = { 'kube-proxy-replacement': 'strict', 'cni-chaining-mode': 'generic-veth' }
   assert.match(lineWith(chained), /^False {3}\[[^\]]*\]$/)

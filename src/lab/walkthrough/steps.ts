@@ -108,7 +108,7 @@ const installation: readonly Step[] = [
       command: `kubectl -n kube-system exec -ti $CILIUM${number}_POD -- cilium status`,
       expect: contains(
         new RegExp(
-          `KubeProxyReplacement:.*\\[eth0 +${nodeAddress}\\b.*\\(Direct Routing\\).*net0 +${egressIp}\\b`,
+          `KubeProxyReplacement: +Strict +\\[eth0 +${nodeAddress}\\b.*\\(Direct Routing\\).*net0 +${egressIp}\\b`,
         ),
         new RegExp(
           `Masquerading:\\s+BPF\\s+\\[eth0, net0\\]\\s+${podCidr}(?:, \\S+)? \\[IPv4: Enabled, IPv6: (En|Dis)abled\\]`,
