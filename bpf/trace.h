@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tells the agent of each program that handles a packet of one probe, or an answer to it
+ * Tells the agent of each program that handles the test packet of sallyport explain --send, or an answer to it
  *
- * A packet that belongs to no probe pays for this with one load and one branch. Only a copy of the probe's first packet with the same
- * sequence number, or for UDP the other flows to the same port, are taken for it. The agent leaves those out.
+ * Every other packet pays for this with one load and one branch. The programs also take a packet of another connection for it that has the
+ * same sequence number, and over UDP all packets to and from the same far end. The agent leaves those out.
  */
 #ifndef SALLYPORT_TRACE_H
 #define SALLYPORT_TRACE_H
 
 /* The agent writes it, and clears it some seconds later. */
-struct traced_probe traced_probe;
+struct traced_flow traced_flow;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -20,17 +20,17 @@ struct passage *unused_passage __attribute__((unused));
 
 static __always_inline bool is_far_end(const struct address *address, __be16 port)
 {
-	return same_address(address, &traced_probe.far) && port == traced_probe.far_port;
+	return same_address(address, &traced_flow.far) && port == traced_flow.far_port;
 }
 
 /* An ICMP error quotes the sequence number of the packet that it is about. */
-static __noinline bool is_of_probe(struct __sk_buff *skb, const struct packet *packet)
+static __noinline bool is_traced(struct __sk_buff *skb, const struct packet *packet)
 {
 	const struct flow_key *flow = &packet->flow;
-	__u32 first = traced_probe.sequence;
+	__u32 first = traced_flow.sequence;
 	__be32 quoted;
 
-	if (flow->protocol != traced_probe.protocol)
+	if (flow->protocol != traced_flow.protocol)
 		return false;
 	if (flow->protocol == IPPROTO_UDP)
 		return is_far_end(&flow->source, flow->source_port) ||
@@ -49,7 +49,7 @@ static __noinline void note_passage(struct __sk_buff *skb, const struct packet *
 	struct passage *passage;
 	__u8 icmp[2] = {};
 
-	if (!is_of_probe(skb, packet))
+	if (!is_traced(skb, packet))
 		return;
 	if (packet->is_icmp_error)
 		bpf_skb_load_bytes(skb, packet->l4_offset, icmp, sizeof(icmp));

@@ -556,8 +556,8 @@ struct drop_budget {
 	__u64 records;
 };
 
-/* The probe that the programs follow (sallyport explain --send). All zero: none, which is what they find nearly always. */
-struct traced_probe {
+/* The test packet that the programs follow (sallyport explain --send). All zero: none, which is what they find nearly always. */
+struct traced_flow {
 	__u32 protocol;		/* IPPROTO_TCP or IPPROTO_UDP */
 	__u32 sequence;		/* TCP: of the SYN, host byte order */
 	struct address far;	/* UDP: the far end */
@@ -565,7 +565,7 @@ struct traced_probe {
 	__u8 reserved[6];
 };
 
-/* One record of the ring buffer `passages`: a program has handled a packet of the probe, or an answer to it. */
+/* One record of the ring buffer `passages`: a program has handled a test packet, or an answer to it. */
 struct passage {
 	__u64 time_ns;
 	struct flow_key flow;	/* as the program found it; of an ICMP error: that of a packet of its direction */

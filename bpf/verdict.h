@@ -114,7 +114,7 @@ static __always_inline int leave(struct __sk_buff *skb, const struct packet *pac
 	struct counter *counter = bpf_map_lookup_elem(&counters, &index);
 
 	record_verdict(verdict);
-	if (traced_probe.protocol)
+	if (traced_flow.protocol)
 		note_passage(skb, packet, program, verdict);
 	if (counter) {
 		counter->packets++;

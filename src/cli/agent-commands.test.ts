@@ -31,8 +31,8 @@ const api: LocalApi = {
   owner: (of, port) => (answers.owner ?? unchosen('owner'))(of, port),
   flows: (query) => (answers.flows ?? unchosen('flows'))(query),
   ...{ metrics: async () => '', cni: unchosen('cni'), page: unchosen('page') },
-  ...{ probe: unchosen('probe'), passages: unchosen('passages'), natLog: unchosen('natLog') },
-  ...{ loopback: unchosen('loopback'), services: unchosen('services') },
+  ...{ sendTestPacket: unchosen('sendTestPacket'), passages: unchosen('passages') },
+  ...{ loopback: unchosen('loopback'), services: unchosen('services'), natLog: unchosen('natLog') },
 }
 const environment = { SALLYPORT_SOCKET: socket, HOME: directory }
 const run = (...words: string[]) => runCommand(words, environment)

@@ -24,8 +24,8 @@ import {
   type PressureRecord,
   passageCodec,
   pressureCodec,
-  type TracedProbe,
-  tracedProbeCodec,
+  type TracedFlow,
+  tracedFlowCodec,
 } from './tables/observation-tables.ts'
 import { type TableCodecs, tableCodecs } from './tables/table-codecs.ts'
 import { type TestContext, type TestResult, testRun } from './test-run.ts'
@@ -263,17 +263,17 @@ export class Datapath implements AsyncDisposable {
   }
 
   /**
-   * Follows a probe: yields each time that a program of this node has handled a packet of it, until the signal. One at a time: a second
+   * Follows a test packet: yields each time that a program of this node has handled a packet of it, until the signal. One at a time: a second
    * call takes the place of the first.
    */
-  async *passages(probe: TracedProbe, signal: AbortSignal): AsyncGenerator<Passage> {
-    const codec = tracedProbeCodec(this.btf)
+  async *passages(traced: TracedFlow, signal: AbortSignal): AsyncGenerator<Passage> {
+    const codec = tracedFlowCodec(this.btf)
     const read = readRing({ ...this.#object.map('passages') }, passageCodec(this.btf), signal)
-    this.#object.setVariable('traced_probe', codec.encode(probe))
+    this.#object.setVariable('traced_flow', codec.encode(traced))
     try {
       yield* read
     } finally {
-      this.#object.setVariable('traced_probe', Buffer.alloc(codec.size))
+      this.#object.setVariable('traced_flow', Buffer.alloc(codec.size))
     }
   }
 

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { ipv4Of } from '../../src/lab/layout.ts'
 import { dropFrames, heal, portOf } from '../support/switch.ts'
 import { cannotRun, curlOutpost, eventually, hangTimeoutMs, labFor, type } from './lab-under-test.ts'
-import { outpostFirewall, sendFrom } from './sent-probe.ts'
+import { outpostFirewall, sendFrom } from './sent-packet.ts'
 import { someNodes } from './story.ts'
 
 const source = 'kind-worker'
@@ -63,7 +63,7 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
     unfilter()
   })
 
-  describe('a probe of a pod', () => {
+  describe('a test packet of a pod', () => {
     const outpost = (command: string): Promise<string> => run(`docker exec remote-outpost ${command}`)
     const send = (pod: string, to: string, more?: string) => sendFrom(lab.state(), pod, to, more)
     before(async () => {
@@ -73,7 +73,7 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
     })
 
     test('is followed to a server and back, and then reset', async () => {
-      const { code, probe, steps } = await send('xwing', '172.18.0.7:8000')
+      const { code, sent, steps } = await send('xwing', '172.18.0.7:8000')
       assert.equal(code, 0)
       assert.deepEqual(steps, [
         'kind-worker from_pod SYN SENT_TO_HOLDER_BY_LINK',
@@ -86,30 +86,30 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
         'kind-worker3 from_world RST SENT_FORWARDED',
         'kind-worker3 to_world RST PASS_NOT_OURS',
       ])
-      assert.equal(probe.egressIp, egressIp)
-      assert.ok((probe.answeredAfterMs ?? 0) > 0)
+      assert.equal(sent.egressIp, egressIp)
+      assert.ok((sent.answeredAfterMs ?? 0) > 0)
       const flows = await run('sallyport flows --pod default/xwing --state reset -o json')
-      assert.ok(flows.includes(`"${probe.egressIp}:${probe.egressPort}"`), flows)
+      assert.ok(flows.includes(`"${sent.egressIp}:${sent.egressPort}"`), flows)
     })
 
     test('shows a refusal by reset, a refusal by ICMP, and silence, each with the egress IP alone', async () => {
       const reset = await send('xwing', '172.18.0.7:8001')
-      assert.deepEqual([reset.code, reset.probe.answer?.packet], [0, 'RST'])
+      assert.deepEqual([reset.code, reset.sent.answer?.packet], [0, 'RST'])
       const prohibited = await send('xwing', '172.18.0.7:8002')
-      const { answer } = prohibited.probe
+      const { answer } = prohibited.sent
       assert.deepEqual(
         [prohibited.code, answer?.packet, answer?.icmp, answer?.sender],
         [0, 'unreachable', 'type 3, code 13', '172.18.0.7'],
       )
       const silent = await send('xwing', '172.18.0.7:8003', '--wait 1')
-      assert.deepEqual([silent.code, silent.probe.answer], [1, undefined])
+      assert.deepEqual([silent.code, silent.sent.answer], [1, undefined])
       assert.deepEqual(silent.steps.slice(0, 2), [
         'kind-worker from_pod SYN SENT_TO_HOLDER_BY_LINK',
         'kind-worker3 from_world SYN SENT_FORWARDED',
       ])
       const datagram = await send('xwing', '172.18.0.7:8005', '--protocol udp')
-      assert.deepEqual([datagram.code, datagram.probe.answer?.icmp], [0, 'type 3, code 3'])
-      const askers = await outpost('nft list set inet probes askers')
+      assert.deepEqual([datagram.code, datagram.sent.answer?.icmp], [0, 'type 3, code 3'])
+      const askers = await outpost('nft list set inet test_packets askers')
       const ports = [...askers.matchAll(/([\d.]+) \. (\d+)/g)].map(
         ([, address, port]) => `${address} ${port}`,
       )
@@ -122,21 +122,21 @@ describe('a gateway on the same link as the pods’ node', { skip: cannotRun, ti
     })
 
     test('of a pod that no policy selects has the address of its node', async () => {
-      const { code, probe, steps } = await send('tiefighter', '172.18.0.7:8000')
-      assert.deepEqual([code, probe.answer?.packet], [0, 'SYN-ACK'])
+      const { code, sent, steps } = await send('tiefighter', '172.18.0.7:8000')
+      assert.deepEqual([code, sent.answer?.packet], [0, 'SYN-ACK'])
       assert.equal(steps[0], 'kind-worker from_pod SYN SENT_TO_WORLD_MASQUERADED')
       const node = lab.state().nodes.find(({ name }) => name === source)
-      assert.equal(probe.egressIp, ipv4Of(node?.lastOctet ?? 0))
+      assert.equal(sent.egressIp, ipv4Of(node?.lastOctet ?? 0))
     })
 
     test('is dropped on its own node when the gateway is dead', async () => {
       await run(`docker pause ${gateway}`)
       try {
         await setTimeout(1_000)
-        const { code, steps, probe } = await send('xwing', '172.18.0.7:8000', '--wait 1')
+        const { code, steps, sent } = await send('xwing', '172.18.0.7:8000', '--wait 1')
         assert.equal(code, 1)
         assert.deepEqual(steps, ['kind-worker from_pod SYN DROP_NO_LIVE_GATEWAY'])
-        assert.deepEqual(Object.keys(probe.notFollowed), [gateway])
+        assert.deepEqual(Object.keys(sent.notFollowed), [gateway])
       } finally {
         await run(`docker unpause ${gateway}`)
       }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openingFlow, openingPacket, resetPacket } from '../../src/datapath/dry-run/opening-packet.ts'
-import type { Passage, TracedProbe } from '../../src/datapath/tables/observation-tables.ts'
+import type { Passage, TracedFlow } from '../../src/datapath/tables/observation-tables.ts'
 import {
   mac,
   type NodeUnderTest,
@@ -15,8 +15,8 @@ import {
 } from './node-under-test.ts'
 import { address, ipv4 } from './packet.ts'
 
-/* The programs follow a probe that came in by a pod's real device, and the answers to it. */
-describe('a probe', { skip }, () => {
+/* The programs follow a test packet that came in by a pod's real device, and the answers to it. */
+describe('a test packet', { skip }, () => {
   let node: NodeUnderTest
   before(() => {
     node = openNode({ simulated_tunnel: 0 })
@@ -34,18 +34,18 @@ describe('a probe', { skip }, () => {
   const flowTo = (to: string, protocol: 'tcp' | 'udp' = 'tcp', sourcePort = 41000) =>
     openingFlow(address('10.244.1.7'), address(to), { protocol, port: 443, sourcePort })
   const flow = flowTo('203.0.113.9')
-  const overTcp = (sequence: number): TracedProbe => ({ protocol: 6, sequence, far, far_port: 0 })
-  const overUdp: TracedProbe = { protocol: 17, sequence: 0, far, far_port: 443 }
+  const overTcp = (sequence: number): TracedFlow => ({ protocol: 6, sequence, far, far_port: 0 })
+  const overUdp: TracedFlow = { protocol: 17, sequence: 0, far, far_port: 443 }
   const inject = (packet: Buffer): void => node.datapath.inject(packet, node.devices.pod7)
 
   async function passagesOf(
-    probe: TracedProbe,
+    traced: TracedFlow,
     act: () => void | Promise<void>,
   ): Promise<readonly Passage[]> {
     const found: Passage[] = []
     const until = new AbortController()
     const reading = (async () => {
-      for await (const passage of node.datapath.passages(probe, until.signal)) found.push(passage)
+      for await (const passage of node.datapath.passages(traced, until.signal)) found.push(passage)
     })()
     await act()
     await sleep(100)

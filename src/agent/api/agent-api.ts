@@ -42,11 +42,16 @@ import { observedIn } from './metrics/observed.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
 import { readNatLog } from './nat-log/read-nat-log.ts'
 import { describePaths } from './paths.ts'
-import type { PassageLine, PassageQuery, ProbeRequest, ProbeResult } from './probe/probe-row.ts'
-import { Probing } from './probe/probing.ts'
 import { describeProblems } from './problems.ts'
 import type { LocalApi } from './serve.ts'
 import { describeServices } from './service-views.ts'
+import type {
+  PassageLine,
+  PassageQuery,
+  TestPacketRequest,
+  TestPacketResult,
+} from './test-packet/test-packet-row.ts'
+import { TestPackets } from './test-packet/test-packets.ts'
 import { describeDrop, describeStatus } from './views.ts'
 
 interface AgentApiOptions {
@@ -81,7 +86,7 @@ export class AgentApi implements LocalApi {
   readonly #flowTotals: FlowTotals
   readonly #asking: Asking
   readonly #natLog: NatLogging
-  readonly #probing: Probing
+  readonly #testPackets: TestPackets
 
   constructor(options: AgentApiOptions, snapshot: () => Snapshot, { pods, timings, natLog }: Parts) {
     this.#options = options
@@ -89,7 +94,7 @@ export class AgentApi implements LocalApi {
     this.#snapshot = snapshot
     this.#pods = pods
     this.#asking = new Asking(options)
-    this.#probing = new Probing(options)
+    this.#testPackets = new TestPackets(options)
     const { datapath, clock } = options
     this.#flowTotals = new FlowTotals(datapath, clock)
     this.#metrics = createMetrics(datapath, this.#flowTotals, timings, () => {
@@ -220,12 +225,12 @@ export class AgentApi implements LocalApi {
     return this.#asking.wayOut(this.#snapshot(), from, to)
   }
 
-  probe(request: ProbeRequest): Promise<ProbeResult> {
-    return this.#probing.send(this.#snapshot().attachments, request)
+  sendTestPacket(request: TestPacketRequest): Promise<TestPacketResult> {
+    return this.#testPackets.send(this.#snapshot().attachments, request)
   }
 
   passages(query: PassageQuery, signal: AbortSignal): AsyncGenerator<PassageLine> {
-    return this.#probing.follow(query, signal)
+    return this.#testPackets.follow(query, signal)
   }
 
   owner(address: string, port: number): PortOwner {

@@ -15,8 +15,8 @@ import type { Address } from '../../net/address.ts'
  *   GET  /v1/drops         server-sent events, one DropEvent each
  *   POST /v1/explain       ExplainRequest -> Explanation
  *   GET  /v1/way-out       ?from=&to= -> WayOut: how this node, as a gateway, sends such a packet
- *   POST /v1/probe         ProbeRequest -> ProbeResult: sends one real packet, and waits for its answer
- *   GET  /v1/passages      ?PassageQuery: server-sent events, one PassageLine each: what the programs do with the probe of another node
+ *   POST /v1/test-packet   TestPacketRequest -> TestPacketResult: sends one real packet, and waits for its answer
+ *   GET  /v1/passages      ?PassageQuery: server-sent events, one PassageLine each: what the programs do with the test packet of another node
  *   GET  /v1/owner         ?address=&port= -> PortOwner
  *   GET  /v1/flows         ?FlowQuery: server-sent events, one FlowRow each, until the table is read
  *   GET  /v1/nat-log       ?NatLogQuery: server-sent events: a NatLogCover, then each NatLogLine that matches

@@ -20,7 +20,12 @@ import type {
   ServiceView,
 } from './local-api.ts'
 import type { NatLogAnswer, NatLogQuery } from './nat-log/nat-log-row.ts'
-import type { PassageLine, PassageQuery, ProbeRequest, ProbeResult } from './probe/probe-row.ts'
+import type {
+  PassageLine,
+  PassageQuery,
+  TestPacketRequest,
+  TestPacketResult,
+} from './test-packet/test-packet-row.ts'
 
 /** The requests that the agent answers. local-api.ts describes the answers. */
 export interface LocalApi {
@@ -36,7 +41,7 @@ export interface LocalApi {
   drops(signal: AbortSignal): AsyncIterable<DropEvent>
   explain(request: ExplainRequest): Promise<Explanation>
   wayOut(from: string, to: string): WayOut
-  probe(request: ProbeRequest): Promise<ProbeResult>
+  sendTestPacket(request: TestPacketRequest): Promise<TestPacketResult>
   passages(query: PassageQuery, signal: AbortSignal): AsyncIterable<PassageLine>
   owner(address: string, port: number): PortOwner
   flows(query: FlowQuery): AsyncIterable<FlowRow>
@@ -130,8 +135,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, api: L
       return sendJson(response, await api.explain((await readJson(request)) as ExplainRequest))
     case 'GET /v1/way-out':
       return sendJson(response, api.wayOut(query.get('from') ?? '', query.get('to') ?? ''))
-    case 'POST /v1/probe':
-      return sendJson(response, await api.probe((await readJson(request)) as ProbeRequest))
+    case 'POST /v1/test-packet':
+      return sendJson(response, await api.sendTestPacket((await readJson(request)) as TestPacketRequest))
     case 'GET /v1/passages':
       return sendEvents(request, response, (signal) => api.passages(Object.fromEntries(query), signal))
     case 'GET /v1/owner':

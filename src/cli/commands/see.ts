@@ -6,7 +6,7 @@ import { askAgent, followAgent, isInAgentPod } from '../agent-socket.ts'
 import { outputOption } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import type { ReachedAgent } from '../see/agents.ts'
-import type { SentProbe } from '../see/send.ts'
+import type { SentPacket } from '../see/send-packet.ts'
 import { UserError } from '../user-error.ts'
 import { eventsHelp, explainHelp, flowsHelp, whoHelp } from './see-help.ts'
 
@@ -76,7 +76,7 @@ async function explainPod(
   pod: string,
   { to, namespace, protocol, filename, output, send, wait }: ExplainOptions,
 ): Promise<void> {
-  const waitMs = send ? checkProbe(protocol, filename, wait) : undefined
+  const waitMs = send ? checkSending(protocol, filename, wait) : undefined
   const { explain, nodeOfPod, readPolicies } = await import('../see/explain.ts')
   const { parseEnd } = await import('../see/ends.ts')
   const name = /^(?:pods?\/)?([^/]+)$/.exec(pod)?.[1]
@@ -100,7 +100,7 @@ async function explainPod(
   ): Promise<Explained> => {
     const said = await explain(agents, node, asked, client)
     if (waitMs === undefined) return said
-    return { ...said, probe: await (await import('../see/send.ts')).sendProbe(agents, said, waitMs) }
+    return { ...said, sent: await (await import('../see/send-packet.ts')).sendPacket(agents, said, waitMs) }
   }
   const ask = async (client: KubeClient): Promise<Explained> => {
     const asked = service === undefined ? byAddress() : request(await findService(client, service))
@@ -114,22 +114,22 @@ async function explainPod(
     : withCluster(ask))
   if (output === 'json') printJson(said)
   else await printExplained(said)
-  const isAnswered = said.probe === undefined || (said.probe.agrees && said.probe.answer !== undefined)
+  const isAnswered = said.sent === undefined || (said.sent.agrees && said.sent.answer !== undefined)
   if (!said.agrees || said.afterService?.agrees === false || !isAnswered) process.exitCode = 1
 }
 
-type Explained = Explanation & { readonly probe?: SentProbe }
+type Explained = Explanation & { readonly sent?: SentPacket }
 
 async function printExplained(said: Explained): Promise<void> {
   print((await import('../see/explanation-text.ts')).formatExplanation(said))
-  if (said.probe !== undefined) print((await import('../see/probe-text.ts')).formatProbe(said.probe))
+  if (said.sent !== undefined) print((await import('../see/sent-packet-text.ts')).formatSentPacket(said.sent))
 }
 
 /** How long to wait, in milliseconds. */
-function checkProbe(protocol: string, filename: string | undefined, wait: string): number {
+function checkSending(protocol: string, filename: string | undefined, wait: string): number {
   const seconds = Number(wait)
   if (filename !== undefined)
-    throw new UserError('--send cannot be used with -f: a probe meets the policies that are in force', 2)
+    throw new UserError('--send cannot be used with -f: the packet meets the policies that are in force', 2)
   if (protocol === 'icmp') throw new UserError('--send works with --protocol tcp and --protocol udp', 2)
   if (!(seconds > 0 && seconds <= 20))
     throw new UserError(`--wait: ${wait} is not a number of seconds up to 20`, 2)

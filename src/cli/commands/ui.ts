@@ -50,6 +50,7 @@ async function showUi({ port, kubeconfig, open, handed }: UiOptions): Promise<vo
       await live.run(stopped.signal)
       server.close()
       server.closeAllConnections()
+      if (process.connected) process.disconnect()
     },
     kubeconfig === undefined ? [] : [kubeconfig],
   )

@@ -92,9 +92,9 @@ export const flowEndCodec = (btf: Btf) =>
     bytes_in: u64,
   })
 
-/** The variable `traced_probe`. */
-export const tracedProbeCodec = (btf: Btf) =>
-  codec(btf.struct('traced_probe'), { protocol: u32, sequence: u32, far: address, far_port: port })
+/** The variable `traced_flow`. */
+export const tracedFlowCodec = (btf: Btf) =>
+  codec(btf.struct('traced_flow'), { protocol: u32, sequence: u32, far: address, far_port: port })
 
 /** One record of the ring buffer `passages`. */
 export const passageCodec = (btf: Btf) =>
@@ -112,8 +112,8 @@ export const passageCodec = (btf: Btf) =>
 
 export type FlowEnd = Decoded<typeof flowEndCodec>
 export type DropRecord = Decoded<typeof dropCodec>
-/** By what the programs recognise a probe. TCP: by the sequence number of the SYN. UDP: by the far end. */
-export type TracedProbe = Decoded<typeof tracedProbeCodec>
-/** A program has handled a packet of the probe, or an answer to it. `time_ns` is of CLOCK_MONOTONIC. */
+/** By what the programs recognise a test packet. TCP: by the sequence number of the SYN. UDP: by the far end. */
+export type TracedFlow = Decoded<typeof tracedFlowCodec>
+/** A program has handled a test packet, or an answer to it. `time_ns` is of CLOCK_MONOTONIC. */
 export type Passage = Decoded<typeof passageCodec>
 export type PressureRecord = Decoded<typeof pressureCodec>

@@ -1,7 +1,7 @@
 import type { Passage } from '../../../datapath/tables/observation-tables.ts'
 import { familyOf } from '../../../net/address.ts'
 import { dropReasons } from '../drop-reasons.ts'
-import type { PacketKind, PassageRow } from './probe-row.ts'
+import type { PacketKind, PassageRow } from './test-packet-row.ts'
 
 export function describePassage(node: string, passage: Passage): PassageRow {
   const { flow, verdict, program, time_ns, sender, is_icmp_error, icmp_type, icmp_code } = passage

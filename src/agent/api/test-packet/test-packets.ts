@@ -1,7 +1,7 @@
 import type { Datapath } from '../../../datapath/datapath.ts'
 import { openingFlow, openingPacket, resetPacket } from '../../../datapath/dry-run/opening-packet.ts'
 import type { FlowKey, Mapping } from '../../../datapath/tables/flow-tables.ts'
-import type { TracedProbe } from '../../../datapath/tables/observation-tables.ts'
+import type { TracedFlow } from '../../../datapath/tables/observation-tables.ts'
 import { parseAddress } from '../../../net/address.ts'
 import { abortAfter, type Clock } from '../../../runtime/clock.ts'
 import type { Random } from '../../../runtime/random.ts'
@@ -9,9 +9,15 @@ import type { Attachment } from '../../pods/attachments.ts'
 import { findAskedPod, notReady } from '../explain/asked-pod.ts'
 import { HttpError } from '../http-error.ts'
 import { describePassage } from './describe-passage.ts'
-import type { PassageLine, PassageQuery, PassageRow, ProbeRequest, ProbeResult } from './probe-row.ts'
+import type {
+  PassageLine,
+  PassageQuery,
+  PassageRow,
+  TestPacketRequest,
+  TestPacketResult,
+} from './test-packet-row.ts'
 
-interface ProbingOptions {
+interface TestPacketOptions {
   readonly self: string
   readonly datapath: Datapath
   readonly clock: Clock
@@ -19,7 +25,7 @@ interface ProbingOptions {
 }
 
 const protocolNumbers = { tcp: 6, udp: 17 } as const
-/** No probe is followed for longer, whatever the client does. */
+/** No test packet is followed for longer, whatever the client does. */
 const maxWaitMs = 30_000
 /** The pod's own answer to the far end, and its way through this node, take less. */
 const restMs = 200
@@ -27,28 +33,28 @@ const [firstPort, ports] = [32768, 28232]
 const portTries = 16
 
 /**
- * Sends a probe in by a pod's device, and follows probes through the programs of this node. One at a time. A probe's flow is a flow of the
- * pod like any other: the same programs decide about it, and it has a mapping that expires.
+ * Sends test packets in by a pod's device, and follows those of all nodes through the programs of this one. One at a time. The flow of a test
+ * packet is a flow of the pod like any other: the same programs decide about it, and it has a mapping that expires.
  */
-export class Probing {
-  readonly #options: ProbingOptions
+export class TestPackets {
+  readonly #options: TestPacketOptions
   #isBusy = false
 
-  constructor(options: ProbingOptions) {
+  constructor(options: TestPacketOptions) {
     this.#options = options
   }
 
-  /** For nodes that the probe of another node may reach. Throws HttpError at once if the query cannot be read. */
+  /** For nodes that a test packet of another node may reach. Throws HttpError at once if the query cannot be read. */
   follow(query: PassageQuery, signal: AbortSignal): AsyncGenerator<PassageLine> {
     return this.#alone(readQuery(query), signal)
   }
 
-  /** Sends the probe, waits for an answer, and ends the connection. `attachments`: the pods of this node. */
-  async send(attachments: readonly Attachment[], request: ProbeRequest): Promise<ProbeResult> {
+  /** Sends the test packet, waits for an answer, and ends the connection. `attachments`: the pods of this node. */
+  async send(attachments: readonly Attachment[], request: TestPacketRequest): Promise<TestPacketResult> {
     const { datapath, clock } = this.#options
     const { flow, macs, ifindex } = this.#prepare(attachments, request)
     const { sequence, protocol, waitMs } = request
-    const probe = {
+    const traced = {
       protocol: flow.protocol,
       sequence,
       far: flow.destination,
@@ -65,7 +71,7 @@ export class Probing {
       done.abort()
     }
     let isAnswered = false
-    for await (const line of this.#alone(probe, done.signal)) {
+    for await (const line of this.#alone(traced, done.signal)) {
       if (line.kind === 'ready') {
         datapath.inject(openingPacket(flow, macs, sequence), ifindex)
         clock.after(Math.min(waitMs, maxWaitMs), () => isAnswered || void end())
@@ -80,7 +86,7 @@ export class Probing {
     return this.#result(sentFlow(rows, flow), rows)
   }
 
-  #result(sent: FlowKey, rows: readonly PassageRow[]): ProbeResult {
+  #result(sent: FlowKey, rows: readonly PassageRow[]): TestPacketResult {
     const mapping = this.#options.datapath.tables.mappings.get(sent)
     return {
       node: this.#options.self,
@@ -91,19 +97,22 @@ export class Probing {
     }
   }
 
-  #alone(probe: TracedProbe, signal: AbortSignal): AsyncGenerator<PassageLine> {
+  #alone(traced: TracedFlow, signal: AbortSignal): AsyncGenerator<PassageLine> {
     if (this.#isBusy)
-      throw new HttpError(409, `node ${this.#options.self} follows another probe: try again in some seconds`)
+      throw new HttpError(
+        409,
+        `node ${this.#options.self} follows another test packet: try again in some seconds`,
+      )
     this.#isBusy = true
-    return this.#follow(probe, signal)
+    return this.#follow(traced, signal)
   }
 
-  async *#follow(probe: TracedProbe, signal: AbortSignal): AsyncGenerator<PassageLine> {
+  async *#follow(traced: TracedFlow, signal: AbortSignal): AsyncGenerator<PassageLine> {
     const { datapath, self, clock } = this.#options
     const ended = new AbortController()
     using limit = abortAfter(clock, maxWaitMs + 3 * restMs)
     try {
-      const passages = datapath.passages(probe, AbortSignal.any([signal, limit.signal, ended.signal]))
+      const passages = datapath.passages(traced, AbortSignal.any([signal, limit.signal, ended.signal]))
       const first = passages.next()
       yield { kind: 'ready', node: self }
       for (let next = await first; !next.done; next = await passages.next())
@@ -115,10 +124,11 @@ export class Probing {
   }
 
   /** The programs must see the packet. Without them, the node's network stack would send it with the pod's own address. */
-  #prepare(attachments: readonly Attachment[], request: ProbeRequest) {
+  #prepare(attachments: readonly Attachment[], request: TestPacketRequest) {
     const { datapath, self, random } = this.#options
     const { protocol, port } = request
-    if (!Object.hasOwn(protocolNumbers, protocol)) throw new HttpError(400, `a probe is over tcp or udp`)
+    if (!Object.hasOwn(protocolNumbers, protocol))
+      throw new HttpError(400, `a test packet is over tcp or udp`)
     const { attachment, source, destination } = findAskedPod(attachments, self, request)
     const { wired } = attachment
     if (wired === undefined) throw notReady(request)
@@ -129,7 +139,7 @@ export class Probing {
     if (!isGuarded)
       throw new HttpError(
         503,
-        `the programs are not attached to device ${attachment.device} of the pod, so no probe is sent: run "sallyport status" on node ${self}`,
+        `the programs are not attached to device ${attachment.device} of the pod, so no test packet is sent: run "sallyport status" on node ${self}`,
       )
     for (let tries = 1; ; tries++) {
       const sourcePort = firstPort + Math.floor(random() * ports)
@@ -173,10 +183,10 @@ function isOpen(rows: readonly PassageRow[]): boolean {
   )
 }
 
-function readQuery({ protocol = '', sequence, address = '', port }: PassageQuery): TracedProbe {
+function readQuery({ protocol = '', sequence, address = '', port }: PassageQuery): TracedFlow {
   const far = parseAddress(address)
   if (far === undefined) throw new HttpError(400, `${address} is not an IP address`)
-  if (protocol !== 'tcp' && protocol !== 'udp') throw new HttpError(400, `a probe is over tcp or udp`)
+  if (protocol !== 'tcp' && protocol !== 'udp') throw new HttpError(400, `a test packet is over tcp or udp`)
   return {
     protocol: protocolNumbers[protocol],
     sequence: Number(sequence) >>> 0,

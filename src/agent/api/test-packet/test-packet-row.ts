@@ -1,19 +1,19 @@
 import type { Address } from '../../../net/address.ts'
 
 /** A real packet to send, as if this pod had sent it, and how long to wait for an answer. */
-export interface ProbeRequest {
+export interface TestPacketRequest {
   readonly namespace: string
   readonly pod: string
   readonly to: string
   readonly port: number
   readonly protocol: 'tcp' | 'udp'
-  /** TCP: the sequence number of the SYN, by which all nodes recognise the probe. From 0 to 2^32 - 1. */
+  /** TCP: the sequence number of the SYN, by which all nodes recognise the test packet. From 0 to 2^32 - 1. */
   readonly sequence: number
   /** At most 30 seconds. */
   readonly waitMs: number
 }
 
-/** What a packet of the probe was, or an answer to it. */
+/** What a packet was: the test packet, its reset, or an answer. */
 export type PacketKind =
   | 'SYN'
   | 'SYN-ACK'
@@ -25,7 +25,7 @@ export type PacketKind =
   | 'time exceeded'
   | 'ICMP error'
 
-/** A program of a node has handled a packet of the probe, or an answer to it. */
+/** A program of a node has handled the test packet, its reset, or an answer. */
 export interface PassageRow {
   readonly kind: 'passage'
   readonly node: string
@@ -59,8 +59,8 @@ export interface PassageQuery {
   readonly port?: string
 }
 
-/** What the pod's node knows of the probe. */
-export interface ProbeResult {
+/** What the pod's node knows of the test packet. */
+export interface TestPacketResult {
   readonly node: string
   readonly source: Address
   readonly sourcePort: number

@@ -1,17 +1,17 @@
 import { endText } from '../../net/address.ts'
 import { formatColumns } from '../columns.ts'
-import { isTowardsPod, type SentProbe } from './send.ts'
+import { isTowardsPod, type SentPacket } from './send-packet.ts'
 
-/** What became of the probe, for a person. */
-export function formatProbe(probe: SentProbe): string {
-  const { node, source, sourcePort, egressIp, egressPort, passages, notFollowed } = probe
+/** What became of the test packet, for a person. */
+export function formatSentPacket(sent: SentPacket): string {
+  const { node, source, sourcePort, egressIp, egressPort, passages, notFollowed } = sent
   const from = endText(source, sourcePort)
   const translated =
     egressIp === undefined || egressPort === undefined
       ? 'It was not translated.'
       : `It was translated to ${endText(egressIp, egressPort)}.`
   const rows = passages.map((row) => [
-    isTowardsPod(probe, row) ? '<' : '>',
+    isTowardsPod(sent, row) ? '<' : '>',
     row.node,
     row.program,
     row.packet + (row.icmp === undefined ? '' : ` (${row.icmp})`),
@@ -22,17 +22,17 @@ export function formatProbe(probe: SentProbe): string {
     `A packet from ${from} came in by the pod's device on node ${node}. ${translated}`,
     ...(rows.length === 0 ? [] : [formatColumns(rows)]),
     ...missing,
-    outcome(probe),
-    ...(probe.agrees
+    outcome(sent),
+    ...(sent.agrees
       ? []
       : [
           '! The running program did NOT do what was decided. Report this as a bug, with this output in JSON (-o json).',
         ]),
   ]
-  return `\nProbe\n${lines.join('\n').replace(/^/gm, '  ')}`
+  return `\nTest packet\n${lines.join('\n').replace(/^/gm, '  ')}`
 }
 
-function outcome(probe: SentProbe): string {
+function outcome(sent: SentPacket): string {
   const {
     answer,
     passages,
@@ -42,7 +42,7 @@ function outcome(probe: SentProbe): string {
     waitedMs,
     egressIp,
     notFollowed,
-  } = probe
+  } = sent
   const far = endText(destination, destinationPort)
   const drop = passages.find(({ reason }) => reason !== undefined)
   if (answer !== undefined) {

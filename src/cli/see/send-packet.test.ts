@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Explanation } from '../../agent/api/explain/explanation.ts'
-import type { PassageRow, ProbeRequest, ProbeResult } from '../../agent/api/probe/probe-row.ts'
+import type {
+  PassageRow,
+  TestPacketRequest,
+  TestPacketResult,
+} from '../../agent/api/test-packet/test-packet-row.ts'
 import { type Address, parseAddress } from '../../net/address.ts'
 import type { ReachedAgent } from './agents.ts'
-import { formatProbe } from './probe-text.ts'
-import { sendProbe } from './send.ts'
+import { sendPacket } from './send-packet.ts'
+import { formatSentPacket } from './sent-packet-text.ts'
 
 const address = (text: string): Address => {
   const parsed = parseAddress(text)
@@ -51,7 +55,7 @@ const said = {
 
 /** The worker sends only when the gateway follows. */
 function cluster(passages: readonly PassageRow[], translated = true) {
-  const sent: ProbeRequest[] = []
+  const requests: TestPacketRequest[] = []
   let isFollowed = false
   const agent = (node: string, parts: Partial<ReachedAgent>): ReachedAgent => ({
     node,
@@ -59,7 +63,7 @@ function cluster(passages: readonly PassageRow[], translated = true) {
     follow: () => assert.fail('not followed'),
     ...parts,
   })
-  const result: ProbeResult = {
+  const result: TestPacketResult = {
     ...{ node: 'worker', source: pod, sourcePort: 40000, destination: far, destinationPort: 443, passages },
     ...(translated ? { egressIp: egress, egressPort: 32863 } : {}),
   }
@@ -67,7 +71,7 @@ function cluster(passages: readonly PassageRow[], translated = true) {
     agent('worker', {
       async ask<T>(_path: string, body: unknown) {
         assert.ok(isFollowed)
-        sent.push(body as ProbeRequest)
+        requests.push(body as TestPacketRequest)
         return result as T
       },
     }),
@@ -80,21 +84,21 @@ function cluster(passages: readonly PassageRow[], translated = true) {
       },
     }),
   ]
-  return { agents, sent }
+  return { agents, requests }
 }
 
-test('a probe is told in the order of its way, whatever the clocks of the nodes say', async () => {
-  const { agents, sent } = cluster([syn, accepted, reset])
-  const probe = await sendProbe(agents, said, 1000)
+test('a test packet is told in the order of its way, whatever the clocks of the nodes say', async () => {
+  const { agents, requests } = cluster([syn, accepted, reset])
+  const sent = await sendPacket(agents, said, 1000)
   assert.deepEqual(
-    probe.passages.map(({ node, packet }) => `${node} ${packet}`),
+    sent.passages.map(({ node, packet }) => `${node} ${packet}`),
     ['worker SYN', 'gateway SYN', 'gateway SYN-ACK', 'worker SYN-ACK', 'worker RST', 'gateway RST'],
   )
-  assert.equal(sent.length, 1)
-  assert.equal(probe.answeredAfterMs, 2.5)
-  assert.ok(probe.agrees)
-  assert.deepEqual(Object.keys(probe.notFollowed), ['dead'])
-  const text = formatProbe(probe)
+  assert.equal(requests.length, 1)
+  assert.equal(sent.answeredAfterMs, 2.5)
+  assert.ok(sent.agrees)
+  assert.deepEqual(Object.keys(sent.notFollowed), ['dead'])
+  const text = formatSentPacket(sent)
   assert.match(text, /> +worker +from_pod +SYN +SENT_TO_HOLDER\n/)
   assert.match(text, /< +worker +from_overlay +SYN-ACK +SENT_TO_POD\n/)
   assert.match(text, /Node dead was not followed: no agent can be asked on node dead/)
@@ -133,14 +137,14 @@ for (const { name, passages, expect } of [
     expect: /! from_overlay on node worker dropped the SYN-ACK: No mapping\. To change that, connect again\./,
   },
 ])
-  test(`a probe tells ${name}`, async () => {
+  test(`a test packet tells ${name}`, async () => {
     const { agents } = cluster(passages)
-    assert.match(formatProbe(await sendProbe(agents, said, 1000)), expect)
+    assert.match(formatSentPacket(await sendPacket(agents, said, 1000)), expect)
   })
 
-test('a probe that the running program handles in another way than decided says so', async () => {
+test('a test packet that the running program handles in another way than decided says so', async () => {
   const { agents } = cluster([row('worker', 'from_pod', 'SYN', 'SENT_TO_WORLD', fromPod)], false)
-  const probe = await sendProbe(agents, said, 1000)
-  assert.ok(!probe.agrees)
-  assert.match(formatProbe(probe), /did NOT do what was decided/)
+  const sent = await sendPacket(agents, said, 1000)
+  assert.ok(!sent.agrees)
+  assert.match(formatSentPacket(sent), /did NOT do what was decided/)
 })

@@ -1,12 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import type { Explanation } from '../../agent/api/explain/explanation.ts'
-import type { PassageLine, PassageRow, ProbeRequest, ProbeResult } from '../../agent/api/probe/probe-row.ts'
+import type {
+  PassageLine,
+  PassageRow,
+  TestPacketRequest,
+  TestPacketResult,
+} from '../../agent/api/test-packet/test-packet-row.ts'
 import { type Clock, systemClock } from '../../runtime/clock.ts'
 import { UserError } from '../user-error.ts'
 import { agentOf, type ReachedAgent } from './agents.ts'
 
 /** A real packet, and what became of it. */
-export interface SentProbe extends Omit<ProbeResult, 'passages'> {
+export interface SentPacket extends Omit<TestPacketResult, 'passages'> {
   /** In the order in which the packets met the programs, as far as it is known: clocks of nodes differ. */
   readonly passages: readonly PassageRow[]
   /** What came back to the pod first. Undefined: nothing within the time. */
@@ -22,18 +27,18 @@ export interface SentProbe extends Omit<ProbeResult, 'passages'> {
   readonly agrees: boolean
 }
 
-/** A node that is followed must answer in this time, or the probe is sent without it. */
+/** A node that is followed must answer in this time, or the test packet is sent without it. */
 const readyWithinMs = 4000
 /** Answers cross the network of the API server. */
 const collectMs = 300
 
-/** Sends a probe from the pod's node. The gateways that it may pass are asked to follow it first. */
-export async function sendProbe(
+/** Sends a test packet from the pod's node. The gateways that it may pass are asked to follow it first. */
+export async function sendPacket(
   agents: readonly ReachedAgent[],
   said: Explanation,
   waitMs: number,
   clock: Clock = systemClock,
-): Promise<SentProbe> {
+): Promise<SentPacket> {
   const { pod, flow, service } = said
   if (service !== undefined && flow.protocol === 'udp')
     throw new UserError(
@@ -43,7 +48,7 @@ export async function sendProbe(
   const sequence = randomBytes(4).readUInt32BE()
   const request = {
     ...{ namespace: pod.namespace, pod: pod.name, to: flow.destination, port: flow.port },
-    ...{ protocol: flow.protocol as ProbeRequest['protocol'], sequence, waitMs },
+    ...{ protocol: flow.protocol as TestPacketRequest['protocol'], sequence, waitMs },
   }
   const { address = flow.destination, port = flow.port } = service?.endpoint ?? {}
   const query = new URLSearchParams({
@@ -66,7 +71,7 @@ export async function sendProbe(
   const others = gatewaysOf(said).filter((node) => node !== pod.node)
   try {
     await Promise.all(others.map(follow))
-    const sent = await agentOf(agents, pod.node).ask<ProbeResult>('/v1/probe', request)
+    const sent = await agentOf(agents, pod.node).ask<TestPacketResult>('/v1/test-packet', request)
     await clock.sleep(collectMs)
     const followed = [pod.node, ...others.filter((node) => notFollowed[node] === undefined)]
     return { ...judge(said, sent, rows), waitedMs: waitMs, followed, notFollowed }
@@ -106,9 +111,9 @@ async function followOn(
   await promise.finally(stop)
 }
 
-type Judged = Pick<SentProbe, 'passages' | 'answer' | 'answeredAfterMs' | 'agrees'> & ProbeResult
+type Judged = Pick<SentPacket, 'passages' | 'answer' | 'answeredAfterMs' | 'agrees'> & TestPacketResult
 
-function judge({ decision }: Explanation, sent: ProbeResult, ofOthers: readonly PassageRow[]): Judged {
+function judge({ decision }: Explanation, sent: TestPacketResult, ofOthers: readonly PassageRow[]): Judged {
   const isBack = (row: PassageRow): boolean =>
     row.source === sent.destination && row.sourcePort === sent.destinationPort
   const isOfFlow = (row: PassageRow): boolean => {
@@ -140,6 +145,6 @@ function judge({ decision }: Explanation, sent: ProbeResult, ofOthers: readonly 
 
 /** The direction of a row, for a person. */
 export const isTowardsPod = (
-  { destination, destinationPort }: Pick<ProbeResult, 'destination' | 'destinationPort'>,
+  { destination, destinationPort }: Pick<TestPacketResult, 'destination' | 'destinationPort'>,
   row: PassageRow,
 ): boolean => row.source === destination && row.sourcePort === destinationPort
