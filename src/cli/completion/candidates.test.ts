@@ -78,6 +78,7 @@ test('a completion has one candidate per line, its description after a tab, and 
 test('every option that takes a value has completions, or is listed as free text', () => {
   const free = [
     '--wait-duration',
+    '--wait',
     '--namespace',
     '--pod',
     '--policy',
