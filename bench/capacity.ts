@@ -2,16 +2,14 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs, styleText } from 'node:util'
-import { dockerRun } from '../src/lab/docker/docker.ts'
 import { startLab, stopLab } from '../src/lab/lab.ts'
 import { loadLab, requireLab } from '../src/lab/lab-state.ts'
 import { repository } from '../src/lab/layout.ts'
-import { runInside } from '../src/lab/machines/host.ts'
 import { enterCommand, run } from '../src/lab/machines/machine.ts'
 import { missingForLab } from '../src/lab/requirements.ts'
-import { exec } from '../src/lab/shell.ts'
-import { capture } from '../test/support/hold-program.ts'
-import { compileTools, loadBinary, median } from './tools.ts'
+import { runLoad, takeCount } from './measure.ts'
+import { compileTools, median } from './tools.ts'
+import { enterOnlyPod, installForGateway, startOutpost, typeIn, type Way } from './ways.ts'
 
 /**
  * Measures what one CPU of a gateway can forward, for one to four source nodes. All machines share this machine's CPUs, so the last CPU is
@@ -30,7 +28,7 @@ const { values: options } = parseArgs({
 const seconds = Number(options.seconds)
 const sizes = options.sources.split(',').map(Number)
 const name = 'bench-capacity'
-const [outpost, port, egressIp] = ['172.18.0.7', 9000, '172.18.0.42'] as const
+const firstCpu = ['taskset', '-c', '0'] as const
 const cpus = readFileSync('/proc/cpuinfo', 'utf8').match(/^processor/gm)?.length ?? 1
 const gatewayCpu = cpus - 1
 
@@ -47,12 +45,6 @@ interface CapacityFigure {
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 const nodes = Array.from({ length: Math.max(...sizes) }, (_, index) => `source-${index + 1}`)
 
-async function type(command: string): Promise<string> {
-  const { code, output } = await exec(requireLab(name), ['bash', '-c', command])
-  if (code !== 0) throw new Error(`${command}: ${output}`)
-  return output.trim()
-}
-
 async function setUp(path: CapacityFigure['path']): Promise<void> {
   if (loadLab(name) !== undefined) await stopLab(name)
   const node = (part: string, lastOctet: number) => ({
@@ -62,27 +54,15 @@ async function setUp(path: CapacityFigure['path']): Promise<void> {
     name,
     nodes: [node('gateway', 2), ...nodes.map((source, index) => node(source, 10 + index))],
   })
-  await type('kubectl label node gateway egress-gw=true && kubectl taint node gateway egress-gw:NoSchedule')
-  await type(
-    `docker exec gateway ip link add net0 type dummy && docker exec gateway ip a add ${egressIp}/16 dev net0`,
-  )
-  await type(
-    `cilium install --set operator.replicas=1 --set 'devices={eth+,net+}' --set egressGateway.egressPath=${path} && cilium status --wait`,
-  )
-  await type('kubectl apply -f egress-gw-policy.yaml')
+  await installForGateway(name, ` --set egressGateway.egressPath=${path}`)
   for (const source of nodes)
-    await type(
+    await typeIn(
+      name,
       `kubectl run ${source} --labels org=alliance --image docker.io/tgraf/netperf --overrides '{"spec":{"nodeName":"${source}"}}'`,
     )
-  await type(
-    `kubectl wait --for=condition=Ready ${nodes.map((each) => `pod/${each}`).join(' ')} --timeout=60s`,
-  )
-  await dockerRun(requireLab(name), {
-    name: 'outpost',
-    image: 'busybox',
-    environment: [],
-    command: ['taskset', '-c', '0', loadBinary, 'serve', String(port)],
-  })
+  const pods = nodes.map((source) => `pod/${source}`).join(' ')
+  await typeIn(name, `kubectl wait --for=condition=Ready ${pods} --timeout=60s`)
+  await startOutpost(name, firstCpu)
   steer()
   /* The first probes by the link must have been answered. */
   await setTimeout(3_000)
@@ -113,39 +93,26 @@ function busySeconds(): number {
   return softirq / 100
 }
 
-/** Runs the load generator in the pods of the first `count` nodes at the same time. */
-async function load<T>(count: number, verb: string, words: readonly string[]): Promise<readonly T[]> {
-  const { nodes: machines } = requireLab(name)
-  const runOn = async (source: string): Promise<T> => {
-    const machine = machines.find((each) => each.name === source)?.machine
-    if (machine === undefined) throw new Error(`the node ${source} is gone`)
-    const netns = runInside(machine, ['sh', '-c', 'ls /run/netns']).trim()
-    const command = ['taskset', '-c', '0', loadBinary, verb, outpost, String(port), ...words]
-    const enter = ['nsenter', `--net=/run/netns/${netns}`, '--', ...command]
-    return JSON.parse(await capture(enterCommand(machine.init.pid, ['mount', 'net'], enter))) as T
-  }
-  return Promise.all(nodes.slice(0, count).map(runOn))
+/** The pod of a node, whose programs run on the first CPU. */
+function podOf(source: string): Pick<Way, 'inPod'> {
+  const enter = enterOnlyPod(name, source)
+  return { inPod: (words) => enter([...firstCpu, ...words]) }
 }
 
-/** The datagrams that the outpost has received since the last call. */
-async function takeCount(): Promise<number> {
-  const machine = requireLab(name).nodes.find((each) => each.name === 'source-1')?.machine
-  if (machine === undefined) throw new Error('the node source-1 is gone')
-  const netns = runInside(machine, ['sh', '-c', 'ls /run/netns']).trim()
-  const script = `exec 3<>/dev/tcp/${outpost}/${port + 1}; cat <&3`
-  const enter = ['nsenter', `--net=/run/netns/${netns}`, '--', 'bash', '-c', script]
-  return Number(await capture(enterCommand(machine.init.pid, ['mount', 'net'], enter)))
-}
+/** Runs the load generator in the pods of the first `count` nodes at the same time. */
+const load = <T>(count: number, words: readonly string[]): Promise<readonly T[]> =>
+  Promise.all(nodes.slice(0, count).map((source) => runLoad<T>(podOf(source), words)))
 
 const packets = async (count: number): Promise<number> => {
-  await takeCount()
-  await load(count, 'udp', [String(seconds)])
-  return (await takeCount()) / seconds
+  const counter = podOf('source-1')
+  await takeCount(counter)
+  await load(count, ['udp', String(seconds)])
+  return (await takeCount(counter)) / seconds
 }
 
 const connections = async (count: number): Promise<number> => {
   const concurrency = String(32 / count)
-  const rates = await load<{ readonly perSecond: number }>(count, 'crr', [String(seconds), concurrency])
+  const rates = await load<{ readonly perSecond: number }>(count, ['crr', String(seconds), concurrency])
   return rates.reduce((sum, { perSecond }) => sum + perSecond, 0)
 }
 

@@ -29,13 +29,13 @@ interface Rate {
 
 const load = (words: string): string => `load ${words}`
 
-async function runLoad<T>(way: Way, words: readonly string[]): Promise<T> {
+export async function runLoad<T>(way: Pick<Way, 'inPod'>, words: readonly string[]): Promise<T> {
   const [verb = '', ...rest] = words
   return JSON.parse(await capture(way.inPod([loadBinary, verb, outpostAddress, String(port), ...rest]))) as T
 }
 
 /** How many datagrams the outpost has received since the last call. */
-async function takeCount(way: Way): Promise<number> {
+export async function takeCount(way: Pick<Way, 'inPod'>): Promise<number> {
   const script = `exec 3<>/dev/tcp/${outpostAddress}/${port + 1}; cat <&3`
   return Number(await capture(way.inPod(['bash', '-c', script])))
 }

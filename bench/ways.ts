@@ -62,24 +62,32 @@ async function setUpCluster(
       { name: 'gateway', lastOctet: octets.gateway, podCIDRs: ['10.244.4.0/24'], isControlPlane: false },
     ],
   })
-  const type = (command: string): Promise<string> => typeIn(name, command)
-  await type('kubectl label node gateway egress-gw=true && kubectl taint node gateway egress-gw:NoSchedule')
-  await type(
+  await installForGateway(name, settings)
+  await typeIn(name, 'kubectl run pod --labels org=alliance --image docker.io/tgraf/netperf')
+  await typeIn(name, 'kubectl wait --for=condition=Ready pod/pod --timeout=30s')
+  await startOutpost(name)
+  return { name: way, inPod: enterOnlyPod(name), remove: () => stopLab(name) }
+}
+
+/** Sallyport, the egress IP on the node `gateway`, and the walkthrough's policy, in a lab that has this node. */
+export async function installForGateway(lab: string, settings: string): Promise<void> {
+  for (const command of [
+    'kubectl label node gateway egress-gw=true && kubectl taint node gateway egress-gw:NoSchedule',
     `docker exec gateway ip link add net0 type dummy && docker exec gateway ip a add ${egressIp}/16 dev net0`,
-  )
-  await type(
     `cilium install --set operator.replicas=1 --set 'devices={eth+,net+}'${settings} && cilium status --wait`,
-  )
-  await type('kubectl apply -f egress-gw-policy.yaml')
-  await type('kubectl run pod --labels org=alliance --image docker.io/tgraf/netperf')
-  await type('kubectl wait --for=condition=Ready pod/pod --timeout=30s')
-  await dockerRun(requireLab(name), {
+    'kubectl apply -f egress-gw-policy.yaml',
+  ])
+    await typeIn(lab, command)
+}
+
+/** The server outside the cluster. `by`: what starts its program. */
+export async function startOutpost(lab: string, by: readonly string[] = []): Promise<void> {
+  await dockerRun(requireLab(lab), {
     name: 'outpost',
     image: 'busybox',
     environment: [],
-    command: [loadBinary, 'serve', String(port)],
+    command: [...by, loadBinary, 'serve', String(port)],
   })
-  return { name: way, inPod: enterOnlyPod(name), remove: () => stopLab(name) }
 }
 
 /** Runs a command as if typed in the lab's shell, and fails where it fails. */
@@ -89,10 +97,11 @@ export async function typeIn(lab: string, command: string): Promise<string> {
   return output
 }
 
-/** Enters the namespace of the only pod of the lab's first node. */
-export function enterOnlyPod(lab: string): Way['inPod'] {
-  const source = requireLab(lab).nodes[0]?.machine
-  if (source === undefined) throw new Error('the source node is gone')
+/** Enters the namespace of the only pod of a node, by default of the lab's first one. */
+export function enterOnlyPod(lab: string, node?: string): Way['inPod'] {
+  const { nodes } = requireLab(lab)
+  const source = (node === undefined ? nodes[0] : nodes.find(({ name }) => name === node))?.machine
+  if (source === undefined) throw new Error(`the node ${node ?? 'of the pod'} is gone`)
   const netns = runInside(source, ['sh', '-c', 'ls /run/netns']).trim()
   return (words) =>
     enterCommand(source.init.pid, ['mount', 'net'], ['nsenter', `--net=/run/netns/${netns}`, '--', ...words])

@@ -181,9 +181,9 @@ static __noinline long note_answer(const struct packet *packet, const struct end
 }
 
 /*
- * A pod reaches itself by its own Service, or the node does. It would not take a packet that has its own address, so the packet comes from
- * `to`: for a pod the Service's address, for the node one that is routed into its device. `service_replies` leads from the answer to the
- * client.
+ * A pod calls a Service and gets itself as the endpoint, or the node does. A host drops a packet whose source is its own address. So this
+ * replaces the source by `to`: the Service's address for a pod, an address that is routed into the device for Services for the node. The
+ * endpoint sends its answer to `to`, and `service_replies` has the client for it.
  */
 static __noinline enum verdict turn_to_itself(struct __sk_buff *skb, struct packet *packet, const struct endpoint *endpoint,
 					      const struct address *to)

@@ -26,21 +26,6 @@ static __noinline enum verdict send_outside(struct __sk_buff *skb, struct packet
 	return bpf_redirect(node->ifindex, BPF_F_INGRESS) == TC_ACT_REDIRECT ? SENT_TO_ENDPOINT : DROP_INTERNAL;
 }
 
-/* `key`: the packet's flow, reversed. Fills in `flow`, as the client sees it. */
-static __noinline struct mapping *find_mapping_of_client(const struct flow_key *key, struct flow_key *flow)
-{
-	struct flow_key *taken = bpf_map_lookup_elem(&ports, key);
-	struct mapping *mapping;
-
-	if (!taken)
-		return NULL;
-	*flow = *taken;
-	mapping = bpf_map_lookup_elem(&mappings, flow);
-	if (!mapping || mapping->reclaimed || !mapping->is_of_client || !has_port(mapping, flow, key))
-		return NULL;
-	return mapping;
-}
-
 static __always_inline enum verdict restore_client(struct __sk_buff *skb, struct packet *packet, const struct flow_key *flow)
 {
 	struct rewrite rewrite = {
@@ -76,12 +61,13 @@ static __noinline enum verdict return_to_client(struct __sk_buff *skb, struct pa
 	struct endpoint *service;
 	struct way_out way = {};
 	struct mapping *mapping;
+	__u64 now = recent_ns();
 	enum verdict verdict;
 
 	reverse_flow(&key, &packet->flow);
-	mapping = find_mapping_of_client(&key, &flow);
+	mapping = find_by_port(&key, &flow, now);
 	service = bpf_map_lookup_elem(&service_replies, &flow);
-	if (!mapping || !service || is_expired(mapping, &key, recent_ns()))
+	if (!mapping || !mapping->is_of_client || !service)
 		return DROP_NOT_A_LOCAL_POD;
 	verdict = find_way_to_client(skb, packet, &flow.source, &service->address, &way);
 	if (expects_too_big(packet, verdict))
@@ -89,7 +75,7 @@ static __noinline enum verdict return_to_client(struct __sk_buff *skb, struct pa
 	if (verdict != CONTINUE)
 		return verdict;
 	note_fragment(packet);
-	track_inward(mapping, packet, &flow.source, skb->len, recent_ns());
+	track_inward(mapping, packet, &flow.source, skb->len, now);
 	clamp_mss(skb, packet, way.mtu);
 	return restore_client(skb, packet, &flow) ?: send_to_world(skb, packet, &way, SENT_TO_WORLD);
 }

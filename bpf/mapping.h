@@ -143,6 +143,24 @@ static __noinline bool has_port(const struct mapping *mapping, const struct flow
 	return same_flow(&own, key);
 }
 
+/*
+ * The mapping that has a port, with its flow as the pod sees it. `key`: the flow as the world sees it. NULL: no flow that lives has the
+ * port.
+ */
+static __always_inline struct mapping *find_by_port(const struct flow_key *key, struct flow_key *flow, __u64 now)
+{
+	struct flow_key *taken = bpf_map_lookup_elem(&ports, key);
+	struct mapping *mapping;
+
+	if (!taken)
+		return NULL;
+	*flow = *taken;
+	mapping = bpf_map_lookup_elem(&mappings, flow);
+	if (!mapping || mapping->reclaimed || !has_port(mapping, flow, key) || is_expired(mapping, key, now))
+		return NULL;
+	return mapping;
+}
+
 /* Masqueraded flows have a count of their own: the node's address may be an egress IP, too. */
 static __always_inline void fill_pod_flows_key(struct pod_flows_key *key, const struct address *pod,
 					       const struct address *egress_ip, bool is_masqueraded)

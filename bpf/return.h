@@ -14,7 +14,7 @@
  */
 static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packet *packet)
 {
-	struct flow_key key, flow, *taken;
+	struct flow_key key, flow;
 	__u64 now = recent_ns();
 	struct rewrite rewrite = { .side = SIDE_DESTINATION };
 	struct self *own = this_node();
@@ -24,12 +24,8 @@ static __noinline enum verdict return_to_pod(struct __sk_buff *skb, struct packe
 	struct pod *pod;
 
 	reverse_flow(&key, &packet->flow);
-	taken = bpf_map_lookup_elem(&ports, &key);
-	if (!taken || !own)
-		return DROP_NO_MAPPING;
-	flow = *taken;
-	mapping = bpf_map_lookup_elem(&mappings, &flow);
-	if (!mapping || mapping->reclaimed || !has_port(mapping, &flow, &key) || is_expired(mapping, &key, now))
+	mapping = find_by_port(&key, &flow, now);
+	if (!mapping || !own)
 		return DROP_NO_MAPPING;
 	pod = bpf_map_lookup_elem(&pods, &flow.source);
 	if (!pod || mapping->created_ns < pod->since_ns)

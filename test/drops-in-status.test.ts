@@ -4,7 +4,10 @@ import { resolve } from 'node:path'
 import { test } from 'node:test'
 import { conditionReasons } from '../src/decide/status/conditions.ts'
 
-/* No policy is Ready while all its packets are dropped: whoever adds a reason for drops says how a policy's status shows it. */
+/*
+ * No policy may be Ready while Sallyport drops all its packets. So a row of docs/conditions.md says, for every reason of a drop, which condition
+ * of the policy shows it.
+ */
 
 const read = (path: string): string => readFileSync(resolve(import.meta.dirname, '..', path), 'utf8')
 

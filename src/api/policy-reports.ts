@@ -1,5 +1,17 @@
 import { z } from 'zod'
 
+const policy = z.string().describe('The kind and name of the egress policy.')
+
+/** Pods whose traffic NetworkPolicies stop. */
+const restrictedPods = {
+  policy,
+  networkPolicies: z
+    .array(z.string())
+    .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
+  pods: z.int().min(1).describe('Number of these pods on this node.'),
+  example: z.string().describe('One of these pods, as namespace/name.'),
+}
+
 /** What the agent of a node reports about policies, as fields of the status of its EgressNode. */
 export const policyReports = {
   appliedPolicies: z
@@ -17,7 +29,7 @@ export const policyReports = {
   selected: z
     .array(
       z.object({
-        policy: z.string().describe('The kind and name of the egress policy.'),
+        policy,
         pods: z.int().min(1).describe('Number of pods on this node that the policy selects.'),
         families: z.array(z.enum(['IPv4', 'IPv6'])).describe('The IP families of these pods.'),
       }),
@@ -27,12 +39,7 @@ export const policyReports = {
   refused: z
     .array(
       z.object({
-        policy: z.string().describe('The kind and name of the egress policy.'),
-        networkPolicies: z
-          .array(z.string())
-          .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
-        pods: z.int().min(1).describe('Number of these pods on this node.'),
-        example: z.string().describe('One of these pods, as namespace/name.'),
+        ...restrictedPods,
         problem: z
           .string()
           .describe(
@@ -46,16 +53,7 @@ export const policyReports = {
     )
     .optional(),
   denied: z
-    .array(
-      z.object({
-        policy: z.string().describe('The kind and name of the egress policy.'),
-        networkPolicies: z
-          .array(z.string())
-          .describe('The NetworkPolicies that restrict the egress of these pods, as namespace/name.'),
-        pods: z.int().min(1).describe('Number of these pods on this node.'),
-        example: z.string().describe('One of these pods, as namespace/name.'),
-      }),
-    )
+    .array(z.object(restrictedPods))
     .describe(
       'Egress policies whose traffic the node drops for some of its pods, because the NetworkPolicies that restrict these pods allow no destination of the egress policy.',
     )
@@ -63,7 +61,7 @@ export const policyReports = {
   unrouted: z
     .array(
       z.object({
-        policy: z.string().describe('The kind and name of the egress policy.'),
+        policy,
         all: z.boolean().describe('Whether the node has a route to none of its destinations.'),
         destinations: z
           .array(z.string())

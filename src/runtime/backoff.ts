@@ -11,9 +11,9 @@ export function backoffMs(failures: number, random: number, firstMs = 200, maxMs
 const maxPauseAfterWaitMs = 5_000
 
 /**
- * How long to pause after try number `failures` + 1, which took `tookMs`. A try that waited for an answer was a pause already: from
- * its begin to the next one's no more than `maxMs` pass, or a little more if it alone took as long. So a server that is back after
- * it left requests unanswered is asked soon. `random` is in [0, 1).
+ * How long a client pauses after try number `failures` + 1, which took `tookMs`. The time of the try counts as a part of the pause: the
+ * next try begins at most `maxMs` after this one began or at most 5 s after it ended, whichever is later. So a client soon asks a server
+ * that is back after it had left requests unanswered. `random` is in [0, 1).
  */
 export function pauseAfterMs(failures: number, random: number, tookMs: number, maxMs = 30_000): number {
   return backoffMs(

@@ -22,7 +22,7 @@ describe('what a failover looked like', { skip }, () => {
     established()(node)
   })
 
-  test('is told by the first packet that comes back after the node has sent to another gateway', async () => {
+  test('the agent notes the first packet that comes back after the node has sent to another gateway', async () => {
     assert.ok(egressIp !== undefined && other !== undefined)
     using moments = new FailoverMoments({ tables: node.datapath.tables, clock: systemClock, log })
     const failed = address('172.18.0.4')

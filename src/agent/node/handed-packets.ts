@@ -25,18 +25,22 @@ export class HandedPackets {
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#readMs < intervalMs) return this.#watch.loss
     this.#readMs = nowMs
+    const counts = (program: Program): Counts => this.#datapath.counts(program)
     const handed = (['from_pod', 'from_overlay', 'from_world', 'to_world'] as const).reduce(
-      (sum, program) => sum + this.#count(program, 'SENT_THROUGH_STACK'),
+      (sum, program) => sum + packetsOf(counts(program), 'SENT_THROUGH_STACK'),
       0n,
     )
-    const [left, changed] = (['PASS_FROM_STACK', 'DROP_ADDRESS_CHANGED'] as const).map((verdict) =>
-      this.#count('to_world', verdict),
-    ) as [bigint, bigint]
+    /* Read after the others: watchStack says why. */
+    const leaving = counts('to_world')
+    const left = packetsOf(leaving, 'PASS_FROM_STACK')
+    const changed = packetsOf(leaving, 'DROP_ADDRESS_CHANGED')
     this.#watch = watchStack(this.#watch, { handed, left, changed }, nowMs)
     return this.#watch.loss
   }
-
-  #count(program: Parameters<Datapath['counts']>[0], verdict: string): bigint {
-    return this.#datapath.counts(program).find((each) => each.verdict === verdict)?.packets ?? 0n
-  }
 }
+
+type Program = Parameters<Datapath['counts']>[0]
+type Counts = ReturnType<Datapath['counts']>
+
+const packetsOf = (counts: Counts, verdict: string): bigint =>
+  counts.find((each) => each.verdict === verdict)?.packets ?? 0n

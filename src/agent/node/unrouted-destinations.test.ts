@@ -155,7 +155,7 @@ describe('a gateway reports destinations to which it has no route:', { skip }, (
     assert.deepEqual(['192.168.150.7', '198.51.100.7', '172.18.0.7'].map(isFound), [true, false, false])
   })
 
-  test('the kernel is asked again after the network has changed, and not before', () => {
+  test('the agent asks the kernel again only after the network has changed', () => {
     using netlink = new Netlink()
     let isRouted = false
     const finder = new UnroutedDestinations({ netlink, hasRoute: () => isRouted })

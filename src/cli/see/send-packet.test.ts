@@ -87,7 +87,7 @@ function cluster(passages: readonly PassageRow[], translated = true) {
   return { agents, requests }
 }
 
-test('a test packet is told in the order of its way, whatever the clocks of the nodes say', async () => {
+test('the command lists the programs in the order in which they handled the test packet, whatever the clocks of the nodes say', async () => {
   const { agents, requests } = cluster([syn, accepted, reset])
   const sent = await sendPacket(agents, said, 1000)
   assert.deepEqual(

@@ -1,16 +1,13 @@
 import type { Address } from '../../../src/net/address.ts'
-import type { AgentRun } from '../agent-runner.ts'
 import type { Cluster } from '../cluster.ts'
 import { allowedAddresses, worldPod } from '../cluster-view.ts'
 import type { Frame } from '../frames.ts'
 import type { Machine } from '../machine.ts'
 import type { SimulatedPod } from '../pods.ts'
 import type { Flow } from '../traffic.ts'
-import { type Invariant, newsUs } from './invariant.ts'
+import { InformedAgents, lagUs } from './informed-agents.ts'
+import type { Invariant } from './invariant.ts'
 import { RecentWorlds } from './recent-worlds.ts'
-
-/** What a healthy agent does not know by then it has missed. */
-const lagUs = 10_000_000
 
 /**
  * A new flow has an address that the policies of now name, or the node's own where no policy selects its pod any more. Other invariants
@@ -19,7 +16,7 @@ const lagUs = 10_000_000
 export function newFlowsFollowPolicies(cluster: Cluster): Invariant {
   const worlds = new RecentWorlds(cluster)
   const known = new Map<string, readonly string[]>()
-  const runningSinceUs = new Map<AgentRun, number>()
+  const informed = new InformedAgents(cluster)
   const allowedOf = (pod: SimulatedPod, destination: Address, sinceUs: number): ReadonlySet<string> => {
     const allowed = worlds.since(sinceUs).flatMap(({ id, world }) => {
       const key = `${pod.uid} ${destination} ${id}`
@@ -32,22 +29,11 @@ export function newFlowsFollowPolicies(cluster: Cluster): Invariant {
   return {
     name: 'a new flow has an address that its policies name now',
     sample(): undefined {
-      for (const run of cluster.agents) {
-        if (!run.process.isRunning || !run.machine.isMoving || !run.agent.api.isReady())
-          runningSinceUs.delete(run)
-        else if (!runningSinceUs.has(run)) runningSinceUs.set(run, cluster.clock.nowUs)
-      }
+      informed.sample()
     },
     onArrival(flow: Flow, { source, destination }: Frame, by: Machine): string | undefined {
-      const { nowUs } = cluster.clock
-      const run = cluster.agentOf(flow.pod.machine)
-      const sinceUs = Math.max(
-        (run && runningSinceUs.get(run)) ?? nowUs,
-        cluster.disturbedAtUs(),
-        cluster.apiNetwork.troubledAtUs + newsUs - lagUs,
-      )
-      if (flow.sent > 1 || nowUs - sinceUs < lagUs) return undefined
-      const allowed = allowedOf(flow.pod, destination, nowUs - lagUs)
+      if (flow.sent > 1 || !informed.has(flow.pod.machine)) return undefined
+      const allowed = allowedOf(flow.pod, destination, cluster.clock.nowUs - lagUs)
       if (allowed.has(source)) return undefined
       if (allowed.has('masquerade') && source === flow.pod.machine.address) return undefined
       return `new ${flow.name} left ${by.name} with ${source}; its policies name ${[...allowed].join(' ') || 'nothing'}`

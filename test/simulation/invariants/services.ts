@@ -1,14 +1,12 @@
-import type { AgentRun } from '../agent-runner.ts'
 import type { Cluster } from '../cluster.ts'
 import type { Frame } from '../frames.ts'
 import type { SimulatedPod } from '../pods.ts'
 import type { Flow } from '../traffic.ts'
+import { InformedAgents, lagUs } from './informed-agents.ts'
 import { type Invariant, newsUs } from './invariant.ts'
 
 /** A flow that was idle for so long may be a new one to the programs. */
 const idleUs = 60_000_000
-/** What a healthy agent does not know by then it has missed. */
-const lagUs = 10_000_000
 /** So old are the flows that are asked for at the end: their packets have arrived, and they were opened in peace. */
 const settledUs = { from: 6_000_000, until: 1_000_000 } as const
 
@@ -46,27 +44,16 @@ export function servedFlowsKeepTheirEndpoint(cluster: Cluster): Invariant {
 
 /** A new flow reaches an endpoint that is ready, as far as its agent can know. In the end all new flows do. */
 export function newFlowsReachReadyEndpoints(cluster: Cluster): Invariant {
-  const runningSinceUs = new Map<AgentRun, number>()
+  const informed = new InformedAgents(cluster)
   return {
     name: 'a new flow through a Service reaches an endpoint that is ready',
     sample(): undefined {
-      for (const run of cluster.agents) {
-        if (!run.process.isRunning || !run.machine.isMoving || !run.agent.api.isReady())
-          runningSinceUs.delete(run)
-        else if (!runningSinceUs.has(run)) runningSinceUs.set(run, cluster.clock.nowUs)
-      }
+      informed.sample()
     },
     onServed(flow: Flow, { destination }: Frame, at: SimulatedPod | undefined): string | undefined {
       if (flow.service === undefined || at === undefined || flow.sent > 1) return undefined
-      const { nowUs } = cluster.clock
-      const run = cluster.agentOf(flow.pod.machine)
-      const sinceUs = Math.max(
-        (run && runningSinceUs.get(run)) ?? nowUs,
-        cluster.disturbedAtUs(),
-        cluster.apiNetwork.troubledAtUs + newsUs - lagUs,
-      )
-      if (nowUs - sinceUs < lagUs) return undefined
-      const lists = cluster.services.listsSince(nowUs - lagUs)
+      if (!informed.has(flow.pod.machine)) return undefined
+      const lists = cluster.services.listsSince(cluster.clock.nowUs - lagUs)
       if (lists.some((list) => list.includes(destination))) return undefined
       return `new ${flow.name} came to ${destination}, which is not ready: ${cluster.services.ready.join(' ') || 'nothing'} is`
     },

@@ -56,7 +56,7 @@ const anyRules = fc
   .array(fc.tuple(anyPrefix, anyRule), { maxLength: 6 })
   .map((rules) => new Map([[prefix('0.0.0.0/0'), { action: 'deny' } as NetworkRule], ...rules]))
 
-test('no address that NetworkPolicies allow is said to be denied', () => {
+test('an agent reports a pod as denied only if its NetworkPolicies allow no address of the egress policy', () => {
   const prefixes = fc.array(anyPrefix, { minLength: 1, maxLength: 3 })
   let isDenied = 0
   fc.assert(
