@@ -2,6 +2,7 @@ import { type Address, parseAddress } from '../net/address.ts'
 import { macBytes, macText } from '../net/mac.ts'
 import type { AddressClaim } from './arp.ts'
 import { transportChecksum } from './checksum.ts'
+import { ipHeader } from './ip-header.ts'
 import { fromKernelBytes, kernelBytes } from './network-address.ts'
 import { ethernet, etherType } from './packet-socket.ts'
 
@@ -34,13 +35,14 @@ function neighbourFrame(message: NeighbourMessage): Buffer {
   icmp.writeUInt32BE(flags, 4)
   icmp.set(kernelBytes(target), 8)
   icmp.set(options, 24)
-  const header = Buffer.alloc(40)
-  header.writeUInt8(0x60, 0)
-  header.writeUInt16BE(icmp.length, 4)
-  header.set([icmpv6, hopLimitOfLink], 6)
-  header.set(source, 8)
-  header.set(destination, 24)
-  icmp.writeUInt16BE(transportChecksum(header.subarray(8, 40), icmpv6, icmp), 2)
+  const addresses = Buffer.concat([source, destination])
+  const header = ipHeader({
+    addresses,
+    protocol: icmpv6,
+    hopLimit: hopLimitOfLink,
+    length: icmp.length,
+  })
+  icmp.writeUInt16BE(transportChecksum(addresses, icmpv6, icmp), 2)
   return Buffer.concat([ethernet(multicastMac(destination), macBytes(mac), etherType.ipv6), header, icmp])
 }
 

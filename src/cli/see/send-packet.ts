@@ -114,8 +114,7 @@ async function followOn(
 type Judged = Pick<SentPacket, 'passages' | 'answer' | 'answeredAfterMs' | 'agrees'> & TestPacketResult
 
 function judge({ decision }: Explanation, sent: TestPacketResult, ofOthers: readonly PassageRow[]): Judged {
-  const isBack = (row: PassageRow): boolean =>
-    row.source === sent.destination && row.sourcePort === sent.destinationPort
+  const isBack = (row: PassageRow): boolean => isTowardsPod(sent, row)
   const isOfFlow = (row: PassageRow): boolean => {
     const [address, port] = isBack(row)
       ? [row.destination, row.destinationPort]

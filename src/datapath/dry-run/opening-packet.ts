@@ -1,5 +1,8 @@
-import { internetChecksum, transportChecksum } from '../../linux/checksum.ts'
-import { type Address, addressBytes, familyOf } from '../../net/address.ts'
+import { transportChecksum } from '../../linux/checksum.ts'
+import { ipHeader } from '../../linux/ip-header.ts'
+import { kernelBytes } from '../../linux/network-address.ts'
+import { ethernet, etherType } from '../../linux/packet-socket.ts'
+import { type Address, familyOf } from '../../net/address.ts'
 import { macBytes } from '../../net/mac.ts'
 import type { FlowKey } from '../tables/flow-tables.ts'
 
@@ -25,8 +28,16 @@ export function resetPacket(flow: FlowKey, macs: Macs, sequence: number): Buffer
 }
 
 function packet(flow: FlowKey, macs: Macs, payload: Buffer): Buffer {
-  const ethernet = Buffer.concat([macBytes(macs.to), macBytes(macs.from), etherType(flow.source)])
-  return Buffer.concat([ethernet, network(flow, payload.length), payload])
+  const type = familyOf(flow.source) === 4 ? etherType.ipv4 : etherType.ipv6
+  const { protocol } = flow
+  const header = ipHeader({
+    addresses: addressesOf(flow),
+    protocol,
+    hopLimit,
+    length: payload.length,
+    isWhole: true,
+  })
+  return Buffer.concat([ethernet(macBytes(macs.to), macBytes(macs.from), type), header, payload])
 }
 
 /** The flow as the program sees it. An echo request has its identifier in the place of the source port. */
@@ -50,32 +61,11 @@ export function openingFlow(
   }
 }
 
-function etherType(source: Address): Buffer {
-  return Buffer.from(familyOf(source) === 4 ? [0x08, 0x00] : [0x86, 0xdd])
-}
-
 const hopLimit = 64
 
-function network({ source, destination, protocol }: FlowKey, length: number): Buffer {
-  if (familyOf(source) === 6) {
-    const header = Buffer.alloc(8)
-    header.writeUInt8(0x60, 0)
-    header.writeUInt16BE(length, 4)
-    header.writeUInt8(protocol, 6)
-    header.writeUInt8(hopLimit, 7)
-    return Buffer.concat([header, addressBytes(source), addressBytes(destination)])
-  }
-  const header = Buffer.alloc(20)
-  header.writeUInt8(0x45, 0)
-  header.writeUInt16BE(header.length + length, 2)
-  header.writeUInt16BE(0x4000, 6) /* do not fragment */
-  header.writeUInt8(hopLimit, 8)
-  header.writeUInt8(protocol, 9)
-  header.set(addressBytes(source).subarray(12), 12)
-  header.set(addressBytes(destination).subarray(12), 16)
-  header.writeUInt16BE(internetChecksum(header), 10)
-  return header
-}
+/** As the headers have them. */
+const addressesOf = ({ source, destination }: FlowKey): Uint8Array =>
+  Buffer.concat([source, destination].map(kernelBytes))
 
 interface TcpStart {
   readonly sequence: number
@@ -84,14 +74,10 @@ interface TcpStart {
 
 function transport(flow: FlowKey, start: TcpStart): Buffer {
   const header = transportHeader(flow, start)
-  const { source, destination, protocol } = flow
+  const { protocol } = flow
   const checksumAt = { 6: 16, 17: 6 }[protocol as number]
   if (checksumAt === undefined) return header
-  const addresses = [source, destination].map((each) =>
-    addressBytes(each).subarray(familyOf(each) === 4 ? 12 : 0),
-  )
-  const checksum = transportChecksum(Buffer.concat(addresses), protocol, header)
-  header.writeUInt16BE(checksum === 0 ? 0xffff : checksum, checksumAt)
+  header.writeUInt16BE(transportChecksum(addressesOf(flow), protocol, header) || 0xffff, checksumAt)
   return header
 }
 

@@ -34,6 +34,16 @@ export function hasEgressIp({ egressIps }: Gateway): boolean {
 /** For each exit of a policy its gateways. */
 export type Exits = readonly (readonly Gateway[])[]
 
+/** The names of those that have an egress IP, each once. */
+export const namesOfServing = (exits: Exits): readonly string[] => [
+  ...new Set(
+    exits
+      .flat()
+      .filter(hasEgressIp)
+      .map(({ node }) => node.name),
+  ),
+]
+
 export const zoneLabel = 'topology.kubernetes.io/zone'
 
 type Interfaces = readonly NodeInterface[]

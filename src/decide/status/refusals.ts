@@ -1,9 +1,12 @@
 import type { EgressNode, RefusedPods } from '../../api/egress-node.ts'
 import { type Context, selectingPolicies } from '../context.ts'
 import { nameOfRestriction } from '../policies/network-policies.ts'
+import type { Policy } from '../policies/policies.ts'
+import { policyKey } from '../policies/selected-pods.ts'
 import type { Refusal } from '../tables.ts'
 import type { WorldPod } from '../world.ts'
 import type { TimelessCondition } from './conditions.ts'
+import { maxNamed, maxReported, nameRestricted } from './pods/restricted-pods.ts'
 
 /**
  * Which of this node's pods lose traffic because a NetworkPolicy cannot be evaluated, or because the traffic that egress
@@ -35,14 +38,10 @@ function describe(context: Context, pod: WorldPod, problems: readonly string[]):
   return {
     pod: `${pod.namespace}/${pod.name}`,
     networkPolicies: isOurs ? context.restrictions(pod).map(nameOfRestriction) : [],
-    policies: isOurs ? selectingPolicies(context, pod).map(({ kind, name }) => `${kind} ${name}`) : [],
+    policies: isOurs ? selectingPolicies(context, pod).map(policyKey) : [],
     problems,
   }
 }
-
-/** Limits of a node's report and of a message. People read them, and more entries would tell them nothing new. */
-const maxReported = 64
-const maxNamed = 3
 
 /** Summarises refusals by egress policy for the node's status. */
 export function summariseRefusals(refusals: readonly Refusal[]): RefusedPods[] {
@@ -74,11 +73,11 @@ function firstProblem(refusals: readonly Refusal[]): { readonly problem?: string
 
 /** Of one egress policy, by what all nodes report. */
 export function refusalConditions(
-  policy: { readonly kind: string; readonly name: string },
+  policy: Pick<Policy, 'kind' | 'name'>,
   egressNodes: readonly EgressNode[],
 ): readonly TimelessCondition[] {
   const reports = egressNodes.flatMap(({ status }) =>
-    (status?.refused ?? []).filter((each) => each.policy === `${policy.kind} ${policy.name}`),
+    (status?.refused ?? []).filter((each) => each.policy === policyKey(policy)),
   )
   /* A condition has one reason: what an administrator has chosen explains itself less than what nobody has. */
   const unclear = reports.filter(({ problem }) => problem !== undefined)
@@ -97,9 +96,6 @@ function unclearCondition(reports: readonly RefusedPods[]): TimelessCondition {
 }
 
 function restricted(reports: readonly RefusedPods[]): string {
-  const pods = reports.reduce((sum, report) => sum + report.pods, 0)
-  const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
-  const example = reports[0]?.example
-  const subject = pods === 1 ? `pod ${example}` : `${pods} pods, for example ${example}`
-  return `NetworkPolicy ${named.slice(0, maxNamed).join(', ')} restricts the egress of ${subject}.`
+  const { subject, networkPolicies } = nameRestricted(reports)
+  return `NetworkPolicy ${networkPolicies} restricts the egress of ${subject}.`
 }

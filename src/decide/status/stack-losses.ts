@@ -1,5 +1,5 @@
 import type { EgressNode } from '../../api/egress-node.ts'
-import { type Exits, hasEgressIp } from '../gateways/gateways.ts'
+import { type Exits, namesOfServing } from '../gateways/gateways.ts'
 import type { ReasonOf, TimelessCondition } from './conditions.ts'
 import type { Problem } from './policy-conditions/gateway-problems.ts'
 import { someNames } from './some-names.ts'
@@ -82,8 +82,7 @@ export function lossConditions(loss: StackLoss | undefined): readonly TimelessCo
 
 /** Gateways that new connections of a policy use, each with what its node reports. */
 function lossesOf(active: Exits, reports: ReadonlyMap<string, EgressNode['status']>) {
-  const names = new Set(active.flat().flatMap((gateway) => (hasEgressIp(gateway) ? gateway.node.name : [])))
-  return [...names].map((gateway) => {
+  return namesOfServing(active).map((gateway) => {
     const told = reports.get(gateway)?.conditions?.find(({ type }) => type === 'ForwardingStopped')
     return { gateway, reason: told?.reason, message: told?.message }
   })

@@ -1,4 +1,5 @@
-import { internetChecksum, transportChecksum } from '../../../linux/checksum.ts'
+import { transportChecksum } from '../../../linux/checksum.ts'
+import { ipHeader } from '../../../linux/ip-header.ts'
 import { kernelBytes } from '../../../linux/network-address.ts'
 import { ethernet, etherType } from '../../../linux/packet-socket.ts'
 import { type Address, familyOf } from '../../../net/address.ts'
@@ -16,7 +17,7 @@ interface LinkProbe {
 /** In the place of a destination in the world: bpf/from-link.h. No host has these addresses. */
 const placeholders = { 4: '192.0.0.8' as Address, 6: '100::8' as Address } as const
 const udp = 17
-const timeToLive = 64
+const hopLimit = 64
 
 /** More than a node probes. An egress IP that is replaced again and again must not fill the memory. */
 const maxFrames = 1024
@@ -47,29 +48,7 @@ export function linkProbeFrame({ mac, ownMac, source, sourcePort, destinationPor
   datagram.writeUInt16BE(datagram.length, 4)
   /* UDP has a word for "no checksum": a sum of zero is sent as its other form (RFC 768). */
   datagram.writeUInt16BE(transportChecksum(addresses, udp, datagram) || 0xffff, 6)
-  const header =
-    family === 4 ? ipv4Header(addresses, datagram.length) : ipv6Header(addresses, datagram.length)
+  const header = ipHeader({ addresses, protocol: udp, hopLimit, length: datagram.length })
   const type = family === 4 ? etherType.ipv4 : etherType.ipv6
   return Buffer.concat([ethernet(macBytes(mac), macBytes(ownMac), type), header, datagram])
-}
-
-function ipv4Header(addresses: Buffer, payload: number): Buffer {
-  const header = Buffer.alloc(20)
-  header.writeUInt8(0x45, 0)
-  header.writeUInt16BE(header.length + payload, 2)
-  header.writeUInt8(timeToLive, 8)
-  header.writeUInt8(udp, 9)
-  header.set(addresses, 12)
-  header.writeUInt16BE(internetChecksum(header), 10)
-  return header
-}
-
-function ipv6Header(addresses: Buffer, payload: number): Buffer {
-  const header = Buffer.alloc(40)
-  header.writeUInt8(0x60, 0)
-  header.writeUInt16BE(payload, 4)
-  header.writeUInt8(udp, 6)
-  header.writeUInt8(timeToLive, 7)
-  header.set(addresses, 8)
-  return header
 }

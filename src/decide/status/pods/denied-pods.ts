@@ -6,13 +6,10 @@ import type { Policy } from '../../policies/policies.ts'
 import { policyKey } from '../../policies/selected-pods.ts'
 import type { NetworkRule, Tables } from '../../tables.ts'
 import type { TimelessCondition } from '../conditions.ts'
+import { maxNamed, maxReported, nameRestricted } from './restricted-pods.ts'
 
 type Rules = ReadonlyMap<Prefix, NetworkRule>
 type Destinations = Pick<Policy, 'destinations' | 'exclusions'>
-
-/** Limits of a node's report and of a message. */
-const maxReported = 64
-const maxNamed = 3
 
 /** Pods of this node whose NetworkPolicies allow nothing of what an egress policy selects, by egress policy. */
 export function countDenied(
@@ -81,10 +78,7 @@ export function deniedConditions(
     (status?.denied ?? []).filter((each) => each.policy === policyKey(policy)),
   )
   if (reports.length === 0) return []
-  const pods = reports.reduce((sum, report) => sum + report.pods, 0)
-  const named = [...new Set(reports.flatMap(({ networkPolicies }) => networkPolicies))].sort()
-  const subject =
-    pods === 1 ? `pod ${reports[0]?.example}` : `${pods} pods, for example ${reports[0]?.example}`
-  const message = `Sallyport drops the traffic that this policy selects of ${subject}, because the NetworkPolicies that restrict the egress of these pods (${named.slice(0, maxNamed).join(', ')}) allow no destination of this policy. Allow a destination with an ipBlock in a NetworkPolicy that selects them, or exclude them from this policy.`
+  const { subject, networkPolicies } = nameRestricted(reports)
+  const message = `Sallyport drops the traffic that this policy selects of ${subject}, because the NetworkPolicies that restrict the egress of these pods (${networkPolicies}) allow no destination of this policy. Allow a destination with an ipBlock in a NetworkPolicy that selects them, or exclude them from this policy.`
   return [{ type: 'PodsDenied', status: 'True', reason: 'NoDestinationAllowed', message }]
 }

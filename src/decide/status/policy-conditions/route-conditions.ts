@@ -1,5 +1,5 @@
 import type { EgressNode, UnroutedPolicy } from '../../../api/egress-node.ts'
-import { type Exits, hasEgressIp } from '../../gateways/gateways.ts'
+import { type Exits, namesOfServing } from '../../gateways/gateways.ts'
 import type { Policy } from '../../policies/policies.ts'
 import { policyKey } from '../../policies/selected-pods.ts'
 import type { TimelessCondition } from '../conditions.ts'
@@ -17,13 +17,7 @@ type Reports = ReadonlyMap<string, EgressNode['status']>
 
 function reportsOf(policy: Named, active: Exits, reports: Reports): readonly Report[] {
   if (policy.problems.length > 0) return []
-  const names = new Set(
-    active
-      .flat()
-      .filter(hasEgressIp)
-      .map(({ node }) => node.name),
-  )
-  return [...names].map((gateway) => ({
+  return namesOfServing(active).map((gateway) => ({
     gateway,
     unrouted: reports.get(gateway)?.unrouted?.find((each) => each.policy === policyKey(policy)),
   }))
