@@ -133,11 +133,11 @@ const idleMs = (): number => cpus().reduce((sum, { times }) => sum + times.idle,
 
 /**
  * Whether the processors had enough left for another lab. A lab that waits for something looks idle for a moment, and one that starts
- * takes everything. So this looks for some seconds.
+ * takes everything. So this looks at a whole test's time.
  */
 async function areIdle(): Promise<boolean> {
   const enough = 0.35
-  const lookMs = 6_000
+  const lookMs = 15_000
   const before = idleMs()
   await setTimeout(lookMs)
   return (idleMs() - before) / (lookMs * cpus().length) > enough

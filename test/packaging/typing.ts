@@ -63,6 +63,7 @@ export async function typeInto(
     return printed
   } finally {
     child.kill('SIGKILL')
-    rmSync(home, { recursive: true, force: true })
+    /* A command that the shell has started may write for a moment more. */
+    rmSync(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
 }

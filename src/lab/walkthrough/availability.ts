@@ -128,9 +128,10 @@ kubectl label node kind-worker4 topology.kubernetes.io/zone=west`,
       /groupStatuses:\n\s*- activeGatewayIPs:\n\s*- 172\.18\.0\.4\n\s*- 172\.18\.0\.3\n/,
       /activeGatewayIPsByAZ:\n\s*east:\n\s*- 172\.18\.0\.4\n\s*west:\n\s*- 172\.18\.0\.3\n/,
       /healthyGatewayIPs:\n\s*- 172\.18\.0\.4\n\s*- 172\.18\.0\.3\n/,
-      'observedGeneration: 2',
+      /* Not before all nodes have applied it. */
+      /observedGeneration: 2\n\s*reason: GatewaysFound\n\s*status: "True"\n\s*type: Ready\n/,
     ),
-    retryForMs: 10_000,
+    retryForMs: 30_000,
   },
   {
     section: 'Zones',
